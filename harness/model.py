@@ -1,0 +1,257 @@
+"""The cluster under test, read from one TOML file. Every fault of a file is reported at once, with its place.
+
+Defaults are the seed's figure (facts DES-04) and Azure's own (facts PRB-05, PRB-07, IDLE-01).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import BadUse
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Design(StrEnum):
+    """How the balancer hands packets over: `nat` is floating IP off (the seed's), `floating` is floating IP on."""
+
+    NAT = "nat"
+    FLOATING = "floating"
+
+
+class SshAccess(Part):
+    """How to log in to a host. `host` is where to connect, the host's own address when not given."""
+
+    host: str | None = None
+    port: Port = 22
+    user: str = "root"
+    key: Path | None = None
+    known_hosts: Path | None = None
+    jump: Name | None = Field(None, description="name of another host of this file to go through")
+    sudo: bool = Field(False, description="run commands through `sudo -n`")
+    python: str = Field("python3", description="a Python 3.6 or newer on that host, for the attempts and the witness")
+    connect_limit_s: Seconds = 5.0
+
+
+class Machine(Part):
+    name: Name
+    address: IPv4Address = Field(description="the private address in Subnet#1")
+    ssh: SshAccess = SshAccess()
+
+
+class Client(Machine):
+    """The machine that clients' connections are made from."""
+
+
+class Node(Machine):
+    """A cluster node: two NICs, the first in the balancer's pool."""
+
+    second_address: IPv4Address = Field(description="the private address in Subnet#2")
+
+
+class Probe(Part):
+    """The health probe (facts PRB-04, PRB-05, PRB-07)."""
+
+    protocol: Literal["tcp", "http"] = "tcp"
+    port: Port = 12345
+    path: str = "/"
+    interval_s: Seconds = 5.0
+    threshold: Annotated[int, Field(ge=1, le=100)] = 1
+    source: IPv4Address = IPv4Address("168.63.129.16")
+
+
+class LoadBalancer(Part):
+    """The internal load balancer: its frontend, probe and what its rules have in common."""
+
+    frontend: IPv4Address = IPv4Address("10.20.1.200")
+    probe: Probe = Probe()
+    idle_timeout_s: Seconds = 240.0
+    tcp_reset: bool = False
+    distribution: Literal["Default", "SourceIP", "SourceIPProtocol"] = "Default"
+    ha_ports: bool = False
+
+
+class IpResource(Part):
+    """The cluster's IP resource: the frontend's address, held by the active node on its Subnet#2 NIC (facts DSN-06, FAB-14)."""
+
+    address: IPv4Address = IPv4Address("10.20.1.200")
+    prefix: Annotated[int, Field(ge=1, le=32)] = 32
+    tag: str = "ip-10.20.1.200"
+
+
+class Service(Part):
+    """A service that the cluster protects. `settings` is for its kind: user, database, password_file …"""
+
+    name: Name
+    kind: Literal["postgres", "oracle", "http", "tcp"]
+    port: Port
+    tag: str = Field(description="its resource in the cluster manager")
+    settings: dict[str, str] = {}
+
+
+class Manager(Part):
+    """The cluster manager and the timers that a failover's budget follows from (facts LKL-35, LKL-41)."""
+
+    kind: Literal["lifekeeper"] = "lifekeeper"
+    root: Path = Path("/opt/LifeKeeper")
+    resource: str = Field("cluster-services", description="the resource whose switchover moves everything")
+    heartbeat_s: Seconds = 5.0
+    heartbeats_missed: Annotated[int, Field(ge=2)] = 3
+    check_interval_s: Seconds = 120.0
+    takeover_s: Seconds = Field(30.0, description="how long a hierarchy may take to go out of service here and in service there")
+    boot_s: Seconds = Field(300.0, description="how long a node may take from power on to a whole cluster")
+
+
+class Power(Part):
+    """Commands on the harness's own machine that cut and restore a node's power; `{node}` becomes its name.
+
+    A fence device's, a hypervisor's or a cloud's command line fits. Without it, tests that need power loss are skipped.
+    """
+
+    off: list[str]
+    on: list[str]
+
+
+class Budget(Part):
+    """How long a path may be out beyond what the timers explain (facts TIME-07)."""
+
+    margin_s: Seconds = 5.0
+
+
+class Cluster(Part):
+    """Everything the harness knows before it looks."""
+
+    name: Name
+    design: Design = Design.NAT
+    subnet1: IPv4Network = IPv4Network("10.20.1.0/24")
+    subnet2: IPv4Network = IPv4Network("10.20.2.0/24")
+    client: Client
+    nodes: Annotated[list[Node], Field(min_length=2, max_length=2)]
+    load_balancer: LoadBalancer = LoadBalancer()
+    ip_resource: IpResource = IpResource()
+    services: Annotated[list[Service], Field(min_length=1)]
+    manager: Manager = Manager()
+    power: Power | None = None
+    budget: Budget = Budget()
+    lab: dict[str, Any] = Field({}, description="settings of the lab, which checks them itself; ignored on any other cluster")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Cluster:
+        faults = [*self._name_faults(), *self._address_faults(), *self._reference_faults()]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    def _name_faults(self) -> list[str]:
+        names = Counter([self.client.name, *(n.name for n in self.nodes)])
+        ports = Counter(s.port for s in self.services)
+        called = Counter(s.name for s in self.services)
+        return [
+            *(f"nodes: the name {name} is used {n} times; every host needs its own" for name, n in names.items() if n > 1),
+            *(f"services: port {port} is used {n} times; every service needs its own" for port, n in ports.items() if n > 1),
+            *(f"services: the name {name} is used {n} times; every service needs its own" for name, n in called.items() if n > 1),
+        ]
+
+    def _address_faults(self) -> list[str]:
+        placed = [("client.address", self.client.address, self.subnet1)]
+        for i, node in enumerate(self.nodes):
+            placed += [(f"nodes[{i}].address", node.address, self.subnet1), (f"nodes[{i}].second_address", node.second_address, self.subnet2)]
+        placed.append(("load_balancer.frontend", self.load_balancer.frontend, self.subnet1))
+        faults = [f"{place}: {a} is outside {net}" for place, a, net in placed if a not in net]
+        faults += [f"{place}: {a} is reserved by Azure in {net} (FAB-03)" for place, a, net in placed if a in reserved(net)]
+        seen: dict[IPv4Address, str] = {}
+        for place, address, _ in placed:
+            if address in seen:
+                faults.append(f"{place}: {address} is already taken by {seen[address]}")
+            seen.setdefault(address, place)
+        if self.subnet1.overlaps(self.subnet2):
+            faults.append(f"subnet2: {self.subnet2} overlaps subnet1 {self.subnet1}")
+        if self.ip_resource.address != self.load_balancer.frontend:
+            faults.append(f"ip_resource.address: {self.ip_resource.address} is not the load balancer's frontend {self.load_balancer.frontend} (DES-09)")
+        return faults
+
+    def _reference_faults(self) -> list[str]:
+        names = {m.name for m in self.machines}
+        return [
+            f"{m.name}: ssh.jump names {m.ssh.jump}, which is not another host of this file"
+            for m in self.machines
+            if m.ssh.jump is not None and (m.ssh.jump not in names or m.ssh.jump == m.name)
+        ]
+
+    @property
+    def machines(self) -> list[Machine]:
+        return [self.client, *self.nodes]
+
+    @property
+    def vip(self) -> IPv4Address:
+        """The address that all three paths lead to."""
+        return self.load_balancer.frontend
+
+    def node(self, name: str) -> Node:
+        return next(n for n in self.nodes if n.name == name)
+
+    def peer_of(self, name: str) -> Node:
+        return next(n for n in self.nodes if n.name != name)
+
+
+def reserved(subnet: IPv4Network) -> set[IPv4Address]:
+    """The five addresses that Azure keeps in every subnet (facts FAB-03)."""
+    return {*(subnet.network_address + i for i in range(4)), subnet.broadcast_address}
+
+
+def load(path: Path) -> Cluster:
+    """Read a cluster file. Relative paths in it (keys, known_hosts) count from the file's own folder.
+
+    Raises BadUse with one line per fault, each with its place.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadUse(f"{path}: cannot be read ({error.strerror}); give the path of a cluster file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadUse(f"{path}: is not TOML: {error}") from error
+    return parse(data, path)
+
+
+def parse(data: dict[str, Any], path: Path) -> Cluster:
+    """Make a Cluster of parsed TOML; `path` is where it came from, for messages and relative paths."""
+    try:
+        cluster = Cluster.model_validate(data)
+    except ValidationError as error:
+        faults = list(_faults(error))
+        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+        raise BadUse(f"{path}: {count}\n" + "\n".join(f"  {fault}" for fault in faults)) from None
+    return _with_absolute_paths(cluster, path.resolve().parent)
+
+
+def _faults(error: ValidationError):
+    for fault in error.errors(include_url=False):
+        place = _place(fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        for line in message.splitlines():
+            yield f"{place}: {line}" if place else line
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+
+
+def _with_absolute_paths(cluster: Cluster, base: Path) -> Cluster:
+    def settle(machine):
+        ssh = machine.ssh
+        return machine.model_copy(update={"ssh": ssh.model_copy(update={k: base / v for k in ("key", "known_hosts") if (v := getattr(ssh, k))})})
+
+    return cluster.model_copy(update={"client": settle(cluster.client), "nodes": [settle(n) for n in cluster.nodes]})

@@ -1,0 +1,38 @@
+"""What a service can say about itself, whatever its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.deadline import Deadline
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What answered: proof that the protocol was spoken, and whatever tells the node.
+
+    `node` is the name the service gave for its node, `address` the local address it saw the connection arrive at,
+    `started` its start as seconds since the epoch. Each may be None: then only the packets tell the node.
+    """
+
+    kind: str
+    said: str
+    node: str | None = None
+    address: str | None = None
+    started: float | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class NotTheService(Exception):
+    """Something answered, but it did not speak the service's protocol; the message quotes what it said."""
+
+
+class ServiceKind(Protocol):
+    """The dialogue of one kind of service. `host` and `port` are where to connect: often a loopback forwarder that
+    carries the bytes over the origin host's own connection, which is why no kind may rely on the address it dials."""
+
+    kind: str
+
+    def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
+        """Ask. Raises NotTheService when the protocol is wrong, OSError when the connection breaks, DeadlineExceeded in time."""

@@ -1,0 +1,57 @@
+"""Every event of a run on one clock.
+
+The harness's monotonic clock orders the events; the wall clock is kept beside it for people and for foreign logs.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: `at` is monotonic seconds, `wall` seconds since the epoch, both of the harness's host."""
+
+    at: float
+    wall: float
+    source: str
+    kind: str
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        record = {"at": round(self.at, 6), "wall": round(self.wall, 6), "source": self.source, "kind": self.kind, "text": self.text}
+        if self.data:
+            record["data"] = self.data
+        return json.dumps(record, ensure_ascii=False, default=str)
+
+
+class Timeline:
+    """Collects events and, given a file, appends each as one JSON line at once, so that a killed run stays readable."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.events: list[Event] = []
+        self._lock = threading.Lock()
+        self._file = path.open("a", encoding="utf-8") if path else None
+
+    def note(self, source: str, kind: str, text: str, *, at: float | None = None, **data: Any) -> Event:
+        """Record an event of `source` (a host, "harness", "manager" …); `at` back-dates it on the monotonic clock."""
+        now, wall = time.monotonic(), time.time()
+        moment = now if at is None else at
+        event = Event(moment, wall - (now - moment), source, kind, text, data)
+        with self._lock:
+            self.events.append(event)
+            if self._file and not self._file.closed:
+                self._file.write(event.as_json() + "\n")
+                self._file.flush()
+        return event
+
+    def close(self) -> None:
+        with self._lock:
+            if self._file:
+                self._file.close()
