@@ -1,0 +1,90 @@
+"""What a Linux host can tell about itself, over any transport. Every method asks anew and is limited to `limit` seconds.
+
+All raise what `Host.run` raises, and CommandFailed when the tool itself failed.
+"""
+
+from __future__ import annotations
+
+import time
+
+from harness.errors import Unusable
+from harness.hosts import linux_parse
+from harness.hosts.base import CommandFailed, CommandResult, Host
+from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
+
+TOOLS = 'PATH="$PATH:/usr/sbin:/sbin" '  # an ordinary user's PATH often lacks them
+
+
+class LinuxHost:
+    """Reads facts of `host`."""
+
+    def __init__(self, host: Host, *, limit: float = 10.0) -> None:
+        self.host = host
+        self.name = host.name
+        self._limit = limit
+
+    def addresses(self) -> list[InterfaceAddress]:
+        """Every address on every interface."""
+        return linux_parse.addresses(self._ok(self._ip("addr")).out)
+
+    def listeners(self) -> list[Listener]:
+        """Every listening TCP socket; who holds it is known to root only."""
+        return linux_parse.listeners(self._ok(self._tool("ss -Hltnp")).out)
+
+    def route_to(self, address: str) -> Route:
+        """How the kernel would send to `address` now; kind `local` means that it never leaves the host (facts HAIR-07)."""
+        result = self._ip(f"route get {address}")
+        if not result.ok and (refusal := linux_parse.route_refusal(result.err)):
+            return refusal
+        return linux_parse.route(self._ok(result).out)
+
+    def sysctl(self, name: str) -> str:
+        """The value of a kernel setting, such as net.ipv4.ip_forward; as sysctl(8) has it, a dot in a part is written as a slash."""
+        path = name.translate(str.maketrans("./", "/."))
+        return self.host.check(["cat", f"/proc/sys/{path}"], limit=self._limit).strip()
+
+    def hostname(self) -> str:
+        """The name without its domain."""
+        return self.host.check(["uname", "-n"], limit=self._limit).strip().partition(".")[0]
+
+    def boot_id(self) -> str:
+        """Differs after every boot of the kernel (hosts that share a kernel share it)."""
+        return self.host.check(["cat", "/proc/sys/kernel/random/boot_id"], limit=self._limit).strip()
+
+    def process_start(self, pid: int) -> float | None:
+        """When a process started, in seconds since the host's epoch (right to about a second); None when there is none."""
+        result = self.host.run(f"cat /proc/{pid:d}/stat || exit 44; getconf CLK_TCK; grep ^btime /proc/stat", limit=self._limit)
+        if result.exit == 44:
+            return None
+        stat, ticks, boot = self._ok(result).out.strip().rsplit("\n", 2)
+        return linux_parse.boot_time(boot) + linux_parse.start_ticks(stat) / int(ticks)
+
+    def offset(self) -> tuple[float, float]:
+        """How many seconds the host's wall clock is ahead of the harness's, and how wrong this may be at most.
+
+        The best of three askings: each is right to half its round trip.
+        """
+        return min((self._offset_once() for _ in range(3)), key=lambda found: found[1])
+
+    def _offset_once(self) -> tuple[float, float]:
+        asked = time.time()
+        said = float(self.host.check(["date", "+%s.%N"], limit=self._limit))
+        answered = time.time()
+        return said - (asked + answered) / 2, (answered - asked) / 2
+
+    def _ip(self, what: str) -> CommandResult:
+        result = self._tool(f"ip -json {what}")
+        unknown = not result.ok and "-json" in result.err
+        return self._tool(f"ip {what}") if unknown else result
+
+    def _tool(self, line: str) -> CommandResult:
+        result = self.host.run(TOOLS + line, limit=self._limit)
+        if result.exit == 127:
+            raise Unusable(f"{self.name}: `{line.split()[0]}` is not installed there; install the package iproute2 (iproute)")
+        return result
+
+    @staticmethod
+    def _ok(result: CommandResult) -> CommandResult:
+        if not result.ok:
+            raise CommandFailed(result)
+        return result

@@ -1,0 +1,173 @@
+"""A command on an SSH channel: run to its end within a limit, or streamed. No call here can block for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import threading
+from collections.abc import Callable, Iterator
+
+import paramiko
+
+from harness.deadline import Deadline
+from harness.hosts.base import HostUnreachable
+from harness.hosts.commands import CommandTookTooLong, shortened, text
+
+CHUNK = 65536
+QUIET_S = 0.5  # after the exit, how long output may pause before a daemon that kept it open is no longer waited for
+STDERR_KEPT = 64 * 1024
+WINDOW_S = 0.02  # how often a full window is tried again; paramiko does not announce that it has opened
+
+
+def execute(channel: paramiko.Channel, host: str, line: str, command: str, deadline: Deadline) -> None:
+    """Ask sshd to run `line`; `command` is how messages call it.
+
+    paramiko waits for the reply without a limit, so a timer closes the channel under it when the deadline passes.
+    """
+    ender = threading.Timer(deadline.remaining(), channel.close)
+    ender.daemon = True
+    ender.start()
+    try:
+        channel.exec_command(line)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        if deadline.expired:
+            raise CommandTookTooLong(host, command, deadline.seconds, "", "") from error
+        raise lost(host, command) from error
+    finally:
+        ender.cancel()
+
+
+def lost(host: str, command: str) -> HostUnreachable:
+    return HostUnreachable(f"{host}: the connection was lost while `{shortened(command)}` ran; whether it finished is unknown")
+
+
+def finish(channel: paramiko.Channel, host: str, command: str, data: bytes | None, deadline: Deadline) -> tuple[int, str, str]:
+    """Feed `data`, read both streams until the command has ended, and return (exit, stdout, stderr).
+
+    The exit is -1 when a signal ended the command. Raises CommandTookTooLong with what was printed, or HostUnreachable
+    when the connection was lost meanwhile.
+    """
+    out, err = bytearray(), bytearray()
+    pending = memoryview(data or b"")
+    input_open = True
+    quiet = Deadline(QUIET_S)
+    channel.settimeout(0.0)
+    while True:
+        if input_open:
+            pending = _feed(channel, pending)
+            if not pending:
+                input_open = False
+                _end_input(channel)
+        if _drain(channel, out, err):
+            quiet = Deadline(QUIET_S)
+            if not deadline.expired:
+                continue
+        exited = channel.exit_status_ready()
+        if _nothing_more(channel) and (exited or channel.closed):
+            break
+        if exited and not channel.closed and quiet.expired:
+            break  # a daemon it left behind holds the streams open
+        if deadline.expired:
+            raise CommandTookTooLong(host, command, deadline.seconds, text(bytes(out)), text(bytes(err)))
+        _wait(channel, deadline.within(WINDOW_S if input_open or exited else QUIET_S))
+    if channel.exit_status == -1 and not channel.get_transport().is_active():
+        raise lost(host, command)
+    return channel.exit_status, text(bytes(out)), text(bytes(err))
+
+
+class SshProcess:
+    """Implements `Process` on a channel. `released` is called once, when it is closed."""
+
+    def __init__(self, channel: paramiko.Channel, released: Callable[[], None]) -> None:
+        self._channel = channel
+        self._released = released
+        self._closed = threading.Lock()
+        self._errors = bytearray()
+        channel.settimeout(0.0)
+
+    @property
+    def running(self) -> bool:
+        return not self._channel.exit_status_ready()
+
+    @property
+    def errors(self) -> str:
+        """The last of its standard error, for messages."""
+        return text(bytes(self._errors))
+
+    def lines(self) -> Iterator[str]:
+        rest = b""
+        while data := self.recv(CHUNK):
+            *whole, rest = (rest + data).split(b"\n")
+            yield from map(text, whole)
+        if rest:
+            yield text(rest)
+
+    def send(self, data: bytes) -> None:
+        """Send it all, waiting for room. Raises OSError when the channel has closed."""
+        pending = memoryview(data)
+        while pending := _feed(self._channel, pending):
+            if self._channel.closed or self._channel.exit_status_ready():
+                raise BrokenPipeError("the remote command has ended")
+            threading.Event().wait(WINDOW_S)
+
+    def recv(self, size: int) -> bytes:
+        """Wait for output and return some of it; empty at its end, when the connection is lost, and after close."""
+        while True:
+            while self._channel.recv_stderr_ready():
+                self._errors += self._channel.recv_stderr(CHUNK)
+                del self._errors[:-STDERR_KEPT]
+            if self._channel.recv_ready():
+                return self._channel.recv(size)
+            if _nothing_more(self._channel):
+                return b""
+            _wait(self._channel, 1.0)
+
+    def close(self) -> None:
+        if self._closed.acquire(blocking=False):
+            _end_input(self._channel)
+            self._channel.close()
+            self._released()
+
+
+def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
+    """Send what fits into the window now and return the rest; nothing is left to send once the command has gone."""
+    while pending:
+        if channel.exit_status_ready() or channel.closed:
+            return memoryview(b"")
+        try:
+            sent = channel.send(bytes(pending[:CHUNK]))
+        except TimeoutError:
+            return pending
+        except OSError:
+            return memoryview(b"")  # closed between the two lines; how it ended is told from its exit
+        pending = pending[sent:]
+    return pending
+
+
+def _end_input(channel: paramiko.Channel) -> None:
+    with contextlib.suppress(OSError, EOFError):  # a closed channel has no input left to end
+        channel.shutdown_write()
+
+
+def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
+    got = False
+    if channel.recv_ready():
+        out += channel.recv(CHUNK)
+        got = True
+    if channel.recv_stderr_ready():
+        err += channel.recv_stderr(CHUNK)
+        got = True
+    return got
+
+
+def _nothing_more(channel: paramiko.Channel) -> bool:
+    return (channel.eof_received or channel.closed) and not channel.recv_ready() and not channel.recv_stderr_ready()
+
+
+def _wait(channel: paramiko.Channel, limit: float) -> None:
+    """Until there is something to read, or the channel ends, or `limit` seconds."""
+    watch = select.poll()
+    watch.register(channel.fileno(), select.POLLIN)
+    if watch.poll(limit * 1000) and not channel.recv_ready() and not channel.recv_stderr_ready():
+        # the end of the stream keeps the pipe readable for ever: wait for the exit, not for the pipe
+        channel.status_event.wait(limit)

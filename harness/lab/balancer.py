@@ -1,0 +1,194 @@
+"""The internal load balancer's data path: forwarding policy in the fabric, not a hop (facts ILB-01).
+
+`nat` (floating IP off) rewrites the destination to the member's private address; `floating` (on) leaves the packet as
+it is and routes it down the member's leg. Established flows are pinned by connection tracking, so replacing the rules
+in one transaction moves new flows only (FLOW-05).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.lab.nft import Nft
+from harness.lab.settings import ExtraRule, LabSettings
+from harness.lab.topology import Nic, Topology
+from harness.model import Cluster, Design
+
+ADMIN_STATES = ("none", "up", "down")
+
+
+@dataclass
+class Member:
+    """One pool member: what the probe says of it, what an operator says, and what the balancer makes of both."""
+
+    nic: Nic
+    probe_up: bool = False
+    probe_reason: str = "Down_Probe_TcpProbeTimeout"
+    admin: str = "none"
+    in_pool: bool = True
+
+    @property
+    def up(self) -> bool:
+        """Eligible for new flows (facts FLOW-09 to FLOW-11)."""
+        return {"up": True, "down": False, "none": self.probe_up}[self.admin]
+
+    @property
+    def reason(self) -> str:
+        """The platform's own name for it (facts API-03, API-04)."""
+        return {"up": "Up_Admin", "down": "Down_Admin", "none": self.probe_reason}[self.admin]
+
+
+class Balancer:
+    """Keeps the nftables table `balancer` in step with the members' health."""
+
+    def __init__(self, cluster: Cluster, topology: Topology, settings: LabSettings, nft: Nft, note: Callable[..., None]) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._nft = nft
+        self._note = note
+        self.members = [Member(nic) for nic in topology.members]
+        self.no_healthy_backends = settings.no_healthy_backends
+        self.switch_seconds: list[float] = []
+        self._eligible: list[str] | None = None
+
+    def member(self, host: str) -> Member:
+        return next(m for m in self.members if m.nic.host == host)
+
+    def eligible(self) -> list[Member]:
+        """Who gets new flows now."""
+        pool = [m for m in self.members if m.in_pool]
+        healthy = [m for m in pool if m.up]
+        if not healthy and self.no_healthy_backends == "AllProbedUp":
+            return [m for m in pool if m.admin != "down"]
+        return healthy
+
+    def reason(self, member: Member) -> str:
+        if not member.up and member in self.eligible():
+            return "Up_Probe_AllDownIsUp"
+        return member.reason if member.in_pool else "NA"
+
+    def start(self) -> None:
+        self._nft.run(self._frame())
+        self._eligible = []
+
+    def apply(self) -> None:
+        """Put the members' present state on the data path; costs about 0.1 ms once the verdict is in."""
+        names = [m.nic.host for m in self.eligible()]
+        if names == self._eligible:
+            return
+        delay = self._settings.unknowns.verdict_to_data_path_s  # OQ-17
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._switch)
+        else:
+            self._switch()
+
+    def _switch(self) -> None:
+        began = time.perf_counter()
+        members = self.eligible()
+        self._nft.run("flush chain ip balancer dispatch\n" + self._dispatch(members))
+        took = time.perf_counter() - began
+        self.switch_seconds.append(took)
+        self._eligible = [m.nic.host for m in members]
+        self._note("balancer", "switch", f"new flows go to {' and '.join(self._eligible) or 'nobody'}", members=self._eligible, seconds=took)
+        self._forget_unpinned_flows()
+
+    def _forget_unpinned_flows(self) -> None:
+        """UDP flows and handshakes without an answer are not pinned: their next packet is dispatched anew (FLOW-06, TIME-10)."""
+        vip = str(self._cluster.vip)
+        loop = asyncio.get_running_loop()
+        for what in (["-p", "udp"], ["-p", "tcp", "--state", "SYN_SENT"]):
+            loop.create_task(_conntrack("-D", "--orig-dst", vip, *what))
+
+    def reset_established(self, member: Member) -> None:
+        """Forget a member's established flows, so that their next packet is lost (only with the switch OQ-04 at `reset`)."""
+        asyncio.get_running_loop().create_task(_conntrack("-D", "--orig-dst", str(self._cluster.vip), "-p", "tcp"))
+
+    def _frame(self) -> str:
+        if self._cluster.design is Design.NAT:
+            hook = "type nat hook prerouting priority dstnat;"
+            return f"table ip balancer {{\n  chain dispatch {{ }}\n  chain arrive {{ {hook} ip daddr {self._cluster.vip} jump dispatch; }}\n}}\n"
+        return f"""
+table ip balancer {{
+  chain dispatch {{ }}
+  chain arrive {{
+    type filter hook prerouting priority mangle;
+    ip daddr {self._cluster.vip} ct state new jump dispatch
+    ct direction original ct mark != 0 meta mark set ct mark
+  }}
+  chain backend_ports {{
+    type nat hook prerouting priority dstnat;
+    {self._floating_port_rewrites()}
+  }}
+}}
+"""
+
+    def _floating_port_rewrites(self) -> str:
+        if self._settings.unknowns.backend_port_under_floating == "ignore":
+            return ""
+        rewrites = [r for r in self._settings.rules if r.backend_port not in (None, r.port)]
+        return "\n    ".join(f"ip daddr {self._cluster.vip} {r.protocol} dport {r.port} dnat to :{r.backend_port}" for r in rewrites)
+
+    def _dispatch(self, members: list[Member]) -> str:
+        if not members:
+            return ""  # unmatched: on to the stub, in silence (facts ILB-03)
+        lines = [self._rule(rule, members) for rule in self._rules()]
+        if self._cluster.load_balancer.ha_ports:
+            lines += [self._target(f"ip protocol {p}", members, None) for p in ("tcp", "udp")]
+            if self._settings.unknowns.icmp_on_ha_ports == "pass":
+                lines.append(self._target("ip protocol icmp", members[:1], None))
+        return "".join(f"add rule ip balancer dispatch {line}\n" for line in lines)
+
+    def _rules(self) -> list[ExtraRule]:
+        if self._cluster.load_balancer.ha_ports:
+            return []  # one rule for every port, beside which no other may stand (ILB-18, ILB-20)
+        return [*(ExtraRule(port=s.port) for s in self._cluster.services), *self._settings.rules]
+
+    def _rule(self, rule: ExtraRule, members: list[Member]) -> str:
+        port = None if rule.backend_port in (None, rule.port) else rule.backend_port
+        return self._target(f"{rule.protocol} dport {rule.port}", members, port)
+
+    def _target(self, match: str, members: list[Member], port: int | None) -> str:
+        count = len(members)
+        if self._cluster.design is Design.FLOATING:
+            marks = ", ".join(f"{i} : {m.nic.mark}" for i, m in enumerate(members))
+            pick = f"{self._hash(match, count)} map {{ {marks} }}" if count > 1 else str(members[0].nic.mark)
+            return f"{match} meta mark set {pick} ct mark set meta mark"
+        suffix = f":{port}" if port else ""
+        if count == 1:
+            return f"{match} dnat to {members[0].nic.address}{suffix}"
+        addresses = ", ".join(f"{i} : {m.nic.address}" for i, m in enumerate(members))
+        return f"{match} dnat to {self._hash(match, count)} map {{ {addresses} }}{suffix}"
+
+    def _hash(self, match: str, count: int) -> str:
+        """The distribution mode's key (facts FLOW-01, FLOW-02). The rule's match settles the protocol."""
+        if self._cluster.load_balancer.distribution != "Default":
+            protocol = " . ip protocol" if self._cluster.load_balancer.distribution == "SourceIPProtocol" else ""
+            return f"jhash ip saddr . ip daddr{protocol} mod {count}"
+        ports = "th" if "protocol" in match else match.split()[0]
+        return f"jhash ip saddr . {ports} sport . ip daddr . {ports} dport mod {count}"
+
+    def describe(self) -> list[dict]:
+        """Per member: the verdict on it and why, for `lab status`."""
+        return [
+            {
+                "node": m.nic.host,
+                "address": str(m.nic.address),
+                "healthy": m in self.eligible(),
+                "reason": self.reason(m),
+                "admin_state": m.admin,
+                "in_pool": m.in_pool,
+            }
+            for m in self.members
+        ]
+
+
+async def _conntrack(*words: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "conntrack", *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    await process.wait()  # exits 1 when there was nothing to forget, which is fine
+
+

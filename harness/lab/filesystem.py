@@ -1,0 +1,126 @@
+"""A lab host's file systems: private /etc, /opt, /var, /root, /srv, /tmp, /run and /dev over the machine's read-only rest.
+
+What a host writes to its own disk survives the loss of its power; what is in /run and /tmp does not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.lab import kernel
+
+# What programs want of /etc; users, names and secrets are the host's own.
+BORROWED = (
+    "ld.so.cache ld.so.conf ld.so.conf.d alternatives localtime timezone protocols services profile profile.d bash.bashrc "
+    "terminfo iproute2 login.defs shells os-release debian_version inputrc locale.alias ssl/openssl.cnf crypto-policies"
+).split()
+USERS = (("root", 0, "/root", "/bin/bash"), ("postgres", 26, "/var/lib/postgresql", "/bin/bash"), ("sshd", 74, "/run/sshd", "/usr/sbin/nologin"))
+DEVICES = "null zero full random urandom tty".split()
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """`disk` is where the host's own disk lies in the lab; `keep` are paths of the machine that must stay visible
+    (the interpreter and this package); `shared` maps paths in the lab to where the host sees them."""
+
+    disk: Path
+    keep: tuple[Path, ...]
+    shared: dict[Path, Path]
+
+    def format(self) -> None:
+        """Make the host's disk, with what every host has on it. Done once; later boots find what the host left there."""
+        for folder in ("etc", "opt", "opt-work", "srv", "root", "var/log", "var/lib/postgresql", "var/tmp", "var/cache"):
+            (self.disk / folder).mkdir(parents=True)
+        for name in BORROWED:
+            _borrow(Path("/etc", name), self.disk / "etc" / name)
+        self.write("etc/passwd", "".join(f"{u}:x:{i}:{i}:{u}:{home}:{shell}\n" for u, i, home, shell in _users()))
+        self.write("etc/group", "".join(f"{u}:x:{i}:\n" for u, i, _, _ in _users()))
+        self.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
+        self.write("etc/resolv.conf", "")
+        (self.disk / "var/run").symlink_to("/run")
+
+    def write(self, name: str, text: str, *, mode: int = 0o644) -> None:
+        """Put a file on the host's disk."""
+        path = self.disk / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    def arrange(self) -> None:
+        """Inside the host's own mount namespace: put everything in its place. Raises OSError."""
+        kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+        handles = {path: os.open(path, os.O_PATH) for path in self.keep}
+        shares = {target: os.open(source, os.O_PATH) for source, target in self.shared.items()}
+        disk = os.open(self.disk, os.O_PATH)
+        devices = {name: os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES}
+        own = Path(f"/proc/self/fd/{disk}").readlink()
+        kernel.mount("overlay", "/opt", "overlay", options=f"lowerdir=/opt,upperdir={own}/opt,workdir={own}/opt-work")
+        for folder in ("etc", "srv", "root", "var"):
+            kernel.bind(f"/proc/self/fd/{disk}/{folder}", f"/{folder}")
+        kernel.mount("", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
+        _devices(devices)
+        for target in ("/tmp", "/dev/shm"):
+            kernel.tmpfs(target, mode="1777")
+        kernel.tmpfs("/run")
+        for folder in ("/run/sshd", "/run/lock"):
+            Path(folder).mkdir()
+        for path, handle in handles.items():
+            _show_again(path, handle)
+        for target, handle in shares.items():
+            _show(handle, target)
+        for handle in (*handles.values(), *shares.values(), *devices.values(), disk):
+            os.close(handle)
+        kernel.mount("proc", "/proc", "proc")
+        if Path("/proc/sysrq-trigger").exists():  # as real root, a host could otherwise reboot the machine under the lab
+            kernel.bind("/dev/null", "/proc/sysrq-trigger")
+
+
+def _users() -> list[tuple[str, int, str, str]]:
+    return [*USERS, ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin")]
+
+
+def _borrow(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+    elif source.is_dir():
+        shutil.copytree(source, target, symlinks=True, copy_function=_copy_readable)
+    elif source.exists():
+        _copy_readable(source, target)
+
+
+def _copy_readable(source: str | Path, target: str | Path) -> None:
+    if os.access(source, os.R_OK):
+        shutil.copyfile(source, target, follow_symlinks=False)
+
+
+def _devices(devices: dict[str, int]) -> None:
+    kernel.tmpfs("/dev")
+    for name, handle in devices.items():
+        _show(handle, Path("/dev", name))
+    for folder in ("/dev/pts", "/dev/shm"):
+        Path(folder).mkdir()
+    kernel.mount("devpts", "/dev/pts", "devpts", options="newinstance,ptmxmode=0666,mode=620")
+    Path("/dev/ptmx").symlink_to("pts/ptmx")
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        Path("/dev", name).symlink_to(f"/proc/self/fd/{number}")
+    Path("/dev/fd").symlink_to("/proc/self/fd")
+
+
+def _show_again(path: Path, handle: int) -> None:
+    """A kept path that a private folder has hidden is shown again where it was."""
+    if not path.exists():
+        _show(handle, path)
+
+
+def _show(handle: int, target: Path) -> None:
+    source = Path(f"/proc/self/fd/{handle}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        target.mkdir(exist_ok=True)
+    else:
+        target.touch()
+    kernel.bind(source, target)

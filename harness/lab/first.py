@@ -1,0 +1,175 @@
+"""The lab's first process: fabric, balancer, probes, storage, the hosts' power, and the gate for SSH.
+
+It is process 1 of the lab's pid namespace. When it dies, however it dies, the kernel ends every process of the lab and
+with them every namespace, mount, socket and rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from harness import model
+from harness.lab import fabric, guests, kernel, settings, topology, wire_rules
+from harness.lab.balancer import Balancer
+from harness.lab.control import Server
+from harness.lab.gate import Gate, own_netns
+from harness.lab.host import Host
+from harness.lab.nft import Nft
+from harness.lab.nsg import Nsg
+from harness.lab.operations import Operations
+from harness.lab.prober import Prober
+from harness.lab.storage import Storage
+
+ROOT = Path("/run/lab")
+
+
+class Lab:
+    """Everything of a running lab, put together."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+        self.folder = Path(order["folder"])
+        file = Path(order["cluster_file"])
+        self.cluster = model.load(file)
+        self.settings = settings.of(self.cluster, file)
+        self.topology = topology.of(self.cluster)
+        self.began = order["began"]
+        self.timings: dict[str, float] = {}
+        self._events = (self.folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
+        self.nft = Nft()
+        self.nsg = Nsg(self.cluster, self.topology, self.settings.nsg, self.settings.unknowns.nsg_destination_under_floating)
+        self.balancer = Balancer(self.cluster, self.topology, self.settings, self.nft, self.note)
+        probe, unknowns = self.cluster.load_balancer.probe, self.settings.unknowns
+        self.probers = [Prober(probe, unknowns, m, self.balancer, self.note) for m in self.balancer.members]
+        self.hosts: dict[str, Host] = {}
+        self.gates: dict[str, Gate] = {}
+        self._tasks: set[asyncio.Task] = set()
+
+    def note(self, source: str, kind: str, text: str, **data: Any) -> None:
+        """The lab's own event record, on the machine's wall clock."""
+        self._events.write(json.dumps({"wall": round(time.time(), 6), "source": source, "kind": kind, "text": text, "data": data}) + "\n")
+
+    def network(self) -> None:
+        """The hosts' namespaces, the fabric with a leg to every NIC, and the balancer."""
+        self.hosts = {plan.name: Host(plan) for plan in guests.plans(self.cluster, self.settings, self.topology, ROOT, self.folder)}
+        began = time.monotonic()
+        pids = {name: host.power_on() for name, host in self.hosts.items()}
+        fabric.up(self.cluster, self.topology, pids, self.settings.unknowns.arp_answers)
+        fabric.batch(fabric.mark_rules(self.topology))
+        fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
+        self.nft.run(wire_rules.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
+        self.balancer.start()
+        self.timings["network_s"] = time.monotonic() - began
+
+    def boot(self) -> None:
+        for host in self.hosts.values():
+            host.connect()
+        for host in self.hosts.values():
+            host.booted()
+
+    async def serve(self, listeners: dict[str, socket.socket]) -> None:
+        home = own_netns()
+        self.storage = Storage(ROOT / "shared", lambda name: self.hosts[name].processes(), self.note)
+        await self.storage.serve(ROOT / "storage.sock")
+        for prober in self.probers:
+            self.keep(prober.run())
+        for name, listener in listeners.items():
+            self.gates[name] = Gate(listener, lambda host=self.hosts[name]: host.netns, home)
+            self.keep(self.gates[name].run())
+        await Server(Operations(self).table()).start()
+
+    def keep(self, work: Any) -> asyncio.Task:
+        """Run something for as long as the lab lives; its failure ends the lab, loudly."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            self.note("lab", "fault", f"a part of the lab failed: {task.exception()!r}")
+            task.get_loop().call_exception_handler({"message": "a part of the lab failed", "exception": task.exception()})
+            os._exit(70)
+
+
+def tell(said: int, **news: Any) -> None:
+    os.write(said, json.dumps(news).encode() + b"\n")
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    said, lifeline = order["said_fd"], order["lifeline_fd"]
+    try:
+        os.umask(0o022)
+        kernel.tmpfs("/run")
+        (ROOT / "shared").mkdir(parents=True)
+        lab = Lab(order)
+        kernel.tmpfs(ROOT / "shared", size=f"{lab.settings.shared_disk_mb}m")
+        if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
+            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
+        asyncio.run(_live(lab, said, lifeline))
+    except Exception as error:
+        tell(said, failed=str(error) or type(error).__name__, code=int(getattr(error, "exit_code", 4)))
+        raise
+
+
+async def _live(lab: Lab, said: int, lifeline: int) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_reader(lifeline, ended.set)  # whoever holds its other end has died, or wants the lab down
+    lab.network()
+    tell(said, step="network", seconds=lab.timings["network_s"])
+    listeners = {name: socket.socket(fileno=fd) for name, fd in lab.order["listeners"].items()}
+    await lab.serve(listeners)
+    await _booted(lab)
+    tell(said, step="hosts", seconds=time.time() - lab.began)
+    if not lab.order.get("network_only"):
+        in_service = loop.create_task(_in_service(lab))
+        waiter = loop.create_task(ended.wait())
+        await asyncio.wait({in_service, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if not in_service.done():
+            return
+        lab.timings["in_service_s"] = in_service.result()
+    tell(said, ready=True, timings=lab.timings)
+    if lab.order["persistent"]:
+        loop.remove_reader(lifeline)
+    await ended.wait()
+    os._exit(0)  # the kernel does the rest
+
+
+async def _booted(lab: Lab) -> None:
+    """Boot all hosts at once without keeping the probes and the storage waiting."""
+    loop = asyncio.get_running_loop()
+    for host in lab.hosts.values():
+        host.connect()
+    for host in lab.hosts.values():
+        up = loop.create_future()
+        loop.add_reader(host.news, lambda up=up: up.done() or up.set_result(None))
+        await up
+        loop.remove_reader(host.news)
+        host.booted()
+
+
+async def _in_service(lab: Lab) -> float:
+    """Until the balancer sees one healthy member, which takes the whole cluster: services, manager, responder."""
+    began, limit = time.monotonic(), lab.order["limit"]
+    while len([m for m in lab.balancer.members if m.up]) != 1:
+        if time.monotonic() - began > limit:
+            raise TimeoutError(f"no node answered the probe within {limit:g} s; see {lab.folder}/log and the nodes' /var/log/lifekeeper.log")
+        await asyncio.sleep(0.005)
+    return time.time() - lab.began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What each lab host is made of: its network, its disk, and what it starts at boot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.lab import fabric
+from harness.lab.filesystem import FileSystem
+from harness.lab.host import Plan
+from harness.lab.settings import LabSettings
+from harness.lab.topology import Topology
+from harness.model import Cluster
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SSHD = "/usr/sbin/sshd"
+
+
+def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path) -> list[Plan]:
+    """A plan for every host, its disk formatted."""
+    keep = tuple(dict.fromkeys(Path(p) for p in (sys.base_prefix, sys.prefix, REPOSITORY)))
+    made = []
+    for machine in cluster.machines:
+        disk = FileSystem(root / "hosts" / machine.name, keep, {})
+        disk.format()
+        disk.write("etc/hostname", f"{machine.name}\n")
+        disk.write("etc/hosts", _hosts_file(cluster))
+        _install_sshd(disk, machine.name, folder)
+        made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, [[SSHD]]))
+    return made
+
+
+def _hosts_file(cluster: Cluster) -> str:
+    return "127.0.0.1 localhost\n" + "".join(f"{m.address} {m.name}\n" for m in cluster.machines)
+
+
+def _install_sshd(disk: FileSystem, name: str, folder: Path) -> None:
+    disk.write("etc/ssh/ssh_host_ed25519_key", (folder / "keys" / name).read_text(), mode=0o600)
+    disk.write("etc/ssh/authorized_keys", (folder / "keys" / "login.pub").read_text())
+    disk.write("etc/motd", f"This is {name}, a host of a test lab. LifeKeeper here is a stand-in made for tests, not the product.\n")
+    disk.write("opt/lab/bin/.keep", "")
+    (disk.disk / "opt/lab/bin/python3").symlink_to(sys.executable)
+    disk.write(
+        "etc/ssh/sshd_config",
+        "\n".join(
+            [
+                "HostKey /etc/ssh/ssh_host_ed25519_key",
+                "AuthorizedKeysFile /etc/ssh/authorized_keys",
+                "PermitRootLogin prohibit-password",
+                "PasswordAuthentication no",
+                "KbdInteractiveAuthentication no",
+                "UsePAM no",
+                "UseDNS no",
+                "PidFile /run/sshd.pid",
+                "Subsystem sftp internal-sftp",
+                "SetEnv PATH=/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "",
+            ]
+        ),
+    )

@@ -1,0 +1,238 @@
+"""Bringing a lab up: its folder, keys and cluster file, then its first process in namespaces of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from harness import model
+from harness.deadline import Deadline
+from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
+from harness.lab import doctor, keys, registry, seed, settings
+from harness.lab.guests import REPOSITORY
+
+Progress = Callable[[str], None]
+
+
+class RunningLab:
+    """A lab just brought up. Unless persistent, it dies with the process that holds this object."""
+
+    def __init__(self, record: registry.LabRecord, lifeline: int | None, timings: dict[str, float]) -> None:
+        self.record = record
+        self.timings = timings
+        self._lifeline = lifeline
+
+    @property
+    def cluster_file(self) -> Path:
+        return self.record.cluster_file
+
+    def down(self) -> None:
+        self.record.end()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+
+def up(
+    data: dict[str, Any],
+    *,
+    name: str,
+    persistent: bool,
+    progress: Progress = lambda text: None,
+    limit: float = 60.0,
+    network_only: bool = False,
+) -> RunningLab:
+    """Bring up the lab that `data` (a cluster file's content) describes.
+
+    Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
+    """
+    deadline = Deadline(limit)
+    doctor.demand()
+    folder = _fresh_folder(name)
+    ready = False
+    process = None
+    lifeline, hold = os.pipe()
+    heard, said = os.pipe()
+    listeners: dict[str, socket.socket] = {}
+    try:
+        listeners = _prepare(data, name, folder)
+        order = {
+            "name": name,
+            "folder": str(folder),
+            "cluster_file": str(folder / "cluster.toml"),
+            "said_fd": said,
+            "lifeline_fd": lifeline,
+            "listeners": {host: s.fileno() for host, s in listeners.items()},
+            "persistent": persistent,
+            "network_only": network_only,
+            "limit": limit,
+            "began": time.time(),
+        }
+        process = _spawn(order, folder, [said, lifeline, *order["listeners"].values()])
+        os.close(said)
+        said = -1
+        timings = _hear(heard, process, folder, deadline, progress)
+        ready = True
+        return RunningLab(registry.read(folder), hold, timings)
+    finally:
+        for listener in listeners.values():
+            listener.close()
+        for fd in (lifeline, heard, said):
+            if fd >= 0:
+                os.close(fd)
+        if persistent or not ready:
+            os.close(hold)
+        if not ready:
+            _abandon(process, folder)
+
+
+def _fresh_folder(name: str) -> Path:
+    folder = registry.state_folder() / name
+    try:
+        if folder.exists():
+            if registry.read(folder).alive:
+                raise BadUse(f"a lab named {name!r} is running already; take it down with `lkharness lab down --name {name}` or choose another --name")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise Unusable(f"{folder} cannot be made ({error.strerror}); set XDG_STATE_HOME to a folder you can write to") from error
+    return folder
+
+
+def _prepare(data: dict[str, Any], name: str, folder: Path) -> dict[str, socket.socket]:
+    """Write the folder's content; return the listening loopback socket of each host."""
+    file = folder / "cluster.toml"
+    cluster = model.parse(data, file)
+    settings.of(cluster, file)
+    (folder / "keys").mkdir(mode=0o700)
+    keys.make(folder / "keys", "login")
+    password = secrets.token_urlsafe(18)
+    secret = folder / "keys" / "database-password"
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    listeners, known = {}, ""
+    for machine in cluster.machines:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        listeners[machine.name] = listener
+        known += keys.known_hosts_line(listener.getsockname()[1], str(machine.address), keys.make(folder / "keys", machine.name))
+    (folder / "known_hosts").write_text(known)
+    file.write_text(_cluster_file(data, name, listeners, secret))
+    return listeners
+
+
+def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], secret: Path) -> str:
+    """The file that the harness attaches to this lab with, as it would to any cluster."""
+
+    def reachable(machine: dict[str, Any]) -> dict[str, Any]:
+        ssh = {
+            "host": "127.0.0.1",
+            "port": listeners[machine["name"]].getsockname()[1],
+            "user": "root",
+            "key": "keys/login",
+            "known_hosts": "known_hosts",
+            "python": "/opt/lab/bin/python3",
+        }
+        return {**machine, "ssh": {**ssh, **machine.get("ssh", {})}}
+
+    power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
+    whole = {
+        **data,
+        "name": name,
+        "client": reachable(data["client"]),
+        "nodes": [reachable(node) for node in data["nodes"]],
+        "services": [_with_password(service, secret) for service in data["services"]],
+        "power": {"off": [*power, "off", "{node}"], "on": [*power, "on", "{node}"]},
+    }
+    return "# Written by `lkharness lab up`. LifeKeeper in this lab is a stand-in made for tests, not the product.\n" + tomli_w.dumps(whole)
+
+
+def _with_password(service: dict[str, Any], secret: Path) -> dict[str, Any]:
+    if service["kind"] != "postgres":
+        return service
+    return {**service, "settings": {"password_file": str(secret), **service.get("settings", {})}}
+
+
+def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Popen:
+    words = ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private"]
+    if os.geteuid() != 0:
+        words[1:1] = ["--user", "--map-auto", "--map-root-user"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [*words, sys.executable, "-m", "harness.lab.first", json.dumps(order)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=fds,
+            start_new_session=True,
+            cwd="/",
+            env=environment,
+        )
+
+
+def _hear(heard: int, process: subprocess.Popen, folder: Path, deadline: Deadline, progress: Progress) -> dict[str, float]:
+    """Follow the first process's news until it is ready. Raises what it failed with."""
+    buffer = b""
+    while True:
+        if not select.select([heard], [], [], deadline.remaining())[0]:
+            raise DeadlineExceeded(f"the lab was not ready within {deadline.seconds:g} s; see {folder}/log")
+        chunk = os.read(heard, 65536)
+        if not chunk:
+            raise Unusable(_last_words(process, folder))
+        buffer += chunk
+        *lines, buffer = buffer.split(b"\n")
+        for line in lines:
+            news = json.loads(line)
+            if "failed" in news:
+                raise _failure(news)
+            if news.get("ready"):
+                return news["timings"]
+            if news["step"] == "network":
+                _record(process, folder)
+            progress(f"{news['step']} up after {time.time() - _began(deadline):.2f} s")
+
+
+def _began(deadline: Deadline) -> float:
+    return time.time() - deadline.elapsed()
+
+
+def _record(process: subprocess.Popen, folder: Path) -> None:
+    """Write down who the lab's first process is: unshare's only child."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    pid = int(children[0])
+    (folder / "lab.json").write_text(json.dumps({"pid": pid, "start_ticks": registry.start_ticks(pid)}))
+
+
+def _failure(news: dict[str, Any]) -> HarnessError:
+    return (BadUse if news["code"] == BadUse.exit_code else Unusable)(news["failed"])
+
+
+def _last_words(process: subprocess.Popen, folder: Path) -> str:
+    process.wait()
+    lines = (folder / "log").read_text(errors="replace").strip().splitlines()
+    return f"the lab's first process died: {lines[-1] if lines else f'exit {process.returncode}'}; `lkharness doctor` says what this machine lacks"
+
+
+def _abandon(process: subprocess.Popen | None, folder: Path) -> None:
+    """Leave nothing of a lab that did not come up, but keep its log beside its folder for a look."""
+    if process is not None:
+        process.kill()
+        process.wait()
+    log = folder / "log"
+    if log.exists() and log.stat().st_size:
+        log.replace(folder.parent / f"{folder.name}.failed.log")
+    shutil.rmtree(folder)

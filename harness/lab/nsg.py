@@ -1,0 +1,111 @@
+"""Network security groups: the default rules per NIC, custom ones before them, subnet and NIC both (facts NSG-01 to NSG-11)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from harness.lab.settings import NsgRule
+from harness.lab.topology import Nic, Topology
+from harness.model import Cluster, Design
+
+Rules = dict[str, list[NsgRule]]
+
+
+class Nsg:
+    """Turns the rules in force into one nftables table; a change replaces the table in one transaction.
+
+    Established flows pass before any rule, so a change meets new flows only (NSG-03).
+    """
+
+    def __init__(self, cluster: Cluster, topology: Topology, rules: Rules, floating_destination: str) -> None:
+        self._cluster = cluster
+        self._topology = topology
+        self._match_vip = floating_destination == "VIP"
+        self.rules: Rules = {key: list(value) for key, value in rules.items()}
+
+    @property
+    def places(self) -> list[str]:
+        """Where rules can be attached: NICs and subnets."""
+        return [n.key for n in self._topology.nics] + ["subnet1", "subnet2"]
+
+    def ruleset(self) -> str:
+        nics = self._topology.nics
+        chains = "\n".join(self._chain(nic, direction) for nic in nics for direction in ("inbound", "outbound"))
+        inbound = ", ".join(f'"{n.leg}" : jump {n.leg}_inbound' for n in nics)
+        outbound = ", ".join(f'"{n.leg}" : jump {n.leg}_outbound' for n in nics)
+        return f"""
+table ip nsg
+delete table ip nsg
+table ip nsg {{
+{chains}
+  chain forward {{
+    type filter hook forward priority 0;
+    ct state established,related accept
+    iifname vmap {{ {outbound} }}
+    oifname vmap {{ {inbound} }}
+  }}
+  chain probes {{
+    type filter hook output priority 0;
+    ct state established,related accept
+    oifname vmap {{ {inbound} }}
+  }}
+}}
+"""
+
+    def _chain(self, nic: Nic, direction: str) -> str:
+        subnet, own = f"{nic.leg}_{direction}_subnet", f"{nic.leg}_{direction}_nic"
+        lines = []
+        for name, place in ((subnet, nic.subnet_name), (own, nic.key)):
+            body = "\n    ".join(self._rules(place, nic, direction))
+            lines.append(f"  chain {name} {{\n    {body}\n  }}")
+        # Both must admit the packet; a subnet without an NSG of its own admits everything (NSG-09).
+        first, second = (subnet, own) if direction == "inbound" else (own, subnet)
+        lines.append(f"  chain {nic.leg}_{direction} {{\n    jump {first}\n    jump {second}\n  }}")
+        return "\n".join(lines)
+
+    def _rules(self, place: str, nic: Nic, direction: str) -> list[str]:
+        custom = sorted((r for r in self.rules.get(place, []) if r.direction == direction), key=lambda r: r.priority)
+        lines = [line for rule in custom for line in self._compile(rule, nic)]
+        if place.startswith("subnet") and place not in self.rules:
+            return ["return"]
+        return lines + self._defaults(direction)
+
+    def _defaults(self, direction: str) -> list[str]:
+        vnet = self._prefixes("VirtualNetwork")
+        if direction == "inbound":
+            return [f"ip saddr {vnet} ip daddr {vnet} return", f"ip saddr {self._prefixes('AzureLoadBalancer')} return", "counter drop"]
+        return [f"ip saddr {vnet} ip daddr {vnet} return", f"ip daddr != {vnet} return", "counter drop"]
+
+    def _compile(self, rule: NsgRule, nic: Nic) -> list[str]:
+        verdict = "return" if rule.access == "allow" else "counter drop"
+        source = self._match("saddr", rule.source)
+        what = self._transport(rule)
+        lines = [f"{source} {self._match('daddr', rule.destination)} {what} {verdict}"]
+        if self._names_the_dip_of_a_floating_flow(rule, nic):
+            lines.append(f"{source} ip daddr {self._cluster.vip} {what} {verdict}")
+        return lines
+
+    def _names_the_dip_of_a_floating_flow(self, rule: NsgRule, nic: Nic) -> bool:
+        """Under floating IP the packet carries the VIP, but the rule means the VM's own address (NSG-04; OQ-15)."""
+        floating = self._cluster.design is Design.FLOATING and nic.pooled and rule.direction == "inbound"
+        return floating and not self._match_vip and isinstance(rule.destination, IPv4Network) and nic.address in rule.destination
+
+    def _match(self, field: str, value: str | IPv4Network) -> str:
+        if value == "*":
+            return ""
+        if value == "Internet":
+            return f"ip {field} != {self._prefixes('VirtualNetwork')}"
+        return f"ip {field} {self._prefixes(value)}"
+
+    def _prefixes(self, value: str | IPv4Network) -> str:
+        host = f"{self._cluster.load_balancer.probe.source}/32"
+        if value == "VirtualNetwork":  # it includes the host's own address (NSG-07)
+            return f"{{ {self._cluster.subnet1}, {self._cluster.subnet2}, {host} }}"
+        return host if value == "AzureLoadBalancer" else str(value)
+
+    @staticmethod
+    def _transport(rule: NsgRule) -> str:
+        if not rule.ports:
+            return "" if rule.protocol == "*" else f"ip protocol {rule.protocol}"
+        protocol = "{ tcp, udp }" if rule.protocol == "*" else rule.protocol
+        return f"ip protocol {protocol} th dport {{ {', '.join(map(str, rule.ports))} }}"

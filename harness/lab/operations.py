@@ -1,0 +1,188 @@
+"""What a running lab can be told: power, NSGs, the balancer's settings, cuts. Each is what an operator of Azure could do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from harness.lab import fabric
+from harness.lab.balancer import ADMIN_STATES
+from harness.lab.control import Operation
+from harness.lab.settings import NsgRule
+
+if TYPE_CHECKING:
+    from harness.lab.first import Lab
+
+
+class Operations:
+    """The operations behind the control socket. Every one is noted in the lab's event record."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def table(self) -> dict[str, Operation]:
+        return {
+            "status": self.status,
+            "power": self.power,
+            "nsg": self.nsg,
+            "admin": self.admin,
+            "pool": self.pool,
+            "no_healthy_backends": self.no_healthy_backends,
+            "cut": self.cut,
+            "heal": self.heal,
+            "block_probe": self.block_probe,
+            "unblock_probe": self.unblock_probe,
+            "nft": self.nft,
+        }
+
+    async def status(self) -> dict[str, Any]:
+        lab = self._lab
+        return {
+            "design": str(lab.cluster.design),
+            "profile": lab.settings.profile,
+            "vip": str(lab.cluster.vip),
+            "hosts": [{"name": h.name, "power": h.power, "pid": h.pid, "ssh_port": lab.gates[h.name].port} for h in lab.hosts.values()],
+            "balancer": lab.balancer.describe(),
+            "no_healthy_backends": lab.balancer.no_healthy_backends,
+            "shared_disk": lab.storage.holder,
+            "probes_sent": {p._member.nic.host: p.sent for p in lab.probers},
+            "timings": {**lab.timings, "balancer_switch_s": lab.balancer.switch_seconds[-200:]},
+        }
+
+    async def power(self, node: str, to: str) -> str:
+        """`off` (silent on the wire), `on`, `freeze`, `thaw`."""
+        host = self._host(node)
+        steps = {"off": self._power_off, "on": self._power_on, "freeze": self._freeze, "thaw": self._thaw}
+        if to not in steps:
+            raise ValueError(f"power can be {', '.join(steps)}; not {to!r}")
+        self._lab.note("lab", "power", f"{node}: power {to}", node=node, to=to)
+        await steps[to](host)
+        return host.power
+
+    async def _power_off(self, host) -> None:
+        if host.power == "off":
+            return
+        lab = self._lab
+        # The link first: otherwise the dying kernel says goodbye with FIN and RST.
+        self._darken(host.name)
+        lab.gates[host.name].go_silent()
+        host.kill()
+        lab.gates[host.name].lose_inside()
+        fabric.detach(lab.topology, host.name)
+        host.forget_network()
+
+    async def _power_on(self, host) -> None:
+        if host.power == "on":
+            return
+        if host.power == "frozen":
+            raise ValueError(f"{host.name} is frozen; thaw it, or cut its power first")
+        lab = self._lab
+        pid = host.power_on()
+        fabric.attach(lab.cluster, lab.topology, host.name, pid)
+        self._lighten(host.name)
+        for prober in lab.probers:
+            if prober._member.nic.host == host.name:
+                prober.judge.booted()
+        host.connect()
+        up = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(host.news, lambda: up.done() or up.set_result(None))
+        await up
+        loop.remove_reader(host.news)
+        host.booted()
+        lab.gates[host.name].speak_again()
+
+    async def _freeze(self, host) -> None:
+        if host.power != "on":
+            raise ValueError(f"{host.name} is {host.power}; only a running host can be frozen")
+        self._darken(host.name)
+        self._lab.gates[host.name].go_silent()
+        host.freeze()
+
+    async def _thaw(self, host) -> None:
+        if host.power != "frozen":
+            raise ValueError(f"{host.name} is {host.power}, not frozen")
+        host.thaw()
+        self._lighten(host.name)
+        self._lab.gates[host.name].speak_again()
+
+    def _darken(self, name: str) -> None:
+        legs = ", ".join(f'"{n.leg}"' for n in self._lab.topology.of(name))
+        self._lab.nft.run(f"add element ip fabric dark {{ {legs} }}")
+
+    def _lighten(self, name: str) -> None:
+        legs = ", ".join(f'"{n.leg}"' for n in self._lab.topology.of(name))
+        self._lab.nft.run(f"delete element ip fabric dark {{ {legs} }}")
+
+    async def nsg(self, place: str | None = None, rules: list[dict] | None = None) -> dict[str, Any]:
+        """Replace the custom rules of a NIC or subnet (`rules=[]` leaves the defaults); without `rules` only tell them."""
+        nsg = self._lab.nsg
+        if place is not None and place not in nsg.places:
+            raise ValueError(f"there is no NIC or subnet {place!r}; there are {', '.join(nsg.places)}")
+        if rules is not None:
+            if place is None:
+                raise ValueError("say which NIC or subnet the rules are for")
+            try:
+                nsg.rules[place] = [NsgRule.model_validate(r) for r in rules]
+            except ValidationError as error:
+                raise ValueError("; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors())) from None
+            self._lab.nft.run(nsg.ruleset())
+            self._lab.note("lab", "nsg", f"rules of {place} set", place=place, rules=rules)
+        return {key: [r.model_dump(mode="json") for r in value] for key, value in nsg.rules.items()}
+
+    async def admin(self, node: str, state: str) -> None:
+        """Set a pool member's adminState (facts FLOW-09 to FLOW-11)."""
+        if state not in ADMIN_STATES:
+            raise ValueError(f"adminState can be {', '.join(ADMIN_STATES)}; not {state!r}")
+        member = self._member(node)
+        member.admin = state
+        self._lab.note("balancer", "admin", f"{node}: adminState {state}", node=node, state=state)
+        self._lab.balancer.apply()
+        if state == "down" and self._lab.settings.unknowns.admin_down_established == "reset":  # OQ-04
+            self._lab.balancer.reset_established(member)
+
+    async def pool(self, node: str, member: bool) -> None:
+        """Take a node out of the backend pool, or put it back (facts FLOW-13)."""
+        self._member(node).in_pool = member
+        self._lab.note("balancer", "pool", f"{node} {'joins' if member else 'leaves'} the pool", node=node)
+        self._lab.balancer.apply()
+
+    async def no_healthy_backends(self, behaviour: str) -> None:
+        """noHealthyBackendsBehavior (facts FLOW-08)."""
+        if behaviour not in ("AllProbedDown", "AllProbedUp"):
+            raise ValueError(f"noHealthyBackendsBehavior is AllProbedDown or AllProbedUp; not {behaviour!r}")
+        self._lab.balancer.no_healthy_backends = behaviour
+        self._lab.balancer.apply()
+
+    async def cut(self, source: str, destination: str) -> None:
+        """Drop everything from one address to another, one way."""
+        self._lab.nft.run(f"add element ip fabric cuts {{ {source} . {destination} }}")
+        self._lab.note("lab", "cut", f"{source} no longer reaches {destination}")
+
+    async def heal(self, source: str, destination: str) -> None:
+        self._lab.nft.run(f"delete element ip fabric cuts {{ {source} . {destination} }}")
+        self._lab.note("lab", "heal", f"{source} reaches {destination} again")
+
+    async def block_probe(self, node: str) -> None:
+        """Probes of this node get lost on the way, silently."""
+        self._lab.nft.run(f"add element ip fabric blocked_probes {{ {self._member(node).nic.address} }}")
+
+    async def unblock_probe(self, node: str) -> None:
+        self._lab.nft.run(f"delete element ip fabric blocked_probes {{ {self._member(node).nic.address} }}")
+
+    async def nft(self) -> str:
+        """The rules in force, for a person to read."""
+        return self._lab.nft.run("list ruleset")
+
+    def _host(self, name: str):
+        if name not in self._lab.hosts:
+            raise ValueError(f"there is no host {name!r}; there are {', '.join(self._lab.hosts)}")
+        return self._lab.hosts[name]
+
+    def _member(self, name: str):
+        members = {m.nic.host: m for m in self._lab.balancer.members}
+        if name not in members:
+            raise ValueError(f"{name!r} is not in the balancer's pool; {' and '.join(members)} are")
+        return members[name]

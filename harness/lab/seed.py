@@ -1,0 +1,61 @@
+"""The cluster file of a lab when nobody gives one: the seed's figure, in one of two profiles."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Profile = Literal["fast", "azure"]
+
+PROFILES: dict[str, dict[str, Any]] = {
+    # Sub-second timers, so that a failover takes seconds. LifeKeeper's own least heartbeat is 1 s (facts LKL-35).
+    "fast": {
+        "load_balancer": {"probe": {"interval_s": 0.25}},
+        "manager": {"heartbeat_s": 0.2, "heartbeats_missed": 3, "check_interval_s": 0.5, "takeover_s": 4.0, "boot_s": 15.0},
+        "budget": {"margin_s": 3.0},
+    },
+    # Azure's portal defaults and LifeKeeper for Linux's own (facts PRB-05, LKL-35, LKL-41).
+    "azure": {
+        "load_balancer": {"probe": {"interval_s": 5.0}},
+        "manager": {"heartbeat_s": 5.0, "heartbeats_missed": 3, "check_interval_s": 120.0, "takeover_s": 30.0, "boot_s": 60.0},
+        "budget": {"margin_s": 5.0},
+    },
+}
+
+FIGURE: dict[str, Any] = {
+    "name": "lab",
+    "design": "nat",
+    "client": {"name": "lkclient", "address": "10.20.1.20"},
+    "nodes": [
+        {"name": "lknode01", "address": "10.20.1.11", "second_address": "10.20.2.11"},
+        {"name": "lknode02", "address": "10.20.1.12", "second_address": "10.20.2.12"},
+    ],
+    "load_balancer": {"frontend": "10.20.1.200"},
+    "services": [
+        {
+            "name": "listener",
+            "kind": "oracle",
+            "port": 1521,
+            "tag": "listener-1521",
+            "settings": {"alias_pattern": "LISTENER_(?P<node>.+)"},
+        },
+        {"name": "database", "kind": "postgres", "port": 5432, "tag": "pgsql-5432", "settings": {"user": "harness", "dbname": "postgres"}},
+        {"name": "web", "kind": "http", "port": 80, "tag": "http-80", "settings": {"node_header": "X-Served-By"}},
+    ],
+}
+
+
+def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
+    given = given or {}
+    chosen = profile or given.get("lab", {}).get("profile", "fast")
+    data = merged(merged(FIGURE, PROFILES[chosen]), given)
+    return merged(data, {"lab": {"profile": chosen}})
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, table by table; lists are taken whole. Neither is changed."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result

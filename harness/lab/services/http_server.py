@@ -1,0 +1,160 @@
+"""A small web server in the lab that stands for IIS; it is not IIS.
+
+`GET /` says which node answers and since when (JSON, and the header X-Served-By); `GET /healthz` has the status code that the
+status file holds at that moment (200 without one), for HTTP health probes. Connections are kept alive; HEAD works too.
+
+Example: python -m harness.lab.services.http_server --port 80 --bind 0.0.0.0 --node lknode01 --status-file /run/healthz
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from harness.lab.services import serving
+
+IDLE_LIMIT_S = 120.0  # IIS's default connection timeout
+LONGEST_LINE = 8192
+MOST_HEADERS = 100
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class BadRequest(Exception):
+    """The request cannot be understood; it is answered with 400 and the connection is closed."""
+
+
+def converse(service: serving.Service, connection: socket.socket, status_file: Path | None) -> None:
+    """Answer requests on one connection until the peer closes it, asks for that, or sends what is not HTTP."""
+    connection.settimeout(IDLE_LIMIT_S)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connection.makefile("rb") as stream:
+        while True:
+            try:
+                request = read_request(stream)
+            except BadRequest as fault:
+                connection.sendall(response(service, 400, {"error": str(fault)}, keep=False))
+                return
+            if request is None:
+                return
+            method, path, keep = request
+            status, body = answer(service, method, path, status_file)
+            connection.sendall(response(service, status, body, keep=keep, head=method == "HEAD"))
+            if not keep:
+                return
+
+
+def read_request(stream: BinaryIO) -> tuple[str, str, bool] | None:
+    """Method, path and whether to keep the connection; None when the peer closed it between two requests."""
+    # As IIS does: refuse what cannot be HTTP at its first byte instead of waiting for an end of line that never comes.
+    first = stream.peek(1)[:1]  # type: ignore[attr-defined]  # makefile("rb") gives a BufferedReader
+    if not first:
+        return None
+    if not first.isalpha() and first not in b"\r\n":
+        raise BadRequest("this is a web server; what came is not HTTP")
+    line = _line(stream) or _line(stream)  # one empty line before a request is allowed
+    words = line.split()
+    if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1") or not words[1].startswith(("/", "http://")):
+        raise BadRequest(f"not an HTTP request line: {line[:80]!r}")
+    headers = dict(_header(text) for text in _headers(stream))
+    if words[2] == "HTTP/1.1" and "host" not in headers:
+        raise BadRequest("an HTTP/1.1 request needs a Host header")
+    asked = headers.get("connection", "").lower()
+    keep = asked == "keep-alive" if words[2] == "HTTP/1.0" else asked != "close"
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return words[0], words[1].split("?")[0], keep and not has_body  # a body is not read: it must not look like the next request
+
+
+def _headers(stream: BinaryIO) -> list[str]:
+    lines = []
+    while line := _line(stream):
+        lines.append(line)
+        if len(lines) > MOST_HEADERS:
+            raise BadRequest(f"more than {MOST_HEADERS} headers")
+    return lines
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name.strip():
+        raise BadRequest(f"not a header: {line[:80]!r}")
+    return name.strip().lower(), value.strip()
+
+
+def _line(stream: BinaryIO) -> str:
+    raw = stream.readline(LONGEST_LINE)
+    if not raw.endswith(b"\n"):
+        if len(raw) >= LONGEST_LINE:
+            raise BadRequest("a line is too long")
+        raise ConnectionError("the peer left in the middle of a request")
+    return raw.decode("latin-1").rstrip("\r\n")
+
+
+def answer(service: serving.Service, method: str, path: str, status_file: Path | None) -> tuple[int, dict[str, object]]:
+    about: dict[str, object] = {"node": service.node, "started": service.started}
+    if method not in ("GET", "HEAD"):
+        return 405, {**about, "error": f"{method} is not allowed"}
+    if path == "/":
+        return 200, about
+    if path == "/healthz":
+        status, why = health(status_file)
+        return status, {**about, "status": status, **({"error": why} if why else {})}
+    return 404, {**about, "error": f"there is nothing at {path}"}
+
+
+def health(status_file: Path | None) -> tuple[int, str]:
+    """The status code that the file holds now, and what is wrong when it holds none."""
+    if status_file is None:
+        return 200, ""
+    try:
+        held = status_file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return 200, ""
+    except (OSError, UnicodeDecodeError) as error:
+        return 500, f"{status_file} cannot be read: {error}"
+    if held.isdigit() and 200 <= int(held) <= 599:
+        return int(held), ""
+    return 500, f"{status_file} must hold a status code from 200 to 599, not {held[:20]!r}"
+
+
+def response(service: serving.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False) -> bytes:
+    content = json.dumps(body).encode() + b"\n"
+    lines = [
+        f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}",
+        f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}",
+        "Server: lkharness-lab (stands for IIS)",
+        f"X-Served-By: {service.node}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+        "Cache-Control: no-store",
+        f"Connection: {'keep-alive' if keep else 'close'}",
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if head else content)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    assert __doc__
+    parser = serving.options("http_server", __doc__, port=80)
+    parser.add_argument("--status-file", type=Path, metavar="FILE", help="holds the status code of /healthz")
+    given = parser.parse_args(arguments)
+    serving.send_log_to(given.log)
+    service = serving.Service("http_server", given.node)
+    service.log("a small web server in a lab that stands for IIS; it is not IIS")
+    serving.end_at_once_when_asked(service)
+    listener = serving.listen(service, given.bind, given.port)
+    service.log("listening on {}:{}".format(*listener.getsockname()))
+    serving.say_ready()
+    serving.serve(service, listener, lambda service, connection: converse(service, connection, given.status_file))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""A real PostgreSQL in the lab: find it, prepare its data directory, start, stop and check it.
+
+    python -m harness.lab.services.postgres prepare --cache DIR --data DIR --password-file F
+    python -m harness.lab.services.postgres start   --data DIR --node NAME --port 5432 --bind '*' --log F --socket-dir /run/postgresql
+    python -m harness.lab.services.postgres check   --data DIR --port 5432 --socket-dir /run/postgresql
+    python -m harness.lab.services.postgres stop    --data DIR
+    python -m harness.lab.services.postgres restart …as start
+
+start, stop, restart and check are the restore, remove, recover and quickCheck of a `gen` resource (LKL-34). Exit 0 is good, 1 is not,
+2 is bad use, 4 means that this machine lacks something; one sentence on standard error says what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from harness.deadline import Deadline
+from harness.errors import HarnessError, Unusable
+from harness.lab.services import process
+
+PID_LINE, STATUS_LINE = 0, 7  # of postmaster.pid
+PROTOCOL_3 = 196608
+
+
+class Faulty(HarnessError):
+    """The server is not in the state that was asked for; the message says how."""
+
+
+def start(
+    data: Path, node: str, *, port: int = 5432, bind: str = "*", log: Path | None = None, socket_dir: Path, limit: float = 60.0
+) -> process.Process:
+    """Start the server in the background and wait until it accepts, crash recovery included. One that already runs is left alone.
+
+    Raises Faulty with the last line of the log, Unusable when this machine has no server.
+    """
+    from harness.lab.services import postgres_account as account
+    from harness.lab.services.postgres_template import server_binaries
+
+    if running := postmaster(data):
+        return running
+    binary = server_binaries() / "postgres"
+    clear_remains_of_a_crash(data, port, socket_dir)
+    if not (data / "PG_VERSION").exists():
+        raise Faulty(f"{data} holds no database: is the shared disk mounted on {node}?")
+    _make_socket_dir(socket_dir)
+    words = [str(binary), "-D", str(data), "-p", str(port), "-c", f"listen_addresses={bind}"]
+    words += ["-c", f"unix_socket_directories={socket_dir}", "-c", f"cluster_name={node}"]
+
+    def become() -> NoReturn:
+        account.become()
+        os.execv(words[0], words)
+
+    return _wait_until_it_accepts(process.start_in_background(become, log), data, node, log, Deadline(limit))
+
+
+def _make_socket_dir(socket_dir: Path) -> None:
+    from harness.lab.services import postgres_account as account
+
+    if not socket_dir.exists():
+        socket_dir.mkdir(parents=True)
+        owner = account.ids()
+        if owner is not None:
+            os.chown(socket_dir, *owner)
+
+
+def _wait_until_it_accepts(started: process.Process, data: Path, node: str, log: Path | None, deadline: Deadline) -> process.Process:
+    """The postmaster itself writes into its pid file when it takes connections; that costs no connection and no log line."""
+
+    def accepts_or_ended() -> str:
+        if not started.alive:
+            return "ended"
+        lines = _pid_file(data)
+        mine = len(lines) > STATUS_LINE and lines[PID_LINE].strip() == str(started.pid)
+        return lines[STATUS_LINE].strip() if mine else "starting"
+
+    seen = accepts_or_ended()
+    if seen not in ("ready", "ended"):
+        try:
+            seen = deadline.wait_for(
+                accepts_or_ended, what=f"{node}: PostgreSQL accepting connections", every=0.01, until={"ready", "ended"}.__contains__
+            )
+        except HarnessError:
+            end(data, Deadline(5.0))
+            raise
+    if seen == "ended":
+        raise Faulty(f"{node}: PostgreSQL did not start; its log says: {process.last_line(log)}")
+    return started
+
+
+def postmaster(data: Path) -> process.Process | None:
+    """The living postmaster of this data directory in this pid namespace."""
+    lines = _pid_file(data)
+    if not lines or not lines[PID_LINE].strip().isdigit():
+        return None
+    found = process.find(int(lines[PID_LINE]))
+    return found if found and _works_in(found.pid, data) else None
+
+
+def _pid_file(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _works_in(pid: int, data: Path) -> bool:
+    """Every PostgreSQL process stands in its data directory; no other process with that pid does."""
+    try:
+        return (process.PROC / str(pid) / "comm").read_text().strip() == "postgres" and os.path.samefile(f"/proc/{pid}/cwd", data)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _of(data: Path) -> list[process.Process]:
+    """Every PostgreSQL process of this data directory in this pid namespace, with or without a postmaster."""
+    pids = [int(name) for name in os.listdir(process.PROC) if name.isdigit()]
+    return [found for pid in pids if _works_in(pid, data) and (found := process.find(pid))]
+
+
+def clear_remains_of_a_crash(data: Path, port: int, socket_dir: Path) -> list[str]:
+    """Remove what a dead server left behind and would stop the next one. Returns what was removed.
+
+    postmaster.pid on the shared disk may come from the other node, which crashed. Its pid means nothing here, because each node has a
+    pid namespace of its own, but a process of ours may happen to have that number, and PostgreSQL would then refuse to start. Taking
+    the file away is safe only because the shared disk is reserved: the cluster manager mounts it on one node at a time, after the other
+    has let go of it or is dead, and `postmaster` has just shown that no server of this node uses it. Without that reservation two
+    servers could write to one database.
+    """
+    for orphan in _of(data):  # children of a killed postmaster still hold its shared memory, if only for a moment
+        process.send(orphan, signal.SIGKILL)
+        process.gone_within(orphan, Deadline(5.0))
+    removed = []
+    for stale in (data / "postmaster.pid", socket_dir / f".s.PGSQL.{port}.lock"):
+        if stale.name == "postmaster.pid" or not _names_a_postgres(stale):
+            try:
+                stale.unlink()
+            except FileNotFoundError:
+                continue
+            removed.append(str(stale))
+    return removed
+
+
+def _names_a_postgres(lock: Path) -> bool:
+    try:
+        pid = lock.read_text().split()[0]
+        return (process.PROC / pid / "comm").read_text().strip() == "postgres"
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return False
+
+
+def stop(data: Path, *, limit: float = 20.0) -> str:
+    """Stop the server: fast first, then immediate, then by force; after it nothing uses the disk. Returns how it ended.
+
+    The first step has `limit` seconds. Raises Faulty when something is left even so. A server that does not run is fine.
+    """
+    running = postmaster(data)
+    if running is None:
+        left = _of(data)
+        clear = [process.send(orphan, signal.SIGKILL) and process.gone_within(orphan, Deadline(5.0)) for orphan in left]
+        return f"did not run; {len(clear)} processes of a crashed server ended" if clear else "did not run"
+    for number, how, seconds in ((signal.SIGINT, "stopped fast", limit), (signal.SIGQUIT, "stopped at once", 5.0)):
+        if not process.send(running, number) or process.gone_within(running, Deadline(seconds)):
+            return how
+    return end(data, Deadline(5.0))
+
+
+def end(data: Path, deadline: Deadline) -> str:
+    """Kill every process of the server. Raises Faulty when one survives."""
+    everyone = _of(data)
+    for one in everyone:
+        process.send(one, signal.SIGKILL)
+    left = [one.pid for one in everyone if not process.gone_within(one, deadline)]
+    if left:
+        raise Faulty(f"PostgreSQL in {data} cannot be killed: {left} are stuck in the kernel, most likely in the disk")
+    return "killed"
+
+
+def check(data: Path, *, port: int = 5432, socket_dir: Path, limit: float = 5.0) -> str:
+    """Its process is there and a query on its socket is answered. Raises Faulty otherwise."""
+    running = postmaster(data)
+    if running is None:
+        raise Faulty(f"PostgreSQL does not run: no living server uses {data}")
+    path = str(socket_dir / f".s.PGSQL.{port}")
+    deadline = Deadline(limit)
+    try:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.settimeout(limit)
+            peer.connect(path)
+            _ask(peer, deadline)
+    except TimeoutError:
+        raise Faulty(f"PostgreSQL (pid {running.pid}) did not answer on {path} within {limit:g} s") from None
+    except OSError as error:
+        raise Faulty(f"PostgreSQL (pid {running.pid}) cannot be reached on {path}: {error.strerror or error}") from error
+    return f"PostgreSQL runs with pid {running.pid} and answers"
+
+
+def _ask(peer: socket.socket, deadline: Deadline) -> None:
+    """Log in as the owner and have `SELECT 1` answered: the frontend protocol by hand, which spares starting psql."""
+    login = struct.pack(">I", PROTOCOL_3) + b"user\0postgres\0database\0template1\0application_name\0quickCheck\0\0"
+    peer.sendall(struct.pack(">I", len(login) + 4) + login)
+    for say in (b"Q" + struct.pack(">I", 13) + b"SELECT 1\0", b"X" + struct.pack(">I", 4)):
+        while (message := _message(peer, deadline))[0] != b"Z":  # ready for a query
+            if message[0] == b"E":
+                fields = {field[:1]: field[1:].decode(errors="replace") for field in message[1].split(b"\0") if field}
+                raise Faulty(f"PostgreSQL answers, but does not serve: {fields.get(b'M', 'no reason given')}")
+        peer.sendall(say)
+
+
+def _message(peer: socket.socket, deadline: Deadline) -> tuple[bytes, bytes]:
+    head = _exactly(peer, 5, deadline)
+    return head[:1], _exactly(peer, struct.unpack(">I", head[1:])[0] - 4, deadline)
+
+
+def _exactly(peer: socket.socket, size: int, deadline: Deadline) -> bytes:
+    got = b""
+    while len(got) < size:
+        peer.settimeout(max(deadline.remaining(), 0.001))
+        piece = peer.recv(size - len(got))
+        if not piece:
+            raise ConnectionResetError("the server closed the connection")
+        got += piece
+    return got
+
+
+def prepare(cache: Path, data: Path, password: str) -> None:
+    """Put a fresh database at `data`, copied from the cache's template, which is made first when it is not there."""
+    from harness.lab.services.postgres_template import copy_template, ensure_template
+
+    copy_template(ensure_template(cache, password), data)
+
+
+def _options() -> argparse.ArgumentParser:
+    assert __doc__
+    parser = argparse.ArgumentParser(prog="postgres", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["prepare", "start", "stop", "restart", "check"])
+    parser.add_argument("--data", type=Path, required=True, help="the data directory, on the shared disk")
+    parser.add_argument("--node", default="", help="becomes cluster_name, by which the server tells its node")
+    parser.add_argument("--port", type=int, default=5432)
+    parser.add_argument("--bind", default="*", help="listen_addresses (default: any)")
+    parser.add_argument("--log", type=Path, help="the server's log is appended here")
+    parser.add_argument("--socket-dir", type=Path, default=Path("/run/postgresql"))
+    parser.add_argument("--limit", type=float, help="seconds (start 60, stop 20, check 5)")
+    parser.add_argument("--cache", type=Path, help="where templates are kept (prepare)")
+    parser.add_argument("--password-file", type=Path, help="first line: the password of role harness (prepare)")
+    return parser
+
+
+def _act(given: argparse.Namespace) -> str:
+    limit = {"limit": given.limit} if given.limit else {}
+    if given.action == "prepare":
+        prepare(given.cache, given.data, given.password_file.read_text().splitlines()[0])
+        return f"{given.data} holds a fresh database"
+    if given.action == "check":
+        return check(given.data, port=given.port, socket_dir=given.socket_dir, **limit)
+    how = stop(given.data, **limit) if given.action in ("stop", "restart") else ""
+    if given.action == "stop":
+        return f"PostgreSQL {how}"
+    running = start(given.data, given.node, port=given.port, bind=given.bind, log=given.log, socket_dir=given.socket_dir, **limit)
+    return f"PostgreSQL runs with pid {running.pid}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = _options()
+    given = parser.parse_args(arguments)
+    if given.action == "prepare" and not (given.cache and given.password_file):
+        parser.error("prepare needs --cache and --password-file")
+    if given.action in ("start", "restart") and not given.node:
+        parser.error(f"{given.action} needs --node")
+    try:
+        print(_act(given))
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    except OSError as error:
+        print(Unusable(f"{error.filename or given.data}: {error.strerror}"), file=sys.stderr)
+        return int(Unusable.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

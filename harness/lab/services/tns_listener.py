@@ -1,0 +1,164 @@
+"""A stand-in for an Oracle TNS listener in the lab; not Oracle software, and there is no database behind it.
+
+It does what the harness asks of a real, locked-down listener:
+
+- a TNS ping (what `tnsping` sends) is answered with a REFUSE packet that carries ERR=0, the version and the listener's alias;
+- a connect to any service or SID is refused with ORA-12514 or ORA-12505, which python-oracledb reads as DPY-6001 or DPY-6003;
+- status, version, services, stop and other commands from afar are refused with TNS-01189;
+- connect data that is no name-value string is refused with TNS-01153, and whatever is not TNS is closed.
+
+Example: python -m harness.lab.services.tns_listener --port 1521 --bind 0.0.0.0 --node lknode01 --alias LISTENER_lknode01
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+
+from harness.lab.services import serving
+
+CONNECT, REFUSE, DATA = 1, 4, 6  # packet types
+HEADER = struct.Struct(">HHBBH")  # length, checksum, type, flags, header checksum
+CONNECT_HEAD = 26  # a CONNECT packet's fixed part up to and with the length and offset of its connect data
+LARGEST_CONNECT_DATA = 32_767
+INBOUND_LIMIT_S = 60.0  # a real listener's INBOUND_CONNECT_TIMEOUT: how long a peer may take to say what it wants
+VERSION_19 = 0x13000000  # VSNNUM of a 19c listener
+EMFI = 4  # the facility of all the listener's own errors
+
+NO_SERVICE, NO_SUCH_SID, NO_SUCH_SERVICE = 12504, 12505, 12514
+CANNOT_PARSE, NOT_AUTHENTICATED = 1153, 1189
+
+
+class NotTns(Exception):
+    """What came in is no TNS connect request."""
+
+
+def converse(service: serving.Service, connection: socket.socket, alias: str) -> None:
+    """Read one connect request, answer it, close: a listener never does more unless it hands over to a database."""
+    connection.settimeout(INBOUND_LIMIT_S)
+    peer = "{}:{}".format(*connection.getpeername())
+    try:
+        request = read_connect_data(connection)
+    except NotTns as fault:
+        service.log(f"{peer} * TNS-12569: {fault}")
+        return
+    if request is None:
+        return
+    what, answer = answer_to(request, alias)
+    service.log(f"{peer} * {what}")
+    connection.sendall(refuse(answer))
+    _let_the_answer_arrive(connection)
+
+
+def read_connect_data(connection: socket.socket) -> str | None:
+    """The connect data of a CONNECT packet, wherever it is; None when the peer leaves without a word.
+
+    Data that does not fit in the packet (python-oracledb: over 230 bytes) follows in DATA packets of its own.
+    """
+    packet = _read_packet(connection)
+    if packet is None:
+        return None
+    kind, body = packet
+    if kind != CONNECT:
+        raise NotTns(f"packet type {kind}, not CONNECT")
+    if len(body) < CONNECT_HEAD - HEADER.size + 2:
+        raise NotTns(f"CONNECT packet of only {len(body) + HEADER.size} bytes")
+    length, offset = struct.unpack_from(">HH", body, CONNECT_HEAD - HEADER.size - 2)
+    if length > LARGEST_CONNECT_DATA:
+        raise NotTns(f"connect data of {length} bytes")
+    start = offset - HEADER.size
+    data = body[start : start + length] if start >= 0 else b""
+    while len(data) < length:
+        packet = _read_packet(connection)
+        if packet is None or packet[0] != DATA or len(packet[1]) <= 2:
+            raise NotTns(f"{len(data)} of {length} bytes of connect data")
+        data += packet[1][2:]  # without the two bytes of data flags
+    return data[:length].decode("latin-1")
+
+
+def _read_packet(connection: socket.socket) -> tuple[int, bytes] | None:
+    head = _read(connection, HEADER.size)
+    if not head:
+        return None
+    if len(head) < HEADER.size:
+        raise NotTns(f"the peer left after {head!r}")
+    length, _, kind, _, _ = HEADER.unpack(head)
+    # Until a connection is accepted the length has two bytes; some clients already write four, with the upper two zero.
+    length = length or struct.unpack_from(">I", head)[0]
+    if not HEADER.size <= length <= LARGEST_CONNECT_DATA + HEADER.size + 2 or not 1 <= kind <= 19:
+        raise NotTns(f"not a TNS packet: {head!r}")
+    body = _read(connection, length - HEADER.size)
+    if len(body) < length - HEADER.size:
+        raise NotTns(f"{len(body) + HEADER.size} of {length} bytes of a packet")
+    return kind, body
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    """`size` bytes, fewer only when the peer ended the stream."""
+    got = b""
+    while len(got) < size:
+        piece = connection.recv(size - len(got))
+        if not piece:
+            break
+        got += piece
+    return got
+
+
+def answer_to(request: str, alias: str) -> tuple[str, str]:
+    """What is logged of a request, and the text that it is refused with."""
+    if not re.fullmatch(r"\s*\(.*\)\s*", request, re.DOTALL) or request.count("(") != request.count(")"):
+        return f"TNS-01153: failed to process string {request[:80]!r}", _error(CANNOT_PARSE)
+    if command := value_of("COMMAND", request):
+        if command.lower() == "ping":
+            return "ping * 0", f"(DESCRIPTION=(TMP=)(VSNNUM={VERSION_19})(ERR=0)(ALIAS={alias}))"
+        return f"{command[:40]!r} * {NOT_AUTHENTICATED}", _error(NOT_AUTHENTICATED)
+    if name := value_of("SERVICE_NAME", request):
+        return f"establish * {name[:80]!r} * {NO_SUCH_SERVICE}", _error(NO_SUCH_SERVICE)
+    if sid := value_of("SID", request):
+        return f"establish * sid {sid[:80]!r} * {NO_SUCH_SID}", _error(NO_SUCH_SID)
+    return f"establish * {NO_SERVICE}", _error(NO_SERVICE)
+
+
+def value_of(key: str, request: str) -> str | None:
+    """The value of a key of connect data, which is written like (A=(B=value))."""
+    found = re.search(rf"\(\s*{key}\s*=\s*([^()]*?)\s*\)", request, re.IGNORECASE)
+    return found[1] if found and found[1] else None
+
+
+def _error(code: int) -> str:
+    return f"(DESCRIPTION=(TMP=)(VSNNUM={VERSION_19})(ERR={code})(ERROR_STACK=(ERROR=(CODE={code})(EMFI={EMFI}))))"
+
+
+def refuse(text: str) -> bytes:
+    """A REFUSE packet: user reason 34, system reason 0, then the text with its length."""
+    body = struct.pack(">BBH", 34, 0, len(text)) + text.encode("ascii", "replace")
+    return HEADER.pack(HEADER.size + len(body), 0, REFUSE, 0, 0) + body
+
+
+def _let_the_answer_arrive(connection: socket.socket) -> None:
+    """Close in order: unread input would turn the close into a reset, which can overtake the answer."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(1.0)
+    while connection.recv(4096):
+        pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    assert __doc__
+    parser = serving.options("tns_listener", __doc__, port=1521)
+    parser.add_argument("--alias", help="the listener's name in its answers (default LISTENER_<node>)")
+    given = parser.parse_args(arguments)
+    serving.send_log_to(given.log)
+    service = serving.Service("tns_listener", given.node)
+    alias = given.alias or f"LISTENER_{given.node}"
+    service.log("a stand-in for an Oracle TNS listener in a lab, not Oracle software")
+    serving.end_at_once_when_asked(service)
+    listener = serving.listen(service, given.bind, given.port)
+    service.log("listening on {}:{} as {}".format(*listener.getsockname(), alias))
+    serving.say_ready()
+    serving.serve(service, listener, lambda service, connection: converse(service, connection, alias))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The scripts of `harness/measure/remote`: how they get to a host and run there without leaving a file behind."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Inconclusive, Unusable
+from harness.hosts.base import CommandResult, Host, Process
+
+FOLDER = Path(__file__).parent / "remote"
+
+
+@cache
+def source(name: str) -> bytes:
+    return (FOLDER / f"{name}.py").read_bytes()
+
+
+def run(host: Host, python: str, name: str, plan: dict[str, Any], *, limit: float) -> CommandResult:
+    """Run a script to its end. Raises what `Host.run` raises; Unusable when the host's Python cannot run it."""
+    result = host.run([python, "-", json.dumps(plan)], limit=limit, input=source(name))
+    if not result.ok:
+        said = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
+        raise no_python(host, python, name, f"exit {result.exit}: {said}") if _is_missing(result) else Inconclusive(
+            f"{host.name}: the script `{name}` broke (exit {result.exit}): {said}"
+        )
+    return result
+
+
+def start(host: Host, python: str, name: str, plan: dict[str, Any]) -> Process:
+    """Start a script whose input stays open for what comes after it. Its errors come on its standard output."""
+    text = source(name)
+    loader = (
+        "import os\n"
+        "s=b''\n"
+        f"while len(s)<{len(text)}:\n"
+        f" d=os.read(0,{len(text)}-len(s))\n"
+        " if not d: raise SystemExit('the script was cut off')\n"
+        " s+=d\n"
+        f"exec(compile(s,{name!r},'exec'))"
+    )
+    process = host.start(["sh", "-c", 'exec "$0" -c "$1" "$2" 2>&1', python, loader, json.dumps(plan)])
+    try:
+        process.send(text)
+    except OSError as error:
+        said = process.recv(4096).decode("utf-8", "replace").strip()
+        process.close()
+        raise no_python(host, python, name, said or str(error)) from error
+    return process
+
+
+def no_python(host: Host, python: str, name: str, said: str) -> Unusable:
+    return Unusable(f"{host.name}: `{python}` could not run the script `{name}` ({said}); set ssh.python to a Python 3.6 or newer on that host")
+
+
+def _is_missing(result: CommandResult) -> bool:
+    return result.exit in (126, 127) or "SyntaxError" in result.err

@@ -1,0 +1,93 @@
+"""Make report.html and junit.xml of a stored run, now or years later, from nothing but its directory."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import BadUse, Unusable
+from harness.report.model import SCHEMA_VERSION, RunRecord
+from harness.report.text import one_line
+from harness.run import write_atomically
+
+
+def render(run_dir: Path) -> list[Path]:
+    """Write report.html and junit.xml beside run.json and return their paths.
+
+    Raises BadUse when there is no run.json that this harness can read, Unusable when the directory cannot be written to.
+    """
+    from harness.report.html import html  # jinja2 is not needed by anything else, and slow to load
+    from harness.report.junit import junit
+
+    run = load_record(run_dir)
+    events, faults = load_timeline(run_dir)
+    try:
+        return [
+            write_atomically(run_dir / "report.html", html(run, events, timeline_faults=faults)),
+            write_atomically(run_dir / "junit.xml", junit(run)),
+        ]
+    except OSError as error:
+        why = error.strerror or error
+        raise Unusable(f"{run_dir}: the report cannot be written there ({why}); free space or change its rights") from error
+
+
+def load_record(run_dir: Path) -> RunRecord:
+    """Read run.json of a run's directory. Every fault is one BadUse sentence."""
+    path = run_dir / "run.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadUse(f"{path}: cannot be read ({error.strerror or error}); name a run's directory, such as reports/latest") from error
+    except (ValueError, RecursionError) as error:
+        raise BadUse(f"{path}: is not JSON ({one_line(str(error))}); the file is damaged, choose another run") from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise BadUse(f"{path}: has no schema_version, so it is not a run of this harness; name a run's directory, such as reports/latest")
+    if version > SCHEMA_VERSION:
+        raise BadUse(f"{path}: was written by a newer harness (schema {version}, this one reads up to {SCHEMA_VERSION}); update lkharness")
+    try:
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        raise BadUse(f"{path}: {_faults(error)}; the file is damaged, choose another run") from None
+
+
+def load_timeline(run_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The events of timeline.jsonl, and a sentence for each thing that could not be read: a killed run's last line may be half a line."""
+    path = run_dir / "timeline.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
+    except OSError as error:
+        return [], [f"timeline.jsonl cannot be read ({error.strerror or error})"]
+    events, broken = [], []
+    for number, line in enumerate(lines, 1):
+        event = _event(line)
+        if event is None:
+            broken.append(str(number))
+        else:
+            events.append(event)
+    events.sort(key=lambda event: event["at"])
+    return events, [f"timeline.jsonl: {len(broken)} of {len(lines)} lines cannot be read (line {', '.join(broken[:10])})"] if broken else []
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """One event of the timeline, or None for a line that is none; the caller counts those and the report says so."""
+    try:
+        event = json.loads(line)
+        at, wall, data = float(event["at"]), float(event["wall"]), event.get("data") or {}
+        words = {key: str(event[key]) for key in ("source", "kind", "text")}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not math.isfinite(at) or not math.isfinite(wall):
+        return None
+    return {"at": at, "wall": wall, **words, "data": data if isinstance(data, dict) else {"data": data}}
+
+
+def _faults(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    place = ".".join(str(part) for part in faults[0]["loc"])
+    more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{place}: {faults[0]['msg'][:1].lower()}{faults[0]['msg'][1:]}{more}"

@@ -1,0 +1,61 @@
+"""A run in a few plain lines, for the end of a run and for `lkharness report`."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from harness.report.judge import severity, summarise_paths
+from harness.report.model import Counts, Result, RunRecord
+from harness.report.text import count, one_line, seconds
+from harness.report.wording import LABEL, MARK, is_lab, skipped_by_reason, where, worst_recovery
+
+_MOST_SHOWN = 20
+
+
+def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
+    """The verdict, what failed and why, the worst recovery per path, what was skipped, and where the report is."""
+    lines = [
+        f"{LABEL[run.verdict.outcome]}: {run.verdict.reason}",
+        f"{counted(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
+    ]
+    if is_lab(run):
+        lines.append("The lab's cluster manager is a stand-in: this run says nothing about LifeKeeper itself.")
+    lines += _findings(run)
+    lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
+    for reason, tests in skipped_by_reason(run).items():
+        lines.append(f"  skipped {count(len(tests), 'test')}: {reason}")
+    lines += [f"  missing: {fault.name}: {fault.reason}" for fault in run.evidence_faults]
+    report = run_dir / "report.html"
+    lines.append(f"report: {report if report.exists() else run_dir / 'run.json'}")
+    return "\n".join(wrapped for line in lines for wrapped in _wrap(line, width)) + "\n"
+
+
+def counted(counts: Counts) -> str:
+    """`24 passed, 1 failed`: what did not happen is left out, except that nothing passed."""
+    parts = [f"{counts.passed} passed"]
+    for number, word in ((counts.failed, "failed"), (counts.inconclusive, "inconclusive"), (counts.skipped, "skipped")):
+        if number:
+            parts.append(f"{number} {word}")
+    return ", ".join(parts)
+
+
+def _findings(run: RunRecord) -> list[str]:
+    """Failures first, then what could not be judged."""
+    found = [(t.verdict, t.title) for t in run.tests] + [(a.verdict, f"audit: {a.name}") for a in run.audits]
+    found = [(v, title) for v, title in found if v.outcome in (Result.FAIL, Result.INCONCLUSIVE)]
+    found.sort(key=lambda item: severity(item[0].outcome))
+    lines = [f"  {MARK[verdict.outcome]} {title}: {verdict.reason}" for verdict, title in found[:_MOST_SHOWN]]
+    if len(found) > _MOST_SHOWN:
+        lines.append(f"  … and {len(found) - _MOST_SHOWN} more in the report")
+    return lines
+
+
+def _wrap(line: str, width: int) -> list[str]:
+    """Wrapped under its own indent; names of files are never broken, so that they can be copied."""
+    indent = line[: len(line) - len(line.lstrip())]
+    text = one_line(line)
+    hanging = indent + ("    " if indent else "  ")
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False) or [
+        indent
+    ]

@@ -1,0 +1,51 @@
+"""Text that comes from hosts, made fit to be stored and to be shown. Nothing a host says may break or dress up a report."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters (a terminal obeys them) and the Unicode marks that turn the reading direction of what follows.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def storable(text: str) -> str:
+    """`text` as UTF-8 can hold it: bytes that were no text (lone surrogates) become \\udcXX, readable and reversible by eye."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def visible(text: str) -> str:
+    """`text` with every character that would act instead of being seen written out as \\x1b or \\u202e."""
+    return _UNSEEN.sub(lambda match: _written_out(match[0]), storable(text))
+
+
+def xml_safe(text: str) -> str:
+    """`text` without the characters that XML 1.0 forbids even when escaped."""
+    return _NOT_XML.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """`text` on a single line, for summaries and table cells of a terminal."""
+    return " ".join(visible(text).split())
+
+
+def seconds(value: float) -> str:
+    """A duration in seconds as a person reads it: `0.042 s`, `1.21 s`, `41.3 s`, `3 min 05 s`."""
+    if value < 0.0995:
+        return f"{value:.3f} s"
+    if value < 9.995:
+        return f"{value:.2f} s"
+    if value < 99.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 test`, `3 tests`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

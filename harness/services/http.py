@@ -1,0 +1,64 @@
+"""A web server: one GET, the status code that it must have, and a header that names the node."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+from harness.deadline import Deadline
+from harness.services import settings as given
+from harness.services.base import Identity, NotTheService
+from harness.services.wire import dial, quoted
+
+SETTINGS = {"path", "node_header", "status", "host_header"}
+LONGEST_BODY = 65_536
+
+
+class Http:
+    """Settings: `path` (default /), `node_header` (default X-Served-By), `status` (default 200), `host_header` for virtual hosts.
+
+    A JSON body with a number `started` tells the start as seconds since the epoch.
+    """
+
+    kind = "http"
+
+    def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
+        given.only_known(settings, self.kind, SETTINGS)
+        expected = given.whole_number(settings, "status", 200)
+        path = settings.get("path", "/")
+        headers = {"Connection": "close", "User-Agent": "lkharness"}
+        if "host_header" in settings:
+            headers["Host"] = settings["host_header"]
+        connection = http.client.HTTPConnection(host, port)
+        connection.sock = dial(host, port, deadline)  # bounded as a whole, which http.client's own time-out is not
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            body = response.read(LONGEST_BODY)
+        except http.client.RemoteDisconnected as error:
+            raise ConnectionResetError(f"{host}:{port} closed the connection on GET {path} without a word") from error
+        except http.client.BadStatusLine as error:
+            raise NotTheService(f"{host}:{port} does not speak HTTP; it said {quoted(error.line.encode('latin-1', 'replace'))}") from error
+        except http.client.HTTPException as error:
+            raise NotTheService(f"{host}:{port} answered GET {path} with broken HTTP: {type(error).__name__}: {error}") from error
+        finally:
+            connection.close()
+        said = f"{response.status} {response.reason}".strip()
+        if response.status != expected:
+            raise NotTheService(f"{host}:{port} answered GET {path} with {said}, not {expected}; it said {quoted(body)}")
+        return Identity(
+            kind=self.kind,
+            said=said,
+            node=response.getheader(settings.get("node_header", "X-Served-By")) or None,
+            started=_started(body),
+            facts={"status": str(response.status), "server": response.getheader("Server") or "(not told)"},
+        )
+
+
+def _started(body: bytes) -> float | None:
+    try:
+        told = json.loads(body)
+    except ValueError:  # most web pages are no JSON; then the start is not known
+        return None
+    started = told.get("started") if isinstance(told, dict) else None
+    return float(started) if isinstance(started, (int, float)) and not isinstance(started, bool) else None

@@ -1,0 +1,83 @@
+"""An Oracle listener: a TNS ping for its alias and version, then a connect that python-oracledb must read as "no such service".
+
+Neither needs an account, and no database is touched. The listener's log shows a ping and an ORA-12514 for each question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded
+from harness.services import settings as given
+from harness.services import tns
+from harness.services.base import Identity, NotTheService
+
+SETTINGS = {"alias_pattern", "unknown_service"}
+UNKNOWN_SERVICE = "lkharness-no-such-service"
+
+
+class Oracle:
+    """Settings: `alias_pattern`, a regular expression with a group `node` that the listener's alias is matched with, for
+    listeners that are named after their node (LISTENER_(?P<node>.+)); `unknown_service`, a name that no database has."""
+
+    kind = "oracle"
+
+    def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
+        given.only_known(settings, self.kind, SETTINGS)
+        alias_pattern = given.pattern(settings, "alias_pattern", groups={"node"})
+        told = tns.ping(host, port, deadline)
+        refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
+        facts = {"alias": told["ALIAS"], "version": tns.version_of(told["VSNNUM"]), "ping_error": told["ERR"], "refusal": refusal}
+        named = alias_pattern.fullmatch(told["ALIAS"]) if alias_pattern else None
+        return Identity(
+            kind=self.kind,
+            said=f"TNS ping answered by listener {told['ALIAS'] or '(unnamed)'}, unknown service refused: {refusal}",
+            node=named.groupdict().get("node") if named else None,
+            facts={name: value for name, value in facts.items() if value},
+        )
+
+
+def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
+    """Connect to a service that does not exist and return how python-oracledb reads the refusal: DPY-6001 from a listener in order.
+
+    The thin client's own time-out ends with the TCP connect; after that its blocking form waits for ever. Its asyncio form can be
+    cancelled at any await, so this cannot outlive the deadline, whatever the listener does or leaves undone.
+    """
+    import oracledb
+
+    async def connect() -> None:
+        # "-" is no password: a listener refuses before anybody asks for one.
+        connection = await oracledb.connect_async(user="lkharness", password="-", host=host, port=port, service_name=service, retry_count=0)
+        await connection.close()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(deadline.remaining()):
+            await connect()
+
+    deadline.require(f"the TNS ping to {host}:{port}")
+    try:
+        asyncio.run(bounded())
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"{host}:{port} answered a TNS ping, but left python-oracledb's connect unanswered within {deadline.seconds:g} s"
+        ) from None
+    except oracledb.Error as error:
+        return _read(error, host, port)
+    raise NotTheService(f"{host}:{port} let a client in without a password; no Oracle listener does")
+
+
+def _read(error: Exception, host: str, port: int) -> str:
+    """`DPY-6001 (service not registered)` and its kin; anything that is no refusal by a listener is raised."""
+    said = " ".join(str(error).split())
+    if isinstance(error.__cause__, OSError):
+        raise error.__cause__
+    codes = re.findall(r"(DPY-\d{4}|ORA-\d{5})", said)
+    if "DPY-6001" in codes:
+        return "DPY-6001 (ORA-12514)"
+    if "DPY-6000" in codes:  # the listener refused for a reason of its own: it is one, and the reason is kept
+        return " ".join(dict.fromkeys(code for code in codes if code != "DPY-6005"))
+    if "DPY-4011" in codes or "[Errno" in said:
+        raise ConnectionResetError(f"{host}:{port} answered a TNS ping, but then the connection broke: {said}")
+    raise NotTheService(f"{host}:{port} answered a TNS ping, but python-oracledb read its refusal as: {said}")

@@ -1,0 +1,65 @@
+"""Any TCP service: a greeting when it has one, else no more than that the connection was accepted and stayed open."""
+
+from __future__ import annotations
+
+import re
+import select
+
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded
+from harness.services import settings as given
+from harness.services.base import Identity, NotTheService
+from harness.services.wire import BoundedSocket, dial, quoted
+
+SETTINGS = {"greeting"}
+LONGEST_GREETING = 4096
+STAYS_OPEN_S = 0.2  # how long an accepted connection is watched when nothing is expected on it
+
+
+class Tcp:
+    """Setting: `greeting`, a regular expression for what the service says first; its groups `node` and `started` (seconds
+    since the epoch) tell who it is. Without it nobody is identified: "accepted" may come from a proxy or a forwarder."""
+
+    kind = "tcp"
+
+    def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
+        given.only_known(settings, self.kind, SETTINGS)
+        greeting = given.pattern(settings, "greeting", groups={"node", "started"})
+        with dial(host, port, deadline) as sock:
+            return _stays_open(sock, host, port, deadline) if greeting is None else _greets(sock, host, port, greeting)
+
+
+def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -> Identity:
+    watched = deadline.within(STAYS_OPEN_S)
+    said = b""
+    if select.select([sock], [], [], watched)[0]:
+        said = sock.recv(LONGEST_GREETING)
+        if not said:
+            raise ConnectionResetError(f"{host}:{port} accepted the connection and closed it at once")
+    what = f"it said {quoted(said)}" if said else f"it stayed open for {watched:g} s"
+    return Identity(kind=Tcp.kind, said=f"the connection was accepted and {what}; that tells no node")
+
+
+def _greets(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]) -> Identity:
+    heard = b""
+    try:
+        while not heard.endswith(b"\n") and len(heard) < LONGEST_GREETING and (piece := sock.recv(LONGEST_GREETING)):
+            heard += piece
+    except DeadlineExceeded:
+        if not heard:
+            raise
+    text = heard.decode("utf-8", "replace")
+    found = greeting.search(text)
+    if found is None:
+        if not heard:
+            raise ConnectionResetError(f"{host}:{port} accepted the connection and closed it without a greeting")
+        raise NotTheService(f"{host}:{port} said {quoted(heard)}, which is not the greeting {greeting.pattern!r}")
+    told = found.groupdict()
+    return Identity(kind=Tcp.kind, said=text.strip(), node=told.get("node"), started=_number(told.get("started")))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise NotTheService(f"the greeting's start is {text!r}, not seconds since the epoch") from error

@@ -1,0 +1,78 @@
+"""As much of Oracle's TNS protocol as a ping needs: one CONNECT packet out, one answer in.
+
+Made by hand because python-oracledb waits for ever on a listener that accepts and says nothing (facts: libraries).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from harness.deadline import Deadline
+from harness.services.base import NotTheService
+from harness.services.wire import BoundedSocket, dial, quoted
+
+CONNECT, ACCEPT, REFUSE, REDIRECT, RESEND = 1, 2, 4, 5, 11
+HEADER = struct.Struct(">HHBBH")  # length, checksum, type, flags, header checksum
+CONNECT_FIELDS = struct.Struct(">HHHHHHHHHHIBB")
+DATA_AT = 58  # where connect data begins in the packet
+PING = "(DESCRIPTION=(CONNECT_DATA=(COMMAND=ping)))"
+MOST = 32_767
+
+
+def connect_packet(connect_data: str) -> bytes:
+    """A CONNECT packet as a client of protocol version 310 sends it; `connect_data` is at most 230 bytes of ASCII."""
+    data = connect_data.encode("ascii")
+    # version, oldest version, options, session and transport data units, characteristics, turnaround, byte order,
+    # length and place of the connect data, most connect data to receive, two flags
+    fields = CONNECT_FIELDS.pack(310, 300, 0, 8192, 32767, 0x7F08, 0, 1, len(data), DATA_AT, 2048, 0, 0)
+    body = fields.ljust(DATA_AT - HEADER.size, b"\0") + data
+    return HEADER.pack(HEADER.size + len(body), 0, CONNECT, 0, 0) + body
+
+
+def ping(host: str, port: int, deadline: Deadline) -> dict[str, str]:
+    """What a listener tells about itself: ALIAS, VSNNUM and ERR, as far as it does; "" for what it leaves out.
+
+    Raises NotTheService when no TNS comes back, OSError when the connection breaks, DeadlineExceeded in time.
+    """
+    with dial(host, port, deadline) as sock:
+        sock.what = f"{host}:{port} accepted the connection, but did not answer a TNS ping"
+        sock.sendall(connect_packet(PING))
+        kind, text = _answer(sock, host, port)
+        if kind == RESEND:  # a listener may ask for the same once more
+            sock.sendall(connect_packet(PING))
+            kind, text = _answer(sock, host, port)
+    if kind not in (ACCEPT, REFUSE):
+        raise NotTheService(f"{host}:{port} answered a TNS ping with packet type {kind}: {quoted(text)}")
+    said = text.decode("latin-1")
+    told = {key: found[1].strip() if (found := re.search(rf"\({key}=([^()]*)\)", said)) else "" for key in ("ALIAS", "VSNNUM", "ERR")}
+    if kind == REFUSE and not told["ERR"]:
+        raise NotTheService(f"{host}:{port} refused a TNS ping without a reason: {quoted(text)}")
+    return told
+
+
+def _answer(sock: BoundedSocket, host: str, port: int) -> tuple[int, bytes]:
+    head = _read(sock, HEADER.size)
+    if not head:
+        raise ConnectionResetError(f"{host}:{port} closed the connection on a TNS ping without a word")
+    length, kind = (HEADER.unpack(head)[0], head[4]) if len(head) == HEADER.size else (0, 0)
+    if not HEADER.size <= length <= MOST or kind not in (ACCEPT, REFUSE, REDIRECT, RESEND):
+        raise NotTheService(f"{host}:{port} does not speak TNS; it said {quoted(head + sock.already_there(200))}")
+    return kind, _read(sock, length - HEADER.size)
+
+
+def _read(sock: BoundedSocket, size: int) -> bytes:
+    got = b""
+    while len(got) < size and (piece := sock.recv(size - len(got))):
+        got += piece
+    return got
+
+
+def version_of(vsnnum: str) -> str:
+    """The listener's version of its VSNNUM: five numbers; from 18 on the middle ones have a byte and a half byte swapped."""
+    if not vsnnum.isdigit():
+        return ""
+    n = int(vsnnum)
+    if n >> 24 >= 18:
+        return f"{n >> 24}.{n >> 16 & 0xFF}.{n >> 12 & 0xF}.{n >> 4 & 0xFF}.{n & 0xF}"
+    return f"{n >> 24}.{n >> 20 & 0xF}.{n >> 12 & 0xFF}.{n >> 8 & 0xF}.{n & 0xFF}"
