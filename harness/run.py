@@ -18,8 +18,8 @@ from harness import __version__
 from harness.errors import Unusable
 from harness.report.judge import judge, tally
 from harness.report.model import ClusterSummary, Environment, EvidenceFault, EvidenceFile, Judgement, Moment, RunRecord
-from harness.report.text import one_line
-from harness.timeline import Timeline
+from harness.report.text import one_line, storable
+from harness.timeline import Event, Timeline
 from harness.verdict import inconclusive
 
 LATEST = "latest"
@@ -53,7 +53,7 @@ class Run:
             why = error.strerror or error
             advice = "make it a folder that you may write to, or name another one"
             raise Unusable(f"{reports}: no report can be written there ({why}); {advice}") from error
-        run.timeline.note("harness", "run", f"run {run.id} began")
+        run.note("harness", "run", f"run {run.id} began")
         run._point_latest_here()
         return run
 
@@ -93,19 +93,24 @@ class Run:
         except Exception as error:
             self.evidence_fault(name, f"{type(error).__name__}: {error}")
             return None
-        self.timeline.note("harness", "evidence", f"collected evidence/{path.name}", path=f"evidence/{path.name}")
+        self.note("harness", "evidence", f"collected evidence/{path.name}", path=f"evidence/{path.name}")
         return path
 
     def evidence_fault(self, name: str, reason: str) -> None:
         """Note that evidence or a rendering called `name` is missing or incomplete, and why."""
         reason = one_line(reason)
         self.record.evidence_faults.append(EvidenceFault(name=name, reason=reason))
-        self.timeline.note("harness", "evidence-fault", f"{name} could not be collected: {reason}", name=name)
+        self.note("harness", "evidence-fault", f"{name} could not be collected: {reason}", name=name)
 
     def list_evidence(self) -> list[EvidenceFile]:
         """The files that are in evidence/ now, by name."""
         files = sorted(p for p in (self.directory / "evidence").rglob("*") if p.is_file())
         return [EvidenceFile(path=p.relative_to(self.directory).as_posix(), bytes=p.stat().st_size) for p in files]
+
+    def note(self, source: str, kind: str, text: str, *, at: float | None = None, **data: object) -> Event:
+        """Put an event on the timeline. What hosts say may hold bytes that are no text; those are written out."""
+        clean = {key: storable(value) if isinstance(value, str) else value for key, value in data.items()}
+        return self.timeline.note(storable(source), storable(kind), storable(text), at=at, **clean)
 
     def close(self) -> None:
         self.timeline.close()
@@ -185,5 +190,5 @@ def _first_record(run_id: str, command: Sequence[str], cluster: ClusterSummary |
 
 def _safe_name(name: str) -> str:
     """Letters, digits, dot, dash and underscore only; never hidden, never empty, never longer than file systems take."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
-    return safe[-_LONGEST_NAME:].lstrip("-.") or "evidence"
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    return safe[-_LONGEST_NAME:].strip("-.") or "evidence"

@@ -37,7 +37,7 @@ class Timeline:
     def __init__(self, path: Path | None = None) -> None:
         self.events: list[Event] = []
         self._lock = threading.Lock()
-        self._file = path.open("a", encoding="utf-8") if path else None
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace") if path else None
 
     def note(self, source: str, kind: str, text: str, *, at: float | None = None, **data: Any) -> Event:
         """Record an event of `source` (a host, "harness", "manager" …); `at` back-dates it on the monotonic clock."""

@@ -16,7 +16,9 @@ class CommandTookTooLong(DeadlineExceeded):
 
     def __init__(self, host: str, command: str, limit: float, out: str, err: str) -> None:
         said = "; ".join(f"{name}: {_tail(text)}" for name, text in (("stdout", out), ("stderr", err)) if text.strip())
-        super().__init__(f"{host}: `{shortened(command)}` took longer than {limit:g} s and was ended; until then it printed {said or 'nothing'}")
+        super().__init__(
+            f"{host}: `{shortened(command)}` took longer than {limit:g} s and was ended; until then it printed {said or 'nothing'}"
+        )
         self.out = out
         self.err = err
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 
@@ -83,7 +84,7 @@ def start_ticks(stat: str) -> int:
 
 def boot_time(stat: str) -> int:
     """btime of /proc/stat: the boot, in seconds since the epoch."""
-    return int(re.search(r"^btime (\d+)", stat, re.MULTILINE)[1])
+    return next(int(line.split()[1]) for line in stat.splitlines() if line.startswith("btime "))
 
 
 def _is_json(text: str) -> bool:
@@ -127,5 +128,5 @@ def _bare(address: str) -> str:
 def _route_plain(text: str) -> Route:
     words = text.split("\n", 1)[0].split()
     kind = words[0] if words and re.fullmatch(r"[a-z]+", words[0]) else "unicast"
-    after = dict(zip(words, words[1:], strict=False))
+    after = dict(pairwise(words))
     return Route(kind, after.get("dev"), after.get("src"), after.get("via"))

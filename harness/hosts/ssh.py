@@ -81,24 +81,36 @@ class SshHost:
         It does not queue for a session slot, so that eight busy sessions do not make a host look dead.
         """
         deadline = Deadline(limit)
+        standing = self._connection
+        if standing is not None and standing.usable:
+            if self._answers(standing, Deadline(limit / 2)):
+                return True
+            standing.close()  # the host may be up again behind a connection that died unnoticed: ask over a new one
         try:
-            channel = self._connected(deadline).open_session(deadline.remaining())
+            return self._answers(self._connected(deadline), deadline)
         except WrongHostKey:
             raise
         except HostUnreachable:
-            self._drop()
+            return False
+
+    def close(self) -> None:
+        """Disconnect, which ends every session. Using the host again connects again."""
+        with self._connecting:
+            if self._connection is not None:
+                self._connection.close()
+
+    def _answers(self, connection: Connection, deadline: Deadline) -> bool:
+        try:
+            channel = connection.open_session(deadline.remaining())
+        except HostUnreachable:
             return False
         try:
             return self._run_on(channel, ["true"], None, deadline, plain=True).ok
         except (HostUnreachable, DeadlineExceeded):
-            self._drop()
+            connection.close()
             return False
         finally:
             channel.close()
-
-    def close(self) -> None:
-        """Disconnect, which ends every session. Using the host again connects again."""
-        self._drop()
 
     def _run_on(
         self, channel: paramiko.Channel, command: Command, input: bytes | None, deadline: Deadline, *, plain: bool = False
@@ -108,8 +120,8 @@ class SshHost:
         exit, out, err = finish(channel, self.name, line, input, deadline)
         if sudo and exit in (1, 127) and (said := SUDO_REFUSED.search(err)):
             raise Unusable(
-                f"{self.name}: `sudo -n` does not work for {self.machine.ssh.user} ({said.group().strip()}); install sudo and allow it with "
-                "NOPASSWD, or log in as root and leave ssh.sudo out"
+                f"{self.name}: `sudo -n` does not work for {self.machine.ssh.user} ({said.group().strip()}); "
+                "install sudo and allow it with NOPASSWD, or log in as root and leave ssh.sudo out"
             )
         return CommandResult(self.name, line, exit, out, err, deadline.anchor, deadline.elapsed())
 
@@ -120,14 +132,16 @@ class SshHost:
         def attempt() -> tuple[paramiko.Channel, Connection]:
             connection = self._connected(way_there)
             if not connection.slots.acquire(timeout=deadline.remaining()):
-                raise DeadlineExceeded(f"{self.name}: all {SESSIONS_AT_ONCE} sessions stayed busy for {deadline.seconds:g} s; close streams you no longer read")
+                raise DeadlineExceeded(
+                    f"{self.name}: all {SESSIONS_AT_ONCE} sessions stayed busy for {deadline.seconds:g} s; close streams you no longer read"
+                )
             try:
                 # half, so that a connection that has died unnoticed leaves time for a new one
                 return connection.open_session(max(way_there.within(way_there.seconds / 2), 0.5)), connection
             except BaseException as error:
                 connection.slots.release()
                 if isinstance(error, NotYet):
-                    self._drop(connection)
+                    connection.close()  # so that the next try makes a new one
                 raise
 
         return self._retried(attempt, way_there)
@@ -135,15 +149,7 @@ class SshHost:
     def _tunnel(self, address: str, port: int, deadline: Deadline) -> paramiko.Channel:
         """Dial for a host behind this one."""
 
-        def attempt() -> paramiko.Channel:
-            connection = self._connected(deadline)
-            try:
-                return connection.open_tunnel(address, port, max(0.1, deadline.remaining()))
-            finally:
-                if not connection.usable:
-                    self._drop(connection)
-
-        return attempt()
+        return self._connected(deadline).open_tunnel(address, port, max(0.1, deadline.remaining()))
 
     def _connected(self, deadline: Deadline) -> Connection:
         """The connection, or a new one: one try. Threads that come meanwhile wait for it."""
@@ -152,7 +158,8 @@ class SshHost:
         try:
             if self._connection is None or not self._connection.usable:
                 again = self._connection is not None
-                self._close_connection()
+                if self._connection is not None:
+                    self._connection.close()
                 self._connection = connect(self.machine, self._dial, deadline)
                 self._note("reconnected" if again else "connected", f"{self.name}: SSH connection {'restored' if again else 'up'}")
             return self._connection
@@ -166,7 +173,8 @@ class SshHost:
             return deadline.remaining() <= state.upcoming_sleep
 
         def note(state: RetryCallState) -> None:
-            self._note("retry", f"{self.name}: try {state.attempt_number} failed, trying again: {state.outcome.exception()}")
+            why = state.outcome.exception() if state.outcome else "no outcome"
+            self._note("retry", f"{self.name}: try {state.attempt_number} failed, trying again: {why}")
 
         return Retrying(
             retry=retry_if_exception_type(NotYet),
@@ -176,16 +184,6 @@ class SshHost:
             sleep=sleep_using_event(threading.Event()),
             reraise=True,
         )(attempt)
-
-    def _drop(self, connection: Connection | None = None) -> None:
-        """Forget the connection, if it is still the given one."""
-        with self._connecting:
-            if connection is None or self._connection is connection:
-                self._close_connection()
-
-    def _close_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
 
     def _note(self, kind: str, text: str) -> None:
         if self._timeline:
@@ -202,7 +200,9 @@ def connect_all(cluster: Cluster, timeline: Timeline | None = None) -> dict[str,
 
     def host_of(name: str, on_the_way: tuple[str, ...]) -> SshHost:
         if name in on_the_way:
-            raise BadUse(f"{name}: its jump hosts lead in a circle ({' → '.join([*on_the_way, name])}); one of them must be reached directly")
+            raise BadUse(
+                f"{name}: its jump hosts lead in a circle ({' → '.join([*on_the_way, name])}); one of them must be reached directly"
+            )
         if name not in hosts:
             jump = machines[name].ssh.jump
             through = host_of(jump, (*on_the_way, name)) if jump else None

@@ -7,6 +7,7 @@ gives too, so that the caller may try again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -26,11 +27,25 @@ SESSIONS_AT_ONCE = 8  # sshd's default MaxSessions is 10; two are left for liven
 KEEPALIVE_S = 10
 SILENT_PEER_MS = 30_000  # unanswered for this long, the kernel gives a connection up
 
+# what paramiko logs is told to people as sentences; without a handler Python would print it to the terminal as well
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
 Dial = Callable[[str, int, Deadline], Any]
 
 
 class NotYet(HostUnreachable):
     """A failure of the transport that may pass by itself: refused, reset, silent, not ready."""
+
+
+class _LastWords(logging.Handler):
+    """Keeps why sshd refused a channel (refused, timed out …): paramiko drops that from its error and only logs it."""
+
+    said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _, found, words = record.getMessage().partition(" open FAILED: ")
+        if found:
+            self.said = words.rpartition(":")[0].strip()
 
 
 class Connection:
@@ -40,6 +55,8 @@ class Connection:
         self.name = machine.name
         self.transport = transport
         self.slots = threading.BoundedSemaphore(SESSIONS_AT_ONCE)
+        self._last_words = _LastWords()
+        transport.logger.addHandler(self._last_words)
 
     @property
     def usable(self) -> bool:
@@ -62,14 +79,17 @@ class Connection:
         try:
             return self.transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=limit)
         except paramiko.ChannelException as error:
-            # sshd's own reason (refused, timed out) reaches only paramiko's log; its code tells policy from failure
-            advice = "does its AllowTcpForwarding permit this?" if error.code == 1 else "is anything listening there, and does the network admit it?"
-            raise NotYet(f"{self.name}, the jump host, could not connect to {address}:{port} ({error.text}); {advice}") from error
+            said = self._last_words.said or error.text
+            advice = (
+                "does its AllowTcpForwarding permit this?" if error.code == 1 else "does sshd run there, and does the network admit it?"
+            )
+            raise NotYet(f"{self.name}, the jump host, could not connect to {address}:{port} ({said}); {advice}") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise NotYet(f"{self.name}, the jump host, gave no connection to {address}:{port} ({_reason(error)})") from error
 
     def close(self) -> None:
         self.transport.close()
+        self.transport.logger.removeHandler(self._last_words)
 
 
 def connect(machine: Machine, dial: Dial, deadline: Deadline) -> Connection:
@@ -79,6 +99,7 @@ def connect(machine: Machine, dial: Dial, deadline: Deadline) -> Connection:
     sock = dial(address, port, deadline)
     try:
         transport = paramiko.Transport(sock)
+        transport.set_log_channel(f"paramiko.transport.{machine.name}")
     except (paramiko.SSHException, OSError) as error:
         sock.close()
         raise NotYet(f"{machine.name}: the connection to {address}:{port} broke at once ({_reason(error)})") from error
@@ -113,7 +134,9 @@ def dial_directly(name: str) -> Dial:
         except socket.gaierror as error:
             raise HostUnreachable(f"{name}: the name {address} cannot be resolved ({error.strerror}); correct ssh.host") from error
         except OSError as error:
-            raise NotYet(f"{name}: {address}:{port} cannot be reached ({error.strerror or error}); is there a route to it from here?") from error
+            raise NotYet(
+                f"{name}: {address}:{port} cannot be reached ({error.strerror or error}); is there a route to it from here?"
+            ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_PEER_MS)
         return sock
@@ -125,7 +148,8 @@ def _known_keys(machine: Machine, address: str, port: int) -> known_hosts.Known:
     path = machine.ssh.known_hosts or Path.home() / ".ssh" / "known_hosts"
     entry = known_hosts.entry_name(address, port)
     obtain = (
-        f"on a network you trust run `ssh-keyscan -p {port} {address} >> {path}` and compare it with `ssh-keygen -lf` of the key on the host itself"
+        f"on a network you trust run `ssh-keyscan -p {port} {address} >> {path}` "
+        "and compare it with `ssh-keygen -lf` of the key on the host itself"
     )
     try:
         entries = known_hosts.read(path)
@@ -168,7 +192,9 @@ def _check_key(machine: Machine, transport: paramiko.Transport, vouched: known_h
     entry, path = known_hosts.entry_name(address, port), machine.ssh.known_hosts or "~/.ssh/known_hosts"
     seen = f"{shown.get_name()} {known_hosts.fingerprint(shown.asbytes())}"
     if shown.asbytes() in vouched.revoked:
-        raise WrongHostKey(f"{machine.name}: {path} revokes the key that {entry} shows ({seen}); do not use this host until its key is replaced")
+        raise WrongHostKey(
+            f"{machine.name}: {path} revokes the key that {entry} shows ({seen}); do not use this host until its key is replaced"
+        )
     on_file = ", ".join(f"{kind} {known_hosts.fingerprint(key)}" for kind, keys in sorted(vouched.keys.items()) for key in sorted(keys))
     raise WrongHostKey(
         f"{machine.name}: {entry} shows the key {seen}, but {path} has {on_file}; another machine answers there or the host was "

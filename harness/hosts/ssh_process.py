@@ -161,7 +161,7 @@ def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
 
 
 def _nothing_more(channel: paramiko.Channel) -> bool:
-    return (channel.eof_received or channel.closed) and not channel.recv_ready() and not channel.recv_stderr_ready()
+    return bool(channel.eof_received or channel.closed) and not channel.recv_ready() and not channel.recv_stderr_ready()
 
 
 def _wait(channel: paramiko.Channel, limit: float) -> None:

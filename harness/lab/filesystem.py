@@ -6,6 +6,7 @@ What a host writes to its own disk survives the loss of its power; what is in /r
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ BORROWED = (
     "ld.so.cache ld.so.conf ld.so.conf.d alternatives localtime timezone protocols services profile profile.d bash.bashrc "
     "terminfo iproute2 login.defs shells os-release debian_version inputrc locale.alias ssl/openssl.cnf crypto-policies"
 ).split()
-USERS = (("root", 0, "/root", "/bin/bash"), ("postgres", 26, "/var/lib/postgresql", "/bin/bash"), ("sshd", 74, "/run/sshd", "/usr/sbin/nologin"))
 DEVICES = "null zero full random urandom tty".split()
 
 
@@ -74,12 +74,19 @@ class FileSystem:
         for handle in (*handles.values(), *shares.values(), *devices.values(), disk):
             os.close(handle)
         kernel.mount("proc", "/proc", "proc")
+        kernel.mount("sysfs", "/sys", "sysfs")  # of this host's own network namespace
         if Path("/proc/sysrq-trigger").exists():  # as real root, a host could otherwise reboot the machine under the lab
             kernel.bind("/dev/null", "/proc/sysrq-trigger")
 
 
 def _users() -> list[tuple[str, int, str, str]]:
-    return [*USERS, ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin")]
+    """The database's files are the machine's `postgres` user's, so the hosts know that user by the same number."""
+    return [
+        ("root", 0, "/root", "/bin/bash"),
+        ("sshd", 74, "/run/sshd", "/usr/sbin/nologin"),
+        ("postgres", pwd.getpwnam("postgres").pw_uid, "/var/lib/postgresql", "/bin/bash"),
+        ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin"),
+    ]
 
 
 def _borrow(source: Path, target: Path) -> None:
@@ -112,7 +119,7 @@ def _devices(devices: dict[str, int]) -> None:
 
 def _show_again(path: Path, handle: int) -> None:
     """A kept path that a private folder has hidden is shown again where it was."""
-    if not path.exists():
+    if not path.exists() or not os.path.samestat(path.stat(), os.fstat(handle)):
         _show(handle, path)
 
 

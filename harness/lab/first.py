@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import model
-from harness.lab import fabric, guests, kernel, settings, topology, wire_rules
+from harness.lab import cluster_manager, fabric, guests, kernel, settings, topology, wire_rules
 from harness.lab.balancer import Balancer
 from harness.lab.control import Server
 from harness.lab.gate import Gate, own_netns
-from harness.lab.host import Host
+from harness.lab.host import Host, Plan
 from harness.lab.nft import Nft
 from harness.lab.nsg import Nsg
 from harness.lab.operations import Operations
 from harness.lab.prober import Prober
+from harness.lab.services.postgres_template import copy_template
 from harness.lab.storage import Storage
 
 ROOT = Path("/run/lab")
@@ -59,7 +60,7 @@ class Lab:
 
     def network(self) -> None:
         """The hosts' namespaces, the fabric with a leg to every NIC, and the balancer."""
-        self.hosts = {plan.name: Host(plan) for plan in guests.plans(self.cluster, self.settings, self.topology, ROOT, self.folder)}
+        self.hosts = {plan.name: Host(plan) for plan in self._plans()}
         began = time.monotonic()
         pids = {name: host.power_on() for name, host in self.hosts.items()}
         fabric.up(self.cluster, self.topology, pids, self.settings.unknowns.arp_answers)
@@ -69,11 +70,9 @@ class Lab:
         self.balancer.start()
         self.timings["network_s"] = time.monotonic() - began
 
-    def boot(self) -> None:
-        for host in self.hosts.values():
-            host.connect()
-        for host in self.hosts.values():
-            host.booted()
+    def _plans(self) -> list[Plan]:
+        bare = bool(self.order["network_only"])
+        return guests.plans(self.cluster, self.settings, self.topology, ROOT, self.folder, bare=bare)
 
     async def serve(self, listeners: dict[str, socket.socket]) -> None:
         home = own_netns()
@@ -114,6 +113,8 @@ def main() -> None:
         (ROOT / "shared").mkdir(parents=True)
         lab = Lab(order)
         kernel.tmpfs(ROOT / "shared", size=f"{lab.settings.shared_disk_mb}m")
+        if order["database_template"]:
+            copy_template(Path(order["database_template"]), ROOT / "shared" / cluster_manager.DATABASE.name)
         if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
             asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
         asyncio.run(_live(lab, said, lifeline))
@@ -134,7 +135,7 @@ async def _live(lab: Lab, said: int, lifeline: int) -> None:
     await lab.serve(listeners)
     await _booted(lab)
     tell(said, step="hosts", seconds=time.time() - lab.began)
-    if not lab.order.get("network_only"):
+    if not lab.order["network_only"]:
         in_service = loop.create_task(_in_service(lab))
         waiter = loop.create_task(ended.wait())
         await asyncio.wait({in_service, waiter}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
-from harness.lab import fabric
+from harness.lab import cluster_manager, fabric, lifekeeper
 from harness.lab.filesystem import FileSystem
 from harness.lab.host import Plan
 from harness.lab.settings import LabSettings
 from harness.lab.topology import Topology
-from harness.model import Cluster
+from harness.model import Cluster, Node
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SSHD = "/usr/sbin/sshd"
 
 
-def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path) -> list[Plan]:
-    """A plan for every host, its disk formatted."""
+def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path, *, bare: bool) -> list[Plan]:
+    """A plan for every host, its disk formatted. `bare` hosts start no cluster manager."""
     keep = tuple(dict.fromkeys(Path(p) for p in (sys.base_prefix, sys.prefix, REPOSITORY)))
     made = []
     for machine in cluster.machines:
-        disk = FileSystem(root / "hosts" / machine.name, keep, {})
+        is_node = isinstance(machine, Node)
+        shared = {root / "shared": cluster_manager.DISK_SOURCE, root / "storage.sock": cluster_manager.STORAGE_SOCKET}
+        disk = FileSystem(root / "hosts" / machine.name, keep, shared if is_node else {})
         disk.format()
         disk.write("etc/hostname", f"{machine.name}\n")
         disk.write("etc/hosts", _hosts_file(cluster))
         _install_sshd(disk, machine.name, folder)
-        made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, [[SSHD]]))
+        starts = [[SSHD]]
+        if isinstance(machine, Node):
+            _install_cluster_manager(disk, cluster, settings, machine)
+            starts += [] if bare else [["/opt/LifeKeeper/bin/lkstart"]]
+        made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
     return made
 
 
@@ -38,7 +45,7 @@ def _install_sshd(disk: FileSystem, name: str, folder: Path) -> None:
     disk.write("etc/ssh/ssh_host_ed25519_key", (folder / "keys" / name).read_text(), mode=0o600)
     disk.write("etc/ssh/authorized_keys", (folder / "keys" / "login.pub").read_text())
     disk.write("etc/motd", f"This is {name}, a host of a test lab. LifeKeeper here is a stand-in made for tests, not the product.\n")
-    disk.write("opt/lab/bin/.keep", "")
+    disk.write("opt/lab/bin/lab-python", f"#!/bin/sh\nPYTHONPATH='{REPOSITORY}' exec '{_plain_python()}' -S \"$@\"\n", mode=0o755)
     (disk.disk / "opt/lab/bin/python3").symlink_to(sys.executable)
     disk.write(
         "etc/ssh/sshd_config",
@@ -58,3 +65,15 @@ def _install_sshd(disk: FileSystem, name: str, folder: Path) -> None:
             ]
         ),
     )
+
+
+def _plain_python() -> str:
+    """The interpreter without the virtual environment: what runs in a host imports nothing but this package, and starts faster."""
+    return getattr(sys, "_base_executable", sys.executable)
+
+
+def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSettings, node: Node) -> None:
+    structure = cluster_manager.structure(cluster, settings, node)
+    disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
+    disk.write("etc/default/LifeKeeper", cluster_manager.tunables(cluster, settings))
+    lifekeeper.install(disk.disk / "opt/LifeKeeper", cluster_manager.PYTHON)

@@ -22,6 +22,7 @@ from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 from harness.lab import doctor, keys, registry, seed, settings
 from harness.lab.guests import REPOSITORY
+from harness.lab.services.postgres_template import ensure_template
 
 Progress = Callable[[str], None]
 
@@ -77,6 +78,7 @@ def up(
             "listeners": {host: s.fileno() for host, s in listeners.items()},
             "persistent": persistent,
             "network_only": network_only,
+            "database_template": "" if network_only else _database_template(data),
             "limit": limit,
             "began": time.time(),
         }
@@ -118,10 +120,6 @@ def _prepare(data: dict[str, Any], name: str, folder: Path) -> dict[str, socket.
     settings.of(cluster, file)
     (folder / "keys").mkdir(mode=0o700)
     keys.make(folder / "keys", "login")
-    password = secrets.token_urlsafe(18)
-    secret = folder / "keys" / "database-password"
-    secret.touch(mode=0o600)
-    secret.write_text(password)
     listeners, known = {}, ""
     for machine in cluster.machines:
         listener = socket.socket()
@@ -130,11 +128,34 @@ def _prepare(data: dict[str, Any], name: str, folder: Path) -> dict[str, socket.
         listeners[machine.name] = listener
         known += keys.known_hosts_line(listener.getsockname()[1], str(machine.address), keys.make(folder / "keys", machine.name))
     (folder / "known_hosts").write_text(known)
-    file.write_text(_cluster_file(data, name, listeners, secret))
+    file.write_text(_cluster_file(data, name, listeners))
     return listeners
 
 
-def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], secret: Path) -> str:
+def cache_folder() -> Path:
+    """What is worth keeping from lab to lab: the database template and the password that it was made with."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lkharness"
+
+
+def _password_file() -> Path:
+    """The labs' database password, made once on this machine so that the template can be kept."""
+    file = cache_folder() / "database-password"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_suffix(f".{os.getpid()}")
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_urlsafe(18))
+        new.replace(file)
+    return file
+
+
+def _database_template(data: dict[str, Any]) -> str:
+    if not any(service["kind"] == "postgres" for service in data["services"]):
+        return ""
+    return str(ensure_template(cache_folder(), _password_file().read_text()))
+
+
+def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket]) -> str:
     """The file that the harness attaches to this lab with, as it would to any cluster."""
 
     def reachable(machine: dict[str, Any]) -> dict[str, Any]:
@@ -154,16 +175,16 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
         "name": name,
         "client": reachable(data["client"]),
         "nodes": [reachable(node) for node in data["nodes"]],
-        "services": [_with_password(service, secret) for service in data["services"]],
+        "services": [_with_password(service) for service in data["services"]],
         "power": {"off": [*power, "off", "{node}"], "on": [*power, "on", "{node}"]},
     }
     return "# Written by `lkharness lab up`. LifeKeeper in this lab is a stand-in made for tests, not the product.\n" + tomli_w.dumps(whole)
 
 
-def _with_password(service: dict[str, Any], secret: Path) -> dict[str, Any]:
+def _with_password(service: dict[str, Any]) -> dict[str, Any]:
     if service["kind"] != "postgres":
         return service
-    return {**service, "settings": {"password_file": str(secret), **service.get("settings", {})}}
+    return {**service, "settings": {"password_file": str(_password_file()), **service.get("settings", {})}}
 
 
 def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Popen:

@@ -17,7 +17,7 @@ START_S = 15.0  # for the log-in and the interpreter's start, beyond what the at
 
 MEANING = {
     "ENETUNREACH": "the origin has no route to it",
-    "EHOSTUNREACH": "a router or the neighbour says that it cannot be reached",
+    "EHOSTUNREACH": "a router, or the lack of a neighbour, says that it cannot be reached",
     "EPERM": "a filter of the origin itself forbids it",
     "EACCES": "a filter or a route of the origin itself forbids it",
     "EADDRNOTAVAIL": "the origin has no such source address, or no port left",
@@ -34,6 +34,15 @@ class AttemptOutcome(StrEnum):
     SILENT = "silent"
     RESET = "reset"
     UNREACHABLE = "unreachable"
+
+
+OUTCOME_OF: dict[str | None, AttemptOutcome] = {
+    None: AttemptOutcome.ANSWERED,
+    "ECONNREFUSED": AttemptOutcome.REFUSED,
+    "ECONNRESET": AttemptOutcome.RESET,
+    "ETIMEDOUT": AttemptOutcome.SILENT,  # the kernel gave up before our limit
+    **{code: AttemptOutcome.UNREACHABLE for code in ("ENETUNREACH", "EHOSTUNREACH", "EHOSTDOWN", "ENETDOWN", "EPERM", "EACCES")},
+}
 
 
 @dataclass(frozen=True)
@@ -106,14 +115,17 @@ def attempt(
 def of_report(origin: str, destination: str, port: int, line: Mapping[str, Any], *, started: float) -> Attempt:
     """An Attempt of one line of a script. Raises Inconclusive for outcomes that say nothing about the path (no port left …)."""
     code = line["errno"]
-    if line["outcome"] == "error":
-        raise Inconclusive(f"{origin}: no connection to {destination}:{port} could be tried: {code}, {MEANING.get(code, 'an error of the origin itself')}")
+    outcome = AttemptOutcome.SILENT if line["gave_up"] else OUTCOME_OF.get(code)
+    if outcome is None:
+        raise Inconclusive(
+            f"{origin}: no connection to {destination}:{port} could be tried: {code}, {MEANING.get(code, 'an error of the origin itself')}"
+        )
     detail = f"{code}: {MEANING[code]}" if code in MEANING else code or ""
     return Attempt(
         origin,
         str(destination),
         port,
-        AttemptOutcome(line["outcome"]),
+        outcome,
         line["local_address"],
         line["local_port"],
         started,

@@ -23,8 +23,10 @@ def run(host: Host, python: str, name: str, plan: dict[str, Any], *, limit: floa
     result = host.run([python, "-", json.dumps(plan)], limit=limit, input=source(name))
     if not result.ok:
         said = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
-        raise no_python(host, python, name, f"exit {result.exit}: {said}") if _is_missing(result) else Inconclusive(
-            f"{host.name}: the script `{name}` broke (exit {result.exit}): {said}"
+        raise (
+            no_python(host, python, name, f"exit {result.exit}: {said}")
+            if _is_missing(result)
+            else Inconclusive(f"{host.name}: the script `{name}` broke (exit {result.exit}): {said}")
         )
     return result
 
@@ -51,8 +53,16 @@ def start(host: Host, python: str, name: str, plan: dict[str, Any]) -> Process:
     return process
 
 
+def complaint(process: Process) -> str:
+    """The last line of a stream's standard error, where the transport keeps it (such as what sudo said); else nothing."""
+    said = getattr(process, "errors", "").strip()
+    return said.splitlines()[-1] if said else ""
+
+
 def no_python(host: Host, python: str, name: str, said: str) -> Unusable:
-    return Unusable(f"{host.name}: `{python}` could not run the script `{name}` ({said}); set ssh.python to a Python 3.6 or newer on that host")
+    return Unusable(
+        f"{host.name}: `{python}` could not run the script `{name}` ({said}); set ssh.python to a Python 3.6 or newer on that host"
+    )
 
 
 def _is_missing(result: CommandResult) -> bool:

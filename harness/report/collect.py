@@ -66,7 +66,7 @@ class ReportBuilder:
             id=id, title=title, situation=situation, started=Moment.now(), verdict=_UNFINISHED, properties=dict(properties or {})
         )
         self.run.record.tests.append(self._open)
-        self.run.timeline.note("harness", "test", f"begins: {title}", test=id)
+        self.run.note("harness", "test", f"begins: {title}", test=id)
         self.run.save()
 
     def describe(self, *, situation: str | None = None, **properties: str) -> None:
@@ -111,14 +111,14 @@ class ReportBuilder:
         )
         self._current("add_check").checks.append(check)
         subject = " ".join(filter(None, (check.path and f"{check.path} path", service, what))) or "check"
-        self.run.timeline.note("harness", "check", f"{subject}: {verdict}", expected=expected, observed=observed)
+        self.run.note("harness", "check", f"{subject}: {verdict}", expected=expected, observed=observed)
         return check
 
     def disruption(self, name: str, *, target: str | None = None, at: float | None = None) -> OpenDisruption:
         """Record that disruption `name` of node `target` began now, or at monotonic time `at`."""
         record = DisruptionRecord(name=name, target=target, began=Moment.now(at))
         self._current("disruption").disruptions.append(record)
-        self.run.timeline.note("harness", "disruption", f"{name}{f' of {target}' if target else ''} begins", at=at)
+        self.run.note("harness", "disruption", f"{name}{f' of {target}' if target else ''} begins", at=at)
         return OpenDisruption(self.run, record)
 
     def end_test(self, verdict: Verdict) -> Judgement:
@@ -135,12 +135,12 @@ class ReportBuilder:
     def audit(self, name: str, verdict: Verdict, *, after: str | None = None) -> None:
         """Record what must hold after test `after`. A failed audit fails the run."""
         self.run.record.audits.append(AuditRecord(name=name, after=after, verdict=Judgement.of(verdict)))
-        self.run.timeline.note("harness", "audit", f"{name}: {verdict}", after=after)
+        self.run.note("harness", "audit", f"{name}: {verdict}", after=after)
 
     def host_note(self, host: str, text: str) -> None:
         """Something about a host that a reader should know, such as a clock that is off or a capture that was not allowed."""
         self.run.record.host_notes.append(HostNote(host=host, text=text))
-        self.run.timeline.note(host, "note", text)
+        self.run.note(host, "note", text)
 
     def finish(self, state: RunState = RunState.FINISHED, reason: str = "") -> Finished:
         """End the run: judge it, write run.json, then render. What goes wrong in rendering is noted in run.json, which stays.
@@ -158,7 +158,7 @@ class ReportBuilder:
         record.environment.load_at_end = load_average()
         record.evidence = self.run.list_evidence()
         stored = self.run.save()
-        self.run.timeline.note("harness", "run", f"run {self.run.id} ended; {record.verdict.outcome}: {record.verdict.reason}")
+        self.run.note("harness", "run", f"run {self.run.id} ended; {record.verdict.outcome}: {record.verdict.reason}")
         self._finished = Finished(ExitCode(record.exit_code), record.verdict, [stored, *self._render()])
         return self._finished
 
@@ -175,7 +175,7 @@ class ReportBuilder:
         test.verdict = verdict
         test.seconds = max(0.0, time.monotonic() - test.started.at)
         self._open = None
-        self.run.timeline.note("harness", "test", f"{verdict.outcome}: {test.title}", test=test.id, reason=verdict.reason)
+        self.run.note("harness", "test", f"{verdict.outcome}: {test.title}", test=test.id, reason=verdict.reason)
         self.run.save()
         return verdict
 
@@ -194,11 +194,11 @@ class OpenDisruption:
 
     def took_effect(self, *, at: float | None = None) -> None:
         self.record.took_effect = Moment.now(at)
-        self._run.timeline.note("harness", "disruption", f"{self.record.name} took effect", at=at)
+        self._run.note("harness", "disruption", f"{self.record.name} took effect", at=at)
 
     def undone(self, *, at: float | None = None) -> None:
         self.record.undone = Moment.now(at)
-        self._run.timeline.note("harness", "disruption", f"{self.record.name} is undone", at=at)
+        self._run.note("harness", "disruption", f"{self.record.name} is undone", at=at)
 
     def recovery(
         self,
@@ -219,7 +219,7 @@ class OpenDisruption:
         self.record.recoveries.append(
             RecoveryRecord(path=path, service=service, seconds=seconds, budget_s=budget, period_s=period, verdict=Judgement.of(verdict))
         )
-        self._run.timeline.note("harness", "recovery", f"{self.record.name}: {verdict.reason}")
+        self._run.note("harness", "recovery", f"{self.record.name}: {verdict.reason}")
         return verdict
 
 

@@ -173,6 +173,6 @@ def _roles(run: RunRecord) -> list[dict[str, str]]:
     """The two nodes as the picture shows them: the active one first, as far as that is known."""
     active = run.cluster.active_at_start if run.cluster else None
     if run.cluster is None or active is None or len(run.cluster.nodes) != 2:
-        return [{"role": role, "name": "", "address": ""} for role in _ROLES]
+        return [{"role": role, "name": ""} for role in _ROLES]
     nodes = sorted(run.cluster.nodes, key=lambda node: node.name != active)
-    return [{"role": role, "name": node.name, "address": node.address} for role, node in zip(_ROLES, nodes, strict=True)]
+    return [{"role": role, "name": node.name} for role, node in zip(_ROLES, nodes, strict=True)]

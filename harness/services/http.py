@@ -38,7 +38,7 @@ class Http:
         except http.client.RemoteDisconnected as error:
             raise ConnectionResetError(f"{host}:{port} closed the connection on GET {path} without a word") from error
         except http.client.BadStatusLine as error:
-            raise NotTheService(f"{host}:{port} does not speak HTTP; it said {quoted(error.line.encode('latin-1', 'replace'))}") from error
+            raise NotTheService(f"{host}:{port} does not speak HTTP; it said {quoted(str(error).encode('latin-1', 'replace'))}") from error
         except http.client.HTTPException as error:
             raise NotTheService(f"{host}:{port} answered GET {path} with broken HTTP: {type(error).__name__}: {error}") from error
         finally:

@@ -138,7 +138,7 @@ def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
         if any(hint in said for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
             raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password_file of this service")
         raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
-    if "no password supplied" in said:
+    if connection.needs_password:
         raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file or password_env for this service")
     if "Connection refused" in said:
         raise ConnectionRefusedError(f"{host}:{port} refused the connection")

@@ -91,7 +91,10 @@ def test_only_wildcards_listen_on_any_address():
     [
         ('[{"type":"local","dst":"10.20.1.200","dev":"lo","prefsrc":"10.20.1.200","uid":0}]', Route("local", "lo", "10.20.1.200")),
         ('[{"dst":"10.20.1.200","dev":"eth0","prefsrc":"10.20.1.11","flags":[]}]', Route("unicast", "eth0", "10.20.1.11")),
-        ('[{"dst":"8.8.8.8","gateway":"10.20.1.1","dev":"eth0","prefsrc":"10.20.1.11"}]', Route("unicast", "eth0", "10.20.1.11", "10.20.1.1")),
+        (
+            '[{"dst":"8.8.8.8","gateway":"10.20.1.1","dev":"eth0","prefsrc":"10.20.1.11"}]',
+            Route("unicast", "eth0", "10.20.1.11", "10.20.1.1"),
+        ),
         ("local 10.20.1.200 dev lo src 10.20.1.200 uid 0 \n    cache <local> \n", Route("local", "lo", "10.20.1.200")),
         ("10.20.1.12 via 10.20.1.1 dev eth0 src 10.20.1.11 uid 0 \n    cache \n", Route("unicast", "eth0", "10.20.1.11", "10.20.1.1")),
     ],

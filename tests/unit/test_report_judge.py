@@ -22,7 +22,7 @@ from harness.report.model import (
 )
 from harness.verdict import Outcome, failed, inconclusive, passed
 
-PASS, FAIL, UNCLEAR, SKIP = (Judgement(outcome=r, reason=f"because {r}") for r in Result)
+PASS, FAIL, UNCLEAR, SKIP = (Judgement(outcome=r, reason=f"it was seen to {r}") for r in Result)
 
 
 def a_test(verdict: Judgement, **parts) -> TestRecord:
@@ -82,7 +82,7 @@ def test_outcome_and_exit_code(run, outcome, code):
 
 def test_a_failed_run_names_how_many_and_the_first_with_its_reason():
     verdict, _ = judge(a_run(PASS, FAIL, FAIL, SKIP))
-    assert verdict.reason == "2 of 3 tests failed, first: “a test that is fail” because because fail"
+    assert verdict.reason == "2 of 3 tests failed, first: “a test that is fail” because it was seen to fail"
 
 
 def test_an_early_end_says_why():

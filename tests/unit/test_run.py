@@ -64,7 +64,7 @@ def test_something_in_the_way_of_latest_is_noted_and_the_run_goes_on(tmp_path):
 
 def test_a_place_that_cannot_hold_a_folder_is_one_clear_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unusable, match="no report can be written there .*; make it a folder that you may write to") as caught:
+    with pytest.raises(Unusable, match=r"no report can be written there .*; make it a folder that you may write to") as caught:
         Run.create(tmp_path / "file" / "reports", command=[])
     assert "\n" not in str(caught.value)
 

@@ -25,6 +25,10 @@ class Refused(Exception):
     """The action could not be done; the message says why."""
 
 
+class Overtaken(Exception):
+    """An action came in between, so what led to this one may no longer hold."""
+
+
 class Engine:
     """`epoch` changes whenever an action begins or ends, so that a check that overlapped one can be told."""
 
@@ -36,14 +40,22 @@ class Engine:
         self._doing = ""
 
     @contextmanager
-    def action(self, what: str, tag: str, *, by: str | None = None, limit: float | None = None) -> Iterator[None]:
-        """Hold the action lock; `by` is the node that asked. Raises Busy after `limit` seconds (timers.action_wait_s)."""
+    def action(
+        self, what: str, tag: str, *, by: str | None = None, limit: float | None = None, if_epoch: int | None = None
+    ) -> Iterator[None]:
+        """Hold the action lock; `by` is the node that asked. Raises Busy after `limit` seconds (timers.action_wait_s).
+
+        With `if_epoch` it raises Overtaken when an action has begun or ended since.
+        """
         limit = self.config.timers.action_wait_s if limit is None else limit
         by = by or self.config.node
         if not self._lock.acquire(timeout=limit):
             message = f"{what} of {tag} was not begun: {self._doing or 'another action'} has not ended within {limit:g} s; try again later"
             self.log.write(Code.ACTION_BUSY, message, program="perform_action", action=what, tag=tag)
             raise Busy(message)
+        if if_epoch not in (None, self.epoch):
+            self._lock.release()
+            raise Overtaken
         flag = f"!action!{os.getpid():05d}!{int(time.time())}!{by}:{what.capitalize()}_hierarchy"
         begun = time.monotonic()
         self._doing = f"{what} of {tag} (by {by})"

@@ -63,10 +63,14 @@ class Path:
 
     def connect(self) -> Line:
         return Line(
-            socket.create_connection((self.ends.peer, self.port), timeout=max(self.connect_limit, 0.001), source_address=(self.ends.local, 0))
+            socket.create_connection(
+                (self.ends.peer, self.port), timeout=max(self.connect_limit, 0.001), source_address=(self.ends.local, 0)
+            )
         )
 
-    def beat(self, stopping: threading.Event, heartbeat: Callable[[], dict[str, Any]], heard: Callable[[Path, dict[str, Any]], None]) -> None:
+    def beat(
+        self, stopping: threading.Event, heartbeat: Callable[[], dict[str, Any]], heard: Callable[[Path, dict[str, Any]], None]
+    ) -> None:
         """Send a heartbeat each interval until `stopping`, and hear its answer.
 
         One that is not answered within the interval costs the connection: a fresh connect finds a healed path within about

@@ -69,6 +69,11 @@ class Store:
         with self._lock:
             return {tag for tag, s in self._states.items() if s in IN_SERVICE} if self._at_stop is None else set(self._at_stop)
 
+    @property
+    def interrupted_start(self) -> bool:
+        """A start was under way when this was written, so it has to be gone through again."""
+        return self._at_stop is not None
+
     def remember_stop(self) -> None:
         with self._lock:
             if self._at_stop is None:

@@ -102,13 +102,13 @@ def _line(stream: BinaryIO) -> str:
 def answer(service: serving.Service, method: str, path: str, status_file: Path | None) -> tuple[int, dict[str, object]]:
     about: dict[str, object] = {"node": service.node, "started": service.started}
     if method not in ("GET", "HEAD"):
-        return 405, {**about, "error": f"{method} is not allowed"}
+        return 405, {"error": f"{method} is not allowed", **about}
     if path == "/":
         return 200, about
     if path == "/healthz":
         status, why = health(status_file)
-        return status, {**about, "status": status, **({"error": why} if why else {})}
-    return 404, {**about, "error": f"there is nothing at {path}"}
+        return status, {**({"error": why} if why else {}), **about, "status": status}
+    return 404, {"error": f"there is nothing at {path}", **about}
 
 
 def health(status_file: Path | None) -> tuple[int, str]:

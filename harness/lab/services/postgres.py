@@ -16,7 +16,6 @@ import argparse
 import os
 import signal
 import socket
-import struct
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -24,13 +23,9 @@ from typing import NoReturn
 from harness.deadline import Deadline
 from harness.errors import HarnessError, Unusable
 from harness.lab.services import process
+from harness.lab.services.postgres_ask import Faulty, ask
 
 PID_LINE, STATUS_LINE = 0, 7  # of postmaster.pid
-PROTOCOL_3 = 196608
-
-
-class Faulty(HarnessError):
-    """The server is not in the state that was asked for; the message says how."""
 
 
 def start(
@@ -43,8 +38,9 @@ def start(
     from harness.lab.services import postgres_account as account
     from harness.lab.services.postgres_template import server_binaries
 
+    deadline = Deadline(limit)
     if running := postmaster(data):
-        return running
+        return _wait_until_it_accepts(running, data, node, log, deadline)
     binary = server_binaries() / "postgres"
     clear_remains_of_a_crash(data, port, socket_dir)
     if not (data / "PG_VERSION").exists():
@@ -57,7 +53,7 @@ def start(
         account.become()
         os.execv(words[0], words)
 
-    return _wait_until_it_accepts(process.start_in_background(become, log), data, node, log, Deadline(limit))
+    return _wait_until_it_accepts(process.start_in_background(become, log), data, node, log, deadline)
 
 
 def _make_socket_dir(socket_dir: Path) -> None:
@@ -90,7 +86,7 @@ def _wait_until_it_accepts(started: process.Process, data: Path, node: str, log:
             end(data, Deadline(5.0))
             raise
     if seen == "ended":
-        raise Faulty(f"{node}: PostgreSQL did not start; its log says: {process.last_line(log)}")
+        raise Faulty(f"{node}: PostgreSQL did not start; its log says: {process.last_line(log, 'FATAL: ')}")
     return started
 
 
@@ -113,14 +109,15 @@ def _pid_file(data: Path) -> list[str]:
 def _works_in(pid: int, data: Path) -> bool:
     """Every PostgreSQL process stands in its data directory; no other process with that pid does."""
     try:
-        return (process.PROC / str(pid) / "comm").read_text().strip() == "postgres" and os.path.samefile(f"/proc/{pid}/cwd", data)
+        entry = process.PROC / str(pid)
+        return (entry / "comm").read_text().strip() == "postgres" and data.samefile(entry / "cwd")
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
 def _of(data: Path) -> list[process.Process]:
     """Every PostgreSQL process of this data directory in this pid namespace, with or without a postmaster."""
-    pids = [int(name) for name in os.listdir(process.PROC) if name.isdigit()]
+    pids = [int(entry.name) for entry in process.PROC.iterdir() if entry.name.isdigit()]
     return [found for pid in pids if _works_in(pid, data) and (found := process.find(pid))]
 
 
@@ -148,10 +145,11 @@ def clear_remains_of_a_crash(data: Path, port: int, socket_dir: Path) -> list[st
 
 
 def _names_a_postgres(lock: Path) -> bool:
+    """Does a socket's lock file name a living server, of whatever database? A zombie, which nobody has reaped yet, is none."""
     try:
-        pid = lock.read_text().split()[0]
-        return (process.PROC / pid / "comm").read_text().strip() == "postgres"
-    except (FileNotFoundError, ProcessLookupError, IndexError):
+        pid = int(lock.read_text().split()[0])
+        return process.find(pid) is not None and (process.PROC / str(pid) / "comm").read_text().strip() == "postgres"
+    except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
         return False
 
 
@@ -193,40 +191,12 @@ def check(data: Path, *, port: int = 5432, socket_dir: Path, limit: float = 5.0)
         with socket.socket(socket.AF_UNIX) as peer:
             peer.settimeout(limit)
             peer.connect(path)
-            _ask(peer, deadline)
+            ask(peer, deadline)
     except TimeoutError:
         raise Faulty(f"PostgreSQL (pid {running.pid}) did not answer on {path} within {limit:g} s") from None
     except OSError as error:
         raise Faulty(f"PostgreSQL (pid {running.pid}) cannot be reached on {path}: {error.strerror or error}") from error
     return f"PostgreSQL runs with pid {running.pid} and answers"
-
-
-def _ask(peer: socket.socket, deadline: Deadline) -> None:
-    """Log in as the owner and have `SELECT 1` answered: the frontend protocol by hand, which spares starting psql."""
-    login = struct.pack(">I", PROTOCOL_3) + b"user\0postgres\0database\0template1\0application_name\0quickCheck\0\0"
-    peer.sendall(struct.pack(">I", len(login) + 4) + login)
-    for say in (b"Q" + struct.pack(">I", 13) + b"SELECT 1\0", b"X" + struct.pack(">I", 4)):
-        while (message := _message(peer, deadline))[0] != b"Z":  # ready for a query
-            if message[0] == b"E":
-                fields = {field[:1]: field[1:].decode(errors="replace") for field in message[1].split(b"\0") if field}
-                raise Faulty(f"PostgreSQL answers, but does not serve: {fields.get(b'M', 'no reason given')}")
-        peer.sendall(say)
-
-
-def _message(peer: socket.socket, deadline: Deadline) -> tuple[bytes, bytes]:
-    head = _exactly(peer, 5, deadline)
-    return head[:1], _exactly(peer, struct.unpack(">I", head[1:])[0] - 4, deadline)
-
-
-def _exactly(peer: socket.socket, size: int, deadline: Deadline) -> bytes:
-    got = b""
-    while len(got) < size:
-        peer.settimeout(max(deadline.remaining(), 0.001))
-        piece = peer.recv(size - len(got))
-        if not piece:
-            raise ConnectionResetError("the server closed the connection")
-        got += piece
-    return got
 
 
 def prepare(cache: Path, data: Path, password: str) -> None:

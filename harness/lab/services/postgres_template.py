@@ -133,7 +133,17 @@ def _make(binaries: Path, template: Path, password: str, limit: float) -> None:
             f"CREATE ROLE {ROLE} LOGIN PASSWORD '{verifier(password)}'",
             f"CREATE DATABASE {ROLE} OWNER {ROLE} STRATEGY file_copy",
         ):
-            single = [binaries / "postgres", "--single", "-D", data, "-c", "fsync=off", "-c", "log_min_error_statement=panic", "template1"]
+            single: list[str | Path] = [
+                binaries / "postgres",
+                "--single",
+                "-D",
+                data,
+                "-c",
+                "fsync=off",
+                "-c",
+                "log_min_error_statement=panic",
+                "template1",
+            ]
             _run(single, "creating the role and its database", limit, statement + "\n")
         new = Path(tempfile.mkdtemp(prefix=f".{template.name}.new-", dir=template.parent))
         copy_template(data, new)

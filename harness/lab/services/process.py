@@ -118,7 +118,7 @@ def _own_descriptors(log: Path | None, keep: tuple[int, ...]) -> None:
     os.dup2(nothing, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
         if descriptor > 2 and descriptor not in keep:
             try:
                 os.close(descriptor)
@@ -128,12 +128,12 @@ def _own_descriptors(log: Path | None, keep: tuple[int, ...]) -> None:
         os.set_inheritable(descriptor, True)
 
 
-def last_line(log: Path | None) -> str:
-    """What a service said last, for the message of a failed start."""
+def last_line(log: Path | None, about: str = "") -> str:
+    """What a service said last, for the message of a failed start: the last line with `about` in it, if there is one."""
     if log is None:
         return "nothing (it has no log; give --log)"
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except FileNotFoundError:
         return "nothing"
-    return lines[-1] if lines else "nothing"
+    return [*(lines[-1:] or ["nothing"]), *(line for line in lines if about and about in line)][-1]

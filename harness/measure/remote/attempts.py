@@ -4,7 +4,6 @@ Python 3.6 or newer, standard library only. The one argument is JSON: destinatio
 (seconds), source (an address, or null), reset (close with RST), at_once (the most sockets open together).
 Last comes a line {"end": monotonic seconds}, on the same clock as each line's "mono".
 """
-# ruff: noqa: UP
 
 import errno
 import json
@@ -13,22 +12,6 @@ import socket
 import struct
 import sys
 import time
-
-UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EACCES, errno.EPERM)
-
-
-def outcome_of(code):
-    if code == 0:
-        return "answered"
-    if code == errno.ECONNREFUSED:
-        return "refused"
-    if code in (errno.ECONNRESET, errno.EPIPE):
-        return "reset"
-    if code == errno.ETIMEDOUT:
-        return "silent"
-    if code in UNREACHABLE:
-        return "unreachable"
-    return "error"
 
 
 def source_for(destination, port):
@@ -43,9 +26,30 @@ def source_for(destination, port):
         sock.close()
 
 
-class Attempt(object):
-    def __init__(self, plan):
+def bound(source, used):
+    """A socket on a port that no earlier attempt of this run had: the port is what tells attempts apart on the wire."""
+    rejected = []
+    try:
+        while True:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            rejected.append(sock)
+            sock.setblocking(False)
+            # bound before connecting, so that the port is known however the attempt ends
+            sock.bind((source or "", 0))
+            port = sock.getsockname()[1]
+            if port not in used or len(rejected) == 64:
+                used.add(port)
+                rejected.remove(sock)
+                return sock, port
+    finally:
+        for sock in rejected:
+            sock.close()
+
+
+class Attempt:
+    def __init__(self, plan, used):
         self.plan = plan
+        self.used = used
         self.sock = None
         self.address = plan["source"]
         self.port = None
@@ -56,11 +60,7 @@ class Attempt(object):
         """Returns an errno when it is already decided, else None."""
         target = (self.plan["destination"], self.plan["port"])
         try:
-            self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            self.sock.setblocking(False)
-            # bound before connecting, so that the port is known however the attempt ends
-            self.sock.bind((self.plan["source"] or "", 0))
-            self.port = self.sock.getsockname()[1]
+            self.sock, self.port = bound(self.plan["source"], self.used)
             self.host_time, self.started = time.time(), time.monotonic()
             code = self.sock.connect_ex(target)
             address = self.sock.getsockname()[0]
@@ -75,10 +75,9 @@ class Attempt(object):
     def report(self, code):
         """code None: given up after its own limit."""
         seconds = time.monotonic() - self.started
-        silent = code is None
         line = {
-            "outcome": "silent" if silent else outcome_of(code),
-            "errno": None if silent else errno.errorcode.get(code, str(code)) if code else None,
+            "gave_up": code is None,
+            "errno": errno.errorcode.get(code, str(code)) if code else None,
             "local_address": self.address,
             "local_port": self.port,
             "host_time": self.host_time,
@@ -97,11 +96,11 @@ def main():
     limit, spacing = plan["limit"], plan["spacing"]
     begin = time.monotonic()
     poll = select.poll()
-    pending = {}
+    pending, used = {}, set()
     launched = 0
     while launched < plan["count"] or pending:
         while launched < plan["count"] and len(pending) < plan["at_once"] and time.monotonic() >= begin + launched * spacing:
-            attempt = Attempt(plan)
+            attempt = Attempt(plan, used)
             launched += 1
             code = attempt.start()
             if code is not None:

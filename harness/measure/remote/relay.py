@@ -4,7 +4,6 @@ Python 3.6 or newer, standard library only. The one argument is JSON: destinatio
 connection), lifetime (seconds for everything: it ends by itself if the harness is gone), source (an address, or null).
 Prints one JSON line, then raw bytes. Ends when its input ends or the peer closes.
 """
-# ruff: noqa: UP
 
 import errno
 import json
@@ -19,24 +18,31 @@ CHUNK = 65536
 
 def connect(plan):
     """Returns (socket or None, the line that reports it)."""
+    target = (plan["destination"], plan["port"])
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.bind((plan["source"] or "", 0))
-    port = sock.getsockname()[1]
     sock.setblocking(False)
+    address, port = plan["source"], None
     host_time, started = time.time(), time.monotonic()
-    code = sock.connect_ex((plan["destination"], plan["port"]))
-    address = sock.getsockname()[0]
-    if code == errno.EINPROGRESS:
-        poll = select.poll()
-        poll.register(sock, select.POLLOUT)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if poll.poll(plan["limit"] * 1000) else None
-    if address == "0.0.0.0":
-        address = plan["source"] or source_for(plan["destination"], plan["port"])
+    try:
+        # bound before connecting, so that the port is known however the attempt ends
+        sock.bind((plan["source"] or "", 0))
+        port = sock.getsockname()[1]
+        code = sock.connect_ex(target)
+        address = sock.getsockname()[0]
+        if code == errno.EINPROGRESS:
+            poll = select.poll()
+            poll.register(sock, select.POLLOUT)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if poll.poll(plan["limit"] * 1000) else None
+    except OSError as error:
+        code = error.errno
     line = {
-        "errno": "SILENT" if code is None else errno.errorcode.get(code, str(code)) if code else None,
-        "local_address": address,
+        "gave_up": code is None,
+        "errno": errno.errorcode.get(code, str(code)) if code else None,
+        "local_address": (plan["source"] or source_for(*target)) if address in (None, "0.0.0.0") else address,
         "local_port": port,
         "host_time": host_time,
+        "mono": started,
+        "now": time.monotonic(),
         "seconds": time.monotonic() - started,
     }
     if code == 0:

@@ -4,7 +4,7 @@ Python 3.6 or newer, standard library only. The one argument is JSON: ports (a l
 one of them is reported too, beside all with SYN, RST or FIN), snap (bytes kept of each), buffer (bytes of receive buffer).
 A line `mark N` on standard input is answered when all that was captured before it has been printed.
 """
-# ruff: noqa: UP
+# ruff: noqa: UP031
 
 import ctypes
 import json
@@ -100,7 +100,7 @@ def stamp(ancillary):
     return time.time()
 
 
-class Out(object):
+class Out:
     """Lines to standard output, many to a write."""
 
     def __init__(self):

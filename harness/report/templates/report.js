@@ -23,10 +23,10 @@
     filter();
   }
 
-  // Paper cannot unfold: open every card for the print, then put each back.
+  // Paper cannot unfold: open every test for the print, then put each back.
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details.card:not([open])")];
+    folded = [...document.querySelectorAll("details.card:not([open], .log)")];
     folded.forEach((card) => { card.open = true; });
   });
   addEventListener("afterprint", () => folded.forEach((card) => { card.open = false; }));

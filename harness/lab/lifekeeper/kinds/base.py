@@ -51,7 +51,9 @@ class Kind:
         missing = [name for name in self.needs if name not in resource.parameters]
         if unknown or missing:
             faults = [f"does not know {', '.join(unknown)}"] * bool(unknown) + [f"lacks {', '.join(missing)}"] * bool(missing)
-            raise BadUse(f"resource {resource.tag}: kind {resource.kind} {' and '.join(faults)}; it takes {', '.join(self.takes) or 'nothing'}")
+            raise BadUse(
+                f"resource {resource.tag}: kind {resource.kind} {' and '.join(faults)}; it takes {', '.join(self.takes) or 'nothing'}"
+            )
 
     def parameter(self, name: str, default: Any = None) -> Any:
         return self.resource.parameters.get(name, default)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from pathlib import Path
 
 from harness.errors import BadUse
 from harness.lab.lifekeeper.config import Resource
 from harness.lab.lifekeeper.kinds.base import Failed, Kind, Surroundings
 from harness.lab.lifekeeper.kinds.command import RanOut, run
 
-IFF_UP = 1
 COMMAND_LIMIT_S = 5.0  # `ip` answers in milliseconds; longer means the machine is in trouble
 
 
@@ -42,9 +40,10 @@ class Ip(Kind):
             self._ip("addr", "del", self.interface.with_prefixlen, "dev", self.nic)
 
     def quick_check(self) -> None:
-        if not self._is_here():
+        shown = self._shown()
+        if not self._held_in(shown):
             raise Failed(f"{self.interface.with_prefixlen} is not on {self.nic}")
-        self._check_link()
+        self._demand_link(shown)
         if not self.around.tunables().NOBCASTPING and not self.around.config.unknowns.broadcast_ping_answered:
             raise Failed(f"nobody answered the broadcast ping on {self.nic}; NOBCASTPING=1 skips this check")  # LKL-53, TRP-09
 
@@ -53,23 +52,25 @@ class Ip(Kind):
         return self.around.config.unknowns.ip_info_separator.join((self.around.config.node, self.nic, str(self.interface.ip), netmask))
 
     def _is_here(self) -> bool:
-        shown = self._ip("-o", "-4", "addr", "show", "dev", self.nic)
-        return any(self.interface.with_prefixlen in line.split() or self._as_bare(line) for line in shown.splitlines())
-
-    def _as_bare(self, line: str) -> bool:
-        # `ip` prints a /32 without its prefix in some releases.
-        return self.interface.network.prefixlen == 32 and str(self.interface.ip) in line.split()
+        return self._held_in(self._shown())
 
     def _check_link(self) -> None:
+        self._demand_link(self._shown())
+
+    def _shown(self) -> str:
+        """Link and addresses in one look; not by /sys, which may be another namespace's."""
+        return self._ip("addr", "show", "dev", self.nic)
+
+    def _held_in(self, shown: str) -> bool:
+        wanted = self.interface.with_prefixlen
+        bare = wanted.removesuffix("/32")  # some releases print a /32 without its prefix
+        return any(words[:1] == ["inet"] and words[1] in (wanted, bare) for words in map(str.split, shown.splitlines()))
+
+    def _demand_link(self, shown: str) -> None:
         if self.around.tunables().IP_NOLINKCHECK:
             return
-        at = Path("/sys/class/net") / self.nic
-        try:
-            flags = int((at / "flags").read_text(), 16)
-            carrier = flags & IFF_UP and (at / "carrier").read_text().strip()
-        except OSError as error:
-            raise Failed(f"the link of {self.nic} cannot be read ({error.strerror})") from error
-        if carrier != "1":
+        flags = shown.partition("<")[2].partition(">")[0].split(",")
+        if "UP" not in flags or "LOWER_UP" not in flags:
             raise Failed(f"the link of {self.nic} is down")
 
     def _ip(self, *words: str) -> str:

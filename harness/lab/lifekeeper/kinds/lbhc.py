@@ -91,7 +91,9 @@ class Lbhc(Kind):
             "control": self.around.config.control_socket,
         }
         argv = [sys.executable, "-IS", str(Path(lbhcd.__file__)), json.dumps(settings)]
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         self._pid_file.write_text(f"{process.pid} {_started(process.pid)}\n")
         return process
 

@@ -1,0 +1,117 @@
+"""One check of one path: attempts from the origin, what the hosts saw of them, who answered, and the verdict on all three."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded
+from harness.measure.attempt import Attempt, AttemptOutcome, attempt
+from harness.measure.relay import relay
+from harness.measure.wire import Way, classify
+from harness.model import Service
+from harness.paths import Cell, Origin, Role, Seen, Situation, expectation, judge
+from harness.services import registry
+from harness.services.base import NotTheService
+from harness.services.identify import node_of
+from harness.subject import Subject
+from harness.verdict import Verdict, all_of, failed, passed
+
+ATTEMPT_LIMIT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
+SILENCE_LIMIT_S = 1.3
+
+
+@dataclass(frozen=True)
+class PathCheck:
+    """The result of one check, for the report and for a person."""
+
+    origin: Origin
+    origin_host: str
+    service: Service
+    situation: Situation
+    expected: Cell
+    attempts: list[Attempt]
+    ways: list[Way]
+    active: str
+    identity: str
+    verdict: Verdict
+    seconds: float
+
+    @property
+    def node(self) -> str | None:
+        nodes = {w.node for w in self.ways}
+        return nodes.pop() if len(nodes) == 1 else None
+
+    @property
+    def codes(self) -> str:
+        return ", ".join(f"{code} × {n}" if len(set(self.ways)) > 1 and n > 1 else code for code, n in Counter(w.code for w in self.ways).items())
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        return dict(Counter(str(a.outcome) for a in self.attempts))
+
+    @property
+    def observed(self) -> str:
+        return "; ".join(dict.fromkeys(str(w) for w in self.ways[:3])) or "nothing"
+
+
+def check_path(
+    subject: Subject, origin: Origin, service: Service, active: str, situation: Situation = Situation.HEALTHY, *, count: int | None = None
+) -> PathCheck:
+    """Try the path and judge it. Where it must reach a node, the service there is asked who it is as well."""
+    began = time.monotonic()
+    cluster = subject.cluster
+    expected = expectation(cluster.design, origin, situation)
+    host = subject.origin(origin, active)
+    limit = ATTEMPT_LIMIT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_LIMIT_S
+    with subject.watched() as sight:
+        attempts = attempt(subject.hosts[host], subject.python(host), str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
+        packets = sight.packets()
+    ways = [classify(a, packets, cluster) for a in attempts]
+    verdict = judge(expected, [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)])
+    identity = ""
+    if verdict and not expected.mixed and expected.ways[0].by is not None:
+        wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
+        told, identity = ask_identity(subject, host, service, wanted)
+        verdict = all_of([verdict, told])
+    return PathCheck(origin, host, service, situation, expected, attempts, ways, active, identity, verdict, time.monotonic() - began)
+
+
+def _seen(one: Attempt, way: Way, active: str, subject: Subject) -> Seen:
+    by = None
+    if one.outcome is AttemptOutcome.ANSWERED and way.node is not None:
+        by = Role.ACTIVE if way.node == active else Role.STANDBY
+    return Seen(str(one.outcome), way.code, by, str(way))
+
+
+def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, limit: float = 5.0) -> tuple[Verdict, str]:
+    """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said."""
+    deadline = Deadline(limit)
+    where = f"{host} → {subject.cluster.vip}:{service.port}"
+    with relay(subject.hosts[host], subject.python(host), str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
+        if link.port is None:
+            return failed(f"{where}: {link.attempt.outcome} when asked who it is"), str(link.attempt)
+        try:
+            identity = registry.kind(service.kind).who_are_you(link.host, link.port, settings=service.settings, deadline=deadline)
+        except NotTheService as error:
+            return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
+        except (OSError, DeadlineExceeded) as error:
+            return failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error)
+    node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
+    if node is None:
+        return passed(f"it speaks {service.kind}; the packets tell the node ({known})"), identity.said
+    if node != wanted:
+        return failed(f"{where}: expected {wanted}, but {known}"), identity.said
+    return passed(known), identity.said
+
+
+def _starts(subject: Subject, service: Service) -> dict[str, float | None]:
+    """When the process that listens on the service's port started, per node: its identity where it tells nothing else."""
+    starts: dict[str, float | None] = {}
+    for node in subject.cluster.nodes:
+        linux = subject.linux[node.name]
+        pids = [x.pid for x in linux.listeners() if x.port == service.port and x.pid]
+        starts[node.name] = linux.process_start(pids[0]) if pids else None
+    return starts

@@ -1,0 +1,1 @@
+"""One short file per disruption, registered by name."""

@@ -1,0 +1,100 @@
+"""What the stand-in for LifeKeeper protects on a lab node, made from the cluster file.
+
+    cluster-services (group) → every service → the IP resource and the health-check responder; PostgreSQL → the shared disk too
+
+Application on top, IP and health check as its children, as in the vendor's Azure set-up (facts LKL-55).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.lab.settings import LabSettings
+from harness.model import Cluster, Node, Service
+
+PYTHON = "/opt/lab/bin/lab-python"  # runs the lab's own modules inside a host
+MOUNTPOINT = Path("/srv/shared")
+DATABASE = MOUNTPOINT / "pgdata"
+DISK, DISK_SOURCE, STORAGE_SOCKET = "disk-shared", Path("/run/shared-disk"), Path("/run/storage.sock")
+HALT = ("kill", "-USR1", "1")  # the host's first process then ends it, silent on the wire
+PRIORITIES = (1, 10)  # the vendor's own choice (facts LKL-21)
+
+
+def structure(cluster: Cluster, settings: LabSettings, node: Node) -> dict[str, Any]:
+    """The stand-in's structure file for this node."""
+    peer = cluster.peer_of(node.name)
+    return {
+        "node": node.name,
+        "peer": peer.name,
+        "home": cluster.nodes[0].name,
+        "comm_paths": [
+            {"local": str(node.address), "peer": str(peer.address), "priority": 1},
+            {"local": str(node.second_address), "peer": str(peer.second_address), "priority": 2},
+        ],
+        "resources": _resources(cluster, settings, node),
+        "halt_command": list(HALT),
+        "first_flags": ["shutdown_switchover"],
+    }
+
+
+def tunables(cluster: Cluster, settings: LabSettings) -> str:
+    """The stand-in's /etc/default/LifeKeeper."""
+    manager = cluster.manager
+    values: dict[str, Any] = {
+        "LCMHBEATTIME": manager.heartbeat_s,
+        "LCMNUMHBEATS": manager.heartbeats_missed,
+        "LKCHECKINTERVAL": manager.check_interval_s,
+        "HC_TIMEOUT": settings.hc_timeout_s or health_check_timeout(cluster),
+        "NOBCASTPING": 1,  # no broadcast in a VNet (facts FAB-16, LKL-53)
+        "NOIPUNIQUE": 1,
+        **settings.lifekeeper,
+    }
+    return "".join(f"{key}={value:g}\n" if isinstance(value, float) else f"{key}={value}\n" for key, value in values.items())
+
+
+def health_check_timeout(cluster: Cluster) -> float:
+    """The product's default is not known; twenty probe intervals, at least five seconds, let a probe be late."""
+    return max(5.0, 20 * cluster.load_balancer.probe.interval_s)
+
+
+def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict[str, Any]]:
+    health_check = f"lbhc-{cluster.load_balancer.probe.port}"
+    priority = {n.name: p for n, p in zip(cluster.nodes, PRIORITIES, strict=True)}
+
+    def resource(tag: str, id: str, app: str, type: str, kind: str, children: list[str], **parameters: Any) -> dict[str, Any]:
+        return {"tag": tag, "id": id, "app": app, "type": type, "kind": kind, "priority": priority, "children": children, "parameters": parameters}
+
+    made = [resource(cluster.manager.resource, cluster.manager.resource, "gen", "app", "group", [s.tag for s in cluster.services])]
+    shared = [cluster.ip_resource.tag, health_check]
+    for service in cluster.services:
+        children = [*shared, DISK] if service.kind == "postgres" else shared
+        made.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node)))
+    address = str(cluster.ip_resource.address)
+    made.append(resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], address=address, prefix=cluster.ip_resource.prefix, nic="eth1"))
+    made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], port=cluster.load_balancer.probe.port))
+    if any(s.kind == "postgres" for s in cluster.services):
+        disk = {"storage": str(STORAGE_SOCKET), "source": str(DISK_SOURCE), "mountpoint": str(MOUNTPOINT)}
+        made.append(resource(DISK, DISK, "filesys", "gen", "disk", [], **disk))
+    return made
+
+
+def _scripts(service: Service, node: Node) -> dict[str, list[str]]:
+    actions = {"restore": "start", "remove": "stop", "quickCheck": "check", "recover": "restart"}
+    return {script: command(service, node.name, action) for script, action in actions.items()}
+
+
+def command(service: Service, node: str, action: str, bind: str = "0.0.0.0") -> list[str]:
+    """The command that starts, stops, checks or restarts a service on its node."""
+    log = f"/var/log/{service.name}.log"
+    if service.kind == "postgres":
+        data = ["--data", str(DATABASE), "--node", node, "--port", str(service.port), "--bind", bind, "--log", log]
+        return [PYTHON, "-m", "harness.lab.services.postgres", action, *data]
+    module, protocol = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}[service.kind]
+    where = "127.0.0.1" if bind == "0.0.0.0" else bind
+    unit = ["--name", service.name, "--pid-file", f"/run/{service.name}.pid", "--protocol", protocol]
+    asked = ["--port", str(service.port), "--address", where, "--log", log]
+    return [
+        *(PYTHON, "-m", "harness.lab.services.unit", action, *unit, *asked),
+        *("--", module, "--port", str(service.port), "--bind", bind, "--node", node),
+    ]

@@ -1,0 +1,25 @@
+"""`python -m harness.lab.lifekeeper`: the supervised daemon in the foreground; lkstart runs the same in the background."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.errors import BadUse
+from harness.lab.lifekeeper.config import load
+from harness.lab.lifekeeper.node import Node
+from harness.lab.lifekeeper.supervise import lock, supervise
+
+
+def main() -> int:
+    try:
+        config = load()
+        if lock(config) is None:
+            raise BadUse(f"the stand-in already runs on {config.node}; stop it with lkstop first")
+        return supervise(config, Node(config))
+    except BadUse as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

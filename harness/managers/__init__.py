@@ -1,0 +1,1 @@
+"""One file per cluster manager behind one small protocol."""

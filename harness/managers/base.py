@@ -1,0 +1,115 @@
+"""What the harness asks of any cluster manager."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from harness.deadline import Deadline
+from harness.errors import HarnessError
+
+
+class ResourceState(StrEnum):
+    """A resource's state on one node, in words that fit every manager."""
+
+    IN_SERVICE = "in service"
+    UNPROTECTED = "in service, unprotected"
+    STANDBY = "standby"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+    @property
+    def active(self) -> bool:
+        return self in (ResourceState.IN_SERVICE, ResourceState.UNPROTECTED)
+
+
+@dataclass(frozen=True)
+class CommPath:
+    """One communication path as a node sees it."""
+
+    peer: str
+    addresses: str
+    alive: bool
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What a node's cluster manager says; `running` is False when there is nobody to ask, and `why` then says so."""
+
+    node: str
+    running: bool
+    resources: dict[str, ResourceState]
+    comm_paths: tuple[CommPath, ...]
+    why: str = ""
+
+    @property
+    def has_everything(self) -> bool:
+        return bool(self.resources) and all(s.active for s in self.resources.values())
+
+    @property
+    def has_something(self) -> bool:
+        return any(s.active for s in self.resources.values())
+
+    @property
+    def stands_by(self) -> bool:
+        return self.running and bool(self.resources) and all(s is ResourceState.STANDBY for s in self.resources.values())
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """Both nodes, each asked itself (facts LKL-04)."""
+
+    nodes: dict[str, NodeState]
+
+    @property
+    def active(self) -> str | None:
+        """The one node that has everything in service while the other has nothing; None when there is no such node."""
+        whole = [n for n, s in self.nodes.items() if s.has_everything]
+        touched = [n for n, s in self.nodes.items() if s.has_something]
+        return whole[0] if len(whole) == 1 and touched == whole else None
+
+    @property
+    def whole(self) -> bool:
+        """One node active, the other standing by, every communication path alive on both."""
+        if self.active is None:
+            return False
+        standby = next(s for n, s in self.nodes.items() if n != self.active)
+        paths = [p for s in self.nodes.values() for p in s.comm_paths]
+        return standby.stands_by and bool(paths) and all(p.alive for p in paths)
+
+    def __str__(self) -> str:
+        return "; ".join(_describe(s) for s in self.nodes.values())
+
+
+def _describe(state: NodeState) -> str:
+    if not state.running:
+        return f"{state.node}: {state.why}"
+    resources = ", ".join(f"{tag} {s}" for tag, s in state.resources.items()) or "no resources"
+    dead = [p.addresses for p in state.comm_paths if not p.alive]
+    return f"{state.node}: {resources}" + (f"; communication path {' and '.join(dead)} dead" if dead else "")
+
+
+class SwitchRefused(HarnessError):
+    """The manager did not do what it was told; the message quotes it."""
+
+
+class Manager(Protocol):
+    """The adapter of one cluster manager."""
+
+    name: str
+
+    def state(self, *, limit: float = 10.0) -> ClusterState:
+        """Ask both nodes. An unreachable node is a NodeState that says so, not an exception."""
+
+    def switch_over(self, to: str, *, deadline: Deadline) -> None:
+        """Move everything to the node `to` and return when the manager says it has. Raises SwitchRefused."""
+
+    def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Take one resource out of service on its node and leave everything else as it is."""
+
+    def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Put that resource back in service."""
+
+    def recent_log(self, node: str, *, lines: int = 200) -> str:
+        """The end of the manager's log on a node, as evidence."""

@@ -1,0 +1,87 @@
+"""LifeKeeper for Linux, over its commands (facts, cluster managers, section 2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import model
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded
+from harness.hosts.base import Host, HostUnreachable
+from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState, SwitchRefused
+
+# Widths vary per host, so rows are read by pattern, never by offset (LKL-09, LKL-11).
+ROW = re.compile(
+    r"^(?P<node>\S+)\s+(?P<tag>[A-Za-z0-9_-][\w./-]*)\s+(?P<id>.*?)\s+(?P<state>ISP|ISU|OSU|OSF|ILLSTATE)\s+(?P<prio>\d+)\s+(?P<primary>\S+)\s*$"
+)
+PATH = re.compile(r"^(?P<peer>\S+)\s+(?:TCP|TTY)\s+(?P<addresses>\S+)\s+(?P<state>ALIVE|DEAD)\s+(?:\d+|--)\s*$")
+NOT_RUNNING = "LifeKeeper does not appear to be running"
+
+STATES = {  # LKL-14 to LKL-16
+    "ISP": ResourceState.IN_SERVICE,
+    "ISU": ResourceState.UNPROTECTED,
+    "OSU": ResourceState.STANDBY,
+    "OSF": ResourceState.FAILED,
+    "ILLSTATE": ResourceState.UNKNOWN,
+}
+
+
+def parse(node: str, text: str) -> NodeState:
+    """What `lcdstatus -q` printed on `node`. The exit code is not known to mean anything, so the text decides (LKL-10)."""
+    if NOT_RUNNING in text:
+        return NodeState(node, False, {}, (), "LifeKeeper is not running")
+    lines = text.splitlines()
+    rows = [m for m in map(ROW.match, lines) if m]
+    paths = tuple(CommPath(m["peer"], m["addresses"], m["state"] == "ALIVE") for m in map(PATH.match, lines) if m)
+    if not rows and not any(line.split()[:2] == ["LOCAL", "TAG"] for line in lines):
+        quoted = text.strip().splitlines()[-1] if text.strip() else "nothing"
+        return NodeState(node, False, {}, paths, f"lcdstatus printed no table; it said: {quoted}")
+    # A shared child stands under each of its parents, always in the same state.
+    return NodeState(node, True, {m["tag"]: STATES[m["state"]] for m in rows}, paths)
+
+
+class LifeKeeper:
+    """Reads each node over its own connection; drives from the node that is to act."""
+
+    name = "LifeKeeper"
+
+    def __init__(self, cluster: model.Cluster, hosts: Mapping[str, Host]) -> None:
+        self._cluster = cluster
+        self._hosts = hosts
+        self._bin = cluster.manager.root / "bin"
+
+    def state(self, *, limit: float = 10.0) -> ClusterState:
+        return ClusterState({n.name: self._node_state(n.name, limit) for n in self._cluster.nodes})
+
+    def _node_state(self, node: str, limit: float) -> NodeState:
+        try:
+            done = self._hosts[node].run([str(self._bin / "lcdstatus"), "-q"], limit=limit)
+        except (HostUnreachable, DeadlineExceeded) as error:
+            return NodeState(node, False, {}, (), str(error))
+        if done.exit == 127:
+            return NodeState(node, False, {}, (), f"there is no {self._bin}/lcdstatus on {node}; is LifeKeeper installed there?")
+        return parse(node, done.out + done.err)
+
+    def switch_over(self, to: str, *, deadline: Deadline) -> None:
+        self._act(to, self._cluster.manager.resource, "restore", [], deadline)
+
+    def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        self._act(node, tag, "remove", ["-s"], deadline)
+
+    def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        self._act(node, tag, "restore", ["-s"], deadline)
+
+    def _act(self, node: str, tag: str, action: str, options: list[str], deadline: Deadline) -> None:
+        """perform_action; what its exit code means is not known, so the state afterwards is what counts (facts, section 9)."""
+        command = [str(self._bin / "perform_action"), *options, "-t", tag, "-a", action]
+        done = self._hosts[node].run(command, limit=deadline.remaining())
+        wanted = action == "restore"
+        seen = self._node_state(node, deadline.within(10.0)).resources.get(tag)
+        if seen is None or seen.active is not wanted:
+            said = (done.err.strip() or done.out.strip() or "nothing").splitlines()[-1]
+            raise SwitchRefused(f"{node}: `{' '.join(command)}` left {tag} {seen or 'unknown'} (exit {done.exit}); it said: {said}")
+
+    def recent_log(self, node: str, *, lines: int = 200) -> str:
+        return self._hosts[node].run(["tail", "-n", str(lines), str(Path("/var/log/lifekeeper.log"))]).out

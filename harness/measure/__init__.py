@@ -1,0 +1,1 @@
+"""Measuring: attempts, relays, witnesses, and the way a connection took."""

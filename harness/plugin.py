@@ -1,0 +1,103 @@
+"""The pytest plugin: options, one run per session, the cluster under test, and the report.
+
+A session that never asks for the cluster (the harness's own unit tests) makes no run directory and brings up nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import model
+from harness.errors import HarnessError
+from harness.session import Session
+
+KEY = pytest.StashKey[Session]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("lkharness", "the cluster under test")
+    group.addoption("--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up")
+    group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
+    group.addoption("--design", choices=[str(d) for d in model.Design], help="the lab's design (default nat)")
+    group.addoption("--profile", choices=["fast", "azure"], help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
+    group.addoption("--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "disruptive: disturbs the cluster; needs --allow-disruption when attached; runs after all others")
+    try:
+        session = Session.of_options(config.option, config.invocation_params.args, Path(config.rootpath))
+    except HarnessError as error:
+        pytest.exit(str(error), returncode=int(error.exit_code))
+    config.stash[KEY] = session
+    config.pluginmanager.register(_Ending(session), "lkharness-ending")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "service" in metafunc.fixturenames:
+        services = metafunc.config.stash[KEY].cluster.services
+        metafunc.parametrize("service", services, ids=[s.name for s in services])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
+    session = config.stash[KEY]
+    for item in items:
+        if item.get_closest_marker("disruptive") and not session.may_disturb:
+            item.add_marker(pytest.mark.skip(reason=session.why_not_disturb))
+
+
+@pytest.fixture(scope="session")
+def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The session with its cluster attached; ends the run (report first, then teardown)."""
+    session = request.config.stash[KEY]
+    try:
+        session.attach()
+        yield session
+    except HarnessError as error:
+        session.set_up_died(error)
+        pytest.exit(str(error), returncode=int(error.exit_code))
+    finally:
+        session.close()
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, lk_session: Session):
+    """The cluster under test, for one test: whole before it, audited after it."""
+    with lk_session.test(request.node) as bench:
+        yield bench
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    item.config.stash[KEY].heard(item, call, report)
+    return report
+
+
+class _Ending:
+    """Hears of Ctrl-C before the fixtures are torn down, so that the report can say so."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo) -> None:
+        self._session.interrupted = excinfo.errisinstance(KeyboardInterrupt)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """The contract's exit codes (3 when nothing failed but something could not be judged) for sessions that used a cluster."""
+    own = session.config.stash.get(KEY, None)
+    if own is not None and int(exitstatus) in (0, 1, 2):
+        session.exitstatus = own.exit_code(int(exitstatus), session.testsfailed)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    own = config.stash.get(KEY, None)
+    if own is not None and own.finished is not None:
+        terminalreporter.section("acceptance run")
+        terminalreporter.write_line(own.summary())

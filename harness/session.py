@@ -1,0 +1,194 @@
+"""One session of tests on one cluster: the run's folder, the cluster brought up or attached to, tests recorded, the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from harness import model
+from harness.audit import audit
+from harness.deadline import Deadline
+from harness.errors import BadUse, HarnessError, Inconclusive
+from harness.report.collect import Finished, ReportBuilder
+from harness.report.model import ClusterKind, RunState
+from harness.report.terminal import summary
+from harness.run import Run
+from harness.subject import Subject
+from harness.trial import Trial
+from harness.verdict import Verdict, failed, inconclusive, passed
+
+VERDICT = pytest.StashKey[Verdict]()
+
+
+class Session:
+    """Made at configure time from the options; does nothing until a test asks for the cluster."""
+
+    def __init__(self, cluster: model.Cluster, command: Sequence[str], reports: Path, *, lab_data: dict | None, allowed: bool) -> None:
+        self.cluster = cluster
+        self.finished: Finished | None = None
+        self.interrupted = False
+        self._command = command
+        self._reports = reports
+        self._lab_data = lab_data
+        self._allowed = allowed
+        self._subject: Subject | None = None
+        self._report: ReportBuilder | None = None
+        self._broken: str | None = None
+        self._died: HarnessError | None = None
+        self._down: Callable[[], None] | None = None
+
+    @classmethod
+    def of_options(cls, options: Namespace, arguments: Sequence[str], root: Path) -> Session:
+        """Raises BadUse for a cluster file with faults or options that do not go together."""
+        file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
+        reports = root / options.reports
+        if file:
+            if options.design or options.profile:
+                raise BadUse("--design and --profile are the lab's; the cluster file says what the attached cluster is")
+            return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption)
+        from harness.lab import seed  # only the default needs the lab
+
+        data = seed.cluster_data(options.profile, {"design": options.design} if options.design else {})
+        return cls(model.parse(data, Path("the lab's own figure")), ["pytest", *arguments], reports, lab_data=data, allowed=True)
+
+    @property
+    def may_disturb(self) -> bool:
+        return self._allowed
+
+    why_not_disturb = "it would disturb the attached cluster; allow that with --allow-disruption"
+
+    def attach(self) -> None:
+        """Make the run's folder, then bring up the lab or reach the attached cluster. Raises HarnessError."""
+        self._end_on_sigterm()
+        run = Run.create(self._reports, command=self._command)
+        self._report = ReportBuilder(run)
+        kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
+        self._report.cluster_is(self.cluster, kind)
+        if self._lab_data is not None:
+            self._bring_up_lab(run)
+        self._subject = Subject(self.cluster, run.timeline)
+        limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
+        state = self._subject.wait_until_whole(Deadline(limit if self._lab_data else 15.0))
+        self._report.cluster_is(self.cluster, kind, active=state.active)
+
+    def _bring_up_lab(self, run: Run) -> None:
+        from harness.lab import launch
+
+        lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=lambda text: run.note("lab", "up", text) and None)
+        self._down = lab.down
+        run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
+        self.cluster = model.load(lab.cluster_file)
+        self._lab_events = lab.record.folder / "events.jsonl"
+
+    @staticmethod
+    def _end_on_sigterm() -> None:
+        """SIGTERM ends a run as Ctrl-C does: with undoing, teardown and a report."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    @contextlib.contextmanager
+    def test(self, item: pytest.Item) -> Iterator[Trial]:
+        """Record one test; audit the cluster behind it."""
+        assert self._subject is not None and self._report is not None
+        self._report.begin_test(item.nodeid, _title(item), properties={"design": str(self.cluster.design)})
+        try:
+            if self._broken:
+                raise Inconclusive(f"not run, because the cluster was left broken: {self._broken}")
+            yield Trial(self._subject, self._report)
+        finally:
+            verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
+            self._report.end_test(verdict)
+        if not self._broken and not self.interrupted:
+            self._audit(item)
+
+    def _audit(self, item: pytest.Item) -> None:
+        assert self._subject is not None and self._report is not None
+        verdict = audit(self._subject)
+        self._report.audit("the cluster is whole", verdict, after=item.nodeid)
+        if not verdict:
+            self._broken = f"after {item.name}: {verdict.reason}"
+            pytest.fail(f"audit: {verdict.reason}", pytrace=False)
+
+    def heard(self, item: pytest.Item, call: pytest.CallInfo, report: pytest.TestReport) -> None:
+        """Keep what pytest found of a test, as a verdict; a broken measurement is told in one sentence, not in a traceback."""
+        if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError) and report.failed:
+            report.longrepr = f"{type(call.excinfo.value).__name__}: {call.excinfo.value}"
+        if call.when == "teardown":
+            return
+        if report.skipped:
+            item.stash[VERDICT] = inconclusive(f"skipped: {_skip_reason(report)}")
+        elif report.failed:
+            unclear = call.excinfo is not None and isinstance(call.excinfo.value, HarnessError)
+            item.stash[VERDICT] = (inconclusive if unclear else failed)(_first_line(call))
+        elif call.when == "call":
+            item.stash[VERDICT] = passed(_title(item))
+
+    def set_up_died(self, error: HarnessError) -> None:
+        self._died = error
+
+    def close(self) -> None:
+        """The report first, then the teardown; the lab goes in any case."""
+        try:
+            if self._report is not None:
+                self._finish(self._report)
+        finally:
+            if self._subject is not None:
+                self._subject.close()
+            if self._down is not None:
+                self._down()
+            if self._report is not None:
+                self._report.run.close()
+
+    def _finish(self, report: ReportBuilder) -> None:
+        self._collect_evidence(report.run)
+        if self._died is not None:
+            state = RunState.BAD_USE if isinstance(self._died, BadUse) else RunState.UNUSABLE
+            self.finished = report.finish(state, str(self._died))
+        elif self.interrupted:
+            self.finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
+        else:
+            self.finished = report.finish()
+
+    def _collect_evidence(self, run: Run) -> None:
+        if self._lab_data is not None and self._down is not None:
+            run.collect("lab-events.jsonl", lambda path: path.write_bytes(self._lab_events.read_bytes()))
+        if self._subject is None:
+            return
+        for name, witness in self._subject.evidence().items():
+            run.collect(f"{name}.pcapng", witness.write_pcap)
+        for node in self.cluster.nodes:
+            manager = self._subject.manager
+            run.collect(f"{node.name}-manager.log", lambda path, n=node.name: path.write_text(manager.recent_log(n)))
+
+    def exit_code(self, exitstatus: int, failures: int) -> int:
+        """The contract's code, when every failure of the session is one of this run's."""
+        if self.finished is None or self._report is None:
+            return exitstatus
+        counts = self._report.run.record.counts
+        own = counts.failed + counts.inconclusive >= failures
+        return int(self.finished.exit_code) if own else exitstatus
+
+    def summary(self) -> str:
+        assert self._report is not None
+        return summary(self._report.run.record, self._report.run.directory)
+
+
+def _title(item: pytest.Item) -> str:
+    doc = (getattr(item, "function", None) and item.function.__doc__) or item.name  # type: ignore[attr-defined]
+    sentence = doc.strip().splitlines()[0]
+    callspec = getattr(item, "callspec", None)
+    return f"{sentence} [{callspec.id}]" if callspec else sentence
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "no reason given"
+
+
+def _first_line(call: pytest.CallInfo) -> str:
+    assert call.excinfo is not None
+    return str(call.excinfo.value).strip().splitlines()[0] if str(call.excinfo.value).strip() else call.excinfo.typename

@@ -1,0 +1,131 @@
+"""The cluster under test: its hosts, its manager, what its hosts see, and the checks that are made on it.
+
+The lab and any other cluster are attached to through exactly this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from harness.deadline import Deadline
+from harness.errors import Inconclusive
+from harness.hosts.linux import LinuxHost
+from harness.hosts.ssh import connect_all
+from harness.managers.base import ClusterState
+from harness.managers.registry import manager_of
+from harness.measure.witness import Witness
+from harness.model import Cluster, Machine, Service
+from harness.paths import Origin
+from harness.timeline import Timeline
+
+
+class Subject:
+    """Everything that checks and disruptions need; roles are looked up anew whenever they are asked for."""
+
+    def __init__(self, cluster: Cluster, timeline: Timeline) -> None:
+        self.cluster = cluster
+        self.timeline = timeline
+        self.hosts = connect_all(cluster, timeline)
+        self.linux = {name: LinuxHost(host) for name, host in self.hosts.items()}
+        self.manager = manager_of(cluster, self.hosts)
+        self.crash_service: Service = cluster.services[0]
+        self._witnesses: dict[str, Witness] = {}
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="subject")
+
+    @property
+    def active(self) -> str:
+        """The active node by the manager's word. Raises Inconclusive when there is no single one, with what each node says."""
+        state = self.manager.state()
+        if state.active is None:
+            raise Inconclusive(f"no single node is active: {state}")
+        return state.active
+
+    def standby_of(self, active: str) -> str:
+        return self.cluster.peer_of(active).name
+
+    def machine(self, name: str) -> Machine:
+        return next(m for m in self.cluster.machines if m.name == name)
+
+    def origin(self, origin: Origin, active: str) -> str:
+        """The host that a path starts at, given who is active."""
+        places = {Origin.CLIENT: self.cluster.client.name, Origin.INSIDE: active, Origin.STANDBY: self.standby_of(active)}
+        return places[origin]
+
+    def python(self, name: str) -> str:
+        return self.machine(name).ssh.python
+
+    def together(self, *work: Callable[[], object]) -> list:
+        """Do several things at once and return their results in order; the first failure is raised when all have ended."""
+        futures = [self._pool.submit(w) for w in work]
+        wait(futures)
+        return [f.result() for f in futures]
+
+    def holders_of_vip(self) -> dict[str, list[str]]:
+        """Which node holds the VIP, and on which interfaces with which prefix (`eth1/32`)."""
+        found: dict[str, list[str]] = {}
+        vip = str(self.cluster.vip)
+
+        def look(name: str) -> None:
+            places = [f"{a.interface}/{a.prefix}" for a in self.linux[name].addresses() if a.address == vip]
+            if places:
+                found[name] = places
+
+        self.together(*(lambda n=n.name: look(n) for n in self.cluster.nodes))
+        return found
+
+    @contextlib.contextmanager
+    def watched(self, *names: str) -> Iterator[Sight]:
+        """Watch the wire on these hosts (all when none is named) while the block runs."""
+        chosen = names or tuple(m.name for m in self.cluster.machines)
+        witnesses = dict(zip(chosen, self.together(*(lambda n=n: self._witness(n) for n in chosen)), strict=True))
+        starts = dict(zip(chosen, self.together(*(lambda w=w: w.mark() for w in witnesses.values())), strict=True))
+        yield Sight(self, witnesses, starts)
+
+    def _witness(self, name: str) -> Witness:
+        """The host's witness; a new one where the old one died with its host."""
+        old = self._witnesses.get(name)
+        if old is not None:
+            try:
+                old.mark()
+                return old
+            except Inconclusive as lost:
+                self.timeline.note(name, "witness", f"begins again: {lost}")
+                old.stop()
+        witness = Witness(self.hosts[name], self.python(name))
+        witness.start()
+        self._witnesses[name] = witness
+        return witness
+
+    def evidence(self) -> dict[str, Witness]:
+        """The witnesses that have watched, for their captures."""
+        return dict(self._witnesses)
+
+    def wait_until_whole(self, deadline: Deadline) -> ClusterState:
+        """Until one node is active, the other stands by and all communication paths are alive. Raises DeadlineExceeded."""
+        return deadline.wait_for(self.manager.state, until=lambda s: s.whole, what="the cluster being whole", every=0.2)
+
+    def close(self) -> None:
+        for witness in self._witnesses.values():
+            witness.stop()
+        self._pool.shutdown(cancel_futures=True)
+        for host in self.hosts.values():
+            host.close()
+
+
+class Sight:
+    """What the watched hosts saw since the watching began."""
+
+    def __init__(self, subject: Subject, witnesses: dict[str, Witness], starts: dict[str, int]) -> None:
+        self._subject = subject
+        self._witnesses = witnesses
+        self._starts = starts
+
+    def packets(self) -> dict[str, list]:
+        """Per host, everything captured until now, complete. Raises Inconclusive when a witness died or lost packets."""
+        ends = self._subject.together(*(lambda w=w: w.mark() for w in self._witnesses.values()))
+        for name, witness in self._witnesses.items():
+            if witness.dropped:
+                raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets, so absence proves nothing")
+        return {n: w.packets(self._starts[n], end) for (n, w), end in zip(self._witnesses.items(), ends, strict=True)}

@@ -1,0 +1,235 @@
+"""One test's hold on the cluster: it states paths and situations, and everything it finds goes into the report."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from harness.checks import PathCheck, check_path
+from harness.deadline import Deadline
+from harness.disrupt import base as disruptions
+from harness.errors import Inconclusive
+from harness.follow import Recovery, follow
+from harness.measure.attempt import Attempt, attempt
+from harness.model import Service
+from harness.paths import Origin, Situation, listens_rightly
+from harness.report.collect import OpenDisruption, ReportBuilder
+from harness.subject import Subject
+from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+
+
+class Trial:
+    """What the `cluster` fixture hands to a test. Node names never appear in a test: only roles do."""
+
+    def __init__(self, subject: Subject, report: ReportBuilder) -> None:
+        self.subject = subject
+        self.report = report
+        self.services = subject.cluster.services
+        self._active: str | None = None
+
+    @property
+    def active(self) -> str:
+        """The active node by the manager's word, looked up once per test or disruption."""
+        if self._active is None:
+            self._active = self.subject.active
+        return self._active
+
+    @property
+    def standby(self) -> str:
+        return self.subject.standby_of(self.active)
+
+    def demand(self, what: str, verdict: Verdict, *, expected: str, origin: str | None = None, destination: str | None = None) -> None:
+        """Record a finding and end the test unless it is a pass."""
+        self.report.add_check(verdict, what=what, expected=expected, observed=verdict.reason, origin=origin, destination=destination)
+        settle(verdict)
+
+    def expect(self, origin: Origin, service: Service, situation: Situation = Situation.HEALTHY) -> None:
+        """The path must do what the design demands in this situation."""
+        settle(self._record(check_path(self.subject, origin, service, self.active, situation)))
+
+    def expect_every_path(self, situation: Situation = Situation.HEALTHY, *, origins: tuple[Origin, ...] = tuple(Origin)) -> None:
+        """All paths to all services, at once; every finding is recorded before the test ends."""
+        active = self.active
+        pairs = [(o, s) for o in origins for s in self.services]
+        done = self.subject.together(*(lambda o=o, s=s: check_path(self.subject, o, s, active, situation) for o, s in pairs))
+        settle(all_of([self._record(check) for check in done]))
+
+    def _record(self, check: PathCheck) -> Verdict:
+        self.report.add_check(
+            check.verdict,
+            path=str(check.origin),
+            what="" if check.situation is Situation.HEALTHY else str(check.situation),
+            service=check.service.name,
+            origin=check.origin_host,
+            destination=f"{self.subject.cluster.vip}:{check.service.port}",
+            expected=str(check.expected),
+            observed=check.observed,
+            wire=check.codes,
+            node=check.node,
+            identity=check.identity or None,
+            seconds=check.seconds,
+            attempts=check.outcomes,
+        )
+        return check.verdict
+
+    def inside_path_stays_inside(self, service: Service) -> None:
+        """No packet of the active node's connection to the VIP is on any NIC, seen by a capture that is shown not to be blind."""
+        subject, active = self.subject, self.active
+        vip, peer = str(subject.cluster.vip), subject.cluster.peer_of(active)
+        with subject.watched() as sight:
+            own = attempt(subject.hosts[active], subject.python(active), vip, service.port, count=3)
+            control = attempt(subject.hosts[active], subject.python(active), str(peer.address), service.port, count=1)
+            packets = sight.packets()
+        control_seen = _on_nics(packets, control)
+        strays = _on_nics(packets, own)
+        if not control_seen:
+            verdict = inconclusive(f"the capture is blind: it did not see {control[0]} leave {active} either")
+        elif strays:
+            verdict = failed(f"a packet of the inside path was on a NIC: {strays[0]}")
+        elif not all(a.answered for a in own):
+            verdict = failed("; ".join(str(a) for a in own if not a.answered))
+        else:
+            verdict = passed(f"{len(own)} connections answered, none of their packets on a NIC; the control's SYN was seen: {control_seen[0]}")
+        self.demand("inside path", verdict, expected="answered, no packet on any NIC, the control's packets seen", origin=active, destination=vip)
+
+    def vip_is_local(self) -> None:
+        """`ip route get VIP` on the active node says local (facts HAIR-07)."""
+        route = self.subject.linux[self.active].route_to(str(self.subject.cluster.vip))
+        verdict = (passed if route.kind == "local" else failed)(f"ip route get {self.subject.cluster.vip} on {self.active} says {route.kind} dev {route.interface}")
+        self.demand("route to the VIP", verdict, expected="local", origin=self.active)
+
+    def vip_leaves_by_a_nic(self) -> None:
+        """Without the IP resource the route to the VIP leaves the active node (facts HAIR-08)."""
+        route = self.subject.linux[self.active].route_to(str(self.subject.cluster.vip))
+        leaves = route.kind == "unicast" and route.interface != "lo"
+        verdict = (passed if leaves else failed)(f"ip route get {self.subject.cluster.vip} on {self.active} says {route.kind} dev {route.interface}")
+        self.demand("route to the VIP", verdict, expected="unicast, by a NIC", origin=self.active)
+
+    def one_node_is_active(self) -> None:
+        state = self.subject.manager.state()
+        verdict = passed(f"{state.active} is active") if state.active else failed(f"no single node is active: {state}")
+        self.demand("placement", verdict, expected="everything in service on exactly one node")
+
+    def vip_is_in_its_place(self) -> None:
+        """On the active node's Subnet#2 NIC only, with the prefix of the cluster file (facts DSN-06, FAB-14)."""
+        cluster, active = self.subject.cluster, self.active
+        holders = self.subject.holders_of_vip()
+        second = str(cluster.node(active).second_address)
+        nics = {a.interface for a in self.subject.linux[active].addresses() if a.address == second}
+        wanted = {active: [f"{nic}/{cluster.ip_resource.prefix}" for nic in nics]}
+        where = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
+        verdict = (passed if holders == wanted else failed)(f"{cluster.vip} is on {where}")
+        self.demand("VIP", verdict, expected=f"only on {active}, on its Subnet#2 NIC, /{cluster.ip_resource.prefix}")
+
+    def frontend_is_the_ip_resource(self) -> None:
+        """The manager's IP resource carries the very address of the load balancer's frontend (facts DES-09)."""
+        cluster = self.subject.cluster
+        state = self.subject.manager.state().nodes[self.active]
+        known = cluster.ip_resource.tag in state.resources
+        holders = self.subject.holders_of_vip()
+        if not known:
+            verdict = failed(f"the manager on {self.active} has no resource {cluster.ip_resource.tag}; it has {', '.join(state.resources)}")
+        else:
+            verdict = (passed if self.active in holders else failed)(
+                f"{cluster.ip_resource.tag} is {state.resources[cluster.ip_resource.tag]} and the frontend's {cluster.vip} is on {', '.join(holders) or 'no node'}"
+            )
+        self.demand("frontend", verdict, expected="load balancer frontend = address of the IP resource")
+
+    def listens_for_the_design(self, service: Service) -> None:
+        cluster, active = self.subject.cluster, self.active
+        addresses = {x.address for x in self.subject.linux[active].listeners() if x.port == service.port}
+        verdict = listens_rightly(cluster.design, addresses, str(cluster.node(active).address), str(cluster.vip))
+        self.demand(f"listener of {service.name}", verdict, expected=f"listening addresses that fit the {cluster.design} design", origin=active)
+
+    def only_the_active_node_answers_the_probe(self) -> None:
+        """On the private addresses, where the balancer asks (facts PRB-03, PRB-22)."""
+        cluster = self.subject.cluster
+        answers = {n.name: self._from_client(str(n.address), cluster.load_balancer.probe.port) for n in cluster.nodes}
+        said = "; ".join(str(a) for a in answers.values())
+        answering = [n for n, a in answers.items() if a.answered]
+        self.demand("probe", (passed if answering == [self.active] else failed)(said), expected=f"only {self.active} answers the probe port")
+
+    def nobody_is_served_by(self, node: str) -> None:
+        """The node's own address answers neither a service nor the probe."""
+        cluster = self.subject.cluster
+        address = str(cluster.node(node).address)
+        ports = [*(s.port for s in cluster.services), cluster.load_balancer.probe.port]
+        tried = self.subject.together(*(lambda p=p: self._from_client(address, p) for p in ports))
+        serving = [a for a in tried if a.answered]
+        verdict = failed("; ".join(map(str, serving))) if serving else passed("; ".join(map(str, tried)))
+        self.demand(f"{node} serves nobody", verdict, expected="refused or silent on every port", origin=cluster.client.name, destination=address)
+
+    def _from_client(self, address: str, port: int) -> Attempt:
+        client = self.subject.cluster.client.name
+        return attempt(self.subject.hosts[client], self.subject.python(client), address, port, count=1)[0]
+
+    @contextlib.contextmanager
+    def disrupted(self, name: str, *, undo_limit: float = 60.0) -> Iterator[Disrupted]:
+        """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens."""
+        self._active = None
+        disruption = disruptions.of(name)(self.subject)
+        if reason := disruption.lacks():
+            pytest.skip(reason)
+        allowance = disruption.allowance()
+        record = self.report.disruption(name, target=disruption.target())
+        anchor = time.monotonic()
+        limit = allowance.seconds + self.subject.cluster.manager.takeover_s
+        try:
+            disruption.begin(Deadline(limit, anchor=anchor))
+            disruption.took_effect(Deadline(limit, anchor=anchor))
+            record.took_effect()
+            yield Disrupted(self, disruption, record, anchor)
+        finally:
+            disruption.undo(Deadline(undo_limit + self.subject.cluster.manager.boot_s))
+            record.undone()
+            self._active = None
+
+    def becomes_whole(self) -> None:
+        """One node active, the other standing by, all communication paths alive, within the time that a node may take to boot."""
+        self.subject.wait_until_whole(Deadline(self.subject.cluster.manager.boot_s + self.subject.cluster.manager.takeover_s))
+        self._active = None
+
+
+class Disrupted:
+    """A disruption that has taken effect."""
+
+    def __init__(self, trial: Trial, disruption: disruptions.Disruption, record: OpenDisruption, anchor: float) -> None:
+        self._trial = trial
+        self._disruption = disruption
+        self._record = record
+        self._anchor = anchor
+        self.node = disruption.target()
+
+    def every_path_follows(self, *, to: str | None = None, origins: tuple[Origin, ...] = tuple(Origin)) -> None:
+        """Every path is right again within the budget, counted from the disruption. `to` is the node that must answer."""
+        allowance = self._disruption.allowance()
+        self._trial.report.run.note("harness", "budget", f"{self._disruption.name}: {allowance.seconds:g} s = {allowance.because}")
+        recoveries = follow(self._trial.subject, list(origins), allowance, self._anchor, active=to)
+        settle(all_of([self._judge(r, allowance.seconds) for r in recoveries]))
+
+    def _judge(self, recovery: Recovery, budget: float) -> Verdict:
+        if recovery.last is not None:
+            self._trial._record(recovery.last)
+        verdict = self._record.recovery(
+            str(recovery.origin), recovery.seconds, budget=budget, service=recovery.service.name, period=recovery.period, fault=recovery.fault
+        )
+        if verdict.outcome is Outcome.FAIL and recovery.last is not None:
+            return failed(f"{verdict.reason}; at the end: {recovery.last.verdict.reason}")
+        return verdict
+
+
+def settle(verdict: Verdict) -> None:
+    """Turn a verdict into the end of a test: nothing for a pass, a failure with its reason, or Inconclusive."""
+    if verdict.outcome is Outcome.FAIL:
+        pytest.fail(verdict.reason, pytrace=False)
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        raise Inconclusive(verdict.reason)
+
+
+def _on_nics(packets: dict[str, list], attempts: list[Attempt]) -> list:
+    """The packets of these attempts that were seen on anything but loopback, at any host."""
+    ends = {(a.local_address, a.local_port) for a in attempts}
+    return [p for seen in packets.values() for p in seen if not p.local and ((p.src, p.sport) in ends or (p.dst, p.dport) in ends)]

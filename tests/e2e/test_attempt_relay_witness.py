@@ -1,0 +1,417 @@
+"""Attempts, relays and witnesses on real sockets: on loopback, and between two network namespaces of our own."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from harness import model
+from harness.errors import DeadlineExceeded, Inconclusive, Unusable
+from harness.hosts.base import HostUnreachable
+from harness.hosts.local import LocalHost
+from harness.measure import scripts
+from harness.measure.attempt import AttemptOutcome, attempt
+from harness.measure.relay import relay
+from harness.measure.wire import classify
+from harness.measure.witness import Witness
+
+PYTHON = sys.executable
+VIP, A, S, C = "10.20.1.200", "10.20.1.11", "10.20.1.12", "10.20.1.20"
+PORT = 1521
+CLUSTER = model.Cluster(
+    name="c",
+    client={"name": "lkclient", "address": C},
+    nodes=[
+        {"name": "lknode01", "address": A, "second_address": "10.20.2.11"},
+        {"name": "lknode02", "address": S, "second_address": "10.20.2.12"},
+    ],
+    services=[{"name": "db", "kind": "oracle", "port": PORT, "tag": "t"}],
+)
+needs_namespaces = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip", "nft"))),
+    reason="needs root, util-linux, iproute2 and nftables",
+)
+
+
+@pytest.fixture
+def here():
+    host = LocalHost("here")
+    yield host
+    host.close()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@contextlib.contextmanager
+def echo_server(banner: bytes = b""):
+    """Accepts one connection after another, says `banner`, and echoes."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as door:
+        peers = []
+
+        def serve():
+            while True:
+                try:
+                    sock, peer = door.accept()
+                except OSError:
+                    return
+                peers.append(peer)
+                with sock, contextlib.suppress(ConnectionError):
+                    sock.sendall(banner)
+                    while data := sock.recv(65536):
+                        sock.sendall(data)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield door.getsockname()[1], peers
+        finally:
+            door.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+# attempts
+
+
+def test_an_answered_attempt_names_both_its_ends(here):
+    with echo_server() as (port, peers):
+        before, wall = time.monotonic(), time.time()
+        (one,) = attempt(here, PYTHON, "127.0.0.1", port)
+        after = time.monotonic()
+    assert one.outcome is AttemptOutcome.ANSWERED and one.answered
+    assert peers == [("127.0.0.1", one.local_port)] and one.local_address == "127.0.0.1"
+    assert before <= one.started <= after
+    assert wall <= one.host_time <= time.time()
+
+
+def test_a_refused_attempt_keeps_its_port(here):
+    (one,) = attempt(here, PYTHON, "127.0.0.1", free_port())
+    assert one.outcome is AttemptOutcome.REFUSED
+    assert one.local_address == "127.0.0.1" and one.local_port
+    assert one.detail == "ECONNREFUSED"
+
+
+def test_many_attempts_have_a_port_each_and_stay_bounded(here):
+    with echo_server() as (port, peers):
+        many = attempt(here, PYTHON, "127.0.0.1", port, count=600, limit=10, reset=True)
+    assert {a.outcome for a in many} == {AttemptOutcome.ANSWERED}
+    assert len({a.local_port for a in many}) == 600
+    assert {p[1] for p in peers} <= {a.local_port for a in many}
+
+
+def test_spaced_attempts_start_one_after_another(here):
+    many = attempt(here, PYTHON, "127.0.0.1", free_port(), count=4, spacing=0.05)
+    starts = sorted(a.host_time for a in many)
+    assert all(later - earlier > 0.02 for earlier, later in pairwise(starts))
+
+
+def test_a_full_backlog_is_silent_and_one_slow_attempt_delays_no_other(here):
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen(0)
+        port = door.getsockname()[1]
+        many = attempt(here, PYTHON, "127.0.0.1", port, count=6, limit=0.4)
+    silent = [a for a in many if a.outcome is AttemptOutcome.SILENT]
+    assert silent and all(a.local_port and a.local_address == "127.0.0.1" for a in silent)
+    assert max(a.host_time for a in many) - min(a.host_time for a in many) < 0.4
+
+
+def test_a_source_that_the_origin_does_not_have_is_not_a_finding(here):
+    with pytest.raises(Inconclusive, match=r"EADDRNOTAVAIL.*no such source address"):
+        attempt(here, PYTHON, "127.0.0.1", free_port(), source="10.99.99.99")
+
+
+def test_a_missing_python_is_said(here):
+    with pytest.raises((Unusable, HostUnreachable), match="python-that-is-not-there"):
+        attempt(here, "python-that-is-not-there", "127.0.0.1", 1)
+    with (
+        pytest.raises(Unusable, match=r"python-that-is-not-there.*set ssh.python"),
+        relay(here, "python-that-is-not-there", "127.0.0.1", 1),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["attempts", "relay", "witness"])
+def test_the_scripts_are_python_3_6(name):
+    ast.parse(scripts.source(name), feature_version=(3, 6))
+    assert b"from __future__" not in scripts.source(name)
+
+
+# relay
+
+
+def test_a_relay_speaks_over_exactly_the_origin_s_connection(here):
+    before = threading.active_count()
+    with echo_server(b"hello\n") as (port, peers), relay(here, PYTHON, "127.0.0.1", port) as link:
+        assert link.attempt.answered
+        with socket.create_connection((link.host, link.port), timeout=10) as sock, sock.makefile("rb") as words:
+            assert words.readline() == b"hello\n"
+            sock.sendall(b"ping\n")
+            assert words.readline() == b"ping\n"
+        assert peers == [("127.0.0.1", link.attempt.local_port)]
+    assert threading.active_count() == before
+
+
+def test_a_relay_carries_much_both_ways(here):
+    data = os.urandom(3_000_000)
+    with (
+        echo_server() as (port, _),
+        relay(here, PYTHON, "127.0.0.1", port) as link,
+        socket.create_connection((link.host, link.port), timeout=20) as sock,
+    ):
+        sender = threading.Thread(target=sock.sendall, args=(data,))
+        sender.start()
+        got = b""
+        while len(got) < len(data) and (more := sock.recv(65536)):
+            got += more
+        sender.join()
+    assert got == data
+
+
+def test_the_far_end_s_close_is_the_end_of_the_stream(here):
+    with socket.create_server(("127.0.0.1", 0)) as door, relay(here, PYTHON, "127.0.0.1", door.getsockname()[1]) as link:
+        far, _ = door.accept()
+        with socket.create_connection((link.host, link.port), timeout=10) as sock:
+            far.sendall(b"bye")
+            far.close()
+            assert sock.recv(10) == b"bye"
+            assert sock.recv(10) == b""
+
+
+def test_the_client_s_close_closes_the_far_end(here):
+    with socket.create_server(("127.0.0.1", 0)) as door, relay(here, PYTHON, "127.0.0.1", door.getsockname()[1]) as link:
+        far, _ = door.accept()
+        far.settimeout(10)
+        socket.create_connection((link.host, link.port), timeout=10).close()
+        assert far.recv(10) == b""
+        far.close()
+
+
+def test_a_relay_whose_client_never_comes_ends_with_its_block(here):
+    with echo_server() as (port, _):
+        with relay(here, PYTHON, "127.0.0.1", port) as link:
+            pass
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((link.host, link.port), timeout=5)
+
+
+def test_a_refused_relay_says_so(here):
+    with relay(here, PYTHON, "127.0.0.1", free_port()) as link:
+        assert link.attempt.outcome is AttemptOutcome.REFUSED and link.attempt.local_port
+        assert link.port is None
+
+
+def test_a_relay_ends_by_itself_after_its_lifetime(here):
+    with echo_server() as (port, _), relay(here, PYTHON, "127.0.0.1", port, lifetime=0.3) as link:
+        sock = socket.create_connection((link.host, link.port), timeout=10)
+        assert sock.recv(10) == b""
+        sock.close()
+
+
+# witnesses, between a client and a node of our own
+
+
+class Net:
+    """Two namespaces and a wire: lkclient (10.20.1.20) and lknode01 (10.20.1.11); the frontend is routed to the node."""
+
+    def __init__(self) -> None:
+        self.holders = [subprocess.Popen(["unshare", "-n", "sh", "-c", "echo up; exec cat"], stdin=-1, stdout=-1) for _ in range(2)]
+        for holder in self.holders:
+            assert holder.stdout.readline() == b"up\n"
+        self.client, self.node = (
+            LocalHost(name, prefix=["nsenter", "-t", str(h.pid), "-n"])
+            for name, h in zip(("lkclient", "lknode01"), self.holders, strict=True)
+        )
+        self.client.check(f"ip link add eth0 type veth peer name eth0 netns {self.holders[1].pid}")
+        self.client.check(f"ip link set lo up; ip addr add {C}/24 dev eth0; ip link set eth0 up")
+        self.node.check(f"ip link set lo up; ip addr add {A}/24 dev eth0; ip link set eth0 up")
+        self.client.check(f"ip route add {VIP} via {A}")
+        self.watched = {host.name: Witness(host, PYTHON) for host in (self.client, self.node)}
+        for witness in self.watched.values():
+            witness.start()
+
+    def hold_vip(self) -> None:
+        self.node.check(f"ip addr add {VIP}/32 dev eth0")
+
+    def listen(self, then: str = "") -> None:
+        """Accept on the node, for as long as the test holds its input open; `then` is what to do with each connection c."""
+        ender = "threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()"
+        script = f"import os, socket, sys, threading\n{ender}\ns = socket.create_server(('0.0.0.0', {PORT}))\nprint('up', flush=True)\n"
+        process = self.node.start([PYTHON, "-c", script + f"while True:\n c = s.accept()[0]\n {then}\n c.close()"])
+        assert next(process.lines()) == "up"
+
+    def way(self, origin: LocalHost, destination=VIP, **options):
+        (tried,) = attempt(origin, PYTHON, destination, PORT, **{"limit": 0.3, **options})
+        packets = {}
+        for name, witness in self.watched.items():
+            witness.mark()
+            packets[name] = witness.packets()
+        return tried, classify(tried, {"lknode02": [], **packets}, CLUSTER)
+
+    def close(self) -> None:
+        for witness in self.watched.values():
+            witness.stop()
+        for host in (self.client, self.node):
+            host.close()
+        for holder in self.holders:
+            holder.stdin.close()
+            holder.wait(10)
+
+
+@pytest.fixture
+def net():
+    net = Net()
+    yield net
+    net.close()
+
+
+@needs_namespaces
+def test_an_answer_as_the_vip_and_at_the_private_address(net):
+    net.hold_vip()
+    net.listen()
+    tried, way = net.way(net.client)
+    assert (tried.outcome, way.code, way.node, way.interface, way.destination) == (AttemptOutcome.ANSWERED, "W2", "lknode01", "eth0", VIP)
+    tried, way = net.way(net.client, A)
+    assert (tried.outcome, way.code, way.destination) == (AttemptOutcome.ANSWERED, "W1", A)
+
+
+@needs_namespaces
+def test_inside_the_node_no_nic_sees_it_and_lo_sees_it_twice(net):
+    net.hold_vip()
+    net.listen()
+    tried, way = net.way(net.node)
+    assert (tried.outcome, way.code, way.interface, way.left_a_nic) == (AttemptOutcome.ANSWERED, "W3", "lo", False)
+    kinds = [p.kind for p in net.watched["lknode01"].packets() if p.is_syn and p.sport == tried.local_port]
+    assert kinds == ["outgoing", "host"]
+
+
+@needs_namespaces
+def test_refusals_by_the_node_and_inside(net):
+    net.hold_vip()
+    tried, way = net.way(net.client)
+    assert (tried.outcome, way.code) == (AttemptOutcome.REFUSED, "W5")
+    tried, way = net.way(net.node)
+    assert (tried.outcome, way.code) == (AttemptOutcome.REFUSED, "W6")
+
+
+@needs_namespaces
+def test_silence_of_a_node_without_the_vip_and_of_the_wire(net):
+    net.listen()
+    tried, way = net.way(net.client)
+    assert (tried.outcome, way.code, way.node) == (AttemptOutcome.SILENT, "W7", "lknode01")
+    assert tried.local_port and tried.local_address == C
+    net.client.check("ip link add sink type veth peer name sink0")
+    net.client.check(f"ip link set sink up; ip link set sink0 up; ip route replace {VIP} dev sink")
+    net.client.check(f"ip neigh replace {VIP} lladdr 02:00:00:00:00:99 dev sink nud permanent")
+    tried, way = net.way(net.client)
+    assert (tried.outcome, way.code, way.node) == (AttemptOutcome.SILENT, "W8", None)
+
+
+@needs_namespaces
+def test_a_local_filter_and_a_missing_route_are_unknown_ways(net):
+    net.client.check("nft -f -", input=b"table ip t {\n chain c {\n  type filter hook output priority 0;\n  tcp dport 1521 drop;\n }\n}\n")
+    tried, way = net.way(net.client)
+    assert (tried.outcome, way.code) == (AttemptOutcome.SILENT, "W?")
+    assert "was not seen sending it" in way.reason
+    (tried,) = attempt(net.client, PYTHON, "192.0.2.1", PORT)
+    assert tried.outcome is AttemptOutcome.UNREACHABLE and "no route" in tried.detail and tried.local_port
+
+
+@needs_namespaces
+def test_a_mark_is_complete_and_positions_cut(net):
+    net.hold_vip()
+    witness = net.watched["lknode01"]
+    start = witness.mark()
+    many = attempt(net.client, PYTHON, VIP, PORT, count=400)
+    end = witness.mark()
+    syns = {p.sport for p in witness.packets(start, end) if p.is_syn and not p.outgoing}
+    assert syns == {a.local_port for a in many}
+    assert witness.packets(end) == [] and witness.dropped == 0
+
+
+@needs_namespaces
+def test_without_ports_data_is_left_out_and_with_ports_it_is_kept(net):
+    net.hold_vip()
+    net.listen(then="c.recv(9)")
+    connect = f"import socket\ns = socket.create_connection(('{VIP}', {PORT}))\ns.sendall(b'hello')\ns.recv(1)\n"
+    send = connect + f"u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.sendto(b'x', ('{VIP}', {PORT}))"
+    with Witness(net.node, PYTHON, ports=[PORT, 9]) as all_of_it:
+        net.client.check([PYTHON, "-c", send])
+        for witness in (all_of_it, net.watched["lknode01"]):
+            witness.mark()
+        whole, edges = all_of_it.packets(), net.watched["lknode01"].packets()
+    assert any(b"hello" in p.raw for p in whole) and any(p.protocol == "udp" for p in whole)
+    assert edges and all(set(p.flags) & set("SRF") and p.protocol == "tcp" for p in edges)
+
+
+@needs_namespaces
+def test_the_capture_can_be_read_with_its_interfaces(net, tmp_path):
+    net.hold_vip()
+    net.way(net.client)
+    net.way(net.node)
+    path = tmp_path / "seen.pcapng"
+    witness = net.watched["lknode01"]
+    witness.write_pcap(path)
+    from scapy.utils import PcapNgReader
+
+    with PcapNgReader(str(path)) as reader:
+        read = list(reader)
+    seen = witness.packets()
+    assert len(read) == len(seen) > 4
+    assert [bytes(p)[:40] for p in read] == [p.raw[:40] for p in seen]
+    assert [p.sniffed_on for p in read] == [p.interface for p in seen]
+    assert {p.interface for p in seen} == {"lo", "eth0"}
+    assert all(abs(float(p.time) - q.time) < 1e-5 for p, q in zip(read, seen, strict=True))
+
+
+@needs_namespaces
+def test_a_witness_that_died_is_inconclusive_with_the_reason(net):
+    witness = net.watched["lknode01"]
+    os.kill(witness._process.pid, 9)
+    with pytest.raises(Inconclusive, match="lknode01: the witness no longer watches"):
+        witness.mark()
+
+
+def test_a_witness_that_may_not_capture_says_what_to_do():
+    without = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
+    host = LocalHost("here", prefix=without)
+    with pytest.raises(Inconclusive, match=r"here: the witness no longer watches: .*needs root"), Witness(host, PYTHON):
+        pass
+
+
+def test_a_witness_without_python_says_so(here):
+    with pytest.raises((Inconclusive, Unusable), match="python-that-is-not-there"), Witness(here, "python-that-is-not-there"):
+        pass
+
+
+# LocalHost
+
+
+def test_a_local_command_that_exceeds_its_limit_is_ended_with_its_children(here):
+    with pytest.raises(DeadlineExceeded, match="half way"):
+        here.run("echo half way; sleep 48.12 & sleep 48.13", limit=0.3)
+    assert here.run(["pgrep", "-f", "^sleep 48[.]1[23]"]).exit == 1
+
+
+def test_a_program_that_is_not_there_is_unreachable(here):
+    with pytest.raises(HostUnreachable, match="is it installed"):
+        here.run(["no-such-program"])
+
+
+def test_attempts_are_frozen_data(here):
+    (one,) = attempt(here, PYTHON, "127.0.0.1", free_port())
+    assert str(replace(one, seconds=0.0012)).endswith("refused in 1.2 ms (ECONNREFUSED)")

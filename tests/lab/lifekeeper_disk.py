@@ -1,0 +1,36 @@
+"""A tiny controller of a shared disk: who has it reserved. JSON lines over a unix socket."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from pathlib import Path
+
+
+class Controller:
+    def __init__(self, path: Path) -> None:
+        self.holder: str | None = None
+        controller = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                for line in self.rfile:
+                    self.wfile.write(json.dumps(controller.answer(json.loads(line))).encode() + b"\n")
+
+        self._server = socketserver.ThreadingUnixStreamServer(str(path), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def answer(self, request: dict) -> dict:
+        if request["op"] == "reserve":
+            self.holder = request["node"]
+        elif request["op"] == "release" and self.holder == request["node"]:
+            self.holder = None
+        return {"holder": self.holder} if request["op"] == "holder" else {"ok": True}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,83 @@
+"""Settings of services: misspelt ones are named, secrets never show, drivers wait until they are used."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.deadline import Deadline
+from harness.errors import BadUse
+from harness.services import registry, settings
+
+SECRET = "tr0ub4dor"
+
+
+@pytest.mark.parametrize("name", sorted(registry.KINDS))
+def test_every_kind_is_found_and_refuses_a_misspelt_setting(name: str) -> None:
+    kind = registry.kind(name)
+    assert kind.kind == name
+    with pytest.raises(BadUse, match=f"services of kind {name} have no setting pasword"):
+        kind.who_are_you("127.0.0.1", 1, settings={"pasword": SECRET}, deadline=Deadline(1))
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BadUse, match="no service kind mssql; known: http, oracle, postgres, tcp"):
+        registry.kind("mssql")
+
+
+def test_drivers_are_not_imported_before_they_are_used() -> None:
+    drivers = "{'oracledb', 'psycopg', 'pydantic'}"
+    ask = (
+        f"import sys; from harness.services import registry as r; [r.kind(k) for k in r.KINDS]; print(sorted({drivers} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_password_never_shows(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text(SECRET + "\n")
+    secret = settings.password({"password_file": str(tmp_path / "pw")})
+    assert secret is not None and secret.reveal() == SECRET
+    assert SECRET not in f"{secret} {secret!r} {[secret]} {{'a': secret}} {vars(secret).keys()}"
+    for writes in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="not written"):
+            writes(secret)
+
+
+def test_a_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LK_PW", SECRET)
+    secret = settings.password({"password_env": "LK_PW"})
+    assert secret is not None and secret.reveal() == SECRET
+    assert settings.password({}) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"password_env": "LK_NOT_SET"}, "LK_NOT_SET, which is not set"),
+        ({"password_file": "/nowhere/pw"}, "/nowhere/pw cannot be read"),
+        ({"password_file": "/dev/null"}, "is empty"),
+        ({"password_file": "a", "password_env": "b"}, "keep one"),
+    ],
+)
+def test_a_password_that_cannot_be_had_says_why(given: dict[str, str], said: str) -> None:
+    with pytest.raises(BadUse, match=said):
+        settings.password(given)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        ("tcp", {"greeting": "("}, "greeting = '\\(' is not a regular expression"),
+        ("oracle", {"alias_pattern": "(?P<nod>.*)"}, "the group nod means nothing here; use node"),
+        ("http", {"status": "ok"}, "status = 'ok' is not a whole number"),
+        ("postgres", {"sslmode": "always"}, "sslmode = 'always'; known: disable"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_says_why(kind: str, given: dict[str, str], said: str) -> None:
+    with pytest.raises(BadUse, match=said):
+        registry.kind(kind).who_are_you("127.0.0.1", 1, settings=given, deadline=Deadline(1))
