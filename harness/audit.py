@@ -5,23 +5,39 @@ from __future__ import annotations
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
 from harness.measure.attempt import attempt
+from harness.model import Node
 from harness.subject import Subject
 from harness.verdict import Verdict, all_of, failed, passed
 
 
-def audit(subject: Subject) -> Verdict:
-    """One active node and a whole cluster, the VIP in one place, one probe answering. Waits as long as a node may take to boot."""
+def audit(subject: Subject, *, patience_s: float | None = None) -> Verdict:
+    """One active node and a whole cluster, the VIP in one place, one probe answering.
+
+    Waits for the cluster to be whole as long as a node may take to boot, or `patience_s` seconds.
+    """
     cluster = subject.cluster
+    patience = cluster.manager.boot_s + cluster.manager.takeover_s if patience_s is None else patience_s
     try:
-        state = subject.wait_until_whole(Deadline(cluster.manager.boot_s + cluster.manager.takeover_s))
+        state = subject.wait_until_whole(Deadline(patience))
     except DeadlineExceeded as error:
         return failed(str(error))
-    active = state.active
+    vip, probe = subject.together(lambda: _vip(subject, state.active), lambda: _probe(subject, state.active))
+    return all_of([passed(f"{state.active} is active"), vip, probe])
+
+
+def _vip(subject: Subject, active: str | None) -> Verdict:
     holders = subject.holders_of_vip()
     where = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
-    vip = (passed if list(holders) == [active] else failed)(f"{cluster.vip} is on {where}")
+    return (passed if list(holders) == [active] else failed)(f"{subject.cluster.vip} is on {where}")
+
+
+def _probe(subject: Subject, active: str | None) -> Verdict:
+    cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
-    tries = [attempt(subject.hosts[client], subject.python(client), str(n.address), port, count=1)[0] for n in cluster.nodes]
-    answering = [n.name for n, a in zip(cluster.nodes, tries, strict=True) if a.answered]
-    probe = (passed if answering == [active] else failed)(f"the probe port is answered by {' and '.join(answering) or 'nobody'}")
-    return all_of([passed(f"{active} is active"), vip, probe])
+
+    def answers(node: Node) -> bool:
+        return attempt(subject.hosts[client], subject.python(client), str(node.address), port, count=1)[0].answered
+
+    tried = subject.together(*(lambda n=n: answers(n) for n in cluster.nodes))
+    answering = [n.name for n, answered in zip(cluster.nodes, tried, strict=True) if answered]
+    return (passed if answering == [active] else failed)(f"the probe port is answered by {' and '.join(answering) or 'nobody'}")

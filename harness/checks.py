@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
@@ -14,10 +16,12 @@ from harness.measure.wire import Way, classify
 from harness.model import Service
 from harness.paths import Cell, Origin, Role, Seen, Situation, expectation, judge
 from harness.services import registry
-from harness.services.base import NotTheService
+from harness.services.base import NotTheService, Proof
 from harness.services.identify import node_of
 from harness.subject import Subject
 from harness.verdict import Verdict, all_of, failed, passed
+
+T = TypeVar("T")
 
 ATTEMPT_LIMIT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
 SILENCE_LIMIT_S = 1.3
@@ -46,7 +50,9 @@ class PathCheck:
 
     @property
     def codes(self) -> str:
-        return ", ".join(f"{code} × {n}" if len(set(self.ways)) > 1 and n > 1 else code for code, n in Counter(w.code for w in self.ways).items())
+        return ", ".join(
+            f"{code} × {n}" if len(set(self.ways)) > 1 and n > 1 else code for code, n in Counter(w.code for w in self.ways).items()
+        )
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -67,7 +73,9 @@ def check_path(
     host = subject.origin(origin, active)
     limit = ATTEMPT_LIMIT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_LIMIT_S
     with subject.watched() as sight:
-        attempts = attempt(subject.hosts[host], subject.python(host), str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
+        attempts = attempt(
+            subject.hosts[host], subject.python(host), str(cluster.vip), service.port, count=count or expected.attempts, limit=limit
+        )
         packets = sight.packets()
     ways = [classify(a, packets, cluster) for a in attempts]
     verdict = judge(expected, [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)])
@@ -88,23 +96,31 @@ def _seen(one: Attempt, way: Way, active: str, subject: Subject) -> Seen:
 
 def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, limit: float = 5.0) -> tuple[Verdict, str]:
     """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said."""
-    deadline = Deadline(limit)
     where = f"{host} → {subject.cluster.vip}:{service.port}"
-    with relay(subject.hosts[host], subject.python(host), str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
-        if link.port is None:
-            return failed(f"{where}: {link.attempt.outcome} when asked who it is"), str(link.attempt)
-        try:
-            identity = registry.kind(service.kind).who_are_you(link.host, link.port, settings=service.settings, deadline=deadline)
-        except NotTheService as error:
-            return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
-        except (OSError, DeadlineExceeded) as error:
-            return failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error)
+    kind = registry.kind(service.kind)
+    try:
+        identity = _over_the_path(subject, host, service, kind.who_are_you, limit)
+        said = identity.said
+        if isinstance(kind, Proof):
+            said += f", {_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
+    except NotTheService as error:
+        return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
+    except (OSError, DeadlineExceeded) as error:
+        return failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error)
     node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
     if node is None:
-        return passed(f"it speaks {service.kind}; the packets tell the node ({known})"), identity.said
+        return passed(f"it speaks {service.kind}; the packets tell the node ({known})"), said
     if node != wanted:
-        return failed(f"{where}: expected {wanted}, but {known}"), identity.said
-    return passed(known), identity.said
+        return failed(f"{where}: expected {wanted}, but {known}"), said
+    return passed(known), said
+
+
+def _over_the_path(subject: Subject, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
+    """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, ConnectionError without one."""
+    with relay(subject.hosts[host], subject.python(host), str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
+        if link.port is None:
+            raise ConnectionError(f"the connection was {link.attempt.outcome}")
+        return ask(link.host, link.port, settings=service.settings, deadline=Deadline(limit))
 
 
 def _starts(subject: Subject, service: Service) -> dict[str, float | None]:

@@ -60,5 +60,3 @@ def _follow_one(subject: Subject, origin: Origin, service: Service, deadline: De
         return Recovery(origin, service, None, 0.0, last, fault if last is None else None)
     # The path was right when the passing check began; the one before began a period earlier.
     return Recovery(origin, service, looked[-1] - deadline.anchor, looked[-1] - looked[-2], last, None)
-
-

@@ -168,7 +168,10 @@ class Cluster(Part):
     def _address_faults(self) -> list[str]:
         placed = [("client.address", self.client.address, self.subnet1)]
         for i, node in enumerate(self.nodes):
-            placed += [(f"nodes[{i}].address", node.address, self.subnet1), (f"nodes[{i}].second_address", node.second_address, self.subnet2)]
+            placed += [
+                (f"nodes[{i}].address", node.address, self.subnet1),
+                (f"nodes[{i}].second_address", node.second_address, self.subnet2),
+            ]
         placed.append(("load_balancer.frontend", self.load_balancer.frontend, self.subnet1))
         faults = [f"{place}: {a} is outside {net}" for place, a, net in placed if a not in net]
         faults += [f"{place}: {a} is reserved by Azure in {net} (FAB-03)" for place, a, net in placed if a in reserved(net)]
@@ -180,7 +183,9 @@ class Cluster(Part):
         if self.subnet1.overlaps(self.subnet2):
             faults.append(f"subnet2: {self.subnet2} overlaps subnet1 {self.subnet1}")
         if self.ip_resource.address != self.load_balancer.frontend:
-            faults.append(f"ip_resource.address: {self.ip_resource.address} is not the load balancer's frontend {self.load_balancer.frontend} (DES-09)")
+            faults.append(
+                f"ip_resource.address: {self.ip_resource.address} is not the load balancer's frontend {self.load_balancer.frontend} (DES-09)"
+            )
         return faults
 
     def _reference_faults(self) -> list[str]:
@@ -252,6 +257,8 @@ def _place(loc: tuple[int | str, ...]) -> str:
 def _with_absolute_paths(cluster: Cluster, base: Path) -> Cluster:
     def settle(machine):
         ssh = machine.ssh
-        return machine.model_copy(update={"ssh": ssh.model_copy(update={k: base / v for k in ("key", "known_hosts") if (v := getattr(ssh, k))})})
+        return machine.model_copy(
+            update={"ssh": ssh.model_copy(update={k: base / v for k in ("key", "known_hosts") if (v := getattr(ssh, k))})}
+        )
 
     return cluster.model_copy(update={"client": settle(cluster.client), "nodes": [settle(n) for n in cluster.nodes]})

@@ -19,7 +19,9 @@ KEY = pytest.StashKey[Session]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lkharness", "the cluster under test")
-    group.addoption("--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up")
+    group.addoption(
+        "--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up"
+    )
     group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
     group.addoption("--design", choices=[str(d) for d in model.Design], help="the lab's design (default nat)")
     group.addoption("--profile", choices=["fast", "azure"], help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
@@ -39,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "service" in metafunc.fixturenames:
         services = metafunc.config.stash[KEY].cluster.services
-        metafunc.parametrize("service", services, ids=[s.name for s in services])
+        metafunc.parametrize("service", [s.name for s in services], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -69,6 +71,12 @@ def cluster(request: pytest.FixtureRequest, lk_session: Session):
     """The cluster under test, for one test: whole before it, audited after it."""
     with lk_session.test(request.node) as bench:
         yield bench
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest, lk_session: Session) -> model.Service:
+    """Each service of the cluster in turn, as the attached cluster's file has it."""
+    return next(s for s in lk_session.cluster.services if s.name == request.param)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -80,7 +80,9 @@ class Session:
     def _bring_up_lab(self, run: Run) -> None:
         from harness.lab import launch
 
-        lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=lambda text: run.note("lab", "up", text) and None)
+        lab = launch.up(
+            self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=lambda text: run.note("lab", "up", text) and None
+        )
         self._down = lab.down
         run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
         self.cluster = model.load(lab.cluster_file)

@@ -6,8 +6,9 @@ The lab and any other cluster are attached to through exactly this.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 from harness.deadline import Deadline
 from harness.errors import Inconclusive
@@ -32,7 +33,7 @@ class Subject:
         self.manager = manager_of(cluster, self.hosts)
         self.crash_service: Service = cluster.services[0]
         self._witnesses: dict[str, Witness] = {}
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="subject")
+        self._witness_lock = threading.Lock()
 
     @property
     def active(self) -> str:
@@ -58,8 +59,9 @@ class Subject:
 
     def together(self, *work: Callable[[], object]) -> list:
         """Do several things at once and return their results in order; the first failure is raised when all have ended."""
-        futures = [self._pool.submit(w) for w in work]
-        wait(futures)
+        # Threads of its own for each call: work may itself do things together, and must never wait for a place.
+        with ThreadPoolExecutor(max_workers=len(work) or 1) as pool:
+            futures = [pool.submit(w) for w in work]
         return [f.result() for f in futures]
 
     def holders_of_vip(self) -> dict[str, list[str]]:
@@ -79,7 +81,8 @@ class Subject:
     def watched(self, *names: str) -> Iterator[Sight]:
         """Watch the wire on these hosts (all when none is named) while the block runs."""
         chosen = names or tuple(m.name for m in self.cluster.machines)
-        witnesses = dict(zip(chosen, self.together(*(lambda n=n: self._witness(n) for n in chosen)), strict=True))
+        with self._witness_lock:
+            witnesses = dict(zip(chosen, self.together(*(lambda n=n: self._witness(n) for n in chosen)), strict=True))
         starts = dict(zip(chosen, self.together(*(lambda w=w: w.mark() for w in witnesses.values())), strict=True))
         yield Sight(self, witnesses, starts)
 
@@ -109,7 +112,6 @@ class Subject:
     def close(self) -> None:
         for witness in self._witnesses.values():
             witness.stop()
-        self._pool.shutdown(cancel_futures=True)
         for host in self.hosts.values():
             host.close()
 

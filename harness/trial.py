@@ -92,20 +92,28 @@ class Trial:
         elif not all(a.answered for a in own):
             verdict = failed("; ".join(str(a) for a in own if not a.answered))
         else:
-            verdict = passed(f"{len(own)} connections answered, none of their packets on a NIC; the control's SYN was seen: {control_seen[0]}")
-        self.demand("inside path", verdict, expected="answered, no packet on any NIC, the control's packets seen", origin=active, destination=vip)
+            verdict = passed(
+                f"{len(own)} connections answered, none of their packets on a NIC; the control's SYN was seen: {control_seen[0]}"
+            )
+        self.demand(
+            "inside path", verdict, expected="answered, no packet on any NIC, the control's packets seen", origin=active, destination=vip
+        )
 
     def vip_is_local(self) -> None:
         """`ip route get VIP` on the active node says local (facts HAIR-07)."""
         route = self.subject.linux[self.active].route_to(str(self.subject.cluster.vip))
-        verdict = (passed if route.kind == "local" else failed)(f"ip route get {self.subject.cluster.vip} on {self.active} says {route.kind} dev {route.interface}")
+        verdict = (passed if route.kind == "local" else failed)(
+            f"ip route get {self.subject.cluster.vip} on {self.active} says {route.kind} dev {route.interface}"
+        )
         self.demand("route to the VIP", verdict, expected="local", origin=self.active)
 
     def vip_leaves_by_a_nic(self) -> None:
         """Without the IP resource the route to the VIP leaves the active node (facts HAIR-08)."""
         route = self.subject.linux[self.active].route_to(str(self.subject.cluster.vip))
         leaves = route.kind == "unicast" and route.interface != "lo"
-        verdict = (passed if leaves else failed)(f"ip route get {self.subject.cluster.vip} on {self.active} says {route.kind} dev {route.interface}")
+        verdict = (passed if leaves else failed)(
+            f"ip route get {self.subject.cluster.vip} on {self.active} says {route.kind} dev {route.interface}"
+        )
         self.demand("route to the VIP", verdict, expected="unicast, by a NIC", origin=self.active)
 
     def one_node_is_active(self) -> None:
@@ -142,7 +150,9 @@ class Trial:
         cluster, active = self.subject.cluster, self.active
         addresses = {x.address for x in self.subject.linux[active].listeners() if x.port == service.port}
         verdict = listens_rightly(cluster.design, addresses, str(cluster.node(active).address), str(cluster.vip))
-        self.demand(f"listener of {service.name}", verdict, expected=f"listening addresses that fit the {cluster.design} design", origin=active)
+        self.demand(
+            f"listener of {service.name}", verdict, expected=f"listening addresses that fit the {cluster.design} design", origin=active
+        )
 
     def only_the_active_node_answers_the_probe(self) -> None:
         """On the private addresses, where the balancer asks (facts PRB-03, PRB-22)."""
@@ -150,7 +160,9 @@ class Trial:
         answers = {n.name: self._from_client(str(n.address), cluster.load_balancer.probe.port) for n in cluster.nodes}
         said = "; ".join(str(a) for a in answers.values())
         answering = [n for n, a in answers.items() if a.answered]
-        self.demand("probe", (passed if answering == [self.active] else failed)(said), expected=f"only {self.active} answers the probe port")
+        self.demand(
+            "probe", (passed if answering == [self.active] else failed)(said), expected=f"only {self.active} answers the probe port"
+        )
 
     def nobody_is_served_by(self, node: str) -> None:
         """The node's own address answers neither a service nor the probe."""
@@ -160,7 +172,9 @@ class Trial:
         tried = self.subject.together(*(lambda p=p: self._from_client(address, p) for p in ports))
         serving = [a for a in tried if a.answered]
         verdict = failed("; ".join(map(str, serving))) if serving else passed("; ".join(map(str, tried)))
-        self.demand(f"{node} serves nobody", verdict, expected="refused or silent on every port", origin=cluster.client.name, destination=address)
+        self.demand(
+            f"{node} serves nobody", verdict, expected="refused or silent on every port", origin=cluster.client.name, destination=address
+        )
 
     def _from_client(self, address: str, port: int) -> Attempt:
         client = self.subject.cluster.client.name
@@ -214,7 +228,12 @@ class Disrupted:
         if recovery.last is not None:
             self._trial._record(recovery.last)
         verdict = self._record.recovery(
-            str(recovery.origin), recovery.seconds, budget=budget, service=recovery.service.name, period=recovery.period, fault=recovery.fault
+            str(recovery.origin),
+            recovery.seconds,
+            budget=budget,
+            service=recovery.service.name,
+            period=recovery.period,
+            fault=recovery.fault,
         )
         if verdict.outcome is Outcome.FAIL and recovery.last is not None:
             return failed(f"{verdict.reason}; at the end: {recovery.last.verdict.reason}")

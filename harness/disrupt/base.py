@@ -55,5 +55,3 @@ def of(name: str) -> type[Disruption]:
     if name not in _registry:
         raise BadUse(f"there is no disruption {name!r}; there are {', '.join(sorted(_registry))}")
     return _registry[name]
-
-

@@ -44,5 +44,7 @@ class IpResourceOut:
         if self._out:
             self._subject.manager.put_back(self._tag, self._node, deadline=deadline)
             deadline.wait_for(
-                lambda: self._subject.holders_of_vip(), until=lambda h: set(h) == {self._node}, what=f"{self._subject.cluster.vip} back on {self._node}"
+                lambda: self._subject.holders_of_vip(),
+                until=lambda h: set(h) == {self._node},
+                what=f"{self._subject.cluster.vip} back on {self._node}",
             )

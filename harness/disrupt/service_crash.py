@@ -40,7 +40,9 @@ class ServiceCrash:
         pids = {x.pid for x in self._subject.linux[self._node].listeners() if x.port == self._service.port and x.pid}
         if len(pids) != 1:
             found = ", ".join(map(str, sorted(pids))) or "nobody"
-            raise Inconclusive(f"{self._node}: one process should listen on port {self._service.port}; {found} does (is the login root or sudo?)")
+            raise Inconclusive(
+                f"{self._node}: one process should listen on port {self._service.port}; {found} does (is the login root or sudo?)"
+            )
         self._pid = pids.pop()
         self._subject.hosts[self._node].check(["kill", "-KILL", str(self._pid)], limit=deadline.within(10.0))
 

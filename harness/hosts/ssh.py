@@ -17,10 +17,11 @@ from tenacity.nap import sleep_using_event
 
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, Unusable
+from harness.hosts.apart import apart
 from harness.hosts.base import Command, CommandFailed, CommandResult, HostUnreachable, WrongHostKey
 from harness.hosts.commands import as_line, wrapped
 from harness.hosts.ssh_connection import SESSIONS_AT_ONCE, Connection, NotYet, connect, dial_directly
-from harness.hosts.ssh_process import SshProcess, execute, finish
+from harness.hosts.ssh_process import SshProcess, close, execute, finish
 from harness.model import Cluster, Machine
 from harness.timeline import Timeline
 
@@ -48,12 +49,16 @@ class SshHost:
         `limit` counts from this call: connecting is part of it. The exit is -1 when a signal ended the command.
         """
         deadline = Deadline(limit)
-        channel, connection = self._session(deadline)
-        try:
-            return self._run_on(channel, command, input, deadline)
-        finally:
-            channel.close()
-            connection.slots.release()
+
+        def work() -> CommandResult:
+            channel, connection = self._session(deadline)
+            try:
+                return self._run_on(channel, command, input, deadline)
+            finally:
+                close(channel)
+                connection.slots.release()
+
+        return apart(work, abandon=lambda: setattr(deadline, "seconds", 0.0))
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
@@ -64,13 +69,16 @@ class SshHost:
 
     def start(self, command: Command) -> SshProcess:
         """Start and stream. The command must end when its input does: sshd ends nothing when the channel closes."""
+        return apart(lambda: self._start(command))
+
+    def _start(self, command: Command) -> SshProcess:
         line = as_line(command)
         deadline = Deadline(2 * self.machine.ssh.connect_limit_s)
         channel, connection = self._session(deadline)
         try:
             execute(channel, self.name, wrapped(command, sudo=self.machine.ssh.sudo), line, deadline)
         except BaseException:
-            channel.close()
+            close(channel)
             connection.slots.release()
             raise
         return SshProcess(channel, connection.slots.release)
@@ -80,6 +88,9 @@ class SshHost:
 
         It does not queue for a session slot, so that eight busy sessions do not make a host look dead.
         """
+        return apart(lambda: self._alive(limit))
+
+    def _alive(self, limit: float) -> bool:
         deadline = Deadline(limit)
         standing = self._connection
         if standing is not None and standing.usable:
@@ -95,6 +106,9 @@ class SshHost:
 
     def close(self) -> None:
         """Disconnect, which ends every session. Using the host again connects again."""
+        apart(self._close)
+
+    def _close(self) -> None:
         with self._connecting:
             if self._connection is not None:
                 self._connection.close()
@@ -110,7 +124,7 @@ class SshHost:
             connection.close()
             return False
         finally:
-            channel.close()
+            close(channel)
 
     def _run_on(
         self, channel: paramiko.Channel, command: Command, input: bytes | None, deadline: Deadline, *, plain: bool = False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import paramiko
 
 from harness.deadline import Deadline
+from harness.hosts.apart import apart
 from harness.hosts.base import HostUnreachable
 from harness.hosts.commands import CommandTookTooLong, shortened, text
 
@@ -24,7 +25,7 @@ def execute(channel: paramiko.Channel, host: str, line: str, command: str, deadl
 
     paramiko waits for the reply without a limit, so a timer closes the channel under it when the deadline passes.
     """
-    ender = threading.Timer(deadline.remaining(), channel.close)
+    ender = threading.Timer(deadline.remaining(), close, [channel])
     ender.daemon = True
     ender.start()
     try:
@@ -104,14 +105,22 @@ class SshProcess:
 
     def send(self, data: bytes) -> None:
         """Send it all, waiting for room. Raises OSError when the channel has closed."""
-        pending = memoryview(data)
-        while pending := _feed(self._channel, pending):
-            if self._channel.closed or self._channel.exit_status_ready():
+        apart(lambda: self._send(memoryview(data)))
+
+    def _send(self, pending: memoryview) -> None:
+        while pending:
+            if _gone(self._channel):
                 raise BrokenPipeError("the remote command has ended")
-            threading.Event().wait(WINDOW_S)
+            if pending := _feed(self._channel, pending):
+                self._channel.status_event.wait(WINDOW_S)
+        if _gone(self._channel):
+            raise BrokenPipeError("the remote command has ended")
 
     def recv(self, size: int) -> bytes:
         """Wait for output and return some of it; empty at its end, when the connection is lost, and after close."""
+        return apart(lambda: self._recv(size), abandon=self.close)
+
+    def _recv(self, size: int) -> bytes:
         while True:
             while self._channel.recv_stderr_ready():
                 self._errors += self._channel.recv_stderr(CHUNK)
@@ -123,25 +132,39 @@ class SshProcess:
             _wait(self._channel, 1.0)
 
     def close(self) -> None:
+        apart(self._close)
+
+    def _close(self) -> None:
         if self._closed.acquire(blocking=False):
             _end_input(self._channel)
-            self._channel.close()
+            close(self._channel)
             self._released()
 
 
 def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
     """Send what fits into the window now and return the rest; nothing is left to send once the command has gone."""
     while pending:
-        if channel.exit_status_ready() or channel.closed:
+        if _gone(channel):
             return memoryview(b"")
         try:
             sent = channel.send(bytes(pending[:CHUNK]))
         except TimeoutError:
             return pending
-        except OSError:
+        except (OSError, EOFError):
             return memoryview(b"")  # closed between the two lines; how it ended is told from its exit
         pending = pending[sent:]
     return pending
+
+
+def close(channel: paramiko.Channel) -> None:
+    """Close a channel; on a connection that is lost, paramiko cannot tell the peer and says so, which changes nothing."""
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
+
+
+def _gone(channel: paramiko.Channel) -> bool:
+    """Has the remote command ended, or the channel?"""
+    return bool(channel.closed or channel.exit_status_ready())
 
 
 def _end_input(channel: paramiko.Channel) -> None:

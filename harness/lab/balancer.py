@@ -92,7 +92,9 @@ class Balancer:
         took = time.perf_counter() - began
         self.switch_seconds.append(took)
         self._eligible = [m.nic.host for m in members]
-        self._note("balancer", "switch", f"new flows go to {' and '.join(self._eligible) or 'nobody'}", members=self._eligible, seconds=took)
+        self._note(
+            "balancer", "switch", f"new flows go to {' and '.join(self._eligible) or 'nobody'}", members=self._eligible, seconds=took
+        )
         self._forget_unpinned_flows()
 
     def _forget_unpinned_flows(self) -> None:
@@ -190,5 +192,3 @@ async def _conntrack(*words: str) -> None:
         "conntrack", *words, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     await process.wait()  # exits 1 when there was nothing to forget, which is fine
-
-

@@ -63,7 +63,16 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
     priority = {n.name: p for n, p in zip(cluster.nodes, PRIORITIES, strict=True)}
 
     def resource(tag: str, id: str, app: str, type: str, kind: str, children: list[str], **parameters: Any) -> dict[str, Any]:
-        return {"tag": tag, "id": id, "app": app, "type": type, "kind": kind, "priority": priority, "children": children, "parameters": parameters}
+        return {
+            "tag": tag,
+            "id": id,
+            "app": app,
+            "type": type,
+            "kind": kind,
+            "priority": priority,
+            "children": children,
+            "parameters": parameters,
+        }
 
     made = [resource(cluster.manager.resource, cluster.manager.resource, "gen", "app", "group", [s.tag for s in cluster.services])]
     shared = [cluster.ip_resource.tag, health_check]
@@ -71,7 +80,9 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
         children = [*shared, DISK] if service.kind == "postgres" else shared
         made.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node)))
     address = str(cluster.ip_resource.address)
-    made.append(resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], address=address, prefix=cluster.ip_resource.prefix, nic="eth1"))
+    made.append(
+        resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], address=address, prefix=cluster.ip_resource.prefix, nic="eth1")
+    )
     made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], port=cluster.load_balancer.probe.port))
     if any(s.kind == "postgres" for s in cluster.services):
         disk = {"storage": str(STORAGE_SOCKET), "source": str(DISK_SOURCE), "mountpoint": str(MOUNTPOINT)}

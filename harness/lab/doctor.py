@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +69,9 @@ def _libnftables() -> Finding:
 
 def _postgres() -> Finding:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")) or [p for p in [shutil.which("postgres", path=PATHS)] if p]
-    return Finding("PostgreSQL", bool(found), str(found[-1]) if found else "a PostgreSQL server is missing", "" if found else _apt("postgresql"))
+    return Finding(
+        "PostgreSQL", bool(found), str(found[-1]) if found else "a PostgreSQL server is missing", "" if found else _apt("postgresql")
+    )
 
 
 def _subuid() -> Finding:
@@ -90,7 +91,9 @@ def _apparmor() -> Finding:
         return Finding("user namespaces", False, "AppArmor forbids ordinary users to make user namespaces (Ubuntu 23.10 and newer)", mend)
     switch = Path("/proc/sys/kernel/unprivileged_userns_clone")
     if switch.exists() and switch.read_text().strip() == "0":
-        return Finding("user namespaces", False, "ordinary users may not make user namespaces", "sudo sysctl -w kernel.unprivileged_userns_clone=1")
+        return Finding(
+            "user namespaces", False, "ordinary users may not make user namespaces", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
+        )
     return Finding("user namespaces", True, "ordinary users may make user namespaces")
 
 
@@ -104,7 +107,12 @@ def _in_namespaces(script: str) -> subprocess.CompletedProcess[str]:
 def _kernel(what: str, script: str, mend: str) -> Finding:
     done = _in_namespaces(script)
     said = done.stderr.strip().splitlines()
-    return Finding(what, done.returncode == 0, "works" if done.returncode == 0 else f"this kernel refused: {said[-1] if said else 'no reason given'}", "" if done.returncode == 0 else mend)
+    return Finding(
+        what,
+        done.returncode == 0,
+        "works" if done.returncode == 0 else f"this kernel refused: {said[-1] if said else 'no reason given'}",
+        "" if done.returncode == 0 else mend,
+    )
 
 
 def _namespaces() -> Finding:

@@ -14,11 +14,30 @@ from pathlib import Path
 from harness.lab import kernel
 
 # What programs want of /etc; users, names and secrets are the host's own.
-BORROWED = (
-    "ld.so.cache ld.so.conf ld.so.conf.d alternatives localtime timezone protocols services profile profile.d bash.bashrc "
-    "terminfo iproute2 login.defs shells os-release debian_version inputrc locale.alias ssl/openssl.cnf crypto-policies"
-).split()
-DEVICES = "null zero full random urandom tty".split()
+BORROWED = [
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    "localtime",
+    "timezone",
+    "protocols",
+    "services",
+    "profile",
+    "profile.d",
+    "bash.bashrc",
+    "terminfo",
+    "iproute2",
+    "login.defs",
+    "shells",
+    "os-release",
+    "debian_version",
+    "inputrc",
+    "locale.alias",
+    "ssl/openssl.cnf",
+    "crypto-policies",
+]
+DEVICES = ["null", "zero", "full", "random", "urandom", "tty"]
 
 
 @dataclass(frozen=True)

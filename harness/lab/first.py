@@ -163,13 +163,28 @@ async def _booted(lab: Lab) -> None:
 
 
 async def _in_service(lab: Lab) -> float:
-    """Until the balancer sees one healthy member, which takes the whole cluster: services, manager, responder."""
+    """Until the balancer sees one healthy member and every service answers there; returns the seconds since the launch began."""
     began, limit = time.monotonic(), lab.order["limit"]
-    while len([m for m in lab.balancer.members if m.up]) != 1:
+    while not await _serves(lab):
         if time.monotonic() - began > limit:
-            raise TimeoutError(f"no node answered the probe within {limit:g} s; see {lab.folder}/log and the nodes' /var/log/lifekeeper.log")
-        await asyncio.sleep(0.005)
+            raise TimeoutError(
+                f"the cluster was not in service within {limit:g} s; see {lab.folder}/log and the nodes' /var/log/lifekeeper.log"
+            )
+        await asyncio.sleep(0.01)
     return time.time() - lab.began
+
+
+async def _serves(lab: Lab) -> bool:
+    healthy = [m for m in lab.balancer.members if m.up]
+    if len(healthy) != 1:
+        return False
+    for service in lab.cluster.services:
+        try:
+            _, writer = await asyncio.open_connection(str(healthy[0].nic.address), service.port)
+        except OSError:
+            return False
+        writer.close()
+    return True
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-from harness.lab import cluster_manager, fabric, lifekeeper
+from harness.lab import cluster_manager, fabric
 from harness.lab.filesystem import FileSystem
 from harness.lab.host import Plan
+from harness.lab.lifekeeper.install import install
 from harness.lab.settings import LabSettings
 from harness.lab.topology import Topology
 from harness.model import Cluster, Node
@@ -76,4 +77,4 @@ def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSe
     structure = cluster_manager.structure(cluster, settings, node)
     disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
     disk.write("etc/default/LifeKeeper", cluster_manager.tunables(cluster, settings))
-    lifekeeper.install(disk.disk / "opt/LifeKeeper", cluster_manager.PYTHON)
+    install(disk.disk / "opt/LifeKeeper", cluster_manager.PYTHON)

@@ -235,5 +235,3 @@ def _reap_for_ever() -> None:
             signal.pause()
         except InterruptedError:
             continue
-
-

@@ -38,7 +38,17 @@ def command(lab: LabRecord, name: str, words: list[str]) -> list[str]:
     enter = ["nsenter", "--target", str(host_pid(lab, name)), "--mount", "--uts", "--ipc", "--net", "--pid"]
     if os.geteuid() != 0:
         enter += ["--user", "--preserve-credentials"]
-    return [*enter, "--wd=/root", "env", "-i", f"PATH={PATH}", "HOME=/root", "LC_ALL=C.UTF-8", f"TERM={os.environ.get('TERM', 'dumb')}", *words]
+    return [
+        *enter,
+        "--wd=/root",
+        "env",
+        "-i",
+        f"PATH={PATH}",
+        "HOME=/root",
+        "LC_ALL=C.UTF-8",
+        f"TERM={os.environ.get('TERM', 'dumb')}",
+        *words,
+    ]
 
 
 def run(lab: LabRecord, name: str, words: list[str], *, limit: float = 20.0, input: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ import tomli_w
 from harness import model
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
-from harness.lab import doctor, keys, registry, seed, settings
+from harness.lab import doctor, keys, registry, settings
 from harness.lab.guests import REPOSITORY
 from harness.lab.services.postgres_template import ensure_template
 
@@ -105,7 +105,9 @@ def _fresh_folder(name: str) -> Path:
     try:
         if folder.exists():
             if registry.read(folder).alive:
-                raise BadUse(f"a lab named {name!r} is running already; take it down with `lkharness lab down --name {name}` or choose another --name")
+                raise BadUse(
+                    f"a lab named {name!r} is running already; take it down with `lkharness lab down --name {name}` or choose another --name"
+                )
             shutil.rmtree(folder)
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:

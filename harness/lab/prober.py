@@ -142,7 +142,9 @@ class Prober:
         try:
             connection = "keep-alive" if keep else "close"
             host = f"{self._member.nic.address}:{self._probe.port}"
-            writer.write(f"GET {self._probe.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Load Balancer Agent\r\nConnection: {connection}\r\n\r\n".encode())
+            writer.write(
+                f"GET {self._probe.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Load Balancer Agent\r\nConnection: {connection}\r\n\r\n".encode()
+            )
             status_line = await reader.readline()
             status = status_line.split()[1].decode() if len(status_line.split()) > 1 else ""
             headers = await self._headers(reader)

@@ -57,7 +57,9 @@ class Storage:
                 return {"ok": False, "holder": previous}
             self._fence(previous)
         self.holder = node
-        self._note("storage", "reserved", f"{node} reserved the shared disk" + (f", taken from {previous}" if previous not in (None, node) else ""))
+        self._note(
+            "storage", "reserved", f"{node} reserved the shared disk" + (f", taken from {previous}" if previous not in (None, node) else "")
+        )
         return {"ok": True}
 
     def _fence(self, victim: str) -> None:

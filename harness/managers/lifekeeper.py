@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness import model
@@ -53,7 +54,9 @@ class LifeKeeper:
         self._bin = cluster.manager.root / "bin"
 
     def state(self, *, limit: float = 10.0) -> ClusterState:
-        return ClusterState({n.name: self._node_state(n.name, limit) for n in self._cluster.nodes})
+        names = [n.name for n in self._cluster.nodes]
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:  # a node that does not answer must not age what the other says
+            return ClusterState(dict(zip(names, pool.map(lambda n: self._node_state(n, limit), names), strict=True)))
 
     def _node_state(self, node: str, limit: float) -> NodeState:
         try:

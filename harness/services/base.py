@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.deadline import Deadline
 
@@ -36,3 +36,11 @@ class ServiceKind(Protocol):
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         """Ask. Raises NotTheService when the protocol is wrong, OSError when the connection breaks, DeadlineExceeded in time."""
+
+
+@runtime_checkable
+class Proof(Protocol):
+    """A kind that needs a second connection, to a service that has already said who it is, to prove that it serves its clients."""
+
+    def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """Returns what proved it, in words. Raises as `who_are_you` does."""

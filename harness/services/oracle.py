@@ -28,15 +28,18 @@ class Oracle:
         given.only_known(settings, self.kind, SETTINGS)
         alias_pattern = given.pattern(settings, "alias_pattern", groups={"node"})
         told = tns.ping(host, port, deadline)
-        refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
-        facts = {"alias": told["ALIAS"], "version": tns.version_of(told["VSNNUM"]), "ping_error": told["ERR"], "refusal": refusal}
+        facts = {"alias": told["ALIAS"], "version": tns.version_of(told["VSNNUM"]), "ping_error": told["ERR"]}
         named = alias_pattern.fullmatch(told["ALIAS"]) if alias_pattern else None
         return Identity(
             kind=self.kind,
-            said=f"TNS ping answered by listener {told['ALIAS'] or '(unnamed)'}, unknown service refused: {refusal}",
+            said=f"TNS ping answered by listener {told['ALIAS'] or '(unnamed)'}",
             node=named.groupdict().get("node") if named else None,
             facts={name: value for name, value in facts.items() if value},
         )
+
+    def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
+        return f"unknown service refused: {refusal}"
 
 
 def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
@@ -56,7 +59,7 @@ def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
         async with asyncio.timeout(deadline.remaining()):
             await connect()
 
-    deadline.require(f"the TNS ping to {host}:{port}")
+    deadline.require(f"asking {host}:{port}")
     try:
         asyncio.run(bounded())
     except TimeoutError:

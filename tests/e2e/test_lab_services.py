@@ -132,7 +132,7 @@ def test_oracledb_reads_an_unknown_sid(listener: Unit) -> None:
 def test_the_oracle_dialogue_tells_the_node_by_the_alias(listener: Unit) -> None:
     identity = listener.ask("oracle", alias_pattern="LISTENER_(?P<node>.+)")
     assert identity.node == "lknode01"
-    assert identity.facts == {"alias": "LISTENER_lknode01", "version": "19.0.0.0.0", "ping_error": "0", "refusal": "DPY-6001 (ORA-12514)"}
+    assert identity.facts == {"alias": "LISTENER_lknode01", "version": "19.0.0.0.0", "ping_error": "0"}
     assert listener.ask("oracle").node is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -83,3 +84,29 @@ def test_it_does_not_install_over_the_real_product(tmp_path):
 def test_installing_again_is_allowed(tmp_path):
     first = install(tmp_path / "LifeKeeper", sys.executable)
     assert install(tmp_path / "LifeKeeper", sys.executable) == first
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["lcdstatus", "-z"],
+        ["perform_action", "-t", "top"],
+        ["perform_action", "-b", "-t", "top", "-a", "restore"],
+        ["perform_action", "-t", "top", "-a", "restore", "--", "-R"],
+        ["lkstop", "-f", "-n"],
+        ["flg_list", "more"],
+        ["ins_list", "-t"],
+        ["lk_confirmso"],
+    ],
+)
+def test_what_is_not_modelled_fails_loudly(tmp_path, words):
+    """Section 10: non-zero exit and a line on stderr that names the stand-in, whether it runs or not."""
+    install(tmp_path / "LifeKeeper", sys.executable, config=tmp_path / "absent.json")
+    done = subprocess.run([tmp_path / "LifeKeeper" / "bin" / words[0], *words[1:]], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and "stand-in" in done.stderr and not done.stdout
+
+
+def test_a_configuration_that_cannot_be_used_is_said_at_once(tmp_path):
+    install(tmp_path / "LifeKeeper", sys.executable, config=tmp_path / "absent.json")
+    done = subprocess.run([tmp_path / "LifeKeeper" / "bin" / "lkstart"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "absent.json: cannot be read" in done.stderr

@@ -1,0 +1,55 @@
+"""The command `lkharness`. Imports are made by the commands that need them, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from harness import __version__
+from harness.errors import BadUse, ExitCode, HarnessError
+
+EXIT_CODES = (
+    "exit codes: 0 all passed · 1 a check failed · 2 bad use or configuration · 3 inconclusive · 4 environment not reachable or not usable"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaint is one sentence, with the exit code of the contract."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise BadUse(f"{message}; see `{self.prog} --help`")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return the exit code."""
+    try:
+        given = _parser().parse_args(arguments)
+        return int(given.command(given))
+    except HarnessError as error:
+        print(f"lkharness: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("lkharness: interrupted; nothing was left behind", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return int(ExitCode.PASSED)  # the reader of our output has seen enough
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="lkharness",
+        description="End-to-end connectivity tests for two-node LifeKeeper clusters behind an Azure internal load balancer.",
+        epilog=f"example: lkharness lab up && lkharness check\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    from harness.commands import check, lab, report
+
+    for module in (lab, check, report):
+        module.add_to(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""`lkharness check` and `lkharness doctor`: look, and change nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import BadUse, ExitCode
+
+
+def add_to(commands) -> None:
+    check = add(commands, "check", _check, "check every path of a cluster without disturbing it", "lkharness check --cluster customer.toml")
+    check.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
+    add_json(check)
+
+    doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
+    add_json(doctor)
+
+
+def _check(given: argparse.Namespace) -> int:
+    from harness import model
+    from harness.look import look
+
+    findings = look(model.load(_cluster_file(given.cluster)))
+    worst = findings.exit_code
+    if given.json:
+        print_json(findings.as_data())
+    else:
+        print(findings.as_text())
+    return int(worst)
+
+
+def _cluster_file(given: str | None) -> Path:
+    file = given or os.environ.get("LKHARNESS_CLUSTER")
+    if file:
+        return Path(file)
+    from harness.lab import registry
+
+    try:
+        return registry.find(None).cluster_file
+    except BadUse as error:
+        raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from harness.lab import doctor
+
+    findings = doctor.examine()
+    if given.json:
+        print_json([vars(f) for f in findings])
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.says}")
+            if not finding.ok:
+                print(f"       mend it with: {finding.mend}")
+        if all(f.ok for f in findings):
+            print("this machine can carry a lab")
+    return int(ExitCode.PASSED if all(f.ok for f in findings) else ExitCode.UNUSABLE)

@@ -1,0 +1,180 @@
+"""`lkharness lab …`: bring a lab up, look at it, go into it, take it down."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import BadUse
+
+
+def add_to(commands) -> None:
+    lab = commands.add_parser("lab", help="the cluster in namespaces on this machine", epilog="example: lkharness lab up")
+    verbs = lab.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(lab))
+
+    up = add(verbs, "up", _up, "bring a lab up and leave it running", "lkharness lab up --design floating --name second")
+    up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
+    up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
+    up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
+    up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
+
+    status = add(
+        verbs, "status", _status, "tell who is active, who holds the VIP, and what the balancer believes", "lkharness lab status --json"
+    )
+    _name(status)
+    add_json(status)
+
+    down = add(verbs, "down", _down, "take a lab down", "lkharness lab down")
+    _name(down)
+
+    clean = add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean")
+    clean.set_defaults(name=None)
+
+    ssh = add(verbs, "ssh", _ssh, "log in to a host of the lab", "lkharness lab ssh lknode01 lcdstatus -q")
+    _name(ssh)
+    ssh.add_argument("host")
+    ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="a command to run there instead of a shell")
+
+    execute = add(verbs, "exec", _exec, "run a command in a host without SSH", "lkharness lab exec lknode01 -- ip addr")
+    _name(execute)
+    execute.add_argument("host")
+    execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: a shell)")
+
+    power = add(verbs, "power", _power, "cut, restore, freeze or thaw a host", "lkharness lab power off lknode01")
+    _name(power)
+    power.add_argument("to", choices=["off", "on", "freeze", "thaw"])
+    power.add_argument("host")
+
+    nsg = add(verbs, "nsg", _nsg, "show or replace the NSG rules of a NIC or subnet", "lkharness lab nsg lknode01.eth0 rules.json")
+    _name(nsg)
+    nsg.add_argument("place", nargs="?", help="a NIC (lknode01.eth0) or a subnet (subnet1)")
+    nsg.add_argument("rules", nargs="?", help="a JSON file with a list of rules; `none` leaves the default rules only")
+
+
+def _name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="which lab (not needed when one is running)")
+
+
+def _up(given: argparse.Namespace) -> int:
+    import tomllib
+
+    from harness.lab import launch, seed
+
+    data = {}
+    if given.file:
+        try:
+            data = tomllib.loads(Path(given.file).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadUse(f"{given.file}: cannot be read ({error.strerror}); give the path of a cluster file") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadUse(f"{given.file}: is not TOML: {error}") from error
+    if given.design:
+        data = {**data, "design": given.design}
+    lab = launch.up(seed.cluster_data(given.profile, data), name=given.name, persistent=True, progress=_progress)
+    record = lab.record
+    print(
+        f"the lab {record.name!r} is in service after {lab.timings['in_service_s']:.1f} s; its first process is {record.pid}\n"
+        f"  cluster file   {record.cluster_file}\n"
+        f"  log in         lkharness lab ssh lknode01{_and_name(given.name)}\n"
+        f"  look at it     lkharness lab status{_and_name(given.name)}\n"
+        f"  check it       lkharness check --cluster {record.cluster_file}\n"
+        f"  run the suite  ./run acceptance --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"
+        f"  take it down   lkharness lab down{_and_name(given.name)}\n"
+        "LifeKeeper in this lab is a stand-in made for tests, not the product."
+    )
+    return 0
+
+
+def _and_name(name: str) -> str:
+    return "" if name == "lab" else f" --name {name}"
+
+
+def _progress(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def _status(given: argparse.Namespace) -> int:
+    from harness.lab import status
+
+    found = status.of(given.name)
+    if given.json:
+        print_json(found)
+    else:
+        print(status.text(found))
+    return 0
+
+
+def _down(given: argparse.Namespace) -> int:
+    from harness.lab import registry
+
+    lab = registry.find(given.name)
+    lab.end()
+    print(f"the lab {lab.name!r} is down")
+    return 0
+
+
+def _clean(given: argparse.Namespace) -> int:
+    from harness.lab import registry
+
+    dead = [lab for lab in registry.all_labs() if not lab.alive]
+    for lab in dead:
+        lab.end()
+        print(f"removed what the lab {lab.name!r} left in {lab.folder}")
+    if not dead:
+        print("there is nothing to clean")
+    return 0
+
+
+def _ssh(given: argparse.Namespace) -> int:
+    from harness import model
+    from harness.lab import registry
+
+    lab = registry.find(given.name)
+    machines = {m.name: m.ssh for m in model.load(lab.cluster_file).machines}
+    if given.host not in machines:
+        raise BadUse(f"there is no host {given.host!r} in the lab {lab.name!r}; there are {', '.join(machines)}")
+    ssh = machines[given.host]
+    words = [
+        *("ssh", "-i", str(ssh.key), "-p", str(ssh.port), "-o", "IdentitiesOnly=yes"),
+        *("-o", f"UserKnownHostsFile={ssh.known_hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"),
+        *(f"{ssh.user}@{ssh.host}", *_after_dashes(given.words)),
+    ]
+    os.execvp("ssh", words)
+
+
+def _exec(given: argparse.Namespace) -> int:
+    from harness.lab import inside, registry
+
+    lab = registry.find(given.name)
+    words = inside.command(lab, given.host, _after_dashes(given.words) or ["bash", "-l"])
+    sys.stdout.flush()
+    os.execvp(words[0], words)
+
+
+def _after_dashes(words: list[str]) -> list[str]:
+    return words[1:] if words[:1] == ["--"] else words
+
+
+def _power(given: argparse.Namespace) -> int:
+    from harness.lab import registry
+
+    print(f"{given.host} is {registry.find(given.name).ask('power', node=given.host, to=given.to)}")
+    return 0
+
+
+def _nsg(given: argparse.Namespace) -> int:
+    import json
+
+    from harness.lab import registry
+
+    rules = None
+    if given.rules:
+        try:
+            rules = [] if given.rules == "none" else json.loads(Path(given.rules).read_text())
+        except (OSError, ValueError) as error:
+            raise BadUse(f"{given.rules}: {error}; give a JSON file with a list of rules") from error
+    print_json(registry.find(given.name).ask("nsg", place=given.place, rules=rules))
+    return 0

@@ -1,0 +1,28 @@
+"""`lkharness report RUN`: render a stored run again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands.shape import add, add_json, print_json
+
+
+def add_to(commands) -> None:
+    report = add(commands, "report", _report, "render a stored run again and sum it up", "lkharness report reports/latest")
+    report.add_argument("run", metavar="RUN", nargs="?", default="reports/latest", help="the run's folder (default: reports/latest)")
+    add_json(report)
+
+
+def _report(given: argparse.Namespace) -> int:
+    from harness.report.render import load_record, render
+    from harness.report.terminal import summary
+
+    folder = Path(given.run)
+    record = load_record(folder)
+    render(folder)
+    if given.json:
+        print_json(record.model_dump(mode="json"))
+    else:
+        print(summary(record, folder.resolve()), end="")
+    return int(record.exit_code)

@@ -1,0 +1,98 @@
+"""A real OpenSSH server on loopback, with keys made for one test; used by the tests of SSH."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import model
+from harness.deadline import Deadline
+
+SSHD = Path("/usr/sbin/sshd")
+
+
+@dataclass
+class Server:
+    port: int
+    folder: Path
+    process: subprocess.Popen
+    key: Path
+    host_key: Path
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "known_hosts"
+
+    def connections(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(c) for c in children]
+
+    def machine(self, name="lknode01", **ssh) -> model.Machine:
+        given = {"host": "127.0.0.1", "port": self.port, "user": getpass.getuser(), "key": self.key, "known_hosts": self.known_hosts}
+        return model.Machine(name=name, address="127.0.0.1", ssh=model.SshAccess(**{**given, **ssh}))
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def make_key(path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    return path
+
+
+def start_server(folder: Path, *more: str) -> Server:
+    folder.mkdir()
+    Path("/run/sshd").mkdir(exist_ok=True)
+    host_key, key, port = make_key(folder / "host_key"), make_key(folder / "user_key"), free_port()
+    shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
+    config = folder / "sshd_config"
+    lines = [
+        f"ListenAddress 127.0.0.1:{port}",
+        f"HostKey {host_key}",
+        f"AuthorizedKeysFile {folder / 'authorized_keys'}",
+        "PidFile none",
+        "StrictModes no",
+        "UsePAM no",
+        "PasswordAuthentication no",
+        "PermitRootLogin yes",
+        *more,
+    ]
+    config.write_text("\n".join(lines) + "\n")
+    words = host_key.with_suffix(".pub").read_text().split()[:2]
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(words)}\n")
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    server = Server(port, folder, process, key, host_key)
+    Deadline(10).wait_for(lambda: answers(port), what="sshd listens", every=0.02)
+    return server
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def stop_server(server: Server) -> None:
+    children = server.connections()
+    server.process.terminate()
+    server.process.wait(10)
+    for child in children:
+        try:
+            os.kill(child, signal.SIGTERM)
+        except ProcessLookupError:
+            continue
+
+
+def wildcard_of(server) -> Path:
+    path = server.folder / "wildcard"
+    path.write_text("[127.0.0.1]:* " + server.known_hosts.read_text().split(" ", 1)[1])
+    return path
