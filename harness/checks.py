@@ -127,6 +127,8 @@ def _starts(subject: Subject, service: Service) -> dict[str, float | None]:
     """When the process that listens on the service's port started, per node: its identity where it tells nothing else."""
     starts: dict[str, float | None] = {}
     for node in subject.cluster.nodes:
+        if node.name in subject.absent:
+            continue
         linux = subject.linux[node.name]
         pids = [x.pid for x in linux.listeners() if x.port == service.port and x.pid]
         starts[node.name] = linux.process_start(pids[0]) if pids else None

@@ -32,6 +32,9 @@ class Subject:
         self.linux = {name: LinuxHost(host) for name, host in self.hosts.items()}
         self.manager = manager_of(cluster, self.hosts)
         self.crash_service: Service = cluster.services[0]
+        self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
+        self.absent: set[str] = set()
+        """Nodes that a disruption has made unreachable; nobody waits for what they saw."""
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
 
@@ -79,8 +82,8 @@ class Subject:
 
     @contextlib.contextmanager
     def watched(self, *names: str) -> Iterator[Sight]:
-        """Watch the wire on these hosts (all when none is named) while the block runs."""
-        chosen = names or tuple(m.name for m in self.cluster.machines)
+        """Watch the wire on these hosts (all that are present when none is named) while the block runs."""
+        chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent)
         with self._witness_lock:
             witnesses = dict(zip(chosen, self.together(*(lambda n=n: self._witness(n) for n in chosen)), strict=True))
         starts = dict(zip(chosen, self.together(*(lambda w=w: w.mark() for w in witnesses.values())), strict=True))

@@ -188,15 +188,23 @@ class Trial:
         if reason := disruption.lacks():
             pytest.skip(reason)
         allowance = disruption.allowance()
-        record = self.report.disruption(name, target=disruption.target())
+        target = disruption.target()
+        if not disruption.settles:
+            self._active = target  # the manager calls no node active while a part of it is out
+        record = self.report.disruption(name, target=target)
         anchor = time.monotonic()
         limit = allowance.seconds + self.subject.cluster.manager.takeover_s
         try:
             disruption.begin(Deadline(limit, anchor=anchor))
             disruption.took_effect(Deadline(limit, anchor=anchor))
             record.took_effect()
+            # Where nothing moves, the node that was active still is, even if its manager now calls the hierarchy incomplete.
+            self._active = None if disruption.settles else disruption.target()
+            if not self.subject.hosts[target].alive(limit=0.5):
+                self.subject.absent.add(target)
             yield Disrupted(self, disruption, record, anchor)
         finally:
+            self.subject.absent.discard(target)
             disruption.undo(Deadline(undo_limit + self.subject.cluster.manager.boot_s))
             record.undone()
             self._active = None

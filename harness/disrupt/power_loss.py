@@ -36,6 +36,7 @@ class PowerLoss:
 
     def begin(self, deadline: Deadline) -> None:
         self._cut = True
+        self._subject.absent.add(self._node)
         self._command("off", deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
@@ -45,6 +46,7 @@ class PowerLoss:
     def undo(self, deadline: Deadline) -> None:
         if self._cut:
             self._command("on", deadline)
+            self._subject.absent.discard(self._node)
 
     def _command(self, to: str, deadline: Deadline) -> None:
         power = self._subject.cluster.power

@@ -58,6 +58,7 @@ def _install_sshd(disk: FileSystem, name: str, folder: Path) -> None:
                 "PasswordAuthentication no",
                 "KbdInteractiveAuthentication no",
                 "UsePAM no",
+                "StrictModes no",  # in a user namespace the directory / belongs to nobody that is known inside
                 "UseDNS no",
                 "PidFile /run/sshd.pid",
                 "Subsystem sftp internal-sftp",

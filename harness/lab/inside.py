@@ -40,7 +40,7 @@ def command(lab: LabRecord, name: str, words: list[str]) -> list[str]:
         enter += ["--user", "--preserve-credentials"]
     return [
         *enter,
-        "--wd=/root",
+        "--wdns=/root",
         "env",
         "-i",
         f"PATH={PATH}",
