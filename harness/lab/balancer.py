@@ -18,6 +18,7 @@ from harness.lab.topology import Nic, Topology
 from harness.model import Cluster, Design
 
 ADMIN_STATES = ("none", "up", "down")
+SEED = 0x6C6B  # of the distribution's hash; any number does
 
 
 @dataclass
@@ -52,7 +53,8 @@ class Balancer:
         self.members = [Member(nic) for nic in topology.members]
         self.no_healthy_backends = settings.no_healthy_backends
         self.switch_seconds: list[float] = []
-        self._eligible: list[str] | None = None
+        self._wanted: list[str] | None = None
+        self._forgetting: set[asyncio.Task] = set()
 
     def member(self, host: str) -> Member:
         return next(m for m in self.members if m.nic.host == host)
@@ -72,41 +74,46 @@ class Balancer:
 
     def start(self) -> None:
         self._nft.run(self._frame())
-        self._eligible = []
+        self._wanted = []
 
     def apply(self) -> None:
         """Put the members' present state on the data path; costs about 0.1 ms once the verdict is in."""
-        names = [m.nic.host for m in self.eligible()]
-        if names == self._eligible:
-            return
-        delay = self._settings.unknowns.verdict_to_data_path_s  # OQ-17
-        if delay:
-            asyncio.get_running_loop().call_later(delay, self._switch)
-        else:
-            self._switch()
-
-    def _switch(self) -> None:
-        began = time.perf_counter()
         members = self.eligible()
+        names = [m.nic.host for m in members]
+        if names == self._wanted:
+            return
+        self._wanted = names
+        delay = self._settings.unknowns.verdict_to_data_path_s  # OQ-17: every verdict takes its own time to arrive
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._switch, members)
+        else:
+            self._switch(members)
+
+    def _switch(self, members: list[Member]) -> None:
+        began = time.perf_counter()
         self._nft.run("flush chain ip balancer dispatch\n" + self._dispatch(members))
         took = time.perf_counter() - began
         self.switch_seconds.append(took)
-        self._eligible = [m.nic.host for m in members]
-        self._note(
-            "balancer", "switch", f"new flows go to {' and '.join(self._eligible) or 'nobody'}", members=self._eligible, seconds=took
-        )
+        names = [m.nic.host for m in members]
+        self._note("balancer", "switch", f"new flows go to {' and '.join(names) or 'nobody'}", members=names, seconds=took)
         self._forget_unpinned_flows()
 
     def _forget_unpinned_flows(self) -> None:
         """UDP flows and handshakes without an answer are not pinned: their next packet is dispatched anew (FLOW-06, TIME-10)."""
         vip = str(self._cluster.vip)
-        loop = asyncio.get_running_loop()
         for what in (["-p", "udp"], ["-p", "tcp", "--state", "SYN_SENT"]):
-            loop.create_task(_conntrack("-D", "--orig-dst", vip, *what))
+            self._forget("--orig-dst", vip, *what)
 
-    def reset_established(self, member: Member) -> None:
-        """Forget a member's established flows, so that their next packet is lost (only with the switch OQ-04 at `reset`)."""
-        asyncio.get_running_loop().create_task(_conntrack("-D", "--orig-dst", str(self._cluster.vip), "-p", "tcp"))
+    def forget_established(self, member: Member) -> None:
+        """Forget one member's TCP flows, so that their next packet is lost; harness.lab.idle resets both ends (OQ-04 at `reset`)."""
+        floating = self._cluster.design is Design.FLOATING
+        its_own = ["--mark", str(member.nic.mark)] if floating else ["--reply-src", str(member.nic.address)]
+        self._forget("--orig-dst", str(self._cluster.vip), "-p", "tcp", *its_own)
+
+    def _forget(self, *which: str) -> None:
+        task = asyncio.get_running_loop().create_task(_conntrack("-D", *which))
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
 
     def _frame(self) -> str:
         if self._cluster.design is Design.NAT:
@@ -165,12 +172,15 @@ table ip balancer {{
         return f"{match} dnat to {self._hash(match, count)} map {{ {addresses} }}{suffix}"
 
     def _hash(self, match: str, count: int) -> str:
-        """The distribution mode's key (facts FLOW-01, FLOW-02). The rule's match settles the protocol."""
+        """The distribution mode's key (facts FLOW-01, FLOW-02). The rule's match settles the protocol.
+
+        One seed for all rules: by default every rule has its own, and SourceIP would part a client's ports and protocols.
+        """
         if self._cluster.load_balancer.distribution != "Default":
             protocol = " . ip protocol" if self._cluster.load_balancer.distribution == "SourceIPProtocol" else ""
-            return f"jhash ip saddr . ip daddr{protocol} mod {count}"
+            return f"jhash ip saddr . ip daddr{protocol} mod {count} seed {SEED}"
         ports = "th" if "protocol" in match else match.split()[0]
-        return f"jhash ip saddr . {ports} sport . ip daddr . {ports} dport mod {count}"
+        return f"jhash ip saddr . {ports} sport . ip daddr . {ports} dport mod {count} seed {SEED}"
 
     def describe(self) -> list[dict]:
         """Per member: the verdict on it and why, for `lab status`."""

@@ -22,9 +22,10 @@ from harness.lab.balancer import Balancer
 from harness.lab.control import Server
 from harness.lab.gate import Gate, own_netns
 from harness.lab.host import Host, Plan
+from harness.lab.idle import Resets, idle_seconds, wanted
 from harness.lab.nft import Nft
 from harness.lab.nsg import Nsg
-from harness.lab.operations import Operations
+from harness.lab.operations import Operations, has_booted
 from harness.lab.prober import Prober
 from harness.lab.services.postgres_template import copy_template
 from harness.lab.storage import Storage
@@ -49,10 +50,18 @@ class Lab:
         self.nsg = Nsg(self.cluster, self.topology, self.settings.nsg, self.settings.unknowns.nsg_destination_under_floating)
         self.balancer = Balancer(self.cluster, self.topology, self.settings, self.nft, self.note)
         probe, unknowns = self.cluster.load_balancer.probe, self.settings.unknowns
-        self.probers = [Prober(probe, unknowns, m, self.balancer, self.note) for m in self.balancer.members]
         self.hosts: dict[str, Host] = {}
+        self.probers = [
+            Prober(probe, unknowns, m, self.balancer, self.note, lambda name=m.nic.host: self.power_of(name) != "off")
+            for m in self.balancer.members
+        ]
+        self.resets: Resets | None = None
+        self.operations = Operations(self)
         self.gates: dict[str, Gate] = {}
         self._tasks: set[asyncio.Task] = set()
+
+    def power_of(self, host: str) -> str:
+        return self.hosts[host].power
 
     def note(self, source: str, kind: str, text: str, **data: Any) -> None:
         """The lab's own event record, on the machine's wall clock."""
@@ -68,7 +77,16 @@ class Lab:
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
         self.nft.run(wire_rules.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
         self.balancer.start()
+        self.resets = self._resets()
         self.timings["network_s"] = time.monotonic() - began
+
+    def _resets(self) -> Resets | None:
+        unknowns = self.settings.unknowns
+        if not wanted(self.cluster, unknowns.admin_down_established):
+            return None
+        idle = self.cluster.load_balancer.tcp_reset and wire_rules.idle_applies(self.cluster, self.settings)
+        limit = idle_seconds(self.cluster.load_balancer) if idle else None
+        return Resets(self.cluster, self.topology, limit, lambda host: self.power_of(host) == "on", self.note)
 
     def _plans(self) -> list[Plan]:
         bare = bool(self.order["network_only"])
@@ -80,10 +98,12 @@ class Lab:
         await self.storage.serve(ROOT / "storage.sock")
         for prober in self.probers:
             self.keep(prober.run())
+        if self.resets:
+            self.keep(self.resets.run())
         for name, listener in listeners.items():
             self.gates[name] = Gate(listener, lambda host=self.hosts[name]: host.netns, home)
             self.keep(self.gates[name].run())
-        await Server(Operations(self).table()).start()
+        await Server(self.operations.table()).start()
 
     def keep(self, work: Any) -> asyncio.Task:
         """Run something for as long as the lab lives; its failure ends the lab, loudly."""
@@ -151,15 +171,11 @@ async def _live(lab: Lab, said: int, lifeline: int) -> None:
 
 async def _booted(lab: Lab) -> None:
     """Boot all hosts at once without keeping the probes and the storage waiting."""
-    loop = asyncio.get_running_loop()
     for host in lab.hosts.values():
         host.connect()
     for host in lab.hosts.values():
-        up = loop.create_future()
-        loop.add_reader(host.news, lambda up=up: up.done() or up.set_result(None))
-        await up
-        loop.remove_reader(host.news)
-        host.booted()
+        await has_booted(host)
+        lab.operations.watch(host)
 
 
 async def _in_service(lab: Lab) -> float:

@@ -37,6 +37,7 @@ class Nsg:
 table ip nsg
 delete table ip nsg
 table ip nsg {{
+  set vnet {{ type ipv4_addr; flags interval; elements = {{ {self._virtual_network()} }}; }}
 {chains}
   chain forward {{
     type filter hook forward priority 0;
@@ -53,22 +54,27 @@ table ip nsg {{
 """
 
     def _chain(self, nic: Nic, direction: str) -> str:
-        subnet, own = f"{nic.leg}_{direction}_subnet", f"{nic.leg}_{direction}_nic"
-        lines = []
-        for name, place in ((subnet, nic.subnet_name), (own, nic.key)):
-            body = "\n    ".join(self._rules(place, nic, direction))
-            lines.append(f"  chain {name} {{\n    {body}\n  }}")
-        # Both must admit the packet; a subnet without an NSG of its own admits everything (NSG-09).
-        first, second = (subnet, own) if direction == "inbound" else (own, subnet)
-        lines.append(f"  chain {nic.leg}_{direction} {{\n    jump {first}\n    jump {second}\n  }}")
-        return "\n".join(lines)
+        """One chain per NSG that applies, and one that asks them in turn; a lone NSG is that chain itself.
+
+        Few chains, because the kernel's time for a switch of the balancer grows with all the chains there are.
+        """
+        name = f"{nic.leg}_{direction}"
+        places = [p for p in (nic.subnet_name, nic.key) if p == nic.key or p in self.rules]
+        if direction == "outbound":  # NIC, then subnet; inbound the other way round; both must admit the packet (NSG-09)
+            places.reverse()
+        if len(places) == 1:
+            return self._written(name, self._rules(nic.key, nic, direction))
+        parts = [self._written(f"{name}_{i}", self._rules(place, nic, direction)) for i, place in enumerate(places)]
+        return "\n".join([*parts, self._written(name, [f"jump {name}_{i}" for i in range(len(places))])])
+
+    @staticmethod
+    def _written(chain: str, rules: list[str]) -> str:
+        body = "\n    ".join(rules)
+        return f"  chain {chain} {{\n    {body}\n  }}"
 
     def _rules(self, place: str, nic: Nic, direction: str) -> list[str]:
         custom = sorted((r for r in self.rules.get(place, []) if r.direction == direction), key=lambda r: r.priority)
-        lines = [line for rule in custom for line in self._compile(rule, nic)]
-        if place.startswith("subnet") and place not in self.rules:
-            return ["return"]
-        return lines + self._defaults(direction)
+        return [line for rule in custom for line in self._compile(rule, nic)] + self._defaults(direction)
 
     def _defaults(self, direction: str) -> list[str]:
         vnet = self._prefixes("VirtualNetwork")
@@ -98,10 +104,13 @@ table ip nsg {{
         return f"ip {field} {self._prefixes(value)}"
 
     def _prefixes(self, value: str | IPv4Network) -> str:
-        host = f"{self._cluster.load_balancer.probe.source}/32"
-        if value == "VirtualNetwork":  # it includes the host's own address (NSG-07)
-            return f"{{ {self._cluster.subnet1}, {self._cluster.subnet2}, {host} }}"
-        return host if value == "AzureLoadBalancer" else str(value)
+        if value == "VirtualNetwork":
+            return "@vnet"  # one set for all rules: the kernel's time for a switch grows with the sets as well
+        return f"{self._cluster.load_balancer.probe.source}/32" if value == "AzureLoadBalancer" else str(value)
+
+    def _virtual_network(self) -> str:
+        """The VNet's prefixes and the host's own address, which the tag includes (NSG-07)."""
+        return f"{self._cluster.subnet1}, {self._cluster.subnet2}, {self._cluster.load_balancer.probe.source}/32"
 
     @staticmethod
     def _transport(rule: NsgRule) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -10,10 +11,24 @@ from pydantic import ValidationError
 from harness.lab import fabric
 from harness.lab.balancer import ADMIN_STATES
 from harness.lab.control import Operation
+from harness.lab.host import Host
 from harness.lab.settings import NsgRule
 
 if TYPE_CHECKING:
     from harness.lab.first import Lab
+
+
+async def has_booted(host: Host) -> None:
+    """Wait, without keeping anything else waiting, until a host that was connected has booted. Raises OSError when it did not."""
+    loop = asyncio.get_running_loop()
+    up = loop.create_future()
+    news = host.news
+    loop.add_reader(news, lambda: up.done() or up.set_result(None))
+    try:
+        await up
+    finally:
+        loop.remove_reader(news)
+    host.booted()
 
 
 class Operations:
@@ -61,7 +76,7 @@ class Operations:
         await steps[to](host)
         return host.power
 
-    async def _power_off(self, host) -> None:
+    async def _power_off(self, host: Host) -> None:
         if host.power == "off":
             return
         lab = self._lab
@@ -73,7 +88,7 @@ class Operations:
         fabric.detach(lab.topology, host.name)
         host.forget_network()
 
-    async def _power_on(self, host) -> None:
+    async def _power_on(self, host: Host) -> None:
         if host.power == "on":
             return
         if host.power == "frozen":
@@ -86,22 +101,42 @@ class Operations:
             if prober._member.nic.host == host.name:
                 prober.judge.booted()
         host.connect()
-        up = asyncio.get_running_loop().create_future()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(host.news, lambda: up.done() or up.set_result(None))
-        await up
-        loop.remove_reader(host.news)
-        host.booted()
+        await has_booted(host)
+        self.watch(host)
         lab.gates[host.name].speak_again()
 
-    async def _freeze(self, host) -> None:
+    def watch(self, host: Host) -> None:
+        """Notice when a running host halts by itself, and let it come back as a machine that reboots does."""
+        assert host.pid is not None
+        loop, pid, end = asyncio.get_running_loop(), host.pid, os.pidfd_open(host.pid)
+
+        def ended() -> None:
+            loop.remove_reader(end)
+            os.close(end)
+            if host.pid == pid:  # otherwise its power was cut
+                self._lab.note("lab", "halt", f"{host.name} halted by itself and reboots", node=host.name)
+                self._lab.keep(self._reboot(host))
+
+        loop.add_reader(end, ended)
+
+    async def _reboot(self, host: Host) -> None:
+        await self._power_off(host)
+        try:
+            await self._power_on(host)
+        except OSError:
+            if host.power != "off":  # its power was cut while it booted
+                raise
+            return
+        self._lab.note("lab", "power", f"{host.name} is up again", node=host.name, to="on")
+
+    async def _freeze(self, host: Host) -> None:
         if host.power != "on":
             raise ValueError(f"{host.name} is {host.power}; only a running host can be frozen")
         self._darken(host.name)
         self._lab.gates[host.name].go_silent()
         host.freeze()
 
-    async def _thaw(self, host) -> None:
+    async def _thaw(self, host: Host) -> None:
         if host.power != "frozen":
             raise ValueError(f"{host.name} is {host.power}, not frozen")
         host.thaw()
@@ -141,7 +176,9 @@ class Operations:
         self._lab.note("balancer", "admin", f"{node}: adminState {state}", node=node, state=state)
         self._lab.balancer.apply()
         if state == "down" and self._lab.settings.unknowns.admin_down_established == "reset":  # OQ-04
-            self._lab.balancer.reset_established(member)
+            self._lab.balancer.forget_established(member)
+            if self._lab.resets:
+                self._lab.resets.reset_member(node)
 
     async def pool(self, node: str, member: bool) -> None:
         """Take a node out of the backend pool, or put it back (facts FLOW-13)."""
@@ -176,7 +213,7 @@ class Operations:
         """The rules in force, for a person to read."""
         return self._lab.nft.run("list ruleset")
 
-    def _host(self, name: str):
+    def _host(self, name: str) -> Host:
         if name not in self._lab.hosts:
             raise ValueError(f"there is no host {name!r}; there are {', '.join(self._lab.hosts)}")
         return self._lab.hosts[name]

@@ -26,6 +26,11 @@ class Result:
     explicit: bool = False
 
 
+def timeout_of(probe: Probe) -> float:
+    """Seconds that a probe may take: a TCP probe until the next falls due, an HTTP probe 30 s at most (facts PRB-10, PRB-11)."""
+    return probe.interval_s if probe.protocol == "tcp" else min(probe.interval_s, 30.0)
+
+
 class Judge:
     """Counts consecutive results into a verdict (facts PRB-07). Pure, so that it is tested without a network."""
 
@@ -73,14 +78,26 @@ class Judge:
 
 
 class Prober:
-    """Probes one member for ever, healthy or not (facts LKL-57), and tells the balancer each change of verdict."""
+    """Probes one member for ever, healthy or not (facts LKL-57), and tells the balancer each change of verdict.
 
-    def __init__(self, probe: Probe, unknowns: Unknowns, member: Member, balancer: Balancer, note: Callable[..., None]) -> None:
+    `powered` tells whether the member's machine runs: one that is stopped is not probed (PRB-17), which counts as its silence.
+    """
+
+    def __init__(
+        self,
+        probe: Probe,
+        unknowns: Unknowns,
+        member: Member,
+        balancer: Balancer,
+        note: Callable[..., None],
+        powered: Callable[[], bool],
+    ) -> None:
         self._probe = probe
         self._unknowns = unknowns
         self._member = member
         self._balancer = balancer
         self._note = note
+        self._powered = powered
         self._held: asyncio.StreamWriter | None = None
         self._kept: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.judge = Judge(probe, unknowns)
@@ -91,8 +108,7 @@ class Prober:
         due = loop.time()
         while True:
             due += self._probe.interval_s
-            limit = min(self._probe.interval_s, 30.0)  # PRB-10, PRB-11
-            self._hear(await self._probe_once(limit))
+            self._hear(await self._probe_once(timeout_of(self._probe)))
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     def _hear(self, result: Result) -> None:
@@ -104,9 +120,11 @@ class Prober:
             self._balancer.apply()
 
     async def _probe_once(self, limit: float) -> Result:
-        self.sent += 1
         try:
             async with asyncio.timeout(limit):
+                if not self._powered():
+                    await asyncio.Event().wait()  # nobody to ask: silence until the limit
+                self.sent += 1
                 return await (self._tcp() if self._probe.protocol == "tcp" else self._http())
         except TimeoutError:
             self._drop_kept()

@@ -43,11 +43,15 @@ class LabRecord:
             raise Unusable(f"the lab {self.name!r} is not running; start it with `lkharness lab up --name {self.name}`")
         return control.ask(self.pid, operation, limit=limit, **arguments)
 
-    def end(self, *, limit: float = 10.0) -> None:
-        """Take the lab down and remove its folder. The kernel removes everything else with the first process."""
+    def kill(self, *, limit: float = 10.0) -> None:
+        """End the lab's first process and wait until it is gone, which the kernel lets happen after everything else of the lab."""
         if self.alive and self.pid is not None:
             os.kill(self.pid, signal.SIGKILL)
             Deadline(limit).wait_for(lambda: not self.alive, what=f"the end of lab {self.name!r}", every=0.001)
+
+    def end(self, *, limit: float = 10.0) -> None:
+        """Take the lab down and remove its folder. The kernel removes everything else with the first process."""
+        self.kill(limit=limit)
         shutil.rmtree(self.folder, ignore_errors=False)
 
 

@@ -4,12 +4,13 @@ Chains by hook priority, because the order is the behaviour:
     -450  fragments, before connection tracking puts them together again (facts ILB-17)
     -300  source addresses that are not the NIC's
     -150  new flows from the frontend's address; idle timers; MSS
-       0  forward: power, cuts, lost flows, then the NSGs
+       0  forward: power, cuts, lost flows (in silence: harness.lab.idle sends the resets, where enabled), then the NSGs
 """
 
 from __future__ import annotations
 
 from harness.lab.fabric import STUB, own_addresses
+from harness.lab.idle import idle_seconds
 from harness.lab.settings import LabSettings
 from harness.lab.topology import Topology
 from harness.model import Cluster, Design
@@ -28,7 +29,7 @@ table ip fabric {{
   set dark {{ type ifname; }}
   set cuts {{ type ipv4_addr . ipv4_addr; }}
   set blocked_probes {{ type ipv4_addr; }}
-  ct timeout idle {{ protocol tcp; l3proto ip; policy = {{ established : {max(1, round(cluster.load_balancer.idle_timeout_s))} }}; }}
+  ct timeout idle {{ protocol tcp; l3proto ip; policy = {{ established : {idle_seconds(cluster.load_balancer)} }}; }}
 
   chain fragments {{
     type filter hook prerouting priority -450;
@@ -40,6 +41,7 @@ table ip fabric {{
     iifname @dark counter drop
     iifname . ip saddr {{ {assigned} }} accept
     iifname {{ {pool} }} ip saddr {vip} accept
+    {_probe_answers_of_the_other_nic(cluster, topology, settings)}
     counter drop
   }}
   chain flows {{
@@ -55,7 +57,7 @@ table ip fabric {{
     oifname @dark counter drop
     ip saddr . ip daddr @cuts counter drop
     {_hairpin_rule(cluster, topology, settings)}
-    {_lost_flow_rules(cluster)}
+    ct state invalid counter drop
     ip protocol != {{ tcp, udp, icmp }} counter drop
     udp sport 65330 counter drop
     udp dport {{ 67, 68 }} counter drop
@@ -77,8 +79,13 @@ table ip fabric {{
 """
 
 
+def idle_applies(cluster: Cluster, settings: LabSettings) -> bool:
+    """Whether flows to the frontend have an idle timeout at all (OQ-01)."""
+    return cluster.design is Design.NAT or settings.unknowns.idle_under_floating == "applies"
+
+
 def _idle_rule(cluster: Cluster, settings: LabSettings) -> str:
-    if cluster.design is Design.FLOATING and settings.unknowns.idle_under_floating == "ignored":
+    if not idle_applies(cluster, settings):
         return ""
     return f'ip daddr {cluster.vip} ip protocol tcp ct timeout set "idle"'
 
@@ -90,12 +97,12 @@ def _hairpin_rule(cluster: Cluster, topology: Topology, settings: LabSettings) -
     return "\n    ".join(f'iifname "{n.leg}" oifname "{n.leg}" ip daddr {cluster.vip} counter drop' for n in topology.members)
 
 
-def _lost_flow_rules(cluster: Cluster) -> str:
-    """A packet of a flow that the balancer has forgotten: silence, or a reset where TCP reset is enabled (facts IDLE-02, IDLE-03)."""
-    silence = "ct state invalid counter drop"
-    if not cluster.load_balancer.tcp_reset:
-        return silence
-    return f"ct state invalid ip daddr {cluster.vip} tcp flags & rst == 0 counter reject with tcp reset\n    {silence}"
+def _probe_answers_of_the_other_nic(cluster: Cluster, topology: Topology, settings: LabSettings) -> str:
+    """Where they count, such answers must also get past the check of source addresses (OQ-10)."""
+    if settings.unknowns.probe_answer_through_other_nic == "drop":
+        return ""
+    others = [f'"{nic.leg}" . {m.address}' for m in topology.members for nic in topology.of(m.host) if nic is not m]
+    return f"ip daddr {cluster.load_balancer.probe.source} iifname . ip saddr {{ {', '.join(others)} }} accept"
 
 
 def _probe_answers(cluster: Cluster, topology: Topology, settings: LabSettings) -> str:

@@ -14,6 +14,10 @@ from harness.deadline import Deadline
 from harness.lab import inside, launch, seed
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fact(*ids): the facts of the catalogue that this test proves")
+
+
 class Bench:
     """A lab without a cluster manager: tests start listeners, connect and craft packets in its hosts themselves."""
 

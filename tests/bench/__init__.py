@@ -1,0 +1,1 @@
+"""Benchmarks: figures with the machine's load beside them, no verdicts."""

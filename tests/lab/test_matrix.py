@@ -1,0 +1,55 @@
+"""The expectation matrix (facts azure-ilb, section 11), every row of it in a lab: so that the matrix, the lab and the harness's
+eyes hold each other honest. Of each row all three paths are judged exactly as the acceptance suite judges them."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.checks import check_path
+from harness.lab import launch, seed
+from harness.model import Design
+from harness.paths import MATRIX, Origin, Situation
+from tests.lab.situations import HEALTHY, Stage, placement, stages
+
+ROWS = [pytest.param(d, s, id=f"{d}: {s}") for d, rows in MATRIX.items() for s in rows]
+
+
+@pytest.fixture(scope="module")
+def stage_of(tmp_path_factory: pytest.TempPathFactory):
+    """The stage of a design. Where the probe is the application's own port it is a lab of its own, without a cluster manager."""
+
+    def bring_up(design: Design, probed_itself: bool) -> launch.RunningLab:
+        probe = {"load_balancer": {"probe": {"port": 1521}}} if probed_itself else {}
+        name = f"matrix-{tmp_path_factory.getbasetemp().name}-{design}{'-probed' if probed_itself else ''}"
+        data = seed.cluster_data(given={"design": str(design), **probe})
+        return launch.up(data, name=name, persistent=False, network_only=probed_itself)
+
+    yield from stages(bring_up)
+
+
+@pytest.fixture
+def stage(stage_of, design: Design, situation: Situation):
+    """A stage in the situation, and put back to the healthy one afterwards."""
+    one: Stage = stage_of(design, situation is Situation.BOUND_TO_VIP_AND_PROBED)
+    try:
+        one.bring_about(placement(situation, design))
+        yield one
+    finally:
+        one.bring_about(HEALTHY)
+
+
+@pytest.mark.parametrize(("design", "situation"), ROWS)
+def test_row(stage: Stage, design: Design, situation: Situation):
+    """Every path does what its cell says, by the wire codes of the cell, and the right node says who it is."""
+    checks = stage.subject.together(*(lambda o=o: check_path(stage.subject, o, stage.listener, stage.active, situation) for o in Origin))
+    for check in checks:
+        assert check.verdict, f"{check.origin}: {check.verdict}"
+        assert {w.code for w in check.ways} == {e.way for e in check.expected.ways}, check.codes
+        answerer = {e.by for e in check.expected.ways}
+        assert bool(check.identity) == (not check.expected.mixed and answerer != {None}), f"{check.origin}: identity {check.identity!r}"
+
+
+def test_no_situation_is_forgotten():
+    """Every situation that has a name is a row of both designs, AllProbedUp of `nat` alone."""
+    assert set(MATRIX[Design.NAT]) == set(Situation)
+    assert set(MATRIX[Design.FLOATING]) == set(Situation) - {Situation.ALL_PROBED_UP}
