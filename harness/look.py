@@ -58,8 +58,7 @@ def look(cluster: Cluster) -> Findings:
     """Look at everything once. Raises Unusable when a host cannot be reached."""
     subject = Subject(cluster, Timeline())
     try:
-        for host in subject.hosts.values():
-            host.check(["true"])
+        subject.reach()
         try:
             active = subject.active
         except Inconclusive as error:

@@ -255,10 +255,21 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 
 def _with_absolute_paths(cluster: Cluster, base: Path) -> Cluster:
-    def settle(machine):
-        ssh = machine.ssh
-        return machine.model_copy(
-            update={"ssh": ssh.model_copy(update={k: base / v for k in ("key", "known_hosts") if (v := getattr(ssh, k))})}
-        )
+    def settle(path: Path) -> Path:
+        return base / path.expanduser()
 
-    return cluster.model_copy(update={"client": settle(cluster.client), "nodes": [settle(n) for n in cluster.nodes]})
+    def settled_machine(machine):
+        paths = {key: settle(value) for key in ("key", "known_hosts") if (value := getattr(machine.ssh, key))}
+        return machine.model_copy(update={"ssh": machine.ssh.model_copy(update=paths)})
+
+    def settled_service(service: Service) -> Service:
+        settings = {key: str(settle(Path(value))) if key.endswith("_file") else value for key, value in service.settings.items()}
+        return service.model_copy(update={"settings": settings})
+
+    return cluster.model_copy(
+        update={
+            "client": settled_machine(cluster.client),
+            "nodes": [settled_machine(n) for n in cluster.nodes],
+            "services": [settled_service(s) for s in cluster.services],
+        }
+    )

@@ -62,6 +62,9 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     except HarnessError as error:
         session.set_up_died(error)
         pytest.exit(str(error), returncode=int(error.exit_code))
+    except KeyboardInterrupt:
+        session.interrupted = True  # during the bring-up; pytest tells of it only after this fixture has ended
+        raise
     finally:
         session.close()
 

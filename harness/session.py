@@ -15,6 +15,7 @@ from harness import model
 from harness.audit import audit
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Inconclusive
+from harness.hosts.base import HostUnreachable
 from harness.report.collect import Finished, ReportBuilder
 from harness.report.model import ClusterKind, RunState
 from harness.report.terminal import summary
@@ -73,6 +74,7 @@ class Session:
         if self._lab_data is not None:
             self._bring_up_lab(run)
         self._subject = Subject(self.cluster, run.timeline)
+        self._subject.reach()
         limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
         state = self._subject.wait_until_whole(Deadline(limit if self._lab_data else 15.0))
         self._report.cluster_is(self.cluster, kind, active=state.active)
@@ -159,12 +161,12 @@ class Session:
     def _collect_evidence(self, run: Run) -> None:
         if self._lab_data is not None and self._down is not None:
             run.collect("lab-events.jsonl", lambda path: path.write_bytes(self._lab_events.read_bytes()))
-        if self._subject is None:
-            return
+        if self._subject is None or isinstance(self._died, HostUnreachable):
+            return  # nobody to ask
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
+        manager = self._subject.manager
         for node in self.cluster.nodes:
-            manager = self._subject.manager
             run.collect(f"{node.name}-manager.log", lambda path, n=node.name: path.write_text(manager.recent_log(n)))
 
     def exit_code(self, exitstatus: int, failures: int) -> int:

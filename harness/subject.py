@@ -38,6 +38,10 @@ class Subject:
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
 
+    def reach(self) -> None:
+        """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more."""
+        self.together(*(lambda h=h: h.check(["true"]) for h in self.hosts.values()))
+
     @property
     def active(self) -> str:
         """The active node by the manager's word. Raises Inconclusive when there is no single one, with what each node says."""

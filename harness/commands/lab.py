@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"  # the model's pattern; the model itself would be imported at every start
 
 
 def add_to(commands) -> None:
@@ -19,7 +24,7 @@ def add_to(commands) -> None:
     up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
-    up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
+    up.add_argument("--name", type=_new_name, default="lab", help="several labs can be up at once, each with its name (default: lab)")
 
     status = add(
         verbs, "status", _status, "tell who is active, who holds the VIP, and what the balancer believes", "lkharness lab status --json"
@@ -58,22 +63,51 @@ def _name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which lab (not needed when one is running)")
 
 
-def _up(given: argparse.Namespace) -> int:
+def _new_name(text: str) -> str:
+    """A lab's name is a folder's name: anything else must never get as far as the disk."""
+    if not re.fullmatch(NAME, text):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be a lab's name; use letters, digits, dots and dashes")
+    return text
+
+
+def _wanted(given: argparse.Namespace) -> dict[str, Any]:
+    """What the lab is to be. Raises BadUse with every fault of the file, by the file's own name, before anything is made."""
     import tomllib
 
-    from harness.lab import launch, seed
+    from harness import model
+    from harness.lab import seed, settings
 
-    data = {}
+    data: dict[str, Any] = {}
+    file = Path(given.file or "the lab's own figure")
     if given.file:
         try:
-            data = tomllib.loads(Path(given.file).read_text(encoding="utf-8"))
+            data = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
-            raise BadUse(f"{given.file}: cannot be read ({error.strerror}); give the path of a cluster file") from error
+            raise BadUse(f"{file}: cannot be read ({error.strerror}); give the path of a cluster file") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadUse(f"{given.file}: is not TOML: {error}") from error
+            raise BadUse(f"{file}: is not TOML: {error}") from error
     if given.design:
         data = {**data, "design": given.design}
-    lab = launch.up(seed.cluster_data(given.profile, data), name=given.name, persistent=True, progress=_progress)
+    lab = data.get("lab", {})
+    complaints = []
+    # A profile that there is not would keep the rest of the file from being looked at.
+    known = isinstance(lab, dict) and lab.get("profile", "fast") in list(seed.PROFILES)
+    whole = seed.cluster_data(given.profile, data) if known else seed.cluster_data("fast", {**data, "lab": {}})
+    for look in (lambda: model.parse(whole, file), lambda: settings.parse(lab if isinstance(lab, dict) else {"profile": lab}, file)):
+        try:
+            look()
+        except BadUse as fault:
+            complaints.append(str(fault))
+    if complaints:
+        raise BadUse("\n".join(complaints))
+    return whole
+
+
+def _up(given: argparse.Namespace) -> int:
+    from harness.lab import launch
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
+    lab = launch.up(_wanted(given), name=given.name, persistent=True, progress=_progress)
     record = lab.record
     print(
         f"the lab {record.name!r} is in service after {lab.timings['in_service_s']:.1f} s; its first process is {record.pid}\n"
@@ -123,7 +157,11 @@ def _clean(given: argparse.Namespace) -> int:
     for lab in dead:
         lab.end()
         print(f"removed what the lab {lab.name!r} left in {lab.folder}")
-    if not dead:
+    logs = list(registry.state_folder().glob("*.failed.log"))
+    for log in logs:
+        log.unlink()
+        print(f"removed {log}, the log of a lab that did not come up")
+    if not dead and not logs:
         print("there is nothing to clean")
     return 0
 

@@ -51,10 +51,7 @@ class Lab:
         self.balancer = Balancer(self.cluster, self.topology, self.settings, self.nft, self.note)
         probe, unknowns = self.cluster.load_balancer.probe, self.settings.unknowns
         self.hosts: dict[str, Host] = {}
-        self.probers = [
-            Prober(probe, unknowns, m, self.balancer, self.note, lambda name=m.nic.host: self.power_of(name) != "off")
-            for m in self.balancer.members
-        ]
+        self.probers = [Prober(probe, unknowns, m, self.balancer, self.note, self.power_of) for m in self.balancer.members]
         self.resets: Resets | None = None
         self.operations = Operations(self)
         self.gates: dict[str, Gate] = {}

@@ -23,7 +23,7 @@ FIN, SYN, RST, ACK = 1, 2, 4, 16
 REMEMBERED = 10_000  # flows without an answer yet, and lost ones, of each the newest
 AT_ONCE = 256  # packets per turn, so that a bulk transfer does not keep the probes waiting
 SEEN_BYTES = 128  # both headers at their longest
-SOL_PACKET, PACKET_IGNORE_OUTGOING, SO_ATTACH_FILTER = 263, 23, 26  # not in Python's socket module
+SO_ATTACH_FILTER = 26  # not in Python's socket module
 ETH_P_IP = 0x0800
 
 End = tuple[IPv4Address, int]
@@ -84,8 +84,8 @@ class Resets:
         self._wire = self._listen([nic.address for nic in topology.members])
 
     def _listen(self, members: list[IPv4Address]) -> socket.socket:
+        """A socket for what comes in over any leg; one for a single protocol does not see what goes out."""
         wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.htons(ETH_P_IP))
-        wire.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         _attach_filter(wire, self._vip, members)
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         return wire

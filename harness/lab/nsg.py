@@ -86,15 +86,19 @@ table ip nsg {{
         verdict = "return" if rule.access == "allow" else "counter drop"
         source = self._match("saddr", rule.source)
         what = self._transport(rule)
-        lines = [f"{source} {self._match('daddr', rule.destination)} {what} {verdict}"]
-        if self._names_the_dip_of_a_floating_flow(rule, nic):
+        destination = self._match("daddr", rule.destination)
+        if not self._means_the_vms_own_address(rule, nic):
+            return [f"{source} {destination} {what} {verdict}"]
+        assert isinstance(rule.destination, IPv4Network)
+        lines = [f"{source} ip daddr != {self._cluster.vip} {destination} {what} {verdict}"]
+        if nic.address in rule.destination:
             lines.append(f"{source} ip daddr {self._cluster.vip} {what} {verdict}")
         return lines
 
-    def _names_the_dip_of_a_floating_flow(self, rule: NsgRule, nic: Nic) -> bool:
-        """Under floating IP the packet carries the VIP, but the rule means the VM's own address (NSG-04; OQ-15)."""
+    def _means_the_vms_own_address(self, rule: NsgRule, nic: Nic) -> bool:
+        """Under floating IP the packet carries the VIP, but a rule's destination is held against the VM's own address (NSG-04; OQ-15)."""
         floating = self._cluster.design is Design.FLOATING and nic.pooled and rule.direction == "inbound"
-        return floating and not self._match_vip and isinstance(rule.destination, IPv4Network) and nic.address in rule.destination
+        return floating and not self._match_vip and isinstance(rule.destination, IPv4Network)
 
     def _match(self, field: str, value: str | IPv4Network) -> str:
         if value == "*":

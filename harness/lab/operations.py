@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 async def has_booted(host: Host) -> None:
     """Wait, without keeping anything else waiting, until a host that was connected has booted. Raises OSError when it did not."""
     loop = asyncio.get_running_loop()
-    up = loop.create_future()
+    told = asyncio.Event()
     news = host.news
-    loop.add_reader(news, lambda: up.done() or up.set_result(None))
+    loop.add_reader(news, told.set)
     try:
-        await up
+        await told.wait()
     finally:
         loop.remove_reader(news)
     host.booted()
@@ -36,6 +36,7 @@ class Operations:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        self._reboots: set[str] = set()  # hosts that halted by themselves and are not yet on again
 
     def table(self) -> dict[str, Operation]:
         return {
@@ -72,6 +73,7 @@ class Operations:
         steps = {"off": self._power_off, "on": self._power_on, "freeze": self._freeze, "thaw": self._thaw}
         if to not in steps:
             raise ValueError(f"power can be {', '.join(steps)}; not {to!r}")
+        self._reboots.discard(node)
         self._lab.note("lab", "power", f"{node}: power {to}", node=node, to=to)
         await steps[to](host)
         return host.power
@@ -120,7 +122,14 @@ class Operations:
         loop.add_reader(end, ended)
 
     async def _reboot(self, host: Host) -> None:
+        """Off, for long enough that the peer misses it (no machine boots faster than that), and on again."""
+        self._reboots.add(host.name)
         await self._power_off(host)
+        manager = self._lab.cluster.manager
+        await asyncio.sleep(2 * manager.heartbeat_s * manager.heartbeats_missed)
+        if host.name not in self._reboots:
+            return  # somebody has decided about its power meanwhile
+        self._reboots.discard(host.name)
         try:
             await self._power_on(host)
         except OSError:

@@ -80,7 +80,7 @@ class Judge:
 class Prober:
     """Probes one member for ever, healthy or not (facts LKL-57), and tells the balancer each change of verdict.
 
-    `powered` tells whether the member's machine runs: one that is stopped is not probed (PRB-17), which counts as its silence.
+    `power_of` tells a host's power: a machine that is off is not probed (PRB-17), which counts as its silence.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class Prober:
         member: Member,
         balancer: Balancer,
         note: Callable[..., None],
-        powered: Callable[[], bool],
+        power_of: Callable[[str], str],
     ) -> None:
         self._probe = probe
         self._unknowns = unknowns
         self._member = member
         self._balancer = balancer
         self._note = note
-        self._powered = powered
+        self._power_of = power_of
         self._held: asyncio.StreamWriter | None = None
         self._kept: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.judge = Judge(probe, unknowns)
@@ -122,7 +122,7 @@ class Prober:
     async def _probe_once(self, limit: float) -> Result:
         try:
             async with asyncio.timeout(limit):
-                if not self._powered():
+                if self._power_of(self._member.nic.host) == "off":
                     await asyncio.Event().wait()  # nobody to ask: silence until the limit
                 self.sent += 1
                 return await (self._tcp() if self._probe.protocol == "tcp" else self._http())

@@ -106,8 +106,8 @@ def _probe_answers_of_the_other_nic(cluster: Cluster, topology: Topology, settin
 
 
 def _probe_answers(cluster: Cluster, topology: Topology, settings: LabSettings) -> str:
-    """Answers to probes count only through the NIC that was probed (facts FAB-12, PRB-23; OQ-10)."""
+    """Answers to probes count only through the NIC that was probed, whichever it is (facts FAB-12, PRB-23; OQ-10)."""
     if settings.unknowns.probe_answer_through_other_nic == "accept":
         return "ct state established,related accept"
-    own_leg = ", ".join(f'"{n.leg}" . {n.address}' for n in topology.members)
+    own_leg = ", ".join(f'"{n.leg}" . {n.address}' for n in topology.nics)
     return f"iifname . ip saddr {{ {own_leg} }} ct state established,related accept"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.l2 import ARP, Ether
@@ -23,14 +24,14 @@ from harness.deadline import Deadline
 from harness.lab.topology import FABRIC_MAC
 
 if TYPE_CHECKING:
-    from tests.lab.conftest import Bench
+    from tests.lab.conftest import Bench, Process
 
 CLIENT, NODE1, NODE2 = "lkclient", "lknode01", "lknode02"
 ADDRESS = {CLIENT: "10.20.1.20", NODE1: "10.20.1.11", NODE2: "10.20.1.12"}
 SECOND = {NODE1: "10.20.2.11", NODE2: "10.20.2.12"}
 PROBE_SOURCE = "168.63.129.16"
 APP, PROBE = 1521, 12345
-SILENT = 0.4  # s to wait where silence is expected; an answer takes the lab a few milliseconds, and every test has a control
+SILENT = 0.2  # s to wait where silence is expected; an answer takes the lab a few milliseconds, and every test has a control
 
 AGENT = r"""
 import json, socket, sys
@@ -45,10 +46,20 @@ def show():
         try: frame, (nic, _, kind, _, _) = tap.recvfrom(65535)
         except BlockingIOError: return seen
         seen.append([nic, kind == socket.PACKET_OUTGOING, frame.hex()])
+def call(to, port, limit, source=""):
+    s = socket.socket(); s.settimeout(float(limit))
+    try:
+        s.bind((source, 0)); s.connect((to, int(port)))
+        return json.loads(s.makefile().readline())["host"]
+    except ConnectionRefusedError: return "refused"
+    except TimeoutError: return "silent"
+    except OSError as e: return e.strerror
+    finally: s.close()
 print("ready")
 for line in sys.stdin:
     words = line.split()
     if words[0] == "send": send(words[1], bytes.fromhex(words[2])); print("{}")
+    elif words[0] == "call": print(json.dumps(call(*words[1:])))
     else: print(json.dumps(show()))
 """
 
@@ -131,13 +142,26 @@ class Seen:
         return (self.frame[ARP].op, self.frame[ARP].psrc, self.frame[ARP].hwsrc) if self.frame.haslayer(ARP) else None
 
 
+AGENTS: WeakKeyDictionary[Bench, dict[str, Process]] = WeakKeyDictionary()
+
+
+def agent(bench: Bench, host: str) -> Process:
+    """The agent in a host, started once per lab: a new Python for every connection would cost more than the tests themselves."""
+    agents = AGENTS.setdefault(bench, {})
+    if host not in agents:
+        agents[host] = bench.start(host, AGENT)
+        bench._started.remove(agents[host])  # it ends with its lab, not with the test
+    return agents[host]
+
+
 class Eyes:
     """Sees every frame of a host's NICs (and of its loopback) from when it is made, and sends frames of its own."""
 
     def __init__(self, bench: Bench, host: str) -> None:
         self.host = host
-        self._agent = bench.start(host, AGENT)
+        self._agent = agent(bench, host)
         self._seen: list[Seen] = []
+        self.forget()
 
     def all(self, **want: Any) -> list[Seen]:
         """Everything seen so far that has these properties."""
@@ -183,14 +207,20 @@ def outcomes(results: list[dict[str, Any]]) -> list[str]:
     return [r["hello"]["host"] if r["outcome"] == "answered" else r["outcome"] for r in results]
 
 
+def call(bench: Bench, host: str, to: str, port: int, limit: float, source: str) -> str:
+    hand = agent(bench, host)
+    hand.say(f"call {to} {port} {limit} {source}")
+    return hand.json()
+
+
 def reach(bench: Bench, host: str, to: str, port: int = APP, *, source: str = "") -> str:
     """One connection, where an answer is expected: who answered, or what became of it."""
-    return outcomes(bench.connect(host, to, port, limit=2.0, source=source))[0]
+    return call(bench, host, to, port, 2.0, source)
 
 
 def quiet(bench: Bench, host: str, to: str, port: int = APP, *, source: str = "") -> str:
     """One connection, where silence is expected."""
-    return outcomes(bench.connect(host, to, port, limit=SILENT, source=source))[0]
+    return call(bench, host, to, port, SILENT, source)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tests.lab.lifekeeper_disk import Controller
 
 HERE = Path(__file__).parent
 NODES = {"lknode01": ("10.20.1.11", "10.20.2.11"), "lknode02": ("10.20.1.12", "10.20.2.12")}
-FAST = {"LCMHBEATTIME": 0.1, "LCMNUMHBEATS": 5, "LKCHECKINTERVAL": 0.2, "HC_TIMEOUT": 0.6, "NOBCASTPING": 1}
+FAST = {"LCMHBEATTIME": 0.1, "LCMNUMHBEATS": 7, "LKCHECKINTERVAL": 0.2, "HC_TIMEOUT": 3, "NOBCASTPING": 1}
 TOP, IP, LBHC, DISK = "cluster-services", "ip-10.20.1.200", "lbhc-12345", "disk-shared"
 SERVICES = ("listener-1521", "pgsql-5432", "http-80")
 LIMIT = 20.0  # seconds for anything to happen; never reached unless it is broken

@@ -60,5 +60,5 @@ def test_never_tighter_than_the_timers(interval, threshold, takeover, heartbeat,
 def test_the_reason_adds_up(kind, profile):
     """The sum that a person reads is the budget: every term is there."""
     allowance = kind(cluster(profile))
-    terms = re.findall(r"([\d.]+)(?: × ([\d.]+))?(?= \+| s$)", allowance.because)
+    terms = re.findall(r"([\d.]+)(?: \u00d7 ([\d.]+))?(?= \+| s$)", allowance.because)
     assert sum(float(a) * float(b or 1) for a, b in terms) == pytest.approx(allowance.seconds), allowance.because

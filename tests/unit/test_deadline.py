@@ -61,6 +61,22 @@ def test_it_looks_once_more_at_the_very_end():
     assert deadline.wait_for(lambda: deadline.expired, what="the end", every=1000.0)
 
 
+def test_a_slow_reader_gets_its_last_look():
+    """A look that began in time and ended late saw the past; what holds at the end is looked at anew."""
+    deadline = Deadline(0.02)
+    looks = []
+
+    def slow() -> bool:
+        looks.append(deadline.expired)
+        if len(looks) == 1:
+            Deadline(1000).wait_for(lambda: deadline.expired, what="the end", every=0.005)
+            return False
+        return True
+
+    assert deadline.wait_for(slow, what="it")
+    assert looks == [False, True]
+
+
 def test_the_complaint_has_the_last_value():
     """What, for how long, and the last thing seen."""
     with pytest.raises(DeadlineExceeded, match=r"^the VIP moving did not happen within 0\.02 s; last seen: lknode01$"):

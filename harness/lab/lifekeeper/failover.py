@@ -126,13 +126,15 @@ class Failover:
         self.store.remove_flag(f"!nofailover!{peer}")
         self.log.write(Code.PEER_BACK, f"{peer} is heard")
         self.journal.note("peer-heard")
-        self._settle()
+        self.settle(ask_peer=True)
 
-    def _settle(self) -> None:
+    def settle(self, *, ask_peer: bool) -> None:
         """Both have a hierarchy in service: the shared disk's reservation decides; without one the switch `split_brain` does."""
         for root in self.tree.roots:
             try:
                 if self._in_service_on_both(root):
+                    if ask_peer:  # one that was frozen has noticed no silence, and would not look by itself
+                        self.comm.call("settle", limit=self.tunables.dead_time)
                     with self.engine.action("settle", root):
                         self._settle_one(root)
             except NoContact:

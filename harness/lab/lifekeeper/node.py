@@ -159,6 +159,9 @@ class Node:
             return {"error": f"{self.config.node} is stopping"}
         if op == "remove":
             return self.switching.removed_for_peer(args)
+        if op == "settle":
+            self._events.put(lambda: self.failover.settle(ask_peer=False))
+            return {"ok": True}
         if op == "takeover":
             why_not = self.failover.may_take_over()
             if why_not is not None:

@@ -1,0 +1,212 @@
+"""The harness as somebody at a shell has it: its commands as processes, labs in a state folder of their own, and what a lab
+has in this machine while it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.deadline import Deadline
+from harness.lab import registry
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NAMESPACES = ("pid", "net", "mnt", "uts", "ipc", "user")
+_OUR_PIDS = Path("/proc/self/ns/pid").stat().st_ino
+
+
+class Shell:
+    """Runs commands with a state folder that no other test and no person uses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder
+        self.labs = folder / "lkharness" / "labs"
+        kept = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST")}
+        self.environment = {**kept, "XDG_STATE_HOME": str(folder), "COLUMNS": "120"}
+        self._begun: list[subprocess.Popen[str]] = []
+
+    def begin(self, *words: object, **environment: str) -> subprocess.Popen[str]:
+        """Start `python …` in the repository; it is ended with the test."""
+        process = subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            cwd=REPOSITORY,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._begun.append(process)
+        return process
+
+    def lkharness(self, *words: object, limit: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command `lkharness` to its end."""
+        return self._finish(self.begin("-m", "harness.cli", *words, **environment), limit)
+
+    def pytest(self, *words: object, limit: float = 120.0, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self._finish(self.begin("-m", "pytest", "-p", "no:cacheprovider", *words, **environment), limit)
+
+    @staticmethod
+    def _finish(process: subprocess.Popen[str], limit: float) -> subprocess.CompletedProcess[str]:
+        out, err = process.communicate(timeout=limit)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def up(self, *words: object) -> dict[str, Any]:
+        """Bring a lab up; returns its status."""
+        done = self.lkharness("lab", "up", *words)
+        assert done.returncode == 0, done.stderr
+        return self.status(*(["--name", words[words.index("--name") + 1]] if "--name" in words else []))
+
+    def status(self, *words: object) -> dict[str, Any]:
+        done = self.lkharness("lab", "status", "--json", *words)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def folders(self) -> list[str]:
+        """What lies in the labs' folder."""
+        return sorted(p.name for p in self.labs.iterdir()) if self.labs.is_dir() else []
+
+    def close(self) -> None:
+        """End what this test began, and no more."""
+        for process in self._begun:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        for folder in self.labs.iterdir() if self.labs.is_dir() else ():
+            if folder.is_dir():
+                registry.read(folder).end()
+
+
+@contextlib.contextmanager
+def shell_in(folder: Path) -> Iterator[Shell]:
+    shell = Shell(folder)
+    try:
+        yield shell
+    finally:
+        shell.close()
+
+
+def one_sentence(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The command ended with this code and one line for a person, and with nothing of the machinery; returns the line."""
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stdout + done.stderr
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("lkharness: ")]
+    assert not done.stdout.strip() and done.stderr.rstrip().endswith(line)
+    return line
+
+
+def processes() -> Iterator[int]:
+    return (int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit())
+
+
+def namespaces(pid: int) -> set[tuple[str, int]]:
+    """The namespaces that a process is in; none when it has ended."""
+    found = set()
+    for kind in NAMESPACES:
+        with contextlib.suppress(OSError):
+            found.add((kind, Path(f"/proc/{pid}/ns/{kind}").stat().st_ino))
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """A process and everything below it."""
+    parents: dict[int, int] = {}
+    for one in processes():
+        with contextlib.suppress(OSError):
+            parents[one] = int(Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {p for p, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+class Traces:
+    """What a lab has in this machine: taken while it lives, looked for after its end.
+
+    `name` tells it from others of the same shell; without it the shell has no other lab.
+    """
+
+    def __init__(self, shell: Shell, pid: int, name: str | None = None) -> None:
+        self._mark = str(shell.labs / name if name else shell.home)
+        self.first = pid
+        self.pids = descendants(pid)
+        self.namespaces = set().union(*map(namespaces, self.pids)) - namespaces(os.getpid())
+        self.ports = _ssh_ports(shell, name or "*")
+        self._ended = float("inf")
+
+    def kill(self) -> None:
+        """`kill -9` of the lab's first process."""
+        assert self.namespaces, "the lab was not seen at all, so its absence would prove nothing"
+        os.kill(self.first, signal.SIGKILL)
+        self._ended = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
+
+    def left(self) -> list[str]:
+        """Everything that is still there, in words."""
+        suspects = [p for p in processes() if self._may_be_ours(p)]
+        held = [f"process {p} ({_command_of(p)}) is in a namespace of the lab" for p in suspects if namespaces(p) & self.namespaces]
+        strangers = [f"process {p} ({_command_of(p)}) belongs to the lab" for p in processes() if self._is_ours(p)]
+        return [*held, *strangers, *self._open_namespaces(suspects), *self._mounts(), *self._sockets(), *_rules()]
+
+    def gone(self, *, limit: float = 10.0) -> None:
+        """Nothing of the lab is left, within a time that a busy machine keeps too."""
+        Deadline(limit).wait_for(self.left, until=lambda left: not left, what="the lab leaving nothing behind")
+
+    def _may_be_ours(self, pid: int) -> bool:
+        """The kernel gives a dead lab's namespace numbers to the next lab: who began after the end or lives in another lab is not ours."""
+        began = registry.start_ticks(pid)
+        own = {kind: inode for kind, inode in namespaces(pid)}.get("pid")
+        return began is not None and began <= self._ended and (own == _OUR_PIDS or ("pid", own) in self.namespaces)
+
+    def _is_ours(self, pid: int) -> bool:
+        """What a lab starts has its folder in the command line, or at least the test's own state folder in its environment."""
+        mark = self._mark.encode()
+        with contextlib.suppress(OSError):
+            return pid != os.getpid() and any(mark in Path(f"/proc/{pid}/{f}").read_bytes() for f in ("environ", "cmdline"))
+        return False
+
+    def _open_namespaces(self, suspects: list[int]) -> list[str]:
+        """A namespace lives as long as somebody has it open."""
+        names = {f"{kind}:[{inode}]" for kind, inode in self.namespaces}
+        found = []
+        for pid in suspects:
+            with contextlib.suppress(OSError):
+                for fd in Path(f"/proc/{pid}/fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        if str(fd.readlink()) in names:
+                            found.append(f"process {pid} ({_command_of(pid)}) holds {fd.readlink()} open")
+        return found
+
+    def _mounts(self) -> list[str]:
+        marks = [self._mark, "/run/lab", *(f"{kind}:[{inode}]" for kind, inode in self.namespaces)]
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return [f"mounted here: {line}" for line in lines if any(mark in line for mark in marks)]
+
+    def _sockets(self) -> list[str]:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A"}
+        return [f"port {p} is still listened on" for p in sorted(listening & self.ports)]
+
+
+def _ssh_ports(shell: Shell, name: str) -> set[int]:
+    """The loopback ports of a lab, as far as it has got."""
+    lines = [line for file in shell.labs.glob(f"{name}/known_hosts") for line in file.read_text().splitlines()]
+    return {int(line.split("]:")[1].split()[0]) for line in lines if "]:" in line}
+
+
+def _rules() -> list[str]:
+    """The lab's own tables in this network namespace, where none has a place."""
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+    return [f"a table of rules is here: {line}" for line in tables.splitlines() if line.split()[-1] in ("fabric", "balancer", "nsg")]
+
+
+def _command_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:80]
+    return "ended"

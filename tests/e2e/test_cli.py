@@ -1,0 +1,365 @@
+"""The command line: help with examples, exit codes that mean something, one sentence for a person, and the lab's verbs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+import tomli_w
+from outside import Shell, Traces, one_sentence, shell_in
+
+from harness import cli
+from harness.lab import seed
+from harness.lab.keys import make as make_key
+
+CLIENT_PATH = "tests/acceptance/test_client_path.py"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with shell_in(tmp_path / "state") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Two labs at once, of either design."""
+    with shell_in(tmp_path_factory.mktemp("state")) as one:
+        one.up("--name", "first")
+        one.up("--name", "second", "--design", "floating")
+        yield one
+
+
+def subcommands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield words
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                yield from subcommands(child, (*words, name))
+
+
+@pytest.mark.parametrize("words", list(subcommands(cli._parser())), ids=lambda w: " ".join(w) or "lkharness")
+def test_help_has_an_example(words, capsys):
+    """Every command's help says how it is used, with the command itself in the example."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"example: lkharness {' '.join(words)}".rstrip() in said
+
+
+def test_help_from_a_shell(shell: Shell):
+    """It tells the exit codes, and needs nothing but the command."""
+    done = shell.lkharness("--help")
+    assert done.returncode == 0 and not done.stderr
+    assert all(
+        text in done.stdout for text in ("exit codes: 0 all passed", "lab", "check", "doctor", "report", "example: lkharness lab up")
+    )
+    assert shell.lkharness("--version").stdout.startswith("lkharness ")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("", "COMMAND"),
+        ("lab", "VERB"),
+        ("nonsense", "nonsense"),
+        ("lab up --colour blue", "--colour"),
+        ("lab up --profile slow", "'slow'"),
+        ("lab up --name ../elsewhere", "cannot be a lab's name"),
+        ("lab up --name ..", "cannot be a lab's name"),
+        ("lab up --file missing.toml", "missing.toml: cannot be read"),
+        ("lab status", "there is none, start one with `lkharness lab up`"),
+        ("lab status --name other", "no lab named 'other'"),
+        ("lab down --name other", "no lab named 'other'"),
+        ("lab exec lknode01 -- true", "lkharness lab up"),
+        ("lab power sideways lknode01", "'sideways'"),
+        ("check", "--cluster FILE"),
+        ("check --cluster missing.toml", "missing.toml: cannot be read"),
+        ("report missing", "missing"),
+    ],
+)
+def test_bad_use(shell: Shell, words: str, says: str):
+    """Exit 2 and one sentence that says what is wrong; nothing is made."""
+    assert says in one_sentence(shell.lkharness(*words.split()), 2)
+    assert shell.folders() == []
+
+
+FAULTY = """
+design = "bridge"
+colour = "blue"
+[client]
+name = "lkclient"
+address = "10.20.1"
+[load_balancer.probe]
+port = 70000
+[lab]
+profile = "slow"
+shared_disk_mb = 1
+[lab.unknowns]
+icmp_on_ha_ports = "perhaps"
+"""
+PLACES = (
+    "design",
+    "colour",
+    "client.address",
+    "load_balancer.probe.port",
+    "lab.profile",
+    "lab.shared_disk_mb",
+    "lab.unknowns.icmp_on_ha_ports",
+)
+ILL_FITTING = 'client = { name = "lknode01", address = "10.99.1.20" }\nip_resource = { address = "10.20.1.201" }\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(FAULTY, PLACES), (ILL_FITTING, ("lknode01 is used 2 times", "client.address: 10.99.1.20", "ip_resource.address: 10.20.1.201"))],
+    ids=["values", "together"],
+)
+def test_a_faulty_file(shell: Shell, tmp_path: Path, content: str, found: tuple[str, ...]):
+    """All of its faults with their places, under the name that the person gave it; exit 2, nothing made."""
+    file = tmp_path / "mine.toml"
+    file.write_text(content)
+    done = shell.lkharness("lab", "up", "--file", file)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"lkharness: {file}: ")
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    assert all(any(place in line for line in lines) for place in found), done.stderr
+    assert shell.folders() == []
+
+
+@pytest.mark.parametrize(
+    "content", ["lab = 3", "services = 3", "nodes = [1, 2]", "load_balancer = []", "name = ", "[lab]\nprofile = [1]", "\udcff"]
+)
+def test_files_of_the_wrong_shape(shell: Shell, tmp_path: Path, content: str):
+    """Whatever somebody writes in it: exit 2, never a traceback."""
+    file = tmp_path / "mine.toml"
+    file.write_bytes(content.encode(errors="surrogateescape"))
+    done = shell.lkharness("lab", "up", "--file", file)
+    assert done.returncode == 2 and done.stderr.startswith(f"lkharness: {file}: ") and "Traceback" not in done.stderr
+    assert shell.folders() == []
+
+
+STATUS = {
+    "type": "object",
+    "required": ["name", "pid", "design", "profile", "vip", "client", "nodes", "balancer", "shared_disk", "cluster_file"],
+    "properties": {
+        "pid": {"type": "integer"},
+        "design": {"enum": ["nat", "floating"]},
+        "nodes": {
+            "minItems": 2,
+            "maxItems": 2,
+            "items": {
+                "required": ["name", "address", "power", "role", "holds_vip_on"],
+                "properties": {
+                    "role": {"enum": ["active", "standby", "partly in service", "not in service", "off", "frozen"]},
+                    "holds_vip_on": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+        },
+        "balancer": {
+            "minItems": 2,
+            "maxItems": 2,
+            "items": {
+                "required": ["node", "address", "healthy", "reason"],
+                "properties": {"healthy": {"type": "boolean"}, "reason": {"pattern": "^(Up|Down)_"}},
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "design"), [("first", "nat"), ("second", "floating")])
+def test_status(labs: Shell, name: str, design: str):
+    """Who is active, who holds the VIP, and what the balancer believes of each and why."""
+    found = labs.status("--name", name)
+    jsonschema.validate(found, STATUS)
+    assert (found["name"], found["design"], found["vip"]) == (name, design, "10.20.1.200")
+    assert [(n["role"], n["holds_vip_on"]) for n in found["nodes"]] == [("active", ["eth1"]), ("standby", [])]
+    assert [(m["healthy"], m["reason"].split("_")[0]) for m in found["balancer"]] == [(True, "Up"), (False, "Down")]
+    assert Path(f"/proc/{found['pid']}").exists()
+    text = labs.lkharness("lab", "status", "--name", name).stdout
+    assert "lknode01  active, holds 10.20.1.200 on eth1" in text and str(found["pid"]) in text
+
+
+def test_two_at_once_need_a_name(labs: Shell):
+    """Neither is chosen for a person; both are named."""
+    line = one_sentence(labs.lkharness("lab", "status"), 2)
+    assert "--name" in line and "first (running)" in line and "second (running)" in line
+
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_check(labs: Shell, name: str):
+    """Every path of both labs at once is right: they do not disturb each other."""
+    done = labs.lkharness("check", "--json", "--cluster", labs.labs / name / "cluster.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert {(p["path"], p["service"]) for p in found["paths"]} == {
+        (o, s) for o in ("client", "inside", "standby") for s in ("listener", "database", "web")
+    }
+    assert all(p["outcome"] == "pass" and p["identity"] for p in found["paths"])
+
+
+def test_a_name_in_use(labs: Shell):
+    """A second `lab up` of the same name is refused, and the first is as it was."""
+    before = labs.status("--name", "first")
+    assert "is running already" in one_sentence(labs.lkharness("lab", "up", "--name", "first"), 2)
+    after = labs.status("--name", "first")
+    assert (after["pid"], after["nodes"]) == (before["pid"], before["nodes"])
+
+
+@pytest.mark.parametrize("verb", ["exec", "ssh"])
+def test_into_a_host(labs: Shell, verb: str):
+    """A command's output and exit code come through, from inside that very host."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return labs.lkharness("lab", verb, "--name", "first", *words)
+
+    assert run("lknode02", "hostname").stdout.strip() == "lknode02"
+    assert "10.20.1.11/24" in run("lknode01", "--", "ip", "addr", "show", "eth0").stdout
+    assert run("lkclient", "--", "false").returncode == 1
+    line = one_sentence(run("lknode03", "--", "true"), 2)
+    assert "lkclient, lknode01, lknode02" in line
+
+
+def test_power(labs: Shell):
+    """A node without power is said to be off everywhere, and comes back as standby."""
+
+    def lab(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return labs.lkharness("lab", verb, "--name", "second", *words)
+
+    assert lab("power", "off", "lknode02").stdout.strip() == "lknode02 is off"
+    off = labs.status("--name", "second")["nodes"][1]
+    assert (off["power"], off["role"], off["holds_vip_on"]) == ("off", "off", [])
+    assert "lkharness lab power on lknode02" in one_sentence(lab("exec", "lknode02", "--", "true"), 2)
+    checked = labs.lkharness("check", "--cluster", labs.labs / "second" / "cluster.toml")
+    assert checked.returncode == 4 and "lknode02" in one_sentence(checked, 4)
+    assert lab("power", "on", "lknode02").stdout.strip() == "lknode02 is on"
+    assert "there is no host 'lknode09'" in one_sentence(lab("power", "off", "lknode09"), 2)
+
+
+def _with(labs: Shell, folder: Path, change) -> Path:
+    """The first lab's cluster file, changed, with its keys beside it."""
+    original = labs.labs / "first"
+    data = tomllib.loads((original / "cluster.toml").read_text())
+    known = (original / "known_hosts").read_text()
+    for machine in [data["client"], *data["nodes"]]:
+        machine["ssh"].update(key=str(original / "keys/login"), known_hosts=str(folder / "known_hosts"), connect_limit_s=1.0)
+    (folder / "known_hosts").write_text(change(data, known) or known)
+    file = folder / "cluster.toml"
+    file.write_text(tomli_w.dumps(data))
+    return file
+
+
+@pytest.fixture
+def wrong_key(labs: Shell, tmp_path: Path) -> tuple[Path, str, int]:
+    def change(data, known: str) -> str:
+        other = make_key(tmp_path, "other").split()[1]
+        return "".join(f"{' '.join([*line.split()[:2], other])}\n" for line in known.splitlines())
+
+    return _with(labs, tmp_path, change), "another machine answers there or the host was reinstalled", 4
+
+
+@pytest.fixture
+def closed_port(labs: Shell, tmp_path: Path) -> Iterator[tuple[Path, str, int]]:
+    with socket.socket() as held:  # bound and not listening: refused for as long as the test runs
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+
+        def change(data, known: str) -> str:
+            key = known.split()[2]
+            data["nodes"][1]["ssh"]["port"] = port
+            return f"{known}[127.0.0.1]:{port} ssh-ed25519 {key}\n"
+
+        yield _with(labs, tmp_path, change), f"lknode02: 127.0.0.1:{port} refused the connection", 4
+
+
+@pytest.fixture
+def silent_port(labs: Shell, tmp_path: Path) -> Iterator[tuple[Path, str, int]]:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes the connection and never says a word
+        port = mute.getsockname()[1]
+
+        def change(data, known: str) -> str:
+            data["client"]["ssh"]["port"] = port
+            return f"{known}[127.0.0.1]:{port} ssh-ed25519 {known.split()[2]}\n"
+
+        yield _with(labs, tmp_path, change), "did not complete SSH's greeting", 4
+
+
+@pytest.fixture
+def missing_file(tmp_path: Path) -> tuple[Path, str, int]:
+    return tmp_path / "none.toml", "none.toml: cannot be read (No such file or directory)", 2
+
+
+@pytest.fixture
+def faulty_file(tmp_path: Path) -> tuple[Path, str, int]:
+    (tmp_path / "bad.toml").write_text(tomli_w.dumps(seed.merged(seed.FIGURE, {"design": "bridge"})))
+    return tmp_path / "bad.toml", "design: ", 2
+
+
+CASES = ["wrong_key", "closed_port", "silent_port", "missing_file", "faulty_file"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_check_a_cluster_that_cannot_be_used(labs: Shell, case: str, request: pytest.FixtureRequest):
+    """One clear sentence, and exit 4 for the environment or 2 for the file."""
+    file, says, code = request.getfixturevalue(case)
+    done = labs.lkharness("check", "--cluster", file)
+    assert done.returncode == code and done.stderr.startswith("lkharness: ") and says in done.stderr
+    assert "Traceback" not in done.stderr and not done.stdout
+    if code == 4:
+        one_sentence(done, 4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_attach_to_a_cluster_that_cannot_be_used(labs: Shell, case: str, tmp_path: Path, request: pytest.FixtureRequest):
+    """The same for the suite; where the file was good there is a report that says why nothing was tested."""
+    file, says, code = request.getfixturevalue(case)
+    done = labs.pytest(CLIENT_PATH, "-q", "--cluster", file, "--reports", tmp_path / "reports")
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    assert says in said and "Traceback" not in said and "INTERNALERROR" not in said
+    assert "last seen" not in said, "what cannot be reached is not waited for"
+    if code == 4:
+        record = json.loads((tmp_path / "reports/latest/run.json").read_text())
+        assert (record["state"], record["exit_code"]) == ("unusable", 4) and says in record["verdict"]["reason"]
+        assert (tmp_path / "reports/latest/report.html").stat().st_size
+
+
+def test_down_takes_one_and_leaves_the_others(labs: Shell):
+    """`lab down` ends its lab without a trace; `lab clean` has nothing of the living ones to remove."""
+    traces = Traces(labs, labs.up("--name", "goes")["pid"], "goes")
+    assert len(traces.ports) == 3
+    assert labs.lkharness("lab", "down", "--name", "goes").stdout.strip() == "the lab 'goes' is down"
+    assert not traces.left() and labs.folders() == ["first", "second"]
+    assert "nothing to clean" in labs.lkharness("lab", "clean").stdout
+    assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
+
+
+def test_clean_removes_the_dead_only(labs: Shell):
+    """The folder of a killed lab and the log of one that never came up go; living labs and whatever else lies there stay."""
+    dead = Traces(labs, labs.up("--name", "dead")["pid"], "dead")
+    dead.kill()
+    dead.gone()
+    (labs.labs / "broken.failed.log").write_text("its last words\n")
+    (labs.labs / "notes.txt").write_text("somebody's own\n")
+    (labs.labs / "unfinished").mkdir()
+    done = labs.lkharness("lab", "clean")
+    assert done.returncode == 0 and "'dead'" in done.stdout and "first" not in done.stdout
+    assert labs.folders() == ["first", "notes.txt", "second"]
+    assert labs.status("--name", "first")["nodes"][0]["role"] == "active"
+
+
+def test_doctor(shell: Shell):
+    """This machine carries labs, and says so finding by finding."""
+    done = shell.lkharness("doctor", "--json")
+    findings = json.loads(done.stdout)
+    assert done.returncode == 0 and all(f["ok"] for f in findings)
+    assert all({"what", "says", "mend"} <= f.keys() for f in findings)

@@ -1,0 +1,133 @@
+"""`kill -9` of the lab's first process, at any moment, leaves nothing: no process, namespace, mount, socket or rule."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from outside import Shell, Traces, descendants, namespaces, processes, shell_in
+
+from harness.deadline import Deadline
+from harness.lab import registry
+
+SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
+CHANCE = random.Random(SEED)
+
+HOLD = """
+import signal
+from harness.lab import launch, seed
+lab = launch.up(seed.cluster_data(), name="held", persistent=False)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def shell(tmp_path) -> Iterator[Shell]:
+    print(f"the random moments come from LKHARNESS_TEST_SEED={SEED}")
+    with shell_in(tmp_path / "state") as one:
+        yield one
+
+
+def kill_first(shell: Shell, pid: int) -> Traces:
+    traces = Traces(shell, pid)
+    traces.kill()
+    return traces
+
+
+def first_process(up: subprocess.Popen[str]) -> int | None:
+    """The first process in a pid namespace of its own below `lab up`."""
+    for pid in sorted(descendants(up.pid)):
+        own = {kind: inode for kind, inode in namespaces(pid)}
+        if own.get("pid") not in (None, Path("/proc/self/ns/pid").stat().st_ino):
+            return pid
+    return None
+
+
+@pytest.mark.parametrize("moment", ["at once", "with its network", "while its hosts boot", "while its hosts boot, later"])
+def test_while_it_comes_up(shell: Shell, moment: str):
+    """`lab up` then says so in one sentence, exits 4 and removes the folder; only the log of the failure stays, for `lab clean`."""
+    up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "victim")
+    pid = Deadline(30).wait_for(lambda: first_process(up), what="the lab's first process", every=0.002)
+    if moment == "with its network":
+        Deadline(30).wait_for(lambda: registry.read(shell.labs / "victim").pid == pid, what="its network being up", every=0.002)
+    elif "boot" in moment:
+        # How many processes there are tells how far it has come: a moment that means the same on any machine.
+        count = CHANCE.randint(3, 8) if moment.endswith("boot") else CHANCE.randint(9, 20)
+        print(f"killed once it has {count} processes")
+        Deadline(30).wait_for(
+            lambda: len(descendants(pid)) >= count or up.poll() is not None, what=f"{count} processes of the lab", every=0.002
+        )
+    came_up = up.poll() is not None
+    traces = kill_first(shell, pid)
+    out, err = up.communicate(timeout=30)
+    traces.gone()
+    assert "Traceback" not in err
+    if came_up or up.returncode == 0:  # it came up after all, just before the blow
+        assert shell.folders() == ["victim"]
+    else:
+        assert (up.returncode, out) == (4, "")
+        assert "lkharness: the lab's first process died" in err
+        assert "victim" not in shell.folders()
+    assert shell.lkharness("lab", "clean").returncode == 0
+    assert shell.folders() == []
+
+
+def test_in_service(shell: Shell):
+    """The pid is the one that `lab status --json` tells."""
+    pid = shell.up("--name", "victim")["pid"]
+    traces = kill_first(shell, pid)
+    assert len(traces.pids) > 15 and len(traces.ports) == 3, "the lab was in service"
+    traces.gone()
+    status = shell.lkharness("lab", "status", "--name", "victim")
+    assert status.returncode == 4 and "is not running" in status.stderr
+    assert shell.lkharness("lab", "clean").returncode == 0
+    assert shell.folders() == []
+
+
+def test_during_a_switchover(shell: Shell):
+    """At a random moment between the order and its end."""
+    pid = shell.up("--name", "victim")["pid"]
+    order = ["/opt/LifeKeeper/bin/perform_action", "-t", "cluster-services", "-a", "restore"]
+    switch = shell.begin("-m", "harness.cli", "lab", "exec", "lknode02", "--", *order)
+    inside = namespaces(pid) - namespaces(os.getpid())
+    Deadline(30).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.002)
+    looks = CHANCE.randint(1, 60)
+    print(f"killed after {looks} looks")
+    for _ in range(looks):
+        assert any(namespaces(p) & inside for p in processes())
+    during = switch.poll() is None
+    traces = kill_first(shell, pid)
+    traces.gone()
+    switch.communicate(timeout=30)
+    print("the switchover was still under way" if during else "the switchover was over already")
+    assert not during or switch.returncode != 0
+    assert shell.lkharness("lab", "clean").returncode == 0
+    assert shell.folders() == []
+
+
+def ordered(pid: int) -> bool:
+    """Has the command below this process begun inside the node?"""
+    for one in descendants(pid):
+        with contextlib.suppress(OSError):
+            if b"perform_action" in Path(f"/proc/{one}/cmdline").read_bytes() and namespaces(one) != namespaces(os.getpid()):
+                return True
+    return False
+
+
+def test_a_lab_dies_with_its_test_run(shell: Shell):
+    """A lab that is not persistent goes when the process that holds it is killed, whatever that was doing."""
+    holder = shell.begin("-c", HOLD)
+    pid = Deadline(60).wait_for(lambda: registry.read(shell.labs / "held").pid, what="the lab being there", every=0.01)
+    assert pid is not None
+    traces = Traces(shell, pid)
+    assert traces.namespaces
+    holder.kill()
+    holder.communicate()
+    traces.gone()
+    assert shell.lkharness("lab", "clean").returncode == 0
+    assert shell.folders() == []
