@@ -38,8 +38,8 @@ def node_loss(cluster: Cluster) -> Allowance:
 def _allow(cluster: Cluster, detection: float, detection_text: str) -> Allowance:
     probe, margin, takeover = cluster.load_balancer.probe, cluster.budget.margin_s, cluster.manager.takeover_s
     interval, threshold = probe.interval_s, probe.threshold
-    # The health-check resource waits for a first probe before it is in service (facts LKL-57): one interval more.
-    up = detection + takeover + interval + threshold * interval
-    down = (threshold + 1) * interval
+    # The health-check resource waits for a first probe before it is in service (facts LKL-57): one interval more. That makes the
+    # sum longer than (N+1)·I, the time that the probe of a silent node takes to fail (TIME-02), so that needs no term of its own.
+    total = detection + takeover + interval + threshold * interval + margin
     because = f"{detection_text}takeover {takeover:g} + first probe {interval:g} + probe-up {threshold} × {interval:g} + margin {margin:g}"
-    return Allowance(max(up, down) + margin, because + " s")
+    return Allowance(total, because + " s")

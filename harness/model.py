@@ -5,6 +5,7 @@ Defaults are the seed's figure (facts DES-04) and Azure's own (facts PRB-05, PRB
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections import Counter
 from enum import StrEnum
@@ -182,10 +183,9 @@ class Cluster(Part):
             seen.setdefault(address, place)
         if self.subnet1.overlaps(self.subnet2):
             faults.append(f"subnet2: {self.subnet2} overlaps subnet1 {self.subnet1}")
-        if self.ip_resource.address != self.load_balancer.frontend:
-            faults.append(
-                f"ip_resource.address: {self.ip_resource.address} is not the load balancer's frontend {self.load_balancer.frontend} (DES-09)"
-            )
+        frontend = self.load_balancer.frontend
+        if self.ip_resource.address != frontend:
+            faults.append(f"ip_resource.address: {self.ip_resource.address} is not the load balancer's frontend {frontend} (DES-09)")
         return faults
 
     def _reference_faults(self) -> list[str]:
@@ -236,7 +236,7 @@ def parse(data: dict[str, Any], path: Path) -> Cluster:
     try:
         cluster = Cluster.model_validate(data)
     except ValidationError as error:
-        faults = list(_faults(error))
+        faults = [*_faults(error), *_faults_of_the_rest(data, error)]
         count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
         raise BadUse(f"{path}: {count}\n" + "\n".join(f"  {fault}" for fault in faults)) from None
     return _with_absolute_paths(cluster, path.resolve().parent)
@@ -248,6 +248,34 @@ def _faults(error: ValidationError):
         message = fault["msg"].removeprefix("Value error, ")
         for line in message.splitlines():
             yield f"{place}: {line}" if place else line
+
+
+def _faults_of_the_rest(data: dict[str, Any], error: ValidationError) -> list[str]:
+    """How the parts that are sound by themselves fail to fit together, which is only looked at when every part is sound.
+
+    So the faulty values are left out and the rest is judged again; where something that is needed is faulty there is no telling.
+    """
+    own = [fault["loc"] for fault in error.errors() if fault["loc"]]
+    if not own:
+        return []
+    rest = copy.deepcopy(data)
+    for loc in own:
+        _leave_out(rest, loc)
+    try:
+        Cluster.model_validate(rest)
+    except ValidationError as other:
+        return [] if any(fault["loc"] for fault in other.errors()) else list(_faults(other))
+    return []
+
+
+def _leave_out(data: Any, loc: tuple[int | str, ...]) -> None:
+    for step in loc[:-1]:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return  # already gone with something above it
+    if isinstance(data, dict):
+        data.pop(loc[-1], None)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.model import Design
-from harness.verdict import Verdict, failed, inconclusive, passed
+from harness.verdict import Verdict, all_of, failed, inconclusive, passed
 
 
 class Origin(StrEnum):
@@ -168,17 +168,23 @@ def judge(expected: Cell, seen: Sequence[Seen]) -> Verdict:
     """
     if not seen:
         return inconclusive("no attempt was made")
-    for one in seen:
-        fitting = [e for e in expected.ways if _outcome_fits(e, one)]
-        if any(e.way == one.way for e in fitting):
-            continue
-        if fitting and one.way == "W?":
-            return inconclusive(f"expected {expected}; how the attempt travelled could not be told: {one.sentence}")
-        return failed(f"expected: {expected}; seen: {one.sentence}")
+    wrong = all_of([v for one in seen if (v := _wrong(expected, one))] or [passed("every attempt was as expected")])
+    if not wrong:
+        return wrong
     missing = [e for e in expected.ways if not any(_outcome_fits(e, s) and e.way == s.way for s in seen)]
     if missing:
         return failed(f"expected a mix of {expected}; of {len(seen)} attempts none {' and none '.join(map(str, missing))}")
     return passed(f"{expected}; {len(seen)} of {len(seen)} attempts")
+
+
+def _wrong(expected: Cell, one: Seen) -> Verdict | None:
+    """What is wrong with one attempt, if anything."""
+    fitting = [e for e in expected.ways if _outcome_fits(e, one)]
+    if any(e.way == one.way for e in fitting):
+        return None
+    if fitting and one.way == "W?":
+        return inconclusive(f"expected {expected}; how the attempt travelled could not be told: {one.sentence}")
+    return failed(f"expected: {expected}; seen: {one.sentence}")
 
 
 def _outcome_fits(expected: Expectation, seen: Seen) -> bool:

@@ -7,6 +7,7 @@ import os
 import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,9 +83,10 @@ class Session:
     def _bring_up_lab(self, run: Run) -> None:
         from harness.lab import launch
 
-        lab = launch.up(
-            self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=lambda text: run.note("lab", "up", text) and None
-        )
+        def progress(text: str) -> None:
+            run.note("lab", "up", text)
+
+        lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=progress)
         self._down = lab.down
         run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
         self.cluster = model.load(lab.cluster_file)
@@ -165,9 +167,8 @@ class Session:
             return  # nobody to ask
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
-        manager = self._subject.manager
         for node in self.cluster.nodes:
-            run.collect(f"{node.name}-manager.log", lambda path, n=node.name: path.write_text(manager.recent_log(n)))
+            run.collect(f"{node.name}-manager.log", partial(_manager_log, self._subject, node.name))
 
     def exit_code(self, exitstatus: int, failures: int) -> int:
         """The contract's code, when every failure of the session is one of this run's."""
@@ -180,6 +181,10 @@ class Session:
     def summary(self) -> str:
         assert self._report is not None
         return summary(self._report.run.record, self._report.run.directory)
+
+
+def _manager_log(subject: Subject, node: str, path: Path) -> None:
+    path.write_text(subject.manager.recent_log(node))
 
 
 def _title(item: pytest.Item) -> str:

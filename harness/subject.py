@@ -33,8 +33,6 @@ class Subject:
         self.manager = manager_of(cluster, self.hosts)
         self.crash_service: Service = cluster.services[0]
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
-        self.absent: set[str] = set()
-        """Nodes that a disruption has made unreachable; nobody waits for what they saw."""
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
 

@@ -135,15 +135,12 @@ class Trial:
     def frontend_is_the_ip_resource(self) -> None:
         """The manager's IP resource carries the very address of the load balancer's frontend (facts DES-09)."""
         cluster = self.subject.cluster
-        state = self.subject.manager.state().nodes[self.active]
-        known = cluster.ip_resource.tag in state.resources
-        holders = self.subject.holders_of_vip()
-        if not known:
-            verdict = failed(f"the manager on {self.active} has no resource {cluster.ip_resource.tag}; it has {', '.join(state.resources)}")
+        tag, vip = cluster.ip_resource.tag, str(cluster.vip)
+        address = self.subject.manager.address_of(tag, self.active)
+        if address is None:
+            verdict = failed(f"the manager on {self.active} knows no address of a resource {tag}; is that its tag?")
         else:
-            verdict = (passed if self.active in holders else failed)(
-                f"{cluster.ip_resource.tag} is {state.resources[cluster.ip_resource.tag]} and the frontend's {cluster.vip} is on {', '.join(holders) or 'no node'}"
-            )
+            verdict = (passed if address == vip else failed)(f"{tag} carries {address}, the frontend is {vip}")
         self.demand("frontend", verdict, expected="load balancer frontend = address of the IP resource")
 
     def listens_for_the_design(self, service: Service) -> None:

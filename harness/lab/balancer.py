@@ -51,7 +51,7 @@ class Balancer:
         self._nft = nft
         self._note = note
         self.members = [Member(nic) for nic in topology.members]
-        self.no_healthy_backends = settings.no_healthy_backends
+        self.no_healthy_backends: str = settings.no_healthy_backends
         self.switch_seconds: list[float] = []
         self._wanted: list[str] | None = None
         self._forgetting: set[asyncio.Task] = set()
@@ -117,8 +117,8 @@ class Balancer:
 
     def _frame(self) -> str:
         if self._cluster.design is Design.NAT:
-            hook = "type nat hook prerouting priority dstnat;"
-            return f"table ip balancer {{\n  chain dispatch {{ }}\n  chain arrive {{ {hook} ip daddr {self._cluster.vip} jump dispatch; }}\n}}\n"
+            arrive = f"type nat hook prerouting priority dstnat; ip daddr {self._cluster.vip} jump dispatch;"
+            return f"table ip balancer {{\n  chain dispatch {{ }}\n  chain arrive {{ {arrive} }}\n}}\n"
         return f"""
 table ip balancer {{
   chain dispatch {{ }}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Unusable
+from harness.lab.services.postgres_template import server_binaries
 
 PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -68,10 +69,10 @@ def _libnftables() -> Finding:
 
 
 def _postgres() -> Finding:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")) or [p for p in [shutil.which("postgres", path=PATHS)] if p]
-    return Finding(
-        "PostgreSQL", bool(found), str(found[-1]) if found else "a PostgreSQL server is missing", "" if found else _apt("postgresql")
-    )
+    try:
+        return Finding("PostgreSQL", True, str(server_binaries()))
+    except Unusable:
+        return Finding("PostgreSQL", False, "a PostgreSQL server is missing", _apt("postgresql"))
 
 
 def _subuid() -> Finding:
@@ -116,11 +117,17 @@ def _kernel(what: str, script: str, mend: str) -> Finding:
 
 
 def _namespaces() -> Finding:
-    script = "d=$(mktemp -d) && mount -t tmpfs t $d && mkdir $d/u $d/w && mount -t overlay o -o lowerdir=/opt,upperdir=$d/u,workdir=$d/w /opt && ip link add a1 type veth peer name a2"
+    script = (
+        "d=$(mktemp -d) && mount -t tmpfs t $d && mkdir $d/u $d/w"
+        " && mount -t overlay o -o lowerdir=/opt,upperdir=$d/u,workdir=$d/w /opt && ip link add a1 type veth peer name a2"
+    )
     tell = "use a kernel with user, mount, pid and network namespaces, overlayfs and veth (in a container: run it privileged)"
     return _kernel("namespaces, overlay, veth", script, tell)
 
 
 def _nftables() -> Finding:
-    script = "PATH=$PATH:/usr/sbin:/sbin nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; }; add rule ip t c ct state new dnat to jhash ip saddr mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }'"
+    script = (
+        "PATH=$PATH:/usr/sbin:/sbin nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; };"
+        " add rule ip t c ct state new dnat to jhash ip saddr mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }'"
+    )
     return _kernel("nftables with NAT and connection tracking", script, "use a kernel with nf_tables, nft_nat, nft_hash and nf_conntrack")

@@ -88,8 +88,8 @@ class FileSystem:
             Path(folder).mkdir()
         for path, handle in handles.items():
             _show_again(path, handle)
-        for target, handle in shares.items():
-            _show(handle, target)
+        for place, handle in shares.items():
+            _show(handle, place)
         for handle in (*handles.values(), *shares.values(), *devices.values(), disk):
             os.close(handle)
         kernel.mount("proc", "/proc", "proc")

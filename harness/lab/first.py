@@ -98,7 +98,7 @@ class Lab:
         if self.resets:
             self.keep(self.resets.run())
         for name, listener in listeners.items():
-            self.gates[name] = Gate(listener, lambda host=self.hosts[name]: host.netns, home)
+            self.gates[name] = Gate(listener, self.hosts[name].own_netns, home)
             self.keep(self.gates[name].run())
         await Server(self.operations.table()).start()
 

@@ -42,6 +42,10 @@ class Host:
         self._go: int | None = None
         self._news: int | None = None
 
+    def own_netns(self) -> int | None:
+        """An open file of its network namespace; None without power."""
+        return self.netns
+
     @property
     def power(self) -> str:
         return "off" if self.pid is None else "frozen" if self.frozen else "on"
@@ -131,7 +135,7 @@ class Host:
 
 def _pid_namespace(pid: int) -> str | None:
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
     except OSError:
         return None
 
@@ -168,10 +172,10 @@ def _become(plan: Plan, tell: int, wait: int) -> None:
 
 def _close_all_but(*keep: int) -> None:
     kept = {0, 1, 2, *keep}
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if number not in kept:
             try:
-                os.close(int(name))
+                os.close(number)
             except OSError:
                 continue  # the listing's own descriptor
 

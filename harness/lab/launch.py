@@ -75,14 +75,14 @@ def up(
             "cluster_file": str(folder / "cluster.toml"),
             "said_fd": said,
             "lifeline_fd": lifeline,
-            "listeners": {host: s.fileno() for host, s in listeners.items()},
+            "listeners": (doors := {host: s.fileno() for host, s in listeners.items()}),
             "persistent": persistent,
             "network_only": network_only,
             "database_template": "" if network_only else _database_template(data),
             "limit": limit,
             "began": time.time(),
         }
-        process = _spawn(order, folder, [said, lifeline, *order["listeners"].values()])
+        process = _spawn(order, folder, [said, lifeline, *doors.values()])
         os.close(said)
         said = -1
         timings = _hear(heard, process, folder, deadline, progress)
@@ -101,13 +101,12 @@ def up(
 
 
 def _fresh_folder(name: str) -> Path:
-    folder = registry.state_folder() / name
+    folder = registry.folder_of(name)
     try:
         if folder.exists():
             if registry.read(folder).alive:
-                raise BadUse(
-                    f"a lab named {name!r} is running already; take it down with `lkharness lab down --name {name}` or choose another --name"
-                )
+                mend = f"take it down with `lkharness lab down --name {name}` or choose another --name"
+                raise BadUse(f"a lab named {name!r} is running already; {mend}")
             shutil.rmtree(folder)
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:
@@ -247,7 +246,8 @@ def _failure(news: dict[str, Any]) -> HarnessError:
 def _last_words(process: subprocess.Popen, folder: Path) -> str:
     process.wait()
     lines = (folder / "log").read_text(errors="replace").strip().splitlines()
-    return f"the lab's first process died: {lines[-1] if lines else f'exit {process.returncode}'}; `lkharness doctor` says what this machine lacks"
+    why = lines[-1] if lines else f"exit {process.returncode}"
+    return f"the lab's first process died: {why}; `lkharness doctor` says what this machine lacks"
 
 
 def _abandon(process: subprocess.Popen | None, folder: Path) -> None:

@@ -26,7 +26,7 @@ class Nsg:
     @property
     def places(self) -> list[str]:
         """Where rules can be attached: NICs and subnets."""
-        return [n.key for n in self._topology.nics] + ["subnet1", "subnet2"]
+        return self._topology.nsg_places
 
     def ruleset(self) -> str:
         nics = self._topology.nics

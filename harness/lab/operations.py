@@ -103,7 +103,12 @@ class Operations:
             if prober._member.nic.host == host.name:
                 prober.judge.booted()
         host.connect()
-        await has_booted(host)
+        try:
+            await has_booted(host)
+        except OSError:
+            if host.pid == pid:
+                await self._power_off(host)
+            raise
         self.watch(host)
         lab.gates[host.name].speak_again()
 
@@ -122,20 +127,22 @@ class Operations:
         loop.add_reader(end, ended)
 
     async def _reboot(self, host: Host) -> None:
-        """Off, for long enough that the peer misses it (no machine boots faster than that), and on again."""
-        self._reboots.add(host.name)
-        await self._power_off(host)
+        """Off, for long enough that the peer misses it (no machine boots faster than that), and on again, until it stays on."""
         manager = self._lab.cluster.manager
-        await asyncio.sleep(2 * manager.heartbeat_s * manager.heartbeats_missed)
-        if host.name not in self._reboots:
-            return  # somebody has decided about its power meanwhile
-        self._reboots.discard(host.name)
+        self._reboots.add(host.name)
+        while host.name in self._reboots:
+            await self._power_off(host)
+            await asyncio.sleep(2 * manager.heartbeat_s * manager.heartbeats_missed)
+            if host.name in self._reboots:  # otherwise somebody has decided about its power meanwhile
+                await self._boot_again(host)
+
+    async def _boot_again(self, host: Host) -> None:
         try:
             await self._power_on(host)
-        except OSError:
-            if host.power != "off":  # its power was cut while it booted
-                raise
+        except OSError as error:
+            self._lab.note("lab", "halt", f"{host.name} halted while it booted, and tries again: {error}", node=host.name)
             return
+        self._reboots.discard(host.name)
         self._lab.note("lab", "power", f"{host.name} is up again", node=host.name, to="on")
 
     async def _freeze(self, host: Host) -> None:

@@ -160,14 +160,13 @@ class Prober:
         try:
             connection = "keep-alive" if keep else "close"
             host = f"{self._member.nic.address}:{self._probe.port}"
-            writer.write(
-                f"GET {self._probe.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Load Balancer Agent\r\nConnection: {connection}\r\n\r\n".encode()
-            )
+            headers = f"Host: {host}\r\nUser-Agent: Load Balancer Agent\r\nConnection: {connection}\r\n"
+            writer.write(f"GET {self._probe.path} HTTP/1.1\r\n{headers}\r\n".encode())
             status_line = await reader.readline()
             status = status_line.split()[1].decode() if len(status_line.split()) > 1 else ""
-            headers = await self._headers(reader)
-            if keep and status.isdigit() and headers.get("connection", "").lower() != "close":
-                await reader.readexactly(int(headers.get("content-length", "0")))
+            answered = await self._headers(reader)
+            if keep and status.isdigit() and answered.get("connection", "").lower() != "close":
+                await reader.readexactly(int(answered.get("content-length", "0")))
                 self._kept = (reader, writer)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError from error

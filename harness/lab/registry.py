@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from dataclasses import dataclass
@@ -18,6 +19,13 @@ def state_folder() -> Path:
     """Where the labs' folders lie: cluster files, keys, logs. No socket, mount or process outlives its lab there."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
     return Path(base) / "lkharness" / "labs"
+
+
+def folder_of(name: str) -> Path:
+    """The folder of the lab of that name. Raises BadUse for a name that would lead elsewhere: what is there gets removed some day."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
+        raise BadUse(f"{name!r} cannot be a lab's name; use letters, digits and - _ . (at most 63, a letter or digit first)")
+    return state_folder() / name
 
 
 @dataclass(frozen=True)

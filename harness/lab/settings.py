@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from harness.errors import BadUse
+from harness.lab import topology
 from harness.model import Cluster, Part, Port, Seconds, _faults
 
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
@@ -64,7 +65,7 @@ class LabSettings(Part):
     profile: Literal["fast", "azure"] = "fast"
     no_healthy_backends: Literal["AllProbedDown", "AllProbedUp"] = "AllProbedDown"
     unknowns: Unknowns = Unknowns()
-    rules: list[ExtraRule] = []
+    rules: list[ExtraRule] = Field([], description="load-balancing rules besides those of the services")
     nsg: dict[str, list[NsgRule]] = Field({}, description="custom rules by NIC (`lknode01.eth0`) or subnet (`subnet1`)")
     shared_disk_mb: Annotated[int, Field(ge=128)] = 512
     lifekeeper: dict[str, float | str] = Field({}, description="further settings of the LifeKeeper stand-in's /etc/default/LifeKeeper")
@@ -73,7 +74,14 @@ class LabSettings(Part):
 
 def of(cluster: Cluster, path: Path) -> LabSettings:
     """The lab settings of a cluster file. Raises BadUse with every fault and its place."""
-    return parse(cluster.lab, path)
+    settings = parse(cluster.lab, path)
+    places = topology.of(cluster).nsg_places
+    unknown = [
+        f"  lab.nsg.{place}: there is no such NIC or subnet; there are {', '.join(places)}" for place in settings.nsg if place not in places
+    ]
+    if unknown:
+        raise BadUse(f"{path}: {len(unknown)} fault(s)\n" + "\n".join(unknown))
+    return settings
 
 
 def parse(data: dict[str, Any], path: Path) -> LabSettings:

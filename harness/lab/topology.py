@@ -44,6 +44,11 @@ class Topology:
         return [n for n in self.nics if n.host == host]
 
     @property
+    def nsg_places(self) -> list[str]:
+        """Where NSG rules can be attached: NICs and subnets."""
+        return [*(n.key for n in self.nics), "subnet1", "subnet2"]
+
+    @property
     def members(self) -> list[Nic]:
         """The NICs in the balancer's pool, in the order of the cluster file."""
         return [n for n in self.nics if n.pooled]

@@ -111,5 +111,8 @@ class Manager(Protocol):
     def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Put that resource back in service."""
 
+    def address_of(self, tag: str, node: str) -> str | None:
+        """The address that an IP resource carries, by the manager's own database on that node; None when it knows none."""
+
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         """The end of the manager's log on a node, as evidence."""

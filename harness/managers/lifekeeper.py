@@ -43,6 +43,14 @@ def parse(node: str, text: str) -> NodeState:
     return NodeState(node, True, {m["tag"]: STATES[m["state"]] for m in rows}, paths)
 
 
+def address_in(row: str) -> str | None:
+    """The address in an IP resource's row of `ins_list`: field 6, info, holds node, interface, address and hexadecimal mask
+    (LKL-13, LKL-19); what separates these is not known, so the address is found by its form."""
+    fields = row.strip("\n").split("\x01")
+    found = re.search(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", fields[5]) if len(fields) > 5 else None
+    return found[0] if found else None
+
+
 class LifeKeeper:
     """Reads each node over its own connection; drives from the node that is to act."""
 
@@ -85,6 +93,10 @@ class LifeKeeper:
         if seen is None or seen.active is not wanted:
             said = (done.err.strip() or done.out.strip() or "nothing").splitlines()[-1]
             raise SwitchRefused(f"{node}: `{' '.join(command)}` left {tag} {seen or 'unknown'} (exit {done.exit}); it said: {said}")
+
+    def address_of(self, tag: str, node: str) -> str | None:
+        done = self._hosts[node].run([str(self._bin / "ins_list"), "-t", tag])
+        return address_in(done.out)
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         return self._hosts[node].run(["tail", "-n", str(lines), str(Path("/var/log/lifekeeper.log"))]).out

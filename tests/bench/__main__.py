@@ -95,7 +95,13 @@ def _suites_at_once(count: int) -> list[float]:
     """Seconds that each of `count` suites took, run together; all of them must pass."""
     began = time.monotonic()
     started = [
-        subprocess.Popen([sys.executable, "-m", "pytest", "tests/acceptance", "-q"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(
+            [sys.executable, "-m", "pytest", "tests/acceptance", "-q"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         for _ in range(count)
     ]
     took = []
@@ -126,10 +132,13 @@ def main() -> int:
     for part in parts:
         for r in part():
             rows.append(r)
-            print(f"{r['median']:>10} {r['unit']:2} {r['least']:>8} {r['most']:>8} {r['runs']:>4} {r['load']:>5.2f} {r['bar']:>5}  {r['what']}", flush=True)
-    machine = {"platform": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count(), "user": "root" if os.geteuid() == 0 else "ordinary"}
+            figures = f"{r['median']:>10} {r['unit']:2} {r['least']:>8} {r['most']:>8} {r['runs']:>4}"
+            print(f"{figures} {r['load']:>5.2f} {r['bar']:>5}  {r['what']}", flush=True)
+    user = "root" if os.geteuid() == 0 else "ordinary"
+    machine = {"platform": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count(), "user": user}
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     target = ROOT / "reports" / "bench.json"
-    write_atomically(target, json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine, "rows": rows}, indent=2) + "\n")
+    write_atomically(target, json.dumps({"at": when, "machine": machine, "rows": rows}, indent=2) + "\n")
     print(f"written to {target.relative_to(ROOT)}")
     return 0
 

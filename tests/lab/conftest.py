@@ -59,7 +59,10 @@ class Bench:
     def connect(
         self, host: str, destination: str, port: int, *, count: int = 1, limit: float = 1.0, source: str = ""
     ) -> list[dict[str, Any]]:
-        """Connections from a host, all at once: each {"outcome": answered|refused|silent|…, "port": local port, "hello": the listener's line}."""
+        """Connections from a host, all at once.
+
+        Each is {"outcome": answered|refused|silent|…, "port": local port, "hello": the listener's line}.
+        """
         return self.python(host, CONNECTOR, destination, port, count, limit, source, limit=limit + 20)
 
     def wait_for(self, read: Callable[[], Any], what: str, *, limit: float = 10.0, until: Callable[[Any], bool] = bool) -> Any:

@@ -100,8 +100,9 @@ def test_the_idle_timeout_is_4_minutes_by_default():
 @side_by_side("silent")
 def test_an_idle_flow_is_forgotten_in_silence(silent):
     """After the idle timeout the flow is dropped without a word: late packets of either end get no answer, and both see it ESTABLISHED."""
-    client_late, server_late = Conversation(silent, NODE1), Conversation(silent, NODE1, port=80)
-    assert ask(client_late.client, f"hear {IDLE / 2}") == "silent" and client_late.works()  # not yet idle for long enough
+    server_late = Conversation(silent, NODE1, port=80)
+    client_late = Conversation(silent, NODE1)
+    assert ask(client_late.client, f"hear {IDLE / 4}") == "silent" and client_late.works()  # not yet idle for long enough
     assert ask(client_late.client, f"hear {IDLE + 0.5}") == "silent"
     for one, other in ((client_late.client, client_late.server), (server_late.server, server_late.client)):
         assert ask(one, "send") == "sent"
@@ -115,7 +116,7 @@ def test_an_idle_flow_is_forgotten_in_silence(silent):
 def test_an_idle_flow_is_reset_at_both_ends(resetting):
     """With TCP reset both ends get a reset when the idle timeout is over, and not before; a reset is not sent to a busy flow."""
     talk = Conversation(resetting, NODE1)
-    assert ask(talk.client, f"hear {IDLE / 2}") == "silent" and talk.works()
+    assert ask(talk.client, f"hear {IDLE / 4}") == "silent" and talk.works()
     assert ask(talk.client, "hear 10") == "reset"
     assert ask(talk.server, "hear 10") == "reset"
     assert len(resets(resetting, talk.port)) == 1
@@ -208,6 +209,10 @@ def packet_sockets(lab: Bench) -> int:
     return len(Path(f"/proc/{lab.running.record.pid}/net/packet").read_text().splitlines()) - 1
 
 
+def power(lab: Bench, host: str) -> str:
+    return next(h["power"] for h in lab.ask("status")["hosts"] if h["name"] == host)
+
+
 @side_by_side("silent")
 def test_a_host_that_halts_by_itself_reboots(silent):
     """It falls silent at once, its old machine's connections with it, and comes back with its addresses and a way in, as after power on."""
@@ -218,6 +223,10 @@ def test_a_host_that_halts_by_itself_reboots(silent):
     with socket.create_connection(("127.0.0.1", before["ssh_port"]), 5) as way_in:
         assert way_in.recv(100).startswith(b"SSH-2.0")
         silent.sh(NODE1, "kill -USR1 1")
+        silent.wait_for(lambda: power(silent, NODE1), "its end", until=lambda seen: seen == "off")
+        way_in.settimeout(QUIET)
+        with pytest.raises(TimeoutError):
+            way_in.recv(100)
         silent.wait_for(lambda: [e for e in silent.events()[since:] if "up again" in e["text"]], "the reboot")
         way_in.settimeout(5)
         with pytest.raises(ConnectionResetError):

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState
-from harness.managers.lifekeeper import parse
+from harness.managers.lifekeeper import address_in, parse
 
 HEADER = "LOCAL     TAG              ID              STATE     PRIO  PRIMARY\n"
 ACTIVE = (  # LKL-09
@@ -188,3 +188,15 @@ def test_never_two_active_nodes(a, b):
 def test_it_prints_what_each_node_says():
     said = str(both(node("a", IN, paths=(True, False)), GONE))
     assert "a: r0 in service" in said and "communication path a1/b1 dead" in said and "b: no answer" in said
+
+
+@pytest.mark.parametrize("inner", [" ", "\x02", ":", "/"])
+def test_the_address_of_an_ip_resource_is_found_whatever_separates_its_info(inner: str) -> None:
+    info = inner.join(["lknode01", "eth1", "10.20.1.200", "ffffffff"])
+    row = "\x01".join(["lknode01", "comm", "ip", "ip-10.20.1.9", "IP-10.20.1.9", info, "ISP"])
+    assert address_in(row + "\n") == "10.20.1.200"
+
+
+@pytest.mark.parametrize("row", ["", "lknode01", "\x01" * 6, "lknode01\x01gen\x01app\x01t\x01t\x01no address\x01ISP"])
+def test_no_address_is_made_up(row: str) -> None:
+    assert address_in(row) is None

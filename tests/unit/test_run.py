@@ -69,14 +69,29 @@ def test_a_place_that_cannot_hold_a_folder_is_one_clear_sentence(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_write_permission_is_one_clear_sentence(tmp_path):
+    """As an ordinary user: root may write anywhere, so root becomes `nobody` in a child first."""
     tmp_path.chmod(0o555)
     try:
-        with pytest.raises(Unusable, match="Permission denied"):
-            Run.create(tmp_path, command=[])
+        child = os.fork()
+        if child == 0:
+            os._exit(_refused_for_an_ordinary_user(tmp_path))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
         tmp_path.chmod(0o755)
+
+
+def _refused_for_an_ordinary_user(folder: Path) -> int:
+    os.chdir(folder)  # root's temporary folders lie where `nobody` could not walk to
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    try:
+        Run.create(Path(), command=[])
+    except Unusable as error:
+        return 0 if "Permission denied" in str(error) else 1
+    return 2
 
 
 def test_a_file_system_that_takes_no_folders_is_one_clear_sentence():

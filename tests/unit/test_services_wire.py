@@ -12,9 +12,8 @@ import pytest
 
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
-from harness.lab.services.tns_listener import refuse
 from harness.services import registry, tns
-from harness.services.base import NotTheService
+from harness.services.base import NotTheService, Proof
 
 KINDS = ["http", "oracle", "postgres", "tcp"]
 SETTINGS = {"tcp": {"greeting": "hello"}}
@@ -101,18 +100,12 @@ def test_a_peer_that_drips_is_bounded(kind: str) -> None:
     assert not clock.expired
 
 
-def test_an_oracle_listener_that_pings_and_then_hangs_is_bounded() -> None:
+def test_an_oracle_listener_that_leaves_a_client_waiting_is_bounded() -> None:
     """python-oracledb by itself would wait for ever here (facts: libraries)."""
-    first = threading.Lock()
-
-    def behave(connection: socket.socket) -> None:
-        if first.acquire(blocking=False):
-            says(refuse("(DESCRIPTION=(TMP=)(VSNNUM=318767104)(ERR=0)(ALIAS=L))"))(connection)
-        else:
-            says_nothing(connection)
-
-    with peer(behave) as port, pytest.raises(DeadlineExceeded, match=r"left python-oracledb's connect unanswered within 0.4 s"):
-        ask("oracle", port)
+    oracle = registry.kind("oracle")
+    assert isinstance(oracle, Proof)
+    with peer(says_nothing) as port, pytest.raises(DeadlineExceeded, match=r"left python-oracledb's connect unanswered within 0.4 s"):
+        oracle.is_it_really_you("127.0.0.1", port, settings={}, deadline=Deadline(0.4))
 
 
 @pytest.mark.parametrize("kind", KINDS)
