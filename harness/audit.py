@@ -21,14 +21,21 @@ def audit(subject: Subject, *, patience_s: float | None = None) -> Verdict:
         state = subject.wait_until_whole(Deadline(patience))
     except DeadlineExceeded as error:
         return failed(str(error))
-    vip, probe = subject.together(lambda: _vip(subject, state.active), lambda: _probe(subject, state.active))
-    return all_of([passed(f"{state.active} is active"), vip, probe])
+    active = state.active
+    assert active is not None  # a whole cluster has one
+    vip, probe = subject.together(lambda: vip_in_place(subject, active), lambda: _probe(subject, active))
+    return all_of([passed(f"{active} is active"), vip, probe])
 
 
-def _vip(subject: Subject, active: str | None) -> Verdict:
+def vip_in_place(subject: Subject, active: str) -> Verdict:
+    """The VIP is on the active node's Subnet#2 NIC, with the prefix of the cluster file, and nowhere else (facts DSN-06, FAB-14)."""
+    cluster = subject.cluster
     holders = subject.holders_of_vip()
+    second = str(cluster.node(active).second_address)
+    nics = [a.interface for a in subject.linux[active].addresses() if a.address == second]
     where = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
-    return (passed if list(holders) == [active] else failed)(f"{subject.cluster.vip} is on {where}")
+    in_place = holders == {active: [f"{nic}/{cluster.ip_resource.prefix}" for nic in nics]}
+    return (passed if in_place else failed)(f"{cluster.vip} is on {where}")
 
 
 def _probe(subject: Subject, active: str | None) -> Verdict:

@@ -9,7 +9,8 @@ from harness import __version__
 from harness.errors import BadUse, ExitCode, HarnessError
 
 EXIT_CODES = (
-    "exit codes: 0 all passed · 1 a check failed · 2 bad use or configuration · 3 inconclusive · 4 environment not reachable or not usable"
+    "exit codes: 0 all passed · 1 a check failed · 2 bad use or configuration · 3 inconclusive · "
+    "4 environment not reachable or not usable · 130 interrupted"
 )
 
 

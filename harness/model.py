@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -160,9 +161,11 @@ class Cluster(Part):
         names = Counter([self.client.name, *(n.name for n in self.nodes)])
         ports = Counter(s.port for s in self.services)
         called = Counter(s.name for s in self.services)
+        tags = Counter([self.ip_resource.tag, *(s.tag for s in self.services)])
         return [
             *(f"nodes: the name {name} is used {n} times; every host needs its own" for name, n in names.items() if n > 1),
             *(f"services: port {port} is used {n} times; every service needs its own" for port, n in ports.items() if n > 1),
+            *(f"services: the tag {tag} is used {n} times; every resource has its own" for tag, n in tags.items() if n > 1),
             *(f"services: the name {name} is used {n} times; every service needs its own" for name, n in called.items() if n > 1),
         ]
 
@@ -236,13 +239,14 @@ def parse(data: dict[str, Any], path: Path) -> Cluster:
     try:
         cluster = Cluster.model_validate(data)
     except ValidationError as error:
-        faults = [*_faults(error), *_faults_of_the_rest(data, error)]
+        faults = [*faults_of(error), *_faults_of_the_rest(data, error)]
         count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
         raise BadUse(f"{path}: {count}\n" + "\n".join(f"  {fault}" for fault in faults)) from None
     return _with_absolute_paths(cluster, path.resolve().parent)
 
 
-def _faults(error: ValidationError):
+def faults_of(error: ValidationError) -> Iterator[str]:
+    """Every fault that pydantic found, with its place."""
     for fault in error.errors(include_url=False):
         place = _place(fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
@@ -264,7 +268,7 @@ def _faults_of_the_rest(data: dict[str, Any], error: ValidationError) -> list[st
     try:
         Cluster.model_validate(rest)
     except ValidationError as other:
-        return [] if any(fault["loc"] for fault in other.errors()) else list(_faults(other))
+        return [] if any(fault["loc"] for fault in other.errors()) else list(faults_of(other))
     return []
 
 

@@ -168,9 +168,9 @@ def judge(expected: Cell, seen: Sequence[Seen]) -> Verdict:
     """
     if not seen:
         return inconclusive("no attempt was made")
-    wrong = all_of([v for one in seen if (v := _wrong(expected, one))] or [passed("every attempt was as expected")])
-    if not wrong:
-        return wrong
+    wrong = [v for one in seen if (v := _wrong(expected, one)) is not None]
+    if wrong:
+        return all_of(wrong)
     missing = [e for e in expected.ways if not any(_outcome_fits(e, s) and e.way == s.way for s in seen)]
     if missing:
         return failed(f"expected a mix of {expected}; of {len(seen)} attempts none {' and none '.join(map(str, missing))}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import model
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from harness.session import Session
 
 KEY = pytest.StashKey[Session]()
@@ -23,8 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up"
     )
     group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
-    group.addoption("--design", choices=[str(d) for d in model.Design], help="the lab's design (default nat)")
-    group.addoption("--profile", choices=["fast", "azure"], help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
+    group.addoption("--design", metavar="nat|floating", help="the lab's design (default nat)")
+    group.addoption("--profile", metavar="fast|azure", help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
     group.addoption("--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports)")
 
 
@@ -103,7 +103,9 @@ class _Ending:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The contract's exit codes (3 when nothing failed but something could not be judged) for sessions that used a cluster."""
     own = session.config.stash.get(KEY, None)
-    if own is not None and int(exitstatus) in (0, 1, 2):
+    if int(exitstatus) == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = ExitCode.INCONCLUSIVE  # nothing was looked at
+    elif own is not None and int(exitstatus) in (0, 1, 2):
         session.exitstatus = own.exit_code(int(exitstatus), session.testsfailed)
 
 

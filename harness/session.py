@@ -15,7 +15,7 @@ import pytest
 from harness import model
 from harness.audit import audit
 from harness.deadline import Deadline
-from harness.errors import BadUse, HarnessError, Inconclusive
+from harness.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
 from harness.hosts.base import HostUnreachable
 from harness.report.collect import Finished, ReportBuilder
 from harness.report.model import ClusterKind, RunState
@@ -24,6 +24,8 @@ from harness.run import Run
 from harness.subject import Subject
 from harness.trial import Trial
 from harness.verdict import Verdict, failed, inconclusive, passed
+
+WHOLE_SOON_S = 5.0  # an attached cluster is whole or it is not; this only lets a passing state pass
 
 VERDICT = pytest.StashKey[Verdict]()
 
@@ -42,6 +44,7 @@ class Session:
         self._subject: Subject | None = None
         self._report: ReportBuilder | None = None
         self._broken: str | None = None
+        self._not_whole: str | None = None
         self._died: HarnessError | None = None
         self._down: Callable[[], None] | None = None
 
@@ -56,6 +59,10 @@ class Session:
             return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption)
         from harness.lab import seed  # only the default needs the lab
 
+        if options.profile not in (None, *seed.PROFILES):
+            raise BadUse(f"--profile {options.profile}: there is {' and '.join(seed.PROFILES)}")
+        if options.design not in (None, *model.Design):
+            raise BadUse(f"--design {options.design}: there is {' and '.join(model.Design)}")
         data = seed.cluster_data(options.profile, {"design": options.design} if options.design else {})
         return cls(model.parse(data, Path("the lab's own figure")), ["pytest", *arguments], reports, lab_data=data, allowed=True)
 
@@ -76,9 +83,20 @@ class Session:
             self._bring_up_lab(run)
         self._subject = Subject(self.cluster, run.timeline)
         self._subject.reach()
+        self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
+
+    def _look_whether_whole(self, subject: Subject) -> str | None:
+        """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
         limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
-        state = self._subject.wait_until_whole(Deadline(limit if self._lab_data else 15.0))
-        self._report.cluster_is(self.cluster, kind, active=state.active)
+        try:
+            return subject.wait_until_whole(Deadline(limit if self._lab_data else WHOLE_SOON_S)).active
+        except DeadlineExceeded as error:
+            if self._lab_data:
+                raise
+            self._not_whole = str(error)
+            assert self._report is not None
+            self._report.host_note(self.cluster.name, f"the cluster was not whole when it was attached to: {error}")
+            return None
 
     def _bring_up_lab(self, run: Run) -> None:
         from harness.lab import launch
@@ -105,11 +123,13 @@ class Session:
         try:
             if self._broken:
                 raise Inconclusive(f"not run, because the cluster was left broken: {self._broken}")
+            if self._not_whole and item.get_closest_marker("disruptive"):
+                raise Inconclusive(f"not run, because a cluster that is not whole must not be disturbed: {self._not_whole}")
             yield Trial(self._subject, self._report)
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
             self._report.end_test(verdict)
-        if not self._broken and not self.interrupted:
+        if not self._broken and not self._not_whole and not self.interrupted:
             self._audit(item)
 
     def _audit(self, item: pytest.Item) -> None:

@@ -17,7 +17,7 @@ from harness.hosts.ssh import connect_all
 from harness.managers.base import ClusterState
 from harness.managers.registry import manager_of
 from harness.measure.witness import Witness
-from harness.model import Cluster, Machine, Service
+from harness.model import Cluster, Machine
 from harness.paths import Origin
 from harness.timeline import Timeline
 
@@ -31,7 +31,6 @@ class Subject:
         self.hosts = connect_all(cluster, timeline)
         self.linux = {name: LinuxHost(host) for name, host in self.hosts.items()}
         self.manager = manager_of(cluster, self.hosts)
-        self.crash_service: Service = cluster.services[0]
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
@@ -42,11 +41,14 @@ class Subject:
 
     @property
     def active(self) -> str:
-        """The active node by the manager's word. Raises Inconclusive when there is no single one, with what each node says."""
+        """The node that has the services, by the manager's word. Raises Inconclusive when there is no single one, with what each says.
+
+        A node whose hierarchy is incomplete still leads when the other has nothing; that it is incomplete is for other checks to say.
+        """
         state = self.manager.state()
-        if state.active is None:
-            raise Inconclusive(f"no single node is active: {state}")
-        return state.active
+        if state.leading is None:
+            raise Inconclusive(f"no single node has anything in service: {state}")
+        return state.leading
 
     def standby_of(self, active: str) -> str:
         return self.cluster.peer_of(active).name

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.audit import vip_in_place
 from harness.checks import PathCheck, check_path
 from harness.deadline import Deadline
 from harness.disrupt import base as disruptions
 from harness.errors import Inconclusive
 from harness.follow import Recovery, follow
-from harness.measure.attempt import Attempt, attempt
+from harness.measure.attempt import Attempt, AttemptOutcome, attempt
 from harness.model import Service
 from harness.paths import Origin, Situation, listens_rightly
 from harness.report.collect import OpenDisruption, ReportBuilder
@@ -124,12 +125,7 @@ class Trial:
     def vip_is_in_its_place(self) -> None:
         """On the active node's Subnet#2 NIC only, with the prefix of the cluster file (facts DSN-06, FAB-14)."""
         cluster, active = self.subject.cluster, self.active
-        holders = self.subject.holders_of_vip()
-        second = str(cluster.node(active).second_address)
-        nics = {a.interface for a in self.subject.linux[active].addresses() if a.address == second}
-        wanted = {active: [f"{nic}/{cluster.ip_resource.prefix}" for nic in nics]}
-        where = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
-        verdict = (passed if holders == wanted else failed)(f"{cluster.vip} is on {where}")
+        verdict = vip_in_place(self.subject, active)
         self.demand("VIP", verdict, expected=f"only on {active}, on its Subnet#2 NIC, /{cluster.ip_resource.prefix}")
 
     def frontend_is_the_ip_resource(self) -> None:
@@ -168,7 +164,11 @@ class Trial:
         ports = [*(s.port for s in cluster.services), cluster.load_balancer.probe.port]
         tried = self.subject.together(*(lambda p=p: self._from_client(address, p) for p in ports))
         serving = [a for a in tried if a.answered]
-        verdict = failed("; ".join(map(str, serving))) if serving else passed("; ".join(map(str, tried)))
+        unclear = [a for a in tried if a.outcome not in (AttemptOutcome.REFUSED, AttemptOutcome.SILENT, AttemptOutcome.ANSWERED)]
+        if serving:
+            verdict = failed("; ".join(map(str, serving)))
+        else:
+            verdict = inconclusive("; ".join(map(str, unclear))) if unclear else passed("; ".join(map(str, tried)))
         self.demand(
             f"{node} serves nobody", verdict, expected="refused or silent on every port", origin=cluster.client.name, destination=address
         )
@@ -178,10 +178,10 @@ class Trial:
         return attempt(self.subject.hosts[client], self.subject.python(client), address, port, count=1)[0]
 
     @contextlib.contextmanager
-    def disrupted(self, name: str, *, undo_limit: float = 60.0) -> Iterator[Disrupted]:
-        """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens."""
+    def disrupted(self, name: str, *, undo_limit: float = 60.0, **about: object) -> Iterator[Disrupted]:
+        """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `about` goes to it."""
         self._active = None
-        disruption = disruptions.of(name)(self.subject)
+        disruption = disruptions.of(name)(self.subject, **about)
         if reason := disruption.lacks():
             pytest.skip(reason)
         allowance = disruption.allowance()

@@ -35,7 +35,7 @@ def add_to(commands) -> None:
     clean = add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean")
     clean.set_defaults(name=None)
 
-    ssh = add(verbs, "ssh", _ssh, "log in to a host of the lab", "lkharness lab ssh lknode01 lcdstatus -q")
+    ssh = add(verbs, "ssh", _ssh, "log in to a host of the lab", "lkharness lab ssh lknode01 /opt/LifeKeeper/bin/lcdstatus -q")
     _name(ssh)
     ssh.add_argument("host")
     ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="a command to run there instead of a shell")
@@ -94,6 +94,7 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _up(given: argparse.Namespace) -> int:
+    from harness import model
     from harness.lab import launch
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
@@ -102,7 +103,7 @@ def _up(given: argparse.Namespace) -> int:
     print(
         f"the lab {record.name!r} is in service after {lab.timings['in_service_s']:.1f} s; its first process is {record.pid}\n"
         f"  cluster file   {record.cluster_file}\n"
-        f"  log in         lkharness lab ssh lknode01{_and_name(given.name)}\n"
+        f"  log in         lkharness lab ssh{_and_name(given.name)} {model.load(record.cluster_file).nodes[0].name}\n"
         f"  look at it     lkharness lab status{_and_name(given.name)}\n"
         f"  check it       lkharness check --cluster {record.cluster_file}\n"
         f"  run the suite  ./run acceptance --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"

@@ -10,21 +10,22 @@ from harness.disrupt.base import register
 from harness.errors import Inconclusive
 
 if TYPE_CHECKING:
+    from harness.model import Service
     from harness.subject import Subject
 
 
 @register
 class ServiceCrash:
-    """kill -9 of the process that listens on the first service's port, on the active node."""
+    """kill -9 of the process that listens on a service's port, on the active node (the first service's, when none is named)."""
 
     name = "service crash"
     sentence = "the process that listens on the service's port is killed (SIGKILL)"
     settles = True
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, service: Service | None = None) -> None:
         self._subject = subject
         self._node = subject.active
-        self._service = subject.crash_service
+        self._service = service or subject.cluster.services[0]
         self._pid: int | None = None
 
     def allowance(self) -> budget.Allowance:

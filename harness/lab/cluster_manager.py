@@ -18,6 +18,7 @@ MOUNTPOINT = Path("/srv/shared")
 DATABASE = MOUNTPOINT / "pgdata"
 DISK, DISK_SOURCE, STORAGE_SOCKET = "disk-shared", Path("/run/shared-disk"), Path("/run/storage.sock")
 HALT = ("kill", "-USR1", "1")  # the host's first process then ends it, silent on the wire
+HTTP_OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"  # facts PRB-13
 PRIORITIES = (1, 10)  # the vendor's own choice (facts LKL-21)
 
 
@@ -83,7 +84,9 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
     made.append(
         resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], address=address, prefix=cluster.ip_resource.prefix, nic="eth1")
     )
-    made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], port=cluster.load_balancer.probe.port))
+    probe = cluster.load_balancer.probe
+    answer = {"reply": HTTP_OK} if probe.protocol == "http" else {}
+    made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], port=probe.port, **answer))
     if any(s.kind == "postgres" for s in cluster.services):
         disk = {"storage": str(STORAGE_SOCKET), "source": str(DISK_SOURCE), "mountpoint": str(MOUNTPOINT)}
         made.append(resource(DISK, DISK, "filesys", "gen", "disk", [], **disk))

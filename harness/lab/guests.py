@@ -33,7 +33,7 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
         starts = [[SSHD]]
         if isinstance(machine, Node):
             _install_cluster_manager(disk, cluster, settings, machine)
-            starts += [] if bare else [["/opt/LifeKeeper/bin/lkstart"]]
+            starts += [] if bare else [[str(cluster.manager.root / "bin/lkstart")]]
         made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
     return made
 
@@ -78,4 +78,4 @@ def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSe
     structure = cluster_manager.structure(cluster, settings, node)
     disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
     disk.write("etc/default/LifeKeeper", cluster_manager.tunables(cluster, settings))
-    install(disk.disk / "opt/LifeKeeper", cluster_manager.PYTHON)
+    install(disk.disk / cluster.manager.root.relative_to("/"), cluster_manager.PYTHON)

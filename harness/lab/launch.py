@@ -68,7 +68,7 @@ def up(
     heard, said = os.pipe()
     listeners: dict[str, socket.socket] = {}
     try:
-        listeners = _prepare(data, name, folder)
+        listeners = _prepare(data, name, folder, network_only=network_only)
         order = {
             "name": name,
             "folder": str(folder),
@@ -114,11 +114,13 @@ def _fresh_folder(name: str) -> Path:
     return folder
 
 
-def _prepare(data: dict[str, Any], name: str, folder: Path) -> dict[str, socket.socket]:
+def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: bool) -> dict[str, socket.socket]:
     """Write the folder's content; return the listening loopback socket of each host."""
     file = folder / "cluster.toml"
     cluster = model.parse(data, file)
     settings.of(cluster, file)
+    if not network_only:
+        _ports_can_be_shared_out(cluster, file)
     (folder / "keys").mkdir(mode=0o700)
     keys.make(folder / "keys", "login")
     listeners, known = {}, ""
@@ -131,6 +133,14 @@ def _prepare(data: dict[str, Any], name: str, folder: Path) -> dict[str, socket.
     (folder / "known_hosts").write_text(known)
     file.write_text(_cluster_file(data, name, listeners))
     return listeners
+
+
+def _ports_can_be_shared_out(cluster: model.Cluster, file: Path) -> None:
+    """The lab's health-check responder listens itself, so no service may have its port."""
+    port = cluster.load_balancer.probe.port
+    for service in cluster.services:
+        if service.port == port:
+            raise BadUse(f"{file}: services: {service.name} has the probe's port {port}; in a lab the responder needs a port of its own")
 
 
 def cache_folder() -> Path:

@@ -6,13 +6,11 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from harness.lab import fabric
 from harness.lab.balancer import ADMIN_STATES
 from harness.lab.control import Operation
 from harness.lab.host import Host
-from harness.lab.settings import NsgRule
+from harness.lab.settings import parse_rules
 
 if TYPE_CHECKING:
     from harness.lab.first import Lab
@@ -175,10 +173,7 @@ class Operations:
         if rules is not None:
             if place is None:
                 raise ValueError("say which NIC or subnet the rules are for")
-            try:
-                nsg.rules[place] = [NsgRule.model_validate(r) for r in rules]
-            except ValidationError as error:
-                raise ValueError("; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors())) from None
+            nsg.rules[place] = parse_rules(rules)
             self._lab.nft.run(nsg.ruleset())
             self._lab.note("lab", "nsg", f"rules of {place} set", place=place, rules=rules)
         return {key: [r.model_dump(mode="json") for r in value] for key, value in nsg.rules.items()}

@@ -9,11 +9,13 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.errors import BadUse
 from harness.lab import topology
-from harness.model import Cluster, Part, Port, Seconds, _faults
+from harness.model import Cluster, Part, Port, Seconds, faults_of
+
+SSH_PORT = 22
 
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
 
@@ -29,6 +31,14 @@ class NsgRule(Part):
     protocol: Literal["tcp", "udp", "icmp", "*"] = "*"
     ports: list[Port] = Field([], description="destination ports; none means any")
     access: Literal["allow", "deny"]
+
+
+def parse_rules(rules: object) -> list[NsgRule]:
+    """A list of rules from JSON. Raises ValueError with every fault and its place."""
+    try:
+        return TypeAdapter(list[NsgRule]).validate_python(rules)
+    except ValidationError as error:
+        raise ValueError("the rules cannot be used: " + "; ".join(f"rules{fault}" for fault in faults_of(error))) from None
 
 
 class ExtraRule(Part):
@@ -79,13 +89,22 @@ def of(cluster: Cluster, path: Path) -> LabSettings:
     unknown = [
         f"  lab.nsg.{place}: there is no such NIC or subnet; there are {', '.join(places)}" for place in settings.nsg if place not in places
     ]
-    if unknown:
-        raise BadUse(f"{path}: {len(unknown)} fault(s)\n" + "\n".join(unknown))
+    faults = unknown + [f"  {fault}" for fault in _cannot_be_carried(cluster)]
+    if faults:
+        raise BadUse(f"{path}: {len(faults)} fault(s)\n" + "\n".join(faults))
     return settings
+
+
+def _cannot_be_carried(cluster: Cluster) -> list[str]:
+    """What a real cluster may have and a lab's hosts cannot."""
+    faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
+    if not cluster.manager.root.is_relative_to("/opt"):
+        faults.append(f"manager.root: {cluster.manager.root} is not below /opt, the only place where a lab's hosts can have it")
+    return faults
 
 
 def parse(data: dict[str, Any], path: Path) -> LabSettings:
     try:
         return LabSettings.model_validate(data)
     except ValidationError as error:
-        raise BadUse(f"{path}: {error.error_count()} fault(s)\n" + "\n".join(f"  lab.{fault}" for fault in _faults(error))) from None
+        raise BadUse(f"{path}: {error.error_count()} fault(s)\n" + "\n".join(f"  lab.{fault}" for fault in faults_of(error))) from None

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import model
 from harness.lab import inside, registry
+from harness.managers.base import ResourceState
 from harness.managers.lifekeeper import parse
 
 
@@ -65,6 +66,8 @@ def text(found: dict[str, Any]) -> str:
     for node in found["nodes"]:
         vip = f", holds {found['vip']} on {', '.join(node['holds_vip_on'])}" if node["holds_vip_on"] else ""
         lines.append(f"  {node['name']}  {node['role']}{vip} ({node['manager']})")
+        if node["role"] in ("not in service", "partly in service"):
+            lines += [f"      {tag}: {state}" for tag, state in node.get("resources", {}).items() if state != ResourceState.IN_SERVICE]
     lines.append(f"  {found['client']['name']}  client, power {found['client']['power']}")
     for member in found["balancer"]:
         lines.append(f"  balancer: {member['node']} is {'healthy' if member['healthy'] else 'not healthy'}, {member['reason']}")

@@ -70,6 +70,12 @@ class ClusterState:
         return whole[0] if len(whole) == 1 and touched == whole else None
 
     @property
+    def leading(self) -> str | None:
+        """The one node that has anything in service, complete or not: on a broken cluster, the node to hold the paths against."""
+        touched = [n for n, s in self.nodes.items() if s.has_something]
+        return touched[0] if len(touched) == 1 else None
+
+    @property
     def whole(self) -> bool:
         """One node active, the other standing by, every communication path alive on both."""
         if self.active is None:

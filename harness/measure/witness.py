@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.deadline import Deadline
-from harness.errors import Inconclusive
+from harness.errors import Inconclusive, Unusable
 from harness.hosts.base import Host, Process
 from harness.measure import pcapng, scripts
 from harness.measure.packets import Packet, decode
@@ -58,6 +58,14 @@ class Witness:
         self._thread.start()
         try:
             self._wait(lambda: self._ready, limit, "begin")
+        except Inconclusive as error:
+            ended = self._ended
+            self.stop()
+            if ended is None:
+                raise
+            raise Unusable(
+                f"{self.name}: the packets there cannot be watched: {ended}; it takes root (or ssh.sudo) and ssh.python"
+            ) from error
         except BaseException:
             self.stop()
             raise

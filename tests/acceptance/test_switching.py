@@ -18,11 +18,12 @@ def test_switchover(cluster, way):
     cluster.expect_every_path()
 
 
-def test_service_crash(cluster):
-    """After a crash of the protected service every path reaches the right node within its budget."""
-    with cluster.disrupted("service crash") as crash:
+def test_service_crash(cluster, service):
+    """After a crash of a protected service every path reaches the right node within its budget, and the other serves nobody."""
+    with cluster.disrupted("service crash", service=service) as crash:
         crash.every_path_follows()
     cluster.becomes_whole()
+    cluster.nobody_is_served_by(cluster.standby)
     cluster.expect_every_path()
 
 

@@ -118,7 +118,14 @@ class Process:
         self._popen.stdin.flush()
 
     def end(self) -> None:
-        self._popen.kill()  # nsenter waits for its child, which the closed pipe and the lab's end take care of
+        """Close its input, on which it ends; killing nsenter first would leave its child to whoever reaps orphans here."""
+        if self._popen.stdin and not self._popen.stdin.closed:
+            self._popen.stdin.close()
+        try:
+            self._popen.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+        self._popen.stdin = None
         self._popen.communicate()
 
 

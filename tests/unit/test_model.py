@@ -89,7 +89,7 @@ def test_everything_that_does_not_fit_together_is_listed():
         "lknode01: ssh.jump names lknode01",
     ):
         assert any(expected in line for line in found), f"missing: {expected}; found: {found}"
-    assert len(found) == 9
+    assert len(found) == 10
 
 
 @pytest.mark.parametrize(
@@ -142,3 +142,10 @@ def test_a_file_that_cannot_be_read(tmp_path, make):
     make(file)
     with pytest.raises(BadUse, match=r"cluster\.toml: cannot be read \(.+\); give the path of a cluster file"):
         model.load(file)
+
+
+def test_faulty_values_do_not_hide_what_does_not_fit_together():
+    data = figure(load_balancer={"frontend": "10.20.1.200", "probe": {"interval_s": -1}}, ip_resource={"address": "10.20.1.201"})
+    found = faults(data)
+    assert any("load_balancer.probe.interval_s" in line for line in found)
+    assert any("ip_resource.address: 10.20.1.201 is not the load balancer's frontend" in line for line in found)

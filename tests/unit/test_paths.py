@@ -152,3 +152,9 @@ def test_listening_addresses(design, addresses, fits):
     verdict = listens_rightly(design, addresses, PRIVATE, VIP)
     assert bool(verdict) is fits
     assert fits or "INADDR_ANY" in verdict.reason
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_failure_outweighs_a_way_that_could_not_be_told(order):
+    verdict = judge(cell(silent("W8")), [one("silent", "W?"), one("refused", "W5")][::order])
+    assert verdict.outcome is Outcome.FAIL

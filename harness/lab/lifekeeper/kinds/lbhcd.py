@@ -45,6 +45,9 @@ def serve(listener: socket.socket, settings: dict) -> None:
             continue
         with contextlib.suppress(OSError), connection:  # a probe that is gone again has still been here
             if reply:
+                if reply.startswith(b"HTTP/"):  # the request is read first: closing with it unread would reset the answer
+                    connection.settimeout(CONTROL_LIMIT_S)
+                    connection.recv(65536)
                 connection.sendall(reply)
         last = time.monotonic()
         if not told:
