@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.lab.lifekeeper_cluster import COMM, DISK, FAST, IP, LBHC, ROW, SERVICES, TOP, eventually, structure
 from tests.lab.lifekeeper_fixtures import cluster, comes_to, kept, kinds_of, needs_namespaces, whole  # noqa: F401
 
@@ -215,6 +217,7 @@ def test_the_flag_goes_at_the_next_probe(whole):
     eventually(lambda: whole.node1.lk("flg_test", "-f", f"{LBHC}-hc-ng").returncode, lambda code: code == 7, "the flag is gone")
 
 
+@pytest.mark.fact("DES-06")
 def test_a_killed_responder_fails_over_without_local_recovery(whole):
     """DES-06, LKL-58."""
     whole.node1.run("sh", "-c", f"kill -9 $(cut -d' ' -f1 /run/lifekeeper-standin/lbhcd-{LBHC}.pid)")
