@@ -20,7 +20,7 @@ def audit(subject: Subject, *, patience_s: float | None = None) -> Verdict:
     try:
         state = subject.wait_until_whole(Deadline(patience))
     except DeadlineExceeded as error:
-        return failed(str(error))
+        return failed(str(error) if patience else f"the cluster is not whole: {subject.manager.state()}")
     active = state.active
     assert active is not None  # a whole cluster has one
     vip, probe = subject.together(lambda: vip_in_place(subject, active), lambda: _probe(subject, active))

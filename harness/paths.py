@@ -168,9 +168,10 @@ def judge(expected: Cell, seen: Sequence[Seen]) -> Verdict:
     """
     if not seen:
         return inconclusive("no attempt was made")
-    wrong = [v for one in seen if (v := _wrong(expected, one)) is not None]
+    # Attempts that went wrong in the same way are told once.
+    wrong = {(one.outcome, one.way, one.by): v for one in reversed(seen) if (v := _wrong(expected, one)) is not None}
     if wrong:
-        return all_of(wrong)
+        return all_of(wrong.values())
     missing = [e for e in expected.ways if not any(_outcome_fits(e, s) and e.way == s.way for s in seen)]
     if missing:
         return failed(f"expected a mix of {expected}; of {len(seen)} attempts none {' and none '.join(map(str, missing))}")
