@@ -225,13 +225,17 @@ def load(path: Path) -> Cluster:
 
     Raises BadUse with one line per fault, each with its place.
     """
+    return parse(read(path), path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A cluster file's content, not yet judged. Raises BadUse when it cannot be read or is not TOML."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadUse(f"{path}: cannot be read ({error.strerror}); give the path of a cluster file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadUse(f"{path}: is not TOML: {error}") from error
-    return parse(data, path)
 
 
 def parse(data: dict[str, Any], path: Path) -> Cluster:

@@ -62,20 +62,11 @@ def _name(parser: argparse.ArgumentParser) -> None:
 
 def _wanted(given: argparse.Namespace) -> dict[str, Any]:
     """What the lab is to be. Raises BadUse with every fault of the file, by the file's own name, before anything is made."""
-    import tomllib
-
     from harness import model
     from harness.lab import seed, settings
 
-    data: dict[str, Any] = {}
     file = Path(given.file or "the lab's own figure")
-    if given.file:
-        try:
-            data = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadUse(f"{file}: cannot be read ({error.strerror}); give the path of a cluster file") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadUse(f"{file}: is not TOML: {error}") from error
+    data = model.read(file) if given.file else {}
     if given.design:
         data = {**data, "design": given.design}
     lab = data.get("lab", {})

@@ -63,9 +63,7 @@ class Witness:
             self.stop()
             if ended is None:
                 raise
-            raise Unusable(
-                f"{self.name}: the packets there cannot be watched: {ended}; it takes root (or ssh.sudo) and ssh.python"
-            ) from error
+            raise Unusable(f"{self.name}: the packets there cannot be watched: {ended}") from error
         except BaseException:
             self.stop()
             raise

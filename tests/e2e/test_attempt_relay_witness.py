@@ -395,7 +395,7 @@ def test_a_witness_that_died_is_inconclusive_with_the_reason(net):
 def test_a_witness_that_may_not_capture_says_what_to_do():
     without = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
     host = LocalHost("here", prefix=without)
-    with pytest.raises(Inconclusive, match=r"here: the witness no longer watches: .*needs root"), Witness(host, PYTHON):
+    with pytest.raises(Unusable, match=r"here: the packets there cannot be watched: .*needs root"), Witness(host, PYTHON):
         pass
 
 

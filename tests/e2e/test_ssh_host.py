@@ -345,7 +345,7 @@ def test_missing_sudo_is_one_clear_sentence(serve, tmp_path):
         (tools / name).symlink_to(shutil.which(name))
     server = serve(f"SetEnv PATH={tools}")
     host = SshHost(server.machine(sudo=True))
-    with pytest.raises(Inconclusive, match=r"lknode01: .*sudo.*not found"):
+    with pytest.raises(Unusable, match=r"lknode01: .*sudo.*not found"):
         Witness(host).start()
     with pytest.raises(Unusable, match=r"`sudo -n` does not work for root .*not found.*NOPASSWD"):
         host.run("true")
