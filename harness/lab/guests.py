@@ -47,7 +47,7 @@ def _install_sshd(disk: FileSystem, name: str, folder: Path) -> None:
     disk.write("etc/ssh/authorized_keys", (folder / "keys" / "login.pub").read_text())
     disk.write("etc/motd", f"This is {name}, a host of a test lab. LifeKeeper here is a stand-in made for tests, not the product.\n")
     disk.write("opt/lab/bin/lab-python", f"#!/bin/sh\nPYTHONPATH='{REPOSITORY}' exec '{_plain_python()}' -S \"$@\"\n", mode=0o755)
-    (disk.disk / "opt/lab/bin/python3").symlink_to(sys.executable)
+    (disk.disk / "opt/lab/bin/python3").symlink_to(_plain_python())
     disk.write(
         "etc/ssh/sshd_config",
         "\n".join(
