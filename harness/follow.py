@@ -13,7 +13,7 @@ from harness.model import Service
 from harness.paths import Origin
 from harness.subject import Subject
 
-EVERY_S = 0.05
+EVERY_S = 0.2
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Operations:
     async def power(self, node: str, to: str) -> str:
         """`off` (silent on the wire), `on`, `freeze`, `thaw`."""
         host = self._host(node)
-        steps = {"off": self._power_off, "on": self._power_on, "freeze": self._freeze, "thaw": self._thaw}
+        steps = {"off": self._power_off, "on": self._start_up, "freeze": self._freeze, "thaw": self._thaw}
         if to not in steps:
             raise ValueError(f"power can be {', '.join(steps)}; not {to!r}")
         self._reboots.discard(node)
@@ -87,6 +87,16 @@ class Operations:
         lab.gates[host.name].lose_inside()
         fabric.detach(lab.topology, host.name)
         host.forget_network()
+
+    async def _start_up(self, host: Host) -> None:
+        """Power on; a host that halts itself while it boots (it finds its disk reserved elsewhere) boots again, as a machine would."""
+        for last in (False, False, True):
+            try:
+                return await self._power_on(host)
+            except OSError as error:
+                self._lab.note("lab", "halt", f"{host.name} halted while it booted: {error}", node=host.name)
+                if last:
+                    raise
 
     async def _power_on(self, host: Host) -> None:
         if host.power == "on":
