@@ -235,11 +235,7 @@ def _hear(heard: int, process: subprocess.Popen, folder: Path, deadline: Deadlin
                 return news["timings"]
             if news["step"] == "network":
                 _record(process, folder)
-            progress(f"{news['step']} up after {time.time() - _began(deadline):.2f} s")
-
-
-def _began(deadline: Deadline) -> float:
-    return time.time() - deadline.elapsed()
+            progress(f"{news['step']} up after {deadline.elapsed():.2f} s")
 
 
 def _record(process: subprocess.Popen, folder: Path) -> None:
