@@ -35,6 +35,7 @@ def structure(cluster: Cluster, settings: LabSettings, node: Node) -> dict[str, 
         ],
         "resources": _resources(cluster, settings, node),
         "halt_command": list(HALT),
+        "warm_interpreter": PYTHON,
         "first_flags": ["shutdown_switchover"],
     }
 

@@ -10,7 +10,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     # Sub-second timers, so that a failover takes seconds. LifeKeeper's own least heartbeat is 1 s (facts LKL-35).
     "fast": {
         "load_balancer": {"probe": {"interval_s": 0.25}},
-        "manager": {"heartbeat_s": 0.2, "heartbeats_missed": 3, "check_interval_s": 1.0, "takeover_s": 4.0, "boot_s": 15.0},
+        "manager": {"heartbeat_s": 0.2, "heartbeats_missed": 3, "check_interval_s": 0.5, "takeover_s": 4.0, "boot_s": 15.0},
         "budget": {"margin_s": 3.0},
     },
     # Azure's portal defaults and LifeKeeper for Linux's own (facts PRB-05, LKL-35, LKL-41).

@@ -40,6 +40,18 @@ def test_after_both_crashed_the_former_standby_starts_nothing(whole):
     assert whole.node2.all("OSU")
 
 
+def test_a_node_back_from_a_crash_believes_the_disk_not_its_memory(whole):
+    """LKL-40, LKL-50: it remembers having everything in service and does not hear the node that has it now."""
+    whole.node1.crash()
+    comes_to(whole.node2, "ISP")
+    whole.boot(whole.node1)
+    whole.cut(whole.node1, 0, 1)
+    whole.node1.starts()
+    eventually(lambda: kinds_of(whole.node1).count("started"), lambda times: times == 2, "the second start's end")
+    assert whole.node1.all("OSU") and whole.disk.holder == "lknode02" and whole.node2.all("ISP")
+    assert not (whole.node1.base / "halted").exists() and not (whole.node2.base / "halted").exists()
+
+
 def test_one_dead_path_is_no_failover_and_heals_quickly(kept):
     """LKL-08, LKL-36, LKL-37: commands for the peer go over the path that is left.
 

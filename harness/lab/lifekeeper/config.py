@@ -108,6 +108,7 @@ class Config:
     resources: tuple[Resource, ...]
     comm_port: int = 7365
     halt_command: tuple[str, ...] = ()
+    warm_interpreter: str | None = None  # commands `this -m module …` are forked from a process that has the module loaded
     first_flags: tuple[str, ...] = ()
     directories: Directories = Directories()
     timers: Timers = Timers()

@@ -8,6 +8,7 @@ from typing import Any
 from harness.deadline import Deadline
 from harness.lab.lifekeeper.comm import NoContact
 from harness.lab.lifekeeper.engine import Busy, Refused
+from harness.lab.lifekeeper.kinds.base import Failed
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.recovery import Recovery
 from harness.lab.lifekeeper.store import IN_SERVICE
@@ -59,14 +60,25 @@ class Failover:
             self.comm.changed.wait_for(lambda: self.comm.contact() and self.comm.peer, limit.remaining())
 
     def _peer_has_or_takes(self, tag: str) -> bool:
-        """In service there, or being brought in service there; when both nodes start, the better priority goes first."""
+        """In service there, or being brought in service there; when both nodes start, the better priority goes first.
+
+        A shared disk that is reserved by the other node says so even while that node is not heard: a node that comes back
+        from a crash must not believe what it remembers, or it would take the disk from the one that serves (LKL-40, LKL-50).
+        """
         hierarchy = self.tree.hierarchy(tag)
-        if any(self.comm.peer_state(t) in IN_SERVICE for t in hierarchy):
+        if any(self.comm.peer_state(t) in IN_SERVICE for t in hierarchy) or self._disk_is_taken(hierarchy):
             return True
         if not self.comm.contact() or not hierarchy.intersection(self.comm.peer.get("claims", ())):
             return False
         priority = self.tree.resources[tag].priority
         return self.comm.peer.get("phase") != "starting" or priority[self.config.peer] < priority[self.config.node]
+
+    def _disk_is_taken(self, hierarchy: set[str]) -> bool:
+        try:
+            return any(self.engine.kinds[tag].taken_elsewhere() is not None for tag in hierarchy)
+        except Failed as unknown:
+            self.log.write(Code.START_DECISION, f"nothing is started: {unknown}", program="lcdinit")
+            return True
 
     # the peer is silent (LKL-36, LKL-39)
     def on_silence(self) -> None:

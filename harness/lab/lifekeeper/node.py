@@ -16,6 +16,7 @@ from harness.lab.lifekeeper.engine import Busy, Engine, Refused
 from harness.lab.lifekeeper.failover import Failover
 from harness.lab.lifekeeper.kinds import make
 from harness.lab.lifekeeper.kinds.base import Surroundings
+from harness.lab.lifekeeper.kinds.warm import Warm
 from harness.lab.lifekeeper.log import Code, Journal, Log
 from harness.lab.lifekeeper.recovery import Recovery
 from harness.lab.lifekeeper.store import Store
@@ -35,7 +36,8 @@ class Node:
         self.journal = Journal(config.directories.journal, config.node)
         self.tree = Tree(config.resources)
         self.store = Store(Path(config.directories.state) / "state.json", list(self.tree.resources), self._on_state)
-        around = Surroundings(config, lambda: read_tunables(tunables_file), self.store.has_flag, self.store.remove_flag)
+        self.warm = Warm(config.warm_interpreter)
+        around = Surroundings(config, lambda: read_tunables(tunables_file), self.store.has_flag, self.store.remove_flag, self.warm)
         self.kinds = {r.tag: make(r, around) for r in config.resources}
         self.engine = Engine(config, self.tree, self.store, self.kinds, self.log, self.journal)
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -53,6 +55,7 @@ class Node:
     # life
     def start(self, *, restarted: bool) -> None:
         """`restarted`: the supervisor brought the daemon back in mid-life, so everything runs and is only picked up (LKL-02)."""
+        self.warm.start()  # first of all: it forks, which a process with threads must not
         self._say_what_this_is()
         self.store.drop_flags("!action!")
         if restarted and not (self.store.first_start or self.store.interrupted_start):

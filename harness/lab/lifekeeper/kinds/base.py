@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import BadUse
 from harness.lab.lifekeeper.config import Config, Resource
@@ -24,6 +24,12 @@ class Fenced(Exception):
     """Another node has taken the shared disk's reservation from us: this node must go down (LKL-40)."""
 
 
+class Commands(Protocol):
+    """Something that runs a command to its end, as `kinds.command.run` does."""
+
+    def run(self, argv: Sequence[str], limit: float, *, extra: Mapping[str, str]) -> str: ...
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """`tunables` reads the product's settings afresh, because the IP settings count at once (LKL-52)."""
@@ -32,6 +38,7 @@ class Surroundings:
     tunables: Callable[[], Tunables]
     has_flag: Callable[[str], bool]
     clear_flag: Callable[[str], object]
+    commands: Commands
 
     @property
     def run(self) -> Path:
@@ -67,6 +74,10 @@ class Kind:
     def recover(self) -> None:
         """Local recovery; only asked for when `has_recovery`."""
         self.restore()
+
+    def taken_elsewhere(self) -> str | None:
+        """The other node that holds it by a shared reservation, whatever this node remembers; None when there is no such thing."""
+        return None
 
     def info(self) -> str:
         """The info field of the instance (LKL-19)."""

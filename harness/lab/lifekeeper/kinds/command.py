@@ -38,7 +38,12 @@ def run(argv: Sequence[str], limit: float, *, extra: Mapping[str, str] | None = 
             raise RanOut(f"{argv[0]} did not end within {limit:g} s and was killed") from None
         output.seek(0)
         text = output.read().decode(errors="replace")
-    if status != 0:
+    return text_or_failed(argv, f"exited {status}" if status else "", text)
+
+
+def text_or_failed(argv: Sequence[str], fault: str, text: str) -> str:
+    """The output of a command that ended well; Failed with its last line when there is a fault."""
+    if fault:
         lines = text.strip().splitlines()
-        raise Failed(f"{argv[0]} exited {status}" + (f" and said: {lines[-1]}" if lines else ""))
+        raise Failed(f"{argv[0]} {fault}" + (f" and said: {lines[-1]}" if lines else ""))
     return text

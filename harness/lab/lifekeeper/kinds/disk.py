@@ -49,6 +49,10 @@ class Disk(Kind):
         if not self._is_mounted():
             raise Failed(f"{self._mountpoint} is not mounted")
 
+    def taken_elsewhere(self) -> str | None:
+        holder = self._ask(op="holder").get("holder")
+        return None if holder in (None, self._node) else holder
+
     def info(self) -> str:
         return str(self.parameter("mountpoint"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.errors import BadUse
 from harness.lab.lifekeeper.config import Resource
 from harness.lab.lifekeeper.kinds.base import Failed, Kind, Surroundings, TimedOut
-from harness.lab.lifekeeper.kinds.command import RanOut, run
+from harness.lab.lifekeeper.kinds.command import RanOut
 
 SCRIPTS = ("restore", "remove", "quickCheck", "recover")
 
@@ -50,4 +50,4 @@ class Gen(Kind):
 
     def _run(self, name: str, default_limit: float) -> None:
         limit = self.parameter("limits", {}).get(name, default_limit)
-        run(self.parameter(name), limit, extra={"LK_TAG": self.resource.tag, "LK_ID": self.resource.id})
+        self.around.commands.run(self.parameter(name), limit, extra={"LK_TAG": self.resource.tag, "LK_ID": self.resource.id})

@@ -1,0 +1,98 @@
+"""Commands that the stand-in forks from a loaded process behave as if they had been started: exit, output, limit, what they leave."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.deadline import Deadline
+from harness.lab.lifekeeper.kinds.base import Failed
+from harness.lab.lifekeeper.kinds.command import RanOut
+from harness.lab.lifekeeper.kinds.warm import Warm
+from harness.lab.services import process
+
+UNIT, WEB = "harness.lab.services.unit", "harness.lab.services.http_server"
+
+
+@pytest.fixture
+def warm():
+    warm = Warm(sys.executable)
+    warm.start()
+    yield warm
+    warm.stop()
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+PORT = free_port()
+
+
+def children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+def unit(action: str, folder: Path, *more: str) -> list[str]:
+    words = ["--name", "web", "--pid-file", str(folder / "web.pid"), "--protocol", "http", "--port", PORT, "--limit", "10", "--log", str(folder / "web.log")]
+    return [sys.executable, "-m", UNIT, action, *words, *more]
+
+
+def test_a_command_that_fails_says_its_exit_and_its_last_line(warm: Warm, tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"exited 1 and said: web does not run"):
+        warm.run(unit("check", tmp_path), 10.0, extra={})
+
+
+def test_bad_use_is_a_failure_too(warm: Warm, tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"exited 2 and said: .*invalid choice"):
+        warm.run(unit("dance", tmp_path), 10.0, extra={})
+
+
+def test_what_a_command_starts_outlasts_it_and_its_output_is_returned(warm: Warm, tmp_path: Path) -> None:
+    service = ["--", "http_server", "--port", PORT, "--bind", "127.0.0.1", "--node", "lknode01"]
+    assert "started with pid" in warm.run(unit("start", tmp_path, *service), 10.0, extra={})
+    started = process.written_in(tmp_path / "web.pid")
+    assert started is not None and started.alive
+    try:
+        warm.run(unit("check", tmp_path), 10.0, extra={})
+    finally:
+        warm.run(unit("stop", tmp_path), 10.0, extra={})
+    assert not started.alive
+
+
+def test_a_command_that_does_not_end_is_killed_at_its_limit(warm: Warm) -> None:
+    port = free_port()
+    listening = [sys.executable, "-m", WEB, "--port", port, "--bind", "127.0.0.1", "--node", "lknode01"]
+    with pytest.raises(RanOut, match="did not end within 0.5 s"):
+        warm.run(listening, 0.5, extra={})
+
+    def serves() -> bool:
+        listeners = Path("/proc/net/tcp").read_text()
+        return f"0100007F:{int(port):04X} 00000000:0000 0A" in listeners
+
+    Deadline(5.0).wait_for(lambda: not serves(), what="the end of the command")
+
+
+def test_a_killed_server_costs_time_only(warm: Warm, tmp_path: Path) -> None:
+    os.kill(warm.pid, 9)
+    os.waitpid(warm.pid, 0)
+    with pytest.raises(Failed, match=r"exited 1 and said: web does not run"):
+        warm.run(unit("check", tmp_path), 10.0, extra={})
+
+
+def test_any_other_command_is_run_as_usual(warm: Warm) -> None:
+    assert warm.run(["sh", "-c", "echo $LK_TAG"], 10.0, extra={"LK_TAG": "web"}) == "web\n"
+
+
+def test_the_server_ends_with_its_user() -> None:
+    warm = Warm(sys.executable)
+    warm.start()
+    assert warm.pid in children()
+    warm.stop()
+    assert warm.pid not in children()
