@@ -20,7 +20,7 @@ import tomli_w
 from harness import model
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
-from harness.lab import doctor, keys, registry, settings
+from harness.lab import control, doctor, keys, registry, settings
 from harness.lab.guests import REPOSITORY
 from harness.lab.services.postgres_template import ensure_template
 
@@ -38,6 +38,11 @@ class RunningLab:
     @property
     def cluster_file(self) -> Path:
         return self.record.cluster_file
+
+    def known_cut(self, host: str, seconds: float) -> tuple[float, float]:
+        """Cut a host off for `seconds`; returns when that began and ended, on this machine's monotonic clock."""
+        begun, ended = control.ask(self.record.pid, "known_cut", limit=seconds + 10.0, node=host, seconds=seconds)
+        return begun, ended
 
     def down(self) -> None:
         self.record.end()

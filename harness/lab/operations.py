@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from harness.lab import fabric
@@ -46,6 +47,7 @@ class Operations:
             "no_healthy_backends": self.no_healthy_backends,
             "cut": self.cut,
             "heal": self.heal,
+            "known_cut": self.known_cut,
             "block_probe": self.block_probe,
             "unblock_probe": self.unblock_probe,
             "nft": self.nft,
@@ -222,6 +224,24 @@ class Operations:
     async def heal(self, source: str, destination: str) -> None:
         self._lab.nft.run(f"delete element ip fabric cuts {{ {source} . {destination} }}")
         self._lab.note("lab", "heal", f"{source} reaches {destination} again")
+
+    async def known_cut(self, node: str, seconds: float) -> list[float]:
+        """Silence one host's links for a known time and return when that began and ended, on this machine's monotonic clock.
+
+        For a meter to be measured against. What a change of the rules itself takes (0.1 ms) is the error of it.
+        """
+        host = self._host(node)
+        if host.power != "on" or not 0 < seconds <= 60:
+            raise ValueError(f"a known cut needs a host that is on ({node} is {host.power}) and 0 to 60 seconds, not {seconds:g}")
+        self._darken(node)
+        begun = time.monotonic()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._lighten(node)
+            ended = time.monotonic()
+        self._lab.note("lab", "known-cut", f"{node} was cut off for {ended - begun:.6f} s", node=node, begun=begun, ended=ended)
+        return [begun, ended]
 
     async def block_probe(self, node: str) -> None:
         """Probes of this node get lost on the way, silently."""
