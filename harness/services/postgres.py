@@ -1,31 +1,20 @@
 """PostgreSQL: one query that tells the node, the address it was reached at, and its start.
 
-libpq's own time-out covers the connect only and knows no fractions, so the conversation is driven step by step here: every wait
-has the deadline.
+See `postgres_session` for the conversation.
 """
 
 from __future__ import annotations
 
-import select
-from typing import TYPE_CHECKING
-
 from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded
 from harness.services import settings as given
-from harness.services.base import Identity, NotTheService
-from harness.services.wire import dial, quoted
-
-if TYPE_CHECKING:
-    from psycopg.pq.abc import PGconn
+from harness.services.base import Identity
+from harness.services.postgres_session import Session
 
 SETTINGS = {"user", "dbname", "password_file", "password_env", "sslmode"}
 QUESTION = b"""
     select current_setting('cluster_name'), host(inet_server_addr()), extract(epoch from pg_postmaster_start_time()),
            current_setting('server_version'), pg_is_in_recovery()
 """
-SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-FOREIGN = ("invalid response to", "expected authentication request", "unsupported frontend protocol", "received invalid")
 
 
 class Postgres:
@@ -39,7 +28,8 @@ class Postgres:
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)
-        name, address, started, version, recovering = _ask(host, port, settings, deadline)
+        with Session(host, port, settings, deadline) as session:
+            [(name, address, started, version, recovering)] = session.query(QUESTION, deadline)
         return Identity(
             kind=self.kind,
             said=f"PostgreSQL {version}",
@@ -48,118 +38,3 @@ class Postgres:
             started=float(started),
             facts={"version": version, "in_recovery": "yes" if recovering == "t" else "no"},
         )
-
-
-def _ask(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> list[str]:
-    """Connect, ask the one question, and leave."""
-    from psycopg import pq
-
-    # Name and password in one expression, so that no variable holds them for a traceback to show.
-    connection = pq.PGconn.connect_start(_conninfo(host, port, settings))
-    try:
-        _connect(connection, host, port, deadline)
-        return _query(connection, host, port, deadline)
-    finally:
-        connection.finish()
-
-
-def _conninfo(host: str, port: int, settings: dict[str, str]) -> bytes:
-    from psycopg.conninfo import make_conninfo
-
-    user = settings.get("user", "harness")
-    secret = given.password(settings)
-    if settings.get("sslmode", "prefer") not in SSL_MODES:
-        raise BadUse(f"setting sslmode = {settings['sslmode']!r}; known: {', '.join(SSL_MODES)}")
-    options: dict[str, str | int] = {
-        "host": host,
-        "port": port,
-        "user": user,
-        "dbname": settings.get("dbname", user),
-        "sslmode": settings.get("sslmode", "prefer"),
-        "gssencmode": "disable",
-        "application_name": "lkharness",
-    }
-    return make_conninfo("", **options, **({"password": secret.reveal()} if secret else {})).encode()
-
-
-def _connect(connection: PGconn, host: str, port: int, deadline: Deadline) -> None:
-    from psycopg.pq import ConnStatus, PollingStatus
-
-    accepted = f"{host}:{port} did not complete PostgreSQL's login"
-    if connection.status == ConnStatus.BAD:
-        _explain(connection, host, port, deadline)
-    polled: int = PollingStatus.WRITING
-    while polled != PollingStatus.OK:
-        if polled == PollingStatus.FAILED:
-            _explain(connection, host, port, deadline)
-        _wait(connection, deadline, accepted, select.POLLOUT if polled == PollingStatus.WRITING else select.POLLIN)
-        polled = connection.connect_poll()
-
-
-def _query(connection: PGconn, host: str, port: int, deadline: Deadline) -> list[str]:
-    from psycopg.pq import ExecStatus
-
-    connection.nonblocking = 1
-    connection.send_query(QUESTION)
-    answer = None
-    while True:
-        unsent = connection.flush()
-        if not connection.is_busy():
-            result = connection.get_result()
-            if result is None:
-                break
-            answer = result
-            continue
-        _wait(
-            connection, deadline, f"{host}:{port} let us in, but did not answer a query", select.POLLIN | (select.POLLOUT if unsent else 0)
-        )
-        try:
-            connection.consume_input()
-        except Exception as error:
-            raise ConnectionResetError(f"{host}:{port} broke the connection during a query: {_text(connection.error_message)}") from error
-    if answer is None or answer.status != ExecStatus.TUPLES_OK:
-        said = answer.error_message if answer else connection.error_message
-        raise ConnectionAbortedError(f"{host}:{port} did not answer the query: {_text(said)}")
-    return [(answer.get_value(0, column) or b"").decode() for column in range(answer.nfields)]
-
-
-def _wait(connection: PGconn, deadline: Deadline, what: str, events: int) -> None:
-    left = deadline.remaining()
-    poll = select.poll()
-    poll.register(connection.socket, events)
-    if not left or not poll.poll(left * 1000):
-        raise DeadlineExceeded(f"{what} within {deadline.seconds:g} s")
-
-
-def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> None:
-    """Raise what a failed login means: the network, a foreign protocol, our settings, or a server that is not ready."""
-    said = _text(connection.error_message)
-    if "FATAL:" in said:
-        if any(hint in said for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
-            raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password_file of this service")
-        raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
-    if connection.needs_password:
-        raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file or password_env for this service")
-    if "Connection refused" in said:
-        raise ConnectionRefusedError(f"{host}:{port} refused the connection")
-    if any(hint in said for hint in FOREIGN):
-        raise NotTheService(f"{host}:{port} does not speak PostgreSQL's protocol; it said {_what_it_says(host, port, deadline) or said}")
-    raise ConnectionResetError(f"{host}:{port}: {said}")
-
-
-def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
-    """libpq tells only one letter of a foreign answer: ask again, by hand, what the service says to a PostgreSQL client.
-
-    Empty when it cannot be had a second time; then libpq's letter has to do.
-    """
-    try:
-        with dial(host, port, deadline) as sock:
-            sock.sendall(SSL_REQUEST)
-            return quoted(sock.recv(200))
-    except (OSError, DeadlineExceeded):
-        return ""
-
-
-def _text(message: bytes | str) -> str:
-    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
-    return " ".join(text.split())
