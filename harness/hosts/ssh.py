@@ -20,7 +20,7 @@ from harness.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.apart import apart
 from harness.hosts.base import Command, CommandFailed, CommandResult, HostUnreachable, WrongHostKey
 from harness.hosts.commands import as_line, wrapped
-from harness.hosts.ssh_connection import SESSIONS_AT_ONCE, Connection, NotYet, connect, dial_directly
+from harness.hosts.ssh_connection import SESSIONS_AT_ONCE, Connection, NotYet, SessionsTaken, connect, dial_directly
 from harness.hosts.ssh_process import SshProcess, close, execute, finish
 from harness.model import Cluster, Machine
 from harness.timeline import Timeline
@@ -154,7 +154,7 @@ class SshHost:
                 return connection.open_session(max(way_there.within(way_there.seconds / 2), 0.5)), connection
             except BaseException as error:
                 connection.slots.release()
-                if isinstance(error, NotYet):
+                if isinstance(error, NotYet) and not isinstance(error, SessionsTaken):
                     connection.close()  # so that the next try makes a new one
                 raise
 

@@ -25,6 +25,8 @@ from harness.model import Machine
 
 SESSIONS_AT_ONCE = 8  # sshd's default MaxSessions is 10; two are left for liveness and for people
 KEEPALIVE_S = 10
+OF_AN_OPEN_CHANNEL = {bytes([number]) for number in (93, 94, 95, 96, 98)}  # WINDOW_ADJUST, DATA, EXTENDED_DATA, EOF, REQUEST (RFC 4254)
+REFUSED_TO_ANOTHER = "Unable to open channel."  # paramiko keeps one reason for all threads; the second one refused hears only this
 SILENT_PEER_MS = 30_000  # unanswered for this long, the kernel gives a connection up
 
 # what paramiko logs is told to people as sentences; without a handler Python would print it to the terminal as well
@@ -37,6 +39,10 @@ class NotYet(HostUnreachable):
     """A failure of the transport that may pass by itself: refused, reset, silent, not ready."""
 
 
+class SessionsTaken(NotYet):
+    """sshd has no room for another session: those that were just closed count there until their commands have ended."""
+
+
 class _LastWords(logging.Handler):
     """Keeps why sshd refused a channel (refused, timed out …): paramiko drops that from its error and only logs it."""
 
@@ -46,6 +52,22 @@ class _LastWords(logging.Handler):
         _, found, words = record.getMessage().partition(" open FAILED: ")
         if found:
             self.said = words.rpartition(":")[0].strip()
+
+
+class OrderedTransport(paramiko.Transport):
+    """Never sends a word on a channel after its CLOSE.
+
+    paramiko builds such a message under the channel's lock and sends it after letting go; the thread that answers sshd's CLOSE may
+    come in between, and sshd ends the whole connection when it hears of a channel that it has forgotten.
+    """
+
+    def _send_message(self, data: paramiko.Message) -> None:
+        raw = data.asbytes()
+        if raw[:1] not in OF_AN_OPEN_CHANNEL or self._is_open(int.from_bytes(raw[1:5], "big")):
+            super()._send_message(data)
+
+    def _is_open(self, remote_id: int) -> bool:
+        return any(channel.remote_chanid == remote_id and not channel.closed for channel in self._channels.values())
 
 
 class Connection:
@@ -64,14 +86,14 @@ class Connection:
         return self.transport.is_active() and self.transport.is_authenticated()
 
     def open_session(self, limit: float) -> paramiko.Channel:
-        """A channel for one command within `limit` seconds, or NotYet."""
+        """A channel for one command within `limit` seconds. Raises NotYet; SessionsTaken while the connection is good."""
         try:
             return self.transport.open_session(timeout=limit)
-        except paramiko.ChannelException as error:
-            raise HostUnreachable(
-                f"{self.name}: sshd refused another session ({error.text}); does its MaxSessions admit {SESSIONS_AT_ONCE + 1}?"
-            ) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
+            if isinstance(error, paramiko.ChannelException) or str(error) == REFUSED_TO_ANOTHER:
+                raise SessionsTaken(
+                    f"{self.name}: sshd refused another session ({_reason(error)}); does its MaxSessions admit {SESSIONS_AT_ONCE + 1}?"
+                ) from error
             raise NotYet(f"{self.name}: the connection no longer answers ({_reason(error)}); is the host still up?") from error
 
     def open_tunnel(self, address: str, port: int, limit: float) -> paramiko.Channel:
@@ -98,7 +120,7 @@ def connect(machine: Machine, dial: Dial, deadline: Deadline) -> Connection:
     vouched = _known_keys(machine, address, port)
     sock = dial(address, port, deadline)
     try:
-        transport = paramiko.Transport(sock)
+        transport = OrderedTransport(sock)
         transport.set_log_channel(f"paramiko.transport.{machine.name}")
     except (paramiko.SSHException, OSError) as error:
         sock.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import threading
 from collections.abc import Callable, Iterator
 
@@ -53,6 +52,7 @@ def finish(channel: paramiko.Channel, host: str, command: str, data: bytes | Non
     input_open = True
     quiet = Deadline(QUIET_S)
     channel.settimeout(0.0)
+    arrival = _Arrival(channel)
     while True:
         if input_open:
             pending = _feed(channel, pending)
@@ -70,7 +70,7 @@ def finish(channel: paramiko.Channel, host: str, command: str, data: bytes | Non
             break  # a daemon it left behind holds the streams open
         if deadline.expired:
             raise CommandTookTooLong(host, command, deadline.seconds, text(bytes(out)), text(bytes(err)))
-        _wait(channel, deadline.within(WINDOW_S if input_open or exited else QUIET_S))
+        arrival.wait(deadline.within(WINDOW_S if input_open or exited else QUIET_S))
     if channel.exit_status == -1 and not channel.get_transport().is_active():
         raise lost(host, command)
     return channel.exit_status, text(bytes(out)), text(bytes(err))
@@ -84,6 +84,7 @@ class SshProcess:
         self._released = released
         self._closed = threading.Lock()
         self._errors = bytearray()
+        self._arrival = _Arrival(channel)
         channel.settimeout(0.0)
 
     @property
@@ -129,7 +130,7 @@ class SshProcess:
                 return self._channel.recv(size)
             if _nothing_more(self._channel):
                 return b""
-            _wait(self._channel, 1.0)
+            self._arrival.wait(1.0)
 
     def close(self) -> None:
         apart(self._close)
@@ -187,10 +188,32 @@ def _nothing_more(channel: paramiko.Channel) -> bool:
     return bool(channel.eof_received or channel.closed) and not channel.recv_ready() and not channel.recv_stderr_ready()
 
 
-def _wait(channel: paramiko.Channel, limit: float) -> None:
-    """Until there is something to read, or the channel ends, or `limit` seconds."""
-    watch = select.poll()
-    watch.register(channel.fileno(), select.POLLIN)
-    if watch.poll(limit * 1000) and not channel.recv_ready() and not channel.recv_stderr_ready():
-        # the end of the stream keeps the pipe readable for ever: wait for the exit, not for the pipe
-        channel.status_event.wait(limit)
+class _Arrival:
+    """Wakes a reader when output or its end has come in.
+
+    Not `Channel.fileno`: paramiko reads from that pipe without a lock, and when another thread closes the channel meanwhile, its number
+    may already belong to another connection, which then loses a byte of its stream and breaks.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._came = threading.Event()
+        channel.in_buffer.set_event(self)
+        channel.in_stderr_buffer.set_event(self)
+
+    def set(self) -> None:
+        """Called by paramiko when something came in, and at the end of the stream."""
+        self._came.set()
+
+    def clear(self) -> None:
+        """Called by paramiko when one of the two streams is empty: the other may not be, so the reader looks for itself."""
+
+    def wait(self, limit: float) -> None:
+        """Until there is something to read, or the channel ends, or `limit` seconds."""
+        self._came.clear()
+        if self._channel.recv_ready() or self._channel.recv_stderr_ready():
+            return
+        if _nothing_more(self._channel):
+            self._channel.status_event.wait(limit)  # the stream has ended: what is waited for is the exit
+            return
+        self._came.wait(limit)

@@ -19,6 +19,7 @@ from harness.hosts.base import CommandFailed, HostUnreachable, WrongHostKey
 from harness.hosts.ssh import SshHost, connect_all
 from harness.measure.attempt import attempt
 from harness.measure.relay import relay
+from harness.measure.resident import Resident
 from harness.measure.witness import Witness
 from harness.timeline import Timeline
 
@@ -140,6 +141,41 @@ def test_busy_sessions_do_not_make_a_host_look_dead_but_say_so_to_the_ninth(host
     for stream in streams:
         stream.close()
     assert host.run("true").ok
+
+
+def test_a_stream_closed_while_it_is_read_takes_nothing_from_another_connection(host, server):
+    """What reads one stream must never touch the descriptor that another connection got when the stream was closed."""
+    def read_while_it_is_closed(times: int) -> None:
+        for _ in range(times):
+            stream = host.start("exec seq 1 200000")
+            reader = threading.Thread(target=lambda s=stream: [None for _ in s.lines()])
+            reader.start()
+            stream.close()
+            reader.join(10)
+
+    def open_and_close_descriptors(over: threading.Event) -> None:
+        while not over.is_set():
+            one, other = socket.socketpair()
+            one.sendall(b"x" * 64)
+            taken.append(len(other.recv(64)))
+            one.close()
+            other.close()
+
+    taken: list[int] = []
+    over = threading.Event()
+    beside = [threading.Thread(target=open_and_close_descriptors, args=(over,)) for _ in range(3)]
+    workers = [threading.Thread(target=read_while_it_is_closed, args=(15,)) for _ in range(4)]
+    for thread in (*beside, *workers):
+        thread.start()
+    for thread in workers:
+        thread.join()
+    over.set()
+    for thread in beside:
+        thread.join()
+    assert set(taken) == {64}
+    assert host.check("echo alive") == "alive\n"
+    assert host._timeline is not None
+    assert [event.text for event in host._timeline.events if event.kind in ("connected", "reconnected")] == ["lknode01: SSH connection up"]
 
 
 def test_it_reconnects_at_the_next_use_after_the_connection_was_killed(serve):
@@ -358,13 +394,15 @@ def test_missing_sudo_is_one_clear_sentence(serve, tmp_path):
 
 def test_attempts_relays_and_witnesses_work_over_ssh_and_leave_nothing_running(host, server):
     with Witness(host) as witness:
-        (tried,) = attempt(host, "python3", "127.0.0.1", server.port)
-        with relay(host, "python3", "127.0.0.1", server.port) as link, socket.create_connection((link.host, link.port), timeout=10) as sock:
+        resident = Resident(host)
+        (tried,) = attempt(resident, "127.0.0.1", server.port)
+        with relay(resident, "127.0.0.1", server.port) as link, socket.create_connection((link.host, link.port), timeout=10) as sock:
             assert sock.recv(100).startswith(b"SSH-2.0-OpenSSH")
         witness.mark()
         syns = {p.sport for p in witness.packets() if p.is_syn}
     assert tried.answered and {tried.local_port, link.attempt.local_port} <= syns
-    gone = lambda: host.run(["pgrep", "-f", "^python3 -c import os.s=b"]).exit == 1  # noqa: E731
+    resident.close()
+    gone = lambda: host.run(["pgrep", "-f", "^python3 -I -S -c import os.s=b"]).exit == 1  # noqa: E731
     Deadline(5).wait_for(gone, what="the scripts ended on the host")
 
 
