@@ -43,7 +43,7 @@ def _probe(subject: Subject, active: str | None) -> Verdict:
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 
     def answers(node: Node) -> bool:
-        return attempt(subject.hosts[client], subject.python(client), str(node.address), port, count=1)[0].answered
+        return attempt(subject.residents[client], str(node.address), port, count=1)[0].answered
 
     tried = subject.together(*(lambda n=n: answers(n) for n in cluster.nodes))
     answering = [n.name for n, answered in zip(cluster.nodes, tried, strict=True) if answered]

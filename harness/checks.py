@@ -73,9 +73,7 @@ def check_path(
     host = subject.origin(origin, active)
     limit = ATTEMPT_LIMIT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_LIMIT_S
     with subject.watched() as sight:
-        attempts = attempt(
-            subject.hosts[host], subject.python(host), str(cluster.vip), service.port, count=count or expected.attempts, limit=limit
-        )
+        attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
         packets = sight.packets()
     ways = [classify(a, packets, cluster) for a in attempts]
     verdict = judge(expected, [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)])
@@ -117,7 +115,7 @@ def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, 
 
 def _over_the_path(subject: Subject, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
     """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, ConnectionError without one."""
-    with relay(subject.hosts[host], subject.python(host), str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
+    with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
         if link.port is None:
             raise ConnectionError(f"the connection was {link.attempt.outcome}")
         return ask(link.host, link.port, settings=service.settings, deadline=Deadline(limit))

@@ -16,6 +16,7 @@ from harness.hosts.linux import LinuxHost
 from harness.hosts.ssh import connect_all
 from harness.managers.base import ClusterState
 from harness.managers.registry import manager_of
+from harness.measure.resident import Resident
 from harness.measure.witness import Witness
 from harness.model import Cluster, Machine
 from harness.paths import Origin
@@ -30,6 +31,7 @@ class Subject:
         self.timeline = timeline
         self.hosts = connect_all(cluster, timeline)
         self.linux = {name: LinuxHost(host) for name, host in self.hosts.items()}
+        self.residents = {name: Resident(host, self.python(name)) for name, host in self.hosts.items()}
         self.manager = manager_of(cluster, self.hosts)
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self._witnesses: dict[str, Witness] = {}
@@ -119,6 +121,8 @@ class Subject:
     def close(self) -> None:
         for witness in self._witnesses.values():
             witness.stop()
+        for resident in self.residents.values():
+            resident.close()
         for host in self.hosts.values():
             host.close()
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from harness.errors import Inconclusive
-from harness.hosts.base import Host
-from harness.measure import scripts
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded, Inconclusive
+from harness.measure.resident import Resident
 
 AT_ONCE = 256  # the most sockets that one call has open together; further attempts wait for a free place
 START_S = 15.0  # for the log-in and the interpreter's start, beyond what the attempts themselves may take
@@ -76,8 +75,7 @@ class Attempt:
 
 
 def attempt(
-    host: Host,
-    python: str,
+    resident: Resident,
     destination: str,
     port: int,
     *,
@@ -87,13 +85,13 @@ def attempt(
     source: str | None = None,
     reset: bool = False,
 ) -> list[Attempt]:
-    """Open `count` connections from `host` and close them at once, each from a fresh port and abandoned after its own `limit`.
+    """Open `count` connections from the resident's host and close them at once, each from a fresh port and abandoned after its own `limit`.
 
     All go together (at most AT_ONCE open), or one every `spacing` seconds, which no slow one delays. `source` binds them to an
     address; `reset` closes answered ones with RST, which leaves no TIME_WAIT. In the order in which they ended.
     Raises HostUnreachable, DeadlineExceeded, Unusable (no Python there), or Inconclusive when the origin could not try.
     """
-    plan = {
+    plan: dict[str, Any] = {
         "destination": str(destination),
         "port": port,
         "count": count,
@@ -104,12 +102,22 @@ def attempt(
         "at_once": AT_ONCE,
     }
     rounds = -(-count // AT_ONCE)
-    result = scripts.run(host, python, "attempts", plan, limit=count * spacing + rounds * limit + START_S)
-    *lines, last = [json.loads(line) for line in result.out.splitlines()] or [{}]
-    if "end" not in last or len(lines) != count:
-        raise Inconclusive(f"{host.name}: {count} attempts were asked for and {len(lines)} were reported; the script was cut off")
-    ended = result.started + result.seconds
-    return [of_report(host.name, destination, port, line, started=ended - (last["end"] - line["mono"])) for line in lines]
+    deadline = Deadline(count * spacing + rounds * limit + START_S)
+    lines: list[Mapping[str, Any]] = []
+    with resident.ask("attempts", **plan) as request:
+        while (line := request.next(deadline.remaining())) is not None and "end" not in line:
+            lines.append(line)
+    if line is None:
+        raise DeadlineExceeded(
+            f"{resident.name}: of {count} attempts to {destination}:{port} {len(lines)} had ended after {deadline.seconds:g} s; "
+            "is the host overloaded or frozen?"
+        )
+    if len(lines) != count:
+        raise Inconclusive(
+            f"{resident.name}: {count} attempts to {destination}:{port} were asked for and {len(lines)} were reported: "
+            f"{line.get('why') or 'they were cut off'}"
+        )
+    return [of_report(resident.name, destination, port, one, started=line["arrived"] - (line["end"] - one["mono"])) for one in lines]
 
 
 def of_report(origin: str, destination: str, port: int, line: Mapping[str, Any], *, started: float) -> Attempt:

@@ -3,20 +3,19 @@ exactly that connection (facts: database drivers break on an SSH channel and nee
 
 from __future__ import annotations
 
+import binascii
 import contextlib
-import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.deadline import Deadline
-from harness.errors import Inconclusive
-from harness.hosts.base import Host, Process
-from harness.measure import scripts
+from harness.errors import HarnessError, Inconclusive
 from harness.measure.attempt import Attempt, of_report
+from harness.measure.resident import WINDOW, Line, Request, Resident
 
 CHUNK = 65536
 START_S = 15.0  # for the log-in and the interpreter's start, beyond the connection's own limit
@@ -34,8 +33,7 @@ class Link:
 
 @contextlib.contextmanager
 def relay(
-    host: Host,
-    python: str,
+    resident: Resident,
     destination: str,
     port: int,
     *,
@@ -43,97 +41,73 @@ def relay(
     lifetime: float = 60.0,
     source: str | None = None,
 ) -> Iterator[Link]:
-    """Connect from `host` to destination:port within `limit` seconds and offer that connection on loopback, once.
+    """Connect from the resident's host to destination:port within `limit` seconds and offer that connection on loopback, once.
 
-    The whole ends on leaving the block, and by itself after `lifetime` seconds. The end of the far side reaches the client as the
-    end of its stream. Raises HostUnreachable, Unusable (no Python there) or Inconclusive when the origin could not try.
+    The whole ends on leaving the block, and by itself after `lifetime` seconds. The end of either side's stream reaches the other
+    as the end of its stream. Raises HostUnreachable, Unusable (no Python there) or Inconclusive when the origin could not try.
     """
-    plan = {"destination": str(destination), "port": port, "limit": limit, "lifetime": lifetime, "source": source and str(source)}
-    process = scripts.start(host, python, "relay", plan)
+    plan: dict[str, Any] = {"destination": str(destination), "port": port, "source": source and str(source)}
+    carrier = _Carrier()
     with contextlib.ExitStack() as stack:
-        far = _FarEnd(process)
-        stack.callback(far.close)
-        line = far.report(limit + START_S, host, python)
-        attempt = of_report(host.name, destination, port, line, started=time.monotonic() - (line["now"] - line["mono"]))
+        far = stack.enter_context(resident.ask("connect", heed=carrier.heed, limit=limit, lifetime=lifetime, **plan))
+        line = far.next(limit + START_S)
+        if line is None:
+            raise Inconclusive(f"{resident.name}: the relay did not report within {limit + START_S:g} s; is the host overloaded?")
+        if "end" in line:
+            raise Inconclusive(f"{resident.name}: the relay to {destination}:{port} ended before it began: {line['why']}")
+        attempt = of_report(resident.name, destination, port, line, started=time.monotonic() - (line["now"] - line["mono"]))
         if not attempt.answered:
             yield Link(attempt)
             return
         door = stack.enter_context(socket.create_server((LOOPBACK, 0), backlog=1))
-        stack.callback(far.serve(door, lifetime))
+        stack.callback(carrier.start(far, door, Deadline(lifetime)))
         yield Link(attempt, port=door.getsockname()[1])
 
 
-class _FarEnd:
-    """The running script: first its report, then the bytes of its connection."""
+class _Carrier:
+    """Carries one client's bytes to the far end and back, in two threads: neither direction ever waits for the other."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._line = b""
-        self._rest = b""
-        self._reported = threading.Event()
-        self._wanted = threading.Event()
+    def __init__(self) -> None:
+        self._room = WINDOW
+        self._changed = threading.Condition()
+        self._over = False
         self._client: socket.socket | None = None
-        self._ended = False
-        # recv has no limit of its own, so a thread does it from the first byte on and others wait for the thread
-        self._reader = threading.Thread(target=self._read, name="relay-out", daemon=True)
-        self._reader.start()
 
-    def report(self, limit: float, host: Host, python: str) -> dict[str, Any]:
-        if not self._reported.wait(limit):
-            raise Inconclusive(f"{host.name}: the relay did not report within {limit:g} s; is the host overloaded?")
-        try:
-            line = json.loads(self._line)
-        except ValueError:
-            line = None
-        if not isinstance(line, dict):
-            said = (self._line + self._rest).decode("utf-8", "replace").strip() or scripts.complaint(self._process) or "nothing"
-            raise scripts.no_python(host, python, "relay", said.splitlines()[-1])
-        return line
+    def heed(self, line: Line) -> bool:
+        """The far end has sent some of our bytes on, so that there is room for more of them."""
+        if "took" in line:
+            with self._changed:
+                self._room += line["took"]
+                self._changed.notify_all()
+        return "took" in line
 
-    def serve(self, door: socket.socket, lifetime: float):
-        """Carry one client's bytes, in threads; returns what ends them."""
-        thread = threading.Thread(target=self._serve, args=(door, Deadline(lifetime)), name="relay-in", daemon=True)
+    def start(self, far: Request, door: socket.socket, deadline: Deadline) -> Callable[[], None]:
+        """Wait for the client and carry; returns what ends it all."""
+        self._far = far
+        thread = threading.Thread(target=self._serve, args=(door, deadline), name="relay-in", daemon=True)
         thread.start()
 
-        def end() -> None:
+        def close() -> None:
+            self._end()
             # shutting a listener down wakes its accept, on Linux; closing it would not
-            with contextlib.suppress(OSError):  # already closed: its one client came
+            with contextlib.suppress(OSError):  # nobody waits there any more
                 door.shutdown(socket.SHUT_RDWR)
-            self.close()
             thread.join(5)
 
-        return end
+        return close
 
-    def close(self) -> None:
-        self._ended = True
-        self._wanted.set()
-        if self._client is not None:
-            with contextlib.suppress(OSError):  # the client closed first
-                self._client.shutdown(socket.SHUT_RDWR)
-        self._process.close()
-        self._reader.join(5)
-
-    def _read(self) -> None:
-        data = b""
-        while b"\n" not in data and (more := self._process.recv(CHUNK)):
-            data += more
-        self._line, _, self._rest = data.partition(b"\n")
-        self._reported.set()
-        self._wanted.wait()
-        client = self._client
-        if client is None:
-            return
-        data = self._rest
-        try:
-            while data or (data := self._process.recv(CHUNK)):
-                client.sendall(data)
-                data = b""
-            client.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._process.close()  # the client has gone: nothing more is wanted from the far end
+    def _end(self) -> None:
+        """Nothing more either way; wakes both threads."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+            if self._client is not None:
+                with contextlib.suppress(OSError):  # the client closed first
+                    self._client.shutdown(socket.SHUT_RDWR)
+        self._far.close()
 
     def _serve(self, door: socket.socket, deadline: Deadline) -> None:
-        door.settimeout(deadline.seconds)
+        door.settimeout(max(0.01, deadline.remaining()))
         try:
             client, _ = door.accept()
         except OSError:
@@ -141,13 +115,46 @@ class _FarEnd:
         with client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.settimeout(max(0.01, deadline.remaining()))
-            self._client = client
-            self._wanted.set()
-            try:
-                while not self._ended and (data := client.recv(CHUNK)):
-                    self._process.send(data)
-            except OSError:
-                pass  # either side broke off; the reader has told, or tells, the client
-            if not self._ended:
-                self._process.close()
-            self._reader.join(5)
+            with self._changed:
+                self._client = client
+                if self._over:
+                    return
+            out = threading.Thread(target=self._bring_back, args=(client, deadline), name="relay-out", daemon=True)
+            out.start()
+            self._send_on(client)
+            out.join(deadline.remaining() + 5)
+            with self._changed:
+                self._client = None
+
+    def _send_on(self, client: socket.socket) -> None:
+        try:
+            while (room := self._wait_for_room()) and (data := client.recv(min(CHUNK, room))):
+                with self._changed:
+                    self._room -= len(data)
+                self._far.tell("data", data=binascii.b2a_base64(data, newline=False).decode())
+        except OSError:
+            self._end()  # the client broke off, or the time is over
+        self._far.tell("eof")
+
+    def _wait_for_room(self) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: self._room > 0 or self._over)
+            return 0 if self._over else self._room
+
+    def _bring_back(self, client: socket.socket, deadline: Deadline) -> None:
+        taken = 0
+        try:
+            while (line := self._far.next(deadline.remaining() + 1)) is not None and "end" not in line:
+                if "data" in line:
+                    data = binascii.a2b_base64(line["data"])
+                    client.sendall(data)
+                    taken += len(data)
+                    if taken >= WINDOW // 4:
+                        self._far.tell("took", bytes=taken)
+                        taken = 0
+                else:
+                    client.shutdown(socket.SHUT_WR)
+        except (OSError, HarnessError):
+            pass  # the client has gone, or the far end: the end of the stream tells the other
+        finally:
+            self._end()

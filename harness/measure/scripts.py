@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Inconclusive, Unusable
-from harness.hosts.base import CommandResult, Host, Process
+from harness.errors import Unusable
+from harness.hosts.base import Host, Process
 
 QUICKLY = ("-I", "-S")  # the scripts need the standard library only; without site-packages an interpreter starts in half the time
 FOLDER = Path(__file__).parent / "remote"
@@ -17,19 +17,6 @@ FOLDER = Path(__file__).parent / "remote"
 @cache
 def source(name: str) -> bytes:
     return (FOLDER / f"{name}.py").read_bytes()
-
-
-def run(host: Host, python: str, name: str, plan: dict[str, Any], *, limit: float) -> CommandResult:
-    """Run a script to its end. Raises what `Host.run` raises; Unusable when the host's Python cannot run it."""
-    result = host.run([python, *QUICKLY, "-", json.dumps(plan)], limit=limit, input=source(name))
-    if not result.ok:
-        said = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
-        raise (
-            no_python(host, python, name, f"exit {result.exit}: {said}")
-            if _is_missing(result)
-            else Inconclusive(f"{host.name}: the script `{name}` broke (exit {result.exit}): {said}")
-        )
-    return result
 
 
 def start(host: Host, python: str, name: str, plan: dict[str, Any]) -> Process:
@@ -68,7 +55,3 @@ def no_python(host: Host, python: str, name: str, said: str) -> Unusable:
     return Unusable(
         f"{host.name}: `{python}` could not run the script `{name}` ({said}); set ssh.python to a Python 3.6 or newer on that host"
     )
-
-
-def _is_missing(result: CommandResult) -> bool:
-    return result.exit in (126, 127) or "SyntaxError" in result.err

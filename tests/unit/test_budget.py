@@ -23,7 +23,7 @@ def cluster(profile: str | None = None, **over) -> model.Cluster:
     ("profile", "switchover", "crash", "loss"),
     [
         ("azure", 30 + 5 + 5 + 5, 120 + 45, 3 * 5 + 45),  # takeover, first probe, probe-up, margin; then what detects it
-        ("fast", 4 + 0.25 + 0.25 + 3, 1.0 + 7.5, 3 * 0.2 + 7.5),
+        ("fast", 4 + 0.25 + 0.25 + 3, 0.5 + 7.5, 3 * 0.2 + 7.5),
     ],
 )
 def test_profiles(profile, switchover, crash, loss):

@@ -1,29 +1,20 @@
-"""Attempts, relays and witnesses on real sockets: on loopback, and between two network namespaces of our own."""
+"""Witnesses, between a client and a node that are network namespaces of our own."""
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 
 from harness import model
 from harness.errors import Inconclusive, Unusable
-from harness.hosts.base import HostUnreachable
 from harness.hosts.local import LocalHost
-from harness.measure import scripts
 from harness.measure.attempt import AttemptOutcome, attempt
-from harness.measure.relay import relay
+from harness.measure.resident import Resident
 from harness.measure.wire import classify
 from harness.measure.witness import Witness
 
@@ -52,180 +43,6 @@ def here():
     host.close()
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-@contextlib.contextmanager
-def echo_server(banner: bytes = b""):
-    """Accepts one connection after another, says `banner`, and echoes."""
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as door:
-        peers = []
-
-        def serve():
-            while True:
-                try:
-                    sock, peer = door.accept()
-                except OSError:
-                    return
-                peers.append(peer)
-                with sock, contextlib.suppress(ConnectionError):
-                    sock.sendall(banner)
-                    while data := sock.recv(65536):
-                        sock.sendall(data)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield door.getsockname()[1], peers
-        finally:
-            door.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-# attempts
-
-
-def test_an_answered_attempt_names_both_its_ends(here):
-    with echo_server() as (port, peers):
-        before, wall = time.monotonic(), time.time()
-        (one,) = attempt(here, PYTHON, "127.0.0.1", port)
-        after = time.monotonic()
-    assert one.outcome is AttemptOutcome.ANSWERED and one.answered
-    assert peers == [("127.0.0.1", one.local_port)] and one.local_address == "127.0.0.1"
-    assert before <= one.started <= after
-    assert wall <= one.host_time <= time.time()
-
-
-def test_a_refused_attempt_keeps_its_port(here):
-    (one,) = attempt(here, PYTHON, "127.0.0.1", free_port())
-    assert one.outcome is AttemptOutcome.REFUSED
-    assert one.local_address == "127.0.0.1" and one.local_port
-    assert one.detail == "ECONNREFUSED"
-
-
-def test_many_attempts_have_a_port_each_and_stay_bounded(here):
-    with echo_server() as (port, peers):
-        many = attempt(here, PYTHON, "127.0.0.1", port, count=600, limit=10, reset=True)
-    assert {a.outcome for a in many} == {AttemptOutcome.ANSWERED}
-    assert len({a.local_port for a in many}) == 600
-    assert {p[1] for p in peers} <= {a.local_port for a in many}
-
-
-def test_spaced_attempts_start_one_after_another(here):
-    many = attempt(here, PYTHON, "127.0.0.1", free_port(), count=4, spacing=0.05)
-    starts = sorted(a.host_time for a in many)
-    assert all(later - earlier > 0.02 for earlier, later in pairwise(starts))
-
-
-def test_a_full_backlog_is_silent_and_one_slow_attempt_delays_no_other(here):
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        door.listen(0)
-        port = door.getsockname()[1]
-        many = attempt(here, PYTHON, "127.0.0.1", port, count=6, limit=0.4)
-    silent = [a for a in many if a.outcome is AttemptOutcome.SILENT]
-    assert silent and all(a.local_port and a.local_address == "127.0.0.1" for a in silent)
-    assert max(a.host_time for a in many) - min(a.host_time for a in many) < 0.4
-
-
-def test_a_source_that_the_origin_does_not_have_is_not_a_finding(here):
-    with pytest.raises(Inconclusive, match=r"EADDRNOTAVAIL.*no such source address"):
-        attempt(here, PYTHON, "127.0.0.1", free_port(), source="10.99.99.99")
-
-
-def test_a_missing_python_is_said(here):
-    with pytest.raises((Unusable, HostUnreachable), match="python-that-is-not-there"):
-        attempt(here, "python-that-is-not-there", "127.0.0.1", 1)
-    with (
-        pytest.raises(Unusable, match=r"python-that-is-not-there.*set ssh.python"),
-        relay(here, "python-that-is-not-there", "127.0.0.1", 1),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("name", ["attempts", "relay", "witness"])
-def test_the_scripts_are_python_3_6(name):
-    ast.parse(scripts.source(name), feature_version=(3, 6))
-    assert b"from __future__" not in scripts.source(name)
-
-
-# relay
-
-
-def test_a_relay_speaks_over_exactly_the_origin_s_connection(here):
-    before = threading.active_count()
-    with echo_server(b"hello\n") as (port, peers), relay(here, PYTHON, "127.0.0.1", port) as link:
-        assert link.attempt.answered
-        with socket.create_connection((link.host, link.port), timeout=10) as sock, sock.makefile("rb") as words:
-            assert words.readline() == b"hello\n"
-            sock.sendall(b"ping\n")
-            assert words.readline() == b"ping\n"
-        assert peers == [("127.0.0.1", link.attempt.local_port)]
-    assert threading.active_count() == before
-
-
-def test_a_relay_carries_much_both_ways(here):
-    data = os.urandom(3_000_000)
-    with (
-        echo_server() as (port, _),
-        relay(here, PYTHON, "127.0.0.1", port) as link,
-        socket.create_connection((link.host, link.port), timeout=20) as sock,
-    ):
-        sender = threading.Thread(target=sock.sendall, args=(data,))
-        sender.start()
-        got = b""
-        while len(got) < len(data) and (more := sock.recv(65536)):
-            got += more
-        sender.join()
-    assert got == data
-
-
-def test_the_far_end_s_close_is_the_end_of_the_stream(here):
-    with socket.create_server(("127.0.0.1", 0)) as door, relay(here, PYTHON, "127.0.0.1", door.getsockname()[1]) as link:
-        far, _ = door.accept()
-        with socket.create_connection((link.host, link.port), timeout=10) as sock:
-            far.sendall(b"bye")
-            far.close()
-            assert sock.recv(10) == b"bye"
-            assert sock.recv(10) == b""
-
-
-def test_the_client_s_close_closes_the_far_end(here):
-    with socket.create_server(("127.0.0.1", 0)) as door, relay(here, PYTHON, "127.0.0.1", door.getsockname()[1]) as link:
-        far, _ = door.accept()
-        far.settimeout(10)
-        socket.create_connection((link.host, link.port), timeout=10).close()
-        assert far.recv(10) == b""
-        far.close()
-
-
-def test_a_relay_whose_client_never_comes_ends_with_its_block(here):
-    with echo_server() as (port, _):
-        with relay(here, PYTHON, "127.0.0.1", port) as link:
-            pass
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((link.host, link.port), timeout=5)
-
-
-def test_a_refused_relay_says_so(here):
-    with relay(here, PYTHON, "127.0.0.1", free_port()) as link:
-        assert link.attempt.outcome is AttemptOutcome.REFUSED and link.attempt.local_port
-        assert link.port is None
-
-
-def test_a_relay_ends_by_itself_after_its_lifetime(here):
-    with echo_server() as (port, _), relay(here, PYTHON, "127.0.0.1", port, lifetime=0.3) as link:
-        sock = socket.create_connection((link.host, link.port), timeout=10)
-        assert sock.recv(10) == b""
-        sock.close()
-
-
-# witnesses, between a client and a node of our own
-
-
 class Net:
     """Two namespaces and a wire: lkclient (10.20.1.20) and lknode01 (10.20.1.11); the frontend is routed to the node."""
 
@@ -242,6 +59,7 @@ class Net:
         self.node.check(f"ip link set lo up; ip addr add {A}/24 dev eth0; ip link set eth0 up")
         self.client.check(f"ip route add {VIP} via {A}")
         self.watched = {host.name: Witness(host, PYTHON) for host in (self.client, self.node)}
+        self.residents = {host.name: Resident(host, PYTHON) for host in (self.client, self.node)}
         for witness in self.watched.values():
             witness.start()
 
@@ -256,7 +74,7 @@ class Net:
         assert next(process.lines()) == "up"
 
     def way(self, origin: LocalHost, destination=VIP, **options):
-        (tried,) = attempt(origin, PYTHON, destination, PORT, **{"limit": 0.3, **options})
+        (tried,) = attempt(self.residents[origin.name], destination, PORT, **{"limit": 0.3, **options})
         packets = {}
         for name, witness in self.watched.items():
             witness.mark()
@@ -266,6 +84,8 @@ class Net:
     def close(self) -> None:
         for witness in self.watched.values():
             witness.stop()
+        for resident in self.residents.values():
+            resident.close()
         for host in (self.client, self.node):
             host.close()
         for holder in self.holders:
@@ -328,7 +148,7 @@ def test_a_local_filter_and_a_missing_route_are_unknown_ways(net):
     tried, way = net.way(net.client)
     assert (tried.outcome, way.code) == (AttemptOutcome.SILENT, "W?")
     assert "was not seen sending it" in way.reason
-    (tried,) = attempt(net.client, PYTHON, "192.0.2.1", PORT)
+    (tried,) = attempt(net.residents["lkclient"], "192.0.2.1", PORT)
     assert tried.outcome is AttemptOutcome.UNREACHABLE and "no route" in tried.detail and tried.local_port
 
 
@@ -337,9 +157,9 @@ def test_a_mark_is_complete_and_positions_cut(net):
     net.hold_vip()
     witness = net.watched["lknode01"]
     start = witness.mark()
-    many = attempt(net.client, PYTHON, VIP, PORT, count=200)
+    many = attempt(net.residents["lkclient"], VIP, PORT, count=200)
     os.kill(witness._process.pid, signal.SIGSTOP)  # so that packets and a mark wait for it together
-    many += attempt(net.client, PYTHON, VIP, PORT, count=200)
+    many += attempt(net.residents["lkclient"], VIP, PORT, count=200)
     witness._process.send(b"mark 1000\n")
     os.kill(witness._process.pid, signal.SIGCONT)
     witness.mark()
@@ -402,8 +222,3 @@ def test_a_witness_that_may_not_capture_says_what_to_do():
 def test_a_witness_without_python_says_so(here):
     with pytest.raises((Inconclusive, Unusable), match="python-that-is-not-there"), Witness(here, "python-that-is-not-there"):
         pass
-
-
-def test_attempts_are_frozen_data(here):
-    (one,) = attempt(here, PYTHON, "127.0.0.1", free_port())
-    assert str(replace(one, seconds=0.0012)).endswith("refused in 1.2 ms (ECONNREFUSED)")

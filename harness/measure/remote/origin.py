@@ -1,0 +1,392 @@
+"""Runs on the origin host for as long as the harness asks it things: makes connections, many requests at once, in one loop.
+
+Python 3.6 or newer, standard library only. The one argument is JSON: sockets (the most open together, over all requests)
+and window (bytes of a connection under way, each way, until they are acknowledged). It ends when its input ends.
+
+Requests come as JSON lines, each with an id of its own; everything said about a request carries that id:
+  attempts  destination, port, count, limit and spacing (seconds), source (an address, or null), reset (close with RST),
+            at_once (the most sockets of this request). One line for each attempt as it ends.
+  connect   destination, port, limit, lifetime (seconds for everything), source. One line that says how it went, then
+            `data` (base64) and `eof` both ways; `took` (bytes) acknowledges.
+  ping      nothing more.
+  close     ends the request of that id, whatever it does.
+The last line of each is {"end": monotonic seconds}, on the same clock as "mono" and "now"; "why" where it ended early.
+"""
+
+import binascii
+import errno
+import heapq
+import json
+import os
+import resource
+import select
+import socket
+import struct
+import sys
+import time
+
+CHUNK = 65536
+BATCH = 64  # attempts that one request starts in one go, so that others get their turn
+SPARE = 100  # descriptors for everything but connections, and for ports that were had before
+
+
+def source_for(destination, port):
+    """The address that the kernel would use, asked of a UDP socket, which sends nothing."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.connect((destination, port))
+        return sock.getsockname()[0]
+    except OSError:
+        return None
+    finally:
+        sock.close()
+
+
+def bound(source, used):
+    """A socket on a port that no earlier attempt of the request had: the port is what tells attempts apart on the wire."""
+    rejected = []
+    try:
+        while True:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            rejected.append(sock)
+            sock.setblocking(False)
+            # bound before connecting, so that the port is known however the attempt ends
+            sock.bind((source or "", 0))
+            port = sock.getsockname()[1]
+            if port not in used or len(rejected) == 64:
+                used.add(port)
+                rejected.remove(sock)
+                return sock, port
+    finally:
+        for sock in rejected:
+            sock.close()
+
+
+class Attempt:
+    """One connection try."""
+
+    def __init__(self, plan, used):
+        self.plan = plan
+        self.used = used
+        self.sock = None
+        self.address = plan["source"]
+        self.port = None
+        self.host_time = time.time()
+        self.started = time.monotonic()
+
+    def start(self):
+        """Returns an errno when it is already decided, else None."""
+        target = (self.plan["destination"], self.plan["port"])
+        try:
+            self.sock, self.port = bound(self.plan["source"], self.used)
+            self.host_time, self.started = time.time(), time.monotonic()
+            code = self.sock.connect_ex(target)
+            address = self.sock.getsockname()[0]
+        except OSError as error:
+            return error.errno
+        self.address = address if address != "0.0.0.0" else (self.plan["source"] or source_for(*target))
+        return None if code == errno.EINPROGRESS else code
+
+    def result(self):
+        return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def line(self, code):
+        """code None: given up after its own limit."""
+        return {
+            "gave_up": code is None,
+            "errno": errno.errorcode.get(code, str(code)) if code else None,
+            "local_address": self.address,
+            "local_port": self.port,
+            "host_time": self.host_time,
+            "mono": self.started,
+            "seconds": time.monotonic() - self.started,
+        }
+
+    def close(self, reset=False):
+        if self.sock is not None:
+            if reset:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.sock.close()
+
+
+class Attempts:
+    """A request for `count` attempts."""
+
+    def __init__(self, loop, number, plan):
+        self.loop, self.number, self.plan = loop, number, plan
+        self.begin = time.monotonic()
+        self.launched = 0
+        self.alarm = None  # the attempt that a timer is set for
+        self.used, self.pending = set(), set()
+        self.stopped = False
+
+    def go(self):
+        """Start what is due and finds a place; called whenever that may have changed."""
+        begun = 0
+        while not self.stopped and self.launched < self.plan["count"] and len(self.pending) < self.plan["at_once"]:
+            due = self.begin + self.launched * self.plan["spacing"]
+            if begun == BATCH or time.monotonic() < due:
+                if self.alarm != self.launched:
+                    self.alarm = self.launched
+                    self.loop.at(max(due, time.monotonic()), self.go)
+                return
+            if not self.loop.place_for(self):
+                return
+            begun += 1
+            self.launched += 1
+            self.launch()
+        if not self.pending and self.launched == self.plan["count"]:
+            self.loop.end(self.number)
+
+    def launch(self):
+        attempt = Attempt(self.plan, self.used)
+        code = attempt.start()
+        if code is not None:
+            self.report(attempt, code)
+            return
+        self.pending.add(attempt)
+        self.loop.watch(attempt.sock.fileno(), select.POLLOUT, lambda: self.decided(attempt, attempt.result()))
+        self.loop.at(attempt.started + self.plan["limit"], lambda: self.decided(attempt, None))
+
+    def decided(self, attempt, code):
+        if attempt in self.pending:
+            self.pending.discard(attempt)
+            self.loop.watch(attempt.sock.fileno(), 0)
+            self.report(attempt, code)
+            self.go()
+
+    def report(self, attempt, code):
+        self.loop.say(self.number, attempt.line(code))
+        attempt.close(reset=self.plan["reset"] and code == 0)
+        self.loop.leave_place()
+
+    def stop(self):
+        self.stopped = True
+        for attempt in self.pending:
+            self.loop.watch(attempt.sock.fileno(), 0)
+            attempt.close()
+            self.loop.leave_place()
+        self.pending = set()
+
+
+class Connection:
+    """A request for one connection that bytes are then carried over."""
+
+    def __init__(self, loop, number, plan):
+        self.loop, self.number, self.plan = loop, number, plan
+        self.attempt = None
+        self.sock = None  # once it stands
+        self.out = bytearray()
+        self.taken = 0  # bytes sent on and not acknowledged yet
+        self.unread = 0  # bytes handed over whose acknowledgement has not come
+        self.peer_ended = self.we_ended = False
+        self.tried = self.stopped = False
+        loop.at(time.monotonic() + plan["lifetime"], lambda: loop.end(number, "its lifetime is over"))
+
+    def go(self):
+        if self.attempt is not None or self.stopped or not self.loop.place_for(self):
+            return
+        self.attempt = Attempt(self.plan, set())
+        code = self.attempt.start()
+        if code is not None:
+            self.decided(code)
+            return
+        self.loop.watch(self.attempt.sock.fileno(), select.POLLOUT, lambda: self.decided(self.attempt.result()))
+        self.loop.at(self.attempt.started + self.plan["limit"], lambda: self.decided(None))
+
+    def decided(self, code):
+        if self.tried or self.stopped:
+            return
+        self.tried = True
+        self.loop.say(self.number, dict(self.attempt.line(code), now=time.monotonic()))
+        if code != 0:
+            self.loop.end(self.number)
+            return
+        self.sock = self.attempt.sock
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.attend()
+
+    @property
+    def may_read(self):
+        """Not more than the harness has room for: else one peer that talks much could fill this host's memory."""
+        return not self.peer_ended and self.unread < self.loop.window
+
+    def attend(self):
+        """Wait for what can go on now, and for nothing else."""
+        if self.peer_ended and self.we_ended and not self.out:
+            self.loop.end(self.number)
+        elif not self.stopped:
+            events = (select.POLLIN if self.may_read else 0) | (select.POLLOUT if self.out else 0)
+            self.loop.watch(self.sock.fileno(), events, self.carry)
+
+    def carry(self):
+        try:
+            if self.out:
+                self.write()
+            if self.may_read:
+                self.read()
+        except OSError as error:
+            self.loop.end(self.number, error.strerror or str(error))  # the connection broke
+        else:
+            self.attend()
+
+    def write(self):
+        try:
+            sent = self.sock.send(self.out[:CHUNK])
+        except BlockingIOError:
+            return
+        del self.out[:sent]
+        self.taken += sent
+        if self.taken >= self.loop.window // 4:
+            self.loop.say(self.number, {"took": self.taken})
+            self.taken = 0
+        self.end_output()
+
+    def read(self):
+        try:
+            data = self.sock.recv(CHUNK)
+        except BlockingIOError:
+            return
+        self.unread += len(data)
+        self.peer_ended = not data
+        self.loop.say(self.number, {"data": binascii.b2a_base64(data, newline=False).decode()} if data else {"eof": True})
+
+    def end_output(self):
+        if self.we_ended and not self.out:
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def told(self, order):
+        """What the harness says about it while it stands."""
+        if self.sock is None:
+            return
+        try:
+            if order["do"] == "data":
+                self.out += binascii.a2b_base64(order["data"])
+            elif order["do"] == "eof":
+                self.we_ended = True
+                self.end_output()
+            elif order["do"] == "took":
+                self.unread -= order["bytes"]
+        except OSError as error:
+            self.loop.end(self.number, error.strerror or str(error))
+        else:
+            self.carry()
+
+    def stop(self):
+        self.stopped = True
+        if self.attempt is not None:
+            if self.attempt.sock is not None:
+                self.loop.watch(self.attempt.sock.fileno(), 0)
+            self.attempt.close()
+            self.loop.leave_place()
+        del self.out[:]
+
+
+class Loop:
+    """Everything that is waited for, and what is called when it comes."""
+
+    KINDS = {"attempts": Attempts, "connect": Connection}  # noqa: RUF012
+
+    def __init__(self, places, window):
+        self.places, self.window = places, window
+        self.poll = select.poll()
+        self.calls = {}  # by descriptor
+        self.timers, self.turn = [], 0
+        self.requests, self.waiting = {}, []  # by id; those that found no place
+        self.heard, self.out = b"", bytearray()
+
+    def watch(self, fd, events, call=None):
+        """No events: no more, because poll tells of a hang-up even when asked for nothing, again and again."""
+        if events:
+            self.poll.register(fd, events)
+            self.calls[fd] = call
+        elif self.calls.pop(fd, None):
+            self.poll.unregister(fd)
+
+    def at(self, when, call):
+        self.turn += 1
+        heapq.heappush(self.timers, (when, self.turn, call))
+
+    def place_for(self, request):
+        """Is a socket free? If not, the request's `go` is called when there is one."""
+        if self.places > 0:
+            self.places -= 1
+            return True
+        if request not in self.waiting:
+            self.waiting.append(request)
+        return False
+
+    def leave_place(self):
+        self.places += 1
+        waiting, self.waiting = self.waiting, []
+        for request in waiting:
+            self.at(time.monotonic(), request.go)
+
+    def say(self, number, record):
+        self.out += json.dumps(dict(record, id=number), separators=(",", ":")).encode() + b"\n"
+
+    def end(self, number, why=None):
+        request = self.requests.pop(number, None)
+        if request is not None:
+            request.stop()
+            self.say(number, {"end": time.monotonic(), "why": why})
+
+    def hear(self):
+        data = os.read(0, 4 * CHUNK)
+        if not data:
+            raise SystemExit  # the harness has gone, and every socket goes with us
+        lines = (self.heard + data).split(b"\n")
+        self.heard = lines.pop()
+        for line in lines:
+            self.obey(json.loads(line.decode()))
+
+    def obey(self, order):
+        number, do = order["id"], order["do"]
+        try:
+            if do in self.KINDS:
+                self.requests[number] = self.KINDS[do](self, number, order)
+                self.requests[number].go()
+            elif do == "ping":
+                self.say(number, {"end": time.monotonic()})
+            elif do == "close":
+                self.end(number)
+            elif number in self.requests:
+                self.requests[number].told(order)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self.end(number, "it cannot be done: %s: %s" % (type(error).__name__, error))  # noqa: UP031
+
+    def flush(self):
+        """As much as fits now: a harness that does not read holds nobody up."""
+        try:
+            while self.out:
+                del self.out[: os.write(1, self.out[: 4 * CHUNK])]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            raise SystemExit from None  # nobody reads any more: the harness has gone
+        self.watch(1, select.POLLOUT if self.out else 0, self.flush)
+
+    def run(self):
+        self.watch(0, select.POLLIN, self.hear)
+        while True:
+            self.flush()
+            limit = max(0.0, self.timers[0][0] - time.monotonic()) * 1000 + 0.5 if self.timers else None
+            ready = [(fd, self.calls[fd]) for fd, _ in self.poll.poll(limit)]
+            for fd, call in ready:
+                if self.calls.get(fd) is call:  # else closed a moment ago, and the number may be another socket's by now
+                    call()
+            now = time.monotonic()
+            while self.timers and self.timers[0][0] <= now:
+                heapq.heappop(self.timers)[2]()
+
+
+def main():
+    plan = json.loads(sys.argv[1])
+    os.set_blocking(1, False)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    loop = Loop(min(plan["sockets"], most - SPARE) if most > 0 else plan["sockets"], plan["window"])
+    loop.say(0, {"ready": time.monotonic()})
+    loop.run()
+
+
+main()

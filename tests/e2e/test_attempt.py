@@ -1,0 +1,78 @@
+"""Attempts on real sockets, on loopback: how each ended, from which port, when."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from loopback import PYTHON, echo_server, free_port
+
+from harness.errors import Inconclusive
+from harness.hosts.local import LocalHost
+from harness.measure.attempt import AttemptOutcome, attempt
+from harness.measure.resident import Resident
+
+
+@pytest.fixture(scope="module")
+def here():
+    host = LocalHost("here")
+    resident = Resident(host, PYTHON)
+    yield resident
+    resident.close()
+    host.close()
+
+
+def test_an_answered_attempt_names_both_its_ends(here):
+    with echo_server() as (port, peers):
+        before, wall = time.monotonic(), time.time()
+        (one,) = attempt(here, "127.0.0.1", port)
+        after = time.monotonic()
+    assert one.outcome is AttemptOutcome.ANSWERED and one.answered
+    assert peers == [("127.0.0.1", one.local_port)] and one.local_address == "127.0.0.1"
+    assert before <= one.started <= after
+    assert wall <= one.host_time <= time.time()
+
+
+def test_a_refused_attempt_keeps_its_port(here):
+    (one,) = attempt(here, "127.0.0.1", free_port())
+    assert one.outcome is AttemptOutcome.REFUSED
+    assert one.local_address == "127.0.0.1" and one.local_port
+    assert one.detail == "ECONNREFUSED"
+
+
+def test_many_attempts_have_a_port_each_and_stay_bounded(here):
+    with echo_server() as (port, peers):
+        many = attempt(here, "127.0.0.1", port, count=600, limit=10, reset=True)
+    assert {a.outcome for a in many} == {AttemptOutcome.ANSWERED}
+    assert len({a.local_port for a in many}) == 600
+    assert {p[1] for p in peers} <= {a.local_port for a in many}
+
+
+def test_spaced_attempts_start_one_after_another(here):
+    many = attempt(here, "127.0.0.1", free_port(), count=4, spacing=0.05)
+    starts = sorted(a.host_time for a in many)
+    assert all(later - earlier > 0.02 for earlier, later in pairwise(starts))
+
+
+def test_a_full_backlog_is_silent_and_one_slow_attempt_delays_no_other(here):
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen(0)
+        port = door.getsockname()[1]
+        many = attempt(here, "127.0.0.1", port, count=6, limit=0.4)
+    silent = [a for a in many if a.outcome is AttemptOutcome.SILENT]
+    assert silent and all(a.local_port and a.local_address == "127.0.0.1" for a in silent)
+    assert max(a.host_time for a in many) - min(a.host_time for a in many) < 0.4
+
+
+def test_a_source_that_the_origin_does_not_have_is_not_a_finding(here):
+    with pytest.raises(Inconclusive, match=r"EADDRNOTAVAIL.*no such source address"):
+        attempt(here, "127.0.0.1", free_port(), source="10.99.99.99")
+
+
+def test_attempts_are_frozen_data(here):
+    (one,) = attempt(here, "127.0.0.1", free_port())
+    assert str(replace(one, seconds=0.0012)).endswith("refused in 1.2 ms (ECONNREFUSED)")
