@@ -24,6 +24,19 @@ class Identity:
     facts: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Hello:
+    """The shortest exchange that only the service itself can have, for connections made a hundred times a second.
+
+    `say` is sent as soon as the connection stands; `expect`, a regular expression on bytes, is searched in all that was heard since.
+    Empty: nothing is said, and nothing can be expected. `keeps`: it may be said again and again on the same connection.
+    """
+
+    say: bytes
+    expect: bytes
+    keeps: bool
+
+
 class NotTheService(Exception):
     """Something answered, but it did not speak the service's protocol; the message quotes what it said."""
 
@@ -36,6 +49,9 @@ class ServiceKind(Protocol):
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         """Ask. Raises NotTheService when the protocol is wrong, OSError when the connection breaks, DeadlineExceeded in time."""
+
+    def hello(self, settings: dict[str, str]) -> Hello:
+        """What an agent says on each of its connections, and what the service must answer. Raises BadUse for wrong settings."""
 
 
 @runtime_checkable

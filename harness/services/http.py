@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 
 from harness.deadline import Deadline
+from harness.errors import BadUse
 from harness.services import settings as given
-from harness.services.base import Identity, NotTheService
+from harness.services.base import Hello, Identity, NotTheService
 from harness.services.wire import dial, quoted
 
 SETTINGS = {"path", "node_header", "status", "host_header"}
@@ -53,6 +55,16 @@ class Http:
             started=_started(body),
             facts={"status": str(response.status), "server": response.getheader("Server") or "(not told)"},
         )
+
+    def hello(self, settings: dict[str, str]) -> Hello:
+        """A HEAD of `path` that leaves the connection open; its whole header with the right status is the answer."""
+        given.only_known(settings, self.kind, SETTINGS)
+        status = given.whole_number(settings, "status", 200)
+        path, host = settings.get("path", "/"), settings.get("host_header", "lkharness")
+        if not re.fullmatch(r"[!-~]+", path) or not re.fullmatch(r"[!-~]+", host):
+            raise BadUse(f"settings path = {path!r} and host_header = {host!r} must be ASCII without blanks")
+        say = f"HEAD {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lkharness\r\nConnection: keep-alive\r\n\r\n"
+        return Hello(say.encode("ascii"), rb"(?s)\AHTTP/1\.[01] %d(?=[ \r]).*?\r\n\r\n" % status, keeps=True)
 
 
 def _started(body: bytes) -> float | None:

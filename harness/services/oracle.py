@@ -12,7 +12,7 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
 from harness.services import settings as given
 from harness.services import tns
-from harness.services.base import Identity, NotTheService
+from harness.services.base import Hello, Identity, NotTheService
 
 SETTINGS = {"alias_pattern", "unknown_service"}
 UNKNOWN_SERVICE = "lkharness-no-such-service"
@@ -36,6 +36,11 @@ class Oracle:
             node=named.groupdict().get("node") if named else None,
             facts={name: value for name, value in facts.items() if value},
         )
+
+    def hello(self, settings: dict[str, str]) -> Hello:
+        """A TNS ping. The listener ends the connection with its answer."""
+        given.only_known(settings, self.kind, SETTINGS)
+        return Hello(tns.connect_packet(tns.PING), tns.PING_ANSWER, keeps=False)
 
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)

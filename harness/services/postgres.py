@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from harness.deadline import Deadline
 from harness.services import settings as given
-from harness.services.base import Identity
-from harness.services.postgres_session import Session
+from harness.services.base import Hello, Identity
+from harness.services.postgres_session import SSL_REQUEST, Session
 
-SETTINGS = {"user", "dbname", "password_file", "password_env", "sslmode"}
+SETTINGS = {"user", "dbname", "password_file", "password_env", "sslmode", "tokens"}
 QUESTION = b"""
     select current_setting('cluster_name'), host(inet_server_addr()), extract(epoch from pg_postmaster_start_time()),
            current_setting('server_version'), pg_is_in_recovery()
@@ -19,7 +19,9 @@ QUESTION = b"""
 
 class Postgres:
     """Settings: `user` (default harness), `dbname` (default: as the user), `password_file` (its first line) or `password_env`,
-    `sslmode` (default prefer). `cluster_name` must be set per node, not in a configuration file on the shared disk.
+    `sslmode` (default prefer), `tokens` ("no": write none; otherwise the user must be allowed to create a table there).
+
+    `cluster_name` must be set per node, not in a configuration file on the shared disk.
 
     Raises BadUse when the server turns the account away, ConnectionError when it answers but does not serve (yet).
     """
@@ -38,3 +40,9 @@ class Postgres:
             started=float(started),
             facts={"version": version, "in_recovery": "yes" if recovering == "t" else "no"},
         )
+
+    def hello(self, settings: dict[str, str]) -> Hello:
+        """An SSLRequest: the one question that a server answers before it knows the user, with one byte. It needs no account, but the
+        server must fork a process for it, so that a hung one does not answer."""
+        given.only_known(settings, self.kind, SETTINGS)
+        return Hello(SSL_REQUEST, rb"\A[SN]\Z", keeps=False)

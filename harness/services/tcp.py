@@ -6,9 +6,9 @@ import re
 import select
 
 from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded
+from harness.errors import BadUse, DeadlineExceeded
 from harness.services import settings as given
-from harness.services.base import Identity, NotTheService
+from harness.services.base import Hello, Identity, NotTheService
 from harness.services.wire import BoundedSocket, dial, quoted
 
 SETTINGS = {"greeting"}
@@ -27,6 +27,17 @@ class Tcp:
         greeting = given.pattern(settings, "greeting", groups={"node", "started"})
         with dial(host, port, deadline) as sock:
             return _stays_open(sock, host, port, deadline) if greeting is None else _greets(sock, host, port, greeting)
+
+    def hello(self, settings: dict[str, str]) -> Hello:
+        """The greeting when there is one; else the accepted connection alone counts, which a frozen process still gives."""
+        given.only_known(settings, self.kind, SETTINGS)
+        greeting = given.pattern(settings, "greeting", groups={"node", "started"})
+        expect = greeting.pattern.encode("utf-8") if greeting else b""
+        try:
+            re.compile(expect)
+        except (re.error, ValueError) as error:
+            raise BadUse(f"setting greeting = {settings['greeting']!r} cannot be matched with bytes: {error}") from error
+        return Hello(b"", expect, keeps=False)
 
 
 def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -> Identity:

@@ -18,6 +18,8 @@ CONNECT_FIELDS = struct.Struct(">HHHHHHHHHHIBB")
 DATA_AT = 58  # where connect data begins in the packet
 PING = "(DESCRIPTION=(CONNECT_DATA=(COMMAND=ping)))"
 MOST = 32_767
+PING_ANSWER = rb"(?s)\A.{4}(?:[\x02\x0b]|\x04.*\(ERR=[^()])"
+"""What `ping` takes for an answer, as one regular expression: an ACCEPT, a RESEND (only a listener asks for it), a REFUSE with a reason."""
 
 
 def connect_packet(connect_data: str) -> bytes:

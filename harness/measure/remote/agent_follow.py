@@ -1,0 +1,155 @@
+"""Runs on an agent's host: prints what the agent saw (`do`: follow), asks it to end (stop), ends it and removes all it left (clean).
+
+Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (follow has one), and `offset`,
+from which byte of the spool on to follow.
+Follow prints a line `h running|dead|gone`, then the spool's lines, live, and last `x`, when the agent has ended and all was printed.
+It answers each line `ping N` with `p N MONOTONIC WALL` at once, and ends with its input, or when no ping came for a minute.
+Stop and clean print one JSON line, {} or {error}.
+"""
+# ruff: noqa: PTH106, PTH118, PTH119, PTH208, SIM105, UP031
+
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+PREFIX = "lkharness-agent-"
+LOOK_S, BLOCK = 0.02, 65536
+ALIVE_EVERY_S, PATIENCE_S, END_S = 0.3, 60.0, 3.0
+mono = time.monotonic
+
+
+class NobodyReads(Exception):
+    """The harness has gone."""
+
+
+def say(data):
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    while data:
+        if not poll.poll(PATIENCE_S * 1000):
+            raise NobodyReads
+        try:
+            data = data[os.write(1, data) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise NobodyReads from error
+
+
+def alive(spool):
+    """The agent holds a lock on its spool as long as it lives."""
+    try:
+        fcntl.flock(spool, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(spool, fcntl.LOCK_UN)
+    return False
+
+
+class Follower:
+    def __init__(self, folder, offset):
+        self.folder, self.offset = folder, offset
+        self.spool = None
+        self.asked, self.heard = b"", mono()
+        self.input = select.poll()
+        self.input.register(0, select.POLLIN)
+
+    def run(self):
+        os.set_blocking(1, False)
+        try:
+            self.spool = os.open(os.path.join(self.folder, "spool"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return say(b"h gone\nx\n")
+        say(b"h running\n" if alive(self.spool) else b"h dead\n")
+        look_at = 0.0
+        while self.answer(LOOK_S):
+            if self.pass_on():
+                continue
+            if mono() >= look_at:
+                look_at = mono() + ALIVE_EVERY_S
+                if not alive(self.spool):
+                    while self.pass_on():  # what it wrote last
+                        pass
+                    return say(b"x\n")
+
+    def answer(self, wait):
+        """Answer pings for `wait` seconds at most; False when the harness has gone."""
+        if not self.input.poll(wait * 1000):
+            return mono() - self.heard < PATIENCE_S
+        data = os.read(0, 4096)
+        lines = (self.asked + data).split(b"\n")
+        self.asked, self.heard = lines.pop(), mono()
+        for line in lines:
+            word, _, number = line.partition(b" ")
+            if word == b"ping":
+                say(b"p %s %.9f %.9f\n" % (number, mono(), time.time()))
+        return bool(data)
+
+    def pass_on(self):
+        """Print what is new, whole lines only; False when nothing is."""
+        data = os.pread(self.spool, BLOCK, self.offset)
+        data = data[: data.rfind(b"\n") + 1]
+        say(data)
+        self.offset += len(data)
+        return bool(data)
+
+
+def stop(folder):
+    os.close(os.open(os.path.join(folder, "stop"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+
+
+def until(done):
+    end = mono() + END_S
+    while not done():
+        if mono() >= end:
+            return False
+        select.select([], [], [], 0.01)
+    return True
+
+
+def clean(folder):
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    stop(folder)
+    try:
+        spool = os.open("spool", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=place)
+    except FileNotFoundError:
+        spool = None
+    if spool is not None and not until(lambda: not alive(spool)):
+        # it holds its lock, so the process of that id is the agent; stopped or hung, it is ended by force
+        header = os.pread(spool, BLOCK, 0).partition(b"\n")[0]
+        os.kill(json.loads(header[2:].decode())["pid"], signal.SIGKILL)
+        until(lambda: not alive(spool))
+    for name in os.listdir(place):
+        os.unlink(name, dir_fd=place)
+    os.rmdir(folder)
+    if not until(lambda: not alive(place)):
+        raise OSError("the agent's guard does not end; end what still runs of it by hand")
+
+
+def main():
+    plan = json.loads(sys.argv[1])
+    for folder in plan["folders"]:
+        if not os.path.basename(folder).startswith(PREFIX):
+            raise SystemExit("%s is no folder of an agent" % folder)
+    if plan["do"] == "follow":
+        try:
+            Follower(plan["folders"][0], plan["offset"]).run()
+        except NobodyReads:
+            pass
+        return
+    trouble = []
+    for folder in plan["folders"]:
+        try:
+            (clean if plan["do"] == "clean" else stop)(folder)
+        except FileNotFoundError:
+            pass  # it is gone already, or another one was taken
+        except OSError as error:
+            trouble.append("%s: %s" % (folder, error))
+    print(json.dumps({"error": "; ".join(trouble)} if trouble else {}))
+
+
+main()

@@ -1,0 +1,240 @@
+"""The agent's first part (the parts are sent as one script, see agent.py): connections tried without pause."""
+# ruff: noqa: PTH123, UP031
+
+import binascii
+import collections
+import errno
+import os
+import re
+import select
+import socket
+import time
+
+HEARD = 16384  # bytes of an answer that are kept for the regular expression
+ANSWERED, REFUSED, SILENT, RESET, UNREACHABLE, SKIPPED = "arsxuk"
+TROUBLE = select.EPOLLERR | select.EPOLLHUP
+INCOMING = select.EPOLLIN | select.EPOLLRDHUP | TROUBLE
+OUTCOME_OF = {
+    errno.ECONNREFUSED: REFUSED,
+    errno.ETIMEDOUT: SILENT,  # the kernel gave up before our limit
+    errno.ECONNRESET: RESET,
+    errno.EPIPE: RESET,
+    errno.EADDRNOTAVAIL: SKIPPED,
+    errno.EADDRINUSE: SKIPPED,
+    errno.EMFILE: SKIPPED,
+    errno.ENFILE: SKIPPED,
+    errno.ENOBUFS: SKIPPED,
+    errno.ENOMEM: SKIPPED,
+}
+mono = time.monotonic
+
+
+def text_of(path, default=""):
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except OSError:
+        return default
+
+
+class Ports:
+    """Local ports in turn: none is used again soon, so that a port tells attempts apart on the wire."""
+
+    def __init__(self, without):
+        low, high = map(int, text_of("/proc/sys/net/ipv4/ip_local_port_range", "32768 60999").split())
+        reserved = set(without)
+        for piece in text_of("/proc/sys/net/ipv4/ip_local_reserved_ports").strip().split(","):
+            first, _, last = piece.partition("-")
+            if first:
+                reserved.update(range(int(first), int(last or first) + 1))
+        self.low, self.high, self.reserved = low, high, reserved
+        self.next = low + int(binascii.hexlify(os.urandom(4)), 16) % (high - low + 1)
+
+    def bind(self, sock):
+        # reusable, so that a service which starts on that very port meanwhile is not turned away because of us
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for _ in range(256):
+            port, self.next = self.next, self.next + 1 if self.next < self.high else self.low
+            if port in self.reserved:
+                continue
+            try:
+                sock.bind(("", port))
+                return port
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        raise OSError(errno.EADDRNOTAVAIL, "no port left")
+
+
+class Attempt:
+    """One connection: on its way, or (pinned) the one that stands."""
+
+    __slots__ = ("at", "connected", "heard", "port", "sock", "track")
+
+
+class New:
+    """Open loop: every tick has a connection of its own, which no slow one delays."""
+
+    def __init__(self, agent, number, plan):
+        self.agent, self.number = agent, number
+        self.target = (plan["destination"], plan["port"])
+        self.period, self.limit = plan["period"], plan["limit"]
+        self.say = binascii.a2b_base64(plan.get("say") or "")
+        expect = binascii.a2b_base64(plan.get("expect") or "")
+        self.expect = re.compile(expect).search if expect else None
+        self.open = collections.deque()  # in the order of their start, hence of their end; ended ones leave at the front
+        self.first, self.count, self.next = 0.0, 0, 0.0
+
+    def schedule(self, first):
+        self.first = self.next = first
+
+    def tick(self):
+        self.begin()
+
+    def begin(self):
+        """Start a connection; one that cannot be started is a sample as well."""
+        agent, sock, port, at = self.agent, None, 0, mono()
+        if agent.sockets >= agent.max_open:
+            return self.record(at, 0.0, SKIPPED, 0, "%d sockets are open already" % agent.sockets)
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, agent.rst)
+            port = agent.ports.bind(sock)
+            at = mono()
+            code = sock.connect_ex(self.target)
+        except OSError as error:
+            code = error.errno
+        if code not in (0, errno.EINPROGRESS):
+            if sock is not None:
+                sock.close()
+            return self.record(at, mono() - at, OUTCOME_OF.get(code, UNREACHABLE), port, detail_of(code))
+        attempt = Attempt()
+        attempt.track, attempt.sock, attempt.at, attempt.port, attempt.connected, attempt.heard = self, sock, at, port, False, b""
+        self.open.append(attempt)
+        agent.add(attempt)
+
+    def happened(self, attempt, mask):
+        if not attempt.connected:
+            if mask & TROUBLE:
+                code = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    return self.lost(attempt, code)
+            elif not mask & select.EPOLLOUT:
+                return None
+            attempt.connected = True
+            if not self.speak(attempt):
+                return None
+        if mask & INCOMING:
+            self.hear(attempt)
+
+    def speak(self, attempt):
+        """Say our part; False when that ended it."""
+        try:
+            if self.say:
+                attempt.sock.send(self.say)
+        except OSError as error:
+            self.lost(attempt, error.errno)
+            return False
+        if self.expect is None:
+            self.answered(attempt)
+            return False
+        return True
+
+    def hear(self, attempt):
+        while attempt.sock is not None:  # to the last byte: the descriptor is edge-triggered
+            try:
+                data = attempt.sock.recv(4096)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                return self.lost(attempt, error.errno)
+            if not data:
+                return self.lost(attempt, 0)
+            attempt.heard = (attempt.heard + data)[-HEARD:]
+            if self.expect(attempt.heard):
+                self.answered(attempt)
+
+    def answered(self, attempt):
+        self.end(attempt, ANSWERED)
+
+    def lost(self, attempt, code):
+        outcome = OUTCOME_OF.get(code, UNREACHABLE) if code else RESET
+        detail = detail_of(code) if code else "closed after %r" % attempt.heard[:40] if attempt.heard else "closed without a word"
+        self.end(attempt, outcome, detail)
+
+    def end(self, attempt, outcome, detail=""):
+        self.record(attempt.at, mono() - attempt.at, outcome, attempt.port, detail)
+        self.agent.close(attempt)
+
+    def record(self, at, took, outcome, port, detail=""):
+        agent = self.agent
+        agent.lines.append(
+            "s %d %d %d %s %d %s\n" % (self.number, (at - agent.t0) * 1000000, took * 1000000, outcome, port, detail.replace("\n", " "))
+        )
+        agent.samples += 1
+
+    def expire(self, now):
+        """Abandon what has reached its limit; returns when the next one will."""
+        queue = self.open
+        while queue:
+            attempt = queue[0]
+            if attempt.sock is not None:
+                if now < attempt.at + self.limit:
+                    return attempt.at + self.limit
+                self.end(attempt, SILENT, silence_of(attempt))
+            queue.popleft()
+        return now + 3600
+
+
+class Pinned(New):
+    """One long connection with a heartbeat. While there is none, every tick tries a new one, and the first that answers stays."""
+
+    def __init__(self, agent, number, plan):
+        New.__init__(self, agent, number, plan)
+        self.line, self.waiting, self.before = None, False, False
+
+    def tick(self):
+        line = self.line
+        if line is None:
+            self.begin()
+        elif not self.waiting:  # else the last heartbeat is neither answered nor given up
+            line.at, line.heard, self.waiting = mono(), b"", True
+            self.speak(line)
+
+    def answered(self, attempt):
+        if attempt is not self.line:
+            self.record(attempt.at, mono() - attempt.at, ANSWERED, attempt.port, "reconnected" if self.before else "connected")
+            self.line, self.before = attempt, True
+            for other in self.open:
+                if other.sock is not None and other is not attempt:
+                    # one that began later is no longer wanted and says nothing; an earlier one did go unanswered
+                    if other.at < attempt.at:
+                        self.record(other.at, mono() - other.at, SILENT, other.port, "given up: a later connection was answered first")
+                    self.agent.close(other)
+            self.open.clear()
+        elif self.waiting:
+            self.record(attempt.at, mono() - attempt.at, ANSWERED, attempt.port)
+        attempt.heard, self.waiting = b"", False
+
+    def end(self, attempt, outcome, detail=""):
+        if attempt is self.line:
+            if not self.waiting:
+                attempt.at, detail = mono(), (detail + " between heartbeats").strip()
+            self.line, self.waiting = None, False
+        New.end(self, attempt, outcome, detail)
+
+    def expire(self, now):
+        due = New.expire(self, now)
+        if self.waiting and now >= self.line.at + self.limit:
+            self.end(self.line, SILENT, silence_of(self.line))
+        return min(due, self.line.at + self.limit) if self.waiting else due
+
+
+def detail_of(code):
+    return "" if code in (errno.ECONNREFUSED, errno.ECONNRESET) else errno.errorcode.get(code, str(code))
+
+
+def silence_of(attempt):
+    if attempt.heard:
+        return "said %r" % attempt.heard[:40]
+    return "accepted, but not answered" if attempt.connected else ""

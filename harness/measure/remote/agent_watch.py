@@ -1,0 +1,276 @@
+"""The agent's second part (the parts are sent as one script, see agent.py): what changes at the host, and how well ticks were kept."""
+# ruff: noqa: F821, PTH116, PTH123, UP031
+
+import binascii
+import errno
+import os
+import select
+import socket
+import struct
+
+LATE_S = 0.002
+LONGEST_LINE, MOST_AT_ONCE = 2000, 65536  # bytes of one line of a log, and of the log at one look
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR, NLMSG_ERROR, NLMSG_DONE = 20, 21, 22, 2, 3
+RTMGRP_IPV4_IFADDR, REQUEST_DUMP, IFA_ADDRESS, IFA_LOCAL = 0x10, 0x301, 1, 2
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, LISTEN = 4, 20, 10
+
+
+class Watch:
+    """Tells when the VIP comes or goes, when somebody begins or ends to listen on a port, and what is added to a log."""
+
+    def __init__(self, agent, plan):
+        self.agent, self.every, self.next = agent, plan.get("every") or 0.05, 0.0
+        self.vip, self.held_by = plan.get("vip"), None  # interfaces by index; None: not known yet
+        self.link, self.fd = None, -1
+        self.ports = frozenset(plan.get("ports") or [])
+        self.heard_on = None
+        self.log = Log(agent, plan["log"]) if plan.get("log") else None
+        self.listeners = Listeners(self.ports) if self.ports else None
+        if self.vip:
+            self.follow_addresses()
+
+    # --- the VIP
+
+    def follow_addresses(self):
+        try:
+            self.link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+            self.link.bind((0, RTMGRP_IPV4_IFADDR))
+            self.fd, self.own = self.link.fileno(), self.link.getsockname()[0]
+            self.agent.epoll.register(self.fd, select.EPOLLIN)
+            self.ask_addresses()
+        except OSError as error:
+            self.agent.event("unwatched", "whether the VIP is here cannot be watched: %s" % error.strerror, what="vip")
+
+    def ask_addresses(self):
+        """Ask for all there are; the answers come in as changes do."""
+        self.asked = set()
+        self.link.send(struct.pack("=IHHIIBBBBI", 24, RTM_GETADDR, REQUEST_DUMP, 1, 0, socket.AF_INET, 0, 0, 0, 0))
+
+    def address_changed(self):
+        try:
+            while True:
+                self.addresses(self.link.recv(65536))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                self.agent.epoll.unregister(self.fd)
+                self.agent.event("unwatched", "whether the VIP is here is no longer known: %s" % error.strerror, what="vip")
+            else:
+                self.ask_addresses()  # changes were dropped: look at all of them again
+
+    def addresses(self, data):
+        while len(data) >= 16:
+            length, kind = struct.unpack_from("=IH", data)
+            if kind in (RTM_NEWADDR, RTM_DELADDR) and self.is_vip(data[24:length]):
+                (index,) = struct.unpack_from("=I", data, 20)
+                self.vip_at(index, kind == RTM_NEWADDR, answer=struct.unpack_from("=I", data, 12)[0] == self.own)
+            elif kind == NLMSG_DONE:
+                self.vip_is_at(self.asked)
+            elif kind == NLMSG_ERROR:
+                self.agent.event("unwatched", "whether the VIP is here cannot be asked", what="vip")
+            data = data[(length + 3) & ~3 :]
+
+    def is_vip(self, attributes):
+        found = {}
+        while len(attributes) >= 4:
+            length, kind = struct.unpack_from("=HH", attributes)
+            found[kind] = attributes[4:length]
+            attributes = attributes[max(4, (length + 3) & ~3) :]
+        return found.get(IFA_LOCAL, found.get(IFA_ADDRESS)) == socket.inet_aton(self.vip)
+
+    def vip_at(self, index, here, answer):
+        if answer:
+            self.asked.add(index)
+        elif self.held_by is not None:
+            self.vip_is_at(self.held_by | {index} if here else self.held_by - {index})
+        if not answer:  # a change that overtook the answer to our question
+            (self.asked.add if here else self.asked.discard)(index)
+
+    def vip_is_at(self, indexes):
+        before, self.held_by = self.held_by, set(indexes)
+        if before is None or bool(before) != bool(indexes):
+            where = ", ".join(sorted(filter(None, map(name_of, indexes)))) if indexes else ""
+            data = {"address": self.vip, "interface": where}
+            if before is None:
+                data["initial"] = True
+            self.agent.event("vip-up" if indexes else "vip-down", where, **data)
+
+    # --- listeners and the log
+
+    def look(self, now):
+        self.next = now + self.every
+        if self.listeners:
+            self.look_for_listeners()
+        if self.log:
+            self.log.look()
+
+    def look_for_listeners(self):
+        try:
+            seen = self.listeners.now()
+        except OSError as error:
+            self.listeners = None
+            return self.agent.event("unwatched", "who listens here cannot be watched: %s" % error.strerror, what="listeners")
+        before, self.heard_on = self.heard_on, seen
+        first = {"initial": True} if before is None else {}
+        for port, address in sorted(seen - (before or set())):
+            self.agent.event("listener-up", "%s:%d" % (address, port), port=port, address=address, **first)
+        for port, address in sorted((before or set()) - seen):
+            self.agent.event("listener-down", "%s:%d" % (address, port), port=port, address=address)
+        if before is None:
+            for port in sorted(self.ports - {port for port, _ in seen}):
+                self.agent.event("listener-down", "nobody listens on %d" % port, port=port, address="", initial=True)
+
+
+def name_of(index):
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return ""  # the interface has gone meanwhile
+
+
+class Listeners:
+    """Who listens on `ports`: asked of the kernel's socket diagnosis, which looks at listeners alone; where that is missing, read from
+    /proc, for which the kernel walks all its connections (2 ms each time on a machine with few of them)."""
+
+    def __init__(self, ports):
+        self.ports, self.families = ports, [socket.AF_INET, socket.AF_INET6]
+        try:
+            self.diagnosis = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+            self.diagnosis.settimeout(1.0)
+        except OSError:
+            self.diagnosis = None
+
+    def now(self):
+        """{(port, address)}; addresses of IPv6 as such, so that 0.0.0.0 and :: are two listeners."""
+        if self.diagnosis is not None:
+            try:
+                return set().union(*map(self.told, self.families))
+            except OSError:
+                self.diagnosis = None  # no such module in this kernel
+        return set().union(*map(self.read, list(self.families)))
+
+    def told(self, family):
+        request = struct.pack("=IHHIIBBBBI", 72, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 1, 0, family, socket.IPPROTO_TCP, 0, 0, 1 << LISTEN)
+        self.diagnosis.send(request.ljust(72, b"\0"))
+        seen, width = set(), 4 if family == socket.AF_INET else 16
+        while True:
+            data = self.diagnosis.recv(65536)
+            while len(data) >= 16:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind == NLMSG_DONE:
+                    return seen
+                if kind == NLMSG_ERROR:
+                    code = -struct.unpack_from("=i", data, 16)[0]
+                    raise OSError(code, os.strerror(code))
+                (port,) = struct.unpack_from(">H", data, 20)
+                if port in self.ports:
+                    seen.add((port, socket.inet_ntop(family, data[24 : 24 + width])))
+                data = data[(length + 3) & ~3 :]
+
+    def read(self, family):
+        seen = set()
+        try:
+            with open("/proc/net/tcp" if family == socket.AF_INET else "/proc/net/tcp6", "rb", 4096) as lines:
+                next(lines, None)
+                for line in lines:  # those that listen come first; the many others need not be read
+                    words = line.split(None, 4)
+                    if words[3] != b"0A":
+                        break
+                    address, _, port = words[1].partition(b":")
+                    if int(port, 16) in self.ports:
+                        seen.add((int(port, 16), readable(address, family)))
+        except OSError as error:
+            if family == socket.AF_INET or error.errno != errno.ENOENT:
+                raise
+            self.families.remove(family)  # without IPv6 there is no such file
+        return seen
+
+
+def readable(address, family):
+    """/proc shows addresses as hexadecimal words in the machine's byte order."""
+    raw = binascii.unhexlify(address)
+    words = struct.unpack("=%dI" % (len(raw) // 4), raw)
+    return socket.inet_ntop(family, struct.pack(">%dI" % len(words), *words))
+
+
+class Log:
+    """A file that grows, is replaced, cut short, or not there yet. Read from its end on, later ones from their beginning."""
+
+    def __init__(self, agent, path):
+        self.agent, self.path = agent, path
+        self.fd, self.inode, self.rest, self.told = None, None, b"", None
+        self.reopen(os.SEEK_END)
+
+    def reopen(self, where):
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if self.told != error.errno and self.fd is None:
+                self.told = error.errno
+                self.agent.event("unwatched", "%s: %s; it is read as soon as it can be" % (self.path, error.strerror), what="log")
+            return False
+        if self.fd is not None:
+            os.close(self.fd)
+        self.fd, self.inode, self.rest, self.told = fd, os.fstat(fd).st_ino, b"", None
+        os.lseek(fd, 0, where)
+        return True
+
+    def look(self):
+        if self.fd is None and not self.reopen(os.SEEK_SET):
+            return
+        try:
+            data = os.read(self.fd, MOST_AT_ONCE)
+            if data:
+                return self.take(data)
+            if os.fstat(self.fd).st_size < os.lseek(self.fd, 0, os.SEEK_CUR):
+                os.lseek(self.fd, 0, os.SEEK_SET)
+            elif os.stat(self.path).st_ino != self.inode:
+                self.reopen(os.SEEK_SET)
+        except FileNotFoundError:
+            pass  # between two files: the next look may find the new one
+        except OSError as error:
+            if self.told != error.errno:
+                self.told = error.errno
+                self.agent.event("unwatched", "%s: %s" % (self.path, error.strerror), what="log")
+
+    def take(self, data):
+        lines = (self.rest + data).split(b"\n")
+        self.rest = lines.pop()[:LONGEST_LINE]
+        for line in lines:
+            if line.strip():
+                self.agent.event("log", line[:LONGEST_LINE].decode("utf-8", "replace").rstrip())
+
+
+class Noise:
+    """How well the ticks were kept, each second."""
+
+    def __init__(self, agent):
+        self.agent, self.next, self.cores = agent, mono() + 1.0, os.sysconf("SC_NPROCESSORS_ONLN")
+        self.ticks, self.late, self.worst, self.spent = 0, 0, 0.0, self.times()
+
+    def tick(self, track, now):
+        """Account for the tick that is due, and for those before it that nobody attended to: they are not made up."""
+        behind = now - track.next
+        missed = int(behind / track.period)
+        track.count += missed + 1
+        track.next = track.first + track.count * track.period
+        self.ticks += missed + 1
+        self.late += missed + (behind - missed * track.period > max(LATE_S, track.period / 2))
+        if behind > self.worst:
+            self.worst = behind
+
+    @staticmethod
+    def times():
+        """(stolen, all) processor time so far."""
+        values = list(map(int, text_of("/proc/stat").partition("\n")[0].split()[1:9])) or [0]
+        return values[7] if len(values) > 7 else 0, sum(values)
+
+    def tell(self, now):
+        spent = self.times()
+        steal = (spent[0] - self.spent[0]) / float(max(1, spent[1] - self.spent[1]))
+        load = float((text_of("/proc/loadavg").split() or [0])[0]) / self.cores
+        row = ((now - self.agent.t0) * 1000000, self.ticks, self.late, self.worst * 1000000, steal, load)
+        self.agent.lines.append("n %d %d %d %d %.4f %.3f\n" % row)
+        self.ticks, self.late, self.worst, self.spent = 0, 0, 0.0, spent
+        self.next = now + 1.0

@@ -1,0 +1,364 @@
+"""The measuring agent as a real process: what it tells apart, what it survives, and that it leaves nothing."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import signal
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from measuring import LIMIT, Seen, header, measuring, namespace, plan, processes_of, service, track
+
+from harness.deadline import Deadline
+from harness.errors import HarnessError
+from harness.hosts.local import LocalHost
+from harness.hosts.ssh import SshHost
+from harness.measure import agent_plan, scripts
+from harness.measure.agent import Agent
+from harness.measure.agent_plan import AgentWatch
+
+needs_namespaces = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip", "nft"))),
+    reason="needs root, util-linux, iproute2 and nftables",
+)
+
+
+@pytest.fixture
+def here():
+    host = LocalHost("here")
+    yield host
+    host.close()
+
+
+def nothing_of(folder) -> None:
+    Deadline(LIMIT).wait_for(lambda: processes_of(folder) == [] and list(folder.iterdir()) == [], what="nothing is left", every=0.02)
+
+
+# --- what it tells apart
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome", "detail"),
+    [
+        ("answer", "answered", ""),
+        ("hang", "silent", "accepted, but not answered"),
+        ("babble", "silent", "said b'go away"),
+        ("reset", "reset", ""),
+        ("close", "reset", "closed without a word"),
+    ],
+)
+def test_what_a_service_does_is_told_apart(here, tmp_path, mode, outcome, detail) -> None:
+    with service(mode) as it, measuring(here, tmp_path, track("t", it.port)) as (_, seen):
+        seen.wait_rows("t", 5)
+    assert seen.outcomes("t") == {outcome}
+    assert all(row.port > 0 and detail in row.detail for row in seen.rows["t"])
+    assert len({row.port for row in seen.rows["t"]}) == len(seen.rows["t"])
+
+
+@needs_namespaces
+def test_what_the_network_does_is_told_apart(tmp_path) -> None:
+    rules = "nft add table t; nft 'add chain t o { type filter hook output priority 0; }'; nft add rule t o tcp dport 2 drop"
+    with namespace("-n", setup=f"ip link set lo up; {rules}; ip route add unreachable 10.9.0.0/24") as inside:
+        tracks = [
+            track("refused", 1, period_s=0.1),
+            track("silent", 2, period_s=0.1),
+            track("no route", 3, destination="10.8.0.1", period_s=0.1),
+            track("unreachable", 3, destination="10.9.0.1", period_s=0.1),
+        ]
+        with measuring(LocalHost("inside", prefix=inside), tmp_path, *tracks) as (_, seen):
+            for one in tracks:
+                seen.wait_rows(one.id, 2)
+    expected = {"refused": "refused", "silent": "silent", "no route": "unreachable", "unreachable": "unreachable"}
+    assert {name: seen.outcomes(name) for name in expected} == {name: {outcome} for name, outcome in expected.items()}
+    assert {row.detail for row in seen.rows["no route"]} == {"ENETUNREACH"}
+    assert all(row.port > 0 for rows in seen.rows.values() for row in rows)
+
+
+def test_a_slow_attempt_delays_none_and_too_many_are_skipped(here, tmp_path) -> None:
+    with service("hang") as it, measuring(here, tmp_path, track("t", it.port), max_open=4) as (_, seen):
+        seen.wait_rows("t", 30, "skipped")
+        seen.wait_rows("t", 4, "silent")
+    assert seen.outcomes("t") == {"silent", "skipped"}
+    assert {row.detail for row in seen.rows["t"] if row.outcome == "skipped"} == {"4 sockets are open already"}
+
+
+def test_a_cut_is_measured(here, tmp_path) -> None:
+    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (_, seen):
+        seen.wait_rows("t", 5, "answered")
+        it.deaf()
+        began = time.monotonic()
+        seen.wait_rows("t", 30, "refused")
+        it.listen()
+        ended = time.monotonic()
+        seen.wait_rows("t", 5, "answered")
+    failed = [row.at for row in seen.rows["t"] if row.outcome != "answered"]
+    right = min(row.at for row in seen.rows["t"] if row.at > failed[-1])
+    # generous, because this machine has other work: `./run bench` tells how well it can be done
+    assert began - 0.2 < failed[0] < began + 0.2
+    assert ended - 0.2 < right < ended + 0.2
+
+
+def test_every_tick_is_accounted_for(here, tmp_path) -> None:
+    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+        spool = header(agent._life.folder)
+        seen.wait_rows("t", 10)
+        os.kill(spool["pid"], signal.SIGSTOP)
+        stopped = Deadline(0.35)
+        Deadline(LIMIT).wait_for(lambda: stopped.expired, what="a third of a second", every=0.05)
+        os.kill(spool["pid"], signal.SIGCONT)
+        seen.wait_rows("t", 100)
+    assert sum(n.late_ticks for n in seen.noises) >= 29
+    assert max(n.worst_late_s for n in seen.noises) >= 0.29
+    starts = [row.at for row in seen.rows["t"]]
+    burst = sum(1 for a, b in pairwise(starts) if b - a < 0.002)
+    assert burst <= 3  # what was missed is not made up
+
+
+# --- the pinned connection
+
+
+def test_a_pinned_connection_is_kept_and_told_when_it_is_new(here, tmp_path) -> None:
+    with service() as it, measuring(here, tmp_path, track("p", it.port, kind="pinned")) as (_, seen):
+        seen.wait_rows("p", 10, "answered")
+        it.cut()
+        seen.wait_rows("p", 10, "answered")
+    rows = seen.rows["p"]
+    assert [row.detail for row in rows if row.outcome == "answered" and row.detail] == ["connected", "reconnected"]
+    assert sum(row.outcome == "reset" for row in rows) == 1
+    assert len({row.port for row in rows if row.outcome == "answered"}) == 2
+
+
+def test_a_pinned_connection_tries_again_at_every_period_while_its_service_hangs(here, tmp_path) -> None:
+    with service() as it, measuring(here, tmp_path, track("p", it.port, kind="pinned")) as (_, seen):
+        seen.wait_rows("p", 3, "answered")
+        it.mode = "hang"
+        seen.wait_rows("p", 10, "silent")
+        it.mode = "answer"
+        seen.wait_rows("p", 5, "answered")
+    rows = sorted(seen.rows["p"])
+    first, again = (next(i for i, row in enumerate(rows) if row.detail == word) for word in ("connected", "reconnected"))
+    assert {row.outcome for row in rows[again:]} == {"answered"}
+    assert sum(row.outcome == "silent" for row in rows[first:again]) >= 10
+
+
+def test_attempts_after_the_one_that_became_the_pinned_connection_say_nothing(here, tmp_path) -> None:
+    with service("slow") as it, measuring(here, tmp_path, track("p", it.port, kind="pinned")) as (_, seen):
+        seen.wait_rows("p", 3)
+    assert seen.outcomes("p") == {"answered"}
+    assert len({row.port for row in seen.rows["p"]}) == 1
+
+
+# --- what it watches
+
+
+@needs_namespaces
+def test_the_vip_and_listeners_are_seen_to_come_and_go(tmp_path) -> None:
+    vip = "10.20.1.200"
+    with namespace("-n", setup="ip link set lo up") as inside:
+        host = LocalHost("inside", prefix=inside)
+        watch = AgentWatch(vip=vip, ports=(8080,), every_s=0.02)
+        with measuring(host, tmp_path, track("t", 8080, period_s=0.25), watch=watch) as (_, seen):
+            assert seen.wait_event("vip-down").data["initial"]
+            assert seen.wait_event("listener-down").data == {"port": 8080, "address": "", "initial": True}
+            before = time.monotonic()
+            host.check(["ip", "addr", "add", f"{vip}/32", "dev", "lo"])
+            up = seen.wait_event("vip-up")
+            assert up.text == "lo" and before - 0.05 < up.at < time.monotonic()
+            listener = host.start([sys.executable, "-c", f"import socket; s = socket.create_server(('{vip}', 8080)); input()"])
+            assert seen.wait_event("listener-up").data == {"port": 8080, "address": vip}
+            listener.close()
+            seen.wait_event("listener-down", address=vip)
+            host.check(["ip", "addr", "del", f"{vip}/32", "dev", "lo"])
+            seen.wait_event("vip-down", 2)
+        host.close()
+
+
+def test_a_log_is_read_through_absence_rotation_and_truncation(here, tmp_path) -> None:
+    log, spools = tmp_path / "lifekeeper.log", tmp_path / "spools"
+    spools.mkdir()
+    watch = AgentWatch(log=str(log), every_s=0.01)
+
+    def told(count: int) -> list[str]:
+        seen.wait_event("log", count)
+        return [e.text for e in seen.events if e.kind == "log"]
+
+    with measuring(here, spools, track("t", 1, period_s=0.25), watch=watch) as (_, seen):
+        assert "No such file" in seen.wait_event("unwatched", what="log").text
+        log.write_text("first\n")
+        assert told(1) == ["first"]
+        with log.open("a") as more:
+            more.write("sec")
+            more.flush()
+            more.write("ond\n")
+        assert told(2)[-1] == "second"
+        log.rename(tmp_path / "lifekeeper.log.1")
+        log.write_text("third\n")
+        assert told(3)[-1] == "third"
+        log.write_text("x\n")  # cut short, and written anew
+        assert told(4)[-1] == "x"
+
+
+# --- what it survives
+
+
+def complete(agent: Agent, seen: Seen) -> None:
+    """Every sample that the agent wrote came in, once."""
+    assert agent.complete and agent._life.taken == sum(map(len, seen.rows.values()))
+    starts = [row.at for rows in seen.rows.values() for row in rows]
+    assert len(set(starts)) == len(starts)
+
+
+def test_a_lost_connection_loses_nothing(here, tmp_path) -> None:
+    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+        for times in (1, 2, 3):
+            seen.wait_rows("t", 10)
+            os.kill(agent._process.pid, signal.SIGKILL)
+            seen.wait_event("agent-lost", times)
+            seen.wait_event("agent-back", times)
+        seen.wait_rows("t", 10)
+    complete(agent, seen)
+    gaps = [b - a for a, b in pairwise(row.at for row in seen.rows["t"])]
+    assert max(gaps) < 0.5 and seen.kinds() == ["agent-lost", "agent-back"] * 3
+
+
+def test_over_ssh_a_lost_connection_loses_nothing(tmp_path) -> None:
+    from sshd_server import start_server
+
+    server = start_server(tmp_path / "sshd")
+    spools = tmp_path / "spools"
+    spools.mkdir()
+    host = SshHost(server.machine())
+    try:
+        with service() as it, measuring(host, spools, track("t", it.port)) as (agent, seen):
+            seen.wait_rows("t", 10)
+            for pid in server.connections():
+                os.kill(pid, signal.SIGKILL)
+            seen.wait_event("agent-back")
+            seen.wait_rows("t", 10)
+        complete(agent, seen)
+        assert all(0 <= clock.error_s < 0.5 and abs(clock.offset_s) <= clock.error_s for clock in seen.clocks)
+        nothing_of(spools)
+    finally:
+        host.close()
+        server.process.terminate()
+        server.process.wait(10)
+
+
+def test_a_host_that_falls_silent_is_lost_and_comes_back(here, tmp_path) -> None:
+    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+        seen.wait_rows("t", 10)
+        os.kill(agent._process.pid, signal.SIGSTOP)
+        lost = seen.wait_event("host-lost")
+        os.kill(agent._process.pid, signal.SIGCONT)
+        back = seen.wait_event("host-back")
+        seen.wait_rows("t", 10)
+        assert back.at - lost.at > 1.5  # from when it was last heard
+    complete(agent, seen)
+
+
+@pytest.mark.parametrize(("how", "why"), [(signal.SIGKILL, "killed"), (signal.SIGTERM, "a signal ended it")])
+def test_an_agent_that_is_gone_is_replaced(here, tmp_path, how, why) -> None:
+    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+        seen.wait_rows("t", 10)
+        first = agent._life
+        os.kill(header(first.folder)["pid"], how)
+        assert why in seen.wait_event("agent-lost").text
+        assert "new one" in seen.wait_event("agent-back").text
+        seen.wait_rows("t", 10)
+        assert agent._life is not first
+
+
+@needs_namespaces
+def test_a_full_disk_ends_it_and_is_told(tmp_path) -> None:
+    with namespace("-m", setup=f"mount --make-rprivate /; mount -t tmpfs -o size=16k t {tmp_path}") as inside:
+        host = LocalHost("inside", prefix=inside)
+        seen = Seen()
+        agent = Agent(host, sys.executable, plan(tmp_path, track("t", 1, period_s=0.001)), seen)
+        agent.start()
+        try:
+            assert "No space left" in seen.wait_event("agent-lost").text
+            complete(agent, seen)
+        finally:
+            assert agent.stop() == []
+        assert host.check(["ls", str(tmp_path)]) == ""
+
+
+# --- its end
+
+
+def launched(host, folder, **more) -> str:
+    given = plan(folder, track("t", 1), **more)
+    return agent_plan.launch(host, sys.executable, given, agent_plan.new_folders(given), lifetime_s=given.lifetime_s, limit=LIMIT)
+
+
+def test_it_ends_by_itself_and_takes_its_spool_along(here, tmp_path) -> None:
+    launched(here, tmp_path, lifetime_s=0.2, keep_s=0.1)
+    nothing_of(tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["agent", "guard"])
+def test_what_a_killed_one_leaves_goes_by_itself(here, tmp_path, victim) -> None:
+    folder = launched(here, tmp_path, lifetime_s=1.0, keep_s=0.1)
+    agent = header(folder)["pid"]
+    guard = next(pid for pid in processes_of(folder) if pid != agent)
+    os.kill(agent if victim == "agent" else guard, signal.SIGKILL)
+    nothing_of(tmp_path)
+
+
+def test_it_ends_when_its_folder_is_removed(here, tmp_path) -> None:
+    shutil.rmtree(launched(here, tmp_path))
+    nothing_of(tmp_path)
+
+
+def test_a_hung_one_is_ended_by_force(here, tmp_path) -> None:
+    folder = launched(here, tmp_path)
+    os.kill(header(folder)["pid"], signal.SIGSTOP)
+    agent_plan.order(here, sys.executable, "clean", [folder], limit=LIMIT)
+    nothing_of(tmp_path)
+
+
+def test_only_folders_of_agents_are_cleaned(here, tmp_path) -> None:
+    (tmp_path / "precious").mkdir()
+    with pytest.raises(HarnessError, match="is no folder of an agent"):
+        agent_plan.order(here, sys.executable, "clean", [str(tmp_path / "precious")], limit=LIMIT)
+    assert (tmp_path / "precious").is_dir()
+
+
+def test_nobody_else_can_read_its_spool(here, tmp_path) -> None:
+    folder = launched(here, tmp_path)
+    try:
+        assert Path(folder).stat().st_mode & 0o777 == 0o700 and Path(folder, "spool").stat().st_mode & 0o777 == 0o600
+    finally:
+        agent_plan.order(here, sys.executable, "clean", [folder], limit=LIMIT)
+
+
+def test_a_host_where_nothing_can_be_written_is_told(here) -> None:
+    with pytest.raises(HarnessError, match=r"no folder can be written here \(/proc/1: "):
+        launched(here, "/proc/1")
+
+
+def test_a_host_without_python_is_told(here, tmp_path) -> None:
+    given = plan(tmp_path, track("t", 1))
+    with pytest.raises(HarnessError, match=r"Python 3\.6"):
+        Agent(here, "/bin/false", given, Seen()).start()
+
+
+def test_its_parts_are_python_3_6() -> None:
+    for part in (*agent_plan.PARTS, agent_plan.FOLLOW):
+        ast.parse(scripts.source(part), feature_version=(3, 6))
+
+
+def test_it_needs_no_root(here, tmp_path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("runs as an ordinary user anyway")
+    given = plan("/dev/shm", track("t", 1))
+    folders = agent_plan.new_folders(given)
+    nobody = LocalHost("nobody", prefix=["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
+    folder = agent_plan.launch(nobody, "/usr/bin/python3", given, folders, lifetime_s=5, limit=LIMIT)
+    agent_plan.order(nobody, "/usr/bin/python3", "clean", [folder], limit=LIMIT)
+    assert not Path(folder).exists() and processes_of(folder) == []
