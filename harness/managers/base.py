@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from harness.deadline import Deadline
@@ -119,6 +120,24 @@ class Manager(Protocol):
 
     def address_of(self, tag: str, node: str) -> str | None:
         """The address that an IP resource carries, by the manager's own database on that node; None when it knows none."""
+
+    log: Path
+    """The manager's log on every node."""
+
+    def notices(self, line: str) -> bool:
+        """Is this line of the log the manager's notice of something wrong, or the beginning of what it does about it?"""
+
+    def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Have a resource that failed on a node, and is out of service there, stand by again."""
+
+    def in_service_test(self, tag: str) -> str:
+        """A line of shell for a node: exit 0 when the manager there says that it has this resource in service. For undoing on the host."""
+
+    def put_back_line(self, tag: str) -> str:
+        """A line of shell for a node that puts this one resource back in service there. For undoing on the host."""
+
+    def daemon_pids_line(self) -> str:
+        """A line of shell for a node that prints the pids of the manager's own daemons, those that a supervisor brings back."""
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         """The end of the manager's log on a node, as evidence."""

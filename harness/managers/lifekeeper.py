@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,18 @@ STATES = {  # LKL-14 to LKL-16
     "OSF": ResourceState.FAILED,
     "ILLSTATE": ResourceState.UNKNOWN,
 }
+
+
+# syslog time, host, program[pid], then LEVEL:kit:action:tag:code:message (LKL-62)
+LOG_LINE = re.compile(r"^\S+ +\d+ [\d:]+ \S+ [^\s:]+: ?(?P<level>[A-Z]+):(?P<kit>[^:]*):(?P<action>[^:]*):(?P<tag>[^:]*):(?P<code>\d{6}):")
+ALARMING = {"EMERG", "FATAL", "ERROR"}
+ACTS = {"restore", "remove", "recover", "delete"}
+
+
+def notices(line: str) -> bool:
+    """By form alone, because the product's texts are not known: an error, or an action on a resource that begins (LKL-62, LKL-34)."""
+    found = LOG_LINE.match(line)
+    return found is not None and (found["level"] in ALARMING or found["action"] in ACTS)
 
 
 def parse(node: str, text: str) -> NodeState:
@@ -55,6 +68,8 @@ class LifeKeeper:
     """Reads each node over its own connection; drives from the node that is to act."""
 
     name = "LifeKeeper"
+    log = Path("/var/log/lifekeeper.log")  # LKL-01
+    notices = staticmethod(notices)
 
     def __init__(self, cluster: model.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster
@@ -98,5 +113,24 @@ class LifeKeeper:
         done = self._hosts[node].run([str(self._bin / "ins_list"), "-t", tag])
         return address_in(done.out)
 
+    def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """By taking it out once more; what clears OSF besides a good restore is not known (facts, section 9): the audit will say."""
+        self._act(node, tag, "remove", ["-s"], deadline)
+
+    def in_service_test(self, tag: str) -> str:
+        """By `ins_list`, whose seventh field is the state (LKL-19); the separator is given, because byte 0x01 is awkward in a shell."""
+        return f"{shlex.quote(str(self._bin / 'ins_list'))} '-f|' -t {shlex.quote(tag)} | cut -d '|' -f 7 | grep -Eqx 'ISP|ISU'"
+
+    def put_back_line(self, tag: str) -> str:
+        return shlex.join([str(self._bin / "perform_action"), "-s", "-t", tag, "-a", "restore"])
+
+    def daemon_pids_line(self) -> str:
+        """By their names (LKL-02), and by pid files where the cluster file names any."""
+        manager = self._cluster.manager
+        files = " ".join(shlex.quote(str(f)) for f in manager.daemon_pid_files)
+        names = "|".join(re.escape(name) for name in manager.daemons) or "$"
+        by_name = f"ps -eo pid=,comm= | awk -v n={shlex.quote(f'^({names})$')} '$2 ~ n {{ print $1 }}'"
+        return f"{by_name}; cat {files} </dev/null 2>/dev/null" if files else by_name
+
     def recent_log(self, node: str, *, lines: int = 200) -> str:
-        return self._hosts[node].run(["tail", "-n", str(lines), str(Path("/var/log/lifekeeper.log"))]).out
+        return self._hosts[node].run(["tail", "-n", str(lines), str(self.log)]).out

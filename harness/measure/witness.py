@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,32 @@ START_S = 20.0
 SNAP = 96
 BUFFER = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
 KEPT_AT_MOST = 500_000
+SYN, FIN_SYN_RST = 0x02, 0x07
 
 
 class Witness:
-    """Watches `host`; a context manager. `ports` adds every TCP and UDP packet from or to these."""
+    """Watches `host`; a context manager. `ports` adds every TCP and UDP packet from or to these.
 
-    def __init__(self, host: Host, python: str = "python3", *, ports: Sequence[int] = ()) -> None:
+    `flags` says which TCP packets are seen anyway. `tell` hears of each packet as it comes in, on the witness's own thread.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        python: str = "python3",
+        *,
+        ports: Sequence[int] = (),
+        flags: int = FIN_SYN_RST,
+        tell: Callable[[Packet], None] | None = None,
+    ) -> None:
         self.name = host.name
         self.dropped = 0
         """Packets that the kernel dropped because the script was too slow, as of the last mark. Not 0: do not trust absence."""
         self.notes: list[str] = []
         self._host = host
         self._python = python
-        self._plan = {"ports": list(ports), "snap": SNAP, "buffer": BUFFER}
+        self._tell = tell
+        self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP, "buffer": BUFFER}
         self._packets: list[Packet] = []
         self._marks: dict[int, int] = {}
         self._asked = 0
@@ -149,7 +162,10 @@ class Witness:
             if "raw" in record:
                 if len(self._packets) >= KEPT_AT_MOST:
                     raise Inconclusive(f"more than {KEPT_AT_MOST} packets came, so that the host's own traffic drowns the test's")
-                self._packets.append(decode(record["t"], record["if"], record["k"], bytes.fromhex(record["raw"])))
+                packet = decode(record["t"], record["if"], record["k"], bytes.fromhex(record["raw"]))
+                self._packets.append(packet)
+                if self._tell is not None:
+                    self._tell(packet)
                 return
             if "mark" in record:
                 self._marks[record["mark"]] = len(self._packets)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState
-from harness.managers.lifekeeper import address_in, parse
+from harness.managers.lifekeeper import address_in, notices, parse
 
 HEADER = "LOCAL     TAG              ID              STATE     PRIO  PRIMARY\n"
 ACTIVE = (  # LKL-09
@@ -200,3 +200,20 @@ def test_the_address_of_an_ip_resource_is_found_whatever_separates_its_info(inne
 @pytest.mark.parametrize("row", ["", "lknode01", "\x01" * 6, "lknode01\x01gen\x01app\x01t\x01t\x01no address\x01ISP"])
 def test_no_address_is_made_up(row: str) -> None:
     assert address_in(row) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "means"),
+    [
+        ("Nov 22 14:03:07 lknode01 quickCheck[4211]: ERROR:gen:quickCheck:listener-1521:990200:it does not answer", True),
+        ("Nov  2 14:03:07 lknode02 lcm[1]: ERROR::::990303:lknode01 is silent", True),
+        ("Nov 22 14:03:07 lknode01 perform_action[4]: NOTIFY::restore:listener-1521:990101:restore begins", True),
+        ("Nov 22 14:03:07 lknode01 lcm[4]: NOTIFY:::x:990300:path ALIVE", False),
+        ("Nov 22 14:03:07 lknode01 lcdinit[4]: INFO::::990002:settings used: ERROR=1", False),
+        ("ERROR", False),
+        ("", False),
+    ],
+)
+def test_notices_are_told_by_the_form_of_the_line(line: str, means: bool) -> None:
+    """LKL-62."""
+    assert notices(line) is means

@@ -1,7 +1,8 @@
 """Runs on a host as root: reports the TCP packets that its interfaces see, one JSON line each, until its input ends.
 
 Python 3.6 or newer, standard library only. The one argument is JSON: ports (a list: every TCP and UDP packet from or to
-one of them is reported too, beside all with SYN, RST or FIN), snap (bytes kept of each), buffer (bytes of receive buffer).
+one of them is reported too, beside all with one of the flags), flags (a mask: FIN 1, SYN 2, RST 4), snap (bytes kept of
+each), buffer (bytes of receive buffer).
 A line `mark N` on standard input is answered when all that was captured before it has been printed.
 """
 # ruff: noqa: UP031
@@ -24,11 +25,11 @@ KINDS = {0: "host", 1: "broadcast", 2: "multicast", 3: "otherhost", 4: "outgoing
 LD_W, LD_H, LD_B, LDX_IHL, IND_H, IND_B = 0x20, 0x28, 0x30, 0xB1, 0x48, 0x50
 JEQ, JSET, RET = 0x15, 0x45, 0x06
 PROTOCOL = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL: the EtherType
-IPV4, TCP, UDP, FIN_SYN_RST = 0x0800, 6, 17, 0x07
+IPV4, TCP, UDP = 0x0800, 6, 17
 
 
-def program(ports, snap):
-    """IPv4, first fragment, and: TCP with FIN, SYN or RST set, or TCP or UDP with one of the ports. Jumps are labels here."""
+def program(ports, flags, snap):
+    """IPv4, first fragment, and: TCP with one of the flags set, or TCP or UDP with one of the ports. Jumps are labels here."""
     code = [
         (LD_W, PROTOCOL),
         (JEQ, IPV4, None, "drop"),
@@ -38,7 +39,7 @@ def program(ports, snap):
         (LD_B, 9),
         (JEQ, TCP, None, "not tcp"),
         (IND_B, 13),
-        (JSET, FIN_SYN_RST, "keep", "ports"),
+        (JSET, flags, "keep", "ports"),
         "not tcp",
         (JEQ, UDP, "ports", "drop"),
         "ports",
@@ -77,7 +78,7 @@ def opened(plan):
     except OSError:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, plan["buffer"])
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    attach(sock, program(plan["ports"], plan["snap"]))
+    attach(sock, program(plan["ports"], plan["flags"], plan["snap"]))
     bind_to_all(sock)
     sock.setblocking(False)
     return sock
