@@ -45,9 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    from harness.commands import check, lab, report
+    from harness.commands import check, compare, judge, lab, report
 
-    for module in (lab, check, report):
+    for module in (lab, check, report, judge, compare):
         module.add_to(commands)
     return parser
 

@@ -56,10 +56,12 @@ class AgentTrack:
 
 @dataclass(frozen=True)
 class AgentWatch:
-    """What else is watched at the host: the VIP as an address of it, who listens on `ports`, and lines added to a log file."""
+    """What else is watched at the host: the VIP as an address of it, who listens on `ports`, lines added to a log file, and, where
+    packets may not be captured, who is connected to the ports in `connections`."""
 
     vip: str = ""
     ports: tuple[int, ...] = ()
+    connections: tuple[int, ...] = ()
     log: str = ""
     every_s: float = 0.05
 
@@ -85,7 +87,13 @@ def new_folders(plan: AgentPlan) -> list[str]:
 def launch(host: Host, python: str, plan: AgentPlan, folders: list[str], *, lifetime_s: float, limit: float) -> str:
     """Start an agent in the background; returns the folder that it took. Raises what `Host.run` raises, Unusable without a Python
     there, Inconclusive with the reason when the agent cannot work."""
-    watch = {"vip": plan.watch.vip, "ports": list(plan.watch.ports), "log": plan.watch.log, "every": plan.watch.every_s}
+    watch = {
+        "vip": plan.watch.vip,
+        "ports": list(plan.watch.ports),
+        "connections": list(plan.watch.connections),
+        "log": plan.watch.log,
+        "every": plan.watch.every_s,
+    }
     task = {
         "tracks": [track.wire() for track in plan.tracks],
         "watch": watch,

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.measure.recording import Sample, Sighting, Track
+from harness.measure.recording import NodeEvent, Sample, Sighting, Track
 
 REMEMBERED_S = 3.0
 UNKNOWN = "?"
@@ -28,13 +28,15 @@ class Standing:
 class Live:
     """Thread-safe. `nodes` are the hosts whose packets are watched; an attempt is attributed by the origin's address and port."""
 
-    def __init__(self, tracks: Iterable[Track], addresses: Mapping[str, Iterable[str]], vip: str) -> None:
+    def __init__(self, tracks: Iterable[Track], addresses: Mapping[str, Iterable[str]], probe: tuple[str, int]) -> None:
         self._tracks = {t.id: t for t in tracks}
         self._owner = {address: host for host, found in addresses.items() for address in found}
-        self._vip = vip
+        self._probe = probe  # source and port
+        self._probed: dict[str, float] = {}
         self._samples: dict[str, deque[Sample]] = {t: deque() for t in self._tracks}
         self._last_good: dict[str, float] = {}
         self._received: dict[tuple[str, int], tuple[float, str]] = {}
+        self.news = ""  # what happened last at a host, in a sentence
         self._pruned = time.monotonic()
         self._lock = threading.Lock()
 
@@ -52,7 +54,9 @@ class Live:
     def sightings(self, rows: Iterable[Sighting]) -> None:
         with self._lock:
             for row in rows:
-                if row.what == "syn" and (row.interface == "lo" or not row.outgoing):
+                if row.what == "syn" and (row.src, row.dport) == self._probe and not row.outgoing:
+                    self._probed[row.host] = row.at
+                elif row.what in ("syn", "socket") and (row.interface == "lo" or not row.outgoing):
                     # On lo the source may be the VIP itself; what counts is that it never left this host.
                     origin = row.host if row.interface == "lo" else self._owner.get(row.src)
                     if origin is not None:
@@ -64,6 +68,15 @@ class Live:
         if now - self._pruned > REMEMBERED_S:
             self._pruned = now
             self._received = {key: found for key, found in self._received.items() if found[0] > now - 2 * REMEMBERED_S}
+
+    def event(self, event: NodeEvent) -> None:
+        if event.kind != "log" or event.data.get("means"):
+            self.news = f"{event.host}: {event.kind} {event.text}".strip()
+
+    def last_probe(self, node: str) -> float | None:
+        """When the balancer's probe last came to a node; None when none was seen."""
+        with self._lock:
+            return self._probed.get(node)
 
     def right(self, track: str, node: str | None, *, since: float, watched: bool = True) -> bool:
         """Has every attempt that began after `since` been answered by `node` (any one, when None), and were there some?"""

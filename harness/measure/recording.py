@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """One packet at one host. `what`: syn, syn-ack, rst, fin or data."""
+    """One packet at one host. `what`: syn, syn-ack, rst or data; or socket: a connection in its table, where capture is not allowed."""
 
     at: float
     host: str
@@ -128,7 +128,7 @@ class Header:
     addresses: dict[str, list[str]]  # host → its own addresses
     active: str  # when it began
     target: str
-    moves: bool  # must everything be on the other node afterwards?
+    moves: bool | None  # must everything be on the other node afterwards? None: either
     expects: dict[str, str]  # path (client, inside, standby) → recovers, untouched, out or any
     budget_s: float
     budget_because: str

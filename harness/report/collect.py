@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import ExitCode, HarnessError
 from harness.model import Cluster
 from harness.report.judge import judge_recovery, judge_test
+from harness.report.measurement import CalibrationRecord, MeasurementRecord
 from harness.report.model import (
     Attempts,
     AuditRecord,
@@ -124,18 +125,34 @@ class ReportBuilder:
     def end_test(self, verdict: Verdict) -> Judgement:
         """Close the open test. Returns the verdict it got: the given one, or that of something worse recorded in it."""
         test = self._current("end_test")
-        return self._close(test, judge_test(verdict, test.checks, test.disruptions))
+        return self._close(test, self._judge(test, verdict))
 
     def skip(self, reason: str) -> None:
         """Close the open test as skipped, unless something recorded in it was already worse than a pass."""
         test = self._current("skip")
-        worst = judge_test(inconclusive(reason), test.checks, test.disruptions)
+        worst = self._judge(test, inconclusive(reason))
         self._close(test, worst if worst.outcome is Result.FAIL else Judgement(outcome=Result.SKIPPED, reason=reason))
 
     def audit(self, name: str, verdict: Verdict, *, after: str | None = None) -> None:
         """Record what must hold after test `after`. A failed audit fails the run."""
         self.run.record.audits.append(AuditRecord(name=name, after=after, verdict=Judgement.of(verdict)))
         self.run.note("harness", "audit", f"{name}: {verdict}", after=after)
+
+    def measurement(self, record: MeasurementRecord) -> None:
+        """Store one measured disruption at once, with the verdict that the meter's recording gave it.
+
+        A test does not pass over its own measurement that failed.
+        """
+        measured = record.measured
+        self.run.record.measurements.append(record)
+        self.run.note("harness", "measurement", f"{record.id}: {measured.verdict}", at=measured.end, recording=record.recording)
+        self.run.save()
+
+    def calibration(self, record: CalibrationRecord) -> None:
+        """Store at once how the meter's check of itself went."""
+        self.run.record.calibration = record
+        self.run.note("harness", "calibration", str(record.verdict), cut_s=record.cut_s, measured_s=record.measured_s)
+        self.run.save()
 
     def host_note(self, host: str, text: str) -> None:
         """Something about a host that a reader should know, such as a clock that is off or a capture that was not allowed."""
@@ -150,7 +167,7 @@ class ReportBuilder:
         if self._finished:
             return self._finished
         if self._open:
-            self._close(self._open, judge_test(inconclusive(_UNFINISHED.reason), self._open.checks, self._open.disruptions))
+            self._close(self._open, self._judge(self._open, inconclusive(_UNFINISHED.reason)))
         record = self.run.record
         record.state, record.state_reason = state, reason
         record.ended = Moment.now()
@@ -170,6 +187,10 @@ class ReportBuilder:
             self.run.evidence_fault("report.html and junit.xml", str(error) if known else f"{type(error).__name__}: {error}")
             self.run.save()
             return []
+
+    def _judge(self, test: TestRecord, given: Verdict) -> Judgement:
+        measurements = [m for m in self.run.record.measurements if m.test == test.id]
+        return judge_test(given, test.checks, test.disruptions, measurements)
 
     def _close(self, test: TestRecord, verdict: Judgement) -> Judgement:
         test.verdict = verdict

@@ -17,9 +17,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from harness.report import text, wording
+from harness.report.figures import TrackFigure, tokens_in_words
 from harness.report.judge import PathSummary, severity, summarise_paths
 from harness.report.model import DisruptionRecord, EvidenceFile, RecoveryRecord, Result, RunRecord, TestRecord
 from harness.report.terminal import counted
+from harness.report.views import measured_view, title
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _ROLES = ("active node", "standby node")
@@ -28,7 +30,8 @@ _MOST_EVENTS = 5000  # keeps the file small enough for a mail; timeline.jsonl ha
 
 def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: Sequence[str] = ()) -> str:
     """Render `run` and the events of its timeline. Everything that came from outside is escaped and made visible."""
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = _script(bool(run.measurements))
+    m = measured_view(run)
     executed = [t for t in run.tests if t.verdict.outcome is not Result.SKIPPED]
     shown = list(events[:_MOST_EVENTS])
     return (
@@ -36,10 +39,11 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
         .get_template("report.html.j2")
         .render(
             run=run,
-            style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            style=Markup("".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "lanes.css"))),
+            m=m,
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            paths=[_PathView.of(summary) for summary in summarise_paths(run)],
+            paths=[_PathView.of(summary, m.worst.get(summary.path)) for summary in summarise_paths(run)],
             tests=sorted(executed, key=lambda t: severity(t.verdict.outcome)),
             audits=sorted(run.audits, key=lambda a: severity(a.verdict.outcome)),
             skipped=wording.skipped_by_reason(run),
@@ -58,6 +62,15 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
     )
 
 
+def _script(measured: bool) -> str:
+    """Everything that runs in the page, as one script, so that one hash allows it."""
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    if not measured:
+        return script
+    parts = [path.read_text(encoding="utf-8") for path in sorted((_TEMPLATES / "lanes").glob("*.js"))]
+    return script + '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+
+
 @dataclass(frozen=True)
 class _PathView:
     """A path as the head of the report shows it."""
@@ -70,14 +83,17 @@ class _PathView:
     worst: str
 
     @classmethod
-    def of(cls, summary: PathSummary) -> _PathView:
+    def of(cls, summary: PathSummary, measured: TrackFigure | None) -> _PathView:
+        worst = f"Worst recovery: {wording.worst_recovery(summary)}"
+        if measured:
+            worst = f"At worst {measured.told}, {text.seconds(measured.record.measured.budget_s)} allowed ({title(measured.record)})"
         return cls(
             name=summary.path.value,
             css=_css(summary.result),
             label=wording.LABEL[summary.result].lower(),
             mark=wording.MARK[summary.result],
             checks=text.count(summary.checks, "check"),
-            worst=wording.worst_recovery(summary),
+            worst=worst,
         )
 
 
@@ -137,6 +153,11 @@ def _environment() -> Environment:
         shell=shlex.join,
         size=_size,
         needs_eye=_needs_eye,
+        title=title,
+        result=lambda outcome: Result(outcome.value),
+        tokens=tokens_in_words,
+        perhaps=lambda value: "never" if value is None else text.seconds(value),
+        recording_link=lambda record: evidence_link(EvidenceFile(path=record.recording, bytes=0)),
     )
     return environment
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.errors import ExitCode
+from harness.report.measurement import MeasurementRecord
 from harness.report.model import (
     CheckRecord,
     Counts,
@@ -45,9 +46,15 @@ def judge_recovery(path: PathName, out_for: float | None, budget: float, *, faul
     return passed(f"the {path} path was out for {seconds(out_for)} of {seconds(budget)} allowed")
 
 
-def judge_test(given: Verdict, checks: Iterable[CheckRecord], disruptions: Iterable[DisruptionRecord]) -> Judgement:
+def judge_test(
+    given: Verdict,
+    checks: Iterable[CheckRecord],
+    disruptions: Iterable[DisruptionRecord],
+    measurements: Iterable[MeasurementRecord] = (),
+) -> Judgement:
     """The verdict a test was `given`, unless something recorded in it is worse: a test never passes over its own failed check."""
     recorded = [check.verdict for check in checks] + [r.verdict for d in disruptions for r in d.recoveries]
+    recorded += [Judgement.of(m.measured.verdict) for m in measurements]
     own = Judgement.of(given)
     worse = [v for v in recorded if severity(v.outcome) < severity(own.outcome)]
     return min(worse, key=lambda v: severity(v.outcome), default=own)
@@ -143,11 +150,12 @@ def summarise_paths(run: RunRecord) -> list[PathSummary]:
 def _summary(run: RunRecord, path: PathName) -> PathSummary:
     checks = [c for t in run.tests for c in t.checks if c.path is path]
     recoveries = [(d.name, r) for t in run.tests for d in t.disruptions for r in d.recoveries if r.path is path]
+    measurements = [Result(t.verdict.outcome.value) for m in run.measurements for t in m.measured.tracks if t.path == path]
     measured = [(name, r) for name, r in recoveries if r.seconds is not None]
     return PathSummary(
         path=path,
-        result=worst([c.verdict.outcome for c in checks] + [r.verdict.outcome for _, r in recoveries]),
-        checks=len(checks),
+        result=worst([c.verdict.outcome for c in checks] + [r.verdict.outcome for _, r in recoveries] + measurements),
+        checks=len(checks) + len(measurements),
         worst=min(recoveries, key=lambda found: _closeness(found[1]), default=None),
         longest=max(measured, key=lambda found: found[1].seconds or 0.0, default=None),
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 
+from harness.report.figures import figures, worst_outages
 from harness.report.judge import summarise_paths
+from harness.report.measurement import MeasurementRecord
 from harness.report.model import AuditRecord, Judgement, Result, RunRecord, TestRecord
 from harness.report.text import xml_safe
 from harness.report.wording import is_lab, worst_recovery
@@ -58,24 +60,68 @@ def _suite_properties(run: RunRecord) -> dict[str, str]:
     if is_lab(run):
         properties["manager"] = "a stand-in for LifeKeeper"
     properties |= {f"worst_recovery.{s.path}": worst_recovery(s) for s in summarise_paths(run) if s.worst}
+    for path, figure in worst_outages(run).items():
+        properties[f"worst_out_s.{path}"] = _figure(figure.track.out_s)
+        properties[f"worst_out.{path}"] = f"{figure.told} ({figure.record.id})"
+    if run.calibration:
+        properties["calibration"] = str(run.calibration.verdict)
     return properties
 
 
 def _case_properties(run: RunRecord, test: TestRecord) -> dict[str, str]:
     properties = {"title": test.title, "situation": test.situation, "design": run.cluster.design if run.cluster else ""}
+    mine = [m for m in run.measurements if m.test == test.id]
+    tracks = [track for m in mine for track in m.measured.tracks]
     properties |= test.properties
     properties |= {
-        "path": _listed(c.path.value for c in test.checks if c.path),
-        "service": _listed(c.service for c in test.checks if c.service),
-        "node": _listed(c.node for c in test.checks if c.node),
-        "disruption": _listed(d.name for d in test.disruptions),
+        "path": _listed([c.path.value for c in test.checks if c.path] + [t.path for t in tracks]),
+        "service": _listed([c.service for c in test.checks if c.service] + [t.service for t in tracks]),
+        "node": _listed([c.node for c in test.checks if c.node] + [m.measured.after or "" for m in mine]),
+        "disruption": _listed([d.name for d in test.disruptions] + [m.measured.disruption for m in mine]),
     }
     for disruption in test.disruptions:
         for recovery in disruption.recoveries:
             place = ".".join(filter(None, (disruption.name, recovery.path.value, recovery.service)))
-            properties[f"recovery_s.{place}"] = "" if recovery.seconds is None else f"{recovery.seconds:.3f}"
+            properties[f"recovery_s.{place}"] = _figure(recovery.seconds)
             properties[f"budget_s.{place}"] = f"{recovery.budget_s:.3f}"
+    for record in run.measurements:
+        if record.test == test.id:
+            properties |= _measurement_properties(record)
     return properties
+
+
+def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
+    """Every figure under the measurement's id: out_s.<id>.<path>.<service>.<kind>, and phase_s.… with the phase after it."""
+    measured = record.measured
+    properties = {
+        f"measured.{record.id}": f"{measured.verdict.outcome}: {measured.verdict.reason}",
+        f"disruption.{record.id}": measured.disruption,
+        f"node_before.{record.id}": measured.before,
+        f"node_after.{record.id}": measured.after or "",
+        f"budget_s.{record.id}": _figure(measured.budget_s),
+        f"recording.{record.id}": record.recording,
+    }
+    for figure in figures(record):
+        track = figure.track
+        place = ".".join((record.id, track.path or track.origin, track.service, track.kind))
+        properties[f"out_s.{place}"] = _figure(track.out_s)
+        properties[f"period_s.{place}"] = f"{track.period_s:g}"
+        longest = figure.longest
+        if longest is not None:
+            number, outage = longest
+            properties[f"outage_s.{place}"] = _figure(outage.seconds)
+            for phase in record.phases_of(track.id, number):
+                properties[f"phase_s.{place}.{phase.name.replace(' ', '_')}"] = _figure(phase.seconds)
+    if measured.tokens:
+        properties |= {
+            f"tokens_lost.{record.id}": str(len(measured.tokens.lost)),
+            f"tokens_doubled.{record.id}": str(len(measured.tokens.doubled)),
+        }
+    return properties
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _audit_properties(audit: AuditRecord) -> dict[str, str]:
@@ -83,7 +129,7 @@ def _audit_properties(audit: AuditRecord) -> dict[str, str]:
 
 
 def _listed(values: Iterable[str]) -> str:
-    return " ".join(dict.fromkeys(values))
+    return " ".join(dict.fromkeys(value for value in values if value))
 
 
 def _add_case(suite: ET.Element, id: str, verdict: Judgement, seconds: float, properties: Mapping[str, str], title: str) -> None:

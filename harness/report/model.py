@@ -12,21 +12,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-from harness.report.text import storable
+from harness.report.base import Number, Properties, Record, Seconds, Text
+from harness.report.measurement import CalibrationRecord, MeasurementRecord
 from harness.verdict import Verdict
 
 SCHEMA_VERSION = 1
-
-Text = Annotated[str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Properties = dict[Text, Text]
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", validate_assignment=True, use_attribute_docstrings=True)
 
 
 class Result(StrEnum):
@@ -124,7 +116,7 @@ class ClusterSummary(Record):
 
 class Attempts(Record):
     total: int
-    outcomes: dict[str, int] = {}
+    outcomes: dict[str, int] = Field({})
     """How many were answered, refused, silent …"""
 
 
@@ -169,7 +161,7 @@ class DisruptionRecord(Record):
     began: Moment
     took_effect: Moment | None = None
     undone: Moment | None = None
-    recoveries: list[RecoveryRecord] = []
+    recoveries: list[RecoveryRecord] = Field([])
 
 
 class AuditRecord(Record):
@@ -189,9 +181,9 @@ class TestRecord(Record):
     started: Moment
     seconds: Seconds = 0.0
     verdict: Judgement
-    properties: Properties = {}
-    checks: list[CheckRecord] = []
-    disruptions: list[DisruptionRecord] = []
+    properties: Properties = Field({})
+    checks: list[CheckRecord] = Field([])
+    disruptions: list[DisruptionRecord] = Field([])
 
 
 class HostNote(Record):
@@ -249,10 +241,14 @@ class RunRecord(Record):
     counts: Counts = Counts()
     cluster: ClusterSummary | None = None
     """Null when the run ended before its cluster was known."""
-    tests: list[TestRecord] = []
-    audits: list[AuditRecord] = []
-    host_notes: list[HostNote] = []
-    evidence: list[EvidenceFile] = []
-    evidence_faults: list[EvidenceFault] = []
+    tests: list[TestRecord] = Field([])
+    audits: list[AuditRecord] = Field([])
+    calibration: CalibrationRecord | None = None
+    """Null when nothing was measured, or the meter could not check itself."""
+    measurements: list[MeasurementRecord] = Field([])
+    """Every measured disruption, in the order in which they were done."""
+    host_notes: list[HostNote] = Field([])
+    evidence: list[EvidenceFile] = Field([])
+    evidence_faults: list[EvidenceFault] = Field([])
     """Collectors and renderings that failed; the rest went on."""
     environment: Environment

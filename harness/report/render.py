@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import BadUse, Unusable
-from harness.report.model import SCHEMA_VERSION, RunRecord
+from harness.report.judge import judge, tally
+from harness.report.model import SCHEMA_VERSION, Judgement, RunRecord
 from harness.report.text import one_line
 from harness.run import write_atomically
 
@@ -33,6 +34,16 @@ def render(run_dir: Path) -> list[Path]:
     except OSError as error:
         why = error.strerror or error
         raise Unusable(f"{run_dir}: the report cannot be written there ({why}); free space or change its rights") from error
+
+
+def store_record(run_dir: Path, run: RunRecord) -> Path:
+    """Judge a record as it stands and write it as the run's run.json, whole or not at all. Raises Unusable."""
+    verdict, code = judge(run)
+    run.verdict, run.exit_code, run.counts = Judgement.of(verdict), code.value, tally(run.tests)
+    try:
+        return write_atomically(run_dir / "run.json", run.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise Unusable(f"{run_dir}: run.json cannot be written there ({error.strerror or error}); change its rights") from error
 
 
 def load_record(run_dir: Path) -> RunRecord:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from harness.report.judge import severity, summarise_paths
-from harness.report.model import Counts, Result, RunRecord
+from harness.report import figures
+from harness.report.judge import severity, summarise_paths, worst
+from harness.report.model import Counts, PathName, Result, RunRecord
 from harness.report.text import count, one_line, seconds
 from harness.report.wording import LABEL, MARK, is_lab, skipped_by_reason, where, worst_recovery
 
@@ -23,6 +24,7 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
         lines.append("The lab's cluster manager is a stand-in: this run says nothing about LifeKeeper itself.")
     lines += _findings(run)
     lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
+    lines += _measured(run)
     for reason, tests in skipped_by_reason(run).items():
         lines.append(f"  skipped {count(len(tests), 'test')}: {reason}")
     lines += [f"  missing: {fault.name}: {fault.reason}" for fault in run.evidence_faults]
@@ -49,6 +51,36 @@ def _findings(run: RunRecord) -> list[str]:
     if len(found) > _MOST_SHOWN:
         lines.append(f"  … and {len(found) - _MOST_SHOWN} more in the report")
     return lines
+
+
+def _measured(run: RunRecord) -> list[str]:
+    """The worst of each path, then a line for each disruption: its repeats together."""
+    lines = []
+    for path, figure in figures.worst_outages(run).items():
+        measured = figure.record.measured
+        told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.track.service})"
+        lines.append(f"  {path} path: at worst {told}")
+    if run.calibration and run.measurements:
+        lines.append(f"  {MARK[Result(run.calibration.verdict.outcome.value)]} meter: {figures.calibration_in_words(run.calibration)}")
+    return lines + [_group(group) for group in figures.groups(run)]
+
+
+def _group(group: figures.Group) -> str:
+    outcome = worst(Result(r.measured.verdict.outcome.value) for r in group.records)
+    repeated = group.distributions
+    if repeated:
+        parts = [f"{d.path} median {_or_never(d.median)}, p95 {_or_never(d.p95)}, max {_or_never(d.longest)}" for d in repeated]
+    else:
+        record = group.records[-1]
+        parts = [f"{path} {f.words}" for path in PathName if (f := figures.worst_of(record, path))]
+    times = f", {len(group.records)} times" if len(group.records) > 1 else ""
+    tokens = figures.token_totals(group.records)
+    parts += [f"tokens {figures.tokens_in_words(tokens)}"] if tokens and (tokens.lost or tokens.doubled) else []
+    return f"  {MARK[outcome]} {group.disruption}{times}: {'; '.join(parts) or 'no path was measured'}"
+
+
+def _or_never(value: float | None) -> str:
+    return "never" if value is None else seconds(value)
 
 
 def _wrap(line: str, width: int) -> list[str]:

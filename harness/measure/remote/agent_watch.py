@@ -13,6 +13,7 @@ LONGEST_LINE, MOST_AT_ONCE = 2000, 65536  # bytes of one line of a log, and of t
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR, NLMSG_ERROR, NLMSG_DONE = 20, 21, 22, 2, 3
 RTMGRP_IPV4_IFADDR, REQUEST_DUMP, IFA_ADDRESS, IFA_LOCAL = 0x10, 0x301, 1, 2
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, LISTEN = 4, 20, 10
+CONNECTED = sum(1 << state for state in (1, 3, 4, 5, 8, 9, 11))  # ESTABLISHED, SYN_RECV, both FIN_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING
 
 
 class Watch:
@@ -26,6 +27,7 @@ class Watch:
         self.heard_on = None
         self.log = Log(agent, plan["log"]) if plan.get("log") else None
         self.listeners = Listeners(self.ports) if self.ports else None
+        self.connections = self.watched_connections(plan.get("connections") or [])
         if self.vip:
             self.follow_addresses()
 
@@ -96,10 +98,26 @@ class Watch:
                 data["initial"] = True
             self.agent.event("vip-up" if indexes else "vip-down", where, **data)
 
-    # --- listeners and the log
+    # --- listeners, connections and the log
+
+    def watched_connections(self, ports):
+        try:
+            return Connections(ports) if ports else None
+        except OSError as error:
+            return self.agent.event("unwatched", "who connects here cannot be watched: %s" % error.strerror, what="connections")
+
+    def look_for_connections(self):
+        try:
+            for port, address, peer_port, peer in self.connections.new():
+                self.agent.event("connected", "", port=port, address=address, peer=peer, peer_port=peer_port)
+        except OSError as error:
+            self.connections = None
+            self.agent.event("unwatched", "who connects here can no longer be watched: %s" % error.strerror, what="connections")
 
     def look(self, now):
         self.next = now + self.every
+        if self.connections:
+            self.look_for_connections()
         if self.listeners:
             self.look_for_listeners()
         if self.log:
@@ -151,22 +169,7 @@ class Listeners:
         return set().union(*map(self.read, list(self.families)))
 
     def told(self, family):
-        request = struct.pack("=IHHIIBBBBI", 72, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 1, 0, family, socket.IPPROTO_TCP, 0, 0, 1 << LISTEN)
-        self.diagnosis.send(request.ljust(72, b"\0"))
-        seen, width = set(), 4 if family == socket.AF_INET else 16
-        while True:
-            data = self.diagnosis.recv(65536)
-            while len(data) >= 16:
-                length, kind = struct.unpack_from("=IH", data)
-                if kind == NLMSG_DONE:
-                    return seen
-                if kind == NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", data, 16)[0]
-                    raise OSError(code, os.strerror(code))
-                (port,) = struct.unpack_from(">H", data, 20)
-                if port in self.ports:
-                    seen.add((port, socket.inet_ntop(family, data[24 : 24 + width])))
-                data = data[(length + 3) & ~3 :]
+        return {(port, address) for port, address, _, _ in diagnosed(self.diagnosis, family, 1 << LISTEN) if port in self.ports}
 
     def read(self, family):
         seen = set()
@@ -185,6 +188,42 @@ class Listeners:
                 raise
             self.families.remove(family)  # without IPv6 there is no such file
         return seen
+
+
+def diagnosed(diagnosis, family, states):
+    """[(port, address, peer's port, peer's address)] of every TCP socket in one of the states (a mask)."""
+    request = struct.pack("=IHHIIBBBBI", 72, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 1, 0, family, socket.IPPROTO_TCP, 0, 0, states)
+    diagnosis.send(request.ljust(72, b"\0"))
+    seen, width = [], 4 if family == socket.AF_INET else 16
+    while True:
+        data = diagnosis.recv(65536)
+        while len(data) >= 16:
+            length, kind = struct.unpack_from("=IH", data)
+            if kind == NLMSG_DONE:
+                return seen
+            if kind == NLMSG_ERROR:
+                code = -struct.unpack_from("=i", data, 16)[0]
+                raise OSError(code, os.strerror(code))
+            port, peers = struct.unpack_from(">HH", data, 20)
+            ends = [socket.inet_ntop(family, data[at : at + width]) for at in (24, 40)]
+            seen.append((port, ends[0], peers, ends[1]))
+            data = data[(length + 3) & ~3 :]
+
+
+class Connections:
+    """Who is connected to `ports` at this moment: where packets may not be captured, this tells which node a connection came to.
+    What came and went between two looks is not seen."""
+
+    def __init__(self, ports):
+        self.ports, self.known = frozenset(ports), set()
+        self.diagnosis = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+        self.diagnosis.settimeout(1.0)
+
+    def new(self):
+        """Those that were not there at the last look."""
+        seen = {row for row in diagnosed(self.diagnosis, socket.AF_INET, CONNECTED) if row[0] in self.ports}
+        new, self.known = seen - self.known, seen
+        return new
 
 
 def readable(address, family):

@@ -1,0 +1,96 @@
+"""`lkharness compare RUN_A RUN_B`: did failover get slower?"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.shape import add, add_json, print_json
+
+if TYPE_CHECKING:
+    from harness.report.compare import Comparison, Row
+
+RESULTS = "exit codes: 0 not slower · 1 slower · 2 bad use · 3 cannot tell"
+
+
+def add_to(commands) -> None:
+    about = "tell whether failover got slower from one run to another"
+    compare = add(commands, "compare", _compare, about, "lkharness compare reports/release-1 reports/latest")
+    compare.epilog = f"{compare.epilog}\n{RESULTS}"
+    compare.formatter_class = argparse.RawDescriptionHelpFormatter
+    compare.add_argument("before", metavar="RUN_A", help="the folder of the run that is the yardstick")
+    compare.add_argument("after", metavar="RUN_B", help="the folder of the run that may be slower")
+    add_json(compare)
+
+
+def _compare(given: argparse.Namespace) -> int:
+    from harness.report.compare import compare
+    from harness.report.render import load_record
+
+    comparison = compare(load_record(Path(given.before)), load_record(Path(given.after)))
+    if given.json:
+        print_json(_as_data(comparison))
+    else:
+        print(_as_text(comparison))
+    return int(comparison.exit_code)
+
+
+def _as_text(comparison: Comparison) -> str:
+    from itertools import groupby
+
+    from harness.report.text import one_line
+
+    lines = [comparison.sentence]
+    for disruption, rows in groupby(comparison.rows, key=lambda row: row.disruption):
+        lines += [f"{one_line(disruption)}:", *_lines(list(rows))]
+    return "\n".join([*lines, *(one_line(note) for note in comparison.notes)])
+
+
+def _lines(rows: list[Row]) -> list[str]:
+    """One line per track; a single one where nothing can be told of any, for the same reason."""
+    from harness.report.compare import Change
+    from harness.report.text import count, one_line
+
+    first = rows[0]
+    if all(row.change is Change.TOO_FEW and (len(row.before), len(row.after)) == (len(first.before), len(first.after)) for row in rows):
+        sizes = f"{len(first.before)} against {count(len(first.after), 'run')}"
+        return [f"  {first.change.value}: {sizes} can never reach p < 0.05, on any of {count(len(rows), 'track')}"]
+    return [f"  {row.change.value:<12}  {one_line(f'{_named(row)}: {row.reason}')}" for row in rows]
+
+
+def _named(row: Row) -> str:
+    return f"{row.path} path, {row.service}" + ("" if row.kind == "new" else ", connection kept open")
+
+
+def _as_data(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "exit_code": int(comparison.exit_code),
+        "sentence": comparison.sentence,
+        "notes": comparison.notes,
+        "comparisons": [_row(row) for row in comparison.rows],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "disruption": row.disruption,
+        "path": row.path,
+        "service": row.service,
+        "kind": row.kind,
+        "change": row.change.value,
+        "reason": row.reason,
+        "before_s": [_number(value) for value in row.before],
+        "after_s": [_number(value) for value in row.after],
+        "period_s": row.period_s,
+        "u": row.test.u if row.test else None,
+        "p": row.test.p if row.test else None,
+        "shift_s": _number(row.test.shift) if row.test else None,
+        "exact": row.test.exact if row.test else None,
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no infinity: null is a path that did not come back."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,117 @@
+"""`lkharness judge RUN`: judge the stored recordings of a run again, without the cluster."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import BadUse
+
+if TYPE_CHECKING:
+    from harness.report.rejudge import Budgets, Rejudged
+
+
+def add_to(commands) -> None:
+    about = "judge the stored recordings of a run again, without the cluster"
+    judge = add(commands, "judge", _judge, about, "lkharness judge reports/latest --budget 5 --budget switchover=2.5")
+    judge.add_argument("run", metavar="RUN", nargs="?", default="reports/latest", help="the run's folder (default: reports/latest)")
+    judge.add_argument(
+        "--budget",
+        metavar="[NAME=]SECONDS",
+        action="append",
+        default=[],
+        help="judge by this budget instead of the stored one: of all disruptions, or of the named one; can be given several times",
+    )
+    judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html and junit.xml")
+    add_json(judge)
+
+
+def _judge(given: argparse.Namespace) -> int:
+    from harness.report.rejudge import exit_code, put_into, rejudge
+    from harness.report.render import load_record, render, store_record
+
+    folder = Path(given.run)
+    budgets = _budgets(given.budget)
+    record = load_record(folder)
+    found = rejudge(folder, record, budgets)
+    code = exit_code(found)
+    if given.write and found:
+        put_into(record, found)
+        store_record(folder, record)
+        render(folder)
+    if given.json:
+        print_json({"exit_code": int(code), "written": bool(given.write and found), "measurements": [_as_data(r) for r in found]})
+    else:
+        print(_as_text(found, written=given.write))
+    return int(code)
+
+
+def _budgets(given: list[str]) -> Budgets:
+    from harness.report.rejudge import Budgets
+
+    for_all: float | None = None
+    by_name: dict[str, float] = {}
+    for words in given:
+        name, _, number = words.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise BadUse(f"--budget {words}: {number or 'nothing'} is no number of seconds; write 5 or switchover=2.5")
+        if name:
+            by_name[name] = value
+        else:
+            for_all = value
+    return Budgets(for_all, by_name)
+
+
+def _as_text(found: list[Rejudged], *, written: bool) -> str:
+    from harness.report.model import Result
+    from harness.report.text import one_line
+    from harness.report.wording import MARK
+
+    if not found:
+        return "nothing was measured in this run, so there is nothing to judge again"
+    lines = []
+    for one in found:
+        lines.append(one_line(f"{MARK[Result(one.verdict.outcome.value)]} {one.id}: {one.verdict.reason}"))
+        lines += [f"    {one_line(change)}" for change in one.changes]
+    changed = sum(bool(one.changes) for one in found)
+    lines.append(f"{changed} of {len(found)} judged differently now" if changed else f"all {len(found)} judged as before")
+    lines.append("run.json, report.html and junit.xml say so now" if written else "nothing was written; --write puts it into the report")
+    return "\n".join(lines)
+
+
+def _as_data(one: Rejudged) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    before = one.before.measured.verdict if one.before else None
+    return {
+        "id": one.id,
+        "recording": one.recording,
+        "test": one.after.test if one.after else (one.before.test if one.before else ""),
+        "disruption": one.after.measured.disruption if one.after else (one.before.measured.disruption if one.before else None),
+        "budget_s": one.after.measured.budget_s if one.after else None,
+        "before": asdict(before) if before else None,
+        "verdict": asdict(one.verdict),
+        "changes": one.changes,
+        "paths": _paths(one),
+    }
+
+
+def _paths(one: Rejudged) -> dict[str, Any]:
+    from harness.report.figures import worst_of
+    from harness.report.model import PathName
+
+    if one.after is None:
+        return {}
+    figures = {path.value: worst_of(one.after, path) for path in PathName}
+    return {
+        path: {"track": f.track.id, "out_s": f.track.out_s, "period_s": f.track.period_s, "outcome": f.result.value}
+        for path, f in figures.items()
+        if f
+    }

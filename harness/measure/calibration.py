@@ -1,0 +1,170 @@
+"""The meter checks itself: a cut of known length must be measured within one period, or the run's figures are worth nothing.
+
+On the lab the client's own links are cut; on any other cluster a service on the client's loopback is taken away, which disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.deadline import Deadline
+from harness.errors import HarnessError, Inconclusive
+from harness.measure import scripts
+from harness.measure.agent import Agent
+from harness.measure.agent_plan import AgentPlan, AgentTrack
+from harness.measure.attribution import Traced
+from harness.measure.outages import runs_of_failure
+from harness.measure.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
+from harness.model import Cluster
+from harness.services import registry
+from harness.subject import Subject
+from harness.verdict import Verdict, inconclusive, passed
+
+CUT_S = 0.3
+AROUND_S = 0.3  # measured before and after the cut
+SLACK_S = 0.001  # for what making the cut itself takes
+LIMIT_S = 0.25
+
+KnownCut = Callable[[str, float], tuple[float, float]]
+"""Cut a host off for so many seconds; returns begin and end, in seconds on the harness's monotonic clock."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was cut and what was measured, in seconds; `measured_s` None when the cut was not seen."""
+
+    cut_s: float
+    measured_s: float | None
+    period_s: float
+    how: str
+    verdict: Verdict
+
+
+def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: str, *, clock_error_s: float = 0.0) -> Calibration:
+    """Hold what the samples say against the cut that was made. Pure. The length needs no clock; the place in time is held to its error."""
+    cut, period = ended - begun, track.period_s
+    rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
+    near = clock_error_s + period + max(LIMIT_S, track.limit_s)
+    runs = [r for r in runs_of_failure(track, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
+    if not runs:
+        return Calibration(cut, None, period, how, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
+    measured = runs[-1].end - runs[0].start if runs[-1].end is not None else None
+    assert measured is not None
+    off = measured - cut
+    said = f"a known cut of {cut:.4f} s was measured as {measured:.4f} s ({off:+.4f} s; period {period:g} s; {how})"
+    within = abs(off) <= period + SLACK_S and len(runs) == 1
+    return Calibration(
+        cut, measured, period, how, passed(said) if within else inconclusive(f"{said}; the figures of this run cannot be trusted")
+    )
+
+
+def calibrate(subject: Subject, *, period_s: float, cut: KnownCut | None) -> Calibration:
+    """Measure a known cut from the client: `cut` where the environment offers one, else a service on the client's loopback.
+
+    What keeps it from being done makes it inconclusive, and so every figure of the run.
+    """
+    how = "the client's links cut by the lab" if cut is not None else "a service on the client's loopback taken away"
+    try:
+        if cut is not None:
+            return _measure(subject, _vip_track(subject.cluster, period_s), cut, how)
+        with _Loopback(subject) as service:
+            return _measure(subject, service.track(period_s), service.cut, how, clients_clock=True)
+    except HarnessError as error:
+        return Calibration(CUT_S, None, period_s, how, inconclusive(f"the meter could not be checked against a known cut: {error}"))
+
+
+def _vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
+    service = cluster.services[0]
+    hello = registry.kind(service.kind).hello(service.settings)
+    name = f"{cluster.client.name}/{service.name}/calibration"
+    return AgentTrack(name, str(cluster.vip), service.port, NEW, period_s, LIMIT_S, hello.say, hello.expect)
+
+
+def _measure(subject: Subject, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
+    client = subject.cluster.client.name
+    ear = _Ear()
+    agent = Agent(subject.hosts[client], subject.python(client), AgentPlan([track], lifetime_s=60.0), ear)
+    agent.start()
+    try:
+        ear.wait_until_good(AROUND_S, Deadline(10.0))
+        begun, ended = cut(client, CUT_S)
+        if clients_clock:
+            begun, ended = begun + ear.offset_s, ended + ear.offset_s
+        ear.wait_until_good(AROUND_S, Deadline(10.0), since=ended)
+    finally:
+        agent.stop()
+    measured = Track(track.id, client, "", NEW, track.port, track.period_s, track.limit_s)
+    return judge(begun, ended, measured, ear.rows, how, clock_error_s=ear.clock_error_s)
+
+
+class _Ear:
+    """Keeps the samples of one track."""
+
+    def __init__(self) -> None:
+        self.rows: list[Sample] = []
+        self.clock_error_s = 0.0
+        self.offset_s = 0.0
+        self._changed = threading.Condition()
+
+    def wait_until_good(self, seconds: float, deadline: Deadline, *, since: float = 0.0) -> None:
+        """Until every attempt of the last `seconds` was answered, and there were some. Raises DeadlineExceeded."""
+
+        def good() -> bool:
+            begin = max(since, time.monotonic() - seconds - LIMIT_S)
+            rows = [s for s in self.rows[-2000:] if s.at >= begin]
+            return len(rows) > 2 and rows[-1].at - rows[0].at >= seconds and all(s.outcome == "answered" for s in rows)
+
+        with self._changed:
+            while not good():
+                deadline.require("a steady path for the known cut")
+                self._changed.wait(deadline.within(0.5))
+
+    def samples(self, track: str, rows: list[Sample]) -> None:
+        with self._changed:
+            self.rows.extend(rows)
+            self._changed.notify_all()
+
+    def event(self, event: NodeEvent) -> None:
+        """Nothing of the kind matters for a second's measuring; a lost agent shows as a path that does not become steady."""
+
+    def noise(self, noise: Noise) -> None:
+        """As for events."""
+
+    def clock(self, clock: Clock) -> None:
+        self.clock_error_s, self.offset_s = clock.error_s, clock.offset_s
+
+
+class _Loopback:
+    """A service on the client's loopback, for as long as the block lasts."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._client = subject.cluster.client.name
+
+    def __enter__(self) -> _Loopback:
+        self._process = scripts.start(self._subject.hosts[self._client], self._subject.python(self._client), "known_cut", {})
+        self._lines = self._process.lines()
+        self._port = self._next()["port"]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close()
+
+    def track(self, period_s: float) -> AgentTrack:
+        return AgentTrack(f"{self._client}/loopback/calibration", "127.0.0.1", self._port, NEW, period_s, LIMIT_S, b"", b"^here")
+
+    def cut(self, host: str, seconds: float) -> tuple[float, float]:
+        self._process.send(b"cut %f\n" % seconds)
+        told = self._next()
+        return told["begun"], told["ended"]
+
+    def _next(self) -> dict[str, Any]:
+        line = next(self._lines, None)
+        if line is None:
+            raise Inconclusive(f"{self._client}: the service for the known cut ended before it was used")
+        return json.loads(line)

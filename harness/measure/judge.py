@@ -1,0 +1,211 @@
+"""What a recording amounts to: every figure and every verdict of one measurement. Pure, so that a stored one can be judged again.
+
+    measured(read(path)) -> Measured
+
+A recording that was cut off is judged as far as it goes: a failure in it stands, anything else is inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.measure import attribution, lanes, noise, outages, packet_lines, phases, presence, rightness, sentences
+from harness.measure.attribution import Traces
+from harness.measure.measured import Boundary, Measured, TokenResult, TrackResult
+from harness.measure.recording import NEW, PINNED, NodeEvent, Recording, Track
+from harness.measure.token_verdict import judge_tokens
+from harness.measure.track_verdict import judge_track, of_gaps
+from harness.measure.track_view import ANY, Case
+from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+
+SENT_AGAIN_S = 1.0  # after so long Linux sends a SYN again
+AFTER_LAST_S = 1.0  # the measured time goes on so long after the last path is right again
+MARKS = {
+    "begin": "the disruption begins",
+    "done": "the disruption is done",
+    "took-effect": "it was seen to have taken effect",
+    "right": "seen by the harness",
+    "not-right": "seen by the harness",
+    "undo-begin": "the undoing begins",
+    "undone": "it is undone",
+    "whole": "the cluster is whole again",
+}
+
+
+def measured(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
+    """Judge a recording, by its own budget or another one in seconds.
+
+    `calibration` is the meter's check against a known cut; None: none was made, which the notes say.
+    """
+    header = recording.header
+    start, end = presence.extent(recording)
+    begin = recording.mark("begin")
+    anchor = start if begin is None else begin
+    plain = attribution.trace(recording)
+    after = _serving(recording, plain)
+    traces = rightness.with_wrong_nodes(recording, plain, anchor)
+    doubts = [*([calibration] if calibration is not None else []), _complete(recording, anchor, end)]
+    budget = header.budget_s if budget_s is None else budget_s
+    case = Case(recording, anchor, end, after, budget, (anchor, end), all_of(doubts), {})
+    case = replace(case, window=_window(case, traces))
+    case = replace(case, hosts=_hosts(recording, case.window))
+    tracks = [judge_track(case, track, traces[track.id]) for track in header.tracks]
+    found = phases.boundaries(phases.Scene(recording, traces, tracks, anchor, after))
+    allowed = bool(header.expects) and all(effect == ANY for effect in header.expects.values())
+    tokens = judge_tokens(recording, rightness.both_answered(recording, plain), anchor, both_may_answer=allowed)
+    return Measured(
+        disruption=header.disruption,
+        sentence=header.sentence,
+        design=header.design,
+        target=header.target,
+        before=header.active,
+        after=after,
+        anchor=anchor,
+        start=start,
+        end=end,
+        wall_minus_mono=header.wall_minus_mono,
+        budget_s=budget,
+        budget_because=header.budget_because if budget_s is None else "given when it was judged again",
+        tracks=tracks,
+        boundaries=found,
+        lanes=lanes.lanes(recording, start, end),
+        log=_log(recording, [*(b.at for b in found if b.at is not None), *_edges(tracks)]),
+        timing=_timing(case, traces, doubts),
+        tokens=tokens,
+        verdict=_verdict(case, tracks, tokens),
+        repeat=header.repeat,
+        offset_s=header.offset_s,
+        notes=_notes(case, tracks, found, calibration),
+        expects=dict(header.expects),
+    )
+
+
+def _serving(recording: Recording, traces: Traces) -> str | None:
+    """The node that answered last; a path from outside knows better than a node's own."""
+    answers = [
+        (track.origin != one.node, one.ended, one.node)
+        for track in recording.header.tracks
+        for one in traces.get(track.id, ())
+        if one.spoke and one.node is not None
+    ]
+    return max(answers, default=(False, 0.0, None))[2]
+
+
+def _window(case: Case, traces: Traces) -> tuple[float, float]:
+    """The measured time: from the disruption until shortly after the last path is right again; without an outage, all of it."""
+    ends = [run.end for track in _judged(case) for run in outages.runs_of_failure(track, traces[track.id])]
+    finished = [stop for stop in ends if stop is not None and stop > case.anchor]
+    if not finished or None in ends:
+        return case.anchor, case.end
+    return case.anchor, min(case.end, max(finished) + AFTER_LAST_S)
+
+
+def _judged(case: Case) -> list[Track]:
+    """The tracks of which something is demanded and whose origin is not gone."""
+    recording = case.recording
+    return [t for t in recording.header.tracks if case.effect_on(t) != ANY and presence.gone_since(recording, t.origin) is None]
+
+
+def _complete(recording: Recording, anchor: float, end: float) -> Verdict:
+    if recording.mark("begin") is None:
+        return inconclusive("the recording does not say when the disruption began; it was cut off before, or the disruption never began")
+    if not recording.complete:
+        return inconclusive(f"the recording was cut off {end - anchor:.2f} s after the disruption, so what came then is not known")
+    return passed("the recording is complete")
+
+
+def _hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdict]:
+    """How well each origin kept its ticks. The target may have been taken away by the disruption itself; then its ticks say nothing."""
+    header = recording.header
+    origins = dict.fromkeys(track.origin for track in header.tracks)
+    lost = {o for o in origins if o == header.target and any(a <= window[1] for a, _ in presence.lost_spans(recording, o))}
+    return {origin: noise.of_host(recording, origin, *window) for origin in origins if origin not in lost}
+
+
+def _timing(case: Case, traces: Traces, doubts: Sequence[Verdict]) -> Verdict:
+    """May the figures be trusted? Paths of which nothing is demanded, and hosts that were lost, have no say."""
+    judged = _judged(case)
+    origins = {track.origin for track in judged}
+    hosts = [verdict for host, verdict in case.hosts.items() if host in origins]
+    whole = all_of([*doubts, *hosts, *(of_gaps(case, track, traces[track.id]) for track in judged)])
+    if whole.outcome is not Outcome.PASS:
+        return whole
+    return passed("; ".join(v.reason for v in [*doubts, *hosts]) + "; no gap in any track")
+
+
+def _verdict(case: Case, tracks: Sequence[TrackResult], tokens: TokenResult | None) -> Verdict:
+    verdicts = [*(t.verdict for t in tracks), _place(case), case.timing]
+    if tokens is not None:
+        verdicts.append(tokens.verdict)
+    whole = all_of(verdicts)
+    return passed(_summary(case, tracks, tokens)) if whole.outcome is Outcome.PASS else whole
+
+
+def _place(case: Case) -> Verdict:
+    """Does the right node serve in the end?"""
+    header, after = case.recording.header, case.after
+    if header.moves not in (True, False):
+        return passed("the cluster might move or stay")
+    if case.recording.mark("begin") is None:
+        return inconclusive("nothing was done, so nothing had to move or stay")
+    if after is None:
+        return inconclusive("no witness saw which node answered in the end")
+    moved = after != header.active
+    if moved == header.moves:
+        return passed(f"{after} answers in the end")
+    wanted = "the other node had to take over" if header.moves else "nothing had to move"
+    if not case.recording.complete:
+        return inconclusive(f"{after} answered last when the recording was cut off, and {wanted}")
+    return failed(f"{after} answers in the end, and {wanted}")
+
+
+def _summary(case: Case, tracks: Sequence[TrackResult], tokens: TokenResult | None) -> str:
+    """Passed: the worst figure, in a sentence."""
+    outs = [(o, t) for t in tracks for o in t.outages if t.path and o.end is not None and o.end >= case.anchor]
+    also = f"; {tokens.verdict.reason}" if tokens is not None else ""
+    if not outs:
+        return f"no path was out: {sum(t.attempts for t in tracks)} attempts on {len(tracks)} tracks{also}"
+    worst, track = max(outs, key=lambda pair: pair[0].seconds)
+    where = "" if case.after is None else f"; {case.after} serves in the end"
+    figure = sentences.figure(worst.seconds, worst.period_s, track.period_s)
+    name = f"{track.path} path from {track.origin} to {track.service}" if track.path != "client" else f"client path to {track.service}"
+    return f"every path did what it had to; longest out: {name}, {figure}, with {case.budget_s:.2f} s allowed{where}{also}"
+
+
+def _edges(tracks: Sequence[TrackResult]) -> list[float]:
+    return [at for track in tracks for out in track.outages for at in (out.start, out.end) if at is not None]
+
+
+def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, str]]:
+    """Log lines, events, marks, and the packets around the moments that matter, in order of time."""
+    rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_detail(e.text, e.data)}".strip()) for e in recording.events]
+    rows += [(m.at, "harness", f"{MARKS.get(m.kind, m.kind)}{f': {m.text}' if m.text else ''}") for m in recording.marks]
+    return sorted([*rows, *packet_lines.lines(recording, moments)], key=lambda row: row[0])
+
+
+def _blind(recording: Recording) -> list[NodeEvent]:
+    return list({e.host: e for e in recording.events if e.kind == "no-capture"}.values())
+
+
+def _detail(text: str, data: dict) -> str:
+    return " ".join([*([text] if text else []), *(f"{key} {value}" for key, value in data.items())])
+
+
+def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
+    recording = case.recording
+    notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
+    if calibration is None:
+        notes.append("the meter was not checked against a known cut")
+    for host, verdict in case.hosts.items():
+        if verdict.outcome is not Outcome.PASS and host == recording.header.target:
+            notes.append(f"{verdict.reason} (it is what the disruption was done to)")
+    for track in recording.header.tracks:
+        if track.kind == NEW and track.limit_s >= SENT_AGAIN_S:
+            notes.append(f"{track.id}: within its limit of {track.limit_s:g} s a SYN sent again is answered, so shorter cuts are missed")
+    for result in tracks:
+        unknown = sum(s.count for s in result.segments if s.node is None and s.outcome == attribution.ANSWERED and s.start >= case.anchor)
+        if unknown and result.kind != PINNED:  # its SYN may be older than the recording
+            notes.append(f"{result.id}: no witness saw who answered {unknown} of {result.attempts} attempts")
+    period = min((track.period_s for track in recording.header.tracks), default=0.0)
+    return [*notes, *phases.out_of_order(found, case.anchor, period)]

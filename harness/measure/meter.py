@@ -1,0 +1,254 @@
+"""The meter: an agent on every host that measures the VIP from there, a witness on every node, and one recording for each thing
+that is measured. The agents run on between recordings, so that a recording begins on warm ground."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded, Inconclusive, Unusable
+from harness.measure.agent import Agent
+from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
+from harness.measure.live import Live
+from harness.measure.packets import Packet
+from harness.measure.recording import NEW, PINNED, Clock, Header, NodeEvent, Noise, Recorder, Sample, Sighting, Track
+from harness.measure.witness import SYN, Witness
+from harness.model import Cluster, Service
+from harness.services import registry
+from harness.subject import Subject
+
+OTHER_PERIOD_S = 0.1  # for services beside the first: PostgreSQL forks a process for each connection, and every path is measured anyway
+LIMIT_S = 0.25  # an attempt that has heard nothing for so long is given up (facts, measuring: open loop)
+PINNED_LIMIT_S = 1.0
+WATCH_EVERY_S = 0.005
+FLUSH = 64
+
+
+def tracks_of(cluster: Cluster, period_s: float) -> list[Track]:
+    """Every service from every host, new connections; and a pinned one where the service keeps a connection (facts, measuring)."""
+    made = []
+    for machine in cluster.machines:
+        for i, service in enumerate(cluster.services):
+            period = period_s if i == 0 else max(period_s, OTHER_PERIOD_S)
+            made.append(Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, LIMIT_S))
+            if registry.kind(service.kind).hello(service.settings).keeps:
+                beat = max(period_s, OTHER_PERIOD_S)
+                pinned = Track(
+                    f"{machine.name}/{service.name}/pinned", machine.name, service.name, PINNED, service.port, beat, PINNED_LIMIT_S
+                )
+                made.append(pinned)
+    return made
+
+
+def addresses_of(cluster: Cluster) -> dict[str, list[str]]:
+    """Every host's own addresses, by the cluster file."""
+    found = {cluster.client.name: [str(cluster.client.address)]}
+    return found | {n.name: [str(n.address), str(n.second_address)] for n in cluster.nodes}
+
+
+class Meter:
+    """`start` it once; then `recording` as often as wanted; `stop` leaves nothing on the hosts."""
+
+    def __init__(self, subject: Subject, *, period_s: float = 0.01, lifetime_s: float = 7200.0) -> None:
+        cluster, probe = subject.cluster, subject.cluster.load_balancer.probe
+        self.subject = subject
+        self.tracks = tracks_of(cluster, period_s)
+        self.addresses = addresses_of(cluster)
+        self.live = Live(self.tracks, self.addresses, (str(probe.source), probe.port))
+        self.blind: dict[str, str] = {}  # nodes whose packets cannot be watched, and why
+        self._lifetime_s = lifetime_s
+        self._agents: dict[str, Agent] = {}
+        self._recorder: Recorder | None = None
+        self._witnesses: dict[str, Witness] = {}
+        self._clocks: dict[str, Clock] = {}
+        self._standing: dict[
+            tuple[str, str, Any], NodeEvent
+        ] = {}  # the last word on each VIP and listener, for recordings that begin later
+        self._sightings: list[Sighting] = []
+        self._lock = threading.RLock()
+
+    def start(self) -> None:
+        """Returns when every agent measures. Raises HostUnreachable, or Unusable when a host cannot run it."""
+        self.subject.together(*(lambda n=n.name: self._see(n) for n in self.subject.cluster.nodes))
+        for machine in self.subject.cluster.machines:
+            host, python = self.subject.hosts[machine.name], self.subject.python(machine.name)
+            self._agents[machine.name] = Agent(host, python, self._plan(machine.name, self._lifetime_s), _Ear(self, machine.name))
+        self.subject.together(*(a.start for a in self._agents.values()))
+
+    def _see(self, node: str) -> None:
+        """Find out whether a node's packets may be watched."""
+        try:
+            with Witness(self.subject.hosts[node], self.subject.python(node), flags=SYN):
+                return
+        except Unusable as why:
+            self.blind[node] = str(why)
+
+    def stop(self) -> list[str]:
+        """End the agents and remove what they left. Returns what could not be done, in sentences."""
+        agents, self._agents = self._agents, {}
+        return [fault for faults in self.subject.together(*(a.stop for a in agents.values())) for fault in faults]
+
+    @contextlib.contextmanager
+    def recording(self, path: Path, header: Header) -> Iterator[Recorder]:
+        """Everything that is seen while the block runs goes to `path`; the packets beside it, as NODE.pcapng."""
+        with Recorder(path, replace(header, wall_minus_mono=time.time() - time.monotonic())) as recorder:
+            with self._lock:
+                self._recorder = recorder
+                for clock in self._clocks.values():
+                    recorder.add(clock)
+                for event in self._standing.values():
+                    recorder.add(replace(event, at=time.monotonic()))
+            try:
+                self.subject.together(*(lambda n=n.name: self._watch(n) for n in self.subject.cluster.nodes))
+                yield recorder
+            finally:
+                self._end_watching(path.parent)
+                with self._lock:
+                    self._flush()
+                    self._recorder = None
+
+    def clock(self, host: str) -> Clock | None:
+        """The newest measurement of a host's clock."""
+        return self._clocks.get(host)
+
+    def all_right(self, hosts: list[str], node: str | None, *, since: float) -> bool:
+        """Is every track from these hosts answered by `node` (any one node, when None) and has been since then?"""
+        watched = not self.blind
+        return all(self.live.right(t.id, node, since=since, watched=watched) for t in self.tracks if t.origin in hosts)
+
+    def wait_until_right(self, hosts: list[str], node: str | None, deadline: Deadline, *, steady_s: float) -> None:
+        """Until every track from these hosts has been answered by `node` for `steady_s` without a gap. Raises DeadlineExceeded."""
+        deadline.wait_for(
+            lambda: self.all_right(hosts, node, since=time.monotonic() - steady_s - LIMIT_S),
+            what=f"every path from {', '.join(hosts)} being answered{f' by {node}' if node else ''} for {steady_s:g} s",
+            every=0.05,
+        )
+
+    def _plan(self, host: str, lifetime_s: float) -> AgentPlan:
+        cluster = self.subject.cluster
+        services = {s.name: s for s in cluster.services}
+        tracks = [self._track_plan(t, services[t.service]) for t in self.tracks if t.origin == host]
+        if host == cluster.client.name:
+            return AgentPlan(tracks, lifetime_s)
+        ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port)
+        watch = AgentWatch(
+            vip=str(cluster.vip),
+            ports=ports,
+            connections=tuple(s.port for s in cluster.services) if host in self.blind else (),
+            log=str(self.subject.manager.log),
+            every_s=WATCH_EVERY_S,
+        )
+        return AgentPlan(tracks, lifetime_s, watch)
+
+    def _track_plan(self, track: Track, service: Service) -> AgentTrack:
+        hello = registry.kind(service.kind).hello(service.settings)
+        vip = str(self.subject.cluster.vip)
+        return AgentTrack(track.id, vip, track.port, track.kind, track.period_s, track.limit_s, hello.say, hello.expect)
+
+    # what comes in
+    def _watch(self, node: str) -> None:
+        """Begin to watch a node's packets; where that is not allowed, its connections are looked at instead, and that is told."""
+        if node in self.blind:
+            text = f"{self.blind[node]}; its connections were looked at every {WATCH_EVERY_S * 1000:g} ms instead"
+            self.event(NodeEvent(time.monotonic(), node, "no-capture", text))
+            return
+        witness = Witness(self.subject.hosts[node], self.subject.python(node), flags=SYN, tell=lambda packet: self._saw(node, packet))
+        try:
+            witness.start()
+        except (Inconclusive, Unusable, DeadlineExceeded) as lost:  # it went away meanwhile; when it is back it is watched again
+            self.subject.timeline.note(node, "witness", str(lost))
+            return
+        with self._lock:
+            old, self._witnesses[node] = self._witnesses.get(node), witness
+        if old is not None:
+            old.stop()
+
+    def _end_watching(self, folder: Path) -> None:
+        with self._lock:
+            witnesses, self._witnesses = self._witnesses, {}
+        for node, witness in witnesses.items():
+            with contextlib.suppress(Inconclusive):  # it died with its host; what it saw before is kept
+                witness.mark(2.0)
+            witness.write_pcap(folder / f"{node}.pcapng")
+            witness.stop()
+
+    def _saw(self, node: str, packet: Packet) -> None:
+        if packet.protocol != "tcp":
+            return
+        clock = self._clocks.get(node)
+        at = packet.time + clock.wall_s if clock else packet.time - time.time() + time.monotonic()
+        what = "syn" if packet.is_syn else "syn-ack" if packet.is_syn_ack else "rst" if packet.is_rst else "data"
+        seen = Sighting(at, node, packet.interface, what, packet.src, packet.sport, packet.dst, packet.dport, packet.outgoing)
+        with self._lock:
+            self._sightings.append(seen)
+            if len(self._sightings) >= FLUSH:
+                self._flush()
+
+    def _flush(self) -> None:
+        rows, self._sightings = self._sightings, []
+        if rows:
+            self.live.sightings(rows)
+            if self._recorder is not None:
+                self._recorder.sightings(rows)
+
+    def samples(self, track: str, rows: list[Sample]) -> None:
+        self.live.samples(track, rows)
+        with self._lock:
+            self._flush()
+            if self._recorder is not None:
+                self._recorder.samples(track, rows)
+
+    def _connected(self, event: NodeEvent) -> None:
+        """A connection that was looked at, in the place of its packets."""
+        data, here = event.data, {*self.addresses[event.host], str(self.subject.cluster.vip)}
+        interface = "lo" if data["peer"] in here else ""
+        seen = Sighting(event.at, event.host, interface, "socket", data["peer"], data["peer_port"], data["address"], data["port"], False)
+        with self._lock:
+            self._sightings.append(seen)
+
+    def event(self, event: NodeEvent) -> None:
+        if event.kind == "connected":
+            return self._connected(event)
+        if event.kind == "log" and self.subject.manager.notices(event.text):
+            event = replace(event, data={**event.data, "means": "noticed"})
+        self.live.event(event)
+        with self._lock:
+            if event.kind.startswith(("vip-", "listener-")):
+                self._standing[event.host, event.kind.partition("-")[0], event.data.get("port")] = event
+            if self._recorder is not None:
+                self._recorder.add(event)
+                if event.kind == "host-back" and event.host in self.addresses and event.host != self.subject.cluster.client.name:
+                    threading.Thread(target=self._watch, args=(event.host,), name=f"watch-{event.host}", daemon=True).start()
+
+    def add(self, one: Noise | Clock) -> None:
+        with self._lock:
+            if isinstance(one, Clock):
+                self._clocks[one.host] = one
+            if self._recorder is not None:
+                self._recorder.add(one)
+
+
+class _Ear:
+    """What one agent tells goes to the meter."""
+
+    def __init__(self, meter: Meter, host: str) -> None:
+        self._meter = meter
+        self._host = host
+
+    def samples(self, track: str, rows: list[Sample]) -> None:
+        self._meter.samples(track, rows)
+
+    def event(self, event: NodeEvent) -> None:
+        self._meter.event(event)
+
+    def noise(self, noise: Noise) -> None:
+        self._meter.add(noise)
+
+    def clock(self, clock: Clock) -> None:
+        self._meter.add(clock)

@@ -1,0 +1,101 @@
+"""May the figures be trusted: how well the measuring hosts kept their ticks, where samples are missing, how well clocks are known. Pure.
+
+The limits are wide on purpose: what is over them may have made or hidden an outage; what is under them has not, because every attempt
+carries its own times, so that a tick that came late makes a figure coarser by its lateness and not wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from harness.measure.attribution import Traced, clock_errors
+from harness.measure.recording import PINNED, Noise, Recording, Track
+from harness.verdict import Verdict, all_of, inconclusive, passed
+
+LATE_TICKS = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below
+PERIODS_LATE = 5  # a tick, or a sample, that comes this many periods after the one before …
+LEAST_LATE_S = 0.05  # … and at least this much is a gap in the measuring
+STEAL = 0.10  # of all cores, on average over the measured time: a neighbour on the same machine takes it away
+ARRIVES_S = 1.0  # samples may still have been on their way when the recording ended
+CLOCK_ERROR_S = 0.05  # phases are put together from several hosts' clocks
+
+Span = tuple[float, float]
+
+
+def bearable_s(period_s: float) -> float:
+    """How late a tick may be, in seconds."""
+    return max(PERIODS_LATE * period_s, LEAST_LATE_S)
+
+
+def gaps(track: Track, attempts: Sequence[Traced], start: float, end: float, excused: Sequence[Span] = ()) -> list[Span]:
+    """Where the track has no evidence for longer than is bearable, between `start` and `end`. Gaps that touch an excused span do not count.
+
+    A kept connection sends no heartbeat while it waits for the last one's answer; new connections begin whatever became of others.
+    """
+    waits = track.kind == PINNED
+    spans = [(one.at, one.ended if waits else one.at) for one in attempts if one.evidence and start < one.at < end]
+    longest = bearable_s(track.period_s) + track.period_s
+    last = max(end - ARRIVES_S, start)
+    found = [(a, b) for (_, a), (b, _) in pairwise([(start, start), *spans, (last, last)]) if b - a > longest]
+    return [(a, b) for a, b in found if not any(a <= stop and begin <= b for begin, stop in excused)]
+
+
+def of_host(recording: Recording, host: str, start: float, end: float) -> Verdict:
+    """How well one measuring host worked between `start` and `end`."""
+    tracks = [track for track in recording.header.tracks if track.origin == host]
+    lines = [n for n in recording.noise if n.host == host and n.at > start and n.at - 1.0 < end]  # a line tells of the second before it
+    if not lines:
+        return inconclusive(f"{host}: how well it kept its ticks in the measured time was not recorded")
+    period = min((track.period_s for track in tracks), default=0.0)
+    return all_of([_late(host, lines, bearable_s(period)), _steal(host, lines), _clock(recording, host)])
+
+
+def of_track(track: Track, attempts: Sequence[Traced], start: float, end: float, anchor: float, *, excused: Sequence[Span] = ()) -> Verdict:
+    """Has the track evidence throughout?"""
+    found = gaps(track, attempts, start, end, excused)
+    if not found:
+        return passed(f"{track.id}: measured without a gap")
+    longest = max(found, key=lambda gap: gap[1] - gap[0])
+    many = f" ({len(found)} such gaps)" if len(found) > 1 else ""
+    reason = _why_skipped(attempts, longest)
+    return inconclusive(
+        f"{track.id}: nothing was measured from {longest[0] - anchor:+.2f} s to {longest[1] - anchor:+.2f} s{many}{reason}, "
+        f"where an attempt was due every {track.period_s * 1000:g} ms; is {track.origin} overloaded?"
+    )
+
+
+def _why_skipped(attempts: Iterable[Traced], gap: Span) -> str:
+    said = next((one.detail for one in attempts if not one.evidence and gap[0] <= one.at <= gap[1] and one.detail), "")
+    return f" ({said})" if said else ""
+
+
+def _late(host: str, lines: Sequence[Noise], bearable: float) -> Verdict:
+    ticks, late = sum(n.ticks for n in lines), sum(n.late_ticks for n in lines)
+    worst = max(n.worst_late_s for n in lines)
+    share = late / ticks if ticks else 0.0
+    told = f"{host}: {share:.1%} of {ticks} ticks late, the worst by {worst * 1000:.0f} ms"
+    if share > LATE_TICKS:
+        return inconclusive(f"{told}; more than {LATE_TICKS:.0%} is too many: give the host more processor, or a longer period")
+    if worst > bearable:
+        return inconclusive(f"{told}; more than {bearable * 1000:.0f} ms is a gap: give the host more processor, or a longer period")
+    return passed(told)
+
+
+def _steal(host: str, lines: Sequence[Noise]) -> Verdict:
+    steal = sum(n.steal for n in lines) / len(lines)
+    if steal > STEAL:
+        return inconclusive(f"{host}: {steal:.0%} of its processors were taken away by the machine it runs on (steal; {STEAL:.0%} allowed)")
+    return passed(f"{host}: {steal:.0%} steal")
+
+
+def _clock(recording: Recording, host: str) -> Verdict:
+    error = clock_errors(recording).get(host)
+    if error is None:
+        return inconclusive(f"{host}: its clock was never compared with the harness's")
+    if error > CLOCK_ERROR_S:
+        return inconclusive(
+            f"{host}: its clock is known to {error * 1000:.0f} ms only, {CLOCK_ERROR_S * 1000:.0f} ms are allowed; "
+            "is the connection to it slow?"
+        )
+    return passed(f"{host}: clock known to {error * 1000:.1f} ms")

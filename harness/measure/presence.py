@@ -1,0 +1,57 @@
+"""Who was there to measure and to watch: hosts that were lost, nodes that could not capture, and where the evidence ends. Pure."""
+
+from __future__ import annotations
+
+from harness.measure.recording import Recording
+
+Span = tuple[float, float]
+LOST = {"host-lost": "host", "agent-lost": "agent"}
+BACK = {"host-back": "host", "agent-back": "agent"}
+
+
+def extent(recording: Recording) -> Span:
+    """From the first to the last moment that the recording tells of."""
+    moments = [row.at for rows in (recording.events, recording.marks, recording.sightings, recording.tokens) for row in rows]
+    for rows in recording.samples.values():
+        moments += [row.at for row in rows]
+    for track in recording.header.tracks:
+        rows = recording.samples.get(track.id)
+        if rows:
+            moments.append(max(row.at for row in rows) + track.period_s)
+    return (min(moments), max(moments)) if moments else (0.0, 0.0)
+
+
+def lost_spans(recording: Recording, host: str) -> list[Span]:
+    """When a host, or the agent on it, was not to be reached; one that never came back, to the recording's end."""
+    spans: list[Span] = []
+    missing: dict[str, float] = {}
+    for event in sorted((e for e in recording.events if e.host == host), key=lambda e: e.at):
+        if event.kind in LOST:
+            missing.setdefault(LOST[event.kind], event.at)
+        elif event.kind in BACK and (since := missing.pop(BACK[event.kind], None)) is not None:
+            spans.append((since, event.at))
+    if missing:
+        end = extent(recording)[1]
+        spans += [(since, end) for since in missing.values()]
+    return sorted(spans)
+
+
+def gone_since(recording: Recording, host: str) -> float | None:
+    """When a host was lost for good, as far as measuring from it goes: no sample of it began after it was (its longest limit later)."""
+    spans = lost_spans(recording, host)
+    tracks = [t for t in recording.header.tracks if t.origin == host]
+    last = max((row.at for t in tracks for row in recording.samples.get(t.id, ())), default=None)
+    reach = max((t.limit_s + 5 * t.period_s for t in tracks), default=0.0)
+    return next((start for start, _ in spans if last is None or last <= start + reach), None)
+
+
+def blind_nodes(recording: Recording) -> list[str]:
+    """Nodes whose packets nobody watched."""
+    return sorted({e.host for e in recording.events if e.kind == "no-capture"} & set(recording.header.nodes))
+
+
+def unwatched(recording: Recording) -> list[Span]:
+    """When some node's traffic was not watched."""
+    if blind_nodes(recording):
+        return [(float("-inf"), float("inf"))]
+    return [span for node in recording.header.nodes for span in lost_spans(recording, node)]

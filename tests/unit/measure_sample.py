@@ -1,0 +1,177 @@
+"""Measured disruptions made by hand, for the tests of what renders and compares them. Reproducible: the seed decides everything."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from harness.measure.measured import PHASES, Boundary, Lane, Measured, Outage, Segment, TokenResult, TrackResult
+from harness.report.collect import ReportBuilder
+from harness.report.measurement import CalibrationRecord, MeasurementRecord
+from harness.verdict import Verdict, failed, passed
+
+HOSTS = {"lkclient": "client", "lknode02": "inside", "lknode01": "standby"}
+TRACKS = (("listener", "new", 0.01), ("postgres", "new", 0.1), ("web", "new", 0.1), ("web", "pinned", 0.1))
+ANCHOR = 1000.0
+BUDGET = 6.0
+NAMES = (
+    "switchover",
+    "failback",
+    "service crash",
+    "service hang",
+    "manager crash",
+    "node power loss",
+    "node reboot",
+    "node freeze",
+    "one comm path cut",
+    "all comm paths cut",
+    "one-way cut",
+    "probe responder crash",
+    "probe blocked",
+    "responder on both nodes",
+    "IP resource lost",
+    "NIC down, Subnet#1",
+    "NIC down, Subnet#2",
+    "shared disk full",
+    "idle beyond the timeout",
+    "none",
+)
+
+
+def a_measured(
+    disruption: str = "switchover", *, out: float = 1.2, repeat: int = 0, seed: int = 1, text: str = "", flaps: int = 6, logs: int = 150
+) -> Measured:
+    """One disruption of lknode01 that puts every path out for about `out` seconds; `flaps` short refusals follow the silence."""
+    dice = random.Random(seed)
+    began = ANCHOR + 100 * seed
+    steps = sorted(began + out * dice.uniform(0.05, 0.95) for _ in range(6))
+    boundaries = [
+        Boundary(name, at, f"lknode0{1 + i // 3} said so{text}", f"lknode0{1 + i // 3}")
+        for i, (name, at) in enumerate(zip(PHASES, steps, strict=False))
+    ]
+    boundaries[2] = Boundary("vip moved", None, f"lknode02 could not be watched{text}", "")
+    boundaries.append(Boundary("first answer", began + out, "lkclient/listener/new was answered by lknode02", "lkclient"))
+    boundaries.append(Boundary("all recovered", began + out + 0.15, "the last of 12 tracks was answered by lknode02", "harness"))
+    tracks = [
+        _track(dice, host, path, *kind, began=began, out=out, flaps=flaps, text=text) for host, path in HOSTS.items() for kind in TRACKS
+    ]
+    verdict = _verdict(max(t.out_s or 0.0 for t in tracks), disruption)
+    return Measured(
+        disruption=disruption,
+        sentence=f"everything is moved from lknode01 to lknode02 by the cluster manager{text}",
+        design="nat",
+        target="lknode01",
+        before="lknode01",
+        after="lknode02",
+        anchor=began,
+        start=began - 1.5,
+        end=began + out + 3,
+        wall_minus_mono=1_780_000_000.0,
+        budget_s=BUDGET,
+        budget_because="takeover 3 s + probe 2 s + margin 1 s",
+        tracks=tracks,
+        boundaries=boundaries,
+        lanes=_lanes(began, out, steps),
+        log=_log(dice, began, out, logs, text),
+        timing=passed("the meter measured a known cut within one period and no tick was late"),
+        tokens=TokenResult(120, 96, [], [], [], passed("96 acknowledged tokens are there exactly once")),
+        verdict=verdict,
+        repeat=repeat,
+        notes=[f"lknode01 could not capture packets{text}"] if text else [],
+        expects={"client": "recovers", "inside": "recovers", "standby": "recovers"},
+    )
+
+
+def records(count: int, **how) -> list[MeasurementRecord]:
+    """`count` different disruptions, each of its own test."""
+    dice = random.Random(7)
+    made = []
+    for number in range(count):
+        name = NAMES[number % len(NAMES)]
+        measured = a_measured(name, out=dice.uniform(0.3, 5.0), seed=number + 1, **how)
+        made.append(MeasurementRecord.of(measured, id=f"{number + 1:02d}-{name.replace(' ', '-')}", test=f"tests/a.py::test_{number}"))
+    return made
+
+
+def repeats(outs: list[float | None], disruption: str = "switchover", *, first: int = 1) -> list[MeasurementRecord]:
+    """One disruption done once for every figure; None: the paths did not come back."""
+    made = []
+    for number, out in enumerate(outs):
+        measured = a_measured(disruption, out=out or 5.5, repeat=number, seed=first + number, logs=20)
+        tracks = [_that_was_out(track, out, disruption) for track in measured.tracks]
+        measured = replace(measured, tracks=tracks, verdict=_verdict(out, disruption))
+        made.append(MeasurementRecord.of(measured, id=f"{first + number:02d}-{disruption}", test="tests/a.py::test_repeats"))
+    return made
+
+
+def calibration(measured_s: float | None = 0.507) -> CalibrationRecord:
+    verdict = passed("a cut of 0.500 s was measured within one period") if measured_s else failed("the meter did not see the cut")
+    return CalibrationRecord(cut_s=0.5, measured_s=measured_s, period_s=0.01, verdict=verdict)
+
+
+def add_to(builder: ReportBuilder, made: list[MeasurementRecord]) -> None:
+    """Store measurements as a run does: each inside its test."""
+    builder.calibration(calibration())
+    for test in dict.fromkeys(record.test for record in made):
+        builder.begin_test(test, f"Every path recovers from {test}")
+        for record in made:
+            if record.test == test:
+                builder.measurement(record)
+        builder.end_test(passed("every path recovered"))
+
+
+def _that_was_out(track: TrackResult, out: float | None, disruption: str) -> TrackResult:
+    outages = [replace(outage, end=None) for outage in track.outages] if out is None else track.outages
+    return replace(track, out_s=out, outages=outages, verdict=_verdict(out, disruption))
+
+
+def _verdict(out: float | None, disruption: str) -> Verdict:
+    if out is None:
+        return failed(f"the client path did not recover from the {disruption}")
+    return (passed if out <= BUDGET else failed)(f"every path was right again {out:.2f} s after the {disruption}, {BUDGET:g} s allowed")
+
+
+def _track(dice, host, path, service, kind, period, *, began, out, flaps, text) -> TrackResult:
+    start = began + dice.uniform(0.02, 0.1)
+    end = began + out + dice.uniform(0, 0.12)
+    silent_until = start + (end - start) * 0.7
+    segments = [Segment(began - 1.5, start, "answered", "lknode01", 140), Segment(start, silent_until, "silent", None, 60)]
+    at = silent_until
+    for number in range(flaps):
+        until = at + (end - silent_until) / flaps
+        segments.append(Segment(at, until, ("refused", "reset", "unreachable")[number % 3], "lknode02" if number % 3 == 0 else None, 5))
+        at = until
+    segments.append(Segment(end, began + out + 3, "answered", "lknode02", 290))
+    if service == "web" and kind == "new":
+        segments[-1] = Segment(end, began + out + 2, "answered", "lknode02", 190)
+        segments.append(Segment(began + out + 2, began + out + 3, "skipped", None, 90))
+    outcomes = {"silent": 60, "refused": 10, "reset": 10}
+    outage = Outage(
+        f"{host}/{service}/{kind}", start, end, end - start, period, outcomes, {"lknode02": 10, "": 70}, f"nobody answered{text}"
+    )
+    out_s = round(end - began, 4)
+    verdict = _verdict(out_s, "disruption")
+    return TrackResult(f"{host}/{service}/{kind}", path, host, service, kind, period, segments, [outage], out_s, verdict, attempts=490)
+
+
+def _lanes(began: float, out: float, steps: list[float]) -> list[Lane]:
+    start, end = began - 1.5, began + out + 3
+    return [
+        Lane("lknode01", [(start, end, "up")]),
+        Lane("lknode02", [(start, began + 0.4, "up"), (began + 0.4, began + 0.5, "lost"), (began + 0.5, end, "up")]),
+        Lane("VIP", [(start, steps[1], "lknode01"), (steps[1], steps[2], "nobody"), (steps[2], end, "lknode02")]),
+        Lane("lknode02 services", [(start, steps[3], "none"), (steps[3], end, "listener, postgres, web")]),
+        Lane("probe", [(start, steps[1], "lknode01"), (steps[4], end, "lknode02")]),
+        Lane("balancer", [(start, steps[5], "lknode01"), (steps[5], end, "lknode02")]),
+    ]
+
+
+def _log(dice: random.Random, began: float, out: float, lines: int, text: str) -> list[tuple[float, str, str]]:
+    said = [(began, "harness", "begin: switchover of lknode01"), (began + out + 1, "harness", f"whole{text}")]
+    for number in range(lines):
+        host = dice.choice(["lknode01", "lknode02"])
+        at = dice.uniform(began - 1.5, began + out + 3)
+        said.append(
+            (at, host, f"lifekeeper[{1000 + number}]: NOTIFY:lcd.recover:resource ora-{number}: in service on {host}, step {number}{text}")
+        )
+    return sorted(said)

@@ -1,0 +1,162 @@
+"""What every disruption says of itself, as data: complete, consistent, and true to the design."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import budget, model
+from harness.disrupt import base
+from harness.disrupt.base import Effect
+from harness.disrupt.cut import Drops, ruleset
+from harness.errors import BadUse
+from harness.lab import cluster_manager, seed, settings
+from harness.managers.lifekeeper import LifeKeeper
+from harness.model import Design
+from harness.paths import Origin, Situation, expectation
+
+WANTED = {
+    *("switchover", "failback", "service crash", "service hang", "manager crash", "power loss", "node reboot", "node freeze"),
+    *("one comm path cut", "all comm paths cut", "one-way cut", "probe responder crash", "probe blocked", "responder up on both nodes"),
+    *("IP resource lost", "IP resource out", "NIC down Subnet#1", "NIC down Subnet#2", "shared disk full"),
+    *("idle beyond the balancer's timeout", "none"),
+}
+ALL = base.all_of()
+POWER = {to: ["power", to, "{node}", "{seconds}"] for to in ("off", "freeze")} | {to: ["power", to] for to in ("on", "reboot", "thaw")}
+
+
+def cluster(profile: str = "fast", **over) -> model.Cluster:
+    data = seed.cluster_data(profile, seed.merged({"power": POWER}, over))  # type: ignore[arg-type]
+    parsed = model.parse(data, Path("a test's"))
+    known = cluster_manager.known_of_manager(parsed, settings.of(parsed, Path("a test's")))
+    return model.parse({**data, "manager": {**known, **data["manager"]}}, Path("a test's"))
+
+
+def made(name: str, of: model.Cluster) -> base.Disruption:
+    """One for a cluster whose first node is active; nobody is asked anything."""
+    subject = SimpleNamespace(cluster=of, active=of.nodes[0].name, standby_of=lambda a: of.peer_of(a).name, manager=LifeKeeper(of, {}))
+    return base.of(name)(subject)  # type: ignore[arg-type]
+
+
+def test_every_disruption_is_there():
+    assert set(ALL) == WANTED
+    with pytest.raises(BadUse, match=r"no disruption 'earthquake'; there are .*, none,"):
+        base.of("earthquake")
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_it_says_what_happens_to_every_path(name):
+    kind = ALL[name]
+    assert set(kind.expects) == set(Design)
+    for row in kind.expects.values():
+        assert set(row) == set(Origin) and all(isinstance(e, Effect) for e in row.values())
+    assert kind.sentence and kind.sentence[0].islower() and not kind.sentence.endswith(".")
+    assert kind.__doc__, "what it follows from"
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_what_moves_and_what_is_untouched_fit_together(name):
+    """Nothing moves without the client noticing; what is untouched stays."""
+    kind = ALL[name]
+    for row in kind.expects.values():
+        if Effect.UNTOUCHED in row.values():
+            assert kind.moves is False
+        if kind.moves:
+            assert row[Origin.CLIENT] is row[Origin.INSIDE] is Effect.RECOVERS
+
+
+def test_combinations_are_mutual():
+    for name, kind in ALL.items():
+        for other in kind.runs_with:
+            assert name in ALL[other].runs_with, f"{name} may run with {other}, but not the other way round"
+
+
+@pytest.mark.parametrize("profile", ["fast", "azure"])
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_durations(name, profile):
+    """A harness that lives undoes before the host does; a budget is never shorter than what a host's own undoing would hide."""
+    one = made(name, cluster(profile))
+    allowance = one.allowance()
+    assert allowance.seconds > 0 and allowance.because.endswith(" s")
+    assert math.isfinite(one.longest_s)
+    if one.longest_s and name != "node reboot":  # that one comes back by itself
+        assert one.longest_s >= max(allowance.seconds, one.lasts_s) + base.UNDO_S - 5.0
+    if Effect.RECOVERS in {e for row in one.expects.values() for e in row.values()}:
+        assert one.lasts_s < allowance.seconds
+
+
+def test_power_that_nobody_gives_back_lasts_for_ever():
+    bare = cluster(power={"off": ["off", "{node}"], "freeze": ["freeze"], "reboot": None})
+    assert made("power loss", bare).longest_s == math.inf
+    assert "no [power] reboot command" in (made("node reboot", model.parse(_without_reboot(), Path("x"))).lacks() or "")
+
+
+def _without_reboot() -> dict:
+    return seed.cluster_data(given={"power": {"off": ["off"], "on": ["on"]}})
+
+
+def test_freeze_needs_thaw():
+    with pytest.raises(BadUse, match="power: freeze and thaw come together"):
+        model.parse(seed.cluster_data(given={"power": {"off": ["a"], "on": ["b"], "freeze": ["c"]}}), Path("x"))
+
+
+def test_what_a_cluster_lacks_is_said():
+    attached = model.parse(seed.cluster_data(given={"load_balancer": {"distribution": "SourceIP"}}), Path("x"))
+    for name, why in {
+        "power loss": "no [power] off command",
+        "node freeze": "no [power] freeze command",
+        "probe blocked": "manager.hc_timeout_s",
+        "NIC down Subnet#1": "manager.hc_timeout_s",
+        "idle beyond the balancer's timeout": "idle timeout is 240 s",
+        "responder up on both nodes": "distribution is SourceIP",
+    }.items():
+        assert why in (made(name, attached).lacks() or ""), name
+
+
+@pytest.mark.parametrize("design", Design)
+def test_true_to_the_matrix(design):
+    """What is out without the IP resource, or without it being told, is what the expectation matrix says (N2, F2)."""
+    for origin in Origin:
+        silent = all(way.outcome == "silent" for way in expectation(design, origin, Situation.IP_RESOURCE_OUT).ways)
+        assert ALL["IP resource out"].expects[design][origin] is (Effect.OUT if silent else Effect.UNTOUCHED)
+        assert ALL["IP resource lost"].expects[design][origin] is (Effect.RECOVERS if silent else Effect.UNTOUCHED)
+        mixed = expectation(design, origin, Situation.BOTH_UP).mixed
+        assert ALL["responder up on both nodes"].expects[design][origin] is (Effect.OUT if mixed else Effect.UNTOUCHED)
+
+
+def test_cuts_are_where_they_belong():
+    """Between the nodes' own addresses, at the standby; the probe's at the active node, and only what comes in."""
+    of = cluster()
+    one, every, way = (made(n, of) for n in ("one comm path cut", "all comm paths cut", "one-way cut"))
+    assert one.target() == every.target() == way.target() == "lknode02"
+    assert one.drops() == Drops(("ip saddr 10.20.2.11 ip daddr 10.20.2.12",), ("ip saddr 10.20.2.12 ip daddr 10.20.2.11",))
+    assert len(every.drops().inbound) == len(every.drops().outbound) == 2
+    assert len(way.drops().inbound) == 2 and not way.drops().outbound
+    blocked = made("probe blocked", of)
+    assert blocked.target() == "lknode01" and blocked.drops() == Drops(("ip saddr 168.63.129.16 tcp dport 12345",))
+    assert "ip saddr 168.63.129.16 tcp dport 12345 counter drop" in ruleset("lkharness_x", blocked.drops())
+
+
+def test_no_cut_through_which_a_node_is_reached():
+    nodes = [{**n} for n in seed.FIGURE["nodes"]]
+    nodes[1]["ssh"] = {"jump": "lknode01"}
+    of = model.parse(seed.cluster_data(given={"nodes": nodes}), Path("x"))
+    assert "logged in to through the other" in (made("all comm paths cut", of).lacks() or "")
+
+
+def test_budgets_of_what_takes_longer():
+    """Added up by hand, on top of all that a switchover takes."""
+    of = cluster(manager={"check_interval_s": 1.5, "heartbeat_s": 0.2, "heartbeats_missed": 3, "hc_timeout_s": 5.0})
+    base_s = budget.switchover(of).seconds
+    assert budget.service_hang(of).seconds == pytest.approx(1.5 + 2 * 1.5 + base_s)  # a check waits as long as checks are apart
+    assert budget.probe_lost(of).seconds == pytest.approx(5 + 1.5 + base_s)
+    assert budget.split_brain(of).seconds == pytest.approx(3 * 0.2 + 1.5 + 2 * 0.25 + base_s)
+    assert budget.balancer_alone(of).seconds == pytest.approx(2 * 0.25 + 3)
+
+
+def test_failback_goes_home():
+    assert made("failback", cluster())._to == "lknode01"
+    assert made("switchover", cluster())._to == "lknode02"
