@@ -115,16 +115,36 @@ class Manager(Part):
     check_interval_s: Seconds = 120.0
     takeover_s: Seconds = Field(30.0, description="how long a hierarchy may take to go out of service here and in service there")
     boot_s: Seconds = Field(300.0, description="how long a node may take from power on to a whole cluster")
+    check_limit_s: Seconds = Field(
+        60.0, description="how long the check of a service that hangs takes to fail, and how long ending that service takes"
+    )
+    hc_timeout_s: Seconds | None = Field(
+        None, description="HC_TIMEOUT: how long the health-check resource waits for a probe (LKL-56); its default is not known"
+    )
+    daemons: list[str] = Field(["lcm", "lcd", "lkcheck"], description="names of the manager's daemons, for killing them (LKL-02)")
+    daemon_pid_files: list[Path] = Field([], description="files that hold the pids of further daemons of the manager")
 
 
 class Power(Part):
     """Commands on the harness's own machine that cut and restore a node's power; `{node}` becomes its name.
 
     A fence device's, a hypervisor's or a cloud's command line fits. Without it, tests that need power loss are skipped.
+    `{seconds}` in `off` and `freeze` becomes the time after which the environment itself must give the power back or thaw the
+    node, for a command that can see to that: then nothing stays broken even when the harness dies. `on` and `thaw` must do no
+    harm to a node that is on or runs already.
     """
 
     off: list[str]
     on: list[str]
+    reboot: list[str] | None = Field(None, description="a hard reset, without an orderly shutdown; the node comes back by itself")
+    freeze: list[str] | None = Field(None, description="stop the node where it stands, silent on the wire (a hypervisor's pause)")
+    thaw: list[str] | None = Field(None, description="let a frozen node go on; needed with freeze")
+
+    @model_validator(mode="after")
+    def _freezes_and_thaws(self) -> Power:
+        if (self.freeze is None) is not (self.thaw is None):
+            raise ValueError("freeze and thaw come together: what is frozen must be thawed; give both or neither")
+        return self
 
 
 class Budget(Part):

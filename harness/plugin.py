@@ -12,6 +12,8 @@ import pytest
 
 from harness import model
 from harness.errors import ExitCode, HarnessError
+from harness.live_view import LiveView
+from harness.plan import Planned
 from harness.session import Session
 
 KEY = pytest.StashKey[Session]()
@@ -25,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
     group.addoption("--design", metavar="nat|floating", help="the lab's design (default nat)")
     group.addoption("--profile", metavar="fast|azure", help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
+    group.addoption("--disruption", action="append", metavar="NAME", help="measure only this disruption (may be given several times)")
+    group.addoption("--repeat", type=int, default=1, metavar="N", help="measure each disruption N times, for a distribution")
+    group.addoption("--sweep", type=int, default=0, metavar="N", help="walk the start through the probe's period in N steps instead")
+    group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
+    group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
     group.addoption("--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports)")
 
 
@@ -42,6 +49,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "service" in metafunc.fixturenames:
         services = metafunc.config.stash[KEY].cluster.services
         metafunc.parametrize("service", [s.name for s in services], indirect=True)
+    if "disruption" in metafunc.fixturenames:
+        planned = metafunc.config.stash[KEY].planned()
+        metafunc.parametrize("disruption", planned, ids=str, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -67,6 +77,20 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
         raise
     finally:
         session.close()
+
+
+@pytest.fixture
+def disruption(request: pytest.FixtureRequest) -> Planned:
+    """Each measurement that the options ask for, in turn."""
+    return request.param
+
+
+@pytest.fixture
+def live_view(request: pytest.FixtureRequest, lk_session: Session) -> None:
+    """What is measured is shown while it is measured, past pytest's capture, unless -q asks for quiet."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    if request.config.option.verbose >= 0 and capture is not None:
+        lk_session.view = LiveView(capture.global_and_fixture_disabled)
 
 
 @pytest.fixture

@@ -15,14 +15,21 @@ import pytest
 from harness import model
 from harness.audit import audit
 from harness.deadline import Deadline
+from harness.disrupt.base import Disruption
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
+from harness.failover import Start
 from harness.hosts.base import HostUnreachable
+from harness.live_view import LiveView
+from harness.measure.calibration import KnownCut
+from harness.measure.measured import Measured
+from harness.measuring import Measuring
+from harness.plan import Plan, Planned
 from harness.report.collect import Finished, ReportBuilder
 from harness.report.model import ClusterKind, RunState
 from harness.report.terminal import summary
 from harness.run import Run
 from harness.subject import Subject
-from harness.trial import Trial
+from harness.trial import Measure, Trial
 from harness.verdict import Verdict, failed, inconclusive, passed
 
 WHOLE_SOON_S = 5.0  # an attached cluster is whole or it is not; this only lets a passing state pass
@@ -33,14 +40,20 @@ VERDICT = pytest.StashKey[Verdict]()
 class Session:
     """Made at configure time from the options; does nothing until a test asks for the cluster."""
 
-    def __init__(self, cluster: model.Cluster, command: Sequence[str], reports: Path, *, lab_data: dict | None, allowed: bool) -> None:
+    def __init__(
+        self, cluster: model.Cluster, command: Sequence[str], reports: Path, *, lab_data: dict | None, allowed: bool, plan: Plan
+    ) -> None:
         self.cluster = cluster
         self.finished: Finished | None = None
         self.interrupted = False
+        self.view: LiveView | None = None
         self._command = command
         self._reports = reports
         self._lab_data = lab_data
         self._allowed = allowed
+        self._plan = plan
+        self._measuring: Measuring | None = None
+        self._known_cut: KnownCut | None = None
         self._subject: Subject | None = None
         self._report: ReportBuilder | None = None
         self._broken: str | None = None
@@ -53,10 +66,11 @@ class Session:
         """Raises BadUse for a cluster file with faults or options that do not go together."""
         file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
         reports = root / options.reports
+        plan = Plan.of_options(options)
         if file:
             if options.design or options.profile:
                 raise BadUse("--design and --profile are the lab's; the cluster file says what the attached cluster is")
-            return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption)
+            return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, plan=plan)
         from harness.lab import seed  # only the default needs the lab
 
         if options.profile not in (None, *seed.PROFILES):
@@ -64,7 +78,12 @@ class Session:
         if options.design not in (None, *model.Design):
             raise BadUse(f"--design {options.design}: there is {' and '.join(model.Design)}")
         data = seed.cluster_data(options.profile, {"design": options.design} if options.design else {})
-        return cls(model.parse(data, Path("the lab's own figure")), ["pytest", *arguments], reports, lab_data=data, allowed=True)
+        figure = model.parse(data, Path("the lab's own figure"))
+        return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan)
+
+    def planned(self) -> list[Planned]:
+        """Every measurement that the options ask for."""
+        return self._plan.measurements(self.cluster)
 
     @property
     def may_disturb(self) -> bool:
@@ -106,6 +125,7 @@ class Session:
 
         lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=progress)
         self._down = lab.down
+        self._known_cut = lab.known_cut
         run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
         self.cluster = model.load(lab.cluster_file)
         self._lab_events = lab.record.folder / "events.jsonl"
@@ -125,12 +145,23 @@ class Session:
                 raise Inconclusive(f"not run, because the cluster was left broken: {self._broken}")
             if self._not_whole and item.get_closest_marker("disruptive"):
                 raise Inconclusive(f"not run, because a cluster that is not whole must not be disturbed: {self._not_whole}")
-            yield Trial(self._subject, self._report)
+            yield Trial(self._subject, self._report, self._measure(item.nodeid))
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
             self._report.end_test(verdict)
         if not self._broken and not self._not_whole and not self.interrupted:
             self._audit(item)
+
+    def _measure(self, test: str) -> Measure:
+        """What a trial measures a disruption with."""
+
+        def measure(disruption: Disruption, start: Start) -> Measured:
+            assert self._subject is not None and self._report is not None
+            if self._measuring is None:
+                self._measuring = Measuring(self._subject, self._report, self._plan.wish, self._known_cut, self.view)
+            return self._measuring.measure(disruption, start, test=test)
+
+        return measure
 
     def _audit(self, item: pytest.Item) -> None:
         assert self._subject is not None and self._report is not None
@@ -160,6 +191,8 @@ class Session:
     def close(self) -> None:
         """The report first, then the teardown; the lab goes in any case."""
         try:
+            if self._measuring is not None:
+                self._measuring.close()
             if self._report is not None:
                 self._finish(self._report)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,20 +13,26 @@ from harness.checks import PathCheck, check_path
 from harness.deadline import Deadline
 from harness.disrupt import base as disruptions
 from harness.errors import Inconclusive
+from harness.failover import Start
 from harness.follow import Recovery, follow
 from harness.measure.attempt import Attempt, AttemptOutcome, attempt
+from harness.measure.measured import Measured
 from harness.model import Service
 from harness.paths import Origin, Situation, listens_rightly
+from harness.plan import Planned
 from harness.report.collect import OpenDisruption, ReportBuilder
 from harness.subject import Subject
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+
+Measure = Callable[[disruptions.Disruption, Start], Measured]
 
 
 class Trial:
     """What the `cluster` fixture hands to a test. Node names never appear in a test: only roles do."""
 
-    def __init__(self, subject: Subject, report: ReportBuilder) -> None:
+    def __init__(self, subject: Subject, report: ReportBuilder, measure: Measure) -> None:
         self.subject = subject
+        self._measure = measure
         self.report = report
         self.services = subject.cluster.services
         self._active: str | None = None
@@ -81,8 +87,8 @@ class Trial:
         subject, active = self.subject, self.active
         vip, peer = str(subject.cluster.vip), subject.cluster.peer_of(active)
         with subject.watched() as sight:
-            own = attempt(subject.hosts[active], subject.python(active), vip, service.port, count=3)
-            control = attempt(subject.hosts[active], subject.python(active), str(peer.address), service.port, count=1)
+            own = attempt(subject.residents[active], vip, service.port, count=3)
+            control = attempt(subject.residents[active], str(peer.address), service.port, count=1)
             packets = sight.packets()
         control_seen = _on_nics(packets, control)
         strays = _on_nics(packets, own)
@@ -175,7 +181,7 @@ class Trial:
 
     def _from_client(self, address: str, port: int) -> Attempt:
         client = self.subject.cluster.client.name
-        return attempt(self.subject.hosts[client], self.subject.python(client), address, port, count=1)[0]
+        return attempt(self.subject.residents[client], address, port, count=1)[0]
 
     @contextlib.contextmanager
     def disrupted(self, name: str, *, undo_limit: float = 60.0, **about: object) -> Iterator[Disrupted]:
@@ -205,6 +211,15 @@ class Trial:
             disruption.undo(Deadline(undo_limit + self.subject.cluster.manager.boot_s))
             record.undone()
             self._active = None
+
+    def measured(self, planned: Planned) -> None:
+        """Do the disruption under the meter; every path must do what the disruption demands of it, and no token may be lost."""
+        self._active = None
+        disruption = disruptions.of(planned.name)(self.subject)
+        if reason := disruption.lacks():
+            pytest.skip(reason)
+        result = self._measure(disruption, planned.start)
+        settle(result.verdict)
 
     def becomes_whole(self) -> None:
         """One node active, the other standing by, all communication paths alive, within the time that a node may take to boot."""

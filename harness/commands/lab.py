@@ -45,10 +45,13 @@ def add_to(commands) -> None:
     execute.add_argument("host")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: a shell)")
 
-    power = add(verbs, "power", _power, "cut, restore, freeze or thaw a host", "lkharness lab power off lknode01")
+    power = add(verbs, "power", _power, "cut, restore, reset, freeze or thaw a host", "lkharness lab power off lknode01 --for 30")
     _name(power)
-    power.add_argument("to", choices=["off", "on", "freeze", "thaw"])
+    power.add_argument("to", choices=["off", "on", "reboot", "freeze", "thaw"])
     power.add_argument("host")
+    power.add_argument(
+        "--for", dest="seconds", type=float, metavar="SECONDS", help="with off, reboot and freeze: the lab itself undoes it after that time"
+    )
 
     nsg = add(verbs, "nsg", _nsg, "show or replace the NSG rules of a NIC or subnet", "lkharness lab nsg lknode01.eth0 rules.json")
     _name(nsg)
@@ -181,7 +184,7 @@ def _after_dashes(words: list[str]) -> list[str]:
 def _power(given: argparse.Namespace) -> int:
     from harness.lab import registry
 
-    print(f"{given.host} is {registry.find(given.name).ask('power', node=given.host, to=given.to)}")
+    print(f"{given.host} is {registry.find(given.name).ask('power', node=given.host, to=given.to, seconds=given.seconds)}")
     return 0
 
 

@@ -2,56 +2,157 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import importlib
+import math
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from harness.budget import Allowance
 from harness.deadline import Deadline
 from harness.errors import BadUse
+from harness.managers.base import ResourceState
+from harness.model import Design
+from harness.paths import Origin
 
 if TYPE_CHECKING:
     from harness.subject import Subject
 
+UNDO_S = 10.0  # what an undoing may take on a host, and what a harness may be late with it, before the host does it itself
 
-class Disruption(Protocol):
-    """Made for one subject; `begin` once, then `undo` once, whatever happened between."""
 
-    name: str
-    sentence: str  # what it does to the cluster, for the report
-    settles: bool  # does everything come back to the right node by itself, so that paths must recover within the budget?
+class Effect(StrEnum):
+    """What must happen to a path (to new connections on it) while a disruption lasts.
 
-    def __init__(self, subject: Subject) -> None: ...
+    RECOVERS  may be out; right again within the budget, counted from the disruption
+    UNTOUCHED no failed attempt at all
+    OUT       attempts must fail while it lasts (all, or, where the balancer's hash decides, some); right again within the budget,
+              counted from the undoing
+    ANY       nothing is demanded while it lasts: its origin may be gone, or the facts do not tell
+    """
 
+    RECOVERS = "recovers"
+    UNTOUCHED = "untouched"
+    OUT = "out"
+    ANY = "any"
+
+
+Expects = Mapping[Design, Mapping[Origin, Effect]]
+
+
+def paths(client: Effect, inside: Effect, standby: Effect) -> dict[Origin, Effect]:
+    """What happens to each path. `inside` is the node that is active when all is over, `standby` the other one."""
+    return {Origin.CLIENT: client, Origin.INSIDE: inside, Origin.STANDBY: standby}
+
+
+def both(client: Effect, inside: Effect, standby: Effect) -> Expects:
+    """The same in either design."""
+    return {design: paths(client, inside, standby) for design in Design}
+
+
+class Moment(NamedTuple):
+    """When it was done, on the wall clock of the host that did it: right before and right after."""
+
+    host: str
+    before: float
+    after: float
+
+
+class Disruption(ABC):
+    """Made for one subject. In this order: `lacks`, `prepare`, `begin`, `took_effect`, `undo`; `undo` once, whatever happened between."""
+
+    name: ClassVar[str]
+    sentence: ClassVar[str]  # what it does to the cluster, for the report
+    settles: ClassVar[bool] = True  # does the cluster come to rest by itself, so that the manager's word on who is active counts?
+    moves: ClassVar[bool | None] = None  # True: everything must be on the other node afterwards; False: must stay; None: either is right
+    expects: ClassVar[Expects]
+    runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._node = subject.active
+        self.moment: Moment | None = None  # set by `begin` where a host can tell it more exactly than the harness
+
+    @abstractmethod
     def allowance(self) -> Allowance:
-        """How long the paths may be out."""
+        """How long the paths may be out, from the disruption (RECOVERS) or from the undoing (OUT)."""
+
+    @property
+    def lasts_s(self) -> float:
+        """For how many seconds from `begin` it must last, before anybody asks whether all is right again and undoes it.
+
+        Until then it may not have shown what it must show: a balancer needs this long to notice that a member is gone.
+        """
+        probe = self._subject.cluster.load_balancer.probe
+        return 0.5 + (probe.threshold + 1) * probe.interval_s
+
+    @property
+    def longest_s(self) -> float:
+        """After this many seconds from `begin` the host itself (or what powers it) has undone it, whatever became of the harness.
+
+        0 where nothing lasts: there is nothing to undo. Infinite where the cluster file's power commands take no {seconds}.
+        """
+        return 0.0
 
     def lacks(self) -> str | None:
         """What the cluster lacks for it, as a reason to skip; None when it can be done."""
+        return None
+
+    def prepare(self, deadline: Deadline) -> None:  # noqa: B027 - most have nothing to prepare
+        """Bring the cluster into the state that it starts from; not measured. Usually nothing."""
 
     def target(self) -> str:
-        """The node it is done to."""
+        """The node (or client) it is done to."""
+        return self._node
 
+    @abstractmethod
     def begin(self, deadline: Deadline) -> None:
         """Do it."""
 
+    @abstractmethod
     def took_effect(self, deadline: Deadline) -> None:
         """Return when it is seen to have taken effect; raises DeadlineExceeded otherwise, and the test is then not run."""
 
     def undo(self, deadline: Deadline) -> None:
-        """Put back what was done; called on success, on failure and on Ctrl-C."""
+        """Put back what was done; called on success, on failure and on Ctrl-C. Raises what kept it from being undone.
+
+        A resource whose failure was the reason to move is left marked as failed on the node that it left (facts LKL-14), which
+        is then no standby: that is cleared, too.
+        """
+        manager = self._subject.manager
+        for node, state in manager.state(limit=max(deadline.within(10.0), 1.0)).nodes.items():
+            if not state.has_something:
+                for tag in [t for t, r in state.resources.items() if r is ResourceState.FAILED]:
+                    manager.clear_failure(tag, node, deadline=deadline)
+
+    def _outlasting(self) -> float:
+        """A longest duration that leaves a harness that lives the time for everything it does before it undoes."""
+        cluster = self._subject.cluster
+        return math.ceil(max(self.allowance().seconds, self.lasts_s) + cluster.manager.takeover_s + UNDO_S)
 
 
 _registry: dict[str, type[Disruption]] = {}
 
 
 def register(kind: type[Disruption]) -> type[Disruption]:
+    assert kind.name not in _registry, f"two disruptions are called {kind.name!r}"
     _registry[kind.name] = kind
     return kind
 
 
+def all_of() -> dict[str, type[Disruption]]:
+    """Every disruption by its name: each file of this folder may register some."""
+    package = importlib.import_module("harness.disrupt")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"harness.disrupt.{module.name}")
+    return dict(sorted(_registry.items()))
+
+
 def of(name: str) -> type[Disruption]:
     """The disruption of that name. Raises BadUse with the names there are."""
-    from harness.disrupt import ip_resource_out, power_loss, service_crash, switchover  # noqa: F401
-
-    if name not in _registry:
-        raise BadUse(f"there is no disruption {name!r}; there are {', '.join(sorted(_registry))}")
-    return _registry[name]
+    known = all_of()
+    if name not in known:
+        raise BadUse(f"there is no disruption {name!r}; there are {', '.join(known)}")
+    return known[name]

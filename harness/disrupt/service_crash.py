@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import register
-from harness.errors import Inconclusive
+from harness.disrupt.base import Disruption, Effect, both, register
+from harness.disrupt.listener import kill, listener_pid, wait_for_end
 
 if TYPE_CHECKING:
     from harness.model import Service
@@ -15,42 +15,42 @@ if TYPE_CHECKING:
 
 
 @register
-class ServiceCrash:
-    """kill -9 of the process that listens on a service's port, on the active node (the first service's, when none is named)."""
+class ServiceCrash(Disruption):
+    """kill -9 of the process that listens on a service's port, on the active node (the first service's, when none is named).
+
+    Bringing it back is the cluster manager's work: here by local recovery, or on the other node (facts LKL-42).
+    """
 
     name = "service crash"
     sentence = "the process that listens on the service's port is killed (SIGKILL)"
-    settles = True
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
+    runs_with = frozenset({"one comm path cut", "manager crash"})
 
     def __init__(self, subject: Subject, service: Service | None = None) -> None:
-        self._subject = subject
-        self._node = subject.active
-        self._service = service or subject.cluster.services[0]
-        self._pid: int | None = None
+        super().__init__(subject)
+        self._port = (service or subject.cluster.services[0]).port
+        self._pid = 0
 
     def allowance(self) -> budget.Allowance:
         return budget.service_crash(self._subject.cluster)
 
-    def lacks(self) -> str | None:
-        return None
-
-    def target(self) -> str:
-        return self._node
-
     def begin(self, deadline: Deadline) -> None:
-        pids = {x.pid for x in self._subject.linux[self._node].listeners() if x.port == self._service.port and x.pid}
-        if len(pids) != 1:
-            found = ", ".join(map(str, sorted(pids))) or "nobody"
-            raise Inconclusive(
-                f"{self._node}: one process should listen on port {self._service.port}; {found} does (is the login root or sudo?)"
-            )
-        self._pid = pids.pop()
-        self._subject.hosts[self._node].check(["kill", "-KILL", str(self._pid)], limit=deadline.within(10.0))
+        self._pid = listener_pid(self._subject, self._node, self._port)
+        self.moment = kill(self._subject, self._node, self._pid, deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
-        host = self._subject.hosts[self._node]
-        gone = ["sh", "-c", f"! kill -0 {self._pid} 2>/dev/null || grep -q '^State:.Z' /proc/{self._pid}/status"]
-        deadline.wait_for(lambda: host.run(gone, limit=deadline.within(10.0)).ok, what=f"the end of process {self._pid} on {self._node}")
+        wait_for_end(self._subject, self._node, self._pid, deadline)
 
-    def undo(self, deadline: Deadline) -> None:
-        """Nothing to undo: bringing the service back is the cluster manager's work, and the audit after the test says whether it did."""
+
+@register
+class ProbeResponderCrash(ServiceCrash):
+    """What answers the probe dies: a recovery event, and without local recovery a failover (facts LKL-58, DES-06). Whether the
+    product's health-check resource has a local recovery is not known, so either node is right."""
+
+    name = "probe responder crash"
+    sentence = "the process that answers the balancer's probe is killed (SIGKILL)"
+    runs_with = frozenset({"one comm path cut"})
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._port = subject.cluster.load_balancer.probe.port

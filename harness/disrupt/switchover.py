@@ -1,4 +1,4 @@
-"""An orderly switchover to the other node."""
+"""An orderly switchover to the other node, and back to the one that the cluster prefers."""
 
 from __future__ import annotations
 
@@ -6,31 +6,28 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import register
+from harness.disrupt.base import Disruption, Effect, both, register
 
 if TYPE_CHECKING:
     from harness.subject import Subject
 
 
 @register
-class Switchover:
+class Switchover(Disruption):
+    """Both nodes live on, so the old one follows as standby, through the balancer (facts LKL-29, FLOW-15)."""
+
     name = "switchover"
     sentence = "the cluster manager is told to move everything to the standby node"
-    settles = True
+    moves = True
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
+    runs_with = frozenset({"one comm path cut"})
 
     def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self._from = subject.active
-        self._to = subject.cluster.peer_of(self._from).name
+        super().__init__(subject)
+        self._to = subject.cluster.peer_of(self._node).name
 
     def allowance(self) -> budget.Allowance:
         return budget.switchover(self._subject.cluster)
-
-    def lacks(self) -> str | None:
-        return None
-
-    def target(self) -> str:
-        return self._from
 
     def begin(self, deadline: Deadline) -> None:
         self._subject.manager.switch_over(self._to, deadline=deadline)
@@ -38,5 +35,21 @@ class Switchover:
     def took_effect(self, deadline: Deadline) -> None:
         deadline.wait_for(self._subject.manager.state, until=lambda s: s.active == self._to, what=f"the switchover to {self._to}")
 
-    def undo(self, deadline: Deadline) -> None:
-        """Nothing to undo: both nodes are whole, and where everything runs is the next test's affair."""
+
+@register
+class Failback(Switchover):
+    """To the first node of the cluster file, the one with the best priority. When it is active already, everything moves away first."""
+
+    name = "failback"
+    sentence = "the cluster manager is told to move everything back to the node with the best priority"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._to = subject.cluster.nodes[0].name
+
+    def prepare(self, deadline: Deadline) -> None:
+        away = self._subject.cluster.peer_of(self._to).name
+        if self._subject.active != away:
+            self._subject.manager.switch_over(away, deadline=deadline)
+            self._subject.wait_until_whole(deadline)
+        self._node = away

@@ -64,10 +64,10 @@ class OrderedTransport(paramiko.Transport):
     def _send_message(self, data: paramiko.Message) -> None:
         raw = data.asbytes()
         if raw[:1] not in OF_AN_OPEN_CHANNEL or self._is_open(int.from_bytes(raw[1:5], "big")):
-            super()._send_message(data)
+            super()._send_message(data)  # type: ignore[misc]  # paramiko's stubs leave these two out
 
     def _is_open(self, remote_id: int) -> bool:
-        return any(channel.remote_chanid == remote_id and not channel.closed for channel in self._channels.values())
+        return any(channel.remote_chanid == remote_id and not channel.closed for channel in self._channels.values())  # type: ignore[attr-defined]
 
 
 class Connection:

@@ -198,8 +198,8 @@ class _Arrival:
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
         self._came = threading.Event()
-        channel.in_buffer.set_event(self)
-        channel.in_stderr_buffer.set_event(self)
+        channel.in_buffer.set_event(self)  # type: ignore[arg-type]  # of an Event it needs set and clear only
+        channel.in_stderr_buffer.set_event(self)  # type: ignore[arg-type]
 
     def set(self) -> None:
         """Called by paramiko when something came in, and at the end of the stream."""

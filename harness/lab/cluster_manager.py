@@ -19,6 +19,8 @@ DATABASE = MOUNTPOINT / "pgdata"
 DISK, DISK_SOURCE, STORAGE_SOCKET = "disk-shared", Path("/run/shared-disk"), Path("/run/storage.sock")
 HALT = ("kill", "-USR1", "1")  # the host's first process then ends it, silent on the wire
 HTTP_OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"  # facts PRB-13
+DAEMON_PID_FILE = "/run/lifekeeper-standin/daemon.pid"
+RESTART_LIMIT_S = 2.0  # to end what hangs, and to start it again: a tenth of a second each, on a machine that is not busy
 PRIORITIES = (1, 10)  # the vendor's own choice (facts LKL-21)
 
 
@@ -47,7 +49,7 @@ def tunables(cluster: Cluster, settings: LabSettings) -> str:
         "LCMHBEATTIME": manager.heartbeat_s,
         "LCMNUMHBEATS": manager.heartbeats_missed,
         "LKCHECKINTERVAL": manager.check_interval_s,
-        "HC_TIMEOUT": settings.hc_timeout_s or health_check_timeout(cluster),
+        "HC_TIMEOUT": health_check_timeout(cluster, settings),
         "NOBCASTPING": 1,  # no broadcast in a VNet (facts FAB-16, LKL-53)
         "NOIPUNIQUE": 1,
         **settings.lifekeeper,
@@ -55,9 +57,24 @@ def tunables(cluster: Cluster, settings: LabSettings) -> str:
     return "".join(f"{key}={value:g}\n" if isinstance(value, float) else f"{key}={value}\n" for key, value in values.items())
 
 
-def health_check_timeout(cluster: Cluster) -> float:
+def health_check_timeout(cluster: Cluster, settings: LabSettings) -> float:
     """The product's default is not known; twenty probe intervals, at least five seconds, let a probe be late."""
-    return max(5.0, 20 * cluster.load_balancer.probe.interval_s)
+    return settings.hc_timeout_s or cluster.manager.hc_timeout_s or max(5.0, 20 * cluster.load_balancer.probe.interval_s)
+
+
+def check_limit(cluster: Cluster) -> float:
+    """How long a check waits for a service that hangs: as long as the checks are apart, within a second and five."""
+    given = "check_limit_s" in cluster.manager.model_fields_set
+    return cluster.manager.check_limit_s if given else min(5.0, max(1.0, cluster.manager.check_interval_s))
+
+
+def known_of_manager(cluster: Cluster, settings: LabSettings) -> dict[str, Any]:
+    """What the cluster file's [manager] has to say of this lab's stand-in, because nobody could know it otherwise."""
+    return {
+        "check_limit_s": check_limit(cluster),
+        "hc_timeout_s": health_check_timeout(cluster, settings),
+        "daemon_pid_files": [DAEMON_PID_FILE],
+    }
 
 
 def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict[str, Any]]:
@@ -80,7 +97,7 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
     shared = [cluster.ip_resource.tag, health_check]
     for service in cluster.services:
         children = [*shared, DISK] if service.kind == "postgres" else shared
-        made.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node)))
+        made.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node, check_limit(cluster))))
     address = str(cluster.ip_resource.address)
     made.append(
         resource(shared[0], f"IP-{address}", "comm", "ip", "ip", [], address=address, prefix=cluster.ip_resource.prefix, nic="eth1")
@@ -94,21 +111,25 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
     return made
 
 
-def _scripts(service: Service, node: Node) -> dict[str, list[str]]:
+def _scripts(service: Service, node: Node, limit: float) -> dict[str, list[str]]:
     actions = {"restore": "start", "remove": "stop", "quickCheck": "check", "recover": "restart"}
-    return {script: command(service, node.name, action) for script, action in actions.items()}
+    limits = {"check": limit, "restart": max(RESTART_LIMIT_S, limit)}
+    return {script: command(service, node.name, action, limit=limits.get(action)) for script, action in actions.items()}
 
 
-def command(service: Service, node: str, action: str, bind: str = "0.0.0.0") -> list[str]:
-    """The command that starts, stops, checks or restarts a service on its node."""
+def command(service: Service, node: str, action: str, bind: str = "0.0.0.0", *, limit: float | None = None) -> list[str]:
+    """The command that starts, stops, checks or restarts a service on its node; `limit` in seconds is for each of its steps."""
     log = f"/var/log/{service.name}.log"
     if service.kind == "postgres":
         data = ["--data", str(DATABASE), "--node", node, "--port", str(service.port), "--bind", bind, "--log", log]
+        if action == "check" and limit:  # a restart has limits of its own: a crashed database needs time to recover
+            data += ["--limit", f"{limit:g}"]
         return [PYTHON, "-m", "harness.lab.services.postgres", action, *data]
     module, protocol = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}[service.kind]
     where = "127.0.0.1" if bind == "0.0.0.0" else bind
     unit = ["--name", service.name, "--pid-file", f"/run/{service.name}.pid", "--protocol", protocol]
     asked = ["--port", str(service.port), "--address", where, "--log", log]
+    asked += ["--limit", f"{limit:g}"] if limit else []
     return [
         *(PYTHON, "-m", "harness.lab.services.unit", action, *unit, *asked),
         *("--", module, "--port", str(service.port), "--bind", bind, "--node", node),

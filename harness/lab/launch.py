@@ -20,7 +20,7 @@ import tomli_w
 from harness import model
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
-from harness.lab import control, doctor, keys, registry, settings
+from harness.lab import cluster_manager, control, doctor, keys, registry, settings
 from harness.lab.guests import REPOSITORY
 from harness.lab.services.postgres_template import ensure_template
 
@@ -41,6 +41,7 @@ class RunningLab:
 
     def known_cut(self, host: str, seconds: float) -> tuple[float, float]:
         """Cut a host off for `seconds`; returns when that began and ended, on this machine's monotonic clock."""
+        assert self.record.pid is not None
         begun, ended = control.ask(self.record.pid, "known_cut", limit=seconds + 10.0, node=host, seconds=seconds)
         return begun, ended
 
@@ -123,7 +124,7 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     """Write the folder's content; return the listening loopback socket of each host."""
     file = folder / "cluster.toml"
     cluster = model.parse(data, file)
-    settings.of(cluster, file)
+    of_manager = cluster_manager.known_of_manager(cluster, settings.of(cluster, file))
     if not network_only:
         _ports_can_be_shared_out(cluster, file)
     (folder / "keys").mkdir(mode=0o700)
@@ -136,7 +137,7 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         listeners[machine.name] = listener
         known += keys.known_hosts_line(listener.getsockname()[1], str(machine.address), keys.make(folder / "keys", machine.name))
     (folder / "known_hosts").write_text(known)
-    file.write_text(_cluster_file(data, name, listeners))
+    file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners))
     return listeners
 
 
@@ -192,7 +193,10 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
         "client": reachable(data["client"]),
         "nodes": [reachable(node) for node in data["nodes"]],
         "services": [_with_password(service) for service in data["services"]],
-        "power": {"off": [*power, "off", "{node}"], "on": [*power, "on", "{node}"]},
+        "power": {
+            **{to: [*power, to, "{node}", "--for", "{seconds}"] for to in ("off", "freeze")},
+            **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
+        },
     }
     return "# Written by `lkharness lab up`. LifeKeeper in this lab is a stand-in made for tests, not the product.\n" + tomli_w.dumps(whole)
 

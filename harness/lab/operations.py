@@ -35,7 +35,8 @@ class Operations:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self._reboots: set[str] = set()  # hosts that halted by themselves and are not yet on again
+        self._reboots: set[str] = set()  # hosts that halted by themselves or were reset, and are not yet on again
+        self._timers: dict[str, asyncio.Task] = {}  # what gives a host its power back, or thaws it, if nobody does before
 
     def table(self) -> dict[str, Operation]:
         return {
@@ -67,16 +68,42 @@ class Operations:
             "timings": {**lab.timings, "balancer_switch_s": lab.balancer.switch_seconds[-200:]},
         }
 
-    async def power(self, node: str, to: str) -> str:
-        """`off` (silent on the wire), `on`, `freeze`, `thaw`."""
+    async def power(self, node: str, to: str, seconds: float | None = None) -> str:
+        """`off` (silent on the wire), `on`, `reboot`, `freeze`, `thaw`.
+
+        With `seconds` the lab itself undoes off and freeze after that time, unless somebody has said something else about the
+        host's power meanwhile; a reboot then is that long without power. `on` and `thaw` leave a host alone that needs neither.
+        """
         host = self._host(node)
-        steps = {"off": self._power_off, "on": self._start_up, "freeze": self._freeze, "thaw": self._thaw}
+        steps = {"off": self._power_off, "on": self._start_up, "reboot": self._power_off, "freeze": self._freeze, "thaw": self._thaw}
         if to not in steps:
             raise ValueError(f"power can be {', '.join(steps)}; not {to!r}")
+        if seconds is not None and (to in ("on", "thaw") or not seconds > 0):
+            raise ValueError("a time is for off, reboot and freeze, and more than nothing")
+        if to == "thaw" and host.power != "frozen":
+            return host.power  # it may even be on its way up, which is not to be disturbed
         self._reboots.discard(node)
-        self._lab.note("lab", "power", f"{node}: power {to}", node=node, to=to)
+        if timer := self._timers.pop(node, None):
+            timer.cancel()
+        self._lab.note(
+            "lab", "power", f"{node}: power {to}" + (f" for {seconds:g} s" if seconds else ""), node=node, to=to, seconds=seconds
+        )
         await steps[to](host)
+        if to == "reboot":
+            self._lab.keep(self._reboot(host, seconds))
+        elif seconds:
+            self._timers[node] = self._lab.keep(self._back_after(host, seconds))
         return host.power
+
+    async def _back_after(self, host: Host, seconds: float) -> None:
+        """Undo what a host's power was told, because nobody else did in time."""
+        await asyncio.sleep(seconds)
+        del self._timers[host.name]
+        self._lab.note("lab", "power", f"{host.name}: its time {'frozen' if host.power == 'frozen' else 'off'} is over", node=host.name)
+        if host.power == "frozen":
+            await self._thaw(host)
+        elif host.power == "off" and host.name not in self._reboots:
+            await self._reboot(host, 0.0)
 
     async def _power_off(self, host: Host) -> None:
         if host.power == "off":
@@ -136,13 +163,13 @@ class Operations:
 
         loop.add_reader(end, ended)
 
-    async def _reboot(self, host: Host) -> None:
+    async def _reboot(self, host: Host, seconds: float | None = None) -> None:
         """Off, for long enough that the peer misses it (no machine boots faster than that), and on again, until it stays on."""
         manager = self._lab.cluster.manager
         self._reboots.add(host.name)
         while host.name in self._reboots:
             await self._power_off(host)
-            await asyncio.sleep(2 * manager.heartbeat_s * manager.heartbeats_missed)
+            await asyncio.sleep(2 * manager.heartbeat_s * manager.heartbeats_missed if seconds is None else seconds)
             if host.name in self._reboots:  # otherwise somebody has decided about its power meanwhile
                 await self._boot_again(host)
 

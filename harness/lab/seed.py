@@ -38,7 +38,7 @@ FIGURE: dict[str, Any] = {
             "tag": "listener-1521",
             "settings": {"alias_pattern": "LISTENER_(?P<node>.+)"},
         },
-        {"name": "database", "kind": "postgres", "port": 5432, "tag": "pgsql-5432", "settings": {"user": "harness", "dbname": "postgres"}},
+        {"name": "database", "kind": "postgres", "port": 5432, "tag": "pgsql-5432", "settings": {"user": "harness", "dbname": "harness"}},
         {"name": "web", "kind": "http", "port": 80, "tag": "http-80", "settings": {"node_header": "X-Served-By"}},
     ],
 }

@@ -77,7 +77,7 @@ class LabSettings(Part):
     unknowns: Unknowns = Unknowns()
     rules: list[ExtraRule] = Field([], description="load-balancing rules besides those of the services")
     nsg: dict[str, list[NsgRule]] = Field({}, description="custom rules by NIC (`lknode01.eth0`) or subnet (`subnet1`)")
-    shared_disk_mb: Annotated[int, Field(ge=128)] = 512
+    shared_disk_mb: Annotated[int, Field(ge=128)] = 256
     lifekeeper: dict[str, float | str] = Field({}, description="further settings of the LifeKeeper stand-in's /etc/default/LifeKeeper")
     hc_timeout_s: Seconds | None = Field(None, description="how long the health-check resource waits for a probe (product default unknown)")
 

@@ -70,9 +70,9 @@ def trace(recording: Recording) -> Traces:
             key = (track.origin, s.port, track.port)
             node = None
             if s.outcome == ANSWERED:  # a SYN sent again may have reached another node than the first: who answered, counts
-                node = find(answered.get(key, ()), s.at, s.seconds, margin)
+                node = find(answered.get(key, []), s.at, s.seconds, margin)
             if node is None and s.outcome != SKIPPED:
-                node = find(received.get(key, ()), s.at, max(track.limit_s, s.seconds), margin)
+                node = find(received.get(key, []), s.at, max(track.limit_s, s.seconds), margin)
             rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
         traces[track.id] = rows
     return traces

@@ -18,7 +18,7 @@ from harness.measure import scripts
 from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack
 from harness.measure.attribution import Traced
-from harness.measure.outages import runs_of_failure
+from harness.measure.outages import runs_of_failure, usual_seconds
 from harness.measure.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
 from harness.model import Cluster
 from harness.services import registry
@@ -28,6 +28,7 @@ from harness.verdict import Verdict, inconclusive, passed
 CUT_S = 0.3
 AROUND_S = 0.3  # measured before and after the cut
 SLACK_S = 0.001  # for what making the cut itself takes
+THINNED = 0.1  # of all attempts that may be missing around the cut
 LIMIT_S = 0.25
 
 KnownCut = Callable[[str, float], tuple[float, float]]
@@ -46,21 +47,43 @@ class Calibration:
 
 
 def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: str, *, clock_error_s: float = 0.0) -> Calibration:
-    """Hold what the samples say against the cut that was made. Pure. The length needs no clock; the place in time is held to its error."""
+    """Hold what the samples say against the cut that was made. Pure. The length needs no clock; the place in time is held to its error.
+
+    Inconclusive when the cut was not seen, seen as several, longer or shorter than it was by more than a period, seen at another time
+    than it was (phases are cut by that), or when the attempts did not come as often as the meter says, so that it was right by chance.
+    """
     cut, period = ended - begun, track.period_s
+
+    def found(measured: float | None, verdict: Verdict) -> Calibration:
+        return Calibration(cut, measured, period, how, verdict)
+
     rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
     near = clock_error_s + period + max(LIMIT_S, track.limit_s)
     runs = [r for r in runs_of_failure(track, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
-    if not runs:
-        return Calibration(cut, None, period, how, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
-    measured = runs[-1].end - runs[0].start if runs[-1].end is not None else None
-    assert measured is not None
-    off = measured - cut
-    said = f"a known cut of {cut:.4f} s was measured as {measured:.4f} s ({off:+.4f} s; period {period:g} s; {how})"
-    within = abs(off) <= period + SLACK_S and len(runs) == 1
-    return Calibration(
-        cut, measured, period, how, passed(said) if within else inconclusive(f"{said}; the figures of this run cannot be trusted")
-    )
+    if not runs or runs[-1].end is None:
+        return found(None, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
+    start, end = runs[0].start, runs[-1].end
+    off = end - start - cut
+    said = f"a known cut of {cut:.4f} s was measured as {end - start:.4f} s ({off:+.4f} s; period {period:g} s; {how})"
+    faults = [f"as {len(runs)} outages"] if len(runs) > 1 else []
+    if abs(off) > period + SLACK_S:
+        faults.append("wrong by more than a period")
+    # An attempt that was under way when it began may be the first to fail, so the start may be that much early.
+    early, late = start - begun + usual_seconds(rows), max(start - begun, end - ended) - period
+    if max(-early, late) > clock_error_s + SLACK_S:
+        faults.append(f"not when it was made ({start - begun:+.4f} s at its start, {end - ended:+.4f} s at its end)")
+    every = _every(rows, begun - AROUND_S, ended + AROUND_S)
+    if every > (1 + THINNED) * period:
+        faults.append(f"by attempts that came every {every * 1000:.3g} ms")
+    if faults:
+        return found(end - start, inconclusive(f"{said}; {', '.join(faults)}; the figures of this run cannot be trusted"))
+    return found(end - start, passed(said))
+
+
+def _every(rows: list[Traced], since: float, until: float) -> float:
+    """How far apart attempts began, on average, in seconds; infinite where there were too few to tell."""
+    starts = [one.at for one in rows if one.evidence and since <= one.at <= until]
+    return (starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 2 else float("inf")
 
 
 def calibrate(subject: Subject, *, period_s: float, cut: KnownCut | None) -> Calibration:
@@ -71,14 +94,15 @@ def calibrate(subject: Subject, *, period_s: float, cut: KnownCut | None) -> Cal
     how = "the client's links cut by the lab" if cut is not None else "a service on the client's loopback taken away"
     try:
         if cut is not None:
-            return _measure(subject, _vip_track(subject.cluster, period_s), cut, how)
+            return _measure(subject, vip_track(subject.cluster, period_s), cut, how)
         with _Loopback(subject) as service:
             return _measure(subject, service.track(period_s), service.cut, how, clients_clock=True)
     except HarnessError as error:
         return Calibration(CUT_S, None, period_s, how, inconclusive(f"the meter could not be checked against a known cut: {error}"))
 
 
-def _vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
+def vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
+    """New connections from the client to the cluster's first service."""
     service = cluster.services[0]
     hello = registry.kind(service.kind).hello(service.settings)
     name = f"{cluster.client.name}/{service.name}/calibration"
@@ -87,7 +111,7 @@ def _vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
 
 def _measure(subject: Subject, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
     client = subject.cluster.client.name
-    ear = _Ear()
+    ear = Ear()
     agent = Agent(subject.hosts[client], subject.python(client), AgentPlan([track], lifetime_s=60.0), ear)
     agent.start()
     try:
@@ -102,7 +126,7 @@ def _measure(subject: Subject, track: AgentTrack, cut: KnownCut, how: str, *, cl
     return judge(begun, ended, measured, ear.rows, how, clock_error_s=ear.clock_error_s)
 
 
-class _Ear:
+class Ear:
     """Keeps the samples of one track."""
 
     def __init__(self) -> None:

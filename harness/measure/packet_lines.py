@@ -20,7 +20,7 @@ def lines(recording: Recording, moments: Iterable[float]) -> list[tuple[float, s
     chosen: set[int] = set()
     for moment in wanted:
         near = range(bisect_left(times, moment - AROUND_S), bisect_right(times, moment + AROUND_S))
-        chosen.update(sorted(near, key=lambda place, at=moment: abs(times[place] - at))[:share])
+        chosen.update(place for _, place in sorted((abs(times[place] - moment), place) for place in near)[:share])
     return [(seen[place].at, seen[place].host, sentence(seen[place])) for place in sorted(chosen)]
 
 

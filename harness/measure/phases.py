@@ -61,12 +61,15 @@ def boundaries(scene: Scene) -> list[Boundary]:
 
 def out_of_order(found: Iterable[Boundary], anchor: float, tolerance: float) -> list[str]:
     """Sentences on boundaries that came before one that usually comes first, by more than `tolerance` seconds of measuring error."""
-    seen = [b for b in found if b.at is not None]
     return [
-        f"“{later.name}” came before “{earlier.name}”: {later.at - anchor:+.3f} s and {earlier.at - anchor:+.3f} s"
-        for earlier, later in pairwise(seen)
-        if later.at < earlier.at - tolerance
+        f"“{later}” came before “{earlier}”: {second - anchor:+.3f} s and {first - anchor:+.3f} s"
+        for (first, earlier), (second, later) in pairwise(_observed(found))
+        if second < first - tolerance
     ]
+
+
+def _observed(found: Iterable[Boundary]) -> list[tuple[float, str]]:
+    return [(b.at, b.name) for b in found if b.at is not None]
 
 
 def stack(found: Iterable[Boundary], outage: Outage) -> list[tuple[str, float]]:
@@ -76,13 +79,13 @@ def stack(found: Iterable[Boundary], outage: Outage) -> list[tuple[str, float]]:
     called "all recovered" (or "still out", when the outage has no end). The pieces add up to the outage.
     """
     stop = outage.start + outage.seconds
-    seen = sorted((b for b in found if b.at is not None), key=lambda b: b.at)
-    inside = [b for b in seen if outage.start < b.at < stop]
-    ending = next((b.name for b in seen if b.at >= stop), PHASES[-1])
+    seen = sorted(_observed(found), key=lambda moment: moment[0])
+    ending = next((name for at, name in seen if at >= stop), PHASES[-1])
     pieces, since = [], outage.start
-    for boundary in inside:
-        pieces.append((boundary.name, boundary.at - since))
-        since = boundary.at
+    for at, name in seen:
+        if outage.start < at < stop:
+            pieces.append((name, at - since))
+            since = at
     rest = outage.seconds - sum(length for _, length in pieces)
     return [*pieces, (STILL_OUT if outage.end is None else ending, rest)]
 

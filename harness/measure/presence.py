@@ -15,9 +15,8 @@ def extent(recording: Recording) -> Span:
     for rows in recording.samples.values():
         moments += [row.at for row in rows]
     for track in recording.header.tracks:
-        rows = recording.samples.get(track.id)
-        if rows:
-            moments.append(max(row.at for row in rows) + track.period_s)
+        if measured := recording.samples.get(track.id):
+            moments.append(max(row.at for row in measured) + track.period_s)
     return (min(moments), max(moments)) if moments else (0.0, 0.0)
 
 

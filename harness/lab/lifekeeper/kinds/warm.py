@@ -121,7 +121,7 @@ def _carry_out(asked: dict, line: socket.socket) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: PTH123, SIM115 - whatever they were
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115 - whatever they were
     status: int | str = 1
     try:
         sys.argv = [asked["module"], *asked["words"]]

@@ -1,0 +1,93 @@
+"""Communication paths between the nodes cut: one, all of them, and all in one direction only.
+
+Always on the standby node and between the nodes' own addresses: its way through the balancer, to the VIP, is not cut.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import budget
+from harness.disrupt.base import Effect, both, register
+from harness.disrupt.cut import Cut, Drops, between
+
+if TYPE_CHECKING:
+    from harness.subject import Subject
+
+
+class _AtTheStandby(Cut):
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._own, self._peer = subject.cluster.peer_of(self._node), subject.cluster.node(self._node)
+
+    def target(self) -> str:
+        return self._own.name
+
+    def lacks(self) -> str | None:
+        if self._own.ssh.jump == self._peer.name or self._peer.ssh.jump == self._own.name:
+            return "one node is logged in to through the other, and the cut would cut that off"
+        return super().lacks()
+
+
+@register
+class OneCommPathCut(_AtTheStandby):
+    """Heartbeats use every path, and a failover starts only when all are DEAD (facts LKL-36, LKL-37)."""
+
+    name = "one comm path cut"
+    sentence = "the nodes no longer reach each other in Subnet#2; the communication path in Subnet#1 stays"
+    moves = False
+    expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
+    runs_with = frozenset(
+        {
+            *("switchover", "failback", "service crash", "service hang", "manager crash", "probe responder crash", "probe blocked"),
+            *("power loss", "node reboot", "node freeze", "IP resource lost"),
+        }
+    )
+
+    @property
+    def lasts_s(self) -> float:
+        """Twice as long as the path needs to be called DEAD."""
+        manager = self._subject.cluster.manager
+        return 1.0 + 2 * manager.heartbeat_s * manager.heartbeats_missed
+
+    def allowance(self) -> budget.Allowance:
+        return budget.node_loss(self._subject.cluster)
+
+    def drops(self) -> Drops:
+        return between(self._own.second_address, self._peer.second_address)
+
+
+@register
+class AllCommPathsCut(_AtTheStandby):
+    """Split brain: each node starts what it does not run, and the shared disk's reservation decides (facts LKL-40). The loser halts
+    and reboots; while the cut lasts it may win the disk back, so either node is right at the end, and the cut must end soon."""
+
+    name = "all comm paths cut"
+    sentence = "the nodes no longer reach each other at all, and each thinks that the other is dead; both still reach everybody else"
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
+
+    @property
+    def lasts_s(self) -> float:
+        """Until the peer has begun to take over, and the loser has looked at its disk. Not much longer: a loser that has booted again
+        and still hears nobody takes the disk back."""
+        manager = self._subject.cluster.manager
+        return 0.5 + manager.heartbeat_s * manager.heartbeats_missed + manager.check_interval_s
+
+    def allowance(self) -> budget.Allowance:
+        return budget.split_brain(self._subject.cluster)
+
+    def drops(self) -> Drops:
+        return between(self._own.address, self._peer.address) + between(self._own.second_address, self._peer.second_address)
+
+
+@register
+class OneWayCut(AllCommPathsCut):
+    """Heartbeats are answered on the same connection, so one direction lost is both lost (facts LKL-35, as the stand-in has it)."""
+
+    name = "one-way cut"
+    sentence = "the standby no longer hears the active node on any communication path; the other direction is open"
+
+    def drops(self) -> Drops:
+        own, peer = self._own, self._peer
+        first = between(own.address, peer.address, outbound=False)
+        return first + between(own.second_address, peer.second_address, outbound=False)

@@ -1,0 +1,85 @@
+"""The IP resource: lost behind the manager's back, and taken out of service by its word (the negative control of facts HAIR-08)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness import budget
+from harness.deadline import Deadline
+from harness.disrupt.base import Effect, paths, register
+from harness.disrupt.deadman import Script
+from harness.disrupt.on_host import OnHost
+from harness.model import Design
+
+
+@register
+class IpResourceLost(OnHost):
+    """In the nat design only the inside path needs the address, in the floating design every path does (facts N2, F2). The check finds
+    it gone and local recovery puts it back (LKL-42), at once or never: the host puts it back only while the manager wants it here."""
+
+    name = "IP resource lost"
+    sentence = "the VIP is deleted from the active node's NIC behind the cluster manager's back"
+    moves = False
+    expects: ClassVar = {
+        Design.NAT: paths(Effect.UNTOUCHED, Effect.RECOVERS, Effect.UNTOUCHED),
+        Design.FLOATING: paths(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS),
+    }
+    runs_with = frozenset({"one comm path cut"})
+
+    def allowance(self) -> budget.Allowance:
+        return budget.service_crash(self._subject.cluster)
+
+    def script(self, id: str) -> Script:
+        shown = f"ip -o -4 addr show to {self._subject.cluster.vip}"
+        here = self._subject.manager.in_service_test(self._subject.cluster.ip_resource.tag)
+        return Script(
+            f'set -- $({shown}); [ -n "$4" ] || {{ echo "the VIP is not here" >&2; exit 1; }}\n'
+            f'echo "$2 $4" >"$d/address" && ip addr del "$4" dev "$2" && [ -z "$({shown})" ]',
+            f'[ -e "$d/address" ] || exit 0; read -r dev address <"$d/address"\n'
+            f'if [ -z "$({shown})" ] && {here}; then ip addr replace "$address" dev "$dev"; fi',
+            f'[ -n "$({shown})" ] || ! {{ {here}; }} || {{ echo "the VIP is not back"; exit 1; }}',
+        )
+
+    def took_effect(self, deadline: Deadline) -> None:
+        """The host looked right after deleting it; by now the manager may have put it back."""
+
+
+@register
+class IpResourceOut(OnHost):
+    """Everything but the IP resource stays. The deadman puts it back only where the services still are: elsewhere it would move it."""
+
+    name = "IP resource out"
+    sentence = "the IP resource is taken out of service, everything else stays"
+    settles = False
+    moves = False
+    expects: ClassVar = {
+        Design.NAT: paths(Effect.UNTOUCHED, Effect.OUT, Effect.UNTOUCHED),
+        Design.FLOATING: paths(Effect.OUT, Effect.OUT, Effect.OUT),
+    }
+
+    @property
+    def lasts_s(self) -> float:
+        return 2.0
+
+    def allowance(self) -> budget.Allowance:
+        return budget.switchover(self._subject.cluster)
+
+    def script(self, id: str) -> Script:
+        cluster, manager = self._subject.cluster, self._subject.manager
+        out = f"{{ {manager.in_service_test(cluster.services[0].tag)}; }} && ! {{ {manager.in_service_test(cluster.ip_resource.tag)}; }}"
+        return Script(":", f"if {out}; then {manager.put_back_line(cluster.ip_resource.tag)}; fi; exit 0", f"! {{ {out}; }}")
+
+    def begin(self, deadline: Deadline) -> None:
+        super().begin(deadline)
+        self.moment = None  # that was the arming
+        self._subject.manager.take_out(self._subject.cluster.ip_resource.tag, self._node, deadline=deadline)
+
+    def took_effect(self, deadline: Deadline) -> None:
+        deadline.wait_for(lambda: not self._subject.holders_of_vip(), what=f"{self._subject.cluster.vip} leaving every NIC")
+
+    def undo(self, deadline: Deadline) -> None:
+        was_begun = bool(self._armed)
+        super().undo(deadline)
+        if was_begun:
+            vip = self._subject.cluster.vip
+            deadline.wait_for(self._subject.holders_of_vip, until=lambda h: set(h) == {self._node}, what=f"{vip} back on {self._node}")

@@ -1,0 +1,66 @@
+"""A disruption that a host does to itself and undoes by itself if nobody else does: the common part of most of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from harness.deadline import Deadline
+from harness.disrupt.base import Disruption, Moment
+from harness.disrupt.deadman import Deadman, Script
+from harness.hosts.linux import TOOLS
+
+if TYPE_CHECKING:
+    from harness.subject import Subject
+
+SBIN = f"export {TOOLS.strip()}\n"
+
+
+class OnHost(Disruption):
+    """Says what is done and undone as shell; the deadman does the rest."""
+
+    severs = False  # may the harness lose its own connection to the host by it?
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._armed: list[Deadman] = []
+
+    @abstractmethod
+    def script(self, id: str) -> Script:
+        """What to do on the target and how to undo it; `id` is a name for it alone."""
+
+    @property
+    def longest_s(self) -> float:
+        return self._outlasting()
+
+    def begin(self, deadline: Deadline) -> None:
+        deadman = self._arm(self.target())
+        script = self.script(deadman.id)
+        script = Script(SBIN + script.act, SBIN + script.undo, SBIN + script.check)
+        moment = deadman.do(script, limit=deadline.within(5.0 if self.severs else 30.0), severs=self.severs)
+        self.moment = Moment(self.target(), *moment) if moment else None
+
+    def _arm(self, host: str) -> Deadman:
+        deadman = Deadman(self._subject.hosts[host], self.name, longest=self.longest_s)
+        self._armed.append(deadman)
+        return deadman
+
+    def undo(self, deadline: Deadline) -> None:
+        while self._armed:
+            deadman = self._armed[-1]
+            by_us = deadman.undo(deadline)
+            self._subject.timeline.note(
+                deadman.host.name, "undone", f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
+            )
+            self._armed.pop()
+        super().undo(deadline)
+
+    def _there(self, line: str, deadline: Deadline) -> bool:
+        """Does this shell line exit 0 on the target?"""
+        return self._subject.hosts[self.target()].run(SBIN + line, limit=deadline.within(10.0)).ok
+
+    def _needs(self, tool: str, package: str) -> str | None:
+        """A reason to skip where the target has no such tool."""
+        if self._subject.hosts[self.target()].run(SBIN + f"command -v {tool} >/dev/null").ok:
+            return None
+        return f"{self.target()} has no {tool}; install the package {package} there"

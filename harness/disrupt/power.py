@@ -1,0 +1,59 @@
+"""Disruptions by the cluster file's power commands, which the harness's own machine runs."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+
+from harness import budget
+from harness.deadline import Deadline
+from harness.disrupt.base import Disruption
+from harness.errors import Unusable
+
+
+class ByPower(Disruption):
+    """`away` is the command that takes the node away, `back` the one that brings it back."""
+
+    away: str
+    back: str
+    _begun = False
+
+    @property
+    def longest_s(self) -> float:
+        words = self._words(self.away)
+        return self._outlasting() if any("{seconds}" in word for word in words) else math.inf
+
+    def allowance(self) -> budget.Allowance:
+        return budget.node_loss(self._subject.cluster)
+
+    def lacks(self) -> str | None:
+        return None if self._words(self.away) else f"the cluster file has no [power] {self.away} command for it"
+
+    def begin(self, deadline: Deadline) -> None:
+        self._subject.absent.add(self._node)
+        self._command(self.away, deadline)
+
+    def took_effect(self, deadline: Deadline) -> None:
+        host = self._subject.hosts[self._node]
+        deadline.wait_for(lambda: not host.alive(limit=0.5), what=f"{self._node} falling silent")
+
+    def undo(self, deadline: Deadline) -> None:
+        """What dies in `_command` may have done it all the same, so whatever was begun is undone."""
+        if self._begun:
+            self._command(self.back, deadline)
+            self._subject.absent.discard(self._node)
+
+    def _words(self, to: str) -> list[str]:
+        return getattr(self._subject.cluster.power, to, None) or []
+
+    def _command(self, to: str, deadline: Deadline) -> None:
+        self._begun = True
+        seconds = "0" if math.isinf(self.longest_s) else str(int(self.longest_s))
+        words = [word.replace("{node}", self._node).replace("{seconds}", seconds) for word in self._words(to)]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=max(deadline.remaining(), 1.0), stdin=subprocess.DEVNULL)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unusable(f"the cluster file's power.{to} command failed for {self._node}: {error}") from error
+        if done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+            raise Unusable(f"the cluster file's power.{to} command exited {done.returncode} for {self._node}; it said: {said}")

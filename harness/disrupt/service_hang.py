@@ -1,0 +1,74 @@
+"""The protected service stops where it stands: its kernel still completes handshakes, nobody answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import budget
+from harness.deadline import Deadline
+from harness.disrupt.base import Effect, both, register
+from harness.disrupt.deadman import Script
+from harness.disrupt.listener import START, listener_pid
+from harness.disrupt.on_host import OnHost
+
+if TYPE_CHECKING:
+    from harness.model import Service
+    from harness.subject import Subject
+
+# The listener first, so that it bears no more children; then its descendants, and its group where it leads one.
+_FAMILY = """ps -eo pid=,ppid=,pgid= | awk -v p={pid} '
+  {{ parent[$1] = $2; group[$1] = $3 }}
+  END {{
+    print p
+    for (x in parent) {{
+      y = x; while ((y in parent) && y != p) y = parent[y]
+      if (x != p && (y == p || group[x] == p)) print x
+    }}
+  }}'"""
+_STOP = """
+for p in $({family}); do set -- $(start $p); [ -n "$2" ] && echo "$p $2"; done >"$d/new" && mv "$d/new" "$d/stopped"
+while read -r p s; do kill -STOP "$p" || [ "$p" != {pid} ] || exit 1; done <"$d/stopped"
+"""
+_GO_ON = """
+[ -e "$d/stopped" ] || exit 0
+while read -r p s; do set -- $(start "$p"); [ "$2" = "$s" ] && kill -CONT "$p"; done <"$d/stopped"
+exit 0
+"""
+_NONE_STOPPED = """
+[ -e "$d/stopped" ] || exit 0
+for n in 1 2 3 4 5; do
+  left=; while read -r p s; do set -- $(start "$p"); [ "$2" = "$s" ] && [ "$1" = T ] && left="$left $p"; done <"$d/stopped"
+  [ -z "$left" ] && exit 0
+  sleep 0.1
+done
+echo "still stopped:$left"; exit 1
+"""
+
+
+@register
+class ServiceHang(OnHost):
+    """SIGSTOP to every process of the listener. A check that only runs out of time is no failure to the product (facts LKL-44), so
+    a resource recovers from it when its own check gives up; that it does is what this demands."""
+
+    name = "service hang"
+    sentence = "every process of the service that listens is stopped (SIGSTOP); connections are accepted and nothing answers"
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
+    runs_with = frozenset({"one comm path cut"})
+
+    def __init__(self, subject: Subject, service: Service | None = None) -> None:
+        super().__init__(subject)
+        self._service = service or subject.cluster.services[0]
+        self._pid = 0
+
+    def allowance(self) -> budget.Allowance:
+        return budget.service_hang(self._subject.cluster)
+
+    def script(self, id: str) -> Script:
+        self._pid = listener_pid(self._subject, self._node, self._service.port)
+        stop = _STOP.format(family=_FAMILY.format(pid=self._pid), pid=self._pid)
+        return Script(START + stop, START + _GO_ON, START + _NONE_STOPPED)
+
+    def took_effect(self, deadline: Deadline) -> None:
+        """Stopped, or ended by its manager already."""
+        stopped = f"! kill -0 {self._pid} 2>/dev/null || grep -q '^State:.[TZ]' /proc/{self._pid}/status"
+        deadline.wait_for(lambda: self._there(stopped, deadline), what=f"process {self._pid} on {self._node} stopping")

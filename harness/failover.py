@@ -1,0 +1,207 @@
+"""One measured disruption from beginning to end: warm up, do it, follow the paths, undo it, see the cluster whole, read the tokens."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.deadline import Deadline
+from harness.disrupt.base import Disruption, Effect
+from harness.errors import DeadlineExceeded, Inconclusive
+from harness.measure.meter import Meter
+from harness.measure.recording import Header, Mark, NodeEvent, Recorder
+from harness.measure.tokens import Tokens, TokensFailed, takes_tokens
+from harness.subject import Subject
+
+STEADY_S = 0.5  # for so long every path must have been right before a disruption may begin, and after it before the measuring ends
+WARM_UP_S = 15.0
+FIRST_SAMPLE_S = 2.0  # beyond the budget: what is still out at its end must be measured past it, to be told
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the beginning is chosen: held back by `offset_s` after the cluster was steady (drawn with `seed`), or `after_probe_s` after
+    a probe of the active node, where a sweep steps through the probe's period."""
+
+    repeat: int = 0
+    offset_s: float = 0.0
+    seed: int | None = None
+    after_probe_s: float | None = None
+
+
+class Failover:
+    """Carries one disruption out under the meter. The recording tells everything; whoever has it judges."""
+
+    def __init__(self, subject: Subject, meter: Meter, disruption: Disruption, *, say: Callable[[str], None] = lambda text: None) -> None:
+        self._subject = subject
+        self._meter = meter
+        self._disruption = disruption
+        self._before = subject.active
+        self._say = say
+        self._done = False
+        self._began = 0.0
+
+    def record(self, path: Path, start: Start) -> None:
+        """Do it, and leave its recording at `path`. The disruption is undone whatever happens.
+
+        Raises Inconclusive when the paths are not right to begin with, or the disruption cannot be seen to take effect.
+        """
+        header = self._header(start)
+        with self._meter.recording(path, header) as recorder:
+            tokens = self._begin_tokens(recorder)
+            try:
+                self._steady_first()
+                self._hold_back(start)
+                try:
+                    self._disrupt(recorder)
+                    self._follow(recorder)
+                finally:
+                    self._undo(recorder)
+                self._heal(recorder)
+            finally:
+                self._end_tokens(tokens, recorder)
+
+    def _header(self, start: Start) -> Header:
+        cluster, disruption = self._subject.cluster, self._disruption
+        allowance = disruption.allowance()
+        return Header(
+            disruption=disruption.name,
+            sentence=disruption.sentence,
+            design=str(cluster.design),
+            vip=str(cluster.vip),
+            client=cluster.client.name,
+            nodes=tuple(n.name for n in cluster.nodes),
+            addresses=self._meter.addresses,
+            active=self._before,
+            target=disruption.target(),
+            moves=disruption.moves,
+            expects={str(origin): str(effect) for origin, effect in disruption.expects[cluster.design].items()},
+            budget_s=allowance.seconds,
+            budget_because=allowance.because,
+            probe_port=cluster.load_balancer.probe.port,
+            probe_source=str(cluster.load_balancer.probe.source),
+            probe_interval_s=cluster.load_balancer.probe.interval_s,
+            tracks=tuple(self._meter.tracks),
+            repeat=start.repeat,
+            offset_s=start.offset_s if start.after_probe_s is None else start.after_probe_s,
+            seed=start.seed,
+        )
+
+    def _begin_tokens(self, recorder: Recorder) -> Tokens | None:
+        """Start writing tokens, where a service of the cluster takes them; what keeps it from that is for the judgement to tell."""
+        service = next((s for s in self._subject.cluster.services if takes_tokens(s)), None)
+        if service is None:
+            return None
+        tokens = Tokens(self._subject, service, recorder.add)
+        with self._told(recorder):
+            tokens.begin()
+            return tokens
+        return None
+
+    def _end_tokens(self, tokens: Tokens | None, recorder: Recorder) -> None:
+        if tokens is not None:
+            tokens.end()
+            with self._told(recorder):
+                recorder.read_back(tokens.read_back())
+                tokens.drop()
+
+    @contextlib.contextmanager
+    def _told(self, recorder: Recorder) -> Iterator[None]:
+        try:
+            yield
+        except TokensFailed as error:
+            recorder.add(NodeEvent(time.monotonic(), self._subject.cluster.client.name, "tokens", str(error)))
+
+    def _steady_first(self) -> None:
+        self._say("warming up: every path must be right before anything is done")
+        try:
+            self._meter.wait_until_right(self._everyone(), self._before, Deadline(WARM_UP_S), steady_s=STEADY_S)
+        except DeadlineExceeded as error:
+            raise Inconclusive(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error
+
+    def _hold_back(self, start: Start) -> None:
+        """Let the start fall at another moment of the probe and heartbeat periods."""
+        seconds = start.offset_s
+        if start.after_probe_s is not None:
+            interval = self._subject.cluster.load_balancer.probe.interval_s
+            probed = self._meter.live.last_probe(self._before)
+            if probed is None:
+                raise Inconclusive(
+                    f"no probe of {self._before} was seen, so the start cannot be swept through its period; is the capture allowed?"
+                )
+            seconds = (probed + start.after_probe_s - time.monotonic()) % interval
+        deadline = Deadline(seconds)
+        if seconds > 0:
+            deadline.wait_for(lambda: deadline.expired, what="the chosen start", every=seconds)
+
+    def _disrupt(self, recorder: Recorder) -> None:
+        disruption = self._disruption
+        limit = disruption.allowance().seconds + self._subject.cluster.manager.takeover_s
+        self._say(f"{disruption.name}: {disruption.sentence}")
+        began = time.monotonic()
+        self._done = True
+        try:
+            disruption.begin(Deadline(limit, anchor=began))
+        finally:
+            recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
+        recorder.add(Mark(time.monotonic(), "done"))
+        disruption.took_effect(Deadline(limit, anchor=began))
+        recorder.add(Mark(time.monotonic(), "took-effect"))
+        self._began = began
+
+    def _exactly(self, began: float) -> float:
+        """The moment on the host's own clock where the host told it, else when the harness asked for it."""
+        moment = self._disruption.moment
+        clock = self._meter.clock(moment.host) if moment is not None else None
+        return began if moment is None or clock is None else moment.before + clock.wall_s
+
+    def _follow(self, recorder: Recorder) -> None:
+        """Until every path that must recover is right again (or its budget is over), and as long as the disruption has to last."""
+        disruption = self._disruption
+        effects = disruption.expects[self._subject.cluster.design].values()
+        lasts = Deadline(disruption.lasts_s, anchor=self._began)
+        if Effect.RECOVERS in effects:
+            budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
+            hosts = [h for h in self._everyone() if h == self._subject.cluster.client.name or self._recovers(h)]
+            self._until_right(hosts, budget, recorder)
+        if not lasts.expired:
+            lasts.wait_for(lambda: lasts.expired, what="the disruption's own duration", every=lasts.remaining())
+
+    def _recovers(self, node: str) -> bool:
+        """Must the paths from this node be right again before anything is undone? One that is gone cannot be."""
+        return self._subject.hosts[node].alive(limit=0.5)
+
+    def _until_right(self, hosts: list[str], deadline: Deadline, recorder: Recorder) -> None:
+        try:
+            self._meter.wait_until_right(hosts, self._after(), deadline, steady_s=STEADY_S)
+            recorder.add(Mark(time.monotonic(), "right", "every path is right again"))
+        except DeadlineExceeded as error:
+            recorder.add(Mark(time.monotonic(), "not-right", str(error)))  # the judgement says which path, and for how long
+
+    def _after(self) -> str | None:
+        """The node that must answer afterwards; None: whichever has it."""
+        if self._disruption.moves is None:
+            return None
+        return self._subject.cluster.peer_of(self._before).name if self._disruption.moves else self._before
+
+    def _undo(self, recorder: Recorder) -> None:
+        if not self._done:
+            return
+        cluster = self._subject.cluster
+        recorder.add(Mark(time.monotonic(), "undo-begin"))
+        self._disruption.undo(Deadline(60.0 + cluster.manager.boot_s))
+        recorder.add(Mark(time.monotonic(), "undone"))
+
+    def _heal(self, recorder: Recorder) -> None:
+        """The cluster whole again, and then every path right from every host."""
+        manager = self._subject.cluster.manager
+        self._say("undone; waiting for the cluster to be whole")
+        self._subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s))
+        recorder.add(Mark(time.monotonic(), "whole"))
+        self._until_right(self._everyone(), Deadline(self._disruption.allowance().seconds + FIRST_SAMPLE_S), recorder)
+
+    def _everyone(self) -> list[str]:
+        return [m.name for m in self._subject.cluster.machines]

@@ -1,0 +1,114 @@
+"""What a session measures: one meter, checked once against a known cut, and one numbered measurement for each disruption."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.deadline import Deadline
+from harness.disrupt.base import Disruption
+from harness.failover import Failover, Start
+from harness.live_view import LiveView
+from harness.measure import recording
+from harness.measure.calibration import Calibration, KnownCut, calibrate
+from harness.measure.judge import measured
+from harness.measure.measured import Measured
+from harness.measure.meter import Meter
+from harness.model import Cluster
+from harness.report.collect import ReportBuilder
+from harness.report.measurement import CalibrationRecord, MeasurementRecord
+from harness.subject import Subject
+
+PREPARE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks of the measuring; `seed` None: drawn anew, and told in the report."""
+
+    period_s: float = 0.01
+    repeat: int = 1
+    sweep: int = 0
+    seed: int | None = None
+
+    def starts(self, name: str, cluster: Cluster) -> Iterator[Start]:
+        """The beginnings of each repeat: somewhere in the longest of the periods that matter, or stepped through the probe's."""
+        probe = cluster.load_balancer.probe.interval_s
+        if self.sweep:
+            for step in range(self.sweep):
+                yield Start(repeat=step, after_probe_s=step * probe / self.sweep)
+            return
+        seed = random.randrange(1 << 32) if self.seed is None else self.seed
+        drawn = random.Random(f"{seed} {name}")
+        for repeat in range(self.repeat):
+            yield Start(repeat=repeat, offset_s=drawn.uniform(0.0, max(probe, cluster.manager.heartbeat_s)), seed=seed)
+
+
+class Measuring:
+    """The meter is started by the first measurement, and stopped by `close`."""
+
+    def __init__(self, subject: Subject, report: ReportBuilder, wish: Wish, cut: KnownCut | None, view: LiveView | None) -> None:
+        self._subject = subject
+        self._report = report
+        self._wish = wish
+        self._cut = cut
+        self._view = view
+        self._meter: Meter | None = None
+        self._calibration: Calibration | None = None
+        self._number = 0
+
+    def measure(self, disruption: Disruption, start: Start, *, test: str) -> Measured:
+        """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises."""
+        with self._view.open() if self._view else contextlib.nullcontext():
+            return self._measure(disruption, start, test)
+
+    def _measure(self, disruption: Disruption, start: Start, test: str) -> Measured:
+        meter = self._ready()
+        self._number += 1
+        name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
+        path = self._report.run.directory / "evidence" / name / "recording.jsonl"
+        disruption.prepare(Deadline(PREPARE_S + self._subject.cluster.manager.takeover_s))
+        self._subject.wait_until_whole(Deadline(self._subject.cluster.manager.boot_s))
+        try:
+            with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():
+                Failover(self._subject, meter, disruption, say=self._say).record(path, start)
+        finally:
+            result = self._judge(path, name, test)
+        assert result is not None  # a recording that came to its end has a header
+        return result
+
+    def _judge(self, path: Path, name: str, test: str) -> Measured | None:
+        """Also of a recording that was cut short: what it holds belongs into the report."""
+        if not path.exists():
+            return None
+        assert self._calibration is not None
+        result = measured(recording.read(path), calibration=self._calibration.verdict)
+        self._report.measurement(MeasurementRecord.of(result, id=name, test=test))
+        return result
+
+    def _say(self, text: str) -> None:
+        self._report.run.note("harness", "progress", text)
+        if self._view is not None:
+            self._view.say(text)
+
+    def _ready(self) -> Meter:
+        if self._meter is None:
+            self._say("checking the meter against a known cut")
+            done = calibrate(self._subject, period_s=self._wish.period_s, cut=self._cut)
+            self._calibration = done
+            self._report.calibration(
+                CalibrationRecord(cut_s=done.cut_s, measured_s=done.measured_s, period_s=done.period_s, verdict=done.verdict)
+            )
+            self._meter = Meter(self._subject, period_s=self._wish.period_s)
+            self._meter.start()
+        return self._meter
+
+    def close(self) -> None:
+        """End the meter; what could not be removed from a host is told in the report."""
+        if self._meter is not None:
+            for fault in self._meter.stop():
+                self._report.host_note(self._subject.cluster.name, fault)

@@ -1,0 +1,52 @@
+"""Which disruptions are measured, how often, and from which beginnings: the command line's wishes as a list."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+
+from harness.disrupt import base as disruptions
+from harness.errors import BadUse
+from harness.failover import Start
+from harness.measure.agent_plan import PERIODS_S
+from harness.measuring import Wish
+from harness.model import Cluster
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One measurement to come."""
+
+    name: str
+    start: Start
+
+    def __str__(self) -> str:
+        """The test's id: the disruption, and which repeat or step it is."""
+        if self.start.after_probe_s is not None:
+            return f"{self.name} {self.start.after_probe_s * 1000:.0f} ms after a probe"
+        return self.name if self.start.repeat == 0 else f"{self.name} {self.start.repeat + 1}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`names` empty: every disruption there is."""
+
+    names: tuple[str, ...]
+    wish: Wish
+
+    @classmethod
+    def of_options(cls, options: Namespace) -> Plan:
+        """Raises BadUse for a disruption, period or number that there is not."""
+        names = tuple(disruptions.of(name).name for name in options.disruption or ())
+        known = [round(p * 1000) for p in PERIODS_S]
+        if options.period not in known:
+            raise BadUse(f"--period {options.period}: the meter knows {', '.join(map(str, known))} ms")
+        if options.repeat < 1 or options.sweep < 0:
+            raise BadUse("--repeat must be 1 or more, --sweep 1 or more steps")
+        if options.repeat > 1 and options.sweep:
+            raise BadUse("--repeat and --sweep do not go together: a sweep has its own steps")
+        return cls(names, Wish(options.period / 1000, options.repeat, options.sweep, options.seed))
+
+    def measurements(self, cluster: Cluster) -> list[Planned]:
+        names = self.names or tuple(disruptions.all_of())
+        return [Planned(name, start) for name in names for start in self.wish.starts(name, cluster)]

@@ -1,0 +1,228 @@
+"""How wrong the meter is, and how wrong the usual ways are, against cuts of known length: all of them at once, on one lab.
+
+The client is cut off by the lab for a known time; every method connects from there to the VIP. How each one's user reads an outage:
+
+ours    as the product does (harness.measure.outages): from the first failed attempt to the first right one after it
+others  from their log, which has a line for each attempt when it ended: the longest time between two lines that say `ok`, one after the
+        other, less the time that usually lies between them. Never seen when no line says that it failed and nothing came later than
+        twice the usual time: then nobody who reads the log has a reason to stop there.
+
+The error is what was read less what was cut, in ms; a method's figures at a cut leave out the cuts that it did not see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import statistics
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from harness import model
+from harness.deadline import Deadline
+from harness.hosts.base import Host, Process
+from harness.hosts.ssh import connect_all
+from harness.lab import launch, seed
+from harness.measure import calibration
+from harness.measure.agent import Agent
+from harness.measure.agent_plan import AgentPlan, AgentTrack
+from harness.measure.recording import NEW, Noise, Track
+from tests.bench.rows import Row, row
+
+CUTS_S = (0.05, 0.5, 1.2, 2.5, 5.0)
+SHORT_CUTS_S = (0.05, 0.5, 1.2)  # at 1 ms, in a run of its own
+OURS = "ours, open loop, each attempt given up after 250 ms"
+OTHERS = {"nc": "nc -w1, then 1 s of sleep", "closed": "the usual script: closed loop, 5 s timeout, 10 ms gap", "open": "open loop, 1 s period, 5 s timeout"}
+NO_NC = "nc is not installed: apt-get install netcat-openbsd"
+STEADY = 3  # attempts of each method that must have been right in a row before the next cut
+PHASE_S = 1.2  # a cut begins anywhere in the slowest method's period
+CALM_S = 30.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a log."""
+
+    number: int
+    at: float
+    end: float
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a method made of a cut, in seconds; None: never seen."""
+
+    cut_s: float
+    seen_s: float | None
+
+    @property
+    def error_ms(self) -> float | None:
+        return None if self.seen_s is None else (self.seen_s - self.cut_s) * 1000
+
+
+def read_log(entries: Sequence[Entry], begun: float, ended: float) -> float | None:
+    """The outage of that time as a log's reader finds it. Pure; see the module's text."""
+    oks = sorted(e.end for e in entries if e.ok)
+    gaps = [(b - a, a, b) for a, b in pairwise(oks)]
+    usual = statistics.median(gap for gap, _, _ in gaps)
+    longest = max(gap for gap, a, b in gaps if a < ended and b > begun)
+    failed = any(not e.ok and e.at < ended and e.end > begun for e in entries)
+    return longest - usual if failed or longest > 2 * usual else None
+
+
+class Samplers:
+    """The other methods at work on a host (samplers.py), and their logs so far."""
+
+    def __init__(self, host: Host, python: str, destination: str, port: int) -> None:
+        text = Path(__file__).with_name("samplers.py").read_text()
+        self.logs: dict[str, list[Entry]] = {}
+        self._process: Process = host.start([python, "-I", "-S", "-c", text, json.dumps({"destination": destination, "port": port})])
+        self._lines = self._process.lines()
+        told = json.loads(next(self._lines, "{}"))
+        self.methods = [m for m in OTHERS if m != "nc" or told.get("nc")]
+        self.logs = {method: [] for method in self.methods}
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._lines:
+            told = json.loads(line)
+            self.logs[told["m"]].append(Entry(told["n"], told["at"], told["end"], told["ok"]))
+
+    def calm(self, since: float) -> bool:
+        """Has every method been right several times in a row since then, with nothing from before it still under way?"""
+        return all(self._calm(list(log), since) for log in self.logs.values())
+
+    @staticmethod
+    def _calm(log: list[Entry], since: float) -> bool:
+        last = sorted(log, key=lambda e: e.number)[-STEADY:]
+        whole = len(log) > 0 and len(log) == max(e.number for e in log) + 1
+        return whole and len(last) == STEADY and all(e.ok and e.at > since for e in last)
+
+    def close(self) -> None:
+        self._process.close()
+        self._thread.join(5)
+
+
+class Ear(calibration.Ear):
+    """Keeps our own samples, and how well our ticks were kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noises: list[Noise] = []
+
+    def noise(self, noise: Noise) -> None:
+        self.noises.append(noise)
+
+
+@dataclass
+class Client:
+    """One lab with its client measuring."""
+
+    lab: launch.RunningLab
+    name: str
+    track: AgentTrack
+    ear: Ear
+    others: Samplers | None
+
+    def cut(self, seconds: float) -> dict[str, Reading]:
+        """Cut the client off once, at any moment, wait until all is right again, and read every method."""
+        phase = Deadline(random.uniform(0.0, PHASE_S if self.others else 0.2))
+        phase.wait_for(lambda: phase.expired, what="a random phase", every=phase.seconds)
+        begun, ended = self.lab.known_cut(self.name, seconds)
+        self.ear.wait_until_good(0.3, Deadline(CALM_S), since=ended)
+        track = Track(self.track.id, self.name, "", NEW, self.track.port, self.track.period_s, self.track.limit_s)
+        near = [s for s in self.ear.rows if begun - 1.0 < s.at < ended + 1.0]
+        readings = {"ours": Reading(ended - begun, calibration.judge(begun, ended, track, near, "").measured_s)}
+        if self.others is not None:
+            others = self.others
+            Deadline(CALM_S).wait_for(lambda: others.calm(ended), what="every method being right again", every=0.1)
+            readings |= {m: Reading(ended - begun, read_log(others.logs[m], begun, ended)) for m in others.methods}
+        return readings
+
+
+@contextlib.contextmanager
+def measuring(period_s: float, *, others: bool) -> Iterator[Client]:
+    """A lab with one service; every method that is asked for measures it from the client, and all are right."""
+    data = seed.cluster_data(given={"services": seed.FIGURE["services"][:1]})
+    lab = launch.up(data, name=f"bench-{os.getpid()}-metering", persistent=False)
+    with contextlib.ExitStack() as stack:
+        stack.callback(lab.down)
+        cluster = model.load(lab.cluster_file)
+        host, python = connect_all(cluster)[cluster.client.name], cluster.client.ssh.python
+        stack.callback(host.close)
+        track, ear = calibration.vip_track(cluster, period_s), Ear()
+        agent = Agent(host, python, AgentPlan([track], lifetime_s=3600.0), ear)
+        agent.start()
+        stack.callback(agent.stop)
+        ear.wait_until_good(0.3, Deadline(CALM_S))
+        samplers = Samplers(host, python, track.destination, track.port) if others else None
+        if samplers is not None:
+            stack.callback(samplers.close)
+            Deadline(CALM_S).wait_for(lambda: samplers.calm(0.0), what="every method being right", every=0.1)
+        yield Client(lab, cluster.client.name, track, ear, samplers)
+
+
+def metering(repeats: int) -> Iterator[Row]:
+    """Everything: all methods at once with ours at 10 ms, then ours alone at 1 ms."""
+    yield from _compared(0.01, CUTS_S, repeats, others=True, bar_ms=11.0)
+    yield from _compared(0.001, SHORT_CUTS_S, repeats, others=False, bar_ms=2.0)
+
+
+def _compared(period_s: float, cuts: Sequence[float], repeats: int, *, others: bool, bar_ms: float) -> Iterator[Row]:
+    ours = f"{OURS}, every {period_s * 1000:g} ms"
+    every: list[Reading] = []
+    with measuring(period_s, others=others) as client:
+        for cut in cuts:
+            readings = [client.cut(cut) for _ in range(repeats)]
+            every += (own := [r["ours"] for r in readings])
+            yield _row(ours, cut, own, bar=f"{bar_ms:g}")
+            for method, name in OTHERS.items() if others else ():
+                found = [r[method] for r in readings if method in r]
+                yield _row(name, cut, found, **({} if found else {"note": NO_NC}))
+        noises = client.ear.noises
+    errors = [abs(r.error_ms) for r in every if r.error_ms is not None]
+    worst = [max(errors) / (period_s * 1000)] if errors else []
+    yield row(f"{ours}: worst error over {len(every)} cuts", "periods", worst, f"{bar_ms / period_s / 1000:g}")
+    yield row(f"{ours}: cuts never seen, of {len(every)}", "", [len(every) - len(errors)], "0")
+    ticks, late = sum(n.ticks for n in noises), sum(n.late_ticks for n in noises)
+    yield row(f"{ours}: ticks that were late, of {ticks}", "%", [100 * late / max(1, ticks)], "2", worst_late_ms=_worst_late(noises))
+
+
+def _worst_late(noises: Sequence[Noise]) -> float:
+    return round(1000 * max((n.worst_late_s for n in noises), default=0.0), 3)
+
+
+def _row(method: str, cut: float, readings: Sequence[Reading], **more: str) -> Row:
+    """`worst` is the error that is furthest from nothing; `unseen` counts the cuts that the method did not notice."""
+    errors = [r.error_ms for r in readings if r.error_ms is not None]
+    unseen = len(readings) - len(errors)
+    told = f"{method}: error at a cut of {cut:g} s" + (f" ({unseen} of {len(readings)} never seen)" if unseen else "")
+    worst = round(max(errors, key=abs), 3) if errors else None
+    return row(told, "ms", errors, method=method, cut_s=cut, worst=worst, unseen=unseen, of=len(readings), **more)
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """The rows as a table, method by cut: median error, the worst one, and how many cuts were never seen. Nothing without such rows."""
+    found = {(r["method"], r["cut_s"]): r for r in rows if "method" in r}
+    if not found:
+        return
+    cuts = sorted({cut for _, cut in found})
+    methods = list(dict.fromkeys(method for method, _ in found))
+    width = max(map(len, methods))
+    yield f"{'error in ms: median / worst, (cuts never seen)':{width}} " + " ".join(f"{f'{cut:g} s':>24}" for cut in cuts)
+    for method in methods:
+        yield f"{method:{width}} " + " ".join(f"{_cell(found.get((method, cut))):>24}" for cut in cuts)
+
+
+def _cell(r: Row | None) -> str:
+    if r is None or not r["of"]:
+        return "-"
+    unseen = f" ({r['unseen']} of {r['of']})" if r["unseen"] else ""
+    return f"{r['median']:+.1f} / {r['worst']:+.1f}{unseen}" if r["runs"] else f"never seen ({r['of']})"
