@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from harness.checks import check_path
 from harness.deadline import Deadline
+from harness.disrupt.deadman import remains
 from harness.errors import DeadlineExceeded
 from harness.measure.attempt import attempt
 from harness.model import Node
+from harness.paths import Origin
 from harness.subject import Subject
 from harness.verdict import Verdict, all_of, failed, passed
 
 
 def audit(subject: Subject, *, patience_s: float | None = None) -> Verdict:
-    """One active node and a whole cluster, the VIP in one place, one probe answering.
+    """One active node and a whole cluster, the VIP in one place, one probe answering, the balancer agrees, nothing of ours left.
 
     Waits for the cluster to be whole as long as a node may take to boot, or `patience_s` seconds.
     """
@@ -23,8 +26,10 @@ def audit(subject: Subject, *, patience_s: float | None = None) -> Verdict:
         return failed(str(error) if patience else f"the cluster is not whole: {subject.manager.state()}")
     active = state.active
     assert active is not None  # a whole cluster has one
-    vip, probe = subject.together(lambda: vip_in_place(subject, active), lambda: _probe(subject, active))
-    return all_of([passed(f"{active} is active"), vip, probe])
+    found = subject.together(
+        lambda: vip_in_place(subject, active), lambda: _probe(subject, active), lambda: _balancer(subject, active), lambda: _left(subject)
+    )
+    return all_of([passed(f"{active} is active"), *found])
 
 
 def vip_in_place(subject: Subject, active: str) -> Verdict:
@@ -36,6 +41,19 @@ def vip_in_place(subject: Subject, active: str) -> Verdict:
     where = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
     in_place = holders == {active: [f"{nic}/{cluster.ip_resource.prefix}" for nic in nics]}
     return (passed if in_place else failed)(f"{cluster.vip} is on {where}")
+
+
+def _balancer(subject: Subject, active: str) -> Verdict:
+    """New connections from the client reach the active node (and no other: three of them, each with a hash of its own)."""
+    check = check_path(subject, Origin.CLIENT, subject.cluster.services[0], active)
+    return check.verdict if not check.verdict else passed(f"the balancer sends clients to {active}")
+
+
+def _left(subject: Subject) -> Verdict:
+    """Nothing that a disruption put on a host is still there."""
+    found = dict(zip(subject.hosts, subject.together(*(lambda h=h: remains(h) for h in subject.hosts.values())), strict=True))
+    left = [f"{host}: {what}" for host, those in found.items() for what in those]
+    return failed(f"left behind: {'; '.join(left)}") if left else passed("nothing of ours is left on any host")
 
 
 def _probe(subject: Subject, active: str | None) -> Verdict:

@@ -9,7 +9,7 @@ Profile = Literal["fast", "azure"]
 PROFILES: dict[str, dict[str, Any]] = {
     # Sub-second timers, so that a failover takes seconds. LifeKeeper's own least heartbeat is 1 s (facts LKL-35).
     "fast": {
-        "load_balancer": {"probe": {"interval_s": 0.25}},
+        "load_balancer": {"probe": {"interval_s": 0.25}, "idle_timeout_s": 4.0},
         "manager": {"heartbeat_s": 0.2, "heartbeats_missed": 3, "check_interval_s": 0.5, "takeover_s": 4.0, "boot_s": 15.0},
         "budget": {"margin_s": 3.0},
     },

@@ -1,6 +1,7 @@
 """`./run bench`: measure what the issue sets bars for, print a table, write reports/bench.json.
 
 Medians, with the load average beside each figure. Not timed tests: machines are noisy, so nothing here passes or fails.
+Parts that are not run keep their rows in the file, and so do those of root for an ordinary user, and the other way round.
 """
 
 from __future__ import annotations
@@ -9,33 +10,20 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from harness.lab import launch, seed
-from harness.run import load_average, write_atomically
+from harness.run import write_atomically
+from tests.bench import agent, metering
+from tests.bench.rows import HEAD, Row, line, row, user
 
 ROOT = Path(__file__).resolve().parents[2]
-Row = dict[str, object]
-
-
-def row(what: str, unit: str, values: list[float], bar: str) -> Row:
-    """One figure: the median of `values`, their spread, and the load at the time."""
-    load = load_average()
-    return {
-        "what": what,
-        "unit": unit,
-        "median": round(statistics.median(values), 3),
-        "least": round(min(values), 3),
-        "most": round(max(values), 3),
-        "runs": len(values),
-        "bar": bar,
-        "load": load[0] if load else None,
-    }
+TARGET = ROOT / "reports" / "bench.json"
+PARTS = ("networks", "clusters", "commands", "suites", "metering", "agent")
 
 
 def networks(runs: int) -> Iterator[Row]:
@@ -73,8 +61,8 @@ def clusters(runs: int) -> Iterator[Row]:
 
 def _switches_to_a_node(lab: launch.RunningLab) -> Iterator[float]:
     """Milliseconds of every switch that gave new flows to a node (to nobody is cheaper), from the lab's own event record."""
-    for line in (lab.record.folder / "events.jsonl").read_text().splitlines():
-        event = json.loads(line)
+    for text in (lab.record.folder / "events.jsonl").read_text().splitlines():
+        event = json.loads(text)
         if event["kind"] == "switch" and event["data"]["members"]:
             yield event["data"]["seconds"] * 1000
 
@@ -120,27 +108,58 @@ def _seconds(words: list[str]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="leave out the whole suites, one and four at once (some 3 minutes)")
-    parser.add_argument("--runs", type=int, default=7, help="runs behind each median (default 7)")
-    given = parser.parse_args()
-    parts: list[Callable[[], Iterator[Row]]] = [lambda: networks(given.runs), lambda: clusters(given.runs), lambda: commands(given.runs)]
-    if not given.quick:
-        parts.append(suites)
-    rows = []
-    print(f"{'median':>10} {'':2} {'least':>8} {'most':>8} {'runs':>4} {'load':>5} {'bar':>5}  what", flush=True)
-    for part in parts:
-        for r in part():
-            rows.append(r)
-            figures = f"{r['median']:>10} {r['unit']:2} {r['least']:>8} {r['most']:>8} {r['runs']:>4}"
-            print(f"{figures} {r['load']:>5.2f} {r['bar']:>5}  {r['what']}", flush=True)
-    user = "root" if os.geteuid() == 0 else "ordinary"
-    machine = {"platform": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count(), "user": user}
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    target = ROOT / "reports" / "bench.json"
-    write_atomically(target, json.dumps({"at": when, "machine": machine, "rows": rows}, indent=2) + "\n")
-    print(f"written to {target.relative_to(ROOT)}")
+    given = _arguments()
+    cuts = given.cuts or (3 if given.quick else 20)
+    parts: dict[str, Callable[[], Iterator[Row]]] = {
+        "networks": lambda: networks(given.runs),
+        "clusters": lambda: clusters(given.runs),
+        "commands": lambda: commands(given.runs),
+        "suites": suites,
+        "metering": lambda: metering.metering(cuts),
+        "agent": lambda: agent.rows(given.runs, given.soak),
+    }
+    chosen = given.only or [name for name in parts if not (given.quick and name == "suites")]
+    made: list[Row] = []
+    print(HEAD, flush=True)
+    for name in chosen:
+        for r in parts[name]():
+            made.append({"part": name, **r})
+            print(line(r), flush=True)
+        for text in metering.table(made) if name == "metering" else ():
+            print(text, flush=True)
+    _write(made, chosen)
+    print(f"written to {TARGET.relative_to(ROOT)}")
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="leave out the whole suites, one and four at once, and make 3 cuts of each length"
+    )
+    parser.add_argument("--runs", type=int, default=7, help="runs behind each median (default 7)")
+    parser.add_argument("--cuts", type=int, default=0, help="cuts of each length that the methods are held against (default 20)")
+    parser.add_argument("--soak", type=float, default=60.0, metavar="SECONDS", help="how long the agent's memory is watched (default 60)")
+    parser.add_argument(
+        "--only", action="append", choices=PARTS, metavar="PART", help=f"one part alone, of {', '.join(PARTS)}; may be repeated"
+    )
+    return parser.parse_args()
+
+
+def _write(made: list[Row], chosen: Collection[str]) -> None:
+    """Put the rows into the file, in place of what these parts said before for the same user."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    machine = {"platform": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count(), "user": user()}
+    kept = [r for r in _before() if r.get("part") in PARTS and (r["user"] != user() or r["part"] not in chosen)]
+    rows = sorted([*kept, *({"at": when, **r} for r in made)], key=lambda r: (r["user"], PARTS.index(r["part"])))
+    write_atomically(TARGET, json.dumps({"at": when, "machine": machine, "rows": rows}, indent=2) + "\n")
+
+
+def _before() -> list[Row]:
+    try:
+        return json.loads(TARGET.read_text())["rows"]
+    except FileNotFoundError:
+        return []
 
 
 if __name__ == "__main__":

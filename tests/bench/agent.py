@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from harness.hosts.local import LocalHost
 from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
 from harness.measure.recording import Clock, NodeEvent, Noise, Sample
+from tests.bench.rows import Row, row
 
 SERVER = r"""
 import socket, sys
@@ -97,6 +99,33 @@ def cost(period_s: float, seconds: float, *, watch: bool = True) -> Cost:
         return Cost(used, rss, _rss_mb(pid), sum(n.ticks for n in sink.noises), sum(n.late_ticks for n in sink.noises), sink.count)
 
 
+@dataclass(frozen=True)
+class Soak:
+    """Of the agent over time: resident memory, its slope once it has settled, and how fast its spool grows."""
+
+    rss_mb_begin: float
+    rss_mb_end: float
+    rss_mb_per_hour: float
+    spool_mb_per_hour: float
+    samples: int
+
+
+def soak(period_s: float, seconds: float) -> Soak:
+    """Measure one path for so long and look at the agent's memory each second. The slope leaves out the first third."""
+    with _measuring(period_s, seconds + 60, watch=True) as (agent, sink, _):
+        assert agent.folder is not None
+        pid, spool, began = _pid(agent), Path(agent.folder) / "spool", time.monotonic()
+        first = spool.stat().st_size
+        looks = [(0.0, _rss_mb(pid))]
+        while looks[-1][0] < seconds:
+            _pass(min(1.0, seconds))
+            looks.append((time.monotonic() - began, _rss_mb(pid)))
+        settled = [look for look in looks if look[0] >= seconds / 3]
+        slope = statistics.linear_regression(*zip(*settled, strict=True)).slope if len(settled) > 1 else 0.0
+        written = (spool.stat().st_size - first) / (time.monotonic() - began) / 1024**2
+        return Soak(looks[0][1], looks[-1][1], slope * 3600, written * 3600, sink.count)
+
+
 def cut_errors(period_s: float, cuts: list[float]) -> list[tuple[float, float]]:
     """For each cut of so many seconds: how long it truly was, and how much longer it was measured, both in seconds.
 
@@ -161,3 +190,21 @@ def _spent(pid: int) -> float:
 def _rss_mb(pid: int) -> float:
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
+
+
+COST_S = 5.0
+
+
+def rows(runs: int, soak_s: float) -> Iterator[Row]:
+    """What the agent costs: processor at either period, and memory over `soak_s` seconds at the usual one."""
+    for period, bar in ((0.001, "30"), (0.01, "")):
+        found = [cost(period, COST_S) for _ in range(runs)]
+        name = f"agent, one path at {period * 1000:g} ms"
+        yield row(f"{name}: of one core", "%", [100 * c.cpu for c in found], bar)
+        yield row(f"{name}: ticks that were late", "%", [100 * c.late_ticks / max(1, c.ticks) for c in found], "2")
+    one = soak(0.01, soak_s)
+    name = f"agent, one path at 10 ms for {soak_s:g} s"
+    yield row(f"{name}: memory at the start", "MB", [one.rss_mb_begin], "40", soak_s=soak_s)
+    yield row(f"{name}: memory at the end", "MB", [one.rss_mb_end], "40", soak_s=soak_s)
+    yield row(f"{name}: slope of its memory after the first third", "MB/h", [one.rss_mb_per_hour], "flat", soak_s=soak_s)
+    yield row(f"{name}: growth of its spool in /dev/shm", "MB/h", [one.spool_mb_per_hour], soak_s=soak_s)

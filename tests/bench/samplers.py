@@ -7,7 +7,6 @@ nc      while :; do nc -z -w1 HOST PORT && date || echo FAIL; sleep 1; done     
 closed  while True: connect (timeout 5 s), log, sleep 10 ms                        (the usual script)
 open    every second a connect of its own (timeout 5 s), each logged when it ends
 """
-# ruff: noqa: UP031
 
 import json
 import os

@@ -28,8 +28,9 @@ class Ip(Kind):
         self.has_recovery = bool(self.parameter("local_recovery", True))
 
     def restore(self) -> None:
+        """The link is demanded also where the address is there already: local recovery of a link that is down must not succeed."""
         if self._is_here():
-            return
+            return self._check_link()
         if self.around.config.unknowns.ip_unique_check_answered and not self.around.tunables().NOIPUNIQUE:
             raise Failed(f"{self.interface.ip} is already answered for by another host; NOIPUNIQUE=1 skips this check")
         self._ip("addr", "add", self.interface.with_prefixlen, "dev", self.nic)
