@@ -64,6 +64,7 @@ class TrackResult:
     out_s: float | None  # from the disruption to the first right answer after the last outage; 0 without one; None: never recovered
     verdict: Verdict
     attempts: int = 0
+    unmeasured_s: float = 0.0  # for how long after the disruption nothing was measured, such as while its host was gone
 
 
 @dataclass(frozen=True)

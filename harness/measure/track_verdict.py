@@ -37,6 +37,7 @@ def judge_track(case: Case, track: Track, attempts: Sequence[Traced]) -> TrackRe
         out_s=view.out_s,
         verdict=_verdict(view),
         attempts=len(reached),
+        unmeasured_s=view.unmeasured_s,
     )
 
 

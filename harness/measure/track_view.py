@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.measure import presence, sentences
+from harness.measure import noise, presence, sentences
 from harness.measure.attribution import Traced
 from harness.measure.outages import Run
 from harness.measure.recording import PINNED, Recording, Track
@@ -107,6 +107,11 @@ class View:
         took = [(self.took(run, run.end), run.end - self.case.anchor) for run in self.due if run.end is not None]
         return max((plain if known is None else known for known, plain in took), default=0.0)
 
+    @cached_property
+    def unmeasured_s(self) -> float:
+        """For how long after the disruption there is no evidence, such as while its origin was gone."""
+        return sum(end - start for start, end in noise.gaps(self.track, self.attempts, self.case.anchor, self.case.end))
+
     # words
     def told(self, run: Run) -> str:
         return f"{self.name}: {self.lasted(run)}; {self.failures(run)}"
@@ -126,7 +131,8 @@ class View:
     def summary(self) -> str:
         """What became of the path, in a sentence; of several outages the longest."""
         if not self.due:
-            return f"{self.name}: never out, {len(self.attempts)} {self.noun} answered"
+            gap = f", and not measured for {self.s(self.unmeasured_s)}" if self.unmeasured_s else ""
+            return f"{self.name}: never out, {len(self.attempts)} {self.noun} answered{gap}"
         longest = max(self.due, key=lambda run: run.seconds(self.until))
         times = f"{len(self.due)} times, the longest: " if len(self.due) > 1 else ""
         return f"{self.name}: {times}{self.lasted(longest)}{self._in_time()}; {self.failures(longest)}"

@@ -49,6 +49,8 @@ class TrackFigure:
 
     @property
     def words(self) -> str:
+        if self.known and self.track.out_s == 0 and self.track.unmeasured_s:
+            return self.out_words  # its host was gone for a time: that nothing failed says little
         return interval(self.track.out_s, self.track.period_s) if self.known else "not known"
 
     @property
@@ -60,7 +62,7 @@ class TrackFigure:
     def out_words(self) -> str:
         """For how long its longest outage lasted, which began some time after the disruption."""
         if self.longest is None:
-            return "not out"
+            return f"not measured for {seconds(self.track.unmeasured_s)}" if self.track.unmeasured_s else "not out"
         outage = self.longest[1]
         return interval(outage.seconds, outage.period_s) if outage.end is not None else f"at least {seconds(outage.seconds)}"
 
