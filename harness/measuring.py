@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from harness.model import Cluster
 from harness.report.collect import ReportBuilder
 from harness.report.measurement import CalibrationRecord, MeasurementRecord
 from harness.subject import Subject
+from harness.verdict import Outcome
 
 PREPARE_S = 60.0
+TRIES = 3  # of a measurement that noise spoils
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,27 @@ class Measuring:
         self._calibration: Calibration | None = None
         self._number = 0
 
-    def measure(self, disruption: Disruption, start: Start, *, test: str) -> Measured:
-        """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises."""
-        with self._view.open() if self._view else contextlib.nullcontext():
-            return self._measure(disruption, start, test)
+    def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
+        """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises.
 
-    def _measure(self, disruption: Disruption, start: Start, test: str) -> Measured:
+        One whose timing was spoiled by noise is set aside and done again, a few times: a verdict is never asked for twice, and an
+        inconclusive measurement that nothing but noise made so has none.
+        """
+        with self._view.open() if self._view else contextlib.nullcontext():
+            for left in reversed(range(TRIES)):
+                result, name = self._measure(make(), start, test)
+                if not (left and self._is_spoiled(result)):
+                    break
+                self._say(f"measuring again, because of noise: {result.timing.reason}")
+                self._report.set_aside(name)
+            return result
+
+    def _is_spoiled(self, result: Measured) -> bool:
+        assert self._calibration is not None
+        noisy = result.timing.outcome is Outcome.INCONCLUSIVE and result.verdict.outcome is Outcome.INCONCLUSIVE
+        return noisy and self._calibration.verdict.outcome is Outcome.PASS
+
+    def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
         meter = self._ready()
         self._number += 1
         name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
@@ -79,7 +96,7 @@ class Measuring:
         finally:
             result = self._judge(path, name, test)
         assert result is not None  # a recording that came to its end has a header
-        return result
+        return result, name
 
     def _judge(self, path: Path, name: str, test: str) -> Measured | None:
         """Also of a recording that was cut short: what it holds belongs into the report."""

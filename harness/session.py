@@ -155,11 +155,11 @@ class Session:
     def _measure(self, test: str) -> Measure:
         """What a trial measures a disruption with."""
 
-        def measure(disruption: Disruption, start: Start) -> Measured:
+        def measure(make: Callable[[], Disruption], start: Start) -> Measured:
             assert self._subject is not None and self._report is not None
             if self._measuring is None:
                 self._measuring = Measuring(self._subject, self._report, self._plan.wish, self._known_cut, self.view)
-            return self._measuring.measure(disruption, start, test=test)
+            return self._measuring.measure(make, start, test=test)
 
         return measure
 

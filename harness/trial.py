@@ -24,7 +24,7 @@ from harness.report.collect import OpenDisruption, ReportBuilder
 from harness.subject import Subject
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
-Measure = Callable[[disruptions.Disruption, Start], Measured]
+Measure = Callable[[Callable[[], disruptions.Disruption], Start], Measured]
 
 
 class Trial:
@@ -215,10 +215,10 @@ class Trial:
     def measured(self, planned: Planned) -> None:
         """Do the disruption under the meter; every path must do what the disruption demands of it, and no token may be lost."""
         self._active = None
-        disruption = disruptions.of(planned.name)(self.subject)
-        if reason := disruption.lacks():
+        kind = disruptions.of(planned.name)
+        if reason := kind(self.subject).lacks():
             pytest.skip(reason)
-        result = self._measure(disruption, planned.start)
+        result = self._measure(lambda: kind(self.subject), planned.start)
         settle(result.verdict)
 
     def becomes_whole(self) -> None:

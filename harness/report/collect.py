@@ -148,6 +148,15 @@ class ReportBuilder:
         self.run.note("harness", "measurement", f"{record.id}: {measured.verdict}", at=measured.end, recording=record.recording)
         self.run.save()
 
+    def set_aside(self, id: str) -> None:
+        """The noise of a measuring host spoiled measurement `id`, which will be done again: it stays readable, and counts for nothing."""
+        record = self.run.record
+        spoiled = next(m for m in record.measurements if m.id == id)
+        record.measurements = [m for m in record.measurements if m is not spoiled]
+        record.set_aside = [*record.set_aside, spoiled]
+        self.host_note(spoiled.measured.target, f"{id} was set aside and measured again: {spoiled.measured.timing.reason}")
+        self.run.save()
+
     def calibration(self, record: CalibrationRecord) -> None:
         """Store at once how the meter's check of itself went."""
         self.run.record.calibration = record

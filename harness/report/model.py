@@ -247,6 +247,8 @@ class RunRecord(Record):
     """Null when nothing was measured, or the meter could not check itself."""
     measurements: list[MeasurementRecord] = Field([])
     """Every measured disruption, in the order in which they were done."""
+    set_aside: list[MeasurementRecord] = Field([])
+    """Measurements whose timing the noise of a measuring host spoiled, and which were done again: they count for nothing."""
     host_notes: list[HostNote] = Field([])
     evidence: list[EvidenceFile] = Field([])
     evidence_faults: list[EvidenceFault] = Field([])

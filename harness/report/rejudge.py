@@ -62,7 +62,7 @@ def rejudge(run_dir: Path, run: RunRecord, budgets: Budgets) -> list[Rejudged]:
     """
     calibration = run.calibration.verdict if run.calibration else None
     found = [_judged(run_dir, record.id, record.recording, record.test, record, budgets, calibration) for record in run.measurements]
-    known = {record.recording for record in run.measurements}
+    known = {record.recording for record in (*run.measurements, *run.set_aside)}
     test = run.tests[-1].id if run.tests else ""
     for path in sorted((run_dir / "evidence").glob(f"*/{RECORDING}")):
         name = path.relative_to(run_dir).as_posix()
