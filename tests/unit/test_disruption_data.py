@@ -104,7 +104,7 @@ def test_freeze_needs_thaw():
 
 
 def test_what_a_cluster_lacks_is_said():
-    attached = model.parse(seed.cluster_data(given={"load_balancer": {"distribution": "SourceIP"}}), Path("x"))
+    attached = model.parse(seed.cluster_data("azure", {"load_balancer": {"distribution": "SourceIP"}}), Path("x"))
     for name, why in {
         "power loss": "no [power] off command",
         "node freeze": "no [power] freeze command",
