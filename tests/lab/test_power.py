@@ -27,7 +27,8 @@ def comes_to(lab, state: str) -> None:
 def test_given_back_by_the_lab_itself(lab, to, taken):
     assert lab.ask("power", node=NODE, to=to, seconds=0.3) == taken
     comes_to(lab, "on")
-    assert lab.sh(NODE, "echo alive").stdout == "alive\n"
+    # It has power before it has booted.
+    Deadline(20).wait_for(lambda: lab.sh(NODE, "echo alive").stdout, until=lambda said: said == "alive\n", what=f"{NODE} being up")
 
 
 def test_a_reboot_comes_back_without_a_time(lab):

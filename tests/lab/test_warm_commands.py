@@ -40,7 +40,8 @@ def children() -> set[int]:
 
 
 def unit(action: str, folder: Path, *more: str) -> list[str]:
-    words = ["--name", "web", "--pid-file", str(folder / "web.pid"), "--protocol", "http", "--port", PORT, "--limit", "10", "--log", str(folder / "web.log")]
+    words = ["--name", "web", "--pid-file", str(folder / "web.pid"), "--log", str(folder / "web.log")]
+    words += ["--protocol", "http", "--port", PORT, "--limit", "10"]
     return [sys.executable, "-m", UNIT, action, *words, *more]
 
 
@@ -69,7 +70,7 @@ def test_what_a_command_starts_outlasts_it_and_its_output_is_returned(warm: Warm
 def test_a_command_that_does_not_end_is_killed_at_its_limit(warm: Warm) -> None:
     port = free_port()
     listening = [sys.executable, "-m", WEB, "--port", port, "--bind", "127.0.0.1", "--node", "lknode01"]
-    with pytest.raises(RanOut, match="did not end within 0.5 s"):
+    with pytest.raises(RanOut, match=r"did not end within 0\.5 s"):
         warm.run(listening, 0.5, extra={})
 
     def serves() -> bool:

@@ -111,7 +111,7 @@ def _works_in(pid: int, data: Path) -> bool:
     try:
         entry = process.PROC / str(pid)
         return (entry / "comm").read_text().strip() == "postgres" and data.samefile(entry / "cwd")
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or another user's and so none of ours
         return False
 
 
