@@ -19,7 +19,7 @@ from harness.measure import scripts
 from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack
 from harness.measure.attribution import Traced
-from harness.measure.outages import runs_of_failure, usual_seconds
+from harness.measure.outages import runs_of_failure
 from harness.measure.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
 from harness.model import Cluster
 from harness.services import registry
@@ -61,9 +61,10 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
     starts = [one.at for one in rows if one.evidence and begun - AROUND_S <= one.at <= ended + AROUND_S]
     longest = max((b - a for a, b in pairwise(starts)), default=float("inf"))
+    bearable = period + max(LATE * period, SLACK_S)
 
     def found(measured: float | None, verdict: Verdict) -> Calibration:
-        return Calibration(cut, measured, period, how, verdict, kept=longest <= (1 + LATE) * period)
+        return Calibration(cut, measured, period, how, verdict, kept=longest <= bearable)
 
     near = clock_error_s + period + max(LIMIT_S, track.limit_s)
     runs = [r for r in runs_of_failure(track, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
@@ -75,16 +76,15 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     faults = [f"as {len(runs)} outages"] if len(runs) > 1 else []
     if abs(off) > period + SLACK_S:
         faults.append("wrong by more than a period")
-    # An attempt that was under way when it began may be the first to fail, so the start may be that much early.
-    early, late = start - begun + usual_seconds(rows), max(start - begun, end - ended) - period
-    if max(-early, late) > clock_error_s + SLACK_S:
+    # the first to fail may have been under way when the cut began, the first right one begins within a period after its end
+    if max(abs(start - begun), abs(end - ended)) > period + SLACK_S + clock_error_s:
         faults.append(f"not when it was made ({start - begun:+.4f} s at its start, {end - ended:+.4f} s at its end)")
     every = (starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 1 else float("inf")
     if every > (1 + THINNED) * period:
         faults.append(f"by attempts that came every {every * 1000:.3g} ms")
     if faults:
-        late = f" (one attempt came {longest * 1000:.3g} ms after the one before)" if longest > (1 + LATE) * period else ""
-        return found(end - start, inconclusive(f"{said}; {', '.join(faults)}{late}; the figures of this run cannot be trusted"))
+        apart = f" (one attempt came {longest * 1000:.3g} ms after the one before)" if longest > bearable else ""
+        return found(end - start, inconclusive(f"{said}; {', '.join(faults)}{apart}; the figures of this run cannot be trusted"))
     return found(end - start, passed(said))
 
 

@@ -48,8 +48,9 @@ class Scene:
         return {track.port: track.service for track in self.recording.header.tracks}
 
     def events(self, kind: str, host: str | None = None) -> list[NodeEvent]:
-        """Since the disruption, in order of time."""
+        """Changes since the disruption, in order of time; what an agent found when it began is none."""
         found = [e for e in self.recording.events if e.kind == kind and e.at >= self.anchor and host in (None, e.host)]
+        found = [e for e in found if not e.data.get("initial")]
         return sorted(found, key=lambda e: e.at)
 
 

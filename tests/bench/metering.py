@@ -55,10 +55,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a method made of a cut, in seconds; None: never seen."""
+    """What a method made of a cut, in seconds; None: never seen. `kept`: did every attempt of ours around it come in time?"""
 
     cut_s: float
     seen_s: float | None
+    kept: bool = True
 
     @property
     def error_ms(self) -> float | None:
@@ -138,7 +139,8 @@ class Client:
         self.ear.wait_until_good(0.3, Deadline(CALM_S), since=ended)
         track = Track(self.track.id, self.name, "", NEW, self.track.port, self.track.period_s, self.track.limit_s)
         near = [s for s in self.ear.rows if begun - 1.0 < s.at < ended + 1.0]
-        readings = {"ours": Reading(ended - begun, calibration.judge(begun, ended, track, near, "").measured_s)}
+        judged = calibration.judge(begun, ended, track, near, "")
+        readings = {"ours": Reading(ended - begun, judged.measured_s, judged.kept)}
         if self.others is not None:
             others = self.others
             Deadline(CALM_S).wait_for(lambda: others.calm(ended), what="every method being right again", every=0.1)
@@ -186,12 +188,21 @@ def _compared(period_s: float, cuts: Sequence[float], repeats: int, *, others: b
                 found = [r[method] for r in readings if method in r]
                 yield _row(name, cut, found, **({} if found else {"note": NO_NC}))
         noises = client.ear.noises
-    errors = [abs(r.error_ms) for r in every if r.error_ms is not None]
-    worst = [max(errors) / (period_s * 1000)] if errors else []
-    yield row(f"{ours}: worst error over {len(every)} cuts", "periods", worst, f"{bar_ms / period_s / 1000:g}")
-    yield row(f"{ours}: cuts never seen, of {len(every)}", "", [len(every) - len(errors)], "0")
+    yield from _whole(ours, period_s, every, bar_ms)
     ticks, late = sum(n.ticks for n in noises), sum(n.late_ticks for n in noises)
     yield row(f"{ours}: ticks that were late, of {ticks}", "%", [100 * late / max(1, ticks)], "2", worst_late_ms=_worst_late(noises))
+
+
+def _whole(ours: str, period_s: float, every: Sequence[Reading], bar_ms: float) -> Iterator[Row]:
+    """Over all cuts; and over those around which the machine let every attempt begin in time, so that the figure is the meter's own."""
+    kept = [r for r in every if r.kept]
+    for what, readings in ((f"{len(every)} cuts", every), (f"the {len(kept)} cuts where it kept every tick", kept)):
+        errors = [abs(r.error_ms) / 1000 / period_s for r in readings if r.error_ms is not None]
+        within = sum(error <= bar_ms / 1000 / period_s for error in errors)
+        told = f"{ours}: worst error over {what} ({within} within the bar)"
+        yield row(told, "periods", [max(errors)] if errors else [], f"{bar_ms / period_s / 1000:g}", within=within, of=len(readings))
+    unseen = sum(r.seen_s is None for r in every)
+    yield row(f"{ours}: cuts never seen, of {len(every)}", "", [unseen], "0")
 
 
 def _worst_late(noises: Sequence[Noise]) -> float:
