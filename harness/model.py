@@ -23,6 +23,9 @@ Seconds = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
+ON_WINDOWS = ("lifekeeper-windows", "wsfc")  # kinds of manager whose nodes run Windows
+
+
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,6 +54,7 @@ class SshAccess(Part):
 class Machine(Part):
     name: Name
     address: IPv4Address = Field(description="the private address in Subnet#1")
+    platform: Literal["linux", "windows"] = Field("linux", description="what runs there: a POSIX shell or PowerShell answers over SSH")
     ssh: SshAccess = SshAccess()
 
 
@@ -107,7 +111,7 @@ class Service(Part):
 class Manager(Part):
     """The cluster manager and the timers that a failover's budget follows from (facts LKL-35, LKL-41)."""
 
-    kind: Literal["lifekeeper"] = "lifekeeper"
+    kind: Literal["lifekeeper", "lifekeeper-windows", "pacemaker", "wsfc"] = "lifekeeper"
     root: Path = Path("/opt/LifeKeeper")
     resource: str = Field("cluster-services", description="the resource whose switchover moves everything")
     heartbeat_s: Seconds = 5.0
@@ -214,9 +218,27 @@ class Cluster(Part):
     def _reference_faults(self) -> list[str]:
         names = {m.name for m in self.machines}
         return [
-            f"{m.name}: ssh.jump names {m.ssh.jump}, which is not another host of this file"
-            for m in self.machines
-            if m.ssh.jump is not None and (m.ssh.jump not in names or m.ssh.jump == m.name)
+            *self._platform_faults(),
+            *(
+                f"{m.name}: ssh.jump names {m.ssh.jump}, which is not another host of this file"
+                for m in self.machines
+                if m.ssh.jump is not None and (m.ssh.jump not in names or m.ssh.jump == m.name)
+            ),
+        ]
+
+    def _platform_faults(self) -> list[str]:
+        wanted = "windows" if self.manager.kind in ON_WINDOWS else "linux"
+        return [
+            *(
+                f'{n.name}: a node of {self.manager.kind} runs {wanted}; set its platform = "{wanted}"'
+                for n in self.nodes
+                if n.platform != wanted
+            ),
+            *(
+                f"{m.name}: ssh.sudo is for Linux; log in as an administrator there"
+                for m in self.machines
+                if m.platform == "windows" and m.ssh.sudo
+            ),
         ]
 
     @property

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.deadline import Deadline
-from harness.errors import Inconclusive
-from harness.hosts.linux import LinuxHost
+from harness.errors import Inconclusive, Unusable
+from harness.hosts.base import CommandFailed
+from harness.hosts.facts import HostFacts, facts_of
 from harness.hosts.ssh import connect_all
 from harness.managers.base import ClusterState
 from harness.managers.registry import manager_of
@@ -30,7 +31,7 @@ class Subject:
         self.cluster = cluster
         self.timeline = timeline
         self.hosts = connect_all(cluster, timeline)
-        self.linux = {name: LinuxHost(host) for name, host in self.hosts.items()}
+        self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
         self.residents = {name: Resident(host, self.python(name)) for name, host in self.hosts.items()}
         self.manager = manager_of(cluster, self.hosts)
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
@@ -38,8 +39,12 @@ class Subject:
         self._witness_lock = threading.Lock()
 
     def reach(self) -> None:
-        """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more."""
-        self.together(*(lambda h=h: h.check(["true"]) for h in self.hosts.values()))
+        """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more;
+        Unusable for one that lets us in and runs no commands."""
+        try:
+            self.together(*(lambda h=h: h.check(["true"]) for h in self.hosts.values()))
+        except CommandFailed as error:
+            raise Unusable(f"{error}; the log-in works, but commands do not run there: give the account a shell") from error
 
     @property
     def active(self) -> str:
@@ -51,6 +56,11 @@ class Subject:
         if state.leading is None:
             raise Inconclusive(f"no single node has anything in service: {state}")
         return state.leading
+
+    @property
+    def linux(self) -> dict[str, HostFacts]:
+        """`facts` by its old name; to be removed once nothing says it any more."""
+        return self.facts
 
     def standby_of(self, active: str) -> str:
         return self.cluster.peer_of(active).name
@@ -79,7 +89,7 @@ class Subject:
         vip = str(self.cluster.vip)
 
         def look(name: str) -> None:
-            places = [f"{a.interface}/{a.prefix}" for a in self.linux[name].addresses() if a.address == vip]
+            places = [f"{a.interface}/{a.prefix}" for a in self.facts[name].addresses() if a.address == vip]
             if places:
                 found[name] = places
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.errors import HarnessError, Unusable
 
-Command = str | Sequence[str]  # a shell line, or words that the transport quotes
+Command = str | Sequence[str]  # a shell line (PowerShell's on Windows), or words that the transport quotes
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.apart import apart
 from harness.hosts.base import Command, CommandFailed, CommandResult, HostUnreachable, WrongHostKey
-from harness.hosts.commands import as_line, wrapped
+from harness.hosts.commands import as_line
+from harness.hosts.shells import SHELLS
 from harness.hosts.ssh_connection import SESSIONS_AT_ONCE, Connection, NotYet, SessionsTaken, connect, dial_directly
 from harness.hosts.ssh_process import SshProcess, close, execute, finish
 from harness.model import Cluster, Machine
@@ -35,6 +36,7 @@ class SshHost:
     def __init__(self, machine: Machine, *, timeline: Timeline | None = None, through: SshHost | None = None) -> None:
         self.name = machine.name
         self.machine = machine
+        self._shell = SHELLS[machine.platform]
         self._timeline = timeline
         self._dial = through._tunnel if through else dial_directly(machine.name)
         self._connection: Connection | None = None
@@ -72,11 +74,11 @@ class SshHost:
         return apart(lambda: self._start(command))
 
     def _start(self, command: Command) -> SshProcess:
-        line = as_line(command)
+        line, sent = as_line(command), self._shell.to_stream(command, sudo=self.machine.ssh.sudo)
         deadline = Deadline(2 * self.machine.ssh.connect_limit_s)
         channel, connection = self._session(deadline)
         try:
-            execute(channel, self.name, wrapped(command, sudo=self.machine.ssh.sudo), line, deadline)
+            execute(channel, self.name, sent, line, deadline)
         except BaseException:
             close(channel)
             connection.slots.release()
@@ -93,16 +95,34 @@ class SshHost:
     def _alive(self, limit: float) -> bool:
         deadline = Deadline(limit)
         standing = self._connection
-        if standing is not None and standing.usable:
-            if self._answers(standing, Deadline(limit / 2)):
-                return True
-            standing.close()  # the host may be up again behind a connection that died unnoticed: ask over a new one
+        if standing is not None and standing.usable and self._answers(standing, Deadline(limit / 2)):
+            return True
+        return self._answers_anew(deadline)
+
+    def _answers_anew(self, deadline: Deadline) -> bool:
+        """Over a new connection: the host may be up again behind one that died unnoticed. The old one is only given up for a new one
+        that works, because a host that is merely slow has streams on it that must not be lost."""
         try:
-            return self._answers(self._connected(deadline), deadline)
+            fresh = connect(self.machine, self._dial, deadline)
         except WrongHostKey:
             raise
         except HostUnreachable:
             return False
+        if not self._answers(fresh, deadline):
+            fresh.close()
+            return False
+        standing = self._connection
+        if standing is not None and standing.usable and self._answers(standing, Deadline(max(deadline.seconds, 1.0))):
+            fresh.close()  # slow, but not dead
+            return True
+        with self._connecting:
+            old, self._connection = self._connection, fresh
+        if old is not None:
+            old.close()
+            self._note("reconnected", f"{self.name}: SSH connection restored")
+        else:
+            self._note("connected", f"{self.name}: SSH connection up")
+        return True
 
     def close(self) -> None:
         """Disconnect, which ends every session. Using the host again connects again."""
@@ -121,7 +141,6 @@ class SshHost:
         try:
             return self._run_on(channel, ["true"], None, deadline, plain=True).ok
         except (HostUnreachable, DeadlineExceeded):
-            connection.close()
             return False
         finally:
             close(channel)
@@ -130,8 +149,10 @@ class SshHost:
         self, channel: paramiko.Channel, command: Command, input: bytes | None, deadline: Deadline, *, plain: bool = False
     ) -> CommandResult:
         line, sudo = as_line(command), self.machine.ssh.sudo and not plain
-        execute(channel, self.name, wrapped(command, sudo=sudo, limit=deadline.seconds), line, deadline)
-        exit, out, err = finish(channel, self.name, line, input, deadline)
+        sent, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)
+        execute(channel, self.name, sent, line, deadline)
+        exit, out, err = finish(channel, self.name, line, data, deadline)
+        out, err = self._shell.clean(out, err)
         if sudo and exit in (1, 127) and (said := SUDO_REFUSED.search(err)):
             raise Unusable(
                 f"{self.name}: `sudo -n` does not work for {self.machine.ssh.user} ({said.group().strip()}); "

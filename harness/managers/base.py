@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -36,13 +37,17 @@ class CommPath:
 
 @dataclass(frozen=True)
 class NodeState:
-    """What a node's cluster manager says; `running` is False when there is nobody to ask, and `why` then says so."""
+    """What a node's cluster manager says; `running` is False when there is nobody to ask, and `why` then says so.
+
+    `stopped`: the node was asked, and its manager does not run; otherwise a node that is not `running` is one that could not be asked.
+    """
 
     node: str
     running: bool
     resources: dict[str, ResourceState]
     comm_paths: tuple[CommPath, ...]
     why: str = ""
+    stopped: bool = False
 
     @property
     def has_everything(self) -> bool:
@@ -97,6 +102,50 @@ def _describe(state: NodeState) -> str:
     return f"{state.node}: {resources}" + (f"; communication path {' and '.join(dead)} dead" if dead else "")
 
 
+class Says(StrEnum):
+    """The three answers."""
+
+    YES = "yes"
+    NO = "no"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Yes, no because …, or cannot tell because …; every reason is a sentence for a person."""
+
+    says: Says
+    because: tuple[str, ...] = ()
+
+    @property
+    def yes(self) -> bool:
+        return self.says is Says.YES
+
+    @property
+    def no(self) -> bool:
+        return self.says is Says.NO
+
+    def __str__(self) -> str:
+        return f"{self.says}, because {'; '.join(self.because)}" if self.because else str(self.says)
+
+
+def answer(against: Sequence[str], unknown: Sequence[str] = ()) -> Answer:
+    """No when anything speaks against it, with everything that is not known besides; cannot tell when only that; otherwise yes."""
+    says = Says.NO if against else Says.CANNOT_TELL if unknown else Says.YES
+    return Answer(says, tuple(dict.fromkeys([*against, *unknown])))
+
+
+LOG_AT_MOST = 512 * 1024  # characters of one log window
+
+
+@dataclass(frozen=True)
+class LogWindow:
+    """The lines of a manager's log in a span of time. `left_out` is empty when it is all of them, and otherwise says what is not here."""
+
+    text: str
+    left_out: str = ""
+
+
 class SwitchRefused(HarnessError):
     """The manager did not do what it was told; the message quotes it."""
 
@@ -112,6 +161,13 @@ class Manager(Protocol):
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """Move everything to the node `to` and return when the manager says it has. Raises SwitchRefused."""
 
+    def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
+        """Would the manager let everything move to the node `to` now, told or by itself? Read-only, done within `limit` seconds.
+
+        No with each reason: policies, confirmation asked for, maintenance, quorum, flags and locks that forbid it, `to` not able, all
+        communication paths dead, everything there already. What cannot be read is "cannot tell", never yes; nothing is raised for it.
+        """
+
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Take one resource out of service on its node and leave everything else as it is."""
 
@@ -121,8 +177,9 @@ class Manager(Protocol):
     def address_of(self, tag: str, node: str) -> str | None:
         """The address that an IP resource carries, by the manager's own database on that node; None when it knows none."""
 
-    log: Path
-    """The manager's log on every node."""
+    @property
+    def log(self) -> Path | None:
+        """The manager's log file on every node; None where it keeps none (Windows' event log)."""
 
     def notices(self, line: str) -> bool:
         """Is this line of the log the manager's notice of something wrong, or the beginning of what it does about it?"""
@@ -131,13 +188,21 @@ class Manager(Protocol):
         """Have a resource that failed on a node, and is out of service there, stand by again."""
 
     def in_service_test(self, tag: str) -> str:
-        """A line of shell for a node: exit 0 when the manager there says that it has this resource in service. For undoing on the host."""
+        """A line of the node's own shell (PowerShell on Windows): exit 0 when the manager there says that it has this resource in service.
+
+        For undoing on the host."""
 
     def put_back_line(self, tag: str) -> str:
-        """A line of shell for a node that puts this one resource back in service there. For undoing on the host."""
+        """A line of the node's own shell that puts this one resource back in service there. For undoing on the host."""
 
     def daemon_pids_line(self) -> str:
-        """A line of shell for a node that prints the pids of the manager's own daemons, those that a supervisor brings back."""
+        """A line of the node's own shell that prints the pids of the manager's own daemons, those that a supervisor brings back."""
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         """The end of the manager's log on a node, as evidence."""
+
+    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+        """The log's lines from `begin` to `end`, seconds since the epoch on the node's own clock; the newest `most` characters of them.
+
+        Raises what `Host.run` raises; a log that cannot be read is an empty window that says why.
+        """

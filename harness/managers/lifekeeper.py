@@ -11,24 +11,14 @@ from pathlib import Path
 from harness import model
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
-from harness.hosts.base import Host, HostUnreachable
-from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState, SwitchRefused
+from harness.hosts.base import Command, Host, HostUnreachable
+from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, SwitchRefused
+from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
+from harness.managers.lifekeeper_table import parse
+from harness.managers.logs import fetch_line, window
+from harness.managers.takeover import Told, by_state, last_words
 
-# Widths vary per host, so rows are read by pattern, never by offset (LKL-09, LKL-11).
-ROW = re.compile(
-    r"^(?P<node>\S+)\s+(?P<tag>[A-Za-z0-9_-][\w./-]*)\s+(?P<id>.*?)\s+(?P<state>ISP|ISU|OSU|OSF|ILLSTATE)\s+(?P<prio>\d+)\s+(?P<primary>\S+)\s*$"
-)
-PATH = re.compile(r"^(?P<peer>\S+)\s+(?:TCP|TTY)\s+(?P<addresses>\S+)\s+(?P<state>ALIVE|DEAD)\s+(?:\d+|--)\s*$")
-NOT_RUNNING = "LifeKeeper does not appear to be running"
-
-STATES = {  # LKL-14 to LKL-16
-    "ISP": ResourceState.IN_SERVICE,
-    "ISU": ResourceState.UNPROTECTED,
-    "OSU": ResourceState.STANDBY,
-    "OSF": ResourceState.FAILED,
-    "ILLSTATE": ResourceState.UNKNOWN,
-}
-
+SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
 
 # syslog time, host, program[pid], then LEVEL:kit:action:tag:code:message (LKL-62)
 LOG_LINE = re.compile(r"^\S+ +\d+ [\d:]+ \S+ [^\s:]+: ?(?P<level>[A-Z]+):(?P<kit>[^:]*):(?P<action>[^:]*):(?P<tag>[^:]*):(?P<code>\d{6}):")
@@ -40,20 +30,6 @@ def notices(line: str) -> bool:
     """By form alone, because the product's texts are not known: an error, or an action on a resource that begins (LKL-62, LKL-34)."""
     found = LOG_LINE.match(line)
     return found is not None and (found["level"] in ALARMING or found["action"] in ACTS)
-
-
-def parse(node: str, text: str) -> NodeState:
-    """What `lcdstatus -q` printed on `node`. The exit code is not known to mean anything, so the text decides (LKL-10)."""
-    if NOT_RUNNING in text:
-        return NodeState(node, False, {}, (), "LifeKeeper is not running")
-    lines = text.splitlines()
-    rows = [m for m in map(ROW.match, lines) if m]
-    paths = tuple(CommPath(m["peer"], m["addresses"], m["state"] == "ALIVE") for m in map(PATH.match, lines) if m)
-    if not rows and not any(line.split()[:2] == ["LOCAL", "TAG"] for line in lines):
-        quoted = text.strip().splitlines()[-1] if text.strip() else "nothing"
-        return NodeState(node, False, {}, paths, f"lcdstatus printed no table; it said: {quoted}")
-    # A shared child stands under each of its parents, always in the same state.
-    return NodeState(node, True, {m["tag"]: STATES[m["state"]] for m in rows}, paths)
 
 
 def address_in(row: str) -> str | None:
@@ -92,6 +68,31 @@ class LifeKeeper:
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)
+
+    def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
+        """From both nodes' states, flags, policies and settings (LKL-22, LKL-23, LKL-33, LKL-45); nothing is changed."""
+        names = [n.name for n in self._cluster.nodes]
+        with ThreadPoolExecutor(max_workers=1 + 3 * len(names)) as pool:
+            state = pool.submit(self.state, limit=limit)
+            flags = {n: pool.submit(self._ask, n, [str(self._bin / "flg_list")], limit) for n in names}
+            policies = {n: pool.submit(self._ask, n, [str(self._bin / "lkpolicy"), "--get-policies"], limit) for n in names}
+            settings = {n: pool.submit(self._ask, n, f"test ! -e {SETTINGS} || cat {SETTINGS}", limit) for n in names}
+        case = by_state(to, state.result())
+        case.add(by_flags(to, {n: told.result() for n, told in flags.items()}))
+        case.add(by_policies({n: told.result() for n, told in policies.items()}))
+        return case.add(by_settings({n: told.result() for n, told in settings.items()})).answer
+
+    def _ask(self, node: str, command: Command, limit: float) -> Told:
+        """What a command that only reads printed, or why that cannot be used."""
+        try:
+            done = self._hosts[node].run(command, limit=limit)
+        except (HostUnreachable, DeadlineExceeded) as error:
+            return Told(None, str(error))
+        if done.exit == 127:
+            return Told(None, f"there is no {command[0] if not isinstance(command, str) else command}")
+        if not done.ok:
+            return Told(None, f"`{done.command}` exited {done.exit} and said: {last_words(done.err, done.out)}")
+        return Told(done.out)
 
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         self._act(node, tag, "remove", ["-s"], deadline)
@@ -134,3 +135,6 @@ class LifeKeeper:
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         return self._hosts[node].run(["tail", "-n", str(lines), str(self.log)]).out
+
+    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+        return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)

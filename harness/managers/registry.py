@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from harness import model
 from harness.hosts.base import Host
@@ -12,5 +12,14 @@ from harness.managers.base import Manager
 def manager_of(cluster: model.Cluster, hosts: Mapping[str, Host]) -> Manager:
     """The adapter for the cluster's manager; the model admits no kind that is not here."""
     from harness.managers.lifekeeper import LifeKeeper
+    from harness.managers.lifekeeper_windows import LifeKeeperWindows
+    from harness.managers.pacemaker import Pacemaker
+    from harness.managers.wsfc import Wsfc
 
-    return {"lifekeeper": LifeKeeper}[cluster.manager.kind](cluster, hosts)
+    kinds: dict[str, Callable[[model.Cluster, Mapping[str, Host]], Manager]] = {
+        "lifekeeper": LifeKeeper,
+        "lifekeeper-windows": LifeKeeperWindows,
+        "pacemaker": Pacemaker,
+        "wsfc": Wsfc,
+    }
+    return kinds[cluster.manager.kind](cluster, hosts)

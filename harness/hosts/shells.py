@@ -1,0 +1,49 @@
+"""What answers at the other end of an SSH session: a POSIX shell or PowerShell."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from harness.hosts import powershell
+from harness.hosts.base import Command
+from harness.hosts.commands import wrapped
+
+
+class Shell(Protocol):
+    """Turns commands into what sshd is asked to run, and output into what callers read."""
+
+    def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
+        """The line, and its standard input, for a command that is to end within `limit` seconds even when the connection is lost."""
+
+    def to_stream(self, command: Command, *, sudo: bool) -> str:
+        """The line for a command that ends when its input does."""
+
+    def clean(self, out: str, err: str) -> tuple[str, str]:
+        """Output without what the shell itself added."""
+
+
+class Posix:
+    def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
+        return wrapped(command, sudo=sudo, limit=limit), data
+
+    def to_stream(self, command: Command, *, sudo: bool) -> str:
+        return wrapped(command, sudo=sudo)
+
+    def clean(self, out: str, err: str) -> tuple[str, str]:
+        return out, err
+
+
+class PowerShell:
+    """There is no sudo; the model admits none for Windows."""
+
+    def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
+        return powershell.invocation(command, data, limit=limit)
+
+    def to_stream(self, command: Command, *, sudo: bool) -> str:
+        return powershell.invocation(command, streams=True)[0]
+
+    def clean(self, out: str, err: str) -> tuple[str, str]:
+        return powershell.clean_output(out), powershell.clean_errors(err)
+
+
+SHELLS: dict[str, Shell] = {"linux": Posix(), "windows": PowerShell()}

@@ -1,0 +1,207 @@
+"""Pacemaker with Corosync, over its standard tools (facts, cluster managers, section 4)."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+from harness import model
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded
+from harness.hosts.base import CommandResult, Host, HostUnreachable
+from harness.hosts.linux import TOOLS
+from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, ResourceState, SwitchRefused
+from harness.managers.logs import fetch_line, window
+from harness.managers.pacemaker_read import Reading, moved_by_hand, node_state, notices, read, takes_nothing
+from harness.managers.takeover import Case, by_state, last_words
+
+SBIN = f"export {TOOLS.strip()}; "
+MONITOR = "{ crm_mon --output-as=xml -1 || crm_mon --as-xml -1; } 2>&1"  # PCM-01
+CUT = "-- links --"
+LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; corosync-cfgtool -s 2>&1; true"
+OURS = "lkharness-out"  # begins the id of everything that taking a resource out puts into the CIB
+CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{OURS}')]\""
+# Those whose end pacemakerd mends without a word to the cluster. Without its controller, CIB manager or executor a node is fenced.
+DAEMONS = ("pacemaker-attrd", "pacemaker-fenced", "pacemaker-schedulerd")
+SPARE_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
+
+
+class Pacemaker:
+    """Asks each node itself; drives from the node that is to act. What it puts into the CIB has an end or a name of its own."""
+
+    name = "Pacemaker"
+    log = Path("/var/log/pacemaker/pacemaker.log")
+    notices = staticmethod(notices)
+
+    def __init__(self, cluster: model.Cluster, hosts: Mapping[str, Host]) -> None:
+        self._cluster = cluster
+        self._hosts = hosts
+
+    def state(self, *, limit: float = 10.0) -> ClusterState:
+        names = [n.name for n in self._cluster.nodes]
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            return ClusterState(dict(zip(names, pool.map(lambda n: self._node_state(n, limit), names), strict=True)))
+
+    def _node_state(self, node: str, limit: float) -> NodeState:
+        me, peer = self._cluster.node(node), self._cluster.peer_of(node)
+        pairs = {str(me.address): str(peer.address), str(me.second_address): str(peer.second_address)}
+        try:
+            done = self._hosts[node].run(LOOK, limit=limit)
+        except (HostUnreachable, DeadlineExceeded) as error:
+            return NodeState(node, False, {}, (), str(error))
+        monitor, _, links = done.out.partition(CUT)
+        return node_state(node, monitor, links, peer.name, pairs)
+
+    def switch_over(self, to: str, *, deadline: Deadline) -> None:
+        """By `crm_resource --move`, whose constraint is taken away as soon as everything is there, and ends by itself otherwise."""
+        resource, peer = self._cluster.manager.resource, self._cluster.peer_of(to).name
+        if left := self._moved_by_hand(to, deadline):
+            raise SwitchRefused(f"{', '.join(left)} is in force for {resource}; take it away with `crm_resource -r {resource} --clear`")
+        before = self._node_state(to, deadline.within(10.0))
+        if any(s is ResourceState.FAILED for s in before.resources.values()) or before.has_something:
+            self._run(to, "crm_resource --cleanup", deadline)  # what failed there would otherwise not be tried again
+        lifetime = f"PT{math.ceil(deadline.remaining() + SPARE_S)}S"
+        words = f"crm_resource --move -r {shlex.quote(resource)} -N {shlex.quote(to)} --lifetime {lifetime}"
+        done = self._run(to, words, deadline)
+        if not done.ok and done.exit != 108:  # PCM-06: it is there already
+            raise SwitchRefused(f"{to}: `{words}` exited {done.exit} and said: {last_words(done.err, done.out)}")
+        try:
+            self._wait(lambda: self._node_state(to, deadline.within(10.0)).has_everything, f"everything on {to}", deadline)
+        finally:
+            self._run(to, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
+        if left := self._moved_by_hand(to, deadline):
+            raise SwitchRefused(f"{to}: the constraint {', '.join(left)} could not be taken away")
+        self._run(to, "crm_resource --wait --timeout=10s", deadline)
+        if self._node_state(to, deadline.within(10.0)).has_something:
+            return
+        raise SwitchRefused(f"everything went back to {peer} when the move's constraint was gone; is resource-stickiness set?")
+
+    def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
+        """From both nodes' states, the cluster's options and the target's flags, and constraints left by hand; nothing is changed."""
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            state = pool.submit(self.state, limit=limit)
+            asked = pool.submit(self._reading, to, limit)
+            constraints = pool.submit(self._try, to, "cibadmin -Q -o constraints", limit)
+        case = by_state(to, state.result()).add(by_cluster(to, asked.result()))
+        done = constraints.result()
+        if done is None or not done.ok:
+            case.unknown.append(f"{to}: the constraints could not be read")
+        elif left := moved_by_hand(done.out, self._cluster.manager.resource):
+            case.against.append(f"the constraint {', '.join(left)} is in force, which a move by hand left behind")
+        return case.answer
+
+    def _reading(self, node: str, limit: float) -> Reading:
+        done = self._try(node, MONITOR, limit)
+        return Reading(f"{node} could not be asked") if done is None else read(done.out)
+
+    def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Told to stop while nothing else is managed. Raises SwitchRefused where others are ordered after it (as in one group): Pacemaker
+        would have to stop those first, and they are not managed, so it does nothing at all, and what was set is taken away again."""
+        others = f'<meta_attributes id="{OURS}-rest" score="1000"><nvpair id="{OURS}-rest-managed" name="is-managed" value="false"/>'
+        its = (
+            f'<primitive id={quoteattr(tag)}><meta_attributes id="{OURS}-it" score="1000">'
+            f'<nvpair id="{OURS}-it-managed" name="is-managed" value="true"/>'
+            f'<nvpair id="{OURS}-it-role" name="target-role" value="Stopped"/></meta_attributes></primitive>'
+        )
+        primitive = f"//primitive[@id={quoteattr(tag)}]"
+        words = (
+            f"cibadmin --modify --allow-create -o rsc_defaults --xml-text {shlex.quote(others + '</meta_attributes>')} && "
+            f"cibadmin --modify --allow-create --xpath {shlex.quote(primitive)} --xml-text {shlex.quote(its)}"
+        )
+        try:
+            done = self._run(node, words, deadline)
+            if not done.ok:
+                raise SwitchRefused(f"{node}: taking {tag} out exited {done.exit}; it said: {last_words(done.err, done.out)}")
+            out = f"{tag} out of service on {node} (a group or an order that makes others depend on it keeps it in service)"
+            self._wait(lambda: self._seen(tag, node, deadline) is ResourceState.STANDBY, out, deadline)
+        except BaseException:
+            self._run(node, CLEAN, Deadline(10.0))
+            raise
+
+    def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        self._run(node, CLEAN, deadline)
+        self._wait(lambda: self._seen(tag, node, deadline).active, f"{tag} back in service on {node}", deadline)
+
+    def _seen(self, tag: str, node: str, deadline: Deadline) -> ResourceState:
+        return self._node_state(node, deadline.within(10.0)).resources.get(tag, ResourceState.UNKNOWN)
+
+    def address_of(self, tag: str, node: str) -> str | None:
+        done = self._hosts[node].run(f"{SBIN}crm_resource -r {shlex.quote(tag)} --get-parameter ip")
+        found = re.search(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", done.out)
+        return found[0] if done.ok and found else None
+
+    def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        self._run(node, f"crm_resource --cleanup -r {shlex.quote(tag)} -N {shlex.quote(node)}", deadline)
+
+        def clear() -> bool:
+            return self._seen(tag, node, deadline) is not ResourceState.FAILED
+
+        self._wait(clear, f"{tag} standing by on {node}", deadline)
+
+    def in_service_test(self, tag: str) -> str:
+        """By `crm_resource --locate`, whose line is documented (PCM-04)."""
+        return f'crm_resource -W -r {shlex.quote(tag)} 2>/dev/null | grep -Eq "is running on: $(crm_node -n)( |\\$)"'
+
+    def put_back_line(self, tag: str) -> str:
+        return f"{CLEAN}; crm_resource --wait --timeout=20s"
+
+    def daemon_pids_line(self) -> str:
+        """By the whole name: the kernel's own word for a process is cut off after 15 letters."""
+        manager = self._cluster.manager
+        names = manager.daemons if "daemons" in manager.model_fields_set else DAEMONS
+        pattern = f"(^|/)({'|'.join(re.escape(name) for name in names)})$"
+        return f"ps -eo pid=,args= | awk -v n={shlex.quote(pattern)} '$2 ~ n {{ print $1 }}'"
+
+    def recent_log(self, node: str, *, lines: int = 200) -> str:
+        return self._hosts[node].run(["tail", "-n", str(lines), str(self.log)]).out
+
+    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+        return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)
+
+    def _moved_by_hand(self, node: str, deadline: Deadline) -> list[str]:
+        self._run(node, f"crm_resource --clear --expired -r {shlex.quote(self._cluster.manager.resource)}", deadline)
+        return moved_by_hand(self._run(node, "cibadmin -Q -o constraints", deadline).out, self._cluster.manager.resource)
+
+    def _wait(self, check, what: str, deadline: Deadline) -> None:
+        try:
+            deadline.wait_for(check, what=what, every=0.1)
+        except DeadlineExceeded as late:
+            raise SwitchRefused(f"{late}; the cluster says: {self.state()}") from late
+
+    def _run(self, node: str, line: str, deadline: Deadline) -> CommandResult:
+        return self._hosts[node].run(SBIN + line, limit=max(deadline.remaining(), 5.0))
+
+    def _try(self, node: str, line: str, limit: float) -> CommandResult | None:
+        try:
+            return self._hosts[node].run(SBIN + line, limit=limit)
+        except (HostUnreachable, DeadlineExceeded):
+            return None
+
+
+def by_cluster(to: str, reading: Reading) -> Case:
+    """What the cluster's own options and the target's flags say of a switchover to it. Pure."""
+    if reading.why:
+        return Case(unknown=[f"{to}: {reading.why}"])
+    case = Case()
+    if reading.options.get("maintenance-mode") == "true":
+        case.against.append("the cluster is in maintenance mode")
+    if reading.options.get("stop-all-resources") == "true":
+        case.against.append("the cluster is told to stop all resources")
+    if reading.quorum is None:
+        case.unknown.append("whether the cluster has quorum is not known")
+    elif not reading.quorum:
+        case.against.append(f"{to} is in a partition without quorum")
+    if why := takes_nothing(to, reading.nodes.get(to, {"online": "true"})):
+        case.against.append(why)
+    for tags, word in ((reading.unmanaged(), "not managed"), (reading.blocked(), "blocked"), (reading.disabled(), "told to stay stopped")):
+        if tags:
+            case.against.append(f"{', '.join(tags)} {'is' if len(tags) == 1 else 'are'} {word}")
+    failed = sorted(tag for tag, node in reading.failed_on if node == to)
+    if failed:
+        case.against.append(f"{', '.join(failed)} failed on {to}, and will not be tried there before `crm_resource --cleanup`")
+    return case

@@ -1,0 +1,126 @@
+"""Stands where `powershell` would on a Windows host: checks how it is called, and prints what was recorded for exactly that script.
+
+It is copied onto the PATH of a real sshd. Its first argument (put there by the copy) is the folder of recorded shapes. It knows no
+PowerShell: a script that is not recorded word for word is refused with exit 97, a wrong invocation with 96.
+"""
+
+import base64
+import datetime
+import json
+import re
+import select
+import sys
+import time
+from pathlib import Path
+
+OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -InputFormat None -OutputFormat Text -EncodedCommand"
+FROM_INPUT = (
+    "$r=New-Object IO.StreamReader([Console]::OpenStandardInput(),(New-Object Text.UTF8Encoding $false));"
+    ". ([ScriptBlock]::Create($r.ReadToEnd()))"
+)
+CMD_LINE_AT_MOST = 8191
+WATCHDOG = re.compile(
+    r"\$w=\[PowerShell\]::Create\(\)\.AddScript\('Start-Sleep -Seconds (\d+);\[Environment\]::Exit\(124\)'\);\[void\]\$w\.BeginInvoke\(\)\n"
+)
+FRAME = re.compile(
+    r"\$c=0;\$global:LASTEXITCODE=0\ntry\{& \{\n(?P<body>.*)\n\}\n\$c=\$LASTEXITCODE\}"
+    r"catch\{\[Console\]::Error\.WriteLine\(\$_\.FullyQualifiedErrorId\+': '\+\$_\.Exception\.Message\);\$c=1\}(?P<end>.*)\nexit \$c\n",
+    re.DOTALL,
+)
+
+LOADER = re.compile(
+    r"\$i=\[Console\]::OpenStandardInput\(\);\$b=New-Object byte\[\] (\d+);\$k=0\n"
+    r"while\(\$k -lt \$b\.Length\)\{\$g=\$i\.Read\(\$b,\$k,\$b\.Length-\$k\);if\(\$g -le 0\)\{exit 45\};\$k\+=\$g\}\n"
+    r"\$d=\[Text\.Encoding\]::UTF8\.GetString\(\$b\)\|ConvertFrom-Json;\$plan=\$d\.plan;\. \(\[ScriptBlock\]::Create\(\$d\.script\)\)"
+)
+
+
+def main() -> None:
+    shapes, *words = sys.argv[1:]
+    folder = Path(shapes)
+    script, by_input = asked(words)
+    body, seconds = unframed(script, (folder.parent / "prologue.ps1").read_text())
+    with (folder / "asked.jsonl").open("a") as log:
+        log.write(json.dumps({"body": body, "seconds": seconds, "by_input": by_input, "at": time.time()}) + "\n")
+    if "[Console]::In.ReadLine()" in body:
+        clock(folder)
+    elif loaded := LOADER.fullmatch(body):
+        agent(folder, int(loaded[1]))
+    elif body == "HANG":
+        hang(seconds)
+    answer(folder, body)
+
+
+def asked(words: list[str]) -> tuple[str, bool]:
+    if words[:-1] != OPTIONS.split():
+        wrong(f"these options were not expected: {words[:-1]}")
+    if len("powershell ") + len(" ".join(words)) > CMD_LINE_AT_MOST:
+        wrong("the input line is too long")
+    script = base64.b64decode(words[-1], validate=True).decode("utf-16-le")
+    if script == FROM_INPUT:
+        return sys.stdin.buffer.read().decode("utf-8"), True
+    return script, False
+
+
+def unframed(script: str, prologue: str) -> tuple[str, int]:
+    if not script.startswith(prologue):
+        wrong("the script does not begin with the prologue")
+    rest = script[len(prologue) :]
+    watchdog = WATCHDOG.match(rest)
+    frame = FRAME.fullmatch(rest[watchdog.end() :] if watchdog else rest)
+    if frame is None or (frame["end"] == "finally{$w.Stop()}") is not bool(watchdog):
+        wrong("the script is not framed as expected")
+    return frame["body"], int(watchdog[1]) if watchdog else 0
+
+
+def answer(folder: Path, body: str) -> None:
+    for path in sorted(folder.glob("*.shape")):
+        parts = dict(re.findall(r"^== (\w+)\n(.*?)(?=^== |\Z)", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
+        if parts["script"].rstrip("\n") == body:
+            sys.stdout.buffer.write(parts.get("out", "").replace("\n", "\r\n").encode())
+            sys.stderr.buffer.write(parts.get("err", "").replace("\n", "\r\n").encode())
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.exit(int(parts.get("exit", "0")))
+    print(f"no answer is recorded for this script:\n{body}", file=sys.stderr)
+    sys.exit(97)
+
+
+def clock(folder: Path) -> None:
+    ahead = float((folder / "clock").read_text())
+    for _ in sys.stdin.buffer:
+        sys.stdout.buffer.write(f"{time.time() + ahead:.6f}\r\n".encode())
+        sys.stdout.flush()
+    sys.exit(0)
+
+
+def agent(folder: Path, count: int) -> None:
+    """Takes the script and its plan, prints the recorded stream, and answers pings until it is told to stop."""
+    (folder / "task.json").write_bytes(sys.stdin.buffer.read(count))
+    begin, _, end = (folder / "agent.stream").read_text().partition("== end\n")
+    sys.stdout.write(begin)
+    sys.stdout.flush()
+    for line in sys.stdin.buffer:
+        if line == b"stop\n":
+            break
+        number = line.removeprefix(b"ping ").strip().decode()
+        sys.stdout.write(f"p {number} {time.monotonic():.9f} {time.time():.9f}\n")
+        sys.stdout.flush()
+    sys.stdout.write(end)
+    sys.stdout.flush()
+    sys.exit(0)
+
+
+def hang(seconds: int) -> None:
+    """Print something, then nothing, until the watchdog's time has passed."""
+    print("still alive at", datetime.date(2026, 11, 22), flush=True)
+    select.select([], [], [], seconds)
+    sys.exit(124)
+
+
+def wrong(why: str) -> None:
+    print(f"not as Windows wants it: {why}", file=sys.stderr)
+    sys.exit(96)
+
+
+main()

@@ -1,0 +1,93 @@
+"""The agent for hosts without Python gets to its host whole, and what it prints is what the meter reads. PowerShell itself is not run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+
+import pytest
+from sshd_server import SSHD, stop_server
+from windows_server import start_windows
+
+from harness.errors import BadUse
+from harness.hosts import windows_agent
+from harness.hosts.ssh import SshHost
+from harness.measure.agent_clock import HostClock
+from harness.measure.agent_plan import AgentTrack
+from harness.measure.agent_stream import OUTCOMES, Life, Reader
+
+pytestmark = [
+    pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sshd separates privileges"),
+]
+TRACKS = [
+    AgentTrack("client-oracle", "10.20.1.200", 1521, period_s=0.01, say=b"\x00\xff", expect=rb"\xff"),
+    AgentTrack("client-http", "10.20.1.200", 80),
+]
+
+
+class Sink:
+    def __init__(self):
+        self.rows, self.noises = {}, []
+
+    def samples(self, track, rows):
+        self.rows.setdefault(track, []).extend(rows)
+
+    def event(self, event):
+        raise AssertionError(event)
+
+    def noise(self, noise):
+        self.noises.append(noise)
+
+    def clock(self, clock):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = start_windows(tmp_path / "host", "windows")
+    yield server
+    stop_server(server)
+
+
+def test_it_is_sent_whole_and_its_stream_is_read(server):
+    host, sink = SshHost(server.machine().model_copy(update={"platform": "windows"})), Sink()
+    try:
+        process = windows_agent.start(host, [t.wire() for t in TRACKS], lifetime_s=60)
+        life = Life("", HostClock("lknode01"))
+        reader = Reader(life, "lknode01", sink)
+        process.send(life.clock.begin(3))
+        while not reader.over:
+            data = process.recv(65536)
+            assert data, reader.complaint
+            for word, clock in reader.take(data, time.monotonic()):
+                process.send(word or b"")
+                if clock is not None:
+                    process.send(b"stop\n")
+        process.close()
+    finally:
+        host.close()
+    task = json.loads((server.folder.parent / "shapes" / "windows" / "task.json").read_text())
+    assert task["script"] == windows_agent.script()
+    assert [t["period"] for t in task["plan"]["tracks"]] == [0.05, 0.05] and task["plan"]["tracks"][0]["say"] == "AP8="
+    assert [s.outcome for s in sink.rows["client-oracle"]] == ["answered", "silent"]
+    assert [s.outcome for s in sink.rows["client-http"]] == ["refused", "unreachable"]
+    assert (life.wrote, life.taken, life.final, reader.complaint) == (4, 4, True, "")
+    assert [n.ticks for n in sink.noises] == [40]
+
+
+def test_pinned_connections_are_refused(server):
+    host = SshHost(server.machine().model_copy(update={"platform": "windows"}))
+    track = AgentTrack("pin", "10.20.1.200", 1521, kind="pinned", say=b"x", expect=b"x")
+    with pytest.raises(BadUse, match="leave out pin"):
+        windows_agent.start(host, [track.wire()], lifetime_s=60)
+
+
+def test_the_script_prints_only_outcomes_that_the_meter_knows():
+    script = windows_agent.script()
+    table = re.findall(r"\d{5} = '(\w+)'", script)
+    said = re.findall(r"Record \$attempt '(\w+)'", script)
+    assert table and said and {*table, *said} <= set(OUTCOMES)
+    assert script.isascii()

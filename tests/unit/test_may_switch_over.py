@@ -1,0 +1,188 @@
+"""Would a switchover be allowed, by LifeKeeper's states, flags, policies and settings; and a log cut to a span of time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says, answer
+from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
+from harness.managers.logs import READ_AT_MOST, time_of, window
+from harness.managers.takeover import Told, by_state
+
+IN, OUT, LOST = ResourceState.IN_SERVICE, ResourceState.STANDBY, ResourceState.UNKNOWN
+ALIVE, DEAD = CommPath("x", "a/b", True), CommPath("x", "c/d", False)
+
+
+def node(name: str, *states: ResourceState, paths: tuple[CommPath, ...] = (ALIVE, ALIVE)) -> NodeState:
+    return NodeState(name, True, {f"r{i}": s for i, s in enumerate(states)}, paths)
+
+
+def both(a: NodeState, b: NodeState) -> ClusterState:
+    return ClusterState({"a": a, "b": b})
+
+
+STOPPED, AWAY = NodeState("a", False, {}, (), "it is not running", stopped=True), NodeState("a", False, {}, (), "no answer")
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "why"),
+    [
+        (both(node("a", IN, IN), node("b", OUT, OUT)), Says.YES, ""),
+        (both(node("a", IN, OUT), node("b", OUT, OUT)), Says.YES, ""),  # a partial hierarchy may still be moved
+        (both(node("a", IN, paths=(ALIVE, DEAD)), node("b", OUT)), Says.YES, ""),
+        (both(node("a", IN, paths=(DEAD, DEAD)), node("b", OUT)), Says.NO, "every communication path is dead (c/d, c/d)"),
+        (both(node("a", IN), node("b", OUT, paths=())), Says.CANNOT_TELL, "names no communication path"),
+        (both(node("a", OUT), node("b", IN)), Says.NO, "b has everything in service already"),
+        (both(node("a", OUT, OUT), node("b", IN, OUT)), Says.NO, "b has r0 in service already"),
+        (both(node("a", IN), node("b", IN)), Says.NO, "both have resources in service"),
+        (both(node("a", OUT), node("b", OUT)), Says.NO, "nothing to move"),
+        (both(node("a", IN), node("b")), Says.NO, "knows no resource"),
+        (both(node("a", IN), node("b", LOST)), Says.CANNOT_TELL, "the state of r0 is in transit"),
+        (both(STOPPED, node("b", OUT)), Says.NO, "a: it is not running"),
+        (both(AWAY, node("b", OUT)), Says.CANNOT_TELL, "a: no answer"),
+    ],
+)
+def test_by_state(state, says, why):
+    found = by_state("b", state).answer
+    assert found.says is says and why in str(found)
+
+
+def test_an_unknown_node_is_refused():
+    assert by_state("c", both(node("a", IN), node("b", OUT))).answer.no
+
+
+def test_an_answer_reads_as_a_sentence():
+    assert str(answer([])) == "yes" and answer([]).yes
+    assert str(answer(["x", "x"], ["y"])) == "no, because x; y"
+    assert answer([], ["y"]) == Answer(Says.CANNOT_TELL, ("y",))
+
+
+@pytest.mark.parametrize(
+    ("on_a", "on_b", "says", "why"),
+    [
+        ("", "", Says.YES, ""),
+        ("shutdown_switchover\nlbhc-12345-hc-ng\n", "shutdown_switchover\n", Says.YES, ""),
+        ("", "!nofailover!a\n", Says.NO, "b: no failover from a is allowed"),
+        ("", "!nofailover!A\n", Says.NO, "no failover from a"),
+        ("!nofailover!b\nconfirmso!b\n", "", Says.YES, ""),  # about the way back
+        ("", "confirmso!a\n", Says.NO, "waits for a person's word"),
+        (
+            "!action!04410!1795356427!a:Restore_hierarchy\n",
+            "",
+            Says.NO,
+            "a: an action holds a lock there: a:Restore_hierarchy, process 04410",
+        ),
+        ("", "!restore\n", Says.CANNOT_TELL, "what it holds up is not known"),
+        ("", "!nofailover!lknode09\n", Says.CANNOT_TELL, "not in the cluster file"),
+        ("", "the database is busy\n", Says.CANNOT_TELL, "something that is no flag: the database is busy"),
+    ],
+)
+def test_by_flags(on_a, on_b, says, why):
+    found = by_flags("b", {"a": Told(on_a), "b": Told(on_b)}).answer
+    assert found.says is says and why in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "why"),
+    [
+        ("Failover: On\nLocalRecovery: On\n", Says.YES, ""),
+        ("policy=LocalRecovery state=off\npolicy=Failover state=on\n", Says.YES, ""),
+        ("tag listener-1521\n  Failover ... off\n", Says.NO, "the policy Failover is off"),
+        ("Failover: on\nFailover: off (listener-1521)\n", Says.NO, "Failover is off"),
+        ("Failover: on\nNotificationOnly: On\n", Says.NO, "NotificationOnly is on"),
+        ("User Name:\n", Says.CANNOT_TELL, "it said: User Name:"),
+        ("Failover: perhaps\n", Says.CANNOT_TELL, "names no Failover policy"),
+    ],
+)
+def test_by_policies(text, says, why):
+    found = by_policies({"a": Told(text)}).answer
+    assert found.says is says and why in str(found)
+
+
+def test_what_could_not_be_read_is_never_yes():
+    told = {"a": Told(None, "there is no flg_list")}
+    for found in (by_flags("a", told), by_policies(told), by_settings(told)):
+        assert found.answer.says is Says.CANNOT_TELL and "there is no flg_list" in str(found.answer)
+
+
+def test_a_quorum_mode_makes_it_unknown():
+    assert by_settings({"a": Told("QUORUM_MODE=none\nX=1\n"), "b": Told("#QUORUM_MODE=majority\n")}).answer.yes
+    assert by_settings({"a": Told('export QUORUM_MODE="majority"\n')}).answer.says is Says.CANNOT_TELL
+
+
+words = st.sampled_from(
+    ["!action!", "!nofailover!", "confirmso!", "a", "b", "!", "1", ":", "\n", " ", "Failover", "on", "off", "QUORUM_MODE=", "majority"]
+)
+texts = st.text() | st.lists(words).map("".join) | st.lists(words).map(" ".join)
+
+
+@given(texts)
+@example("!action!1!\n")
+@example("Failover\u2028off")
+def test_no_text_makes_a_judge_raise(text):
+    told = {"a": Told(text), "b": Told("")}
+    for case in (by_flags("b", told), by_policies(told), by_settings(told)):
+        assert str(case.answer)
+
+
+NOW = datetime(2026, 11, 22, 14, 3, 7, tzinfo=UTC).timestamp()
+LOG = """\
+Nov 22 14:03:05 lknode01 lcd[1]: INFO:::::a
+Nov 22 14:03:07 lknode01 quickCheck[4211]: ERROR:gen:quickCheck:listener-1521:100001:it did not answer
+    and this line belongs to it
+2026-11-22T15:03:09.250+01:00 lknode01 lcd[1]: INFO:::::b
+Nov 22 14:09:00 lknode01 lcd[1]: INFO:::::c
+"""
+
+
+def fetched(log: str, zone: str = "+0000", size: int | None = None) -> str:
+    return f"{zone}\n{len(log) if size is None else size}\n{log}"
+
+
+def test_a_span_of_the_log():
+    found = window(fetched(LOG), NOW - 0.5, NOW + 60)
+    assert found.text.splitlines() == LOG.splitlines()[1:4] and not found.left_out
+
+
+def test_the_time_zone_is_the_hosts():
+    log = "Nov 22 19:33:07 lknode01 lcd[1]: INFO:::::x\n"
+    assert window(fetched(log, "+0530"), NOW - 1, NOW + 1).text == log
+    assert not window(fetched(log), NOW - 1, NOW + 1).text
+
+
+def test_a_year_is_found_for_a_line_without_one():
+    """A window on New Year's Day takes the last December's lines for what they are."""
+    begin = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    log = "Dec 31 23:59:59 h p[1]: x\nJan  1 00:00:01 h p[1]: y\nDec 30 00:00:00 h p[1]: z\n"
+    assert window(fetched(log), begin - 10, begin + 10).text == "".join(log.splitlines(keepends=True)[:2])
+    assert (
+        time_of("Feb 29 10:00:00 h p[1]: x", timezone(timedelta(0)), datetime(2028, 3, 1, tzinfo=UTC).timestamp())
+        == datetime(2028, 2, 29, 10, tzinfo=UTC).timestamp()
+    )
+
+
+def test_a_window_is_bounded_and_says_what_is_missing():
+    small = window(fetched(LOG), 0, NOW + 3600, most=100)
+    assert small.text == LOG.splitlines(keepends=True)[-1] and small.left_out == "its first 4 lines did not fit into 100 characters"
+    cut = window(fetched("half a line\n" + LOG, size=READ_AT_MOST + 1), NOW - 60, NOW + 60)
+    assert "half a line" not in cut.text and "were looked through" in cut.left_out
+    assert not window(fetched(LOG, size=READ_AT_MOST + 1), NOW, NOW + 60).left_out  # the log begins before the span
+    assert window("ls: cannot access '/var/log/x': No such file\n", 0, NOW).left_out.endswith("No such file")
+    assert "no line of the log has a time" in window(fetched("what\n"), 0, NOW).left_out
+
+
+@given(
+    st.text()
+    | st.text().map(fetched)
+    | st.lists(st.sampled_from([*LOG.splitlines(), "Feb 31 99:99:99 h x: y", "\n"])).map("\n".join).map(fetched)
+)
+@example(fetched("Nov 99 14:03:05 x\n0000-00-00T00:00:00 x\n9999-12-31T23:59:59+00:00 x\n0001-01-01T00:00:00+23:59 x\n"))
+@example("+9999\n1\nNov 22 14:03:05 x\n")
+@example("+0000\n\u00b2\nx")
+def test_no_log_makes_a_window_raise(text):
+    assert isinstance(window(text, NOW - 5, NOW + 5, most=50).text, str)
+    assert len(window(text, 0, NOW * 2, most=50).text) <= 50

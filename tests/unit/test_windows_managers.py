@@ -1,0 +1,185 @@
+"""LifeKeeper for Windows and Windows' own cluster: whatever is printed, nothing raises, and nobody is active without a word for it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from harness.managers import lifekeeper_windows, wsfc_parse
+from harness.managers.base import ResourceState
+from harness.managers.lifekeeper_table import parse
+from harness.managers.wsfc_parse import allowed, node_state, read
+
+TABLE = """\
+LOCAL     TAG             ID           STATE  PRIO  PRIMARY
+lknode01  listener-1521   lknode01     ISP    1     lknode01
+lknode01  |---10.20.1.200 10.20.1.200  ISP    1     lknode01
+lknode01  |   |---lbhc-12345  12345    OSU    1     lknode01
+
+MACHINE   TYPE  ADDRESSES/DISK         STATE  PRIO
+lknode02  TCP   10.20.1.11/10.20.1.12  ALIVE  1
+lknode02  DISK  E:                     DEAD   --
+"""
+
+
+def test_the_table_of_windows():
+    """LKW-03: trees drawn with bars and dashes, paths over disks."""
+    state = parse("lknode01", TABLE)
+    assert {tag: str(s) for tag, s in state.resources.items()} == {
+        "listener-1521": "in service",
+        "10.20.1.200": "in service",
+        "lbhc-12345": "standby",
+    }
+    assert [(p.addresses, p.alive) for p in state.comm_paths] == [("10.20.1.11/10.20.1.12", True), ("E:", False)]
+
+
+def test_a_table_that_contradicts_itself_is_not_believed():
+    twice = TABLE.replace("\n\n", "\nlknode01  |---10.20.1.200 10.20.1.200  OSU    1     lknode01\n\n")
+    assert parse("lknode01", twice).resources["10.20.1.200"] is ResourceState.UNKNOWN
+
+
+pieces = st.sampled_from(
+    [*TABLE.split(), "|---", "\u2014\u2014\u2014", "\n", "\n\n", "  ", "ILLSTATE", "OSF", "BACKUP", "Dienst läuft nicht"]
+)
+printed = st.one_of(st.text(), st.lists(pieces).map(" ".join), st.lists(pieces).map("".join))
+
+
+@given(printed, st.sampled_from(["Running", "Stopped", "", "StopPending"]), st.booleans())
+def test_no_text_makes_lifekeeper_raise_or_active(text, service, wrapped):
+    said = json.dumps([{"Text": text, "Exit": 0, "Service": service}]) if wrapped else text
+    state = lifekeeper_windows.state_of("n", said)
+    assert state.running or state.why
+    if not wrapped or service not in ("Running", "") or not any(word in text for word in ("ISP", "ISU")):
+        assert not state.has_something or (not wrapped and "Text" in text)
+
+
+@given(
+    st.text()
+    | st.lists(st.lists(st.sampled_from(["10.20.1.200", "255.255.255.255", "comm", "\x02"])).map("".join), min_size=6).map("\x01".join)
+)
+@example("n\x01comm\x01ip\x01t\x01t\x01{GUID}\x02255.255.255.255\x02N")
+def test_no_row_makes_an_address_up(row):
+    found = lifekeeper_windows.address_in(row)
+    assert found is None or (found in row and not found.startswith("255."))
+
+
+names = st.sampled_from(["lknode01", "LKNODE02", "lknode03", "listener-1521", "net", "", None, 3])
+states = st.sampled_from(
+    ["Online", "Offline", "Failed", "Up", "Down", "Paused", "OnlinePending", "Pending", "Läuft", "", None, 2, True, "Running"]
+)
+row = st.fixed_dictionaries(
+    {"K": st.sampled_from(["node", "node", "group", "resource", "resource", "nic", "network", "owners", "quorum", "service", "", None, 1])},
+    optional={
+        "Name": names, "State": states, "OwnerNode": names, "OwnerGroup": names, "Node": names, "Network": names, "Role": states,
+        "Vote": states,
+        "Nodes": st.lists(names) | names, "Witness": names, "Drain": states, "Threshold": st.integers(0, 1), "Maintenance": st.booleans(),
+    },
+)  # fmt: skip
+answers = st.one_of(st.text(), st.lists(row, max_size=12).map(json.dumps))
+
+
+SOUND = [
+    {"K": "node", "Name": "LKNODE01", "State": "Up"},
+    {"K": "node", "Name": "LKNODE02", "State": "Up"},
+    {"K": "group", "Name": "listener-1521", "OwnerNode": "LKNODE01", "State": "Online"},
+    {"K": "resource", "Name": "ip", "OwnerGroup": "listener-1521", "OwnerNode": "LKNODE01", "State": "Online"},
+    {"K": "resource", "Name": "app", "OwnerGroup": "listener-1521", "OwnerNode": "LKNODE01", "State": "Online"},
+]
+change = st.tuples(
+    st.integers(0, len(SOUND) - 1), st.sampled_from(["K", "Name", "OwnerNode", "OwnerGroup", "State"]), names | states | st.just("LKNODE01")
+)
+
+
+@st.composite
+def spoilt(draw) -> str:
+    """A sound answer with a few fields changed, rows doubled or left out."""
+    rows = [dict(r) for r in SOUND]
+    for i, key, value in draw(st.lists(change, max_size=3)):
+        rows[i][key] = value
+    order = draw(st.lists(st.integers(0, len(rows) - 1), max_size=2))
+    left_out = draw(st.sets(st.integers(0, len(rows) - 1), max_size=1))
+    return json.dumps([r for i, r in enumerate(rows) if i not in left_out] + [rows[i] for i in order])
+
+
+@given(answers | spoilt())
+@example('[{"K":"node","Name":"lknode01","State":"Up"},{"K":"group","Name":"listener-1521","OwnerNode":"lknode01"}]')
+@example(json.dumps([*SOUND[:4], SOUND[4] | {"OwnerNode": "LKNODE02"}]))
+def test_no_answer_makes_the_windows_cluster_raise_or_active(text):
+    """Active is only what a row of this role calls Online on a node that the cluster knows, and that owns both the row and the role."""
+    rows = _rows(text)
+    owners = [_low(r.get("OwnerNode")) for r in rows if r.get("K") == "group" and _low(r.get("Name")) == "listener-1521"]
+    known = [_low(r.get("Name")) for r in rows if r.get("K") == "node"]
+    for node in ("lknode01", "lknode02"):
+        state = node_state(node, "listener-1521", text)
+        assert state.running or state.why
+        online = {
+            r["Name"]
+            for r in rows
+            if r.get("K") == "resource" and r.get("State") == "Online" and _low(r.get("OwnerNode")) == node
+        }  # fmt: skip
+        active = {tag for tag, seen in state.resources.items() if seen.active}
+        assert active <= online
+        assert not active or (owners == [node] and known.count(node) == 1)
+    case = allowed("lknode01", "listener-1521", "lknode01", read(text))
+    assert all(isinstance(words, str) and words for words in (*case.against, *case.unknown))
+
+
+def test_the_sound_answer_is_read_as_such():
+    assert node_state("lknode01", "listener-1521", json.dumps(SOUND)).has_everything
+    assert node_state("lknode02", "listener-1521", json.dumps(SOUND)).stands_by
+
+
+def _low(value: object) -> str:
+    return value.strip().lower() if isinstance(value, str) else ""
+
+
+def _rows(text: str) -> list[dict]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return []
+    return [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
+
+
+def node(name: str, **more: object) -> dict:
+    return {"K": "node", "Name": name, "State": "Up", "Drain": "NotInitiated", "Vote": 1} | more
+
+
+def group(**more: object) -> dict:
+    return {"K": "group", "Name": "g", "OwnerNode": "a", "State": "Online", "Threshold": 1} | more
+
+
+KEPT = {"K": "resource", "Name": "d", "OwnerGroup": "g", "Maintenance": True}
+OWNERS = {"K": "owners", "Name": "ip", "Nodes": []}
+QUORUM = {"K": "quorum", "Witness": "share", "State": "Online"}
+
+
+@pytest.mark.parametrize(
+    ("found", "against", "unknown"),
+    [
+        ([node("a"), node("b"), group(), OWNERS, QUORUM], "", ""),
+        ([node("a"), node("b", State="Paused"), group(), OWNERS, QUORUM], "paused", ""),
+        ([node("a"), node("b", State="Down"), group(), OWNERS, QUORUM], "calls b Down", ""),
+        ([node("a"), node("b", State="Läuft"), group(), OWNERS, QUORUM], "", "calls b Läuft"),
+        ([node("a"), node("b", Drain="InProgress"), group(), OWNERS, QUORUM], "drained", ""),
+        ([node("a"), group(), OWNERS, QUORUM], "not a node of the Windows cluster", ""),
+        ([node("a"), node("b"), OWNERS, QUORUM], "no role g", ""),
+        ([node("a"), node("b"), group(State="Pending"), OWNERS, QUORUM], "on its way", ""),
+        ([node("a"), node("b"), group(State=2), OWNERS, QUORUM], "", "no known state"),
+        ([node("a"), node("b"), group(Threshold=0), OWNERS, QUORUM], "FailoverThreshold 0", ""),
+        ([node("a"), node("b"), group(), QUORUM], "", "may own g"),
+        ([node("a"), node("b"), group(), OWNERS | {"Nodes": "a"}, QUORUM], "no possible owner", ""),
+        ([node("a"), node("b"), group(), OWNERS], "", "quorum could not be read"),
+        ([node("a"), node("b"), group(), OWNERS, QUORUM | {"State": "Failed"}], "witness share is Failed", ""),
+        ([node("a"), node("b", Vote=0), group(), OWNERS, QUORUM | {"Witness": ""}], "no vote", ""),
+        ([node("a"), node("b", Vote=None), group(), OWNERS, QUORUM | {"Witness": None}], "", "whether b has a vote"),
+        ([node("a"), node("b"), group(), OWNERS, QUORUM, KEPT], "maintenance", ""),
+    ],
+)  # fmt: skip
+def test_why_a_role_may_not_move(found, against, unknown):
+    case = allowed("b", "g", "b", wsfc_parse.read(json.dumps(found)))
+    assert (len(case.against), len(case.unknown)) == (bool(against), bool(unknown))
+    assert against in "".join(case.against) and unknown in "".join(case.unknown)
