@@ -19,12 +19,14 @@ from harness.services import registry
 from harness.services.base import NotTheService, Proof
 from harness.services.identify import node_of
 from harness.subject import Subject
-from harness.verdict import Verdict, all_of, failed, passed
+from harness.verdict import Verdict, all_of, failed, inconclusive, passed
 
 T = TypeVar("T")
 
 ATTEMPT_LIMIT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
 SILENCE_LIMIT_S = 1.3
+IDENTITY_LIMIT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
+QUICK_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _seen(one: Attempt, way: Way, active: str, subject: Subject) -> Seen:
     return Seen(str(one.outcome), way.code, by, str(way))
 
 
-def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, limit: float = 5.0) -> tuple[Verdict, str]:
+def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_LIMIT_S) -> tuple[Verdict, str]:
     """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said."""
     where = f"{host} → {subject.cluster.vip}:{service.port}"
     kind = registry.kind(service.kind)
@@ -103,7 +105,11 @@ def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, 
             said += f", {_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except NotTheService as error:
         return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
-    except (OSError, DeadlineExceeded) as error:
+    except DeadlineExceeded as error:
+        hung = f"{where}: the {service.kind} service took the connection and did not say who it is: {error}"
+        quick = _connects_quickly(subject, host, service)
+        return (failed(hung) if quick else inconclusive(f"{hung}; but connecting is slow too: is {host} overloaded?")), str(error)
+    except OSError as error:
         return failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error)
     node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
     if node is None:
@@ -111,6 +117,13 @@ def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, 
     if node != wanted:
         return failed(f"{where}: expected {wanted}, but {known}"), said
     return passed(known), said
+
+
+def _connects_quickly(subject: Subject, host: str, service: Service) -> bool:
+    """The control of a question that was not answered in time: is everything but the answer as quick as ever?"""
+    began = time.monotonic()
+    tried = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_LIMIT_S)
+    return tried[0].answered and time.monotonic() - began < QUICK_S
 
 
 def _over_the_path(subject: Subject, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
@@ -127,7 +140,7 @@ def _starts(subject: Subject, service: Service) -> dict[str, float | None]:
     for node in subject.cluster.nodes:
         if node.name in subject.absent:
             continue
-        linux = subject.linux[node.name]
-        pids = [x.pid for x in linux.listeners() if x.port == service.port and x.pid]
-        starts[node.name] = linux.process_start(pids[0]) if pids else None
+        facts = subject.facts[node.name]
+        pids = [x.pid for x in facts.listeners() if x.port == service.port and x.pid]
+        starts[node.name] = facts.process_start(pids[0]) if pids else None
     return starts

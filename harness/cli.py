@@ -1,6 +1,12 @@
 """The command `lkharness`. Imports are made by the commands that need them, so that `--help` is quick."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the program still loads simply ends it; `main` takes over
 
 import argparse
 import sys
@@ -23,6 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         given = _parser().parse_args(arguments)
         return int(given.command(given))

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect
+from harness.disrupt.base import HARNESS, Disruption, Effect
 from harness.errors import DeadlineExceeded, Inconclusive
 from harness.measure.meter import Meter
 from harness.measure.recording import Header, Mark, NodeEvent, Recorder
 from harness.measure.tokens import Tokens, TokensFailed, takes_tokens
+from harness.paths import Origin
 from harness.subject import Subject
 
 STEADY_S = 0.5  # for so long every path must have been right before a disruption may begin, and after it before the measuring ends
 WARM_UP_S = 15.0
+PROBES = 3  # so many intervals are waited for one
 FIRST_SAMPLE_S = 2.0  # beyond the budget: what is still out at its end must be measured past it, to be told
 
 
@@ -79,6 +81,7 @@ class Failover:
             target=disruption.target(),
             moves=disruption.moves,
             expects={str(origin): str(effect) for origin, effect in disruption.expects[cluster.design].items()},
+            both_may_answer=disruption.both_may_answer,
             budget_s=allowance.seconds,
             budget_because=allowance.because,
             probe_port=cluster.load_balancer.probe.port,
@@ -127,15 +130,25 @@ class Failover:
         seconds = start.offset_s
         if start.after_probe_s is not None:
             interval = self._subject.cluster.load_balancer.probe.interval_s
-            probed = self._meter.live.last_probe(self._before)
-            if probed is None:
-                raise Inconclusive(
-                    f"no probe of {self._before} was seen, so the start cannot be swept through its period; is the capture allowed?"
-                )
-            seconds = (probed + start.after_probe_s - time.monotonic()) % interval
+            seconds = (self._next_probe(interval) + start.after_probe_s - time.monotonic()) % interval
         deadline = Deadline(seconds)
         if seconds > 0:
             deadline.wait_for(lambda: deadline.expired, what="the chosen start", every=seconds)
+
+    def _next_probe(self, interval: float) -> float:
+        """A fresh one: no prober keeps its interval so well that an old one would tell where its period is now."""
+        live, asked = self._meter.live, time.monotonic()
+
+        def seen() -> float:
+            return live.last_probe(self._before) or 0.0
+
+        try:
+            return Deadline(PROBES * interval + 1.0).wait_for(seen, until=lambda at: at > asked, what="a probe", every=0.01)
+        except DeadlineExceeded as error:
+            raise Inconclusive(
+                f"no probe of {self._before} was seen for {PROBES} intervals, so the start cannot be swept through its period; "
+                "may packets be captured there?"
+            ) from error
 
     def _disrupt(self, recorder: Recorder) -> None:
         disruption = self._disruption
@@ -155,8 +168,12 @@ class Failover:
     def _exactly(self, began: float) -> float:
         """The moment on the host's own clock where the host told it, else when the harness asked for it."""
         moment = self._disruption.moment
-        clock = self._meter.clock(moment.host) if moment is not None else None
-        return began if moment is None or clock is None else moment.before + clock.wall_s
+        if moment is None:
+            return began
+        if moment.host == HARNESS:
+            return moment.before - time.time() + time.monotonic()
+        clock = self._meter.clock(moment.host)
+        return began if clock is None else moment.before + clock.wall_s
 
     def _follow(self, recorder: Recorder) -> None:
         """Until every path that must recover is right again (or its budget is over), and as long as the disruption has to last."""
@@ -165,14 +182,20 @@ class Failover:
         lasts = Deadline(disruption.lasts_s, anchor=self._began)
         if Effect.RECOVERS in effects:
             budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
-            hosts = [h for h in self._everyone() if h == self._subject.cluster.client.name or self._recovers(h)]
-            self._until_right(hosts, budget, recorder)
+            self._until_right(self._must_recover(), budget, recorder)
         if not lasts.expired:
             lasts.wait_for(lambda: lasts.expired, what="the disruption's own duration", every=lasts.remaining())
 
-    def _recovers(self, node: str) -> bool:
-        """Must the paths from this node be right again before anything is undone? One that is gone cannot be."""
-        return self._subject.hosts[node].alive(limit=0.5)
+    def _must_recover(self) -> list[str]:
+        """The hosts from which every path must be right again before anything is undone.
+
+        Not the node that will be the standby where nothing is demanded of its path, or where it has to be out: it may be gone.
+        """
+        cluster, effect = self._subject.cluster, self._disruption.expects[self._subject.cluster.design][Origin.STANDBY]
+        if effect in (Effect.RECOVERS, Effect.UNTOUCHED):
+            return self._everyone()
+        stays = self._disruption.moves is False
+        return [cluster.client.name, self._before if stays else cluster.peer_of(self._before).name]
 
     def _until_right(self, hosts: list[str], deadline: Deadline, recorder: Recorder) -> None:
         try:

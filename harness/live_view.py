@@ -71,13 +71,16 @@ class LiveView:
                 screen.update(self._table(live, title), refresh=True)
 
     def _table(self, live: Live, title: str) -> Table:
-        table = Table(title=f"{title} · {self._doing}", title_justify="left", caption=live.news, caption_justify="left", box=None)
+        # Text, not str: what hosts say and what a cluster file names may look like rich's markup.
+        over, under = Text(f"{title} · {self._doing}" if self._doing != title else title), Text(live.news)
+        table = Table(title=over, title_justify="left", caption=under, caption_justify="left", box=None)
         for column in ("from", "to", "connections", "now", "answered by", "out for"):
             table.add_column(column, justify="right" if column == "out for" else "left")
         for one in live.standing():
             out = f"{one.out_s:.2f} s" if one.out_s else ""
             now = Text(one.outcome, COLOURS.get(one.outcome, "dim"))
-            table.add_row(one.track.origin, one.track.service, one.track.kind, now, one.node or "", out)
+            origin, service, kind, node = map(Text, (one.track.origin, one.track.service, one.track.kind, one.node or ""))
+            table.add_row(origin, service, kind, now, node, out)
         return table
 
     def _tell(self, live: Live, title: str, pause: Callable[[float], bool]) -> None:

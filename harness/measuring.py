@@ -103,7 +103,12 @@ class Measuring:
         if not path.exists():
             return None
         assert self._calibration is not None
-        result = measured(recording.read(path), calibration=self._calibration.verdict)
+        try:
+            stored = recording.read(path)
+        except ValueError as error:  # not even its header got to the disk
+            self._report.run.evidence_fault(path.parent.name, str(error))
+            return None
+        result = measured(stored, calibration=self._calibration.verdict)
         self._report.measurement(MeasurementRecord.of(result, id=name, test=test))
         return result
 

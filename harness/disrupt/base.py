@@ -52,8 +52,11 @@ def both(client: Effect, inside: Effect, standby: Effect) -> Expects:
     return {design: paths(client, inside, standby) for design in Design}
 
 
+HARNESS = ""  # for a Moment: told by a command on the harness's own machine
+
+
 class Moment(NamedTuple):
-    """When it was done, on the wall clock of the host that did it: right before and right after."""
+    """When it was done, on the wall clock of the host that did it (or HARNESS): right before and right after."""
 
     host: str
     before: float
@@ -68,6 +71,7 @@ class Disruption(ABC):
     settles: ClassVar[bool] = True  # does the cluster come to rest by itself, so that the manager's word on who is active counts?
     moves: ClassVar[bool | None] = None  # True: everything must be on the other node afterwards; False: must stay; None: either is right
     expects: ClassVar[Expects]
+    both_may_answer: ClassVar[bool] = False  # does an isolated node go on answering itself for a moment, until it is fenced?
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
 
     def __init__(self, subject: Subject) -> None:

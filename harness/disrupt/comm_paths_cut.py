@@ -64,6 +64,7 @@ class AllCommPathsCut(_AtTheStandby):
 
     name = "all comm paths cut"
     sentence = "the nodes no longer reach each other at all, and each thinks that the other is dead; both still reach everybody else"
+    both_may_answer = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
 
     @property

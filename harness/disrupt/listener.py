@@ -18,7 +18,7 @@ START = 'start() { s=$(cat /proc/$1/stat 2>/dev/null) || return 1; s=${s##*) }; 
 
 def listener_pid(subject: Subject, node: str, port: int) -> int:
     """The one process that listens there. Raises Inconclusive when there is none, or more than one."""
-    pids = {x.pid for x in subject.linux[node].listeners() if x.port == port and x.pid}
+    pids = {x.pid for x in subject.facts[node].listeners() if x.port == port and x.pid}
     if len(pids) != 1:
         found = ", ".join(map(str, sorted(pids))) or "nobody"
         raise Inconclusive(f"{node}: one process should listen on port {port}; {found} does (is the login root or sudo?)")

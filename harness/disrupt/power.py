@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption
+from harness.disrupt.base import HARNESS, Disruption, Moment
 from harness.errors import Unusable
+
+MOMENT = re.compile(r"^moment (\d+\.?\d*) (\d+\.?\d*)$", re.MULTILINE)  # seconds since the epoch on this machine: before and after
 
 
 class ByPower(Disruption):
@@ -31,7 +34,9 @@ class ByPower(Disruption):
 
     def begin(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
-        self._command(self.away, deadline)
+        said = self._command(self.away, deadline)
+        if told := MOMENT.search(said):  # a command that knows when the node fell silent may say so
+            self.moment = Moment(HARNESS, float(told[1]), float(told[2]))
 
     def took_effect(self, deadline: Deadline) -> None:
         host = self._subject.hosts[self._node]
@@ -46,7 +51,7 @@ class ByPower(Disruption):
     def _words(self, to: str) -> list[str]:
         return getattr(self._subject.cluster.power, to, None) or []
 
-    def _command(self, to: str, deadline: Deadline) -> None:
+    def _command(self, to: str, deadline: Deadline) -> str:
         self._begun = True
         seconds = "0" if math.isinf(self.longest_s) else str(int(self.longest_s))
         words = [word.replace("{node}", self._node).replace("{seconds}", seconds) for word in self._words(to)]
@@ -57,3 +62,4 @@ class ByPower(Disruption):
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
             raise Unusable(f"the cluster file's power.{to} command exited {done.returncode} for {self._node}; it said: {said}")
+        return done.stdout

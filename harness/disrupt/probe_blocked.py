@@ -31,5 +31,8 @@ class ProbeBlocked(Cut):
 
 def lacks_hc_timeout(seconds: float | None) -> str | None:
     if seconds is None:
-        return "the cluster file does not say manager.hc_timeout_s, so nobody knows how long the health check bears to hear no probe"
+        return (
+            "the cluster file does not say manager.hc_timeout_s: how long the health check bears to hear no probe is not known, "
+            "and one that only listens (GenLB, azure-lb) never notices"
+        )
     return None

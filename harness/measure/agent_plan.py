@@ -18,6 +18,8 @@ PARTS = ("agent_tracks", "agent_watch", "agent")  # sent as one script
 FOLLOW = "agent_follow"
 PREFIX = "lkharness-agent-"
 PLACES = ("/dev/shm", "/run", "/var/tmp", "/tmp")  # memory first: it keeps no writer waiting as a busy disk would
+KEEP_S = 60.0
+ORPHAN_S = 120.0  # long enough for a connection that is lost and comes back, or a harness that is being debugged
 PERIODS_S = (0.001, 0.01, 0.05, 0.1, 0.25)
 
 
@@ -68,12 +70,14 @@ class AgentWatch:
 
 @dataclass(frozen=True)
 class AgentPlan:
-    """The whole task. The agent ends by itself after `lifetime_s`, and its spool is removed at most `keep_s` later."""
+    """The whole task. The agent ends by itself after `lifetime_s`, or when nobody has followed it for `orphan_s` (its harness has died),
+    and its spool is removed at most `keep_s` later."""
 
     tracks: Sequence[AgentTrack]
     lifetime_s: float
     watch: AgentWatch = field(default_factory=AgentWatch)
-    keep_s: float = 60.0
+    keep_s: float = field(default_factory=lambda: KEEP_S)
+    orphan_s: float = field(default_factory=lambda: ORPHAN_S)
     max_open: int = 4000
     places: tuple[str, ...] = PLACES
 
@@ -98,6 +102,7 @@ def launch(host: Host, python: str, plan: AgentPlan, folders: list[str], *, life
         "tracks": [track.wire() for track in plan.tracks],
         "watch": watch,
         "lifetime": lifetime_s,
+        "orphan": plan.orphan_s,
         "keep": plan.keep_s,
         "max_open": plan.max_open,
         "folders": folders,

@@ -52,7 +52,7 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
     case = replace(case, hosts=_hosts(recording, case.window))
     tracks = [judge_track(case, track, traces[track.id]) for track in header.tracks]
     found = phases.boundaries(phases.Scene(recording, traces, tracks, anchor, after))
-    allowed = bool(header.expects) and all(effect == ANY for effect in header.expects.values())
+    allowed = header.both_may_answer or (bool(header.expects) and all(effect == ANY for effect in header.expects.values()))
     tokens = judge_tokens(recording, rightness.both_answered(recording, plain), anchor, both_may_answer=allowed)
     return Measured(
         disruption=header.disruption,

@@ -141,7 +141,7 @@ class Meter:
             vip=str(cluster.vip),
             ports=ports,
             connections=tuple(s.port for s in cluster.services) if host in self.blind else (),
-            log=str(self.subject.manager.log),
+            log=str(self.subject.manager.log or ""),
             every_s=WATCH_EVERY_S,
         )
         return AgentPlan(tracks, lifetime_s, watch)

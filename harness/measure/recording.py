@@ -136,6 +136,7 @@ class Header:
     probe_source: str
     probe_interval_s: float
     tracks: tuple[Track, ...]
+    both_may_answer: bool = False  # an isolated node may go on answering itself until it is fenced; its tokens must not be lost
     repeat: int = 0
     offset_s: float = 0.0  # how long the start was held back, by jitter or sweep
     seed: int | None = None
@@ -212,32 +213,39 @@ class Recorder:
 
 
 def read(path: Path) -> Recording:
-    """A stored recording, as far as it goes. Raises ValueError when not even its header is there, OSError."""
-    recording: Recording | None = None
+    """A stored recording, as far as it goes: up to its end, or the first line that is cut off or damaged.
+
+    Raises ValueError when not even its header is there, OSError.
+    """
     with path.open(encoding="utf-8", errors="replace") as lines:
+        try:
+            recording = _header(json.loads(next(lines, "")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path}: is no recording of a measurement, or was cut off before its first line was whole") from error
         for line in lines:
             try:
                 record = json.loads(line)
-            except ValueError:
-                break  # cut off in the middle of a line: what came before it counts
-            kind = record.pop("is", "")
-            if kind == "h":
-                tracks = tuple(Track(**t) for t in record.pop("tracks"))
-                recording = Recording(Header(**{**record, "tracks": tracks, "nodes": tuple(record["nodes"])}))
-            elif recording is not None:
-                _take(recording, kind, record)
-    if recording is None:
-        raise ValueError(f"{path}: is no recording of a measurement, or was cut off before its first line was whole")
+                _take(recording, record.pop("is"), record)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                break  # what came before it counts; without its end the recording is not complete, and judged as such
     return recording
+
+
+def _header(record: dict[str, Any]) -> Recording:
+    if record.pop("is") != "h":
+        raise ValueError("the first line is no header")
+    tracks, nodes = tuple(Track(**t) for t in record.pop("tracks")), tuple(record.pop("nodes"))
+    return Recording(Header(**record, tracks=tracks, nodes=nodes))
 
 
 def _take(recording: Recording, kind: str, record: dict[str, Any]) -> None:
     if kind == "s":
-        recording.samples.setdefault(record["track"], []).extend(Sample(*row) for row in record["rows"])
+        rows = [Sample(*row) for row in record["rows"]]
+        recording.samples.setdefault(record["track"], []).extend(rows)
     elif kind == "w":
-        recording.sightings.extend(Sighting(*row) for row in record["rows"])
+        recording.sightings.extend([Sighting(*row) for row in record["rows"]])
     elif kind == "r":
-        recording.read_back = record["found"]
+        recording.read_back = dict(record["found"])
     elif kind == "end":
         recording.complete = True
     elif kind in ONE_BY_ONE:

@@ -49,7 +49,10 @@ class Tokens:
     def begin(self) -> None:
         """Make the table and start writing from every host. Raises TokensFailed when the database cannot be written to."""
         client = self._subject.cluster.client.name
-        self._once(client, f"create table if not exists {TABLE} (run text, value text, node text)")
+        try:
+            self._once(client, f"create table if not exists {TABLE} (run text, value text, node text)")
+        except TokensFailed as error:
+            raise TokensFailed(f'{error}; let its user make a table there, or give the service the setting tokens = "no"') from error
         for machine in self._subject.cluster.machines:
             thread = threading.Thread(target=self._write, args=(machine.name,), name=f"tokens-{machine.name}", daemon=True)
             thread.start()

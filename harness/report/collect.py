@@ -279,4 +279,5 @@ def summarise_cluster(cluster: Cluster, kind: ClusterKind, *, active: str | None
             "budget.margin_s": cluster.budget.margin_s,
         },
         active_at_start=active,
+        manager=manager.kind,
     )

@@ -55,7 +55,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             where=wording.where(run.cluster),
             counted=counted(run.counts),
             roles=_roles(run),
-            lab_stands_in=wording.LAB_STANDS_IN,
+            lab_stands_in=wording.lab_stands_in(run),
             lab_does_not_show=wording.LAB_DOES_NOT_SHOW,
             titles={test.id: test.title for test in run.tests},
         )

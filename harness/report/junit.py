@@ -10,7 +10,7 @@ from harness.report.judge import summarise_paths
 from harness.report.measurement import MeasurementRecord
 from harness.report.model import AuditRecord, Judgement, Result, RunRecord, TestRecord
 from harness.report.text import xml_safe
-from harness.report.wording import is_lab, worst_recovery
+from harness.report.wording import is_lab, lab_manager, worst_recovery
 
 _CHILD = {Result.FAIL: "failure", Result.INCONCLUSIVE: "error", Result.SKIPPED: "skipped"}
 
@@ -58,7 +58,7 @@ def _suite_properties(run: RunRecord) -> dict[str, str]:
     if run.cluster:
         properties |= {"cluster": run.cluster.name, "kind": run.cluster.kind.value, "design": run.cluster.design}
     if is_lab(run):
-        properties["manager"] = "a stand-in for LifeKeeper"
+        properties["manager"] = lab_manager(run)
     properties |= {f"worst_recovery.{s.path}": worst_recovery(s) for s in summarise_paths(run) if s.worst}
     for path, figure in worst_outages(run).items():
         properties[f"worst_out_s.{path}"] = _figure(figure.track.out_s)

@@ -112,6 +112,8 @@ class ClusterSummary(Record):
     """The timers that budgets follow from, by their names in the cluster file."""
     active_at_start: Text | None = None
     """The node that was active when the run began, where that was seen."""
+    manager: Text = "lifekeeper"
+    """The kind of its cluster manager, as in the cluster file."""
 
 
 class Attempts(Record):

@@ -9,7 +9,7 @@ from harness.report import figures
 from harness.report.judge import severity, summarise_paths, worst
 from harness.report.model import Counts, PathName, Result, RunRecord
 from harness.report.text import count, one_line, seconds
-from harness.report.wording import LABEL, MARK, is_lab, skipped_by_reason, where, worst_recovery
+from harness.report.wording import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where, worst_recovery
 
 _MOST_SHOWN = 20
 
@@ -21,7 +21,7 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
         f"{counted(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
     ]
     if is_lab(run):
-        lines.append("The lab's cluster manager is a stand-in: this run says nothing about LifeKeeper itself.")
+        lines.append(f"The lab's cluster manager is {lab_manager(run)}: this run says nothing about LifeKeeper itself.")
     lines += _findings(run)
     lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
     lines += _measured(run)

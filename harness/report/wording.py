@@ -23,9 +23,12 @@ TRAVELLED = {
 }
 
 # What a stand-in must not claim (cluster-managers facts, section 10).
+LAB_MANAGERS = {
+    "lifekeeper": ("a stand-in", "a stand-in for LifeKeeper, written for these tests: it is neither LifeKeeper nor made by its vendor"),
+    "pacemaker": ("Pacemaker", "Pacemaker with Corosync as the distribution ships them, with timers of its own choice and a fence device"),
+}
 LAB_STANDS_IN = (
-    "This cluster is the embedded lab. Its cluster manager is a stand-in for LifeKeeper, written for these tests: it is neither "
-    "LifeKeeper nor made by its vendor. Azure's network and load balancer are emulated on one Linux machine."
+    "This cluster is the embedded lab. Its cluster manager is {}. Azure's network and load balancer are emulated on one Linux machine."
 )
 LAB_DOES_NOT_SHOW = (
     "how LifeKeeper itself behaves, or how fast it fails over",
@@ -36,6 +39,21 @@ LAB_DOES_NOT_SHOW = (
 
 def is_lab(run: RunRecord) -> bool:
     return run.cluster is not None and run.cluster.kind is ClusterKind.LAB
+
+
+def lab_manager(run: RunRecord) -> str:
+    """What a lab's nodes run, in a word."""
+    return _lab_manager(run)[0]
+
+
+def lab_stands_in(run: RunRecord) -> str:
+    """What of a lab is not the real thing, in a sentence."""
+    return LAB_STANDS_IN.format(_lab_manager(run)[1])
+
+
+def _lab_manager(run: RunRecord) -> tuple[str, str]:
+    kind = run.cluster.manager if run.cluster else "lifekeeper"
+    return LAB_MANAGERS.get(kind, (kind, kind))
 
 
 def travelled(wire: str | None) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.deadline import Deadline
+from harness.measure import agent_plan
 from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
 from harness.measure.recording import Clock, NodeEvent, Noise, Sample
@@ -196,3 +197,19 @@ def namespace(*kinds: str, setup: str = "true") -> Iterator[list[str]]:
         process.stdin.close()
         process.wait(10)
         process.stdout.close()
+
+
+def nothing_of(folder) -> None:
+    Deadline(LIMIT).wait_for(lambda: processes_of(folder) == [] and list(folder.iterdir()) == [], what="nothing is left", every=0.02)
+
+
+def complete(agent: Agent, seen: Seen) -> None:
+    """Every sample that the agent wrote came in, once."""
+    assert agent.complete and agent._life.taken == sum(map(len, seen.rows.values()))
+    starts = [row.at for rows in seen.rows.values() for row in rows]
+    assert len(set(starts)) == len(starts)
+
+
+def launched(host, folder, **more) -> str:
+    given = plan(folder, track("t", 1), **more)
+    return agent_plan.launch(host, sys.executable, given, agent_plan.new_folders(given), lifetime_s=given.lifetime_s, limit=LIMIT)

@@ -86,7 +86,7 @@ class Stage:
         for node in (self.active, self.standby):
             self._run(node, [str(self.cluster.manager.root / "bin" / "lkstop"), "-f"])
         self._now[self.active] = EVERYTHING
-        left = {x.port: x.pid for x in self.subject.linux[self.active].listeners()}
+        left = {x.port: x.pid for x in self.subject.facts[self.active].listeners()}
         assert self.listener.port in left and self._responder.port in left, "`lkstop -f` has to leave what is in service"
         assert list(self.subject.holders_of_vip()) == [self.active], "`lkstop -f` has to leave the VIP"
         self._run(self.active, ["kill", "-KILL", str(left[self._responder.port])])

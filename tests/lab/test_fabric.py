@@ -83,14 +83,17 @@ def test_protocols_that_no_vnet_carries(nat: Any) -> None:
 
 @pytest.mark.fact("FAB-02")
 def test_gateway_answers_no_ping_and_no_traceroute(nat: Any) -> None:
-    """The gateway answers ARP, but no ping, and no packet whose time runs out on it; a VM answers ping."""
+    """The gateway answers ARP, but no ping, no TCP or UDP, and no packet whose time runs out on it; a VM answers all but the last."""
     client = Eyes(nat, CLIENT)
-    for packet in (client_to(GATEWAY) / ICMP(id=1), client_to(ADDRESS[NODE1], ttl=1) / ICMP(id=2), client_to(PROBE_SOURCE) / ICMP(id=3)):
-        client.send(packet)
-    client.send(who_has(GATEWAY))
-    client.send(client_to(ADDRESS[NODE1]) / ICMP(id=4))
-    client.wait_for("the node's answer to ping", icmp=0, src=ADDRESS[NODE1], out=False)
-    assert [s.src for s in client.all(proto=1, out=False)] == [ADDRESS[NODE1]]
+    for address in (GATEWAY, PROBE_SOURCE, ADDRESS[NODE1]):
+        client.send(client_to(address) / TCP(sport=4001, dport=6000, flags="S"), client_to(address) / UDP(sport=4001, dport=6000))
+        client.send(client_to(address) / ICMP(id=1))
+    client.send(client_to(ADDRESS[NODE1], ttl=1) / ICMP(id=2), who_has(GATEWAY))
+    client.send(client_to(ADDRESS[NODE1]) / ICMP(id=3))
+    client.wait_until(lambda s: not s.out and s.icmp == 0 and s.frame[ICMP].id == 3, "the node's last answer to ping")
+    heard = [s for s in client.all(out=False) if s.src]
+    assert {s.src for s in heard if s.src in (GATEWAY, PROBE_SOURCE) or s.icmp == 11} == set()
+    assert any(s.flags == "RA" for s in heard) and {s.icmp for s in heard} >= {0, 3}  # the control: refused, answered, unreachable
     assert client.all(arp=(2, GATEWAY, FABRIC_MAC), out=False)
 
 
@@ -159,6 +162,17 @@ def test_gratuitous_arp_moves_nothing(each_design: Any) -> None:
         learned = {s.arp for s in client.all(out=False) if s.arp}
         assert {(2, each_design.vip, FABRIC_MAC), (2, ADDRESS[NODE1], FABRIC_MAC)} <= learned
         assert {mac for _, _, mac in learned} == {FABRIC_MAC}
+
+
+@pytest.mark.fact("FAB-06")
+@pytest.mark.parametrize("op", [1, 2])
+def test_a_hosts_own_gratuitous_arp_changes_nothing_either(nat: Any, op: int) -> None:
+    """A host that announces its address with another MAC is reached by its NIC's as before: the platform knows who is where."""
+    node = Eyes(nat, NODE1)
+    nat.listen(NODE1, APP)
+    assert reach(nat, CLIENT, ADDRESS[NODE1]) == NODE1
+    node.send(Ether(dst=EVERYBODY) / ARP(op=op, psrc=ADDRESS[NODE1], pdst=ADDRESS[NODE1], hwsrc="00:0d:3a:14:01:0c"))
+    assert reach(nat, CLIENT, ADDRESS[NODE1]) == NODE1
 
 
 @pytest.mark.fact("FAB-07")

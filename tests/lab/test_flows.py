@@ -231,16 +231,22 @@ def test_all_members_down(pair, pool):
     assert pair.connect(CLIENT, ADDRESS[NODE1], APP)[0]["outcome"] == "answered"
 
 
-@pytest.mark.fact("FLOW-08", "API-03")
+@pytest.mark.fact("FLOW-08", "FLOW-10", "API-03", "API-04")
 @side_by_side("pair")
 def test_all_probed_up(pair, pool, undo):
-    """With noHealthyBackendsBehavior = AllProbedUp and nobody healthy all members get flows; one healthy member gets all of them again."""
+    """With noHealthyBackendsBehavior = AllProbedUp and nobody healthy all members get flows, but none that is administratively down;
+    one healthy member gets all of them again."""
     made = pool(pair)
     assert identities(pair, count=3, limit=QUIET) == ["silent"] * 3
     undo(pair, "no_healthy_backends", behaviour="AllProbedDown")
     pair.ask("no_healthy_backends", behaviour="AllProbedUp")
     assert set(connect_from(pair, PORTS, 20)) == BOTH
     assert pair.reason(NODE1) == pair.reason(NODE2) == "Up_Probe_AllDownIsUp"
+    undo(pair, "admin", node=NODE1, state="none")
+    pair.ask("admin", node=NODE1, state="down")
+    assert set(connect_from(pair, PORTS, 20)) == {NODE2} and pair.reason(NODE1) == "Down_Admin"
+    pair.ask("admin", node=NODE1, state="none")
+    assert set(connect_from(pair, PORTS, 20)) == BOTH
     made.up(NODE2)
     pair.wait_healthy(NODE2)
     assert set(connect_from(pair, PORTS, 20)) == {NODE2}

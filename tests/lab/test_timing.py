@@ -4,19 +4,24 @@ firm and the upper ones leave a loaded machine room."""
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
-from tests.lab.conftest import Bench
+from tests.lab.conftest import Bench, Process
 from tests.lab.connections import (
     APP,
+    CLIENT,
     HTTPD,
     NODE1,
     NODE2,
     PROBE,
     QUIET,
     RESPONDER,
+    SYN,
+    WATCH,
     ask,
+    at_once,
     connect_from,
     deaf,
     gently,  # noqa: F401
@@ -24,15 +29,22 @@ from tests.lab.connections import (
     next_verdict,
     side_by_side,
     stop,
+    vip_on,
 )
 
 I = 0.3  # s, the interval  # noqa: E741
+RETRANSMITTED_S = 20.0  # within which a SYN has come four times more: after 1, 3, 7 and 15 s
 EARLY, LATE = 0.1, 1.5  # s of allowance: a probe that was late itself shortens the interval to the next one
 
 
 @pytest.fixture(scope="module")
 def tcp(make_lab) -> list[Bench]:
     return [make_lab("nat", load_balancer={"probe": {"interval_s": I, "threshold": n}}) for n in (1, 3)]
+
+
+@pytest.fixture(scope="module")
+def designs(make_lab) -> list[Bench]:
+    return [make_lab(design, load_balancer={"probe": {"interval_s": I}}) for design in ("nat", "floating")]
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +150,39 @@ def test_up_before_down_makes_an_overlap(tcp):
     tcp.wait_healthy(NODE2)
     assert _switches(tcp, since) == [[NODE1, NODE2], [NODE2]]
     assert set(connect_from(tcp, 41000, 20)) == {NODE2}
+
+
+@pytest.mark.fact("TIME-10")
+@side_by_side("designs")
+def test_a_connect_begun_in_the_gap_succeeds_on_a_retransmission(designs):
+    """A SYN that the old node swallowed, and one that came while nobody was healthy, are answered by the new node once they come again.
+
+    By then neither flow is pinned: no handshake was ever answered.
+    """
+    for node in (NODE1, NODE2):
+        designs.listen(node, APP)
+    old, wire, client = designs.start(NODE1, RESPONDER, "0.0.0.0", PROBE), designs.start(NODE1, WATCH), designs.start(CLIENT, WATCH)
+    designs.wait_healthy(NODE1)
+    patiently = partial(designs.connect, CLIENT, designs.vip, APP, limit=RETRANSMITTED_S)
+    with vip_on(designs, NODE1, NODE2), deaf(designs, NODE1, APP), at_once() as submit:
+        swallowed = submit(patiently)
+        designs.wait_for(lambda: _syns(wire), "the SYN at the old node")
+        stop(old)
+        designs.wait_healthy()
+        begun = len({p["sport"] for p in _syns(client)})
+        unheard = submit(patiently)
+        designs.wait_for(lambda: len({p["sport"] for p in _syns(client)}) > begun, "the SYN in the gap")
+        designs.start(NODE2, RESPONDER, "0.0.0.0", PROBE)
+        designs.wait_healthy(NODE2)
+        (first,), (second,) = swallowed.result(), unheard.result()
+    assert (first["outcome"], second["outcome"]) == ("answered", "answered")
+    assert first["hello"]["host"] == second["hello"]["host"] == NODE2
+    for one in (first, second):
+        assert len([p for p in _syns(client) if p["sport"] == one["port"]]) > 1  # not at the first attempt
+
+
+def _syns(watch: Process) -> list[dict]:
+    return [p for p in ask(watch, "") if p["flags"] == SYN and p["dport"] == APP]
 
 
 def _switches(lab: Bench, since: int) -> list[list[str]]:

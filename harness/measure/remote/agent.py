@@ -3,7 +3,8 @@
 Sent as one script: agent_tracks.py, agent_watch.py, agent.py, one after the other. Python 3.6 or newer, standard library only, no root.
 The one argument is JSON:
   tracks [{id, destination, port, kind new|pinned, period, limit, say (base64), expect (base64, a regular expression on bytes)}],
-  watch {vip, ports, log, every}, lifetime, keep (seconds that the spool outlives its writer), max_open,
+  watch {vip, ports, log, every}, lifetime, orphan (it ends when nobody has followed it for so many seconds),
+  keep (seconds that the spool outlives its writer), max_open,
   folders (full names of which the first that can be made is taken; the last part begins with lkharness-agent-).
 It goes into the background, prints one JSON line, {folder, pid} or {error}, and writes what it sees to a file, the spool.
 
@@ -57,6 +58,9 @@ class Agent:
         self.ports = Ports(set(watch.get("ports") or []) | {t["port"] for t in plan["tracks"]})
         self.spool = os.open(os.path.join(folder, "spool"), SPOOL_FLAGS, 0o600)
         fcntl.flock(self.spool, fcntl.LOCK_EX)  # held as long as this process lives: that is how others know
+        # every follower holds a lock on it as long as it lives: that is how this process knows that somebody reads
+        self.followers = os.open(os.path.join(folder, "followers"), SPOOL_FLAGS, 0o600)
+        self.orphan, self.followed, self.look_at = plan["orphan"], self.t0, self.t0
         self.size, self.stored, self.reserve = 0, 0, os.path.join(folder, "reserve")
         with open(self.reserve, "wb") as reserve:
             reserve.write(b"." * RESERVE)
@@ -140,6 +144,20 @@ class Agent:
             raise Ended("its folder was removed", final=False)
         if os.path.exists(os.path.join(self.folder, "stop")):
             raise Ended("it was asked to stop")
+        if now >= self.look_at:
+            self.look_at = now + min(1.0, self.orphan / 4)
+            if self.is_followed():
+                self.followed = now
+            elif now - self.followed > self.orphan:
+                raise Ended("nobody followed it for %g s" % self.orphan, final=False)
+
+    def is_followed(self):
+        try:
+            fcntl.flock(self.followers, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self.followers, fcntl.LOCK_UN)
+        return False
 
     def finish(self, reason, final):
         for attempt in list(self.by_fd.values()):
@@ -151,6 +169,7 @@ class Agent:
         except Ended:
             pass  # nobody can be told any more: the follower says that it is dead
         os.close(self.spool)
+        os.close(self.followers)
 
 
 def pause(seconds):

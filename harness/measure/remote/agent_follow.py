@@ -62,6 +62,7 @@ class Follower:
         os.set_blocking(1, False)
         try:
             self.spool = os.open(os.path.join(self.folder, "spool"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(self.followers(), fcntl.LOCK_SH)  # until the end of this process: an agent that nobody follows ends
         except OSError:
             return say(b"h gone\nx\n")
         say(b"h running\n" if alive(self.spool) else b"h dead\n")
@@ -75,6 +76,9 @@ class Follower:
                     while self.pass_on():  # what it wrote last
                         pass
                     return say(b"x\n")
+
+    def followers(self):
+        return os.open(os.path.join(self.folder, "followers"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def answer(self, wait):
         """Answer pings for `wait` seconds at most; False when the harness has gone."""

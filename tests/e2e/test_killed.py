@@ -1,0 +1,282 @@
+"""The harness, its agents or its SSH sessions killed at any moment of a disruption: the host undoes it within the stated time, what was
+recorded is readable, and nothing of ours stays (issue 3, section 4).
+
+Every case has a lab of its own, and a few of them go on at the same time: most of their time is waiting for a host's own undoing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import tomli_w
+from outside import Shell, shell_in
+
+from harness import model
+from harness.deadline import Deadline
+from harness.disrupt import base
+from harness.disrupt.deadman import remains
+from harness.errors import HarnessError
+from harness.lab import seed
+from harness.measure import agent_plan
+from harness.subject import Subject
+from harness.timeline import Timeline
+
+SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
+SUITE = "tests/failover"
+AT_ONCE = 3
+LATE_S = 4.0  # a busy machine's allowance beyond the stated time
+ENDS_WITHIN_S = 90.0
+ORPHAN_S, KEEP_S = 4.0, 1.0  # in place of minutes, so that it can be waited for
+SERVICES = [s for s in seed.FIGURE["services"] if s["kind"] != "http"]
+TIMERS = {
+    "services": SERVICES,
+    "manager": {"takeover_s": 2.5},
+    "budget": {"margin_s": 2.0},
+}  # the less they are, the sooner a host undoes by itself
+
+# One of each kind: rules, a link, processes, a file, by the manager's word, by the power commands.
+KILLED_HARNESS = ["one comm path cut", "NIC down Subnet#2", "service hang", "shared disk full", "IP resource out", "power loss"]
+GOES_ON = [("agents", "service hang"), ("sessions", "one comm path cut")]
+AGENTS = r"""ps -eo pid=,args= | awk '/[l]kharness-agent-/ && /"[t]racks"/ { print $1 }'"""
+SESSIONS = r"""ps -eo pid=,args= | awk '/[s]shd.*: root/ { print $1 }'"""
+
+
+class Case:
+    """One lab, one run of one disruption against it, and one killing."""
+
+    def __init__(self, shell: Shell, folder: Path, disruption: str, number: int) -> None:
+        self.chance = random.Random(f"{SEED} {disruption} {number}")
+        self.disruption = disruption
+        self.reports = folder / "reports"
+        self.told: list[str] = []
+        self._shell = shell
+        self._name = f"k{number}"
+        folder.mkdir()
+        (folder / "lab.toml").write_text(tomli_w.dumps(TIMERS))
+        (folder / "short_lives.py").write_text(
+            f"from harness.measure import agent_plan\nagent_plan.ORPHAN_S, agent_plan.KEEP_S = {ORPHAN_S}, {KEEP_S}\n"
+        )
+        shell.up("--name", self._name, "--file", folder / "lab.toml")
+        self._folder = folder
+        self.file = shell.labs / self._name / "cluster.toml"
+        self.subject = Subject(model.load(self.file), Timeline())
+        self.before = self.state_of_hosts()
+        planned = base.of(disruption)(self.subject)
+        self.longest_s, self.lasts_s = planned.longest_s, planned.lasts_s
+        self.process: subprocess.Popen[str] | None = None
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    def begin(self, *, short_lives: bool = False) -> None:
+        words = ["-m", "pytest", "-p", "no:cacheprovider", "-q", SUITE, "--cluster", self.file, "--allow-disruption", "--period", "50"]
+        plugin = ["-p", "short_lives"] if short_lives else []
+        environment = {"PYTHONPATH": str(self._folder)}
+        self.process = self._shell.begin(*words, *plugin, "--disruption", self.disruption, "--reports", self.reports, **environment)
+
+    def until_a_moment(self) -> None:
+        """Some moment while it is done or lasts; three of four surely after `begin` is on record, the others perhaps before."""
+        assert self.process is not None
+        later = self.chance.random() < 0.75
+        seen: Callable[[], object] = (lambda: self.mark("begin")) if later else self.warm
+        Deadline(60).wait_for(lambda: seen() or self.process.poll() is not None, what="the disruption beginning", every=0.005)
+        # The paths must have been right for half a second before it is done, and then the start is held back for up to one period.
+        wait = self.chance.uniform(0.0, 0.9 * self.lasts_s) if later else self.chance.uniform(0.5, 1.5)
+        moment = Deadline(wait)
+        moment.wait_for(lambda: moment.expired or self.process.poll() is not None, what="the moment", every=0.01)
+        self.tell(f"killed {wait:.2f} s after {'the begin mark' if later else 'the warming up began'}")
+        assert self.process.poll() is None, f"{self.told}: it was over: {self.process.communicate()}"
+
+    def warm(self) -> bool:
+        return any("warming up" in file.read_text() for file in self.reports.glob("2*/timeline.jsonl"))
+
+    def mark(self, kind: str) -> float | None:
+        """When that mark was made, on this machine's monotonic clock, which is the run's as well."""
+        for file in self.reports.glob("2*/evidence/*/recording.jsonl"):
+            for line in file.read_text().splitlines():
+                if line.startswith('{"is":"m"'):
+                    with suppress(ValueError):  # the line that is being written
+                        row = json.loads(line)
+                        if row["kind"] == kind:
+                            return row["at"]
+        return None
+
+    def kill_harness(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate()
+
+    def kill_in_hosts(self, listing: str) -> int:
+        """Kill what a command lists, in every host; how many there were. A host's processes are only its own lab's."""
+        killed = 0
+        for machine in self.subject.cluster.machines:
+            done = self.inside(machine.name, f"for p in $({listing}); do kill -9 $p && echo $p; done 2>/dev/null; true")
+            killed += len(done.split())
+        return killed
+
+    def inside(self, host: str, line: str) -> str:
+        done = self._shell.lkharness("lab", "exec", "--name", self._name, host, "--", "sh", "-c", line)
+        assert done.returncode == 0, (self.told, done.stderr)
+        return done.stdout
+
+    def lkharness(self, *words: object) -> subprocess.CompletedProcess[str]:
+        return self._shell.lkharness(*words)
+
+    def run(self) -> Path:
+        (folder,) = self.reports.glob("2*")
+        return folder
+
+    # what must be so afterwards
+
+    def undone(self, deadline: Deadline) -> None:
+        """Nothing that a disruption put there is on any host, and links, addresses, routes and processes are as they were."""
+        deadline.wait_for(self._left, until=lambda left: not left, what=f"{self.disruption} ({self.told}) being undone", every=0.25)
+
+    def _left(self) -> list[str]:
+        left = []
+        for name, host in self.subject.hosts.items():
+            try:
+                left += [f"{name}: {what}" for what in remains(host, limit=2.0)]
+            except HarnessError as error:
+                left.append(f"{name} cannot be asked: {error}")  # without power, or frozen
+        if left:
+            return left
+        now = self.state_of_hosts()
+        return [f"{name}: {line}" for name in now for line in sorted(now[name] ^ self.before[name])]
+
+    def state_of_hosts(self) -> dict[str, set[str]]:
+        """Links, addresses and routes but for the VIP's, tables of rules, stopped processes, what fills a disk."""
+        lines = (
+            "ip -o link show | cut -d ' ' -f 2-3 | sed 's|@[^:]*||'; ip -o addr show | awk '{ print $2, $4 }'; ip route show table all; "
+            "nft list tables; ps -eo stat=,comm= | grep '^T'; "
+            "awk '{ print $2 }' /proc/mounts | while read -r m; do ls -d $m/.lkharness-* 2>/dev/null; done; true"
+        )
+        vip = str(self.subject.cluster.vip)
+        return {name: {line for line in host.check(lines).splitlines() if vip not in line} for name, host in self.subject.hosts.items()}
+
+    def whole(self) -> None:
+        manager = self.subject.cluster.manager
+        self.subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s + LATE_S))
+
+    def nothing_runs(self, limit: float) -> None:
+        """No script of ours and no session of the killed run, in any host; and no folder of an agent."""
+        self.subject.close()
+        places = " ".join(f"{place}/lkharness*" for place in agent_plan.PLACES)
+        line = f"ps -eo args= | grep -E -e '-I -S|sshd.*: root' | grep -v grep; ls -d {places}"
+
+        def strays() -> list[str]:
+            names = [m.name for m in self.subject.cluster.machines]
+            return [f"{name}: {one}" for name in names for one in self.inside(name, f"{{ {line}; }} 2>/dev/null; true").splitlines()]
+
+        Deadline(limit).wait_for(strays, until=lambda found: not found, what="agents and sessions ending by themselves", every=0.5)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+        self.subject.close()
+        self._shell.lkharness("lab", "down", "--name", self._name)
+
+
+Judge = Callable[[Case], None]
+
+
+def harness_killed(case: Case) -> None:
+    case.begin(short_lives=True)
+    case.until_a_moment()
+    case.kill_harness()
+    killed = time.monotonic()
+    if case.mark("undo-begin"):
+        case.tell("which was while it was being undone")
+    begun = case.mark("begin")
+    boots = case.subject.cluster.manager.boot_s if case.disruption == "power loss" else 0.0  # until it can be asked
+    case.undone(Deadline(case.longest_s + boots + LATE_S, anchor=begun or killed))
+    case.tell(f"undone {time.monotonic() - (begun or killed):.1f} s after it began, {case.longest_s:g} s stated")
+    readable(case, begun)
+    heal(case)
+    case.nothing_runs(ORPHAN_S + KEEP_S + 10.0)
+
+
+def readable(case: Case, begun: float | None) -> None:
+    """What is stored can be judged and rendered, and says what happened to it: neither a pass nor a traceback."""
+    run = case.run()
+    judged = case.lkharness("judge", run, "--json")
+    assert "Traceback" not in judged.stderr and judged.returncode in (1, 3), (case.told, judged)
+    (one,) = json.loads(judged.stdout)["measurements"]
+    case.tell(f"judged {one['verdict']}")
+    assert one["verdict"]["outcome"] in ("fail", "inconclusive") and one["verdict"]["reason"], (case.told, one)
+    assert begun is None or one["disruption"] == case.disruption
+    written = case.lkharness("judge", run, "--write")
+    assert "Traceback" not in written.stderr and written.returncode == judged.returncode, (case.told, written)
+    told = case.lkharness("report", run)
+    assert "Traceback" not in told.stderr and told.returncode in (1, 3) and not told.stderr, (case.told, told)
+    assert "did not finish" in told.stdout or "killed" in told.stdout or "begun" in told.stdout, told.stdout
+    assert (run / "report.html").stat().st_size and (run / "junit.xml").stat().st_size
+
+
+def heal(case: Case) -> None:
+    """Whole again. What the host cannot know is that a resource's failure was made: that mark is for whoever looks next (LKL-14)."""
+    cleared = base.of("none")(case.subject)
+    cleared.undo(Deadline(20))
+    case.whole()
+
+
+def goes_on(listing: str) -> Callable[[Case], None]:
+    def killed(case: Case) -> None:
+        case.begin()
+        case.until_a_moment()
+        count = case.kill_in_hosts(listing)
+        case.tell(f"killed {count}")
+        assert count, case.told
+        assert case.process is not None
+        out, err = case.process.communicate(timeout=ENDS_WITHIN_S)
+        assert "Traceback" not in out + err and "INTERNALERROR" not in out + err, (case.told, out, err)
+        record = json.loads((case.run() / "run.json").read_text())
+        case.tell(f"{record['verdict']}")
+        assert case.process.returncode in (0, 3) and record["state"] == "finished", (case.told, out)
+        assert record["verdict"]["outcome"] in ("pass", "inconclusive") and record["verdict"]["reason"]
+        case.undone(Deadline(LATE_S))
+        case.whole()
+        case.nothing_runs(10.0)
+
+    return killed
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[list[str]]]]:
+    """Every chosen case, a few at a time; a test then asks for its own."""
+    work: dict[str, tuple[str, Callable[[Case], None]]] = {f"harness {name}": (name, harness_killed) for name in KILLED_HARNESS}
+    work |= {f"{what} {name}": (name, goes_on(AGENTS if what == "agents" else SESSIONS)) for what, name in GOES_ON}
+    chosen = {item.callspec.params["case"] for item in request.session.items if "outcomes" in getattr(item, "fixturenames", ())}
+    folder = tmp_path_factory.mktemp("killed")
+    with shell_in(folder / "state") as shell, ThreadPoolExecutor(AT_ONCE) as pool:
+
+        def one(number: int, disruption: str, does: Callable[[Case], None]) -> list[str]:
+            case = Case(shell, folder / f"case{number}", disruption, number)
+            try:
+                does(case)
+            finally:
+                print(f"{disruption}: {case.told}")
+                case.close()
+            return case.told
+
+        try:
+            yield {name: pool.submit(one, i, *work[name]) for i, name in enumerate(work) if name in chosen}
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.timeout(600)  # for all of them, on a busy machine
+@pytest.mark.parametrize("case", [*(f"harness {n}" for n in KILLED_HARNESS), *(f"{what} {n}" for what, n in GOES_ON)])
+def test_killed(outcomes, case):
+    """Undone within the stated time, readable, whole again, nothing left; and a run that lives ends with a verdict."""
+    print(f"LKHARNESS_TEST_SEED={SEED}", *outcomes[case].result(), sep="\n  ")

@@ -1,0 +1,103 @@
+"""A node where packets may not be captured: everything is measured all the same, from its socket table, and the report says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import model
+from harness.lab import launch, seed
+from harness.measure import recording
+from harness.measure.recording import Recording
+from harness.subject import Subject
+from harness.timeline import Timeline
+
+BLIND = "lknode02"
+PYTHON = "/var/tmp/python-without-capture"
+WRAPPER = """#!/bin/sh
+exec setpriv --bounding-set -net_raw --inh-caps -net_raw /opt/lab/bin/python3 "$@"
+"""
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
+    """A measured switchover to the node that is blind."""
+    data = seed.cluster_data(given={"services": [s for s in seed.FIGURE["services"] if s["kind"] != "postgres"]})
+    data["nodes"] = [{**n, "ssh": {"python": PYTHON}} if n["name"] == BLIND else n for n in data["nodes"]]
+    lab = launch.up(data, name=f"blind-{os.getpid()}", persistent=False)
+    try:
+        subject = Subject(model.load(lab.cluster_file), Timeline())
+        host = subject.hosts[BLIND]
+        host.check(f"cat >{PYTHON} && chmod 755 {PYTHON}", input=WRAPPER.encode())
+        blind = host.run([PYTHON, "-c", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)"])
+        assert blind.exit != 0 and "Operation not permitted" in blind.err, "the wrapper drops nothing, so this would prove nothing"
+        subject.close()
+        reports = tmp_path_factory.mktemp("reports")
+        words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
+        environment = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS")}
+        done = subprocess.run(
+            [sys.executable, *words, "--cluster", lab.cluster_file, "--reports", reports],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        (folder,) = reports.glob("2*")
+        yield done, folder
+    finally:
+        lab.down()
+
+
+@pytest.fixture(scope="module")
+def record(run) -> dict[str, Any]:
+    return json.loads((run[1] / "run.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def seen(run, record) -> Recording:
+    return recording.read(run[1] / record["measurements"][0]["recording"])
+
+
+def test_it_ends_with_a_verdict(run, record):
+    """Nothing that needs a capture keeps the rest from being told: neither the test nor the audit behind it breaks."""
+    done, _ = run
+    said = done.stdout + done.stderr
+    assert not any(word in said for word in ("Traceback", "INTERNALERROR", " error")), said
+    assert done.returncode in (0, 3) and record["state"] == "finished", said
+    assert [a["verdict"]["outcome"] for a in record["audits"]] == ["pass"], record["audits"]
+    assert record["verdict"]["outcome"] in ("pass", "inconclusive") and not record["counts"]["failed"]
+
+
+def test_the_switchover_is_measured(record):
+    (one,) = record["measurements"]
+    measured = one["measured"]
+    assert (measured["disruption"], measured["before"], measured["after"]) == ("switchover", "lknode01", BLIND)
+    client = [t for t in measured["tracks"] if t["path"] == "client" and t["kind"] == "new"]
+    assert client and all(any(0.02 < o["seconds"] < 7.5 and o["end"] is not None for o in t["outages"]) for t in client), client
+
+
+def test_the_notes_say_so(record):
+    (one,) = record["measurements"]
+    (note,) = [n for n in one["measured"]["notes"] if n.startswith(BLIND) and "could not capture" in n]
+    assert "not permitted" in note and "its connections were looked at" in note
+    assert not any("lknode01 could not" in n for n in one["measured"]["notes"])
+
+
+def test_who_answered_comes_from_the_socket_table(record, seen):
+    """The blind node is seen by its connections only, the other by its packets; and the answers are told to be the blind node's."""
+    assert {s.what for s in seen.sightings if s.host == BLIND} == {"socket"}
+    assert "socket" not in {s.what for s in seen.sightings if s.host == "lknode01"} and any(s.host == "lknode01" for s in seen.sightings)
+    (one,) = record["measurements"]
+    for track in one["measured"]["tracks"]:
+        if track["path"] == "client" and track["kind"] == "new":
+            by = {s["node"] for s in track["segments"] if s["outcome"] == "answered"}
+            assert BLIND in by, (track["id"], by)

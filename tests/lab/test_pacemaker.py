@@ -1,0 +1,122 @@
+"""Debian's own Pacemaker in the lab, driven through the adapter: what is read, moved, lost and fenced is real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from harness import model
+from harness.deadline import Deadline
+from harness.errors import Unusable
+from harness.lab import doctor, launch, seed
+from harness.lab.pacemaker import packages
+from harness.managers.base import ResourceState, SwitchRefused
+from harness.subject import Subject
+from harness.timeline import Timeline
+
+LACKING = packages.missing()
+
+
+def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to find out by a lab that does not come up."""
+    monkeypatch.setitem(packages.SIGNS, "corosync", "no-such-program")
+    with pytest.raises(Unusable, match=r"the package corosync must be installed; mend it with: .*apt-get install .* corosync") as told:
+        doctor.demand("pacemaker")
+    assert told.value.exit_code == 4
+    doctor.demand()  # any other lab does without
+
+
+pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"install {' '.join(LACKING)} for a lab with Pacemaker")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.RunningLab]:
+    data = seed.cluster_data(given={"manager": {"kind": "pacemaker"}})
+    running = launch.up(data, name=f"test-{tmp_path_factory.getbasetemp().name}-pacemaker", persistent=False)
+    yield running
+    running.down()
+
+
+@pytest.fixture(scope="module")
+def subject(lab: launch.RunningLab) -> Iterator[Subject]:
+    made = Subject(model.load(lab.cluster_file), Timeline())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def whole(subject: Subject) -> Subject:
+    subject.wait_until_whole(Deadline(60.0))
+    return subject
+
+
+def constraints(subject: Subject, node: str) -> str:
+    return subject.hosts[node].check("PATH=$PATH:/usr/sbin; cibadmin -Q -o constraints")
+
+
+def fenced(lab: launch.RunningLab) -> list[dict]:
+    events = [json.loads(line) for line in (lab.record.folder / "events.jsonl").read_text().splitlines()]
+    return [e for e in events if e["kind"] == "fenced"]
+
+
+def test_everything_starts_at_home(whole: Subject) -> None:
+    """Both links live, the VIP in its place, and Pacemaker's own word on the address."""
+    home, other = (n.name for n in whole.cluster.nodes)
+    state = whole.manager.state()
+    assert state.active == home and all(len(n.comm_paths) == 2 for n in state.nodes.values())
+    assert whole.holders_of_vip() == {home: ["eth1/32"]}
+    assert whole.manager.address_of(whole.cluster.ip_resource.tag, home) == str(whole.cluster.vip)
+    assert whole.manager.may_switch_over(other).yes and whole.manager.may_switch_over(home).no
+
+
+def test_the_ip_resource_goes_out_alone(whole: Subject) -> None:
+    """All the rest keeps running, and nothing of it is left in the CIB afterwards."""
+    active, tag = whole.active, whole.cluster.ip_resource.tag
+    before = {x.pid for x in whole.linux[active].listeners()}
+    whole.manager.take_out(tag, active, deadline=Deadline(20.0))
+    assert not whole.holders_of_vip()
+    whole.manager.put_back(tag, active, deadline=Deadline(20.0))
+    assert whole.holders_of_vip() == {active: ["eth1/32"]}
+    assert before <= {x.pid for x in whole.linux[active].listeners()}
+    assert "lkharness" not in whole.hosts[active].check("PATH=$PATH:/usr/sbin; cibadmin -Q")
+
+
+def test_a_switchover_leaves_no_constraint(whole: Subject) -> None:
+    """PCM-05. Nor does it trample on one that somebody else has left."""
+    active = whole.active
+    to = whole.cluster.peer_of(active).name
+    before = constraints(whole, active)
+    whole.manager.switch_over(to, deadline=Deadline(40.0))
+    assert whole.manager.state().active == to
+    assert constraints(whole, active) == before
+    whole.hosts[to].check(f"PATH=$PATH:/usr/sbin; crm_resource --ban -r {whole.cluster.manager.resource} -N {active}")
+    with pytest.raises(SwitchRefused, match=f"cli-ban-cluster-services-on-{active}"):
+        whole.manager.switch_over(active, deadline=Deadline(40.0))
+    assert any("cli-ban" in reason for reason in whole.manager.may_switch_over(active).because)
+    whole.hosts[to].check(f"PATH=$PATH:/usr/sbin; crm_resource --clear -r {whole.cluster.manager.resource}")
+    assert whole.manager.state().active == to
+
+
+def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.RunningLab, whole: Subject) -> None:
+    """The survivor has the lost node fenced first, which finds it without power and leaves it so; nothing moves back."""
+    lost = whole.active
+    survivor = whole.cluster.peer_of(lost).name
+    lab.record.ask("power", node=lost, to="off")
+    Deadline(40.0).wait_for(whole.manager.state, until=lambda s: s.active == survivor, what=f"{survivor} taking over")
+    assert fenced(lab)[-1]["data"] == {"node": lost, "by": survivor}
+    assert {h["name"]: h["power"] for h in lab.record.ask("status")["hosts"]}[lost] == "off"
+    lab.record.ask("power", node=lost, to="on")
+    assert whole.wait_until_whole(Deadline(60.0)).active == survivor
+
+
+def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab, whole: Subject) -> None:
+    """Real fencing: the frozen node loses its power, so it cannot thaw into a cluster that has gone on without it."""
+    frozen = whole.active
+    survivor = whole.cluster.peer_of(frozen).name
+    lab.record.ask("power", node=frozen, to="freeze")
+    Deadline(60.0).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.whole, what="the cluster whole again")
+    assert whole.active == survivor and "power reboot" in fenced(lab)[-1]["text"]
+    seen = whole.manager.state().nodes[frozen].resources
+    assert seen and all(s is ResourceState.STANDBY for s in seen.values())
