@@ -15,7 +15,7 @@ from harness.failover import Failover, Start
 from harness.live_view import LiveView
 from harness.measure import recording
 from harness.measure.calibration import Calibration, KnownCut, calibrate
-from harness.measure.judge import measured
+from harness.measure.judgement.judge import measured
 from harness.measure.measured import Measured
 from harness.measure.meter import Meter
 from harness.model import Cluster

@@ -18,8 +18,8 @@ from harness.errors import HarnessError, Inconclusive
 from harness.measure import scripts
 from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack
-from harness.measure.attribution import Traced
-from harness.measure.outages import runs_of_failure
+from harness.measure.judgement.attribution import Traced
+from harness.measure.judgement.outages import runs_of_failure
 from harness.measure.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
 from harness.model import Cluster
 from harness.services import registry

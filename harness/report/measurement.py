@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from harness.measure.judgement.phases import stack
 from harness.measure.measured import Measured, TrackResult
-from harness.measure.phases import stack
 from harness.report.base import Number, Record, Seconds, Text
 from harness.report.text import storable
 from harness.verdict import Verdict
@@ -38,7 +38,7 @@ class PhaseRecord(Record):
 
 
 class OutagePhases(Record):
-    """One outage cut into phases, in order and without a hole, by `harness.measure.phases.stack`."""
+    """One outage cut into phases, in order and without a hole, by `harness.measure.judgement.phases.stack`."""
 
     track: Text
     outage: int

@@ -102,7 +102,7 @@ def put_into(run: RunRecord, found: list[Rejudged]) -> None:
 def _judged(
     run_dir: Path, id: str, name: str, test: str, before: MeasurementRecord | None, budgets: Budgets, calibration: Verdict | None
 ) -> Rejudged:
-    from harness.measure.judge import measured
+    from harness.measure.judgement.judge import measured
     from harness.measure.recording import read
 
     path = run_dir / name

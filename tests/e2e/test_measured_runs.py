@@ -12,7 +12,7 @@ import pytest
 from outside import Shell, shell_in
 
 from harness.measure import recording
-from harness.measure.attribution import clock_errors
+from harness.measure.judgement.attribution import clock_errors
 from harness.measure.recording import Recording
 
 SUITE = "tests/failover"

@@ -145,6 +145,7 @@ def test_busy_sessions_do_not_make_a_host_look_dead_but_say_so_to_the_ninth(host
 
 def test_a_stream_closed_while_it_is_read_takes_nothing_from_another_connection(host, server):
     """What reads one stream must never touch the descriptor that another connection got when the stream was closed."""
+
     def read_while_it_is_closed(times: int) -> None:
         for _ in range(times):
             stream = host.start("exec seq 1 200000")

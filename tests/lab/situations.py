@@ -56,13 +56,17 @@ def placement(situation: Situation, design: Design) -> Placement:
         # The probe is the application port: there is no responder of its own.
         Situation.BOUND_TO_VIP_AND_PROBED: but(listener="vip", responder=False),
         Situation.BOUND_TO_PRIVATE: but(listener="private"),
+        Situation.BOUND_TO_PRIVATE_NO_VIP: but(vip=False, listener="private"),
         Situation.RESPONDER_DOWN: but(responder=False),
         Situation.BOTH_UP: Placement(EVERYTHING, Has(responder=True)),
+        Situation.BOTH_UP_NO_VIP: Placement(replace(EVERYTHING, vip=False), Has(responder=True)),
         Situation.BOTH_UP_BOTH_SERVE: Placement(EVERYTHING, second_server),
         Situation.VIP_ON_BOTH: Placement(EVERYTHING, Has(vip=True)),
+        Situation.VIP_ON_BOTH_BOTH_SERVE: Placement(EVERYTHING, Has(vip=True, listener="any")),
         # The application still runs, so that only the balancer can be what keeps the paths silent.
         Situation.NONE_HEALTHY: but(vip=False, responder=False),
         Situation.SERVICE_DOWN: but(listener=None),
+        Situation.SERVICE_DOWN_NO_VIP: but(vip=False, listener=None),
         Situation.ALL_PROBED_UP: Placement(replace(EVERYTHING, responder=False), nobody_healthy="AllProbedUp"),
     }[situation]
 

@@ -45,8 +45,8 @@ from harness.errors import Inconclusive
 from harness.failover import Failover, Start
 from harness.lab import launch, seed
 from harness.measure import recording
-from harness.measure.attribution import clock_errors
-from harness.measure.judge import measured
+from harness.measure.judgement.attribution import clock_errors
+from harness.measure.judgement.judge import measured
 from harness.measure.measured import Boundary, Measured
 from harness.measure.meter import WATCH_EVERY_S, Meter
 from harness.subject import Subject

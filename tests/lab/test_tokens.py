@@ -20,7 +20,7 @@ from harness.errors import Inconclusive
 from harness.failover import Failover, Start
 from harness.lab import launch, seed
 from harness.measure import recording
-from harness.measure.judge import measured
+from harness.measure.judgement.judge import measured
 from harness.measure.measured import Measured
 from harness.measure.meter import Meter
 from harness.measure.recording import Recording

@@ -19,8 +19,8 @@ from recordings import (
     store,
 )
 
-from harness.measure.attribution import trace
-from harness.measure.judge import measured
+from harness.measure.judgement.attribution import trace
+from harness.measure.judgement.judge import measured
 from harness.measure.recording import PINNED, Clock, NodeEvent, Noise, Sample, Sighting, Token, read
 from harness.verdict import Outcome, inconclusive, passed
 

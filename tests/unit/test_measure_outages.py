@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from recordings import A, B, a_track, during_a_cut, during_a_freeze, open_loop
 
-from harness.measure.attribution import Traced
-from harness.measure.outages import outage, runs_of_failure, segments
+from harness.measure.judgement.attribution import Traced
+from harness.measure.judgement.outages import outage, runs_of_failure, segments
 
 PERIODS = (0.001, 0.01, 0.05, 0.1, 0.25)
 SLACK = 0.001

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import LISTENER, A, B, Script, a_header, a_switchover, marks, play
 
-from harness.measure.judge import measured
+from harness.measure.judgement.judge import measured
+from harness.measure.judgement.phases import STILL_OUT, stack
 from harness.measure.measured import PHASES, Boundary, Outage
-from harness.measure.phases import STILL_OUT, stack
 from harness.measure.recording import NodeEvent
 
 

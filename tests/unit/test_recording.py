@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from recordings import A, a_header
 
-from harness.measure.judge import measured
+from harness.measure.judgement.judge import measured
 from harness.measure.recording import Clock, Mark, NodeEvent, Noise, Recorder, Sample, Sighting, Token, read
 from harness.verdict import Outcome
 

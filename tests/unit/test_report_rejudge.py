@@ -10,7 +10,7 @@ from recordings import a_switchover, store
 from report_sample import a_builder
 
 from harness import cli
-from harness.measure.judge import measured
+from harness.measure.judgement.judge import measured
 from harness.measure.recording import read
 from harness.report.measurement import CalibrationRecord, MeasurementRecord
 from harness.report.render import load_record

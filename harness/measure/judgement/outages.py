@@ -28,7 +28,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from harness.measure.attribution import Traced
+from harness.measure.judgement.attribution import Traced
 from harness.measure.measured import Outage, Segment
 from harness.measure.recording import PINNED, Track
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from harness.measure.attribution import WRONG_NODE
-from harness.measure.outages import Run
+from harness.measure.judgement.attribution import WRONG_NODE
+from harness.measure.judgement.outages import Run
 from harness.measure.recording import PINNED, Track
 
 WORDS = {WRONG_NODE: "answered by the wrong node"}

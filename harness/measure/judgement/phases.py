@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from harness.measure import presence
-from harness.measure.attribution import LOOPBACK, Traces
+from harness.measure.judgement import presence
+from harness.measure.judgement.attribution import LOOPBACK, Traces
 from harness.measure.measured import PHASES, Boundary, Outage, TrackResult
 from harness.measure.recording import NodeEvent, Recording
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.measure import noise, presence, sentences
-from harness.measure.attribution import Traced
-from harness.measure.outages import Run
+from harness.measure.judgement import noise, presence, sentences
+from harness.measure.judgement.attribution import Traced
+from harness.measure.judgement.outages import Run
 from harness.measure.recording import PINNED, Recording, Track
 from harness.verdict import Verdict
 

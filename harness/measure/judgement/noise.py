@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from harness.measure.attribution import Traced, clock_errors
+from harness.measure.judgement.attribution import Traced, clock_errors
 from harness.measure.recording import PINNED, Noise, Recording, Track
 from harness.verdict import Verdict, all_of, inconclusive, passed
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harness.measure import presence
-from harness.measure.attribution import LOOPBACK
+from harness.measure.judgement import presence
+from harness.measure.judgement.attribution import LOOPBACK
+from harness.measure.judgement.rightness import runs
 from harness.measure.measured import Lane
 from harness.measure.recording import Recording
-from harness.measure.rightness import runs
 
 UNKNOWN, UP, LOST, NOBODY, BOTH = "unknown", "up", "lost", "nobody", "both"
 PROBES_MISSED = 1.5  # intervals without an answer until a node counts as not answering: a probe falls due every one

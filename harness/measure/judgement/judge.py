@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.measure import attribution, lanes, noise, outages, packet_lines, phases, presence, rightness, sentences
-from harness.measure.attribution import Traces
+from harness.measure.judgement import attribution, lanes, noise, outages, packet_lines, phases, presence, rightness, sentences
+from harness.measure.judgement.attribution import Traces
+from harness.measure.judgement.token_verdict import judge_tokens
+from harness.measure.judgement.track_verdict import judge_track, of_gaps
+from harness.measure.judgement.track_view import ANY, Case
 from harness.measure.measured import Boundary, Measured, TokenResult, TrackResult
 from harness.measure.recording import NEW, PINNED, NodeEvent, Recording, Track
-from harness.measure.token_verdict import judge_tokens
-from harness.measure.track_verdict import judge_track, of_gaps
-from harness.measure.track_view import ANY, Case
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 SENT_AGAIN_S = 1.0  # after so long Linux sends a SYN again

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import combinations
 
-from harness.measure.attribution import LEAST_SLACK_S, UNKNOWN_CLOCK_S, WRONG_NODE, Traced, Traces, clock_errors
+from harness.measure.judgement.attribution import LEAST_SLACK_S, UNKNOWN_CLOCK_S, WRONG_NODE, Traced, Traces, clock_errors
 from harness.measure.recording import Recording, Track
 
 Span = tuple[float, float]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.measure import noise, outages, presence
-from harness.measure.attribution import WRONG_NODE, Traced
+from harness.measure.judgement import noise, outages, presence
+from harness.measure.judgement.attribution import WRONG_NODE, Traced
+from harness.measure.judgement.outages import Run
+from harness.measure.judgement.track_view import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.measured import TrackResult
-from harness.measure.outages import Run
 from harness.measure.recording import PINNED, Track
-from harness.measure.track_view import ANY, OUT, UNTOUCHED, Case, View
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 
