@@ -29,19 +29,23 @@ class Role(StrEnum):
 
 
 class Situation(StrEnum):
-    """The rows of the matrix, in its own words."""
+    """The rows of the matrix, in its own words; what it has in brackets ("without VIP", "own application up") are rows as well."""
 
     HEALTHY = "healthy"
     IP_RESOURCE_OUT = "IP resource removed on the active node"
     BOUND_TO_VIP = "listener bound to the VIP only"
     BOUND_TO_VIP_AND_PROBED = "listener bound to the VIP only, and the probe is the application port"
     BOUND_TO_PRIVATE = "listener bound to the private address only"
+    BOUND_TO_PRIVATE_NO_VIP = "listener bound to the private address only, without the VIP"
     RESPONDER_DOWN = "responder down on the active node, application and VIP still there"
     BOTH_UP = "both nodes probe-up, application and VIP on the active node only"
+    BOTH_UP_NO_VIP = "both nodes probe-up, application on the active node only, without the VIP"
     BOTH_UP_BOTH_SERVE = "both nodes probe-up, application on both"
     VIP_ON_BOTH = "VIP on both nodes"
+    VIP_ON_BOTH_BOTH_SERVE = "VIP and application on both nodes"
     NONE_HEALTHY = "no backend healthy, VIP nowhere"
     SERVICE_DOWN = "responder up, application down on the active node"
+    SERVICE_DOWN_NO_VIP = "responder up, application down on the active node, without the VIP"
     ALL_PROBED_UP = "no backend healthy, AllProbedUp"
 
 
@@ -129,12 +133,20 @@ NAT: dict[Situation, Row] = {
     Situation.BOUND_TO_VIP: (cell(refused("W5")), _INSIDE, cell(refused("W5"))),
     Situation.BOUND_TO_VIP_AND_PROBED: _NO_ONE_FOR_OTHERS,
     Situation.BOUND_TO_PRIVATE: (cell(reaches(_A, "W1")), cell(refused("W6")), cell(reaches(_A, "W1"))),
+    Situation.BOUND_TO_PRIVATE_NO_VIP: (cell(reaches(_A, "W1")), cell(silent("W4")), cell(reaches(_A, "W1"))),
     Situation.RESPONDER_DOWN: _NO_ONE_FOR_OTHERS,
     Situation.BOTH_UP: (cell(reaches(_A, "W1"), refused("W5")), _INSIDE, cell(reaches(_A, "W1"), silent("W4"))),
+    Situation.BOTH_UP_NO_VIP: (
+        cell(reaches(_A, "W1"), refused("W5")),
+        cell(silent("W4"), refused("W5")),
+        cell(reaches(_A, "W1"), silent("W4")),
+    ),
     Situation.BOTH_UP_BOTH_SERVE: (cell(reaches(_A, "W1"), reaches(_S, "W1")), _INSIDE, cell(reaches(_A, "W1"), silent("W4"))),
     Situation.VIP_ON_BOTH: (cell(reaches(_A, "W1")), _INSIDE, cell(refused("W6"))),
+    Situation.VIP_ON_BOTH_BOTH_SERVE: (cell(reaches(_A, "W1")), _INSIDE, cell(reaches(_S, "W3"))),
     Situation.NONE_HEALTHY: _ALL_SILENT,
     Situation.SERVICE_DOWN: (cell(refused("W5")), cell(refused("W6")), cell(refused("W5"))),
+    Situation.SERVICE_DOWN_NO_VIP: (cell(refused("W5")), cell(silent("W4")), cell(refused("W5"))),
 }
 NAT[Situation.ALL_PROBED_UP] = NAT[Situation.BOTH_UP]
 
@@ -148,6 +160,7 @@ FLOATING: dict[Situation, Row] = {
     Situation.BOTH_UP: (cell(reaches(_A, "W2"), silent("W7")), _INSIDE, cell(reaches(_A, "W2"), silent("W9"))),
     Situation.BOTH_UP_BOTH_SERVE: (cell(reaches(_A, "W2"), reaches(_S, "W2")), _INSIDE, cell(reaches(_S, "W3"))),
     Situation.VIP_ON_BOTH: (cell(reaches(_A, "W2")), _INSIDE, cell(refused("W6"))),
+    Situation.VIP_ON_BOTH_BOTH_SERVE: (cell(reaches(_A, "W2")), _INSIDE, cell(reaches(_S, "W3"))),
     Situation.NONE_HEALTHY: _ALL_SILENT,
     Situation.SERVICE_DOWN: (cell(refused("W5")), cell(refused("W6")), cell(refused("W5"))),
 }

@@ -25,12 +25,12 @@ from harness.measure.measured import Measured
 from harness.measuring import Measuring
 from harness.plan import Plan, Planned
 from harness.report.collect import Finished, ReportBuilder
-from harness.report.model import ClusterKind, RunState
+from harness.report.model import ClusterKind, Result, RunState
 from harness.report.terminal import summary
 from harness.run import Run
 from harness.subject import Subject
 from harness.trial import Measure, Trial
-from harness.verdict import Verdict, failed, inconclusive, passed
+from harness.verdict import Outcome, Verdict, failed, inconclusive, passed
 
 WHOLE_SOON_S = 5.0  # an attached cluster is whole or it is not; this only lets a passing state pass
 
@@ -68,8 +68,8 @@ class Session:
         reports = root / options.reports
         plan = Plan.of_options(options)
         if file:
-            if options.design or options.profile:
-                raise BadUse("--design and --profile are the lab's; the cluster file says what the attached cluster is")
+            if options.design or options.profile or options.manager:
+                raise BadUse("--design, --profile and --manager are the lab's; the cluster file says what the attached cluster is")
             return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, plan=plan)
         from harness.lab import seed  # only the default needs the lab
 
@@ -77,7 +77,10 @@ class Session:
             raise BadUse(f"--profile {options.profile}: there is {' and '.join(seed.PROFILES)}")
         if options.design not in (None, *model.Design):
             raise BadUse(f"--design {options.design}: there is {' and '.join(model.Design)}")
-        data = seed.cluster_data(options.profile, {"design": options.design} if options.design else {})
+        if options.manager not in (None, *seed.MANAGERS):
+            raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(seed.MANAGERS)}")
+        wanted = {"design": options.design} if options.design else {}
+        data = seed.cluster_data(options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})})
         figure = model.parse(data, Path("the lab's own figure"))
         return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan)
 
@@ -165,10 +168,16 @@ class Session:
 
     def _audit(self, item: pytest.Item) -> None:
         assert self._subject is not None and self._report is not None
-        verdict = audit(self._subject)
+        try:
+            verdict = audit(self._subject)
+        except HarnessError as error:
+            verdict = inconclusive(f"the cluster could not be audited: {error}")
         self._report.audit("the cluster is whole", verdict, after=item.nodeid)
         if not verdict:
             self._broken = f"after {item.name}: {verdict.reason}"
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            raise Inconclusive(f"audit: {verdict.reason}")
+        if verdict.outcome is Outcome.FAIL:
             pytest.fail(f"audit: {verdict.reason}", pytrace=False)
 
     def heard(self, item: pytest.Item, call: pytest.CallInfo, report: pytest.TestReport) -> None:
@@ -227,8 +236,8 @@ class Session:
         """The contract's code, when every failure of the session is one of this run's."""
         if self.finished is None or self._report is None:
             return exitstatus
-        counts = self._report.run.record.counts
-        own = counts.failed + counts.inconclusive >= failures
+        counts, audits = self._report.run.record.counts, self._report.run.record.audits
+        own = counts.failed + counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in audits) >= failures
         return int(self.finished.exit_code) if own else exitstatus
 
     def summary(self) -> str:

@@ -16,6 +16,7 @@ def add_to(commands) -> None:
     add_json(check)
 
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
+    doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
     add_json(doctor)
 
 
@@ -47,7 +48,7 @@ def _cluster_file(given: str | None) -> Path:
 def _doctor(given: argparse.Namespace) -> int:
     from harness.lab import doctor
 
-    findings = doctor.examine()
+    findings = doctor.examine(given.manager)
     if given.json:
         print_json([vars(f) for f in findings])
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.shape import add, add_json, print_json
-from harness.errors import BadUse
+from harness.errors import BadUse, Unusable
 
 
 def add_to(commands) -> None:
@@ -21,6 +21,7 @@ def add_to(commands) -> None:
     up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
+    up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
     up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
 
     status = add(
@@ -72,6 +73,8 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
     data = model.read(file) if given.file else {}
     if given.design:
         data = {**data, "design": given.design}
+    if given.manager:
+        data = seed.merged(data, {"manager": {"kind": given.manager}})
     lab = data.get("lab", {})
     complaints = []
     # A profile that there is not would keep the rest of the file from being looked at.
@@ -90,19 +93,21 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
 def _up(given: argparse.Namespace) -> int:
     from harness import model
     from harness.lab import launch
+    from harness.lab.guests import stand_in_note
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
     lab = launch.up(_wanted(given), name=given.name, persistent=True, progress=_progress)
     record = lab.record
+    cluster = model.load(record.cluster_file)
     print(
         f"the lab {record.name!r} is in service after {lab.timings['in_service_s']:.1f} s; its first process is {record.pid}\n"
         f"  cluster file   {record.cluster_file}\n"
-        f"  log in         lkharness lab ssh{_and_name(given.name)} {model.load(record.cluster_file).nodes[0].name}\n"
+        f"  log in         lkharness lab ssh{_and_name(given.name)} {cluster.nodes[0].name}\n"
         f"  look at it     lkharness lab status{_and_name(given.name)}\n"
         f"  check it       lkharness check --cluster {record.cluster_file}\n"
         f"  run the suite  ./run acceptance --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"
         f"  take it down   lkharness lab down{_and_name(given.name)}\n"
-        "LifeKeeper in this lab is a stand-in made for tests, not the product."
+        f"{stand_in_note(cluster)}"
     )
     return 0
 
@@ -156,6 +161,8 @@ def _ssh(given: argparse.Namespace) -> int:
     from harness.lab import registry
 
     lab = registry.find(given.name)
+    if not lab.alive:
+        raise Unusable(f"the lab {lab.name!r} is not running; bring it up with `lkharness lab up --name {lab.name}`")
     machines = {m.name: m.ssh for m in model.load(lab.cluster_file).machines}
     if given.host not in machines:
         raise BadUse(f"there is no host {given.host!r} in the lab {lab.name!r}; there are {', '.join(machines)}")
@@ -184,7 +191,12 @@ def _after_dashes(words: list[str]) -> list[str]:
 def _power(given: argparse.Namespace) -> int:
     from harness.lab import registry
 
-    print(f"{given.host} is {registry.find(given.name).ask('power', node=given.host, to=given.to, seconds=given.seconds)}")
+    lab = registry.find(given.name)
+    print(f"{given.host} is {lab.ask('power', node=given.host, to=given.to, seconds=given.seconds)}")
+    if given.to in ("off", "reboot", "freeze"):
+        silenced = next(h["silenced"] for h in lab.ask("status")["hosts"] if h["name"] == given.host)
+        if silenced:  # the harness takes this as the moment of the disruption
+            print(f"moment {silenced[0]:.6f} {silenced[1]:.6f}")
     return 0
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Unusable
+from harness.lab.pacemaker import packages
 from harness.lab.services.postgres_template import server_binaries
 
 PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -26,9 +27,10 @@ class Finding:
     mend: str = ""
 
 
-def examine() -> list[Finding]:
+def examine(manager: str = "lifekeeper") -> list[Finding]:
     """Look at everything a lab needs. Changes nothing."""
     checks = [*(_program(*p) for p in PROGRAMS), _libnftables(), _postgres()]
+    checks += [pacemaker()] if manager == "pacemaker" else []
     if os.geteuid() != 0:
         checks += [_program("newuidmap", "uidmap"), _subuid(), _apparmor()]
     if all(c.ok for c in checks):
@@ -44,11 +46,15 @@ PROGRAMS = (
     ("sshd", "openssh-server"),
     ("ssh", "openssh-client"),
     ("ss", "iproute2"),
+    ("nft", "nftables"),
+    ("mount", "mount"),
 )
 
 
-def demand() -> None:
+def demand(manager: str = "lifekeeper") -> None:
     """Raise Unusable with the first lack that a quick look finds (programs and libraries; the kernel shows itself)."""
+    if manager == "pacemaker" and not (lack := pacemaker()).ok:
+        raise Unusable(f"{lack.says}; mend it with: {lack.mend}")
     for check in (*(_program(*p) for p in PROGRAMS), _libnftables(), _postgres()):
         if not check.ok:
             raise Unusable(f"{check.says}; mend it with: {check.mend}")
@@ -73,6 +79,15 @@ def _postgres() -> Finding:
         return Finding("PostgreSQL", True, str(server_binaries()))
     except Unusable:
         return Finding("PostgreSQL", False, "a PostgreSQL server is missing", _apt("postgresql"))
+
+
+def pacemaker() -> Finding:
+    """What `lab up --manager pacemaker` needs besides: a lab without it works."""
+    lacking = packages.missing()
+    if not lacking:
+        return Finding("Pacemaker", True, "Pacemaker, Corosync and their resource agents are installed")
+    noun = "the package" if len(lacking) == 1 else "the packages"
+    return Finding("Pacemaker", False, f"for a lab with Pacemaker, {noun} {', '.join(lacking)} must be installed", _apt(*lacking))
 
 
 def _subuid() -> Finding:

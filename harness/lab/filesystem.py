@@ -48,10 +48,17 @@ class FileSystem:
     disk: Path
     keep: tuple[Path, ...]
     shared: dict[Path, Path]
+    overlays: tuple[str, ...] = ("opt",)  # folders of the machine that the host may add to
+
+    def add_accounts(self, passwd: str, group: str) -> None:
+        """One more line each for /etc/passwd and /etc/group."""
+        for name, line in (("passwd", passwd), ("group", group)):
+            self.write(f"etc/{name}", (self.disk / "etc" / name).read_text() + line + "\n")
 
     def format(self) -> None:
         """Make the host's disk, with what every host has on it. Done once; later boots find what the host left there."""
-        for folder in ("etc", "opt", "opt-work", "srv", "root", "var/log", "var/lib/postgresql", "var/tmp", "var/cache"):
+        laid_over = [f"{_flat(folder)}{kind}" for folder in self.overlays for kind in ("", "-work")]
+        for folder in (*laid_over, "etc", "srv", "root", "var/log", "var/lib/postgresql", "var/tmp", "var/cache"):
             (self.disk / folder).mkdir(parents=True)
         for name in BORROWED:
             _borrow(Path("/etc", name), self.disk / "etc" / name)
@@ -76,7 +83,9 @@ class FileSystem:
         disk = os.open(self.disk, os.O_PATH)
         devices = {name: os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES}
         own = Path(f"/proc/self/fd/{disk}").readlink()
-        kernel.mount("overlay", "/opt", "overlay", options=f"lowerdir=/opt,upperdir={own}/opt,workdir={own}/opt-work")
+        for folder in self.overlays:
+            flat = _flat(folder)
+            kernel.mount("overlay", f"/{folder}", "overlay", options=f"lowerdir=/{folder},upperdir={own}/{flat},workdir={own}/{flat}-work")
         for folder in ("etc", "srv", "root", "var"):
             kernel.bind(f"/proc/self/fd/{disk}/{folder}", f"/{folder}")
         kernel.mount("", "/", flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
@@ -96,6 +105,11 @@ class FileSystem:
         kernel.mount("sysfs", "/sys", "sysfs")  # of this host's own network namespace
         if Path("/proc/sysrq-trigger").exists():  # as real root, a host could otherwise reboot the machine under the lab
             kernel.bind("/dev/null", "/proc/sysrq-trigger")
+
+
+def _flat(folder: str) -> str:
+    """The name on the host's disk of what is laid over a folder of the machine."""
+    return folder.replace("/", "-")
 
 
 def _users() -> list[tuple[str, int, str, str]]:

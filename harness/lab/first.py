@@ -20,6 +20,7 @@ from harness import model
 from harness.lab import cluster_manager, fabric, guests, kernel, settings, topology, wire_rules
 from harness.lab.balancer import Balancer
 from harness.lab.control import Server
+from harness.lab.fencing import Fencing
 from harness.lab.gate import Gate, own_netns
 from harness.lab.host import Host, Plan
 from harness.lab.idle import Resets, idle_seconds, wanted
@@ -93,6 +94,7 @@ class Lab:
         home = own_netns()
         self.storage = Storage(ROOT / "shared", lambda name: self.hosts[name].processes(), self.note)
         await self.storage.serve(ROOT / "storage.sock")
+        await Fencing(self.power_of, self.operations.power, self.note).serve(ROOT / "fence.sock")
         for prober in self.probers:
             self.keep(prober.run())
         if self.resets:
@@ -181,7 +183,7 @@ async def _in_service(lab: Lab) -> float:
     while not await _serves(lab):
         if time.monotonic() - began > limit:
             raise TimeoutError(
-                f"the cluster was not in service within {limit:g} s; see {lab.folder}/log and the nodes' /var/log/lifekeeper.log"
+                f"the cluster was not in service within {limit:g} s; see {lab.folder}/log and the cluster manager's log on the nodes"
             )
         await asyncio.sleep(0.01)
     return time.time() - lab.began

@@ -10,6 +10,7 @@ from harness.lab import cluster_manager, fabric
 from harness.lab.filesystem import FileSystem
 from harness.lab.host import Plan
 from harness.lab.lifekeeper.install import install
+from harness.lab.pacemaker import install as pacemaker
 from harness.lab.settings import LabSettings
 from harness.lab.topology import Topology
 from harness.model import Cluster, Node
@@ -24,16 +25,20 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
     made = []
     for machine in cluster.machines:
         is_node = isinstance(machine, Node)
+        has_pacemaker = is_node and cluster.manager.kind == "pacemaker"
         shared = {root / "shared": cluster_manager.DISK_SOURCE, root / "storage.sock": cluster_manager.STORAGE_SOCKET}
-        disk = FileSystem(root / "hosts" / machine.name, keep, shared if is_node else {})
+        if has_pacemaker:
+            shared[root / "fence.sock"] = pacemaker.FENCE_SOCKET
+        overlays = ("opt", "usr/sbin") if has_pacemaker else ("opt",)
+        disk = FileSystem(root / "hosts" / machine.name, keep, shared if is_node else {}, overlays)
         disk.format()
         disk.write("etc/hostname", f"{machine.name}\n")
         disk.write("etc/hosts", _hosts_file(cluster))
-        _install_sshd(disk, machine.name, folder)
+        _install_sshd(disk, machine.name, folder, motd=stand_in_note(cluster))
         starts = [[SSHD]]
         if isinstance(machine, Node):
-            _install_cluster_manager(disk, cluster, settings, machine)
-            starts += [] if bare else [[str(cluster.manager.root / "bin/lkstart")]]
+            start = _install_cluster_manager(disk, cluster, settings, machine, folder)
+            starts += [] if bare else [start]
         made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
     return made
 
@@ -42,10 +47,17 @@ def _hosts_file(cluster: Cluster) -> str:
     return "127.0.0.1 localhost\n" + "".join(f"{m.address} {m.name}\n" for m in cluster.machines)
 
 
-def _install_sshd(disk: FileSystem, name: str, folder: Path) -> None:
+def stand_in_note(cluster: Cluster) -> str:
+    """What every face of the lab says of its cluster manager."""
+    if cluster.manager.kind == "pacemaker":
+        return "Pacemaker in this lab is Debian's own; the machines, the balancer and the fence device are the lab's."
+    return "LifeKeeper in this lab is a stand-in made for tests, not the product."
+
+
+def _install_sshd(disk: FileSystem, name: str, folder: Path, *, motd: str) -> None:
     disk.write("etc/ssh/ssh_host_ed25519_key", (folder / "keys" / name).read_text(), mode=0o600)
     disk.write("etc/ssh/authorized_keys", (folder / "keys" / "login.pub").read_text())
-    disk.write("etc/motd", f"This is {name}, a host of a test lab. LifeKeeper here is a stand-in made for tests, not the product.\n")
+    disk.write("etc/motd", f"This is {name}, a host of a test lab. {motd}\n")
     disk.write("opt/lab/bin/lab-python", f"#!/bin/sh\nPYTHONPATH='{REPOSITORY}' exec '{_plain_python()}' -S \"$@\"\n", mode=0o755)
     (disk.disk / "opt/lab/bin/python3").symlink_to(_plain_python())
     disk.write(
@@ -74,8 +86,14 @@ def _plain_python() -> str:
     return getattr(sys, "_base_executable", sys.executable)
 
 
-def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSettings, node: Node) -> None:
+def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSettings, node: Node, folder: Path) -> list[str]:
+    """Returns the command that starts it at boot."""
+    if cluster.manager.kind == "pacemaker":
+        disk.add_accounts(*pacemaker.accounts())
+        pacemaker.install(disk, cluster, secret=(folder / "keys" / "login").read_text())
+        return [pacemaker.START]
     structure = cluster_manager.structure(cluster, settings, node)
     disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
     disk.write("etc/default/LifeKeeper", cluster_manager.tunables(cluster, settings))
     install(disk.disk / cluster.manager.root.relative_to("/"), cluster_manager.PYTHON)
+    return [str(cluster.manager.root / "bin/lkstart")]

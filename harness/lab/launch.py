@@ -19,12 +19,13 @@ import tomli_w
 
 from harness import model
 from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
+from harness.errors import BadUse, HarnessError, Unusable
 from harness.lab import cluster_manager, control, doctor, keys, registry, settings
-from harness.lab.guests import REPOSITORY
+from harness.lab.guests import REPOSITORY, stand_in_note
 from harness.lab.services.postgres_template import ensure_template
 
 Progress = Callable[[str], None]
+TELLS_S = 5.0  # before the launch gives up, the lab's first process says what it waits for
 
 
 class RunningLab:
@@ -65,8 +66,9 @@ def up(
 
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
-    deadline = Deadline(limit)
-    doctor.demand()
+    deadline, began = Deadline(limit), time.time()
+    os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
+    doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"))
     folder = _fresh_folder(name)
     ready = False
     process = None
@@ -85,8 +87,8 @@ def up(
             "persistent": persistent,
             "network_only": network_only,
             "database_template": "" if network_only else _database_template(data),
-            "limit": limit,
-            "began": time.time(),
+            "limit": max(1.0, deadline.remaining() - TELLS_S),  # so that it can say itself what is missing
+            "began": began,
         }
         process = _spawn(order, folder, [said, lifeline, *doors.values()])
         os.close(said)
@@ -137,7 +139,7 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         listeners[machine.name] = listener
         known += keys.known_hosts_line(listener.getsockname()[1], str(machine.address), keys.make(folder / "keys", machine.name))
     (folder / "known_hosts").write_text(known)
-    file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners))
+    file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
     return listeners
 
 
@@ -172,7 +174,7 @@ def _database_template(data: dict[str, Any]) -> str:
     return str(ensure_template(cache_folder(), _password_file().read_text()))
 
 
-def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket]) -> str:
+def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str) -> str:
     """The file that the harness attaches to this lab with, as it would to any cluster."""
 
     def reachable(machine: dict[str, Any]) -> dict[str, Any]:
@@ -198,7 +200,7 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
             **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
         },
     }
-    return "# Written by `lkharness lab up`. LifeKeeper in this lab is a stand-in made for tests, not the product.\n" + tomli_w.dumps(whole)
+    return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(whole)
 
 
 def _with_password(service: dict[str, Any]) -> dict[str, Any]:
@@ -230,7 +232,10 @@ def _hear(heard: int, process: subprocess.Popen, folder: Path, deadline: Deadlin
     buffer = b""
     while True:
         if not select.select([heard], [], [], deadline.remaining())[0]:
-            raise DeadlineExceeded(f"the lab was not ready within {deadline.seconds:g} s; see {folder}/log")
+            raise Unusable(
+                f"the lab was not ready within {deadline.seconds:g} s; its log is {_kept_log(folder)}; "
+                "`lkharness doctor` says what this machine lacks"
+            )
         chunk = os.read(heard, 65536)
         if not chunk:
             raise Unusable(_last_words(process, folder))
@@ -265,12 +270,17 @@ def _last_words(process: subprocess.Popen, folder: Path) -> str:
     return f"the lab's first process died: {why}; `lkharness doctor` says what this machine lacks"
 
 
+def _kept_log(folder: Path) -> Path:
+    """Where the log of a lab that did not come up is kept: its folder goes."""
+    return folder.parent / f"{folder.name}.failed.log"
+
+
 def _abandon(process: subprocess.Popen | None, folder: Path) -> None:
     """Leave nothing of a lab that did not come up, but keep its log beside its folder for a look."""
     if process is not None:
         process.kill()
         process.wait()
     log = folder / "log"
-    if log.exists() and log.stat().st_size:
-        log.replace(folder.parent / f"{folder.name}.failed.log")
+    if log.exists():
+        log.replace(_kept_log(folder))
     shutil.rmtree(folder)

@@ -35,6 +35,7 @@ class Operations:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        self._silenced: dict[str, list[float]] = {}  # when each host was last cut off the wire: before and after, seconds since the epoch
         self._reboots: set[str] = set()  # hosts that halted by themselves or were reset, and are not yet on again
         self._timers: dict[str, asyncio.Task] = {}  # what gives a host its power back, or thaws it, if nobody does before
 
@@ -60,7 +61,10 @@ class Operations:
             "design": str(lab.cluster.design),
             "profile": lab.settings.profile,
             "vip": str(lab.cluster.vip),
-            "hosts": [{"name": h.name, "power": h.power, "pid": h.pid, "ssh_port": lab.gates[h.name].port} for h in lab.hosts.values()],
+            "hosts": [
+                {"name": h.name, "power": h.power, "pid": h.pid, "ssh_port": lab.gates[h.name].port, "silenced": self._silenced.get(h.name)}
+                for h in lab.hosts.values()
+            ],
             "balancer": lab.balancer.describe(),
             "no_healthy_backends": lab.balancer.no_healthy_backends,
             "shared_disk": lab.storage.holder,
@@ -198,7 +202,9 @@ class Operations:
 
     def _darken(self, name: str) -> None:
         legs = ", ".join(f'"{n.leg}"' for n in self._lab.topology.of(name))
+        before = time.time()
         self._lab.nft.run(f"add element ip fabric dark {{ {legs} }}")
+        self._silenced[name] = [before, time.time()]
 
     def _lighten(self, name: str) -> None:
         legs = ", ".join(f'"{n.leg}"' for n in self._lab.topology.of(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 Profile = Literal["fast", "azure"]
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -19,6 +20,14 @@ PROFILES: dict[str, dict[str, Any]] = {
         "manager": {"heartbeat_s": 5.0, "heartbeats_missed": 3, "check_interval_s": 120.0, "takeover_s": 30.0, "boot_s": 60.0},
         "budget": {"margin_s": 5.0},
     },
+}
+
+# Corosync and Pacemaker instead. A node is lost after heartbeat_s × heartbeats_missed: Corosync's token and, 1.2 times as long again, its
+# consensus on who is left. Fencing, and agents that start one after the other, belong to takeover_s.
+PACEMAKER: dict[str, dict[str, Any]] = {
+    "fast": {"heartbeat_s": 1.0, "heartbeats_missed": 3, "check_interval_s": 1.0, "takeover_s": 15.0, "boot_s": 45.0},
+    # The token that Azure's own recipes ask for, and azure-lb's interval (facts PCM-08, PCM-09).
+    "azure": {"heartbeat_s": 22.0, "heartbeats_missed": 3, "check_interval_s": 10.0, "takeover_s": 60.0, "boot_s": 120.0},
 }
 
 FIGURE: dict[str, Any] = {
@@ -48,7 +57,10 @@ def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = 
     """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
     given = given or {}
     chosen = profile or given.get("lab", {}).get("profile", "fast")
-    data = merged(merged(FIGURE, PROFILES[chosen]), given)
+    base = merged(FIGURE, PROFILES[chosen])
+    if given.get("manager", {}).get("kind") == "pacemaker":
+        base = merged(base, {"manager": PACEMAKER[chosen]})
+    data = merged(base, given)
     return merged(data, {"lab": {"profile": chosen}})
 
 

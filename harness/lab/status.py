@@ -7,7 +7,9 @@ from typing import Any
 
 from harness import model
 from harness.lab import inside, registry
-from harness.managers.base import ResourceState
+from harness.lab.guests import stand_in_note
+from harness.managers import pacemaker, pacemaker_read
+from harness.managers.base import NodeState, ResourceState
 from harness.managers.lifekeeper import parse
 
 
@@ -28,6 +30,7 @@ def of(name: str | None) -> dict[str, Any]:
         "balancer": told["balancer"],
         "shared_disk": told["shared_disk"],
         "cluster_file": str(lab.cluster_file),
+        "note": stand_in_note(cluster),
         "timings": {k: v for k, v in told["timings"].items() if not isinstance(v, list)},
     }
 
@@ -41,7 +44,7 @@ def _node(lab: registry.LabRecord, cluster: model.Cluster, node: model.Node, hos
     seen = {"name": node.name, "address": str(node.address), "power": host["power"], "ssh_port": host["ssh_port"]}
     if host["power"] != "on":
         return {**seen, "role": host["power"], "holds_vip_on": [], "manager": f"the node is {host['power']}"}
-    state = parse(node.name, inside.run(lab, node.name, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]).stdout)
+    state = _asked(lab, cluster, node)
     role = (
         "active"
         if state.has_everything
@@ -53,6 +56,13 @@ def _node(lab: registry.LabRecord, cluster: model.Cluster, node: model.Node, hos
     )
     resources = {tag: str(s) for tag, s in state.resources.items()}
     return {**seen, "role": role, "holds_vip_on": _vip_on(lab, cluster, node), "manager": state.why or "running", "resources": resources}
+
+
+def _asked(lab: registry.LabRecord, cluster: model.Cluster, node: model.Node) -> NodeState:
+    if cluster.manager.kind == "pacemaker":
+        monitor, _, links = inside.run(lab, node.name, ["sh", "-c", pacemaker.LOOK]).stdout.partition(pacemaker.CUT)
+        return pacemaker_read.node_state(node.name, monitor, links, cluster.peer_of(node.name).name, {})
+    return parse(node.name, inside.run(lab, node.name, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]).stdout)
 
 
 def _vip_on(lab: registry.LabRecord, cluster: model.Cluster, node: model.Node) -> list[str]:
@@ -71,7 +81,7 @@ def text(found: dict[str, Any]) -> str:
     lines.append(f"  {found['client']['name']}  client, power {found['client']['power']}")
     for member in found["balancer"]:
         lines.append(f"  balancer: {member['node']} is {'healthy' if member['healthy'] else 'not healthy'}, {member['reason']}")
-    lines.append(f"  shared disk: {found['shared_disk'] or 'nobody'}")
+    lines.append(f"  shared disk: {found['shared_disk'] or 'reserved by nobody'}")
     lines.append(f"  cluster file: {found['cluster_file']}")
-    lines.append("  LifeKeeper here is a stand-in made for tests, not the product")
+    lines.append(f"  {found['note']}")
     return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""The cluster's configuration, the CIB, made from the cluster file.
+
+    cluster-services (group): file system → PostgreSQL → listener → web → probe responder
+    the IP resource, colocated with the group and never ordered against it: its loss restarts nothing
+
+The resource agents are the distribution's own: IPaddr2, azure-lb (facts PCM-08), Filesystem, pgsql, anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.etree import ElementTree as xml
+
+from harness.lab.cluster_manager import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit
+from harness.lab.pacemaker import answers
+from harness.lab.services.postgres_template import server_binaries
+from harness.model import Cluster, Service
+
+SCHEMA = "pacemaker-3.0"  # of Pacemaker 2.0, which every newer one takes
+FENCE, FENCE_AGENT = "fence", "fence_lab"
+SOCKET_FOLDER = "/run/postgresql"
+LIMITS_S = {"start": 60, "stop": 60}  # how long an agent may take; the agents' own hints
+
+
+def text(cluster: Cluster) -> str:
+    """The whole CIB, as both nodes find it on their disks when they boot for the first time."""
+    cib = xml.Element("cib", {"validate-with": SCHEMA, "admin_epoch": "1", "epoch": "1", "num_updates": "0"})
+    configuration = xml.SubElement(cib, "configuration")
+    options = xml.SubElement(xml.SubElement(configuration, "crm_config"), "cluster_property_set", id="cib-bootstrap-options")
+    for name, value in _options(cluster).items():
+        xml.SubElement(options, "nvpair", id=f"cib-bootstrap-options-{name}", name=name, value=value)
+    xml.SubElement(configuration, "nodes")
+    resources = xml.SubElement(configuration, "resources")
+    _fence(resources, cluster)
+    group = xml.SubElement(resources, "group", id=cluster.manager.resource)
+    if any(s.kind == "postgres" for s in cluster.services):
+        parameters = {"device": str(DISK_SOURCE), "directory": str(MOUNTPOINT), "fstype": "none", "options": "bind"}
+        _primitive(group, cluster, DISK, "Filesystem", parameters)
+    for service in sorted(cluster.services, key=lambda s: s.kind != "postgres"):
+        _service(group, cluster, service)
+    probe = cluster.load_balancer.probe
+    _primitive(group, cluster, f"lbhc-{probe.port}", "azure-lb", {"port": str(probe.port)})
+    ip = cluster.ip_resource
+    _primitive(resources, cluster, ip.tag, "IPaddr2", {"ip": str(ip.address), "cidr_netmask": str(ip.prefix), "nic": "eth1"})
+    _constraints(xml.SubElement(configuration, "constraints"), cluster)
+    defaults = xml.SubElement(xml.SubElement(configuration, "rsc_defaults"), "meta_attributes", id="rsc-options")
+    xml.SubElement(defaults, "nvpair", id="rsc-options-resource-stickiness", name="resource-stickiness", value="1000")
+    xml.SubElement(cib, "status")
+    xml.indent(cib)
+    return '<?xml version="1.0" ?>\n' + xml.tostring(cib, encoding="unicode") + "\n"
+
+
+def _options(cluster: Cluster) -> Mapping[str, str]:
+    silence = cluster.manager.heartbeat_s * cluster.manager.heartbeats_missed
+    return {
+        "cluster-name": cluster.name,
+        "stonith-enabled": "true",  # by the lab's own fence device, which cuts the peer's power
+        "stonith-timeout": "20s",
+        "dc-deadtime": f"{max(2.0, silence):g}s",  # both nodes boot at once; the default would hold the first election back for 20 s
+        "cluster-recheck-interval": "60s",
+    }
+
+
+def _fence(resources: xml.Element, cluster: Cluster) -> None:
+    made = xml.SubElement(resources, "primitive", {"id": FENCE, "class": "stonith", "type": FENCE_AGENT})
+    given = {"pcmk_host_check": "static-list", "pcmk_host_list": " ".join(n.name for n in cluster.nodes)}
+    _attributes(made, "instance_attributes", FENCE, given)
+    operations = xml.SubElement(made, "operations")
+    xml.SubElement(operations, "op", id=f"{FENCE}-monitor", name="monitor", interval="60s", timeout="20s")
+
+
+def _service(group: xml.Element, cluster: Cluster, service: Service) -> None:
+    if service.kind == "postgres":
+        return _postgres(group, cluster, service)
+    module, protocol = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}[service.kind]
+    parameters = {
+        "binfile": PYTHON,
+        "cmdline_options": f"-m harness.lab.services.{module} --port {service.port} --bind 0.0.0.0 --node $(hostname)",
+        "logfile": f"/var/log/{service.name}.log",
+        "stop_timeout": "1",  # of seconds between SIGTERM and SIGKILL
+        "monitor_hook": f"{answers.PATH} {protocol} {service.port} {check_limit(cluster):g} $__OCF_ACTION",
+    }
+    _primitive(group, cluster, service.tag, "anything", parameters)
+
+
+def _postgres(group: xml.Element, cluster: Cluster, service: Service) -> None:
+    binaries = server_binaries()
+    parameters = {
+        "pgctl": f"{binaries}/pg_ctl",
+        "psql": f"{binaries}/psql",
+        "pgdata": str(DATABASE),
+        "pgport": str(service.port),
+        "config": f"{DATABASE}/postgresql.conf",
+        "socketdir": SOCKET_FOLDER,
+        "logfile": f"/var/log/{service.name}.log",
+    }
+    made = _primitive(group, cluster, service.tag, "pgsql", parameters)
+    for node in cluster.nodes:  # the server tells its node by cluster_name, so this parameter depends on the node
+        own = f"-c listen_addresses=0.0.0.0 -c unix_socket_directories={SOCKET_FOLDER} -c cluster_name={node.name}"
+        found = _attributes(made, "instance_attributes", f"{service.tag}-on-{node.name}", {"start_opt": own})
+        rule = xml.Element("rule", id=f"{found.get('id')}-rule", score="INFINITY")
+        xml.SubElement(rule, "expression", id=f"{found.get('id')}-is", attribute="#uname", operation="eq", value=node.name)
+        found.insert(0, rule)
+        made.remove(found)
+        made.insert(0, found)
+
+
+def _primitive(parent: xml.Element, cluster: Cluster, tag: str, agent: str, parameters: Mapping[str, str]) -> xml.Element:
+    made = xml.SubElement(parent, "primitive", {"id": tag, "class": "ocf", "provider": "heartbeat", "type": agent})
+    _attributes(made, "instance_attributes", tag, parameters)
+    operations = xml.SubElement(made, "operations")
+    for name, seconds in LIMITS_S.items():
+        xml.SubElement(operations, "op", id=f"{tag}-{name}", name=name, interval="0s", timeout=f"{seconds}s")
+    every = f"{round(cluster.manager.check_interval_s * 1000)}ms"
+    xml.SubElement(operations, "op", id=f"{tag}-monitor", name="monitor", interval=every, timeout="20s")
+    return made
+
+
+def _attributes(parent: xml.Element, kind: str, id: str, values: Mapping[str, str]) -> xml.Element:
+    made = xml.SubElement(parent, kind, id=f"{id}-{kind}")
+    for name, value in values.items():
+        xml.SubElement(made, "nvpair", id=f"{id}-{kind}-{name}", name=name, value=value)
+    return made
+
+
+def _constraints(parent: xml.Element, cluster: Cluster) -> None:
+    ip, group = cluster.ip_resource.tag, cluster.manager.resource
+    home = {"id": "services-at-home", "rsc": group, "node": cluster.nodes[0].name, "score": "50"}  # far less than what keeps them
+    xml.SubElement(parent, "rsc_location", home)
+    together = {"id": "ip-with-services", "rsc": ip, "with-rsc": group, "score": "INFINITY"}
+    xml.SubElement(parent, "rsc_colocation", together)

@@ -1,0 +1,59 @@
+"""The lab's fence device, as Pacemaker sees it: reads `name=value` lines, asks the lab to cut a node's power, exits 0 when it is done.
+
+What a machine's management board or a cloud's API is to a real cluster, the lab itself is here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+SOCKET = Path("/run/fence.sock")
+LIMIT_S = 15.0
+SILENT = {"monitor", "status", "list", "validate-all"}
+METADATA = """<?xml version="1.0" ?>
+<resource-agent name="fence_lab" shortdesc="Power of a node of a test lab">
+  <longdesc>Asks the test lab, through a socket in every node, to cut and restore a node's power.</longdesc>
+  <parameters>
+    <parameter name="action" unique="0" required="1"><content type="string" default="reboot"/><shortdesc lang="en">What to do</shortdesc>
+    </parameter>
+    <parameter name="plug" unique="0" required="0"><content type="string"/><shortdesc lang="en">The node</shortdesc></parameter>
+  </parameters>
+  <actions>
+    <action name="on" automatic="0"/><action name="off"/><action name="reboot"/><action name="status"/><action name="list"/>
+    <action name="monitor"/><action name="metadata"/>
+  </actions>
+</resource-agent>"""
+
+
+def main() -> int:
+    words = dict(line.strip().partition("=")[::2] for line in sys.stdin if "=" in line and not line.startswith("#"))
+    action = words.get("action", "reboot")
+    if "metadata" in (action, *sys.argv):
+        print(METADATA)
+        return 0
+    node = words.get("plug") or words.get("nodename") or ""
+    try:
+        answer = ask(op=action if action not in SILENT else "status", node=node, by=os.uname().nodename)
+    except (OSError, ValueError) as error:
+        print(f"the lab's fence device did not answer: {error}", file=sys.stderr)
+        return 1
+    if answer.get("ok"):
+        return 0
+    print(answer.get("why", "refused"), file=sys.stderr)
+    return 1
+
+
+def ask(**request: str) -> dict:
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(LIMIT_S)
+        line.connect(str(SOCKET))
+        line.sendall(json.dumps(request).encode() + b"\n")
+        return json.loads(line.makefile("rb").readline())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
