@@ -30,11 +30,6 @@ class Listener:
     pid: int | None = None
     process: str | None = None
 
-    @property
-    def on_any_address(self) -> bool:
-        """Does it take connections to every IPv4 address of the host? (`*` and, by default, `::` take IPv4 too.)"""
-        return self.address in ("0.0.0.0", "*", "::")
-
 
 @dataclass(frozen=True)
 class Route:

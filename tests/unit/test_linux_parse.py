@@ -82,10 +82,6 @@ def test_listeners():
     ]
 
 
-def test_only_wildcards_listen_on_any_address():
-    assert [x.port for x in listeners(SS) if x.on_any_address] == [22, 22, 80]
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
