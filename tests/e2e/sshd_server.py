@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +92,22 @@ def stop_server(server: Server) -> None:
             os.kill(child, signal.SIGTERM)
         except ProcessLookupError:
             continue
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[Callable[..., Server]]:
+    """A function that starts a server with more lines of configuration, as often as it is called; all stop at the end."""
+    started: list[Server] = []
+
+    def serve(*more: str) -> Server:
+        started.append(start_server(folder / f"sshd{len(started)}", *more))
+        return started[-1]
+
+    try:
+        yield serve
+    finally:
+        for server in started:
+            stop_server(server)
 
 
 def wildcard_of(server) -> Path:

@@ -16,12 +16,18 @@ from pathlib import Path
 
 import oracledb
 import pytest
-from lab_services import LIMIT, Unit, folder, started  # noqa: F401
+from lab_services import LIMIT, Unit, open_folder, started
 
 from harness.services import tns
 from harness.services.base import NotTheService
 
 GREETING = r"^lab-echo (?P<node>\S+) (?P<started>[\d.]+)$"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with open_folder() as path:
+        yield path
 
 
 @pytest.fixture(scope="module")

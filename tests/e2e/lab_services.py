@@ -1,0 +1,79 @@
+"""What the tests of the lab's services share: a folder for them, and a stand-in service as a real process on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.deadline import Deadline
+from harness.lab.services import process
+from harness.services import registry
+from harness.services.base import Identity
+
+LIMIT = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Unit:
+    """One stand-in service, driven through `unit` as the cluster manager drives it."""
+
+    def __init__(self, folder: Path, service: str, protocol: str, *extra: str) -> None:
+        self.folder, self.port = folder, free_port()
+        self.pid_file, self.log = folder / f"{service}.pid", folder / f"{service}.log"
+        self.words = ["--name", service, "--pid-file", str(self.pid_file), "--protocol", protocol, "--port", str(self.port)]
+        self.words += ["--log", str(self.log), "--limit", "3"]
+        self.service = ["--", service, "--port", str(self.port), "--bind", "127.0.0.1", "--node", "lknode01", *extra]
+
+    def do(self, action: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "harness.lab.services.unit", action, *self.words]
+        return subprocess.run([*words, *(self.service if "start" in action else [])], capture_output=True, text=True, timeout=LIMIT)
+
+    @property
+    def process(self) -> process.Process:
+        found = process.written_in(self.pid_file)
+        assert found is not None, self.log.read_text()
+        return found
+
+    def ask(self, kind: str, **settings: str) -> Identity:
+        return registry.kind(kind).who_are_you("127.0.0.1", self.port, settings=settings, deadline=Deadline(LIMIT))
+
+    def raw(self, *pieces: bytes) -> bytes:
+        """Say something, end our side, and return all that comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), LIMIT) as sock:
+            for piece in pieces:
+                sock.sendall(piece)
+            with contextlib.suppress(OSError):  # it has heard enough and closed already
+                sock.shutdown(socket.SHUT_WR)
+            heard = b""
+            with contextlib.suppress(ConnectionResetError):
+                while more := sock.recv(4096):
+                    heard += more
+            return heard
+
+
+@contextlib.contextmanager
+def started(unit: Unit) -> Iterator[Unit]:
+    done = unit.do("start")
+    try:
+        assert done.returncode == 0, done.stderr
+        yield unit
+    finally:
+        unit.do("stop")
+
+
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """Short and open to the postgres account, which pytest's own folders are not."""
+    with tempfile.TemporaryDirectory(prefix="lks-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)

@@ -1,0 +1,257 @@
+"""SshHost's connection to a real OpenSSH server on loopback: lost and made again, host keys, keys, ports, jump hosts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+from sshd_server import SSHD, free_port, make_key, servers, wildcard_of
+
+from harness import model
+from harness.deadline import Deadline
+from harness.errors import BadUse, Inconclusive
+from harness.hosts.base import HostUnreachable, WrongHostKey
+from harness.hosts.ssh import SshHost, connect_all
+from harness.measure.witness import Witness
+from harness.timeline import Timeline
+
+pytestmark = [
+    pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sshd separates privileges"),
+]
+
+
+@pytest.fixture
+def serve(tmp_path):
+    with servers(tmp_path) as serve:
+        yield serve
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with servers(tmp_path_factory.mktemp("sshd")) as serve:
+        yield serve()
+
+
+def test_it_reconnects_at_the_next_use_after_the_connection_was_killed(serve):
+    server = serve()
+    host = SshHost(server.machine(), timeline=Timeline())
+    assert host.check("echo one") == "one\n"
+    stream = host.start("cat")
+    (child,) = server.connections()
+    os.kill(child, signal.SIGKILL)
+    assert list(stream.lines()) == []
+    assert host.check("echo two") == "two\n"
+    assert [e.kind for e in host._timeline.events if e.kind.endswith("connected")] == ["connected", "reconnected"]
+    host.close()
+
+
+def test_a_command_whose_connection_is_lost_is_not_repeated(serve, tmp_path):
+    server = serve()
+    host = SshHost(server.machine())
+    host.check("true")
+    (child,) = server.connections()
+    trace = tmp_path / "trace"
+    with pytest.raises(HostUnreachable, match="whether it finished is unknown"):
+        host.run(f"echo ran >> {trace}; kill -9 {child}; sleep 3", limit=8)
+    assert trace.read_text() == "ran\n"
+    host.close()
+
+
+def test_a_frozen_host_is_not_alive_though_its_connection_stands(serve):
+    server = serve()
+    host = SshHost(server.machine(connect_limit_s=0.5))
+    assert host.alive(limit=10)
+    children = server.connections()
+    for pid in [*children, server.process.pid]:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert not host.alive(limit=0.5)
+        with pytest.raises(HostUnreachable, match=r"greeting within 0\.\d+ s"):
+            host.run("true", limit=2)
+    finally:
+        for pid in [*children, server.process.pid]:
+            os.kill(pid, signal.SIGCONT)
+    Deadline(10).wait_for(lambda: host.alive(limit=5), what="the host answers again")
+    host.close()
+
+
+def test_a_host_that_boots_is_tried_again_and_the_timeline_says_so(serve):
+    server = serve()
+    server.process.terminate()
+    server.process.wait(10)
+    timeline = Timeline()
+    host = SshHost(server.machine(connect_limit_s=20), timeline=timeline)
+    restarted = []
+
+    def boot():
+        noted = lambda: [e for e in timeline.events if e.kind == "retry"]  # noqa: E731
+        Deadline(10).wait_for(noted, what="a retry is in the timeline", every=0.02)
+        restarted.append(subprocess.Popen(server.process.args, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+    booting = threading.Thread(target=boot)
+    booting.start()
+    try:
+        assert host.check("echo up", limit=20) == "up\n"
+    finally:
+        booting.join()
+        server.process = restarted[0]
+        host.close()
+    assert "refused the connection" in next(e.text for e in timeline.events if e.kind == "retry")
+
+
+def test_a_wrong_host_key_is_refused_at_once(serve):
+    server = serve()
+    other = make_key(server.folder / "other_key").with_suffix(".pub").read_text().split()
+    server.known_hosts.write_text(f"[127.0.0.1]:{server.port} {other[0]} {other[1]}\n")
+    timeline = Timeline()
+    host = SshHost(server.machine(), timeline=timeline)
+    with pytest.raises(WrongHostKey, match=r"shows the key ssh-ed25519 SHA256:.*`ssh-keygen -R"):
+        host.run("true")
+    with pytest.raises(WrongHostKey):
+        host.alive()
+    assert timeline.events == []
+
+
+@pytest.mark.parametrize("port_of", [lambda p: p + 1, lambda p: 22])
+def test_a_missing_entry_is_named_with_how_to_get_it(server, tmp_path, port_of):
+    path = tmp_path / "known"
+    path.write_text(server.known_hosts.read_text().replace(f"[127.0.0.1]:{server.port}", f"[127.0.0.1]:{port_of(server.port)}"))
+    with pytest.raises(WrongHostKey, match=rf"no entry for \[127.0.0.1\]:{server.port}; .*ssh-keyscan -p {server.port} 127.0.0.1"):
+        SshHost(server.machine(known_hosts=path)).run("true")
+
+
+def test_a_missing_known_hosts_file_is_named(server, tmp_path):
+    with pytest.raises(WrongHostKey, match="nowhere cannot be read"):
+        SshHost(server.machine(known_hosts=tmp_path / "nowhere")).run("true")
+
+
+def test_a_hashed_entry_is_understood(server, tmp_path):
+    path = tmp_path / "known"
+    shutil.copy(server.known_hosts, path)
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", path], check=True, capture_output=True)
+    assert "127.0.0.1" not in path.read_text()
+    host = SshHost(server.machine(known_hosts=path))
+    assert host.check("echo in") == "in\n"
+    host.close()
+
+
+def test_a_revoked_key_is_refused(server, tmp_path):
+    path = tmp_path / "known"
+    line = server.known_hosts.read_text()
+    path.write_text(line + "@revoked * " + line.split(" ", 1)[1])
+    with pytest.raises(WrongHostKey, match="revokes the key"):
+        SshHost(server.machine(known_hosts=path)).run("true")
+
+
+def test_a_key_that_is_not_admitted_is_said(server, tmp_path):
+    with pytest.raises(HostUnreachable, match=r"does not let root in with the key .*authorized_keys"):
+        SshHost(server.machine(key=make_key(tmp_path / "stranger"))).run("true")
+    with pytest.raises(HostUnreachable, match="cannot be read"):
+        SshHost(server.machine(key=tmp_path / "nokey")).run("true")
+
+
+def test_no_key_at_all_is_said(server, monkeypatch):
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(HostUnreachable, match="no ssh-agent runs"):
+        SshHost(server.machine(key=None)).run("true")
+
+
+def test_a_refused_port_is_unreachable_after_retries(server):
+    timeline = Timeline()
+    host = SshHost(
+        server.machine(port=free_port(), connect_limit_s=0.4, known_hosts=wildcard_of(server)),
+        timeline=timeline,
+    )
+    with pytest.raises(HostUnreachable, match="refused the connection; does sshd run there"):
+        host.run("true")
+    assert {e.kind for e in timeline.events} == {"retry"}
+    assert not host.alive(limit=0.5)
+
+
+def test_a_port_that_accepts_and_says_nothing_is_unreachable(server):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        host = SshHost(server.machine(port=port, connect_limit_s=0.4, known_hosts=wildcard_of(server)))
+        with pytest.raises(HostUnreachable, match=r"did not complete SSH's greeting within 0.\d+ s"):
+            host.run("true")
+
+
+def test_a_port_that_speaks_something_else_is_unreachable(server):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ended = threading.Event()
+
+        def greet():
+            while not ended.is_set():
+                with silent.accept()[0] as sock:
+                    sock.sendall(b"220 mail\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        port = silent.getsockname()[1]
+        host = SshHost(server.machine(port=port, connect_limit_s=0.3, known_hosts=wildcard_of(server)))
+        with pytest.raises(HostUnreachable, match="greeting"):
+            host.run("true")
+        ended.set()
+        socket.create_connection(("127.0.0.1", port)).close()
+        thread.join()
+
+
+def cluster_of(client: model.Machine, node: model.Machine, other: model.Machine) -> model.Cluster:
+    return model.Cluster(
+        name="c",
+        client={"name": client.name, "address": "10.20.1.20", "ssh": client.ssh},
+        nodes=[
+            {"name": node.name, "address": "10.20.1.11", "second_address": "10.20.2.11", "ssh": node.ssh},
+            {"name": other.name, "address": "10.20.1.12", "second_address": "10.20.2.12", "ssh": other.ssh},
+        ],
+        services=[{"name": "web", "kind": "http", "port": 80, "tag": "web"}],
+    )
+
+
+def test_a_host_behind_a_jump_host(server, serve):
+    behind = serve("SetEnv WHERE=behind")
+    nodes = behind.machine("lknode01", jump="lkclient"), behind.machine("lknode02", jump="lkclient", port=free_port(), connect_limit_s=0.5)
+    behind.known_hosts.write_text(behind.known_hosts.read_text() + "[127.0.0.1]:* " + behind.known_hosts.read_text().split(" ", 1)[1])
+    hosts = connect_all(cluster_of(server.machine("lkclient"), *nodes), Timeline())
+    assert list(hosts) == ["lkclient", "lknode01", "lknode02"]
+    assert hosts["lknode01"].check("echo $WHERE") == "behind\n"
+    assert hosts["lknode01"].alive()
+    with pytest.raises(HostUnreachable, match=r"lkclient, the jump host, could not connect to 127.0.0.1:\d+ \(.*Connection refused\)"):
+        hosts["lknode02"].run("true")
+    for host in hosts.values():
+        host.close()
+
+
+def test_jump_hosts_in_a_circle_are_bad_use(server):
+    one, two = server.machine("lknode01", jump="lknode02"), server.machine("lknode02", jump="lknode01")
+    with pytest.raises(BadUse, match="lknode01 → lknode02 → lknode01"):
+        connect_all(cluster_of(server.machine("lkclient"), one, two), Timeline())
+
+
+def test_a_witness_whose_connection_dies_is_inconclusive(serve):
+    server = serve()
+    host = SshHost(server.machine())
+    with Witness(host) as witness:
+        witness.mark()
+        (child,) = server.connections()
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(Inconclusive, match="the host or the connection to it was lost"):
+            witness.mark()
+    host.close()
+
+
+def test_paramiko_s_log_stays_off_the_terminal(serve, capfd):
+    server = serve()
+    host = SshHost(server.machine())
+    host.check("true")
+    (child,) = server.connections()
+    os.kill(child, signal.SIGKILL)
+    assert host.alive(limit=5)
+    host.close()
+    assert capfd.readouterr() == ("", "")
