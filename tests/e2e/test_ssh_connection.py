@@ -65,15 +65,15 @@ def test_a_command_whose_connection_is_lost_is_not_repeated(serve, tmp_path):
 
 def test_a_frozen_host_is_not_alive_though_its_connection_stands(serve):
     server = serve()
-    host = SshHost(server.machine(connect_limit_s=0.5))
+    host = SshHost(server.machine(connect_limit_s=2.0))  # half of it for the session on the standing connection
     assert host.alive(limit=10)
     children = server.connections()
     for pid in [*children, server.process.pid]:
         os.kill(pid, signal.SIGSTOP)
     try:
         assert not host.alive(limit=0.5)
-        with pytest.raises(HostUnreachable, match=r"greeting within 0\.\d+ s"):
-            host.run("true", limit=2)
+        with pytest.raises(HostUnreachable, match=r"greeting within \d"):
+            host.run("true", limit=5)
     finally:
         for pid in [*children, server.process.pid]:
             os.kill(pid, signal.SIGCONT)

@@ -83,8 +83,8 @@ def test_protocols_that_no_vnet_carries(nat: Any) -> None:
 
 @pytest.mark.fact("FAB-02")
 def test_gateway_answers_no_ping_and_no_traceroute(nat: Any) -> None:
-    """The gateway answers ARP, but no ping, no TCP or UDP, and no packet whose time runs out on it; a VM answers all but the last."""
-    client = Eyes(nat, CLIENT)
+    """The gateway answers ARP, but no ping, no TCP or UDP, and no packet whose time runs out on it; a VM answers ping and refuses TCP."""
+    client, node = Eyes(nat, CLIENT), Eyes(nat, NODE1)
     for address in (GATEWAY, PROBE_SOURCE, ADDRESS[NODE1]):
         client.send(client_to(address) / TCP(sport=4001, dport=6000, flags="S"), client_to(address) / UDP(sport=4001, dport=6000))
         client.send(client_to(address) / ICMP(id=1))
@@ -93,7 +93,8 @@ def test_gateway_answers_no_ping_and_no_traceroute(nat: Any) -> None:
     client.wait_until(lambda s: not s.out and s.icmp == 0 and s.frame[ICMP].id == 3, "the node's last answer to ping")
     heard = [s for s in client.all(out=False) if s.src]
     assert {s.src for s in heard if s.src in (GATEWAY, PROBE_SOURCE) or s.icmp == 11} == set()
-    assert any(s.flags == "RA" for s in heard) and {s.icmp for s in heard} >= {0, 3}  # the control: refused, answered, unreachable
+    assert any(s.flags == "RA" for s in heard)  # the control: the node refuses; that a port is unreachable Linux does not always say
+    node.wait_for("the node's datagram", src=ADDRESS[CLIENT], sport=4001, proto=17, out=False)
     assert client.all(arp=(2, GATEWAY, FABRIC_MAC), out=False)
 
 
