@@ -55,7 +55,7 @@ class Failover:
         with self._meter.recording(path, header) as recorder:
             tokens = self._begin_tokens(recorder)
             try:
-                self._steady_first()
+                self._steady_first(tokens)
                 self._hold_back(start)
                 try:
                     self._disrupt(recorder)
@@ -118,9 +118,11 @@ class Failover:
         except TokensFailed as error:
             recorder.add(NodeEvent(time.monotonic(), self._subject.cluster.client.name, "tokens", str(error)))
 
-    def _steady_first(self) -> None:
-        self._say("warming up: every path must be right before anything is done")
+    def _steady_first(self, tokens: Tokens | None) -> None:
+        self._say("warming up: every path must be right, and tokens be taken, before anything is done")
         try:
+            if tokens is not None:
+                Deadline(WARM_UP_S).wait_for(tokens.flow, what="a token acknowledged from every host", every=0.05)
             self._meter.wait_until_right(self._everyone(), self._before, Deadline(WARM_UP_S), steady_s=STEADY_S)
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error

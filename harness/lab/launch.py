@@ -70,7 +70,7 @@ def up(
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
     doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"))
     folder = _fresh_folder(name)
-    ready = False
+    ready = interrupted = False
     process = None
     lifeline, hold = os.pipe()
     heard, said = os.pipe()
@@ -96,6 +96,9 @@ def up(
         timings = _hear(heard, process, folder, deadline, progress)
         ready = True
         return RunningLab(registry.read(folder), hold, timings)
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
         for listener in listeners.values():
             listener.close()
@@ -105,7 +108,7 @@ def up(
         if persistent or not ready:
             os.close(hold)
         if not ready:
-            _abandon(process, folder)
+            _abandon(process, folder, keep_log=not interrupted)
 
 
 def _fresh_folder(name: str) -> Path:
@@ -275,12 +278,12 @@ def _kept_log(folder: Path) -> Path:
     return folder.parent / f"{folder.name}.failed.log"
 
 
-def _abandon(process: subprocess.Popen | None, folder: Path) -> None:
-    """Leave nothing of a lab that did not come up, but keep its log beside its folder for a look."""
+def _abandon(process: subprocess.Popen | None, folder: Path, *, keep_log: bool) -> None:
+    """Leave nothing of a lab that did not come up, but its log beside its folder for a look."""
     if process is not None:
         process.kill()
         process.wait()
     log = folder / "log"
-    if log.exists():
+    if keep_log and log.exists():
         log.replace(_kept_log(folder))
     shutil.rmtree(folder)

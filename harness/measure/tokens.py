@@ -44,6 +44,7 @@ class Tokens:
         self._tell = tell
         self._run = secrets.token_hex(6)
         self._over = threading.Event()
+        self._flowing: set[str] = set()
         self._threads: list[threading.Thread] = []
 
     def begin(self) -> None:
@@ -57,6 +58,10 @@ class Tokens:
             thread = threading.Thread(target=self._write, args=(machine.name,), name=f"tokens-{machine.name}", daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def flow(self) -> bool:
+        """Has a token been acknowledged from every host?"""
+        return len(self._flowing) == len(self._subject.cluster.machines)
 
     def end(self) -> None:
         self._over.set()
@@ -112,3 +117,4 @@ class Tokens:
             self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error)))
             raise
         self._tell(Token(began, origin, value, True, time.monotonic() - began, by=rows[0][0]))
+        self._flowing.add(origin)

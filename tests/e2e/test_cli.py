@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import socket
 import subprocess
 import tomllib
@@ -235,7 +236,8 @@ def test_power(labs: Shell):
     def lab(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
         return labs.lkharness("lab", verb, "--name", "second", *words)
 
-    assert lab("power", "off", "lknode02").stdout.strip() == "lknode02 is off"
+    said, moment = lab("power", "off", "lknode02").stdout.splitlines()
+    assert said == "lknode02 is off" and re.fullmatch(r"moment \d+\.\d+ \d+\.\d+", moment)
     off = labs.status("--name", "second")["nodes"][1]
     assert (off["power"], off["role"], off["holds_vip_on"]) == ("off", "off", [])
     assert "lkharness lab power on lknode02" in one_sentence(lab("exec", "lknode02", "--", "true"), 2)
