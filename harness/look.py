@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness.attach.findings import Finding, Weight
+from harness.attach.survey import survey, unreachable
 from harness.audit import audit
 from harness.checks import PathCheck, check_path
-from harness.errors import ExitCode, Inconclusive
+from harness.errors import ExitCode, Unusable
+from harness.managers.base import ClusterState
 from harness.model import Cluster
 from harness.paths import Origin
 from harness.subject import Subject
 from harness.timeline import Timeline
-from harness.verdict import Outcome, Verdict, all_of, inconclusive
+from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,19 @@ class Findings:
     active: str | None
     whole: Verdict
     paths: list[PathCheck]
+    found: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
 
     @property
     def verdict(self) -> Verdict:
-        return all_of([self.whole, *(p.verdict for p in self.paths)])
+        faults = [failed(f"{f.host}: {f.what}: {f.says}") for f in self.found if f.weight is Weight.FAULT]
+        unknown = [inconclusive(f"{f.host}: {f.says}") for f in self.found if f.weight in (Weight.UNKNOWN, Weight.UNREACHABLE)]
+        return all_of([self.whole, *(p.verdict for p in self.paths), *faults, *unknown])
 
     @property
     def exit_code(self) -> ExitCode:
+        """A host that cannot be reached comes before everything else: what was judged without it is not the whole."""
+        if any(f.weight is Weight.UNREACHABLE for f in self.found):
+            return ExitCode.UNUSABLE
         return {Outcome.PASS: ExitCode.PASSED, Outcome.FAIL: ExitCode.FAILED, Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE}[
             self.verdict.outcome
         ]
@@ -46,25 +55,46 @@ class Findings:
             }
             for p in self.paths
         ]
-        return {"active": self.active, "outcome": str(self.verdict.outcome), "cluster": str(self.whole), "paths": paths}
+        return {
+            "active": self.active,
+            "outcome": str(self.verdict.outcome),
+            "cluster": str(self.whole),
+            "paths": paths,
+            "findings": [asdict(f) for f in self.found],
+        }
 
     def as_text(self) -> str:
         lines = [f"{self.whole.outcome:13} cluster            {self.whole.reason}"]
         lines += [f"{p.verdict.outcome:13} {p.origin:8} {p.service.name:9} {p.verdict.reason}" for p in self.paths]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(str(f) for f in self.found)])
 
 
 def look(cluster: Cluster) -> Findings:
-    """Look at everything once. Raises Unusable when a host cannot be reached."""
+    """Look at everything once. What cannot be reached is a finding, and the rest is judged without it.
+
+    Raises Unusable when no node can be reached.
+    """
     subject = Subject(cluster, Timeline())
     try:
-        subject.reach()
-        try:
-            active = subject.active
-        except Inconclusive as error:
-            return Findings(None, inconclusive(str(error)), [])
-        pairs = [(o, s) for o in Origin for s in cluster.services]
+        found = unreachable(subject)
+        if all(n.name in subject.absent for n in cluster.nodes):
+            raise Unusable(found[0].says)
+        state, more = survey(subject)
+        found += more
+        active = state.leading
+        if active is None:
+            return Findings(None, inconclusive(f"no single node has anything in service: {state}"), [], found)
+        origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
+        pairs = [(o, s) for o in origins for s in cluster.services]
         paths = subject.together(*(lambda o=o, s=s: check_path(subject, o, s, active) for o, s in pairs))
-        return Findings(active, audit(subject, patience_s=0.0), paths)
+        return Findings(active, _whole(subject, state), paths, found)
     finally:
         subject.close()
+
+
+def _whole(subject: Subject, state: ClusterState) -> Verdict:
+    """The audit needs every host; without one of them the manager's own word has to do."""
+    if not subject.absent:
+        return audit(subject, patience_s=0.0)
+    gone = " and ".join(sorted(subject.absent))
+    return inconclusive(f"without {gone}, which cannot be reached: {state}")

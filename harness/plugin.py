@@ -5,12 +5,15 @@ A session that never asks for the cluster (the harness's own unit tests) makes n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness import model
+from harness.attach.shown import Wanted, wanted_of
 from harness.errors import ExitCode, HarnessError
 from harness.live_view import LiveView
 from harness.plan import Planned
@@ -25,6 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up"
     )
     group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
+    group.addoption(
+        "--dry-run", action="store_true", help="show the plan of an attached cluster and every command that would run; do nothing of it"
+    )
     group.addoption("--design", metavar="nat|floating", help="the lab's design (default nat)")
     group.addoption(
         "--manager", metavar="lifekeeper|pacemaker", help="what the lab's nodes run: a stand-in (the default), or Pacemaker itself"
@@ -39,7 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "disruptive: disturbs the cluster; needs --allow-disruption when attached; runs after all others")
+    config.addinivalue_line(
+        "markers",
+        "disruptive(*names): disturbs the cluster by these disruptions; needs --allow-disruption when attached; runs after all others",
+    )
     try:
         session = Session.of_options(config.option, config.invocation_params.args, Path(config.rootpath))
     except HarnessError as error:
@@ -61,8 +70,43 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     session = config.stash[KEY]
     for item in items:
-        if item.get_closest_marker("disruptive") and not session.may_disturb:
+        if item.get_closest_marker("disruptive") and not (session.may_disturb or config.option.dry_run):
             item.add_marker(pytest.mark.skip(reason=session.why_not_disturb))
+
+
+def wanted(items: list[pytest.Item]) -> list[Wanted]:
+    """What the chosen tests would do to the cluster, by their marks and parameters."""
+    found = []
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if not item.get_closest_marker("disruptive") or item.get_closest_marker("skip"):
+            continue
+        if isinstance(planned := parameters.get("disruption"), Planned):
+            found.append(wanted_of(planned.name, parameters, measured=True))
+        found += [wanted_of(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> object:
+    """A dry run runs no test."""
+    if not session.config.option.dry_run or session.config.option.collectonly:
+        return None
+    try:
+        _say(session.config, session.config.stash[KEY].rehearse(wanted(session.items)))
+    except HarnessError as error:
+        pytest.exit(str(error), returncode=int(error.exit_code))
+    return True
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    """To the terminal, past pytest's capture."""
+    terminal, capture = config.pluginmanager.getplugin("terminalreporter"), config.pluginmanager.getplugin("capturemanager")
+    if terminal is None:
+        return
+    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+        terminal.ensure_newline()
+        terminal.write_line(text)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +114,7 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The session with its cluster attached; ends the run (report first, then teardown)."""
     session = request.config.stash[KEY]
     try:
-        session.attach()
+        session.attach(wanted(request.session.items), partial(_say, request.config))
         yield session
     except HarnessError as error:
         session.set_up_died(error)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness import model
+from harness.attach.attached import Attached
+from harness.attach.shown import Wanted, show
 from harness.audit import audit
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
@@ -25,10 +27,11 @@ from harness.measure.measured import Measured
 from harness.measuring import Measuring
 from harness.plan import Plan, Planned
 from harness.report.collect import Finished, ReportBuilder
-from harness.report.model import ClusterKind, Result, RunState
+from harness.report.model import AS_FOUND, ClusterKind, Result, RunState
 from harness.report.terminal import summary
 from harness.run import Run
 from harness.subject import Subject
+from harness.timeline import Timeline
 from harness.trial import Measure, Trial
 from harness.verdict import Outcome, Verdict, failed, inconclusive, passed
 
@@ -55,6 +58,7 @@ class Session:
         self._measuring: Measuring | None = None
         self._known_cut: KnownCut | None = None
         self._subject: Subject | None = None
+        self._attached: Attached | None = None
         self._report: ReportBuilder | None = None
         self._broken: str | None = None
         self._not_whole: str | None = None
@@ -67,6 +71,8 @@ class Session:
         file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
         reports = root / options.reports
         plan = Plan.of_options(options)
+        if options.dry_run and not file:
+            raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
         if file:
             if options.design or options.profile or options.manager:
                 raise BadUse("--design, --profile and --manager are the lab's; the cluster file says what the attached cluster is")
@@ -94,8 +100,20 @@ class Session:
 
     why_not_disturb = "it would disturb the attached cluster; allow that with --allow-disruption"
 
-    def attach(self) -> None:
-        """Make the run's folder, then bring up the lab or reach the attached cluster. Raises HarnessError."""
+    def rehearse(self, wanted: Sequence[Wanted]) -> str:
+        """The plan with every command of it, without a run and without doing any of it. Raises HarnessError."""
+        subject = Subject(self.cluster, Timeline())
+        try:
+            subject.reach()
+            return f"{show(subject, wanted).as_text(commands=True)}\nthis was a dry run: nothing was done"
+        finally:
+            subject.close()
+
+    def attach(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
+        """Make the run's folder, then bring up the lab or reach the attached cluster. Raises HarnessError.
+
+        `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
+        """
         self._end_on_sigterm()
         run = Run.create(self._reports, command=self._command)
         self._report = ReportBuilder(run)
@@ -105,7 +123,12 @@ class Session:
             self._bring_up_lab(run)
         self._subject = Subject(self.cluster, run.timeline)
         self._subject.reach()
+        if self._lab_data is None and self._allowed and wanted:
+            self._attached = Attached(self._subject, run.id)
+            self._attached.take()
         self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
+        if self._attached is not None:
+            self._attached.show_plan(wanted, say)
 
     def _look_whether_whole(self, subject: Subject) -> str | None:
         """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
@@ -144,25 +167,44 @@ class Session:
         assert self._subject is not None and self._report is not None
         self._report.begin_test(item.nodeid, _title(item), properties={"design": str(self.cluster.design)})
         try:
-            if self._broken:
-                raise Inconclusive(f"not run, because the cluster was left broken: {self._broken}")
-            if self._not_whole and item.get_closest_marker("disruptive"):
-                raise Inconclusive(f"not run, because a cluster that is not whole must not be disturbed: {self._not_whole}")
-            yield Trial(self._subject, self._report, self._measure(item.nodeid))
+            if reason := self._why_not_run(item):
+                item.stash[VERDICT] = inconclusive(reason)
+                raise Inconclusive(reason)
+            yield Trial(self._subject, self._report, self._measure(item.nodeid), self._before)
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
             self._report.end_test(verdict)
         if not self._broken and not self._not_whole and not self.interrupted:
             self._audit(item)
 
+    def _why_not_run(self, item: pytest.Item) -> str:
+        if self._broken:
+            return f"not run, because the cluster was left broken: {self._broken}"
+        if self._not_whole and item.get_closest_marker("disruptive"):
+            return f"not run, because a cluster that is not whole must not be disturbed: {self._not_whole}"
+        return ""
+
+    def _before(self, name: str) -> None:
+        """May this disruption be done now? Raises Inconclusive. A lab is the run's own, to do with as it likes."""
+        if self._lab_data is None:
+            if self._attached is None:
+                raise Inconclusive(f"{name} was not done: {self.why_not_disturb}")
+            self._attached.before(name)
+
     def _measure(self, test: str) -> Measure:
         """What a trial measures a disruption with."""
 
         def measure(make: Callable[[], Disruption], start: Start) -> Measured:
             assert self._subject is not None and self._report is not None
+
+            def guarded() -> Disruption:  # before each try
+                disruption = make()
+                self._before(disruption.name)
+                return disruption
+
             if self._measuring is None:
                 self._measuring = Measuring(self._subject, self._report, self._plan.wish, self._known_cut, self.view)
-            return self._measuring.measure(make, start, test=test)
+            return self._measuring.measure(guarded, start, test=test)
 
         return measure
 
@@ -203,6 +245,7 @@ class Session:
             if self._measuring is not None:
                 self._measuring.close()
             if self._report is not None:
+                self._leave_as_found(self._report)
                 self._finish(self._report)
         finally:
             if self._subject is not None:
@@ -211,6 +254,20 @@ class Session:
                 self._down()
             if self._report is not None:
                 self._report.run.close()
+
+    def _leave_as_found(self, report: ReportBuilder) -> None:
+        """An attached cluster that was disturbed is put back, or the report's first line says what is not."""
+        if self._attached is None:
+            return
+        try:
+            if verdict := self._attached.end(broken=self._broken is not None):
+                report.audit(AS_FOUND, verdict)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            report.audit(AS_FOUND, inconclusive("somebody ended it (Ctrl-C) before the cluster was put back; look at which node is active"))
+        finally:
+            for fault in self._attached.give_back():
+                report.host_note(self.cluster.name, fault)
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)

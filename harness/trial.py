@@ -25,14 +25,17 @@ from harness.subject import Subject
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 Measure = Callable[[Callable[[], disruptions.Disruption], Start], Measured]
+Before = Callable[[str], None]  # raises Inconclusive when the disruption of that name must not be done now
 
 
 class Trial:
     """What the `cluster` fixture hands to a test. Node names never appear in a test: only roles do."""
 
-    def __init__(self, subject: Subject, report: ReportBuilder, measure: Measure) -> None:
+    def __init__(self, subject: Subject, report: ReportBuilder, measure: Measure, before: Before) -> None:
         self.subject = subject
         self._measure = measure
+        self._before = before
+        self._ongoing = 0
         self.report = report
         self.services = subject.cluster.services
         self._active: str | None = None
@@ -194,7 +197,10 @@ class Trial:
         target = disruption.target()
         if not disruption.settles:
             self._active = target  # the manager calls no node active while a part of it is out
+        if not self._ongoing:  # within another one the cluster is not whole, which is the point
+            self._before(name)
         record = self.report.disruption(name, target=target)
+        self._ongoing += 1
         anchor = time.monotonic()
         limit = allowance.seconds + self.subject.cluster.manager.takeover_s
         try:
@@ -205,6 +211,7 @@ class Trial:
             self._active = None if disruption.settles else disruption.target()
             yield Disrupted(self, disruption, record, anchor)
         finally:
+            self._ongoing -= 1
             self.subject.absent.discard(target)
             disruption.undo(Deadline(undo_limit + self.subject.cluster.manager.boot_s))
             record.undone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from harness.commands.shape import add, add_json, print_json
@@ -11,7 +12,13 @@ from harness.errors import BadUse, ExitCode
 
 
 def add_to(commands) -> None:
-    check = add(commands, "check", _check, "check every path of a cluster without disturbing it", "lkharness check --cluster customer.toml")
+    check = add(
+        commands,
+        "check",
+        _check,
+        "check every path of a cluster, and its hosts against the design, without disturbing it",
+        "lkharness check --cluster customer.toml",
+    )
     check.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
     add_json(check)
 
@@ -22,6 +29,7 @@ def add_to(commands) -> None:
 
 def _check(given: argparse.Namespace) -> int:
     from harness import model
+    from harness.attach.findings import Weight
     from harness.look import look
 
     findings = look(model.load(_cluster_file(given.cluster)))
@@ -30,6 +38,9 @@ def _check(given: argparse.Namespace) -> int:
         print_json(findings.as_data())
     else:
         print(findings.as_text())
+    if (gone := [f for f in findings.found if f.weight is Weight.UNREACHABLE]) and not given.json:
+        sys.stdout.flush()
+        print(f"lkharness: {'; '.join(f.says for f in gone)}", file=sys.stderr)
     return int(worst)
 
 

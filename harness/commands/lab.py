@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse, Unusable
+
+if TYPE_CHECKING:
+    from harness.collect.like import Shape
 
 
 def add_to(commands) -> None:
@@ -22,6 +25,7 @@ def add_to(commands) -> None:
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
     up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
+    up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
     up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
 
     status = add(
@@ -96,9 +100,15 @@ def _up(given: argparse.Namespace) -> int:
     from harness.lab.guests import stand_in_note
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
-    lab = launch.up(_wanted(given), name=given.name, persistent=True, progress=_progress)
+    shape = _like(given) if given.like else None
+    lab = launch.up(shape.data if shape else _wanted(given), name=given.name, persistent=True, progress=_progress)
     record = lab.record
     cluster = model.load(record.cluster_file)
+    if shape:
+        from harness.lab import as_found
+
+        for words in shape.differs + as_found.apply(record, cluster, shape):
+            print(f"  differs from {given.like}: {words}")
     print(
         f"the lab {record.name!r} is in service after {lab.timings['in_service_s']:.1f} s; its first process is {record.pid}\n"
         f"  cluster file   {record.cluster_file}\n"
@@ -110,6 +120,24 @@ def _up(given: argparse.Namespace) -> int:
         f"{stand_in_note(cluster)}"
     )
     return 0
+
+
+def _like(given: argparse.Namespace) -> Shape:
+    """What a bundle asks for. Raises BadUse for what is no bundle, and for options that would contradict it."""
+    from harness import model
+    from harness.collect import bundle, like
+    from harness.lab import as_found, seed, settings
+
+    for option in ("file", "design", "profile", "manager"):
+        if getattr(given, option):
+            raise BadUse(f"--{option} does not go with --like: the bundle says what the lab is to be")
+    file = Path(given.like)
+    of_kind = {service["kind"]: service.get("settings", {}) for service in seed.FIGURE["services"]}
+    shape = like.shape_of(*bundle.read(file), of_kind)
+    shape.data = {"name": given.name, **shape.data}
+    as_found.asleep(shape)
+    settings.of(model.parse(shape.data, file), file)
+    return shape
 
 
 def _and_name(name: str) -> str:

@@ -63,6 +63,14 @@ class Moment(NamedTuple):
     after: float
 
 
+class Step(NamedTuple):
+    """A command that would run on a host (HARNESS: on the harness's own machine); `phase` is prepare, do or undo."""
+
+    host: str
+    phase: str
+    command: str
+
+
 class Disruption(ABC):
     """Made for one subject. In this order: `lacks`, `prepare`, `begin`, `took_effect`, `undo`; `undo` once, whatever happened between."""
 
@@ -99,6 +107,15 @@ class Disruption(ABC):
         0 where nothing lasts: there is nothing to undo. Infinite where the cluster file's power commands take no {seconds}.
         """
         return 0.0
+
+    @property
+    def undoing(self) -> str:
+        """How it is undone, in words that end a sentence; for the plan that a person sees first."""
+        return "nothing of it lasts"
+
+    def steps(self) -> list[Step]:
+        """Every command that it would run, as the cluster is now. May read on the hosts, and changes nothing."""
+        return []
 
     def lacks(self) -> str | None:
         """What the cluster lacks for it, as a reason to skip; None when it can be done."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.budget import Allowance
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, both, register
+from harness.disrupt.base import Disruption, Effect, Step, both, register
 from harness.errors import Inconclusive
 
 if TYPE_CHECKING:
@@ -93,6 +93,15 @@ class IdleTimeout(Disruption):
     def allowance(self) -> Allowance:
         seconds = self._idle_s + 2 * PATIENCE_S
         return Allowance(seconds, f"idle timeout and margin {self._idle_s:g} + used 2 × {PATIENCE_S:g} s")
+
+    @property
+    def undoing(self) -> str:
+        return "by itself: the two connections are closed"
+
+    def steps(self) -> list[Step]:
+        words = [str(self._subject.cluster.vip), str(self._service.port), str(self._idle_s), str(PATIENCE_S)]
+        line = f"{self._subject.cluster.client.ssh.python} -u -c HOLDER {' '.join(words)}  # holds two connections to the service"
+        return [Step(self.target(), "do", line)]
 
     def lacks(self) -> str | None:
         idle = self._subject.cluster.load_balancer.idle_timeout_s

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, paths, register
+from harness.disrupt.base import Effect, Step, paths, register
 from harness.disrupt.deadman import Script
 from harness.disrupt.on_host import OnHost
 from harness.model import Design
@@ -68,6 +68,11 @@ class IpResourceOut(OnHost):
         cluster, manager = self._subject.cluster, self._subject.manager
         out = f"{{ {manager.in_service_test(cluster.services[0].tag)}; }} && ! {{ {manager.in_service_test(cluster.ip_resource.tag)}; }}"
         return Script(":", f"if {out}; then {manager.put_back_line(cluster.ip_resource.tag)}; fi; exit 0", f"! {{ {out}; }}")
+
+    def steps(self) -> list[Step]:
+        tag = self._subject.cluster.ip_resource.tag
+        lines = self._subject.manager.take_out_lines(tag, self._node)
+        return [*(Step(self._node, "do", line) for line in lines), *(s for s in super().steps() if s.phase == "undo")]
 
     def begin(self, deadline: Deadline) -> None:
         super().begin(deadline)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, both, register
+from harness.disrupt.base import Disruption, Effect, Step, both, register
 from harness.disrupt.listener import START, at_once
 from harness.errors import Inconclusive
 
@@ -42,6 +42,13 @@ class ManagerCrash(Disruption):
         """A daemon that returns must have checked everything once, and been heard by its peer."""
         manager = self._subject.cluster.manager
         return 1.0 + max(manager.check_interval_s, 2 * manager.heartbeat_s * manager.heartbeats_missed)
+
+    @property
+    def undoing(self) -> str:
+        return "by the supervisor of the manager's daemons"
+
+    def steps(self) -> list[Step]:
+        return [Step(self._node, "do", START + _KILL.format(pids=self._subject.manager.daemon_pids_line()).strip())]
 
     def begin(self, deadline: Deadline) -> None:
         line = START + _KILL.format(pids=self._subject.manager.daemon_pids_line())

@@ -29,6 +29,10 @@ class NodeReboot(ByPower):
         """It comes back by itself."""
         return self._subject.cluster.manager.boot_s
 
+    @property
+    def undoing(self) -> str:
+        return f"by itself, when the node has booted; one that has not after {self.longest_s:g} s gets power.on"
+
     def begin(self, deadline: Deadline) -> None:
         self._before = self._subject.hosts[self._node].check(WHICH_BOOT, limit=deadline.within(10.0))
         super().begin(deadline)

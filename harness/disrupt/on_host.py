@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Moment
+from harness.disrupt.base import Disruption, Moment, Step
 from harness.disrupt.deadman import Deadman, Script
 from harness.hosts.linux import TOOLS
 
@@ -32,6 +32,14 @@ class OnHost(Disruption):
     @property
     def longest_s(self) -> float:
         return self._outlasting()
+
+    @property
+    def undoing(self) -> str:
+        return f"by the harness; if it dies, by {self.target()} itself, {self.longest_s:g} s after it began at the latest"
+
+    def steps(self) -> list[Step]:
+        script = self.script("lkharness_RUN_NAME")
+        return [Step(self.target(), "do", script.act.strip()), Step(self.target(), "undo", script.undo.strip())]
 
     def begin(self, deadline: Deadline) -> None:
         deadman = self._arm(self.target())

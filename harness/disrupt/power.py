@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import subprocess
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import HARNESS, Disruption, Moment
+from harness.disrupt.base import HARNESS, Disruption, Moment, Step
 from harness.errors import Unusable
 
 MOMENT = re.compile(r"^moment (\d+\.?\d*) (\d+\.?\d*)$", re.MULTILINE)  # seconds since the epoch on this machine: before and after
@@ -25,6 +26,16 @@ class ByPower(Disruption):
     def longest_s(self) -> float:
         words = self._words(self.away)
         return self._outlasting() if any("{seconds}" in word for word in words) else math.inf
+
+    @property
+    def undoing(self) -> str:
+        by_command = f"by the cluster file's power.{self.back} command"
+        if math.isinf(self.longest_s):
+            return f"{by_command}, and by nobody if the harness dies (power.{self.away} takes no {{seconds}})"
+        return f"{by_command}; if the harness dies, by what powers the node, {self.longest_s:g} s after it began at the latest"
+
+    def steps(self) -> list[Step]:
+        return [Step(HARNESS, phase, shlex.join(self._filled(to))) for phase, to in (("do", self.away), ("undo", self.back))]
 
     def allowance(self) -> budget.Allowance:
         return budget.node_loss(self._subject.cluster)
@@ -51,10 +62,13 @@ class ByPower(Disruption):
     def _words(self, to: str) -> list[str]:
         return getattr(self._subject.cluster.power, to, None) or []
 
+    def _filled(self, to: str) -> list[str]:
+        seconds = "0" if math.isinf(self.longest_s) else str(int(self.longest_s))
+        return [word.replace("{node}", self._node).replace("{seconds}", seconds) for word in self._words(to)]
+
     def _command(self, to: str, deadline: Deadline) -> str:
         self._begun = True
-        seconds = "0" if math.isinf(self.longest_s) else str(int(self.longest_s))
-        words = [word.replace("{node}", self._node).replace("{seconds}", seconds) for word in self._words(to)]
+        words = self._filled(to)
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=max(deadline.remaining(), 1.0), stdin=subprocess.DEVNULL)
         except (OSError, subprocess.TimeoutExpired) as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, both, register
+from harness.disrupt.base import Disruption, Effect, Step, both, register
 from harness.disrupt.listener import kill, listener_pid, wait_for_end
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ class ServiceCrash(Disruption):
 
     def allowance(self) -> budget.Allowance:
         return budget.service_crash(self._subject.cluster)
+
+    @property
+    def undoing(self) -> str:
+        return "by the cluster manager, which brings it back here or on the other node"
+
+    def steps(self) -> list[Step]:
+        return [Step(self._node, "do", f"kill -KILL {listener_pid(self._subject, self._node, self._port)}")]
 
     def begin(self, deadline: Deadline) -> None:
         self._pid = listener_pid(self._subject, self._node, self._port)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, both, register
+from harness.disrupt.base import Effect, Step, both, register
 from harness.disrupt.deadman import RUN, Script
 from harness.disrupt.listener import listener_pid
 from harness.disrupt.on_host import OnHost
@@ -57,7 +57,13 @@ class SharedDiskFull(OnHost):
             return "the cluster has no PostgreSQL service, whose data directory would tell where the shared disk is"
         return self._needs("fallocate", "util-linux")
 
-    def begin(self, deadline: Deadline) -> None:
+    def steps(self) -> list[Step]:
+        self._place = self._find_place(Deadline(10.0))
+        peer = self._subject.cluster.peer_of(self._node).name
+        return [*super().steps(), Step(peer, "undo", self._removal()[0])]
+
+    def _find_place(self, deadline: Deadline) -> str:
+        """Where the database's file system is mounted. Raises Unusable when that is the root's."""
         database = next(s for s in self._subject.cluster.services if s.kind == "postgres")
         pid = listener_pid(self._subject, self._node, database.port)
         its, root, place = self._subject.hosts[self._node].check(_WHERE.format(pid=pid), limit=deadline.within(10.0)).split(maxsplit=2)
@@ -65,7 +71,10 @@ class SharedDiskFull(OnHost):
             raise Unusable(
                 f"{self._node}: the database lies on the node's root file system; filling that would break more than the database"
             )
-        self._place = place.strip()
+        return place.strip()
+
+    def begin(self, deadline: Deadline) -> None:
+        self._place = self._find_place(deadline)
         # After a failover the file is on the other node, so both see to it that it goes.
         peer = self._subject.cluster.peer_of(self._node).name
         self._arm(peer).do(Script(":", *self._removal()), limit=deadline.within(30.0))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, both, register
+from harness.disrupt.base import Disruption, Effect, Step, both, register
 
 if TYPE_CHECKING:
     from harness.subject import Subject
@@ -29,6 +29,13 @@ class Switchover(Disruption):
     def allowance(self) -> budget.Allowance:
         return budget.switchover(self._subject.cluster)
 
+    @property
+    def undoing(self) -> str:
+        return "not by itself: at the end of the run everything goes back to the node that was active when the run began"
+
+    def steps(self) -> list[Step]:
+        return [Step(self._to, "do", line) for line in self._subject.manager.switch_over_lines(self._to)]
+
     def begin(self, deadline: Deadline) -> None:
         self._subject.manager.switch_over(self._to, deadline=deadline)
 
@@ -46,6 +53,11 @@ class Failback(Switchover):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._to = subject.cluster.nodes[0].name
+
+    def steps(self) -> list[Step]:
+        away = self._subject.cluster.peer_of(self._to).name
+        lines = self._subject.manager.switch_over_lines(away) if self._subject.active != away else []
+        return [*(Step(away, "prepare", line) for line in lines), *super().steps()]
 
     def prepare(self, deadline: Deadline) -> None:
         away = self._subject.cluster.peer_of(self._to).name

@@ -161,6 +161,9 @@ class Manager(Protocol):
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """Move everything to the node `to` and return when the manager says it has. Raises SwitchRefused."""
 
+    def switch_over_lines(self, to: str) -> list[str]:
+        """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
+
     def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
         """Would the manager let everything move to the node `to` now, told or by itself? Read-only, done within `limit` seconds.
 
@@ -170,6 +173,9 @@ class Manager(Protocol):
 
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Take one resource out of service on its node and leave everything else as it is."""
+
+    def take_out_lines(self, tag: str, node: str) -> list[str]:
+        """The commands by which `take_out` changes something, run on that node; nothing is run for it."""
 
     def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Put that resource back in service."""

@@ -69,6 +69,15 @@ class LifeKeeper:
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)
 
+    def switch_over_lines(self, to: str) -> list[str]:
+        return [shlex.join(self._action(self._cluster.manager.resource, "restore", []))]
+
+    def take_out_lines(self, tag: str, node: str) -> list[str]:
+        return [shlex.join(self._action(tag, "remove", ["-s"]))]
+
+    def _action(self, tag: str, action: str, options: list[str]) -> list[str]:
+        return [str(self._bin / "perform_action"), *options, "-t", tag, "-a", action]
+
     def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, flags, policies and settings (LKL-22, LKL-23, LKL-33, LKL-45); nothing is changed."""
         names = [n.name for n in self._cluster.nodes]
@@ -102,7 +111,7 @@ class LifeKeeper:
 
     def _act(self, node: str, tag: str, action: str, options: list[str], deadline: Deadline) -> None:
         """perform_action; what its exit code means is not known, so the state afterwards is what counts (facts, section 9)."""
-        command = [str(self._bin / "perform_action"), *options, "-t", tag, "-a", action]
+        command = self._action(tag, action, options)
         done = self._hosts[node].run(command, limit=deadline.remaining())
         wanted = action == "restore"
         seen = self._node_state(node, deadline.within(10.0)).resources.get(tag)

@@ -107,6 +107,12 @@ class LifeKeeperWindows(OnWindows):
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)
 
+    def switch_over_lines(self, to: str) -> list[str]:
+        return [f"perform_action -t {self._cluster.manager.resource} -a restore"]
+
+    def take_out_lines(self, tag: str, node: str) -> list[str]:
+        return [f"perform_action -s -t {tag} -a remove"]
+
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         self._act(node, tag, "remove", ["-s"], deadline)
 

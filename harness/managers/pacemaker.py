@@ -81,6 +81,16 @@ class Pacemaker:
             return
         raise SwitchRefused(f"everything went back to {peer} when the move's constraint was gone; is resource-stickiness set?")
 
+    def switch_over_lines(self, to: str) -> list[str]:
+        """The cleanup runs only where something failed; the lifetime is counted from then."""
+        resource, node = shlex.quote(self._cluster.manager.resource), shlex.quote(to)
+        return [
+            f"crm_resource --clear --expired -r {resource}",
+            "crm_resource --cleanup",
+            f"crm_resource --move -r {resource} -N {node} --lifetime PT…S",
+            f"crm_resource --clear -r {resource}",
+        ]
+
     def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, the cluster's options and the target's flags, and constraints left by hand; nothing is changed."""
         with ThreadPoolExecutor(max_workers=3) as pool:
@@ -99,9 +109,7 @@ class Pacemaker:
         done = self._try(node, MONITOR, limit)
         return Reading(f"{node} could not be asked") if done is None else read(done.out)
 
-    def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
-        """Told to stop while nothing else is managed. Raises SwitchRefused where others are ordered after it (as in one group): Pacemaker
-        would have to stop those first, and they are not managed, so it does nothing at all, and what was set is taken away again."""
+    def take_out_lines(self, tag: str, node: str) -> list[str]:
         others = f'<meta_attributes id="{OURS}-rest" score="1000"><nvpair id="{OURS}-rest-managed" name="is-managed" value="false"/>'
         its = (
             f'<primitive id={quoteattr(tag)}><meta_attributes id="{OURS}-it" score="1000">'
@@ -113,6 +121,12 @@ class Pacemaker:
             f"cibadmin --modify --allow-create -o rsc_defaults --xml-text {shlex.quote(others + '</meta_attributes>')} && "
             f"cibadmin --modify --allow-create --xpath {shlex.quote(primitive)} --xml-text {shlex.quote(its)}"
         )
+        return [words]
+
+    def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Told to stop while nothing else is managed. Raises SwitchRefused where others are ordered after it (as in one group): Pacemaker
+        would have to stop those first, and they are not managed, so it does nothing at all, and what was set is taken away again."""
+        (words,) = self.take_out_lines(tag, node)
         try:
             done = self._run(node, words, deadline)
             if not done.ok:

@@ -98,6 +98,12 @@ class Wsfc(OnWindows):
         except DeadlineExceeded as error:
             raise SwitchRefused(str(error)) from error
 
+    def switch_over_lines(self, to: str) -> list[str]:
+        return [f"Move-ClusterGroup -Name {quoted(self._group)} -Node {quoted(to)} -Wait 0"]
+
+    def take_out_lines(self, tag: str, node: str) -> list[str]:
+        return [f"Stop-ClusterResource -Name {quoted(tag)}"]
+
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Windows takes with a resource all that depends on it, so that is refused while anything does."""
         above = self._dependents(node, tag, deadline)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.errors import ExitCode
 from harness.report.measurement import MeasurementRecord
 from harness.report.model import (
+    AS_FOUND,
     CheckRecord,
     Counts,
     DisruptionRecord,
@@ -76,6 +77,14 @@ def judge(run: RunRecord) -> tuple[Verdict, ExitCode]:
     A failure that was seen stands, whatever happened to the run afterwards. After that a run that could not be set up, was
     interrupted, or executed nothing may not claim a pass.
     """
+    verdict, code = _judge(run)
+    changed = next((a.verdict for a in run.audits if a.name == AS_FOUND and a.verdict.outcome is not Result.PASS), None)
+    if changed is None:
+        return verdict, code
+    return Verdict(verdict.outcome, f"THE CLUSTER IS NOT AS IT WAS FOUND: {changed.reason}; {verdict.reason}"), code
+
+
+def _judge(run: RunRecord) -> tuple[Verdict, ExitCode]:
     failure = _failure(run)
     if failure:
         return failed(failure), ExitCode.FAILED

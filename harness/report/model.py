@@ -20,6 +20,8 @@ from harness.verdict import Verdict
 
 SCHEMA_VERSION = 1
 
+AS_FOUND = "the attached cluster is as it was found"  # the audit that a report's first line tells of
+
 
 class Result(StrEnum):
     """What became of a test: a verdict's outcome, or skipped."""

@@ -4,9 +4,8 @@ import pytest
 
 from harness.paths import Origin
 
-pytestmark = pytest.mark.disruptive
 
-
+@pytest.mark.disruptive("switchover")
 @pytest.mark.parametrize("way", ["there", "back"])
 def test_switchover(cluster, way):
     """After a switchover every path reaches the other node within its budget, and the old one serves nobody."""
@@ -18,6 +17,7 @@ def test_switchover(cluster, way):
     cluster.expect_every_path()
 
 
+@pytest.mark.disruptive("service crash")
 def test_service_crash(cluster, service):
     """After a crash of a protected service every path reaches the right node within its budget, and the other serves nobody."""
     with cluster.disrupted("service crash", service=service) as crash:
@@ -27,6 +27,7 @@ def test_service_crash(cluster, service):
     cluster.expect_every_path()
 
 
+@pytest.mark.disruptive("power loss")
 def test_power_loss(cluster):
     """After the active node's power loss the paths reach the survivor within their budget, and the lost node returns as standby."""
     survivor = cluster.standby

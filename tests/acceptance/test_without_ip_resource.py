@@ -4,7 +4,7 @@ import pytest
 
 from harness.paths import Situation
 
-pytestmark = pytest.mark.disruptive
+pytestmark = pytest.mark.disruptive("IP resource out")
 
 
 def test_inside_path_needs_the_ip_resource(cluster):

@@ -1,0 +1,224 @@
+"""What a look at a host amounts to, against what the design demands: findings, each with its facts and what to do. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
+from harness.managers.base import ClusterState
+from harness.model import Cluster, Node
+from harness.paths import listens_rightly
+
+ANY = {"0.0.0.0", "*", "::"}
+APART_S = 1.0  # clocks further apart than this cannot be put side by side in logs
+
+
+class Weight(StrEnum):
+    """FAULT: it breaks, or will. UNKNOWN: it could not be looked at. NOTE: worth knowing, and no fault by itself."""
+
+    FAULT = "fault"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`says` is what was seen, `facts` the ids that it follows from, `do` what a person does about it."""
+
+    weight: Weight
+    host: str
+    what: str
+    says: str
+    do: str
+    facts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        facts = f" ({', '.join(self.facts)})" if self.facts else ""
+        return f"{self.weight:11} {self.host}: {self.what}: {self.says}{facts}\n{'':12}do: {self.do}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one node told; a None was not told, and `untold` says why. `offset`: how far its clock is ahead, and how wrong that may be."""
+
+    node: str
+    addresses: list[InterfaceAddress] | None = None
+    listeners: list[Listener] | None = None
+    vip_route: Route | None = None
+    probe_route: Route | None = None
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    firewall: str | None = None
+    offset: tuple[float, float] | None = None
+    untold: tuple[str, ...] = ()
+
+    def nic_of(self, address: object) -> str | None:
+        return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
+
+
+def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, Seen]) -> list[Finding]:
+    """Everything that is not as it should be; `seen` has the nodes that could be asked."""
+    found: list[Finding] = [*_comm_paths(state)]
+    active = state.leading
+    for name, one in seen.items():
+        node = cluster.node(name) if any(n.name == name for n in cluster.nodes) else None
+        found += [Finding(Weight.UNKNOWN, name, "not told", why, "log in as root, or set ssh.sudo") for why in one.untold]
+        if node is not None:
+            leads = name == active
+            found += [
+                *_vip(cluster, node, one, leads),
+                *_routes(cluster, node, one, leads),
+                *_listeners(cluster, node, one, leads),
+                *_sysctls(node, one),
+                *firewall(cluster, one),
+            ]
+    return [*found, *clocks(seen)]
+
+
+def _comm_paths(state: ClusterState) -> Iterator[Finding]:
+    for node in state.nodes.values():
+        for path in node.comm_paths:
+            if not path.alive:
+                do = "mend the network between these two addresses; with the last path gone both nodes start everything"
+                yield Finding(Weight.FAULT, node.node, "communication path", f"{path.addresses} is dead", do, ("LKL-36",))
+
+
+def _vip(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Finding]:
+    if seen.addresses is None:
+        return
+    vip, right = str(cluster.vip), seen.nic_of(node.second_address)
+    mine = [a for a in seen.addresses if a.address == vip]
+    tag = cluster.ip_resource.tag
+    if not leads and mine:
+        where = ", ".join(f"{a.interface}/{a.prefix}" for a in mine)
+        do = f"delete it there (`ip addr del {vip}/{mine[0].prefix} dev {mine[0].interface}`): only the active node may hold it"
+        yield Finding(Weight.FAULT, seen.node, "VIP", f"it is on {where} of a node that is not active", do, ("HAIR-08",))
+    if leads and not mine:
+        yield Finding(Weight.FAULT, seen.node, "VIP", f"{vip} is on no NIC", f"put {tag} in service there", ("DSN-06", "HAIR-08"))
+    for at in mine if leads else ():
+        if right is not None and at.interface != right:
+            do = f"create {tag} on {right}, the NIC in Subnet#2 ({node.second_address})"
+            yield Finding(Weight.FAULT, seen.node, "VIP", f"{vip} is on {at.interface}, not on {right}", do, ("DSN-06",))
+        if at.prefix != cluster.ip_resource.prefix:
+            do = f"give {tag} the prefix /{cluster.ip_resource.prefix}; a wider one routes Subnet#1 out of the wrong NIC"
+            yield Finding(Weight.FAULT, seen.node, "VIP", f"{vip} has the prefix /{at.prefix}", do, ("FAB-14",))
+
+
+def _routes(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Finding]:
+    first = seen.nic_of(node.address)
+    # Where the VIP itself is in the wrong place, that is the finding, and its route only follows from it.
+    route = seen.vip_route if (seen.nic_of(cluster.vip) is not None) is leads else None
+    if route is not None and leads and route.kind != "local":
+        do = f"put {cluster.ip_resource.tag} in service: without it the inside path goes to the balancer, which does not loop back"
+        yield Finding(Weight.FAULT, seen.node, "route to the VIP", f"{route.kind} dev {route.interface}, not local", do, ("HAIR-07",))
+    if route is not None and not leads and first is not None and (route.kind != "unicast" or route.interface != first):
+        do = f"let {cluster.vip} be routed by {first}; look at `ip route get {cluster.vip}` and `ip rule` there"
+        says = f"{route.kind} dev {route.interface}, not by {first}"
+        yield Finding(Weight.FAULT, seen.node, "route to the VIP", says, do, ("HAIR-08", "FAB-14"))
+    back = seen.probe_route
+    if back is not None and first is not None and back.interface != first:
+        do = f"send what answers {cluster.load_balancer.probe.source} by {first}, where it came in (its default route, or a policy route)"
+        yield Finding(
+            Weight.FAULT, seen.node, "route to the probe", f"{back.kind} dev {back.interface}, not by {first}", do, ("PRB-03", "TRP-07")
+        )
+
+
+def _listeners(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Finding]:
+    if seen.listeners is None:
+        return
+    port, private = cluster.load_balancer.probe.port, str(node.address)
+    probe = [x for x in seen.listeners if x.port == port]
+    shown = ", ".join(sorted({x.address for x in probe}))
+    reached = [x for x in probe if x.address in ANY or x.address == private]
+    if any(x.process == "sshd" for x in probe) or port == 22:
+        do = "give the probe a port of its own, which answers on the active node only"
+        yield Finding(Weight.FAULT, seen.node, "probe port", f"{port} is sshd's, which answers on every node", do, ("PRB-22", "TRP-06"))
+    elif leads and not probe:
+        do = "put the health-check resource in service there"
+        yield Finding(Weight.FAULT, seen.node, "probe port", f"nobody listens on {port}", do, ("PRB-22", "TRP-07"))
+    elif leads and not reached:
+        do = f"bind the responder to any address, or to {private}: the probe never goes to the VIP"
+        yield Finding(Weight.FAULT, seen.node, "probe port", f"{port} is listened to on {shown} only", do, ("DSN-12", "PRB-03"))
+    elif not leads and reached:
+        who = ", ".join(sorted({f"{x.process or 'a process'} ({x.pid or 'pid not told'})" for x in reached}))
+        do = "stop it there: the balancer sends clients to every node that answers"
+        yield Finding(
+            Weight.FAULT, seen.node, "probe port", f"{who} listens on {port}, and the node is not active", do, ("PRB-22", "TRP-06")
+        )
+    for service in cluster.services:
+        on = {x.address for x in seen.listeners if x.port == service.port}
+        if leads:
+            verdict = listens_rightly(cluster.design, on, private, str(cluster.vip))
+            if not verdict:
+                do = f"let it listen on {'any address' if cluster.design == 'nat' else 'the VIP or any address'}"
+                facts = ("DSN-04", "TRP-05") if cluster.design == "nat" else ("DSN-10", "TRP-05")
+                yield Finding(Weight.FAULT, seen.node, f"listener of {service.name}", verdict.reason, do, facts)
+        elif on:
+            do = "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen"
+            says = f"port {service.port} is listened to, and the node is not active"
+            yield Finding(Weight.FAULT, seen.node, f"listener of {service.name}", says, do, ("TRP-06",))
+
+
+def _sysctls(node: Node, seen: Seen) -> Iterator[Finding]:
+    for nic in filter(None, (seen.nic_of(node.address), seen.nic_of(node.second_address))):
+        values = [seen.sysctls.get(f"{nic}.rp_filter", ""), seen.sysctls.get("all.rp_filter", "")]
+        if "1" in values and "2" not in values:  # the kernel takes the greater of the two
+            do = f"set net.ipv4.conf.{nic}.rp_filter=2 (loose): strict drops what comes by a NIC that the answer does not leave by"
+            yield Finding(Weight.FAULT, seen.node, "rp_filter", f"{nic} is strict (1), on a node with two NICs", do)
+        ignore = max((int(v) for v in (seen.sysctls.get(f"{k}.arp_ignore", "") for k in (nic, "all")) if v.isdigit()), default=0)
+        if ignore >= 3:
+            do = f"set net.ipv4.conf.{nic}.arp_ignore to 2 or less, unless somebody knows why it is so"
+            yield Finding(Weight.NOTE, seen.node, "arp_ignore", f"{nic} answers hardly any ARP query ({ignore})", do, ("FAB-06",))
+    if seen.sysctls.get("tcp_timestamps") == "1":
+        do = "if probes time out, try net.ipv4.tcp_timestamps=0; otherwise leave it"
+        yield Finding(Weight.NOTE, seen.node, "tcp_timestamps", "it is on, which Azure says may cause probe timeouts", do, ("PRB-24",))
+
+
+_DROPS = re.compile(r"\b(drop|reject|DROP|REJECT)\b")
+
+
+def firewall(cluster: Cluster, seen: Seen) -> Iterator[Finding]:
+    """Rules of `nft list ruleset` or `iptables-save` that drop or reject, and name the probe's source or one of the ports."""
+    probe = cluster.load_balancer.probe
+    ports = {probe.port: "the probe port", **{s.port: s.name for s in cluster.services}}
+    for line in (seen.firewall or "").splitlines():
+        if not _DROPS.search(line) or line.lstrip().startswith(("#", "type ")):
+            continue
+        told = [f"{port} ({what})" for port, what in ports.items() if _names(line, port)]
+        if re.search(rf"saddr {re.escape(str(probe.source))}\b|-s {re.escape(str(probe.source))}\b", line):
+            told.append(f"the probe's source {probe.source}")
+        if told:
+            do = "take the rule away, or let it spare these"
+            yield Finding(Weight.FAULT, seen.node, "firewall", f"`{line.strip()}` concerns {' and '.join(told)}", do, ("TRP-07",))
+    if re.search(r"^:INPUT (DROP|REJECT)\b|hook input[^\n]*policy (drop|reject)", seen.firewall or "", re.MULTILINE):
+        open_lines = [x for x in (seen.firewall or "").splitlines() if re.search(r"\b(accept|ACCEPT)\b", x)]
+        closed = [f"{port} ({what})" for port, what in ports.items() if not any(_names(x, port) for x in open_lines)]
+        if closed:
+            do = "see that these are let in, by a rule that names them or by one that lets in more"
+            says = f"what no rule lets in is dropped, and no rule names {', '.join(closed)}"
+            yield Finding(Weight.NOTE, seen.node, "firewall", says, do, ("TRP-07",))
+
+
+def _names(line: str, port: int) -> bool:
+    """Does a rule name this destination port: alone, in a set or list, or in a range?"""
+    for found in re.finditer(r"(?:dport|dports|--dport|--dports)\s+(?:!=\s*)?(\{[^}]*\}|\S+)", line):
+        for part in re.findall(r"\d+(?:[-:]\d+)?", found[1]):
+            low, _, high = part.replace(":", "-").partition("-")
+            if int(low) <= port <= int(high or low):
+                return True
+    return False
+
+
+def clocks(seen: Mapping[str, Seen]) -> Iterator[Finding]:
+    """Hosts whose clocks are apart from each other's; the harness's own does not count."""
+    told = {name: one.offset for name, one in seen.items() if one.offset is not None}
+    if len(told) < 2:
+        return
+    last, first = max(told, key=lambda n: told[n][0]), min(told, key=lambda n: told[n][0])
+    apart, unsure = told[last][0] - told[first][0], told[last][1] + told[first][1]
+    if apart - unsure > APART_S:
+        do = "let both follow one time server; until then the lines of their logs cannot be put side by side"
+        yield Finding(Weight.FAULT, last, "clock", f"it is {apart:.1f} s ahead of {first}'s", do)

@@ -1,0 +1,147 @@
+"""One run at a time per cluster: a folder on every node that says who disturbs it, until when, and that ends by itself.
+
+The folder is made by mkdir, which only one can; taking, renewing and giving back are done under a lock on the folder that it lies
+in, so that two who find an old lease cannot both take it. Times are the node's own, since its boot: no clock that somebody sets moves them.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Mapping
+
+from harness.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.base import Host
+
+FOLDER = "/run/lkharness-lease"
+TERM_S = 30  # a harness that was killed holds a cluster for no longer
+RENEW_S = 7.0
+LIMIT_S = 10.0
+
+# Arguments: verb, folder, token, holder, term. Says `mine`, `gone`, `held <seconds left> <holder>`.
+_SCRIPT = r"""
+verb=$1 folder=$2 token=$3 holder=$4 term=$5
+command -v flock >/dev/null || { echo "flock is not installed; install the package util-linux" >&2; exit 3; }
+exec 9<"${folder%/*}" && flock -w 5 9 || { echo "${folder%/*} cannot be locked" >&2; exit 3; }
+umask 022
+read -r now rest </proc/uptime; now=${now%.*}
+write() {
+  { echo "$token"; echo "$holder"; echo "$1"; echo "$((now + term))"; date -u +%Y-%m-%dT%H:%M:%SZ; } >"$folder/new" &&
+    mv -f "$folder/new" "$folder/lease" || { echo "$folder cannot be written to" >&2; exit 3; }
+  echo mine; exit 0
+}
+theirs= who= since= until=
+[ -r "$folder/lease" ] && { read -r theirs; read -r who; read -r since; read -r until; } <"$folder/lease"
+case $until in *[!0-9]*|"") until=0 ;; esac
+if [ "$verb" = give ]; then
+  [ "$theirs" = "$token" ] && rm -rf "$folder"
+  echo gone; exit 0
+fi
+[ -d "$folder" ] && [ "$theirs" = "$token" ] && write "$since"
+if [ -d "$folder" ] && [ "$until" -gt "$now" ] && [ "$until" -le $((now + 3600)) ]; then
+  echo "held $((until - now)) $who, since $since"; exit 0
+fi
+rm -rf "$folder"
+mkdir "$folder" || exit 3
+write "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+"""
+
+
+class Held(Unusable):
+    """Somebody else has the cluster; the message says who, and for how long."""
+
+
+class Lease:
+    """Take it with `take`, give it back with `give_back`; in between a thread renews it. `lost` says why it is not ours any more."""
+
+    def __init__(
+        self, nodes: Mapping[str, Host], run: str, *, folder: str = FOLDER, term_s: int = TERM_S, renew_s: float = RENEW_S
+    ) -> None:
+        self._nodes = dict(sorted(nodes.items()))  # every run takes them in the same order, so that none waits for the other
+        self._token = secrets.token_hex(8)
+        self._holder = re.sub(r"[^\w@.:, -]", "?", f"{_who()}, process {os.getpid()}, run {run}")
+        self._folder = folder
+        self._term_s = term_s
+        self._renew_s = renew_s
+        self._taken: list[str] = []
+        self._confirmed = 0.0
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.stolen = ""
+
+    @property
+    def lost(self) -> str:
+        """Why the cluster may no longer be disturbed; empty while it may."""
+        if self.stolen:
+            return self.stolen
+        if self._taken and time.monotonic() - self._confirmed > self._term_s:
+            return f"the lease on the cluster could not be renewed for {self._term_s} s on any node, so somebody else may have it"
+        return ""
+
+    def take(self) -> None:
+        """Take it on every node, or on none. Raises Held, Unusable, and what the hosts raise."""
+        try:
+            for name, host in self._nodes.items():
+                if said := self._say(host, "take"):
+                    raise Held(f"{name}: another run has this cluster: {said}; wait for its end (a lease whose run died ends by itself)")
+                self._taken.append(name)
+        except BaseException:
+            self.give_back()
+            raise
+        self._confirmed = time.monotonic()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def give_back(self) -> list[str]:
+        """Remove it where it is ours. Returns what could not be done: there it ends by itself."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        faults = []
+        while self._taken:
+            name = self._taken.pop()
+            try:
+                self._say(self._nodes[name], "give")
+            except HarnessError as error:
+                faults.append(f"{name}: the lease could not be removed ({error}); it ends by itself within {self._term_s} s")
+        return faults
+
+    def _renew(self) -> None:
+        """A node that a disruption took away cannot be asked: the other's lease keeps others away, and it gets its own back."""
+        while not self._ended.wait(self._renew_s):
+            for name, host in self._nodes.items():
+                try:
+                    said = self._say(host, "renew")
+                except (Unusable, DeadlineExceeded):
+                    continue  # `lost` tells when this was so on every node for too long
+                if said:
+                    self.stolen = f"{name}: another run has this cluster now: {said}"
+                    return
+                self._confirmed = time.monotonic()
+
+    def _say(self, host: Host, verb: str) -> str:
+        """Empty when it is ours now (or gone); otherwise who has it."""
+        words = ["sh", "-c", _SCRIPT, "lkharness-lease", verb, self._folder, self._token, self._holder, str(self._term_s)]
+        done = host.run(words, limit=LIMIT_S)
+        said = done.out.strip()
+        if done.ok and said in ("mine", "gone"):
+            return ""
+        if done.ok and (held := re.match(r"held (\d+) (.*)", said)):
+            return f"{held[2]}, for another {held[1]} s unless it is renewed"
+        heard = (done.err.strip() or said or "nothing").splitlines()[-1]
+        raise Unusable(
+            f"{host.name}: the lease {self._folder}, which keeps two runs from disturbing one cluster, could not be had: {heard}; "
+            "log in as root, or set ssh.sudo"
+        )
+
+
+def _who() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a user without a name
+        return f"user {os.getuid()}@{socket.gethostname()}"

@@ -1,0 +1,137 @@
+"""The plan that a person sees before anything is done: every disruption, on which host, for how long at most, and how it is undone."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.disrupt import base as disruptions
+from harness.disrupt.base import HARNESS, Step
+from harness.errors import HarnessError
+from harness.measure.tokens import takes_tokens
+from harness.subject import Subject
+
+BESIDES = (
+    "Besides these: commands that only read, the measuring agents (ended with the run), and, where a failed resource is left behind, "
+    "the cluster manager's own command that clears its failure."
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A disruption that a test of this session would do; `service` is the one that it is about, where it is about one."""
+
+    name: str
+    service: str | None = None
+    measured: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the plan. `skipped` says why it will not be done, `unknown` what could not be found out beforehand."""
+
+    wanted: Wanted
+    times: int
+    sentence: str
+    host: str = ""
+    longest_s: float = 0.0
+    out_s: float = 0.0
+    undoing: str = ""
+    steps: list[Step] = field(default_factory=list)
+    skipped: str = ""
+    unknown: str = ""
+
+    @property
+    def title(self) -> str:
+        about = f" ({self.wanted.service})" if self.wanted.service else ""
+        return f"{self.wanted.name}{about}" + (f", {self.times} times" if self.times > 1 else "")
+
+    @property
+    def lasts(self) -> str:
+        """How long at most, in words."""
+        if math.isinf(self.longest_s):
+            lasts = "until the harness undoes it"
+        else:
+            lasts = f"{self.longest_s:g} s at most" if self.longest_s else "a moment"
+        return f"{lasts}; paths may be out for {self.out_s:.3g} s by the cluster's timers"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The whole plan, as the cluster was when it was made."""
+
+    active: str
+    entries: list[Entry]
+    notes: list[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(e.wanted.name for e in self.entries)
+
+    def as_text(self, *, commands: bool = False) -> str:
+        lines = [f"the plan, as the cluster is now ({self.active} is active; whenever it moves, the hosts' parts change with it):"]
+        for entry in self.entries:
+            lines += _lines(entry, commands)
+        if not self.entries:
+            lines.append("  nothing is disturbed: no test that was chosen does it")
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def _lines(entry: Entry, commands: bool) -> list[str]:
+    if entry.skipped:
+        return [f"  {entry.title}: skipped, because {entry.skipped}"]
+    lines = [
+        f"  {entry.title}, on {entry.host}: {entry.sentence}",
+        f"      for how long: {entry.lasts}",
+        f"      undone: {entry.undoing}",
+    ]
+    if entry.unknown:
+        lines.append(f"      not known beforehand: {entry.unknown}")
+    if commands:
+        for step in entry.steps:
+            where = "this machine" if step.host == HARNESS else step.host
+            lines.append(f"      {step.phase} on {where}:")
+            lines += [f"          {line}" for line in step.command.splitlines()]
+    return lines
+
+
+def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = False) -> Wanted:
+    """What a test with these parameters would do; the service counts only where the disruption can be about one."""
+    takes = "service" in inspect.signature(disruptions.of(name).__init__).parameters
+    service = parameters.get("service")
+    return Wanted(name, service if takes and isinstance(service, str) else None, measured)
+
+
+def show(subject: Subject, wanted: Iterable[Wanted]) -> Shown:
+    """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
+    active = subject.active
+    counted = Counter(wanted)
+    entries = [_entry(subject, one, times) for one, times in counted.items()]
+    notes = [BESIDES] if entries else []
+    service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
+    if service is not None and any(w.measured for w in counted):
+        notes.append(f"While it is measured, rows are written to a table of our own in {service.name}, which is dropped afterwards.")
+    return Shown(active, entries, notes)
+
+
+def _entry(subject: Subject, wanted: Wanted, times: int) -> Entry:
+    kind = disruptions.of(wanted.name)
+    service = next((s for s in subject.cluster.services if s.name == wanted.service), None)
+    try:
+        disruption = kind(subject, service) if service else kind(subject)  # type: ignore[call-arg]
+        if reason := disruption.lacks():
+            return Entry(wanted, times, kind.sentence, skipped=reason)
+        host, longest, out = disruption.target(), disruption.longest_s, disruption.allowance().seconds
+        undoing = disruption.undoing
+    except HarnessError as error:
+        return Entry(wanted, times, kind.sentence, host="a host not found out", undoing="not found out", unknown=str(error))
+    try:
+        steps, unknown = disruption.steps(), ""
+    except HarnessError as error:
+        steps, unknown = [], f"its commands, because {error}"
+    return Entry(wanted, times, kind.sentence, host, longest, out, undoing, steps, unknown=unknown)

@@ -1,0 +1,85 @@
+"""Reading what every host tells of itself for `lkharness check`: nothing is installed, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.attach.findings import Finding, Seen, Weight, judge
+from harness.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.base import CommandFailed, HostUnreachable
+from harness.hosts.linux import TOOLS, LinuxHost
+from harness.managers.base import ClusterState
+from harness.subject import Subject
+
+T = TypeVar("T")
+
+# Not the shell's `read`: it asks byte by byte, which these files do not bear.
+_SYSCTLS = "cd /proc/sys/net/ipv4 && grep -H . conf/*/rp_filter conf/*/arp_ignore tcp_timestamps"
+_FIREWALL = (
+    f"export {TOOLS.strip()}\n"
+    "for tool in 'nft list ruleset' iptables-save; do\n"
+    "  command -v ${tool%% *} >/dev/null || continue; any=yes; $tool 2>/dev/null && told=yes\n"
+    "done\n"
+    '[ -z "$any" ] || [ -n "$told" ] || { echo "the firewall may be read by root only" >&2; exit 1; }'
+)
+
+
+def unreachable(subject: Subject) -> list[Finding]:
+    """Log in everywhere; a host that does not let us is a finding, and is left alone from then on (`subject.absent`)."""
+
+    def knock(name: str) -> Finding | None:
+        try:
+            subject.hosts[name].check(["true"])
+        except (HostUnreachable, DeadlineExceeded, Unusable) as error:
+            do = "see that it runs and lets the cluster file's account log in; the rest is judged without it"
+            return Finding(Weight.UNREACHABLE, name, "log-in", str(error), do)
+        except CommandFailed as error:
+            return Finding(Weight.UNREACHABLE, name, "log-in", f"{error}; no command runs there", "give the account a shell")
+        return None
+
+    found = [f for f in subject.together(*(lambda n=n: knock(n) for n in subject.hosts)) if f]
+    subject.absent |= {f.host for f in found}
+    return found
+
+
+def survey(subject: Subject) -> tuple[ClusterState, list[Finding]]:
+    """The cluster's state, and what is not as the design demands on the hosts that can be asked."""
+    present = [m.name for m in subject.cluster.machines if m.name not in subject.absent]
+    state, *told = subject.together(subject.manager.state, *(lambda n=n: _seen(subject, n) for n in present))
+    return state, judge(subject.cluster, state, dict(zip(present, told, strict=True)))
+
+
+def _seen(subject: Subject, name: str) -> Seen:
+    cluster, facts, host = subject.cluster, subject.facts[name], subject.hosts[name]
+    untold: list[str] = []
+
+    def told(what: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except HarnessError as error:
+            untold.append(f"{what}: {error}")
+            return None
+
+    offset = told("its clock", facts.offset)
+    if name == cluster.client.name:
+        return Seen(name, offset=offset, untold=tuple(untold))
+    linux = isinstance(facts, LinuxHost)
+    sysctls = told("its kernel's settings", lambda: host.check(_SYSCTLS)) if linux else None
+    return Seen(
+        name,
+        addresses=told("its addresses", facts.addresses),
+        listeners=told("its listeners", facts.listeners),
+        vip_route=told("its route to the VIP", lambda: facts.route_to(str(cluster.vip))),
+        probe_route=told("its route to the probe", lambda: facts.route_to(str(cluster.load_balancer.probe.source))),
+        sysctls=_settings(sysctls or ""),
+        firewall=told("its firewall", lambda: host.check(_FIREWALL)) if linux else None,
+        offset=offset,
+        untold=tuple(untold),
+    )
+
+
+def _settings(text: str) -> dict[str, str]:
+    """`conf/eth0/rp_filter:1` as eth0.rp_filter: "1"."""
+    pairs = (line.rpartition(":") for line in text.splitlines())
+    return {name.removeprefix("conf/").replace("/", "."): value for name, _, value in pairs if name}

@@ -1,0 +1,139 @@
+"""The archive: written as it grows, every byte of text through the redactor, never larger than its limit; and read again with suspicion."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import secrets
+import tarfile
+import threading
+import time
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.collect.redact import Redactor
+from harness.errors import BadUse, Unusable
+from harness.report.text import storable
+
+FORMAT = 1
+MB = 1024 * 1024
+TEXT_AT_MOST = 48 * MB  # of all files together, before compression
+INDEX_AT_MOST = 16 * MB  # of index.json; one that is read and larger is no bundle of ours
+INDEX, CLUSTER = "index.json", "cluster.json"
+
+
+def cut(text: str, most: int, *, newest: bool = False) -> tuple[str, str]:
+    """`text` in at most `most` bytes of whole lines, and a sentence when something is missing.
+
+    Whole lines, because half a secret at the edge would not be known for one.
+    """
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) <= most:
+        return text, ""
+    kept = raw[-most:].partition(b"\n")[2] if newest else b"".join(raw[:most].rpartition(b"\n")[:2])
+    where = "end" if newest else "beginning"
+    return kept.decode("utf-8", "replace"), f"longer than its limit of {most} bytes: only the {where} is here"
+
+
+class Bundle:
+    """A .tar.gz that appears under its name when it is complete, readable by its owner only. A context manager."""
+
+    def __init__(self, path: Path, redactor: Redactor, *, most: int = TEXT_AT_MOST) -> None:
+        self.path = path
+        self.top = re.sub(r"\.(tar\.gz|tgz)$", "", path.name) or "bundle"
+        self._redactor = redactor
+        self._left = most
+        self._lock = threading.Lock()
+        self._beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # os.open, so that nobody else can read it even while it grows
+            self._file = os.fdopen(os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        except OSError as error:
+            raise Unusable(f"{path}: the bundle cannot be written there ({error.strerror}); name another place with --output") from error
+        self._tar = tarfile.open(fileobj=self._file, mode="w:gz")  # noqa: SIM115 - closed in __exit__
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._tar.close()
+            self._file.close()
+            if kind is None:
+                self._beside.replace(self.path)
+        except OSError as fault:
+            if kind is None:
+                raise Unusable(f"{self.path}: the bundle cannot be completed ({fault.strerror}); is there room on that disk?") from fault
+        finally:
+            self._beside.unlink(missing_ok=True)
+
+    def text(self, name: str, text: str) -> int | None:
+        """Put a text in, without secrets; returns its size in bytes, None when the bundle has no room left for it."""
+        return self._put(name, storable(self._redactor.clean(text)).encode())
+
+    def data(self, name: str, data: Any) -> int | None:
+        """Put JSON in, without secrets."""
+        return self._put(name, json.dumps(self._redactor.clean_data(data), indent=1, default=str).encode() + b"\n", always=True)
+
+    def page(self, name: str, page: str) -> int | None:
+        """Put in a page that was made of cleaned data."""
+        return self._put(name, storable(page).encode(), always=True)
+
+    def packets(self, name: str, raw: bytes) -> int | None:
+        """Put a capture in. It holds headers only; see `captures`."""
+        return self._put(name, raw)
+
+    def _put(self, name: str, raw: bytes, *, always: bool = False) -> int | None:
+        with self._lock:
+            if not always and len(raw) > self._left:
+                return None
+            self._left -= len(raw)
+            entry = tarfile.TarInfo(f"{self.top}/{name}")
+            entry.size, entry.mtime, entry.mode = len(raw), int(time.time()), 0o600
+            try:
+                self._tar.addfile(entry, io.BytesIO(raw))
+            except OSError as error:
+                raise Unusable(f"{self.path}: the bundle cannot be written ({error.strerror}); is there room on that disk?") from error
+        return len(raw)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A bundle's index and its cluster file as data. Nothing is unpacked to disk. Raises BadUse for what is no bundle."""
+    try:
+        with tarfile.open(path, "r:gz") as tar:
+            found = _members(tar, path)
+    except OSError as error:
+        if not isinstance(error, tarfile.TarError) and error.strerror:
+            raise BadUse(f"{path}: cannot be read ({error.strerror}); give the path of a bundle that `lkharness collect` wrote") from error
+        raise BadUse(f"{path}: is no bundle of `lkharness collect`: {error}") from error
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise BadUse(f"{path}: is no whole bundle of `lkharness collect`: {error or type(error).__name__}") from error
+    if INDEX not in found or CLUSTER not in found:
+        raise BadUse(f"{path}: is no bundle of `lkharness collect`: it lacks {INDEX if INDEX not in found else CLUSTER}")
+    index, cluster = found[INDEX], found[CLUSTER]
+    if index.get("format") != FORMAT:
+        raise BadUse(f"{path}: is a bundle of format {index.get('format')!r}, this harness reads {FORMAT}; use the harness that made it")
+    return index, cluster
+
+
+def _members(tar: tarfile.TarFile, path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for member in tar:
+        name = member.name.partition("/")[2]
+        if name not in (INDEX, CLUSTER) or not member.isfile():
+            continue
+        if member.size > INDEX_AT_MOST:
+            raise ValueError(f"{name} is larger than {INDEX_AT_MOST} bytes")
+        file = tar.extractfile(member)
+        data = json.loads(file.read()) if file else None
+        if not isinstance(data, dict):
+            raise ValueError(f"{name} holds no table")
+        found[name] = data
+        if len(found) == 2:
+            break
+    return found

@@ -1,0 +1,138 @@
+"""`lkharness collect`: evidence from all hosts of a cluster, in one archive without secrets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import BadUse, ExitCode
+
+if TYPE_CHECKING:
+    from harness.collect.gather import Span
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SINCE_S = 30 * 60
+CAPTURE_AT_MOST_S = 60.0
+
+
+def add_to(commands) -> None:
+    about = "gather what all hosts of a cluster say into one archive for support, without secrets; changes nothing"
+    collect = add(commands, "collect", _collect, about, "lkharness collect --cluster customer.toml --since 2h --output case-4711.tar.gz")
+    collect.add_argument(
+        "--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)"
+    )
+    collect.add_argument("--since", metavar="TIME", help="logs of the last 30m (the default), 2h, 1d …")
+    collect.add_argument(
+        "--from", dest="begin", metavar="TIME", help="logs from here on: 2026-03-01T14:00, with +01:00 or Z, or this machine's time"
+    )
+    collect.add_argument("--to", dest="end", metavar="TIME", help="logs until here (default: now)")
+    collect.add_argument(
+        "--capture", metavar="SECONDS", type=float, default=0.0, help="record packets, headers only, for so long (at most 60)"
+    )
+    collect.add_argument("--output", metavar="FILE.tar.gz", help="where to (default: lkharness-CLUSTER-TIME.tar.gz here)")
+    add_json(collect)
+
+
+def _collect(given: argparse.Namespace) -> int:
+    from harness import model
+    from harness.collect.bundle import Bundle
+    from harness.collect.gather import gather
+    from harness.hosts.ssh import connect_all
+    from harness.managers.registry import manager_of
+    from harness.timeline import Timeline
+
+    span = span_of(given, time.time())
+    file = _cluster_file(given.cluster)
+    data = model.read(file)
+    cluster = model.parse(data, file)
+    output = _output(given.output, cluster.name)
+    hosts = connect_all(cluster, Timeline())
+    try:
+        index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, lambda redactor: Bundle(output, redactor))
+    finally:
+        for host in hosts.values():
+            host.close()
+    reached = [h for h in index["hosts"] if h["reached"]]
+    if given.json:
+        print_json({"bundle": str(output), "bytes": output.stat().st_size, "index": index})
+    else:
+        print(_as_text(index, output))
+    return int(ExitCode.PASSED if reached else ExitCode.UNUSABLE)
+
+
+def span_of(given: argparse.Namespace, now: float) -> Span:
+    """The time window that the options ask for. Raises BadUse."""
+    from harness.collect.gather import Span
+
+    if given.since and (given.begin or given.end):
+        raise BadUse("--since and --from or --to are both given; keep one")
+    if given.end and not given.begin:
+        raise BadUse("--to needs --from; say when the window begins")
+    if not 0 <= given.capture <= CAPTURE_AT_MOST_S:
+        raise BadUse(f"--capture {given.capture:g}: 0 to {CAPTURE_AT_MOST_S:g} seconds can be recorded")
+    end = _moment("--to", given.end) if given.end else now
+    begin = _moment("--from", given.begin) if given.begin else now - (_duration(given.since) if given.since else SINCE_S)
+    if begin >= end:
+        raise BadUse("the time window is empty: its beginning is not before its end (the end is now when there is no --to)")
+    return Span(begin, end, given.capture)
+
+
+def _duration(words: str) -> float:
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", words)
+    if not found or not float(found[1]):
+        raise BadUse(f"--since {words}: is no span of time; write 90s, 30m, 2h or 1d")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def _moment(option: str, words: str) -> float:
+    try:
+        return datetime.fromisoformat(words).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise BadUse(f"{option} {words}: is no time; write 2026-03-01T14:00 or 2026-03-01T14:00:00+01:00") from None
+
+
+def _output(given: str | None, cluster: str) -> Path:
+    output = Path(given or f"lkharness-{cluster}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
+    if not output.name.endswith((".tar.gz", ".tgz")):
+        raise BadUse(f"--output {output}: a bundle is a .tar.gz; let its name end so")
+    if output.exists():
+        raise BadUse(f"--output {output}: is there already; name another file, or remove it")
+    return output
+
+
+def _cluster_file(given: str | None) -> Path:
+    file = given or os.environ.get("LKHARNESS_CLUSTER")
+    if file:
+        return Path(file)
+    from harness.lab import registry
+
+    try:
+        return registry.find(None).cluster_file
+    except BadUse as error:
+        raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
+
+
+def _as_text(index: dict[str, Any], output: Path) -> str:
+    from harness.report.text import count, one_line
+
+    lines = []
+    for host in index["hosts"]:
+        if not host["reached"]:
+            lines.append(f"{host['name']}: could not be reached, nothing of it is in the bundle: {host['why']}")
+            continue
+        lines.append(f"{host['name']}: {count(len(host['files']), 'file')}")
+        lines += [f"  {fault['name']} is missing: {fault['why']}" for fault in host["faults"]]
+        lines += [f"  {file['path'].rpartition('/')[2]}: {file['note']}" for file in host["files"] if "limit" in file["note"]]
+    lines += index["notes"]
+    reached = sum(h["reached"] for h in index["hosts"])
+    lines.append(
+        f"{output} ({output.stat().st_size} bytes) holds what {reached} of {count(len(index['hosts']), 'host')} said; "
+        f"secrets were removed in {count(index['secrets_removed'], 'place')}; open its index.html, and look through it before you send it"
+    )
+    return "\n".join(one_line(line) if not line.startswith("  ") else f"  {one_line(line)}" for line in lines)

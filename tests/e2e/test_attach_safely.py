@@ -1,0 +1,151 @@
+"""A stranger's cluster, which a running lab stands for: what is shown, refused, put back, leased and found. One lab, a minute."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from outside import Shell, shell_in
+
+from harness import model
+from harness.attach.lease import FOLDER, Held, Lease
+from harness.deadline import Deadline
+from harness.hosts.ssh import connect_all
+
+SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover[there]"
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with shell_in(tmp_path_factory.mktemp("state")) as one:
+        one.up("--name", "stranger")
+        yield one
+
+
+@pytest.fixture
+def file(shell: Shell) -> Path:
+    return shell.labs / "stranger" / "cluster.toml"
+
+
+def sh(shell: Shell, host: str, line: str) -> str:
+    done = shell.lkharness("lab", "exec", host, "--", "sh", "-c", line)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def active(shell: Shell) -> str:
+    return next(n["name"] for n in shell.status()["nodes"] if n["role"] == "active")
+
+
+def run_of(reports: Path) -> dict:
+    return json.loads((reports / "latest" / "run.json").read_text())
+
+
+def test_a_dry_run_shows_every_command_and_does_nothing(shell: Shell, file: Path, tmp_path: Path):
+    before = shell.status()
+    done = shell.pytest("tests/acceptance", "tests/failover", "-q", "--cluster", file, "--dry-run", "--reports", tmp_path / "none")
+    assert done.returncode == 0, done.stdout
+    said = done.stdout
+    assert "perform_action -t cluster-services -a restore" in said and "nft -f -" in said and "kill -KILL" in said
+    assert re.search(r"do on this machine:\n.*lab power .*off", said) and "undone: " in said and "nothing was done" in said
+    assert not (tmp_path / "none").exists()
+    after = shell.status()
+    assert (after["pid"], after["nodes"]) == (before["pid"], before["nodes"])
+    assert "lease" not in sh(shell, "lknode01", "ls /run")
+
+
+def test_the_plan_comes_first_and_the_cluster_is_left_as_it_was_found(shell: Shell, file: Path, tmp_path: Path):
+    found = active(shell)
+    done = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "switchover, on " in done.stdout and "NOT AS IT WAS FOUND" not in done.stdout
+    events = [json.loads(line) for line in (tmp_path / "latest" / "timeline.jsonl").read_text().splitlines()]
+    kinds = [e["kind"] for e in events]
+    assert kinds.index("lease") < kinds.index("plan") < kinds.index("disruption") < kinds.index("put back")
+    assert active(shell) == found
+    assert [a["verdict"]["outcome"] for a in run_of(tmp_path)["audits"] if "as it was found" in a["name"]] == ["pass"]
+    assert all("lease" not in sh(shell, node, "ls /run") for node in ("lknode01", "lknode02"))
+
+
+def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, file: Path, tmp_path: Path):
+    words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/failover", "-q", "--disruption", "none", "--repeat", "50"]
+    first = shell.begin(*words, "--cluster", file, "--allow-disruption", "--reports", tmp_path / "first")
+    Deadline(60.0).wait_for(lambda: "yes" in sh(shell, "lknode02", f"[ ! -e {FOLDER}/lease ] || echo yes"), what="the first run's lease")
+    second = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path / "second")
+    assert second.returncode == 4, second.stdout
+    run = (tmp_path / "first" / "latest").resolve().name
+    assert f"process {first.pid}, run {run}" in re.sub(r"\s+", " ", second.stdout + second.stderr)
+    assert run_of(tmp_path / "second")["tests"] == []
+    reading = shell.pytest("tests/acceptance/test_placement.py", "-q", "--cluster", file, "--reports", tmp_path / "third")
+    assert reading.returncode == 0, "who only reads needs no lease"
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    killed = Deadline(60.0)
+    cluster = model.load(file)
+    hosts = connect_all(cluster)
+    next_one = Lease({n.name: hosts[n.name] for n in cluster.nodes}, "the next")
+
+    def taken() -> bool:
+        try:
+            next_one.take()
+        except Held:
+            return False
+        return True
+
+    try:
+        killed.wait_for(taken, what="the killed run's lease to end", every=1.0)
+        assert next_one.give_back() == []
+    finally:
+        for host in hosts.values():
+            host.close()
+
+
+def test_a_cluster_with_a_dead_comm_path_is_not_disturbed(shell: Shell, file: Path, tmp_path: Path):
+    """And `check` names it, besides what else is wrong there."""
+    cut = "table inet torn { chain in { type filter hook input priority 0; ip saddr 10.20.2.0/24 drop; }; }"
+    sh(shell, "lknode02", f"printf '%s' '{cut}' | nft -f -")
+    try:
+        dead = Deadline(10.0)
+        dead.wait_for(lambda: "DEAD" in sh(shell, "lknode01", "/opt/LifeKeeper/bin/lcdstatus -q"), what="the path being DEAD")
+        done = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path)
+        assert done.returncode == 3, done.stdout
+        (test,) = run_of(tmp_path)["tests"]
+        assert test["verdict"]["outcome"] == "inconclusive" and not test["disruptions"] and "dead" in test["verdict"]["reason"]
+        checked = shell.lkharness("check", "--cluster", file)
+        assert checked.returncode == 1 and "communication path: " in checked.stdout and "(LKL-36)" in checked.stdout
+    finally:
+        sh(shell, "lknode02", "nft delete table inet torn")
+    whole = Deadline(10.0)
+    whole.wait_for(lambda: "DEAD" not in sh(shell, "lknode01", "/opt/LifeKeeper/bin/lcdstatus -q"), what="the path being back")
+
+
+def test_check_names_what_is_wrong(shell: Shell, file: Path):
+    sound = json.loads(shell.lkharness("check", "--json", "--cluster", file).stdout)
+    assert [f for f in sound["findings"] if f["weight"] != "note"] == []
+    node, standby = active(shell), next(n["name"] for n in shell.status()["nodes"] if n["role"] == "standby")
+    rules = "table inet torn { chain in { type filter hook input priority 0; tcp dport 80 ip saddr 10.9.9.9 drop; }; }"
+    sh(shell, node, f"printf '%s' '{rules}' | nft -f -; echo 1 >/proc/sys/net/ipv4/conf/eth1/rp_filter")
+    sh(shell, standby, "ip addr add 10.20.1.200/32 dev eth1")
+    try:
+        done = shell.lkharness("check", "--json", "--cluster", file)
+    finally:
+        sh(shell, node, "nft delete table inet torn; echo 0 >/proc/sys/net/ipv4/conf/eth1/rp_filter")
+        sh(shell, standby, "ip addr del 10.20.1.200/32 dev eth1")
+    named = {(f["host"], f["what"]) for f in json.loads(done.stdout)["findings"] if f["weight"] == "fault"}
+    assert done.returncode == 1 and named == {(node, "firewall"), (node, "rp_filter"), (standby, "VIP")}
+
+
+def test_check_goes_on_without_a_node_that_cannot_be_reached(shell: Shell, file: Path):
+    standby = next(n["name"] for n in shell.status()["nodes"] if n["role"] == "standby")
+    assert shell.lkharness("lab", "power", "off", standby).returncode == 0
+    try:
+        done = shell.lkharness("check", "--json", "--cluster", file)
+    finally:
+        assert shell.lkharness("lab", "power", "on", standby).returncode == 0
+    found = json.loads(done.stdout)
+    assert done.returncode == 4 and (standby, "unreachable") in {(f["host"], f["weight"]) for f in found["findings"]}
+    assert {(p["path"], p["outcome"]) for p in found["paths"]} == {("client", "pass"), ("inside", "pass")}

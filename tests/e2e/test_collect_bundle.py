@@ -1,0 +1,150 @@
+"""`lkharness collect` against a lab, and `lab up --like` from what it wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+from outside import Shell, one_sentence, shell_in
+
+from harness.lab import registry
+
+STAND_IN = "setsid /opt/lab/bin/lab-python -m harness.lab.services"
+QUIET = "</dev/null >/dev/null 2>&1 &"
+END_OF = "kill -9 $(ss -Hltnp 'sport = :{port}' | sed 's/.*pid=//;s/,.*//')"
+RESPONDER = f"{STAND_IN}.echo --port 12345 --node lknode01 --bind {{bind}} {QUIET}"
+FAULTS = {  # what is done on which node of a lab whose manager leaves it alone
+    "listener on the VIP only": (
+        "lknode01",
+        f"{END_OF.format(port=1521)}; {STAND_IN}.tns_listener --port 1521 --bind 10.20.1.200 --node lknode01 {QUIET}",
+    ),
+    "VIP /24": ("lknode01", "ip addr add 10.20.1.200/24 dev eth1; ip addr del 10.20.1.200/32 dev eth1"),
+    "VIP on Subnet#1's NIC": ("lknode01", "ip addr add 10.20.1.200/32 dev eth0; ip addr del 10.20.1.200/32 dev eth1"),
+    "responder bound to the VIP": ("lknode01", f"{END_OF.format(port=12345)}; {RESPONDER.format(bind='10.20.1.200')}"),
+    "probe port is sshd's": ("lknode02", f"setsid /usr/sbin/sshd -D -p 12345 {QUIET}"),
+    "rp_filter strict": ("lknode01", "echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter; echo 1 >/proc/sys/net/ipv4/conf/eth1/rp_filter"),
+    "both nodes listening": ("lknode02", RESPONDER.format(bind="0.0.0.0")),
+    "tcp_timestamps": ("lknode01", "echo 1 >/proc/sys/net/ipv4/tcp_timestamps"),
+}
+
+TOGETHER = (  # those that do not get into each other's way; the first lab has one dead communication path besides
+    ("listener on the VIP only", "VIP /24", "rp_filter strict", "tcp_timestamps", "both nodes listening"),
+    ("VIP on Subnet#1's NIC", "responder bound to the VIP", "probe port is sshd's"),
+)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with shell_in(tmp_path / "state") as one:
+        yield one
+
+
+def contents(bundle: Path) -> dict[str, bytes]:
+    with tarfile.open(bundle) as tar:
+        return {m.name.partition("/")[2]: tar.extractfile(m).read() for m in tar if m.isfile()}
+
+
+def test_no_canary_gets_in_and_lost_hosts_are_told(shell: Shell, tmp_path: Path) -> None:
+    """A secret in every source: the file's settings, files and variables, arguments, environments and logs of hosts."""
+    shell.up("--name", "one")
+    canaries = {
+        place: f"canary-{place}-7Qz" for place in ("inline", "file", "variable", "arguments", "environment", "log", "known", "stray")
+    }
+    (tmp_path / "secret").write_text(f"{canaries['file']}\n")
+    lab = shell.labs / "one"
+    data = tomllib.loads((lab / "cluster.toml").read_text())
+    for machine in (data["client"], *data["nodes"]):
+        machine["ssh"] |= {"key": str(lab / "keys/login"), "known_hosts": str(lab / "known_hosts")}
+    data["services"][0]["settings"] |= {"password": canaries["inline"], "password_env": "MINE"}
+    data["services"][1]["settings"] |= {"password_file": str(tmp_path / "secret")}
+    file = tmp_path / "cluster.toml"
+    file.write_text(tomli_w.dumps(data))
+    # What is known to be secret may stand anywhere, in any form; what is not known must at least look like a secret.
+    line = f"password={canaries['log']} and {canaries['file']} and {canaries['variable']} and {canaries['inline']} and {canaries['stray']}"
+    seeded = (
+        f"echo \"$(tail -n 1 /var/log/lifekeeper.log | cut -d' ' -f1-4) lcm[7]: {line}\" >>/var/log/lifekeeper.log; "
+        f"echo 'SECRET_TOKEN={canaries['log']}' >>/etc/default/LifeKeeper; "
+        f"PGPASSWORD={canaries['environment']} setsid sh -c 'sleep 600; true' psql {canaries['arguments']} {QUIET}"
+    )
+    assert shell.lkharness("lab", "exec", "--name", "one", "lknode01", "--", "sh", "-c", seeded).returncode == 0
+    bundle = tmp_path / "b.tar.gz"
+    variables = {"MINE": canaries["variable"], "SOME_API_TOKEN": canaries["stray"]}
+    done = shell.lkharness("collect", "--cluster", file, "--capture", "1", "--output", bundle, **variables)
+    assert done.returncode == 0, done.stderr
+    inside = contents(bundle)
+    assert b" and [removed] and [removed]" in inside["hosts/lknode01/manager.log"], "the log was not seen at all"
+    assert b"sleep" in inside["hosts/lknode01/processes.txt"] and len(inside["hosts/lknode01/capture.pcapng"]) > 200
+    found = [(name, place) for name, raw in inside.items() for place, c in canaries.items() if c.encode() in raw]
+    assert not found and not any(c in done.stdout + done.stderr for c in canaries.values())
+    private = (lab / "keys/login").read_text().splitlines()[1]
+    assert not any(private.encode() in raw for raw in inside.values())
+    index = json.loads(inside["index.json"])
+    assert index["manager"]["active"] == "lknode01" and all(h["reached"] and not h["faults"] for h in index["hosts"])
+    assert all(f["path"] in inside for h in index["hosts"] for f in h["files"]) and b"lknode02" in inside["index.html"]
+
+    # One host is lost: it is told, and the others are there. All are lost: 4.
+    data["nodes"][1]["ssh"]["port"] = 1
+    file.write_text(tomli_w.dumps(data))
+    done = shell.lkharness("collect", "--cluster", file, "--output", tmp_path / "two.tar.gz", **variables)
+    assert done.returncode == 0 and "lknode02: could not be reached" in done.stdout, done.stdout + done.stderr
+    assert "hosts/lknode01/addresses.txt" in contents(tmp_path / "two.tar.gz")
+    for machine in (data["client"], data["nodes"][0]):
+        machine["ssh"]["port"] = 1
+    file.write_text(tomli_w.dumps(data))
+    assert shell.lkharness("collect", "--cluster", file, "--output", tmp_path / "none.tar.gz", **variables).returncode == 4
+
+
+def findings(shell: Shell, name: str) -> list[str]:
+    """What `check` finds, without the numbers of processes."""
+    said = shell.lkharness("check", "--cluster", shell.labs / name / "cluster.toml").stdout
+    return sorted(re.sub(r"\(\d+\)", "", line) for line in said.splitlines() if line.startswith(("fault", "note")))
+
+
+def shape(bundle: Path) -> dict[str, object]:
+    """What the nodes of a bundle looked like: addresses, who listens where, kernel settings."""
+    hosts = json.loads(contents(bundle)["index.json"])["hosts"]
+    return {
+        h["name"]: (
+            sorted((a["interface"], a["address"], a["prefix"]) for a in h["facts"]["addresses"]),
+            sorted({(one["address"], one["port"]) for one in h["facts"]["listeners"]}),
+            h["facts"]["sysctls"],
+        )
+        for h in hosts
+    }
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids=["first", "second"])
+def test_a_lab_like_a_broken_one_shows_the_same_faults(shell: Shell, tmp_path: Path, names: tuple[str, ...]) -> None:
+    asleep = tmp_path / "asleep.toml"
+    asleep.write_text("[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n")
+    shell.up("--name", "broken", "--file", asleep)
+    lab = registry.read(shell.labs / "broken")
+    if names == TOGETHER[0]:
+        for cut in (("10.20.2.11", "10.20.2.12"), ("10.20.2.12", "10.20.2.11")):
+            lab.ask("cut", source=cut[0], destination=cut[1])
+        shell.lkharness("check", "--cluster", lab.cluster_file)  # takes longer than a path needs to be called dead
+    for node, line in map(FAULTS.__getitem__, names):
+        assert shell.lkharness("lab", "exec", "--name", "broken", node, "--", "sh", "-c", line).returncode == 0
+    before = findings(shell, "broken")
+    bundle, again = tmp_path / "b.tar.gz", tmp_path / "again.tar.gz"
+    assert shell.lkharness("collect", "--cluster", lab.cluster_file, "--output", bundle).returncode == 0
+    lab.end()
+    done = shell.lkharness("lab", "up", "--name", "like", "--like", bundle)
+    assert done.returncode == 0, done.stderr
+    assert len(before) >= len(names), before
+    assert findings(shell, "like") == before, done.stdout
+    assert shell.lkharness("collect", "--cluster", shell.labs / "like" / "cluster.toml", "--output", again).returncode == 0
+    assert shape(again) == shape(bundle), done.stdout
+
+
+def test_what_is_no_bundle_brings_no_lab_up(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "b.tar.gz").write_text("no bundle")
+    assert "bundle" in one_sentence(shell.lkharness("lab", "up", "--like", tmp_path / "b.tar.gz"), 2)
+    assert "--like" in one_sentence(shell.lkharness("lab", "up", "--like", tmp_path / "b.tar.gz", "--design", "nat"), 2)
+    assert shell.folders() == []

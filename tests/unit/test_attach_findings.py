@@ -1,0 +1,133 @@
+"""`lkharness check`: every seeded fault is found by its name, with what to do; a sound cluster has none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import model
+from harness.attach.findings import Finding, Seen, Weight, judge
+from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
+from harness.lab import seed
+from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState
+
+CLUSTER = model.parse(seed.cluster_data(), Path("a test's"))
+VIP = "10.20.1.200"
+PORTS = [s.port for s in CLUSTER.services]
+
+
+def state(dead: bool = False) -> ClusterState:
+    paths = (CommPath("other", "10.20.1.11/10.20.1.12", True), CommPath("other", "10.20.2.11/10.20.2.12", not dead))
+    one = NodeState("lknode01", True, {"ip": ResourceState.IN_SERVICE}, paths)
+    return ClusterState({"lknode01": one, "lknode02": NodeState("lknode02", True, {"ip": ResourceState.STANDBY}, paths[:1])})
+
+
+def addresses(last: int, *vip: InterfaceAddress) -> list[InterfaceAddress]:
+    return [
+        InterfaceAddress("eth0", f"10.20.1.{last}", 24, "UP"),
+        InterfaceAddress("eth1", f"10.20.2.{last}", 24, "UP"),
+        *vip,
+    ]
+
+
+def vip(interface: str = "eth1", prefix: int = 32) -> InterfaceAddress:
+    return InterfaceAddress(interface, VIP, prefix, "UP")
+
+
+BY_ETH0 = Route("unicast", "eth0", None, "10.20.1.1")
+SYSCTLS = {"all.rp_filter": "2", "eth0.rp_filter": "1", "eth1.rp_filter": "0", "eth0.arp_ignore": "0", "tcp_timestamps": "0"}
+LISTENING = [Listener("0.0.0.0", 22, "tcp", 1, "sshd"), *(Listener("0.0.0.0", p, "tcp", 5, "it") for p in [*PORTS, 12345])]
+ACTIVE = Seen("lknode01", addresses(11, vip()), LISTENING, Route("local", "lo"), BY_ETH0, SYSCTLS, "", (0.1, 0.01))
+STANDBY = Seen("lknode02", addresses(12), LISTENING[:1], replace(BY_ETH0, gateway=None), BY_ETH0, SYSCTLS, "", (0.2, 0.01))
+
+
+def found(active: Seen = ACTIVE, standby: Seen = STANDBY, dead: bool = False, **cluster) -> list[Finding]:
+    about = CLUSTER if not cluster else model.parse(seed.merged(seed.cluster_data(), cluster), Path("a test's"))
+    return judge(about, state(dead), {"lknode01": active, "lknode02": standby, "lkclient": Seen("lkclient", offset=(0.0, 0.01))})
+
+
+def test_a_sound_cluster_has_no_finding():
+    assert found() == []
+
+
+def listens(*where: tuple[str, int], process: str = "it") -> list[Listener]:
+    changed = {port for _, port in where}
+    return [x for x in LISTENING if x.port not in changed] + [Listener(a, p, "tcp", 5, process) for a, p in where]
+
+
+NFT = "table inet own {\n chain in {\n  type filter hook input priority 0; policy accept;\n  %s\n }\n}\n"
+FAULTS = {
+    "listener on the VIP only": ({"active": replace(ACTIVE, listeners=listens((VIP, 1521)))}, "lknode01", "listener of listener"),
+    "VIP /24": ({"active": replace(ACTIVE, addresses=addresses(11, vip(prefix=24)))}, "lknode01", "VIP"),
+    "VIP on Subnet#1's NIC": ({"active": replace(ACTIVE, addresses=addresses(11, vip("eth0")))}, "lknode01", "VIP"),
+    "VIP left on the standby": (
+        {"standby": replace(STANDBY, addresses=addresses(12, vip()), vip_route=Route("local", "lo"))},
+        "lknode02",
+        "VIP",
+    ),
+    "responder bound to the VIP": ({"active": replace(ACTIVE, listeners=listens((VIP, 12345)))}, "lknode01", "probe port"),
+    "nobody answers the probe": ({"active": replace(ACTIVE, listeners=LISTENING[:-1])}, "lknode01", "probe port"),
+    "probe port = sshd": ({"load_balancer": {"probe": {"port": 22}}}, "lknode02", "probe port"),
+    "both nodes answer": (
+        {"standby": replace(STANDBY, listeners=[*LISTENING[:1], Listener("10.20.1.12", 12345, "tcp")])},
+        "lknode02",
+        "probe port",
+    ),
+    "service on the standby": (
+        {"standby": replace(STANDBY, listeners=[*LISTENING[:1], Listener("0.0.0.0", 80, "tcp")])},
+        "lknode02",
+        "listener of web",
+    ),
+    "rp_filter strict": ({"standby": replace(STANDBY, sysctls={**SYSCTLS, "all.rp_filter": "1"})}, "lknode02", "rp_filter"),
+    "arp_ignore": ({"active": replace(ACTIVE, sysctls={**SYSCTLS, "eth0.arp_ignore": "8"})}, "lknode01", "arp_ignore"),
+    "tcp_timestamps": ({"active": replace(ACTIVE, sysctls={**SYSCTLS, "tcp_timestamps": "1"})}, "lknode01", "tcp_timestamps"),
+    "one comm path dead": ({"dead": True}, "lknode01", "communication path"),
+    "VIP not local": ({"active": replace(ACTIVE, vip_route=BY_ETH0)}, "lknode01", "route to the VIP"),
+    "VIP by the wrong NIC": ({"standby": replace(STANDBY, vip_route=Route("unicast", "eth1"))}, "lknode02", "route to the VIP"),
+    "answers to the probe by the wrong NIC": (
+        {"active": replace(ACTIVE, probe_route=Route("unicast", "eth1"))},
+        "lknode01",
+        "route to the probe",
+    ),
+    "clocks apart": ({"standby": replace(STANDBY, offset=(600.0, 0.1))}, "lknode02", "clock"),
+    "nft drops the probe": ({"active": replace(ACTIVE, firewall=NFT % "tcp dport 12345 drop")}, "lknode01", "firewall"),
+    "nft drops a set": ({"active": replace(ACTIVE, firewall=NFT % "tcp dport { 80, 443 } counter drop")}, "lknode01", "firewall"),
+    "nft drops a range": ({"active": replace(ACTIVE, firewall=NFT % "tcp dport 1500-1600 reject")}, "lknode01", "firewall"),
+    "nft drops the source": ({"active": replace(ACTIVE, firewall=NFT % "ip saddr 168.63.129.16 drop")}, "lknode01", "firewall"),
+    "iptables": ({"active": replace(ACTIVE, firewall="-A INPUT -p tcp -m tcp --dport 5432 -j REJECT")}, "lknode01", "firewall"),
+    "closed by policy": (
+        {"active": replace(ACTIVE, firewall=":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT")},
+        "lknode01",
+        "firewall",
+    ),
+    "not told": ({"standby": replace(STANDBY, listeners=None, untold=("its listeners: ss is not there",))}, "lknode02", "not told"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_is_found_and_named(name: str):
+    about, host, what = FAULTS[name]
+    seen = found(**about)
+    assert [(f.host, f.what) for f in seen if (f.host, f.what) == (host, what)], seen
+    others = {(f.host, f.what) for f in seen} - {(host, what)}
+    allowed = {("lknode01", "probe port")} if name == "probe port = sshd" else set()
+    assert others <= allowed, "one fault, one name"
+    assert all(f.says and f.do for f in seen)
+
+
+@pytest.mark.parametrize(
+    "rule", ["tcp dport 12346 drop", "tcp dport 8080 drop", "tcp dport 1521 accept", "# tcp dport 80 drop", "ip saddr 168.63.129.1 drop"]
+)
+def test_rules_that_concern_nothing_of_ours(rule: str):
+    assert found(active=replace(ACTIVE, firewall=NFT % rule)) == []
+
+
+def test_the_floating_design_wants_the_vip_only():
+    assert found(active=replace(ACTIVE, listeners=listens(*((VIP, p) for p in PORTS))), design="floating") == []
+
+
+def test_what_is_only_worth_knowing_is_no_fault():
+    (note,) = found(active=replace(ACTIVE, sysctls={**SYSCTLS, "tcp_timestamps": "1"}))
+    assert note.weight is Weight.NOTE and "PRB-24" in str(note)

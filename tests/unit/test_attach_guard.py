@@ -1,0 +1,162 @@
+"""When a stranger's cluster may be disturbed, what is shown of it first, and what the report's first line says when it is left changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from report_sample import a_builder
+
+from harness import model
+from harness.attach.guard import Guard, against
+from harness.attach.shown import Wanted, show, wanted_of
+from harness.disrupt import base
+from harness.errors import ExitCode, Inconclusive
+from harness.lab import seed
+from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
+from harness.managers.lifekeeper import LifeKeeper
+from harness.report.judge import judge
+from harness.report.model import AS_FOUND
+from harness.report.terminal import summary
+from harness.verdict import failed, passed
+
+CLUSTER = model.parse(seed.cluster_data(given={"power": {"off": ["cut", "{node}"], "on": ["give", "{node}"]}}), Path("a test's"))
+ALIVE = (CommPath("other", "10.20.1.11/10.20.1.12", True), CommPath("other", "10.20.2.11/10.20.2.12", True))
+
+
+def state(active: ResourceState = ResourceState.IN_SERVICE, standby: ResourceState = ResourceState.STANDBY, **about) -> ClusterState:
+    first = NodeState("lknode01", **{"running": True, "resources": {"ip": active}, "comm_paths": ALIVE, **about})  # type: ignore[arg-type]
+    return ClusterState({"lknode01": first, "lknode02": NodeState("lknode02", True, {"ip": standby}, ALIVE)})
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (state(), None),
+        (state(comm_paths=(ALIVE[0], CommPath("other", "the second", False))), "communication path the second is dead"),
+        (state(comm_paths=ALIVE[:1]), "lknode01 names 1 communication paths instead of 2"),
+        (state(comm_paths=()), "names 0 communication paths"),
+        (state(running=False, resources={}, why="it does not answer"), "lknode01: it does not answer"),
+        (state(standby=ResourceState.IN_SERVICE), "not exactly one node has everything in service"),
+        (state(active=ResourceState.STANDBY), "not exactly one node has everything in service"),
+        (state(standby=ResourceState.FAILED), "lknode02 does not stand by"),
+        (state(standby=ResourceState.UNKNOWN), "lknode02 does not stand by"),
+    ],
+)
+def test_what_speaks_against_disturbing(seen: ClusterState, reason: str | None):
+    found = against(seen)
+    assert found == [] if reason is None else any(reason in one for one in found), found
+
+
+class Manager:
+    def __init__(self, seen: ClusterState, answer: Answer) -> None:
+        self.seen, self.answer = seen, answer
+
+    def state(self) -> ClusterState:
+        return self.seen
+
+    def may_switch_over(self, to: str) -> Answer:
+        assert to == "lknode02"
+        return self.answer
+
+
+def guard(seen: ClusterState | None = None, says: Says = Says.YES, lost: str = "") -> Guard:
+    manager = Manager(seen or state(), Answer(says, ("a reason",) if says is not Says.YES else ()))
+    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
+    return Guard(subject, frozenset({"switchover"}), lambda: lost)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("says", [Says.YES, Says.CANNOT_TELL])
+def test_a_whole_cluster_may_be_disturbed(says: Says):
+    """A manager that cannot tell has not said no."""
+    one = guard(says=says)
+    assert not one.disturbed
+    one.before("switchover")
+    assert one.disturbed
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "says"),
+    [
+        ("power loss", {}, "power loss was not done, and nothing was: it was not in the plan"),
+        ("switchover", {"says": Says.NO}, "a switchover to lknode02 would not be allowed: a reason"),
+        ("switchover", {"lost": "somebody else has it"}, "somebody else has it"),
+        ("switchover", {"seen": state(comm_paths=())}, "names 0 communication paths"),
+    ],
+)
+def test_it_is_refused_with_the_reason(name: str, about: dict, says: str):
+    one = guard(**about)
+    with pytest.raises(Inconclusive, match=says):
+        one.before(name)
+    assert not one.disturbed
+
+
+class NoHost:
+    """Whoever asks a host of the plan's test breaks it, unless it is a tool that is looked for."""
+
+    def run(self, command: object, *, limit: float = 10.0) -> SimpleNamespace:
+        assert "command -v" in str(command), command
+        return SimpleNamespace(ok=True)
+
+    def check(self, command: object, *, limit: float = 10.0) -> str:
+        assert "readlink" in str(command), command
+        return "41\n40\n/shared\n"
+
+
+@pytest.fixture
+def subject() -> Iterator[SimpleNamespace]:
+    ports = [s.port for s in CLUSTER.services] + [CLUSTER.load_balancer.probe.port]
+    facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i) for i, p in enumerate(ports)])
+    yield SimpleNamespace(
+        cluster=CLUSTER,
+        active="lknode01",
+        standby_of=lambda a: CLUSTER.peer_of(a).name,
+        manager=LifeKeeper(CLUSTER, {}),
+        hosts={m.name: NoHost() for m in CLUSTER.machines},
+        facts={m.name: facts for m in CLUSTER.machines},
+    )
+
+
+def test_every_disruption_is_shown_with_its_host_its_time_and_its_undoing(subject):
+    shown = show(subject, [wanted_of(name, {}) for name in base.all_of()])
+    assert shown.names == set(base.all_of())
+    hosts = {m.name for m in CLUSTER.machines}
+    for entry in shown.entries:
+        assert not entry.unknown, entry
+        if entry.skipped:
+            continue
+        assert entry.host in hosts and entry.undoing and entry.out_s > 0, entry
+        assert entry.steps or entry.wanted.name == "none", entry.title
+        assert not entry.longest_s or any(s.phase == "undo" for s in entry.steps) or entry.wanted.name.startswith("idle"), entry.title
+    text, long = shown.as_text(), shown.as_text(commands=True)
+    assert "switchover, on lknode01: the cluster manager is told" in text and "perform_action" not in text
+    assert "perform_action -t cluster-services -a restore" in long and "cut lknode01" in long and "kill -KILL" in long
+
+
+def test_power_that_nobody_gives_back_is_told(subject):
+    (entry,) = show(subject, [Wanted("power loss")]).entries
+    assert math.isinf(entry.longest_s) and "until the harness undoes it" in entry.lasts
+    assert "by nobody if the harness dies" in entry.undoing
+
+
+def test_a_service_and_how_often(subject):
+    wanted = [wanted_of("service crash", {"service": "web"}), wanted_of("service crash", {"service": "listener"})]
+    wanted += [wanted_of("switchover", {"service": "web"}, measured=True), wanted_of("switchover", {})]
+    titles = [e.title for e in show(subject, wanted).entries]
+    assert titles == ["service crash (web)", "service crash (listener)", "switchover, 2 times"]
+
+
+def test_the_reports_first_line_says_what_is_not_as_it_was(tmp_path: Path):
+    builder = a_builder(tmp_path)
+    builder.begin_test("t", "everything is well")
+    builder.end_test(passed("it is"))
+    builder.audit(AS_FOUND, passed("lknode01 is active, as it was"))
+    assert judge(builder.run.record)[0].reason == "the run has not ended, or was killed"
+    builder.audit(AS_FOUND, failed("lknode02 is active, lknode01 was"))
+    assert builder.finish().exit_code is ExitCode.FAILED
+    first = summary(builder.run.record, tmp_path).splitlines()[0]
+    assert first.startswith("FAILED: THE CLUSTER IS NOT AS IT WAS FOUND: lknode02 is active, lknode01 was; ")
+    builder.run.close()

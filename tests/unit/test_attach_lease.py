@@ -1,0 +1,105 @@
+"""The lease of a cluster, taken on this machine's own shell: one holder, named; renewed while it lives; ended by itself when it died."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness.attach.lease import Held, Lease
+from harness.deadline import Deadline
+from harness.errors import Unusable
+from harness.hosts.local import LocalHost
+
+
+def lease(folder: Path, run: str = "run-1", **about) -> Lease:
+    return Lease({"lknode01": LocalHost("lknode01")}, run, folder=str(folder / "lease"), **about)
+
+
+def test_the_second_is_refused_and_told_of_the_first(tmp_path: Path):
+    first, second = lease(tmp_path, "run-1"), lease(tmp_path, "run-2")
+    first.take()
+    with pytest.raises(Held, match=r"lknode01: another run has this cluster: .*, run run-1, since 20\d\d-.*for another \d+ s"):
+        second.take()
+    assert (tmp_path / "lease").exists(), "who was refused must not take it away"
+    assert first.give_back() == [] and not (tmp_path / "lease").exists()
+    second.take()
+    assert not second.lost
+    second.give_back()
+
+
+def test_it_outlives_its_term_while_it_is_renewed_and_ends_by_itself_otherwise(tmp_path: Path):
+    held = lease(tmp_path, "run-1", term_s=2, renew_s=0.3)
+    held.take()
+    other = lease(tmp_path, "run-2", term_s=2, renew_s=60.0)
+    past_its_term = Deadline(3.2)
+    past_its_term.wait_for(lambda: past_its_term.remaining() < 0.1, what="the first term's end", every=0.2)
+    with pytest.raises(Held):
+        other.take()
+    held._ended.set()  # as if its process had been killed: nobody renews, nobody gives back
+    held._thread.join()  # type: ignore[union-attr]
+
+    def taken() -> bool:
+        try:
+            other.take()
+        except Held:
+            return False
+        return True
+
+    Deadline(6.0).wait_for(taken, what="the dead run's lease to end", every=0.2)
+    held.give_back()
+    assert (tmp_path / "lease").exists(), "a run that lost its lease must not take away another's"
+    other.give_back()
+
+
+def test_a_lease_that_was_lost_says_so(tmp_path: Path):
+    held = lease(tmp_path, "run-1", renew_s=0.05)
+    held.take()
+    record = tmp_path / "lease" / "lease"
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join(["another", "somebody@elsewhere, run run-9", *lines[2:]]) + "\n")
+    assert "somebody@elsewhere" in Deadline(5.0).wait_for(lambda: held.lost, what="the loss being seen", every=0.05)
+    held.give_back()
+    assert record.exists()
+
+
+def test_of_many_at_once_exactly_one_gets_an_old_one(tmp_path: Path):
+    folder = tmp_path / "lease"
+    folder.mkdir()
+    (folder / "lease").write_text("old\nsomebody long gone\n2020-01-01T00:00:00Z\n1\n\n")
+    leases = [lease(tmp_path, f"run-{i}", renew_s=60.0) for i in range(6)]
+
+    def won(one: Lease) -> bool:
+        try:
+            one.take()
+        except Held:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(won, leases)) == 1
+    for one in leases:
+        one.give_back()
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_sentence():
+    with pytest.raises(Unusable, match=r"lknode01: the lease /proc/lease.*could not be had: .*log in as root"):
+        Lease({"lknode01": LocalHost("lknode01")}, "run", folder="/proc/lease").take()
+
+
+def test_all_or_none(tmp_path: Path):
+    """When the second node is held by another, the first is given back."""
+    (tmp_path / "a").mkdir()
+    other = Lease({"b": LocalHost("b")}, "other", folder=str(tmp_path / "lease"))
+    other.take()
+
+    class Elsewhere(LocalHost):
+        def run(self, command, **about):
+            return super().run([w.replace(str(tmp_path / "lease"), str(tmp_path / "a" / "lease")) for w in command], **about)
+
+    both = Lease({"a": Elsewhere("a"), "b": LocalHost("b")}, "run", folder=str(tmp_path / "lease"))
+    with pytest.raises(Held, match=r"^b: "):
+        both.take()
+    assert list((tmp_path / "a").iterdir()) == []
+    other.give_back()
