@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
+from harness.errors import DeadlineExceeded
 from harness.failover import Failover, Start
 from harness.live_view import LiveView
 from harness.measure import recording
@@ -25,7 +26,8 @@ from harness.subject import Subject
 from harness.verdict import Outcome
 
 PREPARE_S = 60.0
-TRIES = 3  # of a measurement that noise spoils
+TRIES = 5  # of a measurement that noise spoils …
+CALM_WITHIN_S = 30.0  # … each begun when the hosts are quiet again, or after this
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,16 @@ class Measuring:
                     break
                 self._say(f"measuring again, because of noise: {result.timing.reason}")
                 self._report.set_aside(name)
+                self._wait_for_calm()
             return result
+
+    def _wait_for_calm(self) -> None:
+        """Noise comes in bursts; if it does not end, the next try tells so as well as any."""
+        assert self._meter is not None
+        try:
+            self._meter.wait_until_calm(Deadline(CALM_WITHIN_S))
+        except DeadlineExceeded as error:
+            self._say(str(error))
 
     def _is_spoiled(self, result: Measured) -> bool:
         assert self._calibration is not None
