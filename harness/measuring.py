@@ -76,7 +76,7 @@ class Measuring:
                 result, name = self._measure(make(), start, test)
                 if not (left and self._is_spoiled(result)):
                     break
-                self._say(f"measuring again, because of noise: {result.timing.reason}")
+                self._say(f"measuring again, because of noise: {result.verdict.reason}")
                 self._report.set_aside(name)
                 self._wait_for_calm()
             return result
@@ -91,8 +91,8 @@ class Measuring:
 
     def _is_spoiled(self, result: Measured) -> bool:
         assert self._calibration is not None
-        noisy = result.timing.outcome is Outcome.INCONCLUSIVE and result.verdict.outcome is Outcome.INCONCLUSIVE
-        return noisy and self._calibration.verdict.outcome is Outcome.PASS
+        noisy = result.timing.outcome is Outcome.INCONCLUSIVE or _out_before(result)
+        return noisy and result.verdict.outcome is Outcome.INCONCLUSIVE and self._calibration.verdict.outcome is Outcome.PASS
 
     def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
         meter = self._ready()
@@ -145,3 +145,8 @@ class Measuring:
         if self._meter is not None:
             for fault in self._meter.stop():
                 self._report.host_note(self._subject.cluster.name, fault)
+
+
+def _out_before(result: Measured) -> bool:
+    """Was a path out, and back, before anything was done? What a hiccup does there, it may do to the measurement too."""
+    return any(o.end is not None and o.end <= result.anchor for track in result.tracks for o in track.outages)

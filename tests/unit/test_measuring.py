@@ -25,6 +25,13 @@ def noisy() -> Measured:
     return measured(recording)
 
 
+def a_hiccup_before() -> Measured:
+    recording = a_switchover()
+    rows = recording.samples[recording.header.tracks[0].id]
+    rows[50] = rows[50]._replace(outcome="silent", seconds=0.25)
+    return measured(recording)
+
+
 class Scripted(Measuring):
     """The judged results are given; everything around them is the real thing."""
 
@@ -56,6 +63,12 @@ def test_one_that_noise_spoiled_is_done_again_when_the_hosts_are_quiet():
     measuring = Scripted([noisy(), noisy(), good])
     assert measuring.done() is good
     assert measuring.aside == ["try 0", "try 1"] and measuring.waited == 2
+
+
+def test_one_before_which_a_path_was_out_already_is_done_again():
+    good = measured(a_switchover())
+    measuring = Scripted([a_hiccup_before(), good])
+    assert measuring.done() is good and measuring.aside == ["try 0"]
 
 
 def test_a_machine_that_stays_noisy_has_the_last_word():
