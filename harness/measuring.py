@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
+from harness.errors import DeadlineExceeded
 from harness.failover import Failover, Start
 from harness.live_view import LiveView
 from harness.measure import recording
@@ -25,7 +26,8 @@ from harness.subject import Subject
 from harness.verdict import Outcome
 
 PREPARE_S = 60.0
-TRIES = 3  # of a measurement that noise spoils
+TRIES = 5  # of a measurement that noise spoils …
+CALM_WITHIN_S = 30.0  # … each begun when the hosts are quiet again, or after this
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,23 @@ class Measuring:
                 result, name = self._measure(make(), start, test)
                 if not (left and self._is_spoiled(result)):
                     break
-                self._say(f"measuring again, because of noise: {result.timing.reason}")
+                self._say(f"measuring again, because of noise: {result.verdict.reason}")
                 self._report.set_aside(name)
+                self._wait_for_calm()
             return result
+
+    def _wait_for_calm(self) -> None:
+        """Noise comes in bursts; if it does not end, the next try tells so as well as any."""
+        assert self._meter is not None
+        try:
+            self._meter.wait_until_calm(Deadline(CALM_WITHIN_S))
+        except DeadlineExceeded as error:
+            self._say(str(error))
 
     def _is_spoiled(self, result: Measured) -> bool:
         assert self._calibration is not None
-        noisy = result.timing.outcome is Outcome.INCONCLUSIVE and result.verdict.outcome is Outcome.INCONCLUSIVE
-        return noisy and self._calibration.verdict.outcome is Outcome.PASS
+        noisy = result.timing.outcome is Outcome.INCONCLUSIVE or _out_before(result)
+        return noisy and result.verdict.outcome is Outcome.INCONCLUSIVE and self._calibration.verdict.outcome is Outcome.PASS
 
     def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
         meter = self._ready()
@@ -134,3 +145,8 @@ class Measuring:
         if self._meter is not None:
             for fault in self._meter.stop():
                 self._report.host_note(self._subject.cluster.name, fault)
+
+
+def _out_before(result: Measured) -> bool:
+    """Was a path out, and back, before anything was done? What a hiccup does there, it may do to the measurement too."""
+    return any(o.end is not None and o.end <= result.anchor for track in result.tracks for o in track.outages)

@@ -30,6 +30,7 @@ CUT_S = 0.3
 AROUND_S = 0.3  # measured before and after the cut
 SLACK_S = 0.001  # for what making the cut itself takes
 THINNED = 0.1  # of all attempts that may be missing around the cut
+EDGE = 2  # periods around the beginning and the end of a cut: an attempt that is missing there moves them
 LATE = 0.5  # of a period: an attempt that is later than that makes the figure coarser than a period
 TRIES = 3  # where attempts came late: then the host was busy, and the check says nothing of the meter
 LIMIT_S = 0.25
@@ -41,7 +42,7 @@ KnownCut = Callable[[str, float], tuple[float, float]]
 @dataclass(frozen=True)
 class Calibration:
     """What was cut and what was measured, in seconds; `measured_s` None when the cut was not seen. `kept`: did every attempt around the
-    cut come in time?"""
+    cut come in time? `sharp`: did those that decide where it begins and ends?"""
 
     cut_s: float
     measured_s: float | None
@@ -49,6 +50,7 @@ class Calibration:
     how: str
     verdict: Verdict
     kept: bool = True
+    sharp: bool = True
 
 
 def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: str, *, clock_error_s: float = 0.0) -> Calibration:
@@ -62,9 +64,12 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     starts = [one.at for one in rows if one.evidence and begun - AROUND_S <= one.at <= ended + AROUND_S]
     longest = max((b - a for a, b in pairwise(starts)), default=float("inf"))
     bearable = period + max(LATE * period, SLACK_S)
+    holes = [(a, b) for a, b in pairwise(starts) if b - a > bearable]
+    reach = EDGE * period
+    sharp = len(starts) > 1 and not any(a <= edge + reach and edge - reach <= b for a, b in holes for edge in (begun, ended))
 
     def found(measured: float | None, verdict: Verdict) -> Calibration:
-        return Calibration(cut, measured, period, how, verdict, kept=longest <= bearable)
+        return Calibration(cut, measured, period, how, verdict, kept=longest <= bearable, sharp=sharp)
 
     near = clock_error_s + period + max(LIMIT_S, track.limit_s)
     runs = [r for r in runs_of_failure(track, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]

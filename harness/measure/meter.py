@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
+from harness.measure.judgement.noise import CALM_LINES, is_calm
 from harness.measure.live import Live
 from harness.measure.packets import Packet
 from harness.measure.recording import NEW, PINNED, Clock, Header, NodeEvent, Noise, Recorder, Sample, Sighting, Track
@@ -71,6 +73,7 @@ class Meter:
             tuple[str, str, Any], NodeEvent
         ] = {}  # the last word on each VIP and listener, for recordings that begin later
         self._sightings: list[Sighting] = []
+        self._noise: dict[str, deque[Noise]] = defaultdict(lambda: deque(maxlen=CALM_LINES))  # the newest of each host
         self._lock = threading.RLock()
 
     def start(self) -> None:
@@ -129,6 +132,16 @@ class Meter:
             what=f"every path from {', '.join(hosts)} being answered{f' by {node}' if node else ''} for {steady_s:g} s",
             every=0.05,
         )
+
+    def wait_until_calm(self, deadline: Deadline) -> None:
+        """Until every measuring host has kept its ticks for a few seconds. Raises DeadlineExceeded."""
+        self._noise.clear()
+        deadline.wait_for(self._is_calm, what=f"{' and '.join(self._agents)} keeping their ticks", every=0.2)
+
+    def _is_calm(self) -> bool:
+        with self._lock:
+            newest = {host: list(self._noise.get(host, ())) for host in self._agents}
+        return all(is_calm(host, lines, min(t.period_s for t in self.tracks if t.origin == host)) for host, lines in newest.items())
 
     def _plan(self, host: str, lifetime_s: float) -> AgentPlan:
         cluster = self.subject.cluster
@@ -230,6 +243,8 @@ class Meter:
         with self._lock:
             if isinstance(one, Clock):
                 self._clocks[one.host] = one
+            else:
+                self._noise[one.host].append(one)
             if self._recorder is not None:
                 self._recorder.add(one)
 

@@ -112,7 +112,7 @@ def test_every_tick_is_accounted_for(here, tmp_path) -> None:
     assert max(n.worst_late_s for n in seen.noises) >= 0.29
     starts = [row.at for row in seen.rows["t"]]
     burst = sum(1 for a, b in pairwise(starts) if b - a < 0.002)
-    assert burst <= 3  # what was missed is not made up
+    assert burst < 15  # the 30 or more that were missed are not made up; a busy machine brings a few close together
 
 
 # --- the pinned connection

@@ -84,6 +84,13 @@ def test_a_meter_that_lies_is_inconclusive(samples, because):
     assert found.kept == (samples[1:2] != [] and samples[1].at - samples[0].at < 0.015)  # else it would be tried again
 
 
+@pytest.mark.parametrize(("missing", "sharp"), [(60, True), (20, True), (40, False), (70, False)])
+def test_an_attempt_that_is_missing_blurs_the_cut_only_at_its_edges(missing, sharp):
+    """The cut goes from the 40th attempt to the 70th."""
+    found = judged([s for n, s in enumerate(a_meter()) if n not in (missing, missing + 1)])
+    assert (found.kept, found.sharp) == (False, sharp)
+
+
 def test_samples_of_a_real_cut_told_wrongly_are_inconclusive(lab, subject, monkeypatch):
     """The same agent, whose samples are thinned or shifted on their way: calibrate itself must not believe them."""
     from harness.measure import calibration

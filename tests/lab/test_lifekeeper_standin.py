@@ -111,15 +111,20 @@ def test_one_action_at_a_time(whole):
     """LKL-23: the lock flag is there while an action runs, and another one waits its turn or says why it cannot."""
     whole.node1.configure(timers={"action_wait_s": 0.1})
     slow = structure(whole.node1, whole)["resources"]
-    slow[1]["parameters"]["restore"] = ["sh", "-c", "touch /run/slow; sleep 0.7; sleep 3600 & echo $! > /run/listener-1521.pid"]
+    slow[1]["parameters"]["restore"] = [
+        "sh",
+        "-c",
+        "n=0; until [ -e /run/go ] || [ $n = 400 ]; do sleep 0.05; n=$((n+1)); done; sleep 3600 & echo $! > /run/listener-1521.pid",
+    ]
     whole.node1.lk("lkstop")
     whole.node1.configure(resources=slow, timers={"action_wait_s": 0.1})
     whole.node1.starts()
     eventually(lambda: whole.node1.lk("flg_list").stdout, lambda seen: "!action!" in seen, "the lock flag")
     refused = whole.node1.lk("perform_action", "-t", TOP, "-a", "remove")
     assert refused.returncode == 1 and "was not begun" in refused.stderr
+    whole.node1.run("touch", "/run/go")
     comes_to(whole.node1, "ISP")
-    assert "!action!" not in whole.node1.lk("flg_list").stdout
+    eventually(lambda: whole.node1.lk("flg_list").stdout, lambda seen: "!action!" not in seen, "the lock flag being gone")
 
 
 # detection and recovery

@@ -148,6 +148,20 @@ def test_where_nothing_is_demanded_two_active_nodes_are_told_and_do_not_fail():
     assert result.tokens is not None and result.tokens.both_answered and result.verdict.outcome is Outcome.PASS, result.verdict
 
 
+@pytest.mark.parametrize("fenced, outcome", [(3.6, Outcome.PASS), (5.5, Outcome.FAIL)])
+def test_an_isolated_node_that_answers_until_it_is_fenced_is_time_out_and_the_budget_says_how_long(fenced, outcome):
+    """Between 3.0 and its fencing, the hash sends one attempt in four to the old node, as the balancer holds both for whole."""
+    script = Script(
+        balancer=[(0, A), (3.0, B)],
+        holder=[(0, A), (3.0, B)],
+        hash_decides=lambda at: A if 3.0 < at < fenced and int(at * 100) % 4 == 0 else B if at >= 3.0 else A,
+    )
+    recording = marks(play(a_header(both_may_answer=True, moves=None, budget_s=3.0), script, end=8.0), begin=2.0, undo_begin=7.0)
+    client = track_of(measured(recording), CLIENT)
+    assert client.verdict.outcome is outcome, client.verdict
+    assert "answered by the wrong node" in client.outages[-1].reason and client.outages[-1].end == pytest.approx(fenced, abs=0.1)
+
+
 def test_a_switchover_without_overlap_is_no_split_brain():
     result = measured(a_switchover())
     assert result.tokens is not None and result.tokens.both_answered == [] and result.tokens.verdict.outcome is Outcome.PASS

@@ -11,14 +11,16 @@ from itertools import pairwise
 
 from harness.measure.judgement.attribution import Traced, clock_errors
 from harness.measure.recording import PINNED, Noise, Recording, Track
-from harness.verdict import Verdict, all_of, inconclusive, passed
+from harness.verdict import Outcome, Verdict, all_of, inconclusive, passed
 
 LATE_TICKS = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below
 PERIODS_LATE = 5  # a tick, or a sample, that comes this many periods after the one before …
 LEAST_LATE_S = 0.05  # … and at least this much is a gap in the measuring
-STEAL = 0.10  # of all cores, on average over the measured time: a neighbour on the same machine takes it away
+STEAL = 0.20  # of all cores, on average over the measured time. What it does to the ticks is seen there; beyond this, the cluster is slowed
 ARRIVES_S = 1.0  # samples may still have been on their way when the recording ended
 CLOCK_ERROR_S = 0.05  # phases are put together from several hosts' clocks
+
+CALM_LINES = 3  # of the newest lines, one a second: a host that kept its ticks in all of them is quiet again
 
 Span = tuple[float, float]
 
@@ -48,7 +50,18 @@ def of_host(recording: Recording, host: str, start: float, end: float) -> Verdic
     if not lines:
         return inconclusive(f"{host}: how well it kept its ticks in the measured time was not recorded")
     period = min((track.period_s for track in tracks), default=0.0)
-    return all_of([_late(host, lines, bearable_s(period)), _steal(host, lines), _clock(recording, host)])
+    return all_of([kept_its_ticks(host, lines, period), _clock(recording, host)])
+
+
+def kept_its_ticks(host: str, lines: Sequence[Noise], period_s: float) -> Verdict:
+    """Was the host quiet enough to measure with this period, in the seconds that these lines tell of?"""
+    return all_of([_late(host, lines, bearable_s(period_s)), _steal(host, lines)])
+
+
+def is_calm(host: str, newest: Sequence[Noise], period_s: float) -> bool:
+    """May a measurement be begun again that noise spoiled?"""
+    last = newest[-CALM_LINES:]
+    return len(last) == CALM_LINES and all(kept_its_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
 
 
 def of_track(track: Track, attempts: Sequence[Traced], start: float, end: float, anchor: float, *, excused: Sequence[Span] = ()) -> Verdict:

@@ -1,7 +1,7 @@
 """One track, judged: did its path do what it had to? Pure.
 
 A failure that is a figure (out for too long, an attempt lost where none may be) is only a failure where the timing may be trusted.
-A failure that is none stands whatever the timing: a path that never came back, a wrong node that answered.
+A failure that is none stands whatever the timing: a path that never came back, a wrong node that answered where none may.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _facts(view: View) -> list[Verdict]:
     """Failures that no doubt about the timing excuses."""
     found = []
     wrong = [one for one in view.attempts if one.outcome == WRONG_NODE]
-    if wrong:
+    if wrong and not view.case.recording.header.both_may_answer:  # where both may, it is time out, and the budget says how long
         nodes = " and ".join(sorted({one.node or "?" for one in wrong}))
         first, last = wrong[0].at - view.case.anchor, wrong[-1].at - view.case.anchor
         of = f"{len(wrong)} of {len(view.attempts)} {view.noun}"
