@@ -210,6 +210,7 @@ def _network(lines: list[str]) -> None:
     fabric.sysctl("ipv6/conf/default/disable_ipv6", 1)
     fabric.sysctl("ipv4/ip_unprivileged_port_start", 0)
     fabric.sysctl("ipv4/conf/all/rp_filter", 0)
+    fabric.sysctl("ipv4/tcp_timestamps", 0)  # as Azure's recipes for clusters have it (facts PRB-24, DES-07)
     fabric.batch(lines)
 
 

@@ -112,7 +112,7 @@ def shape(bundle: Path) -> dict[str, object]:
     return {
         h["name"]: (
             sorted((a["interface"], a["address"], a["prefix"]) for a in h["facts"]["addresses"]),
-            sorted({(one["address"], one["port"]) for one in h["facts"]["listeners"]}),
+            sorted({("0.0.0.0" if one["address"] == "::" else one["address"], one["port"]) for one in h["facts"]["listeners"]}),
             h["facts"]["sysctls"],
         )
         for h in hosts
