@@ -28,7 +28,10 @@ def audit(subject: Subject, *, patience_s: float | None = None) -> Verdict:
     active = state.active
     assert active is not None  # a whole cluster has one
     found = subject.together(
-        lambda: vip_in_place(subject, active), lambda: _probe(subject, active), lambda: _balancer(subject, active), lambda: _left(subject)
+        lambda: vip_in_place(subject, active),
+        lambda: _probe(subject, active),
+        lambda: _balancer(subject, active),
+        lambda: nothing_left(subject),
     )
     return all_of([passed(f"{active} is active"), *found])
 
@@ -59,7 +62,7 @@ def _balancer(subject: Subject, active: str) -> Verdict:
     return check.verdict if not check.verdict else passed(f"the balancer sends clients to {active}")
 
 
-def _left(subject: Subject) -> Verdict:
+def nothing_left(subject: Subject) -> Verdict:
     """Nothing that a disruption put on a host is still there."""
     found = dict(zip(subject.hosts, subject.together(*(lambda h=h: remains(h) for h in subject.hosts.values())), strict=True))
     left = [f"{host}: {what}" for host, those in found.items() for what in those]

@@ -124,7 +124,7 @@ class Session:
         self._subject = Subject(self.cluster, run.timeline)
         self._subject.reach()
         if self._lab_data is None and self._allowed and wanted:
-            self._attached = Attached(self._subject, run.id)
+            self._attached = Attached(self._subject, run.id, run.directory)
             self._attached.take()
         self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
         if self._attached is not None:
@@ -184,12 +184,12 @@ class Session:
             return f"not run, because a cluster that is not whole must not be disturbed: {self._not_whole}"
         return ""
 
-    def _before(self, name: str) -> None:
+    def _before(self, disruption: Disruption) -> None:
         """May this disruption be done now? Raises Inconclusive. A lab is the run's own, to do with as it likes."""
         if self._lab_data is None:
             if self._attached is None:
-                raise Inconclusive(f"{name} was not done: {self.why_not_disturb}")
-            self._attached.before(name)
+                raise Inconclusive(f"{disruption.name} was not done: {self.why_not_disturb}")
+            self._attached.before(disruption)
 
     def _measure(self, test: str) -> Measure:
         """What a trial measures a disruption with."""
@@ -199,7 +199,7 @@ class Session:
 
             def guarded() -> Disruption:  # before each try
                 disruption = make()
-                self._before(disruption.name)
+                self._before(disruption)
                 return disruption
 
             if self._measuring is None:

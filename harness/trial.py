@@ -25,7 +25,7 @@ from harness.subject import Subject
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 Measure = Callable[[Callable[[], disruptions.Disruption], Start], Measured]
-Before = Callable[[str], None]  # raises Inconclusive when the disruption of that name must not be done now
+Before = Callable[[disruptions.Disruption], None]  # raises Inconclusive when it must not be done now
 
 
 class Trial:
@@ -198,7 +198,7 @@ class Trial:
         if not disruption.settles:
             self._active = target  # the manager calls no node active while a part of it is out
         if not self._ongoing:  # within another one the cluster is not whole, which is the point
-            self._before(name)
+            self._before(disruption)
         record = self.report.disruption(name, target=target)
         self._ongoing += 1
         anchor = time.monotonic()

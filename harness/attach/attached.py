@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from harness.attach.guard import Guard, put_back
+from harness.attach.guardian import Brief, Guardian
 from harness.attach.lease import Lease
 from harness.attach.shown import Wanted, show
-from harness.errors import Inconclusive, Unusable
+from harness.disrupt.base import Disruption
+from harness.errors import HarnessError, Inconclusive, Unusable
 from harness.subject import Subject
 from harness.verdict import Verdict
 
@@ -17,11 +20,14 @@ SOON_S = 5.0  # for a cluster that is known to be broken: it has been waited for
 class Attached:
     """`take` first, then `show_plan`; every disruption asks `before`; `end` at the end, whatever happened."""
 
-    def __init__(self, subject: Subject, run: str) -> None:
+    def __init__(self, subject: Subject, run: str, folder: Path) -> None:
         windows = [n.name for n in subject.cluster.nodes if n.platform == "windows"]
         if windows:
             raise Unusable(f"{windows[0]}: a cluster on Windows cannot be disturbed yet; leave --allow-disruption out, and it is looked at")
         self._subject = subject
+        self._run = run
+        self._folder = folder
+        self._guardian: Guardian | None = None
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run)
         self._guard: Guard | None = None
         self._active: str | None = None
@@ -40,15 +46,24 @@ class Attached:
             names: frozenset[str] = frozenset()
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
+            self._guardian = Guardian(
+                Brief(cluster=self._subject.cluster, run=self._run, token=self._lease.token, active=plan.active), self._folder
+            )
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Guard(self._subject, names, lambda: self._lease.lost)
 
-    def before(self, name: str) -> None:
+    def before(self, disruption: Disruption) -> None:
         """Return when the disruption may be done now. Raises Inconclusive."""
+        name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
         self._guard.before(name)
+        if self._guardian is not None:
+            try:
+                self._guardian.disturbs(disruption)
+            except HarnessError as error:
+                raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
 
     def end(self, *, broken: bool) -> Verdict | None:
         """Leave the cluster as it was found, and say what is not; None where nothing was done to it."""
@@ -59,4 +74,6 @@ class Attached:
 
     def give_back(self) -> list[str]:
         """End the lease; what could not be removed."""
+        if self._guardian is not None:
+            self._guardian.dismiss()
         return self._lease.give_back()

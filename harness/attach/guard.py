@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness import budget
 from harness.audit import audit
 from harness.deadline import Deadline
-from harness.errors import HarnessError, Inconclusive
+from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.managers.base import ClusterState
 from harness.subject import Subject
 from harness.verdict import Verdict, failed, passed
@@ -75,10 +76,19 @@ def put_back(subject: Subject, active: str, *, patience_s: float) -> Verdict:
                 return failed(f"everything is on {now}, it was on {active}; it was not moved back, because {'; '.join(allowed.because)}")
             subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
             subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + patience_s))
-        left = audit(subject, patience_s=patience_s)
+        left = _settled(subject, patience_s)
         seen = subject.manager.state().active
     except HarnessError as error:
         return failed(f"{active} was active; {error}")
     if seen != active:
         return failed(f"{seen or 'no node'} is active, {active} was")
     return passed(f"{active} is active, as it was") if left else failed(left.reason)
+
+
+def _settled(subject: Subject, patience_s: float) -> Verdict:
+    """The audit's verdict; the balancer may take its time to follow a switchover, as long as the budget allows it."""
+    deadline = Deadline(budget.switchover(subject.cluster).seconds)
+    try:
+        return deadline.wait_for(lambda: audit(subject, patience_s=patience_s), what="the audit passing", every=0.5)
+    except DeadlineExceeded:
+        return audit(subject, patience_s=patience_s)

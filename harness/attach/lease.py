@@ -57,18 +57,28 @@ class Held(Unusable):
 
 
 class Lease:
-    """Take it with `take`, give it back with `give_back`; in between a thread renews it. `lost` says why it is not ours any more."""
+    """Take it with `take`, give it back with `give_back`; in between a thread renews it. `lost` says why it is not ours any more.
+
+    With the `token` of another process's lease it is that one, to `resume` and to give back.
+    """
 
     def __init__(
-        self, nodes: Mapping[str, Host], run: str, *, folder: str = FOLDER, term_s: int = TERM_S, renew_s: float = RENEW_S
+        self,
+        nodes: Mapping[str, Host],
+        run: str,
+        *,
+        token: str = "",
+        folder: str = FOLDER,
+        term_s: int = TERM_S,
+        renew_s: float = RENEW_S,
     ) -> None:
         self._nodes = dict(sorted(nodes.items()))  # every run takes them in the same order, so that none waits for the other
-        self._token = secrets.token_hex(8)
+        self.token = token or secrets.token_hex(8)
         self._holder = re.sub(r"[^\w@.:, -]", "?", f"{_who()}, process {os.getpid()}, run {run}")
         self._folder = folder
         self._term_s = term_s
         self._renew_s = renew_s
-        self._taken: list[str] = []
+        self._taken: list[str] = list(self._nodes) if token else []
         self._confirmed = 0.0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,6 +104,20 @@ class Lease:
             self.give_back()
             raise
         self._confirmed = time.monotonic()
+        self._keep_renewing()
+
+    def resume(self) -> bool:
+        """Go on with the lease whose `token` this was made with, whose process is dead. False while no node can be asked.
+
+        `stolen` says afterwards when somebody else has it by now.
+        """
+        self._renew_everywhere()
+        if not self._confirmed and not self.stolen:
+            return False
+        self._keep_renewing()
+        return True
+
+    def _keep_renewing(self) -> None:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
@@ -113,20 +137,23 @@ class Lease:
 
     def _renew(self) -> None:
         """A node that a disruption took away cannot be asked: the other's lease keeps others away, and it gets its own back."""
-        while not self._ended.wait(self._renew_s):
-            for name, host in self._nodes.items():
-                try:
-                    said = self._say(host, "renew")
-                except (Unusable, DeadlineExceeded):
-                    continue  # `lost` tells when this was so on every node for too long
-                if said:
-                    self.stolen = f"{name}: another run has this cluster now: {said}"
-                    return
-                self._confirmed = time.monotonic()
+        while not self.stolen and not self._ended.wait(self._renew_s):
+            self._renew_everywhere()
+
+    def _renew_everywhere(self) -> None:
+        for name, host in self._nodes.items():
+            try:
+                said = self._say(host, "renew")
+            except (Unusable, DeadlineExceeded):
+                continue  # `lost` tells when this was so on every node for too long
+            if said:
+                self.stolen = f"{name}: another run has this cluster now: {said}"
+                return
+            self._confirmed = time.monotonic()
 
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""
-        words = ["sh", "-c", _SCRIPT, "lkharness-lease", verb, self._folder, self._token, self._holder, str(self._term_s)]
+        words = ["sh", "-c", _SCRIPT, "lkharness-lease", verb, self._folder, self.token, self._holder, str(self._term_s)]
         done = host.run(words, limit=LIMIT_S)
         said = done.out.strip()
         if done.ok and said in ("mine", "gone"):

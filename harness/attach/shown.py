@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.attach.guardian import FILE, longest_s
 from harness.disrupt import base as disruptions
 from harness.disrupt.base import HARNESS, Step
 from harness.errors import HarnessError
@@ -116,7 +117,17 @@ def show(subject: Subject, wanted: Iterable[Wanted]) -> Shown:
     service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
     if service is not None and any(w.measured for w in counted):
         notes.append(f"While it is measured, rows are written to a table of our own in {service.name}, which is dropped afterwards.")
+    if entries:
+        notes.append(_if_killed(subject, active, entries))
     return Shown(active, entries, notes)
+
+
+def _if_killed(subject: Subject, active: str, entries: list[Entry]) -> str:
+    hosts = max((e.longest_s for e in entries if not math.isinf(e.longest_s)), default=0.0)
+    return (
+        f"If this run is killed, a process beside it on this machine puts everything back to {active} and ends the lease, "
+        f"within {longest_s(subject.cluster, hosts):g} s at most; it writes what it does to {FILE} in the run's folder."
+    )
 
 
 def _entry(subject: Subject, wanted: Wanted, times: int) -> Entry:

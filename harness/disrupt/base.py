@@ -142,16 +142,21 @@ class Disruption(ABC):
         A resource whose failure was the reason to move is left marked as failed on the node that it left (facts LKL-14), which
         is then no standby: that is cleared, too.
         """
-        manager = self._subject.manager
-        for node, state in manager.state(limit=max(deadline.within(10.0), 1.0)).nodes.items():
-            if not state.has_something:
-                for tag in [t for t, r in state.resources.items() if r is ResourceState.FAILED]:
-                    manager.clear_failure(tag, node, deadline=deadline)
+        clear_failures(self._subject, deadline)
 
     def _outlasting(self) -> float:
         """A longest duration that leaves a harness that lives the time for everything it does before it undoes."""
         cluster = self._subject.cluster
         return math.ceil(max(self.allowance().seconds, self.lasts_s) + cluster.manager.takeover_s + UNDO_S)
+
+
+def clear_failures(subject: Subject, deadline: Deadline) -> None:
+    """Clear the marks of failure on a node that has nothing in service: with them it would not stand by (facts LKL-14)."""
+    manager = subject.manager
+    for node, state in manager.state(limit=max(deadline.within(10.0), 1.0)).nodes.items():
+        if not state.has_something:
+            for tag in [t for t, r in state.resources.items() if r is ResourceState.FAILED]:
+                manager.clear_failure(tag, node, deadline=deadline)
 
 
 _registry: dict[str, type[Disruption]] = {}

@@ -26,8 +26,10 @@ CUT = "-- links --"
 LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; corosync-cfgtool -s 2>&1; true"
 OURS = "lkharness-out"  # begins the id of everything that taking a resource out puts into the CIB
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{OURS}')]\""
-# Those whose end pacemakerd mends without a word to the cluster. Without its controller, CIB manager or executor a node is fenced.
-DAEMONS = ("pacemaker-attrd", "pacemaker-fenced", "pacemaker-schedulerd")
+# The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a node is
+# fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not respawning …
+# subdaemon until cluster returns"), and then leaves them dead for ever.
+DAEMONS = ("pacemaker-schedulerd",)
 SPARE_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
 
 

@@ -199,6 +199,27 @@ def test_a_log_is_read_through_absence_rotation_and_truncation(here, tmp_path) -
         assert told(4)[-1] == "x"
 
 
+def test_a_log_that_is_flooded_is_left_out_in_part_and_says_so(here, tmp_path) -> None:
+    log, spools = tmp_path / "pacemaker.log", tmp_path / "spools"
+    spools.mkdir()
+    log.touch()
+    watch = AgentWatch(log=str(log), every_s=0.01)
+    with measuring(here, spools, track("t", 1, period_s=0.25), watch=watch) as (_, seen), log.open("a") as flood:
+        seen.wait_rows("t", 1)
+        for _ in range(40_000):
+            flood.write("Fencer connection failed (will retry): Transport endpoint is not connected\n")
+        flood.flush()
+
+        def told() -> list[str]:
+            return [e.text for e in seen.events if e.kind == "log"]
+
+        Deadline(10.0).wait_for(lambda: any("left out here" in t for t in told()), what="the gap being told", every=0.05)
+        flood.write("the last word\n")
+        flood.flush()
+        Deadline(10.0).wait_for(lambda: told()[-1] == "the last word", what="the log being read again", every=0.05)
+        assert 1 < len(told()) < 40_000
+
+
 # --- what it survives
 
 

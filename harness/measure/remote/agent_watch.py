@@ -10,6 +10,7 @@ import struct
 
 LATE_S = 0.002
 LONGEST_LINE, MOST_AT_ONCE = 2000, 65536  # bytes of one line of a log, and of the log at one look
+LOG_A_SECOND = 4 * MOST_AT_ONCE  # bytes: a program that fills its log must not fill the harness's memory with it
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR, NLMSG_ERROR, NLMSG_DONE = 20, 21, 22, 2, 3
 RTMGRP_IPV4_IFADDR, REQUEST_DUMP, IFA_ADDRESS, IFA_LOCAL = 0x10, 0x301, 1, 2
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, LISTEN = 4, 20, 10
@@ -239,6 +240,7 @@ class Log:
     def __init__(self, agent, path):
         self.agent, self.path = agent, path
         self.fd, self.inode, self.rest, self.told = None, None, b"", None
+        self.second, self.left, self.out = 0.0, 0, 0  # when the allowance is given anew, what is left of it, and what was left out
         self.reopen(os.SEEK_END)
 
     def reopen(self, where):
@@ -259,8 +261,10 @@ class Log:
         if self.fd is None and not self.reopen(os.SEEK_SET):
             return
         try:
+            self.leave_out_a_flood()
             data = os.read(self.fd, MOST_AT_ONCE)
             if data:
+                self.left -= len(data)
                 return self.take(data)
             if os.fstat(self.fd).st_size < os.lseek(self.fd, 0, os.SEEK_CUR):
                 os.lseek(self.fd, 0, os.SEEK_SET)
@@ -272,6 +276,17 @@ class Log:
             if self.told != error.errno:
                 self.told = error.errno
                 self.agent.event("unwatched", "%s: %s" % (self.path, error.strerror), what="log")
+
+    def leave_out_a_flood(self):
+        now = mono()
+        if now >= self.second:
+            self.second, self.left = now + 1.0, LOG_A_SECOND
+            if self.out:
+                self.agent.event("log", "(%d bytes of %s left out here: it grew too fast)" % (self.out, self.path))
+                self.out = 0
+        if self.left <= 0:
+            here, self.rest = os.lseek(self.fd, 0, os.SEEK_CUR), b""
+            self.out += max(0, os.lseek(self.fd, 0, os.SEEK_END) - here)
 
     def take(self, data):
         lines = (self.rest + data).split(b"\n")

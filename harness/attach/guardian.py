@@ -1,0 +1,222 @@
+"""What puts an attached cluster back when the harness that disturbs it is killed: a process beside it, on the same machine.
+
+The hosts undo their own disruptions; that everything is on the node where it was found, and that the lease is gone, nobody but somebody
+who can log in everywhere can see to. The guardian waits on a pipe that the harness holds. Words on it say what is being done; its end
+without a farewell says that the harness is dead, however it died. What the guardian does then it writes to put-back.txt in the run's
+folder. It outlives the terminal and the process group of the harness, and not the machine.
+
+    python -m harness.attach.guardian        a Brief on the first line of its input, then one Word a line
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import BaseModel, ValidationError
+
+from harness.attach.guard import put_back
+from harness.attach.lease import Lease
+from harness.audit import nothing_left
+from harness.deadline import Deadline
+from harness.disrupt.base import HARNESS, Disruption, clear_failures
+from harness.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.base import HostUnreachable
+from harness.managers.base import SwitchRefused
+from harness.model import Cluster
+from harness.subject import Subject
+from harness.timeline import Timeline
+from harness.verdict import Verdict, failed
+
+FILE = "put-back.txt"
+ENDS_WITHIN_S = 10.0  # of a farewell
+COMMAND_S = 600.0  # for one of the cluster file's power commands
+
+
+class Brief(BaseModel):
+    """Whose cluster it is, how it was found, and the lease that is held on it."""
+
+    cluster: Cluster
+    run: str
+    token: str
+    active: str | None = None
+
+
+class Word(BaseModel):
+    """`longest_s`: after that many seconds the hosts have undone what begins now. `commands`: what undoes it on this machine."""
+
+    farewell: bool = False
+    longest_s: float = 0.0
+    commands: list[list[str]] = []
+
+
+def longest_s(cluster: Cluster, disruption_s: float) -> float:
+    """How long after the harness was killed a disrupted cluster is as it was found, at the latest; seconds.
+
+    The host's own undoing, a node's boot, and everything moving out of service here and into service there.
+    """
+    timers = cluster.manager
+    return disruption_s + timers.boot_s + 2 * timers.takeover_s
+
+
+class Guardian:
+    """The harness's side: `disturbs` before every disruption, `dismiss` at the end."""
+
+    def __init__(self, brief: Brief, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.attach.guardian", str(folder / FILE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).resolve().parents[2],
+            start_new_session=True,  # what kills the harness's group or hangs up its terminal is not meant for it
+        )
+        self._tell(brief)
+
+    def disturbs(self, disruption: Disruption) -> None:
+        """Raises HarnessError when the cluster would be disturbed without a guardian."""
+        self._tell(word_for(disruption))
+
+    def dismiss(self) -> None:
+        with suppress(HarnessError):  # it is dead already, and nothing is left for it to do
+            self._tell(Word(farewell=True))
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _tell(self, what: BaseModel) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(what.model_dump_json().encode() + b"\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError) as error:
+            raise HarnessError("the process that would put the cluster back if this one were killed has ended") from error
+
+
+def word_for(disruption: Disruption) -> Word:
+    """What the guardian must know of a disruption: the power commands that bring a node back are not the host's own to give."""
+    lasts = disruption.longest_s
+    here = [s for s in disruption.steps() if s.host == HARNESS and s.phase == "undo"] if math.isinf(lasts) else []
+    return Word(longest_s=0.0 if math.isinf(lasts) else lasts, commands=[shlex.split(step.command) for step in here])
+
+
+def watch(lines: TextIO) -> tuple[Brief, list[Word]] | None:
+    """Listen until the pipe ends. What is to be put back then, the last word last; None after a farewell, or when nothing was said."""
+    try:
+        brief = Brief.model_validate_json(lines.readline())
+    except ValidationError:  # killed while it was being written: nothing had been disturbed
+        return None
+    words = []
+    for line in lines:
+        try:
+            words.append(Word.model_validate_json(line))
+        except ValidationError:  # likewise half a word: it is written before the thing is done
+            break
+    return None if words and words[-1].farewell else (brief, words)
+
+
+def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
+    """Keep the lease, undo what this machine has to, wait for what the hosts undo themselves, move everything back, end the lease."""
+
+    def say(text: str) -> None:
+        print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
+
+    cluster = brief.cluster
+    say(f"run {brief.run} was killed")
+    subject = Subject(cluster, Timeline())
+    lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token)
+    try:
+        if brief.active is None or not words:
+            say("nothing had been disturbed")
+            return 0
+        _hold(lease, cluster, say)
+        if lease.stolen:
+            say(f"it is left as it is: {lease.stolen}")
+            return 1
+        for command in words[-1].commands:
+            say(_run(command))
+        deadline = Deadline(longest_s(cluster, max(w.longest_s for w in words)))
+        _wait_for_the_hosts(subject, deadline)
+        _wait_until_whole(subject, deadline)
+        verdict = put_back(subject, brief.active, patience_s=deadline.remaining())
+        say(f"{verdict.outcome}: {verdict.reason}")
+        return 0 if verdict else 1
+    except HarnessError as error:
+        say(f"it could not be put back: {error}")
+        return 1
+    finally:
+        for fault in lease.give_back():
+            say(fault)
+        say("the lease is given back")
+        subject.close()
+
+
+def _hold(lease: Lease, cluster: Cluster, say: Callable[[str], None]) -> None:
+    """The lease is still the run's; a node that a disruption took away cannot be asked yet, and the other's is enough."""
+    deadline = Deadline(longest_s(cluster, 0.0))
+    try:
+        deadline.wait_for(lease.resume, what="a node being reached", every=0.5)
+    except DeadlineExceeded as error:
+        say(f"no node can be asked for its lease: {error}")
+
+
+def _run(command: list[str]) -> str:
+    """Only the program is told of a power command, whose words may hold a secret."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=COMMAND_S, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        return f"{command[0]} could not be run: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {COMMAND_S:g} s"
+    return f"{command[0]} exited {done.returncode}"
+
+
+def _wait_for_the_hosts(subject: Subject, deadline: Deadline) -> None:
+    """Until no host has anything of ours any more: what is moved sooner would be moved under a disruption."""
+
+    def undone() -> Verdict:
+        try:
+            return nothing_left(subject)
+        except (HostUnreachable, DeadlineExceeded, Unusable) as error:
+            return failed(str(error))
+
+    deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
+
+
+def _wait_until_whole(subject: Subject, deadline: Deadline) -> None:
+    """What failed because it was disturbed is marked as failed, and such a node does not stand by until that is cleared."""
+
+    def whole() -> bool:
+        try:
+            clear_failures(subject, deadline)
+            return subject.manager.state().whole
+        except (HostUnreachable, SwitchRefused, DeadlineExceeded, Unusable):
+            return False
+
+    deadline.wait_for(whole, what="the cluster being whole", every=0.5)
+
+
+def main() -> int:
+    told = watch(sys.stdin)
+    if told is None:
+        return 0
+    os.umask(0o077)
+    with Path(sys.argv[1]).open("a", encoding="utf-8") as log:
+        return put_all_back(*told, log)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

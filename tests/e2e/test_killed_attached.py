@@ -1,0 +1,103 @@
+"""A run against a stranger's cluster, killed at a random moment: within the time that its plan states the cluster is as found, the
+active node included, and the lease is gone (issue 4, section 5). LKHARNESS_KILLS sets how many (default 4).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+from outside import Shell, shell_in
+
+from harness import model
+from harness.attach.guardian import FILE
+from harness.attach.lease import FOLDER
+from harness.audit import audit
+from harness.deadline import Deadline
+from harness.errors import HarnessError
+from harness.lab import seed
+from harness.subject import Subject
+from harness.timeline import Timeline
+
+KILLS = int(os.environ.get("LKHARNESS_KILLS") or 4)
+SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
+LATE_S = 5.0  # a busy machine's allowance beyond the stated time
+LONGEST_WAIT_S = 14.0  # after the lease was taken
+SWITCHING = ["tests/acceptance/test_switching.py", "-k", "switchover"]
+DONE = [SWITCHING, SWITCHING, *(["tests/failover", "--disruption", n] for n in ("switchover", "failback", "power loss", "IP resource out"))]
+DONE += [["tests/failover", "--disruption", n] for n in ("service hang", "one comm path cut", "NIC down Subnet#2", "service crash")]
+TIMERS = {
+    "services": [s for s in seed.FIGURE["services"] if s["kind"] != "http"],
+    "manager": {"takeover_s": 2.5},
+    "budget": {"margin_s": 2.0},
+}
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("state")
+    (folder / "lab.toml").write_text(tomli_w.dumps(TIMERS))
+    with shell_in(folder) as one:
+        one.up("--name", "stranger", "--file", folder / "lab.toml")
+        yield one
+
+
+@pytest.fixture(scope="module")
+def subject(shell: Shell) -> Iterator[Subject]:
+    made = Subject(model.load(shell.labs / "stranger" / "cluster.toml"), Timeline())
+    yield made
+    made.close()
+
+
+def leases(subject: Subject) -> list[str]:
+    return [n.name for n in subject.cluster.nodes if subject.hosts[n.name].run(["test", "-e", FOLDER]).ok]
+
+
+def as_found(subject: Subject, active: str) -> str:
+    """Empty when it is; otherwise what is not."""
+    try:
+        if left := leases(subject):
+            return f"the lease is on {left}"
+        if (now := subject.manager.state()).active != active:
+            return f"{active} was active: {now}"
+        verdict = audit(subject, patience_s=0.0)
+        return "" if verdict else verdict.reason
+    except HarnessError as error:
+        return str(error)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: Subject, tmp_path: Path, number: int) -> None:
+    chance = random.Random(f"{SEED} {number}")
+    print(f"LKHARNESS_TEST_SEED={SEED}")
+    found = subject.active
+    words = DONE[chance.randrange(len(DONE))]
+    file = shell.labs / "stranger" / "cluster.toml"
+    run = shell.begin(
+        *("-m", "pytest", "-p", "no:cacheprovider", "-q", *words),
+        *("--cluster", file, "--allow-disruption", "--period", "50", "--reports", tmp_path),
+    )
+    Deadline(60.0).wait_for(lambda: leases(subject) or run.poll() is not None, what="the lease being taken", every=0.05)
+    moment = Deadline(chance.uniform(0.0, LONGEST_WAIT_S))
+    moment.wait_for(lambda: moment.expired or run.poll() is not None, what="the moment", every=0.01)
+    run.kill()
+    killed = time.monotonic()
+    said = "".join(run.communicate())
+    print(f"{words} killed {moment.elapsed():.2f} s after the lease was taken")
+    (folder,) = tmp_path.glob("2*")
+    stated = re.search(r"within ([\d.]+) s at most", (folder / "timeline.jsonl").read_text())
+    limit = (float(stated[1]) if stated else 60.0) + LATE_S
+    Deadline(limit, anchor=killed).wait_for(
+        lambda: as_found(subject, found), until=lambda left: not left, what=f"{words} being put back ({said[-300:]})", every=0.5
+    )
+    told = (folder / FILE).read_text() if (folder / FILE).exists() else "no guardian had begun, or it was dismissed\n"
+    print(f"as it was found {time.monotonic() - killed:.1f} s after that, {limit - LATE_S:g} s stated\n{told}")
+    assert "could not be put back" not in told and json.loads((folder / "run.json").read_text())["run_id"] == folder.name
