@@ -52,6 +52,10 @@ def both(client: Effect, inside: Effect, standby: Effect) -> Expects:
     return {design: paths(client, inside, standby) for design in Design}
 
 
+def by_design(nat: Mapping[Origin, Effect], floating: Mapping[Origin, Effect]) -> Expects:
+    return {Design.NAT: nat, Design.FLOATING: floating}
+
+
 HARNESS = ""  # for a Moment: told by a command on the harness's own machine
 
 
@@ -77,8 +81,8 @@ class Disruption(ABC):
     name: ClassVar[str]
     sentence: ClassVar[str]  # what it does to the cluster, for the report
     settles: ClassVar[bool] = True  # does the cluster come to rest by itself, so that the manager's word on who is active counts?
-    moves: ClassVar[bool | None] = None  # True: everything must be on the other node afterwards; False: must stay; None: either is right
-    expects: ClassVar[Expects]
+    moves: bool | None = None  # True: everything must be on the other node afterwards; False: must stay; None: either is right
+    expects: Expects
     both_may_answer: ClassVar[bool] = False  # does an isolated node go on answering itself for a moment, until it is fenced?
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
 

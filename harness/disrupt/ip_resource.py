@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, Step, paths, register
+from harness.disrupt.base import Effect, Step, by_design, paths, register
 from harness.disrupt.deadman import Script
 from harness.disrupt.on_host import OnHost
-from harness.model import Design
 
 
 @register
@@ -20,10 +17,9 @@ class IpResourceLost(OnHost):
     name = "IP resource lost"
     sentence = "the VIP is deleted from the active node's NIC behind the cluster manager's back"
     moves = False
-    expects: ClassVar = {
-        Design.NAT: paths(Effect.UNTOUCHED, Effect.RECOVERS, Effect.UNTOUCHED),
-        Design.FLOATING: paths(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS),
-    }
+    expects = by_design(
+        paths(Effect.UNTOUCHED, Effect.RECOVERS, Effect.UNTOUCHED), paths(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
+    )
     runs_with = frozenset({"one comm path cut"})
 
     def allowance(self) -> budget.Allowance:
@@ -52,10 +48,7 @@ class IpResourceOut(OnHost):
     sentence = "the IP resource is taken out of service, everything else stays"
     settles = False
     moves = False
-    expects: ClassVar = {
-        Design.NAT: paths(Effect.UNTOUCHED, Effect.OUT, Effect.UNTOUCHED),
-        Design.FLOATING: paths(Effect.OUT, Effect.OUT, Effect.OUT),
-    }
+    expects = by_design(paths(Effect.UNTOUCHED, Effect.OUT, Effect.UNTOUCHED), paths(Effect.OUT, Effect.OUT, Effect.OUT))
 
     @property
     def lasts_s(self) -> float:

@@ -9,10 +9,12 @@ from harness.deadline import Deadline
 from harness.disrupt.base import Effect, both, register
 from harness.disrupt.deadman import Script
 from harness.disrupt.on_host import OnHost
-from harness.disrupt.probe_blocked import lacks_hc_timeout
+from harness.disrupt.probe_blocked import STAYS_OUT, allowance_without_probes, lacks_hc_timeout, never_missed
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
+
+    from harness.subject import Subject
 
 # What the kernel makes by itself is left to it. The VIP is never put back: where it belongs by now is the cluster manager's word.
 _SHELL = """
@@ -80,7 +82,8 @@ class _NicDown(OnHost):
 @register
 class NicDownSubnet1(_NicDown):
     """No probe and no client reaches the node; the cluster notices by the probe that stays away (facts LKL-59), and moves over the
-    communication path in Subnet#2. The node that was active has no way to the VIP then, until its NIC is back."""
+    communication path in Subnet#2. The node that was active has no way to the VIP then, until its NIC is back. Where probes are never
+    missed (Pacemaker with azure-lb), nothing moves, and clients stay out for as long as it lasts."""
 
     name = "NIC down Subnet#1"
     sentence = "the active node's NIC in Subnet#1 goes down: clients, probes and one communication path are gone"
@@ -88,11 +91,16 @@ class NicDownSubnet1(_NicDown):
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.OUT)
 
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        if never_missed(subject.cluster):
+            self.moves, self.expects = False, STAYS_OUT
+
     def allowance(self) -> budget.Allowance:
-        return budget.probe_lost(self._subject.cluster)
+        return allowance_without_probes(self._subject.cluster)
 
     def lacks(self) -> str | None:
-        return lacks_hc_timeout(self._subject.cluster.manager.hc_timeout_s)
+        return lacks_hc_timeout(self._subject.cluster)
 
 
 @register

@@ -116,6 +116,17 @@ def test_what_a_cluster_lacks_is_said():
         assert why in (made(name, attached).lacks() or ""), name
 
 
+@pytest.mark.parametrize("name", ["probe blocked", "NIC down Subnet#1"])
+def test_who_never_misses_a_probe_moves_nothing(name):
+    """azure-lb only looks whether its process is there (PCM-08): clients stay out, unless somebody says that something does notice."""
+    deaf = made(name, model.parse(seed.cluster_data(given={"manager": {"kind": "pacemaker"}}), Path("x")))
+    assert deaf.lacks() != made(name, model.parse(seed.cluster_data("azure"), Path("x"))).lacks()
+    assert "hc_timeout" not in (deaf.lacks() or "") and deaf.moves is False
+    assert [deaf.expects[Design.NAT][o] for o in Origin] == [Effect.OUT, Effect.UNTOUCHED, Effect.OUT]
+    told = made(name, model.parse(seed.cluster_data(given={"manager": {"kind": "pacemaker", "hc_timeout_s": 5.0}}), Path("x")))
+    assert told.moves is True and told.expects == base.of(name).expects
+
+
 @pytest.mark.parametrize("design", Design)
 def test_true_to_the_matrix(design):
     """What is out without the IP resource, or without it being told, is what the expectation matrix says (N2, F2)."""
