@@ -139,7 +139,7 @@ def test_every_disruption_is_shown_with_its_host_its_time_and_its_undoing(subjec
 def test_power_that_nobody_gives_back_is_told(subject):
     (entry,) = show(subject, [Wanted("power loss")]).entries
     assert math.isinf(entry.longest_s) and "until the harness undoes it" in entry.lasts
-    assert "by nobody if the harness dies" in entry.undoing
+    assert "by nobody if this machine dies" in entry.undoing
 
 
 def test_a_service_and_how_often(subject):
