@@ -11,27 +11,10 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from broken import FAULTS, QUIET, cut_a_comm_path
 from outside import Shell, one_sentence, shell_in
 
 from harness.lab import registry
-
-STAND_IN = "setsid /opt/lab/bin/lab-python -m harness.lab.services"
-QUIET = "</dev/null >/dev/null 2>&1 &"
-END_OF = "kill -9 $(ss -Hltnp 'sport = :{port}' | sed 's/.*pid=//;s/,.*//')"
-RESPONDER = f"{STAND_IN}.echo --port 12345 --node lknode01 --bind {{bind}} {QUIET}"
-FAULTS = {  # what is done on which node of a lab whose manager leaves it alone
-    "listener on the VIP only": (
-        "lknode01",
-        f"{END_OF.format(port=1521)}; {STAND_IN}.tns_listener --port 1521 --bind 10.20.1.200 --node lknode01 {QUIET}",
-    ),
-    "VIP /24": ("lknode01", "ip addr add 10.20.1.200/24 dev eth1; ip addr del 10.20.1.200/32 dev eth1"),
-    "VIP on Subnet#1's NIC": ("lknode01", "ip addr add 10.20.1.200/32 dev eth0; ip addr del 10.20.1.200/32 dev eth1"),
-    "responder bound to the VIP": ("lknode01", f"{END_OF.format(port=12345)}; {RESPONDER.format(bind='10.20.1.200')}"),
-    "probe port is sshd's": ("lknode02", f"setsid /usr/sbin/sshd -D -p 12345 {QUIET}"),
-    "rp_filter strict": ("lknode01", "echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter; echo 1 >/proc/sys/net/ipv4/conf/eth1/rp_filter"),
-    "both nodes listening": ("lknode02", RESPONDER.format(bind="0.0.0.0")),
-    "tcp_timestamps": ("lknode01", "echo 1 >/proc/sys/net/ipv4/tcp_timestamps"),
-}
 
 TOGETHER = (  # those that do not get into each other's way; the first lab has one dead communication path besides
     ("listener on the VIP only", "VIP /24", "rp_filter strict", "tcp_timestamps", "both nodes listening"),
@@ -126,9 +109,7 @@ def test_a_lab_like_a_broken_one_shows_the_same_faults(shell: Shell, tmp_path: P
     shell.up("--name", "broken", "--file", asleep)
     lab = registry.read(shell.labs / "broken")
     if names == TOGETHER[0]:
-        for cut in (("10.20.2.11", "10.20.2.12"), ("10.20.2.12", "10.20.2.11")):
-            lab.ask("cut", source=cut[0], destination=cut[1])
-        shell.lkharness("check", "--cluster", lab.cluster_file)  # takes longer than a path needs to be called dead
+        cut_a_comm_path(lab)
     for node, line in map(FAULTS.__getitem__, names):
         assert shell.lkharness("lab", "exec", "--name", "broken", node, "--", "sh", "-c", line).returncode == 0
     before = findings(shell, "broken")
