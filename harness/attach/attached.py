@@ -34,6 +34,7 @@ class Attached:
 
     def take(self) -> None:
         """Raises Held with the name of who has the cluster."""
+        self._guardian = Guardian(Brief(cluster=self._subject.cluster, run=self._run, token=self._lease.token), self._folder)
         self._lease.take()
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
@@ -46,9 +47,8 @@ class Attached:
             names: frozenset[str] = frozenset()
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
-            self._guardian = Guardian(
-                Brief(cluster=self._subject.cluster, run=self._run, token=self._lease.token, active=plan.active), self._folder
-            )
+            if self._guardian is not None:
+                self._guardian.found(plan.active)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Guard(self._subject, names, lambda: self._lease.lost)

@@ -42,18 +42,19 @@ COMMAND_S = 600.0  # for one of the cluster file's power commands
 
 
 class Brief(BaseModel):
-    """Whose cluster it is, how it was found, and the lease that is held on it."""
+    """Whose cluster it is, and the lease that is held on it."""
 
     cluster: Cluster
     run: str
     token: str
-    active: str | None = None
 
 
 class Word(BaseModel):
-    """`longest_s`: after that many seconds the hosts have undone what begins now. `commands`: what undoes it on this machine."""
+    """`active`: the node that has everything, before anything is done. `longest_s`: after that many seconds the hosts have undone what
+    begins now. `commands`: what undoes it on this machine."""
 
     farewell: bool = False
+    active: str = ""
     longest_s: float = 0.0
     commands: list[list[str]] = []
 
@@ -68,7 +69,8 @@ def longest_s(cluster: Cluster, disruption_s: float) -> float:
 
 
 class Guardian:
-    """The harness's side: `disturbs` before every disruption, `dismiss` at the end."""
+    """The harness's side, made before the lease is taken: `found` when the plan is made, `disturbs` before every disruption, `dismiss` at
+    the end."""
 
     def __init__(self, brief: Brief, folder: Path) -> None:
         self._process = subprocess.Popen(
@@ -80,6 +82,10 @@ class Guardian:
             start_new_session=True,  # what kills the harness's group or hangs up its terminal is not meant for it
         )
         self._tell(brief)
+
+    def found(self, active: str) -> None:
+        """Raises HarnessError when it has ended."""
+        self._tell(Word(active=active))
 
     def disturbs(self, disruption: Disruption) -> None:
         """Raises HarnessError when the cluster would be disturbed without a guardian."""
@@ -139,7 +145,8 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
     subject = Subject(cluster, Timeline())
     lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token)
     try:
-        if brief.active is None or not words:
+        active = next((w.active for w in words if w.active), "")
+        if not any(w for w in words if not w.active):
             say("nothing had been disturbed")
             return 0
         _hold(lease, cluster, say)
@@ -151,7 +158,7 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         deadline = Deadline(longest_s(cluster, max(w.longest_s for w in words)))
         _wait_for_the_hosts(subject, deadline)
         _wait_until_whole(subject, deadline)
-        verdict = put_back(subject, brief.active, patience_s=deadline.remaining())
+        verdict = put_back(subject, active, patience_s=deadline.remaining())
         say(f"{verdict.outcome}: {verdict.reason}")
         return 0 if verdict else 1
     except HarnessError as error:
