@@ -195,6 +195,7 @@ def _detail(text: str, data: dict) -> str:
 def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
     recording = case.recording
     notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
+    notes += presence.coarse(recording).values()
     if calibration is None:
         notes.append("the meter was not checked against a known cut")
     for host, verdict in case.hosts.items():

@@ -49,6 +49,11 @@ def blind_nodes(recording: Recording) -> list[str]:
     return sorted({e.host for e in recording.events if e.kind == "no-capture"} & set(recording.header.nodes))
 
 
+def coarse(recording: Recording) -> dict[str, str]:
+    """Hosts that bore less than the whole agent, and what that left, in a sentence."""
+    return {e.host: e.text for e in recording.events if e.kind == "coarse"}
+
+
 def unwatched(recording: Recording) -> list[Span]:
     """When some node's traffic was not watched."""
     if blind_nodes(recording):
