@@ -15,11 +15,12 @@ from harness.errors import Inconclusive, Unusable
 from harness.hosts.base import CommandFailed
 from harness.hosts.facts import HostFacts, facts_of
 from harness.hosts.ssh import connect_all
+from harness.hosts.ssh_connection import SessionsTaken
 from harness.managers.base import ClusterState
 from harness.managers.registry import manager_of
 from harness.measure import means
 from harness.measure.lean import Lean
-from harness.measure.means import Means
+from harness.measure.means import Kind, Means
 from harness.measure.resident import Resident
 from harness.measure.witness import Witness
 from harness.model import Cluster, Machine
@@ -47,9 +48,24 @@ class Subject:
         """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more;
         Unusable for one that lets us in and runs no commands."""
         try:
-            self.together(*(lambda h=h: h.check(["true"]) for h in self.hosts.values()))
+            self.together(*(lambda n=n: self.let_in(n) for n in self.hosts))
         except CommandFailed as error:
             raise Unusable(f"{error}; the log-in works, but commands do not run there: give the account a shell") from error
+
+    def let_in(self, name: str) -> None:
+        """Log in to a host and run something there. A client that runs nothing for us will do, if its sshd makes connections.
+
+        Raises HostUnreachable, CommandFailed, Unusable.
+        """
+        try:
+            self.hosts[name].check(["true"])
+        except (CommandFailed, SessionsTaken):
+            if name != self.cluster.client.name or self.runs_commands(name):
+                raise
+
+    def runs_commands(self, name: str) -> bool:
+        """Or is there nothing but its sshd?"""
+        return self.means(name).kind is not Kind.FORWARDING
 
     @property
     def active(self) -> str:

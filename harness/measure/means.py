@@ -80,7 +80,7 @@ FORWARDED = Means(
     0.25,
     tells_port=False,
     how="runs no command for us, so its sshd makes the connections (direct-tcpip) and tells their outcome over SSH",
-    lacks=(*NOT_WITHOUT_PYTHON, "the port of an attempt (so no packet names the node that answered)"),
+    lacks=(*NOT_WITHOUT_PYTHON, "the port of an attempt (by the packets of its time only is it known which node answered)"),
 )
 
 
