@@ -17,6 +17,7 @@ from sshd_server import SSHD, Server, servers
 
 from harness.deadline import Deadline
 from harness.errors import Inconclusive, Unusable
+from harness.hosts import forwarding
 from harness.hosts.base import Host
 from harness.hosts.ssh import SshHost
 from harness.measure import means, shell_agent
@@ -145,6 +146,26 @@ def test_a_full_backlog_is_silent_and_delays_nothing(host, bears):
             seen.wait_rows("full", 8, "silent")
     rows = [row.at for row in seen.rows["full"] if row.outcome == "silent"]
     assert (rows[-1] - rows[0]) / (len(rows) - 1) < 2 * bears.least_period_s  # each tick has an attempt of its own
+
+
+def test_connections_that_sshd_still_tries_do_not_pile_up(host, bears, monkeypatch):
+    """SSH cannot take them back, so the SSH connection is given up for another one, and no tick is missed meanwhile."""
+    if bears.kind is not Kind.FORWARDING:
+        pytest.skip("a script ends its own")
+    monkeypatch.setattr(forwarding, "STUCK_AT_MOST", 4)
+    dialled = []
+    monkeypatch.setattr(host, "forwarding", lambda limit, open=host.forwarding: dialled.append(open(limit)) or dialled[-1])
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen(0)
+        with (
+            contextlib.closing(socket.create_connection(door.getsockname())),
+            at_work(host, bears, coarse("full", door.getsockname()[1], bears)) as (_, seen),
+        ):
+            seen.wait_rows("full", 14, "silent")
+    starts = [row.at for row in sorted(seen.rows["full"])]
+    assert len(dialled) > 2 and seen.kinds() == []
+    assert max(b - a for a, b in pairwise(starts)) < 2.5 * bears.least_period_s
 
 
 def cut(it: Service, seconds: float) -> tuple[float, float]:
