@@ -41,7 +41,11 @@ class ForwardingAgent:
         """Begin; on return it measures. Raises HostUnreachable, or Unusable when sshd forwards nothing."""
         deadline = Deadline(limit)
         self._forwarding = forwarding_of(self._host, checked=True)
-        self._look_at_the_clock(self._forwarding, deadline)
+        try:
+            self._look_at_the_clock(self._forwarding, deadline)
+        except BaseException:
+            self.stop()
+            raise
         for work in (self._tick, self._watch):
             thread = threading.Thread(target=work, name=f"forwarding-{self.name}", daemon=True)
             self._threads.append(thread)

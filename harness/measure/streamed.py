@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from harness.hosts.base import Host, Process
+from harness.hosts.base import Host, HostUnreachable, Process
 from harness.measure.agent import Agent, Sink
 from harness.measure.agent_clock import HostClock
 from harness.measure.agent_plan import AgentPlan
@@ -32,7 +32,10 @@ class Streamed(Agent):
         # a life that was heard before is over with its stream: the next script has times of its own
         fresh = Life("", HostClock(self.name))
         vars(life).update(vars(fresh))
-        return self._start_script(max(1.0, self._whole.remaining()))
+        try:
+            return self._start_script(max(1.0, self._whole.remaining()))
+        except OSError as error:
+            raise HostUnreachable(f"{self.name}: the measuring script could not be sent there: {error}") from error
 
     def _ask_to_end(self, limit: float) -> None:
         process = self._process

@@ -8,8 +8,9 @@ import pytest
 from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_track
 
 from harness.measure.judgement import attribution, noise, presence
+from harness.measure.judgement.judge import measured
 from harness.measure.means import FORWARDED, FULL, POWERSHELL, SHELL
-from harness.measure.recording import Clock, NodeEvent, Noise, Recording, Sample, Sighting
+from harness.measure.recording import Clock, Mark, NodeEvent, Noise, Recording, Sample, Sighting
 from harness.model import Design
 from harness.paths import Origin, Seen, Situation, expectation, judge_outcomes
 from harness.verdict import Outcome
@@ -65,6 +66,17 @@ def test_a_failed_attempt_without_a_port_reached_nobody_that_is_known():
     recording = a_recording([Sample(10.0, 0.25, "silent", 0)], [(10.001, A)])
     (rows,) = attribution.trace(recording).values()
     assert [row.node for row in rows] == [None]
+
+
+@pytest.mark.parametrize(("coarse", "after"), [(B, None), (CLIENT, A)])
+def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
+    """It took over unseen: the other one must not be said to have kept serving."""
+    rows = [Sample(10.0, 0.003, "answered", 0), Sample(11.0, 0.003, "answered", 0)]
+    recording = replace(a_recording(rows, [(10.001, A)]), events=[NodeEvent(1.0, coarse, "coarse", "no Python")], complete=True)
+    recording = replace(recording, marks=[Mark(10.5, "begin")])
+    found = measured(recording)
+    assert found.after == after
+    assert "had to take over" not in found.verdict.reason or after == A
 
 
 def test_the_recording_keeps_what_is_left():

@@ -54,6 +54,11 @@ def coarse(recording: Recording) -> dict[str, str]:
     return {e.host: e.text for e in recording.events if e.kind == "coarse"}
 
 
+def unseen_nodes(recording: Recording) -> list[str]:
+    """Nodes of which neither packets nor connections are known: those without Python."""
+    return sorted(set(coarse(recording)) & set(recording.header.nodes))
+
+
 def unwatched(recording: Recording) -> list[Span]:
     """When some node's traffic was not watched."""
     if blind_nodes(recording):

@@ -65,6 +65,7 @@ attempt() {
     now
     detail=${complaint##*: }
     case $complaint in
+        '') outcome=x ;; # ended by SIGPIPE: it was closed before we spoke
         *refused*) outcome=r detail='' ;;
         *'timed out'*) outcome=s detail='' ;;
         *reset*|*'Broken pipe'*) outcome=x detail='' ;;
