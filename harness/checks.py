@@ -14,7 +14,7 @@ from harness.measure.attempt import Attempt, AttemptOutcome, attempt
 from harness.measure.relay import relay
 from harness.measure.wire import Way, classify
 from harness.model import Service
-from harness.paths import Cell, Origin, Role, Seen, Situation, expectation, judge
+from harness.paths import Cell, Origin, Role, Seen, Situation, expectation, judge, judge_outcomes
 from harness.services import registry
 from harness.services.base import NotTheService, Proof
 from harness.services.identify import node_of
@@ -78,13 +78,23 @@ def check_path(
         attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
         packets = sight.packets()
     ways = [classify(a, packets, cluster) for a in attempts]
-    verdict = judge(expected, [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)])
+    seen = [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
+    unseen = why_unseen(subject, host)
+    verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
     identity = ""
     if verdict and not expected.mixed and expected.ways[0].by is not None:
         wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
-        told, identity = ask_identity(subject, host, service, wanted)
+        told, identity = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
         verdict = all_of([verdict, told])
     return PathCheck(origin, host, service, situation, expected, attempts, ways, active, identity, verdict, time.monotonic() - began)
+
+
+def why_unseen(subject: Subject, origin: str) -> str:
+    """Why nobody can see how attempts from there travel, for want of a Python; "" where somebody can."""
+    if not subject.means(origin).tells_port:
+        return f"{origin} cannot tell from which port its attempts come"
+    blind = [n.name for n in subject.cluster.nodes if n.name in subject.unwatchable()]
+    return f"without Python the packets of {' and '.join(blind)} cannot be watched" if blind else ""
 
 
 def _seen(one: Attempt, way: Way, active: str, subject: Subject) -> Seen:
@@ -94,8 +104,13 @@ def _seen(one: Attempt, way: Way, active: str, subject: Subject) -> Seen:
     return Seen(str(one.outcome), way.code, by, str(way))
 
 
-def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_LIMIT_S) -> tuple[Verdict, str]:
-    """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said."""
+def ask_identity(
+    subject: Subject, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_LIMIT_S, packets_tell: bool = True
+) -> tuple[Verdict, str]:
+    """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said.
+
+    One that names no node passes where the packets name it (`packets_tell`), and proves nothing elsewhere.
+    """
     where = f"{host} → {subject.cluster.vip}:{service.port}"
     kind = registry.kind(service.kind)
     try:
@@ -112,6 +127,8 @@ def ask_identity(subject: Subject, host: str, service: Service, wanted: str, *, 
     except OSError as error:
         return failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error)
     node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
+    if node is None and not packets_tell:
+        return inconclusive(f"{where}: which node answered is not known: {known}, and no packets tell it"), said
     if node is None:
         return passed(f"it speaks {service.kind}; the packets tell the node ({known})"), said
     if node != wanted:

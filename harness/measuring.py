@@ -137,6 +137,8 @@ class Measuring:
                 CalibrationRecord(cut_s=done.cut_s, measured_s=done.measured_s, period_s=done.period_s, verdict=done.verdict)
             )
             self._meter = Meter(self._subject, period_s=self._wish.period_s)
+            for host, sentence in self._meter.coarse.items():
+                self._report.host_note(host, sentence)
             self._meter.start()
         return self._meter
 

@@ -191,6 +191,22 @@ def judge(expected: Cell, seen: Sequence[Seen]) -> Verdict:
     return passed(f"{expected}; {len(seen)} of {len(seen)} attempts")
 
 
+def judge_outcomes(expected: Cell, seen: Sequence[Seen], why: str) -> Verdict:
+    """Hold against the expectation what can be judged where nobody saw how the attempts travelled, for the reason `why`.
+
+    A wrong outcome is wrong however it came about. A right one passes where it is for the service to say who it is; else it is no proof.
+    """
+    wrong = {one.outcome: one for one in reversed(seen) if one.outcome not in {e.outcome for e in expected.ways}}
+    if wrong:
+        return all_of([failed(f"expected: {expected}; seen: {one.sentence}") for one in wrong.values()])
+    if not seen:
+        return inconclusive("no attempt was made")
+    unseen = f"how they travelled was not seen: {why}"
+    if expected.mixed or expected.ways[0].by is None:
+        return inconclusive(f"expected {expected}; {len(seen)} of {len(seen)} attempts {seen[0].outcome}, but {unseen}")
+    return passed(f"answered; {len(seen)} of {len(seen)} attempts; judged by who answers only, {unseen}")
+
+
 def _wrong(expected: Cell, one: Seen) -> Verdict | None:
     """What is wrong with one attempt, if anything."""
     fitting = [e for e in expected.ways if _outcome_fits(e, one)]

@@ -15,8 +15,12 @@ from harness.errors import Inconclusive, Unusable
 from harness.hosts.base import CommandFailed
 from harness.hosts.facts import HostFacts, facts_of
 from harness.hosts.ssh import connect_all
+from harness.hosts.ssh_connection import SessionsTaken
 from harness.managers.base import ClusterState
 from harness.managers.registry import manager_of
+from harness.measure import means
+from harness.measure.lean import Lean
+from harness.measure.means import Kind, Means
 from harness.measure.resident import Resident
 from harness.measure.witness import Witness
 from harness.model import Cluster, Machine
@@ -32,19 +36,36 @@ class Subject:
         self.timeline = timeline
         self.hosts = connect_all(cluster, timeline)
         self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
-        self.residents = {name: Resident(host, self.python(name)) for name, host in self.hosts.items()}
+        self.residents = Residents(self)
         self.manager = manager_of(cluster, self.hosts)
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
+        self._means: dict[str, Means] = {}
+        self._asking = {name: threading.Lock() for name in self.hosts}
 
     def reach(self) -> None:
         """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more;
         Unusable for one that lets us in and runs no commands."""
         try:
-            self.together(*(lambda h=h: h.check(["true"]) for h in self.hosts.values()))
+            self.together(*(lambda n=n: self.let_in(n) for n in self.hosts))
         except CommandFailed as error:
             raise Unusable(f"{error}; the log-in works, but commands do not run there: give the account a shell") from error
+
+    def let_in(self, name: str) -> None:
+        """Log in to a host and run something there. A client that runs nothing for us will do, if its sshd makes connections.
+
+        Raises HostUnreachable, CommandFailed, Unusable.
+        """
+        try:
+            self.hosts[name].check(["true"])
+        except (CommandFailed, SessionsTaken):
+            if name != self.cluster.client.name or self.runs_commands(name):
+                raise
+
+    def runs_commands(self, name: str) -> bool:
+        """Or is there nothing but its sshd?"""
+        return self.means(name).kind is not Kind.FORWARDING
 
     @property
     def active(self) -> str:
@@ -76,6 +97,19 @@ class Subject:
     def python(self, name: str) -> str:
         return self.machine(name).ssh.python
 
+    def means(self, name: str) -> Means:
+        """How connections are made from a host; asked of it once. Raises HostUnreachable, Unusable when none can be."""
+        with self._asking[name]:
+            if name not in self._means:
+                self._means[name] = means.ask(self.hosts[name], self.machine(name).platform, self.python(name))
+            return self._means[name]
+
+    def unwatchable(self) -> list[str]:
+        """The hosts, of those that are present, whose packets cannot be watched for want of a Python."""
+        present = [m.name for m in self.cluster.machines if m.name not in self.absent]
+        found = self.together(*(lambda n=n: self.means(n) for n in present))
+        return [name for name, one in zip(present, found, strict=True) if not one.whole]
+
     def together(self, *work: Callable[[], object]) -> list:
         """Do several things at once and return their results in order; the first failure is raised when all have ended."""
         # Threads of its own for each call: work may itself do things together, and must never wait for a place.
@@ -98,8 +132,9 @@ class Subject:
 
     @contextlib.contextmanager
     def watched(self, *names: str) -> Iterator[Sight]:
-        """Watch the wire on these hosts (all that are present when none is named) while the block runs."""
-        chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent)
+        """Watch the wire on these hosts (all that are present and have a Python when none is named) while the block runs."""
+        blind = () if names else self.unwatchable()
+        chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
         with self._witness_lock:
             witnesses = dict(zip(chosen, self.together(*(lambda n=n: self._witness(n) for n in chosen)), strict=True))
         starts = dict(zip(chosen, self.together(*(lambda w=w: w.mark() for w in witnesses.values())), strict=True))
@@ -135,6 +170,21 @@ class Subject:
             resident.close()
         for host in self.hosts.values():
             host.close()
+
+
+class Residents(dict[str, Resident | Lean]):
+    """What makes connections from each host, by name; made when it is first needed, because the host is asked what it can bear."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._making = threading.Lock()
+
+    def __missing__(self, name: str) -> Resident | Lean:
+        found, host = self._subject.means(name), self._subject.hosts[name]
+        with self._making:
+            if name not in self:
+                self[name] = Resident(host, self._subject.python(name)) if found.whole else Lean(host, found)
+            return self[name]
 
 
 class Sight:

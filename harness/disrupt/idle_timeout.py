@@ -114,6 +114,8 @@ class IdleTimeout(Disruption):
 
     def begin(self, deadline: Deadline) -> None:
         cluster = self._subject.cluster
+        if not self._subject.means(self.target()).whole:
+            raise Inconclusive(f"{self.target()}: no connection can be held there without a Python; set ssh.python to one")
         words = [str(cluster.vip), str(self._service.port), str(self._idle_s), str(PATIENCE_S)]
         self._holder = self._subject.hosts[self.target()].start([cluster.client.ssh.python, "-u", "-c", HOLDER, *words])
         self._lines = self._holder.lines()

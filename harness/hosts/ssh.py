@@ -20,6 +20,7 @@ from harness.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.apart import apart
 from harness.hosts.base import Command, CommandFailed, CommandResult, HostUnreachable, WrongHostKey
 from harness.hosts.commands import as_line
+from harness.hosts.forwarding import Forwarding, ForwardingTransport
 from harness.hosts.shells import SHELLS
 from harness.hosts.ssh_connection import SESSIONS_AT_ONCE, Connection, NotYet, SessionsTaken, connect, dial_directly
 from harness.hosts.ssh_process import SshProcess, close, execute, finish
@@ -180,6 +181,10 @@ class SshHost:
                 raise
 
         return self._retried(attempt, way_there)
+
+    def forwarding(self, limit: float) -> Forwarding:
+        """A further SSH connection, for connections that sshd makes at our word. Raises HostUnreachable; not retried."""
+        return apart(lambda: Forwarding(connect(self.machine, self._dial, Deadline(limit), ForwardingTransport)))
 
     def _tunnel(self, address: str, port: int, deadline: Deadline) -> paramiko.Channel:
         """Dial for a host behind this one."""

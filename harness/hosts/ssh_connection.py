@@ -114,13 +114,13 @@ class Connection:
         self.transport.logger.removeHandler(self._last_words)
 
 
-def connect(machine: Machine, dial: Dial, deadline: Deadline) -> Connection:
+def connect(machine: Machine, dial: Dial, deadline: Deadline, transport_of: type[OrderedTransport] = OrderedTransport) -> Connection:
     """Connect, check the key, log in; all before `deadline`. `dial` gives the socket (or the jump host's channel)."""
     address, port = address_of(machine)
     vouched = _known_keys(machine, address, port)
     sock = dial(address, port, deadline)
     try:
-        transport = OrderedTransport(sock)
+        transport = transport_of(sock)
         transport.set_log_channel(f"paramiko.transport.{machine.name}")
     except (paramiko.SSHException, OSError) as error:
         sock.close()

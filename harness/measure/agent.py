@@ -92,7 +92,7 @@ class Agent:
         trouble = []
         if self._life is not None and not self._over.is_set():
             try:
-                agent_plan.order(self._host, self._python, "stop", [self._life.folder], limit=max(0.1, deadline.remaining()))
+                self._ask_to_end(max(0.1, deadline.remaining()))
                 if not self._over.wait(deadline.within(DRAIN_S)):
                     trouble.append(f"{self.name}: the agent did not hand over all it saw within {DRAIN_S:g} s of being asked to end")
             except HarnessError as error:
@@ -126,6 +126,14 @@ class Agent:
         lifetime = max(1.0, self._whole.remaining())
         folder = agent_plan.launch(self._host, self._python, self._plan, folders, lifetime_s=lifetime, limit=limit)
         return Life(folder, HostClock(self.name))
+
+    def _open(self, life: Life) -> Process:
+        """The stream of its spool, from where it was lost."""
+        return agent_plan.follow(self._host, self._python, life.folder, life.offset)
+
+    def _ask_to_end(self, limit: float) -> None:
+        assert self._life is not None
+        agent_plan.order(self._host, self._python, "stop", [self._life.folder], limit=limit)
 
     def _clean(self, limit: float) -> list[str]:
         trouble, left = [], []
@@ -181,7 +189,7 @@ class Agent:
 
     def _follow(self, life: Life) -> _How:
         try:
-            process = agent_plan.follow(self._host, self._python, life.folder, life.offset)
+            process = self._open(life)
         except HarnessError as error:
             self._bear(error)
             return _How.LOST

@@ -10,6 +10,7 @@ from typing import Any
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Inconclusive
 from harness.measure.resident import Resident
+from harness.measure.substitute import Substitute
 
 AT_ONCE = 256  # the most sockets that one call has open together; further attempts wait for a free place
 START_S = 15.0  # for the log-in and the interpreter's start, beyond what the attempts themselves may take
@@ -75,7 +76,7 @@ class Attempt:
 
 
 def attempt(
-    resident: Resident,
+    resident: Resident | Substitute,
     destination: str,
     port: int,
     *,
@@ -89,8 +90,11 @@ def attempt(
 
     All go together (at most AT_ONCE open), or one every `spacing` seconds, which no slow one delays. `source` binds them to an
     address; `reset` closes answered ones with RST, which leaves no TIME_WAIT. In the order in which they ended.
+    From a host without Python ports may be missing, and more time lies between them.
     Raises HostUnreachable, DeadlineExceeded, Unusable (no Python there), or Inconclusive when the origin could not try.
     """
+    if isinstance(resident, Substitute):
+        return resident.attempts(str(destination), port, count=count, limit=limit, spacing=spacing, source=source and str(source))
     plan: dict[str, Any] = {
         "destination": str(destination),
         "port": port,

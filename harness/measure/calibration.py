@@ -16,10 +16,11 @@ from typing import Any
 from harness.deadline import Deadline
 from harness.errors import HarnessError, Inconclusive
 from harness.measure import scripts
-from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack
+from harness.measure.agents import agent_of
 from harness.measure.judgement.attribution import Traced
 from harness.measure.judgement.outages import runs_of_failure
+from harness.measure.known_service import ForwardedService
 from harness.measure.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
 from harness.model import Cluster
 from harness.services import registry
@@ -34,6 +35,7 @@ EDGE = 2  # periods around the beginning and the end of a cut: an attempt that i
 LATE = 0.5  # of a period: an attempt that is later than that makes the figure coarser than a period
 TRIES = 3  # where attempts came late: then the host was busy, and the check says nothing of the meter
 LIMIT_S = 0.25
+PERIODS_AROUND, PERIODS_CUT = 4, 3  # at least, where the period is coarse
 
 KnownCut = Callable[[str, float], tuple[float, float]]
 """Cut a host off for so many seconds; returns begin and end, in seconds on the harness's monotonic clock."""
@@ -61,7 +63,8 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     """
     cut, period = ended - begun, track.period_s
     rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
-    starts = [one.at for one in rows if one.evidence and begun - AROUND_S <= one.at <= ended + AROUND_S]
+    around = max(AROUND_S, PERIODS_AROUND * period)
+    starts = [one.at for one in rows if one.evidence and begun - around <= one.at <= ended + around]
     longest = max((b - a for a, b in pairwise(starts)), default=float("inf"))
     bearable = period + max(LATE * period, SLACK_S)
     holes = [(a, b) for a, b in pairwise(starts) if b - a > bearable]
@@ -108,8 +111,14 @@ def calibrate(subject: Subject, *, period_s: float, cut: KnownCut | None) -> Cal
 def _calibrate(subject: Subject, period_s: float, cut: KnownCut | None) -> Calibration:
     how = "the client's links cut by the lab" if cut is not None else "a service on the client's loopback taken away"
     try:
+        client = subject.cluster.client.name
+        means = subject.means(client)
+        period_s = means.period_s(period_s)
         if cut is not None:
             return _measure(subject, vip_track(subject.cluster, period_s), cut, how)
+        if not means.whole:
+            with ForwardedService(subject.hosts[client]) as forwarded:
+                return _measure(subject, forwarded.track(period_s, LIMIT_S), forwarded.cut, f"{how} by its sshd")
         with _Loopback(subject) as service:
             return _measure(subject, service.track(period_s), service.cut, how, clients_clock=True)
     except HarnessError as error:
@@ -127,14 +136,15 @@ def vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
 def _measure(subject: Subject, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
     client = subject.cluster.client.name
     ear = Ear()
-    agent = Agent(subject.hosts[client], subject.python(client), AgentPlan([track], lifetime_s=60.0), ear)
+    agent = agent_of(subject.hosts[client], subject.means(client), subject.python(client), AgentPlan([track], lifetime_s=60.0), ear)
+    around, length = max(AROUND_S, PERIODS_AROUND * track.period_s), max(CUT_S, PERIODS_CUT * track.period_s)
     agent.start()
     try:
-        ear.wait_until_good(AROUND_S, Deadline(10.0))
-        begun, ended = cut(client, CUT_S)
+        ear.wait_until_good(around, Deadline(10.0))
+        begun, ended = cut(client, length)
         if clients_clock:
             begun, ended = begun + ear.offset_s, ended + ear.offset_s
-        ear.wait_until_good(AROUND_S, Deadline(10.0), since=ended)
+        ear.wait_until_good(around, Deadline(10.0), since=ended)
     finally:
         agent.stop()
     measured = Track(track.id, client, "", NEW, track.port, track.period_s, track.limit_s)

@@ -7,17 +7,18 @@ import contextlib
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Inconclusive, Unusable
-from harness.measure.agent import Agent
 from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
+from harness.measure.agents import Measures, agent_of
 from harness.measure.judgement.noise import CALM_LINES, is_calm
 from harness.measure.live import Live
+from harness.measure.means import Means
 from harness.measure.packets import Packet
 from harness.measure.recording import NEW, PINNED, Clock, Header, NodeEvent, Noise, Recorder, Sample, Sighting, Track
 from harness.measure.witness import SYN, Witness
@@ -30,16 +31,21 @@ LIMIT_S = 0.25  # an attempt that has heard nothing for so long is given up (fac
 PINNED_LIMIT_S = 1.0
 WATCH_EVERY_S = 0.005
 FLUSH = 64
+ENOUGH = 4  # attempts that tell whether a path is right
 
 
-def tracks_of(cluster: Cluster, period_s: float) -> list[Track]:
-    """Every service from every host, new connections; and a pinned one where the service keeps a connection (facts, measuring)."""
+def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Means]) -> list[Track]:
+    """Every service from every host, new connections; and a pinned one where the service keeps a connection (facts, measuring).
+
+    As often, and as many of them, as each host can bear: a track's period is the one that is kept.
+    """
     made = []
     for machine in cluster.machines:
+        bears = means[machine.name]
         for i, service in enumerate(cluster.services):
-            period = period_s if i == 0 else max(period_s, OTHER_PERIOD_S)
+            period = bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S))
             made.append(Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, LIMIT_S))
-            if registry.kind(service.kind).hello(service.settings).keeps:
+            if bears.whole and registry.kind(service.kind).hello(service.settings).keeps:
                 beat = max(period_s, OTHER_PERIOD_S)
                 pinned = Track(
                     f"{machine.name}/{service.name}/pinned", machine.name, service.name, PINNED, service.port, beat, PINNED_LIMIT_S
@@ -60,12 +66,16 @@ class Meter:
     def __init__(self, subject: Subject, *, period_s: float = 0.01, lifetime_s: float = 7200.0) -> None:
         cluster, probe = subject.cluster, subject.cluster.load_balancer.probe
         self.subject = subject
-        self.tracks = tracks_of(cluster, period_s)
+        names = [m.name for m in cluster.machines]
+        self._means = dict(zip(names, subject.together(*(lambda n=n: subject.means(n) for n in names)), strict=True))
+        self.tracks = tracks_of(cluster, period_s, self._means)
+        sentences = {name: means.sentence(name, period_s) for name, means in self._means.items()}
+        self.coarse = {name: sentence for name, sentence in sentences.items() if sentence}  # hosts that bear less than the whole agent
         self.addresses = addresses_of(cluster)
         self.live = Live(self.tracks, self.addresses, (str(probe.source), probe.port))
         self.blind: dict[str, str] = {}  # nodes whose packets cannot be watched, and why
         self._lifetime_s = lifetime_s
-        self._agents: dict[str, Agent] = {}
+        self._agents: dict[str, Measures] = {}
         self._recorder: Recorder | None = None
         self._witnesses: dict[str, Witness] = {}
         self._clocks: dict[str, Clock] = {}
@@ -81,11 +91,15 @@ class Meter:
         self.subject.together(*(lambda n=n.name: self._see(n) for n in self.subject.cluster.nodes))
         for machine in self.subject.cluster.machines:
             host, python = self.subject.hosts[machine.name], self.subject.python(machine.name)
-            self._agents[machine.name] = Agent(host, python, self._plan(machine.name, self._lifetime_s), _Ear(self, machine.name))
+            plan = self._plan(machine.name, self._lifetime_s)
+            self._agents[machine.name] = agent_of(host, self._means[machine.name], python, plan, _Ear(self, machine.name))
         self.subject.together(*(a.start for a in self._agents.values()))
 
     def _see(self, node: str) -> None:
         """Find out whether a node's packets may be watched."""
+        if not self._means[node].whole:
+            self.blind[node] = f"{node}: its packets cannot be watched without Python"
+            return
         try:
             with Witness(self.subject.hosts[node], self.subject.python(node), flags=SYN):
                 return
@@ -107,6 +121,8 @@ class Meter:
                     recorder.add(clock)
                 for event in self._standing.values():
                     recorder.add(replace(event, at=time.monotonic()))
+                for host, sentence in self.coarse.items():
+                    recorder.add(NodeEvent(time.monotonic(), host, "coarse", sentence))
             try:
                 self.subject.together(*(lambda n=n.name: self._watch(n) for n in self.subject.cluster.nodes))
                 yield recorder
@@ -122,8 +138,9 @@ class Meter:
 
     def all_right(self, hosts: list[str], node: str | None, *, since: float) -> bool:
         """Is every track from these hosts answered by `node` (any one node, when None) and has been since then?"""
-        watched = not self.blind
-        return all(self.live.right(t.id, node, since=since, watched=watched) for t in self.tracks if t.origin in hosts)
+        watched = {name: means.tells_port and not self.blind for name, means in self._means.items()}
+        tracks = [t for t in self.tracks if t.origin in hosts]
+        return all(self.live.right(t.id, node, since=min(since, _enough(t)), watched=watched[t.origin]) for t in tracks)
 
     def wait_until_right(self, hosts: list[str], node: str | None, deadline: Deadline, *, steady_s: float) -> None:
         """Until every track from these hosts has been answered by `node` for `steady_s` without a gap. Raises DeadlineExceeded."""
@@ -147,7 +164,7 @@ class Meter:
         cluster = self.subject.cluster
         services = {s.name: s for s in cluster.services}
         tracks = [self._track_plan(t, services[t.service]) for t in self.tracks if t.origin == host]
-        if host == cluster.client.name:
+        if host == cluster.client.name or not self._means[host].whole:
             return AgentPlan(tracks, lifetime_s)
         ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port)
         watch = AgentWatch(
@@ -168,7 +185,8 @@ class Meter:
     def _watch(self, node: str) -> None:
         """Begin to watch a node's packets; where that is not allowed, its connections are looked at instead, and that is told."""
         if node in self.blind:
-            text = f"{self.blind[node]}; its connections were looked at every {WATCH_EVERY_S * 1000:g} ms instead"
+            instead = f"; its connections were looked at every {WATCH_EVERY_S * 1000:g} ms instead" if self._means[node].whole else ""
+            text = f"{self.blind[node]}{instead}"
             self.event(NodeEvent(time.monotonic(), node, "no-capture", text))
             return
         witness = Witness(self.subject.hosts[node], self.subject.python(node), flags=SYN, tell=lambda packet: self._saw(node, packet))
@@ -247,6 +265,11 @@ class Meter:
                 self._noise[one.host].append(one)
             if self._recorder is not None:
                 self._recorder.add(one)
+
+
+def _enough(track: Track) -> float:
+    """The latest moment since which a track must have been right to be called so: a few of its attempts have ended since."""
+    return time.monotonic() - track.limit_s - ENOUGH * track.period_s
 
 
 class _Ear:

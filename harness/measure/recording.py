@@ -60,7 +60,7 @@ class Track:
 @dataclass(frozen=True)
 class NodeEvent:
     """Something that changed at a host: vip-up, vip-down, listener-up, listener-down (data: port), log (text: the line),
-    host-lost, host-back, agent-lost, agent-back, no-capture."""
+    host-lost, host-back, agent-lost, agent-back, no-capture, coarse (text: what a host without Python left to be measured)."""
 
     at: float
     host: str

@@ -16,6 +16,7 @@ from harness.deadline import Deadline
 from harness.errors import HarnessError, Inconclusive
 from harness.measure.attempt import Attempt, of_report
 from harness.measure.resident import WINDOW, Line, Request, Resident
+from harness.measure.substitute import Substitute
 
 CHUNK = 65536
 START_S = 15.0  # for the log-in and the interpreter's start, beyond the connection's own limit
@@ -33,7 +34,7 @@ class Link:
 
 @contextlib.contextmanager
 def relay(
-    resident: Resident,
+    resident: Resident | Substitute,
     destination: str,
     port: int,
     *,
@@ -46,6 +47,10 @@ def relay(
     The whole ends on leaving the block, and by itself after `lifetime` seconds. The end of either side's stream reaches the other
     as the end of its stream. Raises HostUnreachable, Unusable (no Python there) or Inconclusive when the origin could not try.
     """
+    if isinstance(resident, Substitute):
+        with resident.relay(str(destination), port, limit=limit, lifetime=lifetime) as link:
+            yield link
+        return
     plan: dict[str, Any] = {"destination": str(destination), "port": port, "source": source and str(source)}
     carrier = _Carrier()
     with contextlib.ExitStack() as stack:

@@ -6,17 +6,21 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 
 import pytest
+from measuring import Seen
 from sshd_server import SSHD, stop_server
-from windows_server import start_windows
+from windows_server import asked, start_windows
 
 from harness.errors import BadUse
 from harness.hosts import windows_agent
 from harness.hosts.ssh import SshHost
+from harness.measure import means
 from harness.measure.agent_clock import HostClock
-from harness.measure.agent_plan import AgentTrack
+from harness.measure.agent_plan import AgentPlan, AgentTrack
 from harness.measure.agent_stream import OUTCOMES, Life, Reader
+from harness.measure.agents import agent_of
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -76,6 +80,23 @@ def test_it_is_sent_whole_and_its_stream_is_read(server):
     assert [s.outcome for s in sink.rows["client-http"]] == ["refused", "unreachable"]
     assert (life.wrote, life.taken, life.final, reader.complaint) == (4, 4, True, "")
     assert [n.ticks for n in sink.noises] == [40]
+
+
+def test_the_meter_chooses_it_by_itself(server):
+    host = SshHost(server.machine().model_copy(update={"platform": "windows"}))
+    bears = means.ask(host, "windows", "python3")
+    assert bears.kind is means.Kind.POWERSHELL and bears.period_s(0.01) == windows_agent.LEAST_PERIOD_S
+    tracks = [replace(track, period_s=bears.period_s(track.period_s)) for track in TRACKS]
+    seen = Seen()
+    agent = agent_of(host, bears, "", AgentPlan(tracks, lifetime_s=60.0), seen)
+    try:
+        agent.start()
+    finally:
+        assert agent.stop() == []
+        host.close()
+    assert seen.outcomes("client-oracle") == {"answered", "silent"} and [n.ticks for n in seen.noises] == [40]
+    assert seen.kinds() == [] and seen.clocks
+    assert asked(server)[-1]["body"].startswith("$i=[Console]::OpenStandardInput()")
 
 
 def test_pinned_connections_are_refused(server):

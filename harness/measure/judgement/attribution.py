@@ -15,6 +15,7 @@ from harness.measure.recording import PINNED, Header, Recording, Sighting
 
 ANSWERED, SKIPPED, WRONG_NODE = "answered", "skipped", "wrong-node"
 LOOPBACK = "lo"
+NO_PORT = 0  # of an attempt from a host that cannot tell
 SYN, SOCKET = "syn", "socket"  # a packet, or a connection in the socket table of a host that may not capture packets
 LEAST_SLACK_S = 0.002  # stamps of packets and of attempts are taken at different places in a host
 UNKNOWN_CLOCK_S = 0.1  # for a host whose clock was never compared; such a recording's timing is inconclusive anyhow
@@ -69,9 +70,11 @@ def trace(recording: Recording) -> Traces:
         for s in sorted(recording.samples.get(track.id, ()), key=lambda s: s.at):
             key = (track.origin, s.port, track.port)
             node = None
-            if s.outcome == ANSWERED:  # a SYN sent again may have reached another node than the first: who answered, counts
+            if s.outcome == ANSWERED and s.port == NO_PORT:
+                node = _only_one(answered.get(key, []), s.at, s.seconds, margin)
+            elif s.outcome == ANSWERED:  # a SYN sent again may have reached another node than the first: who answered, counts
                 node = find(answered.get(key, []), s.at, s.seconds, margin)
-            if node is None and s.outcome != SKIPPED:
+            if node is None and s.outcome != SKIPPED and s.port != NO_PORT:
                 node = find(received.get(key, []), s.at, max(track.limit_s, s.seconds), margin)
             rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
         traces[track.id] = rows
@@ -115,10 +118,18 @@ def _index(recording: Recording) -> tuple[_Seen, _Seen]:
             origin = origin_of(header, hosts, s.dst, s)
             if origin:
                 answered[origin, s.dport, s.sport].append((s.at, s.host))
+                answered[origin, NO_PORT, s.sport].append((s.at, s.host))
     for seen in (received, answered):
         for rows in seen.values():
             rows.sort()
     return received, answered
+
+
+def _only_one(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:
+    """An answered attempt whose port its origin could not tell: by the only node that answered that origin meanwhile, if it was."""
+    first, last = bisect_left(rows, (at - margin, "")), bisect_right(rows, (at + seconds + margin, "\uffff"))
+    nodes = {node for _, node in rows[first:last]}
+    return nodes.pop() if len(nodes) == 1 else None
 
 
 def _find_attempt(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:

@@ -82,13 +82,17 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
 
 
 def _serving(recording: Recording, traces: Traces) -> str | None:
-    """The node that answered last; a path from outside knows better than a node's own."""
+    """The node that answered last; a path from outside knows better than a node's own. None where it may be one that nobody watched."""
     answers = [
         (track.origin != one.node, one.ended, one.node)
         for track in recording.header.tracks
         for one in traces.get(track.id, ())
         if one.spoke and one.node is not None
     ]
+    if presence.unseen_nodes(recording):
+        last = {track.id: [one for one in traces.get(track.id, ()) if one.spoke][-1:] for track in recording.header.tracks}
+        if any(one.node is None for rows in last.values() for one in rows):
+            return None
     return max(answers, default=(False, 0.0, None))[2]
 
 
@@ -195,6 +199,7 @@ def _detail(text: str, data: dict) -> str:
 def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
     recording = case.recording
     notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
+    notes += presence.coarse(recording).values()
     if calibration is None:
         notes.append("the meter was not checked against a known cut")
     for host, verdict in case.hosts.items():

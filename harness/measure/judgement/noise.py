@@ -96,7 +96,10 @@ def _late(host: str, lines: Sequence[Noise], bearable: float) -> Verdict:
 
 
 def _steal(host: str, lines: Sequence[Noise]) -> Verdict:
-    steal = sum(n.steal for n in lines) / len(lines)
+    known = [n.steal for n in lines if n.steal >= 0]
+    if not known:
+        return passed(f"{host}: steal not known")
+    steal = sum(known) / len(known)
     if steal > STEAL:
         return inconclusive(f"{host}: {steal:.0%} of its processors were taken away by the machine it runs on (steal; {STEAL:.0%} allowed)")
     return passed(f"{host}: {steal:.0%} steal")

@@ -49,6 +49,16 @@ def blind_nodes(recording: Recording) -> list[str]:
     return sorted({e.host for e in recording.events if e.kind == "no-capture"} & set(recording.header.nodes))
 
 
+def coarse(recording: Recording) -> dict[str, str]:
+    """Hosts that bore less than the whole agent, and what that left, in a sentence."""
+    return {e.host: e.text for e in recording.events if e.kind == "coarse"}
+
+
+def unseen_nodes(recording: Recording) -> list[str]:
+    """Nodes of which neither packets nor connections are known: those without Python."""
+    return sorted(set(coarse(recording)) & set(recording.header.nodes))
+
+
 def unwatched(recording: Recording) -> list[Span]:
     """When some node's traffic was not watched."""
     if blind_nodes(recording):

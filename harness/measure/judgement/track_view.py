@@ -42,6 +42,11 @@ class Case:
         return presence.unwatched(self.recording)
 
     @cached_property
+    def coarse(self) -> dict[str, str]:
+        """Origins whose failed attempts have no known port, so that nobody can tell whether they reached a node."""
+        return presence.coarse(self.recording)
+
+    @cached_property
     def undone(self) -> float | None:
         """When the undoing began."""
         return self.recording.mark("undo-begin")
@@ -124,7 +129,7 @@ class View:
 
     def failures(self, run: Run) -> str:
         end = self.until if run.end is None else run.end
-        blind = any(a < end and run.start < b for a, b in self.case.unwatched)
+        blind = any(a < end and run.start < b for a, b in self.case.unwatched) or self.track.origin in self.case.coarse
         return sentences.failures(self.track, run, all_watched=not blind)
 
     @cached_property

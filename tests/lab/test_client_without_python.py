@@ -1,0 +1,119 @@
+"""A client without Python, and one whose sshd does nothing but forward: a whole measured run on a lab, and what its report says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import model
+from harness.checks import check_path
+from harness.lab import launch, seed
+from harness.measure.calibration import calibrate
+from harness.measure.means import Kind
+from harness.paths import Origin
+from harness.subject import Subject
+from harness.timeline import Timeline
+from harness.verdict import Outcome
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NO_COMMANDS = "sed -i 's|^|command=\"/bin/false\" |' /etc/ssh/authorized_keys"
+PERIOD_S = {Kind.SHELL: 0.1, Kind.FORWARDING: 0.25}
+
+
+@dataclass
+class Ground:
+    kind: Kind
+    lab: launch.RunningLab
+    subject: Subject
+
+    @property
+    def period_s(self) -> float:
+        return PERIOD_S[self.kind]
+
+
+@pytest.fixture(scope="module", params=list(PERIOD_S), ids=str)
+def ground(request) -> Iterator[Ground]:
+    data = seed.cluster_data(given={"services": [s for s in seed.FIGURE["services"] if s["kind"] != "postgres"]})
+    data["client"] = {**data["client"], "ssh": {"python": "/nowhere/python3"}}
+    lab = launch.up(data, name=f"no-python-{request.param}-{os.getpid()}", persistent=False)
+    try:
+        if request.param is Kind.FORWARDING:
+            first = Subject(model.load(lab.cluster_file), Timeline())
+            first.hosts["lkclient"].check(NO_COMMANDS)
+            first.close()
+        subject = Subject(model.load(lab.cluster_file), Timeline())
+        subject.reach()
+        assert subject.means("lkclient").kind is request.param
+        yield Ground(request.param, lab, subject)
+        subject.close()
+    finally:
+        lab.down()
+
+
+@pytest.mark.parametrize("by_the_lab", [True, False], ids=["links", "loopback"])
+def test_a_known_cut_is_measured_within_the_period_that_is_left(ground, by_the_lab):
+    found = calibrate(ground.subject, period_s=0.01, cut=ground.lab.known_cut if by_the_lab else None)
+    assert found.verdict.outcome is Outcome.PASS, found.verdict
+    assert found.period_s == ground.period_s
+    assert found.measured_s is not None and abs(found.measured_s - found.cut_s) <= ground.period_s + 0.001
+
+
+def test_the_client_path_is_judged_by_what_is_left(ground):
+    """Through the shell an attempt's port is known, so the packets tell; through sshd the service alone says who it is."""
+    for service in ground.subject.cluster.services:
+        check = check_path(ground.subject, Origin.CLIENT, service, ground.subject.active)
+        assert check.verdict.outcome is Outcome.PASS, check.verdict
+        assert "it runs on lknode01" in check.verdict.reason
+        assert check.codes.startswith("W1" if ground.kind is Kind.SHELL else "W?")
+        assert ("how they travelled was not seen" in check.verdict.reason) == (ground.kind is Kind.FORWARDING)
+
+
+@pytest.fixture(scope="module")
+def record(ground, tmp_path_factory) -> dict[str, Any]:
+    """What the report of a measured switchover holds."""
+    reports = tmp_path_factory.mktemp("reports")
+    words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS")}
+    done = subprocess.run(
+        [sys.executable, *words, "--cluster", ground.lab.cluster_file, "--reports", reports],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    said = done.stdout + done.stderr
+    assert not any(word in said for word in ("Traceback", "INTERNALERROR")) and done.returncode in (0, 3), said
+    (folder,) = reports.glob("2*")
+    return json.loads((folder / "run.json").read_text())
+
+
+def test_the_report_says_which_resolution_is_left(ground, record):
+    (note,) = [n["text"] for n in record["host_notes"] if n["host"] == "lkclient"]
+    assert f"the resolution that is left is {ground.period_s * 1000:g} ms instead of the 10 ms asked for" in note
+    assert "not measured from there are pinned connections" in note
+    (one,) = record["measurements"]
+    assert note in one["measured"]["notes"]
+
+
+def test_the_switchover_is_measured_with_that_period(ground, record):
+    (one,) = record["measurements"]
+    measured = one["measured"]
+    mine = [t for t in measured["tracks"] if t["origin"] == "lkclient"]
+    others = [t for t in measured["tracks"] if t["origin"] != "lkclient"]
+    assert mine and {t["kind"] for t in mine} == {"new"} and {t["period_s"] for t in mine} == {ground.period_s}
+    assert min(t["period_s"] for t in others) == 0.01 and "pinned" in {t["kind"] for t in others}
+    for track in mine:
+        assert track["outages"] and all(o["end"] is not None and o["period_s"] >= ground.period_s for o in track["outages"]), track
+        # what the nodes' own witnesses say answered it in the end
+        assert track["segments"][-1]["outcome"] == "answered" and track["segments"][-1]["node"] == measured["after"], track["segments"]
+    assert measured["after"] not in (None, measured["before"])
+    assert record["verdict"]["outcome"] in ("pass", "inconclusive") and not record["counts"]["failed"], record["verdict"]

@@ -1,0 +1,100 @@
+"""What is judged where a host has no Python: outcomes without a way, attempts without a port, and what the report says of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_track
+
+from harness.measure.judgement import attribution, noise, presence
+from harness.measure.judgement.judge import measured
+from harness.measure.means import FORWARDED, FULL, POWERSHELL, SHELL
+from harness.measure.recording import Clock, Mark, NodeEvent, Noise, Recording, Sample, Sighting
+from harness.model import Design
+from harness.paths import Origin, Seen, Situation, expectation, judge_outcomes
+from harness.verdict import Outcome
+
+HEALTHY = expectation(Design.NAT, Origin.CLIENT)
+BOUND = expectation(Design.NAT, Origin.CLIENT, Situation.BOUND_TO_VIP)
+MIXED = expectation(Design.NAT, Origin.CLIENT, Situation.BOTH_UP)
+
+
+def tried(outcome: str) -> Seen:
+    return Seen(outcome, "W?", None, f"it was {outcome}")
+
+
+@pytest.mark.parametrize(
+    ("expected", "outcomes", "verdict", "because"),
+    [
+        (HEALTHY, ["answered"] * 3, Outcome.PASS, "how they travelled was not seen: no port"),
+        (HEALTHY, ["answered", "refused"], Outcome.FAIL, "it was refused"),
+        (HEALTHY, [], Outcome.INCONCLUSIVE, "no attempt"),
+        (BOUND, ["refused"] * 3, Outcome.INCONCLUSIVE, "how they travelled was not seen: no port"),
+        (BOUND, ["answered"], Outcome.FAIL, "it was answered"),
+        (MIXED, ["answered", "refused"], Outcome.INCONCLUSIVE, "no port"),
+        (MIXED, ["silent"], Outcome.FAIL, "it was silent"),
+    ],
+)
+def test_outcomes_alone_prove_little(expected, outcomes, verdict, because):
+    found = judge_outcomes(expected, [tried(o) for o in outcomes], "no port")
+    assert found.outcome is verdict and because in found.reason
+
+
+def a_recording(samples: list[Sample], answers: list[tuple[float, str]]) -> Recording:
+    """`answers`: SYN-ACKs to the client, when and by which node."""
+    track = a_track(period=0.25)
+    sightings = [
+        Sighting(at, node, "eth0", "syn-ack", ADDRESSES[node][0], LISTENER, ADDRESSES[CLIENT][0], 40000 + i, True)
+        for i, (at, node) in enumerate(answers)
+    ]
+    clocks = [Clock(host, 0.0, 0.0, 0.001) for host in (CLIENT, A, B)]
+    return Recording(a_header(tracks=(track,)), {track.id: samples}, sightings, clocks=clocks)
+
+
+@pytest.mark.parametrize(
+    ("answers", "node"),
+    [([(10.001, A)], A), ([(10.001, B), (10.003, B)], B), ([(10.001, A), (10.002, B)], None), ([(10.1, A)], None), ([], None)],
+)
+def test_an_answer_without_a_port_is_the_only_answering_node_s(answers, node):
+    recording = a_recording([Sample(10.0, 0.003, "answered", 0)], answers)
+    (rows,) = attribution.trace(recording).values()
+    assert [row.node for row in rows] == [node]
+
+
+def test_a_failed_attempt_without_a_port_reached_nobody_that_is_known():
+    recording = a_recording([Sample(10.0, 0.25, "silent", 0)], [(10.001, A)])
+    (rows,) = attribution.trace(recording).values()
+    assert [row.node for row in rows] == [None]
+
+
+@pytest.mark.parametrize(("coarse", "after"), [(B, None), (CLIENT, A)])
+def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
+    """It took over unseen: the other one must not be said to have kept serving."""
+    rows = [Sample(10.0, 0.003, "answered", 0), Sample(11.0, 0.003, "answered", 0)]
+    recording = replace(a_recording(rows, [(10.001, A)]), events=[NodeEvent(1.0, coarse, "coarse", "no Python")], complete=True)
+    recording = replace(recording, marks=[Mark(10.5, "begin")])
+    found = measured(recording)
+    assert found.after == after
+    assert "had to take over" not in found.verdict.reason or after == A
+
+
+def test_the_recording_keeps_what_is_left():
+    recording = a_recording([], [])
+    assert presence.coarse(recording) == {}
+    sentence = SHELL.sentence(CLIENT, 0.01)
+    assert presence.coarse(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
+
+
+def test_a_sentence_names_host_fallback_and_resolution():
+    for means, words in ((SHELL, "shell"), (POWERSHELL, "PowerShell"), (FORWARDED, "direct-tcpip")):
+        said = means.sentence("lkclient", 0.01)
+        assert said.startswith("lkclient ") and words in said and f"{means.least_period_s * 1000:g} ms instead of the 10 ms" in said
+    assert "instead" not in SHELL.sentence("lkclient", 0.25) and FULL.sentence("lkclient", 0.01) == ""
+    assert VIP not in SHELL.sentence("lkclient", 0.01)
+
+
+def test_steal_that_nobody_knows_is_not_told_as_a_figure():
+    line = Noise(1.0, CLIENT, 10, 0, 0.0, -1.0, -1.0)
+    found = noise.kept_its_ticks(CLIENT, [line], 0.1)
+    assert found.outcome is Outcome.PASS and "-100" not in found.reason and "not known" in found.reason
