@@ -57,11 +57,6 @@ class Subject:
             raise Inconclusive(f"no single node has anything in service: {state}")
         return state.leading
 
-    @property
-    def linux(self) -> dict[str, HostFacts]:
-        """`facts` by its old name; to be removed once nothing says it any more."""
-        return self.facts
-
     def standby_of(self, active: str) -> str:
         return self.cluster.peer_of(active).name
 
