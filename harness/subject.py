@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.deadline import Deadline
 from harness.errors import Inconclusive, Unusable
 from harness.hosts.base import CommandFailed
-from harness.hosts.facts import HostFacts, facts_of
+from harness.hosts.facts import facts_of
 from harness.hosts.ssh import connect_all
 from harness.managers.base import ClusterState
 from harness.managers.registry import manager_of

@@ -161,7 +161,7 @@ class _Reading:
         probe["port"] = self._lab_port(self._probe_port())
         if probe.get("protocol") == "http" and self.shape.data["manager"]["kind"] == "pacemaker":
             probe["protocol"] = "tcp"
-            self.shape.differs.append("the probe is HTTP there; here it is TCP, because azure-lb, the lab's responder, answers no HTTP probe")
+            self.shape.differs.append("the probe is HTTP there; here it is TCP, because the lab's responder (azure-lb) answers no HTTP")
 
     def _probe_port(self) -> int:
         return self.cluster.get("load_balancer", {}).get("probe", {}).get("port", 12345)
