@@ -99,8 +99,10 @@ def node_state(node: str, monitor: str, links: str, peer: str, pairs: Mapping[st
     me = reading.nodes.get(node)
     if me is None:
         return NodeState(node, False, {}, paths, f"Pacemaker there knows no node {node}; it knows {', '.join(reading.nodes) or 'none'}")
-    resources = {tag: _state(found, tag, node, reading) for tag, found in reading.resources.items()}
     why = takes_nothing(node, me)
+    if me.get("online") != "true":  # whatever it says runs there, it is not of the cluster
+        return NodeState(node, False, {}, paths, why, stopped=True)
+    resources = {tag: _state(found, tag, node, reading) for tag, found in reading.resources.items()}
     return NodeState(node, not why, resources, paths, why, stopped=bool(why))
 
 

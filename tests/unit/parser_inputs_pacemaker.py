@@ -33,11 +33,12 @@ def picture(rng: random.Random) -> tuple[str, dict[str, Truth]]:
     if kind < 0.05:
         return before + '<crm_mon version="1.1.24"/>\n', dict.fromkeys(NODES, Truth(None, running=False))
     old = rng.random() < 0.3
-    lines, running = ["  <nodes>"], {}
+    lines, running, online = ["  <nodes>"], {}, {}
     for number, node in enumerate(NODES, 1):
         flags = dict.fromkeys(FLAGS, "false") | {"online": "true"}
         if rng.random() < 0.1:
             flags |= {rng.choice(FLAGS): "true"} if rng.random() < 0.7 else {"online": "false"}
+        online[node] = flags["online"] == "true"
         running[node] = flags["online"] == "true" and all(flags[f] == "false" for f in FLAGS)
         lines.append(f"    <node {_attributes(rng, {'name': node, 'id': str(number), **flags, 'type': 'member'})}/>")
     lines += ["  </nodes>", "  <resources>"]
@@ -62,7 +63,7 @@ def picture(rng: random.Random) -> tuple[str, dict[str, Truth]]:
         lines += [f"    <resource {_attributes(rng, agent)}>", f'      <node name="{rng.choice(NODES)}" id="1"/>', "    </resource>"]
     lines.append("  </resources>")
     text = _document(rng, old, lines, bars)
-    return before + text, {n: Truth(resources[n], running=running[n]) for n in NODES}
+    return before + text, {n: Truth(resources[n] if online[n] else None, running=running[n]) for n in NODES}
 
 
 def _document(rng: random.Random, old: bool, lines: list[str], bars: list[str]) -> str:
