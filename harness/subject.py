@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.deadline import Deadline
 from harness.errors import Inconclusive, Unusable
 from harness.hosts.base import CommandFailed
-from harness.hosts.facts import HostFacts, facts_of
+from harness.hosts.facts import facts_of
 from harness.hosts.ssh import connect_all
 from harness.hosts.ssh_connection import SessionsTaken
 from harness.managers.base import ClusterState
@@ -77,11 +77,6 @@ class Subject:
         if state.leading is None:
             raise Inconclusive(f"no single node has anything in service: {state}")
         return state.leading
-
-    @property
-    def linux(self) -> dict[str, HostFacts]:
-        """`facts` by its old name; to be removed once nothing says it any more."""
-        return self.facts
 
     def standby_of(self, active: str) -> str:
         return self.cluster.peer_of(active).name

@@ -159,6 +159,9 @@ class _Reading:
     def _probe(self) -> None:
         probe = self.shape.data.setdefault("load_balancer", {}).setdefault("probe", {})
         probe["port"] = self._lab_port(self._probe_port())
+        if probe.get("protocol") == "http" and self.shape.data["manager"]["kind"] == "pacemaker":
+            probe["protocol"] = "tcp"
+            self.shape.differs.append("the probe is HTTP there; here it is TCP, because the lab's responder (azure-lb) answers no HTTP")
 
     def _probe_port(self) -> int:
         return self.cluster.get("load_balancer", {}).get("probe", {}).get("port", 12345)

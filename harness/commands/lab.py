@@ -91,6 +91,7 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
             complaints.append(str(fault))
     if complaints:
         raise BadUse("\n".join(complaints))
+    settings.of(model.parse(whole, file), file)  # what no lab can carry, by the file's own name and not by that of the lab's copy
     return whole
 
 

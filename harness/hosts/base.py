@@ -45,6 +45,10 @@ class WrongHostKey(HostUnreachable):
     """The host showed a key that the cluster file's known_hosts does not vouch for. Never retried."""
 
 
+class NotReadable(Unusable):
+    """What a host printed is not what was asked for; the message quotes it."""
+
+
 class Process(Protocol):
     """A command that is still running: lines out, bytes in."""
 

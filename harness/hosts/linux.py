@@ -1,6 +1,6 @@
 """What a Linux host can tell about itself, over any transport. Every method asks anew and is limited to `limit` seconds.
 
-All raise what `Host.run` raises, and CommandFailed when the tool itself failed.
+All raise what `Host.run` raises, CommandFailed when the tool itself failed, and NotReadable when what it printed makes no sense.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ class LinuxHost:
         result = self.host.run(f"cat /proc/{pid:d}/stat || exit 44; getconf CLK_TCK; grep ^btime /proc/stat", limit=self._limit)
         if result.exit == 44:
             return None
-        stat, ticks, boot = self._ok(result).out.strip().rsplit("\n", 2)
-        return linux_parse.boot_time(boot) + linux_parse.start_ticks(stat) / int(ticks)
+        return linux_parse.process_start(self._ok(result).out)
 
     def offset(self) -> tuple[float, float]:
         """How many seconds the host's wall clock is ahead of the harness's, and how wrong this may be at most.
@@ -68,7 +67,7 @@ class LinuxHost:
 
     def _offset_once(self) -> tuple[float, float]:
         asked = time.time()
-        said = float(self.host.check(["date", "+%s.%N"], limit=self._limit))
+        said = linux_parse.seconds(self.host.check(["date", "+%s.%N"], limit=self._limit))
         answered = time.time()
         return said - (asked + answered) / 2, (answered - asked) / 2
 

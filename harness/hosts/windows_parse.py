@@ -11,15 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from harness.errors import Unusable
+from harness.hosts.base import NotReadable
 from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
 
 T = TypeVar("T")
 Row = dict[str, Any]
-
-
-class NotReadable(Unusable):
-    """What a host printed is not what was asked for; the message quotes it."""
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ def _cannot_be_carried(cluster: Cluster) -> list[str]:
     faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
     if not cluster.manager.root.is_relative_to("/opt"):
         faults.append(f"manager.root: {cluster.manager.root} is not below /opt, the only place where a lab's hosts can have it")
+    if cluster.manager.kind == "pacemaker" and cluster.load_balancer.probe.protocol == "http":
+        faults.append('load_balancer.probe.protocol: azure-lb, Pacemaker\'s responder, answers no HTTP probe (PCM-08); set it to "tcp"')
     return faults
 
 

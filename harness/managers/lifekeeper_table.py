@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from harness.managers.base import CommPath, NodeState, ResourceState
 from harness.managers.takeover import last_words
 
-# Widths vary per host, so rows are read by pattern, never by offset (LKL-09, LKL-11). On Windows children are marked `|---`, at times with
-# long dashes (LKW-03).
-ROW = re.compile(
-    r"^(?P<node>\S+)\s+(?:\|[|\-\u2013\u2014 ]*)?(?P<tag>[A-Za-z0-9_-][\w./-]*)\s+(?P<id>.*?)\s+"
-    r"(?P<state>ISP|ISU|OSU|OSF|ILLSTATE)\s+(?P<prio>\d+)\s+(?P<primary>\S+)\s*$"
-)
-PATH = re.compile(r"^(?P<peer>\S+)\s+(?:TCP|TTY|DISK)\s+(?P<addresses>\S+)\s+(?P<state>ALIVE|DEAD)\s+(?:\d+|--)\s*$")
+TREE = "|-\u2013\u2014 \t"  # on Windows children are marked `|---`, at times with long dashes (LKW-03)
+NETWORKS = ("TCP", "TTY", "DISK")
 NOT_RUNNING = "LifeKeeper does not appear to be running"
 
 STATES = {  # LKL-14 to LKL-16
@@ -26,21 +21,90 @@ STATES = {  # LKL-14 to LKL-16
 }
 
 
+@dataclass(frozen=True)
+class Row:
+    """A row of the resources' table: whose word it is, and what it says."""
+
+    speaker: str
+    tag: str
+    state: ResourceState
+
+
 def parse(node: str, text: str) -> NodeState:
-    """What `lcdstatus -q` printed on `node`. The exit code is not known to mean anything, so the text decides (LKL-10)."""
+    """What `lcdstatus -q` printed on `node`. The exit code is not known to mean anything, so the text decides (LKL-10).
+
+    Column 1 names the local node (LKL-05). A table of another node's is not this one's word, whatever brought it here.
+    """
     if NOT_RUNNING in text:
         return NodeState(node, False, {}, (), "LifeKeeper is not running", stopped=True)
     lines = text.splitlines()
-    rows = [m for m in map(ROW.match, lines) if m]
-    paths = tuple(CommPath(m["peer"], m["addresses"], m["state"] == "ALIVE") for m in map(PATH.match, lines) if m)
-    if not rows and not any(line.split()[:2] == ["LOCAL", "TAG"] for line in lines):
+    rows = [row for line in lines if (row := _row(line))]
+    paths = tuple(path for line in lines if (path := _path(line)))
+    strangers = dict.fromkeys(row.speaker for row in rows if not _is(node, row.speaker))
+    if strangers:
+        said = ", ".join(strangers)[:200]
+        why = f"lcdstatus there speaks of {said}, not of {node}; is it the right host, and {node} its name in LifeKeeper?"
+        return NodeState(node, False, {}, paths, why)
+    if not rows and not any(_is_header(line.split()) for line in lines):
         return NodeState(node, False, {}, paths, f"lcdstatus printed no table; it said: {last_words(text)}")
-    return NodeState(node, True, _states((m["tag"], STATES[m["state"]]) for m in rows), paths)
+    return NodeState(node, True, _states([*rows, *_spoilt(node, lines)]), paths)
 
 
-def _states(rows: Iterable[tuple[str, ResourceState]]) -> dict[str, ResourceState]:
+def _row(line: str) -> Row | None:
+    """Node, tag, id, state, priority, primary. Widths vary per host and an id may hold blanks or be missing, so words count from both ends
+    and no offset does (LKL-06, LKL-09, LKL-11). By words and not by a pattern, whose time would grow with the cube of a long line."""
+    words = line.split()
+    if len(words) < 5 or line[0].isspace() or words[-3] not in STATES or not _is_number(words[-2]):
+        return None
+    tag = _tag(line)
+    return Row(words[0], tag[0], STATES[words[-3]]) if len(tag) >= 4 else None
+
+
+def _tag(line: str) -> list[str]:
+    """The words of a row from its tag on, without the tree that is drawn before it."""
+    rest = line.split(None, 1)[1:]
+    return (rest[0].lstrip(TREE) if rest[0].startswith("|") else rest[0]).split() if rest else []
+
+
+def _path(line: str) -> CommPath | None:
+    """Peer, network, addresses, state, priority (LKL-08)."""
+    words = line.split()
+    if len(words) != 5 or line[0].isspace() or words[1] not in NETWORKS or words[3] not in ("ALIVE", "DEAD"):
+        return None
+    return CommPath(words[0], words[2], words[3] == "ALIVE") if words[4] == "--" or _is_number(words[4]) else None
+
+
+def _spoilt(node: str, lines: list[str]) -> Iterator[Row]:
+    """Lines of the table that begin as this node's row and are none: cut off, or in no state that is known. Such a resource's state is not
+    known; left out, the rest would look like everything."""
+    inside = False
+    for line in lines:
+        words = line.split()
+        if not words or words[0] == "MACHINE":
+            inside = False
+        elif _is_header(words):
+            inside = True
+        elif inside and not _row(line) and (_is(node, words[0]) or node.lower().startswith(words[0].lower())):
+            yield Row(node, (_tag(line) or ["?"])[0], ResourceState.UNKNOWN)
+
+
+def _states(rows: list[Row]) -> dict[str, ResourceState]:
     """A shared child stands under each of its parents, always in the same state; a table that contradicts itself is not believed."""
     found: dict[str, ResourceState] = {}
-    for tag, state in rows:
-        found[tag] = state if found.get(tag, state) is state else ResourceState.UNKNOWN
+    for row in rows:
+        found[row.tag] = row.state if found.get(row.tag, row.state) is row.state else ResourceState.UNKNOWN
     return found
+
+
+def _is_header(words: list[str]) -> bool:
+    return words[:2] in (["LOCAL", "TAG"], ["BACKUP", "TAG"])
+
+
+def _is(node: str, said: str) -> bool:
+    """Names of hosts do not know case, and may have their domain or not. Dashes are nobody's name (LKL-05)."""
+    mine, its = node.lower(), said.lower()
+    return mine == its or not its.strip("-") or (("." in mine) is not ("." in its) and mine.partition(".")[0] == its.partition(".")[0])
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit()

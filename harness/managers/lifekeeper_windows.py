@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from harness.deadline import Deadline
+from harness.hosts.base import NotReadable
 from harness.hosts.powershell import quoted
-from harness.hosts.windows_parse import NotReadable, rows
+from harness.hosts.windows_parse import rows
 from harness.managers.base import Answer, ClusterState, NodeState, SwitchRefused
 from harness.managers.lifekeeper_allowed import by_flags, by_settings
 from harness.managers.lifekeeper_table import parse

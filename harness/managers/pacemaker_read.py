@@ -6,6 +6,7 @@ XML, never prettified text: its shape is the same whether pcs, crmsh or nobody s
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as xml
@@ -22,8 +23,8 @@ COLLECTIONS = {"clone", "bundle"}  # run on every node, so they say nothing abou
 # Corosync 3 names its links, Corosync 2 its rings; the words for a peer's state changed in between.
 LINK = re.compile(r"^\s*(?:LINK|RING) ID\s+(?P<number>\d+)", re.IGNORECASE)
 LINK_ADDRESS = re.compile(r"^\s*(?:addr|id)\s*=\s*(?P<address>\S+)")
-LINK_PEER = re.compile(r"^\s*nodeid:?\s*(?P<id>\d+):\s*(?P<state>.+?)\s*$")
-RING_STATUS = re.compile(r"^\s*status\s*=\s*(?P<state>.+?)\s*$")
+LINK_PEER = re.compile(r"^\s*nodeid:?\s*(?P<id>\d+):(?P<state>.*)")
+RING_STATUS = re.compile(r"^\s*status\s*=(?P<state>.*)")
 OWN_ID = re.compile(r"^Local node ID\s+(?P<id>\d+)", re.MULTILINE)
 # Mon dd hh:mm:ss.fff node daemon [pid] (function) level: text
 LOG_LINE = re.compile(r"^\S+ +\d+ [\d:.]+ \S+ \S+ *\[\d+\] \([^)]*\)\s+(?P<level>\w+): (?P<text>.*)$")
@@ -53,6 +54,7 @@ class Reading:
     nodes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     resources: Mapping[str, xml.Element] = field(default_factory=dict)
     failed_on: frozenset[tuple[str, str]] = frozenset()  # resource and node where it will not be tried again
+    twice: frozenset[str] = frozenset()  # resources that stand there more than once, so that no row of them is believed
 
     def unmanaged(self) -> list[str]:
         return [tag for tag, found in self.resources.items() if not _is(found, "managed", True)]
@@ -80,8 +82,12 @@ def read(text: str) -> Reading:
     dc = root.find("summary/current_dc")
     quorum = None if dc is None or dc.get("with_quorum") is None else _is(dc, "with_quorum")
     nodes = {n.get("name", ""): dict(n.attrib) for n in root.findall("nodes/node")}
-    resources = {r.get("id", ""): r for r in _primitives(root.find("resources"))}
-    return Reading("", {} if options is None else dict(options.attrib), quorum, nodes, resources, frozenset(_failed(root)))
+    if any(nodes[n.get("name", "")] != n.attrib for n in root.findall("nodes/node")):
+        return Reading("crm_mon contradicts itself about a node")
+    found = list(_primitives(root.find("resources")))
+    resources = {r.get("id", ""): r for r in found}
+    twice = frozenset(tag for tag, times in Counter(r.get("id", "") for r in found).items() if times > 1)
+    return Reading("", {} if options is None else dict(options.attrib), quorum, nodes, resources, frozenset(_failed(root)), twice)
 
 
 def node_state(node: str, monitor: str, links: str, peer: str, pairs: Mapping[str, str]) -> NodeState:
@@ -93,8 +99,10 @@ def node_state(node: str, monitor: str, links: str, peer: str, pairs: Mapping[st
     me = reading.nodes.get(node)
     if me is None:
         return NodeState(node, False, {}, paths, f"Pacemaker there knows no node {node}; it knows {', '.join(reading.nodes) or 'none'}")
-    resources = {tag: _state(found, tag, node, reading) for tag, found in reading.resources.items()}
     why = takes_nothing(node, me)
+    if me.get("online") != "true":  # whatever it says runs there, it is not of the cluster
+        return NodeState(node, False, {}, paths, why, stopped=True)
+    resources = {tag: _state(found, tag, node, reading) for tag, found in reading.resources.items()}
     return NodeState(node, not why, resources, paths, why, stopped=bool(why))
 
 
@@ -117,6 +125,8 @@ NODE_FLAGS = {
 
 
 def _state(found: xml.Element, tag: str, node: str, reading: Reading) -> ResourceState:
+    if tag in reading.twice or _is_garbled(found):
+        return ResourceState.UNKNOWN
     here = any(n.get("name") == node for n in found.findall("node"))
     transit = {found.get("pending", "").lower(), found.get("role", "").lower()} & IN_TRANSIT
     if not here:
@@ -126,6 +136,13 @@ def _state(found: xml.Element, tag: str, node: str, reading: Reading) -> Resourc
     if transit or found.get("role", "").lower() not in IN_SERVICE_ROLES or not _is(found, "active", True):
         return ResourceState.UNKNOWN
     return ResourceState.IN_SERVICE if _is(found, "managed", True) and not _is(found, "blocked") else ResourceState.UNPROTECTED
+
+
+def _is_garbled(found: xml.Element) -> bool:
+    """A failure that is neither true nor false, or a count of nodes that is not that of the nodes named: the row lost something."""
+    count = found.get("nodes_running_on")
+    words = (found.get("failed", "false"), found.get("failure_ignored", "false"))
+    return any(said not in ("true", "false") for said in words) or (count is not None and count != str(len(found.findall("node"))))
 
 
 def _is(element: xml.Element, name: str, otherwise: bool = False) -> bool:
@@ -138,9 +155,23 @@ def _document(text: str) -> xml.Element | None:
     begin = re.search(r"<(?:\?xml|pacemaker-result|crm_mon|cib|constraints|primitive)\b", text)
     if begin is None or "<!" in text:  # no entities: none of these tools has any
         return None
+    whole = _element(text[begin.start() :].strip())
+    return _refusal(text) if whole is None else whole
+
+
+def _refusal(text: str) -> xml.Element | None:
+    """The document by which a crm_mon said that it cannot tell, where the older command was tried after it and said more (seen: 2.1.5)."""
+    begin = re.search(r"<pacemaker-result\b", text)
+    end = text.find("</pacemaker-result>")
+    root = _element(text[begin.start() : end] + "</pacemaker-result>") if begin and end > begin.start() else None
+    status = None if root is None else root.find("status")
+    return root if status is not None and status.get("code", "0") != "0" else None
+
+
+def _element(text: str) -> xml.Element | None:
     try:
-        return xml.fromstring(text[begin.start() :].strip().encode("utf-8", "replace"))
-    except (xml.ParseError, ValueError):
+        return xml.fromstring(text.encode("utf-8", "replace"))
+    except (xml.ParseError, ValueError, LookupError):  # the last of an encoding that there is not
         return None
 
 
@@ -186,7 +217,7 @@ def comm_paths(text: str, peer: str, pairs: Mapping[str, str]) -> tuple[CommPath
         elif found := LINK_ADDRESS.match(line):
             address = found["address"].split("->")[0]
         elif found := LINK_PEER.match(line):
-            if found["state"] != "localhost" and not (own and own["id"] == found["id"]):
+            if found["state"].strip() != "localhost" and not (own and own["id"] == found["id"]):
                 alive = re.search(r"(?<!dis)connected(?!:0)", found["state"]) is not None
                 paths.append(CommPath(peer, f"{address}/{pairs.get(address, peer)}", alive))
         elif (found := RING_STATUS.match(line)) and address:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
-from harness.hosts.base import CommandFailed
+from harness.hosts.base import CommandFailed, NotReadable
 from harness.hosts.powershell import quoted
-from harness.hosts.windows_parse import NotReadable, rows
+from harness.hosts.windows_parse import rows
 from harness.managers.base import Answer, ClusterState, NodeState, SwitchRefused
 from harness.managers.on_windows import NOT_ASKED, NOT_THERE, OnWindows
 from harness.managers.takeover import by_state, last_words

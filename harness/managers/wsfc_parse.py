@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.hosts.windows_parse import NotReadable, Row, rows
+from harness.hosts.base import NotReadable
+from harness.hosts.windows_parse import Row, rows
 from harness.managers.base import CommPath, NodeState, ResourceState
 from harness.managers.takeover import Case
 
@@ -67,15 +68,13 @@ def node_state(node: str, group: str, text: str) -> NodeState:
 
 
 def _state_on(node: str, row: Row, owner: object, found: Rows) -> ResourceState:
-    """A resource is where its role is; when the two do not agree it is on its way."""
+    """A resource is where its role is; when the two do not agree it is on its way. A node that the cluster does not call Up or Paused
+    neither has anything nor stands by, by any word that could be believed."""
     known = [other for other in found.of("node") if same(other.get("Name"), owner)]
-    if not same(row.get("OwnerNode"), owner) or len(known) != 1:
+    mine = [word(other.get("State")) for other in found.of("node") if same(other.get("Name"), node)]
+    if not same(row.get("OwnerNode"), owner) or len(known) != 1 or mine not in (["Up"], ["Paused"]):
         return ResourceState.UNKNOWN
-    if same(owner, node):
-        return STATES.get(word(row.get("State")), ResourceState.UNKNOWN)
-    mine = [other for other in found.of("node") if same(other.get("Name"), node)]
-    there = [word(other.get("State")) for other in mine]
-    return ResourceState.STANDBY if there in (["Up"], ["Paused"]) else ResourceState.UNKNOWN
+    return STATES.get(word(row.get("State")), ResourceState.UNKNOWN) if same(owner, node) else ResourceState.STANDBY
 
 
 def paths(node: str, found: Rows) -> tuple[CommPath, ...]:

@@ -74,12 +74,12 @@ def test_everything_starts_at_home(whole: Subject) -> None:
 def test_the_ip_resource_goes_out_alone(whole: Subject) -> None:
     """All the rest keeps running, and nothing of it is left in the CIB afterwards."""
     active, tag = whole.active, whole.cluster.ip_resource.tag
-    before = {x.pid for x in whole.linux[active].listeners()}
+    before = {x.pid for x in whole.facts[active].listeners()}
     whole.manager.take_out(tag, active, deadline=Deadline(20.0))
     assert not whole.holders_of_vip()
     whole.manager.put_back(tag, active, deadline=Deadline(20.0))
     assert whole.holders_of_vip() == {active: ["eth1/32"]}
-    assert before <= {x.pid for x in whole.linux[active].listeners()}
+    assert before <= {x.pid for x in whole.facts[active].listeners()}
     assert "lkharness" not in whole.hosts[active].check("PATH=$PATH:/usr/sbin; cibadmin -Q")
 
 

@@ -274,6 +274,13 @@ def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:
     assert Binding("lknode02", 12345, None, (ANY,), sshd=True) in shape.bindings and any("22" in words for words in shape.differs)
 
 
+def test_an_http_probe_of_pacemaker_becomes_tcp() -> None:
+    """Which a lab with Pacemaker could not answer, and a person cannot change in a bundle."""
+    given = {"load_balancer": {"probe": {"protocol": "http"}}, "manager": {"kind": "pacemaker"}}
+    shape = shape_of(index_of(), seed.cluster_data(given=given), {})
+    assert shape.data["load_balancer"]["probe"]["protocol"] == "tcp" and any("HTTP" in words for words in shape.differs)
+
+
 @pytest.mark.parametrize("hole", ["hosts", "manager"])
 def test_a_bundle_with_holes_is_refused(hole: str) -> None:
     index = index_of()

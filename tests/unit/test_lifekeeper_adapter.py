@@ -98,11 +98,11 @@ def test_a_transient_state_is_neither_active_nor_standby():
     assert not state.has_everything and not state.stands_by and state.has_something
 
 
-def test_a_table_cut_off_in_a_row_loses_that_row_only():
-    """A row that is not whole is not believed."""
+def test_a_table_cut_off_in_a_row_does_not_look_whole():
+    """A row that is not whole is not believed, and neither is it forgotten: the node would seem to have everything."""
     cut = ACTIVE[: ACTIVE.index("lbhc-12345      ISP") + len("lbhc-12345      I")]
     state = parse("lknode01", cut)
-    assert set(state.resources) == {"listener-1521", "ip-10.20.1.200"}
+    assert state.resources == {"listener-1521": IN, "ip-10.20.1.200": IN, "lbhc-12345": ResourceState.UNKNOWN}
 
 
 def test_ids_with_blanks_and_shortened_ids():

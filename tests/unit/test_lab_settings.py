@@ -1,0 +1,51 @@
+"""What a real cluster may have and a lab cannot is refused by the file's own name, before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.lab import launch
+
+HTTP = '[load_balancer.probe]\nprotocol = "http"\n'
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What would have been started."""
+    begun: list[str] = []
+
+    def up(data: dict, *, name: str, **_: object) -> None:
+        begun.append(name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "up", up)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "names"),
+    [
+        (HTTP, ["--manager", "pacemaker"], "load_balancer.probe.protocol: azure-lb"),
+        (f'{HTTP}[manager]\nkind = "pacemaker"\n', [], "load_balancer.probe.protocol: azure-lb"),
+        ('[manager]\nroot = "/srv/LifeKeeper"\n', [], "manager.root"),
+        ('[[services]]\nname = "sftp"\nkind = "tcp"\nport = 22\ntag = "t"\n', [], "services: sftp has port 22"),
+    ],
+)
+def test_what_a_lab_cannot_carry(tmp_path: Path, capsys, started: list[str], said: str, options: list[str], names: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(said)
+    assert cli.main(["lab", "up", "--file", str(file), *options]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"lkharness: {file}: 1 fault(s)\n  {names}") and len(told.splitlines()) == 2
+    assert started == []
+
+
+@pytest.mark.parametrize(("said", "options"), [(HTTP, []), ("", ["--manager", "pacemaker"])])
+def test_an_http_probe_and_pacemaker_are_sound_apart(tmp_path: Path, started: list[str], said: str, options: list[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(said)
+    assert cli.main(["lab", "up", "--file", str(file), "--name", "x", *options]) == 130
+    assert started == ["x"]
