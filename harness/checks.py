@@ -44,6 +44,7 @@ class PathCheck:
     identity: str
     verdict: Verdict
     seconds: float
+    broke: bool = False  # the check itself, so that nothing was seen of the path
 
     @property
     def node(self) -> str | None:
@@ -85,6 +86,13 @@ def check_path(
         told, identity = ask_identity(subject, host, service, wanted)
         verdict = all_of([verdict, told])
     return PathCheck(origin, host, service, situation, expected, attempts, ways, active, identity, verdict, time.monotonic() - began)
+
+
+def unchecked(subject: Subject, origin: Origin, service: Service, active: str, why: str) -> PathCheck:
+    """A check that broke before there was anything to judge."""
+    expected, situation = expectation(subject.cluster.design, origin, Situation.HEALTHY), Situation.HEALTHY
+    host, verdict = subject.origin(origin, active), inconclusive(f"it could not be checked: {why}")
+    return PathCheck(origin, host, service, situation, expected, [], [], active, "", verdict, 0.0, broke=True)
 
 
 def _seen(one: Attempt, way: Way, active: str, subject: Subject) -> Seen:
