@@ -7,7 +7,7 @@ import pytest
 from harness.attach.disks import judge
 
 MOUNTS = "/dev/vda1 / ext4 rw,relatime 0 0\ntmpfs /run tmpfs rw,nosuid 0 0\n"
-SOUND = "/tmp /dev/vda1 100 50 50000 1% /\n/var/tmp /dev/vda1 100 50 50000 1% /\n/var/log /dev/vda1 100 50 50000 1% /\n/run tmpfs 9 1 8000 1% /run\n"
+SOUND = "".join(f"{p} /dev/vda1 100 50 50000 1% /\n" for p in ("/tmp", "/var/tmp", "/var/log")) + "/run tmpfs 9 1 8000 1% /run\n"
 
 
 @pytest.mark.parametrize(
