@@ -87,7 +87,7 @@ class Wire:
 
 
 @contextlib.contextmanager
-def by_wires(file: Path, folder: Path, **wires: dict) -> Iterator[Path]:
+def by_wires(file: Path, folder: Path, *, connect_limit_s: float = 5.0, **wires: dict) -> Iterator[Path]:
     """A copy of a lab's cluster file in which these hosts are reached by a `Wire` each; keys stay where they are."""
     data, lab = tomllib.loads(file.read_text()), file.parent
     known = (lab / "known_hosts").read_text().splitlines()
@@ -100,7 +100,7 @@ def by_wires(file: Path, folder: Path, **wires: dict) -> Iterator[Path]:
             made.append(wire)
             key = next(line for line in known if f":{ssh['port']} " in line).split(" ", 1)[1]
             known.append(f"[127.0.0.1]:{wire.port} {key}")
-            ssh["port"] = wire.port
+            ssh |= {"port": wire.port, "connect_limit_s": connect_limit_s}
     (folder / "known_hosts").write_text("\n".join(known) + "\n")
     (folder / "cluster.toml").write_text(tomli_w.dumps(data))
     try:
