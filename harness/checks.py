@@ -44,6 +44,7 @@ class PathCheck:
     identity: str
     verdict: Verdict
     seconds: float
+    broke: bool = False  # the check itself, so that nothing was seen of the path
 
     @property
     def node(self) -> str | None:
@@ -95,6 +96,13 @@ def why_unseen(subject: Subject, origin: str) -> str:
         return f"{origin} cannot tell from which port its attempts come"
     blind = [n.name for n in subject.cluster.nodes if n.name in subject.unwatchable()]
     return f"without Python the packets of {' and '.join(blind)} cannot be watched" if blind else ""
+
+
+def unchecked(subject: Subject, origin: Origin, service: Service, active: str, why: str) -> PathCheck:
+    """A check that broke before there was anything to judge."""
+    expected, situation = expectation(subject.cluster.design, origin, Situation.HEALTHY), Situation.HEALTHY
+    host, verdict = subject.origin(origin, active), inconclusive(f"it could not be checked: {why}")
+    return PathCheck(origin, host, service, situation, expected, [], [], active, "", verdict, 0.0, broke=True)
 
 
 def _seen(one: Attempt, way: Way, active: str, subject: Subject) -> Seen:

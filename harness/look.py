@@ -8,10 +8,10 @@ from typing import Any
 from harness.attach.findings import Finding, Weight
 from harness.attach.survey import survey, unreachable
 from harness.audit import audit
-from harness.checks import PathCheck, check_path
-from harness.errors import ExitCode, Unusable
+from harness.checks import PathCheck, check_path, unchecked
+from harness.errors import BadUse, DeadlineExceeded, ExitCode, HarnessError, Unusable
 from harness.managers.base import ClusterState
-from harness.model import Cluster
+from harness.model import Cluster, Service
 from harness.paths import Origin
 from harness.subject import Subject
 from harness.timeline import Timeline
@@ -86,15 +86,30 @@ def look(cluster: Cluster) -> Findings:
             return Findings(None, inconclusive(f"no single node has anything in service: {state}"), [], found)
         origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
         pairs = [(o, s) for o in origins for s in cluster.services]
-        paths = subject.together(*(lambda o=o, s=s: check_path(subject, o, s, active) for o, s in pairs))
+        paths = subject.together(*(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs))
+        if any(p.broke for p in paths):
+            found += unreachable(subject)  # a host that was there a moment ago: is it still?
         return Findings(active, _whole(subject, state), paths, found)
     finally:
         subject.close()
 
 
+def _check(subject: Subject, origin: Origin, service: Service, active: str) -> PathCheck:
+    """A path whose checking breaks is told as that, besides what the others showed."""
+    try:
+        return check_path(subject, origin, service, active)
+    except BadUse:
+        raise
+    except HarnessError as error:
+        return unchecked(subject, origin, service, active, str(error))
+
+
 def _whole(subject: Subject, state: ClusterState) -> Verdict:
     """The audit needs every host; without one of them the manager's own word has to do."""
     if not subject.absent:
-        return audit(subject, patience_s=0.0)
+        try:
+            return audit(subject, patience_s=0.0)
+        except (Unusable, DeadlineExceeded) as error:
+            return inconclusive(f"the cluster could not be audited: {error}")
     gone = " and ".join(sorted(subject.absent))
     return inconclusive(f"without {gone}, which cannot be reached: {state}")

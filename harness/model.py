@@ -6,6 +6,7 @@ Defaults are the seed's figure (facts DES-04) and Azure's own (facts PRB-05, PRB
 from __future__ import annotations
 
 import copy
+import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import BadUse
 
@@ -106,6 +107,15 @@ class Service(Part):
     port: Port
     tag: str = Field(description="its resource in the cluster manager")
     settings: dict[str, str] = {}
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _words_as_a_line(cls, given: Any) -> Any:
+        """A command may be given as a list of words, as those of [power] are."""
+        if not isinstance(given, dict):
+            return given
+        listed = {k: v for k, v in given.items() if k.endswith("_command") and isinstance(v, list) and all(isinstance(w, str) for w in v)}
+        return given | {key: shlex.join(words) for key, words in listed.items()}
 
 
 class Manager(Part):

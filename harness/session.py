@@ -16,6 +16,8 @@ from harness import model
 from harness.attach.attached import Attached
 from harness.attach.shown import Wanted, show
 from harness.audit import audit
+from harness.collect.redact import Redactor
+from harness.collect.secrets import known_secrets
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
@@ -286,8 +288,9 @@ class Session:
             return  # nobody to ask
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
+        known, _ = known_secrets(self.cluster, {})
         for node in self.cluster.nodes:
-            run.collect(f"{node.name}-manager.log", partial(_manager_log, self._subject, node.name))
+            run.collect(f"{node.name}-manager.log", partial(_manager_log, self._subject, node.name, Redactor(known)))
 
     def exit_code(self, exitstatus: int, failures: int) -> int:
         """The contract's code, when every failure of the session is one of this run's."""
@@ -302,8 +305,9 @@ class Session:
         return summary(self._report.run.record, self._report.run.directory)
 
 
-def _manager_log(subject: Subject, node: str, path: Path) -> None:
-    path.write_text(subject.manager.recent_log(node))
+def _manager_log(subject: Subject, node: str, redactor: Redactor, path: Path) -> None:
+    """Reports are passed on: what a cluster manager wrote down of passwords is not."""
+    path.write_text(redactor.clean(subject.manager.recent_log(node)))
 
 
 def _title(item: pytest.Item) -> str:

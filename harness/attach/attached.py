@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.attach import disks
 from harness.attach.guard import Guard, put_back
 from harness.attach.guardian import Brief, Guardian
 from harness.attach.lease import Lease
@@ -51,7 +52,7 @@ class Attached:
                 self._guardian.found(plan.active)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
-        self._guard = Guard(self._subject, names, lambda: self._lease.lost)
+        self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick)
 
     def before(self, disruption: Disruption) -> None:
         """Return when the disruption may be done now. Raises Inconclusive."""
@@ -64,6 +65,12 @@ class Attached:
                 self._guardian.disturbs(disruption)
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
+
+    def _sick(self) -> list[str]:
+        """A node that cannot write starts nothing and stops nothing to its end: a switchover would be left half way."""
+        hosts = [self._subject.hosts[n.name] for n in self._subject.cluster.nodes]
+        found = self._subject.together(*(lambda h=h: [f"{h.name}: {one}" for one in disks.trouble(h)] for h in hosts))
+        return [one for of_host in found for one in of_host]
 
     def end(self, *, broken: bool) -> Verdict | None:
         """Leave the cluster as it was found, and say what is not; None where nothing was done to it."""

@@ -54,6 +54,7 @@ class Seen:
     firewall: str | None = None
     offset: tuple[float, float] | None = None
     untold: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()  # what keeps programs there from writing
 
     def nic_of(self, address: object) -> str | None:
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
@@ -64,8 +65,12 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, Seen]) -> li
     found: list[Finding] = [*_comm_paths(state)]
     active = state.leading
     for name, one in seen.items():
+        found += [Finding(Weight.FAULT, name, "disk", says, "make room or mend it before anything is switched over") for says in one.disks]
         node = cluster.node(name) if any(n.name == name for n in cluster.nodes) else None
-        found += [Finding(Weight.UNKNOWN, name, "not told", why, "log in as root, or set ssh.sudo") for why in one.untold]
+        found += [
+            Finding(Weight.UNKNOWN, name, "not told", why, "mend what it says; what only root may read needs a log-in as root, or ssh.sudo")
+            for why in one.untold
+        ]
         if node is not None:
             leads = name == active
             found += [

@@ -37,9 +37,13 @@ def against(state: ClusterState) -> list[str]:
 
 
 class Guard:
-    """`planned`: the names that were shown; `lost` says why the cluster is no longer ours, and is empty while it is."""
+    """`planned`: the names that were shown; `lost` says why the cluster is no longer ours, and is empty while it is; `sick` names the
+    nodes that would not bear a disruption, with the reason."""
 
-    def __init__(self, subject: Subject, planned: frozenset[str], lost: Callable[[], str]) -> None:
+    def __init__(
+        self, subject: Subject, planned: frozenset[str], lost: Callable[[], str], sick: Callable[[], list[str]] = lambda: []
+    ) -> None:
+        self._sick = sick
         self._subject = subject
         self._planned = planned
         self._lost = lost
@@ -57,6 +61,7 @@ class Guard:
                 to = self._subject.standby_of(state.active)
                 allowed = self._subject.manager.may_switch_over(to)
                 reasons = [f"a switchover to {to} would not be allowed: {why}" for why in allowed.because] if allowed.no else []
+            reasons = reasons or self._sick()
         if reasons:
             raise Inconclusive(f"{name} was not done, and nothing was: {'; '.join(reasons)}")
         self.disturbed = True

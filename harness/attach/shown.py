@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.attach.guardian import FILE, longest_s
+from harness.collect.redact import Redactor, secret_words
 from harness.disrupt import base as disruptions
 from harness.disrupt.base import HARNESS, Step
 from harness.errors import HarnessError
@@ -97,7 +99,9 @@ def _lines(entry: Entry, commands: bool) -> list[str]:
         for step in entry.steps:
             where = "this machine" if step.host == HARNESS else step.host
             lines.append(f"      {step.phase} on {where}:")
-            lines += [f"          {line}" for line in step.command.splitlines()]
+            # Of what is known of the hosts nothing is secret; a power command's words are somebody's own.
+            command = Redactor(secret_words(shlex.split(step.command))).clean(step.command) if step.host == HARNESS else step.command
+            lines += [f"          {line}" for line in command.splitlines()]
     return lines
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from harness.attach import disks
 from harness.attach.findings import Finding, Seen, Weight, judge
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.base import CommandFailed, HostUnreachable
+from harness.hosts.base import CommandFailed, Host, HostUnreachable
 from harness.hosts.linux import TOOLS, LinuxHost
 from harness.managers.base import ClusterState
 from harness.subject import Subject
 
 T = TypeVar("T")
+STILL_THERE_S = 3.0  # for a host that left a question unanswered to say that it is there
 
 # Not the shell's `read`: it asks byte by byte, which these files do not bear.
 _SYSCTLS = "cd /proc/sys/net/ipv4 && grep -H . conf/*/rp_filter conf/*/arp_ignore tcp_timestamps"
@@ -25,20 +27,25 @@ _FIREWALL = (
 )
 
 
+class _Lost(Exception):
+    """The host answers no more; the message is its last failure. What else there would be to ask need not be waited for."""
+
+
 def unreachable(subject: Subject) -> list[Finding]:
-    """Log in everywhere; a host that does not let us is a finding, and is left alone from then on (`subject.absent`)."""
+    """Log in everywhere where that has not failed yet; a host that does not let us is a finding, and is left alone from then on
+    (`subject.absent`)."""
 
     def knock(name: str) -> Finding | None:
         try:
             subject.let_in(name)
         except (HostUnreachable, DeadlineExceeded, Unusable) as error:
-            do = "see that it runs and lets the cluster file's account log in; the rest is judged without it"
-            return Finding(Weight.UNREACHABLE, name, "log-in", str(error), do)
+            return _gone(name, str(error))
         except CommandFailed as error:
             return Finding(Weight.UNREACHABLE, name, "log-in", f"{error}; no command runs there", "give the account a shell")
         return None
 
-    found = [f for f in subject.together(*(lambda n=n: knock(n) for n in subject.hosts)) if f]
+    present = [n for n in subject.hosts if n not in subject.absent]
+    found = [f for f in subject.together(*(lambda n=n: knock(n) for n in present)) if f]
     subject.absent |= {f.host for f in found}
     return found
 
@@ -47,10 +54,25 @@ def survey(subject: Subject) -> tuple[ClusterState, list[Finding]]:
     """The cluster's state, and what is not as the design demands on the hosts that can be asked."""
     present = [m.name for m in subject.cluster.machines if m.name not in subject.absent]
     state, *told = subject.together(subject.manager.state, *(lambda n=n: _seen(subject, n) for n in present))
-    return state, judge(subject.cluster, state, dict(zip(present, told, strict=True)))
+    lost = [one for one in told if isinstance(one, Finding)]
+    subject.absent |= {f.host for f in lost}
+    return state, [*lost, *judge(subject.cluster, state, {one.node: one for one in told if isinstance(one, Seen)})]
 
 
-def _seen(subject: Subject, name: str) -> Seen:
+def _gone(name: str, why: str) -> Finding:
+    do = "see that it runs and lets the cluster file's account log in; the rest is judged without it"
+    return Finding(Weight.UNREACHABLE, name, "log-in", why, do)
+
+
+def _seen(subject: Subject, name: str) -> Seen | Finding:
+    try:
+        return _told(subject, name)
+    except _Lost as lost:
+        return _gone(name, str(lost))
+
+
+def _told(subject: Subject, name: str) -> Seen:
+    """What one host tells. Raises _Lost when it stops answering meanwhile."""
     cluster, facts, host = subject.cluster, subject.facts[name], subject.hosts[name]
     untold: list[str] = []
 
@@ -58,6 +80,8 @@ def _seen(subject: Subject, name: str) -> Seen:
         try:
             return read()
         except HarnessError as error:
+            if isinstance(error, HostUnreachable | DeadlineExceeded) and not _still_there(host):
+                raise _Lost(str(error)) from error
             untold.append(f"{what}: {error}")
             return None
 
@@ -67,6 +91,7 @@ def _seen(subject: Subject, name: str) -> Seen:
     if name == cluster.client.name:
         return Seen(name, offset=offset, untold=tuple(untold))
     linux = isinstance(facts, LinuxHost)
+    full = told("its disks", lambda: disks.trouble(host)) if linux else None
     sysctls = told("its kernel's settings", lambda: host.check(_SYSCTLS)) if linux else None
     return Seen(
         name,
@@ -78,7 +103,15 @@ def _seen(subject: Subject, name: str) -> Seen:
         firewall=told("its firewall", lambda: host.check(_FIREWALL)) if linux else None,
         offset=offset,
         untold=tuple(untold),
+        disks=tuple(full or ()),
     )
+
+
+def _still_there(host: Host) -> bool:
+    try:
+        return host.alive(limit=STILL_THERE_S)
+    except HostUnreachable:
+        return False
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ import base64
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -58,6 +59,13 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 def sensitive(name: str) -> bool:
     """Does a setting of this name hold a secret itself? `password_file` and `password_env` only say where one is."""
     return bool(_SENSITIVE.search(name))
+
+
+def secret_words(command: Sequence[str]) -> set[str]:
+    """Words of a command that an option before them, or in them, calls secret: `--password X`, `-p X`, `--token=X`."""
+    after = {word for before, word in pairwise(command) if before == "-p" or (before.startswith("-") and sensitive(before.lstrip("-")))}
+    within = {value for name, mark, value in (word.partition("=") for word in command) if mark and sensitive(name.lstrip("-"))}
+    return {word for word in after | within if word}
 
 
 class Redactor:

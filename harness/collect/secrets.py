@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from harness.collect.redact import GONE, Redactor, sensitive
+from harness.collect.redact import GONE, Redactor, secret_words, sensitive
+from harness.errors import BadUse
 from harness.model import Cluster
+from harness.services import settings as given
 
 READ_AT_MOST = 64 * 1024  # bytes of a file that holds a secret
 PROSE = ("true", "false", "none", "null", "yes", "no")  # values of secret-looking variables that are no secrets
@@ -28,6 +29,12 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
         for key, value in service.settings.items():
             if key.endswith("_env"):
                 found |= {environment[value]} if environment.get(value) else set()
+            elif key == "password_command":
+                try:
+                    secret_said = given.password({key: value})
+                    found |= {secret_said.reveal()} if secret_said else set()
+                except BadUse as error:
+                    notes.append(f"services {service.name}: {error}, so that what it says could not be looked for")
             elif key.endswith("_file"):
                 secret, note = _content(Path(value).expanduser(), f"services {service.name}: {key}")
                 found |= secret
@@ -39,9 +46,9 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
             found |= {line for text in secret for line in text.splitlines() if line and "-----" not in line}
             notes += note
     if cluster.power:
-        # A command's own words may hold a token: all that is not a plain option or placeholder is treated as one.
+        # A command's own words may hold a token.
         commands = [cluster.power.off, cluster.power.on, cluster.power.reboot or [], cluster.power.freeze or [], cluster.power.thaw or []]
-        found |= {word for words in commands for before, word in pairwise(words) if sensitive(before.lstrip("-"))}
+        found |= {word for words in commands for word in secret_words(words)}
     return {value for value in found if value.strip()}, notes
 
 

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 
 from harness import budget
+from harness.collect.redact import Redactor, secret_words
 from harness.deadline import Deadline
 from harness.disrupt.base import HARNESS, Disruption, Moment, Step
 from harness.errors import Unusable
@@ -71,9 +72,12 @@ class ByPower(Disruption):
         words = self._filled(to)
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=max(deadline.remaining(), 1.0), stdin=subprocess.DEVNULL)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Unusable(f"the cluster file's power.{to} command failed for {self._node}: {error}") from error
+        except OSError as error:
+            raise Unusable(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
+        except subprocess.TimeoutExpired as error:
+            raise Unusable(f"the cluster file's power.{to} command did not end within {error.timeout:.0f} s for {self._node}") from None
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+            said = Redactor(secret_words(words)).clean(said)
             raise Unusable(f"the cluster file's power.{to} command exited {done.returncode} for {self._node}; it said: {said}")
         return done.stdout

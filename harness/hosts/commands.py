@@ -8,6 +8,9 @@ import shlex
 from harness.errors import DeadlineExceeded
 from harness.hosts.base import Command
 
+BEGINS = "\x1elkharness\x1e\n"  # comes on both streams before a command's own output; what a profile prints at log-in comes before it
+# Its octal form, so that no trace or complaint that quotes the command can be taken for it. C before sudo, so that sudo speaks it, too.
+_BEGIN = 'printf "\\036lkharness\\036\\n"; printf "\\036lkharness\\036\\n" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
 SAID_AT_MOST = 600  # characters of output that a message to a person quotes
 
 
@@ -29,17 +32,24 @@ def as_line(command: Command) -> str:
 
 
 def wrapped(command: Command, *, sudo: bool = False, limit: float | None = None) -> str:
-    """The line to send to a login shell: the C locale, root through `sudo -n` if asked, and an end of its own.
+    """The line to send to a login shell: BEGINS, the C locale, root through `sudo -n` if asked, and an end of its own.
 
     sshd does not end a command that has no terminal when its channel closes, so `timeout` on the host does it, one
     second after the harness has given up; a lost connection then leaves nothing running for longer than that.
     """
-    words = ["sudo", "-n"] if sudo else []
+    words = ["sh", "-c", _BEGIN, "lkharness"]
+    words += ["sudo", "-n"] if sudo else []
     if limit is not None:
         words += ["timeout", "-k", "2", str(math.ceil(limit) + 1)]
     words += ["env", "LC_ALL=C"]
     words += ["sh", "-c", command] if isinstance(command, str) else list(command)
     return shlex.join(words)
+
+
+def without_greeting(said: str) -> str:
+    """Output without what the account's profile printed before the command began; all of it when the command never did."""
+    before, mark, own = said.partition(BEGINS)
+    return own if mark else before
 
 
 def shortened(command: str, most: int = 160) -> str:

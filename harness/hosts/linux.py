@@ -67,8 +67,12 @@ class LinuxHost:
 
     def _offset_once(self) -> tuple[float, float]:
         asked = time.time()
-        said = linux_parse.seconds(self.host.check(["date", "+%s.%N"], limit=self._limit))
+        told = self.host.check(["date", "+%s.%N"], limit=self._limit).strip()
         answered = time.time()
+        try:
+            said = linux_parse.seconds(told)
+        except ValueError:
+            raise Unusable(f"{self.name}: `date +%s.%N` printed {told[:80]!r}, which is no time; install GNU coreutils there") from None
         return said - (asked + answered) / 2, (answered - asked) / 2
 
     def _ip(self, what: str) -> CommandResult:

@@ -6,11 +6,16 @@ from typing import Protocol
 
 from harness.hosts import powershell
 from harness.hosts.base import Command
-from harness.hosts.commands import wrapped
+from harness.hosts.commands import BEGINS, without_greeting, wrapped
 
 
 class Shell(Protocol):
-    """Turns commands into what sshd is asked to run, and output into what callers read."""
+    """Turns commands into what sshd is asked to run, and output into what callers read.
+
+    `begins` comes in each stream before the command's own output; empty where nothing does.
+    """
+
+    begins: bytes
 
     def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
         """The line, and its standard input, for a command that is to end within `limit` seconds even when the connection is lost."""
@@ -23,6 +28,8 @@ class Shell(Protocol):
 
 
 class Posix:
+    begins = BEGINS.encode()
+
     def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
         return wrapped(command, sudo=sudo, limit=limit), data
 
@@ -30,11 +37,13 @@ class Posix:
         return wrapped(command, sudo=sudo)
 
     def clean(self, out: str, err: str) -> tuple[str, str]:
-        return out, err
+        return without_greeting(out), without_greeting(err)
 
 
 class PowerShell:
     """There is no sudo; the model admits none for Windows."""
+
+    begins = b""
 
     def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
         return powershell.invocation(command, data, limit=limit)

@@ -84,7 +84,7 @@ class SshHost:
             close(channel)
             connection.slots.release()
             raise
-        return SshProcess(channel, connection.slots.release)
+        return SshProcess(channel, connection.slots.release, begins=self._shell.begins)
 
     def alive(self, *, limit: float = 2.0) -> bool:
         """Does the host run a command for us within `limit` seconds? Not retried; a wrong key is raised, not an answer.
@@ -152,8 +152,7 @@ class SshHost:
         line, sudo = as_line(command), self.machine.ssh.sudo and not plain
         sent, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)
         execute(channel, self.name, sent, line, deadline)
-        exit, out, err = finish(channel, self.name, line, data, deadline)
-        out, err = self._shell.clean(out, err)
+        exit, out, err = finish(channel, self.name, line, data, deadline, clean=self._shell.clean)
         if sudo and exit in (1, 127) and (said := SUDO_REFUSED.search(err)):
             raise Unusable(
                 f"{self.name}: `sudo -n` does not work for {self.machine.ssh.user} ({said.group().strip()}); "

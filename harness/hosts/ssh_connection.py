@@ -235,7 +235,10 @@ def _log_in(machine: Machine, transport: paramiko.Transport, deadline: Deadline)
                 transport.auth_publickey(user, key)
             except paramiko.AuthenticationException as error:
                 if deadline.expired or not transport.is_active():
-                    raise NotYet(f"{machine.name}: the log-in as {user} was not answered within {deadline.seconds:g} s") from error
+                    raise NotYet(
+                        f"{machine.name}: the log-in as {user} was not answered within {deadline.seconds:g} s; "
+                        "is the host overloaded, or the way to it slow? if it only needs longer, raise ssh.connect_limit_s"
+                    ) from error
                 continue
             except (paramiko.SSHException, EOFError, OSError) as error:
                 raise NotYet(f"{machine.name}: the connection broke during the log-in as {user} ({_reason(error)})") from error

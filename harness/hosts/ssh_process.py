@@ -13,9 +13,12 @@ from harness.hosts.apart import apart
 from harness.hosts.base import HostUnreachable
 from harness.hosts.commands import CommandTookTooLong, shortened, text
 
+Clean = Callable[[str, str], tuple[str, str]]
+
 CHUNK = 65536
 QUIET_S = 0.5  # after the exit, how long output may pause before a daemon that kept it open is no longer waited for
 STDERR_KEPT = 64 * 1024
+GREETING_KEPT = 64 * 1024  # of what a profile prints before a stream begins
 WINDOW_S = 0.02  # how often a full window is tried again; paramiko does not announce that it has opened
 
 
@@ -41,8 +44,10 @@ def lost(host: str, command: str) -> HostUnreachable:
     return HostUnreachable(f"{host}: the connection was lost while `{shortened(command)}` ran; whether it finished is unknown")
 
 
-def finish(channel: paramiko.Channel, host: str, command: str, data: bytes | None, deadline: Deadline) -> tuple[int, str, str]:
-    """Feed `data`, read both streams until the command has ended, and return (exit, stdout, stderr).
+def finish(
+    channel: paramiko.Channel, host: str, command: str, data: bytes | None, deadline: Deadline, *, clean: Clean
+) -> tuple[int, str, str]:
+    """Feed `data`, read both streams until the command has ended, and return (exit, stdout, stderr), both as `clean` leaves them.
 
     The exit is -1 when a signal ended the command. Raises CommandTookTooLong with what was printed, or HostUnreachable
     when the connection was lost meanwhile.
@@ -69,17 +74,22 @@ def finish(channel: paramiko.Channel, host: str, command: str, data: bytes | Non
         if exited and not channel.closed and quiet.expired:
             break  # a daemon it left behind holds the streams open
         if deadline.expired:
-            raise CommandTookTooLong(host, command, deadline.seconds, text(bytes(out)), text(bytes(err)))
+            raise CommandTookTooLong(host, command, deadline.seconds, *clean(text(bytes(out)), text(bytes(err))))
         arrival.wait(deadline.within(WINDOW_S if input_open or exited else QUIET_S))
     if channel.exit_status == -1 and not channel.get_transport().is_active():
         raise lost(host, command)
-    return channel.exit_status, text(bytes(out)), text(bytes(err))
+    return channel.exit_status, *clean(text(bytes(out)), text(bytes(err)))
 
 
 class SshProcess:
-    """Implements `Process` on a channel. `released` is called once, when it is closed."""
+    """Implements `Process` on a channel. `released` is called once, when it is closed.
 
-    def __init__(self, channel: paramiko.Channel, released: Callable[[], None]) -> None:
+    What comes before `begins` is not the command's: a profile's greeting. When that is all there ever is, it is handed out, as a complaint.
+    """
+
+    def __init__(self, channel: paramiko.Channel, released: Callable[[], None], *, begins: bytes = b"") -> None:
+        self._begins = begins
+        self._greeting: bytearray | None = bytearray() if begins else None
         self._channel = channel
         self._released = released
         self._closed = threading.Lock()
@@ -94,7 +104,8 @@ class SshProcess:
     @property
     def errors(self) -> str:
         """The last of its standard error, for messages."""
-        return text(bytes(self._errors))
+        said = bytes(self._errors)
+        return text(said.partition(self._begins)[2] if self._begins and self._begins in said else said)
 
     def lines(self) -> Iterator[str]:
         rest = b""
@@ -127,10 +138,24 @@ class SshProcess:
                 self._errors += self._channel.recv_stderr(CHUNK)
                 del self._errors[:-STDERR_KEPT]
             if self._channel.recv_ready():
-                return self._channel.recv(size)
+                if data := self._past_the_greeting(self._channel.recv(size)):
+                    return data
+                continue
             if _nothing_more(self._channel):
-                return b""
+                greeting, self._greeting = self._greeting, None
+                return bytes(greeting or b"")
             self._arrival.wait(1.0)
+
+    def _past_the_greeting(self, data: bytes) -> bytes:
+        if self._greeting is None:
+            return data
+        self._greeting += data
+        _, mark, own = bytes(self._greeting).partition(self._begins)
+        if mark:
+            self._greeting = None
+            return own
+        del self._greeting[:-GREETING_KEPT]
+        return b""
 
     def close(self) -> None:
         apart(self._close)

@@ -10,7 +10,7 @@ from harness.services import settings as given
 from harness.services.base import Hello, Identity
 from harness.services.postgres_session import SSL_REQUEST, Session
 
-SETTINGS = {"user", "dbname", "password_file", "password_env", "sslmode", "tokens"}
+SETTINGS = {"user", "dbname", "password_file", "password_env", "password_command", "sslmode", "tokens"}
 QUESTION = b"""
     select current_setting('cluster_name'), host(inet_server_addr()), extract(epoch from pg_postmaster_start_time()),
            current_setting('server_version'), pg_is_in_recovery()
@@ -18,8 +18,8 @@ QUESTION = b"""
 
 
 class Postgres:
-    """Settings: `user` (default harness), `dbname` (default: as the user), `password_file` (its first line) or `password_env`,
-    `sslmode` (default prefer), `tokens` ("no": write none; otherwise the user must be allowed to create a table there).
+    """Settings: `user` (default harness), `dbname` (default: as the user), `password_file` (its first line), `password_env` or
+    `password_command`, `sslmode` (default prefer), `tokens` ("no": write none; otherwise the user must be allowed to create a table there).
 
     `cluster_name` must be set per node, not in a configuration file on the shared disk.
 

@@ -126,10 +126,10 @@ def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
     said = _text(connection.error_message)
     if "FATAL:" in said:
         if any(hint in said for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
-            raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password_file of this service")
+            raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
         raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
     if connection.needs_password:
-        raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file or password_env for this service")
+        raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file, password_env or password_command for this service")
     if "Connection refused" in said:
         raise ConnectionRefusedError(f"{host}:{port} refused the connection")
     if any(hint in said for hint in FOREIGN):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import shlex
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.errors import BadUse
+
+COMMAND_S = 15.0  # for password_command to print it
+
+_asking = threading.Lock()
+_told: dict[str, Secret] = {}  # what each password_command said in this process
 
 
 class Secret:
@@ -31,6 +39,8 @@ class Secret:
 def only_known(settings: Mapping[str, str], kind: str, known: set[str]) -> None:
     """Raise BadUse for settings that the kind does not have: a misspelt one would silently do nothing."""
     unknown = sorted(set(settings) - known)
+    if "password" in unknown and "password_file" in known:
+        raise BadUse("a password is not written into the cluster file; use password_file, password_env or password_command")
     if unknown:
         raise BadUse(f"services of kind {kind} have no setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
 
@@ -57,21 +67,65 @@ def whole_number(settings: Mapping[str, str], key: str, default: int) -> int:
 
 
 def password(settings: Mapping[str, str]) -> Secret | None:
-    """The password from `password_file` (its first line) or the environment variable that `password_env` names."""
-    if "password_file" in settings and "password_env" in settings:
-        raise BadUse("settings password_file and password_env are both given; keep one")
-    if "password_file" in settings:
-        path = Path(settings["password_file"]).expanduser()
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise BadUse(f"password_file {path} cannot be read: {error.strerror}") from error
-        if not lines or not lines[0]:
-            raise BadUse(f"password_file {path} is empty; its first line must be the password")
-        return Secret(lines[0])
-    if "password_env" in settings:
-        name = settings["password_env"]
-        if not os.environ.get(name):
-            raise BadUse(f"password_env names the environment variable {name}, which is not set")
-        return Secret(os.environ[name])
-    return None
+    """The password from `password_file` (its first line), the environment variable that `password_env` names, or the first line that
+    `password_command` prints on this machine."""
+    given = [source for source in SOURCES if source in settings]
+    if len(given) > 1:
+        raise BadUse(f"settings {' and '.join(given)} are both given; keep one")
+    return SOURCES[given[0]](settings[given[0]]) if given else None
+
+
+def _of_file(place: str) -> Secret:
+    path = Path(place).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BadUse(f"password_file {path} cannot be read: {error.strerror}") from error
+    if not lines or not lines[0]:
+        raise BadUse(f"password_file {path} is empty; its first line must be the password")
+    return Secret(lines[0])
+
+
+def _of_variable(name: str) -> Secret:
+    if not os.environ.get(name):
+        raise BadUse(f"password_env names the environment variable {name}, which is not set")
+    return Secret(os.environ[name])
+
+
+def _of_command(line: str) -> Secret:
+    """Asked once in a run: a vault takes its time, and may ask a person. What it printed is never quoted."""
+    with _asking:
+        if line not in _told:
+            _told[line] = _ask(line)
+        return _told[line]
+
+
+def _ask(line: str) -> Secret:
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise BadUse(
+            f"password_command cannot be read as words ({error}); it is a program with its arguments, and no shell runs it"
+        ) from None
+    if not words:
+        raise BadUse("password_command is empty; give a program with its arguments")
+    program = f"password_command: `{words[0]}`"  # its arguments may be secret themselves
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_S)
+    except OSError as error:
+        raise BadUse(f"{program} cannot be started on this machine: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise BadUse(f"{program} did not end within {COMMAND_S:g} s; does it wait for somebody to answer it?") from None
+    said = done.stdout.decode("utf-8", "replace").splitlines()
+    if done.returncode != 0:
+        raise BadUse(f"{program} exited {done.returncode}; run it by hand to see what it says, which is not shown here")
+    if not said or not said[0]:
+        raise BadUse(f"{program} printed nothing; its first line must be the password")
+    return Secret(said[0])
+
+
+SOURCES: dict[str, Callable[[str], Secret]] = {
+    "password_file": _of_file,
+    "password_env": _of_variable,
+    "password_command": _of_command,
+}

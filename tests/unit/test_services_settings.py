@@ -55,6 +55,22 @@ def test_a_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert settings.password({}) is None
 
 
+def test_a_password_from_a_command_is_asked_for_once(tmp_path: Path) -> None:
+    """And no shell reads the line."""
+    line = f"python3 -c \"print('{SECRET} $HOME; x'); open('{tmp_path}/asked', 'a').write('.')\""
+    for _ in range(2):
+        secret = settings.password({"password_command": line})
+        assert secret is not None and secret.reveal() == f"{SECRET} $HOME; x"
+    assert (tmp_path / "asked").read_text() == "."
+
+
+def test_a_command_that_waits_for_somebody_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "COMMAND_S", 0.2)
+    with pytest.raises(BadUse, match=r"`tail` did not end within 0\.2 s") as told:
+        settings.password({"password_command": f"tail -f /dev/null {SECRET}"})
+    assert SECRET not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -62,6 +78,12 @@ def test_a_password_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"password_file": "/nowhere/pw"}, "/nowhere/pw cannot be read"),
         ({"password_file": "/dev/null"}, "is empty"),
         ({"password_file": "a", "password_env": "b"}, "keep one"),
+        ({"password_file": "a", "password_command": "b"}, "password_file and password_command are both given; keep one"),
+        ({"password_command": ""}, "password_command is empty"),
+        ({"password_command": "echo 'x"}, "cannot be read as words"),
+        ({"password_command": "nowhere/vault get"}, "`nowhere/vault` cannot be started on this machine: No such file"),
+        ({"password_command": "true"}, "`true` printed nothing"),
+        ({"password_command": "false"}, "`false` exited 1; run it by hand"),
     ],
 )
 def test_a_password_that_cannot_be_had_says_why(given: dict[str, str], said: str) -> None:

@@ -1,0 +1,260 @@
+"""Hosts that are hostile or sick: each condition is made on a running lab, and every command ends in time, with a sentence for a person."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from bad_wire import by_wires
+from outside import REPOSITORY, Shell, shell_in
+
+CHECK_S = (
+    90.0  # at most, for a look at the cluster, however sick one of its hosts is; a sound one takes two seconds; wide, for busy machines
+)
+RUN_S = 120.0
+EVERYWHERE = ("lkclient", "lknode01", "lknode02")
+PLACEMENT = "tests/acceptance/test_placement.py"
+PROGRAMS = "/opt/LifeKeeper/bin/*"
+SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover"
+MEASURED = ("tests/failover", "--disruption", "none")  # with the agents, and without moving anything
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    said: str
+    errors: str
+    seconds: float
+
+    @property
+    def found(self) -> set[tuple[str, str, str]]:
+        return {(f["weight"], f["host"], f["what"]) for f in json.loads(self.said)["findings"]}
+
+    def paths(self, outcome: str) -> int:
+        return sum(p["outcome"] == outcome for p in json.loads(self.said)["paths"])
+
+    def says(self, host: str) -> str:
+        return " ".join(f"{f['what']}: {f['says']} do: {f['do']}" for f in json.loads(self.said)["findings"] if f["host"] == host)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with shell_in(tmp_path_factory.mktemp("state")) as one:
+        one.up("--name", "sick")
+        yield one
+
+
+@pytest.fixture
+def file(shell: Shell) -> Path:
+    return shell.labs / "sick" / "cluster.toml"
+
+
+def ended(begun: float, done: subprocess.CompletedProcess[str], limit: float) -> Done:
+    took = time.monotonic() - begun
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert took < limit, f"it took {took:.0f} s\n{done.stdout}"
+    return Done(done.returncode, done.stdout, done.stderr, took)
+
+
+def checked(shell: Shell, file: Path) -> Done:
+    begun = time.monotonic()
+    return ended(begun, shell.lkharness("check", "--json", "--cluster", file, limit=2 * CHECK_S), CHECK_S)
+
+
+def ran(shell: Shell, file: Path, reports: Path, *words: object) -> Done:
+    begun = time.monotonic()
+    done = shell.pytest("-q", "--cluster", file, "--reports", reports, *words, limit=2 * RUN_S)
+    assert "Traceback" not in (reports / "latest" / "report.html").read_text()
+    return ended(begun, done, RUN_S)
+
+
+def sh(shell: Shell, host: str, line: str) -> str:
+    done = shell.lkharness("lab", "exec", host, "--", "sh", "-c", line)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextlib.contextmanager
+def sick(shell: Shell, make: str, mend: str, *hosts: str) -> Iterator[None]:
+    """These hosts have the sickness while the block runs."""
+    try:
+        for host in hosts:
+            sh(shell, host, make)
+        yield
+    finally:
+        for host in hosts:
+            sh(shell, host, mend)
+
+
+def role(shell: Shell, role: str) -> str:
+    return next(n["name"] for n in shell.status()["nodes"] if n["role"] == role)
+
+
+def run_of(reports: Path) -> dict:
+    return json.loads((reports / "latest" / "run.json").read_text())
+
+
+def assert_lost(done: Done, host: str, *words: str) -> None:
+    """One host is lost, named with what to do; what can be judged without it was."""
+    assert done.code == 4, done.said
+    assert ("unreachable", host, "log-in") in done.found
+    assert all(word in done.says(host) for word in ("see that it runs", *words)), done.says(host)
+
+
+def test_a_half_open_host(shell: Shell, file: Path, tmp_path: Path):
+    """From the beginning, and from the middle of the look at it: it takes what it is sent, and never answers."""
+    standby = role(shell, "standby")
+    with by_wires(file, tmp_path, connect_limit_s=2.0, **{standby: {"dies_after": 0}}) as through:
+        done = checked(shell, through)
+        assert_lost(done, standby, "is that sshd, and is the host overloaded or frozen?")
+        assert done.paths("pass") == 6, "the paths that do not begin on the lost host"
+        run = ran(shell, through, tmp_path / "reports", PLACEMENT)
+        assert run.code == 4 and standby in run_of(tmp_path / "reports")["state_reason"]
+    with by_wires(file, tmp_path, connect_limit_s=2.0, **{standby: {"dies_after": 20000}}) as through:
+        assert_lost(checked(shell, through), standby)
+
+
+def test_a_slow_host(shell: Shell, file: Path, tmp_path: Path):
+    """Slower than the log-in may be: lost. Slow, but in time: as sound as any."""
+    standby = role(shell, "standby")
+    with by_wires(file, tmp_path, connect_limit_s=2.0, **{standby: {"bytes_per_s": 1500}}) as through:
+        assert_lost(checked(shell, through), standby, "within 2 s")
+    with by_wires(file, tmp_path, **{standby: {"bytes_per_s": 60000}}) as through:
+        done = checked(shell, through)
+    assert (done.code, done.found, done.paths("pass")) == (0, set(), 9), done.said
+
+
+def test_200_ms_to_every_host_and_back(shell: Shell, file: Path, tmp_path: Path):
+    with by_wires(file, tmp_path, **{host: {"delay_s": 0.1} for host in EVERYWHERE}) as through:
+        done = checked(shell, through)
+        assert (done.code, done.found, done.paths("pass")) == (0, set(), 9), done.said
+        run = ran(shell, through, tmp_path / "reports", f"{SWITCHOVER}[there]", "--allow-disruption")
+    assert run.code == 0, run.said
+
+
+def test_a_full_disk(shell: Shell, file: Path, tmp_path: Path):
+    """What only looks goes on; what would disturb is refused before anything was done."""
+    node = role(shell, "active")
+    fill = (  # not /run: a node of the lab whose manager loses that resets itself
+        "mount -t tmpfs -o size=8k full /var/tmp; for d in /tmp /dev/shm; do mount -o remount,size=8k $d; done;"
+        "for d in /tmp /var/tmp /dev/shm; do head -c 99999 /dev/zero 2>/dev/null >$d/fill || true; done"
+    )
+    empty = "rm -f /tmp/fill /dev/shm/fill; umount /var/tmp; for d in /tmp /dev/shm; do mount -o remount,size=1g $d; done"
+    with sick(shell, fill, empty, node):
+        done = checked(shell, file)
+        assert done.code == 1 and done.found == {("fault", node, "disk")} and done.paths("pass") == 9, done.said
+        assert all(f"{place} is full" in done.says(node) for place in ("/tmp", "/var/tmp")) and "make room" in done.says(node)
+        assert ran(shell, file, tmp_path / "looks", PLACEMENT).code == 0
+        run = ran(shell, file, tmp_path / "disturbs", f"{SWITCHOVER}[there]", "--allow-disruption")
+        assert run.code == 3 and f"{node}: /tmp is full" in " ".join(run.said.split()), run.said
+    assert role(shell, "active") == node and run_of(tmp_path / "disturbs")["verdict"]["outcome"] == "inconclusive"
+
+
+def test_a_read_only_root(shell: Shell, file: Path, tmp_path: Path):
+    """As after an error of its disk. A switchover would be left half way there, so none is begun."""
+    node = role(shell, "active")
+    folders = "/etc /var /opt /root /tmp"
+    freeze = f"for d in {folders}; do mount --rbind $d $d && mount -o remount,ro,bind $d; done"
+    with sick(shell, freeze, f"umount -l {folders}", node):
+        done = checked(shell, file)
+        assert done.code == 1 and done.found == {("fault", node, "disk")} and done.paths("pass") == 9, done.said
+        assert "/var/log cannot be written to" in done.says(node)
+        run = ran(shell, file, tmp_path, f"{SWITCHOVER}[there]", "--allow-disruption")
+    (test,) = run_of(tmp_path)["tests"]
+    assert (
+        run.code == 3 and "nothing was" in test["verdict"]["reason"] and f"{node}: /tmp cannot be written to" in test["verdict"]["reason"]
+    )
+    assert role(shell, "active") == node
+
+
+def test_no_tmp(shell: Shell, file: Path, tmp_path: Path):
+    """Whoever logs in finds a root in which there is no /tmp at all."""
+    node = role(shell, "active")
+    code = f"mkdir /srv/code; mount --bind {REPOSITORY} /srv/code; sed -i s,{REPOSITORY},/srv/code, /opt/lab/bin/lab-python {PROGRAMS};"
+    bare = (
+        f"{code} mkdir /run/bare; for d in /*; do case $d in /tmp) ;; *) [ ! -L $d ] || cp -a $d /run/bare;"
+        " [ -L $d ] || [ ! -d $d ] || { mkdir /run/bare$d; mount --rbind $d /run/bare$d; } ;; esac; done;"
+        "echo 'ChrootDirectory /run/bare' >>/etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)"
+    )
+    mend = (
+        "sed -i /^ChrootDirectory/d /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid); umount -l /run/bare/*;"
+        f"sed -i s,/srv/code,{REPOSITORY}, /opt/lab/bin/lab-python {PROGRAMS}"
+    )
+    with sick(shell, bare, mend, node):
+        done = checked(shell, file)
+        assert done.code == 1 and done.found == {("fault", node, "disk")} and done.paths("pass") == 9, done.said
+        assert "there is no /tmp" in done.says(node)
+        assert ran(shell, file, tmp_path, PLACEMENT).code == 0
+
+
+NOISE = r"""echo '*** AUTHORISED USE ONLY *** {"id": 0} 12:00 [ok]'; echo 'mail: you have none' >&2; printf '\377\376 no end of line'"""
+
+
+def test_a_profile_that_prints(shell: Shell, file: Path, tmp_path: Path):
+    """On both streams, with what looks like an answer, bytes that are no text, and a trace of every command."""
+    banner = "echo 'Banner /etc/motd' >>/etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)"
+    noisy = f"cat >/root/.bashrc <<'EOF'\n{NOISE}\n{NOISE} >&2\nset -x\nEOF\n{banner}"
+    quiet = "rm /root/.bashrc; sed -i /^Banner/d /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)"
+    with sick(shell, noisy, quiet, *EVERYWHERE):
+        done = checked(shell, file)
+        assert (done.code, done.found, done.paths("pass")) == (0, set(), 9), done.said
+        run = ran(shell, file, tmp_path, *MEASURED, "--allow-disruption")
+        assert run.code == 0, run.said
+    (measured,) = run_of(tmp_path)["measurements"]
+    assert measured["measured"]["verdict"]["outcome"] == "pass"
+
+
+def german(folder: Path) -> Path | None:
+    """A locale in which 1.5 is written 1,5; None where this machine cannot make one."""
+    if shutil.which("localedef") is None:
+        return None
+    made = subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", folder / "de_DE.UTF-8"], capture_output=True)
+    return folder / "de_DE.UTF-8" if made.returncode in (0, 1) and (folder / "de_DE.UTF-8" / "LC_NUMERIC").exists() else None
+
+
+@pytest.mark.parametrize("there", ["installed", "not installed"])
+def test_a_locale_that_is_not_english(shell: Shell, file: Path, tmp_path: Path, there: str):
+    """Not installed: every bash complains at log-in. Installed: numbers have a comma."""
+    place = "/etc/locales"
+    names = "LC_NUMERIC=de_DE.UTF-8 LC_TIME=de_DE.UTF-8" if there == "installed" else "LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8"
+    setting = f"export LOCPATH={place} {names}"
+    with sick(shell, f"echo '{setting}' >/root/.bashrc", f"rm -rf /root/.bashrc {place}", *EVERYWHERE):
+        if there == "installed":
+            if (made := german(tmp_path)) is None:
+                pytest.skip("this machine has no source of the locale de_DE (Debian package locales)")
+            packed = {name: base64.b64encode((made / name).read_bytes()).decode() for name in ("LC_NUMERIC", "LC_TIME")}
+            unpack = [f"echo {content} | base64 -d >{name}" for name, content in packed.items()]
+            for host in EVERYWHERE:
+                sh(shell, host, " && ".join([f"mkdir -p {place}/de_DE.UTF-8 && cd {place}/de_DE.UTF-8", *unpack]))
+            assert sh(shell, "lknode01", f"{setting}; bash -c 'printf %.1f 1,5'") == "1,5"
+        done = checked(shell, file)
+        assert (done.code, done.found, done.paths("pass")) == (0, set(), 9), done.said
+        assert ran(shell, file, tmp_path / "reports", PLACEMENT).code == 0
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to make a host's clock wrong: the kernel has one for all")
+def test_a_clock_ten_minutes_off(shell: Shell, file: Path, tmp_path: Path):
+    """Every program that starts there is told another time, by a library before libc; the kernel's own stamps stay right."""
+    library = tmp_path / "late.so"
+    source = Path(__file__).with_name("late_clock.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-Os", "-s", "-DLATE_S=600", "-o", library, source], check=True)
+    packed = base64.b64encode(library.read_bytes()).decode()
+    node = role(shell, "standby")
+    late = f"echo {packed} | base64 -d >/opt/lab/late.so; echo /opt/lab/late.so >/etc/ld.so.preload"
+    with sick(shell, late, "rm /etc/ld.so.preload", node):
+        assert float(sh(shell, node, "date +%s")) - time.time() > 590
+        done = checked(shell, file)
+        assert done.code == 1 and {w for w, _, what in done.found if what == "clock"} == {"fault"} and done.paths("pass") == 9, done.said
+        assert "600" in done.said
+        run = ran(shell, file, tmp_path / "reports", *MEASURED, "--allow-disruption")
+        assert run.code == 0, run.said
+    (measured,) = run_of(tmp_path / "reports")["measurements"]
+    assert measured["measured"]["verdict"]["outcome"] == "pass"

@@ -1,0 +1,139 @@
+"""A secret in every place that one can come from: no run, check or plan shows it anywhere, least of all when something fails of it."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+from outside import Shell, shell_in
+
+from harness import model
+
+PLACEMENT = "tests/acceptance/test_placement.py"
+PATHS = "tests/acceptance/test_client_path.py"
+POWER_LOSS = ("tests/failover", "--disruption", "power loss")
+CANARIES = {
+    place: f"canary-{place}-7Qz&4%x" for place in ("inline", "file", "variable", "command", "passphrase", "power", "option", "echoed")
+}
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with shell_in(tmp_path_factory.mktemp("state")) as one:
+        one.up("--name", "secrets")
+        yield one
+
+
+class Written:
+    """A cluster file of its own for each question, and what everything said about it."""
+
+    def __init__(self, shell: Shell, folder: Path) -> None:
+        self.shell, self.folder, self.file = shell, folder, folder / "cluster.toml"
+        self.reports = folder / "reports"
+        self.lab = shell.labs / "secrets"
+        self.right = Path(model.load(self.lab / "cluster.toml").services[1].settings["password_file"]).read_text().splitlines()[0]
+        self.said = ""
+
+    def write(self, settings: dict, *, key: Path | None = None, power: dict | None = None) -> None:
+        data = tomllib.loads((self.lab / "cluster.toml").read_text())
+        for machine in (data["client"], *data["nodes"]):
+            machine["ssh"] |= {"key": str(key or self.lab / "keys/login"), "known_hosts": str(self.lab / "known_hosts")}
+        data["services"][1]["settings"] = {"user": "harness", "dbname": "harness", **settings}
+        data["power"] = power or data["power"]
+        self.file.write_text(tomli_w.dumps(data))
+
+    def check(self, **environment: str) -> int:
+        return self._heard(self.shell.lkharness("check", "--cluster", self.file, **environment))
+
+    def run(self, *words: str, **environment: str) -> int:
+        where = ("--cluster", self.file, "--reports", self.reports)
+        return self._heard(self.shell.pytest("-q", *where, *words, **environment))
+
+    def _heard(self, done: subprocess.CompletedProcess[str]) -> int:
+        self.said = done.stdout + done.stderr
+        shown = {"the terminal": self.said.encode()}
+        shown |= {str(p.relative_to(self.folder)): p.read_bytes() for p in self.reports.rglob("*") if p.is_file()}
+        forms = {place: {form for c in (canary,) for form in (c, base64.b64encode(c.encode()).decode())} for place, canary in self.secrets}
+        found = [(name, place) for name, raw in shown.items() for place, of in forms.items() if any(f.encode() in raw for f in of)]
+        assert not found, found
+        assert "Traceback" not in self.said, self.said
+        return done.returncode
+
+    @property
+    def secrets(self) -> list[tuple[str, str]]:
+        return [*CANARIES.items(), ("right", self.right)]
+
+
+@pytest.fixture
+def written(shell: Shell, tmp_path: Path) -> Written:
+    return Written(shell, tmp_path)
+
+
+def test_a_password_that_is_right(written: Written, shell: Shell):
+    """By a command, and with it in the cluster manager's own log as well, which a run collects."""
+    line = f"echo \"$(tail -n 1 /var/log/lifekeeper.log | cut -d' ' -f1-4) lcm[7]: opened with {written.right}\" >>/var/log/lifekeeper.log"
+    assert shell.lkharness("lab", "exec", "lknode01", "--", "sh", "-c", line).returncode == 0
+    (written.folder / "right").write_text(written.right + "\n")
+    written.write({"password_command": ["cat", str(written.folder / "right")]})
+    assert written.check() == 0
+    assert written.run(PLACEMENT, PATHS) == 0, written.said
+    assert "opened with [removed]" in (written.reports / "latest" / "evidence" / "lknode01-manager.log").read_text()
+
+
+@pytest.mark.parametrize("source", ["file", "variable", "command"])
+def test_a_password_that_is_wrong(written: Written, source: str):
+    """The server's refusal is quoted, and what it refused is not."""
+    (written.folder / "secret").write_text(CANARIES["file"] + "\n")
+    settings = {
+        "file": {"password_file": str(written.folder / "secret")},
+        "variable": {"password_env": "MINE"},
+        "command": {"password_command": f"echo '{CANARIES['command']}'"},
+    }
+    written.write(settings[source])
+    assert written.check(MINE=CANARIES["variable"]) == 2 and "PostgreSQL turned us away" in written.said
+    if source == "command":
+        assert written.run(PATHS, MINE=CANARIES["variable"]) != 0 and "PostgreSQL turned us away" in written.said
+
+
+def test_a_command_that_fails_is_not_quoted(written: Written):
+    for line, sentence in (
+        (f"sh -c 'echo {CANARIES['echoed'][:14]}; exit 3' x '{CANARIES['option']}'", "`sh` exited 3; run it by hand"),
+        (f"nowhere/vault '{CANARIES['option']}'", "`nowhere/vault` cannot be started on this machine"),
+    ):
+        written.write({"password_command": line})
+        assert written.check() == 2 and sentence in written.said and "echo" not in written.said, written.said
+
+
+def test_a_password_in_the_file_is_refused(written: Written):
+    written.write({"password": CANARIES["inline"]})
+    assert written.check() == 2 and "a password is not written into the cluster file" in written.said
+
+
+def test_a_key_with_a_passphrase_is_refused(written: Written):
+    key = written.folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", CANARIES["passphrase"], "-f", key], check=True)
+    written.write({"password_env": "MINE"}, key=key)
+    assert written.check(MINE="x") == 4 and "load it with ssh-add" in written.said
+
+
+def test_words_of_a_power_command(written: Written):
+    """The plan shows every command, but for what is secret in it; what a command that fails says is quoted without it."""
+    fence = [
+        "sh",
+        "-c",
+        'echo "no such user with $2" >&2; exit 1',
+        "fence",
+        "--password",
+        CANARIES["power"],
+        f"--token={CANARIES['option']}",
+    ]
+    written.write({"password_env": "MINE"}, power={"off": fence, "on": ["true"]})
+    assert written.run(*POWER_LOSS, "--dry-run", MINE=written.right) == 0, written.said
+    assert "fence --password [removed] '--token=[removed]'" in written.said
+    assert written.run(*POWER_LOSS, "--allow-disruption", MINE=written.right) in (1, 3, 4)
+    assert "no such user with [removed]" in " ".join(written.said.split()), written.said
