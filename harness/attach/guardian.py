@@ -73,14 +73,16 @@ class Guardian:
     the end."""
 
     def __init__(self, brief: Brief, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.attach.guardian", str(folder / FILE)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).resolve().parents[2],
-            start_new_session=True,  # what kills the harness's group or hangs up its terminal is not meant for it
-        )
+        self._file = folder / FILE
+        with self._file.open("ab") as log:  # for what Python itself would say; the rest it opens anew
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.attach.guardian", str(self._file)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd=Path(__file__).resolve().parents[2],
+                start_new_session=True,  # what kills the harness's group or hangs up its terminal is not meant for it
+            )
         self._tell(brief)
 
     def found(self, active: str) -> None:
@@ -102,6 +104,8 @@ class Guardian:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if not self._file.stat().st_size:
+            self._file.unlink()
 
     def _tell(self, what: BaseModel) -> None:
         assert self._process.stdin is not None
