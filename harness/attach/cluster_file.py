@@ -57,12 +57,22 @@ def host_of(text: str, *, addresses: int) -> HostAnswer:
     form = "NAME=ADDRESS" + ",SECOND" * (addresses - 1)
     if not name.strip() or len(given) != addresses:
         raise BadUse(f"{text!r} does not name a host; write {form}, such as lknode01=10.20.1.11{',10.20.2.11' * (addresses - 1)}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name.strip()):
+        raise BadUse(f"{text!r}: {name.strip()!r} is no host's name (letters, digits, and _ . - after the first); write {form}")
     for address in given:
         try:
             IPv4Address(address)
         except ValueError:
             raise BadUse(f"{text!r}: {address or 'nothing'} is no IPv4 address; write {form}") from None
     return HostAnswer(name.strip(), given)
+
+
+def address_of(text: str) -> str:
+    """An IPv4 address. Raises BadUse."""
+    try:
+        return str(IPv4Address(text.strip()))
+    except ValueError:
+        raise BadUse(f"{text.strip() or 'nothing'} is no IPv4 address; write one such as 10.20.1.200") from None
 
 
 def service_of(text: str) -> ServiceAnswer:

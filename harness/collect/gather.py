@@ -62,12 +62,19 @@ class Gathering:
         self.cluster, self.hosts, self.manager, self.span, self.bundle = cluster, hosts, manager, span, bundle
         self.reports = {m.name: HostReport(m.name, str(m.address)) for m in cluster.machines}
         self.state: dict[str, Any] = {}
+        self.given_up = False
 
     def all(self) -> None:
         machines = self.cluster.machines
         with ThreadPoolExecutor(len(machines) + 1) as pool:
-            for done in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
-                done.result()
+            try:
+                for done in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
+                    done.result()
+            except BaseException:  # Ctrl-C: nobody waits for what hosts may still have to say
+                self.given_up = True
+                for host in self.hosts.values():
+                    host.close()
+                raise
 
     def _state(self) -> None:
         with self._guarded(self.reports[self.cluster.nodes[0].name], "manager-state"):
@@ -163,6 +170,8 @@ class Gathering:
     @contextmanager
     def _guarded(self, report: HostReport, name: str, deadline: Deadline | None = None) -> Iterator[None]:
         try:
+            if self.given_up:
+                raise HostUnreachable("not asked: the gathering was given up")
             if deadline is not None and deadline.expired:
                 raise HostUnreachable(f"not asked: this host had used up its {deadline.seconds:g} s")
             yield

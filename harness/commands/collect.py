@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.shape import add, add_json, print_json
-from harness.errors import BadUse, ExitCode
+from harness.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:
     from harness.collect.gather import Span
@@ -103,6 +103,8 @@ def _output(given: str | None, cluster: str) -> Path:
         raise BadUse(f"--output {output}: a bundle is a .tar.gz; let its name end so")
     if output.exists():
         raise BadUse(f"--output {output}: is there already; name another file, or remove it")
+    if not output.parent.is_dir():
+        raise Unusable(f"--output {output}: there is no folder {output.parent}; make it, or name another place")
     return output
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.commands.shape import add
-from harness.errors import BadUse
+from harness.errors import BadUse, Unusable
 
 if TYPE_CHECKING:
     from harness.attach.cluster_file import Answers
@@ -52,28 +53,59 @@ def _init(given: argparse.Namespace) -> int:
     from harness.run import write_atomically
 
     file = Path(given.file)
-    if file.exists() and not given.force:
-        raise BadUse(f"{file} is there already; name another file, or replace it with --force")
-    text = written(_answers(given, _ask if sys.stdin.isatty() else None), file)
+    _can_be_written(file, force=given.force)  # before anybody is asked, so that no answers are lost
+    asked = sys.stdin is not None and sys.stdin.isatty()
+    text = written(_answers(given, _ask if asked else None), file)
     try:
         write_atomically(file, text)
     except OSError as error:
-        raise BadUse(f"{file}: cannot be written ({error.strerror}); name a file in a folder that you may write to") from error
+        raise Unusable(f"{file}: cannot be written ({error.strerror}); name a file in a folder that you may write to") from error
+    except UnicodeEncodeError:
+        raise BadUse("an answer holds bytes that are no text (UTF-8), and nothing was written; give it in plain letters") from None
     print(f"{file} is written; look through what is commented out in it, above all the manager's timers, then:")
     print(f"  lkharness check --cluster {file}")
     return 0
 
 
+def _can_be_written(file: Path, *, force: bool) -> None:
+    try:
+        if file.is_dir():
+            raise BadUse(f"{file} is a folder; name a file to write, such as {file / 'cluster.toml'}")
+        file.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Unusable(f"{file}: cannot be written ({error.strerror}); name a file in a folder that you may write to") from error
+    else:
+        if not force:
+            raise BadUse(f"{file} is there already; name another file, or replace it with --force")
+    if not file.parent.is_dir():
+        raise Unusable(f"{file}: cannot be written, because there is no folder {file.parent}; make it, or name another file")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise Unusable(f"{file}: cannot be written, because the folder {file.parent} is not yours to write to; name another file")
+
+
 def _ask(question: str) -> str:
+    """Raises EndOfInput, which no asking again can mend."""
     try:
         return input(f"{question}: ").strip()
     except EOFError:
-        raise BadUse("nobody answered, and nothing was written; give the options instead, see `lkharness init --help`") from None
+        print()
+        raise EndOfInput("nobody answered, and nothing was written; give the options instead, see `lkharness init --help`") from None
+    except UnicodeDecodeError:
+        return "\ufffd"  # which is no answer to any question, so it is asked again
+    except KeyboardInterrupt:
+        print()
+        raise
+
+
+class EndOfInput(BadUse):
+    """There is nobody to ask any more."""
 
 
 def _answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> Answers:
     """From the options, and for what they leave out from a person. Raises BadUse with everything that is missing when nobody is there."""
-    from harness.attach.cluster_file import Answers, host_of, service_of
+    from harness.attach.cluster_file import Answers, address_of, host_of, service_of
 
     if len(given.node) > 2:
         raise BadUse(f"--node was given {len(given.node)} times; a cluster has two nodes")
@@ -94,15 +126,15 @@ def _answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> Ans
         while True:
             try:
                 return read(ask(question))
+            except EndOfInput:
+                raise
             except BadUse as error:
                 print(error)
 
     client = one(given.client, "the client, NAME=ADDRESS", lambda text: host_of(text, addresses=1))
     nodes = [given.node[i] if i < len(given.node) else None for i in range(2)]
     pair = tuple(one(n, f"node {i + 1}, NAME=ADDRESS,SECOND", lambda text: host_of(text, addresses=2)) for i, n in enumerate(nodes))
-    frontend = one(
-        given.frontend, "the load balancer's frontend, ADDRESS", lambda text: host_of(f"frontend={text}", addresses=1).addresses[0]
-    )
+    frontend = one(given.frontend, "the load balancer's frontend, ADDRESS", address_of)
     services = tuple(one(s, "a protected service, NAME=KIND:PORT:TAG", service_of) for s in given.service or [None])
     return Answers(
         name=given.name,

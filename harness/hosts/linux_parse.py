@@ -17,7 +17,7 @@ from harness.hosts.base import NotReadable
 
 P = ParamSpec("P")
 T = TypeVar("T")
-GARBLED = (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration, RecursionError)
+GARBLED = (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration, RecursionError, OverflowError)
 ROUTES = {"local", "unicast", "unreachable", "blackhole", "prohibit", "throw", "broadcast", "multicast", "anycast"}
 
 

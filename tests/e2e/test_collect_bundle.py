@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
 import tarfile
 import tomllib
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import tomli_w
 from broken import FAULTS, QUIET, cut_a_comm_path
 from outside import Shell, one_sentence, shell_in
 
+from harness.deadline import Deadline
 from harness.lab import registry
 
 TOGETHER = (  # those that do not get into each other's way; the first lab has one dead communication path besides
@@ -129,3 +132,32 @@ def test_what_is_no_bundle_brings_no_lab_up(shell: Shell, tmp_path: Path) -> Non
     assert "bundle" in one_sentence(shell.lkharness("lab", "up", "--like", tmp_path / "b.tar.gz"), 2)
     assert "--like" in one_sentence(shell.lkharness("lab", "up", "--like", tmp_path / "b.tar.gz", "--design", "nat"), 2)
     assert shell.folders() == []
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_and_ends_at_once(shell: Shell, tmp_path: Path) -> None:
+    """While all hosts are asked and a capture still runs: the archive that had begun goes, and nobody waits for the capture's end."""
+    shell.up("--name", "one")
+    into = tmp_path / "into"
+    into.mkdir()
+    file = shell.labs / "one" / "cluster.toml"
+    process = shell.begin("-m", "harness.cli", "collect", "--cluster", file, "--capture", "60", "--output", into / "b.tar.gz")
+    Deadline(60.0).wait_for(lambda: list(into.iterdir()), what="the archive having begun", every=0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30.0)
+    one_sentence(subprocess.CompletedProcess(process.args, process.returncode, out, err), 130)
+    assert list(into.iterdir()) == []
+
+
+def test_bad_places_and_windows_are_one_sentence(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "there.tar.gz").write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    for words, code, says in (
+        (["--output", tmp_path / "no" / "b.tar.gz"], 4, "there is no folder"),
+        (["--output", tmp_path / "there.tar.gz"], 2, "is there already"),
+        (["--output", tmp_path / "b.zip"], 2, ".tar.gz"),
+        (["--since", "5x"], 2, "is no span of time"),
+        (["--from", "2026-13-01"], 2, "is no time"),
+        (["--capture", "nan"], 2, "seconds can be recorded"),
+    ):
+        assert says in one_sentence(shell.lkharness("collect", "--cluster", "cluster.example.toml", *words), code)
+    assert sorted(tmp_path.iterdir()) == before and (tmp_path / "there.tar.gz").read_text() == "mine"

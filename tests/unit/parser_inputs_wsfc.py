@@ -97,10 +97,10 @@ def supported(node: str, text: str) -> set[str]:
             continue
         said = said.get("value", said) if isinstance(said, dict) else said
         rows = [row for row in (said if isinstance(said, list) else [said]) if isinstance(row, dict)]
-        up = any(r.get("K") == "node" and _low(r, "Name") == node and _low(r, "State") in ("up", "paused") for r in rows)
-        here = [_low(r, "OwnerNode") for r in rows if r.get("K") == "group" and _low(r, "Name") == GROUP]
+        up = any(_low(r, "K") == "node" and _low(r, "Name") == node and _low(r, "State") in ("up", "paused") for r in rows)
+        here = [_low(r, "OwnerNode") for r in rows if _low(r, "K") == "group" and _low(r, "Name") == GROUP]
         if up and here == [node]:
-            online = (r for r in rows if r.get("K") == "resource" and _low(r, "State") == "online" and _low(r, "OwnerNode") == node)
+            online = (r for r in rows if _low(r, "K") == "resource" and _low(r, "State") == "online" and _low(r, "OwnerNode") == node)
             found |= {r["Name"].strip() for r in online if isinstance(r.get("Name"), str) and _low(r, "OwnerGroup") == GROUP}
     return found
 

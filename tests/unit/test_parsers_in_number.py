@@ -1,4 +1,4 @@
-"""Each manager's parser on a hundred thousand inputs: half of them pictures of a truth that is known, half of them mangled.
+"""Each manager's parser on inputs in great number: half of them pictures of a truth that is known, half of them mangled.
 
 Nothing raises; a whole picture is read as what is so, or as "cannot tell" with a reason where it says too little; and of a mangled one
 nothing is active that no row of this node's supports. LKHARNESS_TEST_SEED makes the same inputs again, LKHARNESS_INPUTS sets their number.
