@@ -88,7 +88,7 @@ def record(ground, tmp_path_factory) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
     )
     said = done.stdout + done.stderr
     assert not any(word in said for word in ("Traceback", "INTERNALERROR")) and done.returncode in (0, 3), said

@@ -61,6 +61,12 @@ port_of() {
 
 attempt() {
     local complaint outcome=u detail
+    now
+    # a busy host's silence is not the path's: an attempt that could not begin in time is none
+    if [[ $((now - $2)) -gt 50000 ]]; then
+        echo "s $1 $(($2 - t0)) 0 k 0 its host was too busy to begin it in time"
+        return
+    fi
     complaint=$({ { talk "$1" "$2"; } 3<>"/dev/tcp/${hosts[$1]}/${ports[$1]}"; } 2>&1) && return
     now
     detail=${complaint##*: }
@@ -76,12 +82,14 @@ attempt() {
 
 # Nothing but the connect waits without an end of its own: that is ended here.
 give_up() {
-    local kept=() i
+    local kept=() i how
     for i in "${!pids[@]}"; do
         if ! kill -0 "${pids[$i]}" 2>/dev/null; then continue; fi
         if [[ $((now - begins[i])) -gt $((limit + 100000)) ]]; then
             kill -KILL -- "-${pids[$i]}" 2>/dev/null
-            echo "s ${whose[$i]} $((begins[i] - t0)) $limit s 0 "
+            how='s 0 '
+            [[ $((now - begins[i])) -gt $((limit + 100000 + period + period / 2)) ]] && how='k 0 its host was too busy to tell'
+            echo "s ${whose[$i]} $((begins[i] - t0)) $limit $how"
         else
             kept+=("$i")
         fi
