@@ -1,0 +1,106 @@
+"""Who logs in and with what: a key that only ssh-agent has, an account for each host, and real sudo without a terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+from outside import Shell, shell_in
+from sshd_server import SSHD, servers
+
+from harness.hosts.base import HostUnreachable
+from harness.hosts.ssh import SshHost
+
+pytestmark = [
+    pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sshd separates privileges, and sudo must be root's"),
+]
+NEEDS_SUDO = pytest.mark.skipif(shutil.which("sudo") is None, reason="needs sudo (Debian package sudo)")
+OPERATOR, PLAIN = 4201, 4202  # accounts inside the lab's hosts only
+
+
+@pytest.fixture
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A real ssh-agent; its socket."""
+    socket = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+    try:
+        yield socket
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def added(key: Path) -> None:
+    from harness.deadline import Deadline
+
+    Deadline(10).wait_for(
+        lambda: subprocess.run(["ssh-add", "-q", key], capture_output=True).returncode == 0, what="ssh-agent takes the key", every=0.05
+    )
+
+
+def test_a_key_that_only_the_agent_has(agent: Path, tmp_path: Path):
+    with servers(tmp_path) as serve:
+        server = serve()
+        added(server.key)
+        server.key.unlink()
+        host = SshHost(server.machine(key=None))
+        assert host.check("echo in") == "in\n"
+        host.close()
+        subprocess.run(["ssh-add", "-q", "-D"], check=True, capture_output=True)
+        with pytest.raises(HostUnreachable, match=r"ssh\.key is not set and ssh-agent holds no key"):
+            SshHost(server.machine(key=None)).run("true")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with shell_in(tmp_path_factory.mktemp("state")) as one:
+        one.up("--name", "accounts")
+        yield one
+
+
+def sh(shell: Shell, host: str, line: str) -> str:
+    done = shell.lkharness("lab", "exec", host, "--", "sh", "-c", line)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def logging_in(shell: Shell, folder: Path, **ssh: dict) -> Path:
+    lab = shell.labs / "accounts"
+    data = tomllib.loads((lab / "cluster.toml").read_text())
+    for machine in (data["client"], *data["nodes"]):
+        machine["ssh"] |= {"key": str(lab / "keys/login"), "known_hosts": str(lab / "known_hosts"), **ssh.get(machine["name"], {})}
+    (folder / "cluster.toml").write_text(tomli_w.dumps(data))
+    return folder / "cluster.toml"
+
+
+@NEEDS_SUDO
+def test_an_account_for_each_host_and_sudo_without_a_terminal(shell: Shell, tmp_path: Path):
+    """Two names, neither of them root; sudo is the real one, with a rule of its own in each host's /etc/sudoers.d."""
+    setup = (
+        f"echo operator:x:{OPERATOR}:{OPERATOR}:o:/run/operator:/bin/sh >>/etc/passwd;"
+        f"echo plain:x:{PLAIN}:{PLAIN}:p:/run/plain:/bin/sh >>/etc/passwd;"
+        f"printf 'operator:x:{OPERATOR}:\\nplain:x:{PLAIN}:\\n' >>/etc/group; mkdir -p /etc/sudoers.d /etc/pam.d;"
+        "printf 'operator:*:1::::::\\nplain:*:1::::::\\nroot:*:1::::::\\n' >/etc/shadow;"
+        "printf 'auth required pam_deny.so\\naccount required pam_permit.so\\nsession required pam_permit.so\\n' >/etc/pam.d/sudo;"
+        "printf 'Defaults !fqdn\\n@includedir /etc/sudoers.d\\n' >/etc/sudoers; echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/lk;"
+        "chmod 440 /etc/sudoers /etc/sudoers.d/lk; mkdir -m 755 -p /run/operator /run/plain"
+    )
+    for host in ("lkclient", "lknode01", "lknode02"):
+        sh(shell, host, setup)
+    operator = {"user": "operator", "sudo": True}
+    done = shell.lkharness("check", "--cluster", logging_in(shell, tmp_path, lkclient=operator, lknode01=operator))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "operator" in sh(shell, "lknode01", "cat /etc/passwd") and "not told" not in done.stdout
+
+    refused = shell.lkharness("check", "--cluster", logging_in(shell, tmp_path, lknode02={"user": "plain", "sudo": True}))
+    assert refused.returncode == 4 and "Traceback" not in refused.stdout + refused.stderr
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("lkharness: lknode02: `sudo -n` does not work for plain (sudo: a password is required)") and "NOPASSWD" in line
