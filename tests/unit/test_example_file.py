@@ -49,8 +49,9 @@ def test_it_loads_as_it_is_and_with_everything_uncommented(tmp_path: Path) -> No
     file.write_text("\n".join(lines))
     full = model.load(file)
     assert full.power is not None and full.manager.hc_timeout_s == 10.0
-    same = plain.model_dump(exclude={"power", "client", "nodes", "manager", "lab"})
-    assert full.model_dump(exclude={"power", "client", "nodes", "manager", "lab"}) == same
+    different = {"power", "client", "nodes", "manager", "lab", "services"}
+    assert full.model_dump(exclude=different) == plain.model_dump(exclude=different)
+    assert plain.services == full.services[:1] and full.services[1].kind == "postgres"
     assert full.manager.model_dump(exclude={"hc_timeout_s"}) == plain.manager.model_dump(exclude={"hc_timeout_s"})
     assert {m.platform for m in full.machines} == {"linux"}
 
