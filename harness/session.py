@@ -124,6 +124,8 @@ class Session:
         if self._lab_data is not None:
             self._bring_up_lab(run)
         self._subject = Subject(self.cluster, run.timeline)
+        known, _ = known_secrets(self.cluster, {})
+        self._subject.clean = Redactor(known).clean  # reports are passed on: what a manager wrote down of passwords is not
         self._subject.reach()
         if self._lab_data is None and self._allowed and wanted:
             self._attached = Attached(self._subject, run.id, run.directory)
@@ -244,11 +246,13 @@ class Session:
     def close(self) -> None:
         """The report first, then the teardown; the lab goes in any case."""
         try:
-            if self._measuring is not None:
-                self._measuring.close()
-            if self._report is not None:
-                self._leave_as_found(self._report)
-                self._finish(self._report)
+            try:
+                if self._measuring is not None:
+                    self._measuring.close()
+            finally:
+                if self._report is not None:
+                    self._leave_as_found(self._report)
+                    self._finish(self._report)
         finally:
             if self._subject is not None:
                 self._subject.close()
@@ -288,9 +292,8 @@ class Session:
             return  # nobody to ask
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
-        known, _ = known_secrets(self.cluster, {})
         for node in self.cluster.nodes:
-            run.collect(f"{node.name}-manager.log", partial(_manager_log, self._subject, node.name, Redactor(known)))
+            run.collect(f"{node.name}-manager.log", partial(_manager_log, self._subject, node.name))
 
     def exit_code(self, exitstatus: int, failures: int) -> int:
         """The contract's code, when every failure of the session is one of this run's."""
@@ -305,9 +308,8 @@ class Session:
         return summary(self._report.run.record, self._report.run.directory)
 
 
-def _manager_log(subject: Subject, node: str, redactor: Redactor, path: Path) -> None:
-    """Reports are passed on: what a cluster manager wrote down of passwords is not."""
-    path.write_text(redactor.clean(subject.manager.recent_log(node)))
+def _manager_log(subject: Subject, node: str, path: Path) -> None:
+    path.write_text(subject.clean(subject.manager.recent_log(node)))
 
 
 def _title(item: pytest.Item) -> str:

@@ -38,6 +38,7 @@ class Subject:
         self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
         self.residents = Residents(self)
         self.manager = manager_of(cluster, self.hosts)
+        self.clean: Callable[[str], str] = str  # takes secrets out of what hosts' logs say, before it is kept
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()

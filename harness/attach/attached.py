@@ -13,7 +13,7 @@ from harness.attach.shown import Wanted, show
 from harness.disrupt.base import Disruption
 from harness.errors import HarnessError, Inconclusive, Unusable
 from harness.subject import Subject
-from harness.verdict import Verdict
+from harness.verdict import Verdict, failed
 
 SOON_S = 5.0  # for a cluster that is known to be broken: it has been waited for already
 
@@ -35,8 +35,8 @@ class Attached:
 
     def take(self) -> None:
         """Raises Held with the name of who has the cluster."""
-        self._guardian = Guardian(Brief(cluster=self._subject.cluster, run=self._run, token=self._lease.token), self._folder)
         self._lease.take()
+        self._guardian = Guardian(Brief(cluster=self._subject.cluster, run=self._run, token=self._lease.token), self._folder)
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
     def show_plan(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
@@ -74,8 +74,10 @@ class Attached:
 
     def end(self, *, broken: bool) -> Verdict | None:
         """Leave the cluster as it was found, and say what is not; None where nothing was done to it."""
-        if self._guard is None or not self._guard.disturbed or self._active is None or self._lease.stolen:
+        if self._guard is None or not self._guard.disturbed or self._active is None:
             return None
+        if self._lease.stolen:
+            return failed(f"{self._active} was active when this run began, and nothing was put back: {self._lease.stolen}")
         timers = self._subject.cluster.manager
         return put_back(self._subject, self._active, patience_s=SOON_S if broken else timers.boot_s + timers.takeover_s)
 

@@ -64,6 +64,9 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, Seen]) -> li
     """Everything that is not as it should be; `seen` has the nodes that could be asked."""
     found: list[Finding] = [*_comm_paths(state)]
     active = state.leading
+    if active is None:  # who should hold the VIP, answer and listen is not known, and advice that guesses could take the live node down
+        do = "see which node serves before you change anything; what follows from being active or not was not judged"
+        found.append(Finding(Weight.UNKNOWN, cluster.name, "roles", f"no single node is known to be active: {state}", do))
     for name, one in seen.items():
         found += [Finding(Weight.FAULT, name, "disk", says, "make room or mend it before anything is switched over") for says in one.disks]
         node = cluster.node(name) if any(n.name == name for n in cluster.nodes) else None
@@ -72,15 +75,15 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, Seen]) -> li
             for why in one.untold
         ]
         if node is not None:
-            leads = name == active
-            found += [
-                *_vip(cluster, node, one, leads),
-                *_routes(cluster, node, one, leads),
-                *_listeners(cluster, node, one, leads),
-                *_sysctls(node, one),
-                *firewall(cluster, one),
-            ]
+            found += [*_of_its_role(cluster, node, one, name == active)] if active is not None else []
+            found += [*_sysctls(node, one), *firewall(cluster, one)]
     return [*found, *clocks(seen)]
+
+
+def _of_its_role(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Finding]:
+    yield from _vip(cluster, node, seen, leads)
+    yield from _routes(cluster, node, seen, leads)
+    yield from _listeners(cluster, node, seen, leads)
 
 
 def _comm_paths(state: ClusterState) -> Iterator[Finding]:
@@ -209,11 +212,11 @@ def firewall(cluster: Cluster, seen: Seen) -> Iterator[Finding]:
 
 def _names(line: str, port: int) -> bool:
     """Does a rule name this destination port: alone, in a set or list, or in a range?"""
-    for found in re.finditer(r"(?:dport|dports|--dport|--dports)\s+(?:!=\s*)?(\{[^}]*\}|\S+)", line):
-        for part in re.findall(r"\d+(?:[-:]\d+)?", found[1]):
-            low, _, high = part.replace(":", "-").partition("-")
-            if int(low) <= port <= int(high or low):
-                return True
+    for found in re.finditer(r"(! +)?(?:dport|dports|--dport|--dports)\s+(!=\s*)?(\{[^}]*\}|\S+)", line):
+        ranges = [part.replace(":", "-").partition("-") for part in re.findall(r"\d+(?:[-:]\d+)?", found[3])]
+        inside = any(int(low) <= port <= int(high or low) for low, _, high in ranges)
+        if inside is not bool(found[1] or found[2]):
+            return True
     return False
 
 

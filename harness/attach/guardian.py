@@ -18,19 +18,19 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from pydantic import BaseModel, ValidationError
 
+from harness import budget
 from harness.attach.guard import put_back
 from harness.attach.lease import Lease
 from harness.audit import nothing_left
 from harness.deadline import Deadline
 from harness.disrupt.base import HARNESS, Disruption, clear_failures
-from harness.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.base import HostUnreachable
-from harness.managers.base import SwitchRefused
+from harness.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.model import Cluster
 from harness.subject import Subject
 from harness.timeline import Timeline
@@ -39,6 +39,7 @@ from harness.verdict import Verdict, failed
 FILE = "put-back.txt"
 ENDS_WITHIN_S = 10.0  # of a farewell
 COMMAND_S = 600.0  # for one of the cluster file's power commands
+POWER_AGAIN_S = 10.0
 
 
 class Brief(BaseModel):
@@ -62,15 +63,18 @@ class Word(BaseModel):
 def longest_s(cluster: Cluster, disruption_s: float) -> float:
     """How long after the harness was killed a disrupted cluster is as it was found, at the latest; seconds.
 
-    The host's own undoing, a node's boot, and everything moving out of service here and into service there.
+    The host's own undoing, a node's boot and a takeover until it is whole; then the same once more for moving everything back, and the
+    balancer, which follows.
     """
     timers = cluster.manager
-    return disruption_s + timers.boot_s + 2 * timers.takeover_s
+    return disruption_s + timers.boot_s + 2 * timers.takeover_s + budget.switchover(cluster).seconds
 
 
 class Guardian:
-    """The harness's side, made before the lease is taken: `found` when the plan is made, `disturbs` before every disruption, `dismiss` at
-    the end."""
+    """The harness's side, made as soon as the lease is taken.
+
+    `found` when the plan is made, `disturbs` before every disruption, `dismiss` at the end.
+    """
 
     def __init__(self, brief: Brief, folder: Path) -> None:
         self._file = folder / FILE
@@ -146,6 +150,7 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
 
     cluster = brief.cluster
     say(f"run {brief.run} was killed")
+    deadline = Deadline(longest_s(cluster, max((w.longest_s for w in words), default=0.0)))
     subject = Subject(cluster, Timeline())
     lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token)
     try:
@@ -153,14 +158,11 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         if not any(w for w in words if not w.active):
             say("nothing had been disturbed")
             return 0
-        _hold(lease, cluster, say)
+        _hold(lease, deadline, say)
         if lease.stolen:
             say(f"it is left as it is: {lease.stolen}")
             return 1
-        for command in words[-1].commands:
-            say(_run(command))
-        deadline = Deadline(longest_s(cluster, max(w.longest_s for w in words)))
-        _wait_for_the_hosts(subject, deadline)
+        _wait_for_the_hosts(subject, deadline, partial(_give_power, words[-1].commands, say))
         _wait_until_whole(subject, deadline)
         verdict = put_back(subject, active, patience_s=deadline.remaining())
         say(f"{verdict.outcome}: {verdict.reason}")
@@ -175,13 +177,17 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         subject.close()
 
 
-def _hold(lease: Lease, cluster: Cluster, say: Callable[[str], None]) -> None:
+def _hold(lease: Lease, deadline: Deadline, say: Callable[[str], None]) -> None:
     """The lease is still the run's; a node that a disruption took away cannot be asked yet, and the other's is enough."""
-    deadline = Deadline(longest_s(cluster, 0.0))
     try:
         deadline.wait_for(lease.resume, what="a node being reached", every=0.5)
     except DeadlineExceeded as error:
         say(f"no node can be asked for its lease: {error}")
+
+
+def _give_power(commands: Sequence[list[str]], say: Callable[[str], None]) -> None:
+    for command in commands:
+        say(_run(command))
 
 
 def _run(command: list[str]) -> str:
@@ -195,13 +201,24 @@ def _run(command: list[str]) -> str:
     return f"{command[0]} exited {done.returncode}"
 
 
-def _wait_for_the_hosts(subject: Subject, deadline: Deadline) -> None:
-    """Until no host has anything of ours any more: what is moved sooner would be moved under a disruption."""
+def _wait_for_the_hosts(subject: Subject, deadline: Deadline, power: Callable[[], object]) -> None:
+    """Until no host has anything of ours any more: what is moved sooner would be moved under a disruption.
+
+    A node that cannot be asked is given its power back, where that is the guardian's to do; and again, because the dead harness's
+    command may still be taking it away.
+    """
+    again = Deadline(0.0)
 
     def undone() -> Verdict:
+        nonlocal again
+        if again.expired and not all(subject.hosts[node.name].alive() for node in subject.cluster.nodes):
+            power()
+            again = Deadline(POWER_AGAIN_S)
         try:
             return nothing_left(subject)
-        except (HostUnreachable, DeadlineExceeded, Unusable) as error:
+        except BadUse:
+            raise
+        except HarnessError as error:  # a node on its way down or up says anything
             return failed(str(error))
 
     deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
@@ -214,7 +231,9 @@ def _wait_until_whole(subject: Subject, deadline: Deadline) -> None:
         try:
             clear_failures(subject, deadline)
             return subject.manager.state().whole
-        except (HostUnreachable, SwitchRefused, DeadlineExceeded, Unusable):
+        except BadUse:
+            raise
+        except HarnessError:
             return False
 
     deadline.wait_for(whole, what="the cluster being whole", every=0.5)

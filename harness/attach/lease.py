@@ -82,6 +82,7 @@ class Lease:
         self._confirmed = 0.0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._doubted: set[str] = set()
         self.stolen = ""
 
     @property
@@ -95,6 +96,7 @@ class Lease:
 
     def take(self) -> None:
         """Take it on every node, or on none. Raises Held, Unusable, and what the hosts raise."""
+        asked = time.monotonic()
         try:
             for name, host in self._nodes.items():
                 if said := self._say(host, "take"):
@@ -103,7 +105,7 @@ class Lease:
         except BaseException:
             self.give_back()
             raise
-        self._confirmed = time.monotonic()
+        self._confirmed = asked
         self._keep_renewing()
 
     def resume(self) -> bool:
@@ -141,15 +143,21 @@ class Lease:
             self._renew_everywhere()
 
     def _renew_everywhere(self) -> None:
+        """A node that has just booted may be held for a moment by a run that the other node then refuses: who has it twice has it."""
         for name, host in self._nodes.items():
+            asked = time.monotonic()
             try:
                 said = self._say(host, "renew")
             except (Unusable, DeadlineExceeded):
                 continue  # `lost` tells when this was so on every node for too long
-            if said:
+            if said and name in self._doubted:
                 self.stolen = f"{name}: another run has this cluster now: {said}"
                 return
-            self._confirmed = time.monotonic()
+            if said:
+                self._doubted.add(name)
+                continue
+            self._doubted.discard(name)
+            self._confirmed = asked
 
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""

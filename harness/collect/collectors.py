@@ -13,6 +13,7 @@ from harness.model import Cluster, Machine
 
 KB = 1024
 LINUX, WINDOWS = "linux", "windows"
+EXITED = "# exited "  # and the code, as the last line of what a line printed that failed
 PATHS = 'PATH="$PATH:/usr/sbin:/sbin"; '  # an ordinary user's PATH often lacks them
 
 # Kernel settings that decide what becomes of the VIP's and the probe's packets, and how soon a dead peer is noticed. {nic}: of every NIC.
@@ -174,7 +175,8 @@ def line_for(row: Collector, cluster: Cluster, begin: float, end: float) -> str:
         line = line.replace(name, value)
     if row.platform == WINDOWS:
         return line
-    return f"{PATHS}{{ {line}; }} 2>&1 | {'tail' if row.newest else 'head'} -c {row.most + 1}"
+    # A pipe's exit is its last part's, so the line's own is told as a last line.
+    return f'{PATHS}{{ {{ {line}; }} 2>&1 || echo "{EXITED}$?"; }} | {"tail" if row.newest else "head"} -c {row.most + 1}'
 
 
 def _journal_time(at: float) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import __version__
@@ -22,7 +22,6 @@ from harness.hosts.base import Host, HostUnreachable
 from harness.hosts.facts import HostFacts, facts_of
 from harness.managers.base import LOG_AT_MOST, ClusterState, Manager
 from harness.measure import pcapng
-from harness.measure.packets import Packet
 from harness.measure.witness import Witness
 from harness.model import Cluster, Machine
 from harness.report.text import one_line
@@ -114,8 +113,10 @@ class Gathering:
             report.facts["sysctls"] = dict(
                 pair for text_line in text.splitlines() if len(pair := text_line.replace("/", ".").split(" = ", 1)) == 2
             )
-        if not result.ok:
-            note = "; ".join(filter(None, [note, f"its command exited {result.exit}"]))
+        last = text.rstrip().rpartition("\n")[2]
+        exit = last.removeprefix(collectors.EXITED) if last.startswith(collectors.EXITED) else str(result.exit)
+        if exit != "0":
+            note = "; ".join(filter(None, [note, f"its command exited {exit}"]))
         self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
 
     def _log(self, report: HostReport, ahead: float) -> None:
@@ -135,7 +136,7 @@ class Gathering:
             capturing.wait_for(
                 witness.mark, until=lambda n: n >= PACKETS_AT_MOST or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
-            packets = [_headers(p) for p in witness.packets(0, PACKETS_AT_MOST)]
+            packets = [p.headers for p in witness.packets(0, PACKETS_AT_MOST)]
             lost = witness.dropped
         note = "; ".join(
             filter(
@@ -244,10 +245,3 @@ def _state(state: ClusterState) -> dict[str, Any]:
             for name, s in state.nodes.items()
         },
     }
-
-
-def _headers(packet: Packet) -> Packet:
-    """The packet without what it carries."""
-    start = (packet.raw[0] & 0xF) * 4
-    length = (packet.raw[start + 12] >> 4) * 4 if packet.protocol == "tcp" and len(packet.raw) > start + 12 else 8
-    return replace(packet, raw=packet.raw[: start + length])

@@ -83,5 +83,5 @@ def _content(path: Path, place: str) -> tuple[set[str], list[str]]:
 
 
 def _is_a_place(value: str) -> bool:
-    """A path or a number, such as SSH_ASKPASS or a file's name, is no secret, and would be removed all over the bundle."""
-    return value.startswith("/") or value.isdigit() or len(value) < 4
+    """A path or a short number, such as SSH_ASKPASS or a file's name, is no secret, and would be removed all over the bundle."""
+    return (value.startswith("/") and Path(value).exists()) or (value.isdigit() and len(value) < 8) or len(value) < 4

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import paramiko
 from paramiko.common import cMSG_CHANNEL_OPEN
 
+from harness.deadline import Deadline
 from harness.errors import Unusable
 from harness.hosts.base import HostUnreachable
 from harness.hosts.ssh_connection import Connection, OrderedTransport
@@ -136,18 +137,23 @@ class Forwarding:
 
     def round_trip(self, limit: float) -> float | None:
         """How long sshd takes to answer, in seconds; None when it does not within the limit."""
-        with self._asking:
-            answered = threading.Event()
+        waiting = Deadline(limit)
+        if not self._asking.acquire(timeout=limit):
+            return None  # a question that was asked earlier is still unanswered, and its answer could be taken for this one's
+        answered = threading.Event()
 
-            def ask() -> None:
+        def ask() -> None:
+            try:
                 self.transport.global_request("keepalive@lkharness", wait=True)
+            finally:
                 answered.set()
+                self._asking.release()
 
-            began = time.monotonic()
-            threading.Thread(target=ask, name=f"round-trip-{self.name}", daemon=True).start()
-            answered.wait(limit)
-            took = time.monotonic() - began
-        return took if answered.is_set() and self.transport.is_active() else None
+        began = time.monotonic()
+        threading.Thread(target=ask, name=f"round-trip-{self.name}", daemon=True).start()
+        heard = answered.wait(max(0.01, waiting.remaining()))
+        took = time.monotonic() - began
+        return took if heard and self.transport.is_active() else None
 
     def lost(self) -> HostUnreachable:
         return HostUnreachable(f"{self.name}: the SSH connection that its connections are made through was lost")

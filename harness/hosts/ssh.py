@@ -28,7 +28,7 @@ from harness.model import Cluster, Machine
 from harness.timeline import Timeline
 
 T = TypeVar("T")
-SUDO_REFUSED = re.compile(r"^sudo: .*|sudo: (?:command )?not found", re.MULTILINE)
+SUDO_REFUSED = re.compile(r"^sudo: (?!unable to resolve host).*|sudo: (?:command )?not found", re.MULTILINE)
 
 
 class SshHost:

@@ -35,7 +35,7 @@ class ForwardingAgent:
         self._threads: list[threading.Thread] = []
         self._lost = False
         self._heard = time.monotonic()
-        self._renewing = threading.Lock()
+        self._look_now = False
 
     def start(self, limit: float = START_S) -> None:
         """Begin; on return it measures. Raises HostUnreachable, or Unusable when sshd forwards nothing."""
@@ -96,12 +96,13 @@ class ForwardingAgent:
             threading.Thread(target=self._follow, args=(track, forwarding, opening), daemon=True).start()
 
     def _follow(self, track: AgentTrack, forwarding: Forwarding, opening: Opening) -> None:
-        began = opening.asked + self._half
-        tried = speak(forwarding, opening, track.say, track.expect, Deadline(track.limit_s + self._half, anchor=opening.asked))
+        began, half = opening.asked + self._half, self._half
+        trips = 2 if track.say else 1  # to have the connection, and to have what is said on it answered
+        tried = speak(forwarding, opening, track.say, track.expect, Deadline(track.limit_s + 2 * trips * half, anchor=opening.asked))
         if tried.outcome == "silent" and not self._speaks(forwarding, track.limit_s):
             return
         if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path
-            seconds = max(0.0, tried.ended - began - self._half)
+            seconds = max(0.0, tried.ended - opening.asked - 2 * trips * half)
             self._sink.samples(track.id, [Sample(began, seconds, tried.outcome, 0, tried.detail)])
 
     def _speaks(self, forwarding: Forwarding, limit: float) -> bool:
@@ -118,7 +119,7 @@ class ForwardingAgent:
                 self._renew("its SSH connection was lost")
             elif forwarding.worn:
                 self._renew("")
-            elif time.monotonic() - self._heard > PING_EVERY_S:
+            elif self._look_now or time.monotonic() - self._heard > PING_EVERY_S:
                 try:
                     self._look_at_the_clock(forwarding, Deadline(QUIET_S))
                 except DeadlineExceeded:
@@ -130,7 +131,8 @@ class ForwardingAgent:
         if not known:
             raise DeadlineExceeded(f"{self.name}: its sshd did not answer within {deadline.seconds:g} s")
         now = time.monotonic()
-        self._heard, self._half = now, min(known) / 2
+        self._heard, self._half, self._look_now = now, min(known) / 2, False
+        self._tell(lost=False, text="it answers again")
         self._sink.clock(Clock(self.name, now, 0.0, max(known) / 2, now - time.time()))
 
     def _renew(self, why: str) -> None:
@@ -143,7 +145,7 @@ class ForwardingAgent:
             self._over.wait(AGAIN_S)
             return
         old, self._forwarding = self._forwarding, fresh
-        self._heard = 0.0  # its clock is looked at next
+        self._look_now = True
         if old is not None:
             threading.Thread(target=self._end, args=(old,), daemon=True).start()
         self._tell(lost=False, text="it answers again")

@@ -48,7 +48,7 @@ class Lean(Substitute):
         """The measuring agent, for so many ticks."""
         period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         track = AgentTrack("attempt", destination, port, period_s=period, limit_s=limit)
-        deadline = Deadline(START_S + count * period + limit)
+        deadline = Deadline(START_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
         process = self._start(track, deadline.seconds)
         ended = threading.Timer(deadline.seconds, process.close)
         ended.daemon = True
@@ -70,12 +70,13 @@ class Lean(Substitute):
         return shell_agent.start(self._host, [track], lifetime_s=lifetime_s)
 
     def _read(self, process: Process, track: AgentTrack, count: int) -> list[Attempt]:
-        found: list[Attempt] = []
+        """The first `count` that began: the script goes on, and a silent attempt ends after later ones that were answered."""
+        found: dict[int, bytes] = {}
         rest = b""
-        while len(found) < count and (data := process.recv(CHUNK)):
+        while not (first := _first(found, count, track)) and (data := process.recv(CHUNK)):
             *lines, rest = (rest + data).split(b"\n")
-            found += [self._attempt(line, track, process) for line in lines if line.startswith(b"s ")]
-        return found[:count]
+            found |= {int(line.split(b" ", 3)[2]): line for line in lines if line.startswith(b"s ")}
+        return [self._attempt(line, track, process) for line in first]
 
     def _attempt(self, line: bytes, track: AgentTrack, process: Process) -> Attempt:
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
@@ -160,6 +161,13 @@ class Lean(Substitute):
             if self._forwarding is not None:
                 self._forwarding.close()
                 self._forwarding = None
+
+
+def _first(found: dict[int, bytes], count: int, track: AgentTrack) -> list[bytes]:
+    """The `count` that began first, of rows by their beginnings (µs); none while one that began before them may still be under way."""
+    begun = sorted(found)
+    settled = (track.limit_s + track.period_s) * 1e6
+    return [found[at] for at in begun[:count]] if len(begun) > count and begun[-1] >= begun[count - 1] + settled else []
 
 
 def _serve(door: socket.socket, opening: Opening, lifetime: float) -> None:

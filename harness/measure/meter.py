@@ -248,6 +248,8 @@ class Meter:
             return self._connected(event)
         if event.kind == "log" and self.subject.manager.notices(event.text):
             event = replace(event, data={**event.data, "means": "noticed"})
+        if event.kind == "log":
+            event = replace(event, text=self.subject.clean(event.text))
         self.live.event(event)
         with self._lock:
             if event.kind.startswith(("vip-", "listener-")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 LOOPBACK = "lo"
@@ -32,6 +32,15 @@ class Packet:
     seq: int
     ack: int
     raw: bytes = b""
+
+    @property
+    def headers(self) -> Packet:
+        """The packet without what it carries, which is nobody's business, and may hold secrets."""
+        if not self.raw:
+            return self
+        start = (self.raw[0] & 0xF) * 4
+        length = (self.raw[start + 12] >> 4) * 4 if self.protocol == "tcp" and len(self.raw) > start + 12 else 8
+        return replace(self, raw=self.raw[: start + length])
 
     @property
     def outgoing(self) -> bool:

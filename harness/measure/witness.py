@@ -99,8 +99,8 @@ class Witness:
             return self._packets[since:until]
 
     def write_pcap(self, path: Path) -> None:
-        """Everything seen so far, as pcap-ng with one interface block for each interface."""
-        pcapng.write(path, self.packets(), host=self.name)
+        """Everything seen so far, headers only, as pcap-ng with one interface block for each interface."""
+        pcapng.write(path, [packet.headers for packet in self.packets()], host=self.name)
 
     def stop(self) -> None:
         """End the capture; what was seen stays readable. Stopping twice is fine."""

@@ -85,6 +85,18 @@ def test_a_password_that_is_right(written: Written, shell: Shell):
     assert "opened with [removed]" in (written.reports / "latest" / "evidence" / "lknode01-manager.log").read_text()
 
 
+def test_a_log_line_that_comes_while_it_is_measured(written: Written, shell: Shell):
+    """The agents read the manager's log as it grows, and the report quotes it."""
+    line = f"lcm[7]: opened with {written.right}"
+    grows = f'stamp=$(tail -n 1 $log | cut -d" " -f1-4); for i in $(seq 80); do echo "$stamp {line}" >>$log; sleep 0.5; done'
+    begun = f"log=/var/log/lifekeeper.log setsid sh -c '{grows}' </dev/null >/dev/null 2>&1 &"
+    assert shell.lkharness("lab", "exec", "lknode01", "--", "sh", "-c", begun).returncode == 0
+    written.write({"password_env": "MINE"})
+    assert written.run("tests/failover", "--disruption", "none", "--allow-disruption", MINE=written.right) in (0, 3), written.said
+    recordings = list((written.reports / "latest").resolve().glob("evidence/*/recording.jsonl"))
+    assert any("opened with [removed]" in file.read_text() for file in recordings), "the log was not followed at all"
+
+
 @pytest.mark.parametrize("source", ["file", "variable", "command"])
 def test_a_password_that_is_wrong(written: Written, source: str):
     """The server's refusal is quoted, and what it refused is not."""

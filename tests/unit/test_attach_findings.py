@@ -52,6 +52,21 @@ def test_a_sound_cluster_has_no_finding():
     assert found() == []
 
 
+def test_where_nobody_is_known_to_be_active_no_advice_is_given_that_needs_to_know():
+    """It could be to take the live node's address away."""
+    denied = {n.name: NodeState(n.name, False, {}, (), why="sudo refused") for n in CLUSTER.nodes}
+    (only,) = judge(CLUSTER, ClusterState(denied), {"lknode01": ACTIVE, "lknode02": STANDBY})
+    assert (only.weight, only.what) == (Weight.UNKNOWN, "roles") and "sudo refused" in only.says
+    strict = replace(ACTIVE, sysctls={**SYSCTLS, "all.rp_filter": "1"})
+    assert "rp_filter" in {f.what for f in judge(CLUSTER, ClusterState(denied), {"lknode01": strict})}
+
+
+def test_a_rule_that_spares_a_port_does_not_name_it():
+    assert found(replace(ACTIVE, firewall=NFT % "tcp dport != { 1521, 5432, 80, 12345 } drop")) == []
+    (one,) = found(replace(ACTIVE, firewall=NFT % "tcp dport != { 1521, 80, 12345 } drop"))
+    assert "5432" in one.says and "1521 (" not in one.says
+
+
 def listens(*where: tuple[str, int], process: str = "it") -> list[Listener]:
     changed = {port for _, port in where}
     return [x for x in LISTENING if x.port not in changed] + [Listener(a, p, "tcp", 5, process) for a, p in where]
