@@ -256,7 +256,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
     """Every chosen case, a few at a time; a test then asks for its own."""
     work: dict[str, tuple[str, Callable[[Case], None]]] = {f"harness {name}": (name, harness_killed) for name in KILLED_HARNESS}
     work |= {f"{what} {name}": (name, goes_on(AGENTS if what == "agents" else SESSIONS)) for what, name in GOES_ON}
-    chosen = {item.callspec.params["case"] for item in request.session.items if "outcomes" in getattr(item, "fixturenames", ())}
+    chosen = {item.callspec.params["case"] for item in request.session.items if getattr(item, "function", None) is test_killed}
     folder = tmp_path_factory.mktemp("killed")
     with shell_in(folder / "state") as shell, ThreadPoolExecutor(AT_ONCE) as pool:
 
