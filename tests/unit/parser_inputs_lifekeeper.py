@@ -103,7 +103,9 @@ def supported(node: str, text: str) -> set[str]:
     found: set[str] = set()
     for line in text.splitlines():
         words = line.split()
-        if len(words) > 4 and words[0].lower().split(".")[0] == node and words[-3] in ("ISP", "ISU") and words[-2].isdigit():
+        # dashes stand for the local node where no other is behind it (LKL-05)
+        own = len(words) > 4 and (words[0].lower().split(".")[0] == node or not words[0].strip("-"))
+        if own and words[-3] in ("ISP", "ISU") and words[-2].isdigit():
             found.update(word.lstrip("|-\u2013\u2014") or word for word in words[1:-3])
             found.update(words[1:-3])
     return found

@@ -174,7 +174,8 @@ def supported(node: str, text: str) -> set[str]:
         elif its.get("name") == node:
             known = known or its.get("online") == "true"
             if around and _runs(around[-1]):
-                found.add(around[-1].get("id", "").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&"))
+                id = around[-1].get("id", "").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
+                found.add(id.encode("utf-8", "replace").decode())  # half a surrogate cannot be in any document
     return found if known else set()
 
 
