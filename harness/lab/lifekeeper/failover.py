@@ -27,14 +27,23 @@ class Failover:
         self.confirmed: bool | None = None
         self.confirming = False
         self._answered = threading.Condition()
+        self._wanted: set[str] = set()
 
     # start
+    def prepare_start(self) -> None:
+        """Before the peer can hear us: what this node remembers is no longer what it has.
+
+        Otherwise a peer that meets a node fresh from a crash is told that both have everything in service (LKL-40).
+        """
+        first_at_home = self._first_at_home()
+        self._wanted = set(self.tree.resources) if first_at_home else self.store.wanted_at_start() & set(self.tree.resources)
+        self.store.hold_stop(self._wanted)
+        self._set_all("ILLSTATE" if self._wanted else "OSU", "LifeKeeper is starting")
+        self.switching.claims = set(self._wanted)  # from the first heartbeat on: when both nodes start, one of them has to see it
+
     def start(self) -> None:
         """Start what was in service at the last stop, unless the peer has it (LKL-49, LKL-50); home starts all at first."""
-        first_at_home = self.store.first_start and self.config.node == self.config.home
-        wanted = set(self.tree.resources) if first_at_home else self.store.wanted_at_start() & set(self.tree.resources)
-        self.store.hold_stop(wanted)
-        self._set_all("ILLSTATE" if wanted else "OSU", "LifeKeeper is starting")
+        first_at_home, wanted = self._first_at_home(), self._wanted
         with self.switching.claiming(wanted):
             if wanted and not first_at_home:
                 self._wait_for_peer()
@@ -46,6 +55,9 @@ class Failover:
             if mine:
                 self._restore(mine, "start")
         self.store.forget_stop()
+
+    def _first_at_home(self) -> bool:
+        return self.store.first_start and self.config.node == self.config.home
 
     def _set_all(self, state: str, reason: str) -> None:
         keep = () if "start" in self.config.unknowns.osf_cleared_by else ("OSF",)

@@ -63,12 +63,13 @@ class Node:
         elif self.store.first_start:
             for flag in self.config.first_flags:
                 self.store.create_flag(flag)
+        if self.phase == "starting":
+            self.failover.prepare_start()
+            self._events.put(self._begin)  # before anything the peer asks for
         self.comm.start(presume_alive=self.phase == "running" and self.store.fact("peer_seen") and not self.store.fact("peer_stopped"))
         threading.Thread(target=self._decide, name="decisions", daemon=True).start()
         if self.phase == "running":
             self.recovery.start()
-        else:
-            self._events.put(self._begin)
 
     def _begin(self) -> None:
         self.failover.start()
