@@ -12,11 +12,11 @@ Example: python -m harness.lab.services.tns_listener --port 1521 --bind 0.0.0.0 
 
 from __future__ import annotations
 
+import asyncio
 import re
-import socket
 import struct
 
-from harness.lab.services import serving
+from harness.lab.services import crowd, serving
 
 CONNECT, REFUSE, DATA = 1, 4, 6  # packet types
 HEADER = struct.Struct(">HHBBH")  # length, checksum, type, flags, header checksum
@@ -34,12 +34,12 @@ class NotTns(Exception):
     """What came in is no TNS connect request."""
 
 
-def converse(service: serving.Service, connection: socket.socket, alias: str) -> None:
+async def converse(service: serving.Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alias: str) -> None:
     """Read one connect request, answer it, close: a listener never does more unless it hands over to a database."""
-    connection.settimeout(INBOUND_LIMIT_S)
-    peer = "{}:{}".format(*connection.getpeername())
+    peer = "{}:{}".format(*writer.get_extra_info("peername"))
     try:
-        request = read_connect_data(connection)
+        async with asyncio.timeout(INBOUND_LIMIT_S):
+            request = await read_connect_data(reader)
     except NotTns as fault:
         service.log(f"{peer} * TNS-12569: {fault}")
         return
@@ -47,16 +47,16 @@ def converse(service: serving.Service, connection: socket.socket, alias: str) ->
         return
     what, answer = answer_to(request, alias)
     service.log(f"{peer} * {what}")
-    connection.sendall(refuse(answer))
-    _let_the_answer_arrive(connection)
+    writer.write(refuse(answer))
+    await _let_the_answer_arrive(reader, writer)
 
 
-def read_connect_data(connection: socket.socket) -> str | None:
+async def read_connect_data(reader: asyncio.StreamReader) -> str | None:
     """The connect data of a CONNECT packet, wherever it is; None when the peer leaves without a word.
 
     Data that does not fit in the packet (python-oracledb: over 230 bytes) follows in DATA packets of its own.
     """
-    packet = _read_packet(connection)
+    packet = await _read_packet(reader)
     if packet is None:
         return None
     kind, body = packet
@@ -70,15 +70,15 @@ def read_connect_data(connection: socket.socket) -> str | None:
     start = offset - HEADER.size
     data = body[start : start + length] if start >= 0 else b""
     while len(data) < length:
-        packet = _read_packet(connection)
+        packet = await _read_packet(reader)
         if packet is None or packet[0] != DATA or len(packet[1]) <= 2:
             raise NotTns(f"{len(data)} of {length} bytes of connect data")
         data += packet[1][2:]  # without the two bytes of data flags
     return data[:length].decode("latin-1")
 
 
-def _read_packet(connection: socket.socket) -> tuple[int, bytes] | None:
-    head = _read(connection, HEADER.size)
+async def _read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes] | None:
+    head = await _read(reader, HEADER.size)
     if not head:
         return None
     if len(head) < HEADER.size:
@@ -88,21 +88,18 @@ def _read_packet(connection: socket.socket) -> tuple[int, bytes] | None:
     length = length or struct.unpack_from(">I", head)[0]
     if not HEADER.size <= length <= LARGEST_CONNECT_DATA + HEADER.size + 2 or not 1 <= kind <= 19:
         raise NotTns(f"not a TNS packet: {head!r}")
-    body = _read(connection, length - HEADER.size)
+    body = await _read(reader, length - HEADER.size)
     if len(body) < length - HEADER.size:
         raise NotTns(f"{len(body) + HEADER.size} of {length} bytes of a packet")
     return kind, body
 
 
-def _read(connection: socket.socket, size: int) -> bytes:
+async def _read(reader: asyncio.StreamReader, size: int) -> bytes:
     """`size` bytes, fewer only when the peer ended the stream."""
-    got = b""
-    while len(got) < size:
-        piece = connection.recv(size - len(got))
-        if not piece:
-            break
-        got += piece
-    return got
+    try:
+        return await reader.readexactly(size)
+    except asyncio.IncompleteReadError as ended:
+        return ended.partial
 
 
 def answer_to(request: str, alias: str) -> tuple[str, str]:
@@ -136,12 +133,12 @@ def refuse(text: str) -> bytes:
     return HEADER.pack(HEADER.size + len(body), 0, REFUSE, 0, 0) + body
 
 
-def _let_the_answer_arrive(connection: socket.socket) -> None:
+async def _let_the_answer_arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Close in order: unread input would turn the close into a reset, which can overtake the answer."""
-    connection.shutdown(socket.SHUT_WR)
-    connection.settimeout(1.0)
-    while connection.recv(4096):
-        pass
+    writer.write_eof()
+    async with asyncio.timeout(1.0):
+        while await reader.read(4096):
+            pass
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -157,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     listener = serving.listen(service, given.bind, given.port)
     service.log("listening on {}:{} as {}".format(*listener.getsockname(), alias))
     serving.say_ready()
-    serving.serve(service, listener, lambda service, connection: converse(service, connection, alias))
+    crowd.serve(service, listener, lambda reader, writer: converse(service, reader, writer, alias))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""For a stand-in that meets hundreds of short connections a second: all of them on one thread.
+
+A thread for each would do on an idle machine. On a busy one the threads stand in line for the interpreter behind one another, answers
+come later and later, and a healthy service looks silent to a meter that asks it every ten milliseconds from three places.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from harness.lab.services.serving import BACKLOG, Service
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def serve(service: Service, listener: socket.socket, handle: Handler) -> None:
+    """Accept for ever. Nothing that a peer sends ends the service; a connection is closed when `handle` is done with it."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername") or ("somebody", 0)
+        try:
+            await handle(reader, writer)
+        except TimeoutError:
+            service.log(f"{peer[0]}:{peer[1]} said nothing for too long: connection closed")
+        except ConnectionError:
+            pass  # the peer left, which is its right; a log line for each would drown the log under measurement
+        except Exception as error:
+            service.log(f"{peer[0]}:{peer[1]}: {type(error).__name__}: {error}: connection closed")
+        finally:
+            writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(converse, sock=listener, backlog=BACKLOG)
+        await server.serve_forever()
+
+    asyncio.run(run())
