@@ -79,7 +79,7 @@ def look(cluster: Cluster) -> Findings:
         found = unreachable(subject)
         if all(n.name in subject.absent for n in cluster.nodes):
             raise Unusable(found[0].says)
-        state, more = survey(subject)
+        (state, more), audited = subject.together(lambda: survey(subject), lambda: None if subject.absent else _audited(subject))
         found += more
         active = state.leading
         if active is None:
@@ -89,7 +89,7 @@ def look(cluster: Cluster) -> Findings:
         paths = subject.together(*(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs))
         if any(p.broke for p in paths):
             found += unreachable(subject)  # a host that was there a moment ago: is it still?
-        return Findings(active, _whole(subject, state), paths, found)
+        return Findings(active, _whole(subject, state, audited), paths, found)
     finally:
         subject.close()
 
@@ -104,12 +104,16 @@ def _check(subject: Subject, origin: Origin, service: Service, active: str) -> P
         return unchecked(subject, origin, service, active, str(error))
 
 
-def _whole(subject: Subject, state: ClusterState) -> Verdict:
+def _audited(subject: Subject) -> Verdict:
+    try:
+        return audit(subject, patience_s=0.0)
+    except (Unusable, DeadlineExceeded) as error:
+        return inconclusive(f"the cluster could not be audited: {error}")
+
+
+def _whole(subject: Subject, state: ClusterState, audited: Verdict | None) -> Verdict:
     """The audit needs every host; without one of them the manager's own word has to do."""
-    if not subject.absent:
-        try:
-            return audit(subject, patience_s=0.0)
-        except (Unusable, DeadlineExceeded) as error:
-            return inconclusive(f"the cluster could not be audited: {error}")
+    if audited is not None and not subject.absent:
+        return audited
     gone = " and ".join(sorted(subject.absent))
     return inconclusive(f"without {gone}, which cannot be reached: {state}")

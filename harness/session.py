@@ -14,6 +14,7 @@ import pytest
 
 from harness import model
 from harness.attach.attached import Attached
+from harness.attach.lease import Held
 from harness.attach.shown import Wanted, show
 from harness.audit import audit
 from harness.collect.redact import Redactor
@@ -288,8 +289,8 @@ class Session:
     def _collect_evidence(self, run: Run) -> None:
         if self._lab_data is not None and self._down is not None:
             run.collect("lab-events.jsonl", lambda path: path.write_bytes(self._lab_events.read_bytes()))
-        if self._subject is None or isinstance(self._died, HostUnreachable):
-            return  # nobody to ask
+        if self._subject is None or isinstance(self._died, HostUnreachable | Held):
+            return  # nobody to ask, or somebody else's evidence
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
         for node in self.cluster.nodes:
