@@ -15,20 +15,13 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.errors import BadUse
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-
+from harness.model_azure import Azure
+from harness.model_parts import Name, Part, Port, Seconds
 
 ON_WINDOWS = ("lifekeeper-windows", "wsfc")  # kinds of manager whose nodes run Windows
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Design(StrEnum):
@@ -106,7 +99,7 @@ class Service(Part):
     kind: Literal["postgres", "oracle", "http", "tcp"]
     port: Port
     tag: str = Field(description="its resource in the cluster manager")
-    settings: dict[str, str] = {}
+    settings: dict[str, str] = Field({})
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -181,6 +174,7 @@ class Cluster(Part):
     services: Annotated[list[Service], Field(min_length=1)]
     manager: Manager = Manager()
     power: Power | None = None
+    azure: Azure | None = None
     budget: Budget = Budget()
     lab: dict[str, Any] = Field({}, description="settings of the lab, which checks them itself; ignored on any other cluster")
 
@@ -229,6 +223,11 @@ class Cluster(Part):
         names = {m.name for m in self.machines}
         return [
             *self._platform_faults(),
+            *(
+                f"azure.virtual_machines: {host} is no host of this file; name {', '.join(sorted(names))}"
+                for host in (self.azure.virtual_machines if self.azure else {})
+                if host not in names
+            ),
             *(
                 f"{m.name}: ssh.jump names {m.ssh.jump}, which is not another host of this file"
                 for m in self.machines
@@ -354,8 +353,13 @@ def _with_absolute_paths(cluster: Cluster, base: Path) -> Cluster:
         settings = {key: str(settle(Path(value))) if key.endswith("_file") else value for key, value in service.settings.items()}
         return service.model_copy(update={"settings": settings})
 
+    def settled_azure(azure: Azure) -> Azure:
+        paths = {key: settle(value) for key in ("client_secret_file", "ca_file") if (value := getattr(azure, key))}
+        return azure.model_copy(update=paths)
+
     return cluster.model_copy(
         update={
+            "azure": cluster.azure and settled_azure(cluster.azure),
             "client": settled_machine(cluster.client),
             "nodes": [settled_machine(n) for n in cluster.nodes],
             "services": [settled_service(s) for s in cluster.services],

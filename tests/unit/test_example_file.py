@@ -42,18 +42,21 @@ def test_every_field_is_mentioned(kind: str, name: str) -> None:
 
 
 def test_it_loads_as_it_is_and_with_everything_uncommented(tmp_path: Path) -> None:
-    """What is shown commented out is the default, but for the two that have none."""
+    """What is shown commented out is the default, but for what has none."""
     plain = model.load(EXAMPLE)
     lines = [re.sub(r"^# (?=[a-z0-9_]+ = |\[)", "", line) for line in EXAMPLE.read_text().splitlines() if "…" not in line]
     file = tmp_path / EXAMPLE.name
     file.write_text("\n".join(lines))
     full = model.load(file)
     assert full.power is not None and full.manager.hc_timeout_s == 10.0
-    different = {"power", "client", "nodes", "manager", "lab", "services"}
+    different = {"power", "azure", "client", "nodes", "manager", "lab", "services"}
     assert full.model_dump(exclude=different) == plain.model_dump(exclude=different)
     assert plain.services == full.services[:1] and full.services[1].kind == "postgres"
     assert full.manager.model_dump(exclude={"hc_timeout_s"}) == plain.manager.model_dump(exclude={"hc_timeout_s"})
     assert {m.platform for m in full.machines} == {"linux"}
+    assert full.azure is not None and full.azure.machine("lknode01") == "vm-lk-01" and full.azure.machine("lknode02") == "lknode02"
+    defaults = {name: found.default for name, found in model.Azure.model_fields.items() if found.default and not found.is_required()}
+    assert {name: getattr(full.azure, name) for name in defaults} == defaults
 
 
 MANAGERS = typing.get_args(model.Manager.model_fields["kind"].annotation)

@@ -1,0 +1,66 @@
+"""The `[azure]` table of a cluster file: where the cluster is in Azure, and how to log in. Knows no Azure package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.model_parts import Name, Part, Seconds
+
+
+def _https(url: str) -> str:
+    """A bearer token goes over HTTPS only; the packages refuse anything else, much later and in other words."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(f"{url!r} is no https address; write one such as https://management.azure.com")
+    return url.rstrip("/")
+
+
+Https = Annotated[str, AfterValidator(_https)]
+Credential = Literal[
+    "default", "environment", "workload-identity", "managed-identity", "cli", "powershell", "developer-cli", "client-secret"
+]
+
+
+class Azure(Part):
+    """Where Azure keeps the cluster, and how the harness logs in there. Without it nothing of Azure is read or touched.
+
+    A secret is never written here: `client_secret_variable` and `client_secret_file` say where it is.
+    """
+
+    subscription: str = Field(min_length=1, description="the subscription's id")
+    resource_group: str = Field(min_length=1, description="the resource group that holds the load balancer and the virtual machines")
+    load_balancer: str | None = Field(None, description="its name; not needed when the resource group has one with the file's frontend")
+    virtual_machines: dict[Name, str] = Field({}, description="a host's name here to its virtual machine's; those not named bear the same")
+    tenant: str | None = Field(None, description="the directory to log in to, where the credential does not know it")
+    credential: Credential = Field("default", description="how to log in; `default` tries them in DefaultAzureCredential's order")
+    client_id: str | None = Field(None, description="the application, or the user-assigned managed identity")
+    client_secret_variable: str | None = Field(None, description="the environment variable that holds the application's secret")
+    client_secret_file: Path | None = Field(None, description="the file whose first line is the application's secret")
+    cloud: Literal["public", "china", "government"] = "public"
+    authority: Https | None = Field(None, description="where tokens come from, when not the cloud's own")
+    resource_manager: Https | None = Field(None, description="the management API, when not the cloud's own")
+    audience: Https | None = Field(None, description="what tokens are for, when not the cloud's management API")
+    ca_file: Path | None = Field(None, description="a private CA that signed the certificates of both")
+    instance_discovery: bool = Field(True, description="ask the public cloud whether the authority is known; false for a private one")
+    poll_s: Seconds = Field(5.0, description="how often a long-running operation is asked about")
+    operation_limit_s: Seconds = Field(300.0, description="how long one operation may take")
+    health_period_s: Seconds = Field(10.0, description="how often a run asks for the load balancer's own view of its members")
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Azure:
+        if self.credential != "client-secret":
+            return self
+        lacking = [name for name in ("tenant", "client_id") if getattr(self, name) is None]
+        if (self.client_secret_variable is None) is (self.client_secret_file is None):
+            lacking.append("one of client_secret_variable and client_secret_file")
+        if lacking:
+            raise ValueError(f"credential client-secret also needs {', '.join(lacking)}")
+        return self
+
+    def machine(self, host: str) -> str:
+        """The name of a host's virtual machine."""
+        return self.virtual_machines.get(host, host)
