@@ -115,9 +115,7 @@ def _host(seen: Seen, nic: Nic) -> HostAnswer:
         raise BadUse(f"{nic.name} is in the pool, and its virtual machine cannot be read; is it in the same resource group?")
     others = [n for n in seen.nics_of(machine.name) if n.id.lower() != nic.id.lower() and n.main is not None and n.main.address]
     if not others:
-        raise BadUse(
-            f"{machine.name} has no second NIC, and a node needs one in Subnet#2 for the IP resource; give --node {machine.name}=ADDRESS,SECOND"
-        )
+        raise BadUse(f"{machine.name} has one NIC, and a node needs another in Subnet#2; give --node {machine.name}=ADDRESS,SECOND")
     return HostAnswer(_name(machine.name), (nic.main.address, str(others[0].main and others[0].main.address)))
 
 

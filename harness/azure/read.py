@@ -14,7 +14,7 @@ from harness.azure.seen import Balancer, Frontend, Machine, Nic, Pool, Route, Se
 from harness.azure.trouble import told
 from harness.azure.waiting import result_of, together
 from harness.deadline import Deadline
-from harness.errors import BadUse, HarnessError
+from harness.errors import BadUse, HarnessError, Unusable
 
 T = TypeVar("T")
 LIMIT_S = 120.0  # for everything that a look asks
@@ -48,9 +48,9 @@ def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float 
     found = balancer(clients, frontend)
     in_group = clients.azure.resource_group
     with told(f"listing the virtual machines of the resource group {in_group}"):
-        machines = [shape.machine(m.as_dict()) for m in clients.compute.virtual_machines.list(in_group)]
+        machines = [shape.machine(_wire(m)) for m in clients.compute.virtual_machines.list(in_group)]
     with told(f"listing the network interfaces of the resource group {in_group}"):
-        nics = [shape.nic(n.as_dict()) for n in clients.network.network_interfaces.list(in_group)]
+        nics = [shape.nic(_wire(n)) for n in clients.network.network_interfaces.list(in_group)]
     elsewhere = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
     more, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in elsewhere}))
     seen = Seen(
@@ -72,10 +72,10 @@ def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
     azure = clients.azure
     if azure.load_balancer:
         with told(f"reading the load balancer {azure.load_balancer}"):
-            found = shape.balancer(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer).as_dict())
+            found = shape.balancer(_wire(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer)))
     else:
         with told(f"listing the load balancers of the resource group {azure.resource_group}"):
-            listed = [shape.balancer(b.as_dict()) for b in clients.network.load_balancers.list(azure.resource_group)]
+            listed = [shape.balancer(_wire(b)) for b in clients.network.load_balancers.list(azure.resource_group)]
         found = chosen(listed, frontend, azure.resource_group)
     used = [p for p in found.pools if any(same(p.id, i) for r in found.rules for i in r.pool_ids)]
     return replace(found, pools=tuple(pool(clients, found, p) for p in used) or found.pools)
@@ -98,20 +98,19 @@ def pool(clients: Clients, of: Balancer, known: Pool) -> Pool:
     """A pool with its members' admin states, which the load balancer's own payload may lack."""
     with told(f"reading the backend pool {known.name} of {of.name}"):
         pools = clients.network.load_balancer_backend_address_pools
-        return shape.pool(pools.get(clients.azure.resource_group, of.name, known.name).as_dict())
+        return shape.pool(_wire(pools.get(clients.azure.resource_group, of.name, known.name)))
 
 
 def machine(clients: Clients, name: str) -> Machine:
     """A virtual machine with its power."""
     with told(f"reading the virtual machine {name}"):
-        wire = clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView").as_dict()
-        return shape.machine(wire)
+        return shape.machine(_wire(clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView")))
 
 
 def nic(clients: Clients, nic_id: str) -> Nic:
     """A network interface by its id, in whatever resource group it is."""
     with told(f"reading the network interface {name_of(nic_id)}"):
-        return shape.nic(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id)).as_dict())
+        return shape.nic(_wire(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id))))
 
 
 def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[SecurityGroup, ...]:
@@ -151,7 +150,7 @@ def _with_prefixes(clients: Clients, seen: Seen, deadline: Deadline) -> Seen:
 def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:
     network = part_of(subnet_id, "virtualNetworks") or ""
     with told(f"reading the subnet {name_of(subnet_id)} of {network}"):
-        return shape.prefixes(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id)).as_dict())
+        return shape.prefixes(_wire(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id))))
 
 
 def _group(clients: Clients, resource_id: str) -> str:
@@ -159,12 +158,13 @@ def _group(clients: Clients, resource_id: str) -> str:
 
 
 def _wire(model: Any) -> Mapping[str, Any]:
-    """A long-running operation's result as its payload; an empty answer is one without anything in it."""
+    """A model of the packages as its payload; an operation's empty answer is one without anything in it. Models take anything for data."""
     if model is None:
         return {}
-    if isinstance(model, Mapping) and not hasattr(model, "as_dict"):
-        return model
-    return model.as_dict()
+    wire = model.as_dict() if hasattr(model, "as_dict") else model
+    if not isinstance(wire, Mapping):
+        raise Unusable(f"Azure's answer cannot be read: {type(wire).__name__} where a resource should be; see resource_manager in [azure]")
+    return wire
 
 
 def _sorted(results: Mapping[str, T | HarnessError]) -> tuple[dict[str, T], tuple[str, ...]]:

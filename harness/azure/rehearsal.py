@@ -52,7 +52,7 @@ QUESTIONS = (
         "switch over five times within a minute; in the report, probe-up minus the responder's opening, last against first.", True,
     ),
     Question(
-        "OQ-06", "How long does a TCP probe's connection live?", ("close at once", "hold to next probe", "HTTP keep-alive"), "close at once",
+        "OQ-06", "How long does a probe's connection live?", ("close at once", "hold to next probe", "HTTP keep-alive"), "close at once",
         "on the active node: `tcpdump -ni eth0 host 168.63.129.16 and port PROBE_PORT`; when does the FIN come?", True,
     ),
     Question(
