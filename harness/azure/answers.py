@@ -70,7 +70,7 @@ def found(seen: Seen, address: str | None = None, given: tuple[HostAnswer, ...] 
             path=probe.path if probe.protocol == "http" else None,
             interval_s=float(probe.interval_s),
             threshold=probe.threshold or 1,
-            idle_timeout_s=rules[0].idle_minutes * 60.0,
+            idle_timeout_s=round(rules[0].idle_minutes * 60.0, 1),
             tcp_reset=rules[0].tcp_reset,
             distribution=rules[0].distribution,
             ha_ports=any(r.ha_ports for r in rules),
