@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from harness.azure import shape
 from harness.azure.clients import Clients
@@ -14,7 +14,7 @@ from harness.azure.seen import Balancer, Frontend, Machine, Nic, Pool, Route, Se
 from harness.azure.trouble import told
 from harness.azure.waiting import result_of, together
 from harness.deadline import Deadline
-from harness.errors import BadUse, HarnessError, Unusable
+from harness.errors import BadUse, HarnessError
 
 T = TypeVar("T")
 LIMIT_S = 120.0  # for everything that a look asks
@@ -48,9 +48,9 @@ def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float 
     found = balancer(clients, frontend)
     in_group = clients.azure.resource_group
     with told(f"listing the virtual machines of the resource group {in_group}"):
-        machines = [shape.machine(_wire(m)) for m in clients.compute.virtual_machines.list(in_group)]
+        machines = [shape.machine(shape.payload(m)) for m in clients.compute.virtual_machines.list(in_group)]
     with told(f"listing the network interfaces of the resource group {in_group}"):
-        nics = [shape.nic(_wire(n)) for n in clients.network.network_interfaces.list(in_group)]
+        nics = [shape.nic(shape.payload(n)) for n in clients.network.network_interfaces.list(in_group)]
     elsewhere = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
     more, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in elsewhere}))
     seen = Seen(
@@ -72,10 +72,10 @@ def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
     azure = clients.azure
     if azure.load_balancer:
         with told(f"reading the load balancer {azure.load_balancer}"):
-            found = shape.balancer(_wire(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer)))
+            found = shape.balancer(shape.payload(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer)))
     else:
         with told(f"listing the load balancers of the resource group {azure.resource_group}"):
-            listed = [shape.balancer(_wire(b)) for b in clients.network.load_balancers.list(azure.resource_group)]
+            listed = [shape.balancer(shape.payload(b)) for b in clients.network.load_balancers.list(azure.resource_group)]
         found = chosen(listed, frontend, azure.resource_group)
     used = [p for p in found.pools if any(same(p.id, i) for r in found.rules for i in r.pool_ids)]
     return replace(found, pools=tuple(pool(clients, found, p) for p in used) or found.pools)
@@ -98,19 +98,19 @@ def pool(clients: Clients, of: Balancer, known: Pool) -> Pool:
     """A pool with its members' admin states, which the load balancer's own payload may lack."""
     with told(f"reading the backend pool {known.name} of {of.name}"):
         pools = clients.network.load_balancer_backend_address_pools
-        return shape.pool(_wire(pools.get(clients.azure.resource_group, of.name, known.name)))
+        return shape.pool(shape.payload(pools.get(clients.azure.resource_group, of.name, known.name)))
 
 
 def machine(clients: Clients, name: str) -> Machine:
     """A virtual machine with its power."""
     with told(f"reading the virtual machine {name}"):
-        return shape.machine(_wire(clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView")))
+        return shape.machine(shape.payload(clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView")))
 
 
 def nic(clients: Clients, nic_id: str) -> Nic:
     """A network interface by its id, in whatever resource group it is."""
     with told(f"reading the network interface {name_of(nic_id)}"):
-        return shape.nic(_wire(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id))))
+        return shape.nic(shape.payload(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id))))
 
 
 def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[SecurityGroup, ...]:
@@ -119,7 +119,7 @@ def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Securit
     with told(doing):
         operation = clients.network.network_interfaces.begin_list_effective_network_security_groups
         poller = operation(_group(clients, nic_id), name_of(nic_id))
-    return shape.filters(_wire(result_of(poller, deadline, doing)))
+    return shape.filters(shape.payload(result_of(poller, deadline, doing)))
 
 
 def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, ...]:
@@ -127,7 +127,7 @@ def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, .
     doing = f"reading the effective routes of {name_of(nic_id)}"
     with told(doing):
         poller = clients.network.network_interfaces.begin_get_effective_route_table(_group(clients, nic_id), name_of(nic_id))
-    return shape.routes(_wire(result_of(poller, deadline, doing)))
+    return shape.routes(shape.payload(result_of(poller, deadline, doing)))
 
 
 def with_effects(clients: Clients, seen: Seen, deadline: Deadline) -> Seen:
@@ -150,21 +150,11 @@ def _with_prefixes(clients: Clients, seen: Seen, deadline: Deadline) -> Seen:
 def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:
     network = part_of(subnet_id, "virtualNetworks") or ""
     with told(f"reading the subnet {name_of(subnet_id)} of {network}"):
-        return shape.prefixes(_wire(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id))))
+        return shape.prefixes(shape.payload(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id))))
 
 
 def _group(clients: Clients, resource_id: str) -> str:
     return part_of(resource_id, "resourceGroups") or clients.azure.resource_group
-
-
-def _wire(model: Any) -> Mapping[str, Any]:
-    """A model of the packages as its payload; an operation's empty answer is one without anything in it. Models take anything for data."""
-    if model is None:
-        return {}
-    wire = model.as_dict() if hasattr(model, "as_dict") else model
-    if not isinstance(wire, Mapping):
-        raise Unusable(f"Azure's answer cannot be read: {type(wire).__name__} where a resource should be; see resource_manager in [azure]")
-    return wire
 
 
 def _sorted(results: Mapping[str, T | HarnessError]) -> tuple[dict[str, T], tuple[str, ...]]:

@@ -28,6 +28,16 @@ from harness.errors import Unusable
 Wire = Mapping[str, Any]
 
 
+def payload(model: Any) -> Mapping[str, Any]:
+    """A model of the packages as its payload; an operation's empty answer is one without anything in it. Models take anything for data."""
+    if model is None:
+        return {}
+    wire = model.as_dict() if hasattr(model, "as_dict") else model
+    if not isinstance(wire, Mapping):
+        raise Unusable(f"Azure's answer cannot be read: {type(wire).__name__} where a resource should be; see resource_manager in [azure]")
+    return wire
+
+
 def balancer(wire: Wire) -> Balancer:
     """A load balancer. Raises Unusable for a payload that is none."""
     properties = _properties(wire)
