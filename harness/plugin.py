@@ -35,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--manager", metavar="lifekeeper|pacemaker", help="what the lab's nodes run: a stand-in (the default), or Pacemaker itself"
     )
+    group.addoption(
+        "--azure", action="store_true", help="a stand-in for Azure's management API beside the lab, for what drives and reads it"
+    )
     group.addoption("--profile", metavar="fast|azure", help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
     group.addoption("--disruption", action="append", metavar="NAME", help="measure only this disruption (may be given several times)")
     group.addoption("--repeat", type=int, default=1, metavar="N", help="measure each disruption N times, for a distribution")

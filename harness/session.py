@@ -46,7 +46,15 @@ class Session:
     """Made at configure time from the options; does nothing until a test asks for the cluster."""
 
     def __init__(
-        self, cluster: model.Cluster, command: Sequence[str], reports: Path, *, lab_data: dict | None, allowed: bool, plan: Plan
+        self,
+        cluster: model.Cluster,
+        command: Sequence[str],
+        reports: Path,
+        *,
+        lab_data: dict | None,
+        allowed: bool,
+        plan: Plan,
+        lab_azure: bool = False,
     ) -> None:
         self.cluster = cluster
         self.finished: Finished | None = None
@@ -55,6 +63,7 @@ class Session:
         self._command = command
         self._reports = reports
         self._lab_data = lab_data
+        self._lab_azure = lab_azure
         self._allowed = allowed
         self._plan = plan
         self._measuring: Measuring | None = None
@@ -76,8 +85,8 @@ class Session:
         if options.dry_run and not file:
             raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
         if file:
-            if options.design or options.profile or options.manager:
-                raise BadUse("--design, --profile and --manager are the lab's; the cluster file says what the attached cluster is")
+            if options.design or options.profile or options.manager or options.azure:
+                raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
             return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, plan=plan)
         from harness.lab import seed  # only the default needs the lab
 
@@ -90,7 +99,7 @@ class Session:
         wanted = {"design": options.design} if options.design else {}
         data = seed.cluster_data(options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})})
         figure = model.parse(data, Path("the lab's own figure"))
-        return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan)
+        return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan, lab_azure=options.azure)
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
@@ -153,7 +162,7 @@ class Session:
         def progress(text: str) -> None:
             run.note("lab", "up", text)
 
-        lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=progress)
+        lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=progress, azure=self._lab_azure)
         self._down = lab.down
         self._known_cut = lab.known_cut
         run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)

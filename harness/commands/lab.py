@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from harness.errors import BadUse, Unusable
 
 if TYPE_CHECKING:
     from harness.collect.like import Shape
+    from harness.model import Cluster
 
 
 def add_to(commands) -> None:
@@ -26,6 +28,9 @@ def add_to(commands) -> None:
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
     up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
     up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
+    up.add_argument(
+        "--azure", action="store_true", help="beside the lab, a stand-in for Azure's management API, and an [azure] table for it"
+    )
     up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
 
     status = add(
@@ -102,7 +107,7 @@ def _up(given: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
     shape = _like(given) if given.like else None
-    lab = launch.up(shape.data if shape else _wanted(given), name=given.name, persistent=True, progress=_progress)
+    lab = launch.up(shape.data if shape else _wanted(given), name=given.name, persistent=True, progress=_progress, azure=given.azure)
     record = lab.record
     cluster = model.load(record.cluster_file)
     if shape:
@@ -117,10 +122,19 @@ def _up(given: argparse.Namespace) -> int:
         f"  look at it     lkharness lab status{_and_name(given.name)}\n"
         f"  check it       lkharness check --cluster {record.cluster_file}\n"
         f"  run the suite  ./run acceptance --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"
+        f"{_azure_lines(cluster)}"
         f"  take it down   lkharness lab down{_and_name(given.name)}\n"
         f"{stand_in_note(cluster)}"
     )
     return 0
+
+
+def _azure_lines(cluster: Cluster) -> str:
+    if cluster.azure is None:
+        return ""
+    table = cluster.azure.model_dump(mode="json", exclude_defaults=True)
+    lines = [f"  Azure's API    {cluster.azure.resource_manager} (a stand-in; only the lab is behind it); the file's [azure] table:"]
+    return "\n".join([*lines, *(f"    {key} = {json.dumps(value)}" for key, value in table.items())]) + "\n"
 
 
 def _like(given: argparse.Namespace) -> Shape:
@@ -230,8 +244,6 @@ def _power(given: argparse.Namespace) -> int:
 
 
 def _nsg(given: argparse.Namespace) -> int:
-    import json
-
     from harness.lab import registry
 
     rules = None

@@ -21,6 +21,7 @@ from harness import model
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
 from harness.lab import cluster_manager, control, doctor, keys, registry, settings
+from harness.lab.azure import beside
 from harness.lab.guests import REPOSITORY, stand_in_note
 from harness.lab.services.postgres_template import ensure_template
 
@@ -61,8 +62,9 @@ def up(
     progress: Progress = lambda text: None,
     limit: float = 60.0,
     network_only: bool = False,
+    azure: bool = False,
 ) -> RunningLab:
-    """Bring up the lab that `data` (a cluster file's content) describes.
+    """Bring up the lab that `data` (a cluster file's content) describes; with `azure` its stand-in for Azure's API beside it.
 
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
@@ -75,7 +77,11 @@ def up(
     lifeline, hold = os.pipe()
     heard, said = os.pipe()
     listeners: dict[str, socket.socket] = {}
+    stand_in: beside.Prepared | None = None
     try:
+        if azure:
+            stand_in = beside.prepare(folder, data)
+            data = {**data, "azure": stand_in.table}
         listeners = _prepare(data, name, folder, network_only=network_only)
         order = {
             "name": name,
@@ -94,13 +100,16 @@ def up(
         os.close(said)
         said = -1
         timings = _hear(heard, process, folder, deadline, progress)
+        if stand_in:
+            stand_in.start(folder, deadline)
+            progress(f"Azure's API up after {deadline.elapsed():.2f} s")
         ready = True
         return RunningLab(registry.read(folder), hold, timings)
     except KeyboardInterrupt:
         interrupted = True
         raise
     finally:
-        for listener in listeners.values():
+        for listener in [*listeners.values(), *([stand_in.listener] if stand_in else [])]:
             listener.close()
         for fd in (lifeline, heard, said):
             if fd >= 0:

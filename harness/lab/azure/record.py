@@ -1,0 +1,45 @@
+"""Every request that the stand-in received, for tests to count: was power-off sent once?"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+MOST = 20000  # requests kept
+LONGEST_BODY = 8192
+
+
+class Record:
+    def __init__(self) -> None:
+        self._entries: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._received = 0
+
+    def received(self, method: str, path: str, query: dict[str, str], headers: dict[str, str], body: Any) -> dict[str, Any]:
+        """Write a request down and return its entry, to which what became of it is added. No token is ever in it."""
+        entry = {
+            "at": time.time(),  # seconds since 1970
+            "method": method,
+            "path": path,
+            "query": query,
+            "client_request_id": headers.get("x-ms-client-request-id"),
+            "agent": headers.get("user-agent"),
+            "body": body,
+            "status": None,  # None: not answered (yet)
+            "fault": None,
+            "operation": None,
+        }
+        with self._lock:
+            self._received += 1
+            entry["n"] = self._received
+            self._entries = [*self._entries[-MOST + 1 :], entry]
+        return entry
+
+    def list(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [dict(entry) for entry in self._entries]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries = []

@@ -1,0 +1,197 @@
+"""The HTTPS server: one thread a connection, every request written down, every fault that is switched on met."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import sys
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from harness.errors import HarnessError
+from harness.lab.azure import faults, own, routes
+from harness.lab.azure.fabric import Fabric
+from harness.lab.azure.tokens import challenge, revoked
+from harness.lab.azure.wire import Answer, Problem, Request
+
+SILENT_S = 300.0  # a connection that says nothing for so long is closed
+LONGEST_BODY = 4 << 20
+NEVER = threading.Event()  # to wait on for a time
+
+
+class Dropped(Exception):
+    """The connection is to break without an answer."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "lkharness-lab-azure"
+    sys_version = ""
+    timeout = SILENT_S
+    server: Server
+
+    def setup(self) -> None:
+        """The handshake belongs to the connection's own thread: whoever does not shake hands keeps nobody else waiting."""
+        self.request.settimeout(SILENT_S)
+        self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def _serve(self) -> None:
+        raw = self._read_body()
+        parts = urlsplit(self.path)
+        request = Request(
+            method=self.command,
+            path=unquote(parts.path),
+            query={("$" + k[1:] if k.startswith("$") else k): v for k, v in parse_qsl(parts.query, keep_blank_values=True)},
+            headers={key.lower(): value for key, value in self.headers.items()},
+            body=None,
+            base=self.server.base,
+        )
+        try:
+            answer = self._answered(request, raw)
+        except Dropped:
+            self._break()
+            return
+        self._send(request, answer)
+
+    def _answered(self, request: Request, raw: bytes) -> Answer:
+        fabric = self.server.fabric
+        if request.path.startswith("/lab/"):  # the lab's own: neither written down nor ever at fault
+            request.body = _parsed(raw)
+            return own.answer(fabric, request)
+        logging_in = not request.path.lower().startswith(("/subscriptions", "/providers"))
+        request.body = None if logging_in else _parsed(raw)
+        entry = fabric.record.received(request.method, request.path, request.query, request.headers, request.body)
+        fault = fabric.faults.meet(request)
+        entry["fault"] = fault.kind if fault else None
+        try:
+            answer = _faulty(fabric, request, fault) if fault else None
+            if answer is None:
+                answer = self._login(request, raw) if logging_in else self._managed(request)
+        except Problem as problem:
+            answer = problem.answer
+        except HarnessError as error:  # the lab itself has ended or does not answer
+            answer = Problem(500, "InternalServerError", str(error)).answer
+        entry["operation"] = request.operation
+        if fault and fault.kind == "slow":
+            NEVER.wait(fault.seconds)
+        if fault and fault.kind == "dropped-after":
+            raise Dropped
+        if fault and fault.kind == "happens-unavailable":
+            answer = _unavailable(fault)
+        entry["status"] = answer.status
+        return answer
+
+    def _login(self, request: Request, raw: bytes) -> Answer:
+        tenant, _, rest = request.path.strip("/").partition("/")
+        if request.method == "GET" and rest.endswith(".well-known/openid-configuration"):
+            return self.server.fabric.tokens.discovery(request.base, tenant)
+        if request.method == "POST" and rest == "oauth2/v2.0/token":
+            return self.server.fabric.tokens.hand_out(raw)
+        raise Problem(404, "NotFound", f"The lab's stand-in for Azure does not know {request.path}.")
+
+    def _managed(self, request: Request) -> Answer:
+        self.server.fabric.tokens.check(request)
+        return routes.answer(self.server.fabric, request)
+
+    def _read_body(self) -> bytes:
+        length = int(self.headers.get("Content-Length") or 0)
+        return self.rfile.read(min(length, LONGEST_BODY))
+
+    def _send(self, request: Request, answer: Answer) -> None:
+        body = b"" if answer.body is None else json.dumps(answer.body).encode()
+        id = str(uuid.uuid4())
+        self.send_response(answer.status)
+        for key, value in {
+            "Content-Type": "application/json; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-cache",
+            "x-ms-request-id": request.operation or id,
+            "x-ms-correlation-request-id": request.headers.get("x-ms-correlation-request-id", id),
+            **answer.headers,
+        }.items():
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _break(self) -> None:
+        """Reset the connection under the client's hands."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):  # the client may be gone already
+            plain = socket.socket(fileno=self.connection.detach())
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            plain.close()
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nothing is left to flush on a connection that broke
+            super().finish()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """What is worth knowing is in the record."""
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return None  # whoever needs a body says that there is none
+
+
+def _faulty(fabric: Fabric, request: Request, fault: faults.Fault) -> Answer | None:
+    """What a fault answers in the place of the API, or None when the request goes on. Raises Problem or Dropped."""
+    if fault.kind in faults.FATES:
+        request.fate = fault.kind
+    elif fault.kind == "throttled":
+        message = "The request was throttled: too many requests."
+        raise Problem(429, "TooManyRequests", message, {"Retry-After": str(fault.retry_after)})
+    elif fault.kind == "unavailable":
+        return _unavailable(fault)
+    elif fault.kind == "dropped-before":
+        raise Dropped
+    elif fault.kind == "token-expired":
+        fabric.tokens.expire_all()
+        raise challenge(request, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
+    elif fault.kind == "token-revoked":
+        fabric.tokens.expire_all()
+        raise revoked(request)
+    elif fault.kind == "forbidden":
+        message = f"The client does not have authorization to perform this action over scope '{request.path}' or the scope is invalid."
+        raise Problem(403, "AuthorizationFailed", message)
+    return None
+
+
+def _unavailable(fault: faults.Fault) -> Answer:
+    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after else {}
+    return Problem(503, "ServerTimeout", "The server could not process the request right now; try again.", headers).answer
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one lab's Azure on a listening socket that was made before, so that the cluster file could name its port."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, folder: Path, fabric: Fabric) -> None:
+        super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.base = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        self.fabric = fabric
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(folder / "server.pem")
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that left or never shook hands is its own affair; anything else is written to the stand-in's log."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
