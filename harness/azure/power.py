@@ -9,6 +9,7 @@ from harness.errors import DeadlineExceeded, Unusable
 PREFIX = "PowerState/"
 GONE = ("stopping", "stopped", "deallocating", "deallocated")
 LOOKS = 2  # so many poll intervals a machine must have been running before nothing is thought to be under way any more
+OVERTAKES = 12  # so many poll intervals of an operation on a running machine before it is overtaken
 
 
 class Machine:
@@ -64,32 +65,35 @@ class Machine:
     def start(self, deadline: Deadline) -> None:
         """Until it runs and nothing that could still stop it is under way; does no harm to one that runs.
 
-        What a killed harness sent may be accepted after we have looked, so it must be seen running for some time.
+        What a killed harness sent may be accepted after we have looked, so it must be seen running for some time. An operation that is
+        under way for longer than that while it runs is overtaken: Azure lets the newer one win.
         """
-        since: Deadline | None = None
-        last = "not read yet"
+        calm, overtake = self._patience(LOOKS), self._patience(OVERTAKES)
+        told = False
         while True:
-            deadline.require(f"{self.name} running (last seen: {last})")
-            last = self._hand.read(self.state, deadline, f"reading the power of {self.name}")
-            if last != "running":
-                since = None
-                if last in ("stopping", "deallocating"):  # Azure does one thing at a time to a machine
-                    self._pause(deadline)
-                    continue
-                self._hand.do(
-                    f"powering on {self.name}",
-                    lambda **options: self._machines.begin_start(self._group, self.name, **options),
-                    lambda: self.state() in ("running", "starting"),
-                    Deadline(max(deadline.within(self._hand.azure.operation_limit_s), 0.001)),
-                )
-                continue
-            if self._hand.read(self.busy, deadline, f"reading {self.name}"):
-                since = None
-            elif since is None:
-                since = Deadline(LOOKS * self._hand.azure.poll_s)
-            elif since.expired:
+            state = self._hand.read(self.state, deadline, f"reading the power of {self.name}")
+            busy = not told and self._hand.read(self.busy, deadline, f"reading {self.name}")
+            if state != "running" or busy:
+                calm = self._patience(LOOKS)
+            if calm.expired:
                 return
+            deadline.require(f"{self.name} running (Azure says {state or 'nothing'}{', and busy' if busy else ''})")
+            if state in ("stopped", "deallocated") or (busy and overtake.expired):
+                self._power_on(deadline)
+                told, overtake = True, self._patience(OVERTAKES)
             self._pause(deadline)
+
+    def _power_on(self, deadline: Deadline) -> None:
+        limit = max(deadline.within(self._hand.azure.operation_limit_s), 0.001)
+        self._hand.do(
+            f"powering on {self.name}",
+            lambda **options: self._machines.begin_start(self._group, self.name, **options),
+            lambda: self.state() in ("running", "starting"),
+            Deadline(limit),
+        )
+
+    def _patience(self, looks: int) -> Deadline:
+        return Deadline(looks * self._hand.azure.poll_s)
 
     def _pause(self, deadline: Deadline) -> None:
         pause = Deadline(deadline.within(min(1.0, self._hand.azure.poll_s)))

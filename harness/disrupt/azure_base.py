@@ -10,11 +10,12 @@ import importlib.util
 import math
 import shlex
 import sys
+import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
-from harness.disrupt.base import HARNESS, Disruption, Step, clear_failures
+from harness.disrupt.base import HARNESS, Disruption, Moment, Step, clear_failures
 from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class ByAzure(Disruption):
         try:
             self._hand.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {resource.rpartition('/')[2]}")
             self._hand.say(f"{resource.rpartition('/')[2]} bears a tag with what to undo: {undo}")
+            before = time.time()
             self._do(self._operation())
+            self.moment = self.moment or Moment(HARNESS, before, time.time())
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self.name}: {error}") from error
 
