@@ -22,7 +22,9 @@ from harness.errors import DeadlineExceeded, HarnessError, Unusable
 Send = Callable[..., Any]  # a client's begin_…, which takes the options of a trigger and returns a poller
 Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under way?
 LOOK_S = 1.0  # between two looks at a state, at most
-ANSWER_S = 20.0  # for so long a trigger whose answer got lost may take to show
+SHOWS_AFTER = 4  # so many poll intervals a trigger whose answer got lost may take to show …
+SHOWS_S = 2.0  # … and so many seconds at least
+LOST = (trouble.Unanswered, trouble.Throttled, trouble.NotLoggedIn, DeadlineExceeded)  # nothing is known of what was asked
 
 
 class Note(Protocol):
@@ -41,7 +43,7 @@ class Triggered:
     happened: Happened
 
     def failure(self) -> HarnessError | None:
-        """Why the operation failed; None while it runs, or when it went well."""
+        """Why the operation failed, or why it cannot be asked about any more (`lost`); None while it runs, or when it went well."""
         if self.poller is None or not self.poller.done():
             return None
         try:
@@ -50,6 +52,12 @@ class Triggered:
         except HarnessError as error:
             return error
         return None
+
+    @property
+    def refused(self) -> HarnessError | None:
+        """Azure's own word that the operation failed."""
+        error = self.failure()
+        return None if isinstance(error, LOST) else error
 
     @property
     def ended(self) -> bool:
@@ -88,6 +96,7 @@ class Hand:
             except trouble.NotLoggedIn:
                 if why.endswith("token"):
                     raise
+                self.clients.renew()
                 pause, why = 0.0, "Azure had refused it: it did not take the token"
             except trouble.Unanswered as error:
                 self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
@@ -96,7 +105,7 @@ class Hand:
                     return Triggered(doing, None, stop, happened)
                 if not again:
                     raise Unusable(
-                        f"{doing}: its answer got lost and for {ANSWER_S:g} s no sign of it was seen; it was not sent again: {error}"
+                        f"{doing}: its answer got lost and for {self._shows_s:g} s no sign of it was seen; it was not sent again: {error}"
                     ) from error
                 pause, why = 0.0, "its answer got lost, no sign of it is there, and twice does no harm"
             except HarnessError as error:
@@ -154,10 +163,16 @@ class Hand:
                 if last_try or not _passing(error):
                     raise
                 self.say(f"{error}; reading again")
+                if isinstance(error, trouble.NotLoggedIn):
+                    self.clients.renew()
             self._pause(min(LOOK_S, self.azure.poll_s), deadline, doing)
 
+    @property
+    def _shows_s(self) -> float:
+        return max(SHOWS_S, SHOWS_AFTER * self.azure.poll_s)
+
     def _seen(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
-        patience = Deadline(deadline.within(ANSWER_S))
+        patience = Deadline(deadline.within(self._shows_s))
         try:
             return patience.wait_for(lambda: self._is(happened), what=f"{doing}: a sign of it", every=min(LOOK_S, self.azure.poll_s))
         except DeadlineExceeded:
@@ -170,6 +185,8 @@ class Hand:
                 return happened()
         except HarnessError as error:
             self.say(f"the state cannot be read now: {error}")
+            if isinstance(error, trouble.NotLoggedIn):
+                self.clients.renew()
             return False
 
     def _pause(self, seconds: float, deadline: Deadline, doing: str) -> None:
@@ -195,7 +212,7 @@ class Hand:
 
 def _passing(error: HarnessError) -> bool:
     """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
-    if isinstance(error, trouble.Unanswered | trouble.Throttled | DeadlineExceeded | trouble.NotLoggedIn):
+    if isinstance(error, LOST):
         return True
     return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed)
 

@@ -59,7 +59,7 @@ class ByAzurePower(ByAzure):
         def gone() -> bool:
             nonlocal heard
             assert self._triggered is not None
-            if error := self._triggered.failure():
+            if error := self._triggered.refused:
                 raise error
             asked = time.time()
             if not self._is_gone():

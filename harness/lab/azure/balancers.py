@@ -242,7 +242,6 @@ def put(fabric: Fabric, request: Request, group: str, balancer: str) -> Answer:
     return fabric.operations.put(operation, request, resource(fabric), new=False)
 
 
-
 def _wanted(before: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, str], str | None]:
     """Raises Problem when something is to change that the lab cannot change."""
     states: dict[str, str] = {}
