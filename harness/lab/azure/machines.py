@@ -25,11 +25,17 @@ DISPLAY = {
     "deallocating": "VM deallocating",
     "starting": "VM starting",
 }
-# What systemd does on a machine that is told to shut down: the cluster manager's own stop, then SIGTERM to everybody.
+# What systemd does on a machine that is told to shut down: the cluster manager's own stop, then SIGTERM to everybody,
+# and five seconds to end in.
 SHUT_DOWN = """
 if [ -x /opt/LifeKeeper/bin/lkstop ]; then timeout 60 /opt/LifeKeeper/bin/lkstop -r
 elif [ -d /run/crm ]; then p=$(pidof pacemakerd) && kill -TERM $p && timeout 60 tail --pid=$p -f /dev/null; fi
 kill -TERM -1
+for i in $(seq 50); do
+  n=0; for p in /proc/[0-9]*; do n=$((n + 1)); done
+  [ $n -gt 2 ] || break
+  sleep 0.1
+done
 """
 SHUT_DOWN_S = 70.0
 REBOOT_S = {"fast": 2.0, "azure": 20.0}  # how long a machine that restarts is off

@@ -34,7 +34,7 @@ def _done(fabric: Fabric, what: str, method: str, body: Any) -> Any:
         case "faults", "DELETE":
             return fabric.faults.clear()
         case "wrongs", "GET":
-            return {"on": fabric.wrongs.list(), "kinds": wrongs.sentences()}
+            return {"on": fabric.wrongs.switched_on(), "kinds": wrongs.sentences()}
         case "wrongs", "POST":
             return fabric.wrongs.switch_on(fabric, str((body or {}).get("kind")))
         case "wrongs", "DELETE":
