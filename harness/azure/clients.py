@@ -6,6 +6,7 @@ that is longer than the harness waits is an error; whoever triggers something pa
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,6 +133,7 @@ class Clients:
 
 def of(azure: Azure, heard: Heard | None = None) -> Clients:
     """The clients for a cluster file's `[azure]`; nothing is imported or sent before one of them is used."""
+    logging.getLogger("azure").addHandler(logging.NullHandler())  # what it would print is in the errors that it raises
     return Clients(azure, heard)
 
 

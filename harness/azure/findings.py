@@ -108,7 +108,8 @@ def _settings(cluster: Cluster, own: str, rule: Rule) -> Iterator[Finding]:
         says = f"session persistence is {rule.distribution}, and the file says {meant.distribution}"
         do = "set loadDistribution to what is meant: with SourceIP one client sees one node only, which may be the wrong one"
         yield Finding(Weight.FAULT, own, what, says, do, ("FLOW-02", "FLOW-04"))
-    if rule.idle_minutes != ceil(meant.idle_timeout_s / 60):  # Azure counts whole minutes; a lab's may be shorter
+    # Azure counts whole minutes; a lab's may be shorter.
+    if abs(rule.idle_minutes * 60 - meant.idle_timeout_s) > 1e-3 and rule.idle_minutes != ceil(meant.idle_timeout_s / 60):
         says = f"idle connections are given up after {rule.idle_minutes * 60:g} s, and the file says {meant.idle_timeout_s:g} s"
         do = "set idleTimeoutInMinutes, or idle_timeout_s in the file, to what is meant; keepalives must be more frequent"
         yield Finding(Weight.FAULT, own, what, says, do, ("IDLE-01", "IDLE-06"))

@@ -46,7 +46,7 @@ def _target(cluster: Cluster, own: str, one: Probe) -> Iterator[Finding]:
 
 def _times(cluster: Cluster, own: str, one: Probe) -> Iterator[Finding]:
     meant, what = cluster.load_balancer.probe, f"probe {one.name}"
-    if one.interval_s != ceil(meant.interval_s):  # Azure counts whole seconds; a lab's may be shorter
+    if one.interval_s not in (meant.interval_s, ceil(meant.interval_s)):  # Azure counts whole seconds; a lab's may be shorter
         do = "set intervalInSeconds, or interval_s in the file, to what is meant; every budget follows from it"
         says = f"it asks every {one.interval_s:g} s, and the file says {meant.interval_s:g} s"
         yield Finding(Weight.FAULT, own, what, says, do, ("PRB-05", "TIME-07"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from harness.azure import shape
 from harness.azure.clients import Clients
@@ -48,9 +48,9 @@ def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float 
     found = balancer(clients, frontend)
     in_group = clients.azure.resource_group
     with told(f"listing the virtual machines of the resource group {in_group}"):
-        machines = [shape.machine(m.as_dict()) for m in clients.compute.virtual_machines.list(in_group)]
+        machines = [shape.machine(shape.payload(m)) for m in clients.compute.virtual_machines.list(in_group)]
     with told(f"listing the network interfaces of the resource group {in_group}"):
-        nics = [shape.nic(n.as_dict()) for n in clients.network.network_interfaces.list(in_group)]
+        nics = [shape.nic(shape.payload(n)) for n in clients.network.network_interfaces.list(in_group)]
     elsewhere = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
     more, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in elsewhere}))
     seen = Seen(
@@ -72,10 +72,10 @@ def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
     azure = clients.azure
     if azure.load_balancer:
         with told(f"reading the load balancer {azure.load_balancer}"):
-            found = shape.balancer(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer).as_dict())
+            found = shape.balancer(shape.payload(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer)))
     else:
         with told(f"listing the load balancers of the resource group {azure.resource_group}"):
-            listed = [shape.balancer(b.as_dict()) for b in clients.network.load_balancers.list(azure.resource_group)]
+            listed = [shape.balancer(shape.payload(b)) for b in clients.network.load_balancers.list(azure.resource_group)]
         found = chosen(listed, frontend, azure.resource_group)
     used = [p for p in found.pools if any(same(p.id, i) for r in found.rules for i in r.pool_ids)]
     return replace(found, pools=tuple(pool(clients, found, p) for p in used) or found.pools)
@@ -98,20 +98,19 @@ def pool(clients: Clients, of: Balancer, known: Pool) -> Pool:
     """A pool with its members' admin states, which the load balancer's own payload may lack."""
     with told(f"reading the backend pool {known.name} of {of.name}"):
         pools = clients.network.load_balancer_backend_address_pools
-        return shape.pool(pools.get(clients.azure.resource_group, of.name, known.name).as_dict())
+        return shape.pool(shape.payload(pools.get(clients.azure.resource_group, of.name, known.name)))
 
 
 def machine(clients: Clients, name: str) -> Machine:
     """A virtual machine with its power."""
     with told(f"reading the virtual machine {name}"):
-        wire = clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView").as_dict()
-        return shape.machine(wire)
+        return shape.machine(shape.payload(clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView")))
 
 
 def nic(clients: Clients, nic_id: str) -> Nic:
     """A network interface by its id, in whatever resource group it is."""
     with told(f"reading the network interface {name_of(nic_id)}"):
-        return shape.nic(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id)).as_dict())
+        return shape.nic(shape.payload(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id))))
 
 
 def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[SecurityGroup, ...]:
@@ -120,7 +119,7 @@ def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Securit
     with told(doing):
         operation = clients.network.network_interfaces.begin_list_effective_network_security_groups
         poller = operation(_group(clients, nic_id), name_of(nic_id))
-    return shape.filters(_wire(result_of(poller, deadline, doing)))
+    return shape.filters(shape.payload(result_of(poller, deadline, doing)))
 
 
 def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, ...]:
@@ -128,7 +127,7 @@ def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, .
     doing = f"reading the effective routes of {name_of(nic_id)}"
     with told(doing):
         poller = clients.network.network_interfaces.begin_get_effective_route_table(_group(clients, nic_id), name_of(nic_id))
-    return shape.routes(_wire(result_of(poller, deadline, doing)))
+    return shape.routes(shape.payload(result_of(poller, deadline, doing)))
 
 
 def with_effects(clients: Clients, seen: Seen, deadline: Deadline) -> Seen:
@@ -151,20 +150,11 @@ def _with_prefixes(clients: Clients, seen: Seen, deadline: Deadline) -> Seen:
 def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:
     network = part_of(subnet_id, "virtualNetworks") or ""
     with told(f"reading the subnet {name_of(subnet_id)} of {network}"):
-        return shape.prefixes(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id)).as_dict())
+        return shape.prefixes(shape.payload(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id))))
 
 
 def _group(clients: Clients, resource_id: str) -> str:
     return part_of(resource_id, "resourceGroups") or clients.azure.resource_group
-
-
-def _wire(model: Any) -> Mapping[str, Any]:
-    """A long-running operation's result as its payload; an empty answer is one without anything in it."""
-    if model is None:
-        return {}
-    if isinstance(model, Mapping) and not hasattr(model, "as_dict"):
-        return model
-    return model.as_dict()
 
 
 def _sorted(results: Mapping[str, T | HarnessError]) -> tuple[dict[str, T], tuple[str, ...]]:

@@ -28,6 +28,16 @@ from harness.errors import Unusable
 Wire = Mapping[str, Any]
 
 
+def payload(model: Any) -> Mapping[str, Any]:
+    """A model of the packages as its payload; an operation's empty answer is one without anything in it. Models take anything for data."""
+    if model is None:
+        return {}
+    wire = model.as_dict() if hasattr(model, "as_dict") else model
+    if not isinstance(wire, Mapping):
+        raise Unusable(f"Azure's answer cannot be read: {type(wire).__name__} where a resource should be; see resource_manager in [azure]")
+    return wire
+
+
 def balancer(wire: Wire) -> Balancer:
     """A load balancer. Raises Unusable for a payload that is none."""
     properties = _properties(wire)
@@ -150,7 +160,7 @@ def _probe(wire: Wire) -> Probe:
         protocol=_text(properties, "protocol").lower(),
         port=_number(properties, "port"),
         path=properties.get("requestPath"),
-        interval_s=_number(properties, "intervalInSeconds", 15),
+        interval_s=_measure(properties, "intervalInSeconds", 15),
         threshold=_number(properties, "probeThreshold") if properties.get("probeThreshold") is not None else None,
         number_of_probes=_number(properties, "numberOfProbes") if properties.get("numberOfProbes") is not None else None,
         no_healthy_backends=str(properties.get("noHealthyBackendsBehavior") or "AllProbedDown"),
@@ -171,7 +181,7 @@ def _rule(wire: Wire) -> Rule:
         pool_ids=tuple(dict.fromkeys(p for p in pools if p)),
         probe_id=_id(properties.get("probe")),
         floating_ip=bool(properties.get("enableFloatingIP")),
-        idle_minutes=_number(properties, "idleTimeoutInMinutes", 4),
+        idle_minutes=_measure(properties, "idleTimeoutInMinutes", 4),
         tcp_reset=bool(properties.get("enableTcpReset")),
         distribution=str(properties.get("loadDistribution") or "Default"),
     )
@@ -246,6 +256,15 @@ def _number(wire: Wire, key: str, default: int | None = None) -> int:
     if isinstance(found, bool) or not isinstance(found, int | float | str) or not str(found).strip().lstrip("-").isdigit():
         raise Unusable(f"Azure's answer cannot be read: {key} is {found!r}, not a number")
     return int(found)
+
+
+def _measure(wire: Wire, key: str, default: float) -> float:
+    """A duration. Azure's are whole numbers; a lab's may be shorter than the least of them."""
+    found = wire.get(key, default)
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        raise Unusable(f"Azure's answer cannot be read: {key} is {found!r}, not a number") from None
 
 
 def _id(wire: Any) -> str | None:

@@ -14,6 +14,9 @@ READ_ROLE = "docs/azure/role-read.json"
 _ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
 
 
+_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError|\[SSL:")
+
+
 class NotLoggedIn(Unusable):
     """No credential gave a token, or Azure does not take it."""
 
@@ -62,7 +65,11 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
 
     if not isinstance(error, azure.AzureError):
         return None
-    if isinstance(error, azure.HttpResponseError) and error.response is not None:
+    if _TLS.search(str(error)):
+        return Unusable(
+            f"{doing}: the other side's certificate is not to be trusted: {_tls(str(error))}; name its CA with ca_file in [azure]"
+        )
+    if isinstance(error, azure.HttpResponseError) and error.response is not None and (error.status_code or 0) >= 400:
         return _answered(error, doing)
     if isinstance(error, azure.ClientAuthenticationError):
         return NotLoggedIn(
@@ -97,9 +104,6 @@ def _answered(error: Any, doing: str) -> HarnessError:
 
 
 def _unanswered(error: Exception, doing: str) -> HarnessError:
-    says = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in says or "SSLError" in says or "SSL:" in says:
-        return Unusable(f"{doing}: the other side's certificate is not to be trusted: {_tls(says)}; name its CA with ca_file in [azure]")
     return Unanswered(
         f"{doing}: no whole answer from Azure: {_first(error)}; see the way out of this machine, and resource_manager in [azure]"
     )
