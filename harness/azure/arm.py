@@ -39,6 +39,13 @@ class Arm:
     def patch(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
         return self._send("PATCH", path, doing, api, body, {}).json()
 
+    def put(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
+        """What is wanted, as often as it is said."""
+        return self._send("PUT", path, doing, api, body, {}).json()
+
+    def post(self, path: str, doing: str, *, api: str = RESOURCES) -> None:
+        self._send("POST", path, doing, api, None, {})
+
     def exists(self, path: str, doing: str, *, api: str = RESOURCES) -> bool:
         try:
             self.get(path, doing, api=api)
@@ -56,6 +63,12 @@ class Arm:
             first = self._sent(method, self._url(path, api, {}), doing, body, pipeline=True)
             polling: Any = ARMPolling(self.clients.azure.poll_s)
             return LROPoller(client, first, lambda answer: answer.http_response, polling)
+
+    @staticmethod
+    def result(poller: Any, doing: str) -> Any:
+        """What an operation that is over came to."""
+        with trouble.told(doing):
+            return poller.result()
 
     def operate(self, method: str, path: str, body: dict[str, Any] | None, doing: str, deadline: Deadline, *, api: str = RESOURCES) -> Any:
         """A long-running operation to its end. Raises DeadlineExceeded while it still runs."""
