@@ -58,7 +58,11 @@ class Clients:
 
     @cached_property
     def credential(self) -> Any:
-        return credentials.of(self.azure)
+        return credentials.Renewable(self.azure)
+
+    def renew(self) -> None:
+        """Log in anew, because Azure did not take a token that the credential still thinks good."""
+        self.credential.renew()
 
     @cached_property
     def compute(self) -> ComputeManagementClient:

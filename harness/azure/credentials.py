@@ -25,6 +25,27 @@ def of(azure: Azure) -> Any:
             raise BadUse(f"credential {azure.credential} in [azure]: {str(error).splitlines()[0]}") from error
 
 
+class Renewable:
+    """A token credential that can be told that its tokens are worth nothing: the packages keep one until its own time is over."""
+
+    def __init__(self, azure: Azure) -> None:
+        self._azure = azure
+        self._own = of(azure)
+
+    def renew(self) -> None:
+        self._own = of(self._azure)
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        return self._own.get_token(*scopes, **options)
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        return self._own.get_token_info(*scopes, options=options)
+
+    def close(self) -> None:
+        if hasattr(self._own, "close"):
+            self._own.close()
+
+
 def authority(azure: Azure) -> str:
     """Where tokens come from: the setting, or the cloud's own."""
     from azure.identity import AzureAuthorityHosts
