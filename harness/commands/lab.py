@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.commands import lab_azure
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse, Unusable
 
@@ -67,6 +68,8 @@ def add_to(commands) -> None:
     _name(nsg)
     nsg.add_argument("place", nargs="?", help="a NIC (lknode01.eth0) or a subnet (subnet1)")
     nsg.add_argument("rules", nargs="?", help="a JSON file with a list of rules; `none` leaves the default rules only")
+
+    lab_azure.add_to(verbs)
 
 
 def _name(parser: argparse.ArgumentParser) -> None:

@@ -42,6 +42,15 @@ class LabRecord:
         return self.pid is not None and start_ticks(self.pid) == self.start_ticks
 
     @property
+    def _azure_alive(self) -> bool:
+        """Is there still the process of the stand-in for Azure's API? It ends when it sees the lab's first process end."""
+        try:
+            process = json.loads((self.folder / "azure" / "process.json").read_text())
+        except (OSError, ValueError):
+            return False  # this lab has none
+        return start_ticks(process["pid"]) == process["start_ticks"]
+
+    @property
     def cluster_file(self) -> Path:
         return self.folder / "cluster.toml"
 
@@ -55,7 +64,9 @@ class LabRecord:
         """End the lab's first process and wait until it is gone, which the kernel lets happen after everything else of the lab."""
         if self.alive and self.pid is not None:
             os.kill(self.pid, signal.SIGKILL)
-            Deadline(limit).wait_for(lambda: not self.alive, what=f"the end of lab {self.name!r}", every=0.001)
+            deadline = Deadline(limit)
+            deadline.wait_for(lambda: not self.alive, what=f"the end of lab {self.name!r}", every=0.001)
+            deadline.wait_for(lambda: not self._azure_alive, what=f"the end of Azure's API of lab {self.name!r}", every=0.001)
 
     def end(self, *, limit: float = 10.0) -> None:
         """Take the lab down and remove its folder. The kernel removes everything else with the first process."""

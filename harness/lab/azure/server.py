@@ -9,6 +9,7 @@ import ssl
 import struct
 import sys
 import threading
+import traceback
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,6 +65,13 @@ class Handler(BaseHTTPRequestHandler):
         except Dropped:
             self._break()
             return
+        except Problem as problem:
+            answer = problem.answer
+        except HarnessError as error:  # the lab itself has ended or does not answer
+            answer = Problem(500, "InternalServerError", str(error)).answer
+        except Exception:
+            traceback.print_exc()  # into the stand-in's log
+            answer = Problem(500, "InternalServerError", "The lab's stand-in for Azure failed; its log (azure.log) says at what.").answer
         self._send(request, answer)
 
     def _answered(self, request: Request, raw: bytes) -> Answer:
@@ -161,7 +169,6 @@ def _faulty(fabric: Fabric, request: Request, fault: faults.Fault) -> Answer | N
     elif fault.kind == "dropped-before":
         raise Dropped
     elif fault.kind == "token-expired":
-        fabric.tokens.expire_all()
         raise challenge(request, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
     elif fault.kind == "token-revoked":
         fabric.tokens.expire_all()
