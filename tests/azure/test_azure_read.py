@@ -230,6 +230,14 @@ def test_the_reading_role_is_the_smallest(server: ArmServer) -> None:
     assert set(role["Actions"]) == needed and role["IsCustom"] is True and not role["NotActions"] and not role["DataActions"]
 
 
+def test_who_may_disturb_may_read() -> None:
+    """Whoever has the second role needs not the first as well; and it can do nothing else that is named here."""
+    reads, disturbs = (json.loads((ROLES / f"role-{which}.json").read_text()) for which in ("read", "disturb"))
+    assert set(reads["Actions"]) < set(disturbs["Actions"]) and len(disturbs["Actions"]) == len(set(disturbs["Actions"]))
+    assert not any("*" in action or action.endswith(("virtualMachines/write", "virtualMachines/delete")) for action in disturbs["Actions"])
+    assert len(disturbs["Name"]) <= 512 and len(disturbs["Description"]) <= 1024
+
+
 def test_a_deadline_is_an_error_of_its_own() -> None:
     from harness.azure.waiting import together
     from harness.deadline import Deadline
