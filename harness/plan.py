@@ -29,7 +29,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """`names` empty: every disruption there is."""
+    """`names` empty: every disruption there is for such a cluster."""
 
     names: tuple[str, ...]
     wish: Wish
@@ -47,6 +47,7 @@ class Plan:
             raise BadUse("--repeat and --sweep do not go together: a sweep has its own steps")
         return cls(names, Wish(options.period / 1000, options.repeat, options.sweep, options.seed))
 
-    def measurements(self, cluster: Cluster) -> list[Planned]:
-        names = self.names or tuple(disruptions.all_of())
+    def measurements(self, cluster: Cluster, *, azure: bool = False) -> list[Planned]:
+        """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named."""
+        names = self.names or tuple(name for name, kind in disruptions.all_of().items() if azure or not kind.by_azure)
         return [Planned(name, start) for name in names for start in self.wish.starts(name, cluster)]

@@ -109,7 +109,7 @@ class Session:
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
-        return self._plan.measurements(self.cluster)
+        return self._plan.measurements(self.cluster, azure=self._lab_azure or self.cluster.azure is not None)
 
     @property
     def may_disturb(self) -> bool:

@@ -28,10 +28,15 @@ def offsets(**given: object) -> list[float]:
 
 
 def test_every_disruption_once_when_nothing_is_asked_for():
-    planned = plan().measurements(CLUSTER)
+    planned = plan().measurements(CLUSTER, azure=True)
     assert [p.name for p in planned] == list(base.all_of())
     assert all(p.start.repeat == 0 and p.start.after_probe_s is None and 0 <= p.start.offset_s <= LONGEST_S for p in planned)
     assert plan().wish.period_s == 0.01
+
+
+def test_what_azure_does_is_planned_where_azure_can_be_asked_or_when_it_is_named():
+    assert not any(p.name.startswith("azure ") for p in plan().measurements(CLUSTER))
+    assert [p.name for p in plan(disruption=["azure pool left"]).measurements(CLUSTER)] == ["azure pool left"]
 
 
 def test_only_the_named_ones_in_their_order():
