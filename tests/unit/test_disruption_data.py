@@ -25,6 +25,10 @@ WANTED = {
     *("IP resource lost", "IP resource out", "NIC down Subnet#1", "NIC down Subnet#2", "shared disk full"),
     *("idle beyond the balancer's timeout", "none"),
 }
+BY_AZURE = {
+    *("azure VM power off", "azure VM restart", "azure VM redeploy", "azure NSG deny", "azure pool left"),
+    *("azure adminState down", "azure adminState up on the standby"),
+}
 ALL = base.all_of()
 POWER = {to: ["power", to, "{node}", "{seconds}"] for to in ("off", "freeze")} | {to: ["power", to] for to in ("on", "reboot", "thaw")}
 
@@ -43,22 +47,23 @@ def made(name: str, of: model.Cluster) -> base.Disruption:
 
 
 def test_every_disruption_is_there():
-    assert set(ALL) == WANTED
+    assert set(ALL) == WANTED | BY_AZURE
+    assert {name for name, kind in ALL.items() if kind.by_azure} == BY_AZURE
     with pytest.raises(BadUse, match=r"no disruption 'earthquake'; there are .*, none,"):
         base.of("earthquake")
 
 
-@pytest.mark.parametrize("name", sorted(WANTED))
+@pytest.mark.parametrize("name", sorted(ALL))
 def test_it_says_what_happens_to_every_path(name):
     kind = ALL[name]
     assert set(kind.expects) == set(Design)
     for row in kind.expects.values():
         assert set(row) == set(Origin) and all(isinstance(e, Effect) for e in row.values())
-    assert kind.sentence and kind.sentence[0].islower() and not kind.sentence.endswith(".")
+    assert (kind.sentence[:1].islower() or kind.sentence.startswith("Azure ")) and not kind.sentence.endswith(".")
     assert kind.__doc__, "what it follows from"
 
 
-@pytest.mark.parametrize("name", sorted(WANTED))
+@pytest.mark.parametrize("name", sorted(ALL))
 def test_what_moves_and_what_is_untouched_fit_together(name):
     """Nothing moves without the client noticing; what is untouched stays."""
     kind = ALL[name]
@@ -87,6 +92,15 @@ def test_durations(name, profile):
         assert one.longest_s >= max(allowance.seconds, one.lasts_s) + base.UNDO_S - 5.0
     if Effect.RECOVERS in {e for row in one.expects.values() for e in row.values()}:
         assert one.lasts_s < allowance.seconds
+
+
+@pytest.mark.parametrize("name", sorted(BY_AZURE))
+def test_what_azure_does_is_undone_by_whoever_finds_the_tag(name):
+    """No host undoes it by itself, so it lasts until somebody does; and a cluster without [azure] lacks something for it."""
+    one = made(name, cluster())
+    assert one.longest_s == math.inf and "lkharness azure heal" in one.undoing
+    assert one.lacks() == "the cluster file has no [azure] table"
+    assert one.allowance().seconds > 0
 
 
 def test_power_that_nobody_gives_back_lasts_for_ever():
