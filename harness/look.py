@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -74,13 +75,16 @@ def look(cluster: Cluster) -> Findings:
 
     Raises Unusable when no node can be reached.
     """
+    in_azure = _in_azure(cluster)
     subject = Subject(cluster, Timeline())
     try:
         found = unreachable(subject)
         if all(n.name in subject.absent for n in cluster.nodes):
-            raise Unusable(found[0].says)
+            if cluster.azure is None:
+                raise Unusable(found[0].says)
+            return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure()])
         state, more = survey(subject)
-        found += more
+        found += [*more, *in_azure()]
         active = state.leading
         if active is None:
             return Findings(None, inconclusive(f"no single node has anything in service: {state}"), [], found)
@@ -92,6 +96,15 @@ def look(cluster: Cluster) -> Findings:
         return Findings(active, _whole(subject, state), paths, found)
     finally:
         subject.close()
+
+
+def _in_azure(cluster: Cluster) -> Callable[[], list[Finding]]:
+    """Begin to read what Azure has configured, beside the look at the hosts; its findings, when they are wanted. Raises BadUse."""
+    if cluster.azure is None:
+        return list
+    from harness.azure.survey import Survey  # only a cluster with [azure] needs the Azure packages
+
+    return Survey(cluster, cluster.azure).findings
 
 
 def _check(subject: Subject, origin: Origin, service: Service, active: str) -> PathCheck:

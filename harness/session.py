@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -36,6 +37,9 @@ from harness.subject import Subject
 from harness.timeline import Timeline
 from harness.trial import Measure, Trial
 from harness.verdict import Outcome, Verdict, failed, inconclusive, passed
+
+if TYPE_CHECKING:
+    from harness.azure.health import HealthWatch
 
 WHOLE_SOON_S = 5.0  # an attached cluster is whole or it is not; this only lets a passing state pass
 
@@ -75,6 +79,7 @@ class Session:
         self._not_whole: str | None = None
         self._died: HarnessError | None = None
         self._down: Callable[[], None] | None = None
+        self._health: HealthWatch | None = None
 
     @classmethod
     def of_options(cls, options: Namespace, arguments: Sequence[str], root: Path) -> Session:
@@ -136,12 +141,23 @@ class Session:
         known, _ = known_secrets(self.cluster, {})
         self._subject.clean = Redactor(known).clean  # reports are passed on: what a manager wrote down of passwords is not
         self._subject.reach()
+        self._watch_health(run)
         if self._lab_data is None and self._allowed and wanted:
             self._attached = Attached(self._subject, run.id, run.directory)
             self._attached.take()
         self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
         if self._attached is not None:
             self._attached.show_plan(wanted, say)
+
+    def _watch_health(self, run: Run) -> None:
+        """Where Azure can be asked, the balancer's own view of its members goes on the timeline. Raises BadUse for what is lacking here."""
+        if self.cluster.azure is None:
+            return
+        from harness.azure import clients
+        from harness.azure.health import HealthWatch  # only a cluster with [azure] needs the Azure packages
+
+        self._health = HealthWatch(self.cluster, clients.of(self.cluster.azure), run.timeline)
+        self._health.start()
 
     def _look_whether_whole(self, subject: Subject) -> str | None:
         """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
@@ -263,6 +279,8 @@ class Session:
                     self._leave_as_found(self._report)
                     self._finish(self._report)
         finally:
+            if self._health is not None:
+                self._health.close()
             if self._subject is not None:
                 self._subject.close()
             if self._down is not None:

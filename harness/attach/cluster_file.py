@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 from harness import model
 from harness.errors import BadUse
 
 KINDS = ("postgres", "oracle", "http", "tcp")
+NL = "\n"
 
 
 @dataclass(frozen=True)
 class HostAnswer:
     name: str
     addresses: tuple[str, ...]
+    platform: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,25 @@ class ServiceAnswer:
 
 
 @dataclass(frozen=True)
+class BalancerAnswer:
+    """What the load balancer has configured, where it could be asked. Seconds."""
+
+    protocol: str
+    path: str | None
+    interval_s: float
+    threshold: int
+    idle_timeout_s: float
+    tcp_reset: bool
+    distribution: str
+    ha_ports: bool
+
+
+@dataclass(frozen=True)
 class Answers:
-    """What a cluster file cannot be without, and how to log in. `jump` names a host of the file that the nodes are reached through."""
+    """What a cluster file cannot be without, and how to log in. `jump` names a host of the file that the nodes are reached through.
+
+    `balancer`, `subnets` and `azure` (the table of that name) are known when Azure was asked.
+    """
 
     name: str
     design: str
@@ -48,6 +69,9 @@ class Answers:
     known_hosts: str = ""
     jump: str = ""
     sudo: bool = False
+    balancer: BalancerAnswer | None = None
+    subnets: tuple[str, str] | None = None
+    azure: Mapping[str, Any] = field(default_factory=dict)
 
 
 def host_of(text: str, *, addresses: int) -> HostAnswer:
@@ -95,19 +119,20 @@ def written(answers: Answers, path: Path) -> str:
 
 
 def _text(a: Answers) -> str:
+    subnet1, subnet2 = a.subnets or (_net(a.client.addresses[0]), _net(a.nodes[0].addresses[1]))
     parts = [
         f"""\
 # A cluster to attach to, written by `lkharness init`. Everything that is commented out shows its default.
 # Next: lkharness check --cluster THIS_FILE
 name = {_q(a.name)}
 design = {_q(a.design)}   # nat: floating IP is off on the load-balancing rules; floating: it is on
-subnet1 = {_q(_net(a.client.addresses[0]))}   # the service subnet: client, the nodes' first NICs, frontend
-subnet2 = {_q(_net(a.nodes[0].addresses[1]))}   # the nodes' second NICs, where the IP resource is
+subnet1 = {_q(subnet1)}   # the service subnet: client, the nodes' first NICs, frontend
+subnet2 = {_q(subnet2)}   # the nodes' second NICs, where the IP resource is
 
 [client]   # the machine that clients' connections are made from
 name = {_q(a.client.name)}
 address = {_q(a.client.addresses[0])}
-{_ssh("client", a, a.client.name)}"""
+{f"platform = {_q(a.client.platform)}{NL}" if a.client.platform else ""}{_ssh("client", a, a.client.name)}"""
     ]
     for node in a.nodes:
         parts.append(f"""
@@ -119,16 +144,9 @@ second_address = {_q(node.addresses[1])}   # in Subnet#2
     parts.append(f"""
 [load_balancer]
 frontend = {_q(a.frontend)}
-# idle_timeout_s = 240.0
-# tcp_reset = false
-# ha_ports = false
-# distribution = "Default"
-[load_balancer.probe]
+{_balancer(a.balancer)}[load_balancer.probe]
 port = {a.probe_port}
-# protocol = "tcp"
-# interval_s = 5.0
-# threshold = 1   # probeThreshold; numberOfProbes does nothing
-
+{_probe(a.balancer)}
 [ip_resource]
 address = {_q(a.frontend)}   # the frontend's very address
 tag = {_q(a.ip_tag)}   # its name in the cluster manager
@@ -159,10 +177,38 @@ resource = {_q(a.resource)}   # what is switched over: the top of the hierarchy
 # off = ["az", "vm", "stop", "--skip-shutdown", "-g", "group", "-n", "{{node}}"]
 # on = ["az", "vm", "start", "-g", "group", "-n", "{{node}}"]
 
-# [budget]
+{_azure(a.azure)}# [budget]
 # margin_s = 5.0   # beyond what the timers explain
 """)
     return "".join(parts)
+
+
+def _balancer(told: BalancerAnswer | None) -> str:
+    """The rules' settings: as Azure has them, or the defaults, commented out."""
+    if told is None:
+        return '# idle_timeout_s = 240.0\n# tcp_reset = false\n# ha_ports = false\n# distribution = "Default"\n'
+    settings = {
+        "idle_timeout_s": told.idle_timeout_s,
+        "tcp_reset": told.tcp_reset,
+        "ha_ports": told.ha_ports,
+        "distribution": told.distribution,
+    }
+    return "".join(f"{key} = {_v(value)}\n" for key, value in settings.items())
+
+
+def _probe(told: BalancerAnswer | None) -> str:
+    if told is None:
+        return '# protocol = "tcp"\n# interval_s = 5.0\n# threshold = 1   # probeThreshold; numberOfProbes does nothing\n'
+    path = f"path = {_q('/' + told.path.lstrip('/'))}\n" if told.path is not None else ""
+    threshold = f"threshold = {told.threshold}   # probeThreshold; numberOfProbes does nothing\n"
+    return f"protocol = {_q(told.protocol)}\n{path}interval_s = {_v(told.interval_s)}\n{threshold}"
+
+
+def _azure(table: Mapping[str, Any]) -> str:
+    if not table:
+        return ""
+    lines = (f"{key} = {_v(value)}\n" for key, value in table.items())
+    return f"[azure]   # where this was read, and what `lkharness check` compares; cluster.example.toml has the rest\n{''.join(lines)}\n"
 
 
 def _ssh(table: str, a: Answers, host: str) -> str:
@@ -188,6 +234,13 @@ def _platform(manager: str) -> str:
 
 def _net(address: str) -> str:
     return str(IPv4Network(f"{address}/24", strict=False))
+
+
+def _v(value: Any) -> str:
+    """A TOML value."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_q(str(k))} = {_v(v)}" for k, v in value.items()) + " }"
+    return _q(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _q(text: str) -> str:

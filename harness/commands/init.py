@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.commands import init_azure
 from harness.commands.shape import add
 from harness.errors import BadUse, Unusable
 
@@ -36,15 +37,22 @@ def add_to(commands) -> None:
     )
     init.add_argument("--resource", metavar="TAG", help="what is switched over (default: the first service's TAG)")
     init.add_argument("--name", default="customer", help="what reports call the cluster (default: customer)")
-    init.add_argument("--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on")
-    init.add_argument("--manager", choices=MANAGERS, default="lifekeeper", help="the cluster manager (default: lifekeeper)")
-    init.add_argument("--probe-port", type=int, default=12345, metavar="PORT", help="the health probe's port (default: 12345)")
+    init.add_argument(
+        "--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on; --azure reads it"
+    )
+    init.add_argument(
+        "--manager", choices=MANAGERS, help="the cluster manager (default: lifekeeper, on Windows nodes of Azure lifekeeper-windows)"
+    )
+    init.add_argument(
+        "--probe-port", type=int, default=12345, metavar="PORT", help="the health probe's port (default: 12345); --azure reads it"
+    )
     init.add_argument("--ip-tag", metavar="TAG", help="the IP resource in the cluster manager (default: ip-FRONTEND)")
     init.add_argument("--user", default="root", help="who to log in as (default: root)")
     init.add_argument("--key", default="", metavar="FILE", help="a private key (default: the SSH agent)")
     init.add_argument("--known-hosts", default="", metavar="FILE", help="the hosts' keys, relative to the file that is written")
     init.add_argument("--jump", default="", metavar="NAME", help="reach the nodes through this host, such as the client")
     init.add_argument("--sudo", action="store_true", help="run commands through `sudo -n`")
+    init_azure.add_options(init)
     init.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
@@ -55,13 +63,17 @@ def _init(given: argparse.Namespace) -> int:
     file = Path(given.file)
     _can_be_written(file, force=given.force)  # before anybody is asked, so that no answers are lost
     asked = sys.stdin is not None and sys.stdin.isatty()
-    text = written(_answers(given, _ask if asked else None), file)
+    ask = _ask if asked else None
+    answers, unsure = init_azure.answers(given, ask) if given.azure or given.azure_from else (_answers(given, ask), [])
+    text = written(answers, file)
     try:
         write_atomically(file, text)
     except OSError as error:
         raise Unusable(f"{file}: cannot be written ({error.strerror}); name a file in a folder that you may write to") from error
     except UnicodeEncodeError:
         raise BadUse("an answer holds bytes that are no text (UTF-8), and nothing was written; give it in plain letters") from None
+    for sentence in unsure:
+        print(f"look: {sentence}")
     print(f"{file} is written; look through what is commented out in it, above all the manager's timers, then:")
     print(f"  lkharness check --cluster {file}")
     return 0
@@ -145,7 +157,7 @@ def _answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> Ans
         probe_port=given.probe_port,
         ip_tag=given.ip_tag or f"ip-{frontend}",
         services=services,
-        manager=given.manager,
+        manager=given.manager or "lifekeeper",
         resource=given.resource or services[0].tag,
         user=given.user,
         key=given.key,

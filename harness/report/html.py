@@ -31,7 +31,7 @@ _MOST_EVENTS = 5000  # keeps the file small enough for a mail; timeline.jsonl ha
 def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: Sequence[str] = ()) -> str:
     """Render `run` and the events of its timeline. Everything that came from outside is escaped and made visible."""
     script = _script(bool(run.measurements))
-    m = measured_view(run)
+    m = measured_view(run, events)
     executed = [t for t in run.tests if t.verdict.outcome is not Result.SKIPPED]
     shown = list(events[:_MOST_EVENTS])
     return (

@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.measure.measured import Measured, TrackResult
+from harness.measure.measured import Lane, Measured, TrackResult
 from harness.measure.recording import NEW
 from harness.report.measurement import MeasurementRecord
 from harness.report.model import PathName
@@ -24,6 +24,7 @@ FAILED = ("silent", "refused", "reset", "unreachable")
 _WORST_FIRST = ("wrong", *FAILED, "gap", "other")
 _DOWN = ("", "down", "lost", "nowhere", "nobody", "none", "off", "out", "unhealthy", "frozen", "gone", "silent")
 _UP = ("up", "in service", "healthy", "whole", "on", "answered")
+_REASONS = ("up_", "down_")  # how Azure's reason codes begin
 _OTHERWISE = {"unknown": "gap", "both": "wrong"}  # both nodes do what one of them should: as loud as an answer by the wrong one
 
 
@@ -49,6 +50,7 @@ class States:
         if state in self._nodes:
             return self._number(self._node_class(state), state)
         plain = state.lower()
+        plain = plain.partition("_")[0] if plain.startswith(_REASONS) else plain
         css = "down" if plain in _DOWN else "up" if plain in _UP else _OTHERWISE.get(plain, "other")
         return self._number(css, state or "nothing")
 
@@ -63,12 +65,12 @@ class States:
         return self._numbers[state]
 
 
-def picture(record: MeasurementRecord, nodes: Sequence[str]) -> dict[str, Any]:
-    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report."""
+def picture(record: MeasurementRecord, nodes: Sequence[str], more: Sequence[Lane] = ()) -> dict[str, Any]:
+    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more` lanes go last."""
     measured = record.measured
     states = States(nodes)
     lanes, coarse = _track_lanes(measured, states)
-    lanes += [_state_lane(measured, lane.name, lane.spans, states) for lane in measured.lanes]
+    lanes += [_state_lane(measured, lane.name, lane.spans, states) for lane in (*measured.lanes, *more)]
     lines, left_out = _log(measured)
     return {
         "id": visible(record.id),

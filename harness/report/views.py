@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
 from harness.measure.measured import PHASES
-from harness.report import figures, picture
+from harness.report import figures, health_lanes, picture
 from harness.report.figures import Distribution, Group, TokenTotals, TrackFigure
 from harness.report.measurement import MeasurementRecord
 from harness.report.model import PathName, Result, RunRecord
@@ -99,13 +100,13 @@ class MeasuredView:
     phases: list[tuple[int, str]]
 
 
-def measured_view(run: RunRecord) -> MeasuredView:
+def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> MeasuredView:
     titles = {test.id: test.title for test in run.tests}
     nodes = node_order(run)
     bad = [r.id for r in run.measurements if r.measured.verdict.outcome.value != Result.PASS]
     opened = set(bad if bad else [r.id for r in run.measurements[:1]])
     opened = opened if len(opened) <= _OPEN_AT_ONCE else set(bad[:_OPEN_AT_ONCE])
-    cards = [_card(n, record, nodes, titles, record.id in opened) for n, record in enumerate(run.measurements, 1)]
+    cards = [_card(n, record, nodes, titles, record.id in opened, events) for n, record in enumerate(run.measurements, 1)]
     used = {part.colour for card in cards for row in card.rows for part in row.parts}
     return MeasuredView(
         sentence=figures.sentence(run),
@@ -158,7 +159,9 @@ def stack(record: MeasurementRecord, figure: TrackFigure, widest: float) -> list
     return [StackPart(name, _colour(name), round(100 * length / widest, 2), length) for name, length in phases if length > 0]
 
 
-def _card(number: int, record: MeasurementRecord, nodes: Sequence[str], titles: dict[str, str], opened: bool) -> Card:
+def _card(
+    number: int, record: MeasurementRecord, nodes: Sequence[str], titles: dict[str, str], opened: bool, events: Sequence[Mapping[str, Any]]
+) -> Card:
     measured = record.measured
     tracks = [TrackFigure(record, track) for track in picture.in_order(measured.tracks)]
     widest = max((o.seconds for f in tracks for o in f.track.outages), default=0.0) or 1.0
@@ -168,7 +171,7 @@ def _card(number: int, record: MeasurementRecord, nodes: Sequence[str], titles: 
         title=title(record),
         result=Result(measured.verdict.outcome.value),
         anchor=f"measurement-{number}",
-        data=picture.embedded(picture.picture(record, nodes)),
+        data=picture.embedded(picture.picture(record, nodes, health_lanes.lanes(events, measured.start, measured.end))),
         rows=[_row(record, figure, widest) for figure in tracks],
         boundaries=[
             BoundaryRow(n, _colour(b.name), b.name, None if b.at is None else b.at - measured.anchor, b.evidence, b.source)

@@ -1,0 +1,98 @@
+"""Any resource of Azure by its id, as JSON: for what the big packages do not have (tags, groups, deployments)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from harness.azure import trouble
+from harness.azure.waiting import result_of
+from harness.deadline import Deadline
+
+if TYPE_CHECKING:
+    from harness.azure.clients import Clients
+
+RESOURCES = "2021-04-01"  # the api-version of groups, tags, resource lists and deployments
+
+
+class Arm:
+    """Requests under one subscription. Raises what `trouble.told` makes of a refusal."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.clients = clients
+        self.subscription = f"/subscriptions/{clients.azure.subscription}"
+        self.group = f"{self.subscription}/resourceGroups/{clients.azure.resource_group}"
+
+    def get(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> dict[str, Any]:
+        return self._send("GET", path, doing, api, None, query).json()
+
+    def listed(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page."""
+        page = self.get(path, doing, api=api, **query)
+        while True:
+            yield from page.get("value", [])
+            if not (link := page.get("nextLink")):
+                return
+            page = self._sent("GET", link, doing, None).json()
+
+    def patch(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
+        return self._send("PATCH", path, doing, api, body, {}).json()
+
+    def put(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
+        """What is wanted, as often as it is said."""
+        return self._send("PUT", path, doing, api, body, {}).json()
+
+    def post(self, path: str, doing: str, *, api: str = RESOURCES) -> None:
+        self._send("POST", path, doing, api, None, {})
+
+    def exists(self, path: str, doing: str, *, api: str = RESOURCES) -> bool:
+        try:
+            self.get(path, doing, api=api)
+        except trouble.NotThere:
+            return False
+        return True
+
+    def begin(self, method: str, path: str, body: dict[str, Any] | None, doing: str, *, api: str = RESOURCES) -> Any:
+        """Start a long-running operation; an azure.core LROPoller, which polls in a thread of its own."""
+        with trouble.told(doing):
+            from azure.core.polling import LROPoller
+            from azure.mgmt.core.polling.arm_polling import ARMPolling
+
+            client = self.clients.resources
+            first = self._sent(method, self._url(path, api, {}), doing, body, pipeline=True)
+            polling: Any = ARMPolling(self.clients.azure.poll_s)
+            return LROPoller(client, first, lambda answer: answer.http_response, polling)
+
+    @staticmethod
+    def result(poller: Any, doing: str) -> Any:
+        """What an operation that is over came to."""
+        with trouble.told(doing):
+            return poller.result()
+
+    def operate(self, method: str, path: str, body: dict[str, Any] | None, doing: str, deadline: Deadline, *, api: str = RESOURCES) -> Any:
+        """A long-running operation to its end. Raises DeadlineExceeded while it still runs."""
+        return result_of(self.begin(method, path, body, doing, api=api), deadline, doing)
+
+    def _send(self, method: str, path: str, doing: str, api: str, body: Any, query: dict[str, str]) -> Any:
+        return self._sent(method, self._url(path, api, query), doing, body)
+
+    def _url(self, path: str, api: str, query: dict[str, str]) -> str:
+        asked = {"api-version": api, **{f"${name}": value for name, value in query.items()}}
+        return f"{self.clients.endpoint[0]}{quote(path, safe='/')}?{urlencode(asked)}"
+
+    def _sent(self, method: str, url: str, doing: str, body: Any, *, pipeline: bool = False) -> Any:
+        with trouble.told(doing):
+            from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+            from azure.core.rest import HttpRequest
+            from azure.mgmt.core.exceptions import ARMErrorFormat
+
+            request = HttpRequest(method, url, json=body)
+            options: dict[str, Any] = {"_return_pipeline_response": True} if pipeline else {}
+            answer = self.clients.resources.send_request(request, **options)
+            plain = answer.http_response if pipeline else answer
+            if plain.status_code >= 400:
+                plain.read()
+                kind = ResourceNotFoundError if plain.status_code == 404 else HttpResponseError
+                raise kind(response=plain, error_format=ARMErrorFormat)
+            return answer

@@ -1,0 +1,179 @@
+"""The Azure packages' clients for one cluster, made on first use, with every limit set and every request told to whoever listens.
+
+Traps that this follows (facts libraries.md): the default poll interval is 30 s; reads are retried within bounds, and a Retry-After
+that is longer than the harness waits is an error; whoever triggers something passes `retry_total=0` with the call.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from harness.azure import credentials, trouble
+from harness.model import Azure
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import ComputeManagementClient
+    from azure.mgmt.core import ARMPipelineClient
+    from azure.mgmt.network import NetworkManagementClient
+
+RETRIES = 3  # of what only reads
+LONGEST_PAUSE_S = 30.0  # the longest Retry-After that is waited out inside a call
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it went over the wire. `began` is monotonic; `status` is None when no answer came, and `error` says why."""
+
+    method: str
+    path: str
+    began: float
+    took_s: float
+    status: int | None
+    request_id: str | None = None  # x-ms-request-id, which Azure's support asks for
+    operation: str | None = None  # the URL of the long-running operation that it started
+    error: str | None = None
+
+    def __str__(self) -> str:
+        came = f"{self.status}" if self.status is not None else f"no answer ({self.error})"
+        operation = f", operation {urlsplit(self.operation).path.rsplit('/', 1)[-1]}" if self.operation else ""
+        request = f", request {self.request_id}" if self.request_id else ""
+        return f"{self.method} {self.path}: {came}{request}{operation}"
+
+
+Heard = Callable[[Call], None]
+
+
+class Clients:
+    """What talks to Azure. `heard` is told every request, in the thread that made it."""
+
+    def __init__(self, azure: Azure, heard: Heard | None = None) -> None:
+        self.azure = azure
+        self._heard = heard
+
+    @cached_property
+    def credential(self) -> Any:
+        return credentials.Renewable(self.azure)
+
+    def renew(self) -> None:
+        """Log in anew, because Azure did not take a token that the credential still thinks good."""
+        self.credential.renew()
+
+    @cached_property
+    def compute(self) -> ComputeManagementClient:
+        with trouble.told("opening Azure's compute API"):
+            from azure.mgmt.compute import ComputeManagementClient
+
+            return ComputeManagementClient(self.credential, self.azure.subscription, **self._settings())
+
+    @cached_property
+    def network(self) -> NetworkManagementClient:
+        with trouble.told("opening Azure's network API"):
+            from azure.mgmt.network import NetworkManagementClient
+
+            return NetworkManagementClient(self.credential, self.azure.subscription, **self._settings())
+
+    @cached_property
+    def resources(self) -> ARMPipelineClient:
+        """Any resource by its id: `send_request(HttpRequest("GET", id + "?api-version=…"))`."""
+        with trouble.told("opening Azure's resource manager"):
+            from azure.core.pipeline import policies
+            from azure.mgmt.core import ARMPipelineClient
+            from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy, ARMHttpLoggingPolicy
+
+            settings = self._settings()
+            chain = [
+                policies.RequestIdPolicy(),
+                policies.UserAgentPolicy("lkharness"),
+                policies.ContentDecodePolicy(),
+                policies.RedirectPolicy(),
+                settings["retry_policy"],
+                ARMChallengeAuthenticationPolicy(self.credential, *settings["credential_scopes"]),
+                ARMHttpLoggingPolicy(),
+            ]
+            limits = credentials.connection(self.azure)
+            return ARMPipelineClient(settings["base_url"], policies=chain, per_retry_policies=settings["per_retry_policies"], **limits)
+
+    @cached_property
+    def endpoint(self) -> tuple[str, str]:
+        """The management API's URL without a slash at its end, and the scope of tokens for it."""
+        from azure.core import AzureClouds
+        from azure.mgmt.core.tools import get_arm_endpoints
+
+        clouds = {
+            "public": AzureClouds.AZURE_PUBLIC_CLOUD,
+            "china": AzureClouds.AZURE_CHINA_CLOUD,
+            "government": AzureClouds.AZURE_US_GOVERNMENT,
+        }
+        own = get_arm_endpoints(clouds[self.azure.cloud])
+        scope = f"{self.azure.audience}/.default" if self.azure.audience else own["credential_scopes"][0]
+        return self.azure.resource_manager or own["resource_manager"].rstrip("/"), scope
+
+    def close(self) -> None:
+        for name in ("compute", "network", "resources", "credential"):
+            if name in self.__dict__ and hasattr(self.__dict__[name], "close"):
+                self.__dict__[name].close()
+
+    def _settings(self) -> dict[str, Any]:
+        url, scope = self.endpoint
+        return {
+            "base_url": url,
+            "credential_scopes": [scope],
+            "polling_interval": self.azure.poll_s,
+            "retry_policy": _bounded_retry(),
+            "per_retry_policies": [_ear(self._heard)] if self._heard else [],
+            **credentials.connection(self.azure),
+        }
+
+
+def of(azure: Azure, heard: Heard | None = None) -> Clients:
+    """The clients for a cluster file's `[azure]`; nothing is imported or sent before one of them is used."""
+    logging.getLogger("azure").addHandler(logging.NullHandler())  # what it would print is in the errors that it raises
+    return Clients(azure, heard)
+
+
+def _bounded_retry() -> Any:
+    """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error."""
+    from azure.core.pipeline.policies import RetryPolicy
+
+    class BoundedRetry(RetryPolicy):
+        def is_retry(self, settings: Any, response: Any) -> bool:
+            after = self.get_retry_after(response)
+            return (after is None or after <= LONGEST_PAUSE_S) and super().is_retry(settings, response)
+
+    return BoundedRetry(retry_total=RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
+
+
+def _ear(heard: Heard) -> Any:
+    """Tells every request as it went over the wire, retries included."""
+    from azure.core.pipeline.policies import HTTPPolicy
+
+    class Ear(HTTPPolicy):
+        def send(self, request: Any) -> Any:
+            began, asked = time.monotonic(), request.http_request
+            path = urlsplit(asked.url).path
+            try:
+                answer = self.next.send(request)
+            except Exception as error:
+                heard(Call(asked.method, path, began, time.monotonic() - began, None, error=str(error).splitlines()[0][:200]))
+                raise
+            headers = answer.http_response.headers
+            heard(
+                Call(
+                    asked.method,
+                    path,
+                    began,
+                    time.monotonic() - began,
+                    answer.http_response.status_code,
+                    headers.get("x-ms-request-id"),
+                    headers.get("Azure-AsyncOperation") or headers.get("Location"),
+                )
+            )
+            return answer
+
+    return Ear()

@@ -1,0 +1,158 @@
+"""How the harness logs in to Azure: DefaultAzureCredential's order, or the one kind that the cluster file names.
+
+Secrets are read at the last moment from where `[azure]` says they are, and are in no message and no record.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BadUse
+from harness.model import Azure
+
+
+def of(azure: Azure) -> Any:
+    """A token credential (azure.core.credentials.TokenCredential). Nothing is sent before its first use. Raises BadUse."""
+    from harness.azure import trouble
+
+    with trouble.told("logging in to Azure"):
+        try:
+            return _MADE[azure.credential](azure)
+        except ValueError as error:  # how the package complains of what it is given, and of what it finds in the environment
+            raise BadUse(f"credential {azure.credential} in [azure]: {str(error).splitlines()[0]}") from error
+
+
+class Renewable:
+    """A token credential that can be told that its tokens are worth nothing: the packages keep one until its own time is over."""
+
+    def __init__(self, azure: Azure) -> None:
+        self._azure = azure
+        self._own = of(azure)
+
+    def renew(self) -> None:
+        self._own = of(self._azure)
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        return self._own.get_token(*scopes, **options)
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        return self._own.get_token_info(*scopes, options=options)
+
+    def close(self) -> None:
+        if hasattr(self._own, "close"):
+            self._own.close()
+
+
+def authority(azure: Azure) -> str:
+    """Where tokens come from: the setting, or the cloud's own."""
+    from azure.identity import AzureAuthorityHosts
+
+    own = {
+        "public": AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
+        "china": AzureAuthorityHosts.AZURE_CHINA,
+        "government": AzureAuthorityHosts.AZURE_GOVERNMENT,
+    }
+    return azure.authority or own[azure.cloud]
+
+
+def connection(azure: Azure) -> dict[str, Any]:
+    """What every connection has in common; limits in seconds, so that no step hangs on a peer that says nothing."""
+    common: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
+    if azure.ca_file is not None:
+        if not azure.ca_file.is_file():
+            raise BadUse(f"ca_file in [azure]: there is no file {azure.ca_file}; name the CA's certificate, in PEM")
+        common["connection_verify"] = str(azure.ca_file)
+    return common
+
+
+def _own(azure: Azure) -> dict[str, Any]:
+    return {"authority": authority(azure), "disable_instance_discovery": not azure.instance_discovery, **connection(azure)}
+
+
+def _default(azure: Azure) -> Any:
+    from azure.identity import DefaultAzureCredential
+
+    named: dict[str, Any] = {}
+    if azure.client_id:
+        named |= {"managed_identity_client_id": azure.client_id, "workload_identity_client_id": azure.client_id}
+    if azure.tenant:
+        named |= {"workload_identity_tenant_id": azure.tenant, "shared_cache_tenant_id": azure.tenant}
+    return DefaultAzureCredential(**named, **_own(azure))
+
+
+def _environment(azure: Azure) -> Any:
+    from azure.identity import EnvironmentCredential
+
+    return EnvironmentCredential(**_own(azure))
+
+
+def _workload(azure: Azure) -> Any:
+    from azure.identity import WorkloadIdentityCredential
+
+    return WorkloadIdentityCredential(**_given(tenant_id=azure.tenant, client_id=azure.client_id), **_own(azure))
+
+
+def _managed(azure: Azure) -> Any:
+    from azure.identity import ManagedIdentityCredential
+
+    return ManagedIdentityCredential(**_given(client_id=azure.client_id), **connection(azure))
+
+
+def _cli(azure: Azure) -> Any:
+    from azure.identity import AzureCliCredential
+
+    return AzureCliCredential(**_given(tenant_id=azure.tenant, subscription=azure.subscription if not azure.tenant else None))
+
+
+def _powershell(azure: Azure) -> Any:
+    from azure.identity import AzurePowerShellCredential
+
+    return AzurePowerShellCredential(**_given(tenant_id=azure.tenant))
+
+
+def _developer_cli(azure: Azure) -> Any:
+    from azure.identity import AzureDeveloperCliCredential
+
+    return AzureDeveloperCliCredential(**_given(tenant_id=azure.tenant))
+
+
+def _secret(azure: Azure) -> Any:
+    from azure.identity import ClientSecretCredential
+
+    return ClientSecretCredential(azure.tenant or "", azure.client_id or "", _the_secret(azure), **_own(azure))
+
+
+_MADE: dict[str, Callable[[Azure], Any]] = {
+    "default": _default,
+    "environment": _environment,
+    "workload-identity": _workload,
+    "managed-identity": _managed,
+    "cli": _cli,
+    "powershell": _powershell,
+    "developer-cli": _developer_cli,
+    "client-secret": _secret,
+}
+
+
+def _given(**settings: str | None) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _the_secret(azure: Azure) -> str:
+    """Raises BadUse when it is not where the file says."""
+    if azure.client_secret_variable is not None:
+        secret = os.environ.get(azure.client_secret_variable, "")
+        if not secret:
+            raise BadUse(f"the environment variable {azure.client_secret_variable} is empty; put the application's secret into it")
+        return secret
+    path = azure.client_secret_file or Path()
+    try:
+        first, *_ = [*path.read_text(encoding="utf-8").splitlines(), ""]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUse(f"client_secret_file in [azure]: {path} cannot be read ({getattr(error, 'strerror', 'no text')})") from error
+    if not first.strip():
+        raise BadUse(f"client_secret_file in [azure]: the first line of {path} is empty; put the application's secret there")
+    return first.strip()

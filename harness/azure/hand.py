@@ -1,0 +1,239 @@
+"""The hand that disturbs: it sends a trigger once, follows its operation to the end, and never sends twice unnoticed.
+
+A trigger whose answer got lost may have been accepted all the same, so its fate is found out by reading the state; only what does no
+harm when it is done twice (every undoing) is sent again then, and that is told. Every answer on the wire goes on the timeline with
+Azure's request and operation id. Every wait ends: with the deadline at the latest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from harness.azure import trouble
+from harness.azure.arm import Arm
+from harness.azure.clients import Clients
+from harness.deadline import Deadline
+from harness.errors import DeadlineExceeded, HarnessError, Unusable
+
+Send = Callable[..., Any]  # a client's begin_…, which takes the options of a trigger and returns a poller
+Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under way?
+LOOK_S = 1.0  # between two looks at a state, at most
+SHOWS_AFTER = 4  # so many poll intervals a trigger whose answer got lost may take to show …
+SHOWS_S = 2.0  # … and so many seconds at least
+LOST = (trouble.Unanswered, trouble.Throttled, trouble.NotLoggedIn, DeadlineExceeded)  # nothing is known of what was asked
+
+
+class Note(Protocol):
+    """The timeline's own `note`, or anything like it."""
+
+    def __call__(self, source: str, kind: str, text: str, **data: Any) -> object: ...
+
+
+@dataclass
+class Triggered:
+    """A trigger that Azure accepted. `poller` is None where only its effect is known, because its answer got lost."""
+
+    doing: str
+    poller: Any
+    stop: threading.Event
+    happened: Happened
+
+    def failure(self) -> HarnessError | None:
+        """Why the operation failed, or why it cannot be asked about any more (`lost`); None while it runs, or when it went well."""
+        if self.poller is None or not self.poller.done():
+            return None
+        try:
+            with trouble.told(self.doing):
+                self.poller.result()
+        except HarnessError as error:
+            return error
+        return None
+
+    @property
+    def refused(self) -> HarnessError | None:
+        """Azure's own word that the operation failed."""
+        error = self.failure()
+        return None if isinstance(error, LOST) else error
+
+    @property
+    def ended(self) -> bool:
+        return self.poller is None or bool(self.poller.done())
+
+
+class Hand:
+    """Triggers things for one cluster. `note` is told everything."""
+
+    def __init__(self, clients: Clients, note: Note) -> None:
+        self.clients = clients
+        self.azure = clients.azure
+        self.arm = Arm(clients)
+        self._note = note
+
+    def say(self, text: str, **data: Any) -> None:
+        self._note("azure", "azure", text, **data)
+
+    def trigger(self, doing: str, send: Send, happened: Happened, deadline: Deadline, *, again: bool = False) -> Triggered:
+        """Send it, and return as soon as Azure has accepted it. With `again` it may be sent again when it is not known to have been.
+
+        A refusal that says "not now" (429, an expired token) is no acceptance, so after it the request is repeated, and told.
+        Raises what `trouble.told` makes of any other refusal; Unusable when no sign of it can be seen and it must not be repeated.
+        """
+        why = ""
+        for number in range(1, 1000):
+            deadline.require(doing)
+            self.say(f"{doing}: sending{f' again, the {number}. time, because {why}' if why else ''}", attempt=number)
+            stop = threading.Event()
+            try:
+                with trouble.told(doing):
+                    poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop), raw_response_hook=self._heard(doing))
+                return Triggered(doing, poller, stop, happened)
+            except trouble.Throttled as error:
+                pause, why = _asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
+            except trouble.NotLoggedIn:
+                if why.endswith("token"):
+                    raise
+                self.clients.renew()
+                pause, why = 0.0, "Azure had refused it: it did not take the token"
+            except trouble.Unanswered as error:
+                self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
+                if self._seen(happened, deadline, doing):
+                    self.say(f"{doing}: it was accepted: its effect is there; it is not sent again")
+                    return Triggered(doing, None, stop, happened)
+                if not again:
+                    raise Unusable(
+                        f"{doing}: its answer got lost and for {self._shows_s:g} s no sign of it was seen; it was not sent again: {error}"
+                    ) from error
+                pause, why = 0.0, "its answer got lost, no sign of it is there, and twice does no harm"
+            except HarnessError as error:
+                if not (again and _passing(error)):
+                    raise
+                pause, why = self.azure.poll_s, str(error)
+            self._pause(pause, deadline, doing)
+        raise AssertionError("a deadline ends this sooner")
+
+    def finish(self, triggered: Triggered, deadline: Deadline) -> None:
+        """Until the operation has ended well, or its effect is there whatever it says. Raises its failure, or DeadlineExceeded."""
+        try:
+            deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=min(0.2, LOOK_S))
+        except DeadlineExceeded:
+            triggered.stop.set()
+            if not self._is(triggered.happened):
+                raise
+            self.say(f"{triggered.doing}: Azure says that its operation still goes on, but its effect is there; that is enough")
+            return
+        if error := triggered.failure():
+            if not self._is(triggered.happened):
+                raise error
+            self.say(f"{triggered.doing}: Azure says that its operation failed ({error}), but its effect is there")
+        else:
+            self.say(f"{triggered.doing}: done")
+
+    def do(self, doing: str, send: Send, happened: Happened, limit: Deadline) -> None:
+        """Trigger and finish something that does no harm when done twice, again and again until its effect is there.
+
+        Raises DeadlineExceeded with the last failure.
+        """
+        last: HarnessError | None = None
+        while not limit.expired:
+            one = Deadline(limit.within(max(limit.seconds / 3, 2 * self.azure.poll_s)))
+            try:
+                self.finish(self.trigger(doing, send, happened, limit, again=True), one)
+                if self._seen(happened, one, doing):
+                    return
+                last = Unusable(f"{doing}: Azure says that it was done, and its effect is not there")
+            except HarnessError as error:
+                if not _passing(error):
+                    raise
+                last = error
+            self.say(f"{last}; trying again")
+        raise DeadlineExceeded(f"{doing} did not come about within {limit.seconds:g} s; last: {last or 'there was no time'}")
+
+    def read(self, what: Callable[[], Any], deadline: Deadline, doing: str) -> Any:
+        """Something read in Azure, again and again while only the connection to it fails."""
+        while True:
+            last_try = deadline.expired
+            try:
+                with trouble.told(doing):
+                    return what()
+            except HarnessError as error:
+                if last_try or not _passing(error):
+                    raise
+                self.say(f"{error}; reading again")
+                if isinstance(error, trouble.NotLoggedIn):
+                    self.clients.renew()
+            self._pause(min(LOOK_S, self.azure.poll_s), deadline, doing)
+
+    @property
+    def _shows_s(self) -> float:
+        return max(SHOWS_S, SHOWS_AFTER * self.azure.poll_s)
+
+    def _seen(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
+        patience = Deadline(deadline.within(self._shows_s))
+        try:
+            return patience.wait_for(lambda: self._is(happened), what=f"{doing}: a sign of it", every=min(LOOK_S, self.azure.poll_s))
+        except DeadlineExceeded:
+            return False
+
+    def _is(self, happened: Happened) -> bool:
+        """What cannot be read now is no sign."""
+        try:
+            with trouble.told("reading the state"):
+                return happened()
+        except HarnessError as error:
+            self.say(f"the state cannot be read now: {error}")
+            if isinstance(error, trouble.NotLoggedIn):
+                self.clients.renew()
+            return False
+
+    def _pause(self, seconds: float, deadline: Deadline, doing: str) -> None:
+        pause = Deadline(deadline.within(seconds))
+        pause.wait_for(lambda: pause.expired, what=f"{doing}: a pause", every=max(pause.remaining(), 0.001))
+
+    def _heard(self, doing: str) -> Callable[[Any], None]:
+        """Every answer on the wire to the trigger itself."""
+
+        def heard(answer: Any) -> None:
+            response, headers = answer.http_response, answer.http_response.headers
+            operation = headers.get("Azure-AsyncOperation") or headers.get("Location") or ""
+            id = urlsplit(operation).path.rsplit("/", 1)[-1]
+            self.say(
+                f"{doing}: Azure answered {response.status_code}{f', operation {id}' if id else ''}",
+                status=response.status_code,
+                request_id=headers.get("x-ms-request-id"),
+                operation=operation or None,
+            )
+
+        return heard
+
+
+def _passing(error: HarnessError) -> bool:
+    """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
+    if isinstance(error, LOST):
+        return True
+    return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed)
+
+
+def _asked_pause(error: BaseException, otherwise: float) -> float:
+    """What Retry-After asks for, in seconds."""
+    response = getattr(error.__cause__, "response", None)
+    try:
+        return float(response.headers.get("Retry-After", otherwise)) if response is not None else otherwise
+    except ValueError:
+        return otherwise
+
+
+def _bounded(every: float, deadline: Deadline, stop: threading.Event) -> Any:
+    """The packages' own polling, which ends with its deadline at the latest, or when it is told to stop."""
+    from azure.core.exceptions import AzureError
+    from azure.mgmt.core.polling.arm_polling import ARMPolling
+
+    class Bounded(ARMPolling):
+        def _sleep(self, delay: float) -> None:
+            if stop.wait(deadline.within(delay)) or deadline.expired:
+                raise AzureError("the operation was not waited for any longer")
+
+    return Bounded(every, retry_total=3)

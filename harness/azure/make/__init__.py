@@ -1,0 +1,1 @@
+"""Makes a cluster on Azure from one template, and removes it again."""

@@ -1,0 +1,153 @@
+"""Removing what a run made, and nothing else: by its tag, in an order in which nothing is still needed; and what has expired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from harness.azure.arm import RESOURCES, Arm
+from harness.azure.make.deploy import name_of
+from harness.azure.make.wish import EXPIRES, OWNER, RUN
+from harness.deadline import Deadline
+from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
+
+Say = Callable[[str], None]
+# By type, in the order of removal: each only after everything that refers to it. With the api-version for deleting it.
+ORDER = {
+    "microsoft.compute/virtualmachines": "2024-07-01",
+    "microsoft.compute/disks": "2023-10-02",
+    "microsoft.network/networkinterfaces": "2024-05-01",
+    "microsoft.network/loadbalancers": "2024-05-01",
+    "microsoft.network/virtualnetworks": "2024-05-01",
+    "microsoft.network/natgateways": "2024-05-01",
+    "microsoft.network/publicipaddresses": "2024-05-01",
+    "microsoft.network/networksecuritygroups": "2024-05-01",
+    "microsoft.compute/availabilitysets": "2024-07-01",
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one run made, as Azure lists it by the run's tag. `group` names the resource group if the run made that, too."""
+
+    run: str
+    owner: str = ""
+    expires: float | None = None
+    group: str | None = None
+    resources: tuple[dict[str, Any], ...] = field(default=())
+
+    def expired(self, now: float) -> bool:
+        return self.expires is not None and self.expires < now
+
+    def __str__(self) -> str:
+        until = f"expires {datetime.fromtimestamp(self.expires).astimezone():%Y-%m-%d %H:%M %Z}" if self.expires else "never expires"
+        where = f", and the resource group {self.group}" if self.group else ""
+        return f"run {self.run} of {self.owner or 'nobody'}, {until}: {', '.join(r['name'] for r in self.resources) or 'nothing'}{where}"
+
+
+def runs(arm: Arm) -> list[Made]:
+    """Everything in the subscription that bears a run's tag."""
+    found: dict[str, dict[str, Any]] = {}
+    wanted = f"tagName eq '{RUN}'"
+    for resource in arm.listed(f"{arm.subscription}/resources", "listing what runs have made", filter=wanted):
+        if run := (resource.get("tags") or {}).get(RUN):
+            one = found.setdefault(run, {"tags": resource["tags"], "resources": [], "group": None})
+            one["resources"].append(resource)
+    for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups that runs have made", filter=wanted):
+        if run := (group.get("tags") or {}).get(RUN):
+            found.setdefault(run, {"tags": group["tags"], "resources": [], "group": None})["group"] = group["name"]
+    return [
+        Made(run, one["tags"].get(OWNER, ""), _moment(one["tags"].get(EXPIRES)), one["group"], tuple(one["resources"]))
+        for run, one in sorted(found.items())
+    ]
+
+
+def made_by(arm: Arm, run: str) -> Made:
+    """Raises BadUse when nothing bears the run's tag."""
+    for made in runs(arm):
+        if made.run == run:
+            return made
+    raise BadUse(
+        f"nothing in the subscription {arm.clients.azure.subscription} bears the tag {RUN} = {run}; see `lkharness azure sweep --plan`"
+    )
+
+
+def remove(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
+    """Remove everything of it; what is left and why, empty when all is gone. The group goes as a whole only if nothing else is in it."""
+    groups = {str(r["id"]).split("/")[4] for r in made.resources} | ({made.group} if made.group else set())
+    if made.group and len(groups) == 1 and not (others := _others(arm, made)):
+        say(f"removing the resource group {made.group}, which run {made.run} made, with everything in it")
+        return _gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say)
+    if made.group:
+        say(f"the resource group {made.group} stays: it holds what run {made.run} did not make: {', '.join(others)}")
+    left: list[str] = []
+    for kind, api in ORDER.items():
+        ids = [r["id"] for r in made.resources if str(r["type"]).lower() == kind]
+        left += _gone(arm, ids, api, deadline, say)
+    left += [f"{r['name']}: a {r['type']}, which the template does not make; remove it by hand" for r in made.resources if _unknown(r)]
+    if not left:
+        for group in groups:
+            where = f"{arm.subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name_of(made.run)}"
+            if arm.exists(where, "looking for the deployment's record"):
+                left += _gone(arm, [where], RESOURCES, deadline, say)
+    return left
+
+
+def _others(arm: Arm, made: Made) -> list[str]:
+    """What is in the run's own group and is not the run's. A machine's disk goes with it, tagged or not."""
+    own = {str(r["id"]).lower() for r in made.resources}
+    listed = arm.listed(f"{arm.subscription}/resourceGroups/{made.group}/resources", "listing the resource group")
+    return [r["name"] for r in listed if str(r["id"]).lower() not in own and not _is_own_disk(r, own)]
+
+
+def _is_own_disk(resource: dict[str, Any], own: set[str]) -> bool:
+    return str(resource["type"]).lower() == "microsoft.compute/disks" and str(resource.get("managedBy", "")).lower() in own
+
+
+def _unknown(resource: dict[str, Any]) -> bool:
+    return str(resource["type"]).lower() not in ORDER
+
+
+def _gone(arm: Arm, ids: list[str], api: str, deadline: Deadline, say: Say) -> list[str]:
+    """Delete all of these at once and wait for it. What is gone already is as good."""
+    started: list[tuple[str, Any]] = []
+    left = []
+    for id in ids:
+        name = id.rpartition("/")[2]
+        try:
+            started.append((name, arm.begin("DELETE", id, None, f"removing {name}", api=api)))
+        except BadUse:
+            say(f"{name} is gone already")
+        except HarnessError as error:
+            left.append(f"{name}: {error}")
+    for name, poller in started:
+        try:
+            deadline.wait_for(poller.done, what=f"removing {name}", every=min(1.0, arm.clients.azure.poll_s))
+            arm.result(poller, f"removing {name}")
+            say(f"{name} is removed")
+        except (HarnessError, DeadlineExceeded) as error:
+            left.append(f"{name}: {error}")
+    return left
+
+
+def sweep(arm: Arm, deadline: Deadline, say: Say, *, plan: bool) -> tuple[list[Made], list[str]]:
+    """Remove every run whose time is over (with `plan` only tell); what was found, and what is left of it."""
+    over = [made for made in runs(arm) if made.expired(time.time())]
+    left: list[str] = []
+    for made in over:
+        say(f"{'would remove' if plan else 'removing'} {made}")
+        if not plan:
+            left += remove(arm, made, deadline, say)
+    return over, left
+
+
+def _moment(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise Unusable(f"a resource's tag {EXPIRES} says {text!r}, which is no time; mend or remove the tag") from error

@@ -1,0 +1,32 @@
+"""Where to make things, when there is no cluster yet: the [azure] table of a file, with options laid over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness import model
+from harness.errors import BadUse
+from harness.model import Azure, faults_of
+
+PATHS = ("client_secret_file", "ca_file")
+
+
+def azure_of(file: Path | None, subscription: str | None, group: str | None, *, need_group: bool = True) -> tuple[Azure, dict[str, Any]]:
+    """The settings, and the same as data for a cluster file. Raises BadUse with every fault."""
+    table: dict[str, Any] = {}
+    if file is not None:
+        table = dict(model.read(file).get("azure") or {})
+        if not table:
+            raise BadUse(f"{file} has no [azure] table")
+        base = file.resolve().parent
+        table.update({name: str(base / Path(table[name]).expanduser()) for name in PATHS if table.get(name)})
+    table.update({k: v for k, v in {"subscription": subscription, "resource_group": group}.items() if v})
+    if not need_group:
+        table.setdefault("resource_group", "none")
+    try:
+        return Azure.model_validate(table), {k: v for k, v in table.items() if k not in ("load_balancer", "virtual_machines")}
+    except ValidationError as error:
+        raise BadUse(f"where in Azure? {'; '.join(faults_of(error))}; give --subscription and --resource-group, or --azure FILE") from None

@@ -1,0 +1,139 @@
+"""What somebody wants made: the template's parameters, the tags that say whose it is, and the plan that is shown first."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.azure.make import prices, template
+from harness.errors import BadUse
+from harness.model import Azure
+
+RUN, OWNER, EXPIRES = "lkharness-run", "lkharness-owner", "lkharness-expires"
+Keep = Literal["never", "failed", "always"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """`expires` is seconds since the epoch. `over` are template parameters that differ from their defaults."""
+
+    location: str
+    owner: str
+    expires: float
+    over: dict[str, Any]
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {RUN: self.run, OWNER: self.owner, EXPIRES: f"{datetime.fromtimestamp(self.expires, UTC):%Y-%m-%dT%H:%M:%SZ}"}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"location": self.location, "tags": self.tags, **self.over}
+
+    def resources(self, azure: Azure) -> list[template.Resource]:
+        """Raises BadUse for parameters that the template does not take."""
+        return template.resources(template.load(), self.parameters, subscription=azure.subscription, group=azure.resource_group)
+
+
+def public_key(file: Path) -> str:
+    """Raises BadUse for what is no public key: a private one must never get into a template."""
+    try:
+        line = file.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUse(f"--ssh-key {file}: cannot be read ({getattr(error, 'strerror', 'no text')}); name a public key file") from error
+    if not re.match(r"^(ssh-|ecdsa-|sk-)\S+ \S+", line) or "\n" in line:
+        raise BadUse(f"--ssh-key {file}: is no public key; name the file that ends in .pub")
+    return line
+
+
+def plan(wish: Wish, azure: Azure, of_size: prices.OfSize, source: str) -> dict[str, Any]:
+    """Everything that would be made, with what it costs, as data."""
+    rows = []
+    costs = []
+    for resource in wish.resources(azure):
+        cost = prices.cost(resource, of_size, source)
+        costs.append(cost)
+        rows.append(
+            {
+                "type": resource.type,
+                "name": resource.name,
+                "what": _about(resource),
+                "usd_per_hour": cost.hour,
+                "price": cost.source,
+            }
+        )
+    known, unknown = prices.total(costs)
+    return {
+        "run": wish.run,
+        "tags": wish.tags,
+        "subscription": azure.subscription,
+        "resource_group": azure.resource_group,
+        "location": wish.location,
+        "resources": rows,
+        "usd_per_hour": round(known, 4),
+        "without_a_price": unknown,
+        "price_note": prices.table()["note"] if source != "retail" else "virtual machines by Azure's price list, the rest by the table",
+        "public_addresses": [r.name for r in wish.resources(azure) if r.type.endswith("publicIPAddresses")],
+    }
+
+
+def _about(resource: template.Resource) -> str:
+    properties = resource.body["properties"]
+    kind = resource.type.split("/")[-1]
+    if kind == "virtualMachines":
+        where = (
+            f"zone {resource.body['zones'][0]}"
+            if "zones" in resource.body
+            else "availability set"
+            if "availabilitySet" in properties
+            else ""
+        )
+        return ", ".join(filter(None, [properties["hardwareProfile"]["vmSize"], where]))
+    if kind == "networkInterfaces":
+        return properties["ipConfigurations"][0]["properties"]["privateIPAddress"]
+    if kind == "loadBalancers":
+        rules = properties["loadBalancingRules"]
+        floating = "on" if rules[0]["properties"]["enableFloatingIP"] else "off"
+        frontend = properties["frontendIPConfigurations"][0]["properties"]["privateIPAddress"]
+        return f"internal, {frontend}, floating IP {floating}, {', '.join(r['name'] for r in rules)}"
+    if kind == "virtualNetworks":
+        return ", ".join(s["properties"]["addressPrefix"] for s in properties["subnets"])
+    return ""
+
+
+def as_text(planned: dict[str, Any]) -> str:
+    rows: Sequence[dict[str, Any]] = planned["resources"]
+    width = max(len(r["name"]) for r in rows)
+    lines = [
+        f"run {planned['run']} makes in {planned['resource_group']} ({planned['location']}), subscription {planned['subscription']}:",
+        *(f"  {r['name']:<{width}}  {_price(r['usd_per_hour'])}  {r['type'].split('/')[-1]}  {r['what']}".rstrip() for r in rows),
+        f"  {'all of it':<{width}}  {_price(planned['usd_per_hour'])}  an hour, while it is there"
+        + (f"; {planned['without_a_price']} without a known price" if planned["without_a_price"] else ""),
+        f"  prices: {planned['price_note']}",
+        f"  tags: {', '.join(f'{k} = {v}' for k, v in planned['tags'].items())}",
+        f"  public addresses: {', '.join(planned['public_addresses']) or 'none'}",
+    ]
+    return "\n".join(lines)
+
+
+def _price(hour: float | None) -> str:
+    return "   $ ?   " if hour is None else f"$ {hour:7.4f}"
+
+
+def span_s(text: str) -> float:
+    """90m, 8h, 2d. Raises BadUse."""
+    found = re.fullmatch(r"(\d{1,4})([mhd])", text)
+    if not found or not int(found[1]):
+        raise BadUse(f"--expires {text}: is no span of time; write 90m, 8h or 2d")
+    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def expires_in(text: str) -> float:
+    return time.time() + span_s(text)

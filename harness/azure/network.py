@@ -1,0 +1,201 @@
+"""What the network API can do to a node: deny it traffic, take it out of the pool, set its adminState; and what undoes each.
+
+Every change is a PUT or DELETE of a state that is wanted, so sending it twice does no harm; and everything is read anew before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.azure.hand import Hand
+from harness.azure.power import name_of
+from harness.deadline import Deadline
+from harness.errors import Unusable
+
+FIRST_PRIORITY, LAST_PRIORITY = 100, 4096  # of a group's own rules (facts NSG-02)
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A NIC with the ip configuration that has the address asked for, the pools that this is in, and the NSG that guards it."""
+
+    id: str
+    configuration: str
+    configuration_id: str
+    pools: tuple[str, ...]
+    security_group: str | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a backend pool; `pool` is LB/POOL."""
+
+    balancer_id: str
+    pool: str
+    name: str
+    admin_state: str
+
+
+class Network:
+    """Raises what `trouble.told` makes of a refusal; every wait ends with its deadline."""
+
+    def __init__(self, hand: Hand) -> None:
+        self._hand = hand
+        self._network: Any = hand.clients.network  # whose types know no body that is JSON, as it came
+        self._group = hand.azure.resource_group
+
+    def nic_of(self, machine: str, address: str, deadline: Deadline) -> Nic:
+        """The NIC of a virtual machine with a private address. Raises Unusable when it has none."""
+        return self._hand.read(lambda: self._nic_of(machine, address), deadline, f"finding the NIC of {machine} with {address}")
+
+    def _nic_of(self, machine: str, address: str) -> Nic:
+        machines: Any = self._hand.clients.compute.virtual_machines
+        profile = machines.get(self._group, machine).properties.network_profile
+        for reference in (profile.network_interfaces if profile else None) or []:
+            nic = self._network.network_interfaces.get(*_place(str(reference.id)))
+            for configuration in nic.properties.ip_configurations or []:
+                inner = configuration.properties
+                if inner.private_ip_address == address:
+                    pools = tuple(str(p.id) for p in inner.load_balancer_backend_address_pools or [])
+                    guard = nic.properties.network_security_group or self._guard_of(str(inner.subnet.id))
+                    return Nic(str(nic.id), str(configuration.name), str(configuration.id), pools, str(guard.id) if guard else None)
+        raise Unusable(f"no NIC of the virtual machine {machine} has {address}; see virtual_machines in [azure], and the node's address")
+
+    def _guard_of(self, subnet: str) -> Any:
+        parts = subnet.split("/")
+        return self._network.subnets.get(parts[4], parts[8], parts[10]).properties.network_security_group
+
+    # --- NSG
+
+    def deny(self, security_group: str, rule: str, to: Sequence[str], ports: Sequence[int], deadline: Deadline) -> None:
+        """A rule before all others that drops new connections to these addresses and TCP ports, whoever they come from."""
+        place = _place(security_group)
+        there = self._hand.read(lambda: list(self._network.security_rules.list(*place)), deadline, f"reading the rules of {place[1]}")
+        taken = {r.properties.priority for r in there if r.properties.direction == "Inbound" and r.name != rule}
+        first = min([p for p in taken if p is not None], default=LAST_PRIORITY)
+        free = [p for p in range(FIRST_PRIORITY, first) if p not in taken]
+        if not free:
+            raise Unusable(
+                f"{place[1]} has a rule of priority {FIRST_PRIORITY}, and none can come before it; give that one a higher number"
+            )
+        wanted = {
+            "properties": {
+                "description": "made by lkharness for a test, which removes it",
+                "priority": free[-1],
+                "direction": "Inbound",
+                "access": "Deny",
+                "protocol": "Tcp",
+                "sourceAddressPrefix": "*",
+                "sourcePortRange": "*",
+                "destinationAddressPrefixes": list(to),
+                "destinationPortRanges": [str(port) for port in ports],
+            }
+        }
+        self._hand.do(
+            f"denying in {place[1]} what goes to {', '.join(to)}",
+            lambda **options: self._network.security_rules.begin_create_or_update(*place, rule, wanted, **options),
+            lambda: rule in self._rules(place),
+            deadline,
+        )
+
+    def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
+        place = _place(security_group)
+        if rule not in self._hand.read(lambda: self._rules(place), deadline, f"reading the rules of {place[1]}"):
+            return
+        self._hand.do(
+            f"deleting {rule} in {place[1]}",
+            lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
+            lambda: rule not in self._rules(place),
+            deadline,
+        )
+
+    def _rules(self, place: tuple[str, str]) -> set[str]:
+        return {str(r.name) for r in self._network.security_rules.list(*place)}
+
+    # --- the pool
+
+    def leave(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
+        self._member(nic, configuration, pool, False, deadline)
+
+    def join(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
+        self._member(nic, configuration, pool, True, deadline)
+
+    def _member(self, nic: str, configuration: str, pool: str, wanted: bool, deadline: Deadline) -> None:
+        place, target = _place(nic), self.pool_id(pool)
+        doing = f"{'putting' if wanted else 'taking'} {place[1]} {'into' if wanted else 'out of'} {pool}"
+
+        def is_so() -> bool:
+            return (target.lower() in _pools(self._json(nic), configuration)) is wanted
+
+        def send(**options: Any) -> Any:
+            body = self._json(nic)
+            for one in body["properties"]["ipConfigurations"]:
+                if one["name"] == configuration:
+                    now = one["properties"].get("loadBalancerBackendAddressPools") or []
+                    others = [p for p in now if p["id"].lower() != target.lower()]
+                    one["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if wanted else [])]
+            return self._network.network_interfaces.begin_create_or_update(*place, body, **options)
+
+        if not self._hand.read(is_so, deadline, f"reading {place[1]}"):
+            self._hand.do(doing, send, is_so, deadline)
+
+    def pool_id(self, pool: str) -> str:
+        """Of LB/POOL in the resource group."""
+        balancer, _, name = pool.partition("/")
+        return f"{self._hand.arm.group}/providers/Microsoft.Network/loadBalancers/{balancer}/backendAddressPools/{name}"
+
+    def _json(self, nic: str) -> dict[str, Any]:
+        """As it is on the wire, whole, so that a PUT of it changes nothing but what is meant to change."""
+        return self._network.network_interfaces.get(*_place(nic)).as_dict()
+
+    # --- adminState
+
+    def member(self, pool: str, configuration_id: str, deadline: Deadline) -> Member:
+        """The member of LB/POOL that an ip configuration is. Raises Unusable when it is none."""
+        for one in self._hand.read(lambda: self._members(pool), deadline, f"reading {pool}"):
+            inner = one["properties"]
+            if str((inner.get("networkInterfaceIPConfiguration") or {}).get("id", "")).lower() == configuration_id.lower():
+                balancer = self.pool_id(pool).rpartition("/backendAddressPools/")[0]
+                return Member(balancer, pool, one["name"], inner.get("adminState") or "None")
+        raise Unusable(f"{name_of(configuration_id)} is no member of {pool}, so its adminState cannot be set")
+
+    def set_admin(self, pool: str, member: str, state: str, deadline: Deadline) -> None:
+        """None, Up or Down for one member (facts FLOW-09 to FLOW-12)."""
+        balancer, _, name = pool.partition("/")
+
+        def is_so() -> bool:
+            return all((m["properties"].get("adminState") or "None") == state for m in self._members(pool) if m["name"] == member)
+
+        def send(**options: Any) -> Any:
+            body = self._pool(pool)
+            for one in body["properties"]["loadBalancerBackendAddresses"]:
+                if one["name"] == member:
+                    one["properties"]["adminState"] = state
+            return self._network.load_balancer_backend_address_pools.begin_create_or_update(self._group, balancer, name, body, **options)
+
+        if not self._hand.read(is_so, deadline, f"reading {pool}"):
+            self._hand.do(f"setting the adminState of {pool}'s {member} to {state}", send, is_so, deadline)
+
+    def _members(self, pool: str) -> list[dict[str, Any]]:
+        return self._pool(pool)["properties"].get("loadBalancerBackendAddresses") or []
+
+    def _pool(self, pool: str) -> dict[str, Any]:
+        balancer, _, name = pool.partition("/")
+        return self._network.load_balancer_backend_address_pools.get(self._group, balancer, name).as_dict()
+
+
+def _place(id: str) -> tuple[str, str]:
+    """Resource group and name."""
+    parts = id.split("/")
+    return parts[4], parts[-1]
+
+
+def _pools(nic: dict[str, Any], configuration: str) -> set[str]:
+    return {
+        str(pool["id"]).lower()
+        for one in nic["properties"]["ipConfigurations"]
+        if one["name"] == configuration
+        for pool in one["properties"].get("loadBalancerBackendAddressPools") or []
+    }

@@ -1,0 +1,72 @@
+"""A script run in a virtual machine by Azure's run-command, which keeps only the tail of what it says."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from harness.azure import trouble
+from harness.azure.clients import Clients
+from harness.azure.waiting import result_of
+from harness.deadline import Deadline
+from harness.errors import Unusable
+
+TAIL = 4096  # characters of each stream that Azure keeps
+LINUX, WINDOWS = "RunShellScript", "RunPowerShellScript"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is left of a script's output: its exit code, and both streams' tails. `cut`: the beginning of its output is lost."""
+
+    exit: int
+    out: str
+    err: str
+    cut: bool
+
+
+def run(clients: Clients, machine: str, script: str, deadline: Deadline) -> Said:
+    """Run it as root, once: a request whose answer gets lost is not sent again, because the script may have run.
+
+    Raises Unusable when the script's own end mark is not in what came back, and what `trouble.told` makes of a refusal.
+    """
+    mark = secrets.token_hex(8)
+    doing = f"running a script in {machine}"
+    body: Any = {"commandId": LINUX, "script": wrapped(script, mark).splitlines()}
+    with trouble.told(doing):
+        poller = clients.compute.virtual_machines.begin_run_command(clients.azure.resource_group, machine, body, retry_total=0)
+    answer = result_of(poller, deadline, doing)
+    message = "\n".join(status.message or "" for status in answer.value or [])
+    return read(message, mark, machine)
+
+
+def wrapped(script: str, mark: str) -> str:
+    """Ends with a mark and the exit code, whatever the script does; begins with a mark, so that a lost beginning is noticed."""
+    word = f"lkharness_{mark}"
+    return f"""printf '%s\\n' 'begin {mark}'
+script=$(cat <<'{word}'
+{script}
+{word}
+)
+sh -c "$script" </dev/null
+code=$?
+printf '\\n%s %s\\n' 'end {mark}' "$code"
+printf '\\n%s\\n' 'end {mark}' >&2
+"""
+
+
+def read(message: str, mark: str, machine: str) -> Said:
+    """The two streams of a run-command's answer: one status that holds both on Linux. Raises Unusable when the end is not there."""
+    found = re.search(r"\[stdout\]\n(?P<out>.*?)\n\[stderr\]\n(?P<err>.*)\Z", message, re.DOTALL)
+    out, err = (found["out"], found["err"]) if found else (message, "")
+    ended = re.search(rf"\n?end {mark} (\d+)\s*\Z", out)
+    if ended is None:
+        raise Unusable(
+            f"{machine}: the script's end is not in what run-command brought back; its last words: {message.strip()[-200:] or 'none'}"
+        )
+    own = out[: ended.start()]
+    begun = own.startswith(f"begin {mark}\n")
+    own = own.removeprefix(f"begin {mark}\n")
+    return Said(int(ended[1]), own, re.sub(rf"\n?end {mark}\s*\Z", "", err), not begun)

@@ -1,0 +1,132 @@
+"""What goes wrong between the harness and Azure, as one sentence that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from harness.errors import BadUse, HarnessError, Unusable
+
+INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
+READ_ROLE = "docs/azure/role-read.json"
+_ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
+
+
+_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError|\[SSL:")
+
+
+class NotLoggedIn(Unusable):
+    """No credential gave a token, or Azure does not take it."""
+
+
+class NotAllowed(Unusable):
+    """The log-in lacks a permission; `action` is its name, where Azure said it."""
+
+    def __init__(self, message: str, action: str | None) -> None:
+        super().__init__(message)
+        self.action = action
+
+
+class NotThere(BadUse):
+    """Azure knows no such thing: a wrong name, subscription or resource group."""
+
+
+class Throttled(Unusable):
+    """Azure asked to be left alone for longer than the harness waits by itself."""
+
+
+class Unanswered(Unusable):
+    """No whole answer came. A request that was sent may have been accepted all the same."""
+
+
+@contextlib.contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Every failure of the Azure packages inside becomes a HarnessError; `doing` is what was tried ("reading the load balancer ilb")."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(("azure", "msal")):
+            raise
+        raise BadUse(INSTALL) from error
+    except Exception as error:
+        said = sentence(error, doing)
+        if said is None:
+            raise  # no failure of Azure's: a fault of ours, which must show itself
+        raise said from error
+
+
+def sentence(error: Exception, doing: str) -> HarnessError | None:
+    """The failure in a person's words, or None when it is not Azure's."""
+    from azure.core import exceptions as azure
+
+    if not isinstance(error, azure.AzureError):
+        return None
+    if _TLS.search(str(error)):
+        return Unusable(
+            f"{doing}: the other side's certificate is not to be trusted: {_tls(str(error))}; name its CA with ca_file in [azure]"
+        )
+    if isinstance(error, azure.HttpResponseError) and error.response is not None and (error.status_code or 0) >= 400:
+        return _answered(error, doing)
+    if isinstance(error, azure.ClientAuthenticationError):
+        return NotLoggedIn(
+            f"{doing}: no log-in to Azure: {_first(error)}; run `az login`, or set credential in [azure] to one that works here"
+        )
+    if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
+        return _unanswered(error, doing)
+    return Unusable(f"{doing}: Azure's answer cannot be read: {_first(error)}; see that resource_manager in [azure] is an Azure API")
+
+
+def _answered(error: Any, doing: str) -> HarnessError:
+    """One of Azure's own refusals, by its status and code."""
+    status, code, says = error.status_code, _code(error), _first(error)
+    if status == 400 and "AADSTS" in str(error):
+        return NotLoggedIn(f"{doing}: the log-in was refused: {says}; see tenant, client_id and the secret in [azure]")
+    if status == 401:
+        return NotLoggedIn(
+            f"{doing}: Azure does not take the log-in's token ({code or says}); log in again, or see tenant and audience in [azure]"
+        )
+    if status == 403:
+        found = _ACTION.search(str(error))
+        what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
+        return NotAllowed(f"{doing}: the log-in may not {what}; give it a role that holds it, such as {READ_ROLE}", found and found[1])
+    if status == 404:
+        return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
+    if status == 429:
+        after = error.response.headers.get("Retry-After", "some")
+        return Throttled(f"{doing}: Azure is asked too often and wants {after} s of silence; wait, or see who else asks this subscription")
+    if status >= 500:
+        return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
+    return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}")
+
+
+def _unanswered(error: Exception, doing: str) -> HarnessError:
+    return Unanswered(
+        f"{doing}: no whole answer from Azure: {_first(error)}; see the way out of this machine, and resource_manager in [azure]"
+    )
+
+
+def _code(error: Any) -> str:
+    return str(getattr(getattr(error, "error", None), "code", None) or "")
+
+
+def _first(error: Exception) -> str:
+    """The error's own first words, without its class and line breaks."""
+    inner = getattr(getattr(error, "error", None), "message", None)
+    text = str(inner or getattr(error, "message", None) or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:400].rstrip(".;")
+
+
+def _tried(error: Exception) -> str:
+    """Which of a chain's credentials were tried, and why not."""
+    found = re.findall(r"^\s*(\w+Credential): ([^\n]{0,60})", str(error), re.MULTILINE)
+    return f" (tried {', '.join(f'{name}: {why.strip()}' for name, why in found)})" if found else ""
+
+
+def _tls(says: str) -> str:
+    found = re.search(r"(certificate verify failed[^(\"']*|[Hh]ostname mismatch[^(\"']*|wrong version number)", says)
+    return found[1].strip() if found else says[:200]

@@ -1,0 +1,112 @@
+"""What a disturbance leaves on the resource that it disturbs, so that anybody can undo it: a tag with what to undo and until when.
+
+Written before the thing is done and removed after it is undone, by the Tags API, which changes one key and leaves the others alone.
+A tag's value holds 256 characters at most.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from harness.azure.arm import Arm
+from harness.errors import Unusable
+
+KEY = "lkharness-undo"
+LONGEST = 256
+Kind = Literal["start", "rule", "pool", "admin"]
+RUN = secrets.token_hex(4)  # this harness process
+DISTURBED = (  # the types of resources that we disturb, and so those that can bear the tag
+    "microsoft.compute/virtualmachines",
+    "microsoft.network/networkinterfaces",
+    "microsoft.network/networksecuritygroups",
+    "microsoft.network/loadbalancers",
+)
+
+
+@dataclass(frozen=True)
+class Undo:
+    """`since` and `until` are seconds since the epoch: when it began, and when its harness meant to have undone it.
+
+    start: power the VM on. rule: delete the NSG's rule `name`. pool: put the NIC's ip configuration `name` into `pool` (LB/POOL) again.
+    admin: give the member `name` of the LB's `pool` its adminState `was` back.
+    """
+
+    undo: Kind
+    since: int
+    until: int
+    run: str = field(default=RUN)
+    name: str = ""
+    pool: str = ""
+    was: str = ""
+
+    @classmethod
+    def now(cls, undo: Kind, lasts_s: float, **about: str) -> Undo:
+        return cls(undo, int(time.time()), int(time.time() + lasts_s), **about)
+
+    def text(self) -> str:
+        """Raises Unusable when it is too long for a tag."""
+        said = json.dumps({key: value for key, value in asdict(self).items() if value != ""}, separators=(",", ":"))
+        if len(said) > LONGEST:
+            raise Unusable(f"what undoes it has {len(said)} characters, and a tag holds {LONGEST}: the names of the resources are too long")
+        return said
+
+    def __str__(self) -> str:
+        what = {
+            "start": "power it on",
+            "rule": f"delete its rule {self.name}",
+            "pool": f"put its ip configuration {self.name} into {self.pool} again",
+            "admin": f"set the adminState of {self.pool}'s member {self.name} to {self.was}",
+        }
+        return f"{what[self.undo]} (run {self.run}, until {datetime.fromtimestamp(self.until, UTC):%Y-%m-%dT%H:%M:%SZ})"
+
+
+def parse(text: str) -> Undo:
+    """Raises Unusable for what no harness wrote."""
+    try:
+        return Undo(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise Unusable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
+
+
+class UndoTags:
+    """Reads and writes the tag of one resource after the other."""
+
+    def __init__(self, arm: Arm) -> None:
+        self._arm = arm
+
+    def of(self, resource: str) -> str | None:
+        """The tag's text, as the resource bears it now."""
+        return self._all(resource).get(KEY)
+
+    def write(self, resource: str, undo: Undo) -> None:
+        """Raises Unusable when another undoing is still waiting there: whoever undoes that one must not find ours in its place."""
+        name = resource.rpartition("/")[2]
+        if (there := self.of(resource)) is not None:
+            raise Unusable(f"{name} still bears the tag of something that is not undone ({there}); run `lkharness azure heal` first")
+        self._patch(resource, "Merge", undo.text(), f"tagging {name} with what to undo")
+
+    def remove(self, resource: str, text: str) -> None:
+        """Only if it is still this one."""
+        if self.of(resource) == text:
+            self._patch(resource, "Delete", text, f"removing the undo tag of {resource.rpartition('/')[2]}")
+
+    def all_in_group(self) -> dict[str, str]:
+        """Every tag that waits in the resource group: each resource is asked by itself, because lists of many may be old."""
+        found = {}
+        for item in self._arm.listed(f"{self._arm.group}/resources", "listing the resource group"):
+            if str(item.get("type", "")).lower() in DISTURBED and (text := self.of(item["id"])) is not None:
+                found[item["id"]] = text
+        return found
+
+    def _all(self, resource: str) -> dict[str, Any]:
+        said = self._arm.get(f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}")
+        return (said.get("properties") or {}).get("tags") or {}
+
+    def _patch(self, resource: str, operation: str, text: str, doing: str) -> None:
+        body = {"operation": operation, "properties": {"tags": {KEY: text}}}
+        self._arm.patch(f"{resource}/providers/Microsoft.Resources/tags/default", body, doing)

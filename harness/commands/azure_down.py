@@ -1,0 +1,47 @@
+"""`lkharness azure down`: remove exactly what one run made."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.commands.azure_up import place
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import ExitCode
+
+
+def add_to(verbs) -> None:
+    down = add(verbs, "down", _down, "remove exactly what a run of `azure up` made", "lkharness azure down --subscription S --run 1f2e3d4c")
+    place(down, group=False)
+    down.add_argument("--run", metavar="ID", required=True, help="the run, as its plan and the tag lkharness-run say")
+    down.add_argument("--plan", action="store_true", help="say what would be removed, and remove nothing")
+    down.add_argument("--limit", metavar="MINUTES", type=float, default=60.0, help="for all of it (default: 60)")
+    add_json(down)
+
+
+def _down(given: argparse.Namespace) -> int:
+    from harness.azure import clients
+    from harness.azure.arm import Arm
+    from harness.azure.make.remove import made_by, remove
+    from harness.azure.make.settings import azure_of
+    from harness.deadline import Deadline
+
+    azure, _ = azure_of(Path(given.azure) if given.azure else None, given.subscription, None, need_group=False)
+    talk = clients.of(azure)
+    try:
+        arm = Arm(talk)
+        made = made_by(arm, given.run)
+        say(f"{'would remove' if given.plan else 'removing'} {made}")
+        left = [] if given.plan else remove(arm, made, Deadline(given.limit * 60.0), say)
+    finally:
+        talk.close()
+    if given.json:
+        print_json({"run": made.run, "resources": [r["id"] for r in made.resources], "group": made.group, "left": left})
+    for one in left:
+        print(f"lkharness: left: {one}", file=sys.stderr)
+    return int(ExitCode.UNUSABLE if left else ExitCode.PASSED)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

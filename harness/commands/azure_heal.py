@@ -1,0 +1,43 @@
+"""`lkharness azure heal`: undo what a harness that died left disturbed in Azure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import BadUse
+
+
+def add_to(verbs) -> None:
+    about = "undo everything that a killed run left disturbed in the cluster's resource group, by the tags that say how"
+    heal = add(verbs, "heal", _heal, about, "lkharness azure heal --cluster customer.toml")
+    heal.add_argument("--cluster", metavar="FILE", help="the cluster file with [azure] (also LKHARNESS_CLUSTER)")
+    heal.add_argument("--limit", metavar="SECONDS", type=float, help="for each undoing (default: twice operation_limit_s)")
+    add_json(heal)
+
+
+def _heal(given: argparse.Namespace) -> int:
+    from harness import model
+
+    file = given.cluster or os.environ.get("LKHARNESS_CLUSTER")
+    if not file:
+        raise BadUse("say which cluster with --cluster FILE")
+    if given.limit is not None and given.limit <= 0:
+        raise BadUse(f"--limit {given.limit:g}: give a number of seconds above 0")
+    azure = model.load(Path(file)).azure
+    if azure is None:
+        raise BadUse(f"{file} has no [azure] table, so nothing of it was disturbed through Azure")
+    from harness.azure.heal import exit_code, heal
+
+    def say(source: str, kind: str, text: str, **data: object) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    healed = heal(azure, say, limit_s=given.limit)
+    if given.json:
+        print_json([vars(h) for h in healed])
+    else:
+        print("\n".join(map(str, healed)) or f"nothing in {azure.resource_group} is left to undo")
+    return exit_code(healed)

@@ -1,0 +1,43 @@
+"""`lkharness azure sweep`: find and remove what has expired."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.commands.azure_down import say
+from harness.commands.azure_up import place
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import ExitCode
+
+
+def add_to(verbs) -> None:
+    about = "find what runs of `azure up` made and whose time is over, and remove it"
+    sweep = add(verbs, "sweep", _sweep, about, "lkharness azure sweep --subscription S --plan")
+    place(sweep, group=False)
+    sweep.add_argument("--plan", action="store_true", help="say what would be removed, and remove nothing")
+    sweep.add_argument("--limit", metavar="MINUTES", type=float, default=120.0, help="for all of it (default: 120)")
+    add_json(sweep)
+
+
+def _sweep(given: argparse.Namespace) -> int:
+    from harness.azure import clients
+    from harness.azure.arm import Arm
+    from harness.azure.make.remove import sweep
+    from harness.azure.make.settings import azure_of
+    from harness.deadline import Deadline
+
+    azure, _ = azure_of(Path(given.azure) if given.azure else None, given.subscription, None, need_group=False)
+    talk = clients.of(azure)
+    try:
+        over, left = sweep(Arm(talk), Deadline(given.limit * 60.0), say, plan=given.plan)
+    finally:
+        talk.close()
+    if given.json:
+        print_json({"expired": [{"run": m.run, "owner": m.owner, "group": m.group} for m in over], "left": left})
+    elif not over:
+        print("nothing has expired")
+    for one in left:
+        print(f"lkharness: left: {one}", file=sys.stderr)
+    return int(ExitCode.UNUSABLE if left else ExitCode.PASSED)

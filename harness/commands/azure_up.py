@@ -1,0 +1,157 @@
+"""`lkharness azure up`: make a cluster in Azure from the template, after showing every resource and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.shape import add, add_json, print_json
+from harness.errors import BadUse
+
+if TYPE_CHECKING:
+    from harness.azure.make.wish import Wish
+
+EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --expires 8h --ssh-key ~/.ssh/id.pub --plan"
+
+
+def add_to(verbs) -> None:
+    about = "make a cluster in Azure: two nodes with two NICs each, a client and an internal load balancer, with tags that say whose it is"
+    up = add(verbs, "up", _up, about, EXAMPLE)
+    place(up)
+    up.add_argument("--location", metavar="REGION", required=True, help="Azure's name of the region, such as westeurope")
+    up.add_argument("--owner", metavar="NAME", required=True, help="who answers for it; a tag on everything")
+    up.add_argument("--expires", metavar="TIME", default="8h", help="when `azure sweep` may remove it: 90m, 8h (the default), 2d …")
+    up.add_argument("--ssh-key", metavar="FILE", required=True, help="the public key that may log in")
+    up.add_argument("--plan", action="store_true", help="show every resource and what it costs an hour, and make nothing")
+    up.add_argument("--yes", action="store_true", help="make it without asking first")
+    up.add_argument(
+        "--keep", choices=["never", "failed", "always"], default="never", help="what failed is removed (never, the default) or kept"
+    )
+    up.add_argument("--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on")
+    up.add_argument("--placement", choices=["zones", "availability-set"], default="zones", help="of the two nodes (default: zones 1 and 2)")
+    up.add_argument("--size", metavar="NAME", help="of the nodes' machines (default: Standard_D2s_v5)")
+    up.add_argument("--image", metavar="PUBLISHER:OFFER:SKU:VERSION", help="default: Debian:debian-12:12-gen2:latest")
+    up.add_argument("--user", metavar="NAME", help="who logs in (default: azureuser)")
+    up.add_argument(
+        "--port", type=int, action="append", metavar="PORT", help="a service's port; can be given several times (default: 1521)"
+    )
+    up.add_argument("--ha-ports", action="store_true", help="one rule for all ports")
+    up.add_argument("--probe-port", type=int, metavar="PORT", help="default: 12345")
+    up.add_argument("--probe-threshold", type=int, metavar="N", help="default: 1")
+    up.add_argument("--prefix", metavar="TEXT", help="before every name, where a group holds more than one cluster")
+    up.add_argument(
+        "--public-from", metavar="CIDR", help="give the client a public address as a jump host, for SSH from these addresses only"
+    )
+    up.add_argument(
+        "--outbound", action="store_true", help="a NAT gateway: the nodes may reach the Internet, as packages need (facts ILB-23)"
+    )
+    up.add_argument("--manager", metavar="WHAT", default="none", help="none (the default), pacemaker, or the path of a script of yours")
+    up.add_argument("--prices", choices=["table", "retail"], default="table", help="the repo's own table (default), or Azure's price list")
+    up.add_argument("--limit", metavar="MINUTES", type=float, default=60.0, help="for all of it (default: 60)")
+    up.add_argument("--cluster-file", metavar="FILE", help="where to write the cluster file (default: RUN.toml here)")
+    add_json(up)
+
+
+def place(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
+    """The options that say where in Azure."""
+    parser.add_argument("--azure", metavar="FILE", help="a file with an [azure] table, such as a cluster file: how to log in, and where")
+    parser.add_argument("--subscription", metavar="ID", help="overrides the file's")
+    if group:
+        parser.add_argument("--resource-group", metavar="NAME", help="overrides the file's; made when there is none")
+
+
+def _up(given: argparse.Namespace) -> int:
+    from harness.azure.make import manager, prices, wish
+    from harness.azure.make.settings import azure_of
+
+    azure, table = azure_of(Path(given.azure) if given.azure else None, given.subscription, given.resource_group)
+    script = manager.script_of(given.manager)
+    wanted = _wish(given)
+    of_size = prices.of_retail(given.location) if given.prices == "retail" else prices.of_table
+    source = "retail" if given.prices == "retail" else f"list price of {prices.table()['as_of']}, not checked"
+    planned = wish.plan(wanted, azure, of_size, source)
+    file = Path(given.cluster_file or f"{wanted.run}.toml")
+    if file.exists():
+        raise BadUse(f"{file} is there already; name another file with --cluster-file")
+    if given.json:
+        print_json(planned)
+    else:
+        print(wish.as_text(planned), flush=True)
+    if given.plan:
+        return 0
+    _agreed(given)
+    return _make(azure, table, wanted, script, given, file)
+
+
+def _make(azure: Any, table: dict[str, Any], wanted: Wish, script: str | None, given: argparse.Namespace, file: Path) -> int:
+    import sys
+
+    import tomli_w
+
+    from harness.azure import clients
+    from harness.azure.make import up
+
+    talk = clients.of(azure)
+    try:
+        up.up(talk, wanted, script, given.keep, given.limit * 60.0, lambda text: print(text, file=sys.stderr, flush=True))
+    finally:
+        talk.close()
+    up.write(file, up.cluster_file(wanted, table, given.manager), tomli_w.dumps)
+    print(f"{file} is the cluster's file; look through it, then: lkharness check --cluster {file}", file=sys.stderr)
+    print(f"remove it with: lkharness azure down --run {wanted.run}", file=sys.stderr)
+    return 0
+
+
+def _wish(given: argparse.Namespace) -> Wish:
+    from harness.azure.make.wish import Wish, expires_in, public_key
+
+    options = {
+        "vmSize": given.size,
+        "clientSize": given.size,
+        "user": given.user,
+        "ports": given.port,
+        "probePort": given.probe_port,
+        "probeThreshold": given.probe_threshold,
+        "prefix": given.prefix,
+        "image": _image(given.image) if given.image else None,
+    }
+    over: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    over |= {"design": given.design, "placement": given.placement, "haPorts": given.ha_ports, "outbound": given.outbound}
+    over["sshPublicKey"] = public_key(Path(given.ssh_key))
+    if given.public_from:
+        over |= {"publicAddress": True, "sshSource": _network(given.public_from)}
+    return Wish(given.location, given.owner, expires_in(given.expires), over)
+
+
+def _image(text: str) -> dict[str, str]:
+    parts = text.split(":")
+    if len(parts) != 4 or not all(parts):
+        raise BadUse(f"--image {text}: is no image; write PUBLISHER:OFFER:SKU:VERSION")
+    return dict(zip(("publisher", "offer", "sku", "version"), parts, strict=True))
+
+
+def _network(text: str) -> str:
+    from ipaddress import IPv4Network
+
+    try:
+        network = IPv4Network(text)
+    except ValueError:
+        raise BadUse(f"--public-from {text}: is no network; write an address of yours such as 192.0.2.7/32") from None
+    if network.prefixlen == 0:
+        raise BadUse("--public-from 0.0.0.0/0 would let the whole Internet at the jump host; name your own addresses")
+    return str(network)
+
+
+def _agreed(given: argparse.Namespace) -> None:
+    """A person has seen the plan. Raises BadUse when there is nobody to ask, or the answer is no."""
+    import sys
+
+    if given.yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise BadUse("nothing was made: look at the plan, then give --yes")
+    print("make this? [y/N] ", end="", file=sys.stderr, flush=True)
+    if not re.match(r"y(es)?$", sys.stdin.readline().strip().lower()):
+        raise BadUse("nothing was made")

@@ -1,0 +1,124 @@
+"""What Azure does to the cluster, through its management API: the common part. No Azure package is imported before one is used.
+
+A tag on the resource says what to undo before anything is done, so whoever finds it can: the harness, `lkharness azure heal` from any
+machine, and, on an attached cluster, the guardian beside a harness that is killed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import shlex
+import sys
+import time
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from harness.deadline import Deadline
+from harness.disrupt.base import HARNESS, Disruption, Moment, Step, clear_failures
+from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
+
+if TYPE_CHECKING:
+    from harness.azure.hand import Hand
+    from harness.azure.undo_tag import Undo
+    from harness.model import Azure
+    from harness.subject import Subject
+
+LASTS_S = 3600  # what a tag says at most of how long its run meant to leave the resource disturbed
+
+
+class ByAzure(Disruption):
+    """Says what is tagged, done and undone."""
+
+    call = ""  # what is asked of Azure, for the plan: METHOD path
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._made: Hand | None = None
+        self._tagged: tuple[str, Undo] | None = None
+
+    @property
+    def longest_s(self) -> float:
+        """Nobody but the harness, its guardian or `lkharness azure heal` undoes it."""
+        return math.inf
+
+    @property
+    def undoing(self) -> str:
+        return "by the harness; if it dies, by `lkharness azure heal` from anywhere, as a tag on the resource says"
+
+    def lacks(self) -> str | None:
+        if self._subject.cluster.azure is None:
+            return "the cluster file has no [azure] table"
+        if importlib.util.find_spec("azure") is None:
+            return 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
+        return None
+
+    def steps(self) -> list[Step]:
+        heal = [sys.executable, "-m", "harness.azure.heal", self._azure.model_dump_json(exclude_defaults=True)]
+        return [Step(HARNESS, "do", f"{self.call} on {self.target()}, by Azure"), Step(HARNESS, "undo", shlex.join(heal))]
+
+    @property
+    def _azure(self) -> Azure:
+        azure = self._subject.cluster.azure
+        assert azure is not None  # `lacks` said so
+        return azure
+
+    @property
+    def _hand(self) -> Hand:
+        if self._made is None:
+            from harness.azure import clients
+            from harness.azure.hand import Hand
+
+            self._made = Hand(clients.of(self._azure), self._subject.timeline.note)
+        return self._made
+
+    def _operation(self) -> Deadline:
+        """One operation of Azure's, which may take longer than the cluster's own budgets."""
+        return Deadline(self._azure.operation_limit_s)
+
+    def begin(self, deadline: Deadline) -> None:
+        """Tag, do, and see it done. What Azure needs for it is not the cluster's time: it has a limit of its own (operation_limit_s)."""
+        from harness.azure.undo_tag import UndoTags
+
+        resource, undo = self._undoing()
+        self._tagged = resource, undo
+        tags = UndoTags(self._hand.arm)
+        try:
+            self._hand.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {resource.rpartition('/')[2]}")
+            self._hand.say(f"{resource.rpartition('/')[2]} bears a tag with what to undo: {undo}")
+            before = time.time()
+            self._do(self._operation())
+            self.moment = self.moment or Moment(HARNESS, before, time.time())
+        except DeadlineExceeded as error:
+            raise Inconclusive(f"{self.name}: {error}") from error
+
+    @abstractmethod
+    def _undoing(self) -> tuple[str, Undo]:
+        """The resource's id and what undoes it; reads in Azure, and changes nothing."""
+
+    @abstractmethod
+    def _do(self, deadline: Deadline) -> None:
+        """Do it, and return when it is seen to have taken effect in Azure."""
+
+    def undo(self, deadline: Deadline) -> None:
+        """By what the tag says, as `lkharness azure heal` would; its time is Azure's own again."""
+        from harness.azure import heal
+
+        try:
+            if self._tagged is not None:
+                heal.undo(self._hand, *self._tagged, Deadline(max(deadline.remaining(), 2 * self._azure.operation_limit_s)))
+                self._tagged = None
+                self._undone(deadline)
+                self._hand.say(f"{self.name}: undone")
+        finally:
+            if self._made is not None and self._tagged is None:
+                self._made.clients.close()
+                self._made = None
+
+    def _undone(self, deadline: Deadline) -> None:
+        """What is left to do when Azure's part is undone."""
+        try:
+            clear_failures(self._subject, deadline)
+        except HarnessError as error:
+            self._hand.say(f"{self.name}: marks of failure could not be looked for: {error}")
+            raise

@@ -1,0 +1,123 @@
+"""Azure's findings end to end: misconfigured in the lab, read by the real packages from the lab's API, found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness import cli, model
+from harness.attach.findings import Finding, Weight
+from harness.azure import clients, health, read
+from harness.azure.findings import judge
+from harness.deadline import Deadline
+from harness.lab import launch, seed
+from harness.lab.azure import wrongs
+from harness.lab.azure.hand import Hand
+
+# Each of the lab's misconfigurations: the first fact of its finding, whose it is, words of it.
+NAMED: dict[str, tuple[str, str, str]] = {
+    "basic-sku": ("ILB-26", "ilb", "Basic"),
+    "public-frontend": ("DES-05", "ilb", "not internal"),
+    "dynamic-frontend": ("DES-05", "ilb", "dynamically"),
+    "other-frontend": ("DES-09", "ilb", "no frontend has"),
+    "probe-protocol": ("PRB-04", "ilb", "by http"),
+    "probe-port": ("PRB-22", "ilb", "port 12346"),
+    "probe-interval": ("PRB-05", "ilb", "every"),
+    "probe-threshold": ("PRB-07", "ilb", "probeThreshold is 3"),
+    "number-of-probes": ("PRB-08", "ilb", "does nothing"),
+    "rule-without-probe": ("PRB-19", "ilb", "no health probe"),
+    "floating-ip": ("DES-01", "ilb", "floating IP is"),
+    "backend-port": ("ILB-09", "ilb", "on to"),
+    "session-persistence": ("FLOW-02", "ilb", "SourceIP"),
+    "idle-timeout": ("IDLE-01", "ilb", "given up after"),
+    "tcp-reset": ("IDLE-03", "ilb", "is on"),
+    "missing-rule": ("ILB-19", "ilb", "port 1521"),
+    "secondary-in-pool": ("ILB-13", "lknode01", "secondary ip configuration"),
+    "ip-forwarding": ("FAB-08", "lknode01", "on at"),
+    "diverted-routes": ("FAB-13", "lknode01", "VirtualAppliance"),
+    "node-outside-pool": ("DES-09", "lknode02", "not in it"),
+    "admin-state-up": ("FLOW-11", "lknode02", "adminState is Up"),
+    "admin-state-down": ("FLOW-11", "lknode02", "adminState is Down"),
+    "all-probed-up": ("FLOW-08", "ilb", "AllProbedUp"),
+    "nsg-denies-probes": ("NSG-08", "lknode01", "168.63.129.16"),
+    "nsg-denies-clients": ("NSG-04", "lknode02", "10.20.1.20 (client)"),
+}
+NOTES = {"number-of-probes", "ip-forwarding"}
+
+
+class Rig:
+    def __init__(self, lab: launch.RunningLab) -> None:
+        self.lab = lab
+        self.cluster = model.load(lab.cluster_file)
+        assert self.cluster.azure is not None
+        self.clients = clients.of(self.cluster.azure)
+        self.hand = Hand(self.cluster.azure)
+
+    def findings(self) -> list[Finding]:
+        seen = read.look(self.clients, {m.name: m.name for m in self.cluster.machines}, self.cluster.vip)
+        return judge(self.cluster, seen)
+
+
+@pytest.fixture(scope="module", params=["nat", "floating"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    running = launch.up(seed.cluster_data("fast", {"design": request.param}), name=f"check-{request.param}", persistent=False, azure=True)
+    try:
+        yield Rig(running)
+    finally:
+        running.down()
+
+
+def test_every_misconfiguration_of_the_lab_is_expected_here() -> None:
+    assert set(NAMED) == set(wrongs.sentences())
+
+
+def test_a_healthy_lab_has_no_finding(rig: Rig) -> None:
+    assert rig.findings() == []
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_it_is_found_and_named(rig: Rig, kind: str) -> None:
+    fact, host, words = NAMED[kind]
+    rig.hand.wrong(kind)
+    try:
+        found = rig.findings()
+    finally:
+        rig.hand.clear()
+    assert all(words in f"{f.what}: {f.says}" or f.facts[0] == fact for f in found), found
+    [first, *_] = [f for f in found if f.facts and f.facts[0] == fact and f.host == host and words in f.says]
+    assert first.weight is (Weight.NOTE if kind in NOTES else Weight.FAULT)
+
+
+def test_the_balancers_own_word_has_its_reason(rig: Rig) -> None:
+    balancer = read.balancer(rig.clients, rig.cluster.vip)
+    [rule] = health.rules_to_ask(balancer, rig.cluster.vip)
+    told = health.ask(rig.clients, balancer, rule, Deadline(20))
+    assert {w.reason for w in told.values()} == {"Up_Probe_Success", "Down_Probe_TcpProbeTimeout"}
+
+
+def test_check_says_it_beside_the_paths(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole command: what Azure has wrong makes it fail, and what is right is said too."""
+    file = str(rig.lab.cluster_file)
+    assert cli.main(["check", "--cluster", file]) == 0
+    rig.hand.wrong("idle-timeout")
+    try:
+        code = cli.main(["check", "--cluster", file])
+    finally:
+        rig.hand.clear()
+    said = capsys.readouterr().out
+    assert code == 1 and "IDLE-01" in said and "reaches the active node" in said
+
+
+def test_init_writes_the_file_of_the_lab(rig: Rig, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything that Azure can tell is as the lab has it; what it cannot tell is said."""
+    file = tmp_path / "cluster.toml"
+    assert cli.main(["init", "--azure", "--azure-from", str(rig.lab.cluster_file), str(file)]) == 0
+    made, own = model.load(file), rig.cluster
+    assert (made.design, made.vip, made.subnet1, made.subnet2) == (own.design, own.vip, own.subnet1, own.subnet2)
+    assert [(n.name, n.address, n.second_address) for n in made.nodes] == [(n.name, n.address, n.second_address) for n in own.nodes]
+    assert (made.client.name, made.client.address) == (own.client.name, own.client.address)
+    assert made.load_balancer.model_copy(update={"idle_timeout_s": 0.0}) == own.load_balancer.model_copy(update={"idle_timeout_s": 0.0})
+    assert [(s.kind, s.port) for s in made.services] == [(s.kind, s.port) for s in own.services]
+    assert made.azure == own.azure
+    assert "Azure cannot tell the tags" in capsys.readouterr().out

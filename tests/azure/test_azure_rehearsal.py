@@ -1,0 +1,68 @@
+"""`lkharness azure rehearse`: every open question with how to see it, answers to and from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.azure import rehearsal
+from harness.errors import BadUse
+
+
+def test_every_question_says_how_to_see_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["azure", "rehearse"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"OQ-{n:02d}" in said for n in range(1, 20)) and said.count("how to see it:") == len(rehearsal.QUESTIONS) == 19
+    assert cli.main(["azure", "rehearse", "--json"]) == 0
+    assert [q["id"] for q in json.loads(capsys.readouterr().out)] == [q.id for q in rehearsal.QUESTIONS]
+
+
+def test_those_that_change_verdicts_come_first() -> None:
+    assert [q.id for q in rehearsal.QUESTIONS if q.changes_verdicts] == [f"OQ-{n:02d}" for n in range(1, 9)]
+
+
+def test_what_is_assumed_is_an_answer_and_one_that_the_lab_goes_by() -> None:
+    assert all(rehearsal._fault(q, {"answer": q.assumed}) is None for q in rehearsal.QUESTIONS)
+
+
+def test_answers_go_to_a_file_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "answers.toml"
+    assert cli.main(["azure", "rehearse", "--template", str(file)]) == 0
+    assert cli.main(["azure", "rehearse", "--template", str(file)]) == 2  # filled-in answers are not lost
+    assert cli.main(["azure", "rehearse", "--answers", str(file)]) == 0
+    assert "0 of 19 questions seen" in capsys.readouterr().out
+    text = file.read_text()
+    head, rest = text.split("[OQ-04]")
+    filled = head + "[OQ-04]" + rest.replace('answer = "not seen"', 'answer = "reset"', 1).replace('evidence = ""', 'evidence = "run 7"', 1)
+    file.write_text(filled)
+    assert cli.main(["azure", "rehearse", "--answers", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "OQ-04  reset: AGAINST what is assumed (persist)" in said and "1 of 19 questions seen" in said
+    answers, about = rehearsal.read(file)
+    assert answers["OQ-04"] == {"answer": "reset", "evidence": "run 7"} and "date" in about
+    file.write_text(rehearsal.template(answers, about))
+    assert rehearsal.read(file) == (answers, about)
+
+
+def test_what_is_no_answer_is_said_all_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "answers.toml"
+    file.write_text('[OQ-04]\nanswer = "maybe"\n[OQ-05]\nanswer = "soon"\n[OQ-99]\nanswer = "x"\n[OQ-01]\n')
+    with pytest.raises(BadUse) as caught:
+        rehearsal.read(file)
+    assert "4 faults" in str(caught.value) and "'maybe' is none of persist, reset" in str(caught.value)
+
+
+def test_a_person_is_asked_what_is_open_only(capsys: pytest.CaptureFixture[str]) -> None:
+    said = iter(["nonsense", "drop", "tcpdump", *[""] * 17])
+    answers = rehearsal.asked(lambda _: next(said), {"OQ-01": {"answer": "applies", "evidence": ""}})
+    assert answers["OQ-02"] == {"answer": "drop", "evidence": "tcpdump"} and answers["OQ-03"]["answer"] == rehearsal.UNSEEN
+    assert "'nonsense' is none of" in capsys.readouterr().out
+
+
+def test_nobody_to_ask(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, PTH123
+    assert cli.main(["azure", "rehearse", "--ask", str(tmp_path / "a.toml")]) == 2
+    assert "--template" in capsys.readouterr().err

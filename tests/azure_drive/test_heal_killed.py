@@ -1,0 +1,160 @@
+"""A harness killed at a random moment between disturbing and undoing: `lkharness azure heal` restores all, and doing it again finds nothing.
+
+LKHARNESS_KILLS sets how many (default 4), LKHARNESS_TEST_SEED which.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from azure_labs import AzureLab
+
+from harness.deadline import Deadline
+from harness.lab import launch, seed
+
+KILLS = int(os.environ.get("LKHARNESS_KILLS") or 4)
+SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
+KINDS = [
+    *("azure VM power off", "azure VM power off", "azure NSG deny", "azure pool left", "azure adminState down"),
+    *("azure adminState up on the standby", "azure VM redeploy"),
+]
+# What a harness does with a disruption, in a process of its own that can be killed. The lab answers for its hosts.
+HARNESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from azure_labs import AzureLab, subject
+from types import SimpleNamespace
+from harness.deadline import Deadline
+from harness.disrupt import base
+from harness.lab import registry
+from harness.timeline import Timeline
+record = registry.read(Path(sys.argv[1]))
+lab = AzureLab(SimpleNamespace(cluster_file=record.cluster_file, record=record))
+timeline = Timeline()
+note = timeline.note
+timeline.note = lambda *a, **k: (print(a[2], flush=True), note(*a, **k))[1]
+of = subject(lab, timeline)
+for host in of.hosts.values():  # whose boot is when its power came back
+    host.check = lambda command, limit=1.0, host=host: str(next(h["pid"] for h in lab.status()["hosts"] if h["name"] == host.name))
+one = base.of(sys.argv[2])(of)
+one._undone = lambda deadline: None  # there is no cluster manager to ask
+print("begins", flush=True)
+try:
+    one.begin(Deadline(60))
+    print("disturbed", flush=True)
+finally:
+    one.undo(Deadline(60))
+print("over", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        running = launch.up(seed.cluster_data(), name="killed", persistent=False, network_only=True, azure=True)
+        try:
+            yield AzureLab(running)
+        finally:
+            running.down()
+
+
+class Harness:
+    """The process, and what it has said so far."""
+
+    def __init__(self, lab: AzureLab, kind: str) -> None:
+        words = [sys.executable, "-c", HARNESS, str(lab.running.record.folder), kind, str(Path(__file__).parent)]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.said += []
+        for line in self.process.stdout:
+            self.said.append(line.rstrip())
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self._reader.join()
+
+
+def heal(lab: AzureLab) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "harness.cli", "azure", "heal", "--cluster", str(lab.file), "--json"]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_killed_harness_is_healed(lab: AzureLab, number: int) -> None:
+    chance = random.Random(f"{SEED} {number}")
+    kind = KINDS[number % len(KINDS)]
+    print(f"LKHARNESS_TEST_SEED={SEED}")
+    assert lab.undisturbed() == []
+    lab.own("pace", "POST", {"takes_s": 0.5})  # operations that take their time, so that a kill falls into one
+    one = Harness(lab, kind)
+    try:
+        Deadline(60).wait_for(lambda: any(" bears a tag" in line for line in one.said) or one.process.poll() is not None, what="the tag")
+        moment = Deadline(chance.uniform(0.0, 3.0))
+        moment.wait_for(lambda: moment.expired, what="the moment", every=0.02)
+    finally:
+        one.kill()
+    print(kind, f"killed {moment.seconds:.2f} s after it tagged; left:", lab.undisturbed(), *one.said, sep="\n")
+    assert not any("Traceback" in line for line in one.said)
+    done = heal(lab)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert lab.undisturbed() == []
+    assert all(h["failed"] is None for h in json.loads(done.stdout))
+    again = heal(lab)
+    assert (again.returncode, json.loads(again.stdout)) == (0, [])
+
+
+def test_what_cannot_be_healed_is_told_and_keeps_its_tag(lab: AzureLab) -> None:
+    node = lab.cluster.nodes[0].name
+    lab.own("pace", "POST", {"takes_s": 0.05})
+    one = Harness(lab, "azure VM power off")
+    try:
+        Deadline(60).wait_for(lambda: "disturbed" in one.said, what="the power-off")
+    finally:
+        one.kill()
+    lab.running.record.ask("power", node=node, to="off")
+    lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/start$", "times": 0})
+    try:
+        done = heal(lab)
+        assert done.returncode == 4
+        (told,) = json.loads(done.stdout)
+        assert "may not" in told["failed"] and node in told["resource"] and "power it on" in told["what"]
+        assert lab.power(node) == "off"
+    finally:
+        lab.own("faults", "DELETE")
+    assert heal(lab).returncode == 0 and lab.undisturbed() == []
+
+
+def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
+    from harness.azure import clients
+    from harness.azure.arm import Arm
+    from harness.azure.undo_tag import KEY
+
+    arm = Arm(clients.of(lab.azure))
+    machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.client.name}"
+    where = f"{machine}/providers/Microsoft.Resources/tags/default"
+    arm.patch(where, {"operation": "Merge", "properties": {"tags": {KEY: "please"}}}, "tagging")
+    try:
+        done = heal(lab)
+        assert done.returncode == 4 and "no undoing of ours" in json.loads(done.stdout)[0]["failed"]
+    finally:
+        arm.patch(where, {"operation": "Delete", "properties": {"tags": {KEY: "please"}}}, "untagging")
+    assert heal(lab).returncode == 0

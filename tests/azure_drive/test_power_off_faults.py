@@ -1,0 +1,115 @@
+"""The management API fails at every step of a power-off: whatever it does, the disruption ends in time, says what happened, is undone, and
+no power-off is sent twice unnoticed. LKHARNESS_AZURE_FAULTS=all tries every fault at every step; otherwise each once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+from azure_labs import AzureLab, subject
+
+from harness.azure import clients
+from harness.azure.arm import Arm
+from harness.azure.undo_tag import UndoTags
+from harness.deadline import Deadline
+from harness.disrupt import base
+from harness.errors import HarnessError
+from harness.lab import launch, seed
+from harness.model import Azure
+from harness.timeline import Timeline
+
+LIMIT_S = 12.0  # operation_limit_s here
+TAGS, OFF, ON, VIEW = "tags/default$", "/powerOff$", "/start$", "/instanceView$"
+# Where the fault meets the disruption: method, path, and before which part of it the fault is switched on.
+STEPS = {
+    "tag": ("PATCH", TAGS, "begin"),
+    "trigger": ("POST", OFF, "begin"),
+    "poll": ("GET", "/operations/", "begin"),
+    "verify": ("GET", VIEW, "begin"),
+    "undo trigger": ("POST", ON, "undo"),
+    "undo poll": ("GET", "/operations/", "undo"),
+    "undo verify": ("GET", VIEW, "undo"),
+    "untag": ("PATCH", TAGS, "undo"),
+}
+FAULTS = ["slow", "throttled", "unavailable", "happens-unavailable", "dropped-before", "dropped-after", "token-expired", "token-revoked"]
+FATES = ["fails-late", "happens-and-fails", "never-ends"]
+EVERY = [*product(STEPS, FAULTS), *product(("trigger", "undo trigger"), FATES)]
+ONCE = [(step, FAULTS[i % len(FAULTS)]) for i, step in enumerate([*STEPS, *STEPS][: len(FAULTS)])]
+ONCE += [*product(["trigger"], [*FAULTS, *FATES]), ("undo trigger", "dropped-after"), ("undo trigger", "fails-late")]
+CASES = EVERY if os.environ.get("LKHARNESS_AZURE_FAULTS") == "all" else sorted(set(ONCE))
+# Where the node must not go down, because the trigger itself was lost or came to nothing, and must not be repeated.
+NOT_DONE = {("trigger", "unavailable"), ("trigger", "dropped-before"), ("trigger", "fails-late")}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        running = launch.up(seed.cluster_data(), name="faults", persistent=False, network_only=True, azure=True)
+        try:
+            yield AzureLab(running)
+        finally:
+            running.down()
+
+
+@pytest.fixture(autouse=True)
+def settings(lab: AzureLab) -> Iterator[None]:
+    azure = lab.azure.model_copy(update={"operation_limit_s": LIMIT_S})
+    lab.cluster = lab.cluster.model_copy(update={"azure": azure})
+    lab.own("faults", "DELETE")
+    lab.own("requests", "DELETE")
+    yield
+    lab.own("faults", "DELETE")
+    lab.running.record.ask("power", node=lab.cluster.nodes[0].name, to="on")
+
+
+def tags(azure: Azure) -> dict[str, str]:
+    talk = clients.of(azure)
+    try:
+        return UndoTags(Arm(talk)).all_in_group()
+    finally:
+        talk.close()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("step", "fault"), CASES, ids=[": ".join(case) for case in CASES])
+def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
+    method, path, part = STEPS[step]
+    timeline = Timeline()
+    one = base.of("azure VM power off")(subject(lab, timeline))
+    node, failed = one.target(), None
+    began = time.monotonic()
+
+    def switch_on(now: str) -> None:
+        if part == now:
+            lab.own("faults", "POST", {"kind": fault, "method": method, "path": path, "seconds": 1.0})
+
+    switch_on("begin")
+    try:
+        one.begin(Deadline(60))
+        one.took_effect(Deadline(60))
+        assert lab.power(node) == "off"
+    except HarnessError as error:
+        failed = error
+    finally:
+        switch_on("undo")
+        one.undo(Deadline(60))
+    told = [event.text for event in timeline.events]
+    print(*told, f"failed: {failed}", f"{time.monotonic() - began:.1f} s", sep="\n")
+
+    assert time.monotonic() - began < 4 * LIMIT_S + 10
+    assert lab.power(node) == "on" and lab.undisturbed() == [] and tags(lab.azure) == {}
+    assert (failed is not None) is ((step, fault) in NOT_DONE), f"the disruption {'failed' if failed else 'went through'}: {failed}"
+    assert any(r["fault"] == fault for r in lab.own("requests")), "the fault was never met"
+    if failed:
+        assert "\n" not in str(failed) and "lknode01" in str(failed)
+    offs = lab.requests("/powerOff")
+    assert sum(r["operation"] is not None for r in offs) <= 1, "power-off was accepted twice"
+    sent = [t for t in told if t.startswith(f"powering off {node}: sending")]
+    refused = [t for t in told if t.startswith(f"powering off {node}: Azure answered 401")]
+    assert len(offs) <= len(sent) + len(refused), "a power-off went over the wire that the timeline does not tell of"
+    assert all("again" in t for t in sent[1:])
