@@ -105,7 +105,7 @@ class AzurePowerOff(ByAzurePower):
     (FLOW-14), and a stopped one is not probed (PRB-17)."""
 
     name = "azure VM power off"
-    sentence = "Azure powers the active node's virtual machine off without a shutdown, and on at the end"
+    sentence = "the active node's virtual machine is powered off by Azure without a shutdown, and on at the end"
     call = "POST powerOff?skipShutdown=true"
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
@@ -159,7 +159,7 @@ class AzureRestart(ComesBack):
     """The platform's own restart."""
 
     name = "azure VM restart"
-    sentence = "Azure restarts the active node's virtual machine; it boots and comes back"
+    sentence = "the active node's virtual machine is restarted by Azure; it boots and comes back"
     call = "POST restart"
 
     def _trigger(self, deadline: Deadline) -> Triggered:
@@ -171,7 +171,7 @@ class AzureRedeploy(ComesBack):
     """As a restart, only longer: the machine boots on other hardware."""
 
     name = "azure VM redeploy"
-    sentence = "Azure shuts the active node's virtual machine down, moves it to other hardware and powers it on"
+    sentence = "the active node's virtual machine is shut down by Azure, moved to other hardware and powered on"
     call = "POST redeploy"
 
     def _trigger(self, deadline: Deadline) -> Triggered:
