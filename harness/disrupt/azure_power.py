@@ -26,15 +26,14 @@ class ByAzurePower(ByAzure):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._late_s = 0.0  # from being told to the node's falling silent
         self._triggered: Triggered | None = None
 
     def allowance(self) -> Allowance:
         """The node's loss, and what Azure took until the node was gone, once that is known."""
         own = self._own_allowance()
-        if not self._late_s:
+        if not self._took_s:
             return own
-        return Allowance(own.seconds + self._late_s, f"until Azure had done it {self._late_s:.1f} + {own.because}")
+        return Allowance(own.seconds + self._took_s, f"until Azure had done it {self._took_s:.1f} + {own.because}")
 
     def _own_allowance(self) -> Allowance:
         return budget.node_loss(self._subject.cluster)
@@ -52,7 +51,6 @@ class ByAzurePower(ByAzure):
 
     def _do(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
-        began = time.monotonic()
         self._triggered = self._trigger(deadline)
         heard = time.time()
 
@@ -72,7 +70,6 @@ class ByAzurePower(ByAzure):
             deadline.wait_for(gone, what=f"{self._node} falling silent")
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}") from error
-        self._late_s = max(time.monotonic() - began, 0.001)
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         raise NotImplementedError
@@ -82,7 +79,7 @@ class ByAzurePower(ByAzure):
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has seen the node fall silent already."""
-        self._hand.say(f"{self._node} fell silent {self._late_s:.1f} s after Azure was told")
+        self._hand.say(f"{self._node} fell silent; {self._took_s:.1f} s were needed for all of it")
 
     def undo(self, deadline: Deadline) -> None:
         """Azure does one thing at a time to a machine, so its own operation must be at its end first."""
