@@ -190,7 +190,7 @@ class Trial:
     def disrupted(self, name: str, *, undo_limit: float = 60.0, **about: object) -> Iterator[Disrupted]:
         """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `about` goes to it."""
         self._active = None
-        disruption = disruptions.of(name)(self.subject, **about)
+        disruption = disruptions.way_to(name, self.subject.cluster)(self.subject, **about)
         if reason := disruption.lacks():
             pytest.skip(reason)
         allowance = disruption.allowance()
@@ -199,7 +199,7 @@ class Trial:
             self._active = target  # the manager calls no node active while a part of it is out
         if not self._ongoing:  # within another one the cluster is not whole, which is the point
             self._before(disruption)
-        record = self.report.disruption(name, target=target)
+        record = self.report.disruption(disruption.name, target=target)
         self._ongoing += 1
         anchor = time.monotonic()
         limit = allowance.seconds + self.subject.cluster.manager.takeover_s

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.attach.guardian import FILE, longest_s
@@ -16,6 +16,7 @@ from harness.disrupt import base as disruptions
 from harness.disrupt.base import HARNESS, Step
 from harness.errors import HarnessError
 from harness.measure.tokens import takes_tokens
+from harness.model import Cluster
 from harness.subject import Subject
 
 BESIDES = (
@@ -115,7 +116,7 @@ def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = Fals
 def show(subject: Subject, wanted: Iterable[Wanted]) -> Shown:
     """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
     active = subject.active
-    counted = Counter(wanted)
+    counted = Counter(_as_it_is_done(one, subject.cluster) for one in wanted)
     entries = [_entry(subject, one, times) for one, times in counted.items()]
     notes = [BESIDES] if entries else []
     service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
@@ -124,6 +125,11 @@ def show(subject: Subject, wanted: Iterable[Wanted]) -> Shown:
     if entries:
         notes.append(_if_killed(subject, active, entries))
     return Shown(active, entries, notes)
+
+
+def _as_it_is_done(wanted: Wanted, cluster: Cluster) -> Wanted:
+    """What is measured was chosen by its name; what a test of the suite does is done in this cluster's way."""
+    return wanted if wanted.measured else replace(wanted, name=disruptions.way_to(wanted.name, cluster).name)
 
 
 def _if_killed(subject: Subject, active: str, entries: list[Entry]) -> str:

@@ -102,6 +102,7 @@ class AzurePowerOff(ByAzurePower):
     (FLOW-14), and a stopped one is not probed (PRB-17)."""
 
     name = "azure VM power off"
+    instead_of = "power loss"
     sentence = "the active node's virtual machine is powered off by Azure without a shutdown, and on at the end"
     call = "POST powerOff?skipShutdown=true"
     moves = True

@@ -18,6 +18,7 @@ from harness.model import Design
 from harness.paths import Origin
 
 if TYPE_CHECKING:
+    from harness.model import Cluster
     from harness.subject import Subject
 
 UNDO_S = 10.0  # what an undoing may take on a host, and what a harness may be late with it, before the host does it itself
@@ -85,6 +86,7 @@ class Disruption(ABC):
     expects: Expects
     both_may_answer: ClassVar[bool] = False  # does an isolated node go on answering itself for a moment, until it is fenced?
     by_azure: ClassVar[bool] = False  # is it done through Azure's management API? Then it is planned only for a cluster that has one
+    instead_of: ClassVar[str] = ""  # the disruption that this is another way to do, for a suite that only wants it done
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
 
     def __init__(self, subject: Subject) -> None:
@@ -179,6 +181,14 @@ def all_of() -> dict[str, type[Disruption]]:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"harness.disrupt.{module.name}")
     return dict(sorted(_registry.items()))
+
+
+def way_to(name: str, cluster: Cluster) -> type[Disruption]:
+    """What does that to such a cluster: the disruption of that name, or Azure's way to the same where the file prefers it."""
+    azure = cluster.azure
+    if azure is not None and (cluster.power is None if azure.power is None else azure.power):
+        return next((kind for kind in all_of().values() if kind.instead_of == name), of(name))
+    return of(name)
 
 
 def of(name: str) -> type[Disruption]:

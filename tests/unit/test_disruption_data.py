@@ -202,3 +202,20 @@ def test_budgets_of_what_takes_longer():
 def test_failback_goes_home():
     assert made("failback", cluster())._to == "lknode01"
     assert made("switchover", cluster())._to == "lknode02"
+
+
+@pytest.mark.parametrize(
+    ("power", "wish", "way"),
+    [
+        (True, None, "power loss"),
+        (False, None, "azure VM power off"),
+        (True, True, "azure VM power off"),
+        (False, False, "power loss"),
+    ],
+)
+def test_a_power_loss_is_done_azures_way_where_the_file_prefers_it(power, wish, way):
+    azure = {"subscription": "s", "resource_group": "g"} | ({} if wish is None else {"power": wish})
+    data = seed.cluster_data(given={"azure": azure} | ({"power": {"off": ["off"], "on": ["on"]}} if power else {}))
+    of = model.parse(data, Path("x"))
+    assert base.way_to("power loss", of).name == way
+    assert base.way_to("switchover", of).name == "switchover"

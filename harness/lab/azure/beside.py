@@ -89,6 +89,7 @@ def prepare(folder: Path, data: dict[str, Any]) -> Prepared:
         "audience": names.AUDIENCE,
         "ca_file": f"{FOLDER}/ca.pem",
         "instance_discovery": False,
+        "power": True,
         "poll_s": POLL_S[profile],
         "health_period_s": HEALTH_S[profile],
     }
