@@ -30,6 +30,7 @@ LASTS_S = 3600  # what a tag says at most of how long its run meant to leave the
 class ByAzure(Disruption):
     """Says what is tagged, done and undone."""
 
+    undone_unseen = True
     call = ""  # what is asked of Azure, for the plan: METHOD path
 
     def __init__(self, subject: Subject) -> None:

@@ -84,6 +84,7 @@ class Disruption(ABC):
     moves: bool | None = None  # True: everything must be on the other node afterwards; False: must stay; None: either is right
     expects: Expects
     both_may_answer: ClassVar[bool] = False  # does an isolated node go on answering itself for a moment, until it is fenced?
+    undone_unseen: ClassVar[bool] = False  # may every host answer while it lasts? Then a guardian undoes it without looking at them first
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
 
     def __init__(self, subject: Subject) -> None:
