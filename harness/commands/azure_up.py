@@ -13,7 +13,7 @@ from harness.errors import BadUse
 if TYPE_CHECKING:
     from harness.azure.make.wish import Wish
 
-EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --expires 8h --ssh-key ~/.ssh/id.pub --plan"
+EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --ssh-key ~/.ssh/id.pub --plan"
 
 
 def add_to(verbs) -> None:

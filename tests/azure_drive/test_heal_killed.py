@@ -1,4 +1,4 @@
-"""A harness killed at a random moment between disturbing and undoing: `lkharness azure heal` restores all, and doing it again finds nothing.
+"""A harness killed at a random moment between disturbing and undoing: `lkharness azure heal` restores all, and again finds nothing.
 
 LKHARNESS_KILLS sets how many (default 4), LKHARNESS_TEST_SEED which.
 """

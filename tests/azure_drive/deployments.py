@@ -1,0 +1,232 @@
+"""A small stand-in for ARM's resource groups, deployments and deletions, for tests of making and removing: HTTPS, its own CA, tokens.
+
+It makes nothing: it works out the template as Azure would be told to (with our own reading of it) and lists what there would be. It refuses
+to delete what another resource still refers to, as Azure does. No lab and no Azure is behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import trustme
+
+from harness.azure.make import template
+
+SUBSCRIPTION = "00000000-0000-4000-8000-00000000de01"
+STEPS = 3  # so many looks at a deployment until it has ended
+
+
+class Deployments(ThreadingHTTPServer):
+    """`resources` and `groups` by id in lower case. `fails` maps a resource's name to the error that its making meets."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.resources: dict[str, dict[str, Any]] = {}
+        self.deployments: dict[str, dict[str, Any]] = {}
+        self.fails: dict[str, dict[str, Any]] = {}
+        self.never_ends = False
+        self.asked: list[tuple[str, str]] = []
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(folder / "ca.pem")
+        (folder / "secret").write_text("a secret of the test\n")
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert("127.0.0.1").configure_cert(tls)
+        self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.folder = folder
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.server_address[1]}"
+
+    def settings(self) -> str:
+        """The [azure] table that leads here."""
+        return f"""[azure]
+subscription = "{SUBSCRIPTION}"
+resource_group = "lk-test"
+tenant = "00000000-0000-4000-8000-00000000de02"
+credential = "client-secret"
+client_id = "00000000-0000-4000-8000-00000000de03"
+client_secret_file = "secret"
+authority = "{self.url}"
+resource_manager = "{self.url}"
+audience = "https://management.azure.com"
+ca_file = "ca.pem"
+instance_discovery = false
+poll_s = 0.05
+"""
+
+    def add(self, kind: str, name: str, group: str = "lk-test", **more: Any) -> str:
+        """A resource that is there already."""
+        id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/{kind}/{name}"
+        self.resources[id.lower()] = {"id": id, "name": name, "type": kind, **more}
+        return id
+
+    def add_group(self, name: str, **tags: str) -> None:
+        id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}"
+        self.groups[id.lower()] = {"id": id, "name": name, "location": "westeurope", "tags": tags}
+
+    def names(self) -> set[str]:
+        return {r["name"] for r in self.resources.values()}
+
+    def deploy(self, id: str, body: dict[str, Any]) -> None:
+        given = {name: said["value"] for name, said in body["properties"]["parameters"].items()}
+        _, _, subscription, _, group, *_ = id.split("/")
+        wanted = template.resources(body["properties"]["template"], given, subscription=subscription, group=group)
+        self.deployments[id.lower()] = {"looks": 0, "wanted": wanted, "operations": [], "state": "Running", "stopped": False}
+
+    def look(self, deployment: dict[str, Any]) -> None:
+        """A part more of it is made each time that it is looked at."""
+        if deployment["state"] != "Running":
+            return
+        deployment["looks"] += 1
+        share = len(deployment["wanted"]) if deployment["looks"] >= STEPS else 4
+        for resource in [r for r in deployment["wanted"] if r.id.lower() not in self.resources][:share]:
+            if resource.name in self.fails:
+                deployment["operations"].append(_operation(resource, "Failed", self.fails[resource.name]))
+                deployment["state"] = "Failed"
+                return
+            extra = {"uses": sorted(_uses(resource.body["properties"]))}
+            body = {"id": resource.id, "name": resource.name, "type": resource.type, "tags": resource.body["tags"], **extra}
+            self.resources[resource.id.lower()] = body
+            deployment["operations"].append(_operation(resource, "Succeeded", None))
+        if deployment["looks"] >= STEPS and not self.never_ends:
+            deployment["state"] = "Succeeded"
+
+    def delete(self, id: str) -> tuple[int, Any]:
+        key = id.lower()
+        if key in self.groups:
+            del self.groups[key]
+            self.resources = {k: r for k, r in self.resources.items() if not k.startswith(key + "/")}
+            return 202, None
+        if key in self.deployments:
+            del self.deployments[key]
+            return 204, None
+        if key not in self.resources:
+            return 404, _error("ResourceNotFound", f"The Resource '{id}' was not found.")
+        others = [r for k, r in self.resources.items() if k != key]
+        users = [r["name"] for r in others if any(u == key or u.startswith(key + "/") for u in r.get("uses", []))]
+        if users:
+            return 400, _error("InUse", f"{id} is in use by {', '.join(users)}.")
+        gone = self.resources.pop(key)
+        if gone["type"].lower().endswith("virtualmachines"):  # deleteOption: Delete
+            for nic in [u for u in gone.get("uses", []) if "/networkinterfaces/" in u]:
+                self.resources.pop(nic, None)
+        return 202, None
+
+
+def _uses(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["id"].lower()} if isinstance(value.get("id"), str) and value["id"].startswith("/") else set()
+        return own.union(*map(_uses, value.values()))
+    return set().union(*map(_uses, value)) if isinstance(value, list) else set()
+
+
+def _operation(resource: template.Resource, state: str, error: dict[str, Any] | None) -> dict[str, Any]:
+    target = {"id": resource.id, "resourceName": resource.name, "resourceType": resource.type}
+    return {"properties": {"provisioningState": state, "targetResource": target, "statusMessage": {"error": error} if error else None}}
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Deployments
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        path, query = unquote(parts.path).rstrip("/"), dict(parse_qsl(parts.query))
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if "/oauth2/" in path or "openid" in path:
+            return self._say(*self._login(path))
+        self.server.asked.append((self.command, path))
+        body = json.loads(raw) if raw else None
+        self._say(*self._answer(path, query, body))
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
+
+    def _login(self, path: str) -> tuple[int, Any]:
+        base = self.server.url
+        if path.endswith("/token"):
+            return 200, {"token_type": "Bearer", "expires_in": 3600, "access_token": "a-token"}
+        tenant = path.split("/")[1]
+        return 200, {
+            "token_endpoint": f"{base}/{tenant}/oauth2/v2.0/token",
+            "authorization_endpoint": f"{base}/{tenant}/oauth2/v2.0/authorize",
+            "issuer": f"{base}/{tenant}/v2.0",
+        }
+
+    def _answer(self, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        server, key = self.server, path.lower()
+        if self.command == "DELETE":
+            return server.delete(path)
+        if key.endswith("/cancel"):
+            server.deployments[key.removesuffix("/cancel")]["state"] = "Canceled"
+            return 204, None
+        if found := re.fullmatch(r"(.*/deployments/[^/]+)(/operations)?", key):
+            if self.command == "PUT":
+                server.deploy(path, body)
+                return 201, {"id": path, "properties": {"provisioningState": "Accepted"}}
+            deployment = server.deployments.get(found[1])
+            if deployment is None:
+                return 404, _error("DeploymentNotFound", "no such deployment")
+            if found[2]:
+                return 200, {"value": deployment["operations"]}
+            server.look(deployment)
+            return 200, {"id": path, "properties": {"provisioningState": deployment["state"]}}
+        if key.endswith("/resources"):
+            scope = key.removesuffix("/resources")
+            return 200, {"value": [r for k, r in server.resources.items() if k.startswith(scope + "/") and _wanted(r, query)]}
+        if key.endswith("/resourcegroups"):
+            return 200, {"value": [g for g in server.groups.values() if _wanted(g, query)]}
+        if self.command == "PUT" and re.fullmatch(r"/subscriptions/[^/]+/resourcegroups/[^/]+", key):
+            server.groups[key] = {"id": path, "name": path.rpartition("/")[2], **body}
+            return 201, server.groups[key]
+        there = server.groups.get(key) or server.resources.get(key)
+        return (200, there) if there else (404, _error("ResourceGroupNotFound", f"'{path}' could not be found."))
+
+    def _say(self, status: int, body: Any) -> None:
+        data = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        if status == 202:
+            self.send_header("Location", f"{self.server.url}/subscriptions/{SUBSCRIPTION}/resourcegroups?api-version=2021-04-01")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """The test looks at `asked`."""
+
+
+def _wanted(resource: dict[str, Any], query: dict[str, str]) -> bool:
+    found = re.fullmatch(r"tagName eq '([^']+)'(?: and tagValue eq '([^']*)')?", query.get("$filter", ""))
+    if not found:
+        return True
+    tags = resource.get("tags") or {}
+    return found[1] in tags and found[2] in (None, tags[found[1]])
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Deployments]:
+    server = Deployments(folder)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,76 @@
+"""A whole lab with Azure's API beside it: a failover by power off, the command line, and the end of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.deadline import Deadline
+from harness.lab import registry
+
+
+@pytest.fixture(scope="module")
+def whole(make_azure_lab):
+    """A lab with its cluster in service."""
+    return make_azure_lab(network_only=False)
+
+
+def command(lab, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", "lab", *words, "--name", lab.running.record.name], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_power_off_moves_the_service_and_the_health_says_so(whole) -> None:
+    active, standby = "10.20.1.11", "10.20.1.12"
+    assert whole.health() == {active: ("Up", "Up_Probe_Success"), standby: ("Down", "Down_Probe_TcpProbeTimeout")}
+    whole.compute.virtual_machines.begin_power_off(whole.group, "lknode01", skip_shutdown=True).result(30)
+    whole.wait_for(
+        whole.health, "the balancer preferring the other node", limit=30, until=lambda h: h == {standby: ("Up", "Up_Probe_Success")}
+    )
+    whole.compute.virtual_machines.begin_start(whole.group, "lknode01").result(60)
+    assert whole.health()[standby] == ("Up", "Up_Probe_Success")
+
+
+def test_the_command_line(whole) -> None:
+    said = command(whole, "azure", "fault")
+    assert "dropped-after" in said.stdout, said.stderr
+    assert command(whole, "azure", "fault", "slow", "--path", "instanceView", "--seconds", "0.01").returncode == 0
+    whole.power_state("lknode02")
+    requests = json.loads(command(whole, "azure", "requests", "--path", "instanceView", "--json").stdout)
+    assert requests[-1]["fault"] == "slow"
+    assert "on: floating-ip, floating IP is against the design" in command(whole, "azure", "wrong", "floating-ip").stdout
+    assert command(whole, "azure", "clear").returncode == 0
+    assert whole.hand.wrongs()["on"] == []
+    unknown = command(whole, "azure", "fault", "flood")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+
+
+def test_a_lab_without_azure_says_so(make_azure_lab, tmp_path) -> None:
+    from harness.lab import launch, seed
+
+    lab = launch.up(seed.cluster_data(), name=f"plain-{os.getpid()}", persistent=False, network_only=True)
+    try:
+        said = subprocess.run(
+            [sys.executable, "-m", "harness.cli", "lab", "azure", "clear", "--name", lab.record.name],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (said.returncode, "lab up --azure" in said.stderr) == (2, True)
+    finally:
+        lab.down()
+
+
+def test_the_stand_in_ends_with_the_lab(make_azure_lab) -> None:
+    lab = make_azure_lab()
+    folder = lab.running.record.folder
+    process = json.loads((folder / "azure" / "process.json").read_text())
+    assert registry.start_ticks(process["pid"]) == process["start_ticks"]
+    os.kill(lab.running.record.pid, 9)
+    Deadline(10).wait_for(lambda: registry.start_ticks(process["pid"]) is None, what="the end of the stand-in")
+    assert (folder / "azure.log").read_text() == ""
