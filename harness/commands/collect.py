@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:
     from harness.collect.gather import Span
+    from harness.hosts.base import Host
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SINCE_S = 30 * 60
@@ -52,8 +54,12 @@ def _collect(given: argparse.Namespace) -> int:
     data = model.read(file)
     cluster = model.parse(data, file)
     output = _output(given.output, cluster.name)
-    hosts = connect_all(cluster, Timeline())
+    hosts: dict[str, Host] = dict(connect_all(cluster, Timeline()))
     try:
+        if cluster.azure is not None:
+            from harness.azure.fallback import readable
+
+            hosts = readable(cluster, hosts, lambda text: print(text, file=sys.stderr))
         index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, lambda redactor: Bundle(output, redactor))
     finally:
         for host in hosts.values():

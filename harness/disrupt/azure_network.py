@@ -177,8 +177,7 @@ class AzureAdminUp(ByAdminState):
 
     @property
     def lasts_s(self) -> float:
-        probe = self._subject.cluster.load_balancer.probe
-        return 2.0 + (probe.threshold + 1) * probe.interval_s
+        return super().lasts_s + 1.5
 
     def lacks(self) -> str | None:
         kind = self._subject.cluster.load_balancer.distribution

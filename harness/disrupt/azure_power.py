@@ -26,15 +26,14 @@ class ByAzurePower(ByAzure):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._late_s = 0.0  # from being told to the node's falling silent
         self._triggered: Triggered | None = None
 
     def allowance(self) -> Allowance:
         """The node's loss, and what Azure took until the node was gone, once that is known."""
         own = self._own_allowance()
-        if not self._late_s:
+        if not self._took_s:
             return own
-        return Allowance(own.seconds + self._late_s, f"until Azure had done it {self._late_s:.1f} + {own.because}")
+        return Allowance(own.seconds + self._took_s, f"until Azure had done it {self._took_s:.1f} + {own.because}")
 
     def _own_allowance(self) -> Allowance:
         return budget.node_loss(self._subject.cluster)
@@ -52,7 +51,6 @@ class ByAzurePower(ByAzure):
 
     def _do(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
-        began = time.monotonic()
         self._triggered = self._trigger(deadline)
         heard = time.time()
 
@@ -72,7 +70,6 @@ class ByAzurePower(ByAzure):
             deadline.wait_for(gone, what=f"{self._node} falling silent")
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}") from error
-        self._late_s = max(time.monotonic() - began, 0.001)
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         raise NotImplementedError
@@ -82,7 +79,7 @@ class ByAzurePower(ByAzure):
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has seen the node fall silent already."""
-        self._hand.say(f"{self._node} fell silent {self._late_s:.1f} s after Azure was told")
+        self._hand.say(f"{self._node} fell silent; {self._took_s:.1f} s were needed for all of it")
 
     def undo(self, deadline: Deadline) -> None:
         """Azure does one thing at a time to a machine, so its own operation must be at its end first."""
@@ -105,7 +102,7 @@ class AzurePowerOff(ByAzurePower):
     (FLOW-14), and a stopped one is not probed (PRB-17)."""
 
     name = "azure VM power off"
-    sentence = "Azure powers the active node's virtual machine off without a shutdown, and on at the end"
+    sentence = "the active node's virtual machine is powered off by Azure without a shutdown, and on at the end"
     call = "POST powerOff?skipShutdown=true"
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
@@ -159,7 +156,7 @@ class AzureRestart(ComesBack):
     """The platform's own restart."""
 
     name = "azure VM restart"
-    sentence = "Azure restarts the active node's virtual machine; it boots and comes back"
+    sentence = "the active node's virtual machine is restarted by Azure; it boots and comes back"
     call = "POST restart"
 
     def _trigger(self, deadline: Deadline) -> Triggered:
@@ -171,7 +168,7 @@ class AzureRedeploy(ComesBack):
     """As a restart, only longer: the machine boots on other hardware."""
 
     name = "azure VM redeploy"
-    sentence = "Azure shuts the active node's virtual machine down, moves it to other hardware and powers it on"
+    sentence = "the active node's virtual machine is shut down by Azure, moved to other hardware and powered on"
     call = "POST redeploy"
 
     def _trigger(self, deadline: Deadline) -> Triggered:

@@ -24,7 +24,10 @@ WANTED = {
     *("one comm path cut", "all comm paths cut", "one-way cut", "probe responder crash", "probe blocked", "responder up on both nodes"),
     *("IP resource lost", "IP resource out", "NIC down Subnet#1", "NIC down Subnet#2", "shared disk full"),
     *("idle beyond the balancer's timeout", "none"),
+    *("azure VM power off", "azure VM restart", "azure VM redeploy", "azure NSG deny", "azure pool left"),
+    *("azure adminState down", "azure adminState up on the standby"),
 }
+BY_AZURE = {name for name in WANTED if name.startswith("azure ")}
 ALL = base.all_of()
 POWER = {to: ["power", to, "{node}", "{seconds}"] for to in ("off", "freeze")} | {to: ["power", to] for to in ("on", "reboot", "thaw")}
 
@@ -82,6 +85,9 @@ def test_durations(name, profile):
     one = made(name, cluster(profile))
     allowance = one.allowance()
     assert allowance.seconds > 0 and allowance.because.endswith(" s")
+    if name in BY_AZURE:  # undone by whoever reads its tag
+        assert math.isinf(one.longest_s) and "lkharness azure heal" in one.undoing
+        return
     assert math.isfinite(one.longest_s)
     if one.longest_s and name != "node reboot":  # that one comes back by itself
         assert one.longest_s >= max(allowance.seconds, one.lasts_s) + base.UNDO_S - 5.0
@@ -115,6 +121,31 @@ def test_what_a_cluster_lacks_is_said():
         "responder up on both nodes": "distribution is SourceIP",
     }.items():
         assert why in (made(name, attached).lacks() or ""), name
+
+
+@pytest.mark.parametrize("name", sorted(BY_AZURE))
+def test_azure_needs_its_table(name):
+    assert "no [azure] table" in (made(name, cluster()).lacks() or "")
+    azure = {"subscription": "s", "resource_group": "g"}
+    assert made(name, cluster(azure=azure)).lacks() is None
+    (do, undo) = made(name, cluster(azure=azure)).steps()
+    assert do.phase == "do" and "harness.azure.heal" in undo.command and undo.phase == "undo"
+
+
+def test_azure_denies_no_probe():
+    azure = {"subscription": "s", "resource_group": "g"}
+    asked = cluster(azure=azure, load_balancer={"probe": {"port": 5432, "interval_s": 0.25}})
+    assert "NSG-12" in (made("azure NSG deny", asked).lacks() or "")
+
+
+@pytest.mark.parametrize("name", ["azure pool left", "azure adminState down"])
+def test_azure_without_probes_may_move(name):
+    """A health-check resource that hears no probe moves everything, and whether Azure goes on probing no fact tells."""
+    azure = {"subscription": "s", "resource_group": "g"}
+    deaf = made(name, model.parse(seed.cluster_data(given={"manager": {"kind": "pacemaker"}, "azure": azure}), Path("x")))
+    assert deaf.moves is False and deaf.expects[Design.NAT][Origin.INSIDE] is Effect.UNTOUCHED
+    told = made(name, model.parse(seed.cluster_data(given={"manager": {"hc_timeout_s": 5.0}, "azure": azure}), Path("x")))
+    assert told.moves is None and told.expects[Design.NAT][Origin.INSIDE] is Effect.ANY
 
 
 @pytest.mark.parametrize("name", ["probe blocked", "NIC down Subnet#1"])
