@@ -5,6 +5,7 @@ Nothing of this product has touched real Azure; whoever has a subscription can g
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadUse
+from harness.model import Cluster
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ QUESTIONS = (
     ),
     Question(
         "OQ-04", "What does adminState Down do to established TCP connections?", ("persist", "reset"), "persist",
-        'the disruption "azure admin state down" with a pinned connection: does it live on, end in silence, or get a reset?', True,
+        'the disruption "azure adminState down" with a pinned connection: does it live on, end in silence, or get a reset?', True,
     ),
     Question(
         "OQ-05", "By how much does Azure delay a member whose probe fluctuates?", ("seconds, as a number",), "0",
@@ -115,14 +117,30 @@ _HEAD = """\
 """
 
 
-def as_text() -> str:
-    """The checklist for a person."""
+def as_text(cluster: Cluster | None = None) -> str:
+    """The checklist for a person; with a cluster, its own addresses and ports in the commands."""
     return "\n\n".join(
         f"{q.id}{' (changes verdicts)' if q.changes_verdicts else ''}  {q.what}\n"
-        f"       how to see it: {q.how}\n"
+        f"       how to see it: {_of(cluster, q.how)}\n"
         f"       answers: {' | '.join(q.choices)}; until then: {q.assumed}"
         for q in QUESTIONS
     )
+
+
+def _of(cluster: Cluster | None, how: str) -> str:
+    """The words in capitals, as this cluster has them."""
+    if cluster is None:
+        return how
+    own = {
+        "PROBE_PORT": str(cluster.load_balancer.probe.port),
+        "FRONTEND": str(cluster.vip),
+        "VIP": str(cluster.vip),
+        "CLIENT": str(cluster.client.address),
+        "port 1521": f"port {cluster.services[0].port}",
+    }
+    for word, meant in own.items():
+        how = re.sub(rf"(?<![\w_]){word}(?![\w_])", meant, how)
+    return how
 
 
 def template(given: Mapping[str, Mapping[str, str]] | None = None, about: Mapping[str, str] | None = None) -> str:

@@ -17,13 +17,13 @@ AT_ONCE = 8
 
 def result_of(poller: Any, deadline: Deadline, doing: str) -> Any:
     """What the operation came to. Raises DeadlineExceeded while it still runs there, and else what `trouble.told` makes of a failure."""
-    poller.wait(deadline.remaining())
-    if not poller.done():
-        raise DeadlineExceeded(
-            f"{doing}: Azure's operation took longer than {deadline.seconds:g} s and may still go on; see operation_limit_s in [azure]"
-        )
     with trouble.told(doing):
-        return poller.result()
+        poller.wait(deadline.remaining())  # which raises what the operation failed with, if it did
+        if poller.done():
+            return poller.result()
+    raise DeadlineExceeded(
+        f"{doing}: Azure's operation took longer than {deadline.seconds:g} s and may still go on; see operation_limit_s in [azure]"
+    )
 
 
 def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T | HarnessError]:

@@ -22,6 +22,7 @@ def add_to(verbs) -> None:
     rehearse.add_argument("--answers", metavar="FILE", help="read a filled-in file, and say what speaks against what the harness assumes")
     rehearse.add_argument("--ask", metavar="FILE", help="ask each open question here, and write the answers to this file")
     rehearse.add_argument("--force", action="store_true", help="with --template: replace a file that is there")
+    rehearse.add_argument("--cluster", metavar="FILE", help="put this cluster's addresses and ports into the printed commands")
     add_json(rehearse)
 
 
@@ -48,7 +49,9 @@ def _rehearse(given: argparse.Namespace) -> int:
     elif given.json:
         print_json([vars(q) for q in rehearsal.QUESTIONS])
     else:
-        print(rehearsal.as_text())
+        from harness import model
+
+        print(rehearsal.as_text(model.load(Path(given.cluster)) if given.cluster else None))
     return 0
 
 

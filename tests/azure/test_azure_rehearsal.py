@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from harness import cli
 from harness.azure import rehearsal
+from harness.disrupt import base
 from harness.errors import BadUse
 
 
@@ -18,6 +20,17 @@ def test_every_question_says_how_to_see_it(capsys: pytest.CaptureFixture[str]) -
     assert all(f"OQ-{n:02d}" in said for n in range(1, 20)) and said.count("how to see it:") == len(rehearsal.QUESTIONS) == 19
     assert cli.main(["azure", "rehearse", "--json"]) == 0
     assert [q["id"] for q in json.loads(capsys.readouterr().out)] == [q.id for q in rehearsal.QUESTIONS]
+
+
+def test_a_cluster_file_puts_its_own_addresses_into_the_commands(capsys: pytest.CaptureFixture[str], pytestconfig: pytest.Config) -> None:
+    assert cli.main(["azure", "rehearse", "--cluster", str(pytestconfig.rootpath / "cluster.example.toml")]) == 0
+    said = capsys.readouterr().out
+    assert "ping -c 5 10.20.1.200" in said and "port 12345" in said and "PROBE_PORT" not in said and "FRONTEND" not in said
+
+
+def test_the_disruptions_that_it_speaks_of_are_there() -> None:
+    named = {n for q in rehearsal.QUESTIONS for n in re.findall(r'"(azure [^"]+)"', q.how)}
+    assert named and named <= set(base.all_of())
 
 
 def test_those_that_change_verdicts_come_first() -> None:
