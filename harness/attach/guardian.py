@@ -52,12 +52,13 @@ class Brief(BaseModel):
 
 class Word(BaseModel):
     """`active`: the node that has everything, before anything is done. `longest_s`: after that many seconds the hosts have undone what
-    begins now. `commands`: what undoes it on this machine."""
+    begins now. `commands`: what undoes it on this machine; `unseen`: at once, because every host may answer while it lasts."""
 
     farewell: bool = False
     active: str = ""
     longest_s: float = 0.0
     commands: list[list[str]] = []
+    unseen: bool = False
 
 
 def longest_s(cluster: Cluster, disruption_s: float) -> float:
@@ -124,7 +125,11 @@ def word_for(disruption: Disruption) -> Word:
     """What the guardian must know of a disruption: the power commands that bring a node back are not the host's own to give."""
     lasts = disruption.longest_s
     here = [s for s in disruption.steps() if s.host == HARNESS and s.phase == "undo"] if math.isinf(lasts) else []
-    return Word(longest_s=0.0 if math.isinf(lasts) else lasts, commands=[shlex.split(step.command) for step in here])
+    return Word(
+        longest_s=0.0 if math.isinf(lasts) else lasts,
+        commands=[shlex.split(step.command) for step in here],
+        unseen=disruption.undone_unseen,
+    )
 
 
 def watch(lines: TextIO) -> tuple[Brief, list[Word]] | None:
@@ -162,6 +167,8 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         if lease.stolen:
             say(f"it is left as it is: {lease.stolen}")
             return 1
+        if words[-1].unseen:
+            _give_power(words[-1].commands, say)
         _wait_for_the_hosts(subject, deadline, partial(_give_power, words[-1].commands, say))
         _wait_until_whole(subject, deadline)
         verdict = put_back(subject, active, patience_s=deadline.remaining())

@@ -15,6 +15,7 @@ from typing import Any
 from harness.azure import read, shape
 from harness.azure.clients import Clients
 from harness.azure.seen import Balancer, Rule, part_of
+from harness.azure.trouble import NotLoggedIn, told
 from harness.azure.waiting import result_of
 from harness.deadline import Deadline
 from harness.errors import HarnessError
@@ -40,7 +41,7 @@ def ask(clients: Clients, balancer: Balancer, rule: Rule, deadline: Deadline) ->
     """One rule's members by address. A POST that changes nothing: it may be retried. Raises HarnessError."""
     doing = f"reading the health of {rule.name} of {balancer.name}"
     group = part_of(balancer.id, "resourceGroups") or clients.azure.resource_group
-    with read.told(doing):
+    with told(doing):
         poller = clients.network.load_balancer_load_balancing_rules.begin_health(group, balancer.name, rule.name)
     return words(shape.payload(result_of(poller, deadline, doing)))
 
@@ -92,6 +93,9 @@ class HealthWatch:
                 balancer = balancer or read.balancer(self._clients, self._cluster.vip)
                 self._look(balancer)
                 self._trouble = None
+            except NotLoggedIn as error:
+                self._clients.renew()
+                self._note_trouble(str(error))
             except HarnessError as error:
                 self._note_trouble(str(error))
             except Exception as error:  # evidence that cannot be had must not end a run
@@ -101,11 +105,11 @@ class HealthWatch:
     def _look(self, balancer: Balancer) -> None:
         for rule in rules_to_ask(balancer, self._cluster.vip):
             asked = time.monotonic()
-            told = ask(self._clients, balancer, rule, Deadline(self._clients.azure.operation_limit_s))
+            said = ask(self._clients, balancer, rule, Deadline(self._clients.azure.operation_limit_s))
             if self._end.is_set():
                 return
             for address in self._names:
-                self._say(rule, address, told.get(address, Word(UNLISTED, "")), asked)
+                self._say(rule, address, said.get(address, Word(UNLISTED, "")), asked)
 
     def _say(self, rule: Rule, address: str, word: Word, asked: float) -> None:
         before = self._known.get((rule.name, address))

@@ -31,6 +31,7 @@ class ByAzure(Disruption):
     """Says what is tagged, done and undone."""
 
     by_azure = True
+    undone_unseen = True
     call = ""  # what is asked of Azure, for the plan: METHOD path
 
     def __init__(self, subject: Subject) -> None:

@@ -133,6 +133,17 @@ def test_an_operation_that_never_ends(lab) -> None:
     lab.compute.virtual_machines.begin_start(lab.group, NODE).result(60)  # ends it, and with it the poller's thread
 
 
+def test_callers_come_back_when_they_are_told_to(lab) -> None:
+    lab.hand.pace(takes_s=0.3, retry_after_s=1)
+    began = time.monotonic()
+    off(lab).result(30)
+    assert time.monotonic() - began >= 1
+    (accepted,) = lab.hand.requests("POST", OFF)
+    polls = lab.hand.requests("GET", f"/operations/{accepted['operation']}$")
+    assert len(polls) == 2  # at once, and after the second that it was told; at its own interval of 0.05 s there would be several
+    lab.hand.pace(retry_after_s=0)
+
+
 def test_faults_wait_for_their_turn_and_end(lab) -> None:
     lab.hand.fault("unavailable", path="/instanceView$", skip=1, times=1, retry_after=0)
     for _ in range(3):

@@ -42,14 +42,15 @@ def test_half_a_brief_is_none(cut):
     assert heard(cut=cut) is None
 
 
-def disruption(longest_s: float) -> SimpleNamespace:
+def disruption(longest_s: float, unseen: bool = False) -> SimpleNamespace:
     steps = [Step(HARNESS, "do", "az vm stop"), Step(HARNESS, "undo", "az vm start -n 'a b'"), Step("lknode01", "undo", "nft …")]
-    return SimpleNamespace(longest_s=longest_s, steps=lambda: steps)
+    return SimpleNamespace(longest_s=longest_s, steps=lambda: steps, undone_unseen=unseen)
 
 
 def test_only_what_nobody_else_undoes_is_the_guardians_to_undo():
     assert word_for(disruption(math.inf)) == Word(commands=[["az", "vm", "start", "-n", "a b"]])  # type: ignore[arg-type]
     assert word_for(disruption(20.0)) == Word(longest_s=20.0)  # type: ignore[arg-type]
+    assert word_for(disruption(math.inf, unseen=True)).unseen  # type: ignore[arg-type]
 
 
 def test_the_stated_time_follows_from_the_timers():

@@ -25,13 +25,13 @@ DISPLAY = {
     "deallocating": "VM deallocating",
     "starting": "VM starting",
 }
-# What systemd does on a machine that is told to shut down: the cluster manager's own stop, then SIGTERM to everybody,
-# and five seconds to end in.
+# What systemd does on a machine that is told to shut down: the cluster manager's own stop, then SIGTERM to everybody, again
+# and again (a session may begin while its sshd ends), with five seconds to end in.
 SHUT_DOWN = """
 if [ -x /opt/LifeKeeper/bin/lkstop ]; then timeout 60 /opt/LifeKeeper/bin/lkstop -r
 elif [ -d /run/crm ]; then p=$(pidof pacemakerd) && kill -TERM $p && timeout 60 tail --pid=$p -f /dev/null; fi
-kill -TERM -1
 for i in $(seq 50); do
+  kill -TERM -1
   n=0; for p in /proc/[0-9]*; do n=$((n + 1)); done
   [ $n -gt 2 ] || break
   sleep 0.1

@@ -1,0 +1,54 @@
+"""A run against an attached cluster, killed while Azure has disturbed it: its guardian undoes it by the tag, even where every host
+answers all the time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from azure_labs import AzureLab
+
+from harness.attach.guardian import FILE
+from harness.deadline import Deadline
+from harness.lab import launch, seed
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        running = launch.up(seed.cluster_data(), name="guarded", persistent=False, azure=True)
+        try:
+            yield AzureLab(running)
+        finally:
+            running.down()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ["azure NSG deny", "azure VM power off"])
+def test_the_guardian_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name: str) -> None:
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-c", str(ROOT / "pyproject.toml")]
+    words += ["--rootdir", str(ROOT), str(ROOT / "tests/failover"), "--disruption", name, "--period", "100"]
+    words += ["--cluster", str(lab.file), "--allow-disruption", "--reports", str(tmp_path)]
+    with (tmp_path / "said").open("wb") as said:
+        run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=said, stderr=said, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        Deadline(120).wait_for(lambda: lab.undisturbed() or run.poll() is not None, what=f"{name} being done")
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert lab.undisturbed(), (tmp_path / "said").read_text()[-2000:]
+    (folder,) = tmp_path.glob("2*")
+    log = folder / FILE
+    Deadline(100).wait_for(
+        lambda: log.exists() and "the lease is given back" in log.read_text(), what="the guardian's last word", every=0.5
+    )
+    print(log.read_text())
+    assert lab.undisturbed() == [] and "pass:" in log.read_text()
