@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--udp", action="store_true", help="echo datagrams on the same port as well")
     given = parser.parse_args(arguments)
     serving.send_log_to(given.log)
+    serving.come_first()
     service = serving.Service("echo", given.node)
     service.log("a lab service that greets and echoes")
     serving.end_at_once_when_asked(service)

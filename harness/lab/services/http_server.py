@@ -147,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--status-file", type=Path, metavar="FILE", help="holds the status code of /healthz")
     given = parser.parse_args(arguments)
     serving.send_log_to(given.log)
+    serving.come_first()
     service = serving.Service("http_server", given.node)
     service.log("a small web server in a lab that stands for IIS; it is not IIS")
     serving.end_at_once_when_asked(service)

@@ -147,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--alias", help="the listener's name in its answers (default LISTENER_<node>)")
     given = parser.parse_args(arguments)
     serving.send_log_to(given.log)
+    serving.come_first()
     service = serving.Service("tns_listener", given.node)
     alias = given.alias or f"LISTENER_{given.node}"
     service.log("a stand-in for an Oracle TNS listener in a lab, not Oracle software")
