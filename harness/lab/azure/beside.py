@@ -16,7 +16,7 @@ from typing import Any
 from harness.deadline import Deadline
 from harness.errors import BadUse, Unusable
 from harness.lab import registry
-from harness.lab.azure import certificate, names
+from harness.lab.azure import names
 from harness.lab.guests import REPOSITORY
 
 POLL_S = {"fast": 0.1, "azure": 5.0}
@@ -63,6 +63,8 @@ class Prepared:
 
 def prepare(folder: Path, data: dict[str, Any]) -> Prepared:
     """Make the certificate and the secret in the lab's folder, and bind the port. Raises BadUse when the file has an [azure] already."""
+    from harness.lab.azure import certificate  # cryptography, which a lab without Azure needs not
+
     if "azure" in data:
         raise BadUse("the file has an [azure] table already, and --azure would write another; leave one of them out")
     place = folder / FOLDER
