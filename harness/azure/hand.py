@@ -160,7 +160,7 @@ class Hand:
                 with trouble.told(doing):
                     return what()
             except HarnessError as error:
-                if last_try or not _passing(error):
+                if last_try or not isinstance(error, LOST):
                     raise
                 self.say(f"{error}; reading again")
                 if isinstance(error, trouble.NotLoggedIn):
@@ -214,7 +214,8 @@ def _passing(error: HarnessError) -> bool:
     """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
     if isinstance(error, LOST):
         return True
-    return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed)
+    for_good = getattr(error.__cause__, "status_code", None) == 400
+    return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed) and not for_good
 
 
 def _asked_pause(error: BaseException, otherwise: float) -> float:

@@ -11,7 +11,7 @@ import secrets
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from harness.azure.arm import Arm
 from harness.errors import Unusable
@@ -68,7 +68,10 @@ class Undo:
 def parse(text: str) -> Undo:
     """Raises Unusable for what no harness wrote."""
     try:
-        return Undo(**json.loads(text))
+        found = Undo(**json.loads(text))
+        if found.undo not in get_args(Kind):
+            raise ValueError(f"{found.undo!r} is nothing that can be undone")
+        return found
     except (ValueError, TypeError) as error:
         raise Unusable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
 

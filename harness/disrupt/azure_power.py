@@ -11,7 +11,7 @@ from harness.deadline import Deadline
 from harness.disrupt.azure_base import LASTS_S, ByAzure
 from harness.disrupt.base import HARNESS, Effect, Moment, both, register
 from harness.disrupt.node_reboot import WHICH_BOOT
-from harness.errors import DeadlineExceeded, Inconclusive
+from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.hosts.base import HostUnreachable
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class ByAzurePower(ByAzure):
             patience = Deadline(self._azure.operation_limit_s)
             try:
                 self._hand.finish(self._triggered, patience)
-            except Exception as error:  # whatever it came to, the machine must run again
+            except HarnessError as error:  # whatever it came to, the machine must run again
                 self._hand.say(f"{self._triggered.doing}: {error}; the machine is brought back all the same")
         super().undo(deadline)
 

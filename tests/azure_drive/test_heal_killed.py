@@ -158,3 +158,31 @@ def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
     finally:
         arm.patch(where, {"operation": "Delete", "properties": {"tags": {KEY: "please"}}}, "untagging")
     assert heal(lab).returncode == 0
+
+
+def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
+    """At once, not after a limit: the other's undoing would be lost."""
+    from azure_labs import subject
+
+    from harness.azure import clients
+    from harness.azure.arm import Arm
+    from harness.azure.undo_tag import Undo, UndoTags
+    from harness.disrupt import base
+    from harness.errors import Unusable
+    from harness.timeline import Timeline
+
+    node = lab.cluster.nodes[0].name
+    arm = Arm(clients.of(lab.azure))
+    machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{node}"
+    theirs = Undo("start", 1, 2, run="another")
+    UndoTags(arm).write(machine, theirs)
+    lab.own("requests", "DELETE")
+    one = base.of("azure VM power off")(subject(lab, Timeline()))
+    try:
+        with pytest.raises(Unusable, match=r"run `lkharness azure heal` first"):
+            one.begin(Deadline(60))
+    finally:
+        one.undo(Deadline(60))
+    assert lab.requests("/powerOff") == [] and lab.power(node) == "on"
+    assert UndoTags(arm).of(machine) == theirs.text(), "it is still theirs to undo"
+    assert heal(lab).returncode == 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 from azure_labs import AzureLab
 
 from harness.azure import clients, run_script
+from harness.azure.make import manager, template
 from harness.azure.run_command import RunCommandHost
+from harness.deadline import Deadline
 from harness.errors import Unusable
 from harness.hosts.base import CommandFailed, HostUnreachable
 from harness.hosts.linux import LinuxHost
@@ -79,6 +83,45 @@ def test_a_machine_that_is_off(host, lab):
 def test_nothing_is_streamed(host):
     with pytest.raises(HostUnreachable, match="streams nothing"):
         host.start("true")
+
+
+PARAMETERS = template.parameters_of(
+    template.load(), {"location": "x", "tags": {}, "design": "floating", "sshPublicKey": "ssh-ed25519 A", "ports": [80, 1521]}
+)
+
+
+def test_a_cluster_managers_script_is_told_where_it_runs(lab, host):
+    said: list[str] = []
+    script = 'env | grep ^LKH_ | sort >/tmp/told; echo "$LKH_NODE" >/tmp/who'
+    manager.install(clients.of(lab.azure), PARAMETERS, "run1", script, Deadline(60), said.append)
+    told = host.check(["cat", "/tmp/told"])
+    for line in (
+        "LKH_FIRST=yes",
+        "LKH_PEER=lknode02",
+        "LKH_NODE_SECOND=10.20.2.11",
+        "LKH_DESIGN=floating",
+        "LKH_PORTS=80 1521",
+        "LKH_RUN=run1",
+    ):
+        assert line in told.splitlines()
+    other = RunCommandHost(clients.of(lab.azure), "lknode02", "lknode02")
+    assert other.check(["cat", "/tmp/who"]) == "lknode02\n"
+    assert len(said) == 2 and "LKH_FIRST=no" in other.check(["cat", "/tmp/told"])
+
+
+def test_a_cluster_managers_script_that_fails_is_told(lab):
+    script = 'test "$LKH_FIRST" = yes || { echo "no licence found" >&2; exit 3; }'
+    with pytest.raises(Unusable, match="lknode02: the cluster manager's script exited 3 and said: no licence found"):
+        manager.install(clients.of(lab.azure), PARAMETERS, "run1", script, Deadline(60), lambda text: None)
+
+
+def test_the_repos_own_script_is_sound_shell():
+    script = manager.script_of("pacemaker")
+    assert script is not None and manager.script_of("none") is None
+    done = subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = set(re.findall(r"LKH_[A-Z_]+", script))
+    assert told <= set(manager.variables(PARAMETERS, 0, "run1"))
 
 
 @pytest.mark.parametrize("message", ["", "Enable failed: no agent", "Enable succeeded: \n[stdout]\nbegin m\nhalf\n[stderr]\n"])

@@ -1,0 +1,38 @@
+"""What a tag says of an undoing: within Azure's limit, the same when read again, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.azure.undo_tag import LONGEST, Undo, parse
+from harness.errors import Unusable
+
+EVERY = [
+    Undo.now("start", 60.0),
+    Undo.now("rule", 60.0, name="lkharness-deny-abcdef"),
+    Undo.now("pool", 60.0, name="ipconfig1", pool="ilb/pool"),
+    Undo.now("admin", 60.0, name="lkharness-lab_lknode01-nic1ipconfig1", pool="ilb/pool", was="None"),
+]
+
+
+@pytest.mark.parametrize("undo", EVERY, ids=lambda u: u.undo)
+def test_it_says_the_same_when_it_is_read(undo):
+    assert parse(undo.text()) == undo and len(undo.text()) <= LONGEST
+    assert undo.until - undo.since in (60, 61) and undo.run in str(undo)
+
+
+def test_one_that_does_not_fit_is_told_before_anything_is_done():
+    with pytest.raises(Unusable, match="a tag holds 256"):
+        Undo.now("admin", 60.0, name="n" * 80, pool="p" * 80 + "/" + "q" * 80, was="None").text()
+
+
+@pytest.mark.parametrize("text", ["", "please", "{}", "[]", '{"undo":"start"}', '{"undo":"start","since":1,"until":2,"colour":"red"}'])
+def test_nothing_else_is_one(text):
+    with pytest.raises(Unusable, match="no undoing of ours"):
+        parse(text)
+
+
+@pytest.mark.parametrize("kind", ["", "burn"])
+def test_an_undoing_that_nobody_knows(kind):
+    with pytest.raises(Unusable, match="no undoing of ours"):
+        parse(f'{{"undo":"{kind}","since":1,"until":2}}')
