@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness import model
+from harness.attach.lease import Held
 from harness.attach.shown import Wanted, wanted_of
 from harness.errors import ExitCode, HarnessError
 from harness.live_view import LiveView
@@ -120,6 +121,8 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
         session.attach(wanted(request.session.items), partial(_say, request.config))
         yield session
     except HarnessError as error:
+        if isinstance(error, Held):
+            _say(request.config, f"refused: {error}")  # at once: the report takes longer than the refusal
         session.set_up_died(error)
         pytest.exit(str(error), returncode=int(error.exit_code))
     except KeyboardInterrupt:
