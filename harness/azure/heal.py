@@ -41,6 +41,11 @@ def undo(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
         Network(hand).join(resource, one.name, one.pool, deadline)
     else:
         Network(hand).set_admin(one.pool, one.name, one.was, deadline)
+    untag(hand, resource, one, deadline)
+
+
+def untag(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
+    """Remove the tag, if it is still this one. Raises what kept it from that."""
     tags = UndoTags(hand.arm)
     hand.read(lambda: tags.remove(resource, one.text()), deadline, f"removing the undo tag of {name_of(resource)}")
 

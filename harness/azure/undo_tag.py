@@ -76,6 +76,10 @@ def parse(text: str) -> Undo:
         raise Unusable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
 
 
+class Foreign(Unusable):
+    """The resource bears the tag of another disturbance: nothing was written, and what is there is not ours to undo."""
+
+
 class UndoTags:
     """Reads and writes the tag of one resource after the other."""
 
@@ -87,13 +91,13 @@ class UndoTags:
         return self._all(resource).get(KEY)
 
     def write(self, resource: str, undo: Undo) -> None:
-        """Raises Unusable when another undoing is still waiting there: whoever undoes that one must not find ours in its place."""
+        """Raises Foreign when another undoing is still waiting there: whoever undoes that one must not find ours in its place."""
         name = resource.rpartition("/")[2]
         there = self.of(resource)
         if there == undo.text():
             return  # an answer that was lost, and the tag was written all the same
         if there is not None:
-            raise Unusable(f"{name} still bears the tag of something that is not undone ({there}); run `lkharness azure heal` first")
+            raise Foreign(f"{name} still bears the tag of something that is not undone ({there}); run `lkharness azure heal` first")
         self._patch(resource, "Merge", undo.text(), f"tagging {name} with what to undo")
 
     def remove(self, resource: str, text: str) -> None:

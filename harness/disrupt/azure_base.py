@@ -38,6 +38,7 @@ class ByAzure(Disruption):
         super().__init__(subject)
         self._made: Hand | None = None
         self._tagged: tuple[str, Undo] | None = None
+        self._disturbed = False  # may the resource be disturbed by us, or does it bear our tag at most?
         self._took_s = 0.0  # what `begin` took, until Azure had done it
 
     @property
@@ -85,22 +86,32 @@ class ByAzure(Disruption):
         return Deadline(self._azure.operation_limit_s)
 
     def begin(self, deadline: Deadline) -> None:
-        """Tag, do, and see it done. What Azure needs for it is not the cluster's time: it has a limit of its own (operation_limit_s)."""
-        from harness.azure.undo_tag import UndoTags
+        """Tag, do, and see it done. What Azure needs for it is not the cluster's time: it has a limit of its own (operation_limit_s).
 
+        Raises Foreign for a resource that bears somebody's tag already; Inconclusive when it cannot be seen done in time.
+        """
         began = time.monotonic()
-        resource, undo = self._undoing()
-        self._tagged = resource, undo
-        tags = UndoTags(self._hand.arm)
         try:
-            self._hand.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {resource.rpartition('/')[2]}")
-            self._hand.say(f"{resource.rpartition('/')[2]} bears a tag with what to undo: {undo}")
+            self._tag(*self._undoing())
             before = time.time()
+            self._disturbed = True
             self._do(self._operation())
             self.moment = self.moment or Moment(HARNESS, before, time.time())
             self._took_s = max(time.monotonic() - began, 0.001)
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self.name}: {error}") from error
+
+    def _tag(self, resource: str, undo: Undo) -> None:
+        from harness.azure.undo_tag import Foreign, UndoTags
+
+        name, tags = resource.rpartition("/")[2], UndoTags(self._hand.arm)
+        self._tagged = resource, undo  # even when no answer comes, the tag may be there
+        try:
+            self._hand.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {name}")
+        except Foreign:
+            self._tagged = None  # what is disturbed there is another's, who relies on it
+            raise
+        self._hand.say(f"{name} bears a tag with what to undo: {undo}")
 
     @abstractmethod
     def _undoing(self) -> tuple[str, Undo]:
@@ -116,9 +127,11 @@ class ByAzure(Disruption):
 
         try:
             if self._tagged is not None:
-                heal.undo(self._hand, *self._tagged, Deadline(max(deadline.remaining(), 2 * self._azure.operation_limit_s)))
+                limit = Deadline(max(deadline.remaining(), 2 * self._azure.operation_limit_s))
+                (heal.undo if self._disturbed else heal.untag)(self._hand, *self._tagged, limit)
                 self._tagged = None
-                self._undone(deadline)
+                if self._disturbed:
+                    self._undone(deadline)
                 self._hand.say(f"{self.name}: undone")
         finally:
             if self._made is not None and self._tagged is None:

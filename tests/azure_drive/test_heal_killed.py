@@ -176,6 +176,7 @@ def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{node}"
     theirs = Undo("start", 1, 2, run="another")
     UndoTags(arm).write(machine, theirs)
+    lab.running.record.ask("power", node=node, to="off")  # the other run has just powered it off
     lab.own("requests", "DELETE")
     one = base.of("azure VM power off")(subject(lab, Timeline()))
     try:
@@ -183,6 +184,7 @@ def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
             one.begin(Deadline(60))
     finally:
         one.undo(Deadline(60))
-    assert lab.requests("/powerOff") == [] and lab.power(node) == "on"
+    assert lab.requests("/powerOff") == [] and lab.requests("/start") == []
+    assert lab.power(node) == "off", "it is still the other's to power on"
     assert UndoTags(arm).of(machine) == theirs.text(), "it is still theirs to undo"
-    assert heal(lab).returncode == 0
+    assert heal(lab).returncode == 0 and lab.power(node) == "on"
