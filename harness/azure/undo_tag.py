@@ -18,6 +18,7 @@ from harness.errors import Unusable
 
 KEY = "lkharness-undo"
 LONGEST = 256
+YEAR_9999 = 253_370_764_800  # seconds since the epoch; what comes after it is no date
 Kind = Literal["start", "rule", "pool", "admin"]
 RUN = secrets.token_hex(4)  # this harness process
 DISTURBED = (  # the types of resources that we disturb, and so those that can bear the tag
@@ -44,6 +45,11 @@ class Undo:
     pool: str = ""
     was: str = ""
 
+    @property
+    def may_be_at_work(self) -> bool:
+        """Is its run still within the time that it meant to take? Then it may be alive."""
+        return time.time() < self.until
+
     @classmethod
     def now(cls, undo: Kind, lasts_s: float, **about: str) -> Undo:
         return cls(undo, int(time.time()), int(time.time() + lasts_s), **about)
@@ -66,14 +72,22 @@ class Undo:
 
 
 def parse(text: str) -> Undo:
-    """Raises Unusable for what no harness wrote."""
+    """Raises Unreadable for what no harness wrote."""
     try:
         found = Undo(**json.loads(text))
         if found.undo not in get_args(Kind):
             raise ValueError(f"{found.undo!r} is nothing that can be undone")
+        if any(type(when) is not int or not 0 <= when < YEAR_9999 for when in (found.since, found.until)):
+            raise ValueError("since and until are no seconds of this age")
+        if any(type(word) is not str for word in (found.run, found.name, found.pool, found.was)):
+            raise ValueError("run, name, pool and was are words")
         return found
     except (ValueError, TypeError) as error:
-        raise Unusable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
+        raise Unreadable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
+
+
+class Unreadable(Unusable):
+    """The tag is not one that a harness wrote."""
 
 
 class Foreign(Unusable):
@@ -105,13 +119,10 @@ class UndoTags:
         if self.of(resource) == text:
             self._patch(resource, "Delete", text, f"removing the undo tag of {resource.rpartition('/')[2]}")
 
-    def all_in_group(self) -> dict[str, str]:
-        """Every tag that waits in the resource group: each resource is asked by itself, because lists of many may be old."""
-        found = {}
-        for item in self._arm.listed(f"{self._arm.group}/resources", "listing the resource group"):
-            if str(item.get("type", "")).lower() in DISTURBED and (text := self.of(item["id"])) is not None:
-                found[item["id"]] = text
-        return found
+    def bearers(self) -> list[str]:
+        """What in the resource group can bear the tag. Each is to be asked by itself, because a list's own tags may be old."""
+        listed = self._arm.listed(f"{self._arm.group}/resources", "listing the resource group")
+        return [str(item["id"]) for item in listed if str(item.get("type", "")).lower() in DISTURBED]
 
     def _all(self, resource: str) -> dict[str, Any]:
         said = self._arm.get(f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}")

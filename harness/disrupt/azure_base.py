@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.model import Azure
     from harness.subject import Subject
 
-LASTS_S = 3600  # what a tag says at most of how long its run meant to leave the resource disturbed
+OPERATIONS = 6  # tagging, doing and seeing it; then the end of what still goes on, and an undoing, which has twice the time
 
 
 class ByAzure(Disruption):
@@ -63,8 +63,15 @@ class ByAzure(Disruption):
         return None
 
     def steps(self) -> list[Step]:
-        heal = [sys.executable, "-m", "harness.azure.heal", self._azure.model_dump_json(exclude_defaults=True)]
+        from harness.azure.undo_tag import RUN
+
+        heal = [sys.executable, "-m", "harness.azure.heal", self._azure.model_dump_json(exclude_defaults=True), RUN]
         return [Step(HARNESS, "do", f"{self.call} on {self.target()}, by Azure"), Step(HARNESS, "undo", shlex.join(heal))]
+
+    @property
+    def _meant_s(self) -> float:
+        """How long after it tagged a run that lives has undone it at the latest."""
+        return self._outlasting() + self._subject.cluster.manager.boot_s + OPERATIONS * self._azure.operation_limit_s
 
     @property
     def _azure(self) -> Azure:
