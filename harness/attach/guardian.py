@@ -98,6 +98,12 @@ class Guardian:
         """Raises HarnessError when the cluster would be disturbed without a guardian."""
         self._tell(word_for(disruption))
 
+    def leave_to_it(self) -> None:
+        """End without a farewell: it does what it would do if this process were killed."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it is dead already, which its log or the lease's end tells
+            self._process.stdin.close()
+
     def dismiss(self) -> None:
         with suppress(HarnessError):  # it is dead already, and nothing is left for it to do
             self._tell(Word(farewell=True))
@@ -170,7 +176,7 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         if words[-1].unseen:
             _give_power(words[-1].commands, say)
         _wait_for_the_hosts(subject, deadline, partial(_give_power, words[-1].commands, say))
-        _wait_until_whole(subject, deadline)
+        wait_until_whole(subject, deadline)
         verdict = put_back(subject, active, patience_s=deadline.remaining())
         say(f"{verdict.outcome}: {verdict.reason}")
         return 0 if verdict else 1
@@ -231,7 +237,7 @@ def _wait_for_the_hosts(subject: Subject, deadline: Deadline, power: Callable[[]
     deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
 
 
-def _wait_until_whole(subject: Subject, deadline: Deadline) -> None:
+def wait_until_whole(subject: Subject, deadline: Deadline) -> None:
     """What failed because it was disturbed is marked as failed, and such a node does not stand by until that is cleared."""
 
     def whole() -> bool:

@@ -12,7 +12,7 @@ from harness.azure import clients
 from harness.azure.hand import Hand, Note
 from harness.azure.network import Network
 from harness.azure.power import Machine, name_of
-from harness.azure.undo_tag import KEY, Undo, UndoTags, Unreadable, parse
+from harness.azure.undo_tag import KEY, STANDING, Undo, UndoTags, Unreadable, parse
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, ExitCode, HarnessError, Unusable
 from harness.model import Azure
@@ -60,18 +60,29 @@ def heal(azure: Azure, note: Note, *, limit_s: float | None = None, run: str = "
     hand = Hand(talk, note)
     limit = 2 * azure.operation_limit_s if limit_s is None else limit_s
     try:
-        found = hand.read(UndoTags(hand.arm).bearers, Deadline(limit), f"looking for {KEY} in {azure.resource_group}")
-        looked = [_look(hand, resource, Deadline(limit), run, everybodys) for resource in found]
+        looking = Deadline(limit)  # for all of them, so that an API that does not answer cannot hold it up for each
+        found = hand.read(UndoTags(hand.arm).bearers, looking, f"looking for {KEY} in {azure.resource_group}")
+        looked = [_look(hand, resource, looking, limit, run, everybodys) for resource in found]
         return [one for one in looked if one is not None]
     finally:
         talk.close()
 
 
-def _look(hand: Hand, resource: str, deadline: Deadline, run: str, everybodys: bool) -> Healed | None:
+def take_up(azure: Azure, note: Note) -> list[Healed]:
+    """Undo what this very process disturbed and did not see undone, because its own undoing failed or was cut short."""
+    talk = clients.of(azure)
+    hand = Hand(talk, note)
+    try:
+        return [healed(hand, resource, one, Deadline(2 * azure.operation_limit_s)) for resource, one in list(STANDING.items())]
+    finally:
+        talk.close()
+
+
+def _look(hand: Hand, resource: str, looking: Deadline, limit_s: float, run: str, everybodys: bool) -> Healed | None:
     """What became of the resource's tag; None when it bears none, or none that is to be looked at."""
     what = f"whatever its tag {KEY} says"
     try:
-        text = hand.read(lambda: UndoTags(hand.arm).of(resource), deadline, f"reading the tags of {name_of(resource)}")
+        text = hand.read(lambda: UndoTags(hand.arm).of(resource), looking, f"reading the tags of {name_of(resource)}")
         if text is None:
             return None
         what = text
@@ -84,7 +95,7 @@ def _look(hand: Hand, resource: str, deadline: Deadline, run: str, everybodys: b
         return None
     if one.may_be_at_work and not (run or everybodys):
         return Healed(resource, str(one), spared(one))
-    return healed(hand, resource, one, deadline)
+    return healed(hand, resource, one, Deadline(limit_s))
 
 
 def healed(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> Healed:

@@ -21,6 +21,7 @@ LONGEST = 256
 YEAR_9999 = 253_370_764_800  # seconds since the epoch; what comes after it is no date
 Kind = Literal["start", "rule", "pool", "admin"]
 RUN = secrets.token_hex(4)  # this harness process
+BY_HAND = f"`lkharness azure heal --cluster FILE --run {RUN}`"
 DISTURBED = (  # the types of resources that we disturb, and so those that can bear the tag
     "microsoft.compute/virtualmachines",
     "microsoft.network/networkinterfaces",
@@ -86,6 +87,9 @@ def parse(text: str) -> Undo:
         raise Unreadable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
 
 
+STANDING: dict[str, Undo] = {}  # by the resource's id: what this process tagged, and has not seen undone
+
+
 class Unreadable(Unusable):
     """The tag is not one that a harness wrote."""
 
@@ -112,12 +116,16 @@ class UndoTags:
             return  # an answer that was lost, and the tag was written all the same
         if there is not None:
             raise Foreign(f"{name} still bears the tag of something that is not undone ({there}); run `lkharness azure heal` first")
-        self._patch(resource, "Merge", undo.text(), f"tagging {name} with what to undo")
+        text = undo.text()
+        STANDING[resource] = undo  # before it is sent: an answer that gets lost may mean that it is there
+        self._patch(resource, "Merge", text, f"tagging {name} with what to undo")
 
     def remove(self, resource: str, text: str) -> None:
         """Only if it is still this one."""
         if self.of(resource) == text:
             self._patch(resource, "Delete", text, f"removing the undo tag of {resource.rpartition('/')[2]}")
+        if resource in STANDING and STANDING[resource].text() == text:
+            del STANDING[resource]
 
     def bearers(self) -> list[str]:
         """What in the resource group can bear the tag. Each is to be asked by itself, because a list's own tags may be old."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
 from harness.disrupt.base import HARNESS, Disruption, Moment, Step, clear_failures
-from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
+from harness.errors import DeadlineExceeded, HarnessError, Inconclusive, Unusable
 
 if TYPE_CHECKING:
     from harness.azure.hand import Hand
@@ -130,12 +130,10 @@ class ByAzure(Disruption):
 
     def undo(self, deadline: Deadline) -> None:
         """By what the tag says, as `lkharness azure heal` would; its time is Azure's own again."""
-        from harness.azure import heal
-
         try:
             if self._tagged is not None:
                 limit = Deadline(max(deadline.remaining(), 2 * self._azure.operation_limit_s))
-                (heal.undo if self._disturbed else heal.untag)(self._hand, *self._tagged, limit)
+                self._undo_what_was_tagged(*self._tagged, limit)
                 self._tagged = None
                 if self._disturbed:
                     self._undone(deadline)
@@ -144,6 +142,15 @@ class ByAzure(Disruption):
             if self._made is not None and self._tagged is None:
                 self._made.clients.close()
                 self._made = None
+
+    def _undo_what_was_tagged(self, resource: str, undo: Undo, limit: Deadline) -> None:
+        from harness.azure import heal
+        from harness.azure.undo_tag import BY_HAND
+
+        try:
+            (heal.undo if self._disturbed else heal.untag)(self._hand, resource, undo, limit)
+        except HarnessError as error:
+            raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not mend it, run {BY_HAND}") from error
 
     def _undone(self, deadline: Deadline) -> None:
         """What is left to do when Azure's part is undone."""

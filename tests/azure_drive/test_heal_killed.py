@@ -15,12 +15,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from azure_labs import AzureLab
+from azure_labs import AzureLab, subject
 
+from harness.attach.attached import Attached
+from harness.azure.undo_tag import RUN, STANDING
 from harness.deadline import Deadline
+from harness.disrupt import base
+from harness.disrupt.base import Disruption
+from harness.errors import Unusable
 from harness.lab import launch, seed
+from harness.timeline import Timeline
+from harness.verdict import passed
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 KINDS = [
@@ -175,14 +183,9 @@ def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
 
 def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
     """At once, not after a limit: the other's undoing would be lost."""
-    from azure_labs import subject
-
     from harness.azure import clients
     from harness.azure.arm import Arm
     from harness.azure.undo_tag import Undo, UndoTags
-    from harness.disrupt import base
-    from harness.errors import Unusable
-    from harness.timeline import Timeline
 
     node = lab.cluster.nodes[0].name
     arm = Arm(clients.of(lab.azure))
@@ -237,3 +240,71 @@ def test_a_resource_that_cannot_be_read_keeps_no_other_from_being_undone(lab: Az
         lab.own("faults", "DELETE")
     told = {one["resource"].rpartition("/")[2]: one["failed"] for one in json.loads(done.stdout)}
     assert done.returncode == 4 and told[node] is None and "may not" in told[other] and lab.power(node) == "on"
+
+
+class Beside:
+    """In the guardian's and the lease's place: what they were told at the end."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.stolen = ""
+
+    def dismiss(self) -> None:
+        self.told.append("dismissed")
+
+    def leave_to_it(self) -> None:
+        self.told.append("left to the guardian")
+
+    def give_back(self) -> list[str]:
+        self.told.append("given back")
+        return []
+
+    def leave_to_another(self) -> None:
+        self.told.append("lease left")
+
+
+@pytest.fixture
+def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Attached:
+    """A run that has disturbed the lab, at its end; there is no cluster manager to ask."""
+    monkeypatch.setattr("harness.attach.attached.wait_until_whole", lambda subject, deadline: None)
+    monkeypatch.setattr("harness.attach.attached.put_back", lambda subject, active, patience_s: passed("as it was"))
+    one = Attached(subject(lab, Timeline()), "r", lab.file.parent)
+    one._guard, one._active = SimpleNamespace(disturbed=True), lab.cluster.nodes[0].name  # type: ignore[assignment]
+    one._guardian = one._lease = Beside()  # type: ignore[assignment]
+    STANDING.clear()
+    return one
+
+
+def powered_off(attached: Attached) -> Disruption:
+    one = base.of("azure VM power off")(attached._subject)
+    one.begin(Deadline(60))
+    return one
+
+
+@pytest.mark.parametrize("cut_short_by", [KeyboardInterrupt, pytest.fail.Exception])
+def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
+    lab: AzureLab, attached: Attached, monkeypatch: pytest.MonkeyPatch, cut_short_by: type[BaseException]
+) -> None:
+    one = powered_off(attached)
+    with monkeypatch.context() as patch, pytest.raises(cut_short_by):
+        patch.setattr("harness.azure.power.Machine.start", lambda *about: (_ for _ in ()).throw(cut_short_by()))
+        one.undo(Deadline(60))
+    assert lab.power(one.target()) == "off"
+    assert attached.end(broken=True) and attached.give_back() == []
+    assert lab.power(one.target()) == "on" and not STANDING
+    assert attached._guardian.told == ["dismissed", "given back"]  # type: ignore[union-attr]
+
+
+def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, attached: Attached) -> None:
+    one = powered_off(attached)
+    lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/start$", "times": 0})
+    try:
+        with pytest.raises(Unusable, match=rf"is not undone: .*run `lkharness azure heal --cluster FILE --run {RUN}`"):
+            one.undo(Deadline(60))
+        verdict = attached.end(broken=True)
+        (left,) = attached.give_back()
+    finally:
+        lab.own("faults", "DELETE")
+    assert verdict is not None and not verdict and "may not" in verdict.reason
+    assert f"--run {RUN}" in left and attached._guardian.told == ["lease left", "left to the guardian"]  # type: ignore[union-attr]
+    assert heal(lab, "--run", RUN).returncode == 0 and lab.power(one.target()) == "on"
