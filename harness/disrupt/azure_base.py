@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from harness.subject import Subject
 
 OPERATIONS = 6  # tagging, doing and seeing it; then the end of what still goes on, and an undoing, which has twice the time
+TAGS = 2  # that one run may have at a time: a disruption within another
+HEAL_STARTS_S = 30.0  # until its program has started, logged in and ended
 
 
 class ByAzure(Disruption):
@@ -50,6 +52,11 @@ class ByAzure(Disruption):
     def longest_s(self) -> float:
         """Nobody but the harness, its guardian or `lkharness azure heal` undoes it."""
         return math.inf
+
+    @property
+    def command_s(self) -> float:
+        """Looking for the tags, and undoing each; for an operation there is twice its limit."""
+        return (1 + TAGS) * 2 * self._azure.operation_limit_s + HEAL_STARTS_S
 
     @property
     def undoing(self) -> str:
