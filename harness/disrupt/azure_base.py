@@ -131,6 +131,16 @@ class ByAzure(Disruption):
     def _undoing(self) -> tuple[str, Undo]:
         """The resource's id and what undoes it; reads in Azure, and changes nothing."""
 
+    def _healable(self, resource: str) -> str:
+        """The resource. Raises Inconclusive when it is in another resource group, where nobody who heals would look for its tag."""
+        group, own = resource.split("/")[4], self._azure.resource_group
+        if group.lower() != own.lower():
+            raise Inconclusive(
+                f"{self.name} was not done: {resource.rpartition('/')[2]} is in the resource group {group}, and what is undone by "
+                f"`lkharness azure heal` must be in {own}; move it there, or leave this disruption out"
+            )
+        return resource
+
     @abstractmethod
     def _do(self, deadline: Deadline) -> None:
         """Do it, and return when it is seen to have taken effect in Azure."""
