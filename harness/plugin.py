@@ -6,6 +6,7 @@ A session that never asks for the cluster (the harness's own unit tests) makes n
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from harness.plan import Planned
 from harness.session import Session
 
 KEY = pytest.StashKey[Session]()
+# Reading, tagging, doing, seeing and ending it; an undoing, which has the time of two; and another at the end of the session.
+AZURE_OPERATIONS = 10
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -73,9 +76,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     session = config.stash[KEY]
+    if session.cluster.azure is not None and session.may_disturb:
+        _give_azure_its_time(config, items, session.cluster.azure.operation_limit_s)
     for item in items:
         if item.get_closest_marker("disruptive") and not (session.may_disturb or config.option.dry_run):
             item.add_marker(pytest.mark.skip(reason=session.why_not_disturb))
+
+
+def _give_azure_its_time(config: pytest.Config, items: list[pytest.Item], operation_limit_s: float) -> None:
+    """A timeout that fell into an undoing would leave the cluster disturbed. What a person asked for (--timeout) stays as it is."""
+    usual = config.getini("timeout") if config.pluginmanager.hasplugin("timeout") else None
+    if not usual or config.getoption("timeout") is not None or os.environ.get("PYTEST_TIMEOUT"):
+        return
+    for item in items:
+        if item.get_closest_marker("disruptive") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(float(usual) + AZURE_OPERATIONS * operation_limit_s))
 
 
 def wanted(items: list[pytest.Item]) -> list[Wanted]:

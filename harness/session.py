@@ -277,8 +277,10 @@ class Session:
                     self._measuring.close()
             finally:
                 if self._report is not None:
-                    self._leave_as_found(self._report)
-                    self._finish(self._report)
+                    try:
+                        self._leave_as_found(self._report)
+                    finally:  # even when a test's timeout falls into it
+                        self._finish(self._report)
         finally:
             if self._health is not None:
                 self._health.close()

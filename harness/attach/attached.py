@@ -7,9 +7,10 @@ from pathlib import Path
 
 from harness.attach import disks
 from harness.attach.guard import Guard, put_back
-from harness.attach.guardian import Brief, Guardian
+from harness.attach.guardian import FILE, Brief, Guardian, wait_until_whole
 from harness.attach.lease import Lease
 from harness.attach.shown import Wanted, show
+from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
 from harness.errors import HarnessError, Inconclusive, Unusable
 from harness.subject import Subject
@@ -76,13 +77,54 @@ class Attached:
         """Leave the cluster as it was found, and say what is not; None where nothing was done to it."""
         if self._guard is None or not self._guard.disturbed or self._active is None:
             return None
+        taken_up, left = self._take_up()
+        if left:
+            return failed(f"{self._active} was active when this run began; {left}")
         if self._lease.stolen:
             return failed(f"{self._active} was active when this run began, and nothing was put back: {self._lease.stolen}")
         timers = self._subject.cluster.manager
-        return put_back(self._subject, self._active, patience_s=SOON_S if broken else timers.boot_s + timers.takeover_s)
+        patience_s = timers.boot_s + timers.takeover_s
+        if taken_up:
+            try:
+                wait_until_whole(self._subject, Deadline(patience_s))
+            except HarnessError as error:
+                return failed(f"{self._active} was active; what Azure had disturbed was undone late, and {error}")
+        return put_back(self._subject, self._active, patience_s=SOON_S if broken and not taken_up else patience_s)
+
+    def _take_up(self) -> tuple[bool, str]:
+        """What Azure disturbed, and whose undoing failed or was cut short (a test's timeout, Ctrl-C), is undone now: was there any, and
+        what is left of it, in a sentence."""
+        if not self._standing:
+            return False, ""
+        from harness.azure import heal
+
+        assert self._subject.cluster.azure is not None
+        done = heal.take_up(self._subject.cluster.azure, self._subject.timeline.note)
+        self._subject.absent.clear()
+        failures = [str(one) for one in done if one.failed]
+        return True, f"{'; '.join(failures)}; {self._goes_on}" if failures else ""
+
+    @property
+    def _standing(self) -> bool:
+        """Does Azure still disturb the cluster for us?"""
+        if self._subject.cluster.azure is None:
+            return False  # no Azure package and nothing of ours that uses one is imported
+        from harness.azure.undo_tag import STANDING
+
+        return bool(STANDING)
+
+    @property
+    def _goes_on(self) -> str:
+        from harness.azure.undo_tag import BY_HAND
+
+        return f"the process beside this run goes on with it and says so in {FILE}; if it does not mend it, run {BY_HAND}"
 
     def give_back(self) -> list[str]:
-        """End the lease; what could not be removed."""
+        """End the lease; what could not be removed. While Azure still disturbs the cluster, both are the guardian's."""
+        if self._guardian is not None and self._standing:
+            self._lease.leave_to_another()
+            self._guardian.leave_to_it()
+            return [f"what Azure disturbed is not undone yet; {self._goes_on}"]
         if self._guardian is not None:
             self._guardian.dismiss()
         return self._lease.give_back()

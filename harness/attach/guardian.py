@@ -15,7 +15,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +29,7 @@ from harness.attach.guard import put_back
 from harness.attach.lease import Lease
 from harness.audit import nothing_left
 from harness.deadline import Deadline
-from harness.disrupt.base import HARNESS, Disruption, clear_failures
+from harness.disrupt.base import COMMAND_S, HARNESS, Disruption, Step, clear_failures
 from harness.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.model import Cluster
 from harness.subject import Subject
@@ -38,7 +38,6 @@ from harness.verdict import Verdict, failed
 
 FILE = "put-back.txt"
 ENDS_WITHIN_S = 10.0  # of a farewell
-COMMAND_S = 600.0  # for one of the cluster file's power commands
 POWER_AGAIN_S = 10.0
 
 
@@ -51,13 +50,14 @@ class Brief(BaseModel):
 
 
 class Word(BaseModel):
-    """`active`: the node that has everything, before anything is done. `longest_s`: after that many seconds the hosts have undone what
-    begins now. `commands`: what undoes it on this machine; `unseen`: at once, because every host may answer while it lasts."""
+    """`active`: the node that has everything, before anything is done. `longest_s`: after that many seconds it is undone, by the hosts or
+    by `commands`, which undo it on this machine in `command_s` each; `unseen`: at once, because every host may answer while it lasts."""
 
     farewell: bool = False
     active: str = ""
     longest_s: float = 0.0
     commands: list[list[str]] = []
+    command_s: float = COMMAND_S
     unseen: bool = False
 
 
@@ -98,6 +98,12 @@ class Guardian:
         """Raises HarnessError when the cluster would be disturbed without a guardian."""
         self._tell(word_for(disruption))
 
+    def leave_to_it(self) -> None:
+        """End without a farewell: it does what it would do if this process were killed."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it is dead already, which its log or the lease's end tells
+            self._process.stdin.close()
+
     def dismiss(self) -> None:
         with suppress(HarnessError):  # it is dead already, and nothing is left for it to do
             self._tell(Word(farewell=True))
@@ -124,12 +130,25 @@ class Guardian:
 def word_for(disruption: Disruption) -> Word:
     """What the guardian must know of a disruption: the power commands that bring a node back are not the host's own to give."""
     lasts = disruption.longest_s
-    here = [s for s in disruption.steps() if s.host == HARNESS and s.phase == "undo"] if math.isinf(lasts) else []
+    if not math.isinf(lasts):
+        return Word(longest_s=lasts, unseen=disruption.undone_unseen)
+    steps = disruption.steps()
     return Word(
-        longest_s=0.0 if math.isinf(lasts) else lasts,
-        commands=[shlex.split(step.command) for step in here],
+        longest_s=undone_s(disruption, steps),
+        commands=[shlex.split(step.command) for step in _undone_here(steps)],
+        command_s=disruption.command_s,
         unseen=disruption.undone_unseen,
     )
+
+
+def undone_s(disruption: Disruption, steps: Sequence[Step]) -> float:
+    """How long after its run was killed it is undone, at the latest: by a host itself, or by the commands that the guardian gives."""
+    lasts = disruption.longest_s
+    return len(_undone_here(steps)) * disruption.command_s if math.isinf(lasts) else lasts
+
+
+def _undone_here(steps: Sequence[Step]) -> list[Step]:
+    return [s for s in steps if s.host == HARNESS and s.phase == "undo"]
 
 
 def watch(lines: TextIO) -> tuple[Brief, list[Word]] | None:
@@ -167,10 +186,9 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         if lease.stolen:
             say(f"it is left as it is: {lease.stolen}")
             return 1
-        if words[-1].unseen:
-            _give_power(words[-1].commands, say)
-        _wait_for_the_hosts(subject, deadline, partial(_give_power, words[-1].commands, say))
-        _wait_until_whole(subject, deadline)
+        _give_power(unseen := commands_of(w for w in words if w.unseen), say)
+        _wait_for_the_hosts(subject, deadline, partial(_give_power, commands_of(words[-1:]) | unseen, say))
+        wait_until_whole(subject, deadline)
         verdict = put_back(subject, active, patience_s=deadline.remaining())
         say(f"{verdict.outcome}: {verdict.reason}")
         return 0 if verdict else 1
@@ -192,19 +210,24 @@ def _hold(lease: Lease, deadline: Deadline, say: Callable[[str], None]) -> None:
         say(f"no node can be asked for its lease: {error}")
 
 
-def _give_power(commands: Sequence[list[str]], say: Callable[[str], None]) -> None:
-    for command in commands:
-        say(_run(command))
+def commands_of(words: Iterable[Word]) -> dict[tuple[str, ...], float]:
+    """Each once, with its limit in seconds. What Azure did may last behind a later word, because another disruption was within it."""
+    return {tuple(command): word.command_s for word in words for command in word.commands}
 
 
-def _run(command: list[str]) -> str:
+def _give_power(commands: Mapping[tuple[str, ...], float], say: Callable[[str], None]) -> None:
+    for command, limit_s in commands.items():
+        say(_run(command, limit_s))
+
+
+def _run(command: Sequence[str], limit_s: float) -> str:
     """Only the program is told of a power command, whose words may hold a secret."""
     try:
-        done = subprocess.run(command, capture_output=True, timeout=COMMAND_S, stdin=subprocess.DEVNULL)
+        done = subprocess.run(command, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)
     except OSError as error:
         return f"{command[0]} could not be run: {error.strerror}"
     except subprocess.TimeoutExpired:
-        return f"{command[0]} did not end within {COMMAND_S:g} s"
+        return f"{command[0]} did not end within {limit_s:g} s"
     return f"{command[0]} exited {done.returncode}"
 
 
@@ -231,7 +254,7 @@ def _wait_for_the_hosts(subject: Subject, deadline: Deadline, power: Callable[[]
     deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
 
 
-def _wait_until_whole(subject: Subject, deadline: Deadline) -> None:
+def wait_until_whole(subject: Subject, deadline: Deadline) -> None:
     """What failed because it was disturbed is marked as failed, and such a node does not stand by until that is cleared."""
 
     def whole() -> bool:

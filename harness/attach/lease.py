@@ -123,6 +123,12 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
+    def leave_to_another(self) -> None:
+        """Renew it no more and leave it as it is: another process that knows its token goes on with it."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
     def give_back(self) -> list[str]:
         """Remove it where it is ours. Returns what could not be done: there it ends by itself."""
         self._ended.set()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.attach.guardian import FILE, longest_s
+from harness.attach.guardian import FILE, longest_s, undone_s
 from harness.collect.redact import Redactor, secret_words
 from harness.disrupt import base as disruptions
 from harness.disrupt.base import HARNESS, Step
@@ -43,6 +43,7 @@ class Entry:
     sentence: str
     host: str = ""
     longest_s: float = 0.0
+    undone_s: float = 0.0  # after which it is undone when the run was killed, whoever does that
     out_s: float = 0.0
     undoing: str = ""
     steps: list[Step] = field(default_factory=list)
@@ -133,10 +134,10 @@ def _as_it_is_done(wanted: Wanted, cluster: Cluster) -> Wanted:
 
 
 def _if_killed(subject: Subject, active: str, entries: list[Entry]) -> str:
-    hosts = max((e.longest_s for e in entries if not math.isinf(e.longest_s)), default=0.0)
+    undone = max((e.undone_s for e in entries), default=0.0)
     return (
         f"If this run is killed, a process beside it on this machine puts everything back to {active} and ends the lease, "
-        f"within {longest_s(subject.cluster, hosts):g} s at most; it writes what it does to {FILE} in the run's folder."
+        f"within {longest_s(subject.cluster, undone):g} s at most; it writes what it does to {FILE} in the run's folder."
     )
 
 
@@ -155,4 +156,5 @@ def _entry(subject: Subject, wanted: Wanted, times: int) -> Entry:
         steps, unknown = disruption.steps(), ""
     except HarnessError as error:
         steps, unknown = [], f"its commands, because {error}"
-    return Entry(wanted, times, kind.sentence, host, longest, out, undoing, steps, unknown=unknown)
+    undone = undone_s(disruption, steps)
+    return Entry(wanted, times, kind.sentence, host, longest, undone, out, undoing, steps, unknown=unknown)

@@ -1,6 +1,6 @@
 """Undoes what a harness that died left disturbed: every tag in the resource group says of what. Doing it twice does no harm.
 
-python -m harness.azure.heal SETTINGS        SETTINGS: the cluster file's [azure] as JSON; what a guardian runs
+python -m harness.azure.heal SETTINGS RUN        SETTINGS: the cluster file's [azure] as JSON; RUN: whose tags; what a guardian runs
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from harness.azure import clients
 from harness.azure.hand import Hand, Note
 from harness.azure.network import Network
 from harness.azure.power import Machine, name_of
-from harness.azure.undo_tag import KEY, Undo, UndoTags, parse
+from harness.azure.undo_tag import KEY, STANDING, Undo, UndoTags, Unreadable, parse
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, ExitCode, HarnessError, Unusable
 from harness.model import Azure
@@ -41,40 +41,91 @@ def undo(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
         Network(hand).join(resource, one.name, one.pool, deadline)
     else:
         Network(hand).set_admin(one.pool, one.name, one.was, deadline)
+    untag(hand, resource, one, deadline)
+
+
+def untag(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
+    """Remove the tag, if it is still this one. Raises what kept it from that."""
     tags = UndoTags(hand.arm)
     hand.read(lambda: tags.remove(resource, one.text()), deadline, f"removing the undo tag of {name_of(resource)}")
 
 
-def heal(azure: Azure, note: Note, *, limit_s: float | None = None) -> list[Healed]:
-    """Undo everything that a tag in the resource group tells of; one failure does not keep the others from being undone.
+def heal(azure: Azure, note: Note, *, limit_s: float | None = None, run: str = "", everybodys: bool = False) -> list[Healed]:
+    """Undo what tags in the resource group tell of; one failure does not keep the others from being undone.
 
-    `limit_s` bounds each (default: twice `operation_limit_s`). Raises HarnessError when the group cannot be read.
+    Of every run whose time is over; with `run` of that one alone, over or not; with `everybodys` of all. `limit_s` bounds each (default:
+    twice `operation_limit_s`). Raises HarnessError when the group cannot be read.
     """
     talk = clients.of(azure)
     hand = Hand(talk, note)
     limit = 2 * azure.operation_limit_s if limit_s is None else limit_s
     try:
-        found = hand.read(lambda: UndoTags(hand.arm).all_in_group(), Deadline(limit), f"looking for {KEY} in {azure.resource_group}")
-        return [_healed(hand, resource, text, Deadline(limit)) for resource, text in found.items()]
+        looking = Deadline(limit)  # for all of them, so that an API that does not answer cannot hold it up for each
+        found = hand.read(UndoTags(hand.arm).bearers, looking, f"looking for {KEY} in {azure.resource_group}")
+        looked = [_look(hand, resource, looking, limit, run, everybodys) for resource in found]
+        return [one for one in looked if one is not None]
     finally:
         talk.close()
 
 
-def _healed(hand: Hand, resource: str, text: str, deadline: Deadline) -> Healed:
-    what = text
+def take_up(azure: Azure, note: Note) -> list[Healed]:
+    """Undo what this very process disturbed and did not see undone, because its own undoing failed or was cut short."""
+    talk = clients.of(azure)
+    hand = Hand(talk, note)
     try:
+        return [healed(hand, resource, one, Deadline(2 * azure.operation_limit_s)) for resource, one in list(STANDING.items())]
+    finally:
+        talk.close()
+
+
+def _look(hand: Hand, resource: str, looking: Deadline, limit_s: float, run: str, everybodys: bool) -> Healed | None:
+    """What became of the resource's tag; None when it bears none, or none that is to be looked at."""
+    what = f"whatever its tag {KEY} says"
+    try:
+        text = hand.read(lambda: UndoTags(hand.arm).of(resource), looking, f"reading the tags of {name_of(resource)}")
+        if text is None:
+            return None
+        what = text
         one = parse(text)
-        what = str(one)
-        hand.say(f"{name_of(resource)}: to be undone: {what}")
+    except Unreadable as error:
+        return None if run else Healed(resource, what, str(error))  # a run writes none such
+    except Exception as error:
+        return Healed(resource, what, _why(error))
+    if run not in ("", one.run):
+        return None
+    if one.may_be_at_work and not (run or everybodys):
+        return Healed(resource, str(one), spared(one))
+    return healed(hand, resource, one, Deadline(limit_s))
+
+
+def healed(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> Healed:
+    """Undo one thing; whatever keeps it from being undone is told, and keeps nothing else from it."""
+    try:
+        hand.say(f"{name_of(resource)}: to be undone: {one}")
         undo(hand, resource, one, deadline)
-    except HarnessError as error:
-        return Healed(resource, what, str(error))
-    return Healed(resource, what)
+    except Exception as error:
+        return Healed(resource, str(one), _why(error))
+    return Healed(resource, str(one))
 
 
-def exit_code(healed: list[Healed], *, error: type[HarnessError] = Unusable) -> int:
+def spared(one: Undo) -> str:
+    return (
+        f"left alone, because run {one.run} may still be at work and undo it itself; if that run is dead, "
+        f"`lkharness azure heal --cluster FILE --run {one.run}` undoes it now, and --all in place of --run what every run left"
+    )
+
+
+def _why(error: Exception) -> str:
+    """An answer of another shape than anybody promised gives any error at all; a person must learn of it, and of what to do."""
+    if isinstance(error, HarnessError):
+        return str(error)
+    said = f"{type(error).__name__}: {error}"
+    return f"an answer of Azure's was not of the shape that was expected ({said}); undo it by hand, then remove its tag {KEY}"
+
+
+def exit_code(done: list[Healed], *, error: type[HarnessError] = Unusable) -> int:
     """0 when nothing is left to undo, else 4."""
-    return int(error.exit_code if any(h.failed for h in healed) else ExitCode.PASSED)
+    return int(error.exit_code if any(h.failed for h in done) else ExitCode.PASSED)
 
 
 def _say(source: str, kind: str, text: str, **data: object) -> None:
@@ -83,12 +134,12 @@ def _say(source: str, kind: str, text: str, **data: object) -> None:
 
 def main() -> int:
     try:
-        healed = heal(Azure.model_validate_json(sys.argv[1]), _say)
+        done = heal(Azure.model_validate_json(sys.argv[1]), _say, run=sys.argv[2])
     except (HarnessError, DeadlineExceeded) as error:
         print(f"lkharness: {error}", file=sys.stderr)
         return int(ExitCode.UNUSABLE)
-    print("\n".join(map(str, healed)) or "nothing is left to undo")
-    return exit_code(healed)
+    print("\n".join(map(str, done)) or "nothing is left to undo")
+    return exit_code(done)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ from harness.errors import Unusable
 
 KEY = "lkharness-undo"
 LONGEST = 256
+YEAR_9999 = 253_370_764_800  # seconds since the epoch; what comes after it is no date
 Kind = Literal["start", "rule", "pool", "admin"]
 RUN = secrets.token_hex(4)  # this harness process
+BY_HAND = f"`lkharness azure heal --cluster FILE --run {RUN}`"
 DISTURBED = (  # the types of resources that we disturb, and so those that can bear the tag
     "microsoft.compute/virtualmachines",
     "microsoft.network/networkinterfaces",
@@ -44,6 +46,11 @@ class Undo:
     pool: str = ""
     was: str = ""
 
+    @property
+    def may_be_at_work(self) -> bool:
+        """Is its run still within the time that it meant to take? Then it may be alive."""
+        return time.time() < self.until
+
     @classmethod
     def now(cls, undo: Kind, lasts_s: float, **about: str) -> Undo:
         return cls(undo, int(time.time()), int(time.time() + lasts_s), **about)
@@ -66,14 +73,29 @@ class Undo:
 
 
 def parse(text: str) -> Undo:
-    """Raises Unusable for what no harness wrote."""
+    """Raises Unreadable for what no harness wrote."""
     try:
         found = Undo(**json.loads(text))
         if found.undo not in get_args(Kind):
             raise ValueError(f"{found.undo!r} is nothing that can be undone")
+        if any(type(when) is not int or not 0 <= when < YEAR_9999 for when in (found.since, found.until)):
+            raise ValueError("since and until are no seconds of this age")
+        if any(type(word) is not str for word in (found.run, found.name, found.pool, found.was)):
+            raise ValueError("run, name, pool and was are words")
         return found
     except (ValueError, TypeError) as error:
-        raise Unusable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
+        raise Unreadable(f"the tag {KEY} says {text!r}, which is no undoing of ours ({error}); remove it by hand") from error
+
+
+STANDING: dict[str, Undo] = {}  # by the resource's id: what this process tagged, and has not seen undone
+
+
+class Unreadable(Unusable):
+    """The tag is not one that a harness wrote."""
+
+
+class Foreign(Unusable):
+    """The resource bears the tag of another disturbance: nothing was written, and what is there is not ours to undo."""
 
 
 class UndoTags:
@@ -87,27 +109,28 @@ class UndoTags:
         return self._all(resource).get(KEY)
 
     def write(self, resource: str, undo: Undo) -> None:
-        """Raises Unusable when another undoing is still waiting there: whoever undoes that one must not find ours in its place."""
+        """Raises Foreign when another undoing is still waiting there: whoever undoes that one must not find ours in its place."""
         name = resource.rpartition("/")[2]
         there = self.of(resource)
         if there == undo.text():
             return  # an answer that was lost, and the tag was written all the same
         if there is not None:
-            raise Unusable(f"{name} still bears the tag of something that is not undone ({there}); run `lkharness azure heal` first")
-        self._patch(resource, "Merge", undo.text(), f"tagging {name} with what to undo")
+            raise Foreign(f"{name} still bears the tag of something that is not undone ({there}); run `lkharness azure heal` first")
+        text = undo.text()
+        STANDING[resource] = undo  # before it is sent: an answer that gets lost may mean that it is there
+        self._patch(resource, "Merge", text, f"tagging {name} with what to undo")
 
     def remove(self, resource: str, text: str) -> None:
         """Only if it is still this one."""
         if self.of(resource) == text:
             self._patch(resource, "Delete", text, f"removing the undo tag of {resource.rpartition('/')[2]}")
+        if resource in STANDING and STANDING[resource].text() == text:
+            del STANDING[resource]
 
-    def all_in_group(self) -> dict[str, str]:
-        """Every tag that waits in the resource group: each resource is asked by itself, because lists of many may be old."""
-        found = {}
-        for item in self._arm.listed(f"{self._arm.group}/resources", "listing the resource group"):
-            if str(item.get("type", "")).lower() in DISTURBED and (text := self.of(item["id"])) is not None:
-                found[item["id"]] = text
-        return found
+    def bearers(self) -> list[str]:
+        """What in the resource group can bear the tag. Each is to be asked by itself, because a list's own tags may be old."""
+        listed = self._arm.listed(f"{self._arm.group}/resources", "listing the resource group")
+        return [str(item["id"]) for item in listed if str(item.get("type", "")).lower() in DISTURBED]
 
     def _all(self, resource: str) -> dict[str, Any]:
         said = self._arm.get(f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}")

@@ -13,8 +13,11 @@ from harness.errors import BadUse
 
 def add_to(verbs) -> None:
     about = "undo everything that a killed run left disturbed in the cluster's resource group, by the tags that say how"
-    heal = add(verbs, "heal", _heal, about, "lkharness azure heal --cluster customer.toml")
+    heal = add(verbs, "heal", _heal, about, "lkharness azure heal --cluster customer.toml --run 1a2b3c4d")
     heal.add_argument("--cluster", metavar="FILE", help="the cluster file with [azure] (also LKHARNESS_CLUSTER)")
+    whose = heal.add_mutually_exclusive_group()
+    whose.add_argument("--run", metavar="ID", default="", help="only what this run left, and at once: it is known to be dead")
+    whose.add_argument("--all", action="store_true", help="what every run left, even one that may still be at work on another cluster")
     heal.add_argument("--limit", metavar="SECONDS", type=float, help="for each undoing (default: twice operation_limit_s)")
     add_json(heal)
 
@@ -35,9 +38,10 @@ def _heal(given: argparse.Namespace) -> int:
     def say(source: str, kind: str, text: str, **data: object) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    healed = heal(azure, say, limit_s=given.limit)
+    healed = heal(azure, say, limit_s=given.limit, run=given.run, everybodys=given.all)
     if given.json:
         print_json([vars(h) for h in healed])
     else:
-        print("\n".join(map(str, healed)) or f"nothing in {azure.resource_group} is left to undo")
+        whose = f" of run {given.run}" if given.run else ""
+        print("\n".join(map(str, healed)) or f"nothing{whose} in {azure.resource_group} is left to undo")
     return exit_code(healed)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
 from harness.disrupt.base import HARNESS, Disruption, Moment, Step, clear_failures
-from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
+from harness.errors import DeadlineExceeded, HarnessError, Inconclusive, Unusable
 
 if TYPE_CHECKING:
     from harness.azure.hand import Hand
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from harness.model import Azure
     from harness.subject import Subject
 
-LASTS_S = 3600  # what a tag says at most of how long its run meant to leave the resource disturbed
+OPERATIONS = 6  # tagging, doing and seeing it; then the end of what still goes on, and an undoing, which has twice the time
+TAGS = 2  # that one run may have at a time: a disruption within another
+HEAL_STARTS_S = 30.0  # until its program has started, logged in and ended
 
 
 class ByAzure(Disruption):
@@ -38,6 +40,7 @@ class ByAzure(Disruption):
         super().__init__(subject)
         self._made: Hand | None = None
         self._tagged: tuple[str, Undo] | None = None
+        self._disturbed = False  # may the resource be disturbed by us, or does it bear our tag at most?
         self._took_s = 0.0  # what `begin` took, until Azure had done it
 
     @property
@@ -51,6 +54,11 @@ class ByAzure(Disruption):
         return math.inf
 
     @property
+    def command_s(self) -> float:
+        """Looking for the tags, and undoing each; for an operation there is twice its limit."""
+        return (1 + TAGS) * 2 * self._azure.operation_limit_s + HEAL_STARTS_S
+
+    @property
     def undoing(self) -> str:
         return "by the harness; if it dies, by `lkharness azure heal` from anywhere, as a tag on the resource says"
 
@@ -62,8 +70,15 @@ class ByAzure(Disruption):
         return None
 
     def steps(self) -> list[Step]:
-        heal = [sys.executable, "-m", "harness.azure.heal", self._azure.model_dump_json(exclude_defaults=True)]
+        from harness.azure.undo_tag import RUN
+
+        heal = [sys.executable, "-m", "harness.azure.heal", self._azure.model_dump_json(exclude_defaults=True), RUN]
         return [Step(HARNESS, "do", f"{self.call} on {self.target()}, by Azure"), Step(HARNESS, "undo", shlex.join(heal))]
+
+    @property
+    def _meant_s(self) -> float:
+        """How long after it tagged a run that lives has undone it at the latest."""
+        return self._outlasting() + self._subject.cluster.manager.boot_s + OPERATIONS * self._azure.operation_limit_s
 
     @property
     def _azure(self) -> Azure:
@@ -85,26 +100,46 @@ class ByAzure(Disruption):
         return Deadline(self._azure.operation_limit_s)
 
     def begin(self, deadline: Deadline) -> None:
-        """Tag, do, and see it done. What Azure needs for it is not the cluster's time: it has a limit of its own (operation_limit_s)."""
-        from harness.azure.undo_tag import UndoTags
+        """Tag, do, and see it done. What Azure needs for it is not the cluster's time: it has a limit of its own (operation_limit_s).
 
+        Raises Foreign for a resource that bears somebody's tag already; Inconclusive when it cannot be seen done in time.
+        """
         began = time.monotonic()
-        resource, undo = self._undoing()
-        self._tagged = resource, undo
-        tags = UndoTags(self._hand.arm)
         try:
-            self._hand.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {resource.rpartition('/')[2]}")
-            self._hand.say(f"{resource.rpartition('/')[2]} bears a tag with what to undo: {undo}")
+            self._tag(*self._undoing())
             before = time.time()
+            self._disturbed = True
             self._do(self._operation())
             self.moment = self.moment or Moment(HARNESS, before, time.time())
             self._took_s = max(time.monotonic() - began, 0.001)
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self.name}: {error}") from error
 
+    def _tag(self, resource: str, undo: Undo) -> None:
+        from harness.azure.undo_tag import Foreign, UndoTags
+
+        name, tags = resource.rpartition("/")[2], UndoTags(self._hand.arm)
+        self._tagged = resource, undo  # even when no answer comes, the tag may be there
+        try:
+            self._hand.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {name}")
+        except Foreign:
+            self._tagged = None  # what is disturbed there is another's, who relies on it
+            raise
+        self._hand.say(f"{name} bears a tag with what to undo: {undo}")
+
     @abstractmethod
     def _undoing(self) -> tuple[str, Undo]:
         """The resource's id and what undoes it; reads in Azure, and changes nothing."""
+
+    def _healable(self, resource: str) -> str:
+        """The resource. Raises Inconclusive when it is in another resource group, where nobody who heals would look for its tag."""
+        group, own = resource.split("/")[4], self._azure.resource_group
+        if group.lower() != own.lower():
+            raise Inconclusive(
+                f"{self.name} was not done: {resource.rpartition('/')[2]} is in the resource group {group}, and what is undone by "
+                f"`lkharness azure heal` must be in {own}; move it there, or leave this disruption out"
+            )
+        return resource
 
     @abstractmethod
     def _do(self, deadline: Deadline) -> None:
@@ -112,18 +147,27 @@ class ByAzure(Disruption):
 
     def undo(self, deadline: Deadline) -> None:
         """By what the tag says, as `lkharness azure heal` would; its time is Azure's own again."""
-        from harness.azure import heal
-
         try:
             if self._tagged is not None:
-                heal.undo(self._hand, *self._tagged, Deadline(max(deadline.remaining(), 2 * self._azure.operation_limit_s)))
+                limit = Deadline(max(deadline.remaining(), 2 * self._azure.operation_limit_s))
+                self._undo_what_was_tagged(*self._tagged, limit)
                 self._tagged = None
-                self._undone(deadline)
+                if self._disturbed:
+                    self._undone(deadline)
                 self._hand.say(f"{self.name}: undone")
         finally:
             if self._made is not None and self._tagged is None:
                 self._made.clients.close()
                 self._made = None
+
+    def _undo_what_was_tagged(self, resource: str, undo: Undo, limit: Deadline) -> None:
+        from harness.azure import heal
+        from harness.azure.undo_tag import BY_HAND
+
+        try:
+            (heal.undo if self._disturbed else heal.untag)(self._hand, resource, undo, limit)
+        except HarnessError as error:
+            raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not mend it, run {BY_HAND}") from error
 
     def _undone(self, deadline: Deadline) -> None:
         """What is left to do when Azure's part is undone."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness import budget
 from harness.budget import Allowance
 from harness.deadline import Deadline
-from harness.disrupt.azure_base import LASTS_S, ByAzure
+from harness.disrupt.azure_base import ByAzure
 from harness.disrupt.base import Effect, both, register
 from harness.errors import Unusable
 
@@ -52,11 +52,13 @@ class ByAzureNetwork(ByAzure):
     def _pool(self) -> str:
         """LB/POOL that the NIC is in. Raises Unusable when it is in none of the cluster's load balancer."""
         wanted = self._azure.load_balancer
-        pools = [(p.split("/")[8], p.split("/")[10]) for p in self._nic.pools]
-        found = next((f"{balancer}/{pool}" for balancer, pool in pools if wanted in (None, balancer)), None)
+        pools = [(p, p.split("/")[8], p.split("/")[10]) for p in self._nic.pools]
+        found = next(((id, f"{balancer}/{pool}") for id, balancer, pool in pools if wanted in (None, balancer)), None)
         if found is None:
             raise Unusable(f"{self.target()} is in no backend pool{f' of {wanted}' if wanted else ''}; `lkharness check` tells more")
-        return found
+        id, pool = found
+        self._healable(id.rpartition("/backendAddressPools/")[0])
+        return pool
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has read in Azure that it is so."""
@@ -88,7 +90,7 @@ class AzureDeny(ByAzureNetwork):
         group = self._nic.security_group
         if group is None:
             raise Unusable(f"neither {self.target()}'s first NIC nor its subnet has a network security group; make one, or leave this out")
-        return group, Undo.now("rule", LASTS_S, name=f"lkharness-deny-{secrets.token_hex(3)}")
+        return self._healable(group), Undo.now("rule", self._meant_s, name=f"lkharness-deny-{secrets.token_hex(3)}")
 
     def _do(self, deadline: Deadline) -> None:
         assert self._tagged is not None
@@ -121,7 +123,7 @@ class AzurePoolLeft(OutOfService):
     def _undoing(self) -> tuple[str, Undo]:
         from harness.azure.undo_tag import Undo
 
-        return self._nic.id, Undo.now("pool", LASTS_S, name=self._nic.configuration, pool=self._pool())
+        return self._healable(self._nic.id), Undo.now("pool", self._meant_s, name=self._nic.configuration, pool=self._pool())
 
     def _do(self, deadline: Deadline) -> None:
         assert self._tagged is not None
@@ -144,7 +146,7 @@ class ByAdminState(ByAzureNetwork):
             raise Unusable(
                 f"{self.target()}'s adminState is {member.admin_state} already (FLOW-11); set it to None, it falsifies every failover"
             )
-        return member.balancer_id, Undo.now("admin", LASTS_S, name=member.name, pool=member.pool, was=member.admin_state)
+        return member.balancer_id, Undo.now("admin", self._meant_s, name=member.name, pool=member.pool, was=member.admin_state)
 
     def _do(self, deadline: Deadline) -> None:
         assert self._tagged is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness import budget
 from harness.budget import Allowance
 from harness.deadline import Deadline
-from harness.disrupt.azure_base import LASTS_S, ByAzure
+from harness.disrupt.azure_base import ByAzure
 from harness.disrupt.base import HARNESS, Effect, Moment, both, register
 from harness.disrupt.node_reboot import WHICH_BOOT
 from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
@@ -47,7 +47,7 @@ class ByAzurePower(ByAzure):
     def _undoing(self) -> tuple[str, Undo]:
         from harness.azure.undo_tag import Undo
 
-        return self._machine.id, Undo.now("start", LASTS_S)
+        return self._machine.id, Undo.now("start", self._meant_s)
 
     def _do(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)

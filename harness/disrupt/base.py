@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 UNDO_S = 10.0  # what an undoing may take on a host, and what a harness may be late with it, before the host does it itself
 
+COMMAND_S = 600.0  # for one of the cluster file's power commands
+
 
 class Effect(StrEnum):
     """What must happen to a path (to new connections on it) while a disruption lasts.
@@ -115,6 +117,11 @@ class Disruption(ABC):
         0 where nothing lasts: there is nothing to undo. Infinite where the cluster file's power commands take no {seconds}.
         """
         return 0.0
+
+    @property
+    def command_s(self) -> float:
+        """How long a command that undoes it on the harness's own machine may take, where a guardian has to give it."""
+        return COMMAND_S
 
     @property
     def undoing(self) -> str:

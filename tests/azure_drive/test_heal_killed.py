@@ -1,6 +1,6 @@
 """A harness killed at a random moment between disturbing and undoing: `lkharness azure heal` restores all, and again finds nothing.
 
-LKHARNESS_KILLS sets how many (default 4), LKHARNESS_TEST_SEED which.
+LKHARNESS_AZURE_KILLS sets how many (default: every kind once), LKHARNESS_TEST_SEED which and when.
 """
 
 from __future__ import annotations
@@ -8,25 +8,35 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from azure_labs import AzureLab
+from azure_labs import AzureLab, subject
 
+from harness.attach.attached import Attached
+from harness.azure.undo_tag import RUN, STANDING
 from harness.deadline import Deadline
+from harness.disrupt import base
+from harness.disrupt.base import Disruption
+from harness.errors import Unusable
 from harness.lab import launch, seed
+from harness.timeline import Timeline
+from harness.verdict import passed
 
-KILLS = int(os.environ.get("LKHARNESS_KILLS") or 4)
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 KINDS = [
-    *("azure VM power off", "azure VM power off", "azure NSG deny", "azure pool left", "azure adminState down"),
-    *("azure adminState up on the standby", "azure VM redeploy"),
+    *("azure VM power off", "azure VM restart", "azure VM redeploy", "azure NSG deny", "azure pool left"),
+    *("azure adminState down", "azure adminState up on the standby"),
 ]
+random.Random(SEED).shuffle(KINDS)
+KILLS = int(os.environ.get("LKHARNESS_AZURE_KILLS") or len(KINDS))
 # What a harness does with a disruption, in a process of its own that can be killed. The lab answers for its hosts.
 HARNESS = """
 import sys
@@ -91,9 +101,20 @@ class Harness:
         self._reader.join()
 
 
-def heal(lab: AzureLab) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "harness.cli", "azure", "heal", "--cluster", str(lab.file), "--json"]
+def heal(lab: AzureLab, *more: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "harness.cli", "azure", "heal", "--cluster", str(lab.file), "--json", *more]
     return subprocess.run(words, capture_output=True, text=True, timeout=120)
+
+
+def heal_by_what_it_says(lab: AzureLab) -> subprocess.CompletedProcess[str]:
+    """As a person does right after the kill: what a run left that may still be alive is left alone, with the command that undoes it."""
+    first = heal(lab)
+    if first.returncode == 0:
+        return first  # nothing was left, or it was undone before the kill
+    (told,) = json.loads(first.stdout)
+    command = re.search(r"`lkharness azure heal --cluster FILE (--run \w+)`", told["failed"])
+    assert first.returncode == 4 and command, told
+    return heal(lab, *command[1].split())
 
 
 @pytest.mark.timeout(180)
@@ -113,7 +134,7 @@ def test_a_killed_harness_is_healed(lab: AzureLab, number: int) -> None:
         one.kill()
     print(kind, f"killed {moment.seconds:.2f} s after it tagged; left:", lab.undisturbed(), *one.said, sep="\n")
     assert not any("Traceback" in line for line in one.said)
-    done = heal(lab)
+    done = heal_by_what_it_says(lab)
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stderr
     assert lab.undisturbed() == []
@@ -133,14 +154,14 @@ def test_what_cannot_be_healed_is_told_and_keeps_its_tag(lab: AzureLab) -> None:
     lab.running.record.ask("power", node=node, to="off")
     lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/start$", "times": 0})
     try:
-        done = heal(lab)
+        done = heal(lab, "--all")
         assert done.returncode == 4
         (told,) = json.loads(done.stdout)
         assert "may not" in told["failed"] and node in told["resource"] and "power it on" in told["what"]
         assert lab.power(node) == "off"
     finally:
         lab.own("faults", "DELETE")
-    assert heal(lab).returncode == 0 and lab.undisturbed() == []
+    assert heal(lab, "--all").returncode == 0 and lab.undisturbed() == []
 
 
 def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
@@ -162,20 +183,16 @@ def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
 
 def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
     """At once, not after a limit: the other's undoing would be lost."""
-    from azure_labs import subject
-
     from harness.azure import clients
     from harness.azure.arm import Arm
     from harness.azure.undo_tag import Undo, UndoTags
-    from harness.disrupt import base
-    from harness.errors import Unusable
-    from harness.timeline import Timeline
 
     node = lab.cluster.nodes[0].name
     arm = Arm(clients.of(lab.azure))
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{node}"
     theirs = Undo("start", 1, 2, run="another")
     UndoTags(arm).write(machine, theirs)
+    lab.running.record.ask("power", node=node, to="off")  # the other run has just powered it off
     lab.own("requests", "DELETE")
     one = base.of("azure VM power off")(subject(lab, Timeline()))
     try:
@@ -183,6 +200,111 @@ def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
             one.begin(Deadline(60))
     finally:
         one.undo(Deadline(60))
-    assert lab.requests("/powerOff") == [] and lab.power(node) == "on"
+    assert lab.requests("/powerOff") == [] and lab.requests("/start") == []
+    assert lab.power(node) == "off", "it is still the other's to power on"
     assert UndoTags(arm).of(machine) == theirs.text(), "it is still theirs to undo"
-    assert heal(lab).returncode == 0
+    assert heal(lab).returncode == 0 and lab.power(node) == "on"
+
+
+def disturbed_by_another(lab: AzureLab, lasts_s: float) -> str:
+    """A node that another run has just powered off; its machine's id."""
+    from harness.azure import clients
+    from harness.azure.arm import Arm
+    from harness.azure.undo_tag import Undo, UndoTags
+
+    arm = Arm(clients.of(lab.azure))
+    machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.nodes[0].name}"
+    UndoTags(arm).write(machine, Undo.now("start", lasts_s, run="another"))
+    lab.running.record.ask("power", node=lab.cluster.nodes[0].name, to="off")
+    return machine
+
+
+def test_what_a_living_run_disturbs_is_left_alone(lab: AzureLab) -> None:
+    node = lab.cluster.nodes[0].name
+    disturbed_by_another(lab, 600.0)
+    done = heal(lab)
+    (told,) = json.loads(done.stdout)
+    assert done.returncode == 4 and "may still be at work" in told["failed"] and "--all" in told["failed"] and lab.power(node) == "off"
+    ours = heal(lab, "--run", "0123abcd")  # as the guardian of another run does
+    assert (ours.returncode, json.loads(ours.stdout), lab.power(node)) == (0, [], "off")
+    assert heal(lab, "--run", "another").returncode == 0 and lab.power(node) == "on"
+
+
+def test_a_resource_that_cannot_be_read_keeps_no_other_from_being_undone(lab: AzureLab) -> None:
+    node, other = lab.cluster.nodes[0].name, lab.cluster.nodes[1].name
+    disturbed_by_another(lab, 0.0)
+    lab.own("faults", "POST", {"kind": "forbidden", "method": "GET", "path": f"/virtualMachines/{other}/.*/tags/default$", "times": 0})
+    try:
+        done = heal(lab)
+    finally:
+        lab.own("faults", "DELETE")
+    told = {one["resource"].rpartition("/")[2]: one["failed"] for one in json.loads(done.stdout)}
+    assert done.returncode == 4 and told[node] is None and "may not" in told[other] and lab.power(node) == "on"
+
+
+class Beside:
+    """In the guardian's and the lease's place: what they were told at the end."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.stolen = ""
+
+    def dismiss(self) -> None:
+        self.told.append("dismissed")
+
+    def leave_to_it(self) -> None:
+        self.told.append("left to the guardian")
+
+    def give_back(self) -> list[str]:
+        self.told.append("given back")
+        return []
+
+    def leave_to_another(self) -> None:
+        self.told.append("lease left")
+
+
+@pytest.fixture
+def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Attached:
+    """A run that has disturbed the lab, at its end; there is no cluster manager to ask."""
+    monkeypatch.setattr("harness.attach.attached.wait_until_whole", lambda subject, deadline: None)
+    monkeypatch.setattr("harness.attach.attached.put_back", lambda subject, active, patience_s: passed("as it was"))
+    one = Attached(subject(lab, Timeline()), "r", lab.file.parent)
+    one._guard, one._active = SimpleNamespace(disturbed=True), lab.cluster.nodes[0].name  # type: ignore[assignment]
+    one._guardian = one._lease = Beside()  # type: ignore[assignment]
+    STANDING.clear()
+    return one
+
+
+def powered_off(attached: Attached) -> Disruption:
+    one = base.of("azure VM power off")(attached._subject)
+    one.begin(Deadline(60))
+    return one
+
+
+@pytest.mark.parametrize("cut_short_by", [KeyboardInterrupt, pytest.fail.Exception])
+def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
+    lab: AzureLab, attached: Attached, monkeypatch: pytest.MonkeyPatch, cut_short_by: type[BaseException]
+) -> None:
+    one = powered_off(attached)
+    with monkeypatch.context() as patch, pytest.raises(cut_short_by):
+        patch.setattr("harness.azure.power.Machine.start", lambda *about: (_ for _ in ()).throw(cut_short_by()))
+        one.undo(Deadline(60))
+    assert lab.power(one.target()) == "off"
+    assert attached.end(broken=True) and attached.give_back() == []
+    assert lab.power(one.target()) == "on" and not STANDING
+    assert attached._guardian.told == ["dismissed", "given back"]  # type: ignore[union-attr]
+
+
+def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, attached: Attached) -> None:
+    one = powered_off(attached)
+    lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/start$", "times": 0})
+    try:
+        with pytest.raises(Unusable, match=rf"is not undone: .*run `lkharness azure heal --cluster FILE --run {RUN}`"):
+            one.undo(Deadline(60))
+        verdict = attached.end(broken=True)
+        (left,) = attached.give_back()
+    finally:
+        lab.own("faults", "DELETE")
+    assert verdict is not None and not verdict and "may not" in verdict.reason
+    assert f"--run {RUN}" in left and attached._guardian.told == ["lease left", "left to the guardian"]  # type: ignore[union-attr]
+    assert heal(lab, "--run", RUN).returncode == 0 and lab.power(one.target()) == "on"

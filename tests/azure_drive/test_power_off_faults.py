@@ -70,7 +70,8 @@ def settings(lab: AzureLab) -> Iterator[None]:
 def tags(azure: Azure) -> dict[str, str]:
     talk = clients.of(azure)
     try:
-        return UndoTags(Arm(talk)).all_in_group()
+        of = UndoTags(Arm(talk))
+        return {resource: text for resource in of.bearers() if (text := of.of(resource)) is not None}
     finally:
         talk.close()
 

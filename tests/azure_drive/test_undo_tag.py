@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
+from harness.azure import heal
 from harness.azure.undo_tag import LONGEST, Undo, parse
+from harness.deadline import Deadline
 from harness.errors import Unusable
 
 EVERY = [
@@ -30,6 +35,25 @@ def test_one_that_does_not_fit_is_told_before_anything_is_done():
 def test_nothing_else_is_one(text):
     with pytest.raises(Unusable, match="no undoing of ours"):
         parse(text)
+
+
+@pytest.mark.parametrize("wrong", [{"until": "x"}, {"since": None}, {"until": 10**20}, {"until": -1}, {"run": 5}, {"pool": ["p"]}])
+def test_one_whose_parts_are_of_another_type_is_none(wrong):
+    with pytest.raises(Unusable, match="no undoing of ours"):
+        parse(json.dumps({"undo": "start", "since": 1, "until": 2, **wrong}))
+
+
+def test_an_answer_of_another_shape_is_told_and_keeps_nothing_else_from_being_undone(monkeypatch):
+    def odd(*about):
+        raise KeyError("ipConfigurations")
+
+    monkeypatch.setattr(heal, "undo", odd)
+    told = heal.healed(SimpleNamespace(say=lambda text: None), "/subscriptions/s/nic", EVERY[2], Deadline(1.0))
+    assert "KeyError" in str(told) and "undo it by hand" in str(told)
+
+
+def test_a_run_may_be_at_work_until_its_time_is_over():
+    assert Undo.now("start", 60.0).may_be_at_work and not Undo.now("start", 0.0).may_be_at_work
 
 
 @pytest.mark.parametrize("kind", ["", "burn"])

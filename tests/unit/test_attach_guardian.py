@@ -12,8 +12,11 @@ import pytest
 from harness import model
 from harness.attach import guardian
 from harness.attach.guardian import Brief, Word, watch, word_for
-from harness.disrupt.base import HARNESS, Step
+from harness.azure.undo_tag import RUN
+from harness.disrupt import base
+from harness.disrupt.base import HARNESS, Disruption, Step
 from harness.lab import seed
+from harness.verdict import passed
 
 CLUSTER = model.parse(seed.cluster_data(), Path("x"))
 BRIEF = Brief(cluster=CLUSTER, run="r", token="t", active="lknode01")
@@ -44,11 +47,11 @@ def test_half_a_brief_is_none(cut):
 
 def disruption(longest_s: float, unseen: bool = False) -> SimpleNamespace:
     steps = [Step(HARNESS, "do", "az vm stop"), Step(HARNESS, "undo", "az vm start -n 'a b'"), Step("lknode01", "undo", "nft …")]
-    return SimpleNamespace(longest_s=longest_s, steps=lambda: steps, undone_unseen=unseen)
+    return SimpleNamespace(longest_s=longest_s, steps=lambda: steps, undone_unseen=unseen, command_s=600.0)
 
 
 def test_only_what_nobody_else_undoes_is_the_guardians_to_undo():
-    assert word_for(disruption(math.inf)) == Word(commands=[["az", "vm", "start", "-n", "a b"]])  # type: ignore[arg-type]
+    assert word_for(disruption(math.inf)) == Word(longest_s=600.0, commands=[["az", "vm", "start", "-n", "a b"]])  # type: ignore[arg-type]
     assert word_for(disruption(20.0)) == Word(longest_s=20.0)  # type: ignore[arg-type]
     assert word_for(disruption(math.inf, unseen=True)).unseen  # type: ignore[arg-type]
 
@@ -59,5 +62,31 @@ def test_the_stated_time_follows_from_the_timers():
 
 
 def test_a_power_command_s_words_are_not_told():
-    assert guardian._run(["/nowhere/az", "--password", "canary"]) == "/nowhere/az could not be run: No such file or directory"
-    assert guardian._run(["true", "canary"]) == "true exited 0"
+    assert guardian._run(["/nowhere/az", "--password", "canary"], 9.0) == "/nowhere/az could not be run: No such file or directory"
+    assert guardian._run(["true", "canary"], 9.0) == "true exited 0"
+    assert guardian._run(["sleep", "60"], 0.05) == "sleep did not end within 0.05 s"
+
+
+def azure_disruption(name: str = "azure NSG deny") -> Disruption:
+    azure = {"subscription": "s", "resource_group": "g", "operation_limit_s": 300.0}
+    cluster = model.parse(seed.cluster_data(given={"azure": azure}), Path("x"))
+    return base.of(name)(SimpleNamespace(cluster=cluster, active="lknode01", standby_of=lambda a: "lknode02"))  # type: ignore[arg-type]
+
+
+def test_healing_has_the_time_of_its_operations_and_is_in_the_stated_time():
+    """Looking, and two tags: twice 300 s each; a guardian that cut it short at 600 s would leave what Azure did."""
+    word = word_for(azure_disruption())
+    assert word.command_s == word.longest_s == 3 * 2 * 300.0 + 30.0 and word.unseen
+    assert word.commands[0][-1] == RUN, "of this run's tags alone"
+
+
+def test_what_azure_did_is_undone_behind_a_later_word_too(monkeypatch: pytest.MonkeyPatch):
+    azure, later = word_for(azure_disruption()), Word(longest_s=3.0)
+    given: list[tuple[list[str], float]] = []
+    monkeypatch.setattr(guardian, "_run", lambda command, limit_s: given.append((list(command), limit_s)) or "")
+    monkeypatch.setattr(guardian, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
+    monkeypatch.setattr(guardian, "_wait_for_the_hosts", lambda *about: None)
+    monkeypatch.setattr(guardian, "wait_until_whole", lambda *about: None)
+    monkeypatch.setattr(guardian, "put_back", lambda *about, patience_s: passed("as it was"))
+    assert guardian.put_all_back(BRIEF, [Word(active="lknode01"), azure, azure, later], io.StringIO()) == 0
+    assert given == [(azure.commands[0], azure.command_s)]

@@ -1,0 +1,49 @@
+"""What is in another resource group than the file's is not disturbed: `lkharness azure heal` would not find its tag there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import model
+from harness.azure.network import Member, Nic
+from harness.disrupt import base
+from harness.errors import Inconclusive
+from harness.lab import seed
+
+GROUPS = "/subscriptions/s/resourceGroups"
+CLUSTER = model.parse(seed.cluster_data(given={"azure": {"subscription": "s", "resource_group": "Cluster-RG"}}), Path("x"))
+
+
+def undoing(name: str, monkeypatch: pytest.MonkeyPatch, *, nic: str = "CLUSTER-rg", guard: str = "CLUSTER-rg", pool: str = "CLUSTER-rg"):
+    """What a disruption would tag, where the NIC, its security group and its pool are in these resource groups."""
+    place = f"{GROUPS}/{nic}/providers/Microsoft.Network/networkInterfaces/nic1"
+    balancer = f"{GROUPS}/{pool}/providers/Microsoft.Network/loadBalancers/ilb"
+    group = f"{GROUPS}/{guard}/providers/Microsoft.Network/networkSecurityGroups/shared"
+    monkeypatch.setattr("harness.azure.network.Network.member", lambda *about: Member(balancer, "ilb/pool", "one", "None"))
+    timeline = SimpleNamespace(note=None)
+    active = SimpleNamespace(cluster=CLUSTER, active="lknode01", standby_of=lambda a: "lknode02", timeline=timeline)
+    one = base.of(name)(active)
+    one._found = Nic(place, "ipconfig1", f"{place}/ipConfigurations/ipconfig1", (f"{balancer}/backendAddressPools/pool",), group)
+    return one._undoing()
+
+
+@pytest.mark.parametrize(
+    ("name", "elsewhere", "what"),
+    [
+        ("azure NSG deny", {"guard": "hub"}, "shared is in the resource group hub"),
+        ("azure pool left", {"nic": "hub"}, "nic1 is in the resource group hub"),
+        ("azure pool left", {"pool": "hub"}, "ilb is in the resource group hub"),
+        ("azure adminState down", {"pool": "hub"}, "ilb is in the resource group hub"),
+    ],
+)
+def test_it_is_refused_with_what_to_do(name, elsewhere, what, monkeypatch):
+    with pytest.raises(Inconclusive, match=f"{name} was not done: {what}, .* must be in Cluster-RG; move it there"):
+        undoing(name, monkeypatch, **elsewhere)
+
+
+@pytest.mark.parametrize("name", ["azure NSG deny", "azure pool left", "azure adminState down"])
+def test_the_group_is_the_same_whatever_its_letters_case(name, monkeypatch):
+    assert "CLUSTER-rg" in undoing(name, monkeypatch)[0]
