@@ -27,7 +27,10 @@ def add_to(verbs) -> None:
     up.add_argument("--plan", action="store_true", help="show every resource and what it costs an hour, and make nothing")
     up.add_argument("--yes", action="store_true", help="make it without asking first")
     up.add_argument(
-        "--keep", choices=["never", "failed", "always"], default="never", help="what failed is removed (never, the default) or kept"
+        "--keep",
+        choices=["never", "failed", "always"],
+        default="never",
+        help="keep nothing of what went wrong (never, the default), a deployment that failed, or also what was interrupted",
     )
     up.add_argument("--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on")
     up.add_argument("--placement", choices=["zones", "availability-set"], default="zones", help="of the two nodes (default: zones 1 and 2)")
