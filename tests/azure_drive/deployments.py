@@ -51,7 +51,7 @@ class Deployments(ThreadingHTTPServer):
         self.resources: dict[str, dict[str, Any]] = {}
         self.deployments: dict[str, dict[str, Any]] = {}
         self.fails: dict[str, dict[str, Any]] = {}
-        self.never_ends = False
+        self.never_ends = self.read_only = False
         self.on_look: Callable[[int], tuple[int, Any] | None] = lambda looks: None
         self.looks = 0
         self.asked: list[tuple[str, str]] = []
@@ -199,6 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         server, key = self.server, path.lower()
+        if server.read_only and self.command != "GET":
+            return 403, _error("AuthorizationFailed", "The client does not have authorization to perform action 'a/write' over scope 's'.")
         if self.command == "DELETE":
             return server.delete(path)
         if key.endswith("/cancel"):

@@ -92,6 +92,13 @@ def test_what_a_cluster_managers_failed_script_leaves(arm, capsys, monkeypatch, 
     assert "no licence found" in capsys.readouterr().err
 
 
+def test_a_log_in_that_may_make_nothing(arm, capsys):
+    arm.read_only = True
+    assert up() == 4
+    said = capsys.readouterr().err
+    assert "may not a/write" in said and "removing" not in said and "costs money" not in said
+
+
 def test_a_group_that_is_spelt_differently(arm, capsys):
     """Azure's ids of disks hold the group's name in capitals."""
     assert up() == 0
@@ -120,3 +127,31 @@ def test_one_runs_bad_tag_does_not_keep_the_others(arm, capsys):
     assert "left: run a: its tag lkharness-expires says 'soon', which is no time" in capsys.readouterr().err
     assert main(["azure", "down", "--azure", "where.toml", "--run", "a"]) == 0
     assert "expires 'soon', which is no time" in capsys.readouterr().err and arm.groups == {}
+
+
+def test_a_cluster_file_that_cannot_be_written_is_told_before_anything_is_made(arm, capsys):
+    assert up("--cluster-file", "no/folder/made.toml") == 2
+    assert "no/folder is no folder that you may write to" in capsys.readouterr().err and arm.asked == []
+
+
+def test_a_cluster_file_that_cannot_be_written_any_more(arm, capsys, tmp_path):
+    """Its folder goes while the deployment runs: the cluster costs money, so how to remove it must have been said."""
+    (tmp_path / "folder").mkdir()
+    arm.on_look = at_look(2, (tmp_path / "folder").rmdir)
+    assert up("--cluster-file", "folder/made.toml") == 4
+    said = capsys.readouterr().err
+    assert "remove it with: lkharness azure down --run" in said and "the cluster's file cannot be written (No such file" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('azure = "x"', "has no [azure] table"),
+        ("azure = [1]", "has no [azure] table"),
+        ('[azure]\nsubscription = "s"\nresource_group = "g"\nca_file = 5', "ca_file: Input is not a valid path"),
+    ],
+)
+def test_settings_that_are_none(tmp_path, capsys, text, says):
+    (tmp_path / "wrong.toml").write_text(text)
+    assert main(["azure", "down", "--azure", str(tmp_path / "wrong.toml"), "--run", "a"]) == 2
+    assert says in capsys.readouterr().err

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.azure import trouble
 from harness.azure.arm import Arm
 from harness.azure.clients import Clients
 from harness.azure.make import manager, template
@@ -15,6 +17,8 @@ from harness.azure.make.remove import found, remove
 from harness.azure.make.wish import Keep, Wish
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
+from harness.model import Azure
+from harness.run import write_atomically
 
 Say = Callable[[str], None]
 REMOVE_S = 1800.0
@@ -24,7 +28,7 @@ def up(clients: Clients, wish: Wish, script: str | None, keep: Keep, limit_s: fl
     """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
     nothing_in_the_way(arm, wish.resources(clients.azure))
-    deadline, deployment, deployed = Deadline(limit_s), Deployment(arm, wish, say), False
+    deadline, deployment, made_group, deployed = Deadline(limit_s), Deployment(arm, wish, say), None, False
     try:
         made_group = group_for(arm, wish)
         say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'made' if made_group else 'was there'}")
@@ -34,6 +38,8 @@ def up(clients: Clients, wish: Wish, script: str | None, keep: Keep, limit_s: fl
             parameters = template.parameters_of(template.load(), wish.parameters)
             manager.install(clients, parameters, wish.run, script, deadline, say)
     except BaseException as error:  # whatever it was: what was made costs money
+        if made_group is None and isinstance(error, BadUse | trouble.NotAllowed):
+            raise  # Azure refused the very first step: nothing was made
         _end(arm, wish, deployment, error, say, kept=_is_kept(keep, error, deployed))
         raise
 
@@ -51,12 +57,13 @@ def _end(arm: Arm, wish: Wish, deployment: Deployment, error: BaseException, say
         if not kept:
             _remove(arm, wish, why, say)
     except (HarnessError, KeyboardInterrupt) as other:
-        raise Unusable(f"{why}; then, cleaning up: {_words(other)}; what is left costs money: try `{how_to_remove(arm, wish)}`") from error
+        raise Unusable(
+            f"{why}; then, cleaning up: {_words(other)}; what is left costs money: try `{how_to_remove(arm.clients.azure, wish)}`"
+        ) from error
     if kept:
         until = f"{datetime.fromtimestamp(wish.expires).astimezone():%Y-%m-%d %H:%M %Z}"
-        says = (
-            f"what was made is kept, as --keep says; `azure sweep` may remove it after {until}; remove it with: {how_to_remove(arm, wish)}"
-        )
+        how = how_to_remove(arm.clients.azure, wish)
+        says = f"what was made is kept, as --keep says; `azure sweep` may remove it after {until}; remove it with: {how}"
         if isinstance(error, KeyboardInterrupt):
             raise Unusable(f"interrupted; {says}") from error
         say(says)
@@ -76,8 +83,8 @@ def _remove(arm: Arm, wish: Wish, why: str, say: Say) -> None:
         raise Unusable(f"of what was made this is left: {'; '.join(left)}")
 
 
-def how_to_remove(arm: Arm, wish: Wish) -> str:
-    return f"lkharness azure down --run {wish.run} --subscription {arm.clients.azure.subscription}"
+def how_to_remove(azure: Azure, wish: Wish) -> str:
+    return f"lkharness azure down --run {wish.run} --subscription {azure.subscription}"
 
 
 def cluster_file(wish: Wish, azure: dict[str, Any], given_manager: str) -> dict[str, Any]:
@@ -125,8 +132,20 @@ def cluster_file(wish: Wish, azure: dict[str, Any], given_manager: str) -> dict[
     }
 
 
-def write(file: Path, data: dict[str, Any], plain: Callable[[dict[str, Any]], str]) -> None:
-    """Raises BadUse where the file is there already."""
+def can_be_written(file: Path) -> None:
+    """Known before anything is made that costs money. Raises BadUse."""
     if file.exists():
         raise BadUse(f"{file} is there already; name another file with --cluster-file")
-    file.write_text(plain(data), encoding="utf-8")
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise BadUse(f"{file}: cannot be written: {file.parent} is no folder that you may write to; name another file with --cluster-file")
+
+
+def write(file: Path, text: str) -> None:
+    """Raises Unusable."""
+    try:
+        write_atomically(file, text)
+    except OSError as error:
+        raise Unusable(
+            f"{file}: the cluster's file cannot be written ({error.strerror}), but the cluster is there; "
+            "remove it, or write a file with `lkharness init --azure`"
+        ) from error
