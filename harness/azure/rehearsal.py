@@ -1,4 +1,4 @@
-"""What a first run on real Azure should verify: the open questions of the facts, each with how to see its answer. Pure.
+"""What a first run on real Azure should verify: the open questions of the facts (OQ) and of making (MK), each with how to see it. Pure.
 
 Nothing of this product has touched real Azure; whoever has a subscription can go through the list and write the answers down.
 """
@@ -108,6 +108,15 @@ QUESTIONS = (
     Question(
         "OQ-19", "After a boot, does one successful probe suffice, or probeThreshold of them?", ("N successes", "one"), "N successes",
         "probeThreshold 3, restart a node: probes answered (tcpdump) before its first client's connection.",
+    ),
+    Question(
+        "MK-01", "Does a list of resources that is filtered by a tag leave their tags out?", ("leaves out", "holds them"), "leaves out",
+        "after `lkharness azure up`: `az resource list --tag lkharness-run --query '[].tags'`, which asks with such a filter.",
+    ),
+    Question(
+        "MK-02", "Does a cancelled deployment still bring resources into being after it says Canceled?", ("no", "yes"), "no",
+        "Ctrl-C while `lkharness azure up` makes the machines; ten minutes after its end, does `lkharness azure down --run RUN --plan` "
+        "find anything?",
     ),
 )  # fmt: skip
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from harness.azure import trouble
@@ -14,7 +17,30 @@ from harness.deadline import Deadline
 from harness.errors import Unusable
 
 TAIL = 4096  # characters of each stream that Azure keeps
+LONGEST_WORD = 100_000  # bytes; Linux takes no word of a command over 128 KiB
 LINUX, WINDOWS = "RunShellScript", "RunPowerShellScript"
+
+# Nothing is written where it can be helped: a host that is read this way may be out of room.
+_AS_A_WORD = """\
+script=$(cat <<'{word}'
+{script}
+{word}
+)
+sh -c "$script" </dev/null
+code=$?"""
+
+# By the interpreter that its first line names, as the kernel would, but also where files in the temporary folder may not be executed.
+_FROM_A_FILE = """\
+file=$(mktemp) || exit 1
+cat >"$file" <<'{word}'
+{script}
+{word}
+interpreter=$(head -n 1 "$file" | sed -n 's/^#! *//p')
+set -f
+${{interpreter:-sh}} "$file" </dev/null
+code=$?
+rm -f "$file"
+"""
 
 
 @dataclass(frozen=True)
@@ -27,14 +53,14 @@ class Said:
     cut: bool
 
 
-def run(clients: Clients, machine: str, script: str, deadline: Deadline) -> Said:
-    """Run it as root, once: a request whose answer gets lost is not sent again, because the script may have run.
+def run(clients: Clients, machine: str, script: str, deadline: Deadline, variables: Mapping[str, str] | None = None) -> Said:
+    """Run it as root, with these variables, once: a request whose answer gets lost is not sent again, because the script may have run.
 
     Raises Unusable when the script's own end mark is not in what came back, and what `trouble.told` makes of a refusal.
     """
     mark = secrets.token_hex(8)
     doing = f"running a script in {machine}"
-    body: Any = {"commandId": LINUX, "script": wrapped(script, mark).splitlines()}
+    body: Any = {"commandId": LINUX, "script": wrapped(script, mark, variables or {}).split("\n")}
     with trouble.told(doing):
         poller = clients.compute.virtual_machines.begin_run_command(clients.azure.resource_group, machine, body, retry_total=0)
     answer = result_of(poller, deadline, doing)
@@ -42,16 +68,12 @@ def run(clients: Clients, machine: str, script: str, deadline: Deadline) -> Said
     return read(message, mark, machine)
 
 
-def wrapped(script: str, mark: str) -> str:
+def wrapped(script: str, mark: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
     """Ends with a mark and the exit code, whatever the script does; begins with a mark, so that a lost beginning is noticed."""
-    word = f"lkharness_{mark}"
-    return f"""printf '%s\\n' 'begin {mark}'
-script=$(cat <<'{word}'
-{script}
-{word}
-)
-sh -c "$script" </dev/null
-code=$?
+    told = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    as_file = script.startswith("#!") or len(script.encode()) > LONGEST_WORD
+    return f"""{told}printf '%s\\n' 'begin {mark}'
+{(_FROM_A_FILE if as_file else _AS_A_WORD).format(script=script, word=f"lkharness_{mark}")}
 printf '\\n%s %s\\n' 'end {mark}' "$code"
 printf '\\n%s\\n' 'end {mark}' >&2
 """

@@ -27,7 +27,10 @@ def add_to(verbs) -> None:
     up.add_argument("--plan", action="store_true", help="show every resource and what it costs an hour, and make nothing")
     up.add_argument("--yes", action="store_true", help="make it without asking first")
     up.add_argument(
-        "--keep", choices=["never", "failed", "always"], default="never", help="what failed is removed (never, the default) or kept"
+        "--keep",
+        choices=["never", "failed", "always"],
+        default="never",
+        help="keep nothing of what went wrong (never, the default), a deployment that failed, or also what was interrupted",
     )
     up.add_argument("--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on")
     up.add_argument("--placement", choices=["zones", "availability-set"], default="zones", help="of the two nodes (default: zones 1 and 2)")
@@ -63,7 +66,7 @@ def place(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
 
 
 def _up(given: argparse.Namespace) -> int:
-    from harness.azure.make import manager, prices, wish
+    from harness.azure.make import manager, prices, up, wish
     from harness.azure.make.settings import azure_of
 
     azure, table = azure_of(Path(given.azure) if given.azure else None, given.subscription, given.resource_group)
@@ -73,8 +76,7 @@ def _up(given: argparse.Namespace) -> int:
     source = "retail" if given.prices == "retail" else f"list price of {prices.table()['as_of']}, not checked"
     planned = wish.plan(wanted, azure, of_size, source)
     file = Path(given.cluster_file or f"{wanted.run}.toml")
-    if file.exists():
-        raise BadUse(f"{file} is there already; name another file with --cluster-file")
+    up.can_be_written(file)
     if given.json:
         print_json(planned)
     else:
@@ -93,14 +95,17 @@ def _make(azure: Any, table: dict[str, Any], wanted: Wish, script: str | None, g
     from harness.azure import clients
     from harness.azure.make import up
 
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     talk = clients.of(azure)
     try:
-        up.up(talk, wanted, script, given.keep, given.limit * 60.0, lambda text: print(text, file=sys.stderr, flush=True))
+        up.up(talk, wanted, script, given.keep, given.limit * 60.0, say)
     finally:
         talk.close()
-    up.write(file, up.cluster_file(wanted, table, given.manager), tomli_w.dumps)
-    print(f"{file} is the cluster's file; look through it, then: lkharness check --cluster {file}", file=sys.stderr)
-    print(f"remove it with: lkharness azure down --run {wanted.run}", file=sys.stderr)
+    say(f"the cluster is there and costs money; remove it with: {up.how_to_remove(azure, wanted)}")
+    up.write(file, tomli_w.dumps(up.cluster_file(wanted, table, given.manager)))
+    say(f"{file} is the cluster's file; look through it, then: lkharness check --cluster {file}")
     return 0
 
 

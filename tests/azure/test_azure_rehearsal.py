@@ -17,7 +17,7 @@ from harness.errors import BadUse
 def test_every_question_says_how_to_see_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["azure", "rehearse"]) == 0
     said = capsys.readouterr().out
-    assert all(f"OQ-{n:02d}" in said for n in range(1, 20)) and said.count("how to see it:") == len(rehearsal.QUESTIONS) == 19
+    assert all(f"OQ-{n:02d}" in said for n in range(1, 20)) and said.count("how to see it:") == len(rehearsal.QUESTIONS) == 21
     assert cli.main(["azure", "rehearse", "--json"]) == 0
     assert [q["id"] for q in json.loads(capsys.readouterr().out)] == [q.id for q in rehearsal.QUESTIONS]
 
@@ -46,14 +46,14 @@ def test_answers_go_to_a_file_and_back(tmp_path: Path, capsys: pytest.CaptureFix
     assert cli.main(["azure", "rehearse", "--template", str(file)]) == 0
     assert cli.main(["azure", "rehearse", "--template", str(file)]) == 2  # filled-in answers are not lost
     assert cli.main(["azure", "rehearse", "--answers", str(file)]) == 0
-    assert "0 of 19 questions seen" in capsys.readouterr().out
+    assert "0 of 21 questions seen" in capsys.readouterr().out
     text = file.read_text()
     head, rest = text.split("[OQ-04]")
     filled = head + "[OQ-04]" + rest.replace('answer = "not seen"', 'answer = "reset"', 1).replace('evidence = ""', 'evidence = "run 7"', 1)
     file.write_text(filled)
     assert cli.main(["azure", "rehearse", "--answers", str(file)]) == 0
     said = capsys.readouterr().out
-    assert "OQ-04  reset: AGAINST what is assumed (persist)" in said and "1 of 19 questions seen" in said
+    assert "OQ-04  reset: AGAINST what is assumed (persist)" in said and "1 of 21 questions seen" in said
     answers, about = rehearsal.read(file)
     assert answers["OQ-04"] == {"answer": "reset", "evidence": "run 7"} and "date" in about
     file.write_text(rehearsal.template(answers, about))
@@ -69,7 +69,7 @@ def test_what_is_no_answer_is_said_all_at_once(tmp_path: Path) -> None:
 
 
 def test_a_person_is_asked_what_is_open_only(capsys: pytest.CaptureFixture[str]) -> None:
-    said = iter(["nonsense", "drop", "tcpdump", *[""] * 17])
+    said = iter(["nonsense", "drop", "tcpdump", *[""] * 19])
     answers = rehearsal.asked(lambda _: next(said), {"OQ-01": {"answer": "applies", "evidence": ""}})
     assert answers["OQ-02"] == {"answer": "drop", "evidence": "tcpdump"} and answers["OQ-03"]["answer"] == rehearsal.UNSEEN
     assert "'nonsense' is none of" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import json
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,13 +20,28 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import trustme
 
 from harness.azure.make import template
+from harness.cli import main
 
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000de01"
 STEPS = 3  # so many looks at a deployment until it has ended
+OPTIONS = ["--azure", "where.toml", "--location", "westeurope", "--owner", "me", "--ssh-key", "key.pub", "--yes"]
+
+
+def up(*more: str) -> int:
+    return main(["azure", "up", *OPTIONS, *more])
+
+
+def run_of(said: str) -> str:
+    found = re.search(r"run ([0-9a-f]{8}) makes", said)
+    assert found, said
+    return found[1]
 
 
 class Deployments(ThreadingHTTPServer):
-    """`resources` and `groups` by id in lower case. `fails` maps a resource's name to the error that its making meets."""
+    """`resources` and `groups` by id in lower case. `fails` maps a resource's name to the error that its making meets.
+
+    `on_look` is called at every look at a deployment, with how many there were: what it returns is answered instead of the truth.
+    """
 
     daemon_threads = True
 
@@ -36,7 +51,9 @@ class Deployments(ThreadingHTTPServer):
         self.resources: dict[str, dict[str, Any]] = {}
         self.deployments: dict[str, dict[str, Any]] = {}
         self.fails: dict[str, dict[str, Any]] = {}
-        self.never_ends = False
+        self.never_ends = self.read_only = False
+        self.on_look: Callable[[int], tuple[int, Any] | None] = lambda looks: None
+        self.looks = 0
         self.asked: list[tuple[str, str]] = []
         ca = trustme.CA()
         ca.cert_pem.write_to_path(folder / "ca.pem")
@@ -84,14 +101,14 @@ poll_s = 0.05
         given = {name: said["value"] for name, said in body["properties"]["parameters"].items()}
         _, _, subscription, _, group, *_ = id.split("/")
         wanted = template.resources(body["properties"]["template"], given, subscription=subscription, group=group)
-        self.deployments[id.lower()] = {"looks": 0, "wanted": wanted, "operations": [], "state": "Running", "stopped": False}
+        self.deployments[id.lower()] = {"looks": 0, "wanted": wanted, "operations": [], "state": "Running", "cancelled": False}
 
     def look(self, deployment: dict[str, Any]) -> None:
         """A part more of it is made each time that it is looked at."""
         if deployment["state"] != "Running":
             return
         deployment["looks"] += 1
-        share = len(deployment["wanted"]) if deployment["looks"] >= STEPS else 4
+        share = 1 if deployment["cancelled"] else len(deployment["wanted"]) if deployment["looks"] >= STEPS else 4
         for resource in [r for r in deployment["wanted"] if r.id.lower() not in self.resources][:share]:
             if resource.name in self.fails:
                 deployment["operations"].append(_operation(resource, "Failed", self.fails[resource.name]))
@@ -101,8 +118,19 @@ poll_s = 0.05
             body = {"id": resource.id, "name": resource.name, "type": resource.type, "tags": resource.body["tags"], **extra}
             self.resources[resource.id.lower()] = body
             deployment["operations"].append(_operation(resource, "Succeeded", None))
-        if deployment["looks"] >= STEPS and not self.never_ends:
+        if deployment["cancelled"]:  # what was under way comes into being all the same
+            deployment["state"] = "Canceled"
+        elif deployment["looks"] >= STEPS and not self.never_ends:
             deployment["state"] = "Succeeded"
+
+    def cancel(self, key: str) -> tuple[int, Any]:
+        """It ends at the look after the next."""
+        if key not in self.deployments:
+            return 404, _error("DeploymentNotFound", "no such deployment")
+        if self.deployments[key]["state"] != "Running":
+            return 409, _error("DeploymentCannotBeCancelled", "it is not running")
+        self.deployments[key]["cancelled"] = True
+        return 204, None
 
     def delete(self, id: str) -> tuple[int, Any]:
         key = id.lower()
@@ -171,11 +199,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         server, key = self.server, path.lower()
+        if server.read_only and self.command != "GET":
+            return 403, _error("AuthorizationFailed", "The client does not have authorization to perform action 'a/write' over scope 's'.")
         if self.command == "DELETE":
             return server.delete(path)
         if key.endswith("/cancel"):
-            server.deployments[key.removesuffix("/cancel")]["state"] = "Canceled"
-            return 204, None
+            return server.cancel(key.removesuffix("/cancel"))
         if found := re.fullmatch(r"(.*/deployments/[^/]+)(/operations)?", key):
             if self.command == "PUT":
                 server.deploy(path, body)
@@ -185,11 +214,16 @@ class _Handler(BaseHTTPRequestHandler):
                 return 404, _error("DeploymentNotFound", "no such deployment")
             if found[2]:
                 return 200, {"value": deployment["operations"]}
+            server.looks += 1
+            if said := server.on_look(server.looks):
+                return said
             server.look(deployment)
             return 200, {"id": path, "properties": {"provisioningState": deployment["state"]}}
         if key.endswith("/resources"):
             scope = key.removesuffix("/resources")
-            return 200, {"value": [r for k, r in server.resources.items() if k.startswith(scope + "/") and _wanted(r, query)]}
+            return 200, {
+                "value": [_shown(r, query) for k, r in server.resources.items() if k.startswith(scope + "/") and _wanted(r, query)]
+            }
         if key.endswith("/resourcegroups"):
             return 200, {"value": [g for g in server.groups.values() if _wanted(g, query)]}
         if self.command == "PUT" and re.fullmatch(r"/subscriptions/[^/]+/resourcegroups/[^/]+", key):
@@ -218,6 +252,11 @@ def _wanted(resource: dict[str, Any], query: dict[str, str]) -> bool:
         return True
     tags = resource.get("tags") or {}
     return found[1] in tags and found[2] in (None, tags[found[1]])
+
+
+def _shown(resource: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
+    """Azure leaves the tags out of a list of resources that is filtered by a tag (its reference, Resources - List, $filter)."""
+    return {k: v for k, v in resource.items() if k != "tags"} if "tagName" in query.get("$filter", "") else resource
 
 
 @contextmanager

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+from harness.azure import trouble
 from harness.azure.arm import Arm
+from harness.azure.hand import LOST, Hand
 from harness.azure.make import template
-from harness.azure.make.wish import RUN, Wish
+from harness.azure.make.wish import Wish
 from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded, Unusable
+from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 Say = Callable[[str], None]
 ENDED = ("Succeeded", "Failed", "Canceled")
+UNSEEN = "not to be seen yet"
+SHOWS_S = 20.0  # so long a fresh deployment may be unknown to Azure, which reads from more than one place
+STOP_S = 900.0  # for a cancelled deployment's end
 
 
 class DeploymentFailed(Unusable):
@@ -24,74 +30,128 @@ def name_of(run: str) -> str:
 
 
 def group_for(arm: Arm, wish: Wish) -> bool:
-    """Is the resource group made by this run? It is made when there is none."""
+    """Was the resource group made now? It is when there is none."""
+    if arm.exists(arm.group, "looking for the resource group"):
+        return False
+    arm.put(arm.group, {"location": wish.location, "tags": wish.tags}, "making the resource group")
+    return True
+
+
+def nothing_in_the_way(arm: Arm, wanted: Iterable[template.Resource]) -> None:
+    """Raises BadUse for resources of the same name that are there already: they would be changed, and they are not ours."""
     if not arm.exists(arm.group, "looking for the resource group"):
-        arm.put(arm.group, {"location": wish.location, "tags": wish.tags}, "making the resource group")
-        return True
-    there = arm.get(arm.group, "reading the resource group")
-    return (there.get("tags") or {}).get(RUN) == wish.run
-
-
-def clashes(arm: Arm, wanted: Iterable[template.Resource]) -> list[str]:
-    """Resources of the same name that are there already: an incremental deployment would change them, and they are not ours."""
+        return
     there = {str(r["id"]).lower() for r in arm.listed(f"{arm.group}/resources", "listing the resource group")}
-    return [r.name for r in wanted if r.id.lower() in there]
+    if names := [r.name for r in wanted if r.id.lower() in there]:
+        group = arm.clients.azure.resource_group
+        raise BadUse(f"{group} holds {', '.join(names)} already, which this would change; give --prefix, or another group")
 
 
-def deploy(arm: Arm, wish: Wish, deadline: Deadline, say: Say) -> None:
-    """Until everything is there. Raises DeploymentFailed with each resource and why, DeadlineExceeded with what still goes on."""
-    if there := clashes(arm, wish.resources(arm.clients.azure)):
-        raise BadUse(
-            f"{arm.clients.azure.resource_group} holds {', '.join(there)} already, which this would change; give --prefix, or another group"
-        )
-    where = f"{arm.group}/providers/Microsoft.Resources/deployments/{name_of(wish.run)}"
-    body = {
-        "tags": wish.tags,
-        "properties": {
-            "mode": "Incremental",
-            "template": template.load(),
-            "parameters": {name: {"value": value} for name, value in wish.parameters.items()},
-        },
-    }
-    arm.put(where, body, "starting the deployment")
-    told: set[tuple[str, str]] = set()
+class Deployment:
+    """The template on its way. `stop` may be called after anything that went wrong: it does nothing where nothing goes on."""
 
-    def state() -> str:
-        now = arm.get(where, "reading the deployment")["properties"]["provisioningState"]
-        for operation in _operations(arm, where):
+    def __init__(self, arm: Arm, wish: Wish, say: Say) -> None:
+        self._arm = arm
+        self._wish = wish
+        self._say = say
+        self._where = f"{arm.group}/providers/Microsoft.Resources/deployments/{name_of(wish.run)}"
+        self._hand = Hand(arm.clients, lambda source, kind, text, **data: say(text))  # which reads again when only the way there fails
+        self._told: set[tuple[str, str]] = set()
+        self._goes_on = False
+
+    def run(self, deadline: Deadline) -> None:
+        """Until everything is there. Raises DeploymentFailed with each resource and why, or when it takes too long."""
+        self._start()
+        look = partial(self._progress, deadline, Deadline(SHOWS_S))
+        try:
+            state = deadline.wait_for(look, until=lambda s: s in ENDED, what="the deployment", every=self._arm.clients.azure.poll_s)
+        except DeadlineExceeded as error:
+            raise DeploymentFailed(f"{error}; give it longer with --limit") from error
+        self._goes_on = False
+        if state != "Succeeded":
+            faults = "; ".join(self._faults(deadline)) or "Azure does not say why"
+            raise DeploymentFailed(f"the deployment {name_of(self._wish.run)} {state.lower()}: {faults}")
+
+    def stop(self) -> None:
+        """Cancel it if it still goes on, and wait for its end: only then is what it made all there is. Raises DeadlineExceeded."""
+        if not self._goes_on:
+            return
+        self._say(f"cancelling the deployment {name_of(self._wish.run)}, and waiting for its end")
+        limit, shows = Deadline(STOP_S), Deadline(SHOWS_S)
+        cancelled = False
+
+        def ended() -> str:
+            nonlocal cancelled
+            state = self._state(limit, shows)
+            if not cancelled and state not in (*ENDED, UNSEEN):
+                cancelled = self._cancel()
+            return state
+
+        try:
+            limit.wait_for(ended, until=lambda s: s in ENDED, what="the end of the deployment", every=self._arm.clients.azure.poll_s)
+        except trouble.NotThere as error:
+            self._say(f"there is no deployment to stop: {error}")
+        self._goes_on = False
+
+    def _start(self) -> None:
+        values = {name: {"value": value} for name, value in self._wish.parameters.items()}
+        properties = {"mode": "Incremental", "template": template.load(), "parameters": values}
+        self._goes_on = True  # from here on: a request whose answer gets lost may have been accepted all the same
+        try:
+            self._arm.put(self._where, {"tags": self._wish.tags, "properties": properties}, "starting the deployment")
+        except HarnessError as error:
+            self._goes_on = isinstance(error, LOST)
+            raise
+
+    def _cancel(self) -> bool:
+        """Was it accepted? One that has just ended refuses to be cancelled, and the next look shows it."""
+        try:
+            self._arm.post(f"{self._where}/cancel", "cancelling the deployment")
+        except HarnessError as error:
+            self._say(f"{error}; looking again")
+            return False
+        return True
+
+    def _state(self, deadline: Deadline, shows: Deadline) -> str:
+        """Raises NotThere when Azure does not show it once `shows` is over: a fresh one may take a moment."""
+
+        def now() -> str:
+            return self._arm.get(self._where, "reading the deployment")["properties"]["provisioningState"]
+
+        try:
+            return self._hand.read(now, deadline, "reading the deployment")
+        except trouble.NotThere:
+            if shows.expired:
+                raise
+            return UNSEEN
+
+    def _progress(self, deadline: Deadline, shows: Deadline) -> str:
+        state = self._state(deadline, shows)
+        for operation in self._operations(deadline) if state != UNSEEN else []:
             what = (_target(operation), str(operation["properties"].get("provisioningState")))
-            if what[0] and what not in told:
-                told.add(what)
-                say(f"{deadline.elapsed():6.1f} s  {what[0]}: {what[1]}")
-        return now
+            if what[0] and what not in self._told:
+                self._told.add(what)
+                self._say(f"{deadline.elapsed():6.1f} s  {what[0]}: {what[1]}")
+        return state
 
-    try:
-        ended = deadline.wait_for(state, until=lambda s: s in ENDED, what="the deployment", every=arm.clients.azure.poll_s)
-    except DeadlineExceeded as error:
-        arm.post(f"{where}/cancel", "cancelling the deployment")
-        raise DeploymentFailed(f"{error}; it was told to stop") from error
-    if ended != "Succeeded":
-        faults = "; ".join(_faults(arm, where)) or "Azure does not say why"
-        raise DeploymentFailed(f"the deployment {name_of(wish.run)} {ended.lower()}: {faults}")
+    def _operations(self, deadline: Deadline) -> list[dict[str, Any]]:
+        doing = "reading the deployment's progress"
+        return self._hand.read(lambda: list(self._arm.listed(f"{self._where}/operations", doing)), deadline, doing)
 
-
-def _operations(arm: Arm, where: str) -> list[dict[str, Any]]:
-    return list(arm.listed(f"{where}/operations", "reading the deployment's progress"))
+    def _faults(self, deadline: Deadline) -> list[str]:
+        found = []
+        for operation in self._operations(deadline):
+            if operation["properties"].get("provisioningState") == "Failed":
+                found.append(f"{_target(operation) or 'the template'}: {_why(operation['properties'].get('statusMessage'))}")
+        doing = "reading the deployment"
+        whole = self._hand.read(lambda: self._arm.get(self._where, doing)["properties"].get("error"), deadline, doing)
+        return found or ([_why({"error": whole})] if whole else [])
 
 
 def _target(operation: dict[str, Any]) -> str:
     target = operation["properties"].get("targetResource") or {}
     name, kind = target.get("resourceName"), str(target.get("resourceType", "")).rpartition("/")[2]
     return f"{name} ({kind})" if name else ""
-
-
-def _faults(arm: Arm, where: str) -> list[str]:
-    found = []
-    for operation in _operations(arm, where):
-        if operation["properties"].get("provisioningState") == "Failed":
-            found.append(f"{_target(operation) or 'the template'}: {_why(operation['properties'].get('statusMessage'))}")
-    deployment = arm.get(where, "reading the deployment")["properties"].get("error")
-    return found or ([_why({"error": deployment})] if deployment else [])
 
 
 def _why(message: Any) -> str:

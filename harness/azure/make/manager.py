@@ -1,23 +1,25 @@
 """A cluster manager on the nodes that were made: the repo's own script for Pacemaker, or one that the user brings.
 
-A script runs on both nodes, as root, by Azure's run-command, with LKH_… variables that say what it is there for. LifeKeeper's media and
-licence are the user's: such a script fetches them from where the user keeps them (docs/azure/making.md).
+A script runs on both nodes, as root, by Azure's run-command and by the interpreter that its first line names (else sh), with LKH_…
+variables that say what it is there for. LifeKeeper's media and licence are the user's: such a script fetches them from where the user keeps
+them (docs/azure/making.md).
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.azure import run_script
 from harness.azure.clients import Clients
+from harness.azure.waiting import together
 from harness.deadline import Deadline
 from harness.errors import BadUse, Unusable
 
 PACEMAKER = Path(__file__).with_name("pacemaker.sh")
+MARGIN_S = 5.0
 
 
 def script_of(given: str) -> str | None:
@@ -58,15 +60,14 @@ def install(clients: Clients, parameters: Mapping[str, Any], run: str, script: s
 
     def one(index: int) -> str | None:
         machine = f"{parameters['prefix']}{parameters['nodes'][index]['name']}"
-        told = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in variables(parameters, index, run).items())
-        said = run_script.run(clients, machine, told + script, deadline)
+        said = run_script.run(clients, machine, script, deadline, variables(parameters, index, run))
         if said.exit == 0:
             say(f"{deadline.elapsed():6.1f} s  {machine}: the cluster manager's script is done")
             return None
         words = (said.err.strip() or said.out.strip() or "nothing").splitlines()[-1]
         return f"{machine}: the cluster manager's script exited {said.exit} and said: {words}"
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        faults = [fault for fault in pool.map(one, (0, 1)) if fault]
-    if faults:
+    # Not in a pool, which would hold up Ctrl-C until both scripts have ended. The margin is for the deadline's own words.
+    done = together(Deadline(deadline.remaining() + MARGIN_S), {index: partial(one, index) for index in (0, 1)})
+    if faults := [str(fault) for fault in done.values() if fault]:
         raise Unusable("; ".join(faults))

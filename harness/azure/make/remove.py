@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from harness.azure.arm import RESOURCES, Arm
@@ -31,45 +31,65 @@ ORDER = {
 
 @dataclass(frozen=True)
 class Made:
-    """What one run made, as Azure lists it by the run's tag. `group` names the resource group if the run made that, too."""
+    """What one run made, as Azure lists it by the run's tag. `group` names the resource group if the run made that, too.
+
+    `expires` is the tag as it stands: anybody may have changed it, and what one run's says must not keep the others from being removed.
+    """
 
     run: str
     owner: str = ""
-    expires: float | None = None
+    expires: str | None = None
     group: str | None = None
     resources: tuple[dict[str, Any], ...] = field(default=())
 
     def expired(self, now: float) -> bool:
-        return self.expires is not None and self.expires < now
+        """Raises Unusable when its tag says no time."""
+        return self.expires is not None and _moment(self).timestamp() < now
+
+    @property
+    def _until(self) -> str:
+        if self.expires is None:
+            return "never expires"
+        try:
+            return f"expires {_moment(self):%Y-%m-%d %H:%M %Z}"
+        except Unusable:
+            return f"expires {self.expires!r}, which is no time"
 
     def __str__(self) -> str:
-        until = f"expires {datetime.fromtimestamp(self.expires).astimezone():%Y-%m-%d %H:%M %Z}" if self.expires else "never expires"
         where = f", and the resource group {self.group}" if self.group else ""
-        return f"run {self.run} of {self.owner or 'nobody'}, {until}: {', '.join(r['name'] for r in self.resources) or 'nothing'}{where}"
+        return (
+            f"run {self.run} of {self.owner or 'nobody'}, {self._until}: {', '.join(r['name'] for r in self.resources) or 'nothing'}{where}"
+        )
 
 
 def runs(arm: Arm) -> list[Made]:
-    """Everything in the subscription that bears a run's tag."""
-    found: dict[str, dict[str, Any]] = {}
-    wanted = f"tagName eq '{RUN}'"
-    for resource in arm.listed(f"{arm.subscription}/resources", "listing what runs have made", filter=wanted):
+    """Everything in the subscription that bears a run's tag.
+
+    Azure's list of resources leaves their tags out when it is filtered by a tag (Resources - List, $filter), so all are listed.
+    """
+    tagged: dict[str, dict[str, Any]] = {}
+    for resource in arm.listed(f"{arm.subscription}/resources", "listing what runs have made"):
         if run := (resource.get("tags") or {}).get(RUN):
-            one = found.setdefault(run, {"tags": resource["tags"], "resources": [], "group": None})
+            one = tagged.setdefault(run, {"tags": resource["tags"], "resources": [], "group": None})
             one["resources"].append(resource)
-    for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups that runs have made", filter=wanted):
+    for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups that runs have made"):
         if run := (group.get("tags") or {}).get(RUN):
-            found.setdefault(run, {"tags": group["tags"], "resources": [], "group": None})["group"] = group["name"]
+            tagged.setdefault(run, {"tags": group["tags"], "resources": [], "group": None})["group"] = group["name"]
     return [
-        Made(run, one["tags"].get(OWNER, ""), _moment(one["tags"].get(EXPIRES)), one["group"], tuple(one["resources"]))
-        for run, one in sorted(found.items())
+        Made(run, one["tags"].get(OWNER, ""), one["tags"].get(EXPIRES), one["group"], tuple(one["resources"]))
+        for run, one in sorted(tagged.items())
     ]
+
+
+def found(arm: Arm, run: str) -> Made | None:
+    """What bears the run's tag; None when nothing does."""
+    return next((made for made in runs(arm) if made.run == run), None)
 
 
 def made_by(arm: Arm, run: str) -> Made:
     """Raises BadUse when nothing bears the run's tag."""
-    for made in runs(arm):
-        if made.run == run:
-            return made
+    if made := found(arm, run):
+        return made
     raise BadUse(
         f"nothing in the subscription {arm.clients.azure.subscription} bears the tag {RUN} = {run}; see `lkharness azure sweep --plan`"
     )
@@ -77,23 +97,39 @@ def made_by(arm: Arm, run: str) -> Made:
 
 def remove(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
     """Remove everything of it; what is left and why, empty when all is gone. The group goes as a whole only if nothing else is in it."""
-    groups = {str(r["id"]).split("/")[4] for r in made.resources} | ({made.group} if made.group else set())
-    if made.group and len(groups) == 1 and not (others := _others(arm, made)):
+    others = _others(arm, made) if made.group else []
+    groups = _groups(made)
+    if made.group and len(groups) == 1 and not others:
         say(f"removing the resource group {made.group}, which run {made.run} made, with everything in it")
         return _gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say)
-    if made.group:
+    if others:
         say(f"the resource group {made.group} stays: it holds what run {made.run} did not make: {', '.join(others)}")
     left: list[str] = []
     for kind, api in ORDER.items():
         ids = [r["id"] for r in made.resources if str(r["type"]).lower() == kind]
         left += _gone(arm, ids, api, deadline, say)
     left += [f"{r['name']}: a {r['type']}, which the template does not make; remove it by hand" for r in made.resources if _unknown(r)]
-    if not left:
-        for group in groups:
-            where = f"{arm.subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name_of(made.run)}"
-            if arm.exists(where, "looking for the deployment's record"):
-                left += _gone(arm, [where], RESOURCES, deadline, say)
+    if left:
+        return left
+    if made.group and not others:
+        left = _gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say)
+        groups.discard(made.group.lower())
+    return left + _records_gone(arm, made.run, groups, deadline, say)
+
+
+def _records_gone(arm: Arm, run: str, groups: Iterable[str], deadline: Deadline, say: Say) -> list[str]:
+    """What Azure remembers of the run's deployment, in these groups."""
+    left: list[str] = []
+    for group in sorted(groups):
+        where = f"{arm.subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name_of(run)}"
+        if arm.exists(where, "looking for the deployment's record"):
+            left += _gone(arm, [where], RESOURCES, deadline, say)
     return left
+
+
+def _groups(made: Made) -> set[str]:
+    """In lower case: Azure spells a group's name differently from place to place, in the ids of disks for one."""
+    return {str(r["id"]).split("/")[4].lower() for r in made.resources} | ({made.group.lower()} if made.group else set())
 
 
 def _others(arm: Arm, made: Made) -> list[str]:
@@ -134,20 +170,30 @@ def _gone(arm: Arm, ids: list[str], api: str, deadline: Deadline, say: Say) -> l
 
 
 def sweep(arm: Arm, deadline: Deadline, say: Say, *, plan: bool) -> tuple[list[Made], list[str]]:
-    """Remove every run whose time is over (with `plan` only tell); what was found, and what is left of it."""
-    over = [made for made in runs(arm) if made.expired(time.time())]
+    """Remove every run whose time is over (with `plan` only tell); what was found, and what is left of it or cannot be judged.
+
+    What goes wrong with one run does not keep the others from being removed.
+    """
+    over: list[Made] = []
     left: list[str] = []
-    for made in over:
-        say(f"{'would remove' if plan else 'removing'} {made}")
-        if not plan:
-            left += remove(arm, made, deadline, say)
+    for made in runs(arm):
+        try:
+            if not made.expired(time.time()):
+                continue
+            over.append(made)
+            say(f"{'would remove' if plan else 'removing'} {made}")
+            left += [] if plan else remove(arm, made, deadline, say)
+        except HarnessError as error:
+            left.append(f"run {made.run}: {error}")
     return over, left
 
 
-def _moment(text: str | None) -> float | None:
-    if text is None:
-        return None
+def _moment(made: Made) -> datetime:
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
-        raise Unusable(f"a resource's tag {EXPIRES} says {text!r}, which is no time; mend or remove the tag") from error
+        moment = datetime.fromisoformat(made.expires or "")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise Unusable(
+            f"its tag {EXPIRES} says {made.expires!r}, which is no time; mend the tag, or remove the run with "
+            f"`lkharness azure down --run {made.run}`"
+        ) from error

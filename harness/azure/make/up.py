@@ -2,58 +2,89 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.azure import trouble
 from harness.azure.arm import Arm
 from harness.azure.clients import Clients
 from harness.azure.make import manager, template
-from harness.azure.make.deploy import deploy, group_for, name_of
-from harness.azure.make.remove import made_by, remove
+from harness.azure.make.deploy import Deployment, group_for, name_of, nothing_in_the_way
+from harness.azure.make.remove import found, remove
 from harness.azure.make.wish import Keep, Wish
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
+from harness.model import Azure
+from harness.run import write_atomically
 
 Say = Callable[[str], None]
 REMOVE_S = 1800.0
 
 
 def up(clients: Clients, wish: Wish, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
-    """Deploy, then install the cluster manager. Raises what failed, after it was removed (`keep` never) or with how to remove it."""
+    """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
-    deadline = Deadline(limit_s)
-    started = False
+    nothing_in_the_way(arm, wish.resources(clients.azure))
+    deadline, deployment, made_group, deployed = Deadline(limit_s), Deployment(arm, wish, say), None, False
     try:
         made_group = group_for(arm, wish)
-        started = made_group
         say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'made' if made_group else 'was there'}")
-        deploy(arm, wish, deadline, lambda text: say(text))
-        started = True
+        deployment.run(deadline)
+        deployed = True
         if script is not None:
             parameters = template.parameters_of(template.load(), wish.parameters)
             manager.install(clients, parameters, wish.run, script, deadline, say)
-    except BadUse as error:
-        if started:
-            _clean(arm, wish, keep, error, say)
-        raise
-    except (HarnessError, KeyboardInterrupt) as error:
-        _clean(arm, wish, keep, error, say)
+    except BaseException as error:  # whatever it was: what was made costs money
+        if made_group is None and isinstance(error, BadUse | trouble.NotAllowed):
+            raise  # Azure refused the very first step: nothing was made
+        _end(arm, wish, deployment, error, say, kept=_is_kept(keep, error, deployed))
         raise
 
 
-def _clean(arm: Arm, wish: Wish, keep: Keep, error: BaseException, say: Say) -> None:
-    if keep != "never":
-        say(f"kept, because --keep {keep} says so; remove it with: lkharness azure down --run {wish.run}")
-        return
-    say(f"removing what run {wish.run} made, because it failed ({str(error) or 'interrupted'})")
+def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
+    """`failed` keeps a deployment that failed, for a look at it; `always` also what is whole, or was interrupted."""
+    return keep == "always" or (keep == "failed" and not deployed and isinstance(error, HarnessError))
+
+
+def _end(arm: Arm, wish: Wish, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
+    """Nothing more is made, and what was made is removed or kept. Raises Unusable when that fails, or when an interrupted run keeps it."""
+    why = _words(error)
     try:
-        made = made_by(arm, wish.run)
-    except BadUse:
+        deployment.stop()
+        if not kept:
+            _remove(arm, wish, why, say)
+    except (HarnessError, KeyboardInterrupt) as other:
+        raise Unusable(
+            f"{why}; then, cleaning up: {_words(other)}; what is left costs money: try `{how_to_remove(arm.clients.azure, wish)}`"
+        ) from error
+    if kept:
+        until = f"{datetime.fromtimestamp(wish.expires).astimezone():%Y-%m-%d %H:%M %Z}"
+        how = how_to_remove(arm.clients.azure, wish)
+        says = f"what was made is kept, as --keep says; `azure sweep` may remove it after {until}; remove it with: {how}"
+        if isinstance(error, KeyboardInterrupt):
+            raise Unusable(f"interrupted; {says}") from error
+        say(says)
+
+
+def _words(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+
+
+def _remove(arm: Arm, wish: Wish, why: str, say: Say) -> None:
+    """Raises Unusable with what is left of it."""
+    say(f"removing what run {wish.run} made, because it failed ({why})")
+    made = found(arm, wish.run)
+    if made is None:
         say(f"nothing bears the tag of run {wish.run}; only the record of the deployment {name_of(wish.run)} may be there")
-        return
-    if left := remove(arm, made, Deadline(REMOVE_S), say):
-        raise Unusable(f"{error}; and of what was made this is left: {'; '.join(left)}; try `lkharness azure down --run {wish.run}`")
+    elif left := remove(arm, made, Deadline(REMOVE_S), say):
+        raise Unusable(f"of what was made this is left: {'; '.join(left)}")
+
+
+def how_to_remove(azure: Azure, wish: Wish) -> str:
+    return f"lkharness azure down --run {wish.run} --subscription {azure.subscription}"
 
 
 def cluster_file(wish: Wish, azure: dict[str, Any], given_manager: str) -> dict[str, Any]:
@@ -101,8 +132,20 @@ def cluster_file(wish: Wish, azure: dict[str, Any], given_manager: str) -> dict[
     }
 
 
-def write(file: Path, data: dict[str, Any], plain: Callable[[dict[str, Any]], str]) -> None:
-    """Raises BadUse where the file is there already."""
+def can_be_written(file: Path) -> None:
+    """Known before anything is made that costs money. Raises BadUse."""
     if file.exists():
         raise BadUse(f"{file} is there already; name another file with --cluster-file")
-    file.write_text(plain(data), encoding="utf-8")
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise BadUse(f"{file}: cannot be written: {file.parent} is no folder that you may write to; name another file with --cluster-file")
+
+
+def write(file: Path, text: str) -> None:
+    """Raises Unusable."""
+    try:
+        write_atomically(file, text)
+    except OSError as error:
+        raise Unusable(
+            f"{file}: the cluster's file cannot be written ({error.strerror}), but the cluster is there; "
+            "remove it, or write a file with `lkharness init --azure`"
+        ) from error

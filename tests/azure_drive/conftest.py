@@ -1,0 +1,19 @@
+"""What the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from deployments import Deployments, serving
+
+
+@pytest.fixture
+def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployments]:
+    """The stand-in for deployments, with the settings that lead to it in the current folder's where.toml, and a key in key.pub."""
+    monkeypatch.chdir(tmp_path)
+    with serving(tmp_path) as server:
+        (tmp_path / "where.toml").write_text(server.settings())
+        (tmp_path / "key.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI me@here\n")
+        yield server

@@ -1,0 +1,74 @@
+"""How a script goes through Azure's run-command: by its own interpreter, of any length, not holding up Ctrl-C. With `sh` alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+from harness.azure import run_script
+from harness.azure.make import manager, template
+from harness.deadline import Deadline
+from harness.errors import Unusable
+
+PARAMETERS = template.parameters_of(
+    template.load(), {"location": "x", "tags": {}, "design": "nat", "sshPublicKey": "ssh-ed25519 A", "ports": [80]}
+)
+
+
+def said_by(script: str, **variables: str) -> run_script.Said:
+    done = subprocess.run(["sh"], input=run_script.wrapped(script, "m", variables), text=True, capture_output=True)
+    return run_script.read(f"[stdout]\n{done.stdout}\n[stderr]\n{done.stderr}", "m", "vm")
+
+
+def test_its_first_line_says_what_runs_it():
+    said = said_by("#!/usr/bin/env python3\nimport os, sys\nprint([os.environ['LKH_NODE']])\nsys.exit(7)", LKH_NODE="it's")
+    assert (said.exit, said.out, said.err, said.cut) == (7, '["it\'s"]\n', "", False)
+
+
+@pytest.mark.parametrize("first", ["", "#!/bin/sh -eu\n"])
+def test_a_long_one(first):
+    said = said_by(first + "echo begun\n" + "# of some length\n" * 20_000 + "echo $LKH_NODE; echo err >&2", LKH_NODE="node")
+    assert (said.exit, said.out, said.err) == (0, "begun\nnode\n", "err\n")
+
+
+def test_a_short_one_needs_no_room(monkeypatch):
+    """A host that is read this way may have none."""
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    assert said_by("echo here").out == "here\n"
+
+
+def test_ctrl_c_does_not_wait_for_the_scripts(monkeypatch):
+    go_on, running = threading.Event(), threading.Barrier(2)
+
+    def slow(*given: Any) -> run_script.Said:
+        if running.wait(10) == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        go_on.wait(20)
+        return run_script.Said(0, "", "", False)
+
+    monkeypatch.setattr(run_script, "run", slow)
+    before = Deadline(10)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # as `lkharness` does
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            manager.install(None, PARAMETERS, "run1", "true", Deadline(60), lambda text: None)  # type: ignore[arg-type]
+        assert not before.expired
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        go_on.set()
+
+
+def test_what_goes_wrong_on_one_node_is_told_with_the_others(monkeypatch):
+    def refused(clients: Any, machine: str, *given: Any) -> run_script.Said:
+        if machine == "lknode01":
+            raise Unusable("lknode01: refused")
+        return run_script.Said(3, "", "no licence\n", False)
+
+    monkeypatch.setattr(run_script, "run", refused)
+    with pytest.raises(Unusable, match="lknode01: refused; lknode02: the cluster manager's script exited 3 and said: no licence"):
+        manager.install(None, PARAMETERS, "run1", "true", Deadline(60), lambda text: None)  # type: ignore[arg-type]
