@@ -1,12 +1,13 @@
-"""A node that SSH does not reach, because its port in the cluster file is wrong: `check` and `collect` read it by run-command and say so."""
+"""A node that SSH does not reach (its port in the cluster file is wrong): `check` and `collect` read it by run-command, and say so."""
 
 from __future__ import annotations
 
 import json
 import tarfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -66,7 +67,7 @@ def file(lab: AzureLab) -> Iterator[Path]:
     known_there.unlink()
 
 
-def checked(file: Path, capsys: pytest.CaptureFixture[str]) -> dict:
+def checked(file: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     capsys.readouterr()
     cli.main(["check", "--cluster", str(file), "--json"])
     return json.loads(capsys.readouterr().out)
@@ -98,6 +99,16 @@ def test_a_check_without_trouble_asks_for_no_run_command(lab: AzureLab, file: Pa
     assert lab.requests("/runCommand") == []
 
 
+def noting(close: Callable[[Any], None], closed: list[object]) -> Callable[[Any], None]:
+    """The same closing, and who was closed."""
+
+    def noted(self: Any) -> None:
+        closed.append(getattr(self, "name", "azure"))
+        close(self)
+
+    return noted
+
+
 def test_collect_reads_it_and_closes_what_it_opened(
     lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,13 +116,13 @@ def test_collect_reads_it_and_closes_what_it_opened(
 
     closed: list[object] = []
     for kind in (Clients, SshHost):
-        own = kind.close
-        monkeypatch.setattr(kind, "close", lambda self, own=own: (closed.append(getattr(self, "name", "azure")), own(self))[1])
+        monkeypatch.setattr(kind, "close", noting(kind.close, closed))
     output = tmp_path / "case.tar.gz"
     assert cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json"]) == 0
     said = capsys.readouterr()
     assert f"{LOST}: read by Azure's run-command" in said.err
     [host] = [h for h in json.loads(said.out)["index"]["hosts"] if h["name"] == LOST]
     assert host["reached"] and host["files"]
-    assert any(f"/{LOST}/" in name for name in tarfile.open(output).getnames())
+    with tarfile.open(output) as bundle:
+        assert any(f"/{LOST}/" in name for name in bundle.getnames())
     assert {"azure", LOST, OTHER, lab.cluster.client.name} <= set(closed)
