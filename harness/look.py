@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.attach.findings import Finding, Weight
+from harness.attach.second_way import second_way
 from harness.attach.survey import survey, unreachable
 from harness.audit import audit
 from harness.checks import PathCheck, check_path, unchecked
@@ -71,7 +72,8 @@ class Findings:
 
 
 def look(cluster: Cluster) -> Findings:
-    """Look at everything once. What cannot be reached is a finding, and the rest is judged without it.
+    """Look at everything once. What cannot be reached is a finding, and the rest is judged without it; where Azure can be asked, a node
+    that SSH does not reach is read by run-command.
 
     Raises Unusable when no node can be reached.
     """
@@ -79,11 +81,15 @@ def look(cluster: Cluster) -> Findings:
     subject = Subject(cluster, Timeline())
     try:
         found = unreachable(subject)
-        if all(n.name in subject.absent for n in cluster.nodes):
-            if cluster.azure is None:
-                raise Unusable(found[0].says)
-            return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure()])
-        (state, more), audited = subject.together(lambda: survey(subject), lambda: None if subject.absent else _audited(subject))
+        with second_way(subject) as (instead, notes):
+            found += notes
+            if all(n.name in subject.absent for n in cluster.nodes) and not instead:
+                if cluster.azure is None:
+                    raise Unusable(found[0].says)
+                return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure()])
+            (state, more), audited = subject.together(
+                lambda: survey(subject, instead), lambda: None if subject.absent else _audited(subject)
+            )
         found += [*more, *in_azure()]
         active = state.leading
         if active is None:

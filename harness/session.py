@@ -151,7 +151,7 @@ class Session:
             self._attached.show_plan(wanted, say)
 
     def _watch_health(self, run: Run) -> None:
-        """Where Azure can be asked, the balancer's own view of its members goes on the timeline. Raises BadUse for what is lacking here."""
+        """Where Azure can be asked, the balancer's own view of its members goes on the timeline; what is lacking for it, too."""
         if self.cluster.azure is None:
             return
         from harness.azure import clients

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from harness.attach import disks
 from harness.attach.findings import Finding, Seen, Weight, judge
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.base import CommandFailed, Host, HostUnreachable
+from harness.hosts.facts import facts_of
 from harness.hosts.linux import TOOLS, LinuxHost
 from harness.managers.base import ClusterState
+from harness.managers.registry import manager_of
 from harness.subject import Subject
 
 T = TypeVar("T")
@@ -50,13 +52,30 @@ def unreachable(subject: Subject) -> list[Finding]:
     return found
 
 
-def survey(subject: Subject) -> tuple[ClusterState, list[Finding]]:
-    """The cluster's state, and what is not as the design demands on the hosts that can be asked."""
-    present = [m.name for m in subject.cluster.machines if m.name not in subject.absent]
-    state, *told = subject.together(subject.manager.state, *(lambda n=n: _seen(subject, n) for n in present))
+def survey(subject: Subject, instead: Mapping[str, Host] | None = None) -> tuple[ClusterState, list[Finding]]:
+    """The cluster's state, and what is not as the design demands on the hosts that can be asked.
+
+    `instead` has what else reads a host that is absent: it is looked at as far as that goes, and nothing is measured there.
+    """
+    second = instead or {}
+    present = [m.name for m in subject.cluster.machines if m.name not in subject.absent or m.name in second]
+    (state, untold), *told = subject.together(
+        lambda: _state(subject, second), *(lambda n=n: _seen(subject, n, second.get(n)) for n in present)
+    )
     lost = [one for one in told if isinstance(one, Finding)]
     subject.absent |= {f.host for f in lost}
-    return state, [*lost, *judge(subject.cluster, state, {one.node: one for one in told if isinstance(one, Seen)})]
+    return state, [*untold, *lost, *judge(subject.cluster, state, {one.node: one for one in told if isinstance(one, Seen)})]
+
+
+def _state(subject: Subject, instead: Mapping[str, Host]) -> tuple[ClusterState, list[Finding]]:
+    """By the manager's word, and what of it could not be had by the second way."""
+    if instead:
+        try:
+            return manager_of(subject.cluster, {**subject.hosts, **instead}).state(), []
+        except HarnessError as error:
+            do = "reach the host by SSH; its manager's word is missing"
+            return subject.manager.state(), [Finding(Weight.UNKNOWN, name, "the cluster manager", str(error), do) for name in instead]
+    return subject.manager.state(), []
 
 
 def _gone(name: str, why: str) -> Finding:
@@ -64,16 +83,17 @@ def _gone(name: str, why: str) -> Finding:
     return Finding(Weight.UNREACHABLE, name, "log-in", why, do)
 
 
-def _seen(subject: Subject, name: str) -> Seen | Finding:
+def _seen(subject: Subject, name: str, instead: Host | None = None) -> Seen | Finding:
     try:
-        return _told(subject, name)
+        return _told(subject, name, instead)
     except _Lost as lost:
         return _gone(name, str(lost))
 
 
-def _told(subject: Subject, name: str) -> Seen:
+def _told(subject: Subject, name: str, instead: Host | None) -> Seen:
     """What one host tells. Raises _Lost when it stops answering meanwhile."""
-    cluster, facts, host = subject.cluster, subject.facts[name], subject.hosts[name]
+    cluster, host = subject.cluster, instead or subject.hosts[name]
+    facts = facts_of(subject.machine(name), instead) if instead else subject.facts[name]
     untold: list[str] = []
 
     def told(what: str, read: Callable[[], T]) -> T | None:
@@ -85,9 +105,9 @@ def _told(subject: Subject, name: str) -> Seen:
             untold.append(f"{what}: {error}")
             return None
 
-    if not subject.runs_commands(name):
+    if instead is None and not subject.runs_commands(name):
         return Seen(name)
-    offset = told("its clock", facts.offset)
+    offset = told("its clock", facts.offset) if instead is None else None  # what takes seconds to answer tells no time
     if name == cluster.client.name:
         return Seen(name, offset=offset, untold=tuple(untold))
     linux = isinstance(facts, LinuxHost)

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from harness.azure import trouble
 from harness.azure.waiting import result_of
 from harness.deadline import Deadline
+from harness.errors import Unusable
 
 if TYPE_CHECKING:
     from harness.azure.clients import Clients
@@ -25,7 +26,7 @@ class Arm:
         self.group = f"{self.subscription}/resourceGroups/{clients.azure.resource_group}"
 
     def get(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> dict[str, Any]:
-        return self._send("GET", path, doing, api, None, query).json()
+        return self._send("GET", path, doing, api, None, query)
 
     def listed(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
@@ -34,17 +35,17 @@ class Arm:
             yield from page.get("value", [])
             if not (link := page.get("nextLink")):
                 return
-            page = self._sent("GET", link, doing, None).json()
+            page = self._told("GET", link, doing, None)
 
     def patch(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
-        return self._send("PATCH", path, doing, api, body, {}).json()
+        return self._send("PATCH", path, doing, api, body, {})
 
     def put(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
         """What is wanted, as often as it is said."""
-        return self._send("PUT", path, doing, api, body, {}).json()
+        return self._send("PUT", path, doing, api, body, {})
 
     def post(self, path: str, doing: str, *, api: str = RESOURCES) -> None:
-        self._send("POST", path, doing, api, None, {})
+        self._sent("POST", self._url(path, api, {}), doing, None)
 
     def exists(self, path: str, doing: str, *, api: str = RESOURCES) -> bool:
         try:
@@ -74,8 +75,19 @@ class Arm:
         """A long-running operation to its end. Raises DeadlineExceeded while it still runs."""
         return result_of(self.begin(method, path, body, doing, api=api), deadline, doing)
 
-    def _send(self, method: str, path: str, doing: str, api: str, body: Any, query: dict[str, str]) -> Any:
-        return self._sent(method, self._url(path, api, query), doing, body)
+    def _send(self, method: str, path: str, doing: str, api: str, body: Any, query: dict[str, str]) -> dict[str, Any]:
+        return self._told(method, self._url(path, api, query), doing, body)
+
+    def _told(self, method: str, url: str, doing: str, body: Any) -> dict[str, Any]:
+        """What came back, as JSON. Raises Unusable for what no Azure says, such as a proxy's page."""
+        answer = self._sent(method, url, doing, body)
+        try:
+            said = answer.json()
+        except ValueError as error:
+            raise Unusable(_no_azure(doing, answer)) from error
+        if not isinstance(said, dict):
+            raise Unusable(_no_azure(doing, answer))
+        return said
 
     def _url(self, path: str, api: str, query: dict[str, str]) -> str:
         asked = {"api-version": api, **{f"${name}": value for name, value in query.items()}}
@@ -96,3 +108,11 @@ class Arm:
                 kind = ResourceNotFoundError if plain.status_code == 404 else HttpResponseError
                 raise kind(response=plain, error_format=ARMErrorFormat)
             return answer
+
+
+def _no_azure(doing: str, answer: Any) -> str:
+    kind = answer.headers.get("Content-Type") or "of no kind"
+    return (
+        f"{doing}: what answered is not Azure: {answer.status_code} with a body ({kind}) that is no JSON object; "
+        "see whether a proxy or a log-in page is on the way, and resource_manager in [azure]"
+    )

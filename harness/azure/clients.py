@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from harness.azure import credentials, trouble
+from harness.deadline import Deadline
 from harness.model import Azure
 
 if TYPE_CHECKING:
@@ -24,6 +27,31 @@ if TYPE_CHECKING:
 
 RETRIES = 3  # of what only reads
 LONGEST_PAUSE_S = 30.0  # the longest Retry-After that is waited out inside a call
+LAST_LOOK_S = 3.0  # what a request may take that is sent when its deadline is over: a last look
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What bounds the requests that this thread sends now."""
+
+    deadline: Deadline
+    retries: int
+
+    def left(self) -> float:
+        return max(self.deadline.remaining(), LAST_LOOK_S)
+
+
+_bounds: ContextVar[_Bounds | None] = ContextVar("bounds", default=None)
+
+
+@contextmanager
+def within(deadline: Deadline, *, retries: int = RETRIES) -> Iterator[None]:
+    """No request that is sent inside outlives the deadline (but LAST_LOOK_S), its retries included. A poller's own thread is not bound."""
+    before = _bounds.set(_Bounds(deadline, retries))
+    try:
+        yield
+    finally:
+        _bounds.reset(before)
 
 
 @dataclass(frozen=True)
@@ -138,13 +166,25 @@ def of(azure: Azure, heard: Heard | None = None) -> Clients:
 
 
 def _bounded_retry() -> Any:
-    """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error."""
+    """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error.
+
+    Inside of `within`, a peer that accepts and says nothing is given up when the deadline is over, too.
+    """
     from azure.core.pipeline.policies import RetryPolicy
 
     class BoundedRetry(RetryPolicy):
+        def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
+            if bounds := _bounds.get():
+                options["read_timeout"] = min(credentials.READ_S, bounds.left())
+                options.setdefault("connection_timeout", min(credentials.CONNECT_S, bounds.left()))
+                options.setdefault("timeout", bounds.left())
+                options.setdefault("retry_total", bounds.retries)
+            return super().configure_retries(options)
+
         def is_retry(self, settings: Any, response: Any) -> bool:
-            after = self.get_retry_after(response)
-            return (after is None or after <= LONGEST_PAUSE_S) and super().is_retry(settings, response)
+            after, bounds = self.get_retry_after(response), _bounds.get()
+            longest = LONGEST_PAUSE_S if bounds is None else min(LONGEST_PAUSE_S, bounds.deadline.remaining())
+            return (after is None or after <= longest) and super().is_retry(settings, response)
 
     return BoundedRetry(retry_total=RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
 

@@ -13,6 +13,8 @@ from typing import Any
 from harness.errors import BadUse
 from harness.model import Azure
 
+CONNECT_S, READ_S = 10.0, 60.0  # what a connection, and a peer that says nothing, may take
+
 
 def of(azure: Azure) -> Any:
     """A token credential (azure.core.credentials.TokenCredential). Nothing is sent before its first use. Raises BadUse."""
@@ -60,7 +62,7 @@ def authority(azure: Azure) -> str:
 
 def connection(azure: Azure) -> dict[str, Any]:
     """What every connection has in common; limits in seconds, so that no step hangs on a peer that says nothing."""
-    common: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
+    common: dict[str, Any] = {"connection_timeout": CONNECT_S, "read_timeout": READ_S}
     if azure.ca_file is not None:
         if not azure.ca_file.is_file():
             raise BadUse(f"ca_file in [azure]: there is no file {azure.ca_file}; name the CA's certificate, in PEM")

@@ -2,7 +2,7 @@
 
 A trigger whose answer got lost may have been accepted all the same, so its fate is found out by reading the state; only what does no
 harm when it is done twice (every undoing) is sent again then, and that is told. Every answer on the wire goes on the timeline with
-Azure's request and operation id. Every wait ends: with the deadline at the latest.
+Azure's request and operation id. Every wait ends: with the deadline at the latest, and a last look.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from harness.azure import trouble
 from harness.azure.arm import Arm
-from harness.azure.clients import Clients
+from harness.azure.clients import Clients, within
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
 
@@ -88,7 +88,7 @@ class Hand:
             self.say(f"{doing}: sending{f' again, the {number}. time, because {why}' if why else ''}", attempt=number)
             stop = threading.Event()
             try:
-                with trouble.told(doing):
+                with trouble.told(doing), within(deadline, retries=0):
                     poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop), raw_response_hook=self._heard(doing))
                 return Triggered(doing, poller, stop, happened)
             except trouble.Throttled as error:
@@ -121,12 +121,12 @@ class Hand:
             deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=min(0.2, LOOK_S))
         except DeadlineExceeded:
             triggered.stop.set()
-            if not self._is(triggered.happened):
+            if not self._is(triggered.happened, deadline):
                 raise
             self.say(f"{triggered.doing}: Azure says that its operation still goes on, but its effect is there; that is enough")
             return
         if error := triggered.failure():
-            if not self._is(triggered.happened):
+            if not self._is(triggered.happened, deadline):
                 raise error
             self.say(f"{triggered.doing}: Azure says that its operation failed ({error}), but its effect is there")
         else:
@@ -153,19 +153,25 @@ class Hand:
         raise DeadlineExceeded(f"{doing} did not come about within {limit.seconds:g} s; last: {last or 'there was no time'}")
 
     def read(self, what: Callable[[], Any], deadline: Deadline, doing: str) -> Any:
-        """Something read in Azure, again and again while only the connection to it fails."""
+        """Something read in Azure, again and again while only the connection to it fails.
+
+        A try ends with the deadline, too, even on a peer that accepts and says nothing; so the retries are made here and not inside it.
+        """
         while True:
             last_try = deadline.expired
             try:
-                with trouble.told(doing):
+                with trouble.told(doing), within(deadline, retries=0):
                     return what()
             except HarnessError as error:
                 if last_try or not isinstance(error, LOST):
                     raise
                 self.say(f"{error}; reading again")
+                pause = min(LOOK_S, self.azure.poll_s)
+                if isinstance(error, trouble.Throttled):
+                    pause = max(pause, _asked_pause(error, pause))
                 if isinstance(error, trouble.NotLoggedIn):
                     self.clients.renew()
-            self._pause(min(LOOK_S, self.azure.poll_s), deadline, doing)
+            self._pause(pause, deadline, doing)
 
     @property
     def _shows_s(self) -> float:
@@ -174,14 +180,16 @@ class Hand:
     def _seen(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
         patience = Deadline(deadline.within(self._shows_s))
         try:
-            return patience.wait_for(lambda: self._is(happened), what=f"{doing}: a sign of it", every=min(LOOK_S, self.azure.poll_s))
+            return patience.wait_for(
+                lambda: self._is(happened, deadline), what=f"{doing}: a sign of it", every=min(LOOK_S, self.azure.poll_s)
+            )
         except DeadlineExceeded:
             return False
 
-    def _is(self, happened: Happened) -> bool:
+    def _is(self, happened: Happened, deadline: Deadline) -> bool:
         """What cannot be read now is no sign."""
         try:
-            with trouble.told("reading the state"):
+            with trouble.told("reading the state"), within(deadline):
                 return happened()
         except HarnessError as error:
             self.say(f"the state cannot be read now: {error}")

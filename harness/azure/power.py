@@ -7,9 +7,10 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Unusable
 
 PREFIX = "PowerState/"
+NOTHING_KNOWN = ("unknown", "")
 GONE = ("stopping", "stopped", "deallocating", "deallocated")
 LOOKS = 2  # so many poll intervals a machine must have been running before nothing is thought to be under way any more
-OVERTAKES = 12  # so many poll intervals of an operation on a running machine before it is overtaken
+OVERTAKES = 12  # so many poll intervals of an operation on a running machine, or of an unknown power, before a start overtakes it
 
 
 class Machine:
@@ -66,7 +67,8 @@ class Machine:
         """Until it runs and nothing that could still stop it is under way; does no harm to one that runs.
 
         What a killed harness sent may be accepted after we have looked, so it must be seen running for some time. An operation that is
-        under way for longer than that while it runs is overtaken: Azure lets the newer one win.
+        under way for longer than that while it runs is overtaken: Azure lets the newer one win. A machine of which Azure says for as long
+        that nothing is known, or nothing at all, is powered on, too.
         """
         calm, overtake = self._patience(LOOKS), self._patience(OVERTAKES)
         told = False
@@ -78,7 +80,7 @@ class Machine:
             if calm.expired:
                 return
             deadline.require(f"{self.name} running (Azure says {state or 'nothing'}{', and busy' if busy else ''})")
-            if state in ("stopped", "deallocated") or (busy and overtake.expired):
+            if state in ("stopped", "deallocated") or ((busy or state in NOTHING_KNOWN) and overtake.expired):
                 self._power_on(deadline)
                 told, overtake = True, self._patience(OVERTAKES)
             self._pause(deadline)

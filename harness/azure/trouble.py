@@ -77,6 +77,9 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
         )
     if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
         return _unanswered(error, doing)
+    if _ended_badly(error):
+        code = _code(error)
+        return Unusable(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first(error)}")
     return Unusable(f"{doing}: Azure's answer cannot be read: {_first(error)}; see that resource_manager in [azure] is an Azure API")
 
 
@@ -101,6 +104,13 @@ def _answered(error: Any, doing: str) -> HarnessError:
     if status >= 500:
         return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
     return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}")
+
+
+def _ended_badly(error: Exception) -> bool:
+    """An operation that was accepted and failed later: its answer is a good one (HTTP 200), only what it tells is not."""
+    from azure.core.polling.base_polling import OperationFailed
+
+    return isinstance(error.__cause__, OperationFailed) or bool(_code(error))
 
 
 def _unanswered(error: Exception, doing: str) -> HarnessError:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from harness.errors import BadUse, ExitCode, Unusable
 if TYPE_CHECKING:
     from harness.collect.gather import Span
     from harness.hosts.base import Host
+    from harness.model import Cluster
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SINCE_S = 30 * 60
@@ -54,15 +56,12 @@ def _collect(given: argparse.Namespace) -> int:
     data = model.read(file)
     cluster = model.parse(data, file)
     output = _output(given.output, cluster.name)
-    hosts: dict[str, Host] = dict(connect_all(cluster, Timeline()))
+    connected: dict[str, Host] = dict(connect_all(cluster, Timeline()))
     try:
-        if cluster.azure is not None:
-            from harness.azure.fallback import readable
-
-            hosts = readable(cluster, hosts, lambda text: print(text, file=sys.stderr))
-        index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, lambda redactor: Bundle(output, redactor))
+        with _readable(cluster, connected) as hosts:
+            index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, lambda redactor: Bundle(output, redactor))
     finally:
-        for host in hosts.values():
+        for host in connected.values():
             host.close()
     reached = [h for h in index["hosts"] if h["reached"]]
     if given.json:
@@ -70,6 +69,15 @@ def _collect(given: argparse.Namespace) -> int:
     else:
         print(_as_text(index, output))
     return int(ExitCode.PASSED if reached else ExitCode.UNUSABLE)
+
+
+def _readable(cluster: Cluster, hosts: dict[str, Host]) -> AbstractContextManager[dict[str, Host]]:
+    """The hosts, and by Azure's run-command those that SSH does not reach."""
+    if cluster.azure is None:
+        return nullcontext(hosts)
+    from harness.azure.fallback import readable  # only a cluster with [azure] needs the Azure packages
+
+    return readable(cluster, hosts, lambda text: print(text, file=sys.stderr))
 
 
 def span_of(given: argparse.Namespace, now: float) -> Span:

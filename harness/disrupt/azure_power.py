@@ -147,9 +147,16 @@ class ComesBack(ByAzurePower):
             return None
 
     def _undone(self, deadline: Deadline) -> None:
-        """It comes back by itself; it must be another boot."""
-        deadline.wait_for(self._boot, until=lambda b: b not in (None, self._before), what=f"{self._node} coming back", every=0.2)
+        """It comes back by itself, as another boot if Azure took the order. Azure's own time is not the boot's: that begins now."""
+        old = (None,) if self._came_to_nothing else (None, self._before)
+        patience = Deadline(max(deadline.remaining(), self._subject.cluster.manager.boot_s))
+        patience.wait_for(self._boot, until=lambda b: b not in old, what=f"{self._node} coming back", every=0.2)
         super()._undone(deadline)
+
+    @property
+    def _came_to_nothing(self) -> bool:
+        """Azure refused it, or nobody knows that it was accepted: then the boot that was there may be there still."""
+        return self._triggered is None or self._triggered.refused is not None
 
 
 @register

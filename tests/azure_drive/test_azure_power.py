@@ -1,0 +1,105 @@
+"""A machine's power without any Azure: which states are started, and what must have come back after a restart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.azure.power import Machine
+from harness.deadline import Deadline
+from harness.disrupt import base
+from harness.errors import DeadlineExceeded, Unusable
+from harness.hosts.base import HostUnreachable
+
+POLL_S = 0.01
+
+
+class Scripted:
+    """A hand whose Azure says one power until it is told to start."""
+
+    def __init__(self, code: str | None) -> None:
+        self.codes, self.started = [code], 0
+        self.azure = SimpleNamespace(resource_group="g", poll_s=POLL_S, operation_limit_s=5.0)
+        self.clients = SimpleNamespace(compute=SimpleNamespace(virtual_machines=self))
+
+    def instance_view(self, group: str, name: str) -> Any:
+        codes = ["ProvisioningState/succeeded", *(f"PowerState/{c}" for c in self.codes if c is not None)]
+        return SimpleNamespace(statuses=[SimpleNamespace(code=code) for code in codes])
+
+    def get(self, group: str, name: str) -> Any:
+        return SimpleNamespace(properties=SimpleNamespace(provisioning_state="Succeeded"))
+
+    def read(self, what: Callable[[], Any], deadline: Deadline, doing: str) -> Any:
+        return what()
+
+    def do(self, *about: Any) -> None:
+        self.codes, self.started = ["running"], self.started + 1
+
+
+@pytest.mark.parametrize("code", ["unknown", None, "stopped", "deallocated"])
+def test_a_machine_that_does_not_run_is_started_once(code: str | None) -> None:
+    hand: Any = Scripted(code)
+    Machine(hand, "lknode01").start(Deadline(3))
+    assert hand.started == 1
+
+
+def test_a_machine_that_runs_is_left_alone() -> None:
+    hand: Any = Scripted("running")
+    Machine(hand, "lknode01").start(Deadline(3))
+    assert hand.started == 0
+
+
+def test_what_is_not_known_for_a_moment_only_is_not_started() -> None:
+    """Such as while it starts by itself."""
+    hand: Any = Scripted("unknown")
+    looks = iter(["unknown", "starting"])
+    hand.read = lambda what, deadline, doing: (hand.codes.__setitem__(0, next(looks, "running")), what())[1] if "power" in doing else what()
+    Machine(hand, "lknode01").start(Deadline(3))
+    assert hand.started == 0
+
+
+class Booting:
+    """A host that is silent for some looks, and then says which boot it is."""
+
+    def __init__(self, boot: str, silent: int = 0) -> None:
+        self.boot, self.silent = boot, silent
+
+    def check(self, command: object, *, limit: float = 1.0) -> str:
+        self.silent -= 1
+        if self.silent >= 0:
+            raise HostUnreachable("lknode01 is silent")
+        return self.boot
+
+
+def restart(host: Booting, triggered: Any) -> Any:
+    """A restart of lknode01, which was boot 1, as far as it got."""
+    cluster = SimpleNamespace(manager=SimpleNamespace(boot_s=2.0))
+    subject: Any = SimpleNamespace(cluster=cluster, hosts={"lknode01": host}, absent={"lknode01"}, active="lknode01")
+    one: Any = base.of("azure VM restart")(subject)
+    one._before, one._triggered = "1", triggered
+    return one
+
+
+REFUSED = SimpleNamespace(refused=Unusable("the operation failed"))
+ACCEPTED = SimpleNamespace(refused=None)
+
+
+@pytest.mark.parametrize("triggered", [None, REFUSED], ids=["never accepted", "refused"])
+def test_what_azure_did_not_do_leaves_the_boot_that_was_there(triggered: Any) -> None:
+    one = restart(Booting("1", silent=2), triggered)
+    one._undone(Deadline(0.5))
+    assert one._subject.absent == set()
+
+
+def test_what_azure_took_for_it_is_not_the_boots_time() -> None:
+    one = restart(Booting("2", silent=3), ACCEPTED)
+    one._undone(Deadline(0.0))
+    assert one._subject.absent == set()
+
+
+def test_the_same_boot_is_not_enough_where_azure_took_the_order() -> None:
+    with pytest.raises(DeadlineExceeded, match="lknode01 coming back"):
+        restart(Booting("1"), ACCEPTED)._undone(Deadline(0.0))

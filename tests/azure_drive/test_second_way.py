@@ -1,0 +1,128 @@
+"""A node that SSH does not reach (its port in the cluster file is wrong): `check` and `collect` read it by run-command, and say so."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from azure_labs import AzureLab
+
+from harness import cli
+from harness.azure import clients
+from harness.azure.clients import Clients
+from harness.azure.run_command import RunCommandHost
+from harness.lab import launch, seed
+
+LOST, OTHER = "lknode01", "lknode02"
+ROOT = "/tmp/lifekeeper"
+# What lcdstatus says where LOST has everything in service (LKL-09); the lab without a cluster manager has nobody who would.
+LCDSTATUS = """#!/bin/sh
+echo 'BACKUP    TAG              ID              STATE     PRIO  PRIMARY'
+here=$(uname -n)
+state=OSU; [ "$here" = lknode01 ] && state=ISP
+for tag in listener-1521 ip-10.20.1.200 lbhc-12345; do
+  echo "$here   $tag    $tag   $state   1  lknode01"
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        running = launch.up(seed.cluster_data(), name="secondway", persistent=False, network_only=True, azure=True)
+        try:
+            yield AzureLab(running)
+        finally:
+            running.down()
+
+
+@pytest.fixture
+def file(lab: AzureLab) -> Iterator[Path]:
+    """The lab's cluster file with a wrong port for one node, and with a manager that says who is active."""
+    talk = clients.of(lab.azure)
+    for node in (LOST, OTHER):
+        to = f"{ROOT}/bin/lcdstatus"
+        RunCommandHost(talk, node, node).check(f"mkdir -p {ROOT}/bin; cat >{to}; chmod 755 {to}", input=LCDSTATUS.encode())
+    talk.close()
+    said = tomllib.loads(lab.file.read_text())
+    ssh = next(n for n in said["nodes"] if n["name"] == LOST)["ssh"]
+    known = lab.file.with_name("known_hosts")
+    known_there = known.with_name("known-too")
+    known_there.write_text(known.read_text() + known.read_text().replace(f"]:{ssh['port']} ", "]:1 "))
+    ssh |= {"port": 1, "known_hosts": known_there.name}
+    said["manager"]["root"] = ROOT
+    copy = lab.file.with_name("wrong-port.toml")  # beside it, for the keys that it names
+    copy.write_text(tomli_w.dumps(said))
+    lab.own("requests", "DELETE")
+    yield copy
+    lab.own("faults", "DELETE")
+    copy.unlink()
+    known_there.unlink()
+
+
+def checked(file: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    cli.main(["check", "--cluster", str(file), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_check_reads_it(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = checked(file, capsys)
+    assert said["active"] == LOST, "its manager was asked"
+    found = [(f["weight"], f["what"], f["says"]) for f in said["findings"] if f["host"] == LOST]
+    assert any(weight == "unreachable" for weight, *_ in found)
+    [note] = [says for weight, what, says in found if (weight, what) == ("note", "run-command")]
+    assert "read by Azure's run-command" in note and "paths that begin there" in note
+    told = " ".join(says for _, _, says in found)
+    assert "listens on nothing only, not on 10.20.1.11 and 10.20.1.200" in told, "its addresses and listeners were read"
+    assert "clock" not in [what for _, what, _ in found]
+    assert {p["origin"] for p in said["paths"]} == {"lkclient", OTHER}
+
+
+def test_check_says_that_it_cannot_be_read_either(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/runCommand$", "times": 0})
+    said = checked(file, capsys)
+    [note] = [f for f in said["findings"] if f["what"] == "run-command"]
+    assert note["host"] == LOST and "the log-in may not" in note["says"] and "runCommand" in note["says"]
+    assert len(lab.requests("/runCommand")) == 1, "one refusal is enough"
+
+
+def test_a_check_without_trouble_asks_for_no_run_command(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checked(lab.file, capsys)
+    assert lab.requests("/runCommand") == []
+
+
+def noting(close: Callable[[Any], None], closed: list[object]) -> Callable[[Any], None]:
+    """The same closing, and who was closed."""
+
+    def noted(self: Any) -> None:
+        closed.append(getattr(self, "name", "azure"))
+        close(self)
+
+    return noted
+
+
+def test_collect_reads_it_and_closes_what_it_opened(
+    lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.hosts.ssh import SshHost
+
+    closed: list[object] = []
+    for kind in (Clients, SshHost):
+        monkeypatch.setattr(kind, "close", noting(kind.close, closed))
+    output = tmp_path / "case.tar.gz"
+    assert cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json"]) == 0
+    said = capsys.readouterr()
+    assert f"{LOST}: read by Azure's run-command" in said.err
+    [host] = [h for h in json.loads(said.out)["index"]["hosts"] if h["name"] == LOST]
+    assert host["reached"] and host["files"]
+    with tarfile.open(output) as bundle:
+        assert any(f"/{LOST}/" in name for name in bundle.getnames())
+    assert {"azure", LOST, OTHER, lab.cluster.client.name} <= set(closed)
