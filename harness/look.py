@@ -11,7 +11,7 @@ from harness.attach.second_way import second_way
 from harness.attach.survey import survey, unreachable
 from harness.audit import audit
 from harness.checks import PathCheck, check_path, unchecked
-from harness.errors import BadUse, DeadlineExceeded, ExitCode, HarnessError, Unusable
+from harness.errors import BadUse, ExitCode, HarnessError, Unusable
 from harness.managers.base import ClusterState
 from harness.model import Cluster, Service
 from harness.paths import Origin
@@ -126,7 +126,9 @@ def _check(subject: Subject, origin: Origin, service: Service, active: str) -> P
 def _audited(subject: Subject) -> Verdict:
     try:
         return audit(subject, patience_s=0.0)
-    except (Unusable, DeadlineExceeded) as error:
+    except BadUse:
+        raise
+    except HarnessError as error:  # the survey, which looks at the same time, says which host it was
         return inconclusive(f"the cluster could not be audited: {error}")
 
 

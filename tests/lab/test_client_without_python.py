@@ -113,7 +113,8 @@ def test_the_switchover_is_measured_with_that_period(ground, record):
     assert min(t["period_s"] for t in others) == 0.01 and "pinned" in {t["kind"] for t in others}
     for track in mine:
         assert track["outages"] and all(o["end"] is not None and o["period_s"] >= ground.period_s for o in track["outages"]), track
-        # what the nodes' own witnesses say answered it in the end
-        assert track["segments"][-1]["outcome"] == "answered" and track["segments"][-1]["node"] == measured["after"], track["segments"]
+        # what the nodes' own witnesses say answered it in the end; of the very last attempts they may not have told yet
+        assert track["segments"][-1]["outcome"] == "answered", track["segments"]
+        assert [s["node"] for s in track["segments"] if s["node"]][-1] == measured["after"], track["segments"]
     assert measured["after"] not in (None, measured["before"])
     assert record["verdict"]["outcome"] in ("pass", "inconclusive") and not record["counts"]["failed"], record["verdict"]
