@@ -113,6 +113,12 @@ def test_one_script_serves_many_requests_at_once(here, host):
     assert len(host.started) == 1
 
 
+def test_nothing_connects_to_itself(here):
+    # half of all local ports, tried against one of them that is closed: a draw of that very one would be answered by itself
+    tried = attempt(here, "127.0.0.1", free_port(), count=14_000)
+    assert {a.outcome for a in tried} == {AttemptOutcome.REFUSED}
+
+
 def test_a_silent_request_delays_no_other(here, silent):
     with under_way(here, silent) as slow:
         with echo_server() as (open_port, _):
@@ -240,11 +246,10 @@ def test_a_start_that_closes_without_a_word_is_tried_once_more(here, host):
 
 
 def test_a_script_that_breaks_is_quoted(here, silent):
-    with here.ask("connect", destination="127.0.0.1", port=1, limit=1, lifetime=9, source=None) as request:
-        request.next(10)
+    with under_way(here, silent) as told:
         here._life.send({"broken": "order"})
         with pytest.raises((Inconclusive, HostUnreachable), match="KeyError"):
-            attempt(here, "127.0.0.1", silent.port, limit=60)
+            told.result(10)
 
 
 def test_an_interrupt_leaves_it_usable(here, silent):

@@ -117,7 +117,8 @@ class Attempts:
         self.begin = time.monotonic()
         self.launched = 0
         self.alarm = None  # the attempt that a timer is set for
-        self.used, self.pending = set(), set()
+        # from the destination's own port an attempt at this very host would connect to itself, and look answered
+        self.used, self.pending = {plan["port"]}, set()
         self.stopped = False
 
     def go(self):
@@ -186,7 +187,7 @@ class Connection:
     def go(self):
         if self.attempt is not None or self.stopped or not self.loop.place_for(self):
             return
-        self.attempt = Attempt(self.plan, set())
+        self.attempt = Attempt(self.plan, {self.plan["port"]})
         code = self.attempt.start()
         if code is not None:
             self.decided(code)
@@ -370,12 +371,12 @@ class Loop:
         self.watch(0, select.POLLIN, self.hear)
         while True:
             self.flush()
-            limit = max(0.0, self.timers[0][0] - time.monotonic()) * 1000 + 0.5 if self.timers else None
+            now = time.monotonic()  # before looking: a host that stood still must not give up what was answered meanwhile
+            limit = max(0.0, self.timers[0][0] - now) * 1000 if self.timers else None
             ready = [(fd, self.calls[fd]) for fd, _ in self.poll.poll(limit)]
             for fd, call in ready:
                 if self.calls.get(fd) is call:  # else closed a moment ago, and the number may be another socket's by now
                     call()
-            now = time.monotonic()
             while self.timers and self.timers[0][0] <= now:
                 heapq.heappop(self.timers)[2]()
 
