@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,23 @@ def run_of(said: str) -> str:
     return found[1]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the stand-in answers to a deployment's PUT instead of the truth, and whether it accepts it all the same.
+
+    `status` None: the connection is dropped without a word.
+    """
+
+    status: int | None
+    body: Any = None
+    accepted: bool = False
+
+
 class Deployments(ThreadingHTTPServer):
     """`resources` and `groups` by id in lower case. `fails` maps a resource's name to the error that its making meets.
 
     `on_look` is called at every look at a deployment, with how many there were: what it returns is answered instead of the truth.
+    `on_put` likewise, at every PUT of one.
     """
 
     daemon_threads = True
@@ -53,7 +67,8 @@ class Deployments(ThreadingHTTPServer):
         self.fails: dict[str, dict[str, Any]] = {}
         self.never_ends = self.read_only = False
         self.on_look: Callable[[int], tuple[int, Any] | None] = lambda looks: None
-        self.looks = 0
+        self.on_put: Callable[[int], Answer | None] = lambda puts: None
+        self.looks = self.puts = 0
         self.asked: list[tuple[str, str]] = []
         ca = trustme.CA()
         ca.cert_pem.write_to_path(folder / "ca.pem")
@@ -102,6 +117,17 @@ poll_s = 0.05
         _, _, subscription, _, group, *_ = id.split("/")
         wanted = template.resources(body["properties"]["template"], given, subscription=subscription, group=group)
         self.deployments[id.lower()] = {"looks": 0, "wanted": wanted, "operations": [], "state": "Running", "cancelled": False}
+
+    def put(self, id: str, body: dict[str, Any]) -> tuple[int | None, Any]:
+        """One that still runs cannot be put again: Azure's DeploymentActive."""
+        self.puts += 1
+        said = self.on_put(self.puts)
+        if said and not said.accepted:
+            return said.status, said.body
+        if self.deployments.get(id.lower(), {}).get("state") == "Running":
+            return 409, _error("DeploymentActive", "Unable to edit or replace the deployment: the previous one is still active.")
+        self.deploy(id, body)
+        return (said.status, said.body) if said else (201, {"id": id, "properties": {"provisioningState": "Accepted"}})
 
     def look(self, deployment: dict[str, Any]) -> None:
         """A part more of it is made each time that it is looked at."""
@@ -197,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
             "issuer": f"{base}/{tenant}/v2.0",
         }
 
-    def _answer(self, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+    def _answer(self, path: str, query: dict[str, str], body: Any) -> tuple[int | None, Any]:
         server, key = self.server, path.lower()
         if server.read_only and self.command != "GET":
             return 403, _error("AuthorizationFailed", "The client does not have authorization to perform action 'a/write' over scope 's'.")
@@ -207,8 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
             return server.cancel(key.removesuffix("/cancel"))
         if found := re.fullmatch(r"(.*/deployments/[^/]+)(/operations)?", key):
             if self.command == "PUT":
-                server.deploy(path, body)
-                return 201, {"id": path, "properties": {"provisioningState": "Accepted"}}
+                return server.put(path, body)
             deployment = server.deployments.get(found[1])
             if deployment is None:
                 return 404, _error("DeploymentNotFound", "no such deployment")
@@ -232,7 +257,10 @@ class _Handler(BaseHTTPRequestHandler):
         there = server.groups.get(key) or server.resources.get(key)
         return (200, there) if there else (404, _error("ResourceGroupNotFound", f"'{path}' could not be found."))
 
-    def _say(self, status: int, body: Any) -> None:
+    def _say(self, status: int | None, body: Any) -> None:
+        if status is None:
+            self.close_connection = True
+            return
         data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         if status == 202:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.azure import trouble
 from harness.azure.arm import Arm
-from harness.azure.hand import LOST, Hand
+from harness.azure.hand import Hand
 from harness.azure.make import template
 from harness.azure.make.wish import Wish
 from harness.deadline import Deadline
@@ -61,9 +61,9 @@ class Deployment:
 
     def run(self, deadline: Deadline) -> None:
         """Until everything is there. Raises DeploymentFailed with each resource and why, or when it takes too long."""
-        self._start()
-        look = partial(self._progress, deadline, Deadline(SHOWS_S))
         try:
+            self._start(deadline)
+            look = partial(self._progress, deadline, Deadline(SHOWS_S))
             state = deadline.wait_for(look, until=lambda s: s in ENDED, what="the deployment", every=self._arm.clients.azure.poll_s)
         except DeadlineExceeded as error:
             raise DeploymentFailed(f"{error}; give it longer with --limit") from error
@@ -93,14 +93,23 @@ class Deployment:
             self._say(f"there is no deployment to stop: {error}")
         self._goes_on = False
 
-    def _start(self) -> None:
+    def _start(self, deadline: Deadline) -> None:
+        """Sent once: were a first request accepted and its answer lost, a second would be refused, and look like no deployment."""
         values = {name: {"value": value} for name, value in self._wish.parameters.items()}
         properties = {"mode": "Incremental", "template": template.load(), "parameters": values}
+        body, doing = {"tags": self._wish.tags, "properties": properties}, "starting the deployment"
+
+        def send(**options: Any) -> None:  # the options are for what has a poller; the hand itself sees to it that nothing is retried
+            self._arm.put(self._where, body, doing)
+
         self._goes_on = True  # from here on: a request whose answer gets lost may have been accepted all the same
         try:
-            self._arm.put(self._where, {"tags": self._wish.tags, "properties": properties}, "starting the deployment")
+            self._hand.trigger(doing, send, lambda: self._arm.exists(self._where, "looking for the deployment"), deadline)
         except HarnessError as error:
-            self._goes_on = isinstance(error, LOST)
+            if _code(error).startswith("DeploymentActive"):  # its name holds the run's id: nobody else has one of that name
+                self._say(f"the deployment {name_of(self._wish.run)} goes on already, so it was accepted; watching it")
+                return
+            self._goes_on = not _refused(error)
             raise
 
     def _cancel(self) -> bool:
@@ -146,6 +155,15 @@ class Deployment:
         doing = "reading the deployment"
         whole = self._hand.read(lambda: self._arm.get(self._where, doing)["properties"].get("error"), deadline, doing)
         return found or ([_why({"error": whole})] if whole else [])
+
+
+def _refused(error: HarnessError) -> bool:
+    """Azure itself said no. Of anything else it is not known what came of it."""
+    return 400 <= (getattr(error.__cause__, "status_code", None) or 0) < 500
+
+
+def _code(error: HarnessError) -> str:
+    return str(getattr(getattr(error.__cause__, "error", None), "code", None) or "")
 
 
 def _target(operation: dict[str, Any]) -> str:
