@@ -23,7 +23,7 @@ def add_to(verbs) -> None:
 def _down(given: argparse.Namespace) -> int:
     from harness.azure import clients
     from harness.azure.arm import Arm
-    from harness.azure.make.remove import made_by, remove
+    from harness.azure.make.remove import made_by, remove, stopped
     from harness.azure.make.settings import azure_of
     from harness.deadline import Deadline
 
@@ -33,7 +33,11 @@ def _down(given: argparse.Namespace) -> int:
         arm = Arm(talk)
         made = made_by(arm, given.run)
         say(f"{'would remove' if given.plan else 'removing'} {made}")
-        left = [] if given.plan else remove(arm, made, Deadline(given.limit * 60.0), say)
+        deadline = Deadline(given.limit * 60.0)
+        left = []
+        if not given.plan:
+            made = stopped(arm, made, deadline, say)
+            left = remove(arm, made, deadline, say)
     finally:
         talk.close()
     if given.json:

@@ -10,6 +10,7 @@ import json
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import trustme
 
 from harness.azure.make import template
+from harness.azure.make.wish import Wish
 from harness.cli import main
 
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000de01"
@@ -65,7 +67,7 @@ class Deployments(ThreadingHTTPServer):
         self.resources: dict[str, dict[str, Any]] = {}
         self.deployments: dict[str, dict[str, Any]] = {}
         self.fails: dict[str, dict[str, Any]] = {}
-        self.never_ends = self.read_only = False
+        self.never_ends = self.read_only = self.may_not_cancel = False
         self.on_look: Callable[[int], tuple[int, Any] | None] = lambda looks: None
         self.on_put: Callable[[int], Answer | None] = lambda puts: None
         self.looks = self.puts = 0
@@ -118,6 +120,23 @@ poll_s = 0.05
         wanted = template.resources(body["properties"]["template"], given, subscription=subscription, group=group)
         self.deployments[id.lower()] = {"looks": 0, "wanted": wanted, "operations": [], "state": "Running", "cancelled": False}
 
+    def killed_up(self, looks: int, group: str = "lk-test", **tags: str) -> str:
+        """A deployment as an `azure up` leaves it that is killed after so many looks; its run."""
+        wish = Wish("westeurope", "me", time.time() + 3600, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"})
+        given = {**wish.parameters, "tags": {**wish.tags, **tags}}
+        id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/lkharness-{wish.run}"
+        self.deploy(id, {"properties": {"template": template.load(), "parameters": {k: {"value": v} for k, v in given.items()}}})
+        for _ in range(looks):
+            self.look(self.deployments[id.lower()])
+        return wish.run
+
+    def go_on(self) -> None:
+        """Whatever still runs comes to its end by itself."""
+        self.never_ends = False
+        for deployment in self.deployments.values():
+            for _ in range(2 * STEPS):
+                self.look(deployment)
+
     def put(self, id: str, body: dict[str, Any]) -> tuple[int | None, Any]:
         """One that still runs cannot be put again: Azure's DeploymentActive."""
         self.puts += 1
@@ -151,6 +170,11 @@ poll_s = 0.05
 
     def cancel(self, key: str) -> tuple[int, Any]:
         """It ends at the look after the next."""
+        if self.may_not_cancel:
+            said = (
+                "The client does not have authorization to perform action 'Microsoft.Resources/deployments/cancel/action' over scope 's'."
+            )
+            return 403, _error("AuthorizationFailed", said)
         if key not in self.deployments:
             return 404, _error("DeploymentNotFound", "no such deployment")
         if self.deployments[key]["state"] != "Running":
@@ -164,6 +188,8 @@ poll_s = 0.05
             del self.groups[key]
             self.resources = {k: r for k, r in self.resources.items() if not k.startswith(key + "/")}
             return 202, None
+        if self.deployments.get(key, {}).get("state") == "Running":  # its reference: one that is running cannot be deleted
+            return 409, _error("DeploymentCannotBeDeleted", "it is running")
         if key in self.deployments:
             del self.deployments[key]
             return 204, None

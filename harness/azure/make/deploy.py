@@ -8,25 +8,18 @@ from typing import Any
 
 from harness.azure import trouble
 from harness.azure.arm import Arm
-from harness.azure.hand import Hand
-from harness.azure.make import template
+from harness.azure.make import running, template
+from harness.azure.make.running import ENDED, UNSEEN, Running
 from harness.azure.make.wish import Wish
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 Say = Callable[[str], None]
-ENDED = ("Succeeded", "Failed", "Canceled")
-UNSEEN = "not to be seen yet"
 SHOWS_S = 20.0  # so long a fresh deployment may be unknown to Azure, which reads from more than one place
-STOP_S = 900.0  # for a cancelled deployment's end
 
 
 class DeploymentFailed(Unusable):
     """The message names every resource that failed, and why."""
-
-
-def name_of(run: str) -> str:
-    return f"lkharness-{run}"
 
 
 def group_for(arm: Arm, wish: Wish) -> bool:
@@ -54,8 +47,7 @@ class Deployment:
         self._arm = arm
         self._wish = wish
         self._say = say
-        self._where = f"{arm.group}/providers/Microsoft.Resources/deployments/{name_of(wish.run)}"
-        self._hand = Hand(arm.clients, lambda source, kind, text, **data: say(text))  # which reads again when only the way there fails
+        self._running = Running(arm, arm.group, wish.run, say)
         self._told: set[tuple[str, str]] = set()
         self._goes_on = False
 
@@ -70,25 +62,14 @@ class Deployment:
         self._goes_on = False
         if state != "Succeeded":
             faults = "; ".join(self._faults(deadline)) or "Azure does not say why"
-            raise DeploymentFailed(f"the deployment {name_of(self._wish.run)} {state.lower()}: {faults}")
+            raise DeploymentFailed(f"the deployment {self._running.name} {state.lower()}: {faults}")
 
     def stop(self) -> None:
         """Cancel it if it still goes on, and wait for its end: only then is what it made all there is. Raises DeadlineExceeded."""
         if not self._goes_on:
             return
-        self._say(f"cancelling the deployment {name_of(self._wish.run)}, and waiting for its end")
-        limit, shows = Deadline(STOP_S), Deadline(SHOWS_S)
-        cancelled = False
-
-        def ended() -> str:
-            nonlocal cancelled
-            state = self._state(limit, shows)
-            if not cancelled and state not in (*ENDED, UNSEEN):
-                cancelled = self._cancel()
-            return state
-
         try:
-            limit.wait_for(ended, until=lambda s: s in ENDED, what="the end of the deployment", every=self._arm.clients.azure.poll_s)
+            self._running.stop(Deadline(running.STOP_S), Deadline(SHOWS_S))
         except trouble.NotThere as error:
             self._say(f"there is no deployment to stop: {error}")
         self._goes_on = False
@@ -100,42 +81,20 @@ class Deployment:
         body, doing = {"tags": self._wish.tags, "properties": properties}, "starting the deployment"
 
         def send(**options: Any) -> None:  # the options are for what has a poller; the hand itself sees to it that nothing is retried
-            self._arm.put(self._where, body, doing)
+            self._arm.put(self._running.where, body, doing)
 
         self._goes_on = True  # from here on: a request whose answer gets lost may have been accepted all the same
         try:
-            self._hand.trigger(doing, send, lambda: self._arm.exists(self._where, "looking for the deployment"), deadline)
+            self._running.hand.trigger(doing, send, self._running.exists, deadline)
         except HarnessError as error:
             if _code(error).startswith("DeploymentActive"):  # its name holds the run's id: nobody else has one of that name
-                self._say(f"the deployment {name_of(self._wish.run)} goes on already, so it was accepted; watching it")
+                self._say(f"the deployment {self._running.name} goes on already, so it was accepted; watching it")
                 return
             self._goes_on = not _refused(error)
             raise
 
-    def _cancel(self) -> bool:
-        """Was it accepted? One that has just ended refuses to be cancelled, and the next look shows it."""
-        try:
-            self._arm.post(f"{self._where}/cancel", "cancelling the deployment")
-        except HarnessError as error:
-            self._say(f"{error}; looking again")
-            return False
-        return True
-
-    def _state(self, deadline: Deadline, shows: Deadline) -> str:
-        """Raises NotThere when Azure does not show it once `shows` is over: a fresh one may take a moment."""
-
-        def now() -> str:
-            return self._arm.get(self._where, "reading the deployment")["properties"]["provisioningState"]
-
-        try:
-            return self._hand.read(now, deadline, "reading the deployment")
-        except trouble.NotThere:
-            if shows.expired:
-                raise
-            return UNSEEN
-
     def _progress(self, deadline: Deadline, shows: Deadline) -> str:
-        state = self._state(deadline, shows)
+        state = self._running.state(deadline, shows)
         for operation in self._operations(deadline) if state != UNSEEN else []:
             what = (_target(operation), str(operation["properties"].get("provisioningState")))
             if what[0] and what not in self._told:
@@ -145,7 +104,7 @@ class Deployment:
 
     def _operations(self, deadline: Deadline) -> list[dict[str, Any]]:
         doing = "reading the deployment's progress"
-        return self._hand.read(lambda: list(self._arm.listed(f"{self._where}/operations", doing)), deadline, doing)
+        return self._running.hand.read(lambda: list(self._arm.listed(f"{self._running.where}/operations", doing)), deadline, doing)
 
     def _faults(self, deadline: Deadline) -> list[str]:
         found = []
@@ -153,7 +112,7 @@ class Deployment:
             if operation["properties"].get("provisioningState") == "Failed":
                 found.append(f"{_target(operation) or 'the template'}: {_why(operation['properties'].get('statusMessage'))}")
         doing = "reading the deployment"
-        whole = self._hand.read(lambda: self._arm.get(self._where, doing)["properties"].get("error"), deadline, doing)
+        whole = self._running.hand.read(lambda: self._arm.get(self._running.where, doing)["properties"].get("error"), deadline, doing)
         return found or ([_why({"error": whole})] if whole else [])
 
 

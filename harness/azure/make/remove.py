@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.azure import trouble
 from harness.azure.arm import RESOURCES, Arm
-from harness.azure.make.deploy import name_of
+from harness.azure.make import running
+from harness.azure.make.running import Running, name_of
 from harness.azure.make.wish import EXPIRES, OWNER, RUN
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
@@ -34,6 +36,7 @@ class Made:
     """What one run made, as Azure lists it by the run's tag. `group` names the resource group if the run made that, too.
 
     `expires` is the tag as it stands: anybody may have changed it, and what one run's says must not keep the others from being removed.
+    `deploys_in` names groups in which the run has a deployment, but nothing yet that bears its tag.
     """
 
     run: str
@@ -41,6 +44,7 @@ class Made:
     expires: str | None = None
     group: str | None = None
     resources: tuple[dict[str, Any], ...] = field(default=())
+    deploys_in: tuple[str, ...] = ()
 
     def expired(self, now: float) -> bool:
         """Raises Unusable when its tag says no time."""
@@ -87,16 +91,46 @@ def found(arm: Arm, run: str) -> Made | None:
 
 
 def made_by(arm: Arm, run: str) -> Made:
-    """Raises BadUse when nothing bears the run's tag."""
+    """Raises BadUse when nothing bears the run's tag, and no group has its deployment, which may have made nothing yet."""
     if made := found(arm, run):
         return made
+    groups = [g["name"] for g in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups")]
+    if deploys_in := tuple(g for g in groups if _deployment(arm, g, run, lambda text: None).exists()):
+        return Made(run, deploys_in=deploys_in)
     raise BadUse(
-        f"nothing in the subscription {arm.clients.azure.subscription} bears the tag {RUN} = {run}; see `lkharness azure sweep --plan`"
+        f"nothing in the subscription {arm.clients.azure.subscription} bears the tag {RUN} = {run}, and no group has its deployment; "
+        "see `lkharness azure sweep --plan`"
     )
 
 
+def stopped(arm: Arm, made: Made, deadline: Deadline, say: Say) -> Made:
+    """The run with all that it has made, once it makes no more: a deployment that still goes on is cancelled, and its end waited for.
+
+    Raises Unusable when one goes on: whatever is removed now, the rest would be made afterwards.
+    """
+    for group in sorted(_groups(made)):
+        limit = Deadline(deadline.within(running.STOP_S))
+        try:
+            _deployment(arm, group, made.run, say).stop(limit, shows=Deadline(0.0))
+        except trouble.NotThere:
+            continue  # nobody keeps the record of a deployment for ever
+        except HarnessError as error:
+            raise Unusable(
+                f"the deployment {name_of(made.run)} still goes on in {group}, or cannot be asked, so nothing was removed: {error}; "
+                "try again later"
+            ) from error
+    return replace(found(arm, made.run) or made, deploys_in=made.deploys_in)
+
+
+def _deployment(arm: Arm, group: str, run: str, say: Say) -> Running:
+    return Running(arm, f"{arm.subscription}/resourceGroups/{group}", run, say)
+
+
 def remove(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
-    """Remove everything of it; what is left and why, empty when all is gone. The group goes as a whole only if nothing else is in it."""
+    """Remove everything of it; what is left and why, empty when all is gone. The group goes as a whole only if nothing else is in it.
+
+    Its deployment must be over (`stopped`).
+    """
     others = _others(arm, made) if made.group else []
     groups = _groups(made)
     if made.group and len(groups) == 1 and not others:
@@ -121,15 +155,16 @@ def _records_gone(arm: Arm, run: str, groups: Iterable[str], deadline: Deadline,
     """What Azure remembers of the run's deployment, in these groups."""
     left: list[str] = []
     for group in sorted(groups):
-        where = f"{arm.subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name_of(run)}"
-        if arm.exists(where, "looking for the deployment's record"):
-            left += _gone(arm, [where], RESOURCES, deadline, say)
+        deployment = _deployment(arm, group, run, say)
+        if deployment.exists():
+            left += _gone(arm, [deployment.where], RESOURCES, deadline, say)
     return left
 
 
 def _groups(made: Made) -> set[str]:
     """In lower case: Azure spells a group's name differently from place to place, in the ids of disks for one."""
-    return {str(r["id"]).split("/")[4].lower() for r in made.resources} | ({made.group.lower()} if made.group else set())
+    named = [*made.deploys_in, *([made.group] if made.group else [])]
+    return {str(r["id"]).split("/")[4].lower() for r in made.resources} | {group.lower() for group in named}
 
 
 def _others(arm: Arm, made: Made) -> list[str]:
@@ -182,7 +217,7 @@ def sweep(arm: Arm, deadline: Deadline, say: Say, *, plan: bool) -> tuple[list[M
                 continue
             over.append(made)
             say(f"{'would remove' if plan else 'removing'} {made}")
-            left += [] if plan else remove(arm, made, deadline, say)
+            left += [] if plan else remove(arm, stopped(arm, made, deadline, say), deadline, say)
         except HarnessError as error:
             left.append(f"run {made.run}: {error}")
     return over, left

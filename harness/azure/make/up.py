@@ -12,8 +12,9 @@ from harness.azure import trouble
 from harness.azure.arm import Arm
 from harness.azure.clients import Clients
 from harness.azure.make import manager, template
-from harness.azure.make.deploy import Deployment, group_for, name_of, nothing_in_the_way
+from harness.azure.make.deploy import Deployment, group_for, nothing_in_the_way
 from harness.azure.make.remove import found, remove
+from harness.azure.make.running import name_of
 from harness.azure.make.wish import Keep, Wish
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
