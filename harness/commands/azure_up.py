@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.shape import add, add_json, print_json
-from harness.errors import BadUse
+from harness.errors import BadUse, HarnessError, Unusable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address
+
+    from harness.azure.clients import Clients
     from harness.azure.make.wish import Wish
 
 EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --ssh-key ~/.ssh/id.pub --plan"
@@ -99,14 +103,38 @@ def _make(azure: Any, table: dict[str, Any], wanted: Wish, script: str | None, g
         print(text, file=sys.stderr, flush=True)
 
     talk = clients.of(azure)
+    public, unread = None, None
     try:
         up.up(talk, wanted, script, given.keep, given.limit * 60.0, say)
+        say(f"the cluster is there and costs money; remove it with: {up.how_to_remove(azure, wanted)}")
+        try:
+            public = _way_in(talk, wanted, say)
+        except HarnessError as error:
+            unread = error
+        except KeyboardInterrupt:  # the cluster is there: this is no "nothing was left behind"
+            unread = Unusable("interrupted while reading the jump host's public address")
     finally:
         talk.close()
-    say(f"the cluster is there and costs money; remove it with: {up.how_to_remove(azure, wanted)}")
-    up.write(file, tomli_w.dumps(up.cluster_file(wanted, table, given.manager)))
+    content = up.cluster_file(wanted, table, given.manager, public)
+    up.write(file, tomli_w.dumps(content))
     say(f"{file} is the cluster's file; look through it, then: lkharness check --cluster {file}")
+    if unread:
+        client = content["client"]["name"]
+        raise Unusable(
+            f"{unread}; the cluster is there: find its public address and write it as ssh.host of {client} in {file}"
+        ) from unread
     return 0
+
+
+def _way_in(talk: Clients, wanted: Wish, say: Callable[[str], None]) -> IPv4Address | None:
+    """The client's public address, where one was asked for. Raises HarnessError."""
+    from harness.azure.make import jump_host
+
+    if (address := jump_host.address_wanted(wanted, talk)) is None:
+        return None
+    public = jump_host.public_address(talk, address)
+    say(f"the client, the jump host, has the public address {public}")
+    return public
 
 
 def _wish(given: argparse.Namespace) -> Wish:

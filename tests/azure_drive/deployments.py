@@ -69,6 +69,7 @@ class Deployments(ThreadingHTTPServer):
         self.fails: dict[str, dict[str, Any]] = {}
         self.never_ends = self.read_only = self.may_not_cancel = False
         self.on_look: Callable[[int], tuple[int, Any] | None] = lambda looks: None
+        self.public_addresses: dict[str, Any] = {"ipAddress": "203.0.113.5"}
         self.on_put: Callable[[int], Answer | None] = lambda puts: None
         self.looks = self.puts = 0
         self.asked: list[tuple[str, str]] = []
@@ -161,6 +162,8 @@ poll_s = 0.05
                 return
             extra = {"uses": sorted(_uses(resource.body["properties"]))}
             body = {"id": resource.id, "name": resource.name, "type": resource.type, "tags": resource.body["tags"], **extra}
+            if resource.type.endswith("/publicIPAddresses"):
+                body["properties"] = self.public_addresses
             self.resources[resource.id.lower()] = body
             deployment["operations"].append(_operation(resource, "Succeeded", None))
         if deployment["cancelled"]:  # what was under way comes into being all the same

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,11 @@ def how_to_remove(azure: Azure, wish: Wish) -> str:
     return f"lkharness azure down --run {wish.run} --subscription {azure.subscription}"
 
 
-def cluster_file(wish: Wish, azure: dict[str, Any], given_manager: str) -> dict[str, Any]:
-    """What is known of the cluster that was made, as a cluster file's content. The services' tags are the user's to mend."""
+def cluster_file(wish: Wish, azure: dict[str, Any], given_manager: str, public: IPv4Address | None = None) -> dict[str, Any]:
+    """What is known of the cluster that was made, as a cluster file's content. The services' tags are the user's to mend.
+
+    `public` is where the client is reached from outside; its `address`, which the paths start at, is the private one all the same.
+    """
     p = template.parameters_of(template.load(), wish.parameters)
     pacemaker = given_manager == "pacemaker"
     services = [
@@ -99,12 +103,13 @@ def cluster_file(wish: Wish, azure: dict[str, Any], given_manager: str) -> dict[
         for i, port in enumerate(p["ports"])
     ]
     ssh = {"user": p["user"], "sudo": True}
+    way_in = {**ssh, "host": str(public)} if public else ssh
     return {
         "name": f"run-{wish.run}",
         "design": p["design"],
         "subnet1": p["subnet1"],
         "subnet2": p["subnet2"],
-        "client": {"name": p["client"]["name"], "address": p["client"]["address"], "ssh": ssh},
+        "client": {"name": p["client"]["name"], "address": p["client"]["address"], "ssh": way_in},
         "nodes": [
             {"name": n["name"], "address": n["address"], "second_address": n["second"], "ssh": {**ssh, "jump": p["client"]["name"]}}
             for n in p["nodes"]
