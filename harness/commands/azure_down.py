@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.commands.azure_up import place
+from harness.commands.azure_up import limit, place
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import ExitCode
 
@@ -16,7 +16,7 @@ def add_to(verbs) -> None:
     place(down, group=False)
     down.add_argument("--run", metavar="ID", required=True, help="the run, as its plan and the tag lkharness-run say")
     down.add_argument("--plan", action="store_true", help="say what would be removed, and remove nothing")
-    down.add_argument("--limit", metavar="MINUTES", type=float, default=60.0, help="for all of it (default: 60)")
+    limit(down, 60)
     add_json(down)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from harness.commands.azure_down import say
-from harness.commands.azure_up import place
+from harness.commands.azure_up import limit, place
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import ExitCode
 
@@ -17,7 +17,7 @@ def add_to(verbs) -> None:
     sweep = add(verbs, "sweep", _sweep, about, "lkharness azure sweep --subscription S --plan")
     place(sweep, group=False)
     sweep.add_argument("--plan", action="store_true", help="say what would be removed, and remove nothing")
-    sweep.add_argument("--limit", metavar="MINUTES", type=float, default=120.0, help="for all of it (default: 120)")
+    limit(sweep, 120)
     add_json(sweep)
 
 

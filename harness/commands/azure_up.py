@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.azure.make.wish import Wish
 
 EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --ssh-key ~/.ssh/id.pub --plan"
+LONGEST_MIN = 7 * 24 * 60
 
 
 def add_to(verbs) -> None:
@@ -56,7 +57,7 @@ def add_to(verbs) -> None:
     )
     up.add_argument("--manager", metavar="WHAT", default="none", help="none (the default), pacemaker, or the path of a script of yours")
     up.add_argument("--prices", choices=["table", "retail"], default="table", help="the repo's own table (default), or Azure's price list")
-    up.add_argument("--limit", metavar="MINUTES", type=float, default=60.0, help="for all of it (default: 60)")
+    limit(up, 60)
     up.add_argument("--cluster-file", metavar="FILE", help="where to write the cluster file (default: RUN.toml here)")
     add_json(up)
 
@@ -69,18 +70,36 @@ def place(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
         parser.add_argument("--resource-group", metavar="NAME", help="overrides the file's; made when there is none")
 
 
+def limit(parser: argparse.ArgumentParser, default: int) -> None:
+    parser.add_argument("--limit", metavar="MINUTES", type=_minutes, default=float(default), help=f"for all of it (default: {default})")
+
+
+def _minutes(text: str) -> float:
+    """More than none, and no more than a timer can hold."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0.0 < minutes <= LONGEST_MIN:  # which is not so for nan, either
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write minutes, more than 0 and at most {LONGEST_MIN} (a week)")
+    return minutes
+
+
 def _up(given: argparse.Namespace) -> int:
-    from harness.azure.make import manager, prices, up, wish
+    from harness import model
+    from harness.azure.make import manager, prices, sound, up, wish
     from harness.azure.make.settings import azure_of
 
     azure, table = azure_of(Path(given.azure) if given.azure else None, given.subscription, given.resource_group)
     script = manager.script_of(given.manager)
     wanted = _wish(given)
+    sound.check(wanted)
     of_size = prices.of_retail(given.location) if given.prices == "retail" else prices.of_table
     source = "retail" if given.prices == "retail" else f"list price of {prices.table()['as_of']}, not checked"
     planned = wish.plan(wanted, azure, of_size, source)
     file = Path(given.cluster_file or f"{wanted.run}.toml")
     up.can_be_written(file)
+    model.parse(up.cluster_file(wanted, table, given.manager), file)  # a cluster whose file nothing can read would be made for nothing
     if given.json:
         print_json(planned)
     else:
@@ -153,7 +172,7 @@ def _wish(given: argparse.Namespace) -> Wish:
     over: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     over |= {"design": given.design, "placement": given.placement, "haPorts": given.ha_ports, "outbound": given.outbound}
     over["sshPublicKey"] = public_key(Path(given.ssh_key))
-    if given.public_from:
+    if given.public_from is not None:
         over |= {"publicAddress": True, "sshSource": _network(given.public_from)}
     return Wish(given.location, given.owner, expires_in(given.expires), over)
 
@@ -171,7 +190,7 @@ def _network(text: str) -> str:
     try:
         network = IPv4Network(text)
     except ValueError:
-        raise BadUse(f"--public-from {text}: is no network; write an address of yours such as 192.0.2.7/32") from None
+        raise BadUse(f"--public-from {text!r}: is no network; write an address of yours such as 192.0.2.7/32") from None
     if network.prefixlen == 0:
         raise BadUse("--public-from 0.0.0.0/0 would let the whole Internet at the jump host; name your own addresses")
     return str(network)
