@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from harness.azure import why
 from harness.errors import BadUse, HarnessError, Unusable
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
@@ -103,7 +104,7 @@ def _answered(error: Any, doing: str) -> HarnessError:
         return Throttled(f"{doing}: Azure is asked too often and wants {after} s of silence; wait, or see who else asks this subscription")
     if status >= 500:
         return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
-    return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}")
+    return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}{why.inside(error)}")
 
 
 def _ended_badly(error: Exception) -> bool:

@@ -69,6 +69,7 @@ class Deployments(ThreadingHTTPServer):
         self.fails: dict[str, dict[str, Any]] = {}
         self.never_ends = self.read_only = self.may_not_cancel = False
         self.on_look: Callable[[int], tuple[int, Any] | None] = lambda looks: None
+        self.status_message: Any = None  # of an operation that failed, instead of its error
         self.public_addresses: dict[str, Any] = {"ipAddress": "203.0.113.5"}
         self.on_put: Callable[[int], Answer | None] = lambda puts: None
         self.looks = self.puts = 0
@@ -157,7 +158,10 @@ poll_s = 0.05
         share = 1 if deployment["cancelled"] else len(deployment["wanted"]) if deployment["looks"] >= STEPS else 4
         for resource in [r for r in deployment["wanted"] if r.id.lower() not in self.resources][:share]:
             if resource.name in self.fails:
-                deployment["operations"].append(_operation(resource, "Failed", self.fails[resource.name]))
+                failed = _operation(resource, "Failed", self.fails[resource.name])
+                if self.status_message is not None:
+                    failed["properties"]["statusMessage"] = self.status_message
+                deployment["operations"].append(failed)
                 deployment["state"] = "Failed"
                 return
             extra = {"uses": sorted(_uses(resource.body["properties"]))}

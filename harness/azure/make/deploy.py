@@ -11,6 +11,7 @@ from harness.azure.arm import Arm
 from harness.azure.make import running, template
 from harness.azure.make.running import ENDED, UNSEEN, Running
 from harness.azure.make.wish import Wish
+from harness.azure.why import why
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
@@ -110,10 +111,11 @@ class Deployment:
         found = []
         for operation in self._operations(deadline):
             if operation["properties"].get("provisioningState") == "Failed":
-                found.append(f"{_target(operation) or 'the template'}: {_why(operation['properties'].get('statusMessage'))}")
+                target = _target(operation)
+                found.append(f"{target or 'the template'}: {why(operation['properties'].get('statusMessage'), target)}")
         doing = "reading the deployment"
         whole = self._running.hand.read(lambda: self._arm.get(self._running.where, doing)["properties"].get("error"), deadline, doing)
-        return found or ([_why({"error": whole})] if whole else [])
+        return found or ([why(whole)] if whole else [])
 
 
 def _refused(error: HarnessError) -> bool:
@@ -129,14 +131,3 @@ def _target(operation: dict[str, Any]) -> str:
     target = operation["properties"].get("targetResource") or {}
     name, kind = target.get("resourceName"), str(target.get("resourceType", "")).rpartition("/")[2]
     return f"{name} ({kind})" if name else ""
-
-
-def _why(message: Any) -> str:
-    """The innermost words of an error: a deployment wraps them several times."""
-    if not isinstance(message, dict):
-        return str(message or "Azure does not say why")
-    error = message.get("error", message)
-    inner = [d for d in error.get("details") or [] if isinstance(d, dict)]
-    if inner:
-        return "; ".join(_why(d) for d in inner)
-    return f"{error.get('code', 'no code')}: {str(error.get('message', 'no words')).strip()}"
