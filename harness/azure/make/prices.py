@@ -62,14 +62,20 @@ def _is_plain_linux(item: dict[str, Any]) -> bool:
 
 
 def cost(resource: Resource, of_size: OfSize, source: str) -> Cost:
-    """What one resource costs while it is there, its OS disk included. What is free costs 0."""
+    """What one resource costs while it is there; a machine without its OS disk (`disk_cost`). What is free costs 0."""
     known, kind = table(), resource.type.split("/")[-1]
     if kind == "virtualMachines":
-        properties = resource.body["properties"]
-        machine = of_size(properties["hardwareProfile"]["vmSize"])
-        disk = known["disks"].get(properties["storageProfile"]["osDisk"]["managedDisk"]["storageAccountType"])
-        return Cost(None if machine is None or disk is None else machine + disk, source)
-    return Cost(known.get(kind, 0.0), f"list price of {known['as_of']}, not checked" if kind in known else "free")
+        return Cost(of_size(resource.body["properties"]["hardwareProfile"]["vmSize"]), source)
+    return Cost(known.get(kind, 0.0), _by_the_table() if kind in known else "free")
+
+
+def disk_cost(kind: str) -> Cost:
+    """An OS disk of a storage account type, as small as the template's images have it. What is read and written costs extra."""
+    return Cost(table()["disks"].get(kind), f"{_by_the_table()}, without transactions")
+
+
+def _by_the_table() -> str:
+    return f"list price of {table()['as_of']}, not checked"
 
 
 def total(costs: Sequence[Cost]) -> tuple[float, int]:

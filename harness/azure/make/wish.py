@@ -16,6 +16,8 @@ from harness.errors import BadUse
 from harness.model import Azure
 
 RUN, OWNER, EXPIRES = "lkharness-run", "lkharness-owner", "lkharness-expires"
+GROUPS = "Microsoft.Resources/resourceGroups"
+FREE = prices.Cost(0.0, "free")
 Keep = Literal["never", "failed", "always"]
 
 
@@ -54,21 +56,15 @@ def public_key(file: Path) -> str:
 
 
 def plan(wish: Wish, azure: Azure, of_size: prices.OfSize, source: str) -> dict[str, Any]:
-    """Everything that would be made, with what it costs, as data."""
-    rows = []
-    costs = []
+    """Everything that would be made, with what it costs, as data. Nobody is asked, so a group that is there already is a row, too."""
+    rows, costs = [_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
     for resource in wish.resources(azure):
-        cost = prices.cost(resource, of_size, source)
-        costs.append(cost)
-        rows.append(
-            {
-                "type": resource.type,
-                "name": resource.name,
-                "what": _about(resource),
-                "usd_per_hour": cost.hour,
-                "price": cost.source,
-            }
-        )
+        costs.append(prices.cost(resource, of_size, source))
+        rows.append(_row(resource.type, resource.name, _about(resource), costs[-1]))
+        if disk := _disk_of(resource):
+            kind = disk["managedDisk"]["storageAccountType"]
+            costs.append(prices.disk_cost(kind))
+            rows.append(_row("Microsoft.Compute/disks", disk["name"], f"{kind}, an OS disk", costs[-1]))
     known, unknown = prices.total(costs)
     return {
         "run": wish.run,
@@ -79,9 +75,20 @@ def plan(wish: Wish, azure: Azure, of_size: prices.OfSize, source: str) -> dict[
         "resources": rows,
         "usd_per_hour": round(known, 4),
         "without_a_price": unknown,
-        "price_note": prices.table()["note"] if source != "retail" else "virtual machines by Azure's price list, the rest by the table",
+        "price_note": prices.table()["note"]
+        if source != "retail"
+        else "virtual machines by Azure's price list, the rest, their disks too, by the table",
         "public_addresses": [r.name for r in wish.resources(azure) if r.type.endswith("publicIPAddresses")],
     }
+
+
+def _row(kind: str, name: str, what: str, cost: prices.Cost) -> dict[str, Any]:
+    return {"type": kind, "name": name, "what": what, "usd_per_hour": cost.hour, "price": cost.source}
+
+
+def _disk_of(resource: template.Resource) -> dict[str, Any] | None:
+    """A machine's OS disk, which comes into being with it."""
+    return resource.body["properties"].get("storageProfile", {}).get("osDisk")
 
 
 def _about(resource: template.Resource) -> str:
