@@ -42,8 +42,8 @@ class Triggered:
     stop: threading.Event
     happened: Happened
 
-    def failure(self) -> HarnessError | None:
-        """Why the operation failed, or why it cannot be asked about any more (`lost`); None while it runs, or when it went well."""
+    def _came_to(self) -> HarnessError | None:
+        """What the following of it ended with; None while it runs, or when it went well."""
         if self.poller is None or not self.poller.done():
             return None
         try:
@@ -56,8 +56,14 @@ class Triggered:
     @property
     def refused(self) -> HarnessError | None:
         """Azure's own word that the operation failed."""
-        error = self.failure()
-        return None if isinstance(error, LOST) else error
+        error = self._came_to()
+        return error if error is not None and trouble.is_a_verdict(error) else None
+
+    @property
+    def untold(self) -> HarnessError | None:
+        """Why its end cannot be asked any more: no answer, no permission, nothing there, no time. It may be under way all the same."""
+        error = self._came_to()
+        return None if error is None or trouble.is_a_verdict(error) else error
 
     @property
     def ended(self) -> bool:
@@ -89,7 +95,9 @@ class Hand:
             stop = threading.Event()
             try:
                 with trouble.told(doing), within(deadline, retries=0):
-                    poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop), raw_response_hook=self._heard(doing))
+                    poller = send(
+                        retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing), raw_response_hook=self._heard(doing)
+                    )
                 return Triggered(doing, poller, stop, happened)
             except trouble.Throttled as error:
                 pause, why = _asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
@@ -116,7 +124,10 @@ class Hand:
         raise AssertionError("a deadline ends this sooner")
 
     def finish(self, triggered: Triggered, deadline: Deadline) -> None:
-        """Until the operation has ended well, or its effect is there whatever it says. Raises its failure, or DeadlineExceeded."""
+        """Until the operation has ended well, or its effect is there whatever it says, or while that cannot be asked.
+
+        Raises its failure, or DeadlineExceeded.
+        """
         try:
             deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=min(0.2, LOOK_S))
         except DeadlineExceeded:
@@ -125,12 +136,29 @@ class Hand:
                 raise
             self.say(f"{triggered.doing}: Azure says that its operation still goes on, but its effect is there; that is enough")
             return
-        if error := triggered.failure():
+        if error := triggered.refused:
             if not self._is(triggered.happened, deadline):
                 raise error
             self.say(f"{triggered.doing}: Azure says that its operation failed ({error}), but its effect is there")
+        elif error := triggered.untold:
+            self._finish_by_its_effect(triggered, error, deadline)
         else:
             self.say(f"{triggered.doing}: done")
+
+    def _finish_by_its_effect(self, triggered: Triggered, why: HarnessError, deadline: Deadline) -> None:
+        """It was accepted, so it is under way for all that anybody knows: the state is read, as after an answer that got lost."""
+        self.say(f"{triggered.doing}: how it ends cannot be asked ({why}); reading whether its effect is there")
+        try:
+            deadline.wait_for(
+                lambda: self._is(triggered.happened, deadline),
+                what=f"{triggered.doing}: a sign of it",
+                every=min(LOOK_S, self.azure.poll_s),
+            )
+        except DeadlineExceeded:
+            raise DeadlineExceeded(
+                f"{triggered.doing}: no sign of it was there within {deadline.seconds:g} s, and how it ends cannot be asked: {why}"
+            ) from why
+        self.say(f"{triggered.doing}: its effect is there")
 
     def do(self, doing: str, send: Send, happened: Happened, limit: Deadline) -> None:
         """Trigger and finish something that does no harm when done twice, again and again until its effect is there.
@@ -235,14 +263,13 @@ def _asked_pause(error: BaseException, otherwise: float) -> float:
         return otherwise
 
 
-def _bounded(every: float, deadline: Deadline, stop: threading.Event) -> Any:
+def _bounded(every: float, deadline: Deadline, stop: threading.Event, doing: str) -> Any:
     """The packages' own polling, which ends with its deadline at the latest, or when it is told to stop."""
-    from azure.core.exceptions import AzureError
     from azure.mgmt.core.polling.arm_polling import ARMPolling
 
     class Bounded(ARMPolling):
         def _sleep(self, delay: float) -> None:
             if stop.wait(deadline.within(delay)) or deadline.expired:
-                raise AzureError("the operation was not waited for any longer")
+                raise trouble.NotAwaited(f"{doing}: Azure's operation was not followed any longer than {deadline.seconds:g} s")
 
     return Bounded(every, retry_total=3)

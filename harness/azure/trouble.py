@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.errors import BadUse, HarnessError, Unusable
+from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
 READ_ROLE = "docs/azure/role-read.json"
@@ -39,6 +39,14 @@ class Throttled(Unusable):
 
 class Unanswered(Unusable):
     """No whole answer came. A request that was sent may have been accepted all the same."""
+
+
+class OperationFailed(Unusable):
+    """Azure's own word that an operation which it had accepted failed."""
+
+
+class NotAwaited(DeadlineExceeded):
+    """The harness followed an operation no longer: its time was over. Of the operation that says nothing."""
 
 
 @contextlib.contextmanager
@@ -79,7 +87,7 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
         return _unanswered(error, doing)
     if _ended_badly(error):
         code = _code(error)
-        return Unusable(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first(error)}")
+        return OperationFailed(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first(error)}")
     return Unusable(f"{doing}: Azure's answer cannot be read: {_first(error)}; see that resource_manager in [azure] is an Azure API")
 
 
@@ -111,6 +119,14 @@ def _ended_badly(error: Exception) -> bool:
     from azure.core.polling.base_polling import OperationFailed
 
     return isinstance(error.__cause__, OperationFailed) or bool(_code(error))
+
+
+def is_a_verdict(error: HarnessError) -> bool:
+    """Does what came of following an operation say that the operation failed? Where its result is asked for by Location, a failure's answer
+    is the refusal itself (a 409, say); but that one may not ask, or that nothing is found there (any more), says nothing of it.
+    """
+    status = getattr(error.__cause__, "status_code", None) or 0
+    return isinstance(error, OperationFailed) or (type(error) is Unusable and 400 <= status < 500 and status not in (408, 410))
 
 
 def _unanswered(error: Exception, doing: str) -> HarnessError:
