@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from harness.azure.hand import Hand
 from harness.azure.power import name_of
+from harness.azure.seen import Balancer, same
 from harness.deadline import Deadline
 from harness.errors import Unusable
 
@@ -184,6 +186,24 @@ class Network:
     def _pool(self, pool: str) -> dict[str, Any]:
         balancer, _, name = pool.partition("/")
         return self._network.load_balancer_backend_address_pools.get(self._group, balancer, name).as_dict()
+
+
+def pool_meant(host: str, pools: Sequence[str], balancer: Balancer, vip: IPv4Address) -> str:
+    """LB/POOL: of the pools (ids) that a host's NIC is in, the one that the rules of the cluster's frontend send to.
+
+    A node may be in others, such as the pool of a public balancer beside it for what goes out. Raises Unusable when it is in none, or in
+    several, because who leaves one is still sent the others' connections.
+    """
+    wanted = {i.lower() for f in balancer.frontends if f.address == str(vip) for rule in balancer.rules_of(f) for i in rule.pool_ids}
+    found = [p.name for p in balancer.pools if p.id.lower() in wanted and any(same(p.id, i) for i in pools)]
+    if not found:
+        raise Unusable(f"{host} is in no backend pool that a rule of {balancer.name} for {vip} sends to; `lkharness check` tells more")
+    if len(found) > 1:
+        raise Unusable(
+            f"{host} is in several pools that rules of {balancer.name} for {vip} send to: {', '.join(found)}; "
+            "give those rules one pool, or leave this out"
+        )
+    return f"{balancer.name}/{found[0]}"
 
 
 def _place(id: str) -> tuple[str, str]:
