@@ -1,23 +1,25 @@
 """The hand that disturbs: it sends a trigger once, follows its operation to the end, and never sends twice unnoticed.
 
 A trigger whose answer got lost may have been accepted all the same, so its fate is found out by reading the state; only what does no
-harm when it is done twice (every undoing) is sent again then, and that is told. Every answer on the wire goes on the timeline with
-Azure's request and operation id. Every wait ends: with the deadline at the latest, and a last look.
+harm when it is done twice (every undoing) is sent again then, and that is told. Every call that may change something goes on the timeline
+with what became of it, and Azure's request and operation id. Every wait ends: with the deadline at the latest, and a last look.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from harness.azure import trouble
+from harness.azure import clients, trouble
 from harness.azure.arm import Arm
-from harness.azure.clients import Clients, within
+from harness.azure.clients import Call, Clients, within
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.model import Azure
 
 Send = Callable[..., Any]  # a client's begin_…, which takes the options of a trigger and returns a poller
 Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under way?
@@ -70,6 +72,43 @@ class Triggered:
         return self.poller is None or bool(self.poller.done())
 
 
+_doing: ContextVar[str] = ContextVar("doing", default="")
+
+
+@contextmanager
+def _calls_are_for(doing: str) -> Iterator[None]:
+    """What this thread asks inside is asked for that."""
+    before = _doing.set(doing)
+    try:
+        yield
+    finally:
+        _doing.reset(before)
+
+
+def reaching(azure: Azure, note: Note) -> Hand:
+    """A hand with clients of its own, which note every call that may change something, each time that it goes over the wire.
+
+    Its user closes the clients.
+    """
+    return Hand(clients.of(azure, lambda call: _note_call(note, call)), note)
+
+
+def _note_call(note: Note, call: Call) -> None:
+    """Whatever only reads is not told: a wait asks again and again."""
+    if call.method == "GET":
+        return
+    note(
+        "azure",
+        "azure",
+        f"{_doing.get() or call.path}: {call.answered}",
+        method=call.method,
+        resource=call.path,
+        status=call.status,
+        request_id=call.request_id,
+        operation=call.operation,
+    )
+
+
 class Hand:
     """Triggers things for one cluster. `note` is told everything."""
 
@@ -94,10 +133,8 @@ class Hand:
             self.say(f"{doing}: sending{f' again, the {number}. time, because {why}' if why else ''}", attempt=number)
             stop = threading.Event()
             try:
-                with trouble.told(doing), within(deadline, retries=0):
-                    poller = send(
-                        retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing), raw_response_hook=self._heard(doing)
-                    )
+                with trouble.told(doing), within(deadline, retries=0), _calls_are_for(doing):
+                    poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except trouble.Throttled as error:
                 pause, why = _asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
@@ -188,7 +225,7 @@ class Hand:
         while True:
             last_try = deadline.expired
             try:
-                with trouble.told(doing), within(deadline, retries=0):
+                with trouble.told(doing), within(deadline, retries=0), _calls_are_for(doing):
                     return what()
             except HarnessError as error:
                 if last_try or not isinstance(error, LOST):
@@ -228,22 +265,6 @@ class Hand:
     def _pause(self, seconds: float, deadline: Deadline, doing: str) -> None:
         pause = Deadline(deadline.within(seconds))
         pause.wait_for(lambda: pause.expired, what=f"{doing}: a pause", every=max(pause.remaining(), 0.001))
-
-    def _heard(self, doing: str) -> Callable[[Any], None]:
-        """Every answer on the wire to the trigger itself."""
-
-        def heard(answer: Any) -> None:
-            response, headers = answer.http_response, answer.http_response.headers
-            operation = headers.get("Azure-AsyncOperation") or headers.get("Location") or ""
-            id = urlsplit(operation).path.rsplit("/", 1)[-1]
-            self.say(
-                f"{doing}: Azure answered {response.status_code}{f', operation {id}' if id else ''}",
-                status=response.status_code,
-                request_id=headers.get("x-ms-request-id"),
-                operation=operation or None,
-            )
-
-        return heard
 
 
 def _passing(error: HarnessError) -> bool:

@@ -89,10 +89,9 @@ class ByAzure(Disruption):
     @property
     def _hand(self) -> Hand:
         if self._made is None:
-            from harness.azure import clients
-            from harness.azure.hand import Hand
+            from harness.azure.hand import reaching
 
-            self._made = Hand(clients.of(self._azure), self._subject.timeline.note)
+            self._made = reaching(self._azure, self._subject.timeline.note)
         return self._made
 
     def _operation(self) -> Deadline:

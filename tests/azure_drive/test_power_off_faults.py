@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 
@@ -79,6 +80,18 @@ def tags(azure: Azure) -> dict[str, str]:
         talk.close()
 
 
+def changing(lab: AzureLab) -> Counter[tuple[str, str]]:
+    """Every request that may have changed something, as it came over the wire, the packages' own repetitions included."""
+    return Counter((r["method"], r["path"]) for r in lab.own("requests") if r["method"] != "GET" and "/oauth2/" not in r["path"])
+
+
+def noted(timeline: Timeline) -> Counter[tuple[str, str]]:
+    """What the timeline tells of such requests, each with its status and request id if there was an answer."""
+    calls = [event.data for event in timeline.events if "method" in event.data]
+    assert all(c["request_id"] for c in calls if c["status"] is not None)
+    return Counter((c["method"], c["resource"]) for c in calls)
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("step", "fault"), CASES, ids=[": ".join(case) for case in CASES])
 def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
@@ -117,3 +130,4 @@ def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
     refused = [t for t in told if t.startswith(f"powering off {node}: Azure answered 401")]
     assert len(offs) <= len(sent) + len(refused), "a power-off went over the wire that the timeline does not tell of"
     assert all("again" in t for t in sent[1:])
+    assert noted(timeline) == changing(lab), "a call that changes something is not on the timeline, or twice"
