@@ -117,6 +117,7 @@ class ByAzure(Disruption):
     def _tag(self, resource: str, undo: Undo) -> None:
         from harness.azure.undo_tag import Foreign, UndoTags
 
+        undo.text()  # one that fits into no tag is told while nothing is tagged
         name, tags = resource.rpartition("/")[2], UndoTags(self._hand.arm)
         self._tagged = resource, undo  # even when no answer comes, the tag may be there
         try:
