@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from harness.azure import roles
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
-READ_ROLE = "docs/azure/role-read.json"
 _ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
 
 
@@ -81,7 +81,8 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
         return _answered(error, doing)
     if isinstance(error, azure.ClientAuthenticationError):
         return NotLoggedIn(
-            f"{doing}: no log-in to Azure: {_first(error)}; run `az login`, or set credential in [azure] to one that works here"
+            f"{doing}: no log-in to Azure: {_first(error)}{_tried(error)}; "
+            "run `az login`, or set credential in [azure] to one that works here"
         )
     if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
         return _unanswered(error, doing)
@@ -103,7 +104,8 @@ def _answered(error: Any, doing: str) -> HarnessError:
     if status == 403:
         found = _ACTION.search(str(error))
         what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
-        return NotAllowed(f"{doing}: the log-in may not {what}; give it a role that holds it, such as {READ_ROLE}", found and found[1])
+        action = found[1] if found else None
+        return NotAllowed(f"{doing}: the log-in may not {what}; {roles.advice(action)}", action)
     if status == 404:
         return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
     if status == 429:
@@ -148,9 +150,9 @@ def _first(error: Exception) -> str:
 
 
 def _tried(error: Exception) -> str:
-    """Which of a chain's credentials were tried, and why not."""
-    found = re.findall(r"^\s*(\w+Credential): ([^\n]{0,60})", str(error), re.MULTILINE)
-    return f" (tried {', '.join(f'{name}: {why.strip()}' for name, why in found)})" if found else ""
+    """Which of a chain's log-ins were tried, for a chain's own first words name none."""
+    found = re.findall(r"^\s+(\w+)Credential: ", str(error), re.MULTILINE)
+    return f" (tried: {', '.join(dict.fromkeys(found))})" if found else ""
 
 
 def _tls(says: str) -> str:
