@@ -15,7 +15,8 @@ from azure_labs import AzureLab, subject
 
 from harness.azure import clients, hand
 from harness.azure.arm import Arm
-from harness.azure.undo_tag import UndoTags
+from harness.azure.heal import heal
+from harness.azure.undo_tag import RUN, UndoTags
 from harness.deadline import Deadline
 from harness.disrupt import base
 from harness.errors import HarnessError
@@ -131,3 +132,17 @@ def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
     assert len(offs) <= len(sent) + len(refused), "a power-off went over the wire that the timeline does not tell of"
     assert all("again" in t for t in sent[1:])
     assert noted(timeline) == changing(lab), "a call that changes something is not on the timeline, or twice"
+
+
+@pytest.mark.timeout(120)
+def test_heal_tells_its_calls_too(lab: AzureLab) -> None:
+    """The packages' own repetitions included: the first removal of the tag is refused, because the token has expired."""
+    one = base.of("azure VM power off")(subject(lab, Timeline()))
+    one.begin(Deadline(60))
+    lab.own("requests", "DELETE")
+    lab.own("faults", "POST", {"kind": "token-revoked", "method": "PATCH", "path": TAGS})
+    timeline = Timeline()
+    assert [healed.failed for healed in heal(lab.azure, timeline.note, run=RUN)] == [None]
+    made = changing(lab)
+    assert noted(timeline) == made and sorted(made.values()) == [1, 2]
+    assert lab.undisturbed() == [] and tags(lab.azure) == {}
