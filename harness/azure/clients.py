@@ -67,11 +67,21 @@ class Call:
     operation: str | None = None  # the URL of the long-running operation that it started
     error: str | None = None
 
+    @property
+    def answered(self) -> str:
+        """What came of it, in words, with the operation's id."""
+        if self.status is None:
+            return f"no answer from Azure ({self.error})"
+        return f"Azure answered {self.status}{self._operation}"
+
+    @property
+    def _operation(self) -> str:
+        return f", operation {urlsplit(self.operation).path.rsplit('/', 1)[-1]}" if self.operation else ""
+
     def __str__(self) -> str:
         came = f"{self.status}" if self.status is not None else f"no answer ({self.error})"
-        operation = f", operation {urlsplit(self.operation).path.rsplit('/', 1)[-1]}" if self.operation else ""
         request = f", request {self.request_id}" if self.request_id else ""
-        return f"{self.method} {self.path}: {came}{request}{operation}"
+        return f"{self.method} {self.path}: {came}{request}{self._operation}"
 
 
 Heard = Callable[[Call], None]
@@ -122,10 +132,11 @@ class Clients:
                 policies.RedirectPolicy(),
                 settings["retry_policy"],
                 ARMChallengeAuthenticationPolicy(self.credential, *settings["credential_scopes"]),
+                *([_ear(self._heard)] if self._heard else []),
                 ARMHttpLoggingPolicy(),
             ]
             limits = credentials.connection(self.azure)
-            return ARMPipelineClient(settings["base_url"], policies=chain, per_retry_policies=settings["per_retry_policies"], **limits)
+            return ARMPipelineClient(settings["base_url"], policies=chain, **limits)
 
     @cached_property
     def endpoint(self) -> tuple[str, str]:
@@ -154,7 +165,8 @@ class Clients:
             "credential_scopes": [scope],
             "polling_interval": self.azure.poll_s,
             "retry_policy": _bounded_retry(),
-            "per_retry_policies": [_ear(self._heard)] if self._heard else [],
+            # Behind the log-in's policy, which repeats a request by itself when Azure challenges its token.
+            **({"custom_hook_policy": _ear(self._heard)} if self._heard else {}),
             **credentials.connection(self.azure),
         }
 

@@ -1,23 +1,25 @@
 """The hand that disturbs: it sends a trigger once, follows its operation to the end, and never sends twice unnoticed.
 
 A trigger whose answer got lost may have been accepted all the same, so its fate is found out by reading the state; only what does no
-harm when it is done twice (every undoing) is sent again then, and that is told. Every answer on the wire goes on the timeline with
-Azure's request and operation id. Every wait ends: with the deadline at the latest, and a last look.
+harm when it is done twice (every undoing) is sent again then, and that is told. Every call that may change something goes on the timeline
+with what became of it, and Azure's request and operation id. Every wait ends: with the deadline at the latest, and a last look.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from harness.azure import trouble
+from harness.azure import clients, trouble
 from harness.azure.arm import Arm
-from harness.azure.clients import Clients, within
+from harness.azure.clients import Call, Clients, within
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.model import Azure
 
 Send = Callable[..., Any]  # a client's begin_…, which takes the options of a trigger and returns a poller
 Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under way?
@@ -42,8 +44,8 @@ class Triggered:
     stop: threading.Event
     happened: Happened
 
-    def failure(self) -> HarnessError | None:
-        """Why the operation failed, or why it cannot be asked about any more (`lost`); None while it runs, or when it went well."""
+    def _came_to(self) -> HarnessError | None:
+        """What the following of it ended with; None while it runs, or when it went well."""
         if self.poller is None or not self.poller.done():
             return None
         try:
@@ -56,12 +58,55 @@ class Triggered:
     @property
     def refused(self) -> HarnessError | None:
         """Azure's own word that the operation failed."""
-        error = self.failure()
-        return None if isinstance(error, LOST) else error
+        error = self._came_to()
+        return error if error is not None and trouble.is_a_verdict(error) else None
+
+    @property
+    def untold(self) -> HarnessError | None:
+        """Why its end cannot be asked any more: no answer, no permission, nothing there, no time. It may be under way all the same."""
+        error = self._came_to()
+        return None if error is None or trouble.is_a_verdict(error) else error
 
     @property
     def ended(self) -> bool:
         return self.poller is None or bool(self.poller.done())
+
+
+_doing: ContextVar[str] = ContextVar("doing", default="")
+
+
+@contextmanager
+def _calls_are_for(doing: str) -> Iterator[None]:
+    """What this thread asks inside is asked for that."""
+    before = _doing.set(doing)
+    try:
+        yield
+    finally:
+        _doing.reset(before)
+
+
+def reaching(azure: Azure, note: Note) -> Hand:
+    """A hand with clients of its own, which note every call that may change something, each time that it goes over the wire.
+
+    Its user closes the clients.
+    """
+    return Hand(clients.of(azure, lambda call: _note_call(note, call)), note)
+
+
+def _note_call(note: Note, call: Call) -> None:
+    """Whatever only reads is not told: a wait asks again and again."""
+    if call.method == "GET":
+        return
+    note(
+        "azure",
+        "azure",
+        f"{_doing.get() or call.path}: {call.answered}",
+        method=call.method,
+        resource=call.path,
+        status=call.status,
+        request_id=call.request_id,
+        operation=call.operation,
+    )
 
 
 class Hand:
@@ -88,8 +133,8 @@ class Hand:
             self.say(f"{doing}: sending{f' again, the {number}. time, because {why}' if why else ''}", attempt=number)
             stop = threading.Event()
             try:
-                with trouble.told(doing), within(deadline, retries=0):
-                    poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop), raw_response_hook=self._heard(doing))
+                with trouble.told(doing), within(deadline, retries=0), _calls_are_for(doing):
+                    poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except trouble.Throttled as error:
                 pause, why = _asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
@@ -116,7 +161,10 @@ class Hand:
         raise AssertionError("a deadline ends this sooner")
 
     def finish(self, triggered: Triggered, deadline: Deadline) -> None:
-        """Until the operation has ended well, or its effect is there whatever it says. Raises its failure, or DeadlineExceeded."""
+        """Until the operation has ended well, or its effect is there whatever it says, or while that cannot be asked.
+
+        Raises its failure, or DeadlineExceeded.
+        """
         try:
             deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=min(0.2, LOOK_S))
         except DeadlineExceeded:
@@ -125,12 +173,29 @@ class Hand:
                 raise
             self.say(f"{triggered.doing}: Azure says that its operation still goes on, but its effect is there; that is enough")
             return
-        if error := triggered.failure():
+        if error := triggered.refused:
             if not self._is(triggered.happened, deadline):
                 raise error
             self.say(f"{triggered.doing}: Azure says that its operation failed ({error}), but its effect is there")
+        elif error := triggered.untold:
+            self._finish_by_its_effect(triggered, error, deadline)
         else:
             self.say(f"{triggered.doing}: done")
+
+    def _finish_by_its_effect(self, triggered: Triggered, why: HarnessError, deadline: Deadline) -> None:
+        """It was accepted, so it is under way for all that anybody knows: the state is read, as after an answer that got lost."""
+        self.say(f"{triggered.doing}: how it ends cannot be asked ({why}); reading whether its effect is there")
+        try:
+            deadline.wait_for(
+                lambda: self._is(triggered.happened, deadline),
+                what=f"{triggered.doing}: a sign of it",
+                every=min(LOOK_S, self.azure.poll_s),
+            )
+        except DeadlineExceeded:
+            raise DeadlineExceeded(
+                f"{triggered.doing}: no sign of it was there within {deadline.seconds:g} s, and how it ends cannot be asked: {why}"
+            ) from why
+        self.say(f"{triggered.doing}: its effect is there")
 
     def do(self, doing: str, send: Send, happened: Happened, limit: Deadline) -> None:
         """Trigger and finish something that does no harm when done twice, again and again until its effect is there.
@@ -160,7 +225,7 @@ class Hand:
         while True:
             last_try = deadline.expired
             try:
-                with trouble.told(doing), within(deadline, retries=0):
+                with trouble.told(doing), within(deadline, retries=0), _calls_are_for(doing):
                     return what()
             except HarnessError as error:
                 if last_try or not isinstance(error, LOST):
@@ -201,22 +266,6 @@ class Hand:
         pause = Deadline(deadline.within(seconds))
         pause.wait_for(lambda: pause.expired, what=f"{doing}: a pause", every=max(pause.remaining(), 0.001))
 
-    def _heard(self, doing: str) -> Callable[[Any], None]:
-        """Every answer on the wire to the trigger itself."""
-
-        def heard(answer: Any) -> None:
-            response, headers = answer.http_response, answer.http_response.headers
-            operation = headers.get("Azure-AsyncOperation") or headers.get("Location") or ""
-            id = urlsplit(operation).path.rsplit("/", 1)[-1]
-            self.say(
-                f"{doing}: Azure answered {response.status_code}{f', operation {id}' if id else ''}",
-                status=response.status_code,
-                request_id=headers.get("x-ms-request-id"),
-                operation=operation or None,
-            )
-
-        return heard
-
 
 def _passing(error: HarnessError) -> bool:
     """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
@@ -235,14 +284,13 @@ def _asked_pause(error: BaseException, otherwise: float) -> float:
         return otherwise
 
 
-def _bounded(every: float, deadline: Deadline, stop: threading.Event) -> Any:
+def _bounded(every: float, deadline: Deadline, stop: threading.Event, doing: str) -> Any:
     """The packages' own polling, which ends with its deadline at the latest, or when it is told to stop."""
-    from azure.core.exceptions import AzureError
     from azure.mgmt.core.polling.arm_polling import ARMPolling
 
     class Bounded(ARMPolling):
         def _sleep(self, delay: float) -> None:
             if stop.wait(deadline.within(delay)) or deadline.expired:
-                raise AzureError("the operation was not waited for any longer")
+                raise trouble.NotAwaited(f"{doing}: Azure's operation was not followed any longer than {deadline.seconds:g} s")
 
     return Bounded(every, retry_total=3)

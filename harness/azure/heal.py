@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from harness.azure import clients
-from harness.azure.hand import Hand, Note
+from harness.azure.hand import Hand, Note, reaching
 from harness.azure.network import Network
 from harness.azure.power import Machine, name_of
 from harness.azure.undo_tag import KEY, STANDING, Undo, UndoTags, Unreadable, parse
@@ -56,8 +55,7 @@ def heal(azure: Azure, note: Note, *, limit_s: float | None = None, run: str = "
     Of every run whose time is over; with `run` of that one alone, over or not; with `everybodys` of all. `limit_s` bounds each (default:
     twice `operation_limit_s`). Raises HarnessError when the group cannot be read.
     """
-    talk = clients.of(azure)
-    hand = Hand(talk, note)
+    hand = reaching(azure, note)
     limit = 2 * azure.operation_limit_s if limit_s is None else limit_s
     try:
         looking = Deadline(limit)  # for all of them, so that an API that does not answer cannot hold it up for each
@@ -65,17 +63,16 @@ def heal(azure: Azure, note: Note, *, limit_s: float | None = None, run: str = "
         looked = [_look(hand, resource, looking, limit, run, everybodys) for resource in found]
         return [one for one in looked if one is not None]
     finally:
-        talk.close()
+        hand.clients.close()
 
 
 def take_up(azure: Azure, note: Note) -> list[Healed]:
     """Undo what this very process disturbed and did not see undone, because its own undoing failed or was cut short."""
-    talk = clients.of(azure)
-    hand = Hand(talk, note)
+    hand = reaching(azure, note)
     try:
         return [healed(hand, resource, one, Deadline(2 * azure.operation_limit_s)) for resource, one in list(STANDING.items())]
     finally:
-        talk.close()
+        hand.clients.close()
 
 
 def _look(hand: Hand, resource: str, looking: Deadline, limit_s: float, run: str, everybodys: bool) -> Healed | None:

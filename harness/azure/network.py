@@ -5,12 +5,14 @@ Every change is a PUT or DELETE of a state that is wanted, so sending it twice d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from harness.azure.hand import Hand
 from harness.azure.power import name_of
+from harness.azure.seen import Balancer, same
 from harness.deadline import Deadline
 from harness.errors import Unusable
 
@@ -73,17 +75,11 @@ class Network:
         """A rule before all others that drops new connections to these addresses and TCP ports, whoever they come from."""
         place = _place(security_group)
         there = self._hand.read(lambda: list(self._network.security_rules.list(*place)), deadline, f"reading the rules of {place[1]}")
-        taken = {r.properties.priority for r in there if r.properties.direction == "Inbound" and r.name != rule}
-        first = min([p for p in taken if p is not None], default=LAST_PRIORITY)
-        free = [p for p in range(FIRST_PRIORITY, first) if p not in taken]
-        if not free:
-            raise Unusable(
-                f"{place[1]} has a rule of priority {FIRST_PRIORITY}, and none can come before it; give that one a higher number"
-            )
+        priority = priority_before([r for r in there if r.name != rule], place[1])
         wanted = {
             "properties": {
                 "description": "made by lkharness for a test, which removes it",
-                "priority": free[-1],
+                "priority": priority,
                 "direction": "Inbound",
                 "access": "Deny",
                 "protocol": "Tcp",
@@ -184,6 +180,33 @@ class Network:
     def _pool(self, pool: str) -> dict[str, Any]:
         balancer, _, name = pool.partition("/")
         return self._network.load_balancer_backend_address_pools.get(self._group, balancer, name).as_dict()
+
+
+def priority_before(rules: Iterable[Any], group: str) -> int:
+    """For an inbound rule that comes before all of these, as the packages' models have them. Raises Unusable when none can."""
+    taken = [r.properties.priority for r in rules if r.properties.direction == "Inbound" and r.properties.priority is not None]
+    first = min(taken, default=LAST_PRIORITY)
+    if first <= FIRST_PRIORITY:
+        raise Unusable(f"{group} has a rule of priority {FIRST_PRIORITY}, and none can come before it; give that one a higher number")
+    return first - 1
+
+
+def pool_meant(host: str, pools: Sequence[str], balancer: Balancer, vip: IPv4Address) -> str:
+    """LB/POOL: of the pools (ids) that a host's NIC is in, the one that the rules of the cluster's frontend send to.
+
+    A node may be in others, such as the pool of a public balancer beside it for what goes out. Raises Unusable when it is in none, or in
+    several, because who leaves one is still sent the others' connections.
+    """
+    wanted = {i.lower() for f in balancer.frontends if f.address == str(vip) for rule in balancer.rules_of(f) for i in rule.pool_ids}
+    found = [p.name for p in balancer.pools if p.id.lower() in wanted and any(same(p.id, i) for i in pools)]
+    if not found:
+        raise Unusable(f"{host} is in no backend pool that a rule of {balancer.name} for {vip} sends to; `lkharness check` tells more")
+    if len(found) > 1:
+        raise Unusable(
+            f"{host} is in several pools that rules of {balancer.name} for {vip} send to: {', '.join(found)}; "
+            "give those rules one pool, or leave this out"
+        )
+    return f"{balancer.name}/{found[0]}"
 
 
 def _place(id: str) -> tuple[str, str]:

@@ -5,10 +5,11 @@ Nothing of this product has touched real Azure; whoever has a subscription can g
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,23 @@ class Question:
     assumed: str
     how: str
     changes_verdicts: bool = False
+
+    @property
+    def in_seconds(self) -> bool:
+        return self.choices == ("seconds, as a number",)
+
+    def is_assumed(self, answer: str) -> bool:
+        """Whether an answer that it takes is what is assumed: 0.0 seconds are 0."""
+        return _seconds(answer) == _seconds(self.assumed) if self.in_seconds else answer == self.assumed
+
+
+def _seconds(answer: str) -> float | None:
+    """None for what is no duration."""
+    try:
+        seconds = float(answer)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 UNSEEN = "not seen"  # the answer to a question that was not looked at
@@ -126,13 +144,18 @@ _HEAD = """\
 """
 
 
-def as_text(cluster: Cluster | None = None) -> str:
-    """The checklist for a person; with a cluster, its own addresses and ports in the commands."""
+def questions_for(cluster: Cluster | None) -> tuple[Question, ...]:
+    """All of them; with a cluster, its own addresses and ports in the commands."""
+    return tuple(replace(q, how=_of(cluster, q.how)) for q in QUESTIONS)
+
+
+def as_text(questions: Iterable[Question] = QUESTIONS) -> str:
+    """The checklist for a person."""
     return "\n\n".join(
         f"{q.id}{' (changes verdicts)' if q.changes_verdicts else ''}  {q.what}\n"
-        f"       how to see it: {_of(cluster, q.how)}\n"
+        f"       how to see it: {q.how}\n"
         f"       answers: {' | '.join(q.choices)}; until then: {q.assumed}"
-        for q in QUESTIONS
+        for q in questions
     )
 
 
@@ -152,14 +175,16 @@ def _of(cluster: Cluster | None, how: str) -> str:
     return how
 
 
-def template(given: Mapping[str, Mapping[str, str]] | None = None, about: Mapping[str, str] | None = None) -> str:
+def template(
+    given: Mapping[str, Mapping[str, str]] | None = None, about: Mapping[str, str] | None = None, questions: Iterable[Question] = QUESTIONS
+) -> str:
     """A TOML file with a table for every question, holding what is known already."""
     import tomli_w
 
     parts = [_HEAD]
     when = {"date": datetime.now(UTC).date().isoformat(), "who": "", "region": "", "balancer": ""}
     parts.append(tomli_w.dumps({"about": {**when, **(about or {})}}))
-    for q in QUESTIONS:
+    for q in questions:
         known = (given or {}).get(q.id, {})
         parts.append(f"\n# {q.what}\n# how to see it: {q.how}\n# answers: {' | '.join(q.choices)}; until then: {q.assumed}\n")
         parts.append(tomli_w.dumps({q.id: {"answer": known.get("answer", UNSEEN), "evidence": known.get("evidence", "")}}))
@@ -174,9 +199,12 @@ def read(file: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
         raise BadUse(f"{file}: cannot be read ({error.strerror}); make it with `lkharness azure rehearse --template {file}`") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadUse(f"{file}: is not TOML: {error}") from error
-    about = {str(k): str(v) for k, v in dict(data.pop("about", {})).items()}
-    known = {q.id: q for q in QUESTIONS}
+    told, known = data.pop("about", {}), {q.id: q for q in QUESTIONS}
     faults = [f"{name}: there is no such question" for name in data if name not in known]
+    if not isinstance(told, dict):
+        faults.append("about: it is no table; write what is known of the run below a line [about], or leave it out")
+        told = {}
+    about = {str(k): str(v) for k, v in told.items()}
     answers: dict[str, dict[str, str]] = {}
     for name, table in data.items():
         if name in known and (fault := _fault(known[name], table)):
@@ -193,7 +221,7 @@ def summary(answers: Mapping[str, Mapping[str, str]]) -> str:
     lines = []
     for q in QUESTIONS:
         answer = answers.get(q.id, {}).get("answer", UNSEEN)
-        says = "as assumed" if answer == q.assumed else f"AGAINST what is assumed ({q.assumed})"
+        says = "as assumed" if q.is_assumed(answer) else f"AGAINST what is assumed ({q.assumed})"
         lines.append(f"{q.id}  {answer}" if answer == UNSEEN else f"{q.id}  {answer}: {says}")
     seen = sum(a.get("answer", UNSEEN) != UNSEEN for a in answers.values())
     return "\n".join([*lines, f"{seen} of {len(QUESTIONS)} questions seen"])
@@ -224,6 +252,6 @@ def _fault(question: Question, table: Any) -> str | None:
     answer = str(table["answer"])
     if answer == UNSEEN:
         return None
-    if question.choices == ("seconds, as a number",):
-        return None if answer.replace(".", "", 1).isdigit() else f"{answer!r} is no number of seconds"
+    if question.in_seconds:
+        return f"{answer!r} is no number of seconds" if _seconds(answer) is None else None
     return None if answer in question.choices else f"{answer!r} is none of {', '.join(question.choices)} and {UNSEEN}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from harness.azure import trouble
+from harness.azure import shape, trouble
 from harness.azure.clients import Clients
 from harness.azure.waiting import result_of
 from harness.deadline import Deadline
@@ -63,9 +63,8 @@ def run(clients: Clients, machine: str, script: str, deadline: Deadline, variabl
     body: Any = {"commandId": LINUX, "script": wrapped(script, mark, variables or {}).split("\n")}
     with trouble.told(doing):
         poller = clients.compute.virtual_machines.begin_run_command(clients.azure.resource_group, machine, body, retry_total=0)
-    answer = result_of(poller, deadline, doing)
-    message = "\n".join(status.message or "" for status in answer.value or [])
-    return read(message, mark, machine)
+    answer = shape.payload(result_of(poller, deadline, doing))
+    return read(streams(answer.get("value") or []), mark, machine)
 
 
 def wrapped(script: str, mark: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -79,14 +78,24 @@ printf '\\n%s\\n' 'end {mark}' >&2
 """
 
 
-def read(message: str, mark: str, machine: str) -> Said:
-    """The two streams of a run-command's answer: one status that holds both on Linux. Raises Unusable when the end is not there."""
+def streams(statuses: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Standard output and error of an answer: a status for each, told apart by its code, or one that holds both (on Linux)."""
+    said = [(str(status.get("code") or "").lower(), str(status.get("message") or "")) for status in statuses]
+    out, err = ([text for code, text in said if f"/{stream}/" in code] for stream in ("stdout", "stderr"))
+    if out or err:
+        return "\n".join(out), "\n".join(err)
+    message = "\n".join(text for _, text in said)
     found = re.search(r"\[stdout\]\n(?P<out>.*?)\n\[stderr\]\n(?P<err>.*)\Z", message, re.DOTALL)
-    out, err = (found["out"], found["err"]) if found else (message, "")
+    return (found["out"], found["err"]) if found else (message, "")
+
+
+def read(said: tuple[str, str], mark: str, machine: str) -> Said:
+    """What `streams` found, without the marks. Raises Unusable when the end is not there."""
+    out, err = said
     ended = re.search(rf"\n?end {mark} (\d+)\s*\Z", out)
     if ended is None:
         raise Unusable(
-            f"{machine}: the script's end is not in what run-command brought back; its last words: {message.strip()[-200:] or 'none'}"
+            f"{machine}: the script's end is not in what run-command brought back; its last words: {(out + err).strip()[-200:] or 'none'}"
         )
     own = out[: ended.start()]
     begun = own.startswith(f"begin {mark}\n")

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.azure import why
-from harness.errors import BadUse, HarnessError, Unusable
+from harness.azure import roles, why
+from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
-READ_ROLE = "docs/azure/role-read.json"
 _ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
 
 
@@ -40,6 +39,14 @@ class Throttled(Unusable):
 
 class Unanswered(Unusable):
     """No whole answer came. A request that was sent may have been accepted all the same."""
+
+
+class OperationFailed(Unusable):
+    """Azure's own word that an operation which it had accepted failed."""
+
+
+class NotAwaited(DeadlineExceeded):
+    """The harness followed an operation no longer: its time was over. Of the operation that says nothing."""
 
 
 @contextlib.contextmanager
@@ -74,13 +81,14 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
         return _answered(error, doing)
     if isinstance(error, azure.ClientAuthenticationError):
         return NotLoggedIn(
-            f"{doing}: no log-in to Azure: {_first(error)}; run `az login`, or set credential in [azure] to one that works here"
+            f"{doing}: no log-in to Azure: {_first(error)}{_tried(error)}; "
+            "run `az login`, or set credential in [azure] to one that works here"
         )
     if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
         return _unanswered(error, doing)
     if _ended_badly(error):
         code = _code(error)
-        return Unusable(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first(error)}")
+        return OperationFailed(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first(error)}")
     return Unusable(f"{doing}: Azure's answer cannot be read: {_first(error)}; see that resource_manager in [azure] is an Azure API")
 
 
@@ -96,7 +104,8 @@ def _answered(error: Any, doing: str) -> HarnessError:
     if status == 403:
         found = _ACTION.search(str(error))
         what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
-        return NotAllowed(f"{doing}: the log-in may not {what}; give it a role that holds it, such as {READ_ROLE}", found and found[1])
+        action = found[1] if found else None
+        return NotAllowed(f"{doing}: the log-in may not {what}; {roles.advice(action)}", action)
     if status == 404:
         return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
     if status == 429:
@@ -112,6 +121,14 @@ def _ended_badly(error: Exception) -> bool:
     from azure.core.polling.base_polling import OperationFailed
 
     return isinstance(error.__cause__, OperationFailed) or bool(_code(error))
+
+
+def is_a_verdict(error: HarnessError) -> bool:
+    """Does what came of following an operation say that the operation failed? Where its result is asked for by Location, a failure's answer
+    is the refusal itself (a 409, say); but that one may not ask, or that nothing is found there (any more), says nothing of it.
+    """
+    status = getattr(error.__cause__, "status_code", None) or 0
+    return isinstance(error, OperationFailed) or (type(error) is Unusable and 400 <= status < 500 and status not in (408, 410))
 
 
 def _unanswered(error: Exception, doing: str) -> HarnessError:
@@ -133,9 +150,9 @@ def _first(error: Exception) -> str:
 
 
 def _tried(error: Exception) -> str:
-    """Which of a chain's credentials were tried, and why not."""
-    found = re.findall(r"^\s*(\w+Credential): ([^\n]{0,60})", str(error), re.MULTILINE)
-    return f" (tried {', '.join(f'{name}: {why.strip()}' for name, why in found)})" if found else ""
+    """Which of a chain's log-ins were tried, for a chain's own first words name none."""
+    found = re.findall(r"^\s+(\w+)Credential: ", str(error), re.MULTILINE)
+    return f" (tried: {', '.join(dict.fromkeys(found))})" if found else ""
 
 
 def _tls(says: str) -> str:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse, Unusable
+
+if TYPE_CHECKING:
+    from harness.azure.rehearsal import Question
 
 
 def add_to(verbs) -> None:
@@ -22,21 +26,25 @@ def add_to(verbs) -> None:
     rehearse.add_argument("--answers", metavar="FILE", help="read a filled-in file, and say what speaks against what the harness assumes")
     rehearse.add_argument("--ask", metavar="FILE", help="ask each open question here, and write the answers to this file")
     rehearse.add_argument("--force", action="store_true", help="with --template: replace a file that is there")
-    rehearse.add_argument("--cluster", metavar="FILE", help="put this cluster's addresses and ports into the printed commands")
+    rehearse.add_argument("--cluster", metavar="FILE", help="put this cluster's addresses and ports into the commands")
     add_json(rehearse)
 
 
 def _rehearse(given: argparse.Namespace) -> int:
+    from harness import model
     from harness.azure import rehearsal
 
     chosen = [name for name in ("template", "answers", "ask") if getattr(given, name)]
     if len(chosen) > 1:
         raise BadUse(f"--{' and --'.join(chosen)} are different things to do; give one of them")
+    if given.answers and given.cluster:
+        raise BadUse("--cluster is for the commands that are printed, and --answers prints none; leave one of them out")
+    questions = rehearsal.questions_for(model.load(Path(given.cluster)) if given.cluster else None)
     if given.template:
         file = Path(given.template)
         if file.exists() and not given.force:
             raise BadUse(f"{file} is there already; name another file, or replace it with --force")
-        _write(file, rehearsal.template())
+        _write(file, rehearsal.template(questions=questions))
         print(f"{file} is written; fill it in, then: lkharness azure rehearse --answers {file}")
     elif given.answers:
         answers, about = rehearsal.read(Path(given.answers))
@@ -45,17 +53,15 @@ def _rehearse(given: argparse.Namespace) -> int:
         else:
             print(rehearsal.summary(answers))
     elif given.ask:
-        _ask_them(Path(given.ask))
+        _ask_them(Path(given.ask), questions)
     elif given.json:
-        print_json([vars(q) for q in rehearsal.QUESTIONS])
+        print_json([vars(q) for q in questions])
     else:
-        from harness import model
-
-        print(rehearsal.as_text(model.load(Path(given.cluster)) if given.cluster else None))
+        print(rehearsal.as_text(questions))
     return 0
 
 
-def _ask_them(file: Path) -> None:
+def _ask_them(file: Path, questions: tuple[Question, ...]) -> None:
     """Questions that the file answers already are left alone; Ctrl-C or the end of input keeps what was said until then."""
     from harness.azure import rehearsal
     from harness.commands.init import EndOfInput, _ask
@@ -64,11 +70,11 @@ def _ask_them(file: Path) -> None:
         raise BadUse("there is nobody to ask; fill in a file instead: lkharness azure rehearse --template FILE")
     answers, about = rehearsal.read(file) if file.exists() else ({}, {})
     try:
-        for question in rehearsal.QUESTIONS:
+        for question in questions:
             answers |= rehearsal.asked(_ask, answers, (question,))
     except (EndOfInput, KeyboardInterrupt):
         print("what was said until here is kept")
-    _write(file, rehearsal.template(answers, about))
+    _write(file, rehearsal.template(answers, about, questions))
     print(rehearsal.summary(answers))
 
 

@@ -89,16 +89,11 @@ def _table(given: argparse.Namespace) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from harness import model
+    from harness.azure.table import table_of
 
     table: dict[str, Any] = {}
     if given.azure_from:
-        file = Path(given.azure_from)
-        table = dict(model.read(file).get("azure") or {})
-        if not table:
-            raise BadUse(f"{file}: it has no [azure] table; see cluster.example.toml")
-        for key in ("ca_file", "client_secret_file"):  # the new file may lie elsewhere
-            if key in table:
-                table[key] = str(file.resolve().parent / Path(table[key]).expanduser())
+        table = table_of(Path(given.azure_from))
     said = {"subscription": given.subscription, "resource_group": given.resource_group, "load_balancer": given.load_balancer}
     table |= {key: value for key, value in said.items() if value is not None}
     table.pop("virtual_machines", None)

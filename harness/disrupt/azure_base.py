@@ -89,10 +89,9 @@ class ByAzure(Disruption):
     @property
     def _hand(self) -> Hand:
         if self._made is None:
-            from harness.azure import clients
-            from harness.azure.hand import Hand
+            from harness.azure.hand import reaching
 
-            self._made = Hand(clients.of(self._azure), self._subject.timeline.note)
+            self._made = reaching(self._azure, self._subject.timeline.note)
         return self._made
 
     def _operation(self) -> Deadline:
@@ -118,6 +117,7 @@ class ByAzure(Disruption):
     def _tag(self, resource: str, undo: Undo) -> None:
         from harness.azure.undo_tag import Foreign, UndoTags
 
+        undo.text()  # one that fits into no tag is told while nothing is tagged
         name, tags = resource.rpartition("/")[2], UndoTags(self._hand.arm)
         self._tagged = resource, undo  # even when no answer comes, the tag may be there
         try:
@@ -133,13 +133,16 @@ class ByAzure(Disruption):
 
     def _healable(self, resource: str) -> str:
         """The resource. Raises Inconclusive when it is in another resource group, where nobody who heals would look for its tag."""
-        group, own = resource.split("/")[4], self._azure.resource_group
-        if group.lower() != own.lower():
+        if not self._is_ours(resource):
             raise Inconclusive(
-                f"{self.name} was not done: {resource.rpartition('/')[2]} is in the resource group {group}, and what is undone by "
-                f"`lkharness azure heal` must be in {own}; move it there, or leave this disruption out"
+                f"{self.name} was not done: {resource.rpartition('/')[2]} is in the resource group {resource.split('/')[4]}, and what is "
+                f"undone by `lkharness azure heal` must be in {self._azure.resource_group}; move it there, or leave this disruption out"
             )
         return resource
+
+    def _is_ours(self, resource: str) -> bool:
+        """Is it in the cluster file's resource group?"""
+        return resource.split("/")[4].lower() == self._azure.resource_group.lower()
 
     @abstractmethod
     def _do(self, deadline: Deadline) -> None:

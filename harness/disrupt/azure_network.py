@@ -50,15 +50,16 @@ class ByAzureNetwork(ByAzure):
         return self._found
 
     def _pool(self) -> str:
-        """LB/POOL that the NIC is in. Raises Unusable when it is in none of the cluster's load balancer."""
-        wanted = self._azure.load_balancer
-        pools = [(p, p.split("/")[8], p.split("/")[10]) for p in self._nic.pools]
-        found = next(((id, f"{balancer}/{pool}") for id, balancer, pool in pools if wanted in (None, balancer)), None)
-        if found is None:
-            raise Unusable(f"{self.target()} is in no backend pool{f' of {wanted}' if wanted else ''}; `lkharness check` tells more")
-        id, pool = found
-        self._healable(id.rpartition("/backendAddressPools/")[0])
-        return pool
+        """LB/POOL that the NIC is in and the cluster's rules send to. Raises Unusable when there is none, or no telling which."""
+        from harness.azure import read
+        from harness.azure.network import pool_meant
+
+        balancers = ["/".join(id.split("/")[:9]) for id in self._nic.pools]
+        if balancers and not any(self._is_ours(id) for id in balancers):
+            self._healable(balancers[0])
+        vip, clients = self._subject.cluster.vip, self._hand.clients
+        meant = self._hand.read(lambda: read.balancer(clients, vip), self._operation(), f"finding the load balancer of {vip}")
+        return pool_meant(self.target(), self._nic.pools, meant, vip)
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has read in Azure that it is so."""

@@ -69,7 +69,9 @@ class ByAzurePower(ByAzure):
         try:
             deadline.wait_for(gone, what=f"{self._node} falling silent")
         except DeadlineExceeded as error:
-            raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}") from error
+            untold = self._triggered.untold
+            beside = f"; and how Azure's operation ended cannot be asked: {untold}" if untold else ""
+            raise Inconclusive(f"{self.name} was told to Azure, and took no effect: {error}{beside}") from error
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         raise NotImplementedError
@@ -89,6 +91,8 @@ class ByAzurePower(ByAzure):
                 self._hand.finish(self._triggered, patience)
             except HarnessError as error:  # whatever it came to, the machine must run again
                 self._hand.say(f"{self._triggered.doing}: {error}; the machine is brought back all the same")
+        elif self._triggered is not None and (untold := self._triggered.untold):
+            self._hand.say(f"{self._triggered.doing}: how it ended cannot be asked ({untold}); what the machine's state shows counts")
         super().undo(deadline)
 
     def _undone(self, deadline: Deadline) -> None:

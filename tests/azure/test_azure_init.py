@@ -132,6 +132,26 @@ def test_what_is_no_cluster_is_said(what: str, server: ArmServer, settings: Path
     assert words in complaint(settings, capsys)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('azure = "x"', "has no [azure] table"),
+        ("azure = [1]", "has no [azure] table"),
+        ("[other]", "has no [azure] table"),
+        ("ca_file = 5", "ca_file"),
+        ("client_secret_file = 5", "client_secret_file"),
+        ('ca_file = "~nobody-of-this-name/ca.pem"', "~nobody-of-this-name"),
+    ],
+)
+def test_a_table_that_is_none_is_said(text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "settings.toml"
+    table = "" if text.startswith(("azure", "[")) else '[azure]\nsubscription = "s"\nresource_group = "g"\n'
+    file.write_text(f"{table}{text}\n")
+    code, made = init(file)
+    said = capsys.readouterr().err
+    assert code == 2 and words in said and "Traceback" not in said and not made.exists()
+
+
 def test_a_subscription_and_a_group_are_needed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["init", "--azure", str(tmp_path / "x.toml")]) == 2
     assert "--subscription and --resource-group" in capsys.readouterr().err

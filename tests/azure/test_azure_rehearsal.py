@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,6 +67,43 @@ def test_what_is_no_answer_is_said_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadUse) as caught:
         rehearsal.read(file)
     assert "4 faults" in str(caught.value) and "'maybe' is none of persist, reset" in str(caught.value)
+
+
+@pytest.mark.parametrize("about", ["3", '"me"', "[1]"])
+def test_an_about_that_is_no_table_is_said(about: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "answers.toml"
+    file.write_text(f"about = {about}\n")
+    assert cli.main(["azure", "rehearse", "--answers", str(file)]) == 2
+    assert "about: it is no table" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [("0", "as assumed"), ("0.0", "as assumed"), ('"0.00"', "as assumed"), ("2.5", "AGAINST"), ('"²"', None), ("nan", None), ("-1", None)],
+)
+def test_seconds_are_compared_as_numbers(answer: str, says: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "answers.toml"
+    file.write_text(f"[OQ-05]\nanswer = {answer}\n", encoding="utf-8")
+    code = cli.main(["azure", "rehearse", "--answers", str(file)])
+    said = capsys.readouterr()
+    assert (code == 0 and says in said.out) if says else (code == 2 and "is no number of seconds" in said.err)
+
+
+def test_a_cluster_file_counts_wherever_a_command_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ["--cluster", str(pytestconfig.rootpath / "cluster.example.toml")]
+    file = tmp_path / "answers.toml"
+    assert cli.main(["azure", "rehearse", "--template", str(file), *cluster]) == 0 and "ping -c 5 10.20.1.200" in file.read_text()
+    assert rehearsal.read(file)[0].keys() == {q.id for q in rehearsal.QUESTIONS}
+    capsys.readouterr()
+    assert cli.main(["azure", "rehearse", "--json", *cluster]) == 0 and "ping -c 5 10.20.1.200" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("harness.commands.init._ask", lambda text: "")
+    assert cli.main(["azure", "rehearse", "--ask", str(tmp_path / "asked.toml"), *cluster]) == 0
+    assert "ping -c 5 10.20.1.200" in capsys.readouterr().out
+    assert cli.main(["azure", "rehearse", "--answers", str(file), *cluster]) == 2
+    assert "--answers prints none" in capsys.readouterr().err
 
 
 def test_a_person_is_asked_what_is_open_only(capsys: pytest.CaptureFixture[str]) -> None:

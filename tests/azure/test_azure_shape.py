@@ -1,4 +1,4 @@
-"""The wire format: Azure's oddities, what makes no sense, and the official examples."""
+"""The wire format: Azure's oddities, what makes no sense, and the official examples, but that of resource health, which nothing reads."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import copy
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import azure_wire
 import pytest
 
-from harness.azure import health, shape
+from harness.azure import clients, health, network, run_script, shape
 from harness.azure.seen import same
 from harness.errors import Unusable
 
@@ -19,11 +20,12 @@ HERE = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("LKHARNESS_AZURE_EXAMPLES") or HERE.parent / "shared" / "azure-examples")
 
 
-def example(name: str) -> Any:
-    """The body of an official example's answer, through the packages' own model where there is one."""
+def example(name: str, *, whole: bool = False) -> Any:
+    """The body of an official example's answer, or with `whole` every answer that it has, by status."""
     if not FOLDER.is_dir():
         pytest.skip(f"there are no official examples at {FOLDER}; name their folder with LKHARNESS_AZURE_EXAMPLES")
-    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["responses"]["200"]["body"]
+    answers = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["responses"]
+    return answers if whole else answers["200"]["body"]
 
 
 def through(model: str, body: Any, module: str = "network") -> Any:
@@ -75,6 +77,38 @@ def test_the_official_machine_and_its_power() -> None:
     view = example("VirtualMachine_Get_InstanceView")
     codes = [s["code"] for s in view.get("statuses", [])]
     assert shape.power(view) == next((c.split("/")[1].lower() for c in codes if c.startswith("PowerState/")), None)
+
+
+def test_the_official_run_command() -> None:
+    body = example("VirtualMachineRunCommand")
+    statuses = through("RunCommandResult", body, "compute")["value"]
+    assert run_script.streams(statuses) == (statuses[0]["message"], "") and statuses[0]["message"].startswith("This is a sample")
+
+
+def test_the_official_security_group() -> None:
+    """A rule that is to come before all others does; the default rules of the group are of another list."""
+    from azure.mgmt.network.models import NetworkSecurityGroup
+
+    body = example("NetworkSecurityGroupGet")
+    through("NetworkSecurityGroup", body)
+    group = NetworkSecurityGroup(copy.deepcopy(body))
+    assert [r.name for r in group.properties.security_rules] == ["rule1"]
+    assert network.priority_before(group.properties.security_rules, "testnsg") == 129
+
+
+@pytest.mark.parametrize("name", ["VirtualMachine_PowerOff_MaximumSet_Gen", "VirtualMachine_Start_MaximumSet_Gen"])
+def test_the_official_answer_to_a_power_trigger(name: str) -> None:
+    """It has no body, and tells by Location alone where its operation is."""
+    from requests.structures import CaseInsensitiveDict  # as the packages' transport has headers
+
+    answers = example(name, whole=True)
+    assert answers["200"] == {}
+    heard: list[clients.Call] = []
+    ear = clients._ear(heard.append)
+    response = SimpleNamespace(status_code=202, headers=CaseInsensitiveDict(answers["202"]["headers"]))
+    ear.next = SimpleNamespace(send=lambda request: SimpleNamespace(http_response=response))
+    ear.send(SimpleNamespace(http_request=SimpleNamespace(method="POST", url="https://a/b")))
+    assert heard[0].operation == answers["202"]["headers"]["location"] and "operation" in heard[0].answered
 
 
 @pytest.mark.parametrize(

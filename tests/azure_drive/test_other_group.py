@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from harness import model
+from harness.azure import read
 from harness.azure.network import Member, Nic
+from harness.azure.seen import Balancer, Frontend, Pool, Rule
 from harness.disrupt import base
 from harness.errors import Inconclusive
 from harness.lab import seed
@@ -23,10 +25,14 @@ def undoing(name: str, monkeypatch: pytest.MonkeyPatch, *, nic: str = "CLUSTER-r
     balancer = f"{GROUPS}/{pool}/providers/Microsoft.Network/loadBalancers/ilb"
     group = f"{GROUPS}/{guard}/providers/Microsoft.Network/networkSecurityGroups/shared"
     monkeypatch.setattr("harness.azure.network.Network.member", lambda *about: Member(balancer, "ilb/pool", "one", "None"))
+    its_pool = f"{balancer}/backendAddressPools/pool"
+    frontend, rule = Frontend("f", f"{balancer}/f", str(CLUSTER.vip)), Rule("r", "r", f"{balancer}/f", pool_ids=(its_pool,))
+    there = Balancer("ilb", balancer, frontends=(frontend,), rules=(rule,), pools=(Pool("pool", its_pool),))
+    monkeypatch.setattr(read, "balancer", lambda clients, vip: there)
     timeline = SimpleNamespace(note=None)
     active = SimpleNamespace(cluster=CLUSTER, active="lknode01", standby_of=lambda a: "lknode02", timeline=timeline)
     one = base.of(name)(active)
-    one._found = Nic(place, "ipconfig1", f"{place}/ipConfigurations/ipconfig1", (f"{balancer}/backendAddressPools/pool",), group)
+    one._found = Nic(place, "ipconfig1", f"{place}/ipConfigurations/ipconfig1", (its_pool,), group)
     return one._undoing()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 
@@ -14,7 +15,8 @@ from azure_labs import AzureLab, subject
 
 from harness.azure import clients, hand
 from harness.azure.arm import Arm
-from harness.azure.undo_tag import UndoTags
+from harness.azure.heal import heal
+from harness.azure.undo_tag import RUN, UndoTags
 from harness.deadline import Deadline
 from harness.disrupt import base
 from harness.errors import HarnessError
@@ -38,9 +40,10 @@ STEPS = {
 }
 FAULTS = ["slow", "throttled", "unavailable", "happens-unavailable", "dropped-before", "dropped-after", "token-expired", "token-revoked"]
 FATES = ["fails-late", "happens-and-fails", "never-ends"]
-EVERY = [*product(STEPS, FAULTS), *product(("trigger", "undo trigger"), FATES)]
+UNTOLD = [*product(("poll", "undo poll"), ["forbidden"])]  # such as by a role that is assigned to the group only: it goes on all the same
+EVERY = [*product(STEPS, FAULTS), *product(("trigger", "undo trigger"), FATES), *UNTOLD]
 ONCE = [(step, FAULTS[i % len(FAULTS)]) for i, step in enumerate([*STEPS, *STEPS][: len(FAULTS)])]
-ONCE += [*product(["trigger"], [*FAULTS, *FATES]), ("undo trigger", "dropped-after"), ("undo trigger", "fails-late")]
+ONCE += [*product(["trigger"], [*FAULTS, *FATES]), ("undo trigger", "dropped-after"), ("undo trigger", "fails-late"), *UNTOLD]
 CASES = EVERY if os.environ.get("LKHARNESS_AZURE_FAULTS") == "all" else sorted(set(ONCE))
 # Where the node must not go down, because the trigger itself was lost or came to nothing, and must not be repeated.
 NOT_DONE = {("trigger", "unavailable"), ("trigger", "dropped-before"), ("trigger", "fails-late")}
@@ -76,6 +79,18 @@ def tags(azure: Azure) -> dict[str, str]:
         return {resource: text for resource in of.bearers() if (text := of.of(resource)) is not None}
     finally:
         talk.close()
+
+
+def changing(lab: AzureLab) -> Counter[tuple[str, str]]:
+    """Every request that may have changed something, as it came over the wire, the packages' own repetitions included."""
+    return Counter((r["method"], r["path"]) for r in lab.own("requests") if r["method"] != "GET" and "/oauth2/" not in r["path"])
+
+
+def noted(timeline: Timeline) -> Counter[tuple[str, str]]:
+    """What the timeline tells of such requests, each with its status and request id if there was an answer."""
+    calls = [event.data for event in timeline.events if "method" in event.data]
+    assert all(c["request_id"] for c in calls if c["status"] is not None)
+    return Counter((c["method"], c["resource"]) for c in calls)
 
 
 @pytest.mark.timeout(120)
@@ -116,3 +131,18 @@ def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
     refused = [t for t in told if t.startswith(f"powering off {node}: Azure answered 401")]
     assert len(offs) <= len(sent) + len(refused), "a power-off went over the wire that the timeline does not tell of"
     assert all("again" in t for t in sent[1:])
+    assert noted(timeline) == changing(lab), "a call that changes something is not on the timeline, or twice"
+
+
+@pytest.mark.timeout(120)
+def test_heal_tells_its_calls_too(lab: AzureLab) -> None:
+    """The packages' own repetitions included: the first removal of the tag is refused, because the token has expired."""
+    one = base.of("azure VM power off")(subject(lab, Timeline()))
+    one.begin(Deadline(60))
+    lab.own("requests", "DELETE")
+    lab.own("faults", "POST", {"kind": "token-revoked", "method": "PATCH", "path": TAGS})
+    timeline = Timeline()
+    assert [healed.failed for healed in heal(lab.azure, timeline.note, run=RUN)] == [None]
+    made = changing(lab)
+    assert noted(timeline) == made and sorted(made.values()) == [1, 2]
+    assert lab.undisturbed() == [] and tags(lab.azure) == {}

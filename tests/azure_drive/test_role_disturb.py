@@ -34,12 +34,11 @@ UNSEEN = {
     "Microsoft.Network/publicIPAddresses/join/action",
     "Microsoft.Network/virtualNetworks/subnets/join/action",
 }
-# Where the results of operations lie is Azure's choice, and a group is read as a whole by some clients.
+# Where the results of operations lie is Azure's choice, and a security group is read as a whole by some clients.
 BY_CHOICE = {
     "Microsoft.Compute/locations/operations/read",
     "Microsoft.Network/locations/operations/read",
     "Microsoft.Network/locations/operationResults/read",
-    "Microsoft.Resources/subscriptions/resourceGroups/read",
     "Microsoft.Network/networkSecurityGroups/read",
 }
 

@@ -127,4 +127,4 @@ def test_the_repos_own_script_is_sound_shell():
 @pytest.mark.parametrize("message", ["", "Enable failed: no agent", "Enable succeeded: \n[stdout]\nbegin m\nhalf\n[stderr]\n"])
 def test_an_answer_without_its_end_is_told(message):
     with pytest.raises(Unusable, match="the script's end is not in what"):
-        run_script.read(message, "m", "vm")
+        run_script.read(run_script.streams([{"code": "ProvisioningState/succeeded", "message": message}]), "m", "vm")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,9 +21,37 @@ PARAMETERS = template.parameters_of(
 )
 
 
-def said_by(script: str, **variables: str) -> run_script.Said:
+def in_one(out: str, err: str) -> list[dict[str, str]]:
+    """Both streams in one status, as Linux machines have them."""
+    return [{"code": "ProvisioningState/succeeded", "message": f"Enable succeeded: \n[stdout]\n{out}\n[stderr]\n{err}"}]
+
+
+def in_two(out: str, err: str) -> list[dict[str, str]]:
+    """A status for each, told apart by their codes alone."""
+    return [
+        {"code": "ComponentStatus/StdErr/succeeded", "message": err},
+        {"code": "ComponentStatus/StdOut/succeeded", "message": out},
+    ]
+
+
+def said_by(script: str, shape: Callable[[str, str], list[dict[str, str]]] = in_one, **variables: str) -> run_script.Said:
     done = subprocess.run(["sh"], input=run_script.wrapped(script, "m", variables), text=True, capture_output=True)
-    return run_script.read(f"[stdout]\n{done.stdout}\n[stderr]\n{done.stderr}", "m", "vm")
+    return run_script.read(run_script.streams(shape(done.stdout, done.stderr)), "m", "vm")
+
+
+@pytest.mark.parametrize("shape", [in_one, in_two])
+def test_both_streams_are_told_apart(shape: Callable[[str, str], list[dict[str, str]]]) -> None:
+    said = said_by("echo out; echo err >&2; exit 3", shape)
+    assert (said.exit, said.out, said.err, said.cut) == (3, "out\n", "err\n", False)
+
+
+@pytest.mark.parametrize("shape", [in_one, in_two])
+def test_what_the_script_says_of_itself_on_one_stream_is_not_the_other(shape: Callable[[str, str], list[dict[str, str]]]) -> None:
+    assert said_by("echo err >&2", shape).out == "" and said_by("echo out", shape).err == ""
+
+
+def test_an_answer_without_a_status_has_no_streams() -> None:
+    assert run_script.streams([]) == ("", "")
 
 
 def test_its_first_line_says_what_runs_it():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness.azure import heal
-from harness.azure.undo_tag import LONGEST, Undo, parse
+from harness.azure.hand import Hand
+from harness.azure.undo_tag import LONGEST, STANDING, Undo, UndoTags, parse
 from harness.deadline import Deadline
+from harness.disrupt import base
 from harness.errors import Unusable
 
 EVERY = [
@@ -29,6 +32,22 @@ def test_it_says_the_same_when_it_is_read(undo):
 def test_one_that_does_not_fit_is_told_before_anything_is_done():
     with pytest.raises(Unusable, match="a tag holds 256"):
         Undo.now("admin", 60.0, name="n" * 80, pool="p" * 80 + "/" + "q" * 80, was="None").text()
+
+
+def test_nothing_is_left_to_undo_where_its_tag_would_not_fit(monkeypatch):
+    """Nothing was tagged or disturbed, so nobody is sent to `lkharness azure heal`."""
+    long = Undo.now("pool", 60.0, name="n" * 80, pool="p" * 80 + "/" + "q" * 80)
+    cluster = SimpleNamespace(manager=SimpleNamespace(hc_timeout_s=None), azure=SimpleNamespace(operation_limit_s=1.0))
+    one = base.of("azure pool left")(SimpleNamespace(active="lknode01", cluster=cluster))
+    closed = []
+    clients: Any = SimpleNamespace(azure=SimpleNamespace(poll_s=0.01, subscription="s", resource_group="g"), close=lambda: closed.append(1))
+    one._made = Hand(clients, lambda *about, **data: None)
+    monkeypatch.setattr(UndoTags, "_all", lambda *about: {})
+    monkeypatch.setattr(one, "_undoing", lambda: ("/subscriptions/s/nic", long))
+    with pytest.raises(Unusable, match="a tag holds 256"):
+        one.begin(Deadline(1.0))
+    one.undo(Deadline(1.0))
+    assert closed and not STANDING
 
 
 @pytest.mark.parametrize("text", ["", "please", "{}", "[]", '{"undo":"start"}', '{"undo":"start","since":1,"until":2,"colour":"red"}'])
