@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from harness.at_home import at_home
 from harness.errors import BadUse
 from harness.model_azure import Azure
 from harness.model_parts import Name, Part, Port, Seconds
@@ -343,7 +344,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 def _with_absolute_paths(cluster: Cluster, base: Path) -> Cluster:
     def settle(path: Path) -> Path:
-        return base / path.expanduser()
+        return base / at_home(path)
 
     def settled_machine(machine):
         paths = {key: settle(value) for key in ("key", "known_hosts") if (value := getattr(machine.ssh, key))}

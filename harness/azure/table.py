@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import model
+from harness.at_home import at_home
 from harness.errors import BadUse
 
 PATHS = ("client_secret_file", "ca_file")
@@ -18,11 +19,4 @@ def table_of(file: Path) -> dict[str, Any]:
         raise BadUse(f"{file} has no [azure] table; write one with subscription = … and how to log in, or give --subscription instead")
     base = file.resolve().parent
     paths = {name: table[name] for name in PATHS if isinstance(table.get(name), str)}  # any other is told with the rest of the faults
-    return {**table, **{name: str(base / _at_home(file, name, path)) for name, path in paths.items()}}
-
-
-def _at_home(file: Path, name: str, path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise BadUse(f"{file}: azure.{name}: nobody's home is known for {path}; write the whole path") from None
+    return {**table, **{name: str(base / at_home(path)) for name, path in paths.items()}}

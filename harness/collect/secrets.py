@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.at_home import at_home
 from harness.collect.redact import GONE, Redactor, secret_words, sensitive
 from harness.errors import BadUse
 from harness.model import Cluster
@@ -36,7 +37,7 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
                 except BadUse as error:
                     notes.append(f"services {service.name}: {error}, so that what it says could not be looked for")
             elif key.endswith("_file"):
-                secret, note = _content(Path(value).expanduser(), f"services {service.name}: {key}")
+                secret, note = _content(value, f"services {service.name}: {key}")
                 found |= secret
                 notes += note
     for machine in cluster.machines:
@@ -74,12 +75,13 @@ def _written_out(data: Any, name: str = "") -> Iterator[str]:
         yield data
 
 
-def _content(path: Path, place: str) -> tuple[set[str], list[str]]:
+def _content(path: Path | str, place: str) -> tuple[set[str], list[str]]:
     try:
-        with path.open("rb") as file:
+        with at_home(path).open("rb") as file:
             return {file.read(READ_AT_MOST).decode("utf-8", "replace").strip()}, []
-    except OSError as error:
-        return set(), [f"{place}: {path} cannot be read ({error.strerror}), so that what it holds could not be looked for"]
+    except (OSError, BadUse) as error:
+        why = getattr(error, "strerror", None) or error
+        return set(), [f"{place}: {path} cannot be read ({why}), so that what it holds could not be looked for"]
 
 
 def _is_a_place(value: str) -> bool:

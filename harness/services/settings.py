@@ -8,8 +8,8 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
+from harness.at_home import at_home
 from harness.errors import BadUse
 
 COMMAND_S = 15.0  # for password_command to print it
@@ -76,7 +76,7 @@ def password(settings: Mapping[str, str]) -> Secret | None:
 
 
 def _of_file(place: str) -> Secret:
-    path = Path(place).expanduser()
+    path = at_home(place)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:

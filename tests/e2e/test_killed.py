@@ -25,6 +25,7 @@ from harness.deadline import Deadline
 from harness.disrupt import base
 from harness.disrupt.deadman import remains
 from harness.errors import HarnessError
+from harness.hosts.base import Host
 from harness.lab import seed
 from harness.measure import agent_plan
 from harness.subject import Subject
@@ -69,7 +70,7 @@ class Case:
         self._folder = folder
         self.file = shell.labs / self._name / "cluster.toml"
         self.subject = Subject(model.load(self.file), Timeline())
-        self.before = self.state_of_hosts()
+        self.before = {name: self.state_of(host) for name, host in self.subject.hosts.items()}
         planned = base.of(disruption)(self.subject)
         self.longest_s, self.lasts_s = planned.longest_s, planned.lasts_s
         self.process: subprocess.Popen[str] | None = None
@@ -146,14 +147,12 @@ class Case:
         for name, host in self.subject.hosts.items():
             try:
                 left += [f"{name}: {what}" for what in remains(host, limit=2.0)]
+                left += [f"{name}: {line}" for line in sorted(self.state_of(host) ^ self.before[name])]
             except HarnessError as error:
-                left.append(f"{name} cannot be asked: {error}")  # without power, or frozen
-        if left:
-            return left
-        now = self.state_of_hosts()
-        return [f"{name}: {line}" for name in now for line in sorted(now[name] ^ self.before[name])]
+                left.append(f"{name} cannot be asked: {error}")  # without power, frozen, or booting
+        return left
 
-    def state_of_hosts(self) -> dict[str, set[str]]:
+    def state_of(self, host: Host) -> set[str]:
         """Links, addresses and routes but for the VIP's, tables of rules, stopped processes, what fills a disk."""
         lines = (
             "ip -o link show | cut -d ' ' -f 2-3 | sed 's|@[^:]*||'; ip -o addr show | awk '{ print $2, $4 }'; ip route show table all; "
@@ -161,7 +160,7 @@ class Case:
             "awk '{ print $2 }' /proc/mounts | while read -r m; do ls -d $m/.lkharness-* 2>/dev/null; done; true"
         )
         vip = str(self.subject.cluster.vip)
-        return {name: {line for line in host.check(lines).splitlines() if vip not in line} for name, host in self.subject.hosts.items()}
+        return {line for line in host.check(lines).splitlines() if vip not in line}
 
     def whole(self) -> None:
         manager = self.subject.cluster.manager

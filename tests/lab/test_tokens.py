@@ -182,7 +182,10 @@ def test_a_database_that_cannot_be_asked_afterwards(database, by_hand):
     (told,) = [e.text for e in read.events if e.kind == "tokens"]
     assert TABLE in told and "\n" not in told
     assert result.tokens.verdict.outcome is Outcome.INCONCLUSIVE and "never read back" in result.tokens.verdict.reason
-    assert read.complete and {t.verdict.outcome for t in result.tracks if t.path} == {Outcome.PASS}
+    of_paths = [t.verdict for t in result.tracks if t.path]
+    assert read.complete and of_paths
+    for verdict in of_paths:  # a busy machine's timing may be worth nothing, which says nothing of tokens either
+        assert verdict.outcome is not Outcome.FAIL and "token" not in verdict.reason, verdict
 
 
 def test_an_account_that_may_not_make_a_table(database, tmp_path):

@@ -128,6 +128,13 @@ def test_paths_count_from_the_file(tmp_path, monkeypatch):
     assert cluster.nodes[1].ssh.key is None
 
 
+def test_a_home_that_nobody_knows(tmp_path):
+    file = tmp_path / "cluster.toml"
+    file.write_text(tomli_w.dumps(figure(client={"ssh": {"key": "~nobody-of-this-name/id"}})))
+    with pytest.raises(BadUse, match=r"^~nobody-of-this-name/id: nobody's home is known for that; write the whole path$"):
+        model.load(file)
+
+
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"a = 1\na = 2"])
 def test_a_file_that_is_not_toml(tmp_path, content):
     file = tmp_path / "broken.toml"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.at_home import at_home
 from harness.azure.make import prices, template
 from harness.errors import BadUse
 from harness.model import Azure
@@ -47,7 +48,7 @@ class Wish:
 def public_key(file: Path) -> str:
     """Raises BadUse for what is no public key: a private one must never get into a template."""
     try:
-        line = file.expanduser().read_text(encoding="utf-8").strip()
+        line = at_home(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadUse(f"--ssh-key {file}: cannot be read ({getattr(error, 'strerror', 'no text')}); name a public key file") from error
     if not re.match(r"^(ssh-|ecdsa-|sk-)\S+ \S+", line) or "\n" in line:
