@@ -14,14 +14,9 @@ from harness.deadline import Deadline
 from harness.lab.services import process
 from harness.services import registry
 from harness.services.base import Identity
+from tests.free_port import free_port
 
 LIMIT = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Unit:

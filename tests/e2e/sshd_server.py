@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness import model
 from harness.deadline import Deadline
+from tests.free_port import free_port
 
 SSHD = Path("/usr/sbin/sshd")
 
@@ -38,12 +39,6 @@ class Server:
     def machine(self, name="lknode01", **ssh) -> model.Machine:
         given = {"host": "127.0.0.1", "port": self.port, "user": getpass.getuser(), "key": self.key, "known_hosts": self.known_hosts}
         return model.Machine(name=name, address="127.0.0.1", ssh=model.SshAccess(**{**given, **ssh}))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def make_key(path: Path) -> Path:

@@ -125,7 +125,7 @@ def test_a_half_open_host(shell: Shell, file: Path, tmp_path: Path):
 def test_a_slow_host(shell: Shell, file: Path, tmp_path: Path):
     """Slower than the log-in may be: lost. Slow, but in time: as sound as any."""
     standby = role(shell, "standby")
-    with by_wires(file, tmp_path, connect_limit_s=2.0, **{standby: {"bytes_per_s": 1500}}) as through:
+    with by_wires(file, tmp_path, connect_limit_s=2.0, **{standby: {"bytes_per_s": 300}}) as through:
         assert_lost(checked(shell, through), standby, "within 2 s")
     with by_wires(file, tmp_path, **{standby: {"bytes_per_s": 60000}}) as through:
         done = checked(shell, through)

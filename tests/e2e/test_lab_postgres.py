@@ -16,13 +16,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from lab_services import LIMIT, free_port, open_folder
+from lab_services import LIMIT, open_folder
 
 from harness.deadline import Deadline
 from harness.errors import BadUse
 from harness.lab.services import postgres, postgres_template, process
 from harness.services import registry
 from harness.services.base import Identity, NotTheService
+from tests.free_port import free_port
 
 PASSWORD = "s3cret of the lab's database"
 

@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import pytest
-from sshd_server import SSHD, free_port, make_key, servers, wildcard_of
+from sshd_server import SSHD, make_key, servers, wildcard_of
 
 from harness import model
 from harness.deadline import Deadline
@@ -19,6 +19,7 @@ from harness.hosts.base import HostUnreachable, WrongHostKey
 from harness.hosts.ssh import SshHost, connect_all
 from harness.measure.witness import Witness
 from harness.timeline import Timeline
+from tests.free_port import free_port
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),

@@ -80,7 +80,8 @@ def test_it_ends_with_a_verdict(run, record):
 def test_the_switchover_is_measured(record):
     (one,) = record["measurements"]
     measured = one["measured"]
-    assert (measured["disruption"], measured["before"], measured["after"]) == ("switchover", "lknode01", BLIND)
+    way = ["lknode01", BLIND] if len(record["set_aside"]) % 2 == 0 else [BLIND, "lknode01"]  # each that noise spoiled moved it, too
+    assert [measured["disruption"], measured["before"], measured["after"]] == ["switchover", *way]
     client = [t for t in measured["tracks"] if t["path"] == "client" and t["kind"] == "new"]
     assert client and all(any(0.02 < o["seconds"] < 7.5 and o["end"] is not None for o in t["outages"]) for t in client), client
 

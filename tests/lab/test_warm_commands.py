@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from harness.lab.lifekeeper.kinds.base import Failed
 from harness.lab.lifekeeper.kinds.command import RanOut
 from harness.lab.lifekeeper.kinds.warm import Warm
 from harness.lab.services import process
+from tests.free_port import free_port
 
 UNIT, WEB = "harness.lab.services.unit", "harness.lab.services.http_server"
 
@@ -26,13 +26,7 @@ def warm():
     warm.stop()
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-PORT = free_port()
+PORT = str(free_port())
 
 
 def children() -> set[int]:
@@ -68,7 +62,7 @@ def test_what_a_command_starts_outlasts_it_and_its_output_is_returned(warm: Warm
 
 
 def test_a_command_that_does_not_end_is_killed_at_its_limit(warm: Warm) -> None:
-    port = free_port()
+    port = str(free_port())
     listening = [sys.executable, "-m", WEB, "--port", port, "--bind", "127.0.0.1", "--node", "lknode01"]
     with pytest.raises(RanOut, match=r"did not end within 0\.5 s"):
         warm.run(listening, 0.5, extra={})

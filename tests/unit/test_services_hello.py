@@ -16,18 +16,13 @@ from harness.deadline import Deadline
 from harness.errors import BadUse
 from harness.services import registry, tns
 from harness.services.base import Hello
+from tests.free_port import free_port
 
 GREETING = r"^lab-echo (?P<node>\S+) (?P<started>[\d.]+)$"
 
 
 def hello(kind: str, **settings: str) -> Hello:
     return registry.kind(kind).hello(settings)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ def serve(service: Service, listener: socket.socket, handle: Handler) -> None:
         try:
             await handle(reader, writer)
         except TimeoutError:
-            service.log(f"{peer[0]}:{peer[1]} said nothing for too long: connection closed")
+            await note(service, f"{peer[0]}:{peer[1]} said nothing for too long: connection closed")
         except ConnectionError:
             pass  # the peer left, which is its right; a log line for each would drown the log under measurement
         except Exception as error:
-            service.log(f"{peer[0]}:{peer[1]}: {type(error).__name__}: {error}: connection closed")
+            await note(service, f"{peer[0]}:{peer[1]}: {type(error).__name__}: {error}: connection closed")
         finally:
             writer.close()
 
@@ -36,3 +36,8 @@ def serve(service: Service, listener: socket.socket, handle: Handler) -> None:
         await server.serve_forever()
 
     asyncio.run(run())
+
+
+async def note(service: Service, text: str) -> None:
+    """Log beside the thread that serves: a disk that is busy for somebody else must not keep everybody's answers back."""
+    await asyncio.to_thread(service.log, text)
