@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -110,6 +112,23 @@ def test_malformed_input_does_not_kill_the_listener(listener: Unit, data: bytes)
 def test_a_connect_that_comes_byte_by_byte_is_answered(listener: Unit) -> None:
     pieces = [bytes([byte]) for byte in tns.connect_packet(tns.PING)]
     assert b"(ERR=0)(ALIAS=LISTENER_lknode01)" in listener.raw(*pieces)
+
+
+def test_the_listener_answers_while_its_log_cannot_be_written(tmp_path: Path) -> None:
+    """As on a disk that is busy for others: a pipe that nobody reads, of which its lines fill the first page."""
+    unit = Unit(tmp_path, "tns_listener", "tns")
+    os.mkfifo(unit.log)
+    pipe = os.open(unit.log, os.O_RDWR | os.O_NONBLOCK)
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        with started(unit):
+            for _ in range(200):
+                assert b"(ERR=0)" in unit.raw(tns.connect_packet(tns.PING))
+            written = b""
+            while (written := written + os.read(pipe, 4096)).count(b"ping * 0") < 200:  # nothing was lost
+                select.select([pipe], [], [], LIMIT)
+    finally:
+        os.close(pipe)
 
 
 def test_the_listener_says_that_it_is_a_stand_in(listener: Unit) -> None:

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+import time
 from collections.abc import Awaitable, Callable
+from queue import SimpleQueue
 
 from harness.lab.services.serving import BACKLOG, Service
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+GATHER_S = 0.1  # so many seconds' lines are written at once: a wake-up for each would cost as much as an answer
+
+_lines: SimpleQueue[str] = SimpleQueue()
 
 
 def serve(service: Service, listener: socket.socket, handle: Handler) -> None:
@@ -23,13 +29,15 @@ def serve(service: Service, listener: socket.socket, handle: Handler) -> None:
         try:
             await handle(reader, writer)
         except TimeoutError:
-            await note(service, f"{peer[0]}:{peer[1]} said nothing for too long: connection closed")
+            note(service, f"{peer[0]}:{peer[1]} said nothing for too long: connection closed")
         except ConnectionError:
             pass  # the peer left, which is its right; a log line for each would drown the log under measurement
         except Exception as error:
-            await note(service, f"{peer[0]}:{peer[1]}: {type(error).__name__}: {error}: connection closed")
+            note(service, f"{peer[0]}:{peer[1]}: {type(error).__name__}: {error}: connection closed")
         finally:
             writer.close()
+
+    threading.Thread(target=_write_lines, daemon=True).start()
 
     async def run() -> None:
         server = await asyncio.start_server(converse, sock=listener, backlog=BACKLOG)
@@ -38,6 +46,15 @@ def serve(service: Service, listener: socket.socket, handle: Handler) -> None:
     asyncio.run(run())
 
 
-async def note(service: Service, text: str) -> None:
+def note(service: Service, text: str) -> None:
     """Log beside the thread that serves: a disk that is busy for somebody else must not keep everybody's answers back."""
-    await asyncio.to_thread(service.log, text)
+    _lines.put(service.stamped(text))
+
+
+def _write_lines() -> None:
+    while True:
+        waiting = [_lines.get()]
+        time.sleep(GATHER_S)
+        while not _lines.empty():
+            waiting.append(_lines.get())
+        print("\n".join(waiting), flush=True)

@@ -32,10 +32,14 @@ class Service:
         self.started = time.time()
 
     def log(self, text: str) -> None:
-        """One line on standard output, stamped with the local time. Bytes that a peer sent come in escaped."""
+        """One line on standard output. Bytes that a peer sent come in escaped."""
+        print(self.stamped(text), flush=True)
+
+    def stamped(self, text: str) -> str:
+        """A line of the log, with the local time."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now))
-        print(f"{stamp}.{int(now % 1 * 1000):03d} {self.name}[{self.node}]: {text}", flush=True)
+        return f"{stamp}.{int(now % 1 * 1000):03d} {self.name}[{self.node}]: {text}"
 
 
 Handler = Callable[[Service, socket.socket], None]

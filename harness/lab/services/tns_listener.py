@@ -41,13 +41,13 @@ async def converse(service: serving.Service, reader: asyncio.StreamReader, write
         async with asyncio.timeout(INBOUND_LIMIT_S):
             request = await read_connect_data(reader)
     except NotTns as fault:
-        await crowd.note(service, f"{peer} * TNS-12569: {fault}")
+        crowd.note(service, f"{peer} * TNS-12569: {fault}")
         return
     if request is None:
         return
     what, answer = answer_to(request, alias)
     writer.write(refuse(answer))
-    await crowd.note(service, f"{peer} * {what}")
+    crowd.note(service, f"{peer} * {what}")
     await _let_the_answer_arrive(reader, writer)
 
 
