@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -20,6 +21,7 @@ import oracledb
 import pytest
 from lab_services import LIMIT, Unit, open_folder, started
 
+from harness.deadline import Deadline
 from harness.services import tns
 from harness.services.base import NotTheService
 
@@ -129,6 +131,30 @@ def test_the_listener_answers_while_its_log_cannot_be_written(tmp_path: Path) ->
                 select.select([pipe], [], [], LIMIT)
     finally:
         os.close(pipe)
+
+
+def test_the_listener_outlives_a_log_that_is_full(tmp_path: Path) -> None:
+    """No byte more fits into it for a while; what is asked afterwards is logged again."""
+    unit = Unit(tmp_path, "tns_listener", "tns")
+
+    def asked(command: str) -> bytes:
+        return unit.raw(tns.connect_packet(f"(CONNECT_DATA=(COMMAND={command}))"))
+
+    def writes() -> int:
+        """How many were tried: answers are sent, not written."""
+        return int(Path(f"/proc/{pid}/io").read_text().split("syscw: ")[1].split()[0])
+
+    with started(unit):
+        pid, hard = unit.process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (unit.log.stat().st_size, hard))
+        for _ in range(2):
+            tried = writes()
+            assert b"1189" in asked("stop")
+            Deadline(LIMIT).wait_for(writes, until=tried.__lt__, what="a write that fails", every=0.02)
+        assert "'stop'" not in unit.log.read_text()
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        asked("version")
+        Deadline(LIMIT).wait_for(lambda: "'version'" in unit.log.read_text(), what="its line", every=0.05)
 
 
 def test_the_listener_says_that_it_is_a_stand_in(listener: Unit) -> None:

@@ -7,6 +7,7 @@ come later and later, and a healthy service looks silent to a meter that asks it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -57,4 +58,5 @@ def _write_lines() -> None:
         time.sleep(GATHER_S)
         while not _lines.empty():
             waiting.append(_lines.get())
-        print("\n".join(waiting), flush=True)
+        with contextlib.suppress(OSError):  # a full disk: these lines are lost, later ones may not be, and the service goes on
+            print("\n".join(waiting), flush=True)
