@@ -10,12 +10,6 @@ import threading
 PYTHON = sys.executable
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 @contextlib.contextmanager
 def echo_server(banner: bytes = b""):
     """Accepts one connection after another, says `banner`, and echoes."""

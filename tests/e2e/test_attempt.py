@@ -8,12 +8,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from loopback import PYTHON, echo_server, free_port
+from loopback import PYTHON, echo_server
 
 from harness.errors import Inconclusive
 from harness.hosts.local import LocalHost
 from harness.measure.attempt import AttemptOutcome, attempt
 from harness.measure.resident import Resident
+from tests.free_port import free_port
 
 
 @pytest.fixture(scope="module")

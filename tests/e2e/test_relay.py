@@ -7,12 +7,13 @@ import socket
 import threading
 
 import pytest
-from loopback import PYTHON, echo_server, free_port
+from loopback import PYTHON, echo_server
 
 from harness.hosts.local import LocalHost
 from harness.measure.attempt import AttemptOutcome, attempt
 from harness.measure.relay import relay
 from harness.measure.resident import Resident
+from tests.free_port import free_port
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from loopback import PYTHON, echo_server, free_port
+from loopback import PYTHON, echo_server
 from sshd_server import SSHD, start_server, stop_server
 
 from harness.deadline import Deadline
@@ -26,6 +26,7 @@ from harness.measure import scripts
 from harness.measure.attempt import AttemptOutcome, attempt
 from harness.measure.relay import relay
 from harness.measure.resident import Resident
+from tests.free_port import free_port
 
 needs_sshd = pytest.mark.skipif(not SSHD.exists() or os.geteuid() != 0, reason="needs root and a real sshd (openssh-server)")
 MANY = 40
@@ -115,7 +116,10 @@ def test_one_script_serves_many_requests_at_once(here, host):
 
 def test_nothing_connects_to_itself(here):
     # half of all local ports, tried against one of them that is closed: a draw of that very one would be answered by itself
-    tried = attempt(here, "127.0.0.1", free_port(), count=14_000)
+    with socket.socket() as drawn:
+        drawn.bind(("127.0.0.1", 0))
+        port = drawn.getsockname()[1]
+    tried = attempt(here, "127.0.0.1", port, count=14_000)
     assert {a.outcome for a in tried} == {AttemptOutcome.REFUSED}
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from loopback import echo_server, free_port
+from loopback import echo_server
 from measuring import EXPECT, SAY, Seen, Service, service, track
 from sshd_server import SSHD, Server, servers
 
@@ -30,6 +30,7 @@ from harness.measure.lean import Lean
 from harness.measure.means import Answers, Kind, Means
 from harness.measure.recording import NEW, Track
 from harness.measure.relay import relay
+from tests.free_port import free_port
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),

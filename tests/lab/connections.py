@@ -286,6 +286,11 @@ def deaf(bench: Bench, node: str, port: int = PROBE) -> Iterator[None]:
         bench.sh(node, "nft delete table ip deaf")
 
 
+def switches(bench: Bench, since: int = 0) -> list[list[str]]:
+    """Whom new flows went to, after each switch. The verdict that brings a switch about is written down before the switch is."""
+    return [e["data"]["members"] for e in bench.events()[since:] if e["kind"] == "switch"]
+
+
 def verdicts(bench: Bench, node: str, *, since: int = 0) -> list[dict[str, Any]]:
     """The balancer's changes of verdict on a node: {at, up}."""
     found = [e for e in bench.events()[since:] if e["kind"] == "probe" and e["data"]["node"] == node]

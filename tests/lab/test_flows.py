@@ -30,6 +30,7 @@ from tests.lab.connections import (
     keep,
     side_by_side,
     stop,
+    switches,
     vip_on,
 )
 
@@ -129,10 +130,6 @@ def kept_on(lab: Bench, node: str) -> Process:
             return end
         stop(end)
     raise AssertionError(f"no connection went to {node}")
-
-
-def switches(lab: Bench, since: int = 0) -> list[list[str]]:
-    return [e["data"]["members"] for e in lab.events()[since:] if e["kind"] == "switch"]
 
 
 def udp(lab: Bench, count: int = 1, first: int = 43000) -> Process:

@@ -29,6 +29,7 @@ from tests.lab.connections import (
     next_verdict,
     side_by_side,
     stop,
+    switches,
     vip_on,
 )
 
@@ -54,6 +55,10 @@ def http(make_lab) -> Bench:
 
 def threshold(lab: Bench) -> int:
     return lab.data["load_balancer"]["probe"]["threshold"]
+
+
+def two(seen: list[list[str]]) -> bool:
+    return len(seen) >= 2
 
 
 def within(took: float, least: float, most: float) -> None:
@@ -131,7 +136,8 @@ def test_down_before_up_makes_a_gap(tcp):
     tcp.start(NODE2, RESPONDER, "0.0.0.0", PROBE)
     up = next_verdict(tcp, NODE2, since=since, up=True)
     assert up - down >= opened - down + (threshold(tcp) - 1) * I - EARLY
-    assert _two_switches(tcp, since) == [[], [NODE2]] and identities(tcp, count=3) == [NODE2] * 3
+    assert tcp.wait_for(lambda: switches(tcp, since), "both switches", until=two) == [[], [NODE2]]
+    assert identities(tcp, count=3) == [NODE2] * 3
 
 
 @pytest.mark.fact("TIME-06")
@@ -148,7 +154,7 @@ def test_up_before_down_makes_an_overlap(tcp):
     assert set(connect_from(tcp, 41000, 20)) == {NODE1, NODE2}
     stop(old)
     tcp.wait_healthy(NODE2)
-    assert _two_switches(tcp, since) == [[NODE1, NODE2], [NODE2]]
+    assert tcp.wait_for(lambda: switches(tcp, since), "both switches", until=two) == [[NODE1, NODE2], [NODE2]]
     assert set(connect_from(tcp, 41000, 20)) == {NODE2}
 
 
@@ -183,13 +189,3 @@ def test_a_connect_begun_in_the_gap_succeeds_on_a_retransmission(designs):
 
 def _syns(watch: Process) -> list[dict]:
     return [p for p in ask(watch, "") if p["flags"] == SYN and p["dport"] == APP]
-
-
-def _two_switches(lab: Bench, since: int) -> list[list[str]]:
-    """Whom new flows went to, after each switch. The verdict that brings a switch about is written down before the switch is."""
-
-    def members() -> list[list[str]]:
-        return [e["data"]["members"] for e in lab.events()[since:] if e["kind"] == "switch"]
-
-    found: list[list[str]] = lab.wait_for(members, "the second switch", until=lambda seen: len(seen) >= 2)
-    return found
