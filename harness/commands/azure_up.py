@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.commands import terminal
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse, HarnessError, Unusable
 
@@ -204,6 +205,9 @@ def _agreed(given: argparse.Namespace) -> None:
         return
     if sys.stdin is None or not sys.stdin.isatty():
         raise BadUse("nothing was made: look at the plan, then give --yes")
-    print("make this? [y/N] ", end="", file=sys.stderr, flush=True)
-    if not re.match(r"y(es)?$", sys.stdin.readline().strip().lower()):
+    try:
+        answer = terminal.ask("make this? [y/N] ")
+    except (EOFError, UnicodeDecodeError):
+        answer = "no"
+    if not re.match(r"y(es)?$", answer.lower()):
         raise BadUse("nothing was made")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.commands import init_azure
+from harness.commands import init_azure, terminal
 from harness.commands.shape import add
 from harness.errors import BadUse, Unusable
 
@@ -100,7 +100,7 @@ def _can_be_written(file: Path, *, force: bool) -> None:
 def _ask(question: str) -> str:
     """Raises EndOfInput, which no asking again can mend."""
     try:
-        return input(f"{question}: ").strip()
+        return terminal.ask(f"{question}: ")
     except EOFError:
         print()
         raise EndOfInput("nobody answered, and nothing was written; give the options instead, see `lkharness init --help`") from None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pty
+import select
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,20 +41,34 @@ def init(folder: Path, *words: object, before: tuple[str, ...] = (), said: str =
 
 
 class Terminal:
-    """A person at a terminal of `init`'s own, where Ctrl-C and Ctrl-D mean what they mean."""
+    """A person at a terminal of `init`'s own, where Ctrl-C and Ctrl-D mean what they mean. Nothing waits for longer than PATIENCE_S."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    PATIENCE_S = 120.0
+
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
-            os.environ["PYTHONPATH"] = str(REPOSITORY)
+            os.environ.update(environment, PYTHONPATH=str(REPOSITORY))
             os.execv(sys.executable, [sys.executable, "-m", "harness.cli", "init", *words])
         self.seen = ""
 
+    def _read(self, deadline: Deadline) -> bool:
+        """Take what it says next; false when it has closed the terminal."""
+        if not select.select([self._fd], [], [], deadline.remaining())[0]:
+            os.kill(self.pid, signal.SIGKILL)
+            pytest.fail(f"it waits for something; it said last: {self.seen!r}")
+        try:
+            more = os.read(self._fd, 4096)
+        except OSError:  # how Linux says that nobody has the terminal open any more
+            return False
+        self.seen += more.decode(errors="replace")
+        return bool(more)
+
     def until(self, words: str) -> None:
-        deadline = Deadline(30.0)
-        while words not in self.seen and not deadline.expired:
-            self.seen += os.read(self._fd, 4096).decode(errors="replace")
+        deadline = Deadline(self.PATIENCE_S)
+        while words not in self.seen and self._read(deadline):
+            pass
         assert words in self.seen, self.seen
         self.seen = self.seen.partition(words)[2]
 
@@ -60,10 +77,8 @@ class Terminal:
 
     def end(self) -> tuple[int, str]:
         """Its exit code, and what it said last."""
-        try:
-            while more := os.read(self._fd, 4096):
-                self.seen += more.decode(errors="replace")
-        except OSError:  # how Linux says that nobody has the terminal open any more
+        deadline = Deadline(self.PATIENCE_S)
+        while self._read(deadline):
             pass
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), self.seen.replace("\r\n", "\n")
 
@@ -72,8 +87,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(folder: Path, *words: str) -> Iterator[Terminal]:
-    one = Terminal(folder, *words)
+def terminal(folder: Path, *words: str, **environment: str) -> Iterator[Terminal]:
+    one = Terminal(folder, *words, **environment)
     try:
         yield one
     finally:
@@ -113,6 +128,19 @@ def test_a_newcomer_gives_up(tmp_path: Path, key: bytes, code: int, words: str, 
     assert ended == code, said
     assert said.splitlines()[-1].startswith("lkharness: ") and words in said and "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, to send Ctrl-C at one moment that is too short to hit by hand")
+def test_ctrl_c_just_before_it_waits_is_not_lost(tmp_path: Path) -> None:
+    """After the last look at signals and before the wait, Ctrl-C interrupts nothing: only a wait that knows of it ends."""
+    library = tmp_path / "early_interrupt.so"
+    source = Path(__file__).with_name("early_interrupt.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    (folder := tmp_path / "empty").mkdir()
+    with terminal(folder, "mine.toml", LD_PRELOAD=str(library)) as person:
+        ended, said = person.end()
+    assert ended == 130 and said.splitlines()[-1].startswith("lkharness: interrupted"), said
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("said", ["", "\n\n\n", "lkclient=10.20.1.20\n"])
