@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,6 @@ import pytest
 
 if TYPE_CHECKING:
     from arm_server import ArmServer
-
-# Without the extras [azure] and [dev] there is nothing to test here; `./run tests` installs both.
-collect_ignore_glob = [] if all(importlib.util.find_spec(name) for name in ("azure", "trustme")) else ["test_*.py"]
 
 
 @pytest.fixture

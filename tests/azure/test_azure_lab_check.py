@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -61,7 +62,9 @@ class Rig:
 
 @pytest.fixture(scope="module", params=["nat", "floating"])
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    running = launch.up(seed.cluster_data("fast", {"design": request.param}), name=f"check-{request.param}", persistent=False, azure=True)
+    running = launch.up(
+        seed.cluster_data("fast", {"design": request.param}), name=f"check-{request.param}-{os.getpid()}", persistent=False, azure=True
+    )
     try:
         yield Rig(running)
     finally:

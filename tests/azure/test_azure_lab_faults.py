@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +37,7 @@ LOOKS: dict[str, tuple[dict[str, Any], bool | str]] = {
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[launch.RunningLab]:
-    running = launch.up(seed.cluster_data("fast", {}), name="read-faults", persistent=False, azure=True)
+    running = launch.up(seed.cluster_data("fast", {}), name=f"read-faults-{os.getpid()}", persistent=False, azure=True)
     try:
         yield running
     finally:

@@ -1,6 +1,6 @@
 """A harness killed at a random moment between disturbing and undoing: `lkharness azure heal` restores all, and again finds nothing.
 
-LKHARNESS_AZURE_KILLS sets how many (default: every kind once), LKHARNESS_TEST_SEED which and when.
+Every kind once, with --deep 20 of them (LKHARNESS_AZURE_KILLS sets how many), LKHARNESS_TEST_SEED which and when.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from harness.errors import Unusable
 from harness.lab import launch, seed
 from harness.timeline import Timeline
 from harness.verdict import passed
+from tests import depth
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 KINDS = [
@@ -36,7 +37,7 @@ KINDS = [
     *("azure adminState down", "azure adminState up on the standby"),
 ]
 random.Random(SEED).shuffle(KINDS)
-KILLS = int(os.environ.get("LKHARNESS_AZURE_KILLS") or len(KINDS))
+KILLS = depth.number(len(KINDS), 20, "LKHARNESS_AZURE_KILLS")
 # What a harness does with a disruption, in a process of its own that can be killed. The lab answers for its hosts.
 HARNESS = """
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,7 +86,7 @@ def make_azure_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
     made: list[AzureLab] = []
 
     def make(*, network_only: bool = True, **over: Any) -> AzureLab:
-        name = f"test-{tmp_path_factory.getbasetemp().name}-{tmp_path_factory.mktemp('azure').name}"
+        name = f"test-{os.getpid()}-{tmp_path_factory.mktemp('azure').name}"
         data = seed.cluster_data(given=over)
         made.append(AzureLab(launch.up(data, name=name, persistent=False, network_only=network_only, azure=True)))
         return made[-1]

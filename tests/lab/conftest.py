@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -174,7 +175,7 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
 
     def make(design: str = "nat", **over: Any) -> Bench:
         data = seed.cluster_data(given=seed.merged({"design": design}, over))
-        name = f"test-{tmp_path_factory.getbasetemp().name}-{tmp_path_factory.mktemp('lab').name}"
+        name = f"test-{os.getpid()}-{tmp_path_factory.mktemp('lab').name}"
         bench = Bench(launch.up(data, name=name, persistent=False, network_only=True), data)
         made.append(bench)
         return bench

@@ -3,6 +3,8 @@ eyes hold each other honest. Of each row all three paths are judged exactly as t
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from harness.checks import check_path
@@ -27,7 +29,7 @@ def stage_of(tmp_path_factory: pytest.TempPathFactory):
 
     def bring_up(design: Design, probed_itself: bool) -> launch.RunningLab:
         probe = {"load_balancer": {"probe": {"port": 1521}}} if probed_itself else {}
-        name = f"matrix-{tmp_path_factory.getbasetemp().name}-{design}{'-probed' if probed_itself else ''}"
+        name = f"matrix-{os.getpid()}-{design}{'-probed' if probed_itself else ''}"
         data = seed.cluster_data(given={"design": str(design), **probe})
         return launch.up(data, name=name, persistent=False, network_only=probed_itself)
 

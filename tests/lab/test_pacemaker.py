@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"install {' '.join(LACKIN
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.RunningLab]:
     data = seed.cluster_data(given={"manager": {"kind": "pacemaker"}})
-    running = launch.up(data, name=f"test-{tmp_path_factory.getbasetemp().name}-pacemaker", persistent=False)
+    running = launch.up(data, name=f"pacemaker-{os.getpid()}", persistent=False)
     yield running
     running.down()
 

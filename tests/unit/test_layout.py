@@ -24,7 +24,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_no_two_test_files_share_a_name() -> None:
-    names = Counter(p.name for p in (ROOT / "tests").rglob("*.py") if p.name not in ("__init__.py", "conftest.py"))
+    names = Counter(p.name for p in (ROOT / "tests").rglob("*.py") if p.name not in ("__init__.py", "__main__.py", "conftest.py"))
     assert [name for name, times in names.items() if times > 1] == []
 
 

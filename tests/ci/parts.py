@@ -1,0 +1,49 @@
+"""The parts: what a change can break, and what is looked at by hand and every night."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+DESIGNS = ("nat", "floating")
+MANAGERS = ("lifekeeper", "pacemaker")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command of `./run`. `has_tests`: it ends with pytest's summary, and without one it did not run."""
+
+    name: str
+    words: tuple[str, ...]
+    has_tests: bool = True
+
+
+def _suite(suite: str, *more: str) -> Part:
+    return Part(" ".join((suite, *(word.removeprefix("--") for word in more))), (suite, "-q", *more))
+
+
+LINT = Part("lint", ("lint",), has_tests=False)
+
+# What a change can break. The harness's own tests come last: their summary is the last line.
+CHANGE = (
+    LINT,
+    _suite("acceptance", "--design", "nat"),
+    _suite("acceptance", "--design", "floating"),
+    _suite("acceptance", "--design", "nat", "--azure"),
+    _suite("acceptance", "--design", "nat", "--manager", "pacemaker"),
+    _suite("acceptance", "--design", "floating", "--manager", "pacemaker"),
+    _suite("failover", "--design", "nat", "--disruption", "switchover", "--disruption", "power loss"),
+    Part("tests", ("tests", "-q")),
+)
+
+# Every disruption in both designs on every manager, with Azure's where the lab's nodes are as Azure sees them; then the tests, whole.
+DEEP = (
+    LINT,
+    *(_suite("acceptance", "--design", design, "--manager", manager) for design, manager in product(DESIGNS, MANAGERS)),
+    *(_suite("acceptance", "--design", design, "--azure") for design in DESIGNS),
+    *(_suite("failover", "--design", design, "--azure") for design in DESIGNS),
+    *(_suite("failover", "--design", design, "--manager", "pacemaker") for design in DESIGNS),
+    Part("tests --deep", ("tests", "-q", "--deep")),
+)
+
+PLANS = {"change": CHANGE, "deep": DEEP}

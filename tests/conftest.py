@@ -1,0 +1,58 @@
+"""How deep the tests of the harness go, and the marks that say when a test runs. The product's suites, beside them, use neither."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests import depth
+
+NEED_AZURE = ("azure", "azure_lab", "azure_drive")  # these folders
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # nor is what it is part of
+        return False
+
+
+# `azure` alone would be found: the folder of that name beside this file can be imported, too.
+LACKING = [name for name in ("azure.core", "trustme") if not _is_installed(name)]
+
+
+class ModuleWithoutAzure(pytest.Module):
+    """A file of tests that cannot even be imported here."""
+
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip(f"not installed: {', '.join(LACKING)}; `./run tests` installs them", allow_module_level=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    if LACKING and module_path.parent.name in NEED_AZURE:
+        return ModuleWithoutAzure.from_parent(parent, path=module_path)
+    return None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("lkharness").addoption(
+        "--deep", action="store_true", help="the deep part of the harness's own tests, too: every disruption, every fault at every step, …"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "deep: runs with --deep only, by hand and every night (docs/testing.md)")
+    config.addinivalue_line("markers", "timing: measures time, so it runs while no other test does (docs/testing.md)")
+    if config.option.deep:
+        depth.choose_deep()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.deep:
+        return
+    deep = [item for item in items if item.get_closest_marker("deep")]
+    config.hook.pytest_deselected(items=deep)
+    items[:] = [item for item in items if item not in deep]
