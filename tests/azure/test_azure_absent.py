@@ -49,5 +49,5 @@ sys.meta_path.insert(0, Absent())
 from harness import cli
 sys.exit(cli.main(["init", "--azure", "--subscription", "s", "--resource-group", "g", "/tmp/never-written.toml"]))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=pytestconfig.rootpath, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=pytestconfig.rootpath, timeout=240)
     assert done.returncode == 2 and 'pip install "lkharness[azure]"' in done.stderr and "Traceback" not in done.stderr

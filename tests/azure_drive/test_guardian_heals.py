@@ -31,7 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
             running.down()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["azure NSG deny", "azure VM power off"])
 def test_the_guardian_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name: str) -> None:
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-c", str(ROOT / "pyproject.toml")]

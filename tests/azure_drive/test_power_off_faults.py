@@ -92,7 +92,7 @@ def noted(timeline: Timeline) -> Counter[tuple[str, str]]:
     return Counter((c["method"], c["resource"]) for c in calls)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("step", "fault"), CASES, ids=[": ".join(case) for case in EVERY])
 def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
     method, path, part = STEPS[step]
@@ -133,7 +133,7 @@ def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
     assert noted(timeline) == changing(lab), "a call that changes something is not on the timeline, or twice"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_heal_tells_its_calls_too(lab: AzureLab) -> None:
     """The packages' own repetitions included: the first removal of the tag is refused, because the token has expired."""
     one = base.of("azure VM power off")(subject(lab, Timeline()))

@@ -98,7 +98,7 @@ def disturb(lab: AzureLab, kind: str) -> None:
         one.undo(Deadline(60))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_the_disturbing_role_is_the_smallest(lab: AzureLab) -> None:
     lab.own("requests", "DELETE")
     for kind in KINDS:

@@ -72,5 +72,5 @@ def test_the_stand_in_ends_with_the_lab(make_azure_lab) -> None:
     process = json.loads((folder / "azure" / "process.json").read_text())
     assert registry.start_ticks(process["pid"]) == process["start_ticks"]
     os.kill(lab.running.record.pid, 9)
-    Deadline(10).wait_for(lambda: registry.start_ticks(process["pid"]) is None, what="the end of the stand-in")
+    Deadline(120).wait_for(lambda: registry.start_ticks(process["pid"]) is None, what="the end of the stand-in")
     assert (folder / "azure.log").read_text() == ""

@@ -20,7 +20,7 @@ from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
 from harness.measure.recording import Clock, NodeEvent, Noise, Sample
 
 SAY, ANSWER, EXPECT = b"who\n", b"me\n", rb"\Ame\n"
-LIMIT = 20.0
+LIMIT = 120.0
 
 
 class Seen:

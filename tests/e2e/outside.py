@@ -46,11 +46,11 @@ class Shell:
         self._begun.append(process)
         return process
 
-    def lkharness(self, *words: object, limit: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def lkharness(self, *words: object, limit: float = 300.0, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command `lkharness` to its end."""
         return self._finish(self.begin("-m", "harness.cli", *words, **environment), limit)
 
-    def pytest(self, *words: object, limit: float = 120.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def pytest(self, *words: object, limit: float = 600.0, **environment: str) -> subprocess.CompletedProcess[str]:
         return self._finish(self.begin("-m", "pytest", "-p", "no:cacheprovider", *words, **environment), limit)
 
     @staticmethod
@@ -63,6 +63,12 @@ class Shell:
         done = self.lkharness("lab", "up", *words)
         assert done.returncode == 0, done.stderr
         return self.status(*(["--name", words[words.index("--name") + 1]] if "--name" in words else []))
+
+    def patient(self) -> Path:
+        """Settings for a lab whose paths may take a busy machine's time: for tests of anything but how long a path was out."""
+        file = self.home / "patient.toml"
+        file.write_text("[budget]\nmargin_s = 60.0\n")
+        return file
 
     def status(self, *words: object) -> dict[str, Any]:
         done = self.lkharness("lab", "status", "--json", *words)
@@ -154,7 +160,7 @@ class Traces:
         strangers = [f"process {p} ({_command_of(p)}) belongs to the lab" for p in processes() if self._is_ours(p)]
         return [*held, *strangers, *self._open_namespaces(suspects), *self._mounts(), *self._sockets(), *_rules()]
 
-    def gone(self, *, limit: float = 10.0) -> None:
+    def gone(self, *, limit: float = 120.0) -> None:
         """Nothing of the lab is left, within a time that a busy machine keeps too."""
         Deadline(limit).wait_for(self.left, until=lambda left: not left, what="the lab leaving nothing behind")
 

@@ -69,7 +69,7 @@ def start_server(folder: Path, *more: str) -> Server:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     server = Server(port, folder, process, key, host_key)
-    Deadline(10).wait_for(lambda: answers(port), what="sshd listens", every=0.02)
+    Deadline(120).wait_for(lambda: answers(port), what="sshd listens", every=0.02)
     return server
 
 

@@ -18,7 +18,7 @@ REASON = "it would disturb the attached cluster; allow that with --allow-disrupt
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "customer")
+        one.up("--name", "customer", "--file", one.patient())
         yield one
 
 

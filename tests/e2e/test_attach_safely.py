@@ -22,7 +22,7 @@ SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover[there]"
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "stranger")
+        one.up("--name", "stranger", "--file", one.patient())
         yield one
 
 
@@ -74,7 +74,7 @@ def test_the_plan_comes_first_and_the_cluster_is_left_as_it_was_found(shell: She
 def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, file: Path, tmp_path: Path):
     words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/failover", "-q", "--disruption", "none", "--repeat", "50"]
     first = shell.begin(*words, "--cluster", file, "--allow-disruption", "--reports", tmp_path / "first")
-    Deadline(60.0).wait_for(lambda: "yes" in sh(shell, "lknode02", f"[ ! -e {FOLDER}/lease ] || echo yes"), what="the first run's lease")
+    Deadline(120).wait_for(lambda: "yes" in sh(shell, "lknode02", f"[ ! -e {FOLDER}/lease ] || echo yes"), what="the first run's lease")
     second = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path / "second")
     assert second.returncode == 4, second.stdout
     run = (tmp_path / "first" / "latest").resolve().name
@@ -84,7 +84,7 @@ def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, fi
     assert reading.returncode == 0, "who only reads needs no lease"
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    killed = Deadline(60.0)
+    killed = Deadline(120)
     cluster = model.load(file)
     hosts = connect_all(cluster)
     next_one = Lease({n.name: hosts[n.name] for n in cluster.nodes}, "the next")
@@ -109,7 +109,7 @@ def test_a_cluster_with_a_dead_comm_path_is_not_disturbed(shell: Shell, file: Pa
     cut = "table inet torn { chain in { type filter hook input priority 0; ip saddr 10.20.2.0/24 drop; }; }"
     sh(shell, "lknode02", f"printf '%s' '{cut}' | nft -f -")
     try:
-        dead = Deadline(10.0)
+        dead = Deadline(120)
         dead.wait_for(lambda: "DEAD" in sh(shell, "lknode01", "/opt/LifeKeeper/bin/lcdstatus -q"), what="the path being DEAD")
         done = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path)
         assert done.returncode == 3, done.stdout
@@ -119,7 +119,7 @@ def test_a_cluster_with_a_dead_comm_path_is_not_disturbed(shell: Shell, file: Pa
         assert checked.returncode == 1 and "communication path: " in checked.stdout and "(LKL-36)" in checked.stdout
     finally:
         sh(shell, "lknode02", "nft delete table inet torn")
-    whole = Deadline(10.0)
+    whole = Deadline(120)
     whole.wait_for(lambda: "DEAD" not in sh(shell, "lknode01", "/opt/LifeKeeper/bin/lcdstatus -q"), what="the path being back")
 
 

@@ -63,10 +63,10 @@ def test_a_full_backlog_is_silent_and_one_slow_attempt_delays_no_other(here):
         door.bind(("127.0.0.1", 0))
         door.listen(0)
         port = door.getsockname()[1]
-        many = attempt(here, "127.0.0.1", port, count=6, limit=0.4)
+        many = attempt(here, "127.0.0.1", port, count=6, limit=3.0)
     silent = [a for a in many if a.outcome is AttemptOutcome.SILENT]
     assert silent and all(a.local_port and a.local_address == "127.0.0.1" for a in silent)
-    assert max(a.host_time for a in many) - min(a.host_time for a in many) < 0.4
+    assert max(a.host_time for a in many) - min(a.host_time for a in many) < 3.0
 
 
 def test_a_source_that_the_origin_does_not_have_is_not_a_finding(here):

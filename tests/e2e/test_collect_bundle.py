@@ -141,9 +141,9 @@ def test_ctrl_c_in_the_middle_leaves_nothing_and_ends_at_once(shell: Shell, tmp_
     into.mkdir()
     file = shell.labs / "one" / "cluster.toml"
     process = shell.begin("-m", "harness.cli", "collect", "--cluster", file, "--capture", "60", "--output", into / "b.tar.gz")
-    Deadline(60.0).wait_for(lambda: list(into.iterdir()), what="the archive having begun", every=0.05)
+    Deadline(120).wait_for(lambda: list(into.iterdir()), what="the archive having begun", every=0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30.0)
+    out, err = process.communicate(timeout=120)
     one_sentence(subprocess.CompletedProcess(process.args, process.returncode, out, err), 130)
     assert list(into.iterdir()) == []
 

@@ -37,7 +37,7 @@ LEAST = ("unshare", "--user", "--map-user=65534") if os.geteuid() == 0 else ()  
 def init(folder: Path, *words: object, before: tuple[str, ...] = (), said: str = "") -> subprocess.CompletedProcess[str]:
     line = [*before, sys.executable, "-m", "harness.cli", "init", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(line, cwd=folder, env=environment, input=said, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, cwd=folder, env=environment, input=said, capture_output=True, text=True, timeout=240)
 
 
 class Terminal:

@@ -15,7 +15,7 @@ from harness.deadline import Deadline
 from harness.lab import registry
 
 SUITE = "tests/acceptance"
-ENDS_WITHIN_S = 45.0  # evidence, undoing and teardown on a busy machine; it takes about one second on an idle one
+ENDS_WITHIN_S = 240.0  # evidence, undoing and teardown; about one second on an idle machine
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ class Running:
 
     def until(self, what: str, seen) -> None:
         """Wait for a moment of the run."""
-        Deadline(60).wait_for(lambda: seen(self) or self.process.poll() is not None, what=what, every=0.005)
+        Deadline(120).wait_for(lambda: seen(self) or self.process.poll() is not None, what=what, every=0.005)
         assert self.process.poll() is None, self.process.communicate()
 
     def says(self, text: str) -> bool:
@@ -97,7 +97,7 @@ def test_a_second_ctrl_c_does_not_leave_the_lab(shell: Shell, tmp_path: Path):
     assert pid is not None
     traces = Traces(shell, pid)
     run.process.send_signal(signal.SIGINT)
-    Deadline(30).wait_for(lambda: run.says("interrupt") or run.process.poll() is not None, what="the run winding up", every=0.005)
+    Deadline(120).wait_for(lambda: run.says("interrupt") or run.process.poll() is not None, what="the run winding up", every=0.005)
     run.end(signal.SIGINT)
     traces.gone()
     assert shell.lkharness("lab", "clean").returncode == 0
@@ -108,10 +108,10 @@ def test_a_second_ctrl_c_does_not_leave_the_lab(shell: Shell, tmp_path: Path):
 def test_lab_up_interrupted(shell: Shell, number: signal.Signals):
     """`lab up` that is interrupted while it works leaves neither a lab nor its folder."""
     up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "halfway")
-    pid = Deadline(30).wait_for(lambda: registry.read(shell.labs / "halfway").pid or up.poll(), what="the lab's network", every=0.002)
+    pid = Deadline(120).wait_for(lambda: registry.read(shell.labs / "halfway").pid or up.poll(), what="the lab's network", every=0.002)
     traces = Traces(shell, pid)
     up.send_signal(number)
-    _, err = up.communicate(timeout=30)
+    _, err = up.communicate(timeout=120)
     if up.returncode != 0:  # otherwise it was up before the signal came
         assert up.returncode == 130 and "lkharness: interrupted; nothing was left behind" in err
         traces.gone()

@@ -89,7 +89,7 @@ class Case:
         assert self.process is not None
         later = self.chance.random() < 0.75
         seen: Callable[[], object] = (lambda: self.mark("begin")) if later else self.warm
-        Deadline(60).wait_for(lambda: seen() or self.process.poll() is not None, what="the disruption beginning", every=0.005)
+        Deadline(120).wait_for(lambda: seen() or self.process.poll() is not None, what="the disruption beginning", every=0.005)
         # The paths must have been right for half a second before it is done, and then the start is held back for up to one period.
         wait = self.chance.uniform(0.0, 0.9 * self.lasts_s) if later else self.chance.uniform(0.5, 1.5)
         moment = Deadline(wait)
@@ -274,7 +274,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
             pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.timeout(600)  # for all of them, on a busy machine
+@pytest.mark.timeout(900)  # for all of them, on a busy machine
 @pytest.mark.parametrize("case", [*(f"harness {n}" for n in KILLED_HARNESS), *(f"{what} {n}" for what, n in GOES_ON)])
 def test_killed(outcomes, case):
     """Undone within the stated time, readable, whole again, nothing left; and a run that lives ends with a verdict."""

@@ -63,7 +63,7 @@ def leases(subject: Subject) -> list[str]:
 
 def active_now(subject: Subject) -> str:
     """Asked until it is told: the node that the last test cut off may still be on its way to where this process can ask it."""
-    return str(Deadline(60.0).wait_for(lambda: heard(lambda: subject.manager.state().active), what="one active node", every=0.5))
+    return str(Deadline(120).wait_for(lambda: heard(lambda: subject.manager.state().active), what="one active node", every=0.5))
 
 
 def heard(ask: Callable[[], str | list[str] | None]) -> str | list[str] | None:
@@ -87,7 +87,7 @@ def as_found(subject: Subject, active: str) -> str:
         return str(error)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: Subject, tmp_path: Path, number: int) -> None:
     chance = random.Random(f"{SEED} {number}")
@@ -99,7 +99,7 @@ def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: 
         *("-m", "pytest", "-p", "no:cacheprovider", "-q", *words),
         *("--cluster", file, "--allow-disruption", "--period", "50", "--reports", tmp_path),
     )
-    Deadline(60.0).wait_for(lambda: heard(lambda: leases(subject)) or run.poll() is not None, what="the lease being taken", every=0.05)
+    Deadline(120).wait_for(lambda: heard(lambda: leases(subject)) or run.poll() is not None, what="the lease being taken", every=0.05)
     moment = Deadline(chance.uniform(0.0, LONGEST_WAIT_S))
     moment.wait_for(lambda: moment.expired or run.poll() is not None, what="the moment", every=0.01)
     run.kill()

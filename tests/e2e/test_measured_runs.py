@@ -22,7 +22,7 @@ NEAR_S = 0.015  # of a start to the moment that was asked for, on a machine that
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "measured")
+        one.up("--name", "measured", "--file", one.patient())
         yield one
 
 
@@ -42,7 +42,7 @@ class Measured:
 
 def measure(shell: Shell, reports: Path, *words: str) -> Measured:
     given = [SUITE, "-q", "--cluster", shell.labs / "measured" / "cluster.toml", "--period", "50", "--reports", reports]
-    done = shell.pytest(*given, "--allow-disruption", *words, limit=240)
+    done = shell.pytest(*given, "--allow-disruption", *words, limit=600)
     assert "Traceback" not in done.stdout + done.stderr and "INTERNALERROR" not in done.stdout + done.stderr, done.stdout
     return Measured(done, reports)
 
@@ -74,6 +74,7 @@ def after_probe(read: Recording) -> tuple[float, float]:
     return begin - max(before), NEAR_S + clock_errors(read)[header.active] + late
 
 
+@pytest.mark.timing
 def test_a_sweep_walks_through_the_probes_period(shell, tmp_path):
     """Three starts: at a probe, a third and two thirds of its interval after one."""
     run = measure(shell, tmp_path, "--disruption", "none", "--sweep", "3")

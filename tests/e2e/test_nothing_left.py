@@ -52,19 +52,19 @@ def first_process(up: subprocess.Popen[str]) -> int | None:
 def test_while_it_comes_up(shell: Shell, moment: str):
     """`lab up` then says so in one sentence, exits 4 and removes the folder; only the log of the failure stays, for `lab clean`."""
     up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "victim")
-    pid = Deadline(30).wait_for(lambda: first_process(up), what="the lab's first process", every=0.002)
+    pid = Deadline(120).wait_for(lambda: first_process(up), what="the lab's first process", every=0.002)
     if moment == "with its network":
-        Deadline(30).wait_for(lambda: registry.read(shell.labs / "victim").pid == pid, what="its network being up", every=0.002)
+        Deadline(120).wait_for(lambda: registry.read(shell.labs / "victim").pid == pid, what="its network being up", every=0.002)
     elif "boot" in moment:
         # How many processes there are tells how far it has come: a moment that means the same on any machine.
         count = CHANCE.randint(3, 8) if moment.endswith("boot") else CHANCE.randint(9, 20)
         print(f"killed once it has {count} processes")
-        Deadline(30).wait_for(
+        Deadline(120).wait_for(
             lambda: len(descendants(pid)) >= count or up.poll() is not None, what=f"{count} processes of the lab", every=0.002
         )
     came_up = up.poll() is not None
     traces = kill_first(shell, pid)
-    out, err = up.communicate(timeout=30)
+    out, err = up.communicate(timeout=120)
     traces.gone()
     assert "Traceback" not in err
     if came_up or up.returncode == 0:  # it came up after all, just before the blow
@@ -95,7 +95,7 @@ def test_during_a_switchover(shell: Shell):
     order = ["/opt/LifeKeeper/bin/perform_action", "-t", "cluster-services", "-a", "restore"]
     switch = shell.begin("-m", "harness.cli", "lab", "exec", "lknode02", "--", *order)
     inside = namespaces(pid) - namespaces(os.getpid())
-    Deadline(30).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.002)
+    Deadline(120).wait_for(lambda: ordered(switch.pid), what="the switchover's beginning", every=0.002)
     looks = CHANCE.randint(1, 60)
     print(f"killed after {looks} looks")
     for _ in range(looks):
@@ -103,7 +103,7 @@ def test_during_a_switchover(shell: Shell):
     during = switch.poll() is None
     traces = kill_first(shell, pid)
     traces.gone()
-    switch.communicate(timeout=30)
+    switch.communicate(timeout=120)
     print("the switchover was still under way" if during else "the switchover was over already")
     assert not during or switch.returncode != 0
     assert shell.lkharness("lab", "clean").returncode == 0
@@ -122,7 +122,7 @@ def ordered(pid: int) -> bool:
 def test_a_lab_dies_with_its_test_run(shell: Shell):
     """A lab that is not persistent goes when the process that holds it is killed, whatever that was doing."""
     holder = shell.begin("-c", HOLD)
-    pid = Deadline(60).wait_for(lambda: registry.read(shell.labs / "held").pid, what="the lab being there", every=0.01)
+    pid = Deadline(120).wait_for(lambda: registry.read(shell.labs / "held").pid, what="the lab being there", every=0.01)
     assert pid is not None
     traces = Traces(shell, pid)
     assert traces.namespaces

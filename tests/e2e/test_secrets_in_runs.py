@@ -25,7 +25,7 @@ CANARIES = {
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     with shell_in(tmp_path_factory.mktemp("state")) as one:
-        one.up("--name", "secrets")
+        one.up("--name", "secrets", "--file", one.patient())
         yield one
 
 

@@ -41,7 +41,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def added(key: Path) -> None:
     from harness.deadline import Deadline
 
-    Deadline(10).wait_for(
+    Deadline(120).wait_for(
         lambda: subprocess.run(["ssh-add", "-q", key], capture_output=True).returncode == 0, what="ssh-agent takes the key", every=0.05
     )
 

@@ -78,7 +78,7 @@ def test_a_frozen_host_is_not_alive_though_its_connection_stands(serve):
     finally:
         for pid in [*children, server.process.pid]:
             os.kill(pid, signal.SIGCONT)
-    Deadline(10).wait_for(lambda: host.alive(limit=5), what="the host answers again")
+    Deadline(120).wait_for(lambda: host.alive(limit=5), what="the host answers again")
     host.close()
 
 
@@ -92,7 +92,7 @@ def test_a_host_that_boots_is_tried_again_and_the_timeline_says_so(serve):
 
     def boot():
         noted = lambda: [e for e in timeline.events if e.kind == "retry"]  # noqa: E731
-        Deadline(10).wait_for(noted, what="a retry is in the timeline", every=0.02)
+        Deadline(120).wait_for(noted, what="a retry is in the timeline", every=0.02)
         restarted.append(subprocess.Popen(server.process.args, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
     booting = threading.Thread(target=boot)

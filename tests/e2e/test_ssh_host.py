@@ -91,7 +91,7 @@ def test_a_command_that_exceeds_its_limit_is_ended_and_quoted(host):
         host.run("echo half way; exec sleep 47.11", limit=0.6)
     assert caught.value.out == "half way\n"
     gone = lambda: host.run("pgrep -fx 'sleep 47.11'").exit == 1  # noqa: E731
-    Deadline(10).wait_for(gone, what="the command ended on the host", every=0.2)
+    Deadline(120).wait_for(gone, what="the command ended on the host", every=0.2)
 
 
 def test_a_daemon_left_behind_does_not_hold_the_result_back(host):
@@ -191,14 +191,14 @@ def test_attempts_relays_and_witnesses_work_over_ssh_and_leave_nothing_running(h
     with Witness(host) as witness:
         resident = Resident(host)
         (tried,) = attempt(resident, "127.0.0.1", server.port)
-        with relay(resident, "127.0.0.1", server.port) as link, socket.create_connection((link.host, link.port), timeout=10) as sock:
+        with relay(resident, "127.0.0.1", server.port) as link, socket.create_connection((link.host, link.port), timeout=60) as sock:
             assert sock.recv(100).startswith(b"SSH-2.0-OpenSSH")
         witness.mark()
         syns = {p.sport for p in witness.packets() if p.is_syn}
     assert tried.answered and {tried.local_port, link.attempt.local_port} <= syns
     resident.close()
     gone = lambda: host.run(["pgrep", "-f", "^python3 -I -S -c import os.s=b"]).exit == 1  # noqa: E731
-    Deadline(5).wait_for(gone, what="the scripts ended on the host")
+    Deadline(120).wait_for(gone, what="the scripts ended on the host")
 
 
 def test_an_interrupt_ends_a_command_at_once_and_the_host_stays_usable(host):

@@ -136,6 +136,7 @@ def test_what_a_service_does_is_told_apart(host, bears):
     assert all((row.port > 0) == bears.tells_port for row in seen.rows["plain"])
 
 
+@pytest.mark.timing
 def test_a_full_backlog_is_silent_and_delays_nothing(host, bears):
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
@@ -149,6 +150,7 @@ def test_a_full_backlog_is_silent_and_delays_nothing(host, bears):
     assert (rows[-1] - rows[0]) / (len(rows) - 1) < 2 * bears.least_period_s  # each tick has an attempt of its own
 
 
+@pytest.mark.timing
 def test_connections_that_sshd_still_tries_do_not_pile_up(host, bears, monkeypatch):
     """SSH cannot take them back, so the SSH connection is given up for another one, and no tick is missed meanwhile."""
     if bears.kind is not Kind.FORWARDING:
@@ -215,9 +217,9 @@ def test_nothing_is_left_when_the_connection_ends(host, server):
     before = ours()
     with service("hang") as it:
         process = shell_agent.start(host, [track("t", it.port, period_s=0.1)], lifetime_s=60)
-        Deadline(10).wait_for(lambda: ours() - before, what="the script runs", every=0.05)
+        Deadline(120).wait_for(lambda: ours() - before, what="the script runs", every=0.05)
         host.close()
-        Deadline(10).wait_for(lambda: not ours() - before, what="the script has ended", every=0.05)
+        Deadline(120).wait_for(lambda: not ours() - before, what="the script has ended", every=0.05)
         process.close()
 
 
@@ -241,8 +243,8 @@ def test_attempts_end_as_they_do_with_python(lean, bears):
             assert {a.local_port for a in many} == {None}
     (refused,) = attempt(lean, "127.0.0.1", free_port())
     assert refused.outcome is AttemptOutcome.REFUSED
-    (unknown,) = attempt(lean, "127.0.0.1", free_port(), limit=0.5)
-    assert unknown.seconds < 0.5
+    (unknown,) = attempt(lean, "127.0.0.1", free_port(), limit=30)
+    assert unknown.seconds < 30
 
 
 def test_a_source_is_not_to_be_had(lean):
@@ -253,7 +255,7 @@ def test_a_source_is_not_to_be_had(lean):
 def test_a_relay_speaks_over_a_connection_that_sshd_made(lean):
     with echo_server(b"hello\n") as (port, _), relay(lean, "127.0.0.1", port) as link:
         assert link.attempt.answered
-        with socket.create_connection((link.host, link.port), timeout=10) as sock, sock.makefile("rb") as words:
+        with socket.create_connection((link.host, link.port), timeout=60) as sock, sock.makefile("rb") as words:
             assert words.readline() == b"hello\n"
             sock.sendall(b"ping\n")
             assert words.readline() == b"ping\n"

@@ -35,11 +35,11 @@ class Bench:
         """Carry out an operation of the lab (harness/lab/operations.py)."""
         return self.running.record.ask(operation, **arguments)
 
-    def sh(self, host: str, line: str, *, limit: float = 20.0) -> subprocess.CompletedProcess[str]:
+    def sh(self, host: str, line: str, *, limit: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a shell line in a host; the exit code is the test's to judge."""
         return inside.run(self.running.record, host, ["sh", "-c", line], limit=limit)
 
-    def python(self, host: str, code: str, *arguments: Any, limit: float = 30.0) -> Any:
+    def python(self, host: str, code: str, *arguments: Any, limit: float = 120.0) -> Any:
         """Run Python in a host (scapy is there); it prints one JSON document, which is returned."""
         done = inside.run(self.running.record, host, ["python3", "-c", code, *map(str, arguments)], limit=limit)
         assert done.returncode == 0, f"{host}: {done.stderr}"
@@ -64,9 +64,9 @@ class Bench:
 
         Each is {"outcome": answered|refused|silent|…, "port": local port, "hello": the listener's line}.
         """
-        return self.python(host, CONNECTOR, destination, port, count, limit, source, limit=limit + 20)
+        return self.python(host, CONNECTOR, destination, port, count, limit, source, limit=limit + 120)
 
-    def wait_for(self, read: Callable[[], Any], what: str, *, limit: float = 10.0, until: Callable[[Any], bool] = bool) -> Any:
+    def wait_for(self, read: Callable[[], Any], what: str, *, limit: float = 120.0, until: Callable[[Any], bool] = bool) -> Any:
         return Deadline(limit).wait_for(read, what=what, every=0.02, until=until)
 
     def healthy(self) -> list[str]:
@@ -76,7 +76,7 @@ class Bench:
     def reason(self, node: str) -> str:
         return next(m["reason"] for m in self.ask("status")["balancer"] if m["node"] == node)
 
-    def wait_healthy(self, *nodes: str, limit: float = 10.0) -> None:
+    def wait_healthy(self, *nodes: str, limit: float = 120.0) -> None:
         self.wait_for(self.healthy, f"the balancer calling {nodes or 'nobody'} healthy", limit=limit, until=lambda h: h == list(nodes))
 
     def events(self) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ class Process:
     def __init__(self, words: list[str]) -> None:
         self._popen = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def line(self, *, limit: float = 20.0) -> str:
+    def line(self, *, limit: float = 120.0) -> str:
         """The next line it prints; the program is ended when it takes longer than `limit` seconds."""
         watchdog = threading.Timer(limit, self._popen.kill)
         watchdog.start()
@@ -110,7 +110,7 @@ class Process:
         assert text, f"the program ended: {self._popen.communicate()[1]}"
         return text.strip()
 
-    def json(self, *, limit: float = 20.0) -> Any:
+    def json(self, *, limit: float = 120.0) -> Any:
         return json.loads(self.line(limit=limit))
 
     def say(self, text: str) -> None:

@@ -167,7 +167,7 @@ def stop(process: Process) -> None:
     """End a program by its standard input and see it gone. `Process.end` would leave it to the machine's first process to
     reap, and until that has happened the lab cannot go down. (nsenter stops itself with a host that is frozen.)"""
     process._popen.send_signal(signal.SIGCONT)
-    process._popen.communicate(timeout=10)
+    process._popen.communicate(timeout=120)
 
 
 @contextmanager
@@ -297,7 +297,7 @@ def verdicts(bench: Bench, node: str, *, since: int = 0) -> list[dict[str, Any]]
     return [{"at": e["wall"], "up": e["data"]["up"]} for e in found]
 
 
-def next_verdict(bench: Bench, node: str, *, since: int, up: bool, limit: float = 15.0) -> float:
+def next_verdict(bench: Bench, node: str, *, since: int, up: bool, limit: float = 120.0) -> float:
     """When the balancer called a node up, or down, after event number `since`; wall clock."""
     found = bench.wait_for(
         lambda: [v for v in verdicts(bench, node, since=since) if v["up"] == up], f"{node} probe-{'up' if up else 'down'}", limit=limit
@@ -312,7 +312,7 @@ def probes_sent(bench: Bench, node: str) -> int:
 def after_probes(bench: Bench, node: str, count: int) -> None:
     """Wait until `count` more probes have gone to a node, and the one after them has begun, so that their results are in."""
     goal = probes_sent(bench, node) + count + 1
-    bench.wait_for(lambda: probes_sent(bench, node) >= goal, f"{count} more probes of {node}", limit=10 + count)
+    bench.wait_for(lambda: probes_sent(bench, node) >= goal, f"{count} more probes of {node}", limit=120 + count)
 
 
 def answers(seen: list[dict[str, Any]], flags: int, *, after: float = 0.0, before: float = float("inf")) -> int:

@@ -283,7 +283,7 @@ def in_fabric(bench: Bench, *words: str) -> str:
     enter = ["nsenter", "--target", str(bench.running.record.pid), "--net"]
     if os.geteuid() != 0:
         enter += ["--user", "--preserve-credentials"]
-    done = subprocess.run([*enter, *words], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([*enter, *words], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, f"{words}: {done.stderr}"
     return done.stdout
 

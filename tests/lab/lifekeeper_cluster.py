@@ -20,7 +20,7 @@ NODES = {"lknode01": ("10.20.1.11", "10.20.2.11"), "lknode02": ("10.20.1.12", "1
 FAST = {"LCMHBEATTIME": 0.1, "LCMNUMHBEATS": 7, "LKCHECKINTERVAL": 0.2, "HC_TIMEOUT": 3, "NOBCASTPING": 1}
 TOP, IP, LBHC, DISK = "cluster-services", "ip-10.20.1.200", "lbhc-12345", "disk-shared"
 SERVICES = ("listener-1521", "pgsql-5432", "http-80")
-LIMIT = 20.0  # seconds for anything to happen; never reached unless it is broken
+LIMIT = 120.0  # seconds for anything to happen; never reached unless it is broken
 ROW = re.compile(
     r"^(?P<col1>\S+)\s+(?P<indent>[|\-\u2014 ]*)(?P<tag>[^|\s]\S*)\s+(?P<id>.*?)\s+(?P<state>ISP|ISU|OSU|OSF|ILLSTATE)"
     r"\s+(?P<prio>\d+)\s+(?P<primary>\S+)\s*$"

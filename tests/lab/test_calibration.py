@@ -35,6 +35,7 @@ def subject(lab) -> Iterator[Subject]:
     made.close()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("by_the_lab", [True, False], ids=["links", "loopback"])
 def test_a_known_cut_is_measured_within_a_period(lab, subject, by_the_lab):
     """It tries again by itself where attempts came late, and nowhere else."""

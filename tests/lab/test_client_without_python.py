@@ -41,7 +41,9 @@ class Ground:
 
 @pytest.fixture(scope="module", params=list(PERIOD_S), ids=str)
 def ground(request) -> Iterator[Ground]:
-    data = seed.cluster_data(given={"services": [s for s in seed.FIGURE["services"] if s["kind"] != "postgres"]})
+    data = seed.cluster_data(
+        given={"services": [s for s in seed.FIGURE["services"] if s["kind"] != "postgres"], "budget": {"margin_s": 60.0}}
+    )
     data["client"] = {**data["client"], "ssh": {"python": "/nowhere/python3"}}
     lab = launch.up(data, name=f"no-python-{request.param}-{os.getpid()}", persistent=False)
     try:
@@ -58,6 +60,7 @@ def ground(request) -> Iterator[Ground]:
         lab.down()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("by_the_lab", [True, False], ids=["links", "loopback"])
 def test_a_known_cut_is_measured_within_the_period_that_is_left(ground, by_the_lab):
     found = calibrate(ground.subject, period_s=0.01, cut=ground.lab.known_cut if by_the_lab else None)
@@ -88,7 +91,7 @@ def record(ground, tmp_path_factory) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     said = done.stdout + done.stderr
     assert not any(word in said for word in ("Traceback", "INTERNALERROR")) and done.returncode in (0, 3), said

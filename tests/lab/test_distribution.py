@@ -18,7 +18,7 @@ CLIENTS = [f"10.20.1.{n}" for n in range(64, 72)]
 TCP_PORTS = [APP, SECOND_APP, *range(8000, 8009)]
 UDP_PORTS = [5353, *range(8000, 8003)]
 RULES = [{"protocol": "tcp", "port": p} for p in TCP_PORTS if p >= 8000] + [{"protocol": "udp", "port": p} for p in UDP_PORTS]
-LIMIT_S = 10.0  # for a packet to be seen where it went; takes milliseconds
+LIMIT_S = 120.0  # for a packet to be seen where it went; takes milliseconds
 
 Went = dict[str, dict[str, list[str]]]  # client → tcp or udp → the node that each port's packet went to
 

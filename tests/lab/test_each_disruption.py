@@ -52,7 +52,7 @@ def network(subject: Subject) -> dict[str, str]:
 def test_done_and_undone(subject, name, record_property):
     """Done, seen, undone; the cluster moved or stayed as the disruption says, is whole again, and no host has anything of ours."""
     manager = subject.cluster.manager
-    subject.wait_until_whole(Deadline(5))
+    subject.wait_until_whole(Deadline(120))
     disruption = base.of(name)(subject)
     assert disruption.lacks() is None
     disruption.prepare(Deadline(60))

@@ -19,6 +19,7 @@ from harness.measure.recording import Recording
 from harness.subject import Subject
 from harness.timeline import Timeline
 
+pytestmark = pytest.mark.timing  # all of it, for the sake of one run
 BLIND = "lknode02"
 PYTHON = "/var/tmp/python-without-capture"
 WRAPPER = """#!/bin/sh
@@ -49,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.C
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         (folder,) = reports.glob("2*")
         yield done, folder

@@ -49,7 +49,7 @@ def subject(lab: launch.RunningLab) -> Iterator[Subject]:
 
 @pytest.fixture
 def whole(subject: Subject) -> Subject:
-    subject.wait_until_whole(Deadline(60.0))
+    subject.wait_until_whole(Deadline(120))
     return subject
 
 
@@ -105,11 +105,11 @@ def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.Run
     lost = whole.active
     survivor = whole.cluster.peer_of(lost).name
     lab.record.ask("power", node=lost, to="off")
-    Deadline(40.0).wait_for(whole.manager.state, until=lambda s: s.active == survivor, what=f"{survivor} taking over")
+    Deadline(120).wait_for(whole.manager.state, until=lambda s: s.active == survivor, what=f"{survivor} taking over")
     assert fenced(lab)[-1]["data"] == {"node": lost, "by": survivor}
     assert {h["name"]: h["power"] for h in lab.record.ask("status")["hosts"]}[lost] == "off"
     lab.record.ask("power", node=lost, to="on")
-    assert whole.wait_until_whole(Deadline(60.0)).active == survivor
+    assert whole.wait_until_whole(Deadline(120)).active == survivor
 
 
 def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab, whole: Subject) -> None:
@@ -117,7 +117,7 @@ def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab
     frozen = whole.active
     survivor = whole.cluster.peer_of(frozen).name
     lab.record.ask("power", node=frozen, to="freeze")
-    Deadline(60.0).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.whole, what="the cluster whole again")
+    Deadline(120).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.whole, what="the cluster whole again")
     assert whole.active == survivor and "power reboot" in fenced(lab)[-1]["text"]
     seen = whole.manager.state().nodes[frozen].resources
     assert seen and all(s is ResourceState.STANDBY for s in seen.values())

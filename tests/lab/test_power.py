@@ -20,7 +20,7 @@ def power(lab) -> str:
 
 
 def comes_to(lab, state: str) -> None:
-    Deadline(20).wait_for(lambda: power(lab), until=lambda now: now == state, what=f"{NODE} being {state}", every=0.05)
+    Deadline(120).wait_for(lambda: power(lab), until=lambda now: now == state, what=f"{NODE} being {state}", every=0.05)
 
 
 @pytest.mark.parametrize(("to", "taken"), [("off", "off"), ("freeze", "frozen"), ("reboot", "off")])
@@ -28,7 +28,7 @@ def test_given_back_by_the_lab_itself(lab, to, taken):
     assert lab.ask("power", node=NODE, to=to, seconds=0.3) == taken
     comes_to(lab, "on")
     # It has power before it has booted.
-    Deadline(20).wait_for(lambda: lab.sh(NODE, "echo alive").stdout, until=lambda said: said == "alive\n", what=f"{NODE} being up")
+    Deadline(120).wait_for(lambda: lab.sh(NODE, "echo alive").stdout, until=lambda said: said == "alive\n", what=f"{NODE} being up")
 
 
 def test_a_reboot_comes_back_without_a_time(lab):

@@ -33,6 +33,7 @@ from tests.lab.connections import (
     vip_on,
 )
 
+pytestmark = pytest.mark.timing
 I = 0.3  # s, the interval  # noqa: E741
 RETRANSMITTED_S = 20.0  # within which a SYN has come four times more: after 1, 3, 7 and 15 s
 EARLY, LATE = 0.1, 1.5  # s of allowance: a probe that was late itself shortens the interval to the next one

@@ -66,7 +66,7 @@ class Base:
         subject, meter = attached or (self.subject, self.meter)
         self._number += 1
         path = self._folder / f"{self._number}.jsonl"
-        subject.wait_until_whole(Deadline(20))
+        subject.wait_until_whole(Deadline(120))
         Failover(subject, meter, base.of(name)(subject)).record(path, Start())
         read = recording.read(path)
         return read, measured(read)
