@@ -16,6 +16,7 @@ from azure_labs import AzureLab
 from harness.attach.guardian import FILE
 from harness.deadline import Deadline
 from harness.lab import launch, seed
+from tests.pytest_process import PYTEST
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["azure NSG deny", "azure VM power off"])
 def test_the_guardian_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name: str) -> None:
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-c", str(ROOT / "pyproject.toml")]
+    words = [*PYTEST, "-q", "-c", str(ROOT / "pyproject.toml")]
     words += ["--rootdir", str(ROOT), str(ROOT / "tests/failover"), "--disruption", name, "--period", "100"]
     words += ["--cluster", str(lab.file), "--allow-disruption", "--reports", str(tmp_path)]
     with (tmp_path / "said").open("wb") as said:

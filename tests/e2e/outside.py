@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.deadline import Deadline
 from harness.lab import registry
+from tests.pytest_process import PYTEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMESPACES = ("pid", "net", "mnt", "uts", "ipc", "user")
@@ -51,7 +52,7 @@ class Shell:
         return self._finish(self.begin("-m", "harness.cli", *words, **environment), limit)
 
     def pytest(self, *words: object, limit: float = 600.0, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self._finish(self.begin("-m", "pytest", "-p", "no:cacheprovider", *words, **environment), limit)
+        return self._finish(self.begin(*PYTEST, *words, **environment), limit)
 
     @staticmethod
     def _finish(process: subprocess.Popen[str], limit: float) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ from harness import model
 from harness.attach.lease import FOLDER, Held, Lease
 from harness.deadline import Deadline
 from harness.hosts.ssh import connect_all
+from tests.pytest_process import PYTEST
 
 SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover[there]"
 
@@ -72,7 +73,7 @@ def test_the_plan_comes_first_and_the_cluster_is_left_as_it_was_found(shell: She
 
 
 def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, file: Path, tmp_path: Path):
-    words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/failover", "-q", "--disruption", "none", "--repeat", "50"]
+    words = [*PYTEST, "tests/failover", "-q", "--disruption", "none", "--repeat", "50"]
     first = shell.begin(*words, "--cluster", file, "--allow-disruption", "--reports", tmp_path / "first")
     Deadline(120).wait_for(lambda: "yes" in sh(shell, "lknode02", f"[ ! -e {FOLDER}/lease ] || echo yes"), what="the first run's lease")
     second = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path / "second")

@@ -13,6 +13,7 @@ from outside import Shell, Traces, shell_in
 
 from harness.deadline import Deadline
 from harness.lab import registry
+from tests.pytest_process import PYTEST
 
 SUITE = "tests/acceptance"
 ENDS_WITHIN_S = 240.0  # evidence, undoing and teardown; about one second on an idle machine
@@ -30,7 +31,7 @@ class Running:
     def __init__(self, shell: Shell, reports: Path, *tests: str) -> None:
         self._reports = reports
         self._shell = shell
-        self.process = shell.begin("-m", "pytest", "-p", "no:cacheprovider", "-q", "--reports", reports, *tests)
+        self.process = shell.begin(*PYTEST, "-q", "--reports", reports, *tests)
 
     def until(self, what: str, seen) -> None:
         """Wait for a moment of the run."""

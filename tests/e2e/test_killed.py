@@ -30,6 +30,7 @@ from harness.lab import seed
 from harness.measure import agent_plan
 from harness.subject import Subject
 from harness.timeline import Timeline
+from tests.pytest_process import PYTEST
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 SUITE = "tests/failover"
@@ -79,7 +80,7 @@ class Case:
         self.told.append(text)
 
     def begin(self, *, short_lives: bool = False) -> None:
-        words = ["-m", "pytest", "-p", "no:cacheprovider", "-q", SUITE, "--cluster", self.file, "--allow-disruption", "--period", "50"]
+        words = [*PYTEST, "-q", SUITE, "--cluster", self.file, "--allow-disruption", "--period", "50"]
         plugin = ["-p", "short_lives"] if short_lives else []
         environment = {"PYTHONPATH": str(self._folder)}
         self.process = self._shell.begin(*words, *plugin, "--disruption", self.disruption, "--reports", self.reports, **environment)

@@ -26,6 +26,7 @@ from harness.lab import seed
 from harness.subject import Subject
 from harness.timeline import Timeline
 from tests import depth
+from tests.pytest_process import PYTEST
 
 KILLS = depth.number(4, 50, "LKHARNESS_KILLS")
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -96,7 +97,9 @@ def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: 
     words = DONE[chance.randrange(len(DONE))]
     file = shell.labs / "stranger" / "cluster.toml"
     run = shell.begin(
-        *("-m", "pytest", "-p", "no:cacheprovider", "-q", *words),
+        *PYTEST,
+        "-q",
+        *words,
         *("--cluster", file, "--allow-disruption", "--period", "50", "--reports", tmp_path),
     )
     Deadline(120).wait_for(lambda: heard(lambda: leases(subject)) or run.poll() is not None, what="the lease being taken", every=0.05)

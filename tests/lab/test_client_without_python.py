@@ -22,6 +22,7 @@ from harness.paths import Origin
 from harness.subject import Subject
 from harness.timeline import Timeline
 from harness.verdict import Outcome
+from tests.pytest_process import PYTEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NO_COMMANDS = "sed -i 's|^|command=\"/bin/false\" |' /etc/ssh/authorized_keys"
@@ -83,7 +84,7 @@ def test_the_client_path_is_judged_by_what_is_left(ground):
 def record(ground, tmp_path_factory) -> dict[str, Any]:
     """What the report of a measured switchover holds."""
     reports = tmp_path_factory.mktemp("reports")
-    words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
+    words = [*PYTEST, "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
     environment = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS")}
     done = subprocess.run(
         [sys.executable, *words, "--cluster", ground.lab.cluster_file, "--reports", reports],

@@ -18,6 +18,7 @@ from harness.measure import recording
 from harness.measure.recording import Recording
 from harness.subject import Subject
 from harness.timeline import Timeline
+from tests.pytest_process import PYTEST
 
 pytestmark = pytest.mark.timing  # all of it, for the sake of one run
 BLIND = "lknode02"
@@ -42,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.C
         assert blind.exit != 0 and "Operation not permitted" in blind.err, "the wrapper drops nothing, so this would prove nothing"
         subject.close()
         reports = tmp_path_factory.mktemp("reports")
-        words = ["-m", "pytest", "-p", "no:cacheprovider", "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
+        words = [*PYTEST, "tests/failover", "-q", "--allow-disruption", "--disruption", "switchover"]
         environment = {k: v for k, v in os.environ.items() if k not in ("LKHARNESS_CLUSTER", "PYTEST_ADDOPTS")}
         done = subprocess.run(
             [sys.executable, *words, "--cluster", lab.cluster_file, "--reports", reports],
