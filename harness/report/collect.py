@@ -154,7 +154,9 @@ class ReportBuilder:
         spoiled = next(m for m in record.measurements if m.id == id)
         record.measurements = [m for m in record.measurements if m is not spoiled]
         record.set_aside = [*record.set_aside, spoiled]
-        self.host_note(spoiled.measured.target, f"{id} was set aside and measured again: {spoiled.measured.timing.reason}")
+        self.host_note(
+            spoiled.measured.target, f"{id} was set aside and measured again: {(spoiled.measured.noise or spoiled.measured.timing).reason}"
+        )
         self.run.save()
 
     def calibration(self, record: CalibrationRecord) -> None:

@@ -155,6 +155,7 @@ def _noise(case: Case, views: Sequence[View]) -> Verdict:
     was spoiled by the cluster, and is not to be done again until it is not."""
     judged = _judged(case)
     verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
+    verdicts += [of_gaps(view) for view in views if view.track in judged]
     for view in views:
         if view.before:
             verdicts.append(noise.of_host(case.recording, view.track.origin, view.before[0].start - 1.0, case.anchor))
