@@ -247,7 +247,7 @@ class OpenDisruption:
         `period` is the measuring period, `fault` says why the measurement itself cannot be relied on.
         """
         path = PathName(path)
-        verdict = judge_recovery(path, seconds, budget, fault=fault)
+        verdict = judge_recovery(path, seconds, budget, period=period or 0.0, fault=fault)
         self.record.recoveries.append(
             RecoveryRecord(path=path, service=service, seconds=seconds, budget_s=budget, period_s=period, verdict=Judgement.of(verdict))
         )
