@@ -139,14 +139,13 @@ def _of_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | None
     over = max([t.at + t.seconds for t in case.recording.tokens] + [m.at for m in case.recording.marks], default=case.end)
     if not later:
         return _of_none(case, name, over - counted, over, taken)
-    worst = passed(GO_ON)
-    for silent, again in [(since, later[0]), *((a.at + a.seconds, b) for a, b in pairwise(taken) if a.at + a.seconds >= counted)]:
-        ended = again.at + again.seconds
-        if again is not later[0] and again.at - silent <= SILENCE_S:
-            continue
-        own = case.lasts and case.undone is not None and silent >= case.undone - noise.ARRIVES_S
-        took = ended - (max(silent, counted) if own else counted)
-        worst = all_of([worst, _of_again(case, name, took)])
+    own = case.lasts and case.undone is not None and since >= case.undone - noise.ARRIVES_S  # an outage of the undoing's
+    took = later[0].at + later[0].seconds - (since if own else counted)
+    worst = _of_again(case, name, took)
+    for one, again in pairwise([t for t in taken if t.at >= counted]):  # the database may recover behind a path that is right
+        silence = again.at - (one.at + one.seconds)
+        if silence > SILENCE_S:
+            worst = all_of([worst, _of_again(case, name, silence + again.seconds)])
     quiet = over - (taken[-1].at + taken[-1].seconds)
     if quiet - COARSE_S > case.budget_s:
         return all_of([worst, _of_none(case, name, quiet, over, taken)])
