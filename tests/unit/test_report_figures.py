@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from harness.report import figures
 from harness.report.compare import Change, compare
 from harness.report.measurement import MeasurementRecord
 from harness.report.model import Result, RunRecord
-from harness.report.render import load_record
+from harness.report.render import load_record, render
 from harness.report.terminal import summary
 from harness.verdict import failed, inconclusive, passed
 
@@ -167,3 +168,23 @@ def test_the_terminal_has_a_line_for_what_is_kept_open(tmp_path):
     said = summary(load_record(builder.run.directory), builder.run.directory, width=400)
     assert "client path: at worst right again after 0.59 s to 0.60 s" in said
     assert "client path, connection kept open: at worst right again after 0.99 s to 1.00 s" in said
+
+
+def test_a_run_of_before_is_read_and_shown_as_it_was(tmp_path):
+    """Its record has none of the newer fields, and its recording none of the newer marks of the header."""
+    builder = a_builder(tmp_path)
+    add_to(builder, [a_record(a_track(1.2), a_track(0.0, service="web"))])
+    builder.finish()
+    builder.run.close()
+    stored = json.loads((builder.run.directory / "run.json").read_text())
+    newer = {"least_s", "most_s", "counted_from", "unknown", "blind_s"}
+    for track in stored["measurements"][0]["measured"]["tracks"]:
+        for part in (track, *track["outages"]):
+            for key in newer & set(part):
+                del part[key]
+    del stored["measurements"][0]["measured"]["noise"]
+    (builder.run.directory / "run.json").write_text(json.dumps(stored))
+    record = load_record(builder.run.directory)
+    render(builder.run.directory)
+    words = {f.track.service: f.words for f in figures.figures(record.measurements[0], "client")}
+    assert words == {"listener": "1.19 s to 1.20 s", "web": "not out"}
