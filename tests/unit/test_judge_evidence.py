@@ -219,6 +219,13 @@ def test_where_nothing_is_undone_everything_counts_from_the_disruption():
     assert (client.out_s, client.counted_from) == (pytest.approx(10.5, abs=0.011), "the disruption")
 
 
+def test_what_is_out_in_the_last_moment_was_not_waited_for():
+    """A switchover is right at +1.7; the last attempt of the recording, 16 s after it, was under way when the measuring ended."""
+    script = Script([(0, A), (2.5, None), (3.7, B), (17.99, None)], [(0, A), (2.5, None), (3.2, B)])
+    result = measured(marks(play(a_header(), script, end=18.0), begin=2.0, undo_begin=5.0))
+    assert result.verdict.outcome is OPEN and "just before that" in result.verdict.reason, result.verdict
+
+
 @pytest.mark.parametrize(("end", "outcome"), [(30.3, PASS), (40.0, FAIL)])
 def test_an_outage_after_an_undoing_is_held_to_its_own_length(end, outcome):
     """The cut lasts until 20.0; at 30.0 the path is out once more, for 0.3 s or for 10 s, of 8.1 s allowed."""

@@ -97,10 +97,11 @@ def _serving(recording: Recording, traces: Traces) -> str | None:
         if one.spoke and one.node is not None
     ]
     outside = [track for track in recording.header.tracks if track.kind == NEW and track.origin == recording.header.client]
-    for track in outside:
-        spoken = [one for one in traces.get(track.id, ()) if one.spoke]
-        known = max((one.ended for one in spoken if one.node is not None), default=float("-inf"))
-        if spoken and spoken[-1].ended - max(known, spoken[0].at) > noise.ARRIVES_S:
+    spoken = [one for track in outside for one in traces.get(track.id, ()) if one.spoke]
+    if spoken:
+        begun, last = min(one.ended for one in spoken), max(one.ended for one in spoken)
+        known = max((one.ended for one in spoken if one.node is not None), default=begun)
+        if last - known > noise.arrives_s(min(track.period_s for track in outside)):
             return None
     if presence.unseen_nodes(recording):
         last = {track.id: [one for one in traces.get(track.id, ()) if one.spoke][-1:] for track in recording.header.tracks}

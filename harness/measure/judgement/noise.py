@@ -33,6 +33,11 @@ def bearable_s(period_s: float) -> float:
     return max(PERIODS_LATE * period_s, LEAST_LATE_S)
 
 
+def arrives_s(period_s: float) -> float:
+    """How much of the end what a witness saw may be missing, in seconds: on its way still, and of no attempt that was just made."""
+    return ARRIVES_S + 2 * period_s
+
+
 def gaps(
     track: Track, attempts: Sequence[Traced], start: float, end: float, excused: Sequence[Span] = (), *, longest: float | None = None
 ) -> list[Span]:

@@ -131,6 +131,8 @@ def _of_no_return(view: View, run: Run) -> Verdict:
         seconds = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
     if view.effect in (ANY, OUT) and view.case.recording.mark("undone") is None:
         return inconclusive(f"{view.told(run)}; it was not seen to be undone")
+    if view.gone is None and until - run.start <= noise.arrives_s(view.track.period_s):  # perhaps the attempts that were under way then
+        return inconclusive(f"{view.told(run)}; it began just before that, so whether it would have come back is not known")
     told = f"{view.told(run)}; {view.s(view.case.budget_s)} allowed"
     if seconds > view.case.budget_s:
         return failed(f"{told} and {view.s(seconds)} waited")

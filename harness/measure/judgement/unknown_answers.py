@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from harness.measure.judgement import presence
 from harness.measure.judgement.attribution import LEAST_SLACK_S, UNKNOWN_CLOCK_S, Traced, clock_errors
-from harness.measure.judgement.noise import ARRIVES_S
+from harness.measure.judgement.noise import arrives_s
 from harness.measure.judgement.rightness import PERIODS_TOGETHER, TOGETHER_S
 from harness.measure.judgement.track_view import View
 from harness.measure.recording import PINNED
@@ -25,7 +25,7 @@ def of(view: View) -> list[Verdict]:
         return []
     answers = [one for one in view.attempts if one.spoke]
     asked = [one for one in answers if one.at > since]
-    until = view.case.end - ARRIVES_S  # what a witness saw last may still have been on its way
+    until = view.case.end - arrives_s(view.track.period_s)  # what a witness saw last may still have been on its way
     unknown = [one for one in unbridged(answers, view.track.period_s) if since < one.at and one.ended < until]
     if (
         view.case.recording.header.both_may_answer
