@@ -61,7 +61,7 @@ class Track:
 class NodeEvent:
     """Something that changed at a host: vip-up, vip-down, listener-up, listener-down (data: port), log (text: the line),
     host-lost, host-back, agent-lost, agent-back, no-capture, coarse (text: what a host without Python left to be measured),
-    witness-lost, witness-back (data: from, until: when nobody watched its packets; dropped: how many the kernel dropped)."""
+    witness-lost, witness-back (data: from, until: when not all of its packets were seen; dropped: by the kernel)."""
 
     at: float
     host: str

@@ -142,7 +142,7 @@ def test_a_split_brain_behind_a_witness_that_ended_does_not_pass(told):
     assert measured(recording).verdict.outcome is FAIL
     unseen(recording, A, 2.4)
     if told:
-        recording.events.append(NodeEvent(2.4, A, "witness-lost", "500000 packets came", {"from": 0.0, "until": 2.4, "dropped": 0}))
+        recording.events.append(NodeEvent(2.4, A, "witness-lost", "500000 packets came", {"from": 2.4, "dropped": 0}))
     result = measured(recording)
     assert result.verdict.outcome is OPEN and f"standby path from {A}" in result.verdict.reason, result.verdict
     assert "which node answered" in result.verdict.reason
@@ -157,10 +157,11 @@ def test_a_sighting_that_is_missing_here_and_there_is_bridged():
 
 def test_dropped_packets_are_time_in_which_nobody_watched():
     recording = a_switchover()
-    recording.events.append(NodeEvent(9.0, A, "witness-back", data={"from": 0.0, "until": 9.0, "dropped": 12}))
+    recording.events.append(NodeEvent(2.0, A, "witness-lost", "12 packets dropped", {"from": 2.0, "dropped": 12}))
+    recording.events.append(NodeEvent(3.0, A, "witness-back", "no more are dropped", {"from": 2.0, "until": 3.0, "dropped": 12}))
     result = measured(recording)
     assert "none reached a node that was watching" in track_of(result, CLIENT).outages[0].reason
-    assert any(note.startswith(f"{A}: its packets were not all watched") for note in result.notes)
+    assert f"{A}: its packets were not all watched from +0.00 s to +1.00 s" in result.notes
 
 
 def kept(recording: Recording, *, made: float | None, by: str) -> None:

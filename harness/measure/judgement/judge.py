@@ -99,9 +99,9 @@ def _serving(recording: Recording, traces: Traces) -> str | None:
     outside = [track for track in recording.header.tracks if track.kind == NEW and track.origin == recording.header.client]
     spoken = [one for track in outside for one in traces.get(track.id, ()) if one.spoke]
     if spoken:
-        begun, last = min(one.ended for one in spoken), max(one.ended for one in spoken)
+        begun, newest = min(one.ended for one in spoken), max(one.ended for one in spoken)
         known = max((one.ended for one in spoken if one.node is not None), default=begun)
-        if last - known > noise.arrives_s(min(track.period_s for track in outside)):
+        if newest - known > noise.arrives_s(min(track.period_s for track in outside)):
             return None
     if presence.unseen_nodes(recording):
         last = {track.id: [one for one in traces.get(track.id, ()) if one.spoke][-1:] for track in recording.header.tracks}

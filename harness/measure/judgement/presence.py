@@ -73,19 +73,15 @@ def unwatched(recording: Recording) -> list[Span]:
 def unwitnessed(recording: Recording, node: str) -> list[Span]:
     """When a node's packets were not, or not all, watched, as its witness's own life tells; nothing in a recording of before.
 
-    Where an event tells several moments the widest time is taken: what was perhaps not watched proves nothing.
+    An event tells from when (`from`) and until when (`until`) something is missing, else its own moment does.
     """
     spans: list[Span] = []
     since: float | None = None
-    first = last = extent(recording)[0]
     for event in sorted((e for e in recording.events if e.host == node and e.kind in WITNESS), key=lambda e: e.at):
-        moments = [event.at, *(float(v) for k in ("from", "until") if isinstance(v := event.data.get(k), int | float))]
-        if event.data.get("dropped"):
-            spans.append((min(last, *moments), max(moments)))
+        begun, ended = event.data.get("from", event.at), event.data.get("until", event.at)
         if event.kind == "witness-lost" and since is None:
-            since = max(first, event.data.get("until", min(moments)))
-        elif event.kind == "witness-back" and since is not None:
-            spans.append((min(since, *moments), max(moments)))
+            since = begun
+        elif event.kind == "witness-back":
+            spans.append((begun if since is None else min(since, begun), max(ended, event.at)))
             since = None
-        last = event.at
     return spans if since is None else [*spans, (since, float("inf"))]
