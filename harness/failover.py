@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.deadline import Deadline
 from harness.disrupt.base import HARNESS, Disruption, Effect
 from harness.errors import DeadlineExceeded, Inconclusive
-from harness.measure.meter import Meter
+from harness.measure.meter import LIMIT_S, Meter
 from harness.measure.recording import Header, Mark, NodeEvent, Recorder
 from harness.measure.tokens import Tokens, TokensFailed, takes_tokens
 from harness.paths import Origin
@@ -19,7 +19,9 @@ from harness.subject import Subject
 
 STEADY_S = 0.5  # for so long every path must have been right before a disruption may begin, and after it before the measuring ends
 WARM_UP_S = 15.0
+BEGINNINGS = 5  # so often a path may be out just when the start was held back
 PROBES = 3  # so many intervals are waited for one
+COUNTED_FROM = {True: "when it was done, as its host told", False: "when the harness asked for it, so with what doing it took"}
 FIRST_SAMPLE_S = 2.0  # beyond the budget: what is still out at its end must be measured past it, to be told
 
 
@@ -55,14 +57,16 @@ class Failover:
         with self._meter.recording(path, header) as recorder:
             tokens = self._begin_tokens(recorder)
             try:
-                self._steady_first(tokens)
-                self._hold_back(start)
+                self._begin_steady(tokens, start)
                 try:
                     self._disrupt(recorder)
                     self._follow(recorder)
                 finally:
                     self._undo(recorder)
                 self._heal(recorder)
+            except BaseException as error:  # whoever judges the recording must know that it did not come to its end, and why
+                recorder.add(Mark(time.monotonic(), "broken-off", str(error) or type(error).__name__))
+                raise
             finally:
                 self._end_tokens(tokens, recorder)
 
@@ -82,6 +86,10 @@ class Failover:
             moves=disruption.moves,
             expects={str(origin): str(effect) for origin, effect in disruption.expects[cluster.design].items()},
             both_may_answer=disruption.both_may_answer,
+            takes_away=disruption.takes_away,
+            lasts=disruption.longest_s > 0,
+            shares=disruption.shares,
+            settles_s=(cluster.load_balancer.probe.threshold + 1) * cluster.load_balancer.probe.interval_s,
             budget_s=allowance.seconds,
             budget_because=allowance.because,
             probe_port=cluster.load_balancer.probe.port,
@@ -117,6 +125,15 @@ class Failover:
             yield
         except TokensFailed as error:
             recorder.add(NodeEvent(time.monotonic(), self._subject.cluster.client.name, "tokens", str(error)))
+
+    def _begin_steady(self, tokens: Tokens | None, start: Start) -> None:
+        """Every path right, the start held back, and every path still right at its end: what is out then is not the disruption's."""
+        for _ in range(BEGINNINGS):
+            self._steady_first(tokens)
+            self._hold_back(start)
+            if self._meter.all_right(self._everyone(), self._before, since=time.monotonic() - STEADY_S - LIMIT_S):
+                return
+        raise Inconclusive(f"{self._disruption.name} was not done, because the paths did not stay right while its start was held back")
 
     def _steady_first(self, tokens: Tokens | None) -> None:
         self._say("warming up: every path must be right, and tokens be taken, before anything is done")
@@ -162,6 +179,7 @@ class Failover:
             disruption.begin(Deadline(limit, anchor=began))
         finally:
             recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
+            recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
         recorder.add(Mark(time.monotonic(), "done"))
         disruption.took_effect(Deadline(limit, anchor=began))
         recorder.add(Mark(time.monotonic(), "took-effect"))

@@ -29,7 +29,8 @@ class Recovery:
 
 
 def follow(subject: Subject, origins: list[Origin], allowance: Allowance, anchor: float, *, active: str | None = None) -> list[Recovery]:
-    """Check every path again and again until it is right, all of them at once.
+    """Check every path again and again until it is right, all of them at once: by one attempt, and then by as many as show that no other
+    node answers. Where those do not, the path was not right yet.
 
     `active` is the node that must answer; when not given, the one the manager calls active. A check that is wrong before the
     deadline is no failure yet; one that is wrong at the end is.
@@ -48,7 +49,10 @@ def _follow_one(subject: Subject, origin: Origin, service: Service, deadline: De
         nonlocal last, fault
         looked.append(time.monotonic())
         try:
-            last, fault = check_path(subject, origin, service, active or subject.active, count=1), None
+            node = active or subject.active
+            last, fault = check_path(subject, origin, service, node, count=1), None
+            if last.verdict:
+                last = check_path(subject, origin, service, node)
         except (Unusable, Inconclusive, DeadlineExceeded) as error:
             fault = str(error)  # a host on its way down or up; the deadline decides whether that is the end of it
             return False

@@ -68,15 +68,16 @@ class Measuring:
     def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
         """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises.
 
-        One whose timing was spoiled by noise is set aside and done again, a few times: a verdict is never asked for twice, and an
-        inconclusive measurement that nothing but noise made so has none.
+        One that the noise of the measuring hosts spoiled is set aside and done again, a few times: a verdict is never asked for twice, and
+        an inconclusive measurement that nothing but noise made so has none. A path that is out before anything is done, on quiet hosts, is
+        the cluster's own doing: that stands.
         """
         with self._view.open() if self._view else contextlib.nullcontext():
             for left in reversed(range(TRIES)):
                 result, name = self._measure(make(), start, test)
                 if not (left and self._is_spoiled(result)):
                     break
-                self._say(f"measuring again, because of noise: {result.verdict.reason}")
+                self._say(f"measuring again, because of noise: {result.noise.reason if result.noise else result.verdict.reason}")
                 self._report.set_aside(name)
                 self._wait_for_calm()
             return result
@@ -91,7 +92,7 @@ class Measuring:
 
     def _is_spoiled(self, result: Measured) -> bool:
         assert self._calibration is not None
-        noisy = result.timing.outcome is Outcome.INCONCLUSIVE or _out_before(result)
+        noisy = result.noise is not None and result.noise.outcome is Outcome.INCONCLUSIVE
         return noisy and result.verdict.outcome is Outcome.INCONCLUSIVE and self._calibration.verdict.outcome is Outcome.PASS
 
     def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
@@ -147,8 +148,3 @@ class Measuring:
         if self._meter is not None:
             for fault in self._meter.stop():
                 self._report.host_note(self._subject.cluster.name, fault)
-
-
-def _out_before(result: Measured) -> bool:
-    """Was a path out, and back, before anything was done? What a hiccup does there, it may do to the measurement too."""
-    return any(o.end is not None and o.end <= result.anchor for track in result.tracks for o in track.outages)

@@ -43,7 +43,7 @@ def _as_text(comparison: Comparison) -> str:
     from harness.report.text import one_line
 
     lines = [comparison.sentence]
-    for disruption, rows in groupby(comparison.rows, key=lambda row: row.disruption):
+    for disruption, rows in groupby(comparison.rows, key=lambda row: row.name):
         lines += [f"{one_line(disruption)}:", *_lines(list(rows))]
     return "\n".join([*lines, *(one_line(note) for note in comparison.notes)])
 
@@ -76,6 +76,7 @@ def _as_data(comparison: Comparison) -> dict[str, Any]:
 def _row(row: Row) -> dict[str, Any]:
     return {
         "disruption": row.disruption,
+        "from": row.before_node or None,
         "path": row.path,
         "service": row.service,
         "kind": row.kind,

@@ -111,7 +111,16 @@ def _paths(one: Rejudged) -> dict[str, Any]:
         return {}
     figures = {path.value: worst_of(one.after, path) for path in PathName}
     return {
-        path: {"track": f.track.id, "out_s": f.track.out_s, "period_s": f.track.period_s, "outcome": f.result.value}
+        path: {
+            "track": f.track.id,
+            "out_s": f.track.out_s,
+            "least_s": f.track.least_s,
+            "most_s": f.track.most_s,
+            "counted_from": f.track.counted_from,
+            "unknown": f.track.unknown,
+            "period_s": f.track.period_s,
+            "outcome": f.result.value,
+        }
         for path, f in figures.items()
         if f
     }

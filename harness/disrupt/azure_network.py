@@ -173,6 +173,7 @@ class AzureAdminUp(ByAdminState):
     sentence = "the standby's adminState in the load balancer's pool is set to Up, and the balancer sends it every other connection"
     state = "Up"
     moves = False
+    shares = True
     expects = STAYS_OUT
 
     def target(self) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class ByAzurePower(ByAzure):
     """Azure takes its time between accepting and doing, so the disruption begins when the node is seen to fall silent."""
 
+    takes_away = True
+
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._triggered: Triggered | None = None

@@ -31,8 +31,8 @@ class Effect(StrEnum):
 
     RECOVERS  may be out; right again within the budget, counted from the disruption
     UNTOUCHED no failed attempt at all
-    OUT       attempts must fail while it lasts (all, or, where the balancer's hash decides, some); right again within the budget,
-              counted from the undoing
+    OUT       attempts must fail while it lasts, from the balancer's probe verdict until the undoing (all, or, where its hash decides,
+              about half); right again within the budget, counted from the undoing
     ANY       nothing is demanded while it lasts: its origin may be gone, or the facts do not tell
     """
 
@@ -86,6 +86,8 @@ class Disruption(ABC):
     settles: ClassVar[bool] = True  # does the cluster come to rest by itself, so that the manager's word on who is active counts?
     moves: bool | None = None  # True: everything must be on the other node afterwards; False: must stay; None: either is right
     expects: Expects
+    takes_away: ClassVar[bool] = False  # may its target be gone for a time? Elsewhere a node that is lost is a failure
+    shares: ClassVar[bool] = False  # does the balancer's hash decide while it lasts, so that of what must be out only some fails?
     both_may_answer: ClassVar[bool] = False  # does an isolated node go on answering itself for a moment, until it is fenced?
     by_azure: ClassVar[bool] = False  # is it done through Azure's management API? Then it is planned only for a cluster that has one
     instead_of: ClassVar[str] = ""  # the disruption that this is another way to do, for a suite that only wants it done

@@ -55,6 +55,7 @@ echo "$dev has not come back as it was: $left $(cat "$d/why" 2>/dev/null)"; exit
 
 
 class _NicDown(OnHost):
+    takes_away = True  # the harness may reach it by that NIC only
     severs = True
     which: str  # the attribute of a node that tells the NIC's address
 

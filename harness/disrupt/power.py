@@ -19,6 +19,7 @@ MOMENT = re.compile(r"^moment (\d+\.?\d*) (\d+\.?\d*)$", re.MULTILINE)  # second
 class ByPower(Disruption):
     """`away` is the command that takes the node away, `back` the one that brings it back."""
 
+    takes_away = True
     away: str
     back: str
     _begun = False

@@ -42,6 +42,7 @@ class ResponderOnBoth(OnHost):
     name = "responder up on both nodes"
     sentence = "a listener of ours answers the probe on the standby node too, and the balancer sends it every other connection"
     moves = False
+    shares = True
     expects = both(Effect.OUT, Effect.UNTOUCHED, Effect.OUT)
 
     def target(self) -> str:

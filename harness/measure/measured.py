@@ -36,7 +36,11 @@ class Boundary:
 
 @dataclass(frozen=True)
 class Outage:
-    """One path was out: from the first failed attempt to the first right answer. The true figure lies in [seconds - period_s, seconds]."""
+    """One path was out: from the first failed attempt to the first right answer. The true length lies in [least_s, most_s].
+
+    Both ends are uncertain: the path may have been out since the last attempt before, and right again since the last one in it.
+    A node that was lost where the disruption takes none away is an outage without attempts.
+    """
 
     track: str
     start: float
@@ -47,6 +51,8 @@ class Outage:
     attributed: dict[str, int]  # node → failed attempts that it received; "" those that reached nobody who was watching
     reason: str  # one sentence a person can act on
     expected: bool = True
+    least_s: float | None = None  # None in a record of before: seconds - period_s
+    most_s: float | None = None  # None in a record of before, and for one without an end
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,17 @@ class TrackResult:
     period_s: float
     segments: list[Segment]
     outages: list[Outage]
-    out_s: float | None  # from the disruption to the first right answer after the last outage; 0 without one; None: never recovered
+    out_s: (
+        float | None
+    )  # from `counted_from` to the first right answer after the last outage; 0: no attempt failed; None: `unknown` says why
     verdict: Verdict
     attempts: int = 0
     unmeasured_s: float = 0.0  # for how long after the disruption nothing was measured, such as while its host was gone
+    least_s: float | None = None  # the true figure lies in [least_s, most_s], by the period and the clocks; None in a record of before
+    most_s: float | None = None
+    counted_from: str = ""  # what out_s counts from: the disruption, the undoing, its own beginning
+    unknown: str = ""  # why out_s is None: never came back, not measured, out before the disruption, …
+    blind_s: float = 0.0  # the longest time after the disruption in which no attempt was made; nothing shorter can be ruled out
 
 
 @dataclass(frozen=True)
@@ -113,4 +126,5 @@ class Measured:
     repeat: int = 0
     offset_s: float = 0.0
     notes: list[str] = field(default_factory=list)  # such as "lknode01 could not capture packets"
+    noise: Verdict | None = None  # did the measuring hosts work quietly while it was measured, and when a path was out before it?
     expects: dict[str, str] = field(default_factory=dict)  # path → recovers, untouched, out or any, as in the header

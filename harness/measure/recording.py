@@ -60,7 +60,8 @@ class Track:
 @dataclass(frozen=True)
 class NodeEvent:
     """Something that changed at a host: vip-up, vip-down, listener-up, listener-down (data: port), log (text: the line),
-    host-lost, host-back, agent-lost, agent-back, no-capture, coarse (text: what a host without Python left to be measured)."""
+    host-lost, host-back, agent-lost, agent-back, no-capture, coarse (text: what a host without Python left to be measured),
+    witness-lost, witness-back (data: from, until: when not all of its packets were seen; dropped: by the kernel)."""
 
     at: float
     host: str
@@ -71,7 +72,7 @@ class NodeEvent:
 
 @dataclass(frozen=True)
 class Mark:
-    """What the harness did: begin, done, took-effect, undo-begin, undone; whole (the cluster is whole again)."""
+    """What the harness did: begin, done, took-effect, undo-begin, undone; whole (the cluster is whole again); broken-off (text: why)."""
 
     at: float
     kind: str
@@ -137,6 +138,11 @@ class Header:
     probe_interval_s: float
     tracks: tuple[Track, ...]
     both_may_answer: bool = False  # an isolated node may go on answering itself until it is fenced; its tokens must not be lost
+    # What a recording of before does not say is None; `judgement.deed` knows what was meant then.
+    takes_away: bool | None = None  # does it take its target away, so that its absence says nothing against the cluster?
+    lasts: bool | None = None  # is something undone at the end, which may be an outage of its own?
+    shares: bool | None = None  # does the balancer's hash decide, while it lasts, so that only some attempts must fail?
+    settles_s: float | None = None  # so long after it took effect what must be out may still answer: the balancer's probe verdict
     repeat: int = 0
     offset_s: float = 0.0  # how long the start was held back, by jitter or sweep
     seed: int | None = None

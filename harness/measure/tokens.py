@@ -69,7 +69,11 @@ class Tokens:
             thread.join(CONNECTION_S)
 
     def read_back(self) -> dict[str, int]:
-        """How often each token of this run is in the database. Raises TokensFailed when it cannot be asked."""
+        """How often each token of this run is in the database; none, where even the table is gone. Raises TokensFailed when it cannot be
+        asked."""
+        ((there,),) = self._once(self._subject.cluster.client.name, f"select to_regclass('{TABLE}') is not null")
+        if there != "t":  # the database is another, or older than the run: all that it acknowledged is lost
+            return {}
         rows = self._once(self._subject.cluster.client.name, f"select value, count(*) from {TABLE} where run = '{self._run}' group by 1")
         return {value: int(count) for value, count in rows}
 

@@ -154,7 +154,9 @@ class ReportBuilder:
         spoiled = next(m for m in record.measurements if m.id == id)
         record.measurements = [m for m in record.measurements if m is not spoiled]
         record.set_aside = [*record.set_aside, spoiled]
-        self.host_note(spoiled.measured.target, f"{id} was set aside and measured again: {spoiled.measured.timing.reason}")
+        self.host_note(
+            spoiled.measured.target, f"{id} was set aside and measured again: {(spoiled.measured.noise or spoiled.measured.timing).reason}"
+        )
         self.run.save()
 
     def calibration(self, record: CalibrationRecord) -> None:
@@ -245,7 +247,7 @@ class OpenDisruption:
         `period` is the measuring period, `fault` says why the measurement itself cannot be relied on.
         """
         path = PathName(path)
-        verdict = judge_recovery(path, seconds, budget, fault=fault)
+        verdict = judge_recovery(path, seconds, budget, period=period or 0.0, fault=fault)
         self.record.recoveries.append(
             RecoveryRecord(path=path, service=service, seconds=seconds, budget_s=budget, period_s=period, verdict=Judgement.of(verdict))
         )

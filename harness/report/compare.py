@@ -1,13 +1,14 @@
 """Did failover get slower from one run to another? Pure: from the two records.
 
-Every track (path, service, new connections or one kept open) of every disruption that both runs measured is compared by itself. A change is
-claimed only where a rank test would be this surprising once in twenty by chance AND the shift is more than one measuring period.
+Every track (path, service, new connections or one kept open) of every disruption that both runs measured, from the same node, is compared
+by itself. A change is claimed only where a rank test would be this surprising once in twenty by chance AND the shift is more than one
+measuring period.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
@@ -43,6 +44,12 @@ class Row:
     period_s: float
     test: Test | None
     change: Change
+    before_node: str = ""
+    """The node that was active before, where the disruption was measured from both."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.disruption} from {self.before_node}" if self.before_node else self.disruption
 
     @property
     def reason(self) -> str:
@@ -90,18 +97,38 @@ class Comparison:
 
 def compare(before: RunRecord, after: RunRecord) -> Comparison:
     """Compare what both runs measured, disruption by disruption."""
-    old, new = ({(g.disruption, g.design): g for g in groups(run)} for run in (before, after))
+    old, new = ({(g.disruption, g.design, g.before, g.target): g for g in groups(run)} for run in (before, after))
     rows = [row for key in old if key in new for row in _rows(old[key], new[key])]
     notes = [*_differences(before, after), *_left_out(before, "the first run"), *_left_out(after, "the second run")]
-    notes += [f"{name} ({design}) was measured in the first run only" for name, design in old if (name, design) not in new]
-    notes += [f"{name} ({design}) was measured in the second run only" for name, design in new if (name, design) not in old]
+    notes += _only(old, new, "the first run") + _only(new, old, "the second run")
     judged = sum(row.test is not None for row in rows)
     if judged >= 1 / SURPRISING:
         notes.append(f"of {judged} comparisons about {judged * SURPRISING / 2:.1f} look slower by chance alone")
     return Comparison(rows, notes)
 
 
-def compared(disruption: str, path: str, service: str, kind: str, before: Iterable[float], after: Iterable[float], period_s: float) -> Row:
+_Key = tuple[str, str, str, str]  # disruption, design, the node active before, the target
+
+
+def _only(here: Mapping[_Key, Group], there: Mapping[_Key, Group], which: str) -> list[str]:
+    """What one run measured alone: a disruption, or one direction of it."""
+    elsewhere = {key[:2] for key in there}
+    missing = [key for key in here if key not in there]
+    told = [f"{name} ({design})" + (f" from {node}" if (name, design) in elsewhere else "") for name, design, node, _ in missing]
+    return [f"{what} was measured in {which} only" for what in dict.fromkeys(told)]
+
+
+def compared(
+    disruption: str,
+    path: str,
+    service: str,
+    kind: str,
+    before: Iterable[float],
+    after: Iterable[float],
+    period_s: float,
+    *,
+    before_node: str = "",
+) -> Row:
     """One comparison, judged."""
     first, second = tuple(before), tuple(after)
     test = None
@@ -112,7 +139,7 @@ def compared(disruption: str, path: str, service: str, kind: str, before: Iterab
     else:
         test = mann_whitney(first, second)
         change = _change(test, period_s)
-    return Row(disruption, path, service, kind, first, second, period_s, test, change)
+    return Row(disruption, path, service, kind, first, second, period_s, test, change, before_node)
 
 
 def _change(test: Test, period_s: float) -> Change:
@@ -127,7 +154,9 @@ def _rows(old: Group, new: Group) -> Iterable[Row]:
         path, service, kind = key
         first, second = before.get(key, []), after.get(key, [])
         period = max(p for _, p in [*first, *second])
-        yield compared(old.disruption, path, service, kind, [v for v, _ in first], [v for v, _ in second], period)
+        node = "" if old.alone and new.alone else old.before
+        values = [v for v, _ in first], [v for v, _ in second]
+        yield compared(old.disruption, path, service, kind, *values, period, before_node=node)
 
 
 def _values(group: Group) -> dict[tuple[str, str, str], list[tuple[float, float]]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 
@@ -15,6 +16,9 @@ from harness.report.model import PathName, Result, RunRecord
 from harness.report.text import count, seconds
 from harness.verdict import Outcome
 
+ANY = "any"  # of a path that nothing is demanded of, as in `Measured.expects`
+NEVER = "did not recover"
+
 
 @dataclass(frozen=True)
 class TrackFigure:
@@ -22,10 +26,21 @@ class TrackFigure:
 
     record: MeasurementRecord
     track: TrackResult
+    speaks: TrackResult | None = None
+    """The track whose verdict is told, where the figure stands for a whole path: the worst verdict need not be the longest figure's."""
 
     @property
     def result(self) -> Result:
-        return Result(self.track.verdict.outcome.value)
+        return Result((self.speaks or self.track).verdict.outcome.value)
+
+    @property
+    def reason(self) -> str:
+        return (self.speaks or self.track).verdict.reason
+
+    @property
+    def demanded(self) -> bool:
+        """Had the path to do anything? Of some nothing is demanded, be they out for as long as they may."""
+        return self.record.measured.expects.get(self.track.path) != ANY
 
     @property
     def used(self) -> float:
@@ -48,23 +63,40 @@ class TrackFigure:
         return self.track.out_s if self.track.out_s is not None else math.inf if self.never else 0.0
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which the true figure lies, by the period and the clocks, in seconds; of one that is known."""
+        out, track = self.track.out_s or 0.0, self.track
+        least = max(0.0, out - track.period_s) if track.least_s is None else track.least_s
+        return least, out if track.most_s is None else track.most_s
+
+    @property
     def words(self) -> str:
-        if self.known and self.track.out_s == 0 and self.track.unmeasured_s:
-            return self.out_words  # its host was gone for a time: that nothing failed says little
-        return interval(self.track.out_s, self.track.period_s) if self.known else "not known"
+        if self.never:
+            return NEVER
+        if not self.known:
+            return self.track.unknown if self.track.unknown.startswith("not measured") else "not known"
+        if self.track.out_s:
+            return between(*self.bounds)
+        if self.track.unmeasured_s and not self.track.blind_s:  # a record of before
+            return f"not measured for {seconds(self.track.unmeasured_s)}"
+        most = self.bounds[1]
+        return f"not out for longer than {seconds(most)}" if most else "not out"
 
     @property
     def told(self) -> str:
         """`right again after 1.69 s to 1.70 s`; where there is no such figure, why."""
-        return f"right again after {self.words}" if self.track.out_s else self.words
+        if not self.track.out_s:
+            return self.words
+        since = f" from {self.track.counted_from}" if self.track.counted_from not in ("", "the disruption") else ""
+        told = f"right again after {self.words}{since}"
+        return told if self.demanded else f"{told}, of which nothing is demanded"
 
     @property
     def out_words(self) -> str:
         """For how long its longest outage lasted, which began some time after the disruption."""
         if self.longest is None:
-            return f"not measured for {seconds(self.track.unmeasured_s)}" if self.track.unmeasured_s else "not out"
-        outage = self.longest[1]
-        return interval(outage.seconds, outage.period_s) if outage.end is not None else f"at least {seconds(outage.seconds)}"
+            return self.words
+        return outage_words(self.longest[1])
 
     @property
     def longest(self) -> tuple[int, Outage] | None:
@@ -82,6 +114,8 @@ class Distribution:
     """How often the path did not come back; not among the values."""
     period_s: float
     budget_s: float
+    left_out: int = 0
+    """Measurements whose timing could not be relied on; they are not among the values."""
 
     @property
     def runs(self) -> int:
@@ -104,29 +138,42 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Group:
-    """All repeats of one disruption of one design."""
+    """All repeats of one disruption of one design in one direction: from one node, done to one host. Failing over from A to B is another
+    thing than from B to A, and repeats go to and fro."""
 
     disruption: str
     design: str
+    before: str
+    """The node that was active before."""
+    target: str
     records: tuple[MeasurementRecord, ...]
+    alone: bool = True
+    """Was the disruption only measured in this direction?"""
+
+    @property
+    def name(self) -> str:
+        return self.disruption if self.alone else f"{self.disruption} from {self.before}"
 
     @property
     def distributions(self) -> list[Distribution]:
         if len(self.records) < 2:
             return []
-        return [found for path in PathName if (found := self._of(path))]
+        relied_on = [record for record in self.records if record.measured.timing.outcome is Outcome.PASS]
+        kinds = ((path, name, of) for path in PathName for name, of in ((path.value, worst_of), (f"{path}, kept open", kept_of)))
+        found = (self._of(name, [f for r in relied_on if (f := of(r, path)) and f.known]) for path, name, of in kinds)
+        return [one for one in found if one]
 
-    def _of(self, path: PathName) -> Distribution | None:
-        figures = [figure for record in self.records if (figure := worst_of(record, path)) and figure.known]
+    def _of(self, name: str, figures: list[TrackFigure]) -> Distribution | None:
         if len(figures) < 2:
             return None
         known = sorted(f.value for f in figures if not f.never)
         return Distribution(
-            path=path.value,
+            path=name,
             values=tuple(known),
             never=len(figures) - len(known),
             period_s=max(f.track.period_s for f in figures),
             budget_s=max(f.record.measured.budget_s for f in figures),
+            left_out=sum(record.measured.timing.outcome is not Outcome.PASS for record in self.records),
         )
 
 
@@ -144,11 +191,23 @@ class TokenTotals:
 def interval(out_s: float | None, period_s: float) -> str:
     """An outage as what is known of it: `1.20 s to 1.21 s`. A meter with a period knows no more (measuring facts)."""
     if out_s is None:
-        return "did not recover"
+        return NEVER
     if out_s == 0:
         return "not out"
-    low, high = seconds(max(0.0, out_s - period_s)), seconds(out_s)
+    return between(max(0.0, out_s - period_s), out_s)
+
+
+def between(least: float, most: float) -> str:
+    low, high = seconds(least), seconds(most)
     return high if low == high else f"{low} to {high}"
+
+
+def outage_words(outage: Outage) -> str:
+    """An outage's own length, which is uncertain at both ends."""
+    if outage.end is None:
+        return f"at least {seconds(outage.seconds if outage.least_s is None else outage.least_s)}"
+    least = max(0.0, outage.seconds - outage.period_s) if outage.least_s is None else outage.least_s
+    return between(least, outage.seconds if outage.most_s is None else outage.most_s)
 
 
 def figures(record: MeasurementRecord, path: str | None = None) -> list[TrackFigure]:
@@ -158,26 +217,51 @@ def figures(record: MeasurementRecord, path: str | None = None) -> list[TrackFig
 
 
 def worst_of(record: MeasurementRecord, path: str) -> TrackFigure | None:
-    """The track that says the worst of a path: a failure first, then the one that was out the longest."""
-    return min(figures(record, path), key=_badness, default=None)
+    """A path in a measurement: the longest figure of its new connections, with the worst verdict of all its tracks.
+
+    How long a kept connection is out is mostly the time after which its user gives it up, here the harness (`kept_of`).
+    """
+    found = figures(record, path)
+    longest = max([f for f in found if f.track.kind == NEW] or found, key=_length, default=None)
+    if longest is None:
+        return None
+    return TrackFigure(record, longest.track, min(found, key=lambda f: (severity(f.result), -_length(f)[1])).track)
+
+
+def kept_of(record: MeasurementRecord, path: str) -> TrackFigure | None:
+    """The kept connection of a path that was out the longest."""
+    return max((f for f in figures(record, path) if f.track.kind != NEW), key=_length, default=None)
 
 
 def worst_outages(run: RunRecord) -> dict[str, TrackFigure]:
-    """Per path the worst figure of the run."""
+    """Per path the longest figure of the run, with the worst verdict. What nothing is demanded of counts where there is nothing else."""
+    return _over(run, worst_of)
+
+
+def worst_kept(run: RunRecord) -> dict[str, TrackFigure]:
+    """The same of the connections that were kept open."""
+    return _over(run, kept_of)
+
+
+def _over(run: RunRecord, of: Callable[[MeasurementRecord, str], TrackFigure | None]) -> dict[str, TrackFigure]:
     found = {}
     for path in PathName:
-        candidates = [f for record in run.measurements if (f := worst_of(record, path))]
-        if candidates:
-            found[path.value] = min(candidates, key=_badness)
+        candidates = [f for record in run.measurements if (f := of(record, path))]
+        longest = max(candidates, key=lambda f: (f.demanded, *_length(f)), default=None)
+        if longest is not None:
+            speaks = min(candidates, key=lambda f: severity(f.result))
+            found[path.value] = TrackFigure(longest.record, longest.track, speaks.speaks or speaks.track)
     return found
 
 
 def groups(run: RunRecord) -> list[Group]:
-    """The measurements by what was done, in the order in which each was first done."""
-    gathered: dict[tuple[str, str], list[MeasurementRecord]] = {}
+    """The measurements by what was done and from where, in the order in which each was first done."""
+    gathered: dict[tuple[str, str, str, str], list[MeasurementRecord]] = {}
     for record in run.measurements:
-        gathered.setdefault((record.measured.disruption, record.measured.design), []).append(record)
-    return [Group(name, design, tuple(records)) for (name, design), records in gathered.items()]
+        m = record.measured
+        gathered.setdefault((m.disruption, m.design, m.before, m.target), []).append(record)
+    directions = Counter(key[:2] for key in gathered)
+    return [Group(*key, tuple(records), alone=directions[key[:2]] == 1) for key, records in gathered.items()]
 
 
 def token_totals(records: Iterable[MeasurementRecord]) -> TokenTotals | None:
@@ -205,11 +289,16 @@ def calibration_in_words(calibration: CalibrationRecord) -> str:
     cut = f"a cut of {seconds(calibration.cut_s)}"
     if calibration.measured_s is None:
         return f"{cut} was not seen"
-    return f"{cut} was measured as {interval(calibration.measured_s, calibration.period_s)}"
+    measured, period = calibration.measured_s, calibration.period_s
+    return f"{cut} was measured as {between(max(0.0, measured - period), measured + period)}"
 
 
 def sentence(run: RunRecord) -> str:
     """The measurements of a run in one sentence: `all 20 measured disruptions passed`; empty when nothing was measured."""
+    return " ".join(part for part in (_judged(run), _aside(run)) if part)
+
+
+def _judged(run: RunRecord) -> str:
     total = len(run.measurements)
     outcomes = [r.measured.verdict.outcome for r in run.measurements]
     bad, unclear = outcomes.count(Outcome.FAIL), outcomes.count(Outcome.INCONCLUSIVE)
@@ -222,8 +311,19 @@ def sentence(run: RunRecord) -> str:
     return ", ".join(parts) + "."
 
 
-def _badness(figure: TrackFigure) -> tuple[int, float]:
-    return severity(figure.result), -figure.used
+def _aside(run: RunRecord) -> str:
+    """What was measured again because of noise, and for how long paths were out in that without anybody's doing."""
+    if not run.set_aside:
+        return ""
+    out = [
+        o.seconds for r in run.set_aside for t in r.measured.tracks for o in t.outages if o.end is not None and o.end <= r.measured.anchor
+    ]
+    told = f"; before that a path was out {count(len(out), 'time')}, for up to {seconds(max(out))}, with nothing done" if out else ""
+    return f"{len(run.set_aside)} more set aside because of noise{told}."
+
+
+def _length(figure: TrackFigure) -> tuple[bool, float]:
+    return figure.known, figure.value
 
 
 def _finite(value: float) -> float | None:

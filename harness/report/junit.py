@@ -105,6 +105,12 @@ def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
         track = figure.track
         place = ".".join((record.id, track.path or track.origin, track.service, track.kind))
         properties[f"out_s.{place}"] = _figure(track.out_s)
+        properties[f"out_unknown.{place}"] = track.unknown or ("" if figure.known else figure.words)
+        if track.out_s:
+            least, most = figure.bounds
+            properties |= {f"out_least_s.{place}": _figure(least), f"out_most_s.{place}": _figure(most)}
+            properties[f"counted_from.{place}"] = track.counted_from
+        properties[f"blind_s.{place}"] = _figure(track.blind_s)
         properties[f"period_s.{place}"] = f"{track.period_s:g}"
         longest = figure.longest
         if longest is not None:

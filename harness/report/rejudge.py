@@ -134,7 +134,7 @@ def _changes(before: MeasurementRecord, after: MeasurementRecord) -> list[str]:
         if figures[0] != figures[1]:
             said.append(f"{path} path {figures[0]} → {figures[1]}")
         if was and now and was.result is not now.result:
-            said.append(f"{path} path {was.result} → {now.result}: {now.track.verdict.reason}")
+            said.append(f"{path} path {was.result} → {now.result}: {now.reason}")
     if Judgement.of(old.timing) != Judgement.of(new.timing):
         said.append(f"timing {old.timing.outcome} → {new.timing}")
     return said

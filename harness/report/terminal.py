@@ -56,10 +56,11 @@ def _findings(run: RunRecord) -> list[str]:
 def _measured(run: RunRecord) -> list[str]:
     """The worst of each path, then a line for each disruption: its repeats together."""
     lines = []
-    for path, figure in figures.worst_outages(run).items():
-        measured = figure.record.measured
-        told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.track.service})"
-        lines.append(f"  {path} path: at worst {told}")
+    for kind, found in (("", figures.worst_outages(run)), (", connection kept open", figures.worst_kept(run))):
+        for path, figure in found.items():
+            measured = figure.record.measured
+            told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.track.service})"
+            lines.append(f"  {path} path{kind}: at worst {told}")
     if run.calibration and run.measurements:
         lines.append(f"  {MARK[Result(run.calibration.verdict.outcome.value)]} meter: {figures.calibration_in_words(run.calibration)}")
     return lines + [_group(group) for group in figures.groups(run)]
@@ -76,7 +77,7 @@ def _group(group: figures.Group) -> str:
     times = f", {len(group.records)} times" if len(group.records) > 1 else ""
     tokens = figures.token_totals(group.records)
     parts += [f"tokens {figures.tokens_in_words(tokens)}"] if tokens and (tokens.lost or tokens.doubled) else []
-    return f"  {MARK[outcome]} {group.disruption}{times}: {'; '.join(parts) or 'no path was measured'}"
+    return f"  {MARK[outcome]} {group.name}{times}: {'; '.join(parts) or 'no path was measured'}"
 
 
 def _or_never(value: float | None) -> str:

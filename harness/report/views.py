@@ -93,6 +93,7 @@ class MeasuredView:
 
     sentence: str
     worst: dict[str, TrackFigure]
+    kept: dict[str, TrackFigure]
     tokens: TokenTotals | None
     calibration: str
     cards: list[Card]
@@ -111,6 +112,7 @@ def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> M
     return MeasuredView(
         sentence=figures.sentence(run),
         worst=figures.worst_outages(run),
+        kept=figures.worst_kept(run),
         tokens=figures.token_totals(run.measurements),
         calibration=figures.calibration_in_words(run.calibration) if run.calibration else "",
         cards=cards,
@@ -188,9 +190,9 @@ def _row(record: MeasurementRecord, figure: TrackFigure, widest: float) -> Row:
     longest = figure.longest
     outage = longest[1] if longest else None
     more = len(figure.track.outages) - 1
-    words = figures.interval(outage.seconds, outage.period_s) if outage else ""
+    words = figures.outage_words(outage) if outage else ""
     if outage and outage.end is None:
-        words = f"at least {seconds(outage.seconds)}, still out at the end"
+        words += ", still out at the end"
     return Row(
         figure=figure,
         group=picture.group_label(figure.track),
@@ -213,4 +215,4 @@ def _colour(boundary: str) -> int:
 
 
 def _title_of(group: Group) -> str:
-    return f"{group.disruption}, {len(group.records)} times"
+    return f"{group.name}, {len(group.records)} times"

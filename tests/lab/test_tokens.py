@@ -171,17 +171,17 @@ def test_tokens_of_another_run_are_none_of_ours(database, by_hand):
     assert result.tokens.verdict.outcome is Outcome.PASS and "odd" not in (read.read_back or {})
 
 
-def test_a_database_that_cannot_be_asked_afterwards(database, by_hand):
-    """Never read back: whether any was lost is not known, and everything else is told as ever."""
+def test_a_database_in_which_even_the_table_is_gone(database, by_hand):
+    """As after a failover to an empty or an older disk: every acknowledged token is lost, and everything else is told as ever."""
 
     def gone(tokens: Tokens) -> None:
         tokens._once("lkclient", f"drop table {TABLE}")
 
     by_hand(gone)
     read, result = database.measure("none")
-    (told,) = [e.text for e in read.events if e.kind == "tokens"]
-    assert TABLE in told and "\n" not in told
-    assert result.tokens.verdict.outcome is Outcome.INCONCLUSIVE and "never read back" in result.tokens.verdict.reason
+    assert read.read_back == {} and not [e for e in read.events if e.kind == "tokens"]
+    assert result.tokens.verdict.outcome is Outcome.FAIL and "the table itself is gone" in result.tokens.verdict.reason
+    assert len(result.tokens.lost) == result.tokens.acknowledged
     of_paths = [t.verdict for t in result.tracks if t.path]
     assert read.complete and of_paths
     for verdict in of_paths:  # a busy machine's timing may be worth nothing, which says nothing of tokens either

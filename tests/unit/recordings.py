@@ -157,9 +157,15 @@ def _sightings(at: float, track: Track, port: int, node: str, outcome: str, insi
     return seen
 
 
-def marks(recording: Recording, **moments: float) -> Recording:
-    """`begin=2.0, undo_begin=5.0`"""
-    recording.marks += [Mark(at, kind.replace("_", "-")) for kind, at in moments.items()]
+def marks(recording: Recording, **moments: float | None) -> Recording:
+    """`begin=2.0, undo_begin=5.0`; what is not given came at once with the one before it, and the end at the end. None: it never came."""
+    begin = moments.get("begin")
+    if begin is not None:
+        last = max(row.at for rows in recording.samples.values() for row in rows)
+        undone = moments.get("undo_begin")
+        ending = {"undo_begin": last, "undone": last if undone is None else undone, "whole": last}
+        moments = {"begin": begin, "took_effect": begin, **ending, **moments}
+    recording.marks += [Mark(at, kind.replace("_", "-")) for kind, at in moments.items() if at is not None]
     return recording
 
 

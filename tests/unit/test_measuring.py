@@ -14,7 +14,7 @@ from harness.measure.judgement.noise import CALM_LINES, is_calm
 from harness.measure.measured import Measured
 from harness.measure.recording import Noise
 from harness.measuring import TRIES, Measuring, Wish
-from harness.verdict import inconclusive, passed
+from harness.verdict import Outcome, inconclusive, passed
 
 QUIET = Noise(3.0, CLIENT, 100, 0, 0.001, 0.0, 0.1)
 
@@ -25,8 +25,9 @@ def noisy() -> Measured:
     return measured(recording)
 
 
-def a_hiccup_before() -> Measured:
+def a_hiccup_before(*noise: Noise) -> Measured:
     recording = a_switchover()
+    recording.noise += noise
     rows = recording.samples[recording.header.tracks[0].id]
     rows[50] = rows[50]._replace(outcome="silent", seconds=0.25)
     return measured(recording)
@@ -65,10 +66,14 @@ def test_one_that_noise_spoiled_is_done_again_when_the_hosts_are_quiet():
     assert measuring.aside == ["try 0", "try 1"] and measuring.waited == 2
 
 
-def test_one_before_which_a_path_was_out_already_is_done_again():
+def test_one_before_which_a_path_was_out_is_done_again_only_where_its_host_was_noisy():
     good = measured(a_switchover())
-    measuring = Scripted([a_hiccup_before(), good])
+    measuring = Scripted([a_hiccup_before(Noise(1.0, CLIENT, 100, 60, 0.3, 0.0, 1.0)), good])
     assert measuring.done() is good and measuring.aside == ["try 0"]
+    flaps = a_hiccup_before()
+    measuring = Scripted([flaps, good])
+    assert measuring.done() is flaps and measuring.aside == []
+    assert flaps.verdict.outcome is Outcome.INCONCLUSIVE and "out before the disruption already" in flaps.verdict.reason
 
 
 def test_a_machine_that_stays_noisy_has_the_last_word():

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.measure.judgement import attribution, lanes, noise, outages, packet_lines, phases, presence, rightness, sentences
+from harness.measure.judgement import attribution, deed, lanes, noise, outages, packet_lines, phases, presence, rightness, sentences
 from harness.measure.judgement.attribution import Traces
 from harness.measure.judgement.token_verdict import judge_tokens
-from harness.measure.judgement.track_verdict import judge_track, of_gaps
-from harness.measure.judgement.track_view import ANY, Case
+from harness.measure.judgement.track_verdict import judge_track, look_at, of_gaps
+from harness.measure.judgement.track_view import ANY, Case, View
 from harness.measure.measured import Boundary, Measured, TokenResult, TrackResult
 from harness.measure.recording import NEW, PINNED, NodeEvent, Recording, Track
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
@@ -30,6 +30,8 @@ MARKS = {
     "undo-begin": "the undoing begins",
     "undone": "it is undone",
     "whole": "the cluster is whole again",
+    "broken-off": "it did not come to its end",
+    "counted-from": "the disruption is counted",
 }
 
 
@@ -45,15 +47,18 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
     plain = attribution.trace(recording)
     after = _serving(recording, plain)
     traces = rightness.with_wrong_nodes(recording, plain, anchor)
-    doubts = [*([calibration] if calibration is not None else []), _complete(recording, anchor, end)]
+    happened = deed.happened(recording)
+    doubts = [*([calibration] if calibration is not None else []), happened, _complete(recording, anchor, end)]
     budget = header.budget_s if budget_s is None else budget_s
-    case = Case(recording, anchor, end, after, budget, (anchor, end), all_of(doubts), {})
+    taken_over = rightness.other_began(recording, plain, anchor)
+    case = Case(recording, anchor, end, after, taken_over, budget, (anchor, end), all_of(doubts), happened, {})
     case = replace(case, window=_window(case, traces))
     case = replace(case, hosts=_hosts(recording, case.window))
-    tracks = [judge_track(case, track, traces[track.id]) for track in header.tracks]
+    views = [look_at(case, track, traces[track.id]) for track in header.tracks]
+    tracks = [judge_track(view, traces[view.track.id]) for view in views]
     found = phases.boundaries(phases.Scene(recording, traces, tracks, anchor, after))
-    allowed = header.both_may_answer or (bool(header.expects) and all(effect == ANY for effect in header.expects.values()))
-    tokens = judge_tokens(recording, rightness.both_answered(recording, plain), anchor, both_may_answer=allowed)
+    tokens = judge_tokens(case, views, rightness.both_answered(recording, plain))
+    ended = deed.ended(recording)
     return Measured(
         disruption=header.disruption,
         sentence=header.sentence,
@@ -71,24 +76,33 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
         boundaries=found,
         lanes=lanes.lanes(recording, start, end),
         log=_log(recording, [*(b.at for b in found if b.at is not None), *_edges(tracks)]),
-        timing=_timing(case, traces, doubts),
+        timing=_timing(case, views, [*doubts, ended]),
         tokens=tokens,
-        verdict=_verdict(case, tracks, tokens),
+        verdict=_verdict(case, views, tracks, tokens, ended),
         repeat=header.repeat,
         offset_s=header.offset_s,
         notes=_notes(case, tracks, found, calibration),
+        noise=_noise(case, views),
         expects=dict(header.expects),
     )
 
 
 def _serving(recording: Recording, traces: Traces) -> str | None:
-    """The node that answered last; a path from outside knows better than a node's own. None where it may be one that nobody watched."""
+    """The node that answered last; a path from outside knows better than a node's own. None where it may be another, whom nobody saw:
+    where a path from outside went on being answered after the last answer of which the node is known."""
     answers = [
         (track.origin != one.node, one.ended, one.node)
         for track in recording.header.tracks
         for one in traces.get(track.id, ())
         if one.spoke and one.node is not None
     ]
+    outside = [track for track in recording.header.tracks if track.kind == NEW and track.origin == recording.header.client]
+    spoken = [one for track in outside for one in traces.get(track.id, ()) if one.spoke]
+    if spoken:
+        begun, newest = min(one.ended for one in spoken), max(one.ended for one in spoken)
+        known = max((one.ended for one in spoken if one.node is not None), default=begun)
+        if newest - known > noise.arrives_s(min(track.period_s for track in outside)):
+            return None
     if presence.unseen_nodes(recording):
         last = {track.id: [one for one in traces.get(track.id, ()) if one.spoke][-1:] for track in recording.header.tracks}
         if any(one.node is None for rows in last.values() for one in rows):
@@ -112,8 +126,6 @@ def _judged(case: Case) -> list[Track]:
 
 
 def _complete(recording: Recording, anchor: float, end: float) -> Verdict:
-    if recording.mark("begin") is None:
-        return inconclusive("the recording does not say when the disruption began; it was cut off before, or the disruption never began")
     if not recording.complete:
         return inconclusive(f"the recording was cut off {end - anchor:.2f} s after the disruption, so what came then is not known")
     return passed("the recording is complete")
@@ -123,27 +135,49 @@ def _hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdi
     """How well each origin kept its ticks. The target may have been taken away by the disruption itself; then its ticks say nothing."""
     header = recording.header
     origins = dict.fromkeys(track.origin for track in header.tracks)
-    lost = {o for o in origins if o == header.target and any(a <= window[1] for a, _ in presence.lost_spans(recording, o))}
+    may_be_gone = header.target if deed.takes_away(header) else ""
+    lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in presence.lost_spans(recording, o))}
     return {origin: noise.of_host(recording, origin, *window) for origin in origins if origin not in lost}
 
 
-def _timing(case: Case, traces: Traces, doubts: Sequence[Verdict]) -> Verdict:
+def _timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:
     """May the figures be trusted? Paths of which nothing is demanded, and hosts that were lost, have no say."""
-    judged = _judged(case)
-    origins = {track.origin for track in judged}
+    judged = [view for view in views if view.track in _judged(case)]
+    origins = {view.track.origin for view in judged}
     hosts = [verdict for host, verdict in case.hosts.items() if host in origins]
-    whole = all_of([*doubts, *hosts, *(of_gaps(case, track, traces[track.id]) for track in judged)])
+    whole = all_of([*doubts, *hosts, *(of_gaps(view) for view in judged)])
     if whole.outcome is not Outcome.PASS:
         return whole
     return passed("; ".join(v.reason for v in [*doubts, *hosts]) + "; no gap in any track")
 
 
-def _verdict(case: Case, tracks: Sequence[TrackResult], tokens: TokenResult | None) -> Verdict:
-    verdicts = [*(t.verdict for t in tracks), _place(case), case.timing]
+def _noise(case: Case, views: Sequence[View]) -> Verdict:
+    """Were the measuring hosts quiet, in the measured time and when a path was out before it? A measurement that was spoiled without noise
+    was spoiled by the cluster, and is not to be done again until it is not."""
+    judged = _judged(case)
+    verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
+    verdicts += [of_gaps(view) for view in views if view.track in judged]
+    for view in views:
+        if view.before:
+            verdicts.append(noise.of_host(case.recording, view.track.origin, view.before[0].start - 1.0, case.anchor))
+    return all_of(verdicts)
+
+
+def _verdict(case: Case, views: Sequence[View], tracks: Sequence[TrackResult], tokens: TokenResult | None, ended: Verdict) -> Verdict:
+    if case.happened.outcome is not Outcome.PASS:
+        return inconclusive("; ".join([case.happened.reason, *_seen_all_the_same(case, views)]))
+    verdicts = [*(t.verdict for t in tracks), _place(case), case.timing, ended]
     if tokens is not None:
         verdicts.append(tokens.verdict)
     whole = all_of(verdicts)
     return passed(_summary(case, tracks, tokens)) if whole.outcome is Outcome.PASS else whole
+
+
+def _seen_all_the_same(case: Case, views: Sequence[View]) -> list[str]:
+    """What happened though nothing was seen to be done: told, and blamed on nobody."""
+    header, after = case.recording.header, case.after
+    moved = [f"yet {after} answers in the end, and no longer {header.active}"] if after not in (None, header.active) else []
+    return moved + [f"yet {view.told(run)}" for view in views for run in view.due]
 
 
 def _place(case: Case) -> Verdict:
@@ -151,8 +185,6 @@ def _place(case: Case) -> Verdict:
     header, after = case.recording.header, case.after
     if header.moves not in (True, False):
         return passed("the cluster might move or stay")
-    if case.recording.mark("begin") is None:
-        return inconclusive("nothing was done, so nothing had to move or stay")
     if after is None:
         return inconclusive("no witness saw which node answered in the end")
     moved = after != header.active
@@ -161,6 +193,9 @@ def _place(case: Case) -> Verdict:
     wanted = "the other node had to take over" if header.moves else "nothing had to move"
     if not case.recording.complete:
         return inconclusive(f"{after} answered last when the recording was cut off, and {wanted}")
+    waited = (case.end if case.undone is None else case.undone) - case.anchor
+    if header.moves and case.recording.mark("whole") is None and waited <= case.budget_s:
+        return inconclusive(f"{after} answered last, and {wanted}; but only {waited:.2f} s were waited for that")
     return failed(f"{after} answers in the end, and {wanted}")
 
 
@@ -169,10 +204,13 @@ def _summary(case: Case, tracks: Sequence[TrackResult], tokens: TokenResult | No
     outs = [(o, t) for t in tracks for o in t.outages if t.path and o.end is not None and o.end >= case.anchor]
     also = f"; {tokens.verdict.reason}" if tokens is not None else ""
     if not outs:
-        return f"no path was out: {sum(t.attempts for t in tracks)} attempts on {len(tracks)} tracks{also}"
+        widest = max((t.blind_s for t in tracks if t.path), default=0.0)
+        blind = f", with at most {widest:.2f} s between two of one track" if widest > 0 else ""
+        return f"no path was out: {sum(t.attempts for t in tracks)} attempts on {len(tracks)} tracks{blind}{also}"
     worst, track = max(outs, key=lambda pair: pair[0].seconds)
     where = "" if case.after is None else f"; {case.after} serves in the end"
-    figure = sentences.figure(worst.seconds, worst.period_s, track.period_s)
+    least, most = (worst.seconds if bound is None else bound for bound in (worst.least_s, worst.most_s))
+    figure = sentences.figure(worst.seconds, least, most, track.period_s)
     name = f"{track.path} path from {track.origin} to {track.service}" if track.path != "client" else f"client path to {track.service}"
     return f"every path did what it had to; longest out: {name}, {figure}, with {case.budget_s:.2f} s allowed{where}{also}"
 
@@ -196,10 +234,22 @@ def _detail(text: str, data: dict) -> str:
     return " ".join([*([text] if text else []), *(f"{key} {value}" for key, value in data.items())])
 
 
+def _unwatched(recording: Recording) -> list[str]:
+    """When which node's packets were not watched, as the witness told."""
+    end, anchor = presence.extent(recording)[1], recording.mark("begin") or 0.0
+    return [
+        f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
+        for node in recording.header.nodes
+        for start, stop in presence.unwitnessed(recording, node)
+    ]
+
+
 def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
     recording = case.recording
     notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
     notes += presence.coarse(recording).values()
+    notes += [f"{recording.header.disruption} is counted from {m.text}" for m in recording.marks if m.kind == "counted-from"]
+    notes += _unwatched(recording)
     if calibration is None:
         notes.append("the meter was not checked against a known cut")
     for host, verdict in case.hosts.items():

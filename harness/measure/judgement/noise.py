@@ -1,7 +1,8 @@
 """May the figures be trusted: how well the measuring hosts kept their ticks, where samples are missing, how well clocks are known. Pure.
 
-The limits are wide on purpose: what is over them may have made or hidden an outage; what is under them has not, because every attempt
-carries its own times, so that a tick that came late makes a figure coarser by its lateness and not wrong.
+The limits are wide on purpose: what is over them may have made an outage. Under them a tick that came late makes a figure coarser by its
+lateness and not wrong, because every attempt carries its own times; but an outage as long as the time without an attempt may still hide
+there, so that "never out" is never said for less than that, and a path that must be untouched needs attempts closer together.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ PERIODS_LATE = 5  # a tick, or a sample, that comes this many periods after the 
 LEAST_LATE_S = 0.05  # … and at least this much is a gap in the measuring
 STEAL = 0.20  # of all cores, on average over the measured time. What it does to the ticks is seen there; beyond this, the cluster is slowed
 ARRIVES_S = 1.0  # samples may still have been on their way when the recording ended
+UNTOUCHED_PERIODS = 3  # from one attempt to the next, where none may fail: a longer time may hide one that would have …
+AFTERWARDS_S = 1.0  # … and so long nothing may be unmeasured after the last path was right again: another outage may hide there
 CLOCK_ERROR_S = 0.05  # phases are put together from several hosts' clocks
 
 CALM_LINES = 3  # of the newest lines, one a second: a host that kept its ticks in all of them is quiet again
@@ -30,17 +33,35 @@ def bearable_s(period_s: float) -> float:
     return max(PERIODS_LATE * period_s, LEAST_LATE_S)
 
 
-def gaps(track: Track, attempts: Sequence[Traced], start: float, end: float, excused: Sequence[Span] = ()) -> list[Span]:
-    """Where the track has no evidence for longer than is bearable, between `start` and `end`. Gaps that touch an excused span do not count.
+def arrives_s(period_s: float) -> float:
+    """How much of the end what a witness saw may be missing, in seconds: on its way still, and of no attempt that was just made."""
+    return ARRIVES_S + 2 * period_s
+
+
+def gaps(
+    track: Track, attempts: Sequence[Traced], start: float, end: float, excused: Sequence[Span] = (), *, longest: float | None = None
+) -> list[Span]:
+    """Where the track has no evidence for longer than is bearable (or `longest`, in seconds), between `start` and `end`. Gaps that touch
+    an excused span do not count.
 
     A kept connection sends no heartbeat while it waits for the last one's answer; new connections begin whatever became of others.
     """
+    longest = bearable_s(track.period_s) + track.period_s if longest is None else longest
+    found = [(a, b) for a, b in _between(track, attempts, start, end) if b - a > longest]
+    return [(a, b) for a, b in found if not any(a <= stop and begin <= b for begin, stop in excused)]
+
+
+def widest_s(track: Track, attempts: Sequence[Traced], start: float, end: float) -> float:
+    """The longest time without an attempt, in seconds."""
+    return max((b - a for a, b in _between(track, attempts, start, end)), default=0.0)
+
+
+def _between(track: Track, attempts: Sequence[Traced], start: float, end: float) -> list[Span]:
+    """The times between one piece of evidence and the next. What came in the last second may still have been on its way."""
     waits = track.kind == PINNED
     spans = [(one.at, one.ended if waits else one.at) for one in attempts if one.evidence and start < one.at < end]
-    longest = bearable_s(track.period_s) + track.period_s
     last = max(end - ARRIVES_S, start)
-    found = [(a, b) for (_, a), (b, _) in pairwise([(start, start), *spans, (last, last)]) if b - a > longest]
-    return [(a, b) for a, b in found if not any(a <= stop and begin <= b for begin, stop in excused)]
+    return [(a, b) for (_, a), (b, _) in pairwise([(start, start), *spans, (last, last)])]
 
 
 def of_host(recording: Recording, host: str, start: float, end: float) -> Verdict:
@@ -64,16 +85,25 @@ def is_calm(host: str, newest: Sequence[Noise], period_s: float) -> bool:
     return len(last) == CALM_LINES and all(kept_its_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
 
 
-def of_track(track: Track, attempts: Sequence[Traced], start: float, end: float, anchor: float, *, excused: Sequence[Span] = ()) -> Verdict:
+def of_track(
+    track: Track,
+    attempts: Sequence[Traced],
+    start: float,
+    end: float,
+    anchor: float,
+    *,
+    excused: Sequence[Span] = (),
+    longest: float | None = None,
+) -> Verdict:
     """Has the track evidence throughout?"""
-    found = gaps(track, attempts, start, end, excused)
+    found = gaps(track, attempts, start, end, excused, longest=longest)
     if not found:
         return passed(f"{track.id}: measured without a gap")
-    longest = max(found, key=lambda gap: gap[1] - gap[0])
+    widest = max(found, key=lambda gap: gap[1] - gap[0])
     many = f" ({len(found)} such gaps)" if len(found) > 1 else ""
-    reason = _why_skipped(attempts, longest)
+    reason = _why_skipped(attempts, widest)
     return inconclusive(
-        f"{track.id}: nothing was measured from {longest[0] - anchor:+.2f} s to {longest[1] - anchor:+.2f} s{many}{reason}, "
+        f"{track.id}: nothing was measured from {widest[0] - anchor:+.2f} s to {widest[1] - anchor:+.2f} s{many}{reason}, "
         f"where an attempt was due every {track.period_s * 1000:g} ms; is {track.origin} overloaded?"
     )
 

@@ -12,9 +12,10 @@ How an outage is measured. Attempts begin every period, whatever became of the e
   sent again. Such an attempt was waiting: when the first answer took more than a period longer than answers usually take, the outage
   ends when that answer came, less the usual time.
 
-So N failed attempts give N periods, and N periods lie within one period (and r) of L. The END is one-sided: the path was right again after
-the last failed attempt began and not later than the end, so that the figure from a known beginning (the disruption, or the first failed
-attempt) lies in [measured - period, measured]. Where attempts are missing just before the end, the interval is as much wider.
+So N failed attempts give N periods, and N periods lie within one period (and r) of L. Both ends are one-sided: the path was out not later
+than its first failed attempt began and not before the last right one did; it was right again after the last failed one began and not later
+than the end. So a length lies in [measured - period, measured + period], and a figure from a known beginning (the disruption) in
+[measured - period, measured]. Where attempts are missing just before an end, the interval is as much wider there.
 A cut shorter than a period may fall between two attempts: nothing less than a period can be promised to be seen.
 
 Heartbeats of a pinned connection are judged the same way: from the first one that was lost to the first good one, on whatever connection.
@@ -41,6 +42,7 @@ class Run:
     end: float | None
     last: float  # when the last failed attempt began
     failed: tuple[Traced, ...]
+    before: float | None = None  # when the last right attempt before it began, if there was one
 
     def seconds(self, until: float) -> float:
         """How long it lasted; one without an end, until then."""
@@ -49,6 +51,11 @@ class Run:
     def uncertainty(self, period: float) -> float:
         """The end was at most this much earlier: a period, or the gap in the attempts before it."""
         gap = period if self.end is None else self.end - self.last
+        return gap if gap > 2 * period else period
+
+    def earlier(self, period: float) -> float:
+        """It began at most this much earlier: a period, or the gap in the attempts before it."""
+        gap = period if self.before is None else self.start - self.before
         return gap if gap > 2 * period else period
 
     @property
@@ -86,14 +93,17 @@ def runs_of_failure(track: Track, attempts: Iterable[Traced]) -> list[Run]:
     usual = usual_seconds(attempts)
     found: list[Run] = []
     failed: list[Traced] = []
+    before: float | None = None
     for place, one in enumerate(attempts):
         if not one.good:
             failed.append(one)
         elif failed:
-            found.append(Run(failed[0].at, _end(track, attempts, place, usual), failed[-1].at, tuple(failed)))
+            found.append(Run(failed[0].at, _end(track, attempts, place, usual), failed[-1].at, tuple(failed), before))
             failed = []
+        if one.good:
+            before = one.at
     if failed:
-        found.append(Run(failed[0].at, None, failed[-1].at, tuple(failed)))
+        found.append(Run(failed[0].at, None, failed[-1].at, tuple(failed), before))
     return found
 
 
@@ -119,14 +129,17 @@ def _end(track: Track, attempts: Sequence[Traced], place: int, usual: float) -> 
 
 def outage(track: Track, run: Run, *, until: float, reason: str, expected: bool) -> Outage:
     """A worded outage; one without an end lasts `until` the samples end."""
+    length, late = run.seconds(until), run.uncertainty(track.period_s)
     return Outage(
         track=track.id,
         start=run.start,
         end=run.end,
-        seconds=run.seconds(until),
-        period_s=run.uncertainty(track.period_s),
+        seconds=length,
+        period_s=late,
         outcomes=run.outcomes,
         attributed=run.attributed,
         reason=reason,
         expected=expected,
+        least_s=length if run.end is None else max(0.0, length - late),
+        most_s=None if run.end is None else length + run.earlier(track.period_s),
     )

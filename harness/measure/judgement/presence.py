@@ -6,6 +6,7 @@ from harness.measure.recording import Recording
 
 Span = tuple[float, float]
 LOST = {"host-lost": "host", "agent-lost": "agent"}
+WITNESS = ("witness-lost", "witness-back")
 BACK = {"host-back": "host", "agent-back": "agent"}
 
 
@@ -20,11 +21,14 @@ def extent(recording: Recording) -> Span:
     return (min(moments), max(moments)) if moments else (0.0, 0.0)
 
 
-def lost_spans(recording: Recording, host: str) -> list[Span]:
-    """When a host, or the agent on it, was not to be reached; one that never came back, to the recording's end."""
+def lost_spans(recording: Recording, host: str, *, itself: bool = False) -> list[Span]:
+    """When a host, or the agent on it (not where it is `itself` asked for), was not to be reached; one that never came back, to the
+    recording's end."""
     spans: list[Span] = []
     missing: dict[str, float] = {}
     for event in sorted((e for e in recording.events if e.host == host), key=lambda e: e.at):
+        if itself and event.kind.startswith("agent"):
+            continue
         if event.kind in LOST:
             missing.setdefault(LOST[event.kind], event.at)
         elif event.kind in BACK and (since := missing.pop(BACK[event.kind], None)) is not None:
@@ -63,4 +67,21 @@ def unwatched(recording: Recording) -> list[Span]:
     """When some node's traffic was not watched."""
     if blind_nodes(recording):
         return [(float("-inf"), float("inf"))]
-    return [span for node in recording.header.nodes for span in lost_spans(recording, node)]
+    return sorted(span for node in recording.header.nodes for span in [*lost_spans(recording, node), *unwitnessed(recording, node)])
+
+
+def unwitnessed(recording: Recording, node: str) -> list[Span]:
+    """When a node's packets were not, or not all, watched, as its witness's own life tells; nothing in a recording of before.
+
+    An event tells from when (`from`) and until when (`until`) something is missing, else its own moment does.
+    """
+    spans: list[Span] = []
+    since: float | None = None
+    for event in sorted((e for e in recording.events if e.host == node and e.kind in WITNESS), key=lambda e: e.at):
+        begun, ended = event.data.get("from", event.at), event.data.get("until", event.at)
+        if event.kind == "witness-lost" and since is None:
+            since = begun
+        elif event.kind == "witness-back":
+            spans.append((begun if since is None else min(since, begun), max(ended, event.at)))
+            since = None
+    return spans if since is None else [*spans, (since, float("inf"))]

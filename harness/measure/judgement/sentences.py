@@ -21,10 +21,10 @@ def places(period: float) -> int:
     return max(2, math.ceil(-math.log10(period))) if 0 < period < 1 else 2
 
 
-def figure(value: float, uncertainty: float, period: float) -> str:
-    """`1.24 s (1.23 to 1.24 s)`: the measured figure, and where the true one lies."""
+def figure(value: float, least: float, most: float, period: float) -> str:
+    """`1.24 s (1.23 to 1.25 s)`: the measured figure, and where the true one lies."""
     digits = places(period)
-    return f"{value:.{digits}f} s ({max(0.0, value - uncertainty):.{digits}f} to {value:.{digits}f} s)"
+    return f"{value:.{digits}f} s ({max(0.0, least):.{digits}f} to {most:.{digits}f} s)"
 
 
 def called(track: Track, path: str) -> str:

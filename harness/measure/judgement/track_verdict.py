@@ -1,15 +1,17 @@
 """One track, judged: did its path do what it had to? Pure.
 
 A failure that is a figure (out for too long, an attempt lost where none may be) is only a failure where the timing may be trusted.
-A failure that is none stands whatever the timing: a path that never came back, a wrong node that answered where none may.
+A failure that is none stands whatever the timing: a path that never came back, a wrong node that answered where none may, a node that was
+lost of what takes none away. Where the disruption was not seen to take effect, nothing is judged, and what was seen is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.measure.judgement import noise, outages, presence
+from harness.measure.judgement import noise, outages, presence, unknown_answers
 from harness.measure.judgement.attribution import WRONG_NODE, Traced
+from harness.measure.judgement.being_out import of_being_out
 from harness.measure.judgement.outages import Run
 from harness.measure.judgement.track_view import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.measured import TrackResult
@@ -17,11 +19,15 @@ from harness.measure.recording import PINNED, Track
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 
-def judge_track(case: Case, track: Track, attempts: Sequence[Traced]) -> TrackResult:
-    """All about one track."""
+def look_at(case: Case, track: Track, attempts: Sequence[Traced]) -> View:
+    """The track with its attempts and outages, as it is judged."""
     runs = outages.runs_of_failure(track, attempts)
-    reached = [one for one in attempts if one.evidence]
-    view = View(case, track, reached, runs, presence.gone_since(case.recording, track.origin))
+    return View(case, track, [one for one in attempts if one.evidence], runs, presence.gone_since(case.recording, track.origin))
+
+
+def judge_track(view: View, attempts: Sequence[Traced]) -> TrackResult:
+    """All about one track; `attempts` with those that are no evidence."""
+    track, out = view.track, view.out
     return TrackResult(
         id=track.id,
         path=view.path,
@@ -32,23 +38,39 @@ def judge_track(case: Case, track: Track, attempts: Sequence[Traced]) -> TrackRe
         segments=outages.segments(track, attempts),
         outages=[
             outages.outage(track, run, until=view.until, reason=view.told(run), expected=view.is_due(run) and view.effect != UNTOUCHED)
-            for run in runs
+            for run in view.runs
         ],
-        out_s=view.out_s,
+        out_s=None if out is None else out.seconds,
         verdict=_verdict(view),
-        attempts=len(reached),
+        attempts=len(view.attempts),
         unmeasured_s=view.unmeasured_s,
+        least_s=None if out is None else out.least,
+        most_s=None if out is None else out.most,
+        counted_from="" if out is None else out.since,
+        unknown=view.unknown,
+        blind_s=view.blind_s,
     )
 
 
-def of_gaps(case: Case, track: Track, attempts: Sequence[Traced]) -> Verdict:
-    """Is anything missing in the measured time? The absence of the host that the disruption was done to is excused."""
-    excused = presence.lost_spans(case.recording, track.origin) if track.origin == case.recording.header.target else []
-    return noise.of_track(track, attempts, *case.window, case.anchor, excused=excused)
+def of_gaps(view: View) -> Verdict:
+    """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
+    case, track = view.case, view.track
+    excused = presence.lost_spans(case.recording, track.origin) if case.may_be_gone(track.origin) else []
+    closest = max(noise.UNTOUCHED_PERIODS * track.period_s, noise.LEAST_LATE_S) if view.effect == UNTOUCHED else None
+    start, end = case.window
+    afterwards = max(noise.AFTERWARDS_S, noise.bearable_s(track.period_s))
+    return all_of(
+        [
+            noise.of_track(track, view.attempts, start, end, case.anchor, excused=excused, longest=closest),
+            noise.of_track(track, view.attempts, start, case.end, case.anchor, excused=excused, longest=afterwards),
+        ]
+    )
 
 
 def _verdict(view: View) -> Verdict:
-    if view.gone is not None:
+    if view.case.happened.outcome is not Outcome.PASS:
+        return inconclusive(f"{view.summary if view.attempts else view.name}; {view.case.happened.reason}")
+    if view.gone is not None and not view.absences:
         return _of_gone(view, view.gone)
     if view.effect == ANY:
         return _of_any(view)
@@ -64,7 +86,7 @@ def _verdict(view: View) -> Verdict:
 
 def _of_gone(view: View, gone: float) -> Verdict:
     told = f"{view.name}: not judged, {view.track.origin} was lost {gone - view.case.anchor:+.2f} s from the disruption"
-    if view.track.origin == view.case.recording.header.target or view.effect == ANY:
+    if view.excused:
         return passed(f"{told}, as what was done to it may do")
     return inconclusive(f"{told} and was not measured from again, though nothing was done to it")
 
@@ -88,17 +110,33 @@ def _facts(view: View) -> list[Verdict]:
         first, last = wrong[0].at - view.case.anchor, wrong[-1].at - view.case.anchor
         of = f"{len(wrong)} of {len(view.attempts)} {view.noun}"
         found.append(failed(f"{view.name}: the wrong node, {nodes}, answered {of}, from {first:+.2f} s to {last:+.2f} s"))
+    found += [_of_absence(view, run) for run in view.absences]
     if view.due and view.due[-1].end is None and view.effect != UNTOUCHED:
         found.append(_of_no_return(view, view.due[-1]))
     return found
 
 
+def _of_absence(view: View, run: Run) -> Verdict:
+    """A node that dies where nothing may be touched, or of what is no more than a service's crash, is what such a disruption is to find."""
+    return failed(f"{view.name}: {view.failures(run)}, and {view.case.recording.header.disruption} takes no node away")
+
+
 def _of_no_return(view: View, run: Run) -> Verdict:
-    waited = view.took(run, view.until)
+    """A path that must be out, or of which nothing is demanded, is waited for from the undoing, once that was done."""
+    until = view.until
+    waited = view.figure(run, until)
+    undone = view.case.undone
+    seconds = 0.0 if waited is None else waited.seconds
+    if view.effect == ANY:
+        seconds = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
+    if view.effect in (ANY, OUT) and view.case.recording.mark("undone") is None:
+        return inconclusive(f"{view.told(run)}; it was not seen to be undone")
+    if view.gone is None and until - run.start <= noise.arrives_s(view.track.period_s):  # perhaps the attempts that were under way then
+        return inconclusive(f"{view.told(run)}; it began just before that, so whether it would have come back is not known")
     told = f"{view.told(run)}; {view.s(view.case.budget_s)} allowed"
-    if waited is not None and waited > view.case.budget_s:
-        return failed(f"{told} and {view.s(waited)} waited")
-    return inconclusive(f"{told}, but only {view.s(waited or 0.0)} could be waited")
+    if seconds > view.case.budget_s:
+        return failed(f"{told} and {view.s(seconds)} waited")
+    return inconclusive(f"{told}, but only {view.s(seconds)} could be waited")
 
 
 def _figures(view: View) -> Verdict:
@@ -107,58 +145,32 @@ def _figures(view: View) -> Verdict:
         return failed(f"{view.summary}; no {view.noun[:-1]} may fail here") if view.due else passed(view.summary)
     verdicts = [_of_budget(view, run, run.end) for run in view.due if run.end is not None]
     if view.effect == OUT and view.track.kind != PINNED:  # what is demanded is demanded of new connections
-        verdicts.append(_of_being_out(view))
+        verdicts.append(of_being_out(view))
     whole = all_of(verdicts or [passed(view.summary)])
     return passed(view.summary) if whole.outcome is Outcome.PASS else whole
 
 
 def _of_budget(view: View, run: Run, end: float) -> Verdict:
     """The true figure lies in an interval: wholly over the budget fails, wholly within it passes."""
-    took, budget = view.took(run, end), view.case.budget_s
+    took, budget = view.figure(run, end), view.case.budget_s
     if took is None:
         return inconclusive(f"{view.summary}; the recording does not say when it was undone, so the budget cannot be applied")
-    if took <= budget:
+    if took.most <= budget:
         return passed(view.summary)
-    if took - run.uncertainty(view.track.period_s) > budget:
+    if took.least > budget:
         return failed(view.summary)
-    return inconclusive(f"{view.summary}; the budget lies within the measuring error: measure with a shorter period")
-
-
-def _of_being_out(view: View) -> Verdict:
-    """Attempts had to fail while it lasted: all of them, or, where the balancer's hash decides, some."""
-    recording = view.case.recording
-    begin, end = recording.mark("took-effect"), view.case.undone
-    if begin is None or end is None:
-        return inconclusive(f"{view.name}: had to be out, but the recording does not say from when until when")
-    meanwhile = [one for one in view.attempts if begin <= one.at <= end]
-    if not meanwhile:
-        return inconclusive(f"{view.name}: had to be out, but no attempt was made while it lasted")
-    failing = [one for one in meanwhile if not one.spoke]
-    if failing:
-        return passed(f"{view.name}: {len(failing)} of {len(meanwhile)} attempts failed while it lasted")
-    nodes = " and ".join(sorted({one.node or "a node that nobody watched" for one in meanwhile}))
-    span = f"{begin - view.case.anchor:+.2f} s to {end - view.case.anchor:+.2f} s"
-    return failed(f"{view.name}: had to be out while it lasted, but {nodes} answered all {len(meanwhile)} attempts from {span}")
+    bounds = f"{view.s(took.least)} to {view.s(took.most)}"
+    return inconclusive(
+        f"{view.summary}; the budget lies within the measuring error ({bounds}): measure with a shorter period, or closer clocks"
+    )
 
 
 def _doubts(view: View) -> list[Verdict]:
     """What makes this track's figures uncertain."""
-    found = [view.case.timing, of_gaps(view.case, view.track, view.attempts)]
+    found = [view.case.timing, of_gaps(view)]
     host = view.case.hosts.get(view.track.origin)
     if host is not None:
         found.append(host)
-    before = [run for run in view.runs if not view.is_due(run)]
-    if before:
-        found.append(inconclusive(f"out before the disruption already: {view.told(before[-1])}"))
-    return [*found, *_unseen(view)]
-
-
-def _unseen(view: View) -> list[Verdict]:
-    """Did anybody see who answered in the end? A kept connection may be older than the recording, so that its SYN is not in it."""
-    since = view.runs[-1].end if view.runs else view.case.anchor
-    answers = [one for one in view.attempts if one.good and since is not None and one.at >= since]
-    if not answers or view.track.kind == PINNED or any(one.node for one in answers):
-        return []
-    blind = presence.blind_nodes(view.case.recording)
-    why = f"{' and '.join(blind)} could not capture packets" if blind else "no witness saw their packets"
-    return [inconclusive(f"{view.name}: which node answered its last {len(answers)} attempts is not known: {why}")]
+    if view.before:
+        found.append(inconclusive(f"out before the disruption already: {view.told(view.before[-1])}"))
+    return [*found, *unknown_answers.of(view)]

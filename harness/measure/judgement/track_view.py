@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from harness.measure.judgement import noise, presence, sentences
+from harness.measure.judgement import attribution, deed, noise, presence, sentences
 from harness.measure.judgement.attribution import Traced
 from harness.measure.judgement.outages import Run
 from harness.measure.recording import PINNED, Recording, Track
-from harness.verdict import Verdict
+from harness.verdict import Outcome, Verdict
 
 RECOVERS, UNTOUCHED, OUT, ANY = "recovers", "untouched", "out", "any"
+DISRUPTION, UNDOING, ITSELF = "the disruption", "the undoing", "its own beginning"
+
+
+class Figure(NamedTuple):
+    """Seconds, from what, and between which bounds the true figure lies."""
+
+    seconds: float
+    since: str
+    least: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -23,9 +34,11 @@ class Case:
     anchor: float
     end: float  # of the evidence
     after: str | None  # the node that serves in the end
+    taken_over: float | None  # when another node than the one active before first answered
     budget_s: float
     window: tuple[float, float]
     timing: Verdict  # calibration and completeness
+    happened: Verdict  # was it done, and seen to take effect?
     hosts: dict[str, Verdict]  # how well each origin kept its ticks; one that the disruption took away is missing
 
     def path_of(self, origin: str) -> str:
@@ -35,6 +48,10 @@ class Case:
 
     def effect_on(self, track: Track) -> str:
         return self.recording.header.expects.get(self.path_of(track.origin), ANY)
+
+    def may_be_gone(self, origin: str) -> bool:
+        """Was it taken away by what was done?"""
+        return origin == self.recording.header.target and deed.takes_away(self.recording.header)
 
     @cached_property
     def unwatched(self) -> list[tuple[float, float]]:
@@ -51,6 +68,16 @@ class Case:
         """When the undoing began."""
         return self.recording.mark("undo-begin")
 
+    @cached_property
+    def lasts(self) -> bool:
+        return deed.lasts(self.recording.header)
+
+    def clock_error(self, origin: str) -> float:
+        """How wrong the time from the disruption to something at that host may be: both may be told by clocks of their own."""
+        errors, header = attribution.clock_errors(self.recording), self.recording.header
+        hosts = {origin, header.target}
+        return sum(errors.get(host, 0.0) for host in hosts)
+
 
 @dataclass(frozen=True)
 class View:
@@ -59,12 +86,18 @@ class View:
     case: Case
     track: Track
     attempts: Sequence[Traced]
-    runs: Sequence[Run]
+    failures_of_it: Sequence[Run]
     gone: float | None
 
     @property
+    def excused(self) -> bool:
+        """Is its origin's absence no fault of the cluster?"""
+        return self.effect == ANY or self.case.may_be_gone(self.track.origin)
+
+    @property
     def path(self) -> str:
-        return "" if self.gone is not None else self.case.path_of(self.track.origin)
+        left_out = self.gone is not None and (self.excused or self.track.origin not in self.case.recording.header.nodes)
+        return "" if left_out else self.case.path_of(self.track.origin)
 
     @property
     def name(self) -> str:
@@ -77,45 +110,119 @@ class View:
     @cached_property
     def until(self) -> float:
         """Where its evidence ends."""
+        if self.gone is not None and self.absences:
+            return self.case.end
         return max((max(one.at + self.track.period_s, one.ended) for one in self.attempts), default=self.case.end)
+
+    @cached_property
+    def absences(self) -> list[Run]:
+        """When its node was lost though the disruption takes none away: as outages, from the last to the first evidence around it.
+
+        A host that only the harness lost goes on measuring, so that no evidence is missing; what it saw on the wire tells that it lived.
+        """
+        recording, origin = self.case.recording, self.track.origin
+        if self.excused or origin not in recording.header.nodes:
+            return []
+        lost = [span for span in presence.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
+        holes = noise.gaps(self.track, self.attempts, self.case.anchor, self.case.end)
+        seen = [s.at for s in recording.sightings if s.host == origin]
+        found = []
+        for start, end in holes:
+            inner = (start + noise.ARRIVES_S, end - noise.ARRIVES_S)
+            if any(a <= end and start <= b for a, b in lost) and not any(inner[0] < at < inner[1] for at in seen):
+                back = any(one.at >= end for one in self.attempts)
+                found.append(Run(start, end if back else None, start if not back else end - self.track.period_s, (), start))
+        return [run for run in found if not any(r.start <= run.start and (r.end is None or r.end > run.start) for r in self.failures_of_it)]
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return sorted([*self.failures_of_it, *self.absences], key=lambda run: run.start)
 
     @cached_property
     def due(self) -> list[Run]:
         """The outages that the disruption may be blamed for."""
         return [run for run in self.runs if self.is_due(run)]
 
-    def is_due(self, run: Run) -> bool:
-        """An attempt that was under way when it began may be the first to fail."""
-        return run.start >= self.case.anchor - self.track.limit_s or run.end is None or run.end > self.case.anchor
+    @cached_property
+    def before(self) -> list[Run]:
+        """Those that began before it."""
+        return [run for run in self.runs if not self.is_due(run)]
 
-    def counted_from(self, run: Run) -> float | None:
+    def is_due(self, run: Run) -> bool:
+        """An attempt that was under way when it began may be the first to fail; an outage that began earlier, or was over by then, is
+        another's work."""
+        earliest = self.case.anchor - self.track.limit_s - self.case.clock_error(self.track.origin)
+        return run.start >= earliest and (run.end is None or run.end > self.case.anchor)
+
+    def counted_from(self, run: Run) -> tuple[float, str] | None:
         """What the budget of an outage counts from; None where the recording does not say.
 
-        The disruption; but the undoing for a path that had to be out until then, or had to do nothing, and for an outage that only
-        began with the undoing.
+        The disruption; but the undoing for a path that had to be out until then. Where something is undone, an outage that only began
+        with that, or later, is held to its own length; where nothing is, there is nothing but the disruption to blame.
         """
         undone = self.case.undone
-        if self.effect in (OUT, ANY):
-            return undone
-        return undone if undone is not None and run.start >= undone - self.track.limit_s else self.case.anchor
+        if self.effect == OUT:
+            if undone is None:
+                return None
+            return (run.start, ITSELF) if run.start > undone else (undone, UNDOING)
+        if self.effect != ANY and self.case.lasts and undone is not None and run.start >= undone - self.track.limit_s:
+            return run.start, ITSELF
+        return self.case.anchor, DISRUPTION
 
-    def took(self, run: Run, end: float) -> float | None:
-        """How long after that it was right again, in seconds."""
-        since = self.counted_from(run)
-        return None if since is None else max(0.0, end - since)
+    def figure(self, run: Run, end: float) -> Figure | None:
+        """How long after that it was right again, in seconds; None where the recording does not say."""
+        counted = self.counted_from(run)
+        return None if counted is None else self._figure(run, end, *counted)
 
-    @property
-    def out_s(self) -> float | None:
-        """The figure that the budget is held against: the longest of `took`, counted from the disruption where nothing else is known."""
-        if not self.attempts or any(run.end is None for run in self.due):
+    def _figure(self, run: Run, end: float, since: float, what: str) -> Figure:
+        took, late = max(0.0, end - since), run.uncertainty(self.track.period_s)
+        if what == ITSELF:
+            return Figure(took, what, max(0.0, took - late), took + run.earlier(self.track.period_s))
+        error = self.case.clock_error(self.track.origin)
+        return Figure(took, what, max(0.0, took - late - error), took + error if took else 0.0)
+
+    @cached_property
+    def out(self) -> Figure | None:
+        """The figure that the budget is held against: the longest one. None where there is none, and `unknown` says why."""
+        if self.unknown:
             return None
-        took = [(self.took(run, run.end), run.end - self.case.anchor) for run in self.due if run.end is not None]
-        return max((plain if known is None else known for known, plain in took), default=0.0)
+        found = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
+        longest = max(found, key=lambda f: f.seconds, default=None)
+        if longest is not None and longest.seconds > 0:
+            return longest
+        if self.due:  # over before the undoing, or nobody knows when that was
+            last = self.due[-1]
+            return self._figure(last, last.end or last.last, self.case.anchor, DISRUPTION)
+        return Figure(0.0, DISRUPTION, 0.0, self.blind_s if self.is_coarse else 0.0)
+
+    @cached_property
+    def unknown(self) -> str:
+        """Why there is no figure; empty when there is one."""
+        if any(run.end is None for run in self.due):
+            return "never came back"
+        if not self.attempts:
+            return "no attempt was recorded"
+        if self.case.happened.outcome is not Outcome.PASS:
+            return self.case.happened.reason
+        if any(run.end is None or run.end > self.case.anchor for run in self.before):
+            return "out before the disruption already"
+        if not self.due and self.blind_s > noise.AFTERWARDS_S:
+            return f"not measured for {self.s(self.unmeasured_s)}"
+        return ""
 
     @cached_property
     def unmeasured_s(self) -> float:
         """For how long after the disruption there is no evidence, such as while its origin was gone."""
         return sum(end - start for start, end in noise.gaps(self.track, self.attempts, self.case.anchor, self.case.end))
+
+    @cached_property
+    def blind_s(self) -> float:
+        return noise.widest_s(self.track, self.attempts, self.case.anchor, self.case.end)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Were attempts further apart than a period or two, so that "never out" says less than it seems to?"""
+        return self.blind_s > noise.UNTOUCHED_PERIODS * self.track.period_s
 
     # words
     def told(self, run: Run) -> str:
@@ -125,19 +232,28 @@ class View:
         length = run.seconds(self.until)
         if run.end is None:
             return f"still out after {self.s(length)} when {self._why_ended()}"
-        return f"out {sentences.figure(length, run.uncertainty(self.track.period_s), self.track.period_s)}"
+        period = self.track.period_s
+        return f"out {sentences.figure(length, length - run.uncertainty(period), length + run.earlier(period), period)}"
 
     def failures(self, run: Run) -> str:
+        if not run.failed:
+            return (
+                f"{self.track.origin} itself was lost, from {self._at(run.start)} to {'the end' if run.end is None else self._at(run.end)}"
+            )
         end = self.until if run.end is None else run.end
         blind = any(a < end and run.start < b for a, b in self.case.unwatched) or self.track.origin in self.case.coarse
         return sentences.failures(self.track, run, all_watched=not blind)
+
+    def _at(self, moment: float) -> str:
+        return f"{moment - self.case.anchor:+.2f} s"
 
     @cached_property
     def summary(self) -> str:
         """What became of the path, in a sentence; of several outages the longest."""
         if not self.due:
             gap = f", and not measured for {self.s(self.unmeasured_s)}" if self.unmeasured_s else ""
-            return f"{self.name}: never out, {len(self.attempts)} {self.noun} answered{gap}"
+            wide = f" for longer than {self.s(self.blind_s)}, in which no attempt was made" if self.is_coarse and not gap else ""
+            return f"{self.name}: never out{wide}, {len(self.attempts)} {self.noun} answered{gap}"
         longest = max(self.due, key=lambda run: run.seconds(self.until))
         times = f"{len(self.due)} times, the longest: " if len(self.due) > 1 else ""
         return f"{self.name}: {times}{self.lasted(longest)}{self._in_time()}; {self.failures(longest)}"
@@ -146,13 +262,11 @@ class View:
         """`, right again 1.30 s after the disruption of 8.10 s allowed`, by the outage that used most of its budget."""
         if self.effect in (ANY, UNTOUCHED):
             return ""
-        took = [(self.took(run, run.end), run) for run in self.due if run.end is not None]
-        known = [(seconds, run) for seconds, run in took if seconds is not None]
+        known = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
         if not known or len(known) != len(self.due):
             return f", {self.s(self.case.budget_s)} allowed"
-        seconds, run = max(known, key=lambda pair: pair[0])
-        what = "the disruption" if self.counted_from(run) == self.case.anchor else "the undoing"
-        return f", right again {self.s(seconds)} after {what} of {self.s(self.case.budget_s)} allowed"
+        worst = max(known, key=lambda f: f.seconds)
+        return f", right again {self.s(worst.seconds)} after {worst.since} of {self.s(self.case.budget_s)} allowed"
 
     @property
     def noun(self) -> str:

@@ -1,0 +1,105 @@
+"""What a measured disruption leaves in its recording for whoever judges it: what it may do, whether it came to its end, and why not."""
+
+from __future__ import annotations
+
+import contextlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import failover
+from harness.disrupt import base
+from harness.errors import HarnessError, Inconclusive
+from harness.failover import Failover, Start
+from harness.measure.judgement import deed
+
+
+def test_a_recording_of_before_is_known_by_its_name():
+    """What the header says now, of every disruption that there was when it did not say it."""
+    kinds = base.all_of().values()
+    assert {k.name for k in kinds if k.takes_away} == deed.TOOK_AWAY
+    assert {k.name for k in kinds if k.shares} == deed.WAS_SHARED
+    assert {k.name for k in kinds if k.longest_s is base.Disruption.longest_s} == deed.NOTHING_LASTED
+
+
+class Around(Failover):
+    """The order of things and what is written is the real thing; the cluster is not."""
+
+    def __init__(self, steady: list[bool], *, does: Any = None) -> None:
+        self.told: list[Any] = []
+        self.warm_ups = 0
+        answers = iter(steady)
+        meter: Any = SimpleNamespace(recording=lambda path, header: contextlib.nullcontext(SimpleNamespace(add=self.told.append)))
+        meter.all_right = lambda hosts, node, *, since: next(answers)
+        disruption: Any = SimpleNamespace(
+            name="power loss",
+            sentence="the power is cut",
+            moment=None,
+            allowance=lambda: SimpleNamespace(seconds=1.0),
+            begin=does or (lambda deadline: None),
+            took_effect=lambda deadline: None,
+            undo=lambda deadline: None,
+        )
+        manager = SimpleNamespace(takeover_s=1.0, boot_s=1.0)
+        subject: Any = SimpleNamespace(active="lknode01", cluster=SimpleNamespace(manager=manager, machines=[]))
+        super().__init__(subject, meter, disruption)
+
+    def _header(self, start: Start) -> Any:
+        return None
+
+    def _begin_tokens(self, recorder: Any) -> None:
+        return None
+
+    def _steady_first(self, tokens: Any) -> None:
+        self.warm_ups += 1
+
+    def _follow(self, recorder: Any) -> None:
+        pass
+
+    def _heal(self, recorder: Any) -> None:
+        pass
+
+    @property
+    def kinds(self) -> list[str]:
+        return [mark.kind for mark in self.told]
+
+
+def test_one_that_came_to_its_end(tmp_path):
+    one = Around([True])
+    one.record(tmp_path, Start())
+    assert one.kinds == ["begin", "counted-from", "done", "took-effect", "undo-begin", "undone"]
+
+
+def test_one_that_broke_says_why_in_its_recording(tmp_path):
+    def refuses(deadline: object) -> None:
+        raise HarnessError("power.off exits 1: Please run 'az login'")
+
+    one = Around([True], does=refuses)
+    with pytest.raises(HarnessError):
+        one.record(tmp_path, Start())
+    assert "took-effect" not in one.kinds and one.kinds[-1] == "broken-off"
+    assert "az login" in one.told[-1].text
+
+
+def test_one_that_was_interrupted_says_so(tmp_path):
+    def interrupted(deadline: object) -> None:
+        raise KeyboardInterrupt
+
+    one = Around([True], does=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.record(tmp_path, Start())
+    assert one.told[-1].text == "KeyboardInterrupt"
+
+
+def test_paths_that_went_out_while_the_start_was_held_back_are_waited_for_again(tmp_path):
+    one = Around([False, False, True])
+    one.record(tmp_path, Start())
+    assert one.warm_ups == 3 and "undone" in one.kinds
+
+
+def test_paths_that_never_stay_right_are_no_beginning(tmp_path):
+    one = Around([False] * failover.BEGINNINGS)
+    with pytest.raises(Inconclusive, match="did not stay right"):
+        one.record(tmp_path, Start())
+    assert one.kinds == ["broken-off"]
