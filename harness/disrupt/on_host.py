@@ -57,10 +57,10 @@ class OnHost(Disruption):
         while self._armed:
             deadman = self._armed[-1]
             by_us = deadman.undo(deadline)
-            self._subject.timeline.note(
-                deadman.host.name, "undone", f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
-            )
             self._armed.pop()
+            notes = [line.removeprefix("note: ") for line in deadman.said.splitlines() if line.startswith("note: ")]
+            text = f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
+            self._subject.timeline.note(deadman.host.name, "undone", "; ".join([text, *notes]))
         super().undo(deadline)
 
     def _there(self, line: str, deadline: Deadline) -> bool:
