@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from harness.subject import Subject
 
-# A link that goes down takes no IPv4 address away, and no permanent IPv6 address where the kernel is told so. What is missing afterwards was
-# taken by somebody: by the cluster manager, whose word it is where its addresses belong, or by what manages the NIC, which is told to apply
+# A link that goes down takes no IPv4 address away, and no permanent IPv6 address where the kernel is told so. What is missing then
+# was taken by somebody: by the cluster manager, whose word it is where its addresses belong, or by what manages the NIC, which is told to apply
 # its settings again. Only the node's own addresses of the cluster file are put back by hand, as they were.
 # Routes do go with the link. Left alone are those of the kernel, of router advertisements and of routing daemons, which come back by
 # themselves, and those from an address that the node has no longer.
@@ -39,7 +39,11 @@ routes() {
   ip -o "-$2" route show table all dev "$1" | awk -v family="$2" '
     / table local| proto ra| expires | proto (bird|zebra|bgp|ospf|isis|rip|eigrp|babel|gated|openr|xorp|keepalived)( |$)|nexthop/ { next }
     /^(local|broadcast|multicast|anycast|fe80|ff00)/ { next }
-    / proto kernel/ { if (family == 6) next; src = $0; sub(/.* src /, "", src); sub(/ .*/, "", src); if (index(" OWN ", " " src " ") == 0) next }
+    / proto kernel/ {
+      if (family == 6) next
+      src = $0; sub(/.* src /, "", src); sub(/ .*/, "", src)
+      if (index(" OWN ", " " src " ") == 0) next
+    }
     { gsub(/ linkdown| dead| pref medium| +$/, ""); print }'
 }
 word() { printf '%s\n' "$1" | sed -n "s/.* $2 \([^ ]*\).*/\1/p"; }  # the word after that one in a route
@@ -81,7 +85,8 @@ missing "$dev" | while read -r a; do ip addr replace $a dev "$dev"; done
 for again in 1 2; do  # a route through a gateway needs the one to the gateway first
   for f in 4 6; do unrouted "$dev" $f | while read -r r; do ip -$f route replace $r dev "$dev" 2>/dev/null; done; done
 done
-others "$dev" | grep -vxF -f - "$d/others" | sed "s|.*|note: $dev had & before and has it no longer: not this node's own, so it was not put back|"
+others "$dev" | grep -vxF -f - "$d/others" |
+  sed "s|.*|note: $dev had & before and has it no longer; it is not this node's own, so it was not put back|"
 exit 0
 """
 _WHOLE = """
