@@ -6,7 +6,54 @@ from harness import budget
 from harness.deadline import Deadline
 from harness.disrupt.base import Effect, Step, by_design, paths, register
 from harness.disrupt.deadman import Script
-from harness.disrupt.on_host import OnHost
+from harness.disrupt.on_host import SBIN, OnHost
+
+# Addresses for which this one is the first of its subnet on its NIC: with it the kernel deletes them, or, with promote_secondaries, lets
+# one of them be the first from then on.
+_BESIDES = """
+set -- $(ip -o -4 addr show to VIP | grep -v ' secondary ')
+[ -z "$4" ] || ip -o -4 addr show dev "$2" to "$4" secondary | awk '{ printf "%s%s", sep, $4; sep = " " }'
+"""
+_LOSE = """
+set -- $(SHOWN); [ -n "$4" ] || { echo "the VIP is not here" >&2; exit 1; }
+besides=$( BESIDES ); [ -z "$besides" ] || { echo "WOULD_GO" >&2; exit 1; }
+dev=$2 address=$4
+words=$(SHOWN | awk '{
+  words = $4
+  for (i = 5; i <= NF; i++) {
+    if ($i ~ /^(brd|scope|metric)$/) { words = words " " $i " " $(i + 1); i++ }
+    else if ($i == "noprefixroute") words = words " noprefixroute"
+    else if ($i ~ /_lft$/) { n = $(i + 1); sub(/sec$/, "", n); words = words " " $i " " n; i++ }
+    else if (index($i, $2 ":") == 1) { label = $i; sub(/.$/, "", label); words = words " label " label }
+  }
+  print words; exit }')
+echo "$dev $words" >"$d/address" && [ -s "$d/address" ] && ip addr del "$address" dev "$dev" && [ -z "$(SHOWN)" ]
+"""
+_FOUND = """
+[ -e "$d/address" ] || exit 0
+read -r dev words <"$d/address"
+if [ -z "$(SHOWN)" ] && HERE; then ip addr replace $words dev "$dev"; fi
+"""
+
+
+def lost_script(vip: str, here: str) -> Script:
+    """The VIP is deleted; it is put back while `here`, a line of shell, says by its exit 0 that the manager wants it on this node."""
+    would_go = _would_go("$besides")
+
+    def filled(text: str) -> str:
+        told = text.replace("BESIDES", _besides(vip)).replace("WOULD_GO", would_go)
+        return told.replace("SHOWN", f"ip -o -4 addr show to {vip}").replace("HERE", f"{{ {here}; }}")
+
+    check = '[ -n "$(SHOWN)" ] || ! HERE || { echo "the VIP is not back"; exit 1; }'
+    return Script(filled(_LOSE), filled(_FOUND), filled(check))
+
+
+def _besides(vip: str) -> str:
+    return _BESIDES.replace("VIP", vip)
+
+
+def _would_go(addresses: str) -> str:
+    return f"the VIP is the first address of its subnet on its NIC, and {addresses} would be deleted with it; give the VIP a prefix of /32"
 
 
 @register
@@ -26,15 +73,11 @@ class IpResourceLost(OnHost):
         return budget.service_crash(self._subject.cluster)
 
     def script(self, id: str) -> Script:
-        shown = f"ip -o -4 addr show to {self._subject.cluster.vip}"
-        here = self._subject.manager.in_service_test(self._subject.cluster.ip_resource.tag)
-        return Script(
-            f'set -- $({shown}); [ -n "$4" ] || {{ echo "the VIP is not here" >&2; exit 1; }}\n'
-            f'echo "$2 $4" >"$d/address" && ip addr del "$4" dev "$2" && [ -z "$({shown})" ]',
-            f'[ -e "$d/address" ] || exit 0; read -r dev address <"$d/address"\n'
-            f'if [ -z "$({shown})" ] && {here}; then ip addr replace "$address" dev "$dev"; fi',
-            f'[ -n "$({shown})" ] || ! {{ {here}; }} || {{ echo "the VIP is not back"; exit 1; }}',
-        )
+        return lost_script(str(self._subject.cluster.vip), self._subject.manager.in_service_test(self._subject.cluster.ip_resource.tag))
+
+    def lacks(self) -> str | None:
+        said = self._subject.hosts[self._node].run(SBIN + _besides(str(self._subject.cluster.vip))).out.split()
+        return f"{self._node}: {_would_go(' '.join(said))}" if said else None
 
     def took_effect(self, deadline: Deadline) -> None:
         """The host looked right after deleting it; by now the manager may have put it back."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from harness.subject import Subject
 
 # A link that goes down takes no IPv4 address away, and no permanent IPv6 address where the kernel is told so. What is missing then
-# was taken by somebody: by the cluster manager, whose word it is where its addresses belong, or by what manages the NIC, which is told to apply
-# its settings again. Only the node's own addresses of the cluster file are put back by hand, as they were.
+# was taken by somebody: by the cluster manager, whose word it is where its addresses belong, or by what manages the NIC, which is
+# told to apply its settings again. Only the node's own addresses of the cluster file are put back by hand, as they were.
 # Routes do go with the link. Left alone are those of the kernel, of router advertisements and of routing daemons, which come back by
 # themselves, and those from an address that the node has no longer.
 _SHELL = r"""
