@@ -112,7 +112,7 @@ class Deadman:
 
 
 def remains(host: Host, *, limit: float = 10.0) -> list[str]:
-    """What of ours is left on a host: folders, nft tables, processes. Empty is as it must be."""
+    """What of ours is left on a host: folders, nft tables, processes, files that fill a disk, settings of the cluster. Empty is right."""
     return host.check(["sh", "-c", REMAINS, "lkharness-remains", MARK, FOLDER], limit=limit).splitlines()
 
 

@@ -85,7 +85,8 @@ class IpResourceLost(OnHost):
 
 @register
 class IpResourceOut(OnHost):
-    """Everything but the IP resource stays. The deadman puts it back only where the services still are: elsewhere it would move it."""
+    """Everything but the IP resource stays. What is set in the cluster's configuration for it is removed from either node, whatever has
+    become of the resource. Where nothing is set, the deadman puts it back only where the services still are: elsewhere it would move it."""
 
     name = "IP resource out"
     sentence = "the IP resource is taken out of service, everything else stays"
@@ -102,15 +103,23 @@ class IpResourceOut(OnHost):
 
     def script(self, id: str) -> Script:
         cluster, manager = self._subject.cluster, self._subject.manager
+        if settings := manager.out_settings:
+            return Script(":", *settings)
         out = f"{{ {manager.in_service_test(cluster.services[0].tag)}; }} && ! {{ {manager.in_service_test(cluster.ip_resource.tag)}; }}"
         return Script(":", f"if {out}; then {manager.put_back_line(cluster.ip_resource.tag)}; fi; exit 0", f"! {{ {out}; }}")
 
     def steps(self) -> list[Step]:
         tag = self._subject.cluster.ip_resource.tag
         lines = self._subject.manager.take_out_lines(tag, self._node)
-        return [*(Step(self._node, "do", line) for line in lines), *(s for s in super().steps() if s.phase == "undo")]
+        undo = [s for s in super().steps() if s.phase == "undo"]
+        if self._subject.manager.out_settings:
+            undo += [Step(self._subject.standby_of(self._node), s.phase, s.command) for s in undo]
+        return [*(Step(self._node, "do", line) for line in lines), *undo]
 
     def begin(self, deadline: Deadline) -> None:
+        if settings := self._subject.manager.out_settings:  # they are the whole cluster's, and either node may be gone by then
+            undo, check = settings
+            self._arm(self._subject.standby_of(self._node)).do(Script(":", SBIN + undo, SBIN + check), limit=deadline.within(30.0))
         super().begin(deadline)
         self.moment = None  # that was the arming
         self._subject.manager.take_out(self._subject.cluster.ip_resource.tag, self._node, deadline=deadline)
@@ -122,5 +131,10 @@ class IpResourceOut(OnHost):
         was_begun = bool(self._armed)
         super().undo(deadline)
         if was_begun:
-            vip = self._subject.cluster.vip
-            deadline.wait_for(self._subject.holders_of_vip, until=lambda h: set(h) == {self._node}, what=f"{vip} back on {self._node}")
+            subject = self._subject
+
+            def back() -> bool:
+                """On the node where the services are by now."""
+                return set(subject.holders_of_vip()) == {subject.manager.state(limit=max(deadline.within(10.0), 1.0)).leading}
+
+            deadline.wait_for(back, what=f"{subject.cluster.vip} being back where the services are")

@@ -206,6 +206,8 @@ def test_remains_sees_every_kind(here):
         Deadline(LATE_S).wait_for(lambda: any(f"(sleep) of {RUN}/x" in line for line in remains(here)), what="the process being told")
     finally:
         process.close()
+    here.check("mkdir '/run/a disk' && mount -t tmpfs none '/run/a disk' && : >'/run/a disk/.lkharness-abc'")
+    assert "file /run/a disk/.lkharness-abc" in remains(here)
     here.check(f"PATH=$PATH:/usr/sbin; nft add table inet lkharness_{RUN}")
     assert f"nft table inet lkharness_{RUN}" in remains(here)
     assert FOLDER.startswith("/run/")
