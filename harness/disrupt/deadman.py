@@ -79,6 +79,11 @@ class Deadman:
             raise Unusable(f"{self.host.name}: what should have been done there did not say when; it printed: {said.strip() or 'nothing'}")
         return float(told[1]), float(told[2])
 
+    def settled(self) -> None:
+        """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold."""
+        if self._script is not None:
+            self._script = Script(":", ":")
+
     def undo(self, deadline: Deadline) -> bool:
         """Carry the undoing out now and remove everything; False when the host had done it already, or nothing was ever armed.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.subject import Subject
 
 # The listener first, so that it bears no more children; then its descendants, and its group where it leads one.
-_FAMILY = """ps -eo pid=,ppid=,pgid= | awk -v p={pid} '
+FAMILY = """ps -eo pid=,ppid=,pgid= | awk -v p={pid} '
   {{ parent[$1] = $2; group[$1] = $3 }}
   END {{
     print p
@@ -57,7 +57,7 @@ echo "still stopped:$left"; exit 1
 
 def hang_script(pid: int) -> Script:
     """That process and all of its are stopped."""
-    stop = _STOP.format(family=_FAMILY.format(pid=pid), pid=pid, mark=MARK)
+    stop = _STOP.format(family=FAMILY.format(pid=pid), pid=pid, mark=MARK)
     return Script(START + stop, START + _GO_ON, START + _NONE_STOPPED)
 
 

@@ -35,7 +35,7 @@ def test_what_is_marked_as_ours_goes_on(here):
 def test_process_1_is_not_stopped(here):
     """It is where the shell that does it comes from, or the whole machine's."""
     deadman = Deadman(here, "hang", longest=60)
-    with pytest.raises(CommandFailed, match="is the way by which it would be done|is everybody's"):
+    with pytest.raises(CommandFailed, match=r"is the way by which it would be done|is everybody's"):
         deadman.do(hang_script(1), limit=20)
     assert "T" not in here.check("ps -eo stat=")
     assert deadman.undo(Deadline(20)) is True and remains(here) == []
