@@ -31,7 +31,8 @@ for own in {own}; do [ "$(stat -Lc %d $own 2>/dev/null)" != "$its" ] || printf '
 awk -v m="$place" '$1 !~ /^#/ && $2 == m && $4 !~ /(^|,)noauto(,|$)/ {{ print "fstab"; exit }}' /etc/fstab 2>/dev/null | tr -d '\\n'; echo
 family=" $({family} | tr '\\n' ' ')"
 others() {{
-  stat -Lc '%d %n' /proc/[0-9]*/cwd /proc/[0-9]*/fd/* 2>/dev/null | awk -v d="$its" '$1 == d {{ split($2, x, "/"); print x[3] }}' | sort -u |
+  stat -Lc '%d %n' /proc/[0-9]*/cwd /proc/[0-9]*/fd/* 2>/dev/null |
+    awk -v d="$its" '$1 == d {{ split($2, x, "/"); print x[3] }}' | sort -u |
     while read -r p; do case $family in *" $p "*) ;; *) echo "$p" ;; esac; done
 }}
 first=$(others)
