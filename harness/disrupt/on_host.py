@@ -25,6 +25,7 @@ class OnHost(Disruption):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._armed: list[Deadman] = []
+        self._notes: list[str] = []  # what the undoing said on the hosts, for a person
 
     @abstractmethod
     def script(self, id: str) -> Script:
@@ -65,6 +66,7 @@ class OnHost(Disruption):
                 continue
             self._armed.remove(deadman)
             said = [line.removeprefix("note: ") for line in deadman.said.splitlines() if line.startswith("note: ")]
+            self._notes += said
             text = f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
             notes.append((deadman.host.name, "; ".join([text, *said])))
         for host, text in notes:
