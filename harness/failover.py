@@ -110,6 +110,8 @@ class Failover:
         with self._told(recorder):
             tokens.begin()
             return tokens
+        with contextlib.suppress(TokensFailed):  # it was told; but the table may be there, its answer being lost
+            tokens.drop()
         return None
 
     def _end_tokens(self, tokens: Tokens | None, recorder: Recorder) -> None:
@@ -117,6 +119,7 @@ class Failover:
             tokens.end()
             with self._told(recorder):
                 recorder.read_back(tokens.read_back())
+            with self._told(recorder):  # whether they could be read or not
                 tokens.drop()
 
     @contextlib.contextmanager

@@ -5,14 +5,21 @@ Always on the standby node and between the nodes' own addresses: its way through
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from harness import budget
+from harness.deadline import Deadline
 from harness.disrupt.base import Effect, both, register
 from harness.disrupt.cut import Cut, Drops, between
+from harness.managers.base import ClusterState, CommPath
 
 if TYPE_CHECKING:
     from harness.subject import Subject
+
+
+ASKED_S = 2.0  # a node that has lost is halting, and must not keep the cut from ending in time
 
 
 class _AtTheStandby(Cut):
@@ -27,6 +34,42 @@ class _AtTheStandby(Cut):
         if self._own.ssh.jump == self._peer.name or self._peer.ssh.jump == self._own.name:
             return "one node is logged in to through the other, and the cut would cut that off"
         return super().lacks()
+
+    def took_effect(self, deadline: Deadline) -> None:
+        """Packets were dropped, and the manager of every node that can be asked calls the paths dead. Raises DeadlineExceeded."""
+        super().took_effect(deadline)
+        pairs = self.pairs()
+
+        def dead() -> bool:
+            return called_dead(self._subject.manager.state(limit=ASKED_S), pairs)
+
+        deadline.wait_for(dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The addresses between which paths are cut."""
+        own, peer = self._own, self._peer
+        return [(str(own.address), str(peer.address)), (str(own.second_address), str(peer.second_address))]
+
+
+def of_pair(path: CommPath, pairs: Iterable[tuple[str, str]]) -> bool:
+    """Is it a path between two of these addresses? What a manager prints between them is its own affair."""
+    found = set(re.findall(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", path.addresses))
+    return any(found == set(pair) for pair in pairs)
+
+
+def called_dead(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Does every node that answers (one at least) name a path for each pair, and call them all dead? Pure."""
+    asked = [node for node in state.nodes.values() if node.running]
+    return bool(asked) and all(
+        all(any(of_pair(p, [pair]) for p in node.comm_paths) for pair in pairs)
+        and not any(p.alive for p in node.comm_paths if of_pair(p, pairs))
+        for node in asked
+    )
+
+
+def uncut(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """The communication paths that run between other addresses: a serial line, a third NIC. Pure."""
+    return sorted({p.addresses for node in state.nodes.values() for p in node.comm_paths if not of_pair(p, pairs)})
 
 
 @register
@@ -56,6 +99,9 @@ class OneCommPathCut(_AtTheStandby):
     def drops(self) -> Drops:
         return between(self._own.second_address, self._peer.second_address)
 
+    def pairs(self) -> list[tuple[str, str]]:
+        return super().pairs()[1:]
+
 
 @register
 class AllCommPathsCut(_AtTheStandby):
@@ -73,6 +119,12 @@ class AllCommPathsCut(_AtTheStandby):
         and still hears nobody takes the disk back."""
         manager = self._subject.cluster.manager
         return 0.5 + manager.heartbeat_s * manager.heartbeats_missed + manager.check_interval_s
+
+    def lacks(self) -> str | None:
+        if why := super().lacks():
+            return why
+        others = uncut(self._subject.manager.state(), self.pairs())
+        return f"the nodes also communicate over {' and '.join(others)}, which would not be cut" if others else None
 
     def allowance(self) -> budget.Allowance:
         return budget.split_brain(self._subject.cluster)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.deadline import Deadline
 from harness.disrupt.deadman import Script, quoted
 from harness.disrupt.on_host import OnHost
+from harness.errors import Inconclusive
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,35 @@ class Cut(OnHost):
 
     def script(self, id: str) -> Script:
         self._table = f"inet {id}"
-        listed = f"nft list table {self._table} >/dev/null 2>&1"
-        return Script(
-            f"printf '%s\\n' {quoted(ruleset(id, self.drops()))} | nft -f -",
-            f"if {listed}; then nft delete table {self._table}; fi",
-            f"! {listed}",
-        )
+        return cut_script(id, self.drops())
 
     def took_effect(self, deadline: Deadline) -> None:
-        """By evidence: packets were dropped in every direction that is cut."""
+        """By evidence: packets were dropped by every rule."""
         drops = self.drops()
-        chains = [chain for chain, matches in (("inbound", drops.inbound), ("outbound", drops.outbound)) if matches]
-        seen = " && ".join(f"nft list chain {self._table} {chain} | grep -Eq 'counter packets [1-9]'" for chain in chains)
-        deadline.wait_for(lambda: self._there(seen, deadline), what=f"packets being dropped ({' and '.join(chains)}) on {self.target()}")
+        rules = len(drops.inbound) + len(drops.outbound)
+        seen = f"[ $(nft list table {self._table} | grep -Ec 'counter packets [1-9]') = {rules} ]"
+        deadline.wait_for(lambda: self._there(seen, deadline), what=f"packets being dropped by each of {rules} rules on {self.target()}")
+
+    def undo(self, deadline: Deadline) -> None:
+        """Raises Inconclusive, all being undone, when the rules had been removed by somebody meanwhile: then nothing was cut any more."""
+        super().undo(deadline)
+        if vanished := [note for note in self._notes if VANISHED in note]:
+            raise Inconclusive(f"{self.target()}: {vanished[0]}; it is not known since when nothing was cut")
+
+
+VANISHED = "the rules of the cut were no longer there"
+
+
+def cut_script(id: str, drops: Drops) -> Script:
+    """A table of that name; its undoing tells how many packets it dropped, or that somebody else has removed it."""
+    listed = f"nft list table inet {id}"
+    count = "awk '/counter packets/ { for (i = 1; i < NF; i++) if ($i == \"packets\") n += $(i + 1) } END { print n + 0 }'"
+    return Script(
+        f"printf '%s\\n' {quoted(ruleset(id, drops))} | nft -f - && : >\"$d/cut\"",
+        f'if {listed} >/dev/null 2>&1; then echo "note: $({listed} | {count}) packets were dropped"; nft delete table inet {id}\n'
+        f'elif [ -e "$d/cut" ]; then echo "note: {VANISHED}: something removed them (a reload of the firewall?)"; fi',
+        f"! {listed} >/dev/null 2>&1",
+    )
 
 
 def ruleset(table: str, drops: Drops) -> str:

@@ -6,7 +6,54 @@ from harness import budget
 from harness.deadline import Deadline
 from harness.disrupt.base import Effect, Step, by_design, paths, register
 from harness.disrupt.deadman import Script
-from harness.disrupt.on_host import OnHost
+from harness.disrupt.on_host import SBIN, OnHost
+
+# Addresses for which this one is the first of its subnet on its NIC: with it the kernel deletes them, or, with promote_secondaries, lets
+# one of them be the first from then on.
+_BESIDES = """
+set -- $(ip -o -4 addr show to VIP | grep -v ' secondary ')
+[ -z "$4" ] || ip -o -4 addr show dev "$2" to "$4" secondary | awk '{ printf "%s%s", sep, $4; sep = " " }'
+"""
+_LOSE = """
+set -- $(SHOWN); [ -n "$4" ] || { echo "the VIP is not here" >&2; exit 1; }
+besides=$( BESIDES ); [ -z "$besides" ] || { echo "WOULD_GO" >&2; exit 1; }
+dev=$2 address=$4
+words=$(SHOWN | awk '{
+  words = $4
+  for (i = 5; i <= NF; i++) {
+    if ($i ~ /^(brd|scope|metric)$/) { words = words " " $i " " $(i + 1); i++ }
+    else if ($i == "noprefixroute") words = words " noprefixroute"
+    else if ($i ~ /_lft$/) { n = $(i + 1); sub(/sec$/, "", n); words = words " " $i " " n; i++ }
+    else if (index($i, $2 ":") == 1) { label = $i; sub(/.$/, "", label); words = words " label " label }
+  }
+  print words; exit }')
+echo "$dev $words" >"$d/address" && [ -s "$d/address" ] && ip addr del "$address" dev "$dev" && [ -z "$(SHOWN)" ]
+"""
+_FOUND = """
+[ -e "$d/address" ] || exit 0
+read -r dev words <"$d/address"
+if [ -z "$(SHOWN)" ] && HERE; then ip addr replace $words dev "$dev"; fi
+"""
+
+
+def lost_script(vip: str, here: str) -> Script:
+    """The VIP is deleted; it is put back while `here`, a line of shell, says by its exit 0 that the manager wants it on this node."""
+    would_go = _would_go("$besides")
+
+    def filled(text: str) -> str:
+        told = text.replace("BESIDES", _besides(vip)).replace("WOULD_GO", would_go)
+        return told.replace("SHOWN", f"ip -o -4 addr show to {vip}").replace("HERE", f"{{ {here}; }}")
+
+    check = '[ -n "$(SHOWN)" ] || ! HERE || { echo "the VIP is not back"; exit 1; }'
+    return Script(filled(_LOSE), filled(_FOUND), filled(check))
+
+
+def _besides(vip: str) -> str:
+    return _BESIDES.replace("VIP", vip)
+
+
+def _would_go(addresses: str) -> str:
+    return f"the VIP is the first address of its subnet on its NIC, and {addresses} would be deleted with it; give the VIP a prefix of /32"
 
 
 @register
@@ -26,15 +73,11 @@ class IpResourceLost(OnHost):
         return budget.service_crash(self._subject.cluster)
 
     def script(self, id: str) -> Script:
-        shown = f"ip -o -4 addr show to {self._subject.cluster.vip}"
-        here = self._subject.manager.in_service_test(self._subject.cluster.ip_resource.tag)
-        return Script(
-            f'set -- $({shown}); [ -n "$4" ] || {{ echo "the VIP is not here" >&2; exit 1; }}\n'
-            f'echo "$2 $4" >"$d/address" && ip addr del "$4" dev "$2" && [ -z "$({shown})" ]',
-            f'[ -e "$d/address" ] || exit 0; read -r dev address <"$d/address"\n'
-            f'if [ -z "$({shown})" ] && {here}; then ip addr replace "$address" dev "$dev"; fi',
-            f'[ -n "$({shown})" ] || ! {{ {here}; }} || {{ echo "the VIP is not back"; exit 1; }}',
-        )
+        return lost_script(str(self._subject.cluster.vip), self._subject.manager.in_service_test(self._subject.cluster.ip_resource.tag))
+
+    def lacks(self) -> str | None:
+        said = self._subject.hosts[self._node].run(SBIN + _besides(str(self._subject.cluster.vip))).out.split()
+        return f"{self._node}: {_would_go(' '.join(said))}" if said else None
 
     def took_effect(self, deadline: Deadline) -> None:
         """The host looked right after deleting it; by now the manager may have put it back."""
@@ -42,7 +85,8 @@ class IpResourceLost(OnHost):
 
 @register
 class IpResourceOut(OnHost):
-    """Everything but the IP resource stays. The deadman puts it back only where the services still are: elsewhere it would move it."""
+    """Everything but the IP resource stays. What is set in the cluster's configuration for it is removed from either node, whatever has
+    become of the resource. Where nothing is set, the deadman puts it back only where the services still are: elsewhere it would move it."""
 
     name = "IP resource out"
     sentence = "the IP resource is taken out of service, everything else stays"
@@ -59,15 +103,23 @@ class IpResourceOut(OnHost):
 
     def script(self, id: str) -> Script:
         cluster, manager = self._subject.cluster, self._subject.manager
+        if settings := manager.out_settings:
+            return Script(":", *settings)
         out = f"{{ {manager.in_service_test(cluster.services[0].tag)}; }} && ! {{ {manager.in_service_test(cluster.ip_resource.tag)}; }}"
         return Script(":", f"if {out}; then {manager.put_back_line(cluster.ip_resource.tag)}; fi; exit 0", f"! {{ {out}; }}")
 
     def steps(self) -> list[Step]:
         tag = self._subject.cluster.ip_resource.tag
         lines = self._subject.manager.take_out_lines(tag, self._node)
-        return [*(Step(self._node, "do", line) for line in lines), *(s for s in super().steps() if s.phase == "undo")]
+        undo = [s for s in super().steps() if s.phase == "undo"]
+        if self._subject.manager.out_settings:
+            undo += [Step(self._subject.standby_of(self._node), s.phase, s.command) for s in undo]
+        return [*(Step(self._node, "do", line) for line in lines), *undo]
 
     def begin(self, deadline: Deadline) -> None:
+        if settings := self._subject.manager.out_settings:  # they are the whole cluster's, and either node may be gone by then
+            undo, check = settings
+            self._arm(self._subject.standby_of(self._node)).do(Script(":", SBIN + undo, SBIN + check), limit=deadline.within(30.0))
         super().begin(deadline)
         self.moment = None  # that was the arming
         self._subject.manager.take_out(self._subject.cluster.ip_resource.tag, self._node, deadline=deadline)
@@ -79,5 +131,10 @@ class IpResourceOut(OnHost):
         was_begun = bool(self._armed)
         super().undo(deadline)
         if was_begun:
-            vip = self._subject.cluster.vip
-            deadline.wait_for(self._subject.holders_of_vip, until=lambda h: set(h) == {self._node}, what=f"{vip} back on {self._node}")
+            subject = self._subject
+
+            def back() -> bool:
+                """On the node where the services are by now."""
+                return set(subject.holders_of_vip()) == {subject.manager.state(limit=max(deadline.within(10.0), 1.0)).leading}
+
+            deadline.wait_for(back, what=f"{subject.cluster.vip} being back where the services are")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
 from harness.disrupt.base import Moment
 from harness.errors import Inconclusive
+from harness.hosts.linux_parse import Listener
 
 if TYPE_CHECKING:
     from harness.subject import Subject
@@ -16,13 +18,38 @@ if TYPE_CHECKING:
 START = 'start() { s=$(cat /proc/$1/stat 2>/dev/null) || return 1; s=${s##*) }; set -- $s; echo "$1 ${20}"; }\n'
 
 
+MANY = ("sshd", "systemd", "init", "xinetd", "inetd")  # what they listen on is somebody else's, and everybody's
+# The ancestors of the shell that asks: the way by which the harness itself is there.
+_ANCESTORS = "p=$$; while [ \"${p:-0}\" -gt 1 ]; do echo $p; p=$(awk '/^PPid:/ { print $2 }' /proc/$p/status); done; true"
+
+
+def against(pid: int, port: int, listeners: Iterable[Listener], known: Collection[int], ancestors: Collection[int]) -> str:
+    """Why what listens on the port must not be killed or stopped; empty when it may. `known`: the ports of the cluster file. Pure."""
+    its = [x for x in listeners if x.pid == pid]
+    name = next((x.process for x in its if x.process), None) or "a process"
+    if pid == 1 or name in MANY:
+        return f"{name} ({pid}) listens on port {port} for others; with it everything else that it listens for would go"
+    if pid in ancestors:
+        return f"{name} ({pid}), which listens on port {port}, is the harness's own way to it"
+    if besides := sorted({x.port for x in its} - set(known)):
+        ports = ", ".join(map(str, besides))
+        return f"{name} ({pid}) listens on port {port} and on {ports}, which the cluster file does not name; those would go with it"
+    return ""
+
+
 def listener_pid(subject: Subject, node: str, port: int) -> int:
-    """The one process that listens there. Raises Inconclusive when there is none, or more than one."""
-    pids = {x.pid for x in subject.facts[node].listeners() if x.port == port and x.pid}
+    """The one process that listens there. Raises Inconclusive when there is none, or more than one, or one that serves others too."""
+    listeners = subject.facts[node].listeners()
+    pids = {x.pid for x in listeners if x.port == port and x.pid}
     if len(pids) != 1:
         found = ", ".join(map(str, sorted(pids))) or "nobody"
         raise Inconclusive(f"{node}: one process should listen on port {port}; {found} does (is the login root or sudo?)")
-    return pids.pop()
+    pid = pids.pop()
+    known = {port, subject.cluster.load_balancer.probe.port, *(s.port for s in subject.cluster.services)}
+    ancestors = {int(p) for p in subject.hosts[node].check(_ANCESTORS).split()}
+    if why := against(pid, port, listeners, known, ancestors):
+        raise Inconclusive(f"{node}: {why}; nothing was done")
+    return pid
 
 
 def at_once(subject: Subject, node: str, line: str, deadline: Deadline) -> tuple[Moment, list[str]]:

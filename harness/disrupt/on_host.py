@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption, Moment, Step
 from harness.disrupt.deadman import Deadman, Script
+from harness.errors import HarnessError
 from harness.hosts.linux import TOOLS
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class OnHost(Disruption):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._armed: list[Deadman] = []
+        self._notes: list[str] = []  # what the undoing said on the hosts, for a person
 
     @abstractmethod
     def script(self, id: str) -> Script:
@@ -54,13 +56,23 @@ class OnHost(Disruption):
         return deadman
 
     def undo(self, deadline: Deadline) -> None:
-        while self._armed:
-            deadman = self._armed[-1]
-            by_us = deadman.undo(deadline)
-            self._subject.timeline.note(
-                deadman.host.name, "undone", f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
-            )
-            self._armed.pop()
+        """On every host, though one fails; then it is noted, and the first failure is raised."""
+        notes, failures = [], []
+        for deadman in reversed(self._armed.copy()):
+            try:
+                by_us = deadman.undo(deadline)
+            except HarnessError as error:
+                failures.append(error)
+                continue
+            self._armed.remove(deadman)
+            said = [line.removeprefix("note: ") for line in deadman.said.splitlines() if line.startswith("note: ")]
+            self._notes += said
+            text = f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
+            notes.append((deadman.host.name, "; ".join([text, *said])))
+        for host, text in notes:
+            self._subject.timeline.note(host, "undone", text)
+        if failures:
+            raise failures[0]
         super().undo(deadline)
 
     def _there(self, line: str, deadline: Deadline) -> bool:

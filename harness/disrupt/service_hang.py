@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness import budget
 from harness.deadline import Deadline
 from harness.disrupt.base import Effect, both, register
-from harness.disrupt.deadman import Script
+from harness.disrupt.deadman import MARK, Script
 from harness.disrupt.listener import START, listener_pid
 from harness.disrupt.on_host import OnHost
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.subject import Subject
 
 # The listener first, so that it bears no more children; then its descendants, and its group where it leads one.
-_FAMILY = """ps -eo pid=,ppid=,pgid= | awk -v p={pid} '
+FAMILY = """ps -eo pid=,ppid=,pgid= | awk -v p={pid} '
   {{ parent[$1] = $2; group[$1] = $3 }}
   END {{
     print p
@@ -25,8 +25,18 @@ _FAMILY = """ps -eo pid=,ppid=,pgid= | awk -v p={pid} '
       if (x != p && (y == p || group[x] == p)) print x
     }}
   }}'"""
+# A process that is marked as ours undoes it, and is never stopped; nor is the shell that does it, or one that it came from.
 _STOP = """
-for p in $({family}); do set -- $(start $p); [ -n "$2" ] && echo "$p $2"; done >"$d/new" && mv "$d/new" "$d/stopped"
+[ {pid} != 1 ] || {{ echo "process 1 is everybody's; nothing was done" >&2; exit 1; }}
+family=$({family})
+p=$$; while [ "${{p:-0}}" -gt 0 ]; do
+  for q in $family; do [ "$p" != "$q" ] || {{ echo "process $q is the way by which it would be done; nothing was" >&2; exit 1; }}; done
+  p=$(awk '/^PPid:/ {{ print $2 }}' /proc/$p/status)
+done
+for p in $family; do
+  grep -sqz '^{mark}=' /proc/$p/environ && continue
+  set -- $(start $p); [ -z "$2" ] || echo "$p $2"
+done >"$d/new" && mv "$d/new" "$d/stopped" || exit 1
 while read -r p s; do kill -STOP "$p" || [ "$p" != {pid} ] || exit 1; done <"$d/stopped"
 """
 _GO_ON = """
@@ -43,6 +53,12 @@ for n in 1 2 3 4 5; do
 done
 echo "still stopped:$left"; exit 1
 """
+
+
+def hang_script(pid: int) -> Script:
+    """That process and all of its are stopped."""
+    stop = _STOP.format(family=FAMILY.format(pid=pid), pid=pid, mark=MARK)
+    return Script(START + stop, START + _GO_ON, START + _NONE_STOPPED)
 
 
 @register
@@ -65,8 +81,7 @@ class ServiceHang(OnHost):
 
     def script(self, id: str) -> Script:
         self._pid = listener_pid(self._subject, self._node, self._service.port)
-        stop = _STOP.format(family=_FAMILY.format(pid=self._pid), pid=self._pid)
-        return Script(START + stop, START + _GO_ON, START + _NONE_STOPPED)
+        return hang_script(self._pid)
 
     def took_effect(self, deadline: Deadline) -> None:
         """Stopped, or ended by its manager already."""

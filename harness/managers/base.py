@@ -155,6 +155,11 @@ class Manager(Protocol):
 
     name: str
 
+    @property
+    def out_settings(self) -> tuple[str, str] | None:
+        """Where `take_out` sets something in the cluster's configuration: a line of shell that removes all of that, on whichever node, and
+        one that exits 0 when the configuration was read and has nothing of it. None where it sets nothing."""
+
     def state(self, *, limit: float = 10.0) -> ClusterState:
         """Ask both nodes. An unreachable node is a NodeState that says so, not an exception."""
 

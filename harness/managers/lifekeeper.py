@@ -46,6 +46,7 @@ class LifeKeeper:
     name = "LifeKeeper"
     log = Path("/var/log/lifekeeper.log")  # LKL-01
     notices = staticmethod(notices)
+    out_settings = None
 
     def __init__(self, cluster: model.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster

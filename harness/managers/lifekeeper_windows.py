@@ -72,6 +72,7 @@ class LifeKeeperWindows(OnWindows):
 
     name = "LifeKeeper for Windows"
     source = "LifeKeeper"  # LKW-15
+    out_settings = None
 
     def state(self, *, limit: float = 20.0) -> ClusterState:
         return ClusterState(self._each(lambda node: self._node_state(node, limit)))

@@ -26,6 +26,8 @@ CUT = "-- links --"
 LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; corosync-cfgtool -s 2>&1; true"
 OURS = "lkharness-out"  # begins the id of everything that taking a resource out puts into the CIB
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{OURS}')]\""
+CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{OURS}'"
+OUT_FOR_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
 # The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a node is
 # fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not respawning …
 # subdaemon until cluster returns"), and then leaves them dead for ever.
@@ -39,6 +41,7 @@ class Pacemaker:
     name = "Pacemaker"
     log = Path("/var/log/pacemaker/pacemaker.log")
     notices = staticmethod(notices)
+    out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
 
     def __init__(self, cluster: model.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster
@@ -112,18 +115,22 @@ class Pacemaker:
         return Reading(f"{node} could not be asked") if done is None else read(done.out)
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
-        others = f'<meta_attributes id="{OURS}-rest" score="1000"><nvpair id="{OURS}-rest-managed" name="is-managed" value="false"/>'
+        others = (
+            f'<meta_attributes id="{OURS}-rest" score="1000">{_until("rest")}'
+            f'<nvpair id="{OURS}-rest-managed" name="is-managed" value="false"/>'
+        )
         its = (
-            f'<primitive id={quoteattr(tag)}><meta_attributes id="{OURS}-it" score="1000">'
+            f'<primitive id={quoteattr(tag)}><meta_attributes id="{OURS}-it" score="1000">{_until("it")}'
             f'<nvpair id="{OURS}-it-managed" name="is-managed" value="true"/>'
             f'<nvpair id="{OURS}-it-role" name="target-role" value="Stopped"/></meta_attributes></primitive>'
         )
         primitive = f"//primitive[@id={quoteattr(tag)}]"
         words = (
+            f"until=$(date -u -d '+{OUT_FOR_S} seconds' '+%Y-%m-%d %H:%M:%SZ') && "
             f"cibadmin --modify --allow-create -o rsc_defaults --xml-text {shlex.quote(others + '</meta_attributes>')} && "
             f"cibadmin --modify --allow-create --xpath {shlex.quote(primitive)} --xml-text {shlex.quote(its)}"
         )
-        return [words]
+        return [words.replace("UNTIL", "'\"$until\"'")]
 
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Told to stop while nothing else is managed. Raises SwitchRefused where others are ordered after it (as in one group): Pacemaker
@@ -197,6 +204,12 @@ class Pacemaker:
             return self._hosts[node].run(SBIN + line, limit=limit)
         except (HostUnreachable, DeadlineExceeded):
             return None
+
+
+def _until(of: str) -> str:
+    """A rule that holds what it is in to a moment, by the node's own clock; UNTIL stands for it."""
+    rule = f"{OURS}-{of}-until"
+    return f'<rule id="{rule}" score="INFINITY"><date_expression id="{rule}-date" operation="lt" end="UNTIL"/></rule>'
 
 
 def by_cluster(to: str, reading: Reading) -> Case:

@@ -49,6 +49,7 @@ class Wsfc(OnWindows):
     name = "Windows Server Failover Cluster"
     source = "Microsoft-Windows-FailoverClustering"
     logs = ("System", "Microsoft-Windows-FailoverClustering/Operational")
+    out_settings = None
 
     def state(self, *, limit: float = 20.0) -> ClusterState:
         return ClusterState(self._each(lambda node: self._node_state(node, limit)))

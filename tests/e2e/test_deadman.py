@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from own_machine import own_machine
 
 from harness.deadline import Deadline
-from harness.disrupt.deadman import _REMAINS, _UNDO, FOLDERS, MARK, RUN, Deadman, Script, UndoFailed, remains
-from harness.errors import DeadlineExceeded
+from harness.disrupt.deadman import FOLDER, MARK, RUN, Deadman, Script, UndoFailed, remains
 from harness.hosts.base import CommandFailed, HostUnreachable
 from harness.hosts.local import LocalHost
 
@@ -24,9 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def here():
-    host = LocalHost("here")
-    yield host
-    host.close()
+    with own_machine() as host:
+        yield host
 
 
 @pytest.fixture
@@ -45,8 +44,8 @@ def undone(thing: Path) -> int:
 
 
 def ours(host: LocalHost) -> list[str]:
-    """What is left of this test process: others may test on the same machine."""
-    return [line for line in remains(host) if RUN in line]
+    """What is left of this test."""
+    return remains(host)
 
 
 def test_it_is_done_and_undone_once(here, thing):
@@ -82,13 +81,27 @@ def test_two_undoings_at_once_are_one(here, thing):
 
 def test_an_undoing_cut_short_is_done_again(here, thing):
     """Whoever undoes is killed in the middle of it: the lock goes with him, and the deadman undoes in time."""
-    deadman = Deadman(here, "a thing", longest=4.0)
-    deadman.do(script(thing, undo=f"[ -e {thing}.first ] || {{ touch {thing}.first; sleep 60; }};"), limit=10)
-    with pytest.raises(DeadlineExceeded):  # LocalHost kills the session of what takes too long
-        here.run(["sh", "-c", _UNDO, "undo", deadman.where, *FOLDERS], limit=0.5)
+    deadman = Deadman(here, "a thing", longest=6.0)
+    undo = f"[ -e {thing}.first ] || {{ touch {thing}.first; kill -KILL 0; }};"
+    deadman.do(script(thing, undo=undo), limit=10)
+    with pytest.raises(UndoFailed):
+        deadman.undo(Deadline(0.0))
     assert thing.exists()
-    Deadline(4.0 + LATE_S).wait_for(lambda: not ours(here), what="the deadman doing it again")
+    Deadline(6.0 + LATE_S).wait_for(lambda: not ours(here), what="the deadman doing it again")
     assert not thing.exists() and undone(thing) == 2
+
+
+def test_giving_up_waiting_ends_no_undoing(here, thing):
+    """What an undoing has begun (a service's start, say) is not ended half way because the harness waits no longer."""
+    deadman = Deadman(here, "a thing", longest=60)
+    begun, go_on = thing.with_name("begun"), thing.with_name("go-on")
+    deadman.do(script(thing, undo=f"touch {begun}; while [ ! -e {go_on} ]; do sleep 0.05; done;"), limit=10)
+    with pytest.raises(UndoFailed):
+        deadman.undo(Deadline(0.0))  # its limit on the host is 2 s, and LocalHost kills the session of what takes longer
+    assert begun.exists() and thing.exists()
+    go_on.touch()
+    Deadline(LATE_S).wait_for(lambda: not ours(here), what="the undoing that had begun going on to its end")
+    assert not thing.exists() and undone(thing) == 1
 
 
 def test_an_undoing_that_fails_is_told(here, thing):
@@ -134,11 +147,10 @@ def test_nothing_is_done_that_could_not_be_undone(here, thing):
 
 # The moments: while it is being armed, right after, in the middle of doing, right after doing; and whose death it is.
 HARNESS = """
-import sys
+import json, sys
 from harness.disrupt import deadman
 from harness.hosts.local import LocalHost
-deadman.RUN = sys.argv[1]
-one = deadman.Deadman(LocalHost("here"), "killed", longest=float(sys.argv[2]))
+one = deadman.Deadman(LocalHost("here", prefix=json.loads(sys.argv[1])), "killed", longest=float(sys.argv[2]))
 print("begins", flush=True)
 one.do(deadman.Script(*sys.argv[3:6]), limit=30)
 print("done", flush=True)
@@ -150,14 +162,13 @@ sys.stdin.read()
 @pytest.mark.parametrize("whole_session", [False, True], ids=["harness", "harness and its shell"])
 def test_killed_at_any_moment(here, thing, moment, whole_session):
     """The harness is killed, alone or with the shell that did it for it: the host undoes it within the longest time, and is clean."""
-    run = f"{RUN}k{os.getpid()}"
     middle = thing.with_name("middle")
     does = script(thing, act=f"touch {middle}; sleep 0.3" if moment == "in the middle" else "")
-    words = [sys.executable, "-c", HARNESS, run, str(LONGEST_S), does.act, does.undo, does.check]
+    words = [sys.executable, "-c", HARNESS, json.dumps(here._prefix), str(LONGEST_S), does.act, does.undo, does.check]
     harness = subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=ROOT)
     assert harness.stdout and harness.stdout.readline() == "begins\n"
     if moment == "armed":
-        Deadline(LATE_S).wait_for(lambda: any(run in x for x in remains(here)), what="the arming", every=0.001)
+        Deadline(LATE_S).wait_for(lambda: remains(here), what="the arming", every=0.001)
     elif moment == "in the middle":
         Deadline(LATE_S).wait_for(middle.exists, what="the middle of doing", every=0.001)
     elif moment == "done":
@@ -168,9 +179,7 @@ def test_killed_at_any_moment(here, thing, moment, whole_session):
         for shell in shells:
             _kill_group(shell)
     harness.communicate()
-    Deadline(LONGEST_S + LATE_S).wait_for(
-        lambda: not _shells_of(run) and not any(run in x for x in remains(here)), what="nothing being done and nothing left"
-    )
+    Deadline(LONGEST_S + LATE_S).wait_for(lambda: not _shells(here) and not remains(here), what="nothing being done and nothing left")
     assert not thing.exists()
 
 
@@ -185,27 +194,20 @@ def _kill_group(pid: int) -> None:
         return  # it was over already
 
 
-def _shells_of(run: str) -> list[str]:
+def _shells(host: LocalHost) -> list[str]:
     """Shells that may still be about to do it."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes().decode(errors="replace")
-        except OSError:
-            continue  # it has ended meanwhile
-        if run in words and "lkharness-arm" in words:
-            found.append(place.parent.name)
-    return found
+    return host.check("ps -eo pid=,args= | grep '[l]kharness-arm' || true").splitlines()
 
 
-def test_remains_sees_every_kind(here, tmp_path):
+def test_remains_sees_every_kind(here):
     """The positive control of `nothing is left`: a process and a table of ours are seen (the folder is, above)."""
-    process = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: f"{RUN}/x"})
+    process = here.start(["env", f"{MARK}={RUN}/x", "sleep", "60"])
     try:
-        assert any(f"process {process.pid}" in line for line in remains(here))
+        Deadline(LATE_S).wait_for(lambda: any(f"(sleep) of {RUN}/x" in line for line in remains(here)), what="the process being told")
     finally:
-        process.kill()
-        process.wait()
-    inside = LocalHost("inside", prefix=["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"])
-    look = shlex.join(["sh", "-c", _REMAINS, "remains", MARK, *FOLDERS])
-    assert f"nft table inet lkharness_{RUN}" in inside.check(f"PATH=$PATH:/usr/sbin; nft add table inet lkharness_{RUN}; {look}")
+        process.close()
+    here.check("mkdir '/run/a disk' && mount -t tmpfs none '/run/a disk' && : >'/run/a disk/.lkharness-abc'")
+    assert "file /run/a disk/.lkharness-abc" in remains(here)
+    here.check(f"PATH=$PATH:/usr/sbin; nft add table inet lkharness_{RUN}")
+    assert f"nft table inet lkharness_{RUN}" in remains(here)
+    assert FOLDER.startswith("/run/")

@@ -10,10 +10,14 @@ import pytest
 
 from harness import model
 from harness.deadline import Deadline
+from harness.disrupt.deadman import remains
+from harness.disrupt.ip_resource import IpResourceOut
 from harness.errors import Unusable
 from harness.lab import doctor, launch, seed
 from harness.lab.pacemaker import packages
+from harness.managers import pacemaker
 from harness.managers.base import ResourceState, SwitchRefused
+from harness.managers.pacemaker import Pacemaker
 from harness.subject import Subject
 from harness.timeline import Timeline
 
@@ -82,6 +86,45 @@ def test_the_ip_resource_goes_out_alone(whole: Subject) -> None:
     assert whole.holders_of_vip() == {active: ["eth1/32"]}
     assert before <= {x.pid for x in whole.facts[active].listeners()}
     assert "lkharness" not in whole.hosts[active].check("PATH=$PATH:/usr/sbin; cibadmin -Q")
+
+
+def out_of(subject: Subject) -> str:
+    """The CIB's elements that taking a resource out sets."""
+    return subject.hosts[subject.cluster.nodes[1].name].check("PATH=$PATH:/usr/sbin; cibadmin -Q | grep lkharness || true")
+
+
+def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness dies while the IP is still in service, as where Pacemaker may not stop it: nothing is left unmanaged for it. Armed on
+    both nodes, because either may be gone; here the active one's deadman is killed."""
+    active = whole.active
+    disruption = IpResourceOut(whole)
+    monkeypatch.setattr(IpResourceOut, "longest_s", 12.0)
+    monkeypatch.setattr(Pacemaker, "_wait", lambda *of: None)
+    tag = whole.cluster.ip_resource.tag
+    (line,) = whole.manager.take_out_lines(tag, active)
+    monkeypatch.setattr(Pacemaker, "take_out_lines", lambda *of: [line.replace('name="target-role" value="Stopped"', 'name="x" value="y"')])
+    disruption.begin(Deadline(30.0))
+    assert out_of(whole) and whole.holders_of_vip()
+    assert any("configuration" in left for left in remains(whole.hosts[active]))
+    whole.hosts[active].check("p=$(cat /run/lkharness/*/pid); kill -KILL -$p; rm -rf /run/lkharness")
+    peer = whole.hosts[whole.cluster.peer_of(active).name]
+    Deadline(60.0).wait_for(lambda: not remains(peer), what="the other node's own undoing")
+    assert not out_of(whole)
+    disruption.undo(Deadline(60.0))
+    assert all(remains(whole.hosts[n.name]) == [] for n in whole.cluster.nodes)
+    whole.wait_until_whole(Deadline(60.0))
+
+
+def test_what_takes_the_ip_resource_out_ends_by_itself(whole: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is left to remove it: after its moment it means nothing any more, and the IP resource starts."""
+    active, tag = whole.active, whole.cluster.ip_resource.tag
+    monkeypatch.setattr(pacemaker, "OUT_FOR_S", 20)
+    whole.manager.take_out(tag, active, deadline=Deadline(18.0))
+    assert not whole.holders_of_vip()
+    Deadline(90.0).wait_for(whole.holders_of_vip, what="the IP resource in service again", every=0.5)
+    assert out_of(whole)
+    whole.manager.put_back(tag, active, deadline=Deadline(20.0))
+    assert not out_of(whole)
 
 
 def test_a_switchover_leaves_no_constraint(whole: Subject) -> None:

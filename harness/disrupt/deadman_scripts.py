@@ -1,0 +1,232 @@
+"""The shell that arms an undoing on a host, carries it out, and looks for what is left. Text only; `deadman` sends it.
+
+It travels on standard input, because everybody on a host may read the arguments of its processes. A connection that is lost on the way
+must not leave half a script to be run: everything is in functions, and the last line calls the first of them.
+
+Only one folder counts, below /run, where nobody but root can make one: root's own, closed to everybody else, no link.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+FOLDER = "/run/lkharness"
+MARK = "LKHARNESS_DEADMAN"  # in the environment of every process that we leave running on a host
+LONGEST_PAUSE_S = 60  # between two tries of an undoing that fails
+
+_OURS = r"""
+ours() {
+  [ "$(stat -c %u:%a:%F "$base" 2>/dev/null)" = 0:700:directory ] &&
+    [ -n "$(find "${base%/*}" -maxdepth 0 -user root \( ! -perm /022 -o -perm -1000 \) 2>/dev/null)" ]
+}
+"""
+
+# The deadman's own text. Its working directory is the folder. It ends when the undoing was seen to have succeeded, whoever did it. An
+# undoing that succeeded is never done again, though its folder could not be removed; one that cannot be written about is done all the same.
+_DEADMAN = r"""
+export LC_ALL=C HOME="${HOME:-/root}" d=$(pwd -P)
+trap '' PIPE HUP
+exec </dev/null >/dev/null 2>&1
+[ -s pid ] || ( echo $$ >pid )
+mark=$LKHARNESS_DEADMAN
+unset LKHARNESS_DEADMAN
+of=$(cat name) seconds=$(cat seconds)
+rest() { LKHARNESS_DEADMAN="$mark" sleep "$1"; }
+tell() { logger -t lkharness -p "daemon.$1" -- "$2"; }
+once() {
+  exec 9<lock || exit 0
+  flock 9
+  [ -d "$d" ] || exit 0
+  if [ -z "$undone" ] && [ ! -e done ]; then
+    out=said; ( : >"$out" ) || out=/dev/null
+    { sh ./undo && sh ./check; } >"$out" 2>&1 9<&- || exit 1
+    tell notice "$of: undone by this host itself"
+  fi
+  ( : >done )
+  rm -rf "$d"; rmdir "${d%/*}"
+  [ ! -d "$d" ] || exit 20
+  exit 0
+}
+rest "$seconds"
+undone= pause=1 tries=0
+while [ -d "$d" ]; do
+  ( once )
+  case $? in
+  0) break ;;
+  20) undone=yes ;;
+  *)
+    [ -e lock ] || break
+    mv -f said failed
+    tries=$((tries + 1))
+    tell err "$of: could not be undone, try $tries; again in $pause s; it said: $(tail -n 1 failed | tr -cd '[:print:]' | cut -c 1-300)"
+    ;;
+  esac
+  rest $pause
+  pause=$((pause + pause / 2 + 1))
+  [ $pause -le LONGEST_PAUSE ] || pause=LONGEST_PAUSE
+done
+exit 0
+""".replace("LONGEST_PAUSE", str(LONGEST_PAUSE_S))
+
+# In a session of its own, before anything is done: makes the folder, and becomes the deadman, or has systemd start it, whose units
+# outlive every log-in. Its texts come in its environment, which root alone may read.
+_ARMING = (
+    _OURS
+    + r"""
+refuse() { echo "$*"; exit 1; }
+write() {
+  printf '%s\n' "$lk_of" >name && printf '%s\n' "$lk_seconds" >seconds && printf '%s\n' "$lk_deadman" >deadman &&
+    printf 'd=%s; export d\n%s\n' "$d" "$lk_undo" >undo && printf 'd=%s; export d\n%s\n' "$d" "$lk_check" >check &&
+    printf '%s\n' "$lk_act" >act && : >lock
+}
+by_systemd() {
+  said=$(timeout 20 systemd-run --quiet --unit="lkharness-undo-${d##*/}" \
+    sh -c 'cd "$1" && LKHARNESS_DEADMAN=$(cat name) exec sh ./deadman' lkharness-deadman "$d" 2>&1) || return 1
+  for n in $(seq 100); do [ -s pid ] && return 0; sleep 0.1; done
+  said="its unit was started, and did not begin"; return 1
+}
+survives() {
+  kills=$(timeout 10 busctl get-property org.freedesktop.login1 /org/freedesktop/login1 \
+    org.freedesktop.login1.Manager KillUserProcesses 2>&1)
+  [ "$kills" != "b true" ] ||
+    refuse "the end of the log-in would end it (KillUserProcesses=yes); systemd-run, which would help: ${said:-it is not installed}"
+  [ ! -d /run/systemd/system ] || [ "$kills" = "b false" ] ||
+    refuse "whether it would outlive the log-in is not known: systemd-run: ${said:-not installed}; KillUserProcesses: $kills"
+}
+arm() {
+  umask 077
+  trap '' PIPE HUP
+  base=$lk_base d=$lk_base/$lk_token
+  for n in 1 2 3; do  # the last one of another run may just have removed the folder that both lie in
+    mkdir "$base" 2>/dev/null
+    ours || { [ ! -e "$base" ] && [ ! -L "$base" ] && continue; refuse "$base is not a folder of root's own with mode 0700; remove it"; }
+    mkdir "$d" 2>/dev/null && break
+  done
+  cd "$d" 2>/dev/null || refuse "$base cannot be made or written to"
+  ( write ) 2>/dev/null || { rm -rf "$d"; refuse "$base cannot be written to"; }
+  said=
+  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null && by_systemd; then echo "armed $d"; exit 0; fi
+  ( survives ) || { rm -rf "$d"; exit 1; }
+  echo $$ >pid
+  echo "armed $d"
+  unset lk_of lk_seconds lk_deadman lk_undo lk_check lk_act lk_arming lk_base lk_token
+  exec sh ./deadman
+}
+arm
+"""
+)
+
+_DO = r"""
+do_it() {
+  [ "$(id -u)" = 0 ] || { echo "only root can arm an undoing; log in as root, or set ssh.sudo" >&2; exit 3; }
+  for tool in setsid flock; do
+    command -v $tool >/dev/null || { echo "$tool is not installed; install the package util-linux" >&2; exit 3; }
+  done
+  export lk_of lk_seconds lk_deadman lk_undo lk_check lk_act lk_arming lk_base lk_token
+  { LKHARNESS_DEADMAN="$lk_of" setsid sh -c 'eval "$lk_arming"' lkharness-deadman </dev/null 2>&1 & } | {
+    read -r word d || word="it said nothing" d=
+    [ "$word" = armed ] || { echo "the undoing could not be armed: $word $d" >&2; exit 3; }
+    export d
+    unset lk_of lk_seconds lk_deadman lk_undo lk_check lk_act lk_arming lk_base lk_token
+    before=$(date +%s.%N)
+    sh "$d/act" </dev/null || exit $?
+    echo "moment $before $(date +%s.%N)"
+  }
+}
+do_it
+"""
+
+# The harness sends the text again: what lies on the host is never run for it. Where nothing is armed (any more) the thing itself is looked
+# at: somebody may have removed the folder, and not what was done.
+_UNDOING = (
+    _OURS
+    + r"""
+carry_out() { ( eval "$lk_undo" ) </dev/null >&2 9<&- && ( eval "$lk_check" ) </dev/null >&2 9<&-; }
+none() {
+  ( eval "$lk_check" ) </dev/null >&2 && { echo none; exit 0; }
+  carry_out || exit 1
+  echo undone; exit 0
+}
+undo_it() {
+  base=$lk_base d=$lk_base/$lk_token
+  export d
+  [ -d "$base" ] || none
+  ours || { echo "$base is not a folder of root's own with mode 0700" >&2; exit 1; }
+  [ -d "$d" ] || none
+  exec 9<"$d/lock" || exit 1
+  flock 9
+  [ -d "$d" ] || none
+  if [ ! -e "$d/done" ]; then
+    carry_out || exit 1
+    ( : >"$d/done" ) 2>/dev/null
+  fi
+  pid=$(cat "$d/pid")
+  tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxF "LKHARNESS_DEADMAN=$lk_of" && kill -TERM "-$pid"
+  rm -rf "$d" && { rmdir "$base" 2>/dev/null; echo undone; }
+}
+trap '' PIPE HUP
+undo_it
+"""
+)
+
+# In a session of its own: who waits for it may give up, and what it has begun is not ended half way.
+_UNDO = r"""
+undo_now() {
+  export lk_base lk_token lk_of lk_undo lk_check lk_undoing
+  setsid sh -c 'eval "$lk_undoing"' lkharness-undo </dev/null &
+  wait $!
+}
+undo_now
+"""
+
+# Only what root owns counts: everybody may start a process with any environment, and name it as ours.
+REMAINS = (
+    _OURS
+    + r"""
+PATH="$PATH:/usr/sbin:/sbin"
+mark=$1 base=$2
+plain() { tr -cd '[:print:]' | cut -c 1-300; }
+if ours; then
+  for d in "$base"/*; do
+    [ -d "$d" ] && [ ! -L "$d" ] || continue
+    echo "folder $d of $(plain <"$d/name")$([ -f "$d/failed" ] && echo ": its undoing failed and said: $(tail -n 1 "$d/failed" | plain)")"
+  done
+fi 2>/dev/null
+command -v nft >/dev/null && nft list tables 2>/dev/null | sed -n 's/^table \([a-z]* lkharness.*\)/nft table \1/p'
+command -v cibadmin >/dev/null && timeout 5 cibadmin -Q 2>/dev/null |
+  sed -n 's/.* id="\(lkharness-[A-Za-z0-9_.-]*\)".*/\1 in the cluster'"'"'s configuration (CIB)/p' | head -n 1
+awk '$3 !~ /^(nfs|cifs|smb|fuse|autofs|ceph|gluster|9p|afs|proc|sysfs|cgroup)/ { print $2 }' /proc/mounts | while read -r m; do
+  m=$(printf '%b' "$(printf '%s' "$m" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
+  find "$m" -maxdepth 1 -name '.lkharness-*' -type f -user root 2>/dev/null
+done | sort -u | sed 's/^/file /' | tr -cd '[:print:]\n'
+for e in $(grep -lsz "^$mark=" /proc/[0-9]*/environ); do
+  p=${e%/environ}
+  grep -q '^Uid:.0.0.0.0$' "$p/status" 2>/dev/null || continue
+  of=$(tr '\0' '\n' <"$e" 2>/dev/null | sed -n "s/^$mark=//p" | head -n 1 | plain)
+  [ -n "$of" ] && echo "process ${p#/proc/} ($(plain <"$p/comm" 2>/dev/null)) of $of"
+done
+exit 0
+"""
+)
+
+# To be run with the rest on standard input.
+BY_INPUT = 'eval "$(cat)"'
+
+
+def arming(token: str, of: str, seconds: float, act: str, undo: str, check: str) -> bytes:
+    """The input that arms and does. `token` names the folder and tells nobody anything, `of` is for a person."""
+    texts = {"lk_deadman": _DEADMAN, "lk_arming": _ARMING, "lk_act": act, "lk_seconds": f"{seconds:g}"}
+    return _with({**_same(token, of, undo, check), **texts}, _DO)
+
+
+def undoing(token: str, of: str, undo: str, check: str) -> bytes:
+    """The input that undoes now."""
+    return _with({**_same(token, of, undo, check), "lk_undoing": _UNDOING}, _UNDO)
+
+
+def _same(token: str, of: str, undo: str, check: str) -> dict[str, str]:
+    return {"lk_base": FOLDER, "lk_token": token, "lk_of": of, "lk_undo": undo, "lk_check": check}
+
+
+def _with(values: dict[str, str], script: str) -> bytes:
+    return ("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + script).encode()

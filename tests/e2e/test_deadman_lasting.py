@@ -1,0 +1,123 @@
+"""The host's own undoing goes on until it succeeded, says so, and outlives the log-in that armed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from own_machine import own_machine, path
+
+from harness.deadline import Deadline
+from harness.disrupt.deadman import FOLDER, Deadman, Script, remains
+from harness.hosts.base import CommandFailed
+from harness.hosts.local import LocalHost
+
+LONGEST_S = 1.5
+LATE_S = 30.0  # a busy machine's allowance; every wait ends as soon as what it waits for is there
+
+
+@pytest.fixture
+def here():
+    with own_machine() as host:
+        yield host
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """Stand-ins, found before the machine's own programs."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    return folder
+
+
+def with_programs(here: LocalHost, folder: Path, **programs: str) -> LocalHost:
+    for name, text in programs.items():
+        place = folder / name.replace("_", "-")
+        place.write_text(f"#!/bin/sh\n{text}\n")
+        place.chmod(0o755)
+    return LocalHost(here.name, prefix=[*here._prefix, "env", f"PATH={folder}:{path()}"])
+
+
+def script(thing: Path, undo: str = "") -> Script:
+    return Script(f"touch {thing}", f"echo try >>{thing}.tries; {undo} rm -f {thing}", f"[ ! -e {thing} ]")
+
+
+def test_it_goes_on_until_it_succeeded(here, tmp_path, programs):
+    """Refused more often than five times: it is tried again, slower and slower, and the system's log says why, and that it was done."""
+    thing, log = tmp_path / "done", tmp_path / "log"
+    told = with_programs(
+        here, programs, logger=f'echo "$@" >>{log}', sleep='case $1 in 1.*|0.*) exec /bin/sleep "$1" ;; *) exec /bin/sleep 0.05 ;; esac'
+    )
+    refused = f"[ $(wc -l <{thing}.tries) -gt 9 ] || {{ echo it is locked; exit 1; }};"
+    Deadman(told, "a thing", longest=LONGEST_S).do(script(thing, refused), limit=10)
+    Deadline(LATE_S).wait_for(lambda: not remains(here), what="the host undoing it in the end")
+    assert not thing.exists()
+    lines = log.read_text().splitlines()
+    failures = [line for line in lines if "could not be undone, try" in line]
+    assert len(failures) == 9 and all("it is locked" in line and "-t lkharness -p daemon.err" in line for line in failures), lines
+    pauses = [int(line.split("again in ")[1].split()[0]) for line in failures]
+    assert pauses[:4] == [1, 2, 4, 7] and pauses == sorted(pauses) and max(pauses) == 60
+    assert lines[-1].endswith("a-thing: undone by this host itself")
+
+
+@pytest.mark.parametrize("full", ["of files", "for writing"])
+def test_it_is_undone_though_nothing_can_be_written(here, tmp_path, full):
+    """/run without a free inode, or read-only: undone all the same, and once."""
+    thing = tmp_path / "done"
+    here.check("mount -o remount,nr_inodes=100 /run")
+    fill = "n=0; while : >/run/fill$n; do n=$((n + 1)); done 2>/dev/null; true" if full == "of files" else "mount -o remount,ro /run"
+    Deadman(here, "a thing", longest=LONGEST_S).do(script(thing), limit=10)
+    here.check(["bash", "-c", fill])
+    Deadline(LATE_S).wait_for(lambda: not thing.exists(), what="it being undone")
+    if full == "for writing":
+        tries = thing.with_name("done.tries")
+        here.check("mount -o remount,rw /run")
+        Deadline(LATE_S).wait_for(lambda: not remains(here), what="its folder being removed")
+        assert tries.read_text().split() == ["try"], "what was undone is not undone again"
+
+
+SYSTEMD_RUN = """
+echo "$*" >>{log}
+while case $1 in --*) true ;; *) false ;; esac; do shift; done
+env -i PATH="$PATH" setsid "$@" </dev/null >/dev/null 2>&1 &
+"""
+
+
+def systemd(here: LocalHost) -> None:
+    here.check("mkdir -p /run/systemd/system")
+
+
+def test_systemd_starts_it_where_there_is_one(here, tmp_path, programs):
+    """As a unit, which belongs to no log-in; nothing that everybody may read of a unit tells what it is for."""
+    thing, log = tmp_path / "done", tmp_path / "log"
+    host = with_programs(here, programs, systemd_run=SYSTEMD_RUN.format(log=log))
+    systemd(here)
+    deadman = Deadman(host, "a thing", longest=LONGEST_S)
+    deadman.do(script(thing), limit=20)
+    (line,) = log.read_text().splitlines()
+    assert f"--unit=lkharness-undo-{deadman.token} " in line and "a-thing" not in line and str(thing) not in line
+    assert thing.exists() and any("process" in x for x in remains(here)), remains(here)
+    Deadline(LATE_S).wait_for(lambda: not remains(here), what="the unit undoing it")
+    assert not thing.exists()
+    again = Deadman(host, "a thing", longest=60)
+    again.do(script(thing), limit=20)
+    assert again.undo(Deadline(10)) is True and remains(here) == []
+    Deadline(LATE_S).wait_for(lambda: not here.run("pgrep -f '[.]/deadman'").ok, what="its unit's end")
+
+
+@pytest.mark.parametrize(("setting", "armed"), [("b false", True), ("b true", False), ("", False)])
+def test_without_systemd_run_it_is_armed_only_where_it_survives_the_log_in(here, tmp_path, programs, setting, armed):
+    """logind's own setting decides; where it cannot be read, nothing is done."""
+    thing = tmp_path / "done"
+    busctl = f'case "$*" in *KillUserProcesses) echo "{setting}" ;; *) exit 1 ;; esac' if setting else "echo no bus >&2; exit 1"
+    host = with_programs(here, programs, systemd_run="echo no bus >&2; exit 1", busctl=busctl)
+    systemd(here)
+    deadman = Deadman(host, "a thing", longest=60)
+    if armed:
+        deadman.do(script(thing), limit=20)
+        assert deadman.undo(Deadline(10)) is True
+    else:
+        with pytest.raises(CommandFailed, match=r"could not be armed: .*(KillUserProcesses=yes|is not known).*no bus"):
+            deadman.do(script(thing), limit=20)
+    assert not thing.exists() and remains(here) == []
+    assert not here.run(f"[ -e {FOLDER} ] && ls {FOLDER} | grep -q .").ok

@@ -1,0 +1,74 @@
+"""*shared disk full*, as text on a machine of its own: which disk may be filled, and that the file goes from the disk, wherever that is."""
+
+from __future__ import annotations
+
+import pytest
+from own_machine import own_machine
+
+from harness.deadline import Deadline
+from harness.disrupt.deadman import Deadman, Script, remains
+from harness.disrupt.service_hang import FAMILY
+from harness.disrupt.shared_disk_full import _NODES_OWN, _WHERE, against, removal
+
+LATE_S = 20.0
+
+
+@pytest.fixture
+def here():
+    with own_machine() as host:
+        host.check("mkdir '/run/the disk' /run/elsewhere && mount -t tmpfs none '/run/the disk'")
+        yield host
+
+
+FILE = "'/run/the disk/.lkharness-abc'"
+
+
+def test_the_file_goes_when_the_disk_comes(here):
+    """The undoing comes while the disk is mounted nowhere: an empty mount point is no proof, and is waited out."""
+    deadman = Deadman(here, "full", longest=60)
+    deadman.do(Script(f": >{FILE}", *removal("/run/the disk", FILE, 60.0)), limit=10)
+    here.check("mount --bind '/run/the disk' /run/elsewhere && umount '/run/the disk'")
+    undoing = here.start(["sh", "-c", f"{removal('/run/the disk', FILE, 60.0)[0]}\necho ended"])
+    assert here.run("[ -e /run/elsewhere/.lkharness-abc ]").ok
+    here.check("mount --bind /run/elsewhere '/run/the disk'")
+    assert list(undoing.lines()) == ["note: /run/the disk/.lkharness-abc is not on the disk", "ended"]
+    assert not here.run("[ -e /run/elsewhere/.lkharness-abc ]").ok
+    assert deadman.undo(Deadline(LATE_S)) is True and remains(here) == []
+
+
+def test_who_does_not_have_the_disk_ends(here):
+    here.check("umount '/run/the disk'")
+    deadman = Deadman(here, "full", longest=60)
+    deadman.do(Script(":", *removal("/run/the disk", FILE, 0.5)), limit=10)
+    assert deadman.undo(Deadline(LATE_S)) is True and "note:" not in deadman.said and remains(here) == []
+
+
+def where(host, pid: int) -> list[str]:
+    return host.check(_WHERE.format(pid=pid, own=" ".join(_NODES_OWN), family=FAMILY.format(pid=pid)), limit=LATE_S).splitlines()
+
+
+def test_only_a_disk_of_the_databases_own_is_filled(here):
+    """Its own; then with somebody else's files; then on a file system of the node."""
+    database = here.start(["sh", "-c", "cd '/run/the disk' && echo $$ && exec sleep 61"])
+    pid = int(next(database.lines()))
+    assert where(here, pid)[0] == "/run/the disk" and against(where(here, pid)) == ""
+    other = here.start(["sh", "-c", "exec 3>'/run/the disk/journal' && echo $$ && exec sleep 62"])
+    theirs = int(next(other.lines()))
+    assert against(where(here, pid)) == f"sleep ({theirs}) has files on /run/the disk, too"
+    own = here.start(["sh", "-c", "cd /run && echo $$ && exec sleep 63"])
+    assert "holds the node's own /run" in against(where(here, int(next(own.lines()))))
+    for process in (database, other, own):
+        process.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (["/data", "", "", ""], ""),
+        (["/var", "/var /var/log ", "", ""], "holds the node's own /var, /var/log"),
+        (["/data", "", "fstab", ""], "mounted at boot by /etc/fstab"),
+        (["/data", "", "", "mysqld (7) "], "mysqld (7) has files on /data, too"),
+    ],
+)
+def test_why_not(said, why):
+    assert why in against(said) and bool(against(said)) == bool(why)
