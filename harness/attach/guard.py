@@ -1,16 +1,12 @@
-"""What must hold on a stranger's cluster before anything is done to it, and how it is left at the end."""
+"""What must hold on a stranger's cluster before anything is done to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness import budget
-from harness.audit import audit
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
+from harness.errors import Inconclusive
 from harness.managers.base import ClusterState
 from harness.subject import Subject
-from harness.verdict import Verdict, failed, passed
 
 COMM_PATHS = 2  # LifeKeeper asks for two (facts LKL-36); with a single one, whatever cuts it is a split brain
 
@@ -49,12 +45,15 @@ class Guard:
         self._lost = lost
         self.disturbed = False
 
-    def before(self, name: str) -> None:
-        """Return when disruption `name` may be done now. Raises Inconclusive with every reason against it; nothing was done then."""
+    def before(self, name: str, *, within: bool = False) -> None:
+        """Return when disruption `name` may be done now. Raises Inconclusive with every reason against it; nothing was done then.
+
+        `within` another one the cluster is not whole, which is the point: then only the plan and the lease are asked.
+        """
         reasons = [] if name in self._planned else ["it was not in the plan that was shown; name it in the test's mark `disruptive`"]
         if lost := self._lost():
             reasons.append(lost)
-        if not reasons:
+        if not reasons and not within:
             state = self._subject.manager.state()
             reasons = against(state)
             if not reasons and state.active is not None:
@@ -65,35 +64,3 @@ class Guard:
         if reasons:
             raise Inconclusive(f"{name} was not done, and nothing was: {'; '.join(reasons)}")
         self.disturbed = True
-
-
-def put_back(subject: Subject, active: str, *, patience_s: float) -> Verdict:
-    """Move everything back to the node that was active when the run began, and say what is not as it was found.
-
-    Waits `patience_s` seconds for the cluster to be whole, before and after.
-    """
-    timers = subject.cluster.manager
-    try:
-        now = subject.wait_until_whole(Deadline(patience_s)).active
-        if now != active:
-            allowed = subject.manager.may_switch_over(active)
-            if allowed.no:
-                return failed(f"everything is on {now}, it was on {active}; it was not moved back, because {'; '.join(allowed.because)}")
-            subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
-            subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + patience_s))
-        left = _settled(subject, patience_s)
-        seen = subject.manager.state().active
-    except HarnessError as error:
-        return failed(f"{active} was active; {error}")
-    if seen != active:
-        return failed(f"{seen or 'no node'} is active, {active} was")
-    return passed(f"{active} is active, as it was") if left else failed(left.reason)
-
-
-def _settled(subject: Subject, patience_s: float) -> Verdict:
-    """The audit's verdict; the balancer may take its time to follow a switchover, as long as the budget allows it."""
-    deadline = Deadline(budget.switchover(subject.cluster).seconds)
-    try:
-        return deadline.wait_for(lambda: audit(subject, patience_s=patience_s), what="the audit passing", every=0.5)
-    except DeadlineExceeded:
-        return audit(subject, patience_s=patience_s)

@@ -25,8 +25,8 @@ from typing import TextIO
 from pydantic import BaseModel, ValidationError
 
 from harness import budget
-from harness.attach.guard import put_back
 from harness.attach.lease import Lease
+from harness.attach.restore import put_back
 from harness.audit import nothing_left
 from harness.deadline import Deadline
 from harness.disrupt.base import COMMAND_S, HARNESS, Disruption, Step, clear_failures

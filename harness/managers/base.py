@@ -164,6 +164,9 @@ class Manager(Protocol):
     def switch_over_lines(self, to: str) -> list[str]:
         """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
 
+    def by_hand_line(self, to: str) -> str:
+        """One line of the shell of the node `to` by which a person moves everything there; nothing is run for it."""
+
     def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
         """Would the manager let everything move to the node `to` now, told or by itself? Read-only, done within `limit` seconds.
 

@@ -93,6 +93,11 @@ class Pacemaker:
             f"crm_resource --clear -r {resource}",
         ]
 
+    def by_hand_line(self, to: str) -> str:
+        resource, node = shlex.quote(self._cluster.manager.resource), shlex.quote(to)
+        move = f"crm_resource --move -r {resource} -N {node} --lifetime PT300S"
+        return f"{move} && crm_resource --wait; crm_resource --clear -r {resource}"
+
     def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, the cluster's options and the target's flags, and constraints left by hand; nothing is changed."""
         with ThreadPoolExecutor(max_workers=3) as pool:

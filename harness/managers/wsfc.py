@@ -101,6 +101,9 @@ class Wsfc(OnWindows):
     def switch_over_lines(self, to: str) -> list[str]:
         return [f"Move-ClusterGroup -Name {quoted(self._group)} -Node {quoted(to)} -Wait 0"]
 
+    def by_hand_line(self, to: str) -> str:
+        return "; ".join(self.switch_over_lines(to))
+
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         return [f"Stop-ClusterResource -Name {quoted(tag)}"]
 
