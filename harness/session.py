@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -35,6 +34,7 @@ from harness.report.collect import Finished, ReportBuilder
 from harness.report.model import AS_FOUND, ClusterKind, Result, RunState
 from harness.report.terminal import summary
 from harness.run import Run
+from harness.signals import end_as_by_ctrl_c
 from harness.subject import Subject
 from harness.timeline import Timeline
 from harness.trial import Measure, Trial
@@ -132,7 +132,7 @@ class Session:
 
         `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
         """
-        self._end_on_sigterm()
+        end_as_by_ctrl_c()
         run = Run.create(self._reports, command=self._command)
         self._report = ReportBuilder(run)
         kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
@@ -186,11 +186,6 @@ class Session:
         run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
         self.cluster = model.load(lab.cluster_file)
         self._lab_events = lab.record.folder / "events.jsonl"
-
-    @staticmethod
-    def _end_on_sigterm() -> None:
-        """SIGTERM ends a run as Ctrl-C does: with undoing, teardown and a report."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     @contextlib.contextmanager
     def test(self, item: pytest.Item) -> Iterator[Trial]:

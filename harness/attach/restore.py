@@ -105,6 +105,7 @@ def _wait_until_movable(subject: Subject, active: str, deadline: Deadline) -> Cl
 
 def _against_moving(subject: Subject, state: ClusterState, active: str) -> list[str]:
     """What the manager has against it. That nothing is in service, or something on each node, is what the move mends, and no reason."""
+    subject.manager.end_own_move(active, deadline=Deadline(10.0))
     allowed = subject.manager.may_switch_over(active)
     if not allowed.no:
         return []

@@ -164,6 +164,9 @@ class Manager(Protocol):
     def switch_over_lines(self, to: str) -> list[str]:
         """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
 
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """End what a `switch_over` that was killed has left in force. Only for who holds the lease, and saw nothing of it before."""
+
     def by_hand_line(self, to: str) -> str:
         """One line of the shell of the node `to` by which a person moves everything there; nothing is run for it."""
 

@@ -72,6 +72,9 @@ class LifeKeeper:
     def switch_over_lines(self, to: str) -> list[str]:
         return [shlex.join(self._action(self._cluster.manager.resource, "restore", []))]
 
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """A move leaves nothing in force here."""
+
     def by_hand_line(self, to: str) -> str:
         return self.switch_over_lines(to)[0]
 

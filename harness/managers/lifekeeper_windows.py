@@ -111,6 +111,9 @@ class LifeKeeperWindows(OnWindows):
     def switch_over_lines(self, to: str) -> list[str]:
         return [f"perform_action -t {self._cluster.manager.resource} -a restore"]
 
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """A move leaves nothing in force here."""
+
     def by_hand_line(self, to: str) -> str:
         return "; ".join(self.switch_over_lines(to))
 

@@ -17,7 +17,7 @@ from harness.hosts.base import CommandResult, Host, HostUnreachable
 from harness.hosts.linux import TOOLS
 from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, ResourceState, SwitchRefused
 from harness.managers.logs import fetch_line, window
-from harness.managers.pacemaker_read import Reading, moved_by_hand, node_state, notices, read, takes_nothing
+from harness.managers.pacemaker_read import Reading, moved_by_hand, node_state, notices, read, takes_nothing, timed_moves
 from harness.managers.takeover import Case, by_state, last_words
 
 SBIN = f"export {TOOLS.strip()}; "
@@ -92,6 +92,12 @@ class Pacemaker:
             f"crm_resource --move -r {resource} -N {node} --lifetime PT…S",
             f"crm_resource --clear -r {resource}",
         ]
+
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """By its lifetime, which `switch_over` gives it and a person who moves something by hand hardly ever does."""
+        resource = self._cluster.manager.resource
+        if timed_moves(self._run(node, "cibadmin -Q -o constraints", deadline).out, resource):
+            self._run(node, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
 
     def by_hand_line(self, to: str) -> str:
         resource, node = shlex.quote(self._cluster.manager.resource), shlex.quote(to)

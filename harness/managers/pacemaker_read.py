@@ -232,3 +232,13 @@ def moved_by_hand(text: str, resource: str) -> list[str]:
         return []
     found = [e.get("id", "") for e in root.iter("rsc_location") if e.get("rsc") == resource]
     return [id for id in found if re.match(r"cli-(?:prefer|ban|standby)-", id)]
+
+
+def timed_moves(text: str, resource: str) -> list[str]:
+    """The ids of those of a resource that end by themselves (`--move --lifetime`, PCM-05); none where another has no end."""
+    root = _document(text)
+    left = moved_by_hand(text, resource)
+    if root is None:
+        return []
+    timed = [e.get("id", "") for e in root.iter("rsc_location") if e.get("id") in left and e.find(".//date_expression") is not None]
+    return timed if timed == left else []

@@ -101,6 +101,9 @@ class Wsfc(OnWindows):
     def switch_over_lines(self, to: str) -> list[str]:
         return [f"Move-ClusterGroup -Name {quoted(self._group)} -Node {quoted(to)} -Wait 0"]
 
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """A move leaves nothing in force here."""
+
     def by_hand_line(self, to: str) -> str:
         return "; ".join(self.switch_over_lines(to))
 

@@ -64,6 +64,9 @@ class Manager:
         tags = next(iter(self.now.nodes.values())).resources
         self.now = ClusterState({n: node(n, **{t: S if n == to else B for t in tags}) for n in self.now.nodes})
 
+    def end_own_move(self, on: str, *, deadline: Deadline) -> None:
+        self.no = tuple(reason for reason in self.no if "ours" not in reason)
+
     def clear_failure(self, tag: str, on: str, *, deadline: Deadline) -> None:
         old = self.now.nodes[on]
         fresh = NodeState(on, True, {**old.resources, tag: B}, old.comm_paths)
