@@ -57,6 +57,7 @@ class Failover:
             tokens = self._begin_tokens(recorder)
             try:
                 self._steady_first(tokens)
+                self._subject.permit(self._disruption)  # what was asked before calibrating and warming up is minutes old
                 self._hold_back(start)
                 try:
                     self._disrupt(recorder)

@@ -46,6 +46,10 @@ class Subject:
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self.standing: list[Disruption] = []  # what was done to the cluster and was not seen undone yet, in its order
         self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
+        # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
+        self.lease_line = ""
+        self.lost: Callable[[], str] = str
+        self.permit: Callable[[Disruption], None] = lambda disruption: None
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
         self._means: dict[str, Means] = {}

@@ -11,6 +11,7 @@ from harness.attach.guardian import FILE, Brief, Guardian, wait_until_whole
 from harness.attach.lease import Lease
 from harness.attach.restore import by_hand, put_back
 from harness.attach.shown import Wanted, show
+from harness.audit import nothing_left
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
 from harness.disrupt.undoing import undo_what_stands
@@ -56,7 +57,10 @@ class Attached:
                 self._guardian.found(plan.active)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
-        self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick)
+        self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick, self._left)
+        self._subject.lease_line = self._lease.line
+        self._subject.lost = lambda: self._lease.lost
+        self._subject.permit = self._permit
 
     def before(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
@@ -66,9 +70,18 @@ class Attached:
         self._guard.before(name, within=within)
         if self._guardian is not None:
             try:
-                self._guardian.disturbs(disruption)
+                self._lease.cover(self._guardian.disturbs(disruption))
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
+
+    def _permit(self, disruption: Disruption) -> None:
+        """Everything asked once more, right before the deed."""
+        if self._guard is not None:
+            self._guard.before(disruption.name, node=disruption.chosen_as_active)
+
+    def _left(self) -> list[str]:
+        verdict = nothing_left(self._subject)
+        return [] if verdict else [verdict.reason]
 
     def _sick(self) -> list[str]:
         """A node that cannot write starts nothing and stops nothing to its end: a switchover would be left half way."""

@@ -99,9 +99,10 @@ class Guardian:
         """Raises HarnessError when it has ended."""
         self._tell(Word(active=active))
 
-    def disturbs(self, disruption: Disruption) -> None:
-        """Raises HarnessError when the cluster would be disturbed without a guardian."""
-        self._tell(word_for(disruption))
+    def disturbs(self, disruption: Disruption) -> float:
+        """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a guardian."""
+        self._tell(word := word_for(disruption))
+        return word.longest_s
 
     def leave_to_it(self) -> None:
         """End without a farewell: it does what it would do if this process were killed."""
@@ -211,9 +212,10 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
 
     cluster = brief.cluster
     say(f"run {brief.run} was killed")
-    deadline = Deadline(longest_s(cluster, max((w.longest_s for w in words), default=0.0)))
+    lasts_s = max((w.longest_s for w in words), default=0.0)
+    deadline = Deadline(longest_s(cluster, lasts_s))
     subject = Subject(cluster, Timeline())
-    lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token)
+    lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token, lasts_s=lasts_s)
     try:
         active = next((w.active for w in words if w.active), "")
         if not any(w for w in words if not w.active):

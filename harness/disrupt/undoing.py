@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
-from harness.errors import BadUse, HarnessError
+from harness.errors import BadUse, HarnessError, Inconclusive
 
 if TYPE_CHECKING:
     from harness.disrupt.base import Disruption
@@ -20,7 +20,9 @@ def limit_s(subject: Subject) -> float:
 
 
 def begin(subject: Subject, disruption: Disruption, deadline: Deadline) -> None:
-    """Do it. Whatever comes of that, it stands until `undo` has ended well."""
+    """Do it. Whatever comes of that, it stands until `undo` has ended well. Raises Inconclusive when it is no longer this run's to do."""
+    if lost := subject.lost():
+        raise Inconclusive(f"{disruption.name} was not done, and nothing was: {lost}")
     subject.standing.append(disruption)
     disruption.begin(deadline)
 

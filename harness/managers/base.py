@@ -164,6 +164,9 @@ class Manager(Protocol):
     def switch_over_lines(self, to: str) -> list[str]:
         """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
 
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        """What the cluster has besides what its file names: nodes, and resources that `switch_over` would leave behind; sentences."""
+
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """End what a `switch_over` that was killed has left in force. Only for who holds the lease, and saw nothing of it before."""
 

@@ -16,6 +16,7 @@ from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, 
 from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
 from harness.managers.lifekeeper_table import parse
 from harness.managers.logs import fetch_line, window
+from harness.managers.strangers import of_lifekeeper
 from harness.managers.takeover import Told, by_state, last_words
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
@@ -71,6 +72,15 @@ class LifeKeeper:
 
     def switch_over_lines(self, to: str) -> list[str]:
         return [shlex.join(self._action(self._cluster.manager.resource, "restore", []))]
+
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        names = [n.name for n in self._cluster.nodes]
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            said = list(pool.map(lambda n: self._ask(n, [str(self._bin / "lcdstatus"), "-q"], limit), names))
+        found = []
+        for name, told in zip(names, said, strict=True):
+            found += [told.why] if told.text is None else of_lifekeeper(told.text, name, self._cluster.manager.resource, names)
+        return list(dict.fromkeys(found))
 
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """A move leaves nothing in force here."""

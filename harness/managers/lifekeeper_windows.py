@@ -111,6 +111,10 @@ class LifeKeeperWindows(OnWindows):
     def switch_over_lines(self, to: str) -> list[str]:
         return [f"perform_action -t {self._cluster.manager.resource} -a restore"]
 
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        """A cluster on Windows is not disturbed, so nobody asks."""
+        return []
+
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """A move leaves nothing in force here."""
 

@@ -159,6 +159,11 @@ def _document(text: str) -> xml.Element | None:
     return _refusal(text) if whole is None else whole
 
 
+def document(text: str) -> xml.Element | None:
+    """What one of Pacemaker's tools printed as XML; None where it is none."""
+    return _document(text)
+
+
 def _refusal(text: str) -> xml.Element | None:
     """The document by which a crm_mon said that it cannot tell, where the older command was tried after it and said more (seen: 2.1.5)."""
     begin = re.search(r"<pacemaker-result\b", text)

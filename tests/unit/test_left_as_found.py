@@ -85,6 +85,7 @@ def subject_of(manager: Manager) -> Any:
         standing=[],
         absent=set(),
         before_undoing=lambda: None,
+        lost=str,
         wait_until_whole=wait_until_whole,
     )
 
