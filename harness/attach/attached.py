@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.attach import disks
+from harness.attach.found import Found, forget_ours, look
 from harness.attach.guard import Guard
 from harness.attach.guardian import FILE, Brief, Guardian, wait_until_whole
 from harness.attach.lease import Lease
@@ -36,6 +37,7 @@ class Attached:
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run)
         self._guard: Guard | None = None
         self._active: str | None = None
+        self._before: Found | None = None
         self._proved = False  # was it seen to be as it was found?
 
     def take(self) -> None:
@@ -53,8 +55,9 @@ class Attached:
             names: frozenset[str] = frozenset()
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
+            self._before = look(self._subject)
             if self._guardian is not None:
-                self._guardian.found(plan.active)
+                self._guardian.found(plan.active, self._before)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick, self._left)
@@ -67,6 +70,8 @@ class Attached:
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
+        if self._before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
+            forget_ours(self._subject, self._before, self._subject.cluster.manager.takeover_s)
         self._guard.before(name, within=within)
         if self._guardian is not None:
             try:
@@ -122,7 +127,7 @@ class Attached:
                 wait_until_whole(self._subject, Deadline(patience_s))
             except HarnessError as error:
                 return failed(f"{self._active} was active; what Azure had disturbed was undone late, and {error}")
-        return put_back(self._subject, self._active, patience_s=SOON_S if broken and not (taken_up or late) else patience_s)
+        return put_back(self._subject, self._active, self._before, patience_s=SOON_S if broken and not (taken_up or late) else patience_s)
 
     def _take_up(self) -> tuple[bool, str]:
         """What Azure disturbed, and whose undoing failed or was cut short (a test's timeout, Ctrl-C), is undone now: was there any, and

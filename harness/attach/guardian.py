@@ -24,6 +24,7 @@ from typing import TextIO
 from pydantic import BaseModel, ValidationError
 
 from harness import budget
+from harness.attach.found import Found
 from harness.attach.lease import Lease
 from harness.attach.restore import put_back
 from harness.audit import nothing_left
@@ -53,12 +54,13 @@ class Brief(BaseModel):
 
 
 class Word(BaseModel):
-    """`active`: the node that has everything, before anything is done. `longest_s`: after that many seconds it is undone, by the hosts or
-    by `commands`, which undo it on this machine in `command_s` each, to be given after `after_s`, when who should have undone it by then
-    has not; `unseen`: at once, because every host may answer while it lasts."""
+    """`active`: the node that has everything, before anything is done, and `before`, how everything is then. `longest_s`: after that many
+    seconds it is undone, by the hosts or by `commands`, which undo it on this machine in `command_s` each, to be given after `after_s`,
+    when who should have undone it by then has not; `unseen`: at once, because every host may answer while it lasts."""
 
     farewell: bool = False
     active: str = ""
+    before: Found | None = None
     longest_s: float = 0.0
     commands: list[list[str]] = []
     command_s: float = COMMAND_S
@@ -95,9 +97,9 @@ class Guardian:
             )
         self._tell(brief)
 
-    def found(self, active: str) -> None:
+    def found(self, active: str, before: Found | None = None) -> None:
         """Raises HarnessError when it has ended."""
-        self._tell(Word(active=active))
+        self._tell(Word(active=active, before=before))
 
     def disturbs(self, disruption: Disruption) -> float:
         """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a guardian."""
@@ -236,7 +238,8 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         if deadline.expired:
             say("it was undone late")
             deadline = Deadline(longest_s(cluster, 0.0))
-        return _put_back(subject, lease, active, deadline, say)
+        before = next((w.before for w in words if w.active), None)
+        return _put_back(lease, lambda: put_back(subject, active, before, patience_s=deadline.remaining()), deadline, say)
     except HarnessError as error:
         say(f"it could not be put back: {error}")
         return 1
@@ -247,15 +250,13 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
         subject.close()
 
 
-def _put_back(subject: Subject, lease: Lease, active: str, deadline: Deadline, say: Callable[[str], None]) -> int:
+def _put_back(lease: Lease, attempt: Callable[[], Verdict], deadline: Deadline, say: Callable[[str], None]) -> int:
     """Again and again until it is as it was found, because what is in its way may end: an action that goes on, a lock, a boot."""
     said: Verdict | None = None
 
     def once() -> Verdict:
         nonlocal said
-        verdict = (
-            failed(f"it is left as it is: {lease.stolen}") if lease.stolen else put_back(subject, active, patience_s=deadline.remaining())
-        )
+        verdict = failed(f"it is left as it is: {lease.stolen}") if lease.stolen else attempt()
         if verdict != said:
             say(f"{verdict.outcome}: {verdict.reason}")
         said = verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness import budget
+from harness.attach.found import Found, differences, forget_ours, look
 from harness.audit import audit
 from harness.deadline import Deadline
 from harness.disrupt.base import clear_failures
@@ -13,34 +14,50 @@ from harness.subject import Subject
 from harness.verdict import Verdict, failed, passed
 
 
-def put_back(subject: Subject, active: str, *, patience_s: float) -> Verdict:
+def put_back(subject: Subject, active: str, before: Found | None = None, *, patience_s: float) -> Verdict:
     """Move everything back to the node that was active when the run began, and say what is not as it was found and what mends it.
+
+    `before`: how it was found; every state and every fail count is compared with it.
 
     Waits `patience_s` seconds for the cluster to be whole, before and after; not where it stands still and the move itself is what
     makes it whole. The manager has a takeover's and a boot's time for the move, whatever the patience.
     """
     timers = subject.cluster.manager
     try:
-        before = _wait_until_movable(subject, active, Deadline(patience_s))
-        now = before.active
+        seen = _wait_until_movable(subject, active, Deadline(patience_s))
+        now = seen.active
         if now != active:
-            if against := _against_moving(subject, before, active):
-                where = f"everything is on {now}, it was on {active}" if now else f"{active} was active ({before})"
+            if against := _against_moving(subject, seen, active):
+                where = f"everything is on {now}, it was on {active}" if now else f"{active} was active ({seen})"
                 return failed(f"{where}; it was not moved back, because {'; '.join(against)}; {by_hand(subject, active)}")
             subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
             subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + max(patience_s, timers.boot_s)))
         left = _settled(subject, patience_s)
-        seen = subject.manager.state().active
+        ends = subject.manager.state().active
+        changed = _changed(subject, before) if before is not None and left and ends == active else []
     except HarnessError as error:
         return failed(f"{active} was active; {error}{_unless_there(subject, active)}")
-    if seen != active:
-        return failed(f"{seen or 'no node'} is active, {active} was; {by_hand(subject, active)}")
+    if ends != active:
+        return failed(f"{ends or 'no node'} is active, {active} was; {by_hand(subject, active)}")
+    if changed:
+        return failed(f"{active} is active, as it was, but {'; '.join(changed)}")
     return passed(f"{active} is active, as it was") if left else failed(left.reason)
 
 
 def by_hand(subject: Subject, active: str) -> str:
     """The one line that mends it, for a person."""
     return f"what brings everything back: on {active}, as root, `{subject.manager.by_hand_line(active)}`"
+
+
+def _changed(subject: Subject, before: Found) -> list[str]:
+    """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
+    timers = subject.cluster.manager
+    forget_ours(subject, before, timers.takeover_s)
+    deadline = Deadline(timers.takeover_s)
+    try:
+        return deadline.wait_for(lambda: differences(before, look(subject)), until=lambda found: not found, what="the old state", every=0.5)
+    except DeadlineExceeded:
+        return differences(before, look(subject))
 
 
 def _unless_there(subject: Subject, active: str) -> str:
@@ -84,7 +101,7 @@ def _wait_until_movable(subject: Subject, active: str, deadline: Deadline) -> Cl
     seen: ClusterState | None = None
     still = Deadline(subject.cluster.manager.takeover_s)
 
-    def look() -> ClusterState:
+    def state() -> ClusterState:
         nonlocal seen, still
         try:
             clear_failures(subject, Deadline(10.0))
@@ -100,7 +117,7 @@ def _wait_until_movable(subject: Subject, active: str, deadline: Deadline) -> Cl
     def ready(now: ClusterState) -> bool:
         return now.whole or ((still.expired or deadline.expired) and not hindrances(now, active))
 
-    return deadline.wait_for(look, until=ready, what="the cluster being whole", every=0.5)
+    return deadline.wait_for(state, until=ready, what="the cluster being whole", every=0.5)
 
 
 def _against_moving(subject: Subject, state: ClusterState, active: str) -> list[str]:

@@ -167,6 +167,9 @@ class Manager(Protocol):
     def strangers(self, *, limit: float = 10.0) -> list[str]:
         """What the cluster has besides what its file names: nodes, and resources that `switch_over` would leave behind; sentences."""
 
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """Node → tag → how many failures the manager counts, where it counts any. Raises HarnessError where that cannot be read."""
+
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """End what a `switch_over` that was killed has left in force. Only for who holds the lease, and saw nothing of it before."""
 

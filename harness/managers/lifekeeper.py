@@ -82,6 +82,10 @@ class LifeKeeper:
             found += [told.why] if told.text is None else of_lifekeeper(told.text, name, self._cluster.manager.resource, names)
         return list(dict.fromkeys(found))
 
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """LifeKeeper counts none: a resource is marked as failed, or it is not (LKL-14)."""
+        return {}
+
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """A move leaves nothing in force here."""
 

@@ -115,6 +115,10 @@ class LifeKeeperWindows(OnWindows):
         """A cluster on Windows is not disturbed, so nobody asks."""
         return []
 
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """LifeKeeper counts none."""
+        return {}
+
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """A move leaves nothing in force here."""
 

@@ -12,12 +12,12 @@ from xml.sax.saxutils import quoteattr
 
 from harness import model
 from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded
+from harness.errors import DeadlineExceeded, Unusable
 from harness.hosts.base import CommandResult, Host, HostUnreachable
 from harness.hosts.linux import TOOLS
 from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, ResourceState, SwitchRefused
 from harness.managers.logs import fetch_line, window
-from harness.managers.pacemaker_read import Reading, moved_by_hand, node_state, notices, read, takes_nothing, timed_moves
+from harness.managers.pacemaker_read import Reading, fail_counts, moved_by_hand, node_state, notices, read, takes_nothing, timed_moves
 from harness.managers.strangers import of_pacemaker
 from harness.managers.takeover import Case, by_state, last_words
 
@@ -102,6 +102,13 @@ class Pacemaker:
         if seen is None or rules is None:
             return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
         return of_pacemaker(seen.out, rules.out, self._cluster.manager.resource, names)
+
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        node = self._cluster.nodes[0].name
+        found = fail_counts(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
+        if found is None:
+            raise Unusable(f"{node}: how many failures Pacemaker counts could not be read")
+        return found
 
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """By its lifetime, which `switch_over` gives it and a person who moves something by hand hardly ever does."""

@@ -203,6 +203,19 @@ def _failed(root: xml.Element) -> Iterator[tuple[str, str]]:
             yield OPERATION.sub("", failure.get("op_key", "")), failure.get("node", "")
 
 
+def fail_counts(text: str) -> dict[str, dict[str, int]] | None:
+    """Node → resource → its fail count, where it is not zero, out of crm_mon's XML; None where that cannot be read (PCM-01)."""
+    root = _document(text)
+    if root is None or root.find("nodes") is None:
+        return None
+    found: dict[str, dict[str, int]] = {}
+    for node in root.findall("node_history/node"):
+        for history in node.findall("resource_history"):
+            if count := _number(history.get("fail-count")):
+                found.setdefault(node.get("name", ""), {})[history.get("id", "")] = count
+    return found
+
+
 def _number(text: str | None) -> int:
     if text is None:
         return 0

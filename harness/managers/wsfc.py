@@ -105,6 +105,10 @@ class Wsfc(OnWindows):
         """A cluster on Windows is not disturbed, so nobody asks."""
         return []
 
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """A cluster on Windows is not disturbed, so nobody asks."""
+        return {}
+
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """A move leaves nothing in force here."""
 

@@ -12,7 +12,7 @@ import pytest
 from report_sample import a_builder
 
 from harness import model
-from harness.attach import attached, restore
+from harness.attach import attached, found, restore
 from harness.attach.attached import Attached
 from harness.deadline import Deadline
 from harness.disrupt import undoing
@@ -20,6 +20,7 @@ from harness.errors import ExitCode, HarnessError, Unusable
 from harness.lab import seed
 from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
 from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.pacemaker_read import fail_counts
 from harness.managers.takeover import by_state
 from harness.report.judge import judge
 from harness.report.junit import junit
@@ -27,7 +28,7 @@ from harness.report.model import AS_FOUND, Result, RunState
 from harness.report.terminal import summary
 from harness.session import Session
 from harness.timeline import Timeline
-from harness.verdict import Verdict, failed, passed
+from harness.verdict import Outcome, Verdict, failed, passed
 
 CLUSTER = model.parse(
     seed.cluster_data(given={"manager": {"boot_s": 0.4, "takeover_s": 0.2, "check_interval_s": 0.1, "heartbeat_s": 0.05}}), Path("a test's")
@@ -50,6 +51,7 @@ class Manager:
     def __init__(self, state: ClusterState, *, no: tuple[str, ...] = ()) -> None:
         self.now, self.no = state, no
         self.moves: list[str] = []
+        self.counts: dict[str, dict[str, int]] = {}
         self.by_hand_line = LifeKeeper(CLUSTER, {}).by_hand_line
 
     def state(self, *, limit: float = 10.0) -> ClusterState:
@@ -64,11 +66,17 @@ class Manager:
         tags = next(iter(self.now.nodes.values())).resources
         self.now = ClusterState({n: node(n, **{t: S if n == to else B for t in tags}) for n in self.now.nodes})
 
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        return {n: dict(tags) for n, tags in self.counts.items()}
+
     def end_own_move(self, on: str, *, deadline: Deadline) -> None:
         self.no = tuple(reason for reason in self.no if "ours" not in reason)
 
     def clear_failure(self, tag: str, on: str, *, deadline: Deadline) -> None:
+        self.counts.get(on, {}).pop(tag, None)
         old = self.now.nodes[on]
+        if old.resources[tag] is not ResourceState.FAILED:
+            return
         fresh = NodeState(on, True, {**old.resources, tag: B}, old.comm_paths)
         self.now = ClusterState({**self.now.nodes, on: fresh})
 
@@ -311,3 +319,37 @@ def test_an_error_of_the_manager_is_told_with_what_mends_it() -> None:
     manager.switch_over = refuses  # type: ignore[method-assign]
     verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
     assert "the standby cannot start ip; what brings everything back: on lknode01" in verdict.reason
+
+
+def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
+    manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
+    subject = subject_of(manager)
+    before = found.look(subject)
+    assert restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    manager.now = both(node("lknode01", ip=ResourceState.UNPROTECTED), node("lknode02", ip=B))
+    verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    assert verdict.outcome is Outcome.FAIL and "ip is in service, unprotected on lknode01, it was in service" in verdict.reason
+
+
+def test_failures_that_were_counted_are_deleted_and_others_told() -> None:
+    manager = Manager(both(node("lknode01", ip=S, db=S), node("lknode02", ip=B, db=B)))
+    subject = subject_of(manager)
+    manager.counts = {"lknode01": {"db": 1}}
+    before = found.look(subject)
+    manager.counts = {"lknode01": {"ip": 2, "db": 1}, "lknode02": {"db": 1}}
+    assert restore.put_back(subject, "lknode01", before, patience_s=0.5) and manager.counts == {"lknode01": {"db": 1}, "lknode02": {}}
+    manager.counts = {"lknode01": {"db": 2}}
+    verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    assert not verdict and "the fail count of db on lknode01 is 2, it was 1" in verdict.reason
+    assert manager.counts == {"lknode01": {"db": 2}}, "a count of before is not deleted"
+
+
+HISTORY = """<pacemaker-result><nodes><node name="n1"/></nodes><resources/><node_history><node name="n1">
+<resource_history id="db" fail-count="2" migration-threshold="3"/><resource_history id="ip" fail-count="INFINITY"/>
+<resource_history id="lb"/>
+</node></node_history></pacemaker-result>"""
+
+
+def test_pacemaker_s_fail_counts() -> None:
+    assert fail_counts(HISTORY) == {"n1": {"db": 2, "ip": 1_000_000}}
+    assert fail_counts("not connected") is None
