@@ -71,7 +71,7 @@ class Attached:
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
         if self._before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
-            forget_ours(self._subject, self._before, self._subject.cluster.manager.takeover_s)
+            forget_ours(self._subject, self._before)
         self._guard.before(name, within=within)
         if self._guardian is not None:
             try:

@@ -54,12 +54,18 @@ def raised(before: Found, now: Found) -> list[tuple[str, str, int, int]]:
     ]
 
 
-def forget_ours(subject: Subject, before: Found, limit_s: float) -> None:
-    """Delete the failures that were counted since, where there were none before: a count can be deleted and not be set. Raises nothing:
-    what is left is a difference."""
+def forget_ours(subject: Subject, before: Found) -> None:
+    """Delete the failures that were counted since, where there were none before: a count can be deleted and not be set.
+
+    What is deleted is looked at anew by the manager, which calls it out of service for a moment: that is waited for. Raises nothing: what
+    is left is a difference.
+    """
+    limit_s = subject.cluster.manager.takeover_s
     try:
-        for node, tag, was, _ in raised(before, look(subject)):
-            if not was:
-                subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
+        ours = [(node, tag) for node, tag, was, _ in raised(before, look(subject)) if not was]
+        for node, tag in ours:
+            subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
+        if ours:
+            subject.wait_until_whole(Deadline(limit_s))
     except HarnessError as error:
         subject.timeline.note("harness", "put back", f"the failures that were counted could not be deleted: {error}")

@@ -52,7 +52,7 @@ def by_hand(subject: Subject, active: str) -> str:
 def _changed(subject: Subject, before: Found) -> list[str]:
     """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
     timers = subject.cluster.manager
-    forget_ours(subject, before, timers.takeover_s)
+    forget_ours(subject, before)
     deadline = Deadline(timers.takeover_s)
     try:
         return deadline.wait_for(lambda: differences(before, look(subject)), until=lambda found: not found, what="the old state", every=0.5)

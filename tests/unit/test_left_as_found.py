@@ -331,6 +331,18 @@ def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
     assert verdict.outcome is Outcome.FAIL and "ip is in service, unprotected on lknode01, it was in service" in verdict.reason
 
 
+def test_a_deletion_s_own_look_is_waited_for() -> None:
+    """The manager calls what it looks at anew out of service for a moment."""
+    manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
+    subject = subject_of(manager)
+    before = found.look(subject)
+    manager.counts = {"lknode01": {"ip": 1}}
+    whole, looks = manager.now, iter([manager.now, both(node("lknode01", ip=B), node("lknode02", ip=B))])
+    manager.state = lambda *, limit=10.0: next(looks, whole)  # type: ignore[method-assign]
+    found.forget_ours(subject, before)
+    assert manager.state().whole and not manager.counts["lknode01"]
+
+
 def test_failures_that_were_counted_are_deleted_and_others_told() -> None:
     manager = Manager(both(node("lknode01", ip=S, db=S), node("lknode02", ip=B, db=B)))
     subject = subject_of(manager)
