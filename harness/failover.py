@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.deadline import Deadline
+from harness.disrupt import undoing
 from harness.disrupt.base import HARNESS, Disruption, Effect
 from harness.errors import DeadlineExceeded, Inconclusive
 from harness.measure.meter import LIMIT_S, Meter
@@ -133,6 +134,7 @@ class Failover:
         """Every path right, the start held back, and every path still right at its end: what is out then is not the disruption's."""
         for _ in range(BEGINNINGS):
             self._steady_first(tokens)
+            self._subject.permit(self._disruption)  # what was asked before calibrating and warming up is minutes old
             self._hold_back(start)
             if self._meter.all_right(self._everyone(), self._before, since=time.monotonic() - STEADY_S - LIMIT_S):
                 return
@@ -179,7 +181,7 @@ class Failover:
         began = time.monotonic()
         self._done = True
         try:
-            disruption.begin(Deadline(limit, anchor=began))
+            undoing.begin(self._subject, disruption, Deadline(limit, anchor=began))
         finally:
             recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
             recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
@@ -234,12 +236,18 @@ class Failover:
         return self._subject.cluster.peer_of(self._before).name if self._disruption.moves else self._before
 
     def _undo(self, recorder: Recorder) -> None:
+        """First undone, then noted: a disk that is full must not keep a node without power."""
         if not self._done:
             return
-        cluster = self._subject.cluster
-        recorder.add(Mark(time.monotonic(), "undo-begin"))
-        self._disruption.undo(Deadline(60.0 + cluster.manager.boot_s))
-        recorder.add(Mark(time.monotonic(), "undone"))
+        began = time.monotonic()
+        try:
+            undoing.undo(self._subject, self._disruption, Deadline(undoing.limit_s(self._subject)))
+        except BaseException:
+            recorder.add(Mark(began, "undo-begin"))
+            raise
+        undone = time.monotonic()
+        recorder.add(Mark(began, "undo-begin"))
+        recorder.add(Mark(undone, "undone"))
 
     def _heal(self, recorder: Recorder) -> None:
         """The cluster whole again, and then every path right from every host."""

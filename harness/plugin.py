@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -206,3 +207,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if own is not None and own.finished is not None:
         terminalreporter.section("acceptance run")
         terminalreporter.write_line(own.summary())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line of all, behind pytest's own."""
+    own = config.stash.get(KEY, None)
+    if own is not None and own.finished is not None and (said := own.not_as_found()):
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(said, file=sys.__stderr__, flush=True)

@@ -62,12 +62,15 @@ class Run:
         return self.record.run_id
 
     def save(self) -> Path:
-        """Judge the record as it stands and write run.json, whole or not at all."""
+        """Judge the record as it stands and write run.json, whole or not at all. Raises OSError; the record is judged all the same."""
+        self.judge()
+        return write_atomically(self.directory / "run.json", self.record.model_dump_json(indent=1) + "\n")
+
+    def judge(self) -> None:
         verdict, code = judge(self.record)
         self.record.verdict = Judgement.of(verdict)
         self.record.exit_code = code.value
         self.record.counts = tally(self.record.tests)
-        return write_atomically(self.directory / "run.json", self.record.model_dump_json(indent=1) + "\n")
 
     def evidence(self, name: str) -> Path:
         """A path in evidence/ for `name`, made safe as a file name and never given twice."""

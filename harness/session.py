@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ import pytest
 
 from harness import model
 from harness.attach.attached import Attached
+from harness.attach.guardian import FILE as PUT_BACK
 from harness.attach.lease import Held
 from harness.attach.shown import Wanted, show
 from harness.audit import audit
@@ -34,6 +34,7 @@ from harness.report.collect import Finished, ReportBuilder
 from harness.report.model import AS_FOUND, ClusterKind, Result, RunState
 from harness.report.terminal import summary
 from harness.run import Run
+from harness.signals import end_as_by_ctrl_c
 from harness.subject import Subject
 from harness.timeline import Timeline
 from harness.trial import Measure, Trial
@@ -131,7 +132,7 @@ class Session:
 
         `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
         """
-        self._end_on_sigterm()
+        end_as_by_ctrl_c()
         run = Run.create(self._reports, command=self._command)
         self._report = ReportBuilder(run)
         kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
@@ -186,11 +187,6 @@ class Session:
         self.cluster = model.load(lab.cluster_file)
         self._lab_events = lab.record.folder / "events.jsonl"
 
-    @staticmethod
-    def _end_on_sigterm() -> None:
-        """SIGTERM ends a run as Ctrl-C does: with undoing, teardown and a report."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
     @contextlib.contextmanager
     def test(self, item: pytest.Item) -> Iterator[Trial]:
         """Record one test; audit the cluster behind it."""
@@ -200,6 +196,7 @@ class Session:
             if reason := self._why_not_run(item):
                 item.stash[VERDICT] = inconclusive(reason)
                 raise Inconclusive(reason)
+            self._subject.before_undoing = partial(_end_timeout, item)
             yield Trial(self._subject, self._report, self._measure(item.nodeid), self._before)
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
@@ -214,12 +211,25 @@ class Session:
             return f"not run, because a cluster that is not whole must not be disturbed: {self._not_whole}"
         return ""
 
-    def _before(self, disruption: Disruption) -> None:
-        """May this disruption be done now? Raises Inconclusive. A lab is the run's own, to do with as it likes."""
+    def _before(self, disruption: Disruption, within: bool = False) -> None:
+        """May this disruption be done now, or `within` another? Raises Inconclusive. A lab is the run's own, to do with as it likes."""
         if self._lab_data is None:
             if self._attached is None:
                 raise Inconclusive(f"{disruption.name} was not done: {self.why_not_disturb}")
-            self._attached.before(disruption)
+            self._attached.before(disruption, within=within)
+            self._tell_that_it_is_disturbed(disruption)
+
+    def _tell_that_it_is_disturbed(self, disruption: Disruption) -> None:
+        """From now on the record on the disk says that nobody has seen the cluster as it was found: that is what is read of a run that
+        was killed."""
+        assert self._report is not None
+        try:
+            self._report.disturbed(
+                f"this run ended before it saw that; it had begun with {disruption.name}; look at {PUT_BACK} beside this"
+            )
+        except OSError as error:
+            why = f"the run's folder cannot be written to ({error.strerror})"
+            raise Inconclusive(f"{disruption.name} was not done, and nothing was: {why}") from error
 
     def _measure(self, test: str) -> Measure:
         """What a trial measures a disruption with."""
@@ -271,6 +281,8 @@ class Session:
 
     def close(self) -> None:
         """The report first, then the teardown; the lab goes in any case."""
+        if self._subject is not None:
+            self._subject.before_undoing()
         try:
             try:
                 if self._measuring is not None:
@@ -296,11 +308,14 @@ class Session:
         if self._attached is None:
             return
         try:
-            if verdict := self._attached.end(broken=self._broken is not None):
+            verdict = self._attached.end(broken=self._broken is not None)
+        except BaseException as error:  # whatever ends it, a test's timeout too, leaves the cluster to the guardian, and is told
+            self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
+            what = "somebody ended it (Ctrl-C)" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+            verdict = self._attached.not_put_back(f"putting it back was cut short: {what}")
+        try:
+            if verdict is not None:
                 report.audit(AS_FOUND, verdict)
-        except KeyboardInterrupt:
-            self.interrupted = True
-            report.audit(AS_FOUND, inconclusive("somebody ended it (Ctrl-C) before the cluster was put back; look at which node is active"))
         finally:
             for fault in self._attached.give_back():
                 report.host_note(self.cluster.name, fault)
@@ -333,9 +348,19 @@ class Session:
         own = counts.failed + counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in audits) >= failures
         return int(self.finished.exit_code) if own else exitstatus
 
+    def not_as_found(self) -> str:
+        """The sentence that says so, or empty."""
+        return self._report.run.record.not_as_found if self._report is not None else ""
+
     def summary(self) -> str:
         assert self._report is not None
         return summary(self._report.run.record, self._report.run.directory)
+
+
+def _end_timeout(item: pytest.Item) -> None:
+    """pytest's timeout of this test would end an undoing as it ends a test; undoings and what follows them have limits of their own."""
+    if item.config.pluginmanager.hasplugin("timeout"):
+        item.ihook.pytest_timeout_cancel_timer(item=item)
 
 
 def _manager_log(subject: Subject, node: str, path: Path) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from harness.deadline import Deadline
 from harness.errors import Inconclusive, Unusable
@@ -27,6 +28,9 @@ from harness.model import Cluster, Machine
 from harness.paths import Origin
 from harness.timeline import Timeline
 
+if TYPE_CHECKING:
+    from harness.disrupt.base import Disruption
+
 
 class Subject:
     """Everything that checks and disruptions need; roles are looked up anew whenever they are asked for."""
@@ -40,6 +44,12 @@ class Subject:
         self.manager = manager_of(cluster, self.hosts)
         self.clean: Callable[[str], str] = str  # takes secrets out of what hosts' logs say, before it is kept
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
+        self.standing: list[Disruption] = []  # what was done to the cluster and was not seen undone yet, in its order
+        self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
+        # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
+        self.lease_line = ""
+        self.lost: Callable[[], str] = str
+        self.permit: Callable[[Disruption], None] = lambda disruption: None
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
         self._means: dict[str, Means] = {}

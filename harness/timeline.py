@@ -36,22 +36,32 @@ class Timeline:
 
     def __init__(self, path: Path | None = None) -> None:
         self.events: list[Event] = []
+        self.fault = ""  # why events are not in the file
         self._lock = threading.Lock()
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace") if path else None
 
     def note(self, source: str, kind: str, text: str, *, at: float | None = None, **data: Any) -> Event:
-        """Record an event of `source` (a host, "harness", "manager" …); `at` back-dates it on the monotonic clock."""
+        """Record an event of `source` (a host, "harness", "manager" …); `at` back-dates it on the monotonic clock.
+
+        Raises nothing when it cannot be written, as on a full disk: whoever notes what it does must go on with it. `fault` says so.
+        """
         now, wall = time.monotonic(), time.time()
         moment = now if at is None else at
         event = Event(moment, wall - (now - moment), source, kind, text, data)
         with self._lock:
             self.events.append(event)
             if self._file and not self._file.closed:
-                self._file.write(event.as_json() + "\n")
-                self._file.flush()
+                try:
+                    self._file.write(event.as_json() + "\n")
+                    self._file.flush()
+                except OSError as error:
+                    self.fault = self.fault or str(error.strerror or error)
         return event
 
     def close(self) -> None:
         with self._lock:
             if self._file:
-                self._file.close()
+                try:
+                    self._file.close()
+                except OSError as error:
+                    self.fault = self.fault or str(error.strerror or error)

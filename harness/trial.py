@@ -12,6 +12,7 @@ from harness.audit import vip_in_place
 from harness.checks import PathCheck, check_path
 from harness.deadline import Deadline
 from harness.disrupt import base as disruptions
+from harness.disrupt import undoing
 from harness.errors import Inconclusive
 from harness.failover import Start
 from harness.follow import Recovery, follow
@@ -25,7 +26,7 @@ from harness.subject import Subject
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 Measure = Callable[[Callable[[], disruptions.Disruption], Start], Measured]
-Before = Callable[[disruptions.Disruption], None]  # raises Inconclusive when it must not be done now
+Before = Callable[[disruptions.Disruption, bool], None]  # raises Inconclusive when it must not be done now; is it within another?
 
 
 class Trial:
@@ -197,14 +198,13 @@ class Trial:
         target = disruption.target()
         if not disruption.settles:
             self._active = target  # the manager calls no node active while a part of it is out
-        if not self._ongoing:  # within another one the cluster is not whole, which is the point
-            self._before(disruption)
+        self._before(disruption, self._ongoing > 0)
         record = self.report.disruption(disruption.name, target=target)
         self._ongoing += 1
         anchor = time.monotonic()
         limit = allowance.seconds + self.subject.cluster.manager.takeover_s
         try:
-            disruption.begin(Deadline(limit, anchor=anchor))
+            undoing.begin(self.subject, disruption, Deadline(limit, anchor=anchor))
             disruption.took_effect(Deadline(limit, anchor=anchor))
             record.took_effect()
             # Where nothing moves, the node that was active still is, even if its manager now calls the hierarchy incomplete.
@@ -213,7 +213,7 @@ class Trial:
         finally:
             self._ongoing -= 1
             self.subject.absent.discard(target)
-            disruption.undo(Deadline(undo_limit + self.subject.cluster.manager.boot_s))
+            undoing.undo(self.subject, disruption, Deadline(undo_limit + self.subject.cluster.manager.boot_s))
             record.undone()
             self._active = None
 

@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.attach import disks
-from harness.attach.guard import Guard, put_back
+from harness.attach.found import Found, forget_ours, look
+from harness.attach.guard import Guard
 from harness.attach.guardian import FILE, Brief, Guardian, wait_until_whole
 from harness.attach.lease import Lease
+from harness.attach.restore import by_hand, put_back
 from harness.attach.shown import Wanted, show
+from harness.audit import nothing_left
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
+from harness.disrupt.undoing import undo_what_stands
 from harness.errors import HarnessError, Inconclusive, Unusable
 from harness.subject import Subject
 from harness.verdict import Verdict, failed
@@ -33,6 +37,8 @@ class Attached:
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run)
         self._guard: Guard | None = None
         self._active: str | None = None
+        self._before: Found | None = None
+        self._proved = False  # was it seen to be as it was found?
 
     def take(self) -> None:
         """Raises Held with the name of who has the cluster."""
@@ -49,23 +55,38 @@ class Attached:
             names: frozenset[str] = frozenset()
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
+            self._before = look(self._subject)
             if self._guardian is not None:
-                self._guardian.found(plan.active)
+                self._guardian.found(plan.active, self._before)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
-        self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick)
+        self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick, self._left)
+        self._subject.lease_line = self._lease.line
+        self._subject.lost = lambda: self._lease.lost
+        self._subject.permit = self._permit
 
-    def before(self, disruption: Disruption) -> None:
-        """Return when the disruption may be done now. Raises Inconclusive."""
+    def before(self, disruption: Disruption, *, within: bool = False) -> None:
+        """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
         name = disruption.name
         if self._guard is None:
             raise Inconclusive(f"{name} was not done, because no plan of it was shown")
-        self._guard.before(name)
+        if self._before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
+            forget_ours(self._subject, self._before)
+        self._guard.before(name, within=within)
         if self._guardian is not None:
             try:
-                self._guardian.disturbs(disruption)
+                self._lease.cover(self._guardian.disturbs(disruption))
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
+
+    def _permit(self, disruption: Disruption) -> None:
+        """Everything asked once more, right before the deed."""
+        if self._guard is not None:
+            self._guard.before(disruption.name, node=disruption.chosen_as_active)
+
+    def _left(self) -> list[str]:
+        verdict = nothing_left(self._subject)
+        return [] if verdict else [verdict.reason]
 
     def _sick(self) -> list[str]:
         """A node that cannot write starts nothing and stops nothing to its end: a switchover would be left half way."""
@@ -75,11 +96,28 @@ class Attached:
 
     def end(self, *, broken: bool) -> Verdict | None:
         """Leave the cluster as it was found, and say what is not; None where nothing was done to it."""
-        if self._guard is None or not self._guard.disturbed or self._active is None:
+        if not self._disturbed:
             return None
+        verdict = self._put_back(broken=broken)
+        self._proved = bool(verdict)
+        return verdict if verdict else failed(f"{verdict.reason}; {self._goes_on}")
+
+    def not_put_back(self, why: str) -> Verdict:
+        """What to say when `end` did not come to its end."""
+        line = by_hand(self._subject, self._active) if self._active else ""
+        return failed(f"{self._active} was active; {why}; {self._goes_on}; {line}")
+
+    @property
+    def _disturbed(self) -> bool:
+        return self._guard is not None and self._guard.disturbed and self._active is not None
+
+    def _put_back(self, *, broken: bool) -> Verdict:
+        assert self._active is not None
+        late = bool(self._subject.standing)
         taken_up, left = self._take_up()
-        if left:
-            return failed(f"{self._active} was active when this run began; {left}")
+        still = undo_what_stands(self._subject)
+        if left or still:
+            return failed(f"{self._active} was active when this run began; {'; '.join([*([left] if left else []), *still])}")
         if self._lease.stolen:
             return failed(f"{self._active} was active when this run began, and nothing was put back: {self._lease.stolen}")
         timers = self._subject.cluster.manager
@@ -89,7 +127,7 @@ class Attached:
                 wait_until_whole(self._subject, Deadline(patience_s))
             except HarnessError as error:
                 return failed(f"{self._active} was active; what Azure had disturbed was undone late, and {error}")
-        return put_back(self._subject, self._active, patience_s=SOON_S if broken and not taken_up else patience_s)
+        return put_back(self._subject, self._active, self._before, patience_s=SOON_S if broken and not (taken_up or late) else patience_s)
 
     def _take_up(self) -> tuple[bool, str]:
         """What Azure disturbed, and whose undoing failed or was cut short (a test's timeout, Ctrl-C), is undone now: was there any, and
@@ -102,7 +140,8 @@ class Attached:
         done = heal.take_up(self._subject.cluster.azure, self._subject.timeline.note)
         self._subject.absent.clear()
         failures = [str(one) for one in done if one.failed]
-        return True, f"{'; '.join(failures)}; {self._goes_on}" if failures else ""
+        by_us = f"if that does not mend it, run {self._by_hand_azure}"
+        return True, f"{'; '.join(failures)}; {by_us}" if failures else ""
 
     @property
     def _standing(self) -> bool:
@@ -114,17 +153,22 @@ class Attached:
         return bool(STANDING)
 
     @property
-    def _goes_on(self) -> str:
+    def _by_hand_azure(self) -> str:
         from harness.azure.undo_tag import BY_HAND
 
-        return f"the process beside this run goes on with it and says so in {FILE}; if it does not mend it, run {BY_HAND}"
+        return BY_HAND
+
+    @property
+    def _goes_on(self) -> str:
+        return f"the process beside this run goes on with it and says so in {FILE}"
 
     def give_back(self) -> list[str]:
-        """End the lease; what could not be removed. While Azure still disturbs the cluster, both are the guardian's."""
-        if self._guardian is not None and self._standing:
+        """End the lease; what could not be removed. Unless the cluster was seen to be as it was found, both are the guardian's."""
+        if self._guardian is not None and (self._standing or (self._disturbed and not self._proved)):
             self._lease.leave_to_another()
             self._guardian.leave_to_it()
-            return [f"what Azure disturbed is not undone yet; {self._goes_on}"]
+            also = f"; if it does not mend it, run {self._by_hand_azure}" if self._standing else ""
+            return [f"what was done to the cluster was not seen undone; {self._goes_on}{also}"]
         if self._guardian is not None:
             self._guardian.dismiss()
         return self._lease.give_back()

@@ -18,15 +18,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from pydantic import BaseModel, ValidationError
 
 from harness import budget
-from harness.attach.guard import put_back
+from harness.attach.found import Found
 from harness.attach.lease import Lease
+from harness.attach.restore import put_back
 from harness.audit import nothing_left
 from harness.deadline import Deadline
 from harness.disrupt.base import COMMAND_S, HARNESS, Disruption, Step, clear_failures
@@ -39,6 +39,10 @@ from harness.verdict import Verdict, failed
 FILE = "put-back.txt"
 ENDS_WITHIN_S = 10.0  # of a farewell
 POWER_AGAIN_S = 10.0
+SCOPE_WITHIN_S = 10.0
+PUT_BACK_AGAIN_S = 5.0
+UNDOES_FOR_S = 3600.0  # beyond the stated time, for what still stands: a node without power is worse than a guardian that stays
+SYSTEMD = Path("/run/systemd/system")
 
 
 class Brief(BaseModel):
@@ -50,14 +54,17 @@ class Brief(BaseModel):
 
 
 class Word(BaseModel):
-    """`active`: the node that has everything, before anything is done. `longest_s`: after that many seconds it is undone, by the hosts or
-    by `commands`, which undo it on this machine in `command_s` each; `unseen`: at once, because every host may answer while it lasts."""
+    """`active`: the node that has everything, before anything is done, and `before`, how everything is then. `longest_s`: after that many
+    seconds it is undone, by the hosts or by `commands`, which undo it on this machine in `command_s` each, to be given after `after_s`,
+    when who should have undone it by then has not; `unseen`: at once, because every host may answer while it lasts."""
 
     farewell: bool = False
     active: str = ""
+    before: Found | None = None
     longest_s: float = 0.0
     commands: list[list[str]] = []
     command_s: float = COMMAND_S
+    after_s: float = 0.0
     unseen: bool = False
 
 
@@ -81,7 +88,7 @@ class Guardian:
         self._file = folder / FILE
         with self._file.open("ab") as log:  # for what Python itself would say; the rest it opens anew
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.attach.guardian", str(self._file)],
+                [*own_scope(), sys.executable, "-m", "harness.attach.guardian", str(self._file)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -90,13 +97,14 @@ class Guardian:
             )
         self._tell(brief)
 
-    def found(self, active: str) -> None:
+    def found(self, active: str, before: Found | None = None) -> None:
         """Raises HarnessError when it has ended."""
-        self._tell(Word(active=active))
+        self._tell(Word(active=active, before=before))
 
-    def disturbs(self, disruption: Disruption) -> None:
-        """Raises HarnessError when the cluster would be disturbed without a guardian."""
-        self._tell(word_for(disruption))
+    def disturbs(self, disruption: Disruption) -> float:
+        """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a guardian."""
+        self._tell(word := word_for(disruption))
+        return word.longest_s
 
     def leave_to_it(self) -> None:
         """End without a farewell: it does what it would do if this process were killed."""
@@ -127,16 +135,47 @@ class Guardian:
             raise HarnessError("the process that would put the cluster back if this one were killed has ended") from error
 
 
+def own_scope() -> list[str]:
+    """What a command begins with to run in a control group of its own; empty where systemd cannot give it one.
+
+    Whatever ends a control group as a whole (a job that is cancelled, a unit that stops, a session that runs out of memory) would else
+    end the guardian with the run.
+    """
+    if not SYSTEMD.is_dir():
+        return []
+    words = ["systemd-run", *([] if os.geteuid() == 0 else ["--user"]), "--scope", "--quiet", "--collect"]
+    try:
+        made = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_WITHIN_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return words if made.returncode == 0 else []
+
+
+def shared_fates(cluster: Cluster) -> list[str]:
+    """What would end the guardian, or take from it what it needs, together with the run; sentences for the plan."""
+    found = []
+    if not own_scope():
+        found.append(
+            "The process beside this run shares its control group: what ends that as a whole (a cancelled job, a container or unit that is "
+            "stopped) ends both, and then nothing is moved back and no power is given back; the hosts still undo their own part."
+        )
+    agent = os.environ.get("SSH_AUTH_SOCK")
+    if agent and os.environ.get("SSH_CONNECTION") and any(m.ssh.key is None for m in cluster.machines):
+        found.append(
+            f"It logs in by the SSH agent at {agent}; if the session you are in forwards that, it ends with it, and nothing is moved back "
+            "then; name a key in the cluster file (ssh.key) to be independent of it."
+        )
+    return found
+
+
 def word_for(disruption: Disruption) -> Word:
     """What the guardian must know of a disruption: the power commands that bring a node back are not the host's own to give."""
-    lasts = disruption.longest_s
-    if not math.isinf(lasts):
-        return Word(longest_s=lasts, unseen=disruption.undone_unseen)
-    steps = disruption.steps()
+    lasts, steps = disruption.longest_s, disruption.steps()
     return Word(
         longest_s=undone_s(disruption, steps),
         commands=[shlex.split(step.command) for step in _undone_here(steps)],
         command_s=disruption.command_s,
+        after_s=0.0 if math.isinf(lasts) else lasts,
         unseen=disruption.undone_unseen,
     )
 
@@ -170,13 +209,15 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
     """Keep the lease, undo what this machine has to, wait for what the hosts undo themselves, move everything back, end the lease."""
 
     def say(text: str) -> None:
-        print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
+        with suppress(OSError):  # a full disk may be what killed the run
+            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
 
     cluster = brief.cluster
     say(f"run {brief.run} was killed")
-    deadline = Deadline(longest_s(cluster, max((w.longest_s for w in words), default=0.0)))
+    lasts_s = max((w.longest_s for w in words), default=0.0)
+    deadline = Deadline(longest_s(cluster, lasts_s))
     subject = Subject(cluster, Timeline())
-    lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token)
+    lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token, lasts_s=lasts_s)
     try:
         active = next((w.active for w in words if w.active), "")
         if not any(w for w in words if not w.active):
@@ -187,11 +228,18 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
             say(f"it is left as it is: {lease.stolen}")
             return 1
         _give_power(unseen := commands_of(w for w in words if w.unseen), say)
-        _wait_for_the_hosts(subject, deadline, partial(_give_power, commands_of(words[-1:]) | unseen, say))
-        wait_until_whole(subject, deadline)
-        verdict = put_back(subject, active, patience_s=deadline.remaining())
-        say(f"{verdict.outcome}: {verdict.reason}")
-        return 0 if verdict else 1
+        killed = Deadline(0.0)
+
+        def power() -> None:  # `on` does no harm to a node that is on
+            ripe = [w for w in reversed(words) if killed.elapsed() >= w.after_s]
+            _give_power(commands_of(ripe) | unseen, say)
+
+        _wait_for_the_hosts(subject, Deadline(deadline.seconds + UNDOES_FOR_S, anchor=deadline.anchor), power)
+        if deadline.expired:
+            say("it was undone late")
+            deadline = Deadline(longest_s(cluster, 0.0))
+        before = next((w.before for w in words if w.active), None)
+        return _put_back(lease, lambda: put_back(subject, active, before, patience_s=deadline.remaining()), deadline, say)
     except HarnessError as error:
         say(f"it could not be put back: {error}")
         return 1
@@ -200,6 +248,25 @@ def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
             say(fault)
         say("the lease is given back")
         subject.close()
+
+
+def _put_back(lease: Lease, attempt: Callable[[], Verdict], deadline: Deadline, say: Callable[[str], None]) -> int:
+    """Again and again until it is as it was found, because what is in its way may end: an action that goes on, a lock, a boot."""
+    said: Verdict | None = None
+
+    def once() -> Verdict:
+        nonlocal said
+        verdict = failed(f"it is left as it is: {lease.stolen}") if lease.stolen else attempt()
+        if verdict != said:
+            say(f"{verdict.outcome}: {verdict.reason}")
+        said = verdict
+        return verdict
+
+    try:
+        return 0 if deadline.wait_for(once, until=lambda v: bool(v) or bool(lease.stolen), what="", every=PUT_BACK_AGAIN_S) else 1
+    except DeadlineExceeded:
+        say("it could not be put back in the stated time; a person must do it")
+        return 1
 
 
 def _hold(lease: Lease, deadline: Deadline, say: Callable[[str], None]) -> None:

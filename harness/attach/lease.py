@@ -7,19 +7,24 @@ in, so that two who find an old lease cannot both take it. Times are the node's 
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import re
 import secrets
+import shlex
 import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.base import Host
 
 FOLDER = "/run/lkharness-lease"
-TERM_S = 30  # a harness that was killed holds a cluster for no longer
+TERM_S = 30  # a harness that was killed holds a cluster for no longer, unless what it armed lasts longer
+SPARE_S = 10
+LONGEST_S = 3600  # what says more is no lease: the script takes it for one of before a boot
 RENEW_S = 7.0
 LIMIT_S = 10.0
 
@@ -43,13 +48,13 @@ if [ "$verb" = give ]; then
   echo gone; exit 0
 fi
 [ -d "$folder" ] && [ "$theirs" = "$token" ] && write "$since"
-if [ -d "$folder" ] && [ "$until" -gt "$now" ] && [ "$until" -le $((now + 3600)) ]; then
+if [ -d "$folder" ] && [ "$until" -gt "$now" ] && [ "$until" -le $((now + LONGEST)) ]; then
   echo "held $((until - now)) $who, since $since"; exit 0
 fi
 rm -rf "$folder"
 mkdir "$folder" || exit 3
 write "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-"""
+""".replace("LONGEST", str(LONGEST_S))
 
 
 class Held(Unusable):
@@ -59,7 +64,7 @@ class Held(Unusable):
 class Lease:
     """Take it with `take`, give it back with `give_back`; in between a thread renews it. `lost` says why it is not ours any more.
 
-    With the `token` of another process's lease it is that one, to `resume` and to give back.
+    With the `token` of another process's lease it is that one, to `resume` and to give back; `lasts_s`: what it covers.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Lease:
         run: str,
         *,
         token: str = "",
+        lasts_s: float = 0.0,
         folder: str = FOLDER,
         term_s: int = TERM_S,
         renew_s: float = RENEW_S,
@@ -76,13 +82,13 @@ class Lease:
         self.token = token or secrets.token_hex(8)
         self._holder = re.sub(r"[^\w@.:, -]", "?", f"{_who()}, process {os.getpid()}, run {run}")
         self._folder = folder
-        self._term_s = term_s
+        self._term_s = max(term_s, _term_of(lasts_s)) if lasts_s else term_s
         self._renew_s = renew_s
         self._taken: list[str] = list(self._nodes) if token else []
         self._confirmed = 0.0
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._doubted: set[str] = set()
+        self._doubted: dict[str, str] = {}  # node → who has it there
         self.stolen = ""
 
     @property
@@ -90,13 +96,16 @@ class Lease:
         """Why the cluster may no longer be disturbed; empty while it may."""
         if self.stolen:
             return self.stolen
-        if self._taken and time.monotonic() - self._confirmed > self._term_s:
-            return f"the lease on the cluster could not be renewed for {self._term_s} s on any node, so somebody else may have it"
+        for name, said in list(self._doubted.items()):
+            return f"{name}: another run seems to have this cluster: {said}"
+        limit_s = min(self._term_s, TERM_S)
+        if self._taken and _now() - self._confirmed > limit_s:
+            return f"the lease on the cluster could not be renewed for {limit_s} s on any node, so somebody else may have it"
         return ""
 
     def take(self) -> None:
         """Take it on every node, or on none. Raises Held, Unusable, and what the hosts raise."""
-        asked = time.monotonic()
+        asked = _now()
         try:
             for name, host in self._nodes.items():
                 if said := self._say(host, "take"):
@@ -107,6 +116,24 @@ class Lease:
             raise
         self._confirmed = asked
         self._keep_renewing()
+
+    def cover(self, seconds: float) -> None:
+        """From now on it ends, when nobody renews it, after what is armed for `seconds` has undone itself; on the nodes at once.
+
+        Raises Unusable where that could not be written on every node.
+        """
+        self._term_s = _term_of(seconds)
+        for name, host in self._nodes.items():
+            if said := self._say(host, "renew"):
+                self._doubted.setdefault(name, said)
+                raise Unusable(f"{name}: another run has this cluster: {said}")
+
+    @property
+    def line(self) -> str:
+        """A line of a node's shell that exits 0 only while the lease there is this one, asked under the lock of who takes it."""
+        folder = shlex.quote(self._folder)
+        held = f'[ "$(head -n 1 {folder}/lease 2>/dev/null)" = {shlex.quote(self.token)} ]'
+        return f"( exec 9<{shlex.quote(str(PurePosixPath(self._folder).parent))} && flock -w 5 9 && {held} )"
 
     def resume(self) -> bool:
         """Go on with the lease whose `token` this was made with, whose process is dead. False while no node can be asked.
@@ -151,7 +178,7 @@ class Lease:
     def _renew_everywhere(self) -> None:
         """A node that has just booted may be held for a moment by a run that the other node then refuses: who has it twice has it."""
         for name, host in self._nodes.items():
-            asked = time.monotonic()
+            asked = _now()
             try:
                 said = self._say(host, "renew")
             except (Unusable, DeadlineExceeded):
@@ -160,9 +187,9 @@ class Lease:
                 self.stolen = f"{name}: another run has this cluster now: {said}"
                 return
             if said:
-                self._doubted.add(name)
+                self._doubted[name] = said
                 continue
-            self._doubted.discard(name)
+            self._doubted.pop(name, None)
             self._confirmed = asked
 
     def _say(self, host: Host, verb: str) -> str:
@@ -179,6 +206,16 @@ class Lease:
             f"{host.name}: the lease {self._folder}, which keeps two runs from disturbing one cluster, could not be had: {heard}; "
             "log in as root, or set ssh.sudo"
         )
+
+
+def _term_of(lasts_s: float) -> int:
+    """The term in seconds that covers what is armed for so long."""
+    return min(max(TERM_S, math.ceil(lasts_s) + SPARE_S), LONGEST_S)
+
+
+def _now() -> float:
+    """Seconds that go on while this machine sleeps, as the nodes' own count does meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _who() -> str:

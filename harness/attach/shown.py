@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.attach.guardian import FILE, longest_s, undone_s
+from harness.attach.guardian import FILE, longest_s, shared_fates, undone_s
 from harness.collect.redact import Redactor, secret_words
 from harness.disrupt import base as disruptions
 from harness.disrupt.base import HARNESS, Step
@@ -124,7 +124,7 @@ def show(subject: Subject, wanted: Iterable[Wanted]) -> Shown:
     if service is not None and any(w.measured for w in counted):
         notes.append(f"While it is measured, rows are written to a table of our own in {service.name}, which is dropped afterwards.")
     if entries:
-        notes.append(_if_killed(subject, active, entries))
+        notes += [_if_killed(subject, active, entries), *shared_fates(subject.cluster)]
     return Shown(active, entries, notes)
 
 

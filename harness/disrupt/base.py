@@ -141,6 +141,11 @@ class Disruption(ABC):
     def prepare(self, deadline: Deadline) -> None:  # noqa: B027 - most have nothing to prepare
         """Bring the cluster into the state that it starts from; not measured. Usually nothing."""
 
+    @property
+    def chosen_as_active(self) -> str:
+        """The node that was active when this was made."""
+        return self._node
+
     def target(self) -> str:
         """The node (or client) it is done to."""
         return self._node

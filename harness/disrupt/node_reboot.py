@@ -55,5 +55,5 @@ class NodeReboot(ByPower):
             boot = Deadline(deadline.within(self._subject.cluster.manager.boot_s))
             boot.wait_for(self._boot, until=lambda b: b not in (None, self._before), what=f"{self._node} coming back", every=0.2)
         except DeadlineExceeded:
-            self._command(self.back, deadline)
+            self._bring_back(deadline)
         self._subject.absent.discard(self._node)

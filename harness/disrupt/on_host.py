@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption, Moment, Step
 from harness.disrupt.deadman import Deadman, Script
+from harness.disrupt.permission import permitted
 from harness.errors import HarnessError
 from harness.hosts.linux import TOOLS
 
@@ -46,7 +47,7 @@ class OnHost(Disruption):
     def begin(self, deadline: Deadline) -> None:
         deadman = self._arm(self.target())
         script = self.script(deadman.id)
-        script = Script(SBIN + script.act, SBIN + script.undo, SBIN + script.check)
+        script = Script(SBIN + permitted(self._subject, self, script.act), SBIN + script.undo, SBIN + script.check)
         moment = deadman.do(script, limit=deadline.within(5.0 if self.severs else 30.0), severs=self.severs)
         self.moment = Moment(self.target(), *moment) if moment else None
 

@@ -11,9 +11,14 @@ from harness import budget
 from harness.collect.redact import Redactor, secret_words
 from harness.deadline import Deadline
 from harness.disrupt.base import HARNESS, Disruption, Moment, Step
-from harness.errors import Unusable
+from harness.errors import DeadlineExceeded, HarnessError, Unusable
 
+AGAIN_S = 2.0  # between two tries of a command that brings a node back
 MOMENT = re.compile(r"^moment (\d+\.?\d*) (\d+\.?\d*)$", re.MULTILINE)  # seconds since the epoch on this machine: before and after
+
+
+class NoSuchCommand(Unusable):
+    """The program cannot be started, which another try does not mend."""
 
 
 class ByPower(Disruption):
@@ -58,8 +63,30 @@ class ByPower(Disruption):
     def undo(self, deadline: Deadline) -> None:
         """What dies in `_command` may have done it all the same, so whatever was begun is undone."""
         if self._begun:
-            self._command(self.back, deadline)
-            self._subject.absent.discard(self._node)
+            self._bring_back(deadline)
+
+    def _bring_back(self, deadline: Deadline) -> None:
+        """Tried until it succeeds: a cloud that throttles, or a login that has just ended, refuses once and no more. Raises the last
+        refusal."""
+        refused: HarnessError | None = None
+
+        def once() -> bool:
+            nonlocal refused
+            try:
+                self._command(self.back, deadline)
+            except NoSuchCommand:
+                raise
+            except HarnessError as error:
+                refused = error
+                return False
+            return True
+
+        try:
+            deadline.wait_for(once, what=f"power.{self.back} for {self._node}", every=AGAIN_S)
+        except DeadlineExceeded as late:
+            raise refused or late from None
+        self._begun = False
+        self._subject.absent.discard(self._node)
 
     def _words(self, to: str) -> list[str]:
         return getattr(self._subject.cluster.power, to, None) or []
@@ -71,10 +98,17 @@ class ByPower(Disruption):
     def _command(self, to: str, deadline: Deadline) -> str:
         self._begun = True
         words = self._filled(to)
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=max(deadline.remaining(), 1.0), stdin=subprocess.DEVNULL)
+        try:  # in a session of its own: a Ctrl-C or a hang-up in the terminal is meant for the harness, which then undoes
+            done = subprocess.run(
+                words,
+                capture_output=True,
+                text=True,
+                timeout=max(deadline.remaining(), 1.0),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         except OSError as error:
-            raise Unusable(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
+            raise NoSuchCommand(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
         except subprocess.TimeoutExpired as error:
             raise Unusable(f"the cluster file's power.{to} command did not end within {error.timeout:.0f} s for {self._node}") from None
         if done.returncode != 0:

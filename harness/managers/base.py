@@ -169,6 +169,18 @@ class Manager(Protocol):
     def switch_over_lines(self, to: str) -> list[str]:
         """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
 
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        """What the cluster has besides what its file names: nodes, and resources that `switch_over` would leave behind; sentences."""
+
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """Node → tag → how many failures the manager counts, where it counts any. Raises HarnessError where that cannot be read."""
+
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """End what a `switch_over` that was killed has left in force. Only for who holds the lease, and saw nothing of it before."""
+
+    def by_hand_line(self, to: str) -> str:
+        """One line of the shell of the node `to` by which a person moves everything there; nothing is run for it."""
+
     def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
         """Would the manager let everything move to the node `to` now, told or by itself? Read-only, done within `limit` seconds.
 

@@ -16,6 +16,7 @@ from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, 
 from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
 from harness.managers.lifekeeper_table import parse
 from harness.managers.logs import fetch_line, window
+from harness.managers.strangers import of_lifekeeper
 from harness.managers.takeover import Told, by_state, last_words
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
@@ -72,6 +73,25 @@ class LifeKeeper:
 
     def switch_over_lines(self, to: str) -> list[str]:
         return [shlex.join(self._action(self._cluster.manager.resource, "restore", []))]
+
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        names = [n.name for n in self._cluster.nodes]
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            said = list(pool.map(lambda n: self._ask(n, [str(self._bin / "lcdstatus"), "-q"], limit), names))
+        found = []
+        for name, told in zip(names, said, strict=True):
+            found += [told.why] if told.text is None else of_lifekeeper(told.text, name, self._cluster.manager.resource, names)
+        return list(dict.fromkeys(found))
+
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """LifeKeeper counts none: a resource is marked as failed, or it is not (LKL-14)."""
+        return {}
+
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """A move leaves nothing in force here."""
+
+    def by_hand_line(self, to: str) -> str:
+        return self.switch_over_lines(to)[0]
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         return [shlex.join(self._action(tag, "remove", ["-s"]))]

@@ -50,6 +50,17 @@ def parse(node: str, text: str) -> NodeState:
     return NodeState(node, True, _states([*rows, *_spoilt(node, lines)]), paths)
 
 
+def rows_with_depth(text: str) -> Iterator[tuple[str, int]]:
+    """Every tag in its order, and how far its row is indented under the title TAG: 0 for a root (LKL-06, LKL-11)."""
+    title = 0
+    for line in text.splitlines():
+        if _is_header(line.split()):
+            title = line.index("TAG")
+        elif row := _row(line):
+            speaker = len(line) - len(line.lstrip()) + len(row.speaker)
+            yield row.tag, max(0, speaker + len(line[speaker:]) - len(line[speaker:].lstrip(TREE)) - title)
+
+
 def _row(line: str) -> Row | None:
     """Node, tag, id, state, priority, primary. Widths vary per host and an id may hold blanks or be missing, so words count from both ends
     and no offset does (LKL-06, LKL-09, LKL-11). By words and not by a pattern, whose time would grow with the cube of a long line."""

@@ -12,12 +12,13 @@ from xml.sax.saxutils import quoteattr
 
 from harness import model
 from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded
+from harness.errors import DeadlineExceeded, Unusable
 from harness.hosts.base import CommandResult, Host, HostUnreachable
 from harness.hosts.linux import TOOLS
 from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, ResourceState, SwitchRefused
 from harness.managers.logs import fetch_line, window
-from harness.managers.pacemaker_read import Reading, moved_by_hand, node_state, notices, read, takes_nothing
+from harness.managers.pacemaker_read import Reading, fail_counts, moved_by_hand, node_state, notices, read, takes_nothing, timed_moves
+from harness.managers.strangers import of_pacemaker
 from harness.managers.takeover import Case, by_state, last_words
 
 SBIN = f"export {TOOLS.strip()}; "
@@ -69,7 +70,9 @@ class Pacemaker:
             raise SwitchRefused(f"{', '.join(left)} is in force for {resource}; take it away with `crm_resource -r {resource} --clear`")
         before = self._node_state(to, deadline.within(10.0))
         if any(s is ResourceState.FAILED for s in before.resources.values()) or before.has_something:
-            self._run(to, "crm_resource --cleanup", deadline)  # what failed there would otherwise not be tried again
+            self._run(
+                to, f"crm_resource --cleanup -r {shlex.quote(resource)} -N {shlex.quote(to)}", deadline
+            )  # what failed there would otherwise not be tried again
         lifetime = f"PT{math.ceil(deadline.remaining() + SPARE_S)}S"
         words = f"crm_resource --move -r {shlex.quote(resource)} -N {shlex.quote(to)} --lifetime {lifetime}"
         done = self._run(to, words, deadline)
@@ -91,10 +94,35 @@ class Pacemaker:
         resource, node = shlex.quote(self._cluster.manager.resource), shlex.quote(to)
         return [
             f"crm_resource --clear --expired -r {resource}",
-            "crm_resource --cleanup",
+            f"crm_resource --cleanup -r {resource} -N {node}",
             f"crm_resource --move -r {resource} -N {node} --lifetime PT…S",
             f"crm_resource --clear -r {resource}",
         ]
+
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        names = [n.name for n in self._cluster.nodes]
+        seen, rules = (self._try(names[0], line, limit) for line in (MONITOR, "cibadmin -Q -o constraints"))
+        if seen is None or rules is None:
+            return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
+        return of_pacemaker(seen.out, rules.out, self._cluster.manager.resource, names)
+
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        node = self._cluster.nodes[0].name
+        found = fail_counts(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
+        if found is None:
+            raise Unusable(f"{node}: how many failures Pacemaker counts could not be read")
+        return found
+
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """By its lifetime, which `switch_over` gives it and a person who moves something by hand hardly ever does."""
+        resource = self._cluster.manager.resource
+        if timed_moves(self._run(node, "cibadmin -Q -o constraints", deadline).out, resource):
+            self._run(node, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
+
+    def by_hand_line(self, to: str) -> str:
+        resource, node = shlex.quote(self._cluster.manager.resource), shlex.quote(to)
+        move = f"crm_resource --move -r {resource} -N {node} --lifetime PT300S"
+        return f"{move} && crm_resource --wait; crm_resource --clear -r {resource}"
 
     def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, the cluster's options and the target's flags, and constraints left by hand; nothing is changed."""

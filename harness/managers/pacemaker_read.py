@@ -159,6 +159,11 @@ def _document(text: str) -> xml.Element | None:
     return _refusal(text) if whole is None else whole
 
 
+def document(text: str) -> xml.Element | None:
+    """What one of Pacemaker's tools printed as XML; None where it is none."""
+    return _document(text)
+
+
 def _refusal(text: str) -> xml.Element | None:
     """The document by which a crm_mon said that it cannot tell, where the older command was tried after it and said more (seen: 2.1.5)."""
     begin = re.search(r"<pacemaker-result\b", text)
@@ -198,6 +203,19 @@ def _failed(root: xml.Element) -> Iterator[tuple[str, str]]:
             yield OPERATION.sub("", failure.get("op_key", "")), failure.get("node", "")
 
 
+def fail_counts(text: str) -> dict[str, dict[str, int]] | None:
+    """Node → resource → its fail count, where it is not zero, out of crm_mon's XML; None where that cannot be read (PCM-01)."""
+    root = _document(text)
+    if root is None or root.find("nodes") is None:
+        return None
+    found: dict[str, dict[str, int]] = {}
+    for node in root.findall("node_history/node"):
+        for history in node.findall("resource_history"):
+            if count := _number(history.get("fail-count")):
+                found.setdefault(node.get("name", ""), {})[history.get("id", "")] = count
+    return found
+
+
 def _number(text: str | None) -> int:
     if text is None:
         return 0
@@ -232,3 +250,13 @@ def moved_by_hand(text: str, resource: str) -> list[str]:
         return []
     found = [e.get("id", "") for e in root.iter("rsc_location") if e.get("rsc") == resource]
     return [id for id in found if re.match(r"cli-(?:prefer|ban|standby)-", id)]
+
+
+def timed_moves(text: str, resource: str) -> list[str]:
+    """The ids of those of a resource that end by themselves (`--move --lifetime`, PCM-05); none where another has no end."""
+    root = _document(text)
+    left = moved_by_hand(text, resource)
+    if root is None:
+        return []
+    timed = [e.get("id", "") for e in root.iter("rsc_location") if e.get("id") in left and e.find(".//date_expression") is not None]
+    return timed if timed == left else []

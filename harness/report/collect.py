@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from harness.model import Cluster
 from harness.report.judge import judge_recovery, judge_test
 from harness.report.measurement import CalibrationRecord, MeasurementRecord
 from harness.report.model import (
+    AS_FOUND,
     Attempts,
     AuditRecord,
     CheckRecord,
@@ -135,8 +137,17 @@ class ReportBuilder:
 
     def audit(self, name: str, verdict: Verdict, *, after: str | None = None) -> None:
         """Record what must hold after test `after`. A failed audit fails the run."""
-        self.run.record.audits.append(AuditRecord(name=name, after=after, verdict=Judgement.of(verdict)))
+        record = self.run.record
+        if name == AS_FOUND:  # there is one, and the last word counts
+            record.audits = [a for a in record.audits if a.name != AS_FOUND]
+        record.audits.append(AuditRecord(name=name, after=after, verdict=Judgement.of(verdict)))
         self.run.note("harness", "audit", f"{name}: {verdict}", after=after)
+
+    def disturbed(self, why: str) -> None:
+        """Store that the cluster is disturbed and nobody has seen it as it was found, until `audit` says better. Raises OSError."""
+        if not any(a.name == AS_FOUND for a in self.run.record.audits):
+            self.audit(AS_FOUND, inconclusive(why))
+            self.run.save()
 
     def measurement(self, record: MeasurementRecord) -> None:
         """Store one measured disruption at once, with the verdict that the meter's recording gave it.
@@ -185,9 +196,16 @@ class ReportBuilder:
         record.seconds = max(0.0, record.ended.at - record.started.at)
         record.environment.load_at_end = load_average()
         record.evidence = self.run.list_evidence()
-        stored = self.run.save()
+        if self.run.timeline.fault:
+            self.run.evidence_fault("timeline.jsonl", f"it lacks events: {self.run.timeline.fault}")
+        try:
+            stored = [self.run.save()]
+        except OSError as error:  # such as a full disk: what it was to say is said on the terminal all the same
+            stored = []
+            record.state, record.state_reason = RunState.UNUSABLE, f"the report could not be written: {error.strerror or error}"
+            self.run.judge()
         self.run.note("harness", "run", f"run {self.run.id} ended; {record.verdict.outcome}: {record.verdict.reason}")
-        self._finished = Finished(ExitCode(record.exit_code), record.verdict, [stored, *self._render()])
+        self._finished = Finished(ExitCode(record.exit_code), record.verdict, stored + (self._render() if stored else []))
         return self._finished
 
     def _render(self) -> list[Path]:
@@ -196,7 +214,8 @@ class ReportBuilder:
         except Exception as error:
             known = isinstance(error, HarnessError)
             self.run.evidence_fault("report.html and junit.xml", str(error) if known else f"{type(error).__name__}: {error}")
-            self.run.save()
+            with contextlib.suppress(OSError):  # there is one already, without this
+                self.run.save()
             return []
 
     def _judge(self, test: TestRecord, given: Verdict) -> Judgement:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from harness.errors import ExitCode
 from harness.report.measurement import MeasurementRecord
 from harness.report.model import (
-    AS_FOUND,
     CheckRecord,
     Counts,
     DisruptionRecord,
@@ -82,10 +81,8 @@ def judge(run: RunRecord) -> tuple[Verdict, ExitCode]:
     interrupted, or executed nothing may not claim a pass.
     """
     verdict, code = _judge(run)
-    changed = next((a.verdict for a in run.audits if a.name == AS_FOUND and a.verdict.outcome is not Result.PASS), None)
-    if changed is None:
-        return verdict, code
-    return Verdict(verdict.outcome, f"THE CLUSTER IS NOT AS IT WAS FOUND: {changed.reason}; {verdict.reason}"), code
+    said = run.not_as_found
+    return (Verdict(verdict.outcome, f"{said}; {verdict.reason}") if said else verdict), code
 
 
 def _judge(run: RunRecord) -> tuple[Verdict, ExitCode]:

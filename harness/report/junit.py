@@ -40,6 +40,8 @@ def junit(run: RunRecord) -> str:
         "errors": outcomes.count(Result.INCONCLUSIVE),
         "skipped": outcomes.count(Result.SKIPPED),
     }
+    if run.not_as_found:
+        ET.SubElement(suite, "system-err").text = xml_safe(run.not_as_found)
     suite.attrib.update({key: str(value) for key, value in totals.items()})
     root = ET.Element("testsuites", {"name": "lkharness", "time": f"{run.seconds:.3f}", **{k: str(v) for k, v in totals.items()}})
     root.append(suite)

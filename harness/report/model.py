@@ -258,3 +258,13 @@ class RunRecord(Record):
     evidence_faults: list[EvidenceFault] = Field([])
     """Collectors and renderings that failed; the rest went on."""
     environment: Environment
+
+    @property
+    def not_as_found(self) -> str:
+        """The sentence that comes first and last wherever a run is shown, when the cluster was not seen as it was found; else empty."""
+        unproved = next((a.verdict for a in self.audits if a.name == AS_FOUND and a.verdict.outcome is not Result.PASS), None)
+        if unproved is None:
+            return ""
+        known = unproved.outcome is Result.FAIL
+        what = "THE CLUSTER IS NOT AS IT WAS FOUND" if known else "NOBODY HAS SEEN WHETHER THE CLUSTER IS AS IT WAS FOUND"
+        return f"{what}: {unproved.reason}"

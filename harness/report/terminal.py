@@ -30,6 +30,7 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
     lines += [f"  missing: {fault.name}: {fault.reason}" for fault in run.evidence_faults]
     report = run_dir / "report.html"
     lines.append(f"report: {report if report.exists() else run_dir / 'run.json'}")
+    lines += [run.not_as_found] if run.not_as_found else []
     return "\n".join(wrapped for line in lines for wrapped in _wrap(line, width)) + "\n"
 
 

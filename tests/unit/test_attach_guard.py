@@ -37,7 +37,7 @@ def state(active: ResourceState = ResourceState.IN_SERVICE, standby: ResourceSta
     [
         (state(), None),
         (state(comm_paths=(ALIVE[0], CommPath("other", "the second", False))), "communication path the second is dead"),
-        (state(comm_paths=ALIVE[:1]), "lknode01 names 1 communication paths instead of 2"),
+        (state(comm_paths=ALIVE[:1]), None),  # as Pacemaker on Azure; two are needed where one is cut
         (state(comm_paths=()), "names 0 communication paths"),
         (state(running=False, resources={}, why="it does not answer"), "lknode01: it does not answer"),
         (state(standby=ResourceState.IN_SERVICE), "not exactly one node has everything in service"),
@@ -57,6 +57,9 @@ class Manager:
 
     def state(self) -> ClusterState:
         return self.seen
+
+    def strangers(self) -> list[str]:
+        return []
 
     def may_switch_over(self, to: str) -> Answer:
         assert to == "lknode02"

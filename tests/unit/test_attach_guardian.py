@@ -52,7 +52,8 @@ def disruption(longest_s: float, unseen: bool = False) -> SimpleNamespace:
 
 def test_only_what_nobody_else_undoes_is_the_guardians_to_undo():
     assert word_for(disruption(math.inf)) == Word(longest_s=600.0, commands=[["az", "vm", "start", "-n", "a b"]])  # type: ignore[arg-type]
-    assert word_for(disruption(20.0)) == Word(longest_s=20.0)  # type: ignore[arg-type]
+    later = Word(longest_s=20.0, commands=[["az", "vm", "start", "-n", "a b"]], after_s=20.0)
+    assert word_for(disruption(20.0)) == later, "what should come back by itself gets its power when it has not"  # type: ignore[arg-type]
     assert word_for(disruption(math.inf, unseen=True)).unseen  # type: ignore[arg-type]
 
 

@@ -1,0 +1,139 @@
+"""How a stranger's cluster is put back: everything on the node where it was found, and that proved."""
+
+from __future__ import annotations
+
+from harness import budget
+from harness.attach.found import Found, differences, forget_ours, look
+from harness.audit import audit
+from harness.deadline import Deadline
+from harness.disrupt.base import clear_failures
+from harness.errors import BadUse, DeadlineExceeded, HarnessError
+from harness.managers.base import ClusterState, ResourceState
+from harness.managers.takeover import by_state
+from harness.subject import Subject
+from harness.verdict import Verdict, failed, passed
+
+
+def put_back(subject: Subject, active: str, before: Found | None = None, *, patience_s: float) -> Verdict:
+    """Move everything back to the node that was active when the run began, and say what is not as it was found and what mends it.
+
+    `before`: how it was found; every state and every fail count is compared with it.
+
+    Waits `patience_s` seconds for the cluster to be whole, before and after; not where it stands still and the move itself is what
+    makes it whole. The manager has a takeover's and a boot's time for the move, whatever the patience.
+    """
+    timers = subject.cluster.manager
+    try:
+        seen = _wait_until_movable(subject, active, Deadline(patience_s))
+        now = seen.active
+        if now != active:
+            if against := _against_moving(subject, seen, active):
+                where = f"everything is on {now}, it was on {active}" if now else f"{active} was active ({seen})"
+                return failed(f"{where}; it was not moved back, because {'; '.join(against)}; {by_hand(subject, active)}")
+            subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
+            subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + max(patience_s, timers.boot_s)))
+        left = _settled(subject, patience_s)
+        ends = subject.manager.state().active
+        changed = _changed(subject, before) if before is not None and left and ends == active else []
+    except HarnessError as error:
+        return failed(f"{active} was active; {error}{_unless_there(subject, active)}")
+    if ends != active:
+        return failed(f"{ends or 'no node'} is active, {active} was; {by_hand(subject, active)}")
+    if changed:
+        return failed(f"{active} is active, as it was, but {'; '.join(changed)}")
+    return passed(f"{active} is active, as it was") if left else failed(left.reason)
+
+
+def by_hand(subject: Subject, active: str) -> str:
+    """The one line that mends it, for a person."""
+    return f"what brings everything back: on {active}, as root, `{subject.manager.by_hand_line(active)}`"
+
+
+def _changed(subject: Subject, before: Found) -> list[str]:
+    """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
+    timers = subject.cluster.manager
+    forget_ours(subject, before)
+    deadline = Deadline(timers.takeover_s)
+    try:
+        return deadline.wait_for(lambda: differences(before, look(subject)), until=lambda found: not found, what="the old state", every=0.5)
+    except DeadlineExceeded:
+        return differences(before, look(subject))
+
+
+def _unless_there(subject: Subject, active: str) -> str:
+    try:
+        there = subject.manager.state().active == active
+    except HarnessError:
+        there = False
+    return "" if there else f"; {by_hand(subject, active)}"
+
+
+def hindrances(state: ClusterState, active: str) -> list[str]:
+    """Why moving everything to `active` would not make a cluster whole that is not; sentences, none when it would. Pure.
+
+    Every node must be heard, or what it holds might be started twice; nothing may be in service on both, or on its way.
+    """
+    found = []
+    for node in state.nodes.values():
+        if not node.running:
+            found.append(f"{node.node}: {node.why or 'its cluster manager could not be asked'}")
+            continue
+        unsure = [tag for tag, seen in node.resources.items() if seen is ResourceState.UNKNOWN]
+        if unsure or not node.resources:
+            found.append(f"{node.node}: the state of {', '.join(unsure) or 'its resources'} is not known")
+        if not any(path.alive for path in node.comm_paths):
+            found.append(f"{node.node} hears the other node on no communication path")
+    holders = [{tag for tag, seen in node.resources.items() if seen.active} for node in state.nodes.values()]
+    twice = set.intersection(*holders) if len(holders) > 1 else set()
+    if twice:
+        found.append(f"{', '.join(sorted(twice))} is in service on every node")
+    if state.active == active:
+        found.append(f"everything is on {active} already")
+    return found
+
+
+def _wait_until_movable(subject: Subject, active: str, deadline: Deadline) -> ClusterState:
+    """The cluster's state when it is whole, or when it has stood still for a takeover's time and moving is what it lacks.
+
+    What failed because it was disturbed is marked as failed and would not be started; that is cleared as often as it is looked.
+    Raises DeadlineExceeded with the last state otherwise.
+    """
+    seen: ClusterState | None = None
+    still = Deadline(subject.cluster.manager.takeover_s)
+
+    def state() -> ClusterState:
+        nonlocal seen, still
+        try:
+            clear_failures(subject, Deadline(10.0))
+        except BadUse:
+            raise
+        except HarnessError:  # what a cluster that is not at rest answers
+            pass
+        now = subject.manager.state()
+        if now != seen:
+            seen, still = now, Deadline(subject.cluster.manager.takeover_s)
+        return now
+
+    def ready(now: ClusterState) -> bool:
+        return now.whole or ((still.expired or deadline.expired) and not hindrances(now, active))
+
+    return deadline.wait_for(state, until=ready, what="the cluster being whole", every=0.5)
+
+
+def _against_moving(subject: Subject, state: ClusterState, active: str) -> list[str]:
+    """What the manager has against it. That nothing is in service, or something on each node, is what the move mends, and no reason."""
+    subject.manager.end_own_move(active, deadline=Deadline(10.0))
+    allowed = subject.manager.may_switch_over(active)
+    if not allowed.no:
+        return []
+    mended = [] if state.whole else by_state(active, state).against
+    return [reason for reason in allowed.because if reason not in mended]
+
+
+def _settled(subject: Subject, patience_s: float) -> Verdict:
+    """The audit's verdict; the balancer may take its time to follow a switchover, as long as the budget allows it."""
+    deadline = Deadline(budget.switchover(subject.cluster).seconds)
+    try:
+        return deadline.wait_for(lambda: audit(subject, patience_s=patience_s), what="the audit passing", every=0.5)
+    except DeadlineExceeded:
+        return audit(subject, patience_s=patience_s)

@@ -1,0 +1,34 @@
+"""What a host asks of itself in the breath in which it is disturbed: is it still this run's to disturb, and is its role the same?"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.disrupt.base import Disruption
+    from harness.subject import Subject
+
+REFUSED = 77
+
+
+def permitted(subject: Subject, disruption: Disruption, act: str) -> str:
+    """The act, which is not done unless the host grants it; the moment that it tells is that of the act alone.
+
+    The lease's token is asked on nodes of an attached cluster (a client has no lease); the role where the active node was chosen and
+    nothing else is going on, within which the manager calls no node active.
+    """
+    target, lines = disruption.target(), []
+    is_node = target in {n.name for n in subject.cluster.nodes}
+    if is_node and subject.lease_line:
+        lines.append(_demand(subject.lease_line, "the lease on this node is not this run's any more, so nothing was done"))
+    if target == disruption.chosen_as_active and all(one is disruption for one in subject.standing):
+        here = subject.manager.in_service_test(subject.cluster.ip_resource.tag)
+        lines.append(_demand(f"{{ {here}; }}", f"{target} was active and is not any more, so nothing was done"))
+    if not lines:
+        return act
+    return "\n".join([*lines, "lk_before=$(date +%s.%N)", "(", act, ") || exit $?", 'echo "moment $lk_before $(date +%s.%N)"'])
+
+
+def _demand(line: str, otherwise: str) -> str:
+    return f"{line} || {{ echo {shlex.quote(otherwise)} >&2; exit {REFUSED}; }}"

@@ -1,0 +1,51 @@
+"""Undoing comes before anything is noted about it, and what was not seen undone is remembered until it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.deadline import Deadline
+from harness.errors import BadUse, HarnessError, Inconclusive
+
+if TYPE_CHECKING:
+    from harness.disrupt.base import Disruption
+    from harness.subject import Subject
+
+UNDO_S = 60.0  # beyond a node's boot
+
+
+def limit_s(subject: Subject) -> float:
+    """How long an undoing may take; seconds. A node that was taken away has to boot in it."""
+    return UNDO_S + subject.cluster.manager.boot_s
+
+
+def begin(subject: Subject, disruption: Disruption, deadline: Deadline) -> None:
+    """Do it. Whatever comes of that, it stands until `undo` has ended well. Raises Inconclusive when it is no longer this run's to do."""
+    if lost := subject.lost():
+        raise Inconclusive(f"{disruption.name} was not done, and nothing was: {lost}")
+    subject.standing.append(disruption)
+    disruption.begin(deadline)
+
+
+def undo(subject: Subject, disruption: Disruption, deadline: Deadline) -> None:
+    """Undo it, past a test's timeout. Raises what keeps it from being undone; it then still stands."""
+    subject.before_undoing()
+    disruption.undo(deadline)
+    if disruption in subject.standing:
+        subject.standing.remove(disruption)
+
+
+def undo_what_stands(subject: Subject) -> list[str]:
+    """Undo, last first, what was not seen undone; what of it still stands, in sentences.
+
+    What Azure did is left out: `heal` undoes that by what this process remembers of its tags.
+    """
+    left = []
+    for disruption in [one for one in reversed(subject.standing) if not one.by_azure]:
+        try:
+            undo(subject, disruption, Deadline(limit_s(subject)))
+        except BadUse:
+            raise
+        except HarnessError as error:
+            left.append(f"{disruption.name} is not undone: {error}")
+    return left

@@ -1,0 +1,367 @@
+"""That a cluster is as it was found is proved, or the run says that it is not, and the guardian goes on."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from report_sample import a_builder
+
+from harness import model
+from harness.attach import attached, found, restore
+from harness.attach.attached import Attached
+from harness.deadline import Deadline
+from harness.disrupt import undoing
+from harness.errors import ExitCode, HarnessError, Unusable
+from harness.lab import seed
+from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
+from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.pacemaker_read import fail_counts
+from harness.managers.takeover import by_state
+from harness.report.judge import judge
+from harness.report.junit import junit
+from harness.report.model import AS_FOUND, Result, RunState
+from harness.report.terminal import summary
+from harness.session import Session
+from harness.timeline import Timeline
+from harness.verdict import Outcome, Verdict, failed, passed
+
+CLUSTER = model.parse(
+    seed.cluster_data(given={"manager": {"boot_s": 0.4, "takeover_s": 0.2, "check_interval_s": 0.1, "heartbeat_s": 0.05}}), Path("a test's")
+)
+PATHS = (CommPath("other", "10.20.1.11/10.20.1.12", True), CommPath("other", "10.20.2.11/10.20.2.12", True))
+S, B = ResourceState.IN_SERVICE, ResourceState.STANDBY
+
+
+def node(name: str, **resources: ResourceState) -> NodeState:
+    return NodeState(name, True, dict(resources), PATHS)
+
+
+def both(first: NodeState, second: NodeState) -> ClusterState:
+    return ClusterState({first.node: first, second.node: second})
+
+
+class Manager:
+    """A cluster whose `switch_over` gives everything to a node."""
+
+    def __init__(self, state: ClusterState, *, no: tuple[str, ...] = ()) -> None:
+        self.now, self.no = state, no
+        self.moves: list[str] = []
+        self.counts: dict[str, dict[str, int]] = {}
+        self.by_hand_line = LifeKeeper(CLUSTER, {}).by_hand_line
+
+    def state(self, *, limit: float = 10.0) -> ClusterState:
+        return self.now
+
+    def may_switch_over(self, to: str) -> Answer:
+        against = (*by_state(to, self.now).against, *self.no)
+        return Answer(Says.NO if against else Says.YES, against)
+
+    def switch_over(self, to: str, *, deadline: Deadline) -> None:
+        self.moves.append(to)
+        tags = next(iter(self.now.nodes.values())).resources
+        self.now = ClusterState({n: node(n, **{t: S if n == to else B for t in tags}) for n in self.now.nodes})
+
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        return {n: dict(tags) for n, tags in self.counts.items()}
+
+    def end_own_move(self, on: str, *, deadline: Deadline) -> None:
+        self.no = tuple(reason for reason in self.no if "ours" not in reason)
+
+    def clear_failure(self, tag: str, on: str, *, deadline: Deadline) -> None:
+        self.counts.get(on, {}).pop(tag, None)
+        old = self.now.nodes[on]
+        if old.resources[tag] is not ResourceState.FAILED:
+            return
+        fresh = NodeState(on, True, {**old.resources, tag: B}, old.comm_paths)
+        self.now = ClusterState({**self.now.nodes, on: fresh})
+
+
+def subject_of(manager: Manager) -> Any:
+    def wait_until_whole(deadline: Deadline) -> ClusterState:
+        return deadline.wait_for(manager.state, until=lambda s: s.whole, what="the cluster being whole", every=0.01)
+
+    return SimpleNamespace(
+        cluster=CLUSTER,
+        manager=manager,
+        timeline=Timeline(),
+        hosts={n.name: SimpleNamespace(name=n.name) for n in CLUSTER.nodes},
+        standing=[],
+        absent=set(),
+        before_undoing=lambda: None,
+        lost=str,
+        wait_until_whole=wait_until_whole,
+    )
+
+
+@pytest.fixture(autouse=True)
+def audit_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "audit", lambda subject, patience_s: passed("as it must be"))
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        both(node("lknode01", ip=B), node("lknode02", ip=ResourceState.FAILED)),  # a switchover that the standby could not carry out
+        both(node("lknode01", ip=B), node("lknode02", ip=B)),
+        both(node("lknode01", ip=B, db=S), node("lknode02", ip=S, db=B)),  # half of it was moved
+    ],
+)
+def test_what_only_the_move_makes_whole_is_moved(seen: ClusterState) -> None:
+    """Waiting for a whole cluster first would wait for what it is to do."""
+    manager = Manager(seen)
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=30.0)
+    assert verdict and manager.moves == ["lknode01"], verdict
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (both(node("lknode01", ip=B), NodeState("lknode02", False, {}, (), "lknode02 does not answer")), "lknode02 does not answer"),
+        (both(node("lknode01", ip=B), node("lknode02", ip=ResourceState.UNKNOWN)), "unknown"),
+        (both(node("lknode01", ip=S), node("lknode02", ip=S)), "in service"),
+    ],
+)
+def test_what_might_be_started_twice_is_not_moved(seen: ClusterState, why: str) -> None:
+    manager = Manager(seen)
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
+    assert not verdict and why in verdict.reason and not manager.moves
+    assert "on lknode01, as root, `" in verdict.reason and "perform_action -t cluster-services -a restore`" in verdict.reason
+
+
+def test_what_the_manager_has_against_it_besides_its_state_counts() -> None:
+    manager = Manager(both(node("lknode01", ip=B), node("lknode02", ip=B)), no=("the flag !nofailover!lknode02 is set",))
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
+    assert not verdict and "!nofailover" in verdict.reason and "nothing to move" not in verdict.reason and not manager.moves
+
+
+class Guardian:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.dismiss: Callable[[], None] = lambda: self.told.append("farewell")
+        self.leave_to_it: Callable[[], None] = lambda: self.told.append("left to it")
+
+
+class Lease:
+    stolen = ""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def leave_to_another(self) -> None:
+        self.told.append("left")
+
+    def give_back(self) -> list[str]:
+        self.told.append("given back")
+        return []
+
+
+def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[Attached, Guardian, Lease]:
+    subject = subject_of(Manager(both(node("lknode01", ip=S), node("lknode02", ip=B))))
+    one = Attached(subject, "r", tmp_path)
+    guardian, lease = Guardian(), Lease()
+    one._guardian, one._lease, one._active = guardian, lease, "lknode01"  # type: ignore[assignment]
+    one._guard = SimpleNamespace(disturbed=disturbed)  # type: ignore[assignment]
+    return one, guardian, lease
+
+
+@pytest.mark.parametrize(
+    ("verdict", "guardian_told", "lease_told"),
+    [(passed("as it was"), "farewell", "given back"), (failed("lknode02 is active, lknode01 was"), "left to it", "left")],
+)
+def test_farewell_only_after_a_put_back_that_passed(monkeypatch, tmp_path, verdict: Verdict, guardian_told: str, lease_told: str) -> None:
+    monkeypatch.setattr(attached, "put_back", lambda *about, **more: verdict)
+    one, guardian, lease = an_attached(tmp_path)
+    said = one.end(broken=True)
+    assert said is not None and said.outcome is verdict.outcome
+    one.give_back()
+    assert (guardian.told, lease.told) == ([guardian_told], [lease_told])
+
+
+def test_nothing_done_nothing_kept(tmp_path: Path) -> None:
+    one, guardian, lease = an_attached(tmp_path, disturbed=False)
+    assert one.end(broken=True) is None and one.give_back() == []
+    assert (guardian.told, lease.told) == (["farewell"], ["given back"])
+
+
+class Stubborn:
+    """Its undoing fails a number of times."""
+
+    name, by_azure = "power loss", False
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.undone = failures, 0
+
+    def begin(self, deadline: Deadline) -> None:
+        raise Unusable("its beginning was cut short")
+
+    def undo(self, deadline: Deadline) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unusable("power.on exited 1")
+        self.undone += 1
+
+
+def test_what_was_not_undone_is_undone_at_the_end(tmp_path: Path) -> None:
+    one, guardian, _ = an_attached(tmp_path)
+    disruption: Any = Stubborn(failures=1)
+    with pytest.raises(Unusable):
+        undoing.begin(one._subject, disruption, Deadline(1.0))
+    with pytest.raises(Unusable):
+        undoing.undo(one._subject, disruption, Deadline(1.0))
+    verdict = one.end(broken=False)
+    assert verdict is not None and verdict and disruption.undone == 1 and not one._subject.standing
+    one.give_back()
+    assert guardian.told == ["farewell"]
+
+
+def test_what_cannot_be_undone_is_said_and_left_to_the_guardian(tmp_path: Path) -> None:
+    one, guardian, _ = an_attached(tmp_path)
+    one._subject.standing.append(Stubborn(failures=99))  # type: ignore[arg-type]
+    verdict = one.end(broken=False)
+    assert verdict is not None and "power loss is not undone: power.on exited 1" in verdict.reason
+    one.give_back()
+    assert guardian.told == ["left to it"]
+
+
+def a_session(attached: Any) -> Session:
+    session = Session(CLUSTER, [], Path(), lab_data=None, allowed=True, plan=None)  # type: ignore[arg-type]
+    session._attached = attached
+    return session
+
+
+def of_run(builder: Any) -> list[str]:
+    """The first and the last line of the summary, in one line each."""
+    lines = summary(builder.run.record, Path(), width=2000).splitlines()
+    return [lines[0], lines[-1]]
+
+
+def timed_out(broken: bool) -> None:
+    pytest.fail("Timeout (>300.0s) from pytest-timeout.")
+
+
+def full_disk(broken: bool) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def interrupted(broken: bool) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("end", [timed_out, full_disk, interrupted, lambda broken: failed("putting it back: lknode02 is active")])
+def test_whatever_ends_the_put_back_the_run_says_so_first_and_last(tmp_path: Path, end: Callable) -> None:
+    builder = a_builder(tmp_path)
+    builder.begin_test("t", "everything is well")
+    builder.end_test(passed("it is"))
+    given: list[str] = []
+
+    def give_back() -> list[str]:
+        given.append("given back")
+        return ["the process beside this run goes on"]
+
+    attached = SimpleNamespace(end=end, give_back=give_back, not_put_back=lambda why: failed(why))
+    session = a_session(attached)
+    session._leave_as_found(builder)
+    assert given == ["given back"]
+    assert builder.finish(RunState.INTERRUPTED if session.interrupted else RunState.FINISHED).exit_code is ExitCode.FAILED
+    first, last = of_run(builder)
+    assert first.startswith("FAILED: THE CLUSTER IS NOT AS IT WAS FOUND: putting it back")
+    assert last.startswith("THE CLUSTER IS NOT AS IT WAS FOUND: putting it back")
+    assert "<system-err>THE CLUSTER IS NOT AS IT WAS FOUND" in junit(builder.run.record)
+    html = (builder.run.directory / "report.html").read_text()
+    assert html.count("THE CLUSTER IS NOT AS IT WAS FOUND") >= 2
+    builder.run.close()
+
+
+def test_a_killed_run_s_record_does_not_claim_a_cluster_as_found(tmp_path: Path) -> None:
+    builder = a_builder(tmp_path)
+    builder.disturbed("this run ended before it saw that")
+    verdict, code = judge(builder.run.record)
+    assert verdict.reason.startswith("NOBODY HAS SEEN WHETHER THE CLUSTER IS AS IT WAS FOUND: ") and code is ExitCode.INCONCLUSIVE
+    assert "NOBODY HAS SEEN" in (builder.run.directory / "run.json").read_text(), "it is on the disk before the deed"
+    builder.audit(AS_FOUND, passed("lknode01 is active, as it was"))
+    assert [a.verdict.outcome for a in builder.run.record.audits] == [Result.PASS]
+    builder.run.close()
+
+
+def test_notes_do_not_raise_on_a_full_disk() -> None:
+    timeline = Timeline(Path("/dev/full"))
+    assert timeline.note("harness", "undone", "undone").text == "undone" and len(timeline.events) == 1
+    assert timeline.fault == "No space left on device"
+    timeline.close()
+
+
+def test_a_report_that_cannot_be_written_still_has_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = a_builder(tmp_path)
+
+    def full(*about: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("harness.run.write_atomically", full)
+    builder.audit(AS_FOUND, failed("lknode02 is active, lknode01 was"))
+    ended = builder.finish()
+    assert ended.exit_code is ExitCode.FAILED and ended.files == []
+    assert ended.verdict.reason.startswith("THE CLUSTER IS NOT AS IT WAS FOUND: lknode02 is active")
+    assert builder.run.record.state_reason == "the report could not be written: No space left on device"
+    builder.run.close()
+
+
+def test_an_error_of_the_manager_is_told_with_what_mends_it() -> None:
+    manager = Manager(both(node("lknode01", ip=B), node("lknode02", ip=S)))
+
+    def refuses(to: str, *, deadline: Deadline) -> None:
+        raise HarnessError("the standby cannot start ip")
+
+    manager.switch_over = refuses  # type: ignore[method-assign]
+    verdict = restore.put_back(subject_of(manager), "lknode01", patience_s=0.5)
+    assert "the standby cannot start ip; what brings everything back: on lknode01" in verdict.reason
+
+
+def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
+    manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
+    subject = subject_of(manager)
+    before = found.look(subject)
+    assert restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    manager.now = both(node("lknode01", ip=ResourceState.UNPROTECTED), node("lknode02", ip=B))
+    verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    assert verdict.outcome is Outcome.FAIL and "ip is in service, unprotected on lknode01, it was in service" in verdict.reason
+
+
+def test_a_deletion_s_own_look_is_waited_for() -> None:
+    """The manager calls what it looks at anew out of service for a moment."""
+    manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
+    subject = subject_of(manager)
+    before = found.look(subject)
+    manager.counts = {"lknode01": {"ip": 1}}
+    whole, looks = manager.now, iter([manager.now, both(node("lknode01", ip=B), node("lknode02", ip=B))])
+    manager.state = lambda *, limit=10.0: next(looks, whole)  # type: ignore[method-assign]
+    found.forget_ours(subject, before)
+    assert manager.state().whole and not manager.counts["lknode01"]
+
+
+def test_failures_that_were_counted_are_deleted_and_others_told() -> None:
+    manager = Manager(both(node("lknode01", ip=S, db=S), node("lknode02", ip=B, db=B)))
+    subject = subject_of(manager)
+    manager.counts = {"lknode01": {"db": 1}}
+    before = found.look(subject)
+    manager.counts = {"lknode01": {"ip": 2, "db": 1}, "lknode02": {"db": 1}}
+    assert restore.put_back(subject, "lknode01", before, patience_s=0.5) and manager.counts == {"lknode01": {"db": 1}, "lknode02": {}}
+    manager.counts = {"lknode01": {"db": 2}}
+    verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
+    assert not verdict and "the fail count of db on lknode01 is 2, it was 1" in verdict.reason
+    assert manager.counts == {"lknode01": {"db": 2}}, "a count of before is not deleted"
+
+
+HISTORY = """<pacemaker-result><nodes><node name="n1"/></nodes><resources/><node_history><node name="n1">
+<resource_history id="db" fail-count="2" migration-threshold="3"/><resource_history id="ip" fail-count="INFINITY"/>
+<resource_history id="lb"/>
+</node></node_history></pacemaker-result>"""
+
+
+def test_pacemaker_s_fail_counts() -> None:
+    assert fail_counts(HISTORY) == {"n1": {"db": 2, "ip": 1_000_000}}
+    assert fail_counts("not connected") is None

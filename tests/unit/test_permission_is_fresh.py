@@ -1,0 +1,166 @@
+"""Permission is as fresh as the deed: the lease covers what is armed, the node asks for it itself, and the role is looked at again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import model
+from harness.attach.guard import Guard
+from harness.attach.lease import Held, Lease
+from harness.deadline import Deadline
+from harness.disrupt import undoing
+from harness.disrupt.permission import REFUSED, permitted
+from harness.errors import Inconclusive, Unusable
+from harness.hosts.local import LocalHost
+from harness.lab import seed
+from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
+
+CLUSTER = model.parse(seed.cluster_data(), Path("a test's"))
+PATHS = (CommPath("other", "a/b", True), CommPath("other", "c/d", True))
+
+
+def lease(folder: Path, run: str = "run-1", **about: Any) -> Lease:
+    return Lease({"lknode01": LocalHost("lknode01")}, run, folder=str(folder / "lease"), renew_s=60.0, **about)
+
+
+def term(folder: Path) -> float:
+    """How long the lease has to run, on the host's own count."""
+    until = float((folder / "lease" / "lease").read_text().splitlines()[3])
+    return until - float(Path("/proc/uptime").read_text().split()[0])
+
+
+def test_the_term_covers_the_longest_thing_armed_and_no_more(tmp_path: Path) -> None:
+    """Else a second run begins while the first one's undoing is still to come."""
+    one = lease(tmp_path)
+    one.take()
+    assert term(tmp_path) <= 31
+    one.cover(325.0)
+    assert term(tmp_path) > 325
+    with pytest.raises(Held):
+        lease(tmp_path, "run-2").take()
+    one.cover(0.0)
+    assert term(tmp_path) <= 31
+    one.cover(100000.0)
+    with pytest.raises(Held, match="run-1"):
+        lease(tmp_path, "run-2").take()
+    one.give_back()
+
+
+def test_the_guardian_s_covers_it_too(tmp_path: Path) -> None:
+    one = lease(tmp_path)
+    one.take()
+    resumed = lease(tmp_path, token=one.token, lasts_s=200.0)
+    assert resumed.resume() and term(tmp_path) > 200
+    resumed.give_back()
+    one.leave_to_another()
+
+
+def stolen(folder: Path) -> None:
+    record = folder / "lease" / "lease"
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join(["another", "somebody@elsewhere, run run-9", *lines[2:]]) + "\n")
+
+
+def test_a_first_doubt_stops_what_would_be_done(tmp_path: Path) -> None:
+    """A laptop that woke would go on for two renewals beside another run."""
+    one = lease(tmp_path)
+    one.take()
+    stolen(tmp_path)
+    one._renew_everywhere()
+    assert "somebody@elsewhere" in one.lost and not one.stolen
+    one.give_back()
+
+
+def test_what_cannot_be_covered_is_not_done(tmp_path: Path) -> None:
+    one = lease(tmp_path)
+    one.take()
+    stolen(tmp_path)
+    with pytest.raises(Unusable, match="somebody@elsewhere"):
+        one.cover(60.0)
+    one.give_back()
+
+
+def test_it_counts_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one = lease(tmp_path)
+    one.take()
+    slept = time.clock_gettime(time.CLOCK_BOOTTIME) + 60.0
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: slept if clock == time.CLOCK_BOOTTIME else time.monotonic())
+    assert "could not be renewed for 30 s" in one.lost
+    one.give_back()
+
+
+def run(act: str) -> Any:
+    return LocalHost("lknode01").run(["sh", "-c", act])
+
+
+def a_subject(**about: Any) -> Any:
+    manager = SimpleNamespace(in_service_test=lambda tag: about.get("role", "true"))
+    return SimpleNamespace(cluster=CLUSTER, manager=manager, lease_line=about.get("lease_line", ""), standing=about.get("standing", []))
+
+
+def a_disruption(target: str = "lknode01") -> Any:
+    return SimpleNamespace(name="NIC down", target=lambda: target, chosen_as_active="lknode01")
+
+
+def test_a_node_does_nothing_without_the_lease(tmp_path: Path) -> None:
+    one = lease(tmp_path)
+    one.take()
+    act = permitted(a_subject(lease_line=one.line), a_disruption(), f"touch {tmp_path}/done")
+    assert run(act).ok and (tmp_path / "done").exists()
+    (tmp_path / "done").unlink()
+    stolen(tmp_path)
+    refused = run(act)
+    assert refused.exit == REFUSED and "not this run's any more" in refused.err and not (tmp_path / "done").exists()
+    one.give_back()
+    assert run(permitted(a_subject(lease_line=one.line), a_disruption(), "true")).exit == REFUSED, "no lease at all"
+
+
+def test_a_node_whose_role_moved_does_nothing(tmp_path: Path) -> None:
+    act = f"touch {tmp_path}/done"
+    refused = run(permitted(a_subject(role="false"), a_disruption(), act))
+    assert refused.exit == REFUSED and "was active and is not any more" in refused.err and not (tmp_path / "done").exists()
+    assert run(permitted(a_subject(role="false"), a_disruption("lknode02"), act)).ok, "it was not chosen for being active"
+    within = a_subject(role="false", standing=[a_disruption()])
+    assert run(permitted(within, a_disruption(), act)).ok, "within another disruption no node is active"
+
+
+def test_the_moment_is_that_of_the_act_and_its_exit_code_counts(tmp_path: Path) -> None:
+    begins = f"date +%s.%N >{tmp_path}/at"
+    asked = f"date +%s.%N >{tmp_path}/asked"
+    word, before, after = run(permitted(a_subject(role=asked), a_disruption(), begins)).out.split()
+    told = [float((tmp_path / name).read_text()) for name in ("asked", "at")]
+    assert word == "moment" and told[0] <= float(before) <= told[1] <= float(after)
+    assert run(permitted(a_subject(), a_disruption(), "exit 5")).exit == 5
+
+
+def test_nothing_is_begun_when_the_lease_is_lost() -> None:
+    begun: list[str] = []
+    disruption = SimpleNamespace(name="switchover", begin=lambda deadline: begun.append("done"), by_azure=False)
+    subject = SimpleNamespace(lost=lambda: "somebody else has it", standing=[])
+    with pytest.raises(Inconclusive, match="switchover was not done, and nothing was: somebody else has it"):
+        undoing.begin(subject, disruption, Deadline(1.0))  # type: ignore[arg-type]
+    assert not begun and not subject.standing
+
+
+def a_guard(active: str = "lknode01", left: list[str] | None = None) -> Guard:
+    in_service, standby = ResourceState.IN_SERVICE, ResourceState.STANDBY
+    nodes = {n.name: NodeState(n.name, True, {"ip": in_service if n.name == active else standby}, PATHS) for n in CLUSTER.nodes}
+    manager = SimpleNamespace(state=lambda: ClusterState(nodes), may_switch_over=lambda to: Answer(Says.YES), strangers=list)
+    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
+    return Guard(subject, frozenset({"switchover"}), str, list, lambda: left or [])  # type: ignore[arg-type]
+
+
+def test_a_role_that_moved_between_look_and_deed_stops_it() -> None:
+    a_guard().before("switchover", node="lknode01")
+    with pytest.raises(Inconclusive, match="lknode01 was active when it was chosen, and lknode02 is by now"):
+        a_guard("lknode02").before("switchover", node="lknode01")
+
+
+def test_what_an_earlier_run_left_stops_it_with_its_name() -> None:
+    with pytest.raises(Inconclusive, match="folder /run/lkharness/aa/NIC-down"):
+        a_guard(left=["left behind: lknode01: folder /run/lkharness/aa/NIC-down"]).before("switchover")
