@@ -137,7 +137,7 @@ class Hand:
                     poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except trouble.Throttled as error:
-                pause, why = _asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
+                pause, why = asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
             except trouble.NotLoggedIn:
                 if why.endswith("token"):
                     raise
@@ -233,7 +233,7 @@ class Hand:
                 self.say(f"{error}; reading again")
                 pause = min(LOOK_S, self.azure.poll_s)
                 if isinstance(error, trouble.Throttled):
-                    pause = max(pause, _asked_pause(error, pause))
+                    pause = max(pause, asked_pause(error, pause))
                 if isinstance(error, trouble.NotLoggedIn):
                     self.clients.renew()
             self._pause(pause, deadline, doing)
@@ -275,7 +275,7 @@ def _passing(error: HarnessError) -> bool:
     return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed) and not for_good
 
 
-def _asked_pause(error: BaseException, otherwise: float) -> float:
+def asked_pause(error: BaseException, otherwise: float) -> float:
     """What Retry-After asks for, in seconds."""
     response = getattr(error.__cause__, "response", None)
     try:

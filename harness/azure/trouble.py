@@ -29,6 +29,10 @@ class NotAllowed(Unusable):
         self.action = action
 
 
+class Locked(Unusable):
+    """A management lock keeps the resource from being deleted, or from being changed at all. Waiting does not help."""
+
+
 class NotThere(BadUse):
     """Azure knows no such thing: a wrong name, subscription or resource group."""
 
@@ -108,6 +112,8 @@ def _answered(error: Any, doing: str) -> HarnessError:
         return NotAllowed(f"{doing}: the log-in may not {what}; {roles.advice(action)}", action)
     if status == 404:
         return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
+    if code == "ScopeLocked":
+        return Locked(f"{doing}: a management lock forbids it: {says}; a person who may must remove the lock first")
     if status == 429:
         after = error.response.headers.get("Retry-After", "some")
         return Throttled(f"{doing}: Azure is asked too often and wants {after} s of silence; wait, or see who else asks this subscription")
@@ -135,6 +141,16 @@ def _unanswered(error: Exception, doing: str) -> HarnessError:
     return Unanswered(
         f"{doing}: no whole answer from Azure: {_first(error)}; see the way out of this machine, and resource_manager in [azure]"
     )
+
+
+def code_of(error: BaseException) -> str:
+    """Azure's code of the refusal or failure behind one of ours ("ScopeLocked"), empty when there is none."""
+    return _code(error.__cause__)
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status of the refusal behind one of ours, 0 when there is none."""
+    return getattr(error.__cause__, "status_code", None) or 0
 
 
 def _code(error: Any) -> str:

@@ -106,7 +106,7 @@ def _up(given: argparse.Namespace) -> int:
         print(wish.as_text(planned), flush=True)
     if given.plan:
         return 0
-    _agreed(given)
+    agreed(given, "make this?", "nothing was made")
     return _make(azure, table, wanted, script, given, file)
 
 
@@ -196,14 +196,14 @@ def _network(text: str) -> str:
     return str(network)
 
 
-def _agreed(given: argparse.Namespace) -> None:
+def agreed(given: argparse.Namespace, question: str, otherwise: str) -> None:
     """A person has seen the plan. Raises BadUse when there is nobody to ask, or the answer is no."""
     import sys
 
     if given.yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():
-        raise BadUse("nothing was made: look at the plan, then give --yes")
-    print("make this? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise BadUse(f"{otherwise}: look at the plan, then give --yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if not re.match(r"y(es)?$", sys.stdin.readline().strip().lower()):
-        raise BadUse("nothing was made")
+        raise BadUse(otherwise)

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from harness.at_home import at_home
 from harness.azure.make import prices, template
+from harness.azure.make.ledger import EXPIRES, OWNER, RUN, Ledger, with_disks
 from harness.errors import BadUse
 from harness.model import Azure
 
-RUN, OWNER, EXPIRES = "lkharness-run", "lkharness-owner", "lkharness-expires"
 GROUPS = "Microsoft.Resources/resourceGroups"
 FREE = prices.Cost(0.0, "free")
 Keep = Literal["never", "failed", "always"]
@@ -43,6 +43,11 @@ class Wish:
     def resources(self, azure: Azure) -> list[template.Resource]:
         """Raises BadUse for parameters that the template does not take."""
         return template.resources(template.load(), self.parameters, subscription=azure.subscription, group=azure.resource_group)
+
+    def ledger(self, azure: Azure, *, made_group: bool) -> Ledger:
+        """What is to be written down before anything is made."""
+        ids = with_disks(r.id for r in self.resources(azure))
+        return Ledger(self.run, azure.subscription, azure.resource_group, self.owner, self.tags[EXPIRES], made_group, ids)
 
 
 def public_key(file: Path) -> str:
