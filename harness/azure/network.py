@@ -5,6 +5,8 @@ Every change is a PUT or DELETE of a state that is wanted, so sending it twice d
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -16,6 +18,8 @@ from harness.azure.seen import Balancer, same
 from harness.deadline import Deadline
 from harness.errors import Unusable
 
+RULE = re.compile(r"lkharness-deny-[0-9a-f]{6}")  # how our security rules are called
+DESCRIPTION = "made by lkharness for a test, which removes it"
 FIRST_PRIORITY, LAST_PRIORITY = 100, 4096  # of a group's own rules (facts NSG-02)
 
 
@@ -38,6 +42,11 @@ class Member:
     pool: str
     name: str
     admin_state: str
+
+
+def new_rule() -> str:
+    """The name of a rule of ours."""
+    return f"lkharness-deny-{secrets.token_hex(3)}"
 
 
 class Network:
@@ -78,7 +87,7 @@ class Network:
         priority = priority_before([r for r in there if r.name != rule], place[1])
         wanted = {
             "properties": {
-                "description": "made by lkharness for a test, which removes it",
+                "description": DESCRIPTION,
                 "priority": priority,
                 "direction": "Inbound",
                 "access": "Deny",
@@ -106,6 +115,16 @@ class Network:
             lambda: rule not in self._rules(place),
             deadline,
         )
+
+    def rule(self, security_group: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
+        """A rule's properties as they are on the wire, None when there is no such rule."""
+        place = _place(security_group)
+
+        def find() -> dict[str, Any] | None:
+            listed = (r.as_dict() for r in self._network.security_rules.list(*place))
+            return next((r["properties"] for r in listed if str(r["name"]).lower() == name.lower()), None)
+
+        return self._hand.read(find, deadline, f"reading the rules of {place[1]}")
 
     def _rules(self, place: tuple[str, str]) -> set[str]:
         return {str(r.name) for r in self._network.security_rules.list(*place)}
@@ -136,6 +155,11 @@ class Network:
 
         if not self._hand.read(is_so, deadline, f"reading {place[1]}"):
             self._hand.do(doing, send, is_so, deadline)
+
+    def machine_of(self, nic: str, deadline: Deadline) -> str:
+        """The id of the virtual machine that a NIC is of, empty when it is of none."""
+        said = self._hand.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
+        return str(((said.get("properties") or {}).get("virtualMachine") or {}).get("id", ""))
 
     def pool_id(self, pool: str) -> str:
         """Of LB/POOL in the resource group."""

@@ -39,7 +39,6 @@ DISTURBS = {
     "Microsoft.Network/networkSecurityGroups/securityRules/write",
     "Microsoft.Network/networkSecurityGroups/securityRules/delete",
     "Microsoft.Network/virtualNetworks/subnets/join/action",
-    "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
     "Microsoft.Resources/tags/read",
     "Microsoft.Resources/tags/write",
 }

@@ -22,12 +22,12 @@ YEAR_9999 = 253_370_764_800  # seconds since the epoch; what comes after it is n
 Kind = Literal["start", "rule", "pool", "admin"]
 RUN = secrets.token_hex(4)  # this harness process
 BY_HAND = f"`lkharness azure heal --cluster FILE --run {RUN}`"
-DISTURBED = (  # the types of resources that we disturb, and so those that can bear the tag
-    "microsoft.compute/virtualmachines",
-    "microsoft.network/networkinterfaces",
-    "microsoft.network/networksecuritygroups",
-    "microsoft.network/loadbalancers",
-)
+DISTURBED = {  # the types of resources that we disturb, and so those that can bear the tag; with the api-version of their lists
+    "Microsoft.Compute/virtualMachines": "2024-07-01",
+    "Microsoft.Network/networkInterfaces": "2024-05-01",
+    "Microsoft.Network/networkSecurityGroups": "2024-05-01",
+    "Microsoft.Network/loadBalancers": "2024-05-01",
+}
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,15 @@ class UndoTags:
             del STANDING[resource]
 
     def bearers(self) -> list[str]:
-        """What in the resource group can bear the tag. Each is to be asked by itself, because a list's own tags may be old."""
-        listed = self._arm.listed(f"{self._arm.group}/resources", "listing the resource group")
-        return [str(item["id"]) for item in listed if str(item.get("type", "")).lower() in DISTURBED]
+        """What in the resource group can bear the tag, by the providers' own lists: that of all resources may be minutes old.
+
+        Each is to be asked by itself, because a list's own tags may be old, too.
+        """
+        ids = []
+        for kind, api in DISTURBED.items():
+            doing = f"listing the resource group's {kind.rpartition('/')[2]}"
+            ids += [str(item["id"]) for item in self._arm.listed(f"{self._arm.group}/providers/{kind}", doing, api=api)]
+        return ids
 
     def _all(self, resource: str) -> dict[str, Any]:
         said = self._arm.get(f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}")

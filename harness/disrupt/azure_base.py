@@ -70,9 +70,11 @@ class ByAzure(Disruption):
         return None
 
     def steps(self) -> list[Step]:
+        from harness.azure.ours import Ours
         from harness.azure.undo_tag import RUN
 
-        heal = [sys.executable, "-m", "harness.azure.heal", self._azure.model_dump_json(exclude_defaults=True), RUN]
+        settings, ours = self._azure.model_dump_json(exclude_defaults=True), Ours.of(self._subject.cluster).text()
+        heal = [sys.executable, "-m", "harness.azure.heal", settings, RUN, ours]
         return [Step(HARNESS, "do", f"{self.call} on {self.target()}, by Azure"), Step(HARNESS, "undo", shlex.join(heal))]
 
     @property

@@ -26,7 +26,8 @@ class Made:
     """What of a run is there now. `resources` are in its ledger and bear its tag, each asked for by its id; `group` it made, too.
 
     `strangers` bear its tag, or have an id of its ledger, and are not the run's by both: they are told, and left alone.
-    `record`: there is a ledger at all. `expires` is the later of what the run wrote down and what the tags say now: a tag may lengthen a life, never end it.
+    `record`: there is a ledger at all. `expires` is the later of what the run wrote down
+    and what the tags say now: a tag may lengthen a life, never end it.
     """
 
     run: str
