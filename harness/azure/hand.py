@@ -271,6 +271,8 @@ def _passing(error: HarnessError) -> bool:
     """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
     if isinstance(error, LOST):
         return True
+    if isinstance(error, trouble.Locked):
+        return False
     for_good = getattr(error.__cause__, "status_code", None) == 400
     return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed) and not for_good
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
+from harness.azure import trouble
 from harness.azure.hand import Hand
 from harness.azure.power import name_of
 from harness.azure.seen import Balancer, same
@@ -20,6 +21,7 @@ from harness.errors import Unusable
 
 RULE = re.compile(r"lkharness-deny-[0-9a-f]{6}")  # how our security rules are called
 DESCRIPTION = "made by lkharness for a test, which removes it"
+NOWHERE = "192.0.2.1/32"  # of TEST-NET-1 (RFC 5737), which is nobody's
 FIRST_PRIORITY, LAST_PRIORITY = 100, 4096  # of a group's own rules (facts NSG-02)
 
 
@@ -106,15 +108,39 @@ class Network:
         )
 
     def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
+        """Delete the rule. Where a lock forbids that, it is made harmless, so that nobody stays shut out; raises Locked then."""
         place = _place(security_group)
         if rule not in self._hand.read(lambda: self._rules(place), deadline, f"reading the rules of {place[1]}"):
             return
-        self._hand.do(
-            f"deleting {rule} in {place[1]}",
-            lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
-            lambda: rule not in self._rules(place),
-            deadline,
-        )
+        try:
+            self._hand.do(
+                f"deleting {rule} in {place[1]}",
+                lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
+                lambda: rule not in self._rules(place),
+                deadline,
+            )
+        except trouble.Locked as error:
+            self._made_harmless(place, rule, deadline)
+            raise trouble.Locked(
+                f"{error}; the rule denies nobody any more (it names {NOWHERE} alone), but it is still there: remove the lock, then run "
+                "`lkharness azure heal` again"
+            ) from error
+
+    def _made_harmless(self, place: tuple[str, str], rule: str, deadline: Deadline) -> None:
+        """A CanNotDelete lock forbids deleting, not changing. Still a Deny: one that allows could let in what others keep out."""
+
+        def is_so() -> bool:
+            there = [r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule]
+            return not there or there[0].get("destinationAddressPrefix") == NOWHERE
+
+        def send(**options: Any) -> Any:
+            there = next(r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule)
+            there.pop("destinationAddressPrefixes", None)
+            body = {"properties": {**there, "destinationAddressPrefix": NOWHERE}}
+            return self._network.security_rules.begin_create_or_update(*place, rule, body, **options)
+
+        if not self._hand.read(is_so, deadline, f"reading the rules of {place[1]}"):
+            self._hand.do(f"making {rule} in {place[1]} harmless", send, is_so, deadline)
 
     def rule(self, security_group: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
         """A rule's properties as they are on the wire, None when there is no such rule."""

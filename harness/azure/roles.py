@@ -21,6 +21,7 @@ READS = {
 }
 
 DISTURBS = {
+    "Microsoft.Authorization/locks/read",
     "Microsoft.Compute/virtualMachines/powerOff/action",
     "Microsoft.Compute/virtualMachines/start/action",
     "Microsoft.Compute/virtualMachines/restart/action",

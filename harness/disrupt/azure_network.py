@@ -85,13 +85,15 @@ class AzureDeny(ByAzureNetwork):
         return [service.port for service in self._subject.cluster.services]
 
     def _undoing(self) -> tuple[str, Undo]:
+        from harness.azure.locks import must_be_unlocked
         from harness.azure.network import new_rule
         from harness.azure.undo_tag import Undo
 
         group = self._nic.security_group
         if group is None:
             raise Unusable(f"neither {self.target()}'s first NIC nor its subnet has a network security group; make one, or leave this out")
-        return self._healable(group), Undo.now("rule", self._meant_s, name=new_rule())
+        must_be_unlocked(self._hand, self._healable(group), self._operation())
+        return group, Undo.now("rule", self._meant_s, name=new_rule())
 
     def _do(self, deadline: Deadline) -> None:
         assert self._tagged is not None
