@@ -121,9 +121,12 @@ class Hand:
     def say(self, text: str, **data: Any) -> None:
         self._note("azure", "azure", text, **data)
 
-    def trigger(self, doing: str, send: Send, happened: Happened, deadline: Deadline, *, again: bool = False) -> Triggered:
+    def trigger(
+        self, doing: str, send: Send, happened: Happened, deadline: Deadline, *, again: bool = False, accepted: Happened | None = None
+    ) -> Triggered:
         """Send it, and return as soon as Azure has accepted it. With `again` it may be sent again when it is not known to have been.
 
+        `accepted` is the sign looked for when the answer got lost; one that is accepted has not happened yet (default: that it happened).
         A refusal that says "not now" (429, an expired token) is no acceptance, so after it the request is repeated, and told.
         Raises what `trouble.told` makes of any other refusal; Unusable when no sign of it can be seen and it must not be repeated.
         """
@@ -145,7 +148,7 @@ class Hand:
                 pause, why = 0.0, "Azure had refused it: it did not take the token"
             except trouble.Unanswered as error:
                 self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
-                if self._seen(happened, deadline, doing):
+                if self._seen(accepted or happened, deadline, doing):
                     self.say(f"{doing}: it was accepted: its effect is there; it is not sent again")
                     return Triggered(doing, None, stop, happened)
                 if not again:
@@ -271,7 +274,7 @@ def _passing(error: HarnessError) -> bool:
     """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
     if isinstance(error, LOST):
         return True
-    if isinstance(error, trouble.Locked):
+    if isinstance(error, trouble.Locked | trouble.RefusedByPolicy):
         return False
     for_good = getattr(error.__cause__, "status_code", None) == 400
     return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed) and not for_good

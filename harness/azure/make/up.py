@@ -45,7 +45,7 @@ def up(clients: Clients, wish: Wish, script: str | None, keep: Keep, limit_s: fl
             parameters = template.parameters_of(template.load(), wish.parameters)
             manager.install(clients, parameters, wish.run, script, deadline, say)
     except BaseException as error:  # whatever it was: what was made costs money
-        if not began and isinstance(error, BadUse | trouble.NotAllowed):
+        if not began and isinstance(error, BadUse | trouble.NotAllowed | trouble.RefusedByPolicy):
             ledger.forget(wish.run)
             raise  # Azure refused the very first step: nothing was made
         _end(arm, wish, deployment, error, say, kept=_is_kept(keep, error, deployed))
