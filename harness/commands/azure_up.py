@@ -92,6 +92,11 @@ def _up(given: argparse.Namespace) -> int:
 
     azure, table = azure_of(Path(given.azure) if given.azure else None, given.subscription, given.resource_group)
     script = manager.script_of(given.manager)
+    if script is not None and not given.outbound:
+        raise BadUse(
+            "--manager without --outbound: the nodes would have no way out to Azure, which run-command returns a script's results by, and "
+            "none to fetch packages by (facts ILB-23); give --outbound, too"
+        )
     wanted = _wish(given)
     sound.check(wanted)
     of_size = prices.of_retail(given.location) if given.prices == "retail" else prices.of_table

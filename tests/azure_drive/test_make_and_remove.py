@@ -137,6 +137,7 @@ def test_sweep_removes_what_expired_and_nothing_else(arm, capsys):
         (["--image", "debian"], "is no image"),
         (["--ssh-key", "where.toml"], "is no public key"),
         (["--manager", "nothing-here.sh"], "cannot be read"),
+        (["--manager", "pacemaker"], "give --outbound, too"),
         (["--probe-threshold", "0"], "probeThreshold: 0 is less than 1"),
     ],
 )

@@ -86,7 +86,7 @@ def test_what_a_cluster_managers_failed_script_leaves(arm, capsys, monkeypatch, 
         raise Unusable("no licence found")
 
     monkeypatch.setattr(manager, "install", fails)
-    assert up("--keep", keep, "--manager", "pacemaker") == 4
+    assert up("--keep", keep, "--manager", "pacemaker", "--outbound") == 4
     assert bool(arm.resources) is stays
     assert "no licence found" in capsys.readouterr().err
 
