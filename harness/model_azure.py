@@ -48,6 +48,10 @@ class Azure(Part):
     instance_discovery: bool = Field(True, description="ask the public cloud whether the authority is known; false for a private one")
     poll_s: Seconds = Field(5.0, description="how often a long-running operation is asked about")
     operation_limit_s: Seconds = Field(300.0, description="how long one operation may take")
+    event_limit_s: Seconds = Field(
+        1500.0,
+        description="how long an accepted restart or redeploy may still come, where scheduled events are on: 15 + 10 minutes",
+    )
     power: bool | None = Field(
         None, description="whether the suite's power loss goes through Azure; when not said, it does where the file has no [power] commands"
     )

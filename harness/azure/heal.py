@@ -18,6 +18,11 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, ExitCode, HarnessError, Unusable
 from harness.model import Azure
 
+PENDING = (
+    "the machine runs, but a restart or redeploy that Azure accepted may still come until then, where scheduled events are on in it; "
+    "its tag stays so long: run this again afterwards"
+)
+
 
 @dataclass(frozen=True)
 class Healed:
@@ -32,10 +37,15 @@ class Healed:
         return f"{name}: not undone ({self.what}): {self.failed}" if self.failed else f"{name}: undone: {self.what}"
 
 
-def undo(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
-    """Undo one thing, see that it is undone, and only then remove its tag. Raises what kept it from that; the tag then stays."""
-    if one.undo == "start":
+def undo(hand: Hand, resource: str, one: Undo, deadline: Deadline, *, settled: bool = False) -> None:
+    """Undo one thing, see that it is undone, and only then remove its tag. Raises what kept it from that; the tag then stays.
+
+    `settled`: whoever calls has seen that a restart came, or that it comes no more.
+    """
+    if one.undo in ("start", "restart"):
         Machine(hand, name_of(resource)).start(deadline)
+        if one.undo == "restart" and one.may_be_at_work and not settled:
+            raise Unusable(PENDING)
     elif one.undo == "rule":
         Network(hand).allow_again(resource, one.name, deadline)
     elif one.undo == "pool":

@@ -6,6 +6,9 @@ A CanNotDelete lock lets a security rule be made and not be deleted again ("Lock
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from harness.azure import trouble
 from harness.azure.hand import Hand
 from harness.azure.power import name_of
@@ -24,7 +27,7 @@ def must_be_unlocked(hand: Hand, resource: str, deadline: Deadline) -> None:
         doing = f"reading the locks of {name_of(scope)}"
         where = f"{scope}/providers/Microsoft.Authorization/locks"
         try:
-            found = hand.read(lambda where=where, doing=doing: list(hand.arm.listed(where, doing, api=API)), deadline, doing)
+            found = hand.read(partial(_listed, hand, where, doing), deadline, doing)
         except trouble.NotAllowed as error:
             raise Inconclusive(f"it was not done, because whether it could be undone is not known: {error}") from error
         for lock in found:
@@ -34,3 +37,7 @@ def must_be_unlocked(hand: Hand, resource: str, deadline: Deadline) -> None:
                     f"it was not done, because {name_of(scope)} has the management lock {lock.get('name')} ({level}): what is made could "
                     "not be removed again; remove the lock for the test, or leave this out"
                 )
+
+
+def _listed(hand: Hand, where: str, doing: str) -> list[dict[str, Any]]:
+    return list(hand.arm.listed(where, doing, api=API))

@@ -46,7 +46,7 @@ class Ours:
 
     def check(self, hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
         """Raises NotOurs with what a person should look at."""
-        if one.undo == "start":
+        if one.undo in ("start", "restart"):
             self._machine(resource)
         elif one.undo == "rule":
             _rule(hand, resource, one, deadline)

@@ -37,6 +37,12 @@ class Machine:
         machine = self._machines.get(self._group, self.name)
         return bool(machine.properties and machine.properties.provisioning_state == "Updating")
 
+    def has_ephemeral_disk(self) -> bool:
+        """Is its OS disk a local one, which a move to other hardware makes anew from the image?"""
+        machine = self._machines.get(self._group, self.name).properties
+        profile = machine.storage_profile if machine else None
+        return bool(profile and profile.os_disk and profile.os_disk.diff_disk_settings)
+
     def is_gone(self) -> bool:
         return self.state() in GONE
 
@@ -61,7 +67,7 @@ class Machine:
         def send(**options: object) -> object:
             return begin(self._group, self.name, **options)
 
-        return self._hand.trigger(f"{doing} {self.name}", send, lambda: happened() or self.busy(), deadline)
+        return self._hand.trigger(f"{doing} {self.name}", send, happened, deadline, accepted=lambda: happened() or self.busy())
 
     def start(self, deadline: Deadline) -> None:
         """Until it runs and nothing that could still stop it is under way; does no harm to one that runs.

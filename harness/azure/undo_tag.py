@@ -19,7 +19,7 @@ from harness.errors import Unusable
 KEY = "lkharness-undo"
 LONGEST = 256
 YEAR_9999 = 253_370_764_800  # seconds since the epoch; what comes after it is no date
-Kind = Literal["start", "rule", "pool", "admin"]
+Kind = Literal["start", "restart", "rule", "pool", "admin"]
 RUN = secrets.token_hex(4)  # this harness process
 BY_HAND = f"`lkharness azure heal --cluster FILE --run {RUN}`"
 DISTURBED = {  # the types of resources that we disturb, and so those that can bear the tag; with the api-version of their lists
@@ -34,7 +34,8 @@ DISTURBED = {  # the types of resources that we disturb, and so those that can b
 class Undo:
     """`since` and `until` are seconds since the epoch: when it began, and when its harness meant to have undone it.
 
-    start: power the VM on. rule: delete the NSG's rule `name`. pool: put the NIC's ip configuration `name` into `pool` (LB/POOL) again.
+    start: power the VM on. restart: the same, and the restart that Azure accepted may still come until then.
+    rule: delete the NSG's rule `name`. pool: put the NIC's ip configuration `name` into `pool` (LB/POOL) again.
     admin: give the member `name` of the LB's `pool` its adminState `was` back.
     """
 
@@ -65,6 +66,7 @@ class Undo:
     def __str__(self) -> str:
         what = {
             "start": "power it on",
+            "restart": "power it on, after the restart that may still come",
             "rule": f"delete its rule {self.name}",
             "pool": f"put its ip configuration {self.name} into {self.pool} again",
             "admin": f"set the adminState of {self.pool}'s member {self.name} to {self.was}",
@@ -119,6 +121,12 @@ class UndoTags:
         text = undo.text()
         STANDING[resource] = undo  # before it is sent: an answer that gets lost may mean that it is there
         self._patch(resource, "Merge", text, f"tagging {name} with what to undo")
+
+    def replace(self, resource: str, old: Undo, new: Undo) -> None:
+        """Only if it is still the old one."""
+        if self.of(resource) == old.text():
+            self._patch(resource, "Merge", new.text(), f"tagging {resource.rpartition('/')[2]} anew")
+            STANDING[resource] = new
 
     def remove(self, resource: str, text: str) -> None:
         """Only if it is still this one."""

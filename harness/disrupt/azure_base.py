@@ -170,7 +170,10 @@ class ByAzure(Disruption):
         from harness.azure.undo_tag import BY_HAND
 
         try:
-            (heal.undo if self._disturbed else heal.untag)(self._hand, resource, undo, limit)
+            if self._disturbed:
+                heal.undo(self._hand, resource, undo, limit, settled=True)
+            else:
+                heal.untag(self._hand, resource, undo, limit)
         except HarnessError as error:
             raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not mend it, run {BY_HAND}") from error
 

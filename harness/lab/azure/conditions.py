@@ -6,7 +6,7 @@ scope and all below it (azure-cli 16958; "Lock your resources to protect your in
 machine is refused while one runs (azure-docs 43356). `events_s`: restart and redeploy are accepted and done so many seconds later, unless
 the machine approves them sooner ("Scheduled Events for Linux VMs"). `nic_pools_are_closed`: a pool of NICs takes no PUT
 (bicep-registry-modules 3457). `gets_a_minute`: so many reads of one machine are answered a minute, and the others get 429 ("Compute
-throttling limits", 12; 0: no limit).
+throttling limits", 12; 0: no limit). `ephemeral`: machines whose OS disk is a local one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 import threading
 import time
+import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -31,11 +33,13 @@ class Conditions:
     one_script: bool = False
     events_s: float = 0.0
     nic_pools_are_closed: bool = False
+    ephemeral: list[str] = field(default_factory=list)
     gets_a_minute: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._read: dict[str, list[float]] = {}
+        self._events: dict[str, tuple[dict[str, Any], threading.Event]] = {}
 
     def set(self, given: dict[str, Any]) -> dict[str, Any]:
         """Raises ValueError for what there is not."""
@@ -63,6 +67,29 @@ class Conditions:
             for lock in self.locks
             if lock["scope"].lower().strip("/") == scope.lower().strip("/")
         ]
+
+    def schedule(self, machine: str, what: str, work: Callable[[], None]) -> None:
+        """Do it when the machine has approved it, or its notice is over."""
+        id, approved = str(uuid.uuid4()).upper(), threading.Event()
+        about: dict[str, Any] = {"EventId": id, "EventType": {"restart": "Reboot"}.get(what, "Redeploy"), "ResourceType": "VirtualMachine"}
+        about |= {"Resources": [machine], "EventStatus": "Scheduled", "EventSource": "User", "NotBefore": "Mon, 19 Sep 2016 18:29:47 GMT"}
+        self._events[id] = about, approved
+
+        def later(seconds: float) -> None:
+            approved.wait(seconds)
+            self._events.pop(id, None)
+            work()
+
+        threading.Thread(target=later, args=(self.events_s,), daemon=True).start()
+
+    def events(self) -> dict[str, Any]:
+        """What the metadata service says to a machine."""
+        return {"DocumentIncarnation": 1, "Events": [about for about, _ in list(self._events.values())]}
+
+    def approve(self, given: dict[str, Any]) -> None:
+        for one in given.get("StartRequests", []):
+            if event := self._events.get(str(one.get("EventId"))):
+                event[1].set()
 
     def must_admit(self, request: Request) -> None:
         """Raises Problem for what a lock or a budget refuses."""
