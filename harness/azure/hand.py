@@ -23,7 +23,7 @@ from harness.model import Azure
 
 Send = Callable[..., Any]  # a client's begin_…, which takes the options of a trigger and returns a poller
 Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under way?
-LOOK_S = 1.0  # between two looks at a state, at most
+ENDED_S = 0.2  # between two looks at whether an operation has ended, of which nobody is asked
 SHOWS_AFTER = 4  # so many poll intervals a trigger whose answer got lost may take to show …
 SHOWS_S = 2.0  # … and so many seconds at least
 LOST = (trouble.Unanswered, trouble.Throttled, trouble.NotLoggedIn, DeadlineExceeded)  # nothing is known of what was asked
@@ -169,7 +169,7 @@ class Hand:
         Raises its failure, or DeadlineExceeded.
         """
         try:
-            deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=min(0.2, LOOK_S))
+            deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=ENDED_S)
         except DeadlineExceeded:
             triggered.stop.set()
             if not self._is(triggered.happened, deadline):
@@ -192,7 +192,7 @@ class Hand:
             deadline.wait_for(
                 lambda: self._is(triggered.happened, deadline),
                 what=f"{triggered.doing}: a sign of it",
-                every=min(LOOK_S, self.azure.poll_s),
+                every=self.azure.poll_s,
             )
         except DeadlineExceeded:
             raise DeadlineExceeded(
@@ -234,7 +234,7 @@ class Hand:
                 if last_try or not isinstance(error, LOST):
                     raise
                 self.say(f"{error}; reading again")
-                pause = min(LOOK_S, self.azure.poll_s)
+                pause = self.azure.poll_s
                 if isinstance(error, trouble.Throttled):
                     pause = max(pause, asked_pause(error, pause))
                 if isinstance(error, trouble.NotLoggedIn):
@@ -248,9 +248,7 @@ class Hand:
     def _seen(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
         patience = Deadline(deadline.within(self._shows_s))
         try:
-            return patience.wait_for(
-                lambda: self._is(happened, deadline), what=f"{doing}: a sign of it", every=min(LOOK_S, self.azure.poll_s)
-            )
+            return patience.wait_for(lambda: self._is(happened, deadline), what=f"{doing}: a sign of it", every=self.azure.poll_s)
         except DeadlineExceeded:
             return False
 

@@ -158,10 +158,32 @@ class Network:
     # --- the pool
 
     def leave(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
+        """Only after it is known that the NIC may be put back: a PUT of it as it is asks for every right that the way back needs.
+
+        Who may take a NIC out of a pool need not have the right to join one (f5-cloud-failover-extension 42).
+        """
+        self._may_be_put(nic, deadline)
         self._member(nic, configuration, pool, False, deadline)
 
     def join(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
         self._member(nic, configuration, pool, True, deadline)
+
+    def _may_be_put(self, nic: str, deadline: Deadline) -> None:
+        """Raises what a PUT of the NIC as it is was refused with."""
+        accepted = False
+
+        def send(**options: Any) -> Any:
+            nonlocal accepted
+            poller = self._put(nic, self._json(nic), options)
+            accepted = True
+            return poller
+
+        self._hand.do(f"putting {name_of(nic)} as it is, to see that it may be put back", send, lambda: accepted, deadline)
+
+    def _put(self, nic: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
+        """Of the version that was read: where somebody else changed it since, Azure says 412, and it is read again."""
+        match = {"headers": {"If-Match": body["etag"]}} if body.get("etag") else {}
+        return self._network.network_interfaces.begin_create_or_update(*_place(nic), body, **match, **options)
 
     def _member(self, nic: str, configuration: str, pool: str, wanted: bool, deadline: Deadline) -> None:
         place, target = _place(nic), self.pool_id(pool)
@@ -177,7 +199,7 @@ class Network:
                     now = one["properties"].get("loadBalancerBackendAddressPools") or []
                     others = [p for p in now if p["id"].lower() != target.lower()]
                     one["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if wanted else [])]
-            return self._network.network_interfaces.begin_create_or_update(*place, body, **options)
+            return self._put(nic, body, options)
 
         if not self._hand.read(is_so, deadline, f"reading {place[1]}"):
             self._hand.do(doing, send, is_so, deadline)

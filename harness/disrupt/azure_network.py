@@ -9,7 +9,7 @@ from harness.budget import Allowance
 from harness.deadline import Deadline
 from harness.disrupt.azure_base import ByAzure
 from harness.disrupt.base import Effect, both, register
-from harness.errors import Unusable
+from harness.errors import HarnessError, Inconclusive, Unusable
 
 if TYPE_CHECKING:
     from harness.azure.network import Member, Network, Nic
@@ -152,9 +152,18 @@ class ByAdminState(ByAzureNetwork):
         return member.balancer_id, Undo.now("admin", self._meant_s, name=member.name, pool=member.pool, was=member.admin_state)
 
     def _do(self, deadline: Deadline) -> None:
+        from harness.azure import trouble
+
         assert self._tagged is not None
         _, undo = self._tagged
-        self._network.set_admin(undo.pool, undo.name, self.state, deadline)
+        try:
+            self._network.set_admin(undo.pool, undo.name, self.state, deadline)
+        except HarnessError as error:
+            if trouble.status_of(error) != 400:
+                raise
+            raise Inconclusive(
+                f"{self.name} was not done: Azure does not take a PUT of a pool whose members are NICs, which it was asked by ({error})"
+            ) from error
 
 
 @register
