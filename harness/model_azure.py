@@ -36,7 +36,7 @@ class Azure(Part):
     load_balancer: str | None = Field(None, description="its name; not needed when the resource group has one with the file's frontend")
     virtual_machines: dict[Name, str] = Field({}, description="a host's name here to its virtual machine's; those not named bear the same")
     tenant: str | None = Field(None, description="the directory to log in to, where the credential does not know it")
-    credential: Credential = Field("default", description="how to log in; `default` tries them in DefaultAzureCredential's order")
+    credential: Credential = Field("default", description="how to log in; `default` takes the first that there is: docs/azure.md")
     client_id: str | None = Field(None, description="the application, or the user-assigned managed identity")
     client_secret_variable: str | None = Field(None, description="the environment variable that holds the application's secret")
     client_secret_file: Path | None = Field(None, description="the file whose first line is the application's secret")

@@ -111,7 +111,8 @@ def _answered(error: Any, doing: str) -> HarnessError:
         return NotLoggedIn(f"{doing}: the log-in was refused: {says}; see tenant, client_id and the secret in [azure]")
     if status == 401:
         return NotLoggedIn(
-            f"{doing}: Azure does not take the log-in's token ({code or says}); log in again, or see tenant and audience in [azure]"
+            f"{doing}: Azure does not take the token of the log-in{_by()} ({code or says}); log in again, or see tenant, credential and "
+            "audience in [azure]"
         )
     if status == 403:
         return _forbidden(str(error), says, code, doing)
@@ -139,7 +140,7 @@ def _forbidden(text: str, says: str, code: str, doing: str) -> HarnessError:
             "do as the policy asks (a mandatory tag: --tag KEY=VALUE), or have its owner make an exemption"
         )
     client = _CLIENT.search(text)
-    who = f"the log-in {client[1]} (object id {client[2]})" if client else "the log-in"
+    who = f"the log-in{_by()} {client[1]} (object id {client[2]})" if client else f"the log-in{_by()}"
     if linked := _LINKED.search(text):
         first = linked[1].split(",")[0].strip()
         advice = f"{roles.advice(first)}, on that scope: it may lie in another resource group, where its own assignment is needed"
@@ -147,8 +148,15 @@ def _forbidden(text: str, says: str, code: str, doing: str) -> HarnessError:
     found = _ACTION.search(text)
     what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
     action = found[1] if found else None
-    fresh = "; a fresh assignment takes minutes to show" if code == "AuthorizationFailed" else ""
-    return NotAllowed(f"{doing}: {who} may not {what}; {roles.advice(action)}{fresh}", action)
+    fresh = " (a fresh assignment takes minutes to show)" if code == "AuthorizationFailed" else ""
+    return NotAllowed(f"{doing}: {who} may not {what}{fresh}; {roles.advice(action)}", action)
+
+
+def _by() -> str:
+    """Which of `default`'s log-ins it is."""
+    from harness.azure import credentials
+
+    return f" by {name}" if (name := credentials.gave()) else ""
 
 
 def _ended_badly(error: Exception) -> bool:
