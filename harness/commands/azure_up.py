@@ -28,6 +28,9 @@ def add_to(verbs) -> None:
     up.add_argument("--location", metavar="REGION", required=True, help="Azure's name of the region, such as westeurope")
     up.add_argument("--owner", metavar="NAME", required=True, help="who answers for it; a tag on everything")
     up.add_argument("--expires", metavar="TIME", default="8h", help="when `azure sweep` may remove it: 90m, 8h (the default), 2d …")
+    up.add_argument(
+        "--tag", metavar="KEY=VALUE", action="append", default=[], help="one more tag on everything; can be given several times"
+    )
     up.add_argument("--ssh-key", metavar="FILE", required=True, help="the public key that may log in")
     up.add_argument("--plan", action="store_true", help="show every resource and what it costs an hour, and make nothing")
     up.add_argument("--yes", action="store_true", help="make it without asking first")
@@ -162,7 +165,7 @@ def _way_in(talk: Clients, wanted: Wish, say: Callable[[str], None]) -> IPv4Addr
 
 
 def _wish(given: argparse.Namespace) -> Wish:
-    from harness.azure.make.wish import Wish, expires_in, public_key
+    from harness.azure.make.wish import Wish, expires_in, public_key, tags_of
 
     options = {
         "vmSize": given.size,
@@ -179,7 +182,7 @@ def _wish(given: argparse.Namespace) -> Wish:
     over["sshPublicKey"] = public_key(Path(given.ssh_key))
     if given.public_from is not None:
         over |= {"publicAddress": True, "sshSource": _network(given.public_from)}
-    return Wish(given.location, given.owner, expires_in(given.expires), over)
+    return Wish(given.location, given.owner, expires_in(given.expires), over, tags_of(given.tag))
 
 
 def _image(text: str) -> dict[str, str]:
