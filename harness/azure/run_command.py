@@ -21,7 +21,12 @@ LONGEST = 200_000  # characters of a script
 
 
 class RunCommandHost:
-    """Implements `Host` as far as reading goes. Every command runs as root and by itself: no state is kept between two."""
+    """Implements `Host` as far as reading goes. Every command runs as root and by itself: no state is kept between two.
+
+    `patience_s` is what all readings of the host together may take.
+    """
+
+    patience_s = 1800.0
 
     def __init__(self, clients: Clients, machine: str, name: str) -> None:
         self.name = name

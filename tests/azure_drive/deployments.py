@@ -343,6 +343,8 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, {"value": [_shown(r, query) for r in every if r["id"].lower().startswith(scope + "/") and _wanted(r, query)]}
         if found := re.fullmatch(r"(.*/resourcegroups/[^/]+)/providers/([^/]+/[^/]+)", key):
             group, kind = found.groups()
+            if kind == "microsoft.resources/deployments":
+                return 200, {"value": [{"name": k.rpartition("/")[2]} for k in server.deployments if k.startswith(group + "/")]}
             return 200, {"value": [r for k, r in server.resources.items() if k.startswith(group + "/") and kind_of(k) == kind]}
         if key.endswith("/resourcegroups"):
             return 200, {"value": [g for g in server.groups.values() if _wanted(g, query)]}

@@ -99,6 +99,15 @@ def test_sweep_deletes_nothing_by_a_tag_alone(arm, capsys):
     assert "prod-db" in said and "without a record nothing is removed" in said
 
 
+def test_sweep_finds_a_run_that_no_list_shows_by_its_deployment(arm, capsys):
+    arm.add_group("lk-test")
+    arm.killed_up(1, **PAST)
+    arm.unlisted = {"vnet", "nsg1", "nsg2", "ilb", *(r["name"] for r in arm.resources.values())}
+    assert main(["azure", "sweep", "--azure", "where.toml", "--yes"]) == 0
+    arm.go_on()
+    assert arm.resources == {} and arm.deployments == {}
+
+
 def test_a_tag_does_not_end_a_life(arm, capsys):
     """Whoever may write tags must not have a living run swept; a later date in the tags lengthens it."""
     assert up() == 0

@@ -121,6 +121,17 @@ def test_the_managers_word_and_the_nodes_own_go_one_after_the_other(lab: AzureLa
     assert {r["status"] for r in lab.requests("/runCommand")} == {202}, "none was refused"
 
 
+def test_collect_gives_it_the_time_that_its_readings_take(
+    lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some thirty readings of 20 s each do not fit into what a host that SSH reaches has for all of them."""
+    monkeypatch.setattr("harness.collect.gather.HOST_S", 0.0)
+    output = tmp_path / "case.tar.gz"
+    cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"])
+    hosts = {h["name"]: h for h in json.loads(capsys.readouterr().out)["index"]["hosts"]}
+    assert "used up" in str(hosts[OTHER]["faults"]) and "used up" not in str(hosts[LOST]["faults"]) and hosts[LOST]["files"]
+
+
 def noting(close: Callable[[Any], None], closed: list[object]) -> Callable[[Any], None]:
     """The same closing, and who was closed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
 
 Say = Callable[[str], None]
-QUIET_S = 180.0  # between the two looks at a group that seems empty: a list may be minutes old
+# Between the two looks at a group that seems empty. The list of all types was seen to lag by 20 minutes (azure-sdk-for-net 22664), and what
+# somebody has put there meanwhile would go with the group. What costs is gone by then.
+QUIET_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,10 @@ def _group_gone(arm: Arm, made: Made, deadline: Deadline, say: Say, is_ours: rem
         if others := _others(arm, made):
             return [f"the resource group {made.group} stays: it holds what run {made.run} did not make: {', '.join(others)}"]
         if not last:
-            say(f"the resource group {made.group} seems empty; it is looked at again in {QUIET_S:g} s, before it goes")
+            say(
+                f"all that run {made.run} made is removed but the resource group {made.group}, which seems empty and costs nothing; it is "
+                f"looked at again in {QUIET_S:g} s, because Azure's lists lag, and goes if it is empty still"
+            )
             pause(QUIET_S, deadline)
     if deadline.expired:
         return [f"the resource group {made.group}: there was no time to see whether it stays empty; try again"]
@@ -245,6 +251,10 @@ def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[Made], l
     over: list[Made] = []
     unjudged: list[str] = []
     found = tagged(arm)
+    for run, group in _deployed(arm, say):
+        there = found.setdefault(run, Tagged({}))
+        if group.lower() not in (g.lower() for g in there.groups):
+            there.groups.append(group)
     for run in sorted({*found, *ledger.runs_kept(arm.clients.azure.subscription)}):
         try:
             made = made_by(arm, run, found.get(run) or Tagged({}))
@@ -253,6 +263,20 @@ def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[Made], l
         except HarnessError as error:
             unjudged.append(f"run {run}: {error}")
     return over, unjudged
+
+
+def _deployed(arm: Arm, say: Say) -> list[tuple[str, str]]:
+    """Runs that have a deployment, each with its group: what no list of resources shows yet is found by these."""
+    runs = []
+    for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups"):
+        where = f"{arm.subscription}/resourceGroups/{group['name']}/providers/Microsoft.Resources/deployments"
+        try:
+            names = [str(one.get("name")) for one in arm.listed(where, f"listing the deployments of {group['name']}")]
+        except (trouble.NotAllowed, trouble.NotThere) as error:
+            say(f"{error}; runs of that group are found by their tags only")
+            continue
+        runs += [(name.removeprefix(name_of("")), str(group["name"])) for name in names if re.fullmatch(name_of("[0-9a-f]{8}"), name)]
+    return runs
 
 
 def swept(arm: Arm, over: list[Made], deadline: Deadline, say: Say) -> list[str]:

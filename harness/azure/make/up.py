@@ -22,7 +22,7 @@ from harness.model import Azure
 from harness.run import write_atomically
 
 Say = Callable[[str], None]
-REMOVE_S = 1800.0
+REMOVE_S = 3600.0  # with the wait for a group that must be seen empty twice
 
 
 def up(clients: Clients, wish: Wish, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
