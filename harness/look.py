@@ -71,9 +71,9 @@ class Findings:
         return "\n".join([*lines, *(str(f) for f in self.found)])
 
 
-def look(cluster: Cluster) -> Findings:
-    """Look at everything once. What cannot be reached is a finding, and the rest is judged without it; where Azure can be asked, a node
-    that SSH does not reach is read by run-command.
+def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
+    """Look at everything once. What cannot be reached is a finding, and the rest is judged without it; with `run_command`, a node that SSH
+    does not reach is read by Azure's.
 
     Raises Unusable when no node can be reached.
     """
@@ -81,7 +81,7 @@ def look(cluster: Cluster) -> Findings:
     subject = Subject(cluster, Timeline())
     try:
         found = unreachable(subject)
-        with second_way(subject) as (instead, notes):
+        with second_way(subject, chosen=run_command) as (instead, notes):
             found += notes
             if all(n.name in subject.absent for n in cluster.nodes) and not instead:
                 if cluster.azure is None:

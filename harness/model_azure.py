@@ -36,7 +36,7 @@ class Azure(Part):
     load_balancer: str | None = Field(None, description="its name; not needed when the resource group has one with the file's frontend")
     virtual_machines: dict[Name, str] = Field({}, description="a host's name here to its virtual machine's; those not named bear the same")
     tenant: str | None = Field(None, description="the directory to log in to, where the credential does not know it")
-    credential: Credential = Field("default", description="how to log in; `default` tries them in DefaultAzureCredential's order")
+    credential: Credential = Field("default", description="how to log in; `default` takes the first that there is: docs/azure.md")
     client_id: str | None = Field(None, description="the application, or the user-assigned managed identity")
     client_secret_variable: str | None = Field(None, description="the environment variable that holds the application's secret")
     client_secret_file: Path | None = Field(None, description="the file whose first line is the application's secret")
@@ -48,6 +48,10 @@ class Azure(Part):
     instance_discovery: bool = Field(True, description="ask the public cloud whether the authority is known; false for a private one")
     poll_s: Seconds = Field(5.0, description="how often a long-running operation is asked about")
     operation_limit_s: Seconds = Field(300.0, description="how long one operation may take")
+    event_limit_s: Seconds = Field(
+        1500.0,
+        description="how long an accepted restart or redeploy may still come, where scheduled events are on: 15 + 10 minutes",
+    )
     power: bool | None = Field(
         None, description="whether the suite's power loss goes through Azure; when not said, it does where the file has no [power] commands"
     )

@@ -48,6 +48,10 @@ class Plan:
         return cls(names, Wish(options.period / 1000, options.repeat, options.sweep, options.seed))
 
     def measurements(self, cluster: Cluster, *, azure: bool = False) -> list[Planned]:
-        """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named."""
-        names = self.names or tuple(name for name, kind in disruptions.all_of().items() if azure or not kind.by_azure)
+        """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named.
+
+        So is what destroys something for good, always.
+        """
+        every = disruptions.all_of().items()
+        names = self.names or tuple(name for name, kind in every if (azure or not kind.by_azure) and not kind.destroys)
         return [Planned(name, start) for name in names for start in self.wish.starts(name, cluster)]

@@ -11,19 +11,28 @@ from harness.hosts.base import Host
 from harness.subject import Subject
 
 WHAT = "run-command"
+REMOVAL = "what it installed goes with: az vm run-command invoke -g GROUP -n VM --command-id RemoveRunCommandLinuxExtension"
 _NOT_MEASURED = "the paths that begin there, its packets and its clock are left out: run-command streams nothing, and takes seconds"
 
 
+_NOT_CHOSEN = "SSH does not reach it; Azure's run-command was not used: it runs as root, and installs an extension, which stays"
+
+
 @contextmanager
-def second_way(subject: Subject) -> Iterator[tuple[dict[str, Host], list[Finding]]]:
+def second_way(subject: Subject, *, chosen: bool) -> Iterator[tuple[dict[str, Host], list[Finding]]]:
     """What reads each node that is absent, and a finding for each that says so, or why it cannot be read that way either.
 
-    Where every node was reached nothing is asked, and no time is taken. The client is not read: it tells nothing but its clock.
+    Where every node was reached nothing is asked, and no time is taken; nor where nobody chose it, because the first run-command installs
+    an extension in the machine, which stays there: then it is only told that there is this way. The client is not read: it tells nothing
+    but its clock.
     """
     cluster = subject.cluster
     lost = [node for node in cluster.nodes if node.name in subject.absent]
     if cluster.azure is None or not lost:
         yield {}, []
+        return
+    if not chosen:
+        yield {}, [Finding(Weight.NOTE, node.name, WHAT, _NOT_CHOSEN, "give --run-command if that may be") for node in lost]
         return
     from harness.azure.fallback import read_instead  # only a cluster with [azure] needs the Azure packages
 
@@ -36,4 +45,4 @@ def _told(name: str, one: Host | HarnessError) -> Finding:
     if isinstance(one, HarnessError):
         return Finding(Weight.NOTE, name, WHAT, str(one), "see that the machine runs, and that its agent does")
     says = f"SSH does not reach it, so it was read by Azure's run-command; {_NOT_MEASURED}"
-    return Finding(Weight.NOTE, name, WHAT, says, "mend the log-in by SSH to have them measured")
+    return Finding(Weight.NOTE, name, WHAT, says, f"mend the log-in by SSH to have them measured; {REMOVAL}")

@@ -44,6 +44,10 @@ class Arm:
         """What is wanted, as often as it is said."""
         return self._send("PUT", path, doing, api, body, {})
 
+    def makes(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> bool:
+        """PUT; was it made by that? False when it changed what was there."""
+        return bool(self._sent("PUT", self._url(path, api, {}), doing, body).status_code == 201)
+
     def post(self, path: str, doing: str, *, api: str = RESOURCES) -> None:
         self._sent("POST", self._url(path, api, {}), doing, None)
 

@@ -134,6 +134,7 @@ class Clients:
                 ARMChallengeAuthenticationPolicy(self.credential, *settings["credential_scopes"]),
                 *([_ear(self._heard)] if self._heard else []),
                 ARMHttpLoggingPolicy(),
+                policies.SensitiveHeaderCleanupPolicy(),  # behind the log-in's: a redirect to another host takes no token along
             ]
             limits = credentials.connection(self.azure)
             return ARMPipelineClient(settings["base_url"], policies=chain, **limits)

@@ -6,7 +6,9 @@ Secrets are read at the last moment from where `[azure]` says they are, and are 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ def of(azure: Azure) -> Any:
     """A token credential (azure.core.credentials.TokenCredential). Nothing is sent before its first use. Raises BadUse."""
     from harness.azure import trouble
 
+    _gave.clear()
     with trouble.told("logging in to Azure"):
         try:
             return _MADE[azure.credential](azure)
@@ -74,15 +77,105 @@ def _own(azure: Azure) -> dict[str, Any]:
     return {"authority": authority(azure), "disable_instance_discovery": not azure.instance_discovery, **connection(azure)}
 
 
+class FirstOf:
+    """The first of several log-ins that there is; it stays the one that is used. `kinds` map their names to how each is made.
+
+    DefaultAzureCredential would not do: it makes the command-line tools' parts without tenant or subscription, so that who has several
+    directories gets a token of the wrong one; and it asks the machine's identity before the person's who sits there.
+    """
+
+    def __init__(self, kinds: Mapping[str, Callable[[], Any]]) -> None:
+        self._kinds = dict(kinds)
+        self._used: Any = None
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        return self._asked(lambda one: one.get_token(*scopes, **options))
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        return self._asked(lambda one: one.get_token_info(*scopes, options=options))
+
+    def close(self) -> None:
+        if hasattr(self._used, "close"):
+            self._used.close()
+
+    def _asked(self, ask: Callable[[Any], Any]) -> Any:
+        from azure.core.exceptions import ClientAuthenticationError
+        from azure.identity import CredentialUnavailableError
+
+        if self._used is not None:
+            return ask(self._used)
+        why = []
+        for name, make in self._kinds.items():
+            try:
+                one = make()
+                token = ask(one)
+            except CredentialUnavailableError as error:
+                why.append(f"{name}: {_line(error)}")
+            except ClientAuthenticationError as error:
+                if name not in OPTIONAL:  # one that was set up and is refused: another's rights must not be used in its place
+                    raise
+                why.append(f"{name}: {_line(error)}")
+            except ValueError as error:  # nothing of it is set up here
+                why.append(f"{name}: {_line(error)}")
+            else:
+                self._used = one
+                _gave.append(name.removesuffix("Credential"))
+                return token
+        raise ClientAuthenticationError(message="no log-in gave a token; those that were tried:\n\t" + "\n\t".join(why))
+
+
+OPTIONAL = ("ManagedIdentityCredential", "AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
+_gave: list[str] = []  # the log-ins that gave tokens, by name, the last one last
+
+
+def gave() -> str:
+    """The log-in of `default` that tokens came from, empty when there was none."""
+    return _gave[-1] if _gave else ""
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def order(terminal: bool) -> tuple[str, ...]:
+    """In which the log-ins of `default` are tried: where a person sits at a terminal, that person's before the machine's."""
+    person = ("AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
+    machine = ("ManagedIdentityCredential",)
+    return ("EnvironmentCredential", "WorkloadIdentityCredential", *(person + machine if terminal else machine + person))
+
+
 def _default(azure: Azure) -> Any:
+    made: dict[str, Callable[[Azure], Any]] = {
+        "EnvironmentCredential": _environment,
+        "WorkloadIdentityCredential": _workload,
+        "ManagedIdentityCredential": _machines,
+        "AzureCliCredential": _cli,
+        "AzurePowerShellCredential": _powershell,
+        "AzureDeveloperCliCredential": _developer_cli,
+    }
+    import azure.identity as package
+
+    assert package is not None  # its absence is told now
+
+    return FirstOf({name: partial(made[name], azure) for name in order(sys.stdin is not None and sys.stdin.isatty())})
+
+
+def _machines(azure: Azure) -> Any:
+    """The machine's own identity; where there is none, that shows at once (the package's other way waits for it)."""
     from azure.identity import DefaultAzureCredential
 
-    named: dict[str, Any] = {}
-    if azure.client_id:
-        named |= {"managed_identity_client_id": azure.client_id, "workload_identity_client_id": azure.client_id}
-    if azure.tenant:
-        named |= {"workload_identity_tenant_id": azure.tenant, "shared_cache_tenant_id": azure.tenant}
-    return DefaultAzureCredential(**named, **_own(azure))
+    others = (
+        "environment",
+        "workload_identity",
+        "shared_token_cache",
+        "visual_studio_code",
+        "cli",
+        "developer_cli",
+        "powershell",
+        "broker",
+    )
+    named = {"managed_identity_client_id": azure.client_id} if azure.client_id else {}
+    return DefaultAzureCredential(**{f"exclude_{one}_credential": True for one in others}, **named, **_own(azure))
 
 
 def _environment(azure: Azure) -> Any:

@@ -23,7 +23,7 @@ from harness.model import Azure
 
 Send = Callable[..., Any]  # a client's begin_…, which takes the options of a trigger and returns a poller
 Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under way?
-LOOK_S = 1.0  # between two looks at a state, at most
+ENDED_S = 0.2  # between two looks at whether an operation has ended, of which nobody is asked
 SHOWS_AFTER = 4  # so many poll intervals a trigger whose answer got lost may take to show …
 SHOWS_S = 2.0  # … and so many seconds at least
 LOST = (trouble.Unanswered, trouble.Throttled, trouble.NotLoggedIn, DeadlineExceeded)  # nothing is known of what was asked
@@ -121,9 +121,12 @@ class Hand:
     def say(self, text: str, **data: Any) -> None:
         self._note("azure", "azure", text, **data)
 
-    def trigger(self, doing: str, send: Send, happened: Happened, deadline: Deadline, *, again: bool = False) -> Triggered:
+    def trigger(
+        self, doing: str, send: Send, happened: Happened, deadline: Deadline, *, again: bool = False, accepted: Happened | None = None
+    ) -> Triggered:
         """Send it, and return as soon as Azure has accepted it. With `again` it may be sent again when it is not known to have been.
 
+        `accepted` is the sign looked for when the answer got lost; one that is accepted has not happened yet (default: that it happened).
         A refusal that says "not now" (429, an expired token) is no acceptance, so after it the request is repeated, and told.
         Raises what `trouble.told` makes of any other refusal; Unusable when no sign of it can be seen and it must not be repeated.
         """
@@ -137,7 +140,7 @@ class Hand:
                     poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except trouble.Throttled as error:
-                pause, why = _asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
+                pause, why = asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
             except trouble.NotLoggedIn:
                 if why.endswith("token"):
                     raise
@@ -145,7 +148,7 @@ class Hand:
                 pause, why = 0.0, "Azure had refused it: it did not take the token"
             except trouble.Unanswered as error:
                 self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
-                if self._seen(happened, deadline, doing):
+                if self._seen(accepted or happened, deadline, doing):
                     self.say(f"{doing}: it was accepted: its effect is there; it is not sent again")
                     return Triggered(doing, None, stop, happened)
                 if not again:
@@ -166,7 +169,7 @@ class Hand:
         Raises its failure, or DeadlineExceeded.
         """
         try:
-            deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=min(0.2, LOOK_S))
+            deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=ENDED_S)
         except DeadlineExceeded:
             triggered.stop.set()
             if not self._is(triggered.happened, deadline):
@@ -189,7 +192,7 @@ class Hand:
             deadline.wait_for(
                 lambda: self._is(triggered.happened, deadline),
                 what=f"{triggered.doing}: a sign of it",
-                every=min(LOOK_S, self.azure.poll_s),
+                every=self.azure.poll_s,
             )
         except DeadlineExceeded:
             raise DeadlineExceeded(
@@ -231,9 +234,9 @@ class Hand:
                 if last_try or not isinstance(error, LOST):
                     raise
                 self.say(f"{error}; reading again")
-                pause = min(LOOK_S, self.azure.poll_s)
+                pause = self.azure.poll_s
                 if isinstance(error, trouble.Throttled):
-                    pause = max(pause, _asked_pause(error, pause))
+                    pause = max(pause, asked_pause(error, pause))
                 if isinstance(error, trouble.NotLoggedIn):
                     self.clients.renew()
             self._pause(pause, deadline, doing)
@@ -245,9 +248,7 @@ class Hand:
     def _seen(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
         patience = Deadline(deadline.within(self._shows_s))
         try:
-            return patience.wait_for(
-                lambda: self._is(happened, deadline), what=f"{doing}: a sign of it", every=min(LOOK_S, self.azure.poll_s)
-            )
+            return patience.wait_for(lambda: self._is(happened, deadline), what=f"{doing}: a sign of it", every=self.azure.poll_s)
         except DeadlineExceeded:
             return False
 
@@ -271,11 +272,13 @@ def _passing(error: HarnessError) -> bool:
     """May the next try go better? Not where Azure said no for good, or a person has to mend something."""
     if isinstance(error, LOST):
         return True
+    if isinstance(error, trouble.Locked | trouble.RefusedByPolicy):
+        return False
     for_good = getattr(error.__cause__, "status_code", None) == 400
     return isinstance(error, Unusable) and not isinstance(error, trouble.NotAllowed) and not for_good
 
 
-def _asked_pause(error: BaseException, otherwise: float) -> float:
+def asked_pause(error: BaseException, otherwise: float) -> float:
     """What Retry-After asks for, in seconds."""
     response = getattr(error.__cause__, "response", None)
     try:

@@ -1,6 +1,7 @@
 """Undoes what a harness that died left disturbed: every tag in the resource group says of what. Doing it twice does no harm.
 
-python -m harness.azure.heal SETTINGS RUN        SETTINGS: the cluster file's [azure] as JSON; RUN: whose tags; what a guardian runs
+python -m harness.azure.heal SETTINGS RUN OURS        what a guardian runs
+SETTINGS: the cluster file's [azure] as JSON; RUN: whose tags; OURS: what belongs to the cluster (harness.azure.ours)
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from dataclasses import dataclass
 
 from harness.azure.hand import Hand, Note, reaching
 from harness.azure.network import Network
+from harness.azure.ours import Ours
 from harness.azure.power import Machine, name_of
 from harness.azure.undo_tag import KEY, STANDING, Undo, UndoTags, Unreadable, parse
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, ExitCode, HarnessError, Unusable
 from harness.model import Azure
+
+PENDING = (
+    "the machine runs, but a restart or redeploy that Azure accepted may still come until then, where scheduled events are on in it; "
+    "its tag stays so long: run this again afterwards"
+)
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,15 @@ class Healed:
         return f"{name}: not undone ({self.what}): {self.failed}" if self.failed else f"{name}: undone: {self.what}"
 
 
-def undo(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
-    """Undo one thing, see that it is undone, and only then remove its tag. Raises what kept it from that; the tag then stays."""
-    if one.undo == "start":
+def undo(hand: Hand, resource: str, one: Undo, deadline: Deadline, *, settled: bool = False) -> None:
+    """Undo one thing, see that it is undone, and only then remove its tag. Raises what kept it from that; the tag then stays.
+
+    `settled`: whoever calls has seen that a restart came, or that it comes no more.
+    """
+    if one.undo in ("start", "restart"):
         Machine(hand, name_of(resource)).start(deadline)
+        if one.undo == "restart" and one.may_be_at_work and not settled:
+            raise Unusable(PENDING)
     elif one.undo == "rule":
         Network(hand).allow_again(resource, one.name, deadline)
     elif one.undo == "pool":
@@ -49,18 +61,22 @@ def untag(hand: Hand, resource: str, one: Undo, deadline: Deadline) -> None:
     hand.read(lambda: tags.remove(resource, one.text()), deadline, f"removing the undo tag of {name_of(resource)}")
 
 
-def heal(azure: Azure, note: Note, *, limit_s: float | None = None, run: str = "", everybodys: bool = False) -> list[Healed]:
+def heal(
+    azure: Azure, note: Note, *, ours: Ours | None = None, limit_s: float | None = None, run: str = "", everybodys: bool = False
+) -> list[Healed]:
     """Undo what tags in the resource group tell of; one failure does not keep the others from being undone.
 
     Of every run whose time is over; with `run` of that one alone, over or not; with `everybodys` of all. `limit_s` bounds each (default:
-    twice `operation_limit_s`). Raises HarnessError when the group cannot be read.
+    twice `operation_limit_s`). A tag is obeyed only as far as
+    `ours` has it that it can be a harness's. Raises HarnessError when the group cannot be read.
     """
     hand = reaching(azure, note)
     limit = 2 * azure.operation_limit_s if limit_s is None else limit_s
     try:
         looking = Deadline(limit)  # for all of them, so that an API that does not answer cannot hold it up for each
         found = hand.read(UndoTags(hand.arm).bearers, looking, f"looking for {KEY} in {azure.resource_group}")
-        looked = [_look(hand, resource, looking, limit, run, everybodys) for resource in found]
+        mine = ours or Ours()
+        looked = [_look(hand, resource, looking, limit, run, everybodys, mine) for resource in found]
         return [one for one in looked if one is not None]
     finally:
         hand.clients.close()
@@ -75,7 +91,7 @@ def take_up(azure: Azure, note: Note) -> list[Healed]:
         hand.clients.close()
 
 
-def _look(hand: Hand, resource: str, looking: Deadline, limit_s: float, run: str, everybodys: bool) -> Healed | None:
+def _look(hand: Hand, resource: str, looking: Deadline, limit_s: float, run: str, everybodys: bool, ours: Ours) -> Healed | None:
     """What became of the resource's tag; None when it bears none, or none that is to be looked at."""
     what = f"whatever its tag {KEY} says"
     try:
@@ -92,6 +108,10 @@ def _look(hand: Hand, resource: str, looking: Deadline, limit_s: float, run: str
         return None
     if one.may_be_at_work and not (run or everybodys):
         return Healed(resource, str(one), spared(one))
+    try:
+        ours.check(hand, resource, one, looking)
+    except Exception as error:
+        return Healed(resource, str(one), _why(error))
     return healed(hand, resource, one, Deadline(limit_s))
 
 
@@ -131,7 +151,7 @@ def _say(source: str, kind: str, text: str, **data: object) -> None:
 
 def main() -> int:
     try:
-        done = heal(Azure.model_validate_json(sys.argv[1]), _say, run=sys.argv[2])
+        done = heal(Azure.model_validate_json(sys.argv[1]), _say, ours=Ours.read(sys.argv[3]), run=sys.argv[2])
     except (HarnessError, DeadlineExceeded) as error:
         print(f"lkharness: {error}", file=sys.stderr)
         return int(ExitCode.UNUSABLE)

@@ -5,17 +5,23 @@ Every change is a PUT or DELETE of a state that is wanted, so sending it twice d
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
+from harness.azure import trouble
 from harness.azure.hand import Hand
 from harness.azure.power import name_of
 from harness.azure.seen import Balancer, same
 from harness.deadline import Deadline
 from harness.errors import Unusable
 
+RULE = re.compile(r"lkharness-deny-[0-9a-f]{6}")  # how our security rules are called
+DESCRIPTION = "made by lkharness for a test, which removes it"
+NOWHERE = "192.0.2.1/32"  # of TEST-NET-1 (RFC 5737), which is nobody's
 FIRST_PRIORITY, LAST_PRIORITY = 100, 4096  # of a group's own rules (facts NSG-02)
 
 
@@ -38,6 +44,11 @@ class Member:
     pool: str
     name: str
     admin_state: str
+
+
+def new_rule() -> str:
+    """The name of a rule of ours."""
+    return f"lkharness-deny-{secrets.token_hex(3)}"
 
 
 class Network:
@@ -78,7 +89,7 @@ class Network:
         priority = priority_before([r for r in there if r.name != rule], place[1])
         wanted = {
             "properties": {
-                "description": "made by lkharness for a test, which removes it",
+                "description": DESCRIPTION,
                 "priority": priority,
                 "direction": "Inbound",
                 "access": "Deny",
@@ -97,15 +108,49 @@ class Network:
         )
 
     def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
+        """Delete the rule. Where a lock forbids that, it is made harmless, so that nobody stays shut out; raises Locked then."""
         place = _place(security_group)
         if rule not in self._hand.read(lambda: self._rules(place), deadline, f"reading the rules of {place[1]}"):
             return
-        self._hand.do(
-            f"deleting {rule} in {place[1]}",
-            lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
-            lambda: rule not in self._rules(place),
-            deadline,
-        )
+        try:
+            self._hand.do(
+                f"deleting {rule} in {place[1]}",
+                lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
+                lambda: rule not in self._rules(place),
+                deadline,
+            )
+        except trouble.Locked as error:
+            self._made_harmless(place, rule, deadline)
+            raise trouble.Locked(
+                f"{error}; the rule denies nobody any more (it names {NOWHERE} alone), but it is still there: remove the lock, then run "
+                "`lkharness azure heal` again"
+            ) from error
+
+    def _made_harmless(self, place: tuple[str, str], rule: str, deadline: Deadline) -> None:
+        """A CanNotDelete lock forbids deleting, not changing. Still a Deny: one that allows could let in what others keep out."""
+
+        def is_so() -> bool:
+            there = [r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule]
+            return not there or there[0].get("destinationAddressPrefix") == NOWHERE
+
+        def send(**options: Any) -> Any:
+            there = next(r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule)
+            there.pop("destinationAddressPrefixes", None)
+            body = {"properties": {**there, "destinationAddressPrefix": NOWHERE}}
+            return self._network.security_rules.begin_create_or_update(*place, rule, body, **options)
+
+        if not self._hand.read(is_so, deadline, f"reading the rules of {place[1]}"):
+            self._hand.do(f"making {rule} in {place[1]} harmless", send, is_so, deadline)
+
+    def rule(self, security_group: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
+        """A rule's properties as they are on the wire, None when there is no such rule."""
+        place = _place(security_group)
+
+        def find() -> dict[str, Any] | None:
+            listed = (r.as_dict() for r in self._network.security_rules.list(*place))
+            return next((r["properties"] for r in listed if str(r["name"]).lower() == name.lower()), None)
+
+        return self._hand.read(find, deadline, f"reading the rules of {place[1]}")
 
     def _rules(self, place: tuple[str, str]) -> set[str]:
         return {str(r.name) for r in self._network.security_rules.list(*place)}
@@ -113,10 +158,32 @@ class Network:
     # --- the pool
 
     def leave(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
+        """Only after it is known that the NIC may be put back: a PUT of it as it is asks for every right that the way back needs.
+
+        Who may take a NIC out of a pool need not have the right to join one (f5-cloud-failover-extension 42).
+        """
+        self._may_be_put(nic, deadline)
         self._member(nic, configuration, pool, False, deadline)
 
     def join(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
         self._member(nic, configuration, pool, True, deadline)
+
+    def _may_be_put(self, nic: str, deadline: Deadline) -> None:
+        """Raises what a PUT of the NIC as it is was refused with."""
+        accepted = False
+
+        def send(**options: Any) -> Any:
+            nonlocal accepted
+            poller = self._put(nic, self._json(nic), options)
+            accepted = True
+            return poller
+
+        self._hand.do(f"putting {name_of(nic)} as it is, to see that it may be put back", send, lambda: accepted, deadline)
+
+    def _put(self, nic: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
+        """Of the version that was read: where somebody else changed it since, Azure says 412, and it is read again."""
+        match = {"headers": {"If-Match": body["etag"]}} if body.get("etag") else {}
+        return self._network.network_interfaces.begin_create_or_update(*_place(nic), body, **match, **options)
 
     def _member(self, nic: str, configuration: str, pool: str, wanted: bool, deadline: Deadline) -> None:
         place, target = _place(nic), self.pool_id(pool)
@@ -132,10 +199,15 @@ class Network:
                     now = one["properties"].get("loadBalancerBackendAddressPools") or []
                     others = [p for p in now if p["id"].lower() != target.lower()]
                     one["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if wanted else [])]
-            return self._network.network_interfaces.begin_create_or_update(*place, body, **options)
+            return self._put(nic, body, options)
 
         if not self._hand.read(is_so, deadline, f"reading {place[1]}"):
             self._hand.do(doing, send, is_so, deadline)
+
+    def machine_of(self, nic: str, deadline: Deadline) -> str:
+        """The id of the virtual machine that a NIC is of, empty when it is of none."""
+        said = self._hand.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
+        return str(((said.get("properties") or {}).get("virtualMachine") or {}).get("id", ""))
 
     def pool_id(self, pool: str) -> str:
         """Of LB/POOL in the resource group."""

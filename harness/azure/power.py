@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from harness.azure.hand import Hand, Happened, Send, Triggered
+from harness.azure.waiting import pause
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Unusable
 
 PREFIX = "PowerState/"
 NOTHING_KNOWN = ("unknown", "")
 GONE = ("stopping", "stopped", "deallocating", "deallocated")
+FENCING = 2  # so many poll intervals between two looks while the peer may fence, and needs its share of the reads
 LOOKS = 2  # so many poll intervals a machine must have been running before nothing is thought to be under way any more
 OVERTAKES = 12  # so many poll intervals of an operation on a running machine, or of an unknown power, before a start overtakes it
 
@@ -26,16 +28,29 @@ class Machine:
     def id(self) -> str:
         return f"{self._hand.arm.group}/providers/Microsoft.Compute/virtualMachines/{self.name}"
 
+    def look(self) -> tuple[str, bool]:
+        """Its power (running, stopped, …), and whether an operation of Azure's is under way on it: one GET for both.
+
+        Azure answers 12 reads of a machine a minute, whoever asks ("Compute throttling limits"), and the cluster's own fencing is one of
+        them. The power is found by its prefix, because nobody promises an order; empty where Azure says none.
+        """
+        said = self._machines.get(self._group, self.name, expand="instanceView").properties
+        view = said.instance_view if said else None
+        codes = [status.code or "" for status in (view.statuses if view else None) or []]
+        power = next((code.removeprefix(PREFIX) for code in codes if code.startswith(PREFIX)), "")
+        return power, bool(said and said.provisioning_state == "Updating")
+
     def state(self) -> str:
-        """running, stopped, …; found by its prefix, because nobody promises an order. Empty where Azure says none."""
-        view = self._machines.instance_view(self._group, self.name)
-        codes = [status.code or "" for status in view.statuses or []]
-        return next((code.removeprefix(PREFIX) for code in codes if code.startswith(PREFIX)), "")
+        return self.look()[0]
 
     def busy(self) -> bool:
-        """Is an operation of Azure's under way on it?"""
-        machine = self._machines.get(self._group, self.name)
-        return bool(machine.properties and machine.properties.provisioning_state == "Updating")
+        return self.look()[1]
+
+    def has_ephemeral_disk(self) -> bool:
+        """Is its OS disk a local one, which a move to other hardware makes anew from the image?"""
+        machine = self._machines.get(self._group, self.name).properties
+        profile = machine.storage_profile if machine else None
+        return bool(profile and profile.os_disk and profile.os_disk.diff_disk_settings)
 
     def is_gone(self) -> bool:
         return self.state() in GONE
@@ -61,7 +76,7 @@ class Machine:
         def send(**options: object) -> object:
             return begin(self._group, self.name, **options)
 
-        return self._hand.trigger(f"{doing} {self.name}", send, lambda: happened() or self.busy(), deadline)
+        return self._hand.trigger(f"{doing} {self.name}", send, happened, deadline, accepted=lambda: happened() or self.busy())
 
     def start(self, deadline: Deadline) -> None:
         """Until it runs and nothing that could still stop it is under way; does no harm to one that runs.
@@ -73,8 +88,8 @@ class Machine:
         calm, overtake = self._patience(LOOKS), self._patience(OVERTAKES)
         told = False
         while True:
-            state = self._hand.read(self.state, deadline, f"reading the power of {self.name}")
-            busy = not told and self._hand.read(self.busy, deadline, f"reading {self.name}")
+            state, busy = self._hand.read(self.look, deadline, f"reading the power of {self.name}")
+            busy = busy and not told
             if state != "running" or busy:
                 calm = self._patience(LOOKS)
             if calm.expired:
@@ -98,8 +113,7 @@ class Machine:
         return Deadline(looks * self._hand.azure.poll_s)
 
     def _pause(self, deadline: Deadline) -> None:
-        pause = Deadline(deadline.within(min(1.0, self._hand.azure.poll_s)))
-        pause.wait_for(lambda: pause.expired, what="a pause", every=max(pause.remaining(), 0.001))
+        pause(self._hand.azure.poll_s, deadline)
 
 
 def name_of(resource: str) -> str:
@@ -116,6 +130,6 @@ def must_be_gone(machine: Machine, hand: Hand, deadline: Deadline) -> None:
         return last in GONE
 
     try:
-        deadline.wait_for(gone, what=f"{machine.name} being off", every=min(1.0, hand.azure.poll_s))
+        deadline.wait_for(gone, what=f"{machine.name} being off", every=FENCING * hand.azure.poll_s)
     except DeadlineExceeded as error:
         raise Unusable(f"{machine.name} was told to power off, and Azure still says {last!r}") from error

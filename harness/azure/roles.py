@@ -21,6 +21,7 @@ READS = {
 }
 
 DISTURBS = {
+    "Microsoft.Authorization/locks/read",
     "Microsoft.Compute/virtualMachines/powerOff/action",
     "Microsoft.Compute/virtualMachines/start/action",
     "Microsoft.Compute/virtualMachines/restart/action",
@@ -39,7 +40,6 @@ DISTURBS = {
     "Microsoft.Network/networkSecurityGroups/securityRules/write",
     "Microsoft.Network/networkSecurityGroups/securityRules/delete",
     "Microsoft.Network/virtualNetworks/subnets/join/action",
-    "Microsoft.Resources/subscriptions/resourceGroups/resources/read",
     "Microsoft.Resources/tags/read",
     "Microsoft.Resources/tags/write",
 }

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from harness.azure import trouble
 from harness.azure.clients import Clients
-from harness.azure.run_script import TAIL, run
+from harness.azure.run_script import TAIL, run, turn
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.base import Command, CommandFailed, CommandResult, HostUnreachable
@@ -21,7 +21,12 @@ LONGEST = 200_000  # characters of a script
 
 
 class RunCommandHost:
-    """Implements `Host` as far as reading goes. Every command runs as root and by itself: no state is kept between two."""
+    """Implements `Host` as far as reading goes. Every command runs as root and by itself: no state is kept between two.
+
+    `patience_s` is what all readings of the host together may take.
+    """
+
+    patience_s = 1800.0
 
     def __init__(self, clients: Clients, machine: str, name: str) -> None:
         self.name = name
@@ -34,12 +39,14 @@ class RunCommandHost:
         Raises Unusable when more was said than comes back: half an answer must not be taken for a whole one.
         """
         line = as_line(command)
-        deadline = Deadline(max(limit, SLOW_S))
+        longest = max(limit, SLOW_S)
         script = line if input is None else f"printf %s {shlex.quote(self._text(input))} | {{ {line}\n}}"
         if len(script) > LONGEST:
             raise Unusable(f"{self.name}: a command of {len(script)} characters is too long for Azure's run-command; reach the host by SSH")
         try:
-            said = run(self._clients, self._machine, f"LC_ALL=C; export LC_ALL\n{script}", deadline)
+            with turn(self._clients, self._machine):
+                deadline = Deadline(longest)
+                said = run(self._clients, self._machine, f"LC_ALL=C; export LC_ALL\n{script}", deadline, ends_after_s=longest)
         except (trouble.NotAllowed, DeadlineExceeded):
             raise
         except HarnessError as error:

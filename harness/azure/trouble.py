@@ -14,6 +14,10 @@ INSTALL = 'the Azure packages are not installed; install them with: pip install 
 _ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
 
 
+_LINKED = re.compile(r"does not have permission to perform action\(s\) '([^']+)' on the linked scope\(s\) '([^']+)'")
+_CLIENT = re.compile(r"client '([^']+)' with object id '([^']+)'")
+_POLICY = re.compile(r"policy(?:Assignment|SetDefinition|Definition)\\*\"\s*:\s*\{\\*\"name\\*\"\s*:\s*\\*\"([^\"\\]+)")
+_REASONS = re.compile(r"Reasons?: '([^']+)'")
 _TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError|\[SSL:")
 
 
@@ -27,6 +31,14 @@ class NotAllowed(Unusable):
     def __init__(self, message: str, action: str | None) -> None:
         super().__init__(message)
         self.action = action
+
+
+class Locked(Unusable):
+    """A management lock keeps the resource from being deleted, or from being changed at all. Waiting does not help."""
+
+
+class RefusedByPolicy(Unusable):
+    """A policy of the subscription forbids it: no role helps."""
 
 
 class NotThere(BadUse):
@@ -99,21 +111,52 @@ def _answered(error: Any, doing: str) -> HarnessError:
         return NotLoggedIn(f"{doing}: the log-in was refused: {says}; see tenant, client_id and the secret in [azure]")
     if status == 401:
         return NotLoggedIn(
-            f"{doing}: Azure does not take the log-in's token ({code or says}); log in again, or see tenant and audience in [azure]"
+            f"{doing}: Azure does not take the token of the log-in{_by()} ({code or says}); log in again, or see tenant, credential and "
+            "audience in [azure]"
         )
     if status == 403:
-        found = _ACTION.search(str(error))
-        what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
-        action = found[1] if found else None
-        return NotAllowed(f"{doing}: the log-in may not {what}; {roles.advice(action)}", action)
+        return _forbidden(str(error), says, code, doing)
     if status == 404:
         return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
+    if code == "ScopeLocked":
+        return Locked(f"{doing}: a management lock forbids it: {says}; a person who may must remove the lock first")
     if status == 429:
         after = error.response.headers.get("Retry-After", "some")
+        if code.startswith("Retryable") or "AnotherOperation" in f"{code}{why.inside(error)}":
+            return Throttled(f"{doing}: another operation of Azure's is under way there ({code}): {says}{why.inside(error)}; wait for it")
         return Throttled(f"{doing}: Azure is asked too often and wants {after} s of silence; wait, or see who else asks this subscription")
     if status >= 500:
         return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
     return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}{why.inside(error)}")
+
+
+def _forbidden(text: str, says: str, code: str, doing: str) -> HarnessError:
+    """A refusal of rights, in the words that name what is missing. `text` is all that Azure said."""
+    if code == "RequestDisallowedByPolicy":
+        names = ", ".join(dict.fromkeys(_POLICY.findall(text)))
+        reasons = "; ".join(dict.fromkeys(_REASONS.findall(text)))
+        return RefusedByPolicy(
+            f"{doing}: a policy of the subscription forbids it{f' ({names})' if names else ''}: {reasons or says}; no role helps: "
+            "do as the policy asks (a mandatory tag: --tag KEY=VALUE), or have its owner make an exemption"
+        )
+    client = _CLIENT.search(text)
+    who = f"the log-in{_by()} {client[1]} (object id {client[2]})" if client else f"the log-in{_by()}"
+    if linked := _LINKED.search(text):
+        first = linked[1].split(",")[0].strip()
+        advice = f"{roles.advice(first)}, on that scope: it may lie in another resource group, where its own assignment is needed"
+        return NotAllowed(f"{doing}: {who} may not {linked[1]} on {linked[2]}; {advice}", first)
+    found = _ACTION.search(text)
+    what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
+    action = found[1] if found else None
+    fresh = " (a fresh assignment takes minutes to show)" if code == "AuthorizationFailed" else ""
+    return NotAllowed(f"{doing}: {who} may not {what}{fresh}; {roles.advice(action)}", action)
+
+
+def _by() -> str:
+    """Which of `default`'s log-ins it is."""
+    from harness.azure import credentials
+
+    return f" by {name}" if (name := credentials.gave()) else ""
 
 
 def _ended_badly(error: Exception) -> bool:
@@ -135,6 +178,16 @@ def _unanswered(error: Exception, doing: str) -> HarnessError:
     return Unanswered(
         f"{doing}: no whole answer from Azure: {_first(error)}; see the way out of this machine, and resource_manager in [azure]"
     )
+
+
+def code_of(error: BaseException) -> str:
+    """Azure's code of the refusal or failure behind one of ours ("ScopeLocked"), empty when there is none."""
+    return _code(error.__cause__)
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status of the refusal behind one of ours, 0 when there is none."""
+    return getattr(error.__cause__, "status_code", None) or 0
 
 
 def _code(error: Any) -> str:

@@ -19,22 +19,23 @@ from harness.errors import Unusable
 KEY = "lkharness-undo"
 LONGEST = 256
 YEAR_9999 = 253_370_764_800  # seconds since the epoch; what comes after it is no date
-Kind = Literal["start", "rule", "pool", "admin"]
+Kind = Literal["start", "restart", "rule", "pool", "admin"]
 RUN = secrets.token_hex(4)  # this harness process
 BY_HAND = f"`lkharness azure heal --cluster FILE --run {RUN}`"
-DISTURBED = (  # the types of resources that we disturb, and so those that can bear the tag
-    "microsoft.compute/virtualmachines",
-    "microsoft.network/networkinterfaces",
-    "microsoft.network/networksecuritygroups",
-    "microsoft.network/loadbalancers",
-)
+DISTURBED = {  # the types of resources that we disturb, and so those that can bear the tag; with the api-version of their lists
+    "Microsoft.Compute/virtualMachines": "2024-07-01",
+    "Microsoft.Network/networkInterfaces": "2024-05-01",
+    "Microsoft.Network/networkSecurityGroups": "2024-05-01",
+    "Microsoft.Network/loadBalancers": "2024-05-01",
+}
 
 
 @dataclass(frozen=True)
 class Undo:
     """`since` and `until` are seconds since the epoch: when it began, and when its harness meant to have undone it.
 
-    start: power the VM on. rule: delete the NSG's rule `name`. pool: put the NIC's ip configuration `name` into `pool` (LB/POOL) again.
+    start: power the VM on. restart: the same, and the restart that Azure accepted may still come until then.
+    rule: delete the NSG's rule `name`. pool: put the NIC's ip configuration `name` into `pool` (LB/POOL) again.
     admin: give the member `name` of the LB's `pool` its adminState `was` back.
     """
 
@@ -65,6 +66,7 @@ class Undo:
     def __str__(self) -> str:
         what = {
             "start": "power it on",
+            "restart": "power it on, after the restart that may still come",
             "rule": f"delete its rule {self.name}",
             "pool": f"put its ip configuration {self.name} into {self.pool} again",
             "admin": f"set the adminState of {self.pool}'s member {self.name} to {self.was}",
@@ -120,6 +122,12 @@ class UndoTags:
         STANDING[resource] = undo  # before it is sent: an answer that gets lost may mean that it is there
         self._patch(resource, "Merge", text, f"tagging {name} with what to undo")
 
+    def replace(self, resource: str, old: Undo, new: Undo) -> None:
+        """Only if it is still the old one."""
+        if self.of(resource) == old.text():
+            self._patch(resource, "Merge", new.text(), f"tagging {resource.rpartition('/')[2]} anew")
+            STANDING[resource] = new
+
     def remove(self, resource: str, text: str) -> None:
         """Only if it is still this one."""
         if self.of(resource) == text:
@@ -128,9 +136,15 @@ class UndoTags:
             del STANDING[resource]
 
     def bearers(self) -> list[str]:
-        """What in the resource group can bear the tag. Each is to be asked by itself, because a list's own tags may be old."""
-        listed = self._arm.listed(f"{self._arm.group}/resources", "listing the resource group")
-        return [str(item["id"]) for item in listed if str(item.get("type", "")).lower() in DISTURBED]
+        """What in the resource group can bear the tag, by the providers' own lists: that of all resources may be minutes old.
+
+        Each is to be asked by itself, because a list's own tags may be old, too.
+        """
+        ids = []
+        for kind, api in DISTURBED.items():
+            doing = f"listing the resource group's {kind.rpartition('/')[2]}"
+            ids += [str(item["id"]) for item in self._arm.listed(f"{self._arm.group}/providers/{kind}", doing, api=api)]
+        return ids
 
     def _all(self, resource: str) -> dict[str, Any]:
         said = self._arm.get(f"{resource}/providers/Microsoft.Resources/tags/default", f"reading the tags of {resource.rpartition('/')[2]}")

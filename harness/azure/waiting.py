@@ -26,6 +26,12 @@ def result_of(poller: Any, deadline: Deadline, doing: str) -> Any:
     )
 
 
+def pause(seconds: float, deadline: Deadline) -> None:
+    """For so long, or until the deadline if that is sooner."""
+    over = Deadline(deadline.within(seconds))
+    over.wait_for(lambda: over.expired, what="a pause", every=max(over.remaining(), 0.001))
+
+
 def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T | HarnessError]:
     """Do several things at once; what fails has its error for a result, and what does not end in time a DeadlineExceeded.
 

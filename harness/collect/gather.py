@@ -87,7 +87,7 @@ class Gathering:
             report.why = one_line(str(error))
             return
         report.reached = True
-        deadline = Deadline(HOST_S)
+        deadline = Deadline(getattr(host, "patience_s", HOST_S))  # one that is read by Azure's run-command takes some 20 s for each
         facts = facts_of(machine, host)
         for name, read in _structured(facts).items():
             with self._guarded(report, name, deadline):

@@ -41,7 +41,8 @@ def _down(given: argparse.Namespace) -> int:
     finally:
         talk.close()
     if given.json:
-        print_json({"run": made.run, "resources": [r["id"] for r in made.resources], "group": made.group, "left": left})
+        about = {"run": made.run, "resources": [r["id"] for r in made.resources], "group": made.group, "left_alone": list(made.strangers)}
+        print_json({**about, "left": left})
     for one in left:
         print(f"lkharness: left: {one}", file=sys.stderr)
     return int(ExitCode.UNUSABLE if left else ExitCode.PASSED)

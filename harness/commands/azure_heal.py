@@ -30,15 +30,17 @@ def _heal(given: argparse.Namespace) -> int:
         raise BadUse("say which cluster with --cluster FILE")
     if given.limit is not None and given.limit <= 0:
         raise BadUse(f"--limit {given.limit:g}: give a number of seconds above 0")
-    azure = model.load(Path(file)).azure
+    cluster = model.load(Path(file))
+    azure = cluster.azure
     if azure is None:
         raise BadUse(f"{file} has no [azure] table, so nothing of it was disturbed through Azure")
     from harness.azure.heal import exit_code, heal
+    from harness.azure.ours import Ours
 
     def say(source: str, kind: str, text: str, **data: object) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    healed = heal(azure, say, limit_s=given.limit, run=given.run, everybodys=given.all)
+    healed = heal(azure, say, ours=Ours.of(cluster), limit_s=given.limit, run=given.run, everybodys=given.all)
     if given.json:
         print_json([vars(h) for h in healed])
     else:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from harness.commands.azure_down import say
-from harness.commands.azure_up import limit, place
+from harness.commands.azure_up import agreed, limit, place
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import ExitCode
 
@@ -17,6 +17,8 @@ def add_to(verbs) -> None:
     sweep = add(verbs, "sweep", _sweep, about, "lkharness azure sweep --subscription S --plan")
     place(sweep, group=False)
     sweep.add_argument("--plan", action="store_true", help="say what would be removed, and remove nothing")
+    sweep.add_argument("--yes", action="store_true", help="remove it without asking first")
+    sweep.add_argument("--owner", metavar="NAME", help="only what runs of this owner made")
     limit(sweep, 120)
     add_json(sweep)
 
@@ -24,18 +26,24 @@ def add_to(verbs) -> None:
 def _sweep(given: argparse.Namespace) -> int:
     from harness.azure import clients
     from harness.azure.arm import Arm
-    from harness.azure.make.remove import sweep
+    from harness.azure.make.remove import expired, swept
     from harness.azure.make.settings import azure_of
     from harness.deadline import Deadline
 
     azure, _ = azure_of(Path(given.azure) if given.azure else None, given.subscription, None, need_group=False)
     talk = clients.of(azure)
     try:
-        over, left = sweep(Arm(talk), Deadline(given.limit * 60.0), say, plan=given.plan)
+        over, left = expired(Arm(talk), say, given.owner)
+        for made in over:
+            say(f"would remove {made}")
+        if over and not given.plan:
+            agreed(given, "remove this?", "nothing was removed")
+            left += swept(Arm(talk), over, Deadline(given.limit * 60.0), say)
     finally:
         talk.close()
     if given.json:
-        print_json({"expired": [{"run": m.run, "owner": m.owner, "group": m.group} for m in over], "left": left})
+        shown = [{"run": m.run, "owner": m.owner, "group": m.group, "resources": [r["id"] for r in m.resources]} for m in over]
+        print_json({"expired": shown, "left": left})
     elif not over:
         print("nothing has expired")
     for one in left:

@@ -29,6 +29,9 @@ def add_to(verbs) -> None:
     up.add_argument("--location", metavar="REGION", required=True, help="Azure's name of the region, such as westeurope")
     up.add_argument("--owner", metavar="NAME", required=True, help="who answers for it; a tag on everything")
     up.add_argument("--expires", metavar="TIME", default="8h", help="when `azure sweep` may remove it: 90m, 8h (the default), 2d …")
+    up.add_argument(
+        "--tag", metavar="KEY=VALUE", action="append", default=[], help="one more tag on everything; can be given several times"
+    )
     up.add_argument("--ssh-key", metavar="FILE", required=True, help="the public key that may log in")
     up.add_argument("--plan", action="store_true", help="show every resource and what it costs an hour, and make nothing")
     up.add_argument("--yes", action="store_true", help="make it without asking first")
@@ -93,6 +96,11 @@ def _up(given: argparse.Namespace) -> int:
 
     azure, table = azure_of(Path(given.azure) if given.azure else None, given.subscription, given.resource_group)
     script = manager.script_of(given.manager)
+    if script is not None and not given.outbound:
+        raise BadUse(
+            "--manager without --outbound: the nodes would have no way out to Azure, which run-command returns a script's results by, and "
+            "none to fetch packages by (facts ILB-23); give --outbound, too"
+        )
     wanted = _wish(given)
     sound.check(wanted)
     of_size = prices.of_retail(given.location) if given.prices == "retail" else prices.of_table
@@ -107,7 +115,7 @@ def _up(given: argparse.Namespace) -> int:
         print(wish.as_text(planned), flush=True)
     if given.plan:
         return 0
-    _agreed(given)
+    agreed(given, "make this?", "nothing was made")
     return _make(azure, table, wanted, script, given, file)
 
 
@@ -158,7 +166,7 @@ def _way_in(talk: Clients, wanted: Wish, say: Callable[[str], None]) -> IPv4Addr
 
 
 def _wish(given: argparse.Namespace) -> Wish:
-    from harness.azure.make.wish import Wish, expires_in, public_key
+    from harness.azure.make.wish import Wish, expires_in, public_key, tags_of
 
     options = {
         "vmSize": given.size,
@@ -175,7 +183,7 @@ def _wish(given: argparse.Namespace) -> Wish:
     over["sshPublicKey"] = public_key(Path(given.ssh_key))
     if given.public_from is not None:
         over |= {"publicAddress": True, "sshSource": _network(given.public_from)}
-    return Wish(given.location, given.owner, expires_in(given.expires), over)
+    return Wish(given.location, given.owner, expires_in(given.expires), over, tags_of(given.tag))
 
 
 def _image(text: str) -> dict[str, str]:
@@ -197,17 +205,17 @@ def _network(text: str) -> str:
     return str(network)
 
 
-def _agreed(given: argparse.Namespace) -> None:
+def agreed(given: argparse.Namespace, question: str, otherwise: str) -> None:
     """A person has seen the plan. Raises BadUse when there is nobody to ask, or the answer is no."""
     import sys
 
     if given.yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():
-        raise BadUse("nothing was made: look at the plan, then give --yes")
+        raise BadUse(f"{otherwise}: look at the plan, then give --yes")
     try:
-        answer = terminal.ask("make this? [y/N] ")
+        answer = terminal.ask(f"{question} [y/N] ")
     except (EOFError, UnicodeDecodeError):
         answer = "no"
     if not re.match(r"y(es)?$", answer.lower()):
-        raise BadUse("nothing was made")
+        raise BadUse(otherwise)

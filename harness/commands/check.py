@@ -20,6 +20,11 @@ def add_to(commands) -> None:
         "lkharness check --cluster customer.toml",
     )
     check.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
+    check.add_argument(
+        "--run-command",
+        action="store_true",
+        help="read a node that SSH does not reach by Azure's run-command, as root; that installs an extension in the machine, which stays",
+    )
     add_json(check)
 
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
@@ -32,7 +37,7 @@ def _check(given: argparse.Namespace) -> int:
     from harness.attach.findings import Weight
     from harness.look import look
 
-    findings = look(model.load(_cluster_file(given.cluster)))
+    findings = look(model.load(_cluster_file(given.cluster)), run_command=given.run_command)
     worst = findings.exit_code
     if given.json:
         print_json(findings.as_data())

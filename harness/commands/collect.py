@@ -39,6 +39,11 @@ def add_to(commands) -> None:
     collect.add_argument(
         "--capture", metavar="SECONDS", type=float, default=0.0, help="record packets, headers only, for so long (at most 60)"
     )
+    collect.add_argument(
+        "--run-command",
+        action="store_true",
+        help="read a host that SSH does not reach by Azure's run-command, as root; that installs an extension in the machine, which stays",
+    )
     collect.add_argument("--output", metavar="FILE.tar.gz", help="where to (default: lkharness-CLUSTER-TIME.tar.gz here)")
     add_json(collect)
 
@@ -58,7 +63,7 @@ def _collect(given: argparse.Namespace) -> int:
     output = _output(given.output, cluster.name)
     connected: dict[str, Host] = dict(connect_all(cluster, Timeline()))
     try:
-        with _readable(cluster, connected) as hosts:
+        with _readable(cluster, connected, run_command=given.run_command) as hosts:
             index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, lambda redactor: Bundle(output, redactor))
     finally:
         for host in connected.values():
@@ -71,9 +76,9 @@ def _collect(given: argparse.Namespace) -> int:
     return int(ExitCode.PASSED if reached else ExitCode.UNUSABLE)
 
 
-def _readable(cluster: Cluster, hosts: dict[str, Host]) -> AbstractContextManager[dict[str, Host]]:
-    """The hosts, and by Azure's run-command those that SSH does not reach."""
-    if cluster.azure is None:
+def _readable(cluster: Cluster, hosts: dict[str, Host], *, run_command: bool) -> AbstractContextManager[dict[str, Host]]:
+    """The hosts, and by Azure's run-command, if a person chose that, those that SSH does not reach."""
+    if cluster.azure is None or not run_command:
         return nullcontext(hosts)
     from harness.azure.fallback import readable  # only a cluster with [azure] needs the Azure packages
 

@@ -70,9 +70,11 @@ class ByAzure(Disruption):
         return None
 
     def steps(self) -> list[Step]:
+        from harness.azure.ours import Ours
         from harness.azure.undo_tag import RUN
 
-        heal = [sys.executable, "-m", "harness.azure.heal", self._azure.model_dump_json(exclude_defaults=True), RUN]
+        settings, ours = self._azure.model_dump_json(exclude_defaults=True), Ours.of(self._subject.cluster).text()
+        heal = [sys.executable, "-m", "harness.azure.heal", settings, RUN, ours]
         return [Step(HARNESS, "do", f"{self.call} on {self.target()}, by Azure"), Step(HARNESS, "undo", shlex.join(heal))]
 
     @property
@@ -168,7 +170,10 @@ class ByAzure(Disruption):
         from harness.azure.undo_tag import BY_HAND
 
         try:
-            (heal.undo if self._disturbed else heal.untag)(self._hand, resource, undo, limit)
+            if self._disturbed:
+                heal.undo(self._hand, resource, undo, limit, settled=True)
+            else:
+                heal.untag(self._hand, resource, undo, limit)
         except HarnessError as error:
             raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not mend it, run {BY_HAND}") from error
 

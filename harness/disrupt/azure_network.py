@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from harness import budget
@@ -10,7 +9,7 @@ from harness.budget import Allowance
 from harness.deadline import Deadline
 from harness.disrupt.azure_base import ByAzure
 from harness.disrupt.base import Effect, both, register
-from harness.errors import Unusable
+from harness.errors import HarnessError, Inconclusive, Unusable
 
 if TYPE_CHECKING:
     from harness.azure.network import Member, Network, Nic
@@ -86,12 +85,15 @@ class AzureDeny(ByAzureNetwork):
         return [service.port for service in self._subject.cluster.services]
 
     def _undoing(self) -> tuple[str, Undo]:
+        from harness.azure.locks import must_be_unlocked
+        from harness.azure.network import new_rule
         from harness.azure.undo_tag import Undo
 
         group = self._nic.security_group
         if group is None:
             raise Unusable(f"neither {self.target()}'s first NIC nor its subnet has a network security group; make one, or leave this out")
-        return self._healable(group), Undo.now("rule", self._meant_s, name=f"lkharness-deny-{secrets.token_hex(3)}")
+        must_be_unlocked(self._hand, self._healable(group), self._operation())
+        return group, Undo.now("rule", self._meant_s, name=new_rule())
 
     def _do(self, deadline: Deadline) -> None:
         assert self._tagged is not None
@@ -150,9 +152,18 @@ class ByAdminState(ByAzureNetwork):
         return member.balancer_id, Undo.now("admin", self._meant_s, name=member.name, pool=member.pool, was=member.admin_state)
 
     def _do(self, deadline: Deadline) -> None:
+        from harness.azure import trouble
+
         assert self._tagged is not None
         _, undo = self._tagged
-        self._network.set_admin(undo.pool, undo.name, self.state, deadline)
+        try:
+            self._network.set_admin(undo.pool, undo.name, self.state, deadline)
+        except HarnessError as error:
+            if trouble.status_of(error) != 400:
+                raise
+            raise Inconclusive(
+                f"{self.name} was not done: Azure does not take a PUT of a pool whose members are NICs, which it was asked by ({error})"
+            ) from error
 
 
 @register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness import budget
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from harness.azure.power import Machine
     from harness.azure.undo_tag import Undo
     from harness.subject import Subject
+
+
+EVENT_AFTER = 6  # so many poll intervals what was accepted may take to come until scheduled events are looked at, and between two looks
 
 
 class ByAzurePower(ByAzure):
@@ -64,6 +68,7 @@ class ByAzurePower(ByAzure):
             asked = time.time()
             if not self._is_gone():
                 heard = asked
+                self._hurry()
                 return False
             self.moment = Moment(HARNESS, heard, time.time())
             return True
@@ -77,6 +82,9 @@ class ByAzurePower(ByAzure):
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         raise NotImplementedError
+
+    def _hurry(self) -> None:
+        """It has not happened yet: what can be done about that."""
 
     def _is_gone(self) -> bool:
         return not self._subject.hosts[self._node].alive(limit=0.5)
@@ -127,11 +135,28 @@ class AzurePowerOff(ByAzurePower):
 
 class ComesBack(ByAzurePower):
     """The platform shuts the machine down in order (which by default moves nothing: facts LKL-46) and boots it again; where the shutdown
-    takes longer than heartbeats may be missed, the peer takes over. So either is right."""
+    takes longer than heartbeats may be missed, the peer takes over. So either is right.
+
+    Where scheduled events are on in the machine, Azure accepts the order and may obey it a quarter of an hour later: one that was accepted
+    and has not come is approved, else waited for (`event_limit_s`), and its tag stays until it has come or comes no more.
+    """
 
     moves = None
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
     _before: str | None = None
+    _went = False  # was the machine seen gone, or as another boot?
+    _lapsed = False  # is it too late for what was accepted and did not come?
+    _accepted: Deadline | None = None  # until when it may come
+    _look: Deadline | None = None  # when scheduled events are looked at next
+
+    @property
+    def _meant_s(self) -> float:
+        return super()._meant_s + self._azure.event_limit_s
+
+    def _undoing(self) -> tuple[str, Undo]:
+        from harness.azure.undo_tag import Undo
+
+        return self._machine.id, Undo.now("restart", self._meant_s)
 
     def _own_allowance(self) -> Allowance:
         cluster = self._subject.cluster
@@ -141,6 +166,70 @@ class ComesBack(ByAzurePower):
     def _do(self, deadline: Deadline) -> None:
         self._before = self._subject.hosts[self._node].check(WHICH_BOOT, limit=deadline.within(10.0))
         super()._do(deadline)
+        self._went = True
+        self._note_that_it_went()
+
+    def _trigger(self, deadline: Deadline) -> Triggered:
+        triggered = self._order(deadline)
+        self._accepted, self._look = Deadline(self._azure.event_limit_s), Deadline(EVENT_AFTER * self._azure.poll_s)
+        return triggered
+
+    def _order(self, deadline: Deadline) -> Triggered:
+        raise NotImplementedError
+
+    def _hurry(self) -> None:
+        """Approve the event that it waits for, if there is one. What cannot be asked is told, and asked again later."""
+        from harness.azure import events
+
+        if self._look is None or not self._look.expired:
+            return
+        self._look = Deadline(EVENT_AFTER * self._azure.poll_s)
+        try:
+            events.approve(self._subject.hosts[self._node], self._azure.machine(self._node), self._hand.say)
+        except HarnessError as error:
+            self._hand.say(f"{self._node}: whether a scheduled event holds it up cannot be told: {error}")
+
+    def _note_that_it_went(self) -> None:
+        """From here on a start is all that undoes it: the tag says so for whoever heals after us."""
+        from harness.azure.undo_tag import UndoTags
+
+        assert self._tagged is not None
+        resource, old = self._tagged
+        new = replace(old, undo="start")
+        try:
+            self._hand.read(lambda: UndoTags(self._hand.arm).replace(resource, old, new), self._operation(), f"tagging {self._node} anew")
+            self._tagged = resource, new
+        except HarnessError as error:  # the old one is right, too, only slower
+            self._hand.say(f"{self._node}: its tag could not be written anew: {error}")
+
+    def undo(self, deadline: Deadline) -> None:
+        if self._may_still_come():
+            self._wait_for_it()
+        super().undo(deadline)
+
+    def _may_still_come(self) -> bool:
+        return self._triggered is not None and self._triggered.refused is None and not self._went and not self._is_gone()
+
+    def _wait_for_it(self) -> None:
+        """Whoever tests after us must not have it happen under his hands."""
+        assert self._triggered is not None and self._accepted is not None
+        triggered = self._triggered
+        self._hand.say(
+            f"{triggered.doing}: Azure accepted it, and it has not come; it may come for {self._accepted.remaining():.0f} s yet, so it is "
+            "waited for (scheduled events; event_limit_s in [azure])"
+        )
+
+        def came() -> bool:
+            if triggered.refused is not None or self._is_gone():
+                return True
+            self._hurry()
+            return False
+
+        try:
+            self._accepted.wait_for(came, what=f"{self._node} falling silent", every=min(1.0, self._azure.poll_s))
+        except DeadlineExceeded:
+            self._lapsed = True
+            self._hand.say(f"{triggered.doing}: it did not come within {self._accepted.seconds:g} s, and is not waited for any longer")
 
     def _is_gone(self) -> bool:
         """It is silent, or another boot answers already."""
@@ -162,7 +251,7 @@ class ComesBack(ByAzurePower):
     @property
     def _came_to_nothing(self) -> bool:
         """Azure refused it, or nobody knows that it was accepted: then the boot that was there may be there still."""
-        return self._triggered is None or self._triggered.refused is not None
+        return self._triggered is None or self._triggered.refused is not None or self._lapsed
 
 
 @register
@@ -173,17 +262,27 @@ class AzureRestart(ComesBack):
     sentence = "the active node's virtual machine is restarted by Azure; it boots and comes back"
     call = "POST restart"
 
-    def _trigger(self, deadline: Deadline) -> Triggered:
+    def _order(self, deadline: Deadline) -> Triggered:
         return self._machine.restart(self._is_gone, deadline)
 
 
 @register
 class AzureRedeploy(ComesBack):
-    """As a restart, only longer: the machine boots on other hardware."""
+    """As a restart, only longer: the machine boots on other hardware. What is on the old hardware's own disks is lost ("Scheduled Events":
+    Redeploy, "ephemeral disks are lost"), so it is done only where it is named, and never to a machine whose OS disk is such a one."""
 
     name = "azure VM redeploy"
-    sentence = "the active node's virtual machine is shut down by Azure, moved to other hardware and powered on"
+    sentence = "the active node's virtual machine is moved to other hardware by Azure, and what is on its temporary disk is lost"
+    destroys = "what is on the machine's temporary disk, or on local NVMe"
     call = "POST redeploy"
 
-    def _trigger(self, deadline: Deadline) -> Triggered:
+    def _order(self, deadline: Deadline) -> Triggered:
         return self._machine.redeploy(self._is_gone, deadline)
+
+    def _undoing(self) -> tuple[str, Undo]:
+        if self._hand.read(self._machine.has_ephemeral_disk, self._operation(), f"reading {self._node}"):
+            raise Inconclusive(
+                f"{self.name} was not done: {self._machine.name} has an ephemeral OS disk, so all that is installed there would be lost; "
+                "leave this out for this cluster"
+            )
+        return super()._undoing()

@@ -90,6 +90,7 @@ class Disruption(ABC):
     shares: ClassVar[bool] = False  # does the balancer's hash decide while it lasts, so that of what must be out only some fails?
     both_may_answer: ClassVar[bool] = False  # does an isolated node go on answering itself for a moment, until it is fenced?
     by_azure: ClassVar[bool] = False  # is it done through Azure's management API? Then it is planned only for a cluster that has one
+    destroys: ClassVar[str] = ""  # what of the customer's it may destroy for good: then it is planned only where it is named
     instead_of: ClassVar[str] = ""  # the disruption that this is another way to do, for a suite that only wants it done
     undone_unseen: ClassVar[bool] = False  # may every host answer while it lasts? Then a guardian undoes it without looking at them first
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them

@@ -40,13 +40,14 @@ class ArmServer(ThreadingHTTPServer):
         self.health: dict[str, Any] = HEALTH
         self.spoiled: dict[str, Answer] = {}
         self.requests: list[str] = []
+        self.tokens: list[tuple[str, str | None]] = []  # whom each request was for (Host), and the token that it brought
         self.results: dict[str, Any] = {}
         self.never_ends = False
         ca = trustme.CA()
         self.ca_file = folder / "ca.pem"
         ca.cert_pem.write_to_path(self.ca_file)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ca.issue_cert("127.0.0.1").configure_cert(context)
+        ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.secret_file = folder / "secret"
         self.secret_file.write_text("shh\n")
@@ -130,6 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.tokens.append((str(self.headers.get("Host")), self.headers.get("Authorization")))
         status, headers, body = self.server.answer(self.command, urlsplit(self.path).path)
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import pytest
 import trustme
 
-from harness.azure.make import template
+from harness.azure.make import removal, remove, template
+from harness.azure.make.ledger import kind_of
 from harness.azure.make.wish import Wish
 from harness.cli import main
 
@@ -57,6 +59,11 @@ class Deployments(ThreadingHTTPServer):
 
     `on_look` is called at every look at a deployment, with how many there were: what it returns is answered instead of the truth.
     `on_put` likewise, at every PUT of one.
+
+    What Azure does besides (each with its source): `unlisted` names of resources that no list of all types shows yet, and `ghosts` what it
+    still shows (azure-rest-api-specs 21221), while a GET by id and a provider's own list are true; `on_delete` is called with a resource's
+    name and how often its deletion was asked for, and what it returns is answered; `locked` are names under a CanNotDelete lock (azure-cli
+    16958); a fresh group is unknown for `fresh_404` requests (terraform-provider-azurerm 18268).
     """
 
     daemon_threads = True
@@ -73,6 +80,12 @@ class Deployments(ThreadingHTTPServer):
         self.public_addresses: dict[str, Any] = {"ipAddress": "203.0.113.5"}
         self.on_put: Callable[[int], Answer | None] = lambda puts: None
         self.looks = self.puts = 0
+        self.unlisted: set[str] = set()
+        self.ghosts: list[dict[str, Any]] = []
+        self.locked: set[str] = set()
+        self.on_delete: Callable[[str, int], tuple[int, Any] | None] = lambda name, times: None
+        self.deletes: dict[str, int] = {}
+        self.fresh_404 = self._fresh = 0
         self.asked: list[tuple[str, str]] = []
         ca = trustme.CA()
         ca.cert_pem.write_to_path(folder / "ca.pem")
@@ -120,7 +133,26 @@ poll_s = 0.05
         given = {name: said["value"] for name, said in body["properties"]["parameters"].items()}
         _, _, subscription, _, group, *_ = id.split("/")
         wanted = template.resources(body["properties"]["template"], given, subscription=subscription, group=group)
-        self.deployments[id.lower()] = {"looks": 0, "wanted": wanted, "operations": [], "state": "Running", "cancelled": False}
+        about = {"tags": body.get("tags", {}), "parameters": body["properties"]["parameters"]}
+        self.deployments[id.lower()] = {
+            "looks": 0,
+            "wanted": wanted,
+            "operations": [],
+            "state": "Running",
+            "cancelled": False,
+            "steps": STEPS,
+            **about,
+        }
+
+    def expire(self, group: str) -> None:
+        """The time of what was made in a group is over, by its tags and by its deployment's record."""
+        past = "2020-01-01T00:00:00Z"
+        for one in [*self.resources.values(), *self.groups.values()]:
+            if f"/resourcegroups/{group}" in one["id"].lower():
+                one["tags"]["lkharness-expires"] = past
+        for id, deployment in self.deployments.items():
+            if f"/resourcegroups/{group}/" in id:
+                deployment["parameters"]["tags"]["value"]["lkharness-expires"] = past
 
     def killed_up(self, looks: int, group: str = "lk-test", **tags: str) -> str:
         """A deployment as an `azure up` leaves it that is killed after so many looks; its run."""
@@ -128,6 +160,7 @@ poll_s = 0.05
         given = {**wish.parameters, "tags": {**wish.tags, **tags}}
         id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/lkharness-{wish.run}"
         self.deploy(id, {"properties": {"template": template.load(), "parameters": {k: {"value": v} for k, v in given.items()}}})
+        self.deployments[id.lower()]["steps"] = 20  # it is looked at several times before anybody cancels it
         for _ in range(looks):
             self.look(self.deployments[id.lower()])
         return wish.run
@@ -136,7 +169,7 @@ poll_s = 0.05
         """Whatever still runs comes to its end by itself."""
         self.never_ends = False
         for deployment in self.deployments.values():
-            for _ in range(2 * STEPS):
+            for _ in range(2 * deployment["steps"]):
                 self.look(deployment)
 
     def put(self, id: str, body: dict[str, Any]) -> tuple[int | None, Any]:
@@ -155,7 +188,7 @@ poll_s = 0.05
         if deployment["state"] != "Running":
             return
         deployment["looks"] += 1
-        share = 1 if deployment["cancelled"] else len(deployment["wanted"]) if deployment["looks"] >= STEPS else 4
+        share = 1 if deployment["cancelled"] else len(deployment["wanted"]) if deployment["looks"] >= deployment["steps"] else 4
         for resource in [r for r in deployment["wanted"] if r.id.lower() not in self.resources][:share]:
             if resource.name in self.fails:
                 failed = _operation(resource, "Failed", self.fails[resource.name])
@@ -169,10 +202,13 @@ poll_s = 0.05
             if resource.type.endswith("/publicIPAddresses"):
                 body["properties"] = self.public_addresses
             self.resources[resource.id.lower()] = body
+            if disk := resource.body["properties"].get("storageProfile", {}).get("osDisk"):
+                group = resource.id.split("/")[4]
+                self.add("Microsoft.Compute/disks", disk["name"], group, managedBy=resource.id, tags=resource.body["tags"])
             deployment["operations"].append(_operation(resource, "Succeeded", None))
         if deployment["cancelled"]:  # what was under way comes into being all the same
             deployment["state"] = "Canceled"
-        elif deployment["looks"] >= STEPS and not self.never_ends:
+        elif deployment["looks"] >= deployment["steps"] and not self.never_ends:
             deployment["state"] = "Succeeded"
 
     def cancel(self, key: str) -> tuple[int, Any]:
@@ -190,10 +226,20 @@ poll_s = 0.05
         return 204, None
 
     def delete(self, id: str) -> tuple[int, Any]:
-        key = id.lower()
+        key, name = id.lower(), id.rpartition("/")[2]
+        if name in self.locked:
+            said = (
+                f"The scope '{id}' cannot perform delete operation because following scope(s) are locked: '{id}'. Please remove the lock."
+            )
+            return 409, _error("ScopeLocked", said)
+        self.deletes[name] = self.deletes.get(name, 0) + 1
+        if answer := self.on_delete(name, self.deletes[name]):
+            return answer
         if key in self.groups:
             del self.groups[key]
-            self.resources = {k: r for k, r in self.resources.items() if not k.startswith(key + "/")}
+            for every in (self.resources, self.deployments):
+                for one in [k for k in every if k.startswith(key + "/")]:
+                    del every[one]
             return 202, None
         if self.deployments.get(key, {}).get("state") == "Running":  # its reference: one that is running cannot be deleted
             return 409, _error("DeploymentCannotBeDeleted", "it is running")
@@ -208,8 +254,10 @@ poll_s = 0.05
             return 400, _error("InUse", f"{id} is in use by {', '.join(users)}.")
         gone = self.resources.pop(key)
         if gone["type"].lower().endswith("virtualmachines"):  # deleteOption: Delete
-            for nic in [u for u in gone.get("uses", []) if "/networkinterfaces/" in u]:
-                self.resources.pop(nic, None)
+            disks = [k for k, r in self.resources.items() if str(r.get("managedBy", "")).lower() == key]
+            extensions = [k for k in self.resources if k.startswith(key + "/")]
+            for other in [u for u in gone.get("uses", []) if "/networkinterfaces/" in u] + disks + extensions:
+                self.resources.pop(other, None)
         return 202, None
 
 
@@ -225,12 +273,18 @@ def _operation(resource: template.Resource, state: str, error: dict[str, Any] | 
     return {"properties": {"provisioningState": state, "targetResource": target, "statusMessage": {"error": error} if error else None}}
 
 
+def _succeeded(operation: dict[str, Any]) -> bool:
+    return bool(operation["properties"]["provisioningState"] == "Succeeded")
+
+
 def _error(code: str, message: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message}}
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet
+    disable_nagle_algorithm = True
     server: Deployments
 
     def _serve(self) -> None:
@@ -260,6 +314,9 @@ class _Handler(BaseHTTPRequestHandler):
         server, key = self.server, path.lower()
         if server.read_only and self.command != "GET":
             return 403, _error("AuthorizationFailed", "The client does not have authorization to perform action 'a/write' over scope 's'.")
+        if server._fresh and "/resourcegroups/" in key:
+            server._fresh -= 1
+            return 404, _error("ResourceGroupNotFound", f"Resource group '{path.split('/')[4]}' could not be found.")
         if self.command == "DELETE":
             return server.delete(path)
         if key.endswith("/cancel"):
@@ -276,17 +333,26 @@ class _Handler(BaseHTTPRequestHandler):
             if said := server.on_look(server.looks):
                 return said
             server.look(deployment)
-            return 200, {"id": path, "properties": {"provisioningState": deployment["state"]}}
+            made = [{"id": o["properties"]["targetResource"]["id"]} for o in deployment["operations"] if _succeeded(o)]
+            ended = {"outputResources": made} if deployment["state"] == "Succeeded" else {}
+            properties = {"provisioningState": deployment["state"], "parameters": deployment["parameters"], **ended}
+            return 200, {"id": path, "tags": deployment["tags"], "properties": properties}
         if key.endswith("/resources"):
             scope = key.removesuffix("/resources")
-            return 200, {
-                "value": [_shown(r, query) for k, r in server.resources.items() if k.startswith(scope + "/") and _wanted(r, query)]
-            }
+            every = [r for r in [*server.resources.values(), *server.ghosts] if r["name"] not in server.unlisted]
+            return 200, {"value": [_shown(r, query) for r in every if r["id"].lower().startswith(scope + "/") and _wanted(r, query)]}
+        if found := re.fullmatch(r"(.*/resourcegroups/[^/]+)/providers/([^/]+/[^/]+)", key):
+            group, kind = found.groups()
+            if kind == "microsoft.resources/deployments":
+                return 200, {"value": [{"name": k.rpartition("/")[2]} for k in server.deployments if k.startswith(group + "/")]}
+            return 200, {"value": [r for k, r in server.resources.items() if k.startswith(group + "/") and kind_of(k) == kind]}
         if key.endswith("/resourcegroups"):
             return 200, {"value": [g for g in server.groups.values() if _wanted(g, query)]}
         if self.command == "PUT" and re.fullmatch(r"/subscriptions/[^/]+/resourcegroups/[^/]+", key):
+            new = key not in server.groups
             server.groups[key] = {"id": path, "name": path.rpartition("/")[2], **body}
-            return 201, server.groups[key]
+            server._fresh = server.fresh_404 if new else 0
+            return 201 if new else 200, server.groups[key]
         there = server.groups.get(key) or server.resources.get(key)
         return (200, there) if there else (404, _error("ResourceGroupNotFound", f"'{path}' could not be found."))
 
@@ -322,6 +388,14 @@ def _shown(resource: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Deployments]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        patch.setattr(remove, "QUIET_S", 0.2)
+        patch.setattr(removal, "STUBBORN_S", 1.5)
+        yield from _served(folder)
+
+
+def _served(folder: Path) -> Iterator[Deployments]:
     server = Deployments(folder)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -25,12 +25,10 @@ class Scripted:
         self.azure = SimpleNamespace(resource_group="g", poll_s=POLL_S, operation_limit_s=5.0)
         self.clients = SimpleNamespace(compute=SimpleNamespace(virtual_machines=self))
 
-    def instance_view(self, group: str, name: str) -> Any:
+    def get(self, group: str, name: str, *, expand: str) -> Any:
         codes = ["ProvisioningState/succeeded", *(f"PowerState/{c}" for c in self.codes if c is not None)]
-        return SimpleNamespace(statuses=[SimpleNamespace(code=code) for code in codes])
-
-    def get(self, group: str, name: str) -> Any:
-        return SimpleNamespace(properties=SimpleNamespace(provisioning_state="Succeeded"))
+        view = SimpleNamespace(statuses=[SimpleNamespace(code=code) for code in codes])
+        return SimpleNamespace(properties=SimpleNamespace(provisioning_state="Succeeded", instance_view=view))
 
     def read(self, what: Callable[[], Any], deadline: Deadline, doing: str) -> Any:
         return what()

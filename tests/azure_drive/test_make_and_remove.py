@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from deployments import SUBSCRIPTION, run_of, up
 
 from harness import model
-from harness.azure.make import prices
+from harness.azure.make import ledger, prices
 from harness.cli import main
 from harness.errors import Unusable
 
@@ -56,16 +57,16 @@ def test_a_group_that_the_run_made_goes_whole(arm, capsys):
     assert main(["azure", "down", "--azure", "where.toml", "--run", run]) == 0
     assert arm.groups == {} and arm.resources == {}
     deleted = [path for method, path in arm.asked if method == "DELETE"]
-    assert deleted == [f"/subscriptions/{SUBSCRIPTION}/resourceGroups/lk-test"]
+    assert deleted[-1] == f"/subscriptions/{SUBSCRIPTION}/resourceGroups/lk-test", "the group goes last, when it is empty"
 
 
 def test_a_group_with_somebody_elses_things_stays(arm, capsys):
     assert up() == 0
     run = run_of(capsys.readouterr().out)
     arm.add("Microsoft.Storage/storageAccounts", "later")
-    assert main(["azure", "down", "--azure", "where.toml", "--run", run]) == 0
+    assert main(["azure", "down", "--azure", "where.toml", "--run", run]) == 4
     assert arm.names() == {"later"} and len(arm.groups) == 1
-    assert "stays: it holds what run" in capsys.readouterr().err
+    assert "left: the resource group lk-test stays: it holds what run" in capsys.readouterr().err
 
 
 def test_what_is_there_already_is_not_touched(arm, capsys):
@@ -103,17 +104,24 @@ def test_a_deployment_that_never_ends(arm, capsys):
     assert any(path.endswith("/cancel") for _, path in arm.asked)
 
 
+def run_of_group(arm: Any, group: str) -> str:
+    return next(g["tags"]["lkharness-run"] for g in arm.groups.values() if g["name"] == group)
+
+
 def test_sweep_removes_what_expired_and_nothing_else(arm, capsys):
     assert up("--resource-group", "old", "--expires", "1m") == 0
     assert up("--resource-group", "young", "--expires", "2h") == 0
     capsys.readouterr()
-    for resource in [*arm.resources.values(), *arm.groups.values()]:
-        if "/old" in resource["id"]:
-            resource["tags"]["lkharness-expires"] = "2020-01-01T00:00:00Z"
+    arm.expire("old")
+    old = run_of_group(arm, "old")
+    ledger.keep(replace(ledger.kept(SUBSCRIPTION, old), expires="2020-01-01T00:00:00Z"))
     assert main(["azure", "sweep", "--azure", "where.toml", "--plan", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["expired"]
     assert found["group"] == "old" and len(arm.groups) == 2
-    assert main(["azure", "sweep", "--azure", "where.toml"]) == 0
+    assert main(["azure", "sweep", "--azure", "where.toml"]) == 2, "there is nobody to agree"
+    assert "nothing was removed: look at the plan, then give --yes" in capsys.readouterr().err and len(arm.groups) == 2
+    assert main(["azure", "sweep", "--azure", "where.toml", "--yes", "--owner", "somebody"]) == 0 and len(arm.groups) == 2
+    assert main(["azure", "sweep", "--azure", "where.toml", "--yes", "--owner", "me"]) == 0
     assert [g["name"] for g in arm.groups.values()] == ["young"]
     assert all("/young/" in r["id"] for r in arm.resources.values())
     assert main(["azure", "sweep", "--azure", "where.toml"]) == 0
@@ -129,6 +137,7 @@ def test_sweep_removes_what_expired_and_nothing_else(arm, capsys):
         (["--image", "debian"], "is no image"),
         (["--ssh-key", "where.toml"], "is no public key"),
         (["--manager", "nothing-here.sh"], "cannot be read"),
+        (["--manager", "pacemaker"], "give --outbound, too"),
         (["--probe-threshold", "0"], "probeThreshold: 0 is less than 1"),
     ],
 )

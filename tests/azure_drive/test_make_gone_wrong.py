@@ -36,9 +36,8 @@ def order_of(arm: Any) -> list[str]:
 def test_ctrl_c_stops_the_deployment_before_what_it_made_is_removed(arm, capsys):
     arm.on_look = at_look(1, ctrl_c)
     assert up() == 130
-    assert [d["state"] for d in arm.deployments.values()] == ["Canceled"]
     assert (arm.resources, arm.groups) == ({}, {})
-    assert order_of(arm) == ["cancel", "DELETE"]
+    assert order_of(arm)[0] == "cancel" and order_of(arm).count("cancel") == 1
     assert "waiting for its end" in capsys.readouterr().err
 
 
@@ -87,7 +86,7 @@ def test_what_a_cluster_managers_failed_script_leaves(arm, capsys, monkeypatch, 
         raise Unusable("no licence found")
 
     monkeypatch.setattr(manager, "install", fails)
-    assert up("--keep", keep, "--manager", "pacemaker") == 4
+    assert up("--keep", keep, "--manager", "pacemaker", "--outbound") == 4
     assert bool(arm.resources) is stays
     assert "no licence found" in capsys.readouterr().err
 
@@ -104,29 +103,33 @@ def test_a_group_that_is_spelt_differently(arm, capsys):
     assert up() == 0
     run = run_of(capsys.readouterr().out)
     tags = {"lkharness-run": run}
-    arm.add("Microsoft.Compute/disks", "own", group="LK-TEST", tags=tags)
-    arm.add("Microsoft.Compute/disks", "somebodys", group="lk-test")
-    assert main(["azure", "down", "--azure", "where.toml", "--run", run]) == 0
+    disk = next(r for r in arm.resources.values() if r["name"] == "lknode01-disk")
+    disk["id"] = disk["id"].replace("lk-test", "LK-TEST")
+    arm.add("Microsoft.Compute/disks", "somebodys", group="lk-test", tags=tags)
+    assert main(["azure", "down", "--azure", "where.toml", "--run", run]) == 4
     assert arm.names() == {"somebodys"}
 
 
-def test_a_run_in_two_groups(arm, capsys):
+def test_what_bears_the_tag_in_another_group_is_not_the_run_s(arm, capsys):
     assert up() == 0
     run = run_of(capsys.readouterr().out)
     arm.add_group("other")
     arm.add("Microsoft.Compute/disks", "elsewhere", group="other", tags={"lkharness-run": run})
-    assert main(["azure", "down", "--azure", "where.toml", "--run", run]) == 0
-    assert arm.names() == set() and [g["name"] for g in arm.groups.values()] == ["other"]
+    assert main(["azure", "down", "--azure", "where.toml", "--run", run]) == 4
+    assert arm.names() == {"elsewhere"} and "no record says that the run made it" in capsys.readouterr().err
 
 
 def test_one_runs_bad_tag_does_not_keep_the_others(arm, capsys):
+    runs = {}
     for group, expires in (("a", "soon"), ("b", "2020-01-01T00:00:00Z"), ("c", "2020-01-01")):
-        arm.add_group(group, **{"lkharness-run": group, "lkharness-expires": expires})
-    assert main(["azure", "sweep", "--azure", "where.toml"]) == 4
-    assert [g["name"] for g in arm.groups.values()] == ["a"]
-    assert "left: run a: its tag lkharness-expires says 'soon', which is no time" in capsys.readouterr().err
-    assert main(["azure", "down", "--azure", "where.toml", "--run", "a"]) == 0
-    assert "expires 'soon', which is no time" in capsys.readouterr().err and arm.groups == {}
+        arm.add_group(group)
+        runs[group] = arm.killed_up(1, group=group, **{"lkharness-expires": expires})
+    arm.go_on()
+    assert main(["azure", "sweep", "--azure", "where.toml", "--yes"]) == 4
+    assert {r["id"].split("/")[4] for r in arm.resources.values()} == {"a"}
+    assert f"left: run {runs['a']}: its tag lkharness-expires says 'soon', which is no time" in capsys.readouterr().err
+    assert main(["azure", "down", "--azure", "where.toml", "--run", runs["a"]]) == 0
+    assert "expires 'soon', which is no time" in capsys.readouterr().err and arm.resources == {}
 
 
 def test_a_cluster_file_that_cannot_be_written_is_told_before_anything_is_made(arm, capsys):

@@ -61,9 +61,9 @@ def test_a_person_sees_them_too(nobody, capsys):
 
 
 def test_what_is_made_is_what_was_shown(arm, capsys):
-    """The stand-in makes no disks of machines; everything else must be a row, and every row must come into being."""
+    """Everything must be a row, the machines' disks, too, and every row must come into being."""
     assert up("--json", "--outbound", "--public-from", "192.0.2.7", "--placement", "availability-set") == 0
     rows = json.loads(capsys.readouterr().out)["resources"]
-    shown = {(r["type"], r["name"]) for r in rows if not r["type"].endswith(("/disks", "/resourceGroups"))}
+    shown = {(r["type"], r["name"]) for r in rows if not r["type"].endswith("/resourceGroups")}
     assert shown == {(r["type"], r["name"]) for r in arm.resources.values()}
     assert [g["name"] for g in arm.groups.values()] == [r["name"] for r in rows if r["type"].endswith("/resourceGroups")]

@@ -25,7 +25,7 @@ from harness.timeline import Timeline
 
 LIMIT_S = 18.0  # operation_limit_s here
 SHOWS_S = 6.0  # a busy machine may show late what happened although its answer got lost; what did not happen is waited for so long
-TAGS, OFF, ON, VIEW = "tags/default$", "/powerOff$", "/start$", "/instanceView$"
+TAGS, OFF, ON, VIEW = "tags/default$", "/powerOff$", "/start$", "/virtualMachines/lknode01$"
 # Where the fault meets the disruption: method, path, and before which part of it the fault is switched on.
 STEPS = {
     "tag": ("PATCH", TAGS, "begin"),

@@ -70,6 +70,31 @@ def test_a_lost_answer_is_not_asked_for_again(host, lab):
     assert len(lab.requests("/runCommand")) == 1
 
 
+def test_somebody_elses_script_is_waited_for(host, lab):
+    """409 is a refusal, so nothing has run: it is sent again."""
+    lab.own("conditions", "POST", {"one_script": True})
+    other = clients.of(lab.azure)
+    try:
+        body = {"commandId": "RunShellScript", "script": ["sleep 3"]}
+        theirs = other.compute.virtual_machines.begin_run_command(lab.azure.resource_group, "lknode01", body)
+        lab.own("requests", "DELETE")
+        assert host.check("echo here") == "here\n"
+        assert 409 in {r["status"] for r in lab.requests("/runCommand")}
+        theirs.wait(20)
+    finally:
+        other.close()
+        lab.own("conditions", "DELETE")
+
+
+def test_a_script_ends_on_the_host_itself(host):
+    """One that hangs would keep everybody from the machine's run-command for up to 90 minutes."""
+    for first in ("", "#!/bin/sh\n"):
+        script = run_script.wrapped(f"{first}echo begun; sleep 60", "m", {}, 1.0)
+        done = subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=30)
+        said = run_script.read((done.stdout, done.stderr), "m", "vm")
+        assert (said.out, said.exit) == ("begun\n", 124)
+
+
 def test_a_machine_that_is_off(host, lab):
     lab.running.record.ask("power", node="lknode01", to="off")
     try:

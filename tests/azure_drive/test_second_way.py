@@ -67,14 +67,14 @@ def file(lab: AzureLab) -> Iterator[Path]:
     known_there.unlink()
 
 
-def checked(file: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def checked(file: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     capsys.readouterr()
-    cli.main(["check", "--cluster", str(file), "--json"])
+    cli.main(["check", "--cluster", str(file), "--json", *more])
     return json.loads(capsys.readouterr().out)
 
 
 def test_check_reads_it(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = checked(file, capsys)
+    said = checked(file, capsys, "--run-command")
     assert said["active"] == LOST, "its manager was asked"
     found = [(f["weight"], f["what"], f["says"]) for f in said["findings"] if f["host"] == LOST]
     assert any(weight == "unreachable" for weight, *_ in found)
@@ -88,15 +88,48 @@ def test_check_reads_it(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture
 
 def test_check_says_that_it_cannot_be_read_either(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/runCommand$", "times": 0})
-    said = checked(file, capsys)
+    said = checked(file, capsys, "--run-command")
     [note] = [f for f in said["findings"] if f["what"] == "run-command"]
     assert note["host"] == LOST and "the log-in may not" in note["says"] and "runCommand" in note["says"]
     assert len(lab.requests("/runCommand")) == 1, "one refusal is enough"
 
 
 def test_a_check_without_trouble_asks_for_no_run_command(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checked(lab.file, capsys)
+    checked(lab.file, capsys, "--run-command")
     assert lab.requests("/runCommand") == []
+
+
+def test_nothing_is_installed_in_a_machine_unless_a_person_chose_it(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """README: `check` installs nothing. The first run-command installs an extension, and it stays."""
+    said = checked(file, capsys)
+    [note] = [f for f in said["findings"] if f["what"] == "run-command"]
+    assert "was not used" in note["says"] and "--run-command" in note["do"]
+    cli.main(["collect", "--cluster", str(file), "--output", str(file.with_name("case.tar.gz")), "--json"])
+    assert lab.requests("/runCommand") == []
+
+
+def test_the_managers_word_and_the_nodes_own_go_one_after_the_other(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A machine takes one run-command at a time, and refuses another with 409 (azure-docs 43356)."""
+    lab.own("conditions", "POST", {"one_script": True})
+    lab.own("pace", "POST", {"takes_s": 0.3})
+    try:
+        said = checked(file, capsys, "--run-command")
+    finally:
+        lab.own("conditions", "DELETE")
+        lab.own("pace", "POST", {"takes_s": 0.05})
+    assert said["active"] == LOST, "its manager was asked"
+    assert {r["status"] for r in lab.requests("/runCommand")} == {202}, "none was refused"
+
+
+def test_collect_gives_it_the_time_that_its_readings_take(
+    lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some thirty readings of 20 s each do not fit into what a host that SSH reaches has for all of them."""
+    monkeypatch.setattr("harness.collect.gather.HOST_S", 0.0)
+    output = tmp_path / "case.tar.gz"
+    cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"])
+    hosts = {h["name"]: h for h in json.loads(capsys.readouterr().out)["index"]["hosts"]}
+    assert "used up" in str(hosts[OTHER]["faults"]) and "used up" not in str(hosts[LOST]["faults"]) and hosts[LOST]["files"]
 
 
 def noting(close: Callable[[Any], None], closed: list[object]) -> Callable[[Any], None]:
@@ -118,7 +151,7 @@ def test_collect_reads_it_and_closes_what_it_opened(
     for kind in (Clients, SshHost):
         monkeypatch.setattr(kind, "close", noting(kind.close, closed))
     output = tmp_path / "case.tar.gz"
-    assert cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json"]) == 0
+    assert cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"]) == 0
     said = capsys.readouterr()
     assert f"{LOST}: read by Azure's run-command" in said.err
     [host] = [h for h in json.loads(said.out)["index"]["hosts"] if h["name"] == LOST]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from harness.azure import trouble
 from harness.azure.arm import Arm
 from harness.azure.make import running, template
+from harness.azure.make.ledger import MADE_GROUP, ORDER, Ledger, kind_of
 from harness.azure.make.running import ENDED, UNSEEN, Running
 from harness.azure.make.wish import Wish
+from harness.azure.waiting import pause
 from harness.azure.why import why
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 Say = Callable[[str], None]
+GROUP_SHOWS_S = 60.0  # so long a fresh group may be unknown here and there
+SIGHTINGS = 3  # in a row, until it is taken for known
 SHOWS_S = 20.0  # so long a fresh deployment may be unknown to Azure, which reads from more than one place
 
 
@@ -23,28 +27,38 @@ class DeploymentFailed(Unusable):
     """The message names every resource that failed, and why."""
 
 
-def group_for(arm: Arm, wish: Wish) -> bool:
-    """Was the resource group made now? It is when there is none."""
-    if arm.exists(arm.group, "looking for the resource group"):
-        return False
-    arm.put(arm.group, {"location": wish.location, "tags": wish.tags}, "making the resource group")
-    return True
+def group_is_there(arm: Arm) -> bool:
+    return arm.exists(arm.group, "looking for the resource group")
 
 
-def nothing_in_the_way(arm: Arm, wanted: Iterable[template.Resource]) -> None:
-    """Raises BadUse for resources of the same name that are there already: they would be changed, and they are not ours."""
-    if not arm.exists(arm.group, "looking for the resource group"):
-        return
-    there = {str(r["id"]).lower() for r in arm.listed(f"{arm.group}/resources", "listing the resource group")}
-    if names := [r.name for r in wanted if r.id.lower() in there]:
-        group = arm.clients.azure.resource_group
-        raise BadUse(f"{group} holds {', '.join(names)} already, which this would change; give --prefix, or another group")
+def make_group(arm: Arm, wish: Wish, deadline: Deadline) -> bool:
+    """Was it made by us? Not when somebody made one of that name since we looked: then Azure says that it changed one.
+
+    A fresh group is known in one region and not yet in another (terraform-provider-azurerm 18268), so it must be seen several times.
+    """
+    made = arm.makes(arm.group, {"location": wish.location, "tags": wish.tags}, "making the resource group")
+    seen, shows = 0, Deadline(deadline.within(GROUP_SHOWS_S))
+    while seen < SIGHTINGS and not shows.expired:
+        seen = seen + 1 if group_is_there(arm) else 0
+        pause(min(1.0, arm.clients.azure.poll_s), shows)
+    return made
+
+
+def nothing_in_the_way(arm: Arm, wanted: Ledger) -> None:
+    """Raises BadUse for resources of the same name that are there already: they would be changed, and they are not ours.
+
+    Each is asked for by its id: a list of the group is minutes old, and another run's cluster may have come into being since.
+    """
+    there = [id.rpartition("/")[2] for id in wanted.ids if arm.exists(id, "looking for what is in the way", api=ORDER[kind_of(id)])]
+    if there:
+        raise BadUse(f"{wanted.group} holds {', '.join(there)} already, which this would change; give --prefix, or another group")
 
 
 class Deployment:
     """The template on its way. `stop` may be called after anything that went wrong: it does nothing where nothing goes on."""
 
     def __init__(self, arm: Arm, wish: Wish, say: Say) -> None:
+        self.made_group = False  # which the deployment's own record is to say, too
         self._arm = arm
         self._wish = wish
         self._say = say
@@ -79,10 +93,21 @@ class Deployment:
         """Sent once: were a first request accepted and its answer lost, a second would be refused, and look like no deployment."""
         values = {name: {"value": value} for name, value in self._wish.parameters.items()}
         properties = {"mode": "Incremental", "template": template.load(), "parameters": values}
-        body, doing = {"tags": self._wish.tags, "properties": properties}, "starting the deployment"
+        tags = {**self._wish.tags, MADE_GROUP: "yes" if self.made_group else "no"}
+        body, doing = {"tags": tags, "properties": properties}, "starting the deployment"
+
+        shows = Deadline(deadline.within(GROUP_SHOWS_S if self.made_group else 0.0))
 
         def send(**options: Any) -> None:  # the options are for what has a poller; the hand itself sees to it that nothing is retried
-            self._arm.put(self._running.where, body, doing)
+            while True:
+                try:
+                    self._arm.put(self._running.where, body, doing)
+                    return
+                except trouble.NotThere as error:  # the group that we have just made is not known everywhere yet
+                    if shows.expired:
+                        raise
+                    self._say(f"{error}; the group is fresh, so it is tried again")
+                pause(min(1.0, self._arm.clients.azure.poll_s), shows)
 
         self._goes_on = True  # from here on: a request whose answer gets lost may have been accepted all the same
         try:

@@ -2,8 +2,10 @@
 # Run on both nodes; LKH_FIRST=yes configures the cluster once both have met. No fencing: this is for trying the network, not for data.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-apt-get -q update >/dev/null
-apt-get -q install -y --no-install-recommends pacemaker corosync pacemaker-cli-utils crmsh resource-agents netcat-openbsd iproute2 python3 >/dev/null
+# The first boot installs things of its own, and unattended-upgrades hold apt's lock.
+if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
+apt-get -q -o DPkg::Lock::Timeout=600 update >/dev/null
+apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends pacemaker corosync pacemaker-cli-utils crmsh resource-agents netcat-openbsd iproute2 python3 >/dev/null
 
 first=$LKH_NODE first_address=$LKH_NODE_ADDRESS first_second=$LKH_NODE_SECOND
 second=$LKH_PEER second_address=$LKH_PEER_ADDRESS second_second=$LKH_PEER_SECOND

@@ -40,6 +40,8 @@ def of_table(size: str) -> float | None:
 def of_retail(region: str, *, url: str = RETAIL, limit: float = ANSWER_S) -> OfSize:
     """Asks Azure's price list, which wants no log-in, for a size in a region. Raises Unusable when it cannot be asked."""
 
+    region = region.replace(" ", "").lower()  # "West Europe" is westeurope there
+
     def price(size: str) -> float | None:
         wanted = (
             f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}' and armSkuName eq '{size}' and priceType eq 'Consumption'"
@@ -67,6 +69,11 @@ def cost(resource: Resource, of_size: OfSize, source: str) -> Cost:
     if kind == "virtualMachines":
         return Cost(of_size(resource.body["properties"]["hardwareProfile"]["vmSize"]), source)
     return Cost(known.get(kind, 0.0), _by_the_table() if kind in known else "free")
+
+
+def rule_cost(count: int) -> Cost:
+    """Load-balancing rules beyond those that the balancer's own price holds."""
+    return Cost(count * table()["furtherRule"], _by_the_table())
 
 
 def disk_cost(kind: str) -> Cost:

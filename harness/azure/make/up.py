@@ -12,10 +12,9 @@ from typing import Any
 from harness.azure import trouble
 from harness.azure.arm import Arm
 from harness.azure.clients import Clients
-from harness.azure.make import manager, template
-from harness.azure.make.deploy import Deployment, group_for, nothing_in_the_way
-from harness.azure.make.remove import found, remove
-from harness.azure.make.running import name_of
+from harness.azure.make import ledger, manager, template
+from harness.azure.make.deploy import Deployment, group_is_there, make_group, nothing_in_the_way
+from harness.azure.make.remove import made_by, remove
 from harness.azure.make.wish import Keep, Wish
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
@@ -23,24 +22,31 @@ from harness.model import Azure
 from harness.run import write_atomically
 
 Say = Callable[[str], None]
-REMOVE_S = 1800.0
+REMOVE_S = 3600.0  # with the wait for a group that must be seen empty twice
 
 
 def up(clients: Clients, wish: Wish, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
     """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
-    nothing_in_the_way(arm, wish.resources(clients.azure))
-    deadline, deployment, made_group, deployed = Deadline(limit_s), Deployment(arm, wish, say), None, False
+    deadline, deployment, began, deployed = Deadline(limit_s), Deployment(arm, wish, say), False, False
+    there = group_is_there(arm)
+    if there:
+        nothing_in_the_way(arm, wish.ledger(clients.azure, made_group=False))
+    ledger.keep(wish.ledger(clients.azure, made_group=not there))  # before the first request that makes anything
     try:
-        made_group = group_for(arm, wish)
-        say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'made' if made_group else 'was there'}")
+        if not there:
+            deployment.made_group = make_group(arm, wish, deadline)
+            ledger.keep(wish.ledger(clients.azure, made_group=deployment.made_group))
+        began = True
+        say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'was there' if there else 'made'}")
         deployment.run(deadline)
         deployed = True
         if script is not None:
             parameters = template.parameters_of(template.load(), wish.parameters)
             manager.install(clients, parameters, wish.run, script, deadline, say)
     except BaseException as error:  # whatever it was: what was made costs money
-        if made_group is None and isinstance(error, BadUse | trouble.NotAllowed):
+        if not began and isinstance(error, BadUse | trouble.NotAllowed | trouble.RefusedByPolicy):
+            ledger.forget(wish.run)
             raise  # Azure refused the very first step: nothing was made
         _end(arm, wish, deployment, error, say, kept=_is_kept(keep, error, deployed))
         raise
@@ -78,10 +84,7 @@ def _words(error: BaseException) -> str:
 def _remove(arm: Arm, wish: Wish, why: str, say: Say) -> None:
     """Raises Unusable with what is left of it."""
     say(f"removing what run {wish.run} made, because it failed ({why})")
-    made = found(arm, wish.run)
-    if made is None:
-        say(f"nothing bears the tag of run {wish.run}; only the record of the deployment {name_of(wish.run)} may be there")
-    elif left := remove(arm, made, Deadline(REMOVE_S), say):
+    if left := remove(arm, made_by(arm, wish.run), Deadline(REMOVE_S), say):
         raise Unusable(f"of what was made this is left: {'; '.join(left)}")
 
 

@@ -13,10 +13,15 @@ from typing import Any, Literal
 
 from harness.at_home import at_home
 from harness.azure.make import prices, template
+from harness.azure.make.ledger import EXPIRES, OWNER, RUN, Ledger, with_disks
 from harness.errors import BadUse
 from harness.model import Azure
 
-RUN, OWNER, EXPIRES = "lkharness-run", "lkharness-owner", "lkharness-expires"
+OWN_TAGS = (RUN, OWNER, EXPIRES)
+RSA_2048 = 360  # base64 characters: a key of 2048 bits has 372, one of 1024 has 204
+LONGEST_LIFE_S = 30 * 86400.0  # a cluster that somebody forgot costs until then
+FREE_PUBLISHERS = ("debian", "canonical")  # whose images in the marketplace cost no more than the machine
+RULES_IN_THE_PRICE = 5  # of a load balancer; each further one costs extra
 GROUPS = "Microsoft.Resources/resourceGroups"
 FREE = prices.Cost(0.0, "free")
 Keep = Literal["never", "failed", "always"]
@@ -30,11 +35,17 @@ class Wish:
     owner: str
     expires: float
     over: dict[str, Any]
+    more_tags: dict[str, str] = field(default_factory=dict)  # what policies of the subscription demand
     run: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
     def tags(self) -> dict[str, str]:
-        return {RUN: self.run, OWNER: self.owner, EXPIRES: f"{datetime.fromtimestamp(self.expires, UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        return {
+            **self.more_tags,
+            RUN: self.run,
+            OWNER: self.owner,
+            EXPIRES: f"{datetime.fromtimestamp(self.expires, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -44,15 +55,44 @@ class Wish:
         """Raises BadUse for parameters that the template does not take."""
         return template.resources(template.load(), self.parameters, subscription=azure.subscription, group=azure.resource_group)
 
+    def ledger(self, azure: Azure, *, made_group: bool) -> Ledger:
+        """What is to be written down before anything is made."""
+        ids = with_disks(r.id for r in self.resources(azure))
+        return Ledger(self.run, azure.subscription, azure.resource_group, self.owner, self.tags[EXPIRES], made_group, ids)
+
+
+TAG = re.compile(r"([^<>%&\\?/=]{1,128})=(.{0,256})")
+MOST_TAGS = 15  # that all types of the template take, ours included
+
+
+def tags_of(given: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE, several times. Raises BadUse for what Azure takes for no tag, and for the harness's own."""
+    tags: dict[str, str] = {}
+    for text in given:
+        found = TAG.fullmatch(text)
+        if not found or not found[1].isprintable() or not found[2].isprintable():
+            raise BadUse(f"--tag {text!r}: is no tag; write KEY=VALUE, the key without <>%&\\?/")
+        if found[1].lower().startswith("lkharness"):
+            raise BadUse(f"--tag {text}: tags that begin with lkharness are the harness's own; write another key")
+        tags[found[1]] = found[2]
+    if len(tags) + len(OWN_TAGS) > MOST_TAGS:
+        raise BadUse(f"--tag: {len(tags)} are too many; some resources take {MOST_TAGS} tags, and {len(OWN_TAGS)} are the harness's own")
+    return tags
+
 
 def public_key(file: Path) -> str:
-    """Raises BadUse for what is no public key: a private one must never get into a template."""
+    """Raises BadUse for what is no public key: a private one must never get into a template. And for one that Azure would not take."""
     try:
         line = at_home(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadUse(f"--ssh-key {file}: cannot be read ({getattr(error, 'strerror', 'no text')}); name a public key file") from error
     if not re.match(r"^(ssh-|ecdsa-|sk-)\S+ \S+", line) or "\n" in line:
         raise BadUse(f"--ssh-key {file}: is no public key; name the file that ends in .pub")
+    kind = line.split()[0]
+    if kind not in ("ssh-rsa", "ssh-ed25519") or (kind == "ssh-rsa" and len(line.split()[1]) < RSA_2048):
+        raise BadUse(
+            f"--ssh-key {file}: Azure takes RSA keys of 2048 bits or more and Ed25519 ones (SshPublicKey.keyData), no {kind} such as this"
+        )
     return line
 
 
@@ -62,6 +102,12 @@ def plan(wish: Wish, azure: Azure, of_size: prices.OfSize, source: str) -> dict[
     for resource in wish.resources(azure):
         costs.append(prices.cost(resource, of_size, source))
         rows.append(_row(resource.type, resource.name, _about(resource), costs[-1]))
+        if image := _paid_image(resource):
+            costs.append(prices.Cost(None, "on top; see the image's plan"))
+            rows.append(_row("software", f"{resource.name}-image", f"what {image} costs per vCPU and hour", costs[-1]))
+        if more := max(0, len(resource.body["properties"].get("loadBalancingRules", [])) - RULES_IN_THE_PRICE):
+            costs.append(prices.rule_cost(more))
+            rows.append(_row("rules", f"{resource.name}-rules", f"{more} beyond {RULES_IN_THE_PRICE}", costs[-1]))
         if disk := _disk_of(resource):
             kind = disk["managedDisk"]["storageAccountType"]
             costs.append(prices.disk_cost(kind))
@@ -85,6 +131,13 @@ def plan(wish: Wish, azure: Azure, of_size: prices.OfSize, source: str) -> dict[
 
 def _row(kind: str, name: str, what: str, cost: prices.Cost) -> dict[str, Any]:
     return {"type": kind, "name": name, "what": what, "usd_per_hour": cost.hour, "price": cost.source}
+
+
+def _paid_image(resource: template.Resource) -> str:
+    """The publisher of a machine's image that may cost extra (RHEL, SLES, most of the marketplace), empty for one that does not."""
+    image = resource.body["properties"].get("storageProfile", {}).get("imageReference", {})
+    publisher = str(image.get("publisher", ""))
+    return publisher if publisher and publisher.lower() not in FREE_PUBLISHERS else ""
 
 
 def _disk_of(resource: template.Resource) -> dict[str, Any] | None:
@@ -140,7 +193,10 @@ def span_s(text: str) -> float:
     found = re.fullmatch(r"(\d{1,4})([mhd])", text)
     if not found or not int(found[1]):
         raise BadUse(f"--expires {text}: is no span of time; write 90m, 8h or 2d")
-    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+    seconds = int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+    if seconds > LONGEST_LIFE_S:
+        raise BadUse(f"--expires {text}: is too long; write at most {LONGEST_LIFE_S / 86400:.0f}d, and lengthen it by the tag {EXPIRES}")
+    return seconds
 
 
 def expires_in(text: str) -> float:

@@ -178,6 +178,12 @@ def get_part(fabric: Fabric, request: Request, group: str, balancer: str, kind: 
 def put_pool(fabric: Fabric, request: Request, group: str, balancer: str, part: str) -> Answer:
     """The members' adminState. Who is a member is said at the NICs, as it is for every pool of NICs."""
     find(fabric, group, balancer)
+    if fabric.conditions.nic_pools_are_closed:
+        message = (
+            f"Backend address pool {part} is not allowed to be updated since it adds/modifies/deletes backend address pool members that "
+            "are specified with a network interface IP configuration."
+        )
+        raise Problem(400, "BackendAddressPoolCannotBeUpdated", message)
     if part.lower() != names.POOL:
         raise lab_cannot(f"a second backend pool, {part!r}")
     given = (request.body or {}).get("properties") or {}

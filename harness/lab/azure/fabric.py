@@ -11,6 +11,7 @@ from harness import model
 from harness.errors import BadUse
 from harness.lab import control, registry, settings, topology
 from harness.lab.azure import names
+from harness.lab.azure.conditions import Conditions
 from harness.lab.azure.faults import Faults
 from harness.lab.azure.long_running import Operations
 from harness.lab.azure.record import Record
@@ -35,6 +36,7 @@ class Fabric:
     faults: Faults = field(default_factory=Faults)
     record: Record = field(default_factory=Record)
     wrongs: Wrongs = field(default_factory=Wrongs)
+    conditions: Conditions = field(default_factory=Conditions)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)  # by the resource's id in lower case
     deallocated: set[str] = field(default_factory=set)  # hosts that are off in this way
     written_rules: dict[tuple[str, str], Any] = field(default_factory=dict)  # security rules as they were put: (group, name)

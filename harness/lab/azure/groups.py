@@ -55,7 +55,8 @@ def every(fabric: Fabric) -> list[dict[str, Any]]:
 
 
 def list_resources(fabric: Fabric, request: Request, group: str = names.GROUP) -> Answer:
-    return Answer(200, {"value": _filtered(request, every(fabric))})
+    listed = [r for r in every(fabric) if r["name"] not in fabric.conditions.unlisted]
+    return Answer(200, {"value": _filtered(request, listed)})
 
 
 def _filtered(request: Request, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:

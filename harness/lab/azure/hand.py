@@ -42,6 +42,10 @@ class Hand:
         """`on`: those switched on; `kinds`: those there are, with their sentences."""
         return self._ask("GET", "wrongs")
 
+    def conditions(self, **given: Any) -> dict[str, Any]:
+        """What the subscription is like besides (harness.lab.azure.conditions): unlisted, locks, one_script, events_s, …"""
+        return self._ask("POST", "conditions", given)
+
     def requests(self, method: str = "", path: str = "") -> list[dict[str, Any]]:
         """The requests received so far, oldest first; only those of `method` whose path matches the regular expression `path`."""
         return [
@@ -59,8 +63,8 @@ class Hand:
         return self._ask("POST", "pace", given)
 
     def clear(self) -> None:
-        """Every fault and misconfiguration off, and the record of requests empty. Tags, and what was done to machines, stay."""
-        for what in ("faults", "wrongs", "requests"):
+        """Every fault, misconfiguration and condition off, and the record of requests empty. Tags, and what was done to machines, stay."""
+        for what in ("faults", "wrongs", "conditions", "requests"):
             self._ask("DELETE", what)
 
     def _ask(self, method: str, what: str, body: Any = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import uuid
+from functools import partial
 from typing import Any
 
 from harness.deadline import Deadline
@@ -109,6 +110,7 @@ def resource(fabric: Fabric, host: str, *, view: bool = False) -> dict[str, Any]
                         "caching": "ReadWrite",
                         "managedDisk": {"storageAccountType": "Premium_LRS"},
                         "diskSizeGB": 30,
+                        **({"diffDiskSettings": {"option": "Local"}} if host in fabric.conditions.ephemeral else {}),
                     },
                     "dataDisks": [],
                 },
@@ -188,7 +190,10 @@ def _tell(fabric: Fabric, request: Request, group: str, machine: str, what: str)
         "restart": lambda: _restart(fabric, host),
         "redeploy": lambda: _redeploy(fabric, host),
     }
-    operation = fabric.operations.begin(request, COMPUTE, names.machine_id(host), what, works[what], preempts=True)
+    work = works[what]
+    if fabric.conditions.events_s and what in ("restart", "redeploy"):  # accepted, and said to be done soon; obeyed when its notice is over
+        work = partial(fabric.conditions.schedule, host, what, works[what])
+    operation = fabric.operations.begin(request, COMPUTE, names.machine_id(host), what, work, preempts=True)
     return fabric.operations.accepted(operation, request)
 
 
@@ -233,6 +238,9 @@ def run(fabric: Fabric, request: Request, group: str, machine: str) -> Answer:
     if fabric.power(host) != "on":
         message = f"The operation requires the VM '{host}' to be running (or set to run)."
         raise Problem(409, "OperationNotAllowed", message)
+    if fabric.conditions.one_script and fabric.operations.running(f"{names.machine_id(host)}/runCommand"):
+        message = "Run command extension execution is in progress. Please wait for completion before invoking a run command."
+        raise Problem(409, "Conflict", message)
     operation = fabric.operations.begin(
         request, COMPUTE, f"{names.machine_id(host)}/runCommand", "runCommand", lambda: run_command.run(fabric, host, script)
     )

@@ -11,7 +11,7 @@ from harness.lab.azure import faults, wrongs
 from harness.lab.azure.fabric import Fabric
 from harness.lab.azure.wire import Answer, Problem, Request
 
-PATHS = "/lab/faults, /lab/wrongs, /lab/requests, /lab/pace and /lab/operations"
+PATHS = "/lab/faults, /lab/wrongs, /lab/conditions, /lab/events, /lab/requests, /lab/pace and /lab/operations"
 
 
 def answer(fabric: Fabric, request: Request) -> Answer:
@@ -39,6 +39,14 @@ def _done(fabric: Fabric, what: str, method: str, body: Any) -> Any:
             return fabric.wrongs.switch_on(fabric, str((body or {}).get("kind")))
         case "wrongs", "DELETE":
             return fabric.wrongs.clear(fabric)
+        case "conditions", "POST":
+            return fabric.conditions.set(body or {})
+        case "conditions", "DELETE":
+            return fabric.conditions.clear()
+        case "events", "GET":
+            return fabric.conditions.events()
+        case "events", "POST":
+            return fabric.conditions.approve(body or {})
         case "requests", "GET":
             return fabric.record.list()
         case "requests", "DELETE":

@@ -78,6 +78,7 @@ TAG_HANDLERS: dict[str, Handler] = {
     "PATCH": groups.patch_tags,
     "DELETE": groups.delete_tags,
 }
+LOCK_PATH = "/providers/microsoft.authorization/locks"
 TAG_PATH = "/providers/microsoft.resources/tags/default"
 
 
@@ -86,6 +87,9 @@ def answer(fabric: Fabric, request: Request) -> Answer:
     if "api-version" not in request.query:
         raise Problem(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
     _known_scope(request)
+    fabric.conditions.must_admit(request)
+    if request.path.lower().endswith(LOCK_PATH) and request.method == "GET":
+        return Answer(200, {"value": fabric.conditions.locks_at(request.path[: -len(LOCK_PATH)])})
     if request.path.lower().endswith(TAG_PATH) and request.method in TAG_HANDLERS:
         return TAG_HANDLERS[request.method](fabric, request, request.path[: -len(TAG_PATH)])
     return ROUTES.answer(fabric, request)

@@ -1,0 +1,102 @@
+"""Management locks: what could not be undone is not done, and a rule that a lock keeps from being deleted shuts nobody out.
+
+Against a lab with the stand-in beside it, which refuses as Azure does (azure-cli 16958).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from azure_labs import AzureLab, subject
+
+from harness.azure import clients, trouble
+from harness.azure.arm import Arm
+from harness.azure.heal import heal
+from harness.azure.ours import Ours
+from harness.deadline import Deadline
+from harness.disrupt import base
+from harness.errors import Inconclusive, Unusable
+from harness.lab import launch, seed
+from harness.timeline import Timeline
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        running = launch.up(seed.cluster_data(), name="locks", persistent=False, network_only=True, azure=True)
+        try:
+            yield AzureLab(running)
+        finally:
+            running.down()
+
+
+@pytest.fixture(autouse=True)
+def as_before(lab: AzureLab) -> Iterator[None]:
+    yield
+    lab.own("conditions", "DELETE")
+    lab.own("faults", "DELETE")
+    heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), everybodys=True)
+    assert lab.undisturbed() == []
+
+
+def deny(lab: AzureLab) -> base.Disruption:
+    one = base.of("azure NSG deny")(subject(lab, Timeline()))
+    one._undone = lambda deadline: None  # type: ignore[attr-defined]  # there is no cluster manager to ask
+    return one
+
+
+def group(lab: AzureLab) -> str:
+    return Arm(clients.of(lab.azure)).group
+
+
+def locked(lab: AzureLab, level: str, scope: str = "") -> None:
+    lab.own("conditions", "POST", {"locks": [{"scope": scope or group(lab), "level": level}]})
+
+
+@pytest.mark.parametrize("level", ["CanNotDelete", "ReadOnly"])
+def test_nothing_is_sent_where_a_lock_would_keep_it_there(lab: AzureLab, level: str) -> None:
+    locked(lab, level)
+    lab.own("requests", "DELETE")
+    one = deny(lab)
+    with pytest.raises(Inconclusive, match=rf"has the management lock lock \({level}\): what is made could not be removed again"):
+        one.begin(Deadline(60))
+    one.undo(Deadline(60))
+    assert not [r for r in lab.own("requests") if r["method"] in ("PUT", "PATCH", "DELETE")]
+
+
+def test_nothing_is_sent_where_locks_may_not_be_read(lab: AzureLab) -> None:
+    lab.own("faults", "POST", {"kind": "forbidden", "method": "GET", "path": "/locks$", "times": 0})
+    lab.own("requests", "DELETE")
+    one = deny(lab)
+    with pytest.raises(Inconclusive, match="whether it could be undone is not known"):
+        one.begin(Deadline(60))
+    one.undo(Deadline(60))
+    assert not [r for r in lab.own("requests") if r["method"] in ("PUT", "PATCH", "DELETE")]
+
+
+def test_a_lock_that_comes_meanwhile_shuts_nobody_out(lab: AzureLab) -> None:
+    """The rule stays, harmless, with its tag; that is told at once, and heal deletes it when the lock has gone."""
+    one = deny(lab)
+    one.begin(Deadline(60))
+    locked(lab, "CanNotDelete")
+    with pytest.raises(Unusable, match=r"a management lock forbids it.*denies nobody any more"):
+        one.undo(Deadline(60))
+    (rule,) = [r for rules in lab.running.record.ask("nsg").values() for r in rules if r["name"].startswith("lkharness-deny")]
+    assert (rule["destination"], rule["access"]) == ("192.0.2.1/32", "deny")
+    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), everybodys=True)
+    assert told.failed and "remove the lock" in told.failed
+    lab.own("conditions", "DELETE")
+    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), everybodys=True)
+    assert told.failed is None and lab.undisturbed() == []
+
+
+def test_a_read_only_lock_is_no_missing_role(lab: AzureLab) -> None:
+    """Azure refuses every POST under it, even those that only read: the reason is the lock."""
+    from harness.azure import read
+
+    locked(lab, "ReadOnly")
+    nic = f"{group(lab)}/providers/Microsoft.Network/networkInterfaces/lknode01-nic1"
+    with pytest.raises(trouble.Locked, match="a management lock forbids it"):
+        read.security(clients.of(lab.azure), nic, Deadline(20))

@@ -1,0 +1,101 @@
+"""What `azure up` takes and refuses before anything is made: tags, keys, lives; and what a plan says of the cost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.azure.make import prices, wish
+from harness.azure.make.wish import EXPIRES, RUN, Wish
+from harness.errors import BadUse
+from harness.model import Azure
+
+AZURE = Azure(subscription="s", resource_group="lk-test")
+
+
+def planned(**over: Any) -> dict[str, Any]:
+    wanted = Wish("westeurope", "me", time.time() + 60, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me", **over})
+    return wish.plan(wanted, AZURE, prices.of_table, "table")
+
+
+def test_mandatory_tags_are_on_everything_and_ours_stay_ours() -> None:
+    tags = wish.tags_of(["CostCenter=4711", "Owner Mail=me@example.com", "empty="])
+    wanted = Wish("westeurope", "me", time.time() + 60, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"}, tags)
+    for resource in wanted.resources(AZURE):
+        assert resource.body["tags"]["CostCenter"] == "4711" and resource.body["tags"][RUN] == wanted.run
+    assert wanted.tags["empty"] == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "=x", "no", "a/b=c", "a<b=c", "x" * 129 + "=y", "k=" + "v" * 257, "k=a\nb", f"{EXPIRES}=never", "LKHARNESS-run=x"]
+)
+def test_what_is_no_tag(text: str) -> None:
+    with pytest.raises(BadUse, match="--tag"):
+        wish.tags_of([text])
+
+
+def test_too_many_tags() -> None:
+    with pytest.raises(BadUse, match="too many"):
+        wish.tags_of([f"k{i}=v" for i in range(13)])
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"),
+    [
+        ("ssh-ed25519 AAAAC3Nz me", True),
+        (f"ssh-rsa {'A' * 372} me", True),
+        (f"ssh-rsa {'A' * 204} me", False),
+        (f"ssh-dss {'A' * 500} me", False),
+        (f"ecdsa-sha2-nistp256 {'A' * 140} me", False),
+        (f"sk-ssh-ed25519@openssh.com {'A' * 90} me", False),
+    ],
+)
+def test_only_keys_that_azure_takes(tmp_path: Path, line: str, taken: bool) -> None:
+    file = tmp_path / "key.pub"
+    file.write_text(line)
+    if taken:
+        assert wish.public_key(file) == line
+    else:
+        with pytest.raises(BadUse, match="Azure takes RSA keys of 2048 bits or more and Ed25519 ones"):
+            wish.public_key(file)
+
+
+@pytest.mark.parametrize(("text", "taken"), [("30d", True), ("31d", False), ("9999d", False), ("720h", True), ("721h", False)])
+def test_a_forgotten_cluster_does_not_cost_for_years(text: str, taken: bool) -> None:
+    if taken:
+        assert wish.span_s(text) == 30 * 86400
+    else:
+        with pytest.raises(BadUse, match="at most 30d"):
+            wish.span_s(text)
+
+
+def test_software_that_costs_is_a_row_without_a_price() -> None:
+    image = {"publisher": "RedHat", "offer": "rhel-ha", "sku": "9_4", "version": "latest"}
+    plain, paid = planned(), planned(image=image)
+    assert plain["without_a_price"] == 0 and not [r for r in plain["resources"] if r["type"] == "software"]
+    assert paid["without_a_price"] == 3 and {r["name"] for r in paid["resources"] if r["type"] == "software"} == {
+        "lknode01-image",
+        "lknode02-image",
+        "lkclient-image",
+    }
+
+
+def test_rules_beyond_five_cost() -> None:
+    few, many = planned(ports=list(range(1001, 1006))), planned(ports=list(range(1001, 1009)))
+    assert many["usd_per_hour"] == pytest.approx(few["usd_per_hour"] + 3 * 0.01)
+
+
+def test_a_region_is_asked_for_as_the_price_list_spells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def no(url: str, **more: Any) -> Any:
+        asked.append(url)
+        raise OSError("no network here")
+
+    monkeypatch.setattr("urllib.request.urlopen", no)
+    with pytest.raises(Exception, match="cannot be asked"):
+        prices.of_retail("West Europe")("Standard_D2s_v5")
+    assert "westeurope" in asked[0] and "West" not in asked[0]
