@@ -52,9 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    from harness.commands import azure, check, collect, compare, init, judge, lab, report
+    from harness.commands import azure, check, collect, compare, init, judge, lab, report, trust
 
-    for module in (lab, init, check, report, judge, compare, collect, azure):
+    for module in (lab, init, trust, check, report, judge, compare, collect, azure):
         module.add_to(commands)
     return parser
 

@@ -31,6 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up"
     )
+    group.addoption(
+        "--trust-cluster-file", action="store_true", help="agree for this once to all that the cluster file asks of this machine"
+    )
     group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
     group.addoption(
         "--dry-run", action="store_true", help="show the plan of an attached cluster and every command that would run; do nothing of it"

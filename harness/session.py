@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import model
+from harness import model, trust
 from harness.attach.attached import Attached
 from harness.attach.lease import Held
 from harness.attach.shown import Wanted, show
@@ -93,7 +93,9 @@ class Session:
         if file:
             if options.design or options.profile or options.manager or options.azure:
                 raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
-            return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, plan=plan)
+            attached = model.load(Path(file), trusted=options.trust_cluster_file)
+            trust.demand(attached, file)
+            return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, plan=plan)
         from harness.lab import seed  # only the default needs the lab
 
         if options.profile not in (None, *seed.PROFILES):

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from harness.commands import trust
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse, ExitCode
 
@@ -20,6 +21,7 @@ def add_to(commands) -> None:
         "lkharness check --cluster customer.toml",
     )
     check.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
+    trust.add_option(check)
     add_json(check)
 
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
@@ -32,7 +34,7 @@ def _check(given: argparse.Namespace) -> int:
     from harness.attach.findings import Weight
     from harness.look import look
 
-    findings = look(model.load(_cluster_file(given.cluster)))
+    findings = look(model.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file))
     worst = findings.exit_code
     if given.json:
         print_json(findings.as_data())
