@@ -117,7 +117,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     try:
         _say(session.config, session.config.stash[KEY].rehearse(wanted(session.items)))
     except HarnessError as error:
-        pytest.exit(str(error), returncode=int(error.exit_code))
+        pytest.exit(session.config.stash[KEY].shown(str(error)), returncode=int(error.exit_code))
     return True
 
 
@@ -128,7 +128,7 @@ def _say(config: pytest.Config, text: str) -> None:
         return
     with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
         terminal.ensure_newline()
-        terminal.write_line(text)
+        terminal.write_line(config.stash[KEY].shown(text))
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +142,7 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
         if isinstance(error, Held):
             _say(request.config, f"refused: {error}")  # at once: the report takes longer than the refusal
         session.set_up_died(error)
-        pytest.exit(str(error), returncode=int(error.exit_code))
+        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
     except KeyboardInterrupt:
         session.interrupted = True  # during the bring-up; pytest tells of it only after this fixture has ended
         raise

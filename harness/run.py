@@ -5,6 +5,7 @@ run.json exists from the first moment and is replaced as a whole, so that there 
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -15,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import __version__
+from harness.collect.cleaner import Cleaner
+from harness.collect.redact import secret_words
 from harness.errors import Unusable
 from harness.report.judge import judge, tally
 from harness.report.model import ClusterSummary, Environment, EvidenceFault, EvidenceFile, Judgement, Moment, RunRecord
@@ -23,14 +26,16 @@ from harness.timeline import Event, Timeline
 from harness.verdict import inconclusive
 
 LATEST = "latest"
+TEXTS = (".log", ".txt", ".json", ".jsonl", ".xml")  # suffixes of evidence; captures hold headers only
 _LONGEST_NAME = 120
 
 
 class Run:
     """A run's directory and record. Use `Run.create`."""
 
-    def __init__(self, directory: Path, record: RunRecord, timeline: Timeline) -> None:
+    def __init__(self, directory: Path, record: RunRecord, timeline: Timeline, cleaner: Cleaner) -> None:
         self.directory = directory
+        self.cleaner = cleaner  # every text of the run's files passes it
         self.record = record
         self.timeline = timeline
         self._given: set[str] = set()
@@ -46,8 +51,9 @@ class Run:
         try:
             directory = _new_directory(reports)
             (directory / "evidence").mkdir()
-            timeline = Timeline(directory / "timeline.jsonl")
-            run = cls(directory, _first_record(directory.name, command, cluster), timeline)
+            cleaner = Cleaner(secret_words(command))
+            timeline = Timeline(directory / "timeline.jsonl", cleaner.data)
+            run = cls(directory, _first_record(directory.name, command, cluster), timeline, cleaner)
             run.save()
         except OSError as error:
             why = error.strerror or error
@@ -67,7 +73,11 @@ class Run:
         self.record.verdict = Judgement.of(verdict)
         self.record.exit_code = code.value
         self.record.counts = tally(self.record.tests)
-        return write_atomically(self.directory / "run.json", self.record.model_dump_json(indent=1) + "\n")
+        return write_atomically(self.directory / "run.json", self._cleaned() + "\n")
+
+    def _cleaned(self) -> str:
+        """The record as JSON, without secrets."""
+        return json.dumps(self.cleaner.data(json.loads(self.record.model_dump_json())), indent=1, ensure_ascii=False)
 
     def evidence(self, name: str) -> Path:
         """A path in evidence/ for `name`, made safe as a file name and never given twice."""
@@ -90,6 +100,8 @@ class Run:
             collector(path)
             if not path.exists():
                 raise FileNotFoundError("the collector wrote nothing")
+            if path.suffix in TEXTS:
+                _clean_file(path, self.cleaner)
         except Exception as error:
             self.evidence_fault(name, f"{type(error).__name__}: {error}")
             return None
@@ -126,6 +138,13 @@ class Run:
             beside.unlink(missing_ok=True)
             why = error.strerror or error
             self.evidence_fault(f"reports/{LATEST}", f"{latest} does not point at this run ({why}); remove what is in its way")
+
+
+def _clean_file(path: Path, cleaner: Cleaner) -> None:
+    """Nothing stays of a text that its collector wrote with secrets in it. Raises OSError."""
+    said = path.read_text(encoding="utf-8", errors="backslashreplace")
+    if (clean := cleaner.text(said)) != said:
+        write_atomically(path, clean)
 
 
 def write_atomically(path: Path, text: str) -> Path:

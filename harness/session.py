@@ -18,7 +18,6 @@ from harness.attach.attached import Attached
 from harness.attach.lease import Held
 from harness.attach.shown import Wanted, show
 from harness.audit import audit
-from harness.collect.redact import Redactor
 from harness.collect.secrets import known_secrets
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
@@ -35,6 +34,7 @@ from harness.report.model import AS_FOUND, ClusterKind, Result, RunState
 from harness.report.terminal import summary
 from harness.run import Run
 from harness.subject import Subject
+from harness.terminal import CLEANER
 from harness.timeline import Timeline
 from harness.trial import Measure, Trial
 from harness.verdict import Outcome, Verdict, failed, inconclusive, passed
@@ -140,9 +140,10 @@ class Session:
         self._report.cluster_is(self.cluster, kind)
         if self._lab_data is not None:
             self._bring_up_lab(run)
+        known, _ = known_secrets(self.cluster, {"services": [{"settings": s.settings} for s in self.cluster.services]})
+        run.cleaner.knows(known)  # reports are passed on: what anybody wrote down of passwords is not
         self._subject = Subject(self.cluster, run.timeline)
-        known, _ = known_secrets(self.cluster, {})
-        self._subject.clean = Redactor(known).clean  # reports are passed on: what a manager wrote down of passwords is not
+        self._subject.cleaner = run.cleaner
         self._subject.reach()
         self._watch_health(run)
         if self._lab_data is None and self._allowed and wanted:
@@ -258,6 +259,7 @@ class Session:
         """Keep what pytest found of a test, as a verdict; a broken measurement is told in one sentence, not in a traceback."""
         if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError) and report.failed:
             report.longrepr = f"{type(call.excinfo.value).__name__}: {call.excinfo.value}"
+        self._clean_report(report)
         if call.when == "teardown":
             return
         if report.skipped:
@@ -267,6 +269,23 @@ class Session:
             item.stash[VERDICT] = (inconclusive if unclear else failed)(_first_line(call))
         elif call.when == "call":
             item.stash[VERDICT] = passed(_title(item))
+
+    def _clean_report(self, report: pytest.TestReport) -> None:
+        """What pytest itself prints of a test that used the cluster goes by the same door."""
+        if self._report is None:
+            return
+        report.sections = [(title, self.shown(text)) for title, text in report.sections]
+        if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+            said = report.longreprtext
+            if (clean := self.shown(said)) != said:
+                report.longrepr = clean
+        elif isinstance(report.longrepr, tuple):
+            place, line, reason = report.longrepr
+            report.longrepr = (place, line, self.shown(reason))
+
+    def shown(self, text: str) -> str:
+        """`text` without secrets and fit for a terminal."""
+        return (self._report.run.cleaner if self._report else CLEANER).shown(text)
 
     def set_up_died(self, error: HarnessError) -> None:
         self._died = error
@@ -337,7 +356,7 @@ class Session:
 
     def summary(self) -> str:
         assert self._report is not None
-        return summary(self._report.run.record, self._report.run.directory)
+        return self.shown(summary(self._report.run.record, self._report.run.directory))
 
 
 def _manager_log(subject: Subject, node: str, path: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from harness.collect.cleaner import Cleaner
 from harness.deadline import Deadline
 from harness.errors import Inconclusive, Unusable
 from harness.hosts.base import CommandFailed
@@ -38,12 +39,15 @@ class Subject:
         self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
         self.residents = Residents(self)
         self.manager = manager_of(cluster, self.hosts)
-        self.clean: Callable[[str], str] = str  # takes secrets out of what hosts' logs say, before it is kept
+        self.cleaner = Cleaner()  # takes secrets out of what hosts say, before it is kept; a run's own, where there is a run
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
         self._means: dict[str, Means] = {}
         self._asking = {name: threading.Lock() for name in self.hosts}
+
+    def clean(self, text: str) -> str:
+        return self.cleaner.text(text)
 
     def reach(self) -> None:
         """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more;

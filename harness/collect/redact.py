@@ -82,13 +82,18 @@ class Redactor:
 
     def clean(self, text: str) -> str:
         """`text` without secrets."""
-        if self._known is not None:
-            text, times = self._known.subn(GONE, text)
-            self.removed += times
+        text = self.clean_known(text)
         for pattern, instead in PATTERNS:
             before = text.count(GONE)
             text = pattern.sub(instead, text)
             self.removed += max(0, text.count(GONE) - before)
+        return text
+
+    def clean_known(self, text: str) -> str:
+        """`text` without the values that are known."""
+        if self._known is not None:
+            text, times = self._known.subn(GONE, text)
+            self.removed += times
         return text
 
     def clean_data(self, data: Any, name: str = "") -> Any:

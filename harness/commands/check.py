@@ -32,17 +32,21 @@ def add_to(commands) -> None:
 def _check(given: argparse.Namespace) -> int:
     from harness import model
     from harness.attach.findings import Weight
+    from harness.collect.secrets import known_secrets
     from harness.look import look
+    from harness.terminal import CLEANER
 
-    findings = look(model.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file))
+    cluster = model.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file)
+    CLEANER.knows(known_secrets(cluster, {})[0])
+    findings = look(cluster)
     worst = findings.exit_code
     if given.json:
-        print_json(findings.as_data())
+        print_json(CLEANER.data(findings.as_data()))
     else:
-        print(findings.as_text())
+        print(CLEANER.text(findings.as_text()))
     if (gone := [f for f in findings.found if f.weight is Weight.UNREACHABLE]) and not given.json:
         sys.stdout.flush()
-        print(f"lkharness: {'; '.join(f.says for f in gone)}", file=sys.stderr)
+        print(CLEANER.text(f"lkharness: {'; '.join(f.says for f in gone)}"), file=sys.stderr)
     return int(worst)
 
 
