@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Stranger:
 
     def write(self, azure: dict | None = None, **given: object) -> Path:
         command = ["sh", "-c", f"id >>{self.trace}; echo pw"]
-        data = seed.cluster_data()
+        data = copy.deepcopy(seed.cluster_data())
         data["services"] = [
             {"name": "db", "kind": "postgres", "port": 5432, "tag": "db", "settings": given or {"password_command": command}}
         ]
@@ -90,7 +91,7 @@ def test_agreed_once_to_exactly_this_content(stranger: Stranger, capsys: pytest.
 def test_what_asks_for_nothing_needs_no_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "c.toml"
     azure = {"subscription": "s", "resource_group": "g", "credential": "cli", "resource_manager": "https://management.azure.com/"}
-    data = seed.cluster_data()
+    data = copy.deepcopy(seed.cluster_data())
     data["services"] = [service for service in data["services"] if service["kind"] != "postgres"]
     file.write_text(tomli_w.dumps(data | {"azure": azure}))
     cluster = model.load(file)
