@@ -133,6 +133,14 @@ class Manager(Part):
     daemons: list[str] = Field(["lcm", "lcd", "lkcheck"], description="names of the manager's daemons, for killing them (LKL-02)")
     daemon_pid_files: list[Path] = Field([], description="files that hold the pids of further daemons of the manager")
 
+    @field_validator("root")
+    @classmethod
+    def _leads_where_it_says(cls, root: Path) -> Path:
+        """A folder's name says where it is: programs are run from there, and a lab writes there."""
+        if ".." in root.parts:
+            raise ValueError(f"{root} goes up by `..`; write where it really is")
+        return root
+
 
 class Power(Part):
     """Commands on the harness's own machine that cut and restore a node's power; `{node}` becomes its name.
