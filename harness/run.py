@@ -42,14 +42,15 @@ class Run:
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, reports: Path, *, command: Sequence[str], cluster: ClusterSummary | None = None) -> Run:
+    def create(cls, reports: Path, *, command: Sequence[str], cluster: ClusterSummary | None = None, readable: bool = False) -> Run:
         """Make the run's directory, write its first run.json (state "running") and point reports/latest at it.
 
         `cluster` may come later, into `record.cluster`: the run begins before its lab or cluster is known to be there.
+        A run's folder is its owner's alone, because managers' logs and addresses are in it; `readable`: for everybody to read.
         Raises Unusable when nothing can be written there.
         """
         try:
-            directory = _new_directory(reports)
+            directory = _new_directory(reports, 0o755 if readable else 0o700)
             (directory / "evidence").mkdir()
             cleaner = Cleaner(secret_words(command))
             timeline = Timeline(directory / "timeline.jsonl", cleaner.data)
@@ -147,11 +148,15 @@ def _clean_file(path: Path, cleaner: Cleaner) -> None:
         write_atomically(path, clean)
 
 
-def write_atomically(path: Path, text: str) -> Path:
-    """Write `text` so that `path` holds either its old content or all of the new, even if the machine stops in between."""
+def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
+    """Write `text` so that `path` holds either its old content or all of the new, even if the machine stops in between.
+
+    `private`: for its owner alone to read.
+    """
     beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        with beside.open("x", encoding="utf-8", newline="\n") as file:
+        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        with os.fdopen(opened, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -180,13 +185,14 @@ def _settle(folder: Path) -> None:
         os.close(handle)
 
 
-def _new_directory(reports: Path) -> Path:
+def _new_directory(reports: Path, mode: int) -> Path:
     reports.mkdir(parents=True, exist_ok=True)
     while True:
         moment = datetime.now(UTC)
         directory = reports / f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(2)}"
         try:
-            directory.mkdir()
+            directory.mkdir(mode=0o700)
+            directory.chmod(mode)
         except FileExistsError:
             continue
         return directory

@@ -60,6 +60,7 @@ class Session:
         allowed: bool,
         plan: Plan,
         lab_azure: bool = False,
+        readable: bool = False,
     ) -> None:
         self.cluster = cluster
         self.finished: Finished | None = None
@@ -67,6 +68,7 @@ class Session:
         self.view: LiveView | None = None
         self._command = command
         self._reports = reports
+        self._readable = readable
         self._lab_data = lab_data
         self._lab_azure = lab_azure
         self._allowed = allowed
@@ -95,7 +97,15 @@ class Session:
                 raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
             attached = model.load(Path(file), trusted=options.trust_cluster_file)
             trust.demand(attached, file)
-            return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, plan=plan)
+            return cls(
+                attached,
+                ["pytest", *arguments],
+                reports,
+                lab_data=None,
+                allowed=options.allow_disruption,
+                plan=plan,
+                readable=options.readable_reports,
+            )
         from harness.lab import seed  # only the default needs the lab
 
         if options.profile not in (None, *seed.PROFILES):
@@ -107,7 +117,16 @@ class Session:
         wanted = {"design": options.design} if options.design else {}
         data = seed.cluster_data(options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})})
         figure = model.parse(data, Path("the lab's own figure"))
-        return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan, lab_azure=options.azure)
+        return cls(
+            figure,
+            ["pytest", *arguments],
+            reports,
+            lab_data=data,
+            allowed=True,
+            plan=plan,
+            lab_azure=options.azure,
+            readable=options.readable_reports,
+        )
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
@@ -134,7 +153,7 @@ class Session:
         `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
         """
         self._end_on_sigterm()
-        run = Run.create(self._reports, command=self._command)
+        run = Run.create(self._reports, command=self._command, readable=self._readable)
         self._report = ReportBuilder(run)
         kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
         self._report.cluster_is(self.cluster, kind)

@@ -68,7 +68,7 @@ def _init(given: argparse.Namespace) -> int:
     answers, unsure = init_azure.answers(given, ask) if given.azure or given.azure_from else (_answers(given, ask), [])
     text = written(answers, file)
     try:
-        write_atomically(file, text)
+        write_atomically(file, text, private=True)
     except OSError as error:
         raise Unusable(f"{file}: cannot be written ({error.strerror}); name a file in a folder that you may write to") from error
     except UnicodeEncodeError:

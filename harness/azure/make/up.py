@@ -150,7 +150,7 @@ def can_be_written(file: Path) -> None:
 def write(file: Path, text: str) -> None:
     """Raises Unusable."""
     try:
-        write_atomically(file, text)
+        write_atomically(file, text, private=True)
     except OSError as error:
         raise Unusable(
             f"{file}: the cluster's file cannot be written ({error.strerror}), but the cluster is there; "
