@@ -29,12 +29,21 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit code."""
+    from harness.terminal import guarded
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    with guarded():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
+    from harness.terminal import CLEANER
+
     try:
         given = _parser().parse_args(arguments)
         return int(given.command(given))
     except HarnessError as error:
-        print(f"lkharness: {error}", file=sys.stderr)
+        print(f"lkharness: {CLEANER.text(str(error))}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         print("lkharness: interrupted; nothing was left behind", file=sys.stderr)
@@ -52,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    from harness.commands import azure, check, collect, compare, init, judge, lab, report
+    from harness.commands import azure, check, collect, compare, init, judge, lab, report, trust
 
-    for module in (lab, init, check, report, judge, compare, collect, azure):
+    for module in (lab, init, trust, check, report, judge, compare, collect, azure):
         module.add_to(commands)
     return parser
 

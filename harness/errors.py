@@ -5,6 +5,8 @@ Every message is one sentence that says what is wrong and what to do. Nothing he
 
 from enum import IntEnum
 
+from harness.report.text import visible
+
 
 class ExitCode(IntEnum):
     """What `lkharness` and the plugin exit with."""
@@ -17,7 +19,10 @@ class ExitCode(IntEnum):
 
 
 class HarnessError(Exception):
-    """Base of every error that is meant for a person."""
+    """Base of every error that is meant for a person. What a host said in it is written out, and does nothing to a terminal."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(visible(str(message)))
 
     exit_code = ExitCode.FAILED
 

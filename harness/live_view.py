@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.measure.live import UNKNOWN, Live, Standing
+from harness.report.text import one_line, visible
 
 EVERY_S = 0.2
 COLOURS = {"answered": "green", "silent": "red", "refused": "yellow", "reset": "magenta", "unreachable": "red"}
@@ -72,14 +73,16 @@ class LiveView:
 
     def _table(self, live: Live, title: str) -> Table:
         # Text, not str: what hosts say and what a cluster file names may look like rich's markup.
-        over, under = Text(f"{title} · {self._doing}" if self._doing != title else title), Text(live.news)
+        over, under = Text(one_line(f"{title} · {self._doing}" if self._doing != title else title)), Text(one_line(live.news))
         table = Table(title=over, title_justify="left", caption=under, caption_justify="left", box=None)
         for column in ("from", "to", "connections", "now", "answered by", "out for"):
             table.add_column(column, justify="right" if column == "out for" else "left")
         for one in live.standing():
             out = f"{one.out_s:.2f} s" if one.out_s else ""
             now = Text(one.outcome, COLOURS.get(one.outcome, "dim"))
-            origin, service, kind, node = map(Text, (one.track.origin, one.track.service, one.track.kind, one.node or ""))
+            origin, service, kind, node = (
+                Text(visible(word)) for word in (one.track.origin, one.track.service, one.track.kind, one.node or "")
+            )
             table.add_row(origin, service, kind, now, node, out)
         return table
 
@@ -99,7 +102,7 @@ class LiveView:
                 before[one.track.id] = state
 
     def _line(self, text: str) -> None:
-        self._console.print(f"  {time.monotonic() - self._began:6.2f} s  {text}", markup=False, soft_wrap=True)
+        self._console.print(visible(f"  {time.monotonic() - self._began:6.2f} s  {text}"), markup=False, soft_wrap=True)
 
 
 def _sentence(one: Standing) -> str:

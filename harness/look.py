@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness import trust
 from harness.attach.findings import Finding, Weight
 from harness.attach.second_way import second_way
 from harness.attach.survey import survey, unreachable
@@ -78,14 +79,20 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
     Raises Unusable when no node can be reached.
     """
     in_azure = _in_azure(cluster)
+    left_out = [
+        Finding(
+            Weight.UNKNOWN, cluster.name, "cluster file", f"{ask}; nobody has agreed to that, and it was left out", trust.what_to_do("FILE")
+        )
+        for ask in cluster.left_out
+    ]
     subject = Subject(cluster, Timeline())
     try:
-        found = unreachable(subject)
+        found = [*left_out, *unreachable(subject)]
         with second_way(subject, chosen=run_command) as (instead, notes):
             found += notes
             if all(n.name in subject.absent for n in cluster.nodes) and not instead:
                 if cluster.azure is None:
-                    raise Unusable(found[0].says)
+                    raise Unusable(found[len(left_out)].says)
                 return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure()])
             (state, more), audited = subject.together(
                 lambda: survey(subject, instead), lambda: None if subject.absent else _audited(subject)

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import copy
 import shlex
-import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from harness import trust
 from harness.at_home import at_home
 from harness.errors import BadUse
 from harness.model_azure import Azure
 from harness.model_parts import Name, Part, Port, Seconds
+from harness.toml_file import content, toml
 
 ON_WINDOWS = ("lifekeeper-windows", "wsfc")  # kinds of manager whose nodes run Windows
 
@@ -132,6 +133,14 @@ class Manager(Part):
     daemons: list[str] = Field(["lcm", "lcd", "lkcheck"], description="names of the manager's daemons, for killing them (LKL-02)")
     daemon_pid_files: list[Path] = Field([], description="files that hold the pids of further daemons of the manager")
 
+    @field_validator("root")
+    @classmethod
+    def _leads_where_it_says(cls, root: Path) -> Path:
+        """A folder's name says where it is: programs are run from there, and a lab writes there."""
+        if ".." in root.parts:
+            raise ValueError(f"{root} goes up by `..`; write where it really is")
+        return root
+
 
 class Power(Part):
     """Commands on the harness's own machine that cut and restore a node's power; `{node}` becomes its name.
@@ -178,6 +187,7 @@ class Cluster(Part):
     azure: Azure | None = None
     budget: Budget = Budget()
     lab: dict[str, Any] = Field({}, description="settings of the lab, which checks them itself; ignored on any other cluster")
+    _left_out: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _fits_together(self) -> Cluster:
@@ -252,6 +262,17 @@ class Cluster(Part):
         ]
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the file asks of this machine and nobody has agreed to, so that it is not in here; a sentence each."""
+        return self._left_out
+
+    def that_leaves_out(self, asked: Iterable[str]) -> Cluster:
+        """The same, with that said."""
+        less = self.model_copy()
+        less._left_out = tuple(asked)
+        return less
+
+    @property
     def machines(self) -> list[Machine]:
         return [self.client, *self.nodes]
 
@@ -272,22 +293,28 @@ def reserved(subnet: IPv4Network) -> set[IPv4Address]:
     return {*(subnet.network_address + i for i in range(4)), subnet.broadcast_address}
 
 
-def load(path: Path) -> Cluster:
+def load(path: Path, *, trusted: bool = False) -> Cluster:
     """Read a cluster file. Relative paths in it (keys, known_hosts) count from the file's own folder.
 
-    Raises BadUse with one line per fault, each with its place.
+    What it asks of this machine (see `harness.trust`) is left out, and said in `left_out`, unless it is `trusted` for once or somebody
+    has agreed to it. Raises BadUse with one line per fault, each with its place.
     """
-    return parse(read(path), path)
+    return load_with_data(path, trusted=trusted)[0]
+
+
+def load_with_data(path: Path, *, trusted: bool = False) -> tuple[Cluster, dict[str, Any]]:
+    """The same, with the content as it was written, whatever was agreed to. The file is read once: what was hashed is what is used."""
+    raw = content(path)
+    data = toml(raw, path)
+    cluster = parse(data, path)
+    if trusted or not (asked := trust.asks(data)) or trust.agreed(raw):
+        return cluster, data
+    return trust.withhold(cluster, asked), data
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A cluster file's content, not yet judged. Raises BadUse when it cannot be read or is not TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadUse(f"{path}: cannot be read ({error.strerror}); give the path of a cluster file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadUse(f"{path}: is not TOML: {error}") from error
+    """A cluster file's content, not yet judged, and whether agreed to or not. Raises BadUse when it cannot be read or is not TOML."""
+    return toml(content(path), path)
 
 
 def parse(data: dict[str, Any], path: Path) -> Cluster:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -23,6 +24,36 @@ Https = Annotated[str, AfterValidator(_https)]
 Credential = Literal[
     "default", "environment", "workload-identity", "managed-identity", "cli", "powershell", "developer-cli", "client-secret"
 ]
+
+
+# The ends of the public and the sovereign clouds, by their packages' own constants (facts libraries.md): nobody else gets a token of this
+# machine's log-in.
+OWN_LOGINS = frozenset(
+    {"login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "login.chinacloudapi.cn", "login.microsoftonline.us"}
+)
+OWN_MANAGERS = frozenset({"management.azure.com", "management.chinacloudapi.cn", "management.usgovcloudapi.net"})
+
+
+def foreign(table: Mapping[str, Any]) -> dict[str, str]:
+    """The ends that an [azure] table names and that are not the clouds' own: the setting, and the host with its port."""
+    own = {"authority": OWN_LOGINS, "resource_manager": OWN_MANAGERS}
+    return {key: _place(url) for key, ours in own.items() if (url := table.get(key)) and _place(url) not in ours}
+
+
+def _place(url: Any) -> str:
+    """Host and port, in the one way that they can be compared; what is no URL is a place of its own."""
+    try:
+        parts = urlsplit(str(url))
+        port = parts.port
+    except ValueError:
+        return str(url)
+    name = (parts.hostname or str(url)).rstrip(".")
+    strange = parts.scheme != "https" or parts.username is not None or parts.password is not None
+    return str(url) if strange else name if port in (None, 443) else f"{name}:{port}"
+
+
+def same_end(url: str, other: str) -> bool:
+    return _place(url) == _place(other)
 
 
 class Azure(Part):

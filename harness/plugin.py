@@ -32,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up"
     )
+    group.addoption(
+        "--trust-cluster-file", action="store_true", help="agree for this once to all that the cluster file asks of this machine"
+    )
     group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
     group.addoption(
         "--dry-run", action="store_true", help="show the plan of an attached cluster and every command that would run; do nothing of it"
@@ -49,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sweep", type=int, default=0, metavar="N", help="walk the start through the probe's period in N steps instead")
     group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
     group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
+    group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
     group.addoption("--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports)")
 
 
@@ -115,7 +119,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     try:
         _say(session.config, session.config.stash[KEY].rehearse(wanted(session.items)))
     except HarnessError as error:
-        pytest.exit(str(error), returncode=int(error.exit_code))
+        pytest.exit(session.config.stash[KEY].shown(str(error)), returncode=int(error.exit_code))
     return True
 
 
@@ -126,7 +130,7 @@ def _say(config: pytest.Config, text: str) -> None:
         return
     with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
         terminal.ensure_newline()
-        terminal.write_line(text)
+        terminal.write_line(config.stash[KEY].shown(text))
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +144,7 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
         if isinstance(error, Held):
             _say(request.config, f"refused: {error}")  # at once: the report takes longer than the refusal
         session.set_up_died(error)
-        pytest.exit(str(error), returncode=int(error.exit_code))
+        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
     except KeyboardInterrupt:
         session.interrupted = True  # during the bring-up; pytest tells of it only after this fixture has ended
         raise

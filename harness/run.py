@@ -5,6 +5,7 @@ run.json exists from the first moment and is replaced as a whole, so that there 
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -15,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import __version__
+from harness.collect.cleaner import Cleaner
+from harness.collect.redact import secret_words
 from harness.errors import Unusable
 from harness.report.judge import judge, tally
 from harness.report.model import ClusterSummary, Environment, EvidenceFault, EvidenceFile, Judgement, Moment, RunRecord
@@ -23,31 +26,35 @@ from harness.timeline import Event, Timeline
 from harness.verdict import inconclusive
 
 LATEST = "latest"
+TEXTS = (".log", ".txt", ".json", ".jsonl", ".xml")  # suffixes of evidence; captures hold headers only
 _LONGEST_NAME = 120
 
 
 class Run:
     """A run's directory and record. Use `Run.create`."""
 
-    def __init__(self, directory: Path, record: RunRecord, timeline: Timeline) -> None:
+    def __init__(self, directory: Path, record: RunRecord, timeline: Timeline, cleaner: Cleaner) -> None:
         self.directory = directory
+        self.cleaner = cleaner  # every text of the run's files passes it
         self.record = record
         self.timeline = timeline
         self._given: set[str] = set()
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, reports: Path, *, command: Sequence[str], cluster: ClusterSummary | None = None) -> Run:
+    def create(cls, reports: Path, *, command: Sequence[str], cluster: ClusterSummary | None = None, readable: bool = False) -> Run:
         """Make the run's directory, write its first run.json (state "running") and point reports/latest at it.
 
         `cluster` may come later, into `record.cluster`: the run begins before its lab or cluster is known to be there.
+        A run's folder is its owner's alone, because managers' logs and addresses are in it; `readable`: for everybody to read.
         Raises Unusable when nothing can be written there.
         """
         try:
-            directory = _new_directory(reports)
+            directory = _new_directory(reports, 0o755 if readable else 0o700)
             (directory / "evidence").mkdir()
-            timeline = Timeline(directory / "timeline.jsonl")
-            run = cls(directory, _first_record(directory.name, command, cluster), timeline)
+            cleaner = Cleaner(secret_words(command))
+            timeline = Timeline(directory / "timeline.jsonl", cleaner.data)
+            run = cls(directory, _first_record(directory.name, command, cluster), timeline, cleaner)
             run.save()
         except OSError as error:
             why = error.strerror or error
@@ -64,7 +71,11 @@ class Run:
     def save(self) -> Path:
         """Judge the record as it stands and write run.json, whole or not at all. Raises OSError; the record is judged all the same."""
         self.judge()
-        return write_atomically(self.directory / "run.json", self.record.model_dump_json(indent=1) + "\n")
+        return write_atomically(self.directory / "run.json", self._cleaned() + "\n")
+
+    def _cleaned(self) -> str:
+        """The record as JSON, without secrets."""
+        return json.dumps(self.cleaner.data(json.loads(self.record.model_dump_json())), indent=1, ensure_ascii=False)
 
     def judge(self) -> None:
         verdict, code = judge(self.record)
@@ -93,6 +104,8 @@ class Run:
             collector(path)
             if not path.exists():
                 raise FileNotFoundError("the collector wrote nothing")
+            if path.suffix in TEXTS:
+                _clean_file(path, self.cleaner)
         except Exception as error:
             self.evidence_fault(name, f"{type(error).__name__}: {error}")
             return None
@@ -131,11 +144,22 @@ class Run:
             self.evidence_fault(f"reports/{LATEST}", f"{latest} does not point at this run ({why}); remove what is in its way")
 
 
-def write_atomically(path: Path, text: str) -> Path:
-    """Write `text` so that `path` holds either its old content or all of the new, even if the machine stops in between."""
+def _clean_file(path: Path, cleaner: Cleaner) -> None:
+    """Nothing stays of a text that its collector wrote with secrets in it. Raises OSError."""
+    said = path.read_text(encoding="utf-8", errors="backslashreplace")
+    if (clean := cleaner.text(said)) != said:
+        write_atomically(path, clean)
+
+
+def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
+    """Write `text` so that `path` holds either its old content or all of the new, even if the machine stops in between.
+
+    `private`: for its owner alone to read.
+    """
     beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        with beside.open("x", encoding="utf-8", newline="\n") as file:
+        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        with os.fdopen(opened, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -164,13 +188,14 @@ def _settle(folder: Path) -> None:
         os.close(handle)
 
 
-def _new_directory(reports: Path) -> Path:
+def _new_directory(reports: Path, mode: int) -> Path:
     reports.mkdir(parents=True, exist_ok=True)
     while True:
         moment = datetime.now(UTC)
         directory = reports / f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{secrets.token_hex(2)}"
         try:
-            directory.mkdir()
+            directory.mkdir(mode=0o700)
+            directory.chmod(mode)
         except FileExistsError:
             continue
         return directory

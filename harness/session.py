@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import model
+from harness import model, trust
 from harness.attach.attached import Attached
 from harness.attach.guardian import FILE as PUT_BACK
 from harness.attach.lease import Held
 from harness.attach.shown import Wanted, show
 from harness.audit import audit
-from harness.collect.redact import Redactor
 from harness.collect.secrets import known_secrets
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
@@ -36,6 +35,7 @@ from harness.report.terminal import summary
 from harness.run import Run
 from harness.signals import end_as_by_ctrl_c
 from harness.subject import Subject
+from harness.terminal import CLEANER
 from harness.timeline import Timeline
 from harness.trial import Measure, Trial
 from harness.verdict import Outcome, Verdict, failed, inconclusive, passed
@@ -61,6 +61,7 @@ class Session:
         allowed: bool,
         plan: Plan,
         lab_azure: bool = False,
+        readable: bool = False,
     ) -> None:
         self.cluster = cluster
         self.finished: Finished | None = None
@@ -68,6 +69,7 @@ class Session:
         self.view: LiveView | None = None
         self._command = command
         self._reports = reports
+        self._readable = readable
         self._lab_data = lab_data
         self._lab_azure = lab_azure
         self._allowed = allowed
@@ -94,7 +96,17 @@ class Session:
         if file:
             if options.design or options.profile or options.manager or options.azure:
                 raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
-            return cls(model.load(Path(file)), ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, plan=plan)
+            attached = model.load(Path(file), trusted=options.trust_cluster_file)
+            trust.demand(attached, file)
+            return cls(
+                attached,
+                ["pytest", *arguments],
+                reports,
+                lab_data=None,
+                allowed=options.allow_disruption,
+                plan=plan,
+                readable=options.readable_reports,
+            )
         from harness.lab import seed  # only the default needs the lab
 
         if options.profile not in (None, *seed.PROFILES):
@@ -106,7 +118,16 @@ class Session:
         wanted = {"design": options.design} if options.design else {}
         data = seed.cluster_data(options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})})
         figure = model.parse(data, Path("the lab's own figure"))
-        return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan, lab_azure=options.azure)
+        return cls(
+            figure,
+            ["pytest", *arguments],
+            reports,
+            lab_data=data,
+            allowed=True,
+            plan=plan,
+            lab_azure=options.azure,
+            readable=options.readable_reports,
+        )
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
@@ -133,15 +154,16 @@ class Session:
         `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
         """
         end_as_by_ctrl_c()
-        run = Run.create(self._reports, command=self._command)
+        run = Run.create(self._reports, command=self._command, readable=self._readable)
         self._report = ReportBuilder(run)
         kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
         self._report.cluster_is(self.cluster, kind)
         if self._lab_data is not None:
             self._bring_up_lab(run)
+        known, _ = known_secrets(self.cluster, {"services": [{"settings": s.settings} for s in self.cluster.services]})
+        run.cleaner.knows(known)  # reports are passed on: what anybody wrote down of passwords is not
         self._subject = Subject(self.cluster, run.timeline)
-        known, _ = known_secrets(self.cluster, {})
-        self._subject.clean = Redactor(known).clean  # reports are passed on: what a manager wrote down of passwords is not
+        self._subject.cleaner = run.cleaner
         self._subject.reach()
         self._watch_health(run)
         if self._lab_data is None and self._allowed and wanted:
@@ -266,6 +288,7 @@ class Session:
         """Keep what pytest found of a test, as a verdict; a broken measurement is told in one sentence, not in a traceback."""
         if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError) and report.failed:
             report.longrepr = f"{type(call.excinfo.value).__name__}: {call.excinfo.value}"
+        self._clean_report(report)
         if call.when == "teardown":
             return
         if report.skipped:
@@ -275,6 +298,23 @@ class Session:
             item.stash[VERDICT] = (inconclusive if unclear else failed)(_first_line(call))
         elif call.when == "call":
             item.stash[VERDICT] = passed(_title(item))
+
+    def _clean_report(self, report: pytest.TestReport) -> None:
+        """What pytest itself prints of a test that used the cluster goes by the same door."""
+        if self._report is None:
+            return
+        report.sections = [(title, self.shown(text)) for title, text in report.sections]
+        if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+            said = report.longreprtext
+            if (clean := self.shown(said)) != said:
+                report.longrepr = clean
+        elif isinstance(report.longrepr, tuple):
+            place, line, reason = report.longrepr
+            report.longrepr = (place, line, self.shown(reason))
+
+    def shown(self, text: str) -> str:
+        """`text` without secrets and fit for a terminal."""
+        return (self._report.run.cleaner if self._report else CLEANER).shown(text)
 
     def set_up_died(self, error: HarnessError) -> None:
         self._died = error
@@ -354,7 +394,7 @@ class Session:
 
     def summary(self) -> str:
         assert self._report is not None
-        return summary(self._report.run.record, self._report.run.directory)
+        return self.shown(summary(self._report.run.record, self._report.run.directory))
 
 
 def _end_timeout(item: pytest.Item) -> None:

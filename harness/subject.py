@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from harness.collect.cleaner import Cleaner
 from harness.deadline import Deadline
 from harness.errors import Inconclusive, Unusable
 from harness.hosts.base import CommandFailed
@@ -42,7 +43,7 @@ class Subject:
         self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
         self.residents = Residents(self)
         self.manager = manager_of(cluster, self.hosts)
-        self.clean: Callable[[str], str] = str  # takes secrets out of what hosts' logs say, before it is kept
+        self.cleaner = Cleaner()  # takes secrets out of what hosts say, before it is kept; a run's own, where there is a run
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self.standing: list[Disruption] = []  # what was done to the cluster and was not seen undone yet, in its order
         self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
@@ -54,6 +55,9 @@ class Subject:
         self._witness_lock = threading.Lock()
         self._means: dict[str, Means] = {}
         self._asking = {name: threading.Lock() for name in self.hosts}
+
+    def clean(self, text: str) -> str:
+        return self.cleaner.text(text)
 
     def reach(self) -> None:
         """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more;

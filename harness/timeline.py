@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,12 @@ class Event:
 class Timeline:
     """Collects events and, given a file, appends each as one JSON line at once, so that a killed run stays readable."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, clean: Callable[[Any], Any] = lambda data: data) -> None:
+        """`clean` takes secrets out of every text before it is kept."""
         self.events: list[Event] = []
         self.fault = ""  # why events are not in the file
         self._lock = threading.Lock()
+        self._clean = clean
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace") if path else None
 
     def note(self, source: str, kind: str, text: str, *, at: float | None = None, **data: Any) -> Event:
@@ -47,7 +50,7 @@ class Timeline:
         """
         now, wall = time.monotonic(), time.time()
         moment = now if at is None else at
-        event = Event(moment, wall - (now - moment), source, kind, text, data)
+        event = Event(moment, wall - (now - moment), source, kind, self._clean(text), self._clean(data))
         with self._lock:
             self.events.append(event)
             if self._file and not self._file.closed:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.report.text import visible
+
 
 class Outcome(StrEnum):
     PASS = "pass"
@@ -23,6 +25,7 @@ class Verdict:
     def __post_init__(self) -> None:
         if not self.reason.strip():
             raise ValueError("a verdict needs a reason")
+        object.__setattr__(self, "reason", visible(self.reason))  # it quotes hosts
 
     def __bool__(self) -> bool:
         return self.outcome is Outcome.PASS

@@ -43,7 +43,9 @@ class Attached:
     def take(self) -> None:
         """Raises Held with the name of who has the cluster."""
         self._lease.take()
-        self._guardian = Guardian(Brief(cluster=self._subject.cluster, run=self._run, token=self._lease.token), self._folder)
+        subject = self._subject
+        brief = Brief(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
+        self._guardian = Guardian(brief, self._folder)
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
     def show_plan(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:

@@ -28,6 +28,7 @@ from harness.attach.found import Found
 from harness.attach.lease import Lease
 from harness.attach.restore import put_back
 from harness.audit import nothing_left
+from harness.collect.cleaner import Cleaner
 from harness.deadline import Deadline
 from harness.disrupt.base import COMMAND_S, HARNESS, Disruption, Step, clear_failures
 from harness.errors import BadUse, DeadlineExceeded, HarnessError
@@ -51,6 +52,7 @@ class Brief(BaseModel):
     cluster: Cluster
     run: str
     token: str
+    secrets: list[str] = []  # what must not get into its file; told on the pipe, and kept nowhere
 
 
 class Word(BaseModel):
@@ -208,7 +210,10 @@ def watch(lines: TextIO) -> tuple[Brief, list[Word]] | None:
 def put_all_back(brief: Brief, words: Sequence[Word], log: TextIO) -> int:
     """Keep the lease, undo what this machine has to, wait for what the hosts undo themselves, move everything back, end the lease."""
 
+    cleaner = Cleaner(brief.secrets)
+
     def say(text: str) -> None:
+        text = cleaner.shown(text)
         with suppress(OSError):  # a full disk may be what killed the run
             print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.errors import BadUse
 from harness.model import Azure
+from harness.model_azure import foreign, same_end
 
 CONNECT_S, READ_S = 10.0, 60.0  # what a connection, and a peer that says nothing, may take
 
@@ -22,12 +23,32 @@ def of(azure: Azure) -> Any:
     """A token credential (azure.core.credentials.TokenCredential). Nothing is sent before its first use. Raises BadUse."""
     from harness.azure import trouble
 
+    _ends_fit(azure)
     _gave.clear()
     with trouble.told("logging in to Azure"):
         try:
             return _MADE[azure.credential](azure)
         except ValueError as error:  # how the package complains of what it is given, and of what it finds in the environment
             raise BadUse(f"credential {azure.credential} in [azure]: {str(error).splitlines()[0]}") from error
+
+
+def _ends_fit(azure: Azure) -> None:
+    """A log-in of this machine is for the clouds' own ends only: anybody else could pass its token on. Raises BadUse."""
+    strange = foreign(azure.model_dump())
+    if not strange:
+        return
+    where = " and ".join(f"{key} {host}" for key, host in strange.items())
+    if azure.credential != "client-secret":
+        raise BadUse(
+            f"[azure]: {where} is not Azure's, and credential = \"{azure.credential}\" would send it a token of this machine's own log-in; "
+            'use credential = "client-secret" with a secret made for it'
+        )
+    if "resource_manager" in strange and "authority" not in strange:
+        audience = azure.audience or ""
+        if not same_end(audience, azure.resource_manager or ""):
+            raise BadUse(
+                f"[azure]: {where} is not Azure's, so tokens of Azure's own must be for it alone; set audience to the same address"
+            )
 
 
 class Renewable:

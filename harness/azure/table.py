@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import model
+from harness import trust
 from harness.at_home import at_home
 from harness.errors import BadUse
+from harness.toml_file import content, toml
 
 PATHS = ("client_secret_file", "ca_file")
 
 
 def table_of(file: Path) -> dict[str, Any]:
-    """Not yet judged, but with paths from where the file lies. Raises BadUse when there is none."""
-    table = model.read(file).get("azure")
+    """Not yet judged, but with paths from where the file lies. Raises BadUse when there is none, or nobody has agreed to it."""
+    raw = content(file)
+    table = toml(raw, file).get("azure")
     if not table or not isinstance(table, dict):
         raise BadUse(f"{file} has no [azure] table; write one with subscription = … and how to log in, or give --subscription instead")
+    if (asked := trust.of_azure(table)) and not trust.agreed(raw):
+        raise BadUse(trust.refusal(asked, file, once=False))
     base = file.resolve().parent
     paths = {name: table[name] for name in PATHS if isinstance(table.get(name), str)}  # any other is told with the rest of the faults
     return {**table, **{name: str(base / at_home(path)) for name, path in paths.items()}}

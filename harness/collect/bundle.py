@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import time
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from harness.collect.redact import Redactor
 from harness.errors import BadUse, Unusable
@@ -23,6 +24,10 @@ FORMAT = 1
 MB = 1024 * 1024
 TEXT_AT_MOST = 48 * MB  # of all files together, before compression
 INDEX_AT_MOST = 16 * MB  # of index.json; one that is read and larger is no bundle of ours
+UNPACKED_AT_MOST = 128 * MB  # of one that is read; ours have TEXT_AT_MOST and captures besides
+HEADER_AT_MOST = 1 * MB  # of a member's name and attributes
+HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE)
+FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 INDEX, CLUSTER = "index.json", "cluster.json"
 
 
@@ -102,10 +107,39 @@ class Bundle:
         return len(raw)
 
 
+class _Member(tarfile.TarInfo):
+    """A member of a bundle that somebody sent: a plain file, or a header of modest size. tarfile reads a header whole into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in HEADERS and found.size > HEADER_AT_MOST:
+            raise ValueError(f"a member's header is larger than {HEADER_AT_MOST} bytes")
+        if found.type not in (*HEADERS, *FILES):
+            raise ValueError(f"a member ({found.name[:100]}) is no plain file")
+        return found
+
+
+class _Bounded:
+    """What a compressed file unpacks to, up to a limit. Raises ValueError beyond it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = gzip.GzipFile(fileobj=file)
+        self._left = UNPACKED_AT_MOST
+
+    def read(self, size: int) -> bytes:
+        raw = self._file.read(min(size, self._left + 1))
+        self._left -= len(raw)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {UNPACKED_AT_MOST} bytes")
+        return raw
+
+
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A bundle's index and its cluster file as data. Nothing is unpacked to disk. Raises BadUse for what is no bundle."""
     try:
-        with tarfile.open(path, "r:gz") as tar:
+        # As a stream: what is passed over is read in small pieces and counted.
+        with path.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r|", tarinfo=_Member) as tar:  # type: ignore[call-overload]
             found = _members(tar, path)
     except OSError as error:
         if not isinstance(error, tarfile.TarError) and error.strerror:

@@ -100,8 +100,7 @@ class _Reading:
         kind = given.get("kind", "lifekeeper")
         data["manager"] = {key: given[key] for key in OF_MANAGER if key in given}
         data["manager"]["kind"] = kind if kind in ("lifekeeper", "pacemaker") else "lifekeeper"
-        if str(given.get("root", "/opt/")).startswith("/opt/") and "root" in given:
-            data["manager"]["root"] = given["root"]
+        data["manager"].pop("root", None)  # a stranger's word for a folder that a lab would write into; the lab's own does
         return data
 
     def _say_of_hosts(self, hosts: list[Mapping[str, Any]]) -> None:

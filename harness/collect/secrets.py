@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.at_home import at_home
-from harness.collect.redact import GONE, Redactor, secret_words, sensitive
+from harness.collect.names import sensitive
+from harness.collect.redact import GONE, Redactor, secret_words
 from harness.errors import BadUse
 from harness.model import Cluster
 from harness.services import settings as given
 
 READ_AT_MOST = 64 * 1024  # bytes of a file that holds a secret
+WEAK = 4  # characters: a value of fewer would shred the evidence
+SHORT_NUMBER = 8  # digits
 PROSE = ("true", "false", "none", "null", "yes", "no")  # values of secret-looking variables that are no secrets
 
 
@@ -24,12 +28,14 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
     """
     environment = os.environ if environment is None else environment
     found = set(_written_out(data))
-    found |= {value for name, value in environment.items() if sensitive(name) and value.lower() not in PROSE and not _is_a_place(value)}
+    for name, value in environment.items():
+        if sensitive(name) and value.lower() not in PROSE and not _is_a_place(value):
+            found |= _secrets_in(value)
     notes = []
     for service in cluster.services:
         for key, value in service.settings.items():
             if key.endswith("_env"):
-                found |= {environment[value]} if environment.get(value) else set()
+                found |= _secrets_in(environment.get(value, ""))
             elif key == "password_command":
                 try:
                     secret_said = given.password({key: value})
@@ -38,7 +44,9 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
                     notes.append(f"services {service.name}: {error}, so that what it says could not be looked for")
             elif key.endswith("_file"):
                 secret, note = _content(value, f"services {service.name}: {key}")
-                found |= secret
+                # As the services read it: of a password's file the first line.
+                found |= {line for text in secret for line in text.splitlines()[:1]} if key == "password_file" else set()
+                found |= {one for text in secret for one in _secrets_in(text)} if key != "password_file" else set()
                 notes += note
     for machine in cluster.machines:
         if machine.ssh.key is not None:
@@ -50,17 +58,62 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
         # A command's own words may hold a token.
         commands = [cluster.power.off, cluster.power.on, cluster.power.reboot or [], cluster.power.freeze or [], cluster.power.thaw or []]
         found |= {word for words in commands for word in secret_words(words)}
-    return {value for value in found if value.strip()}, notes
+    found = {value for value in found if value.strip()}
+    weak = {value for value in found if _is_weak(value, _words_of(cluster))}
+    if weak:
+        notes.append(
+            f"{len(weak)} of the secrets are too short, or are names or numbers of this cluster as well, so that they were left where they "
+            "stand; look for them yourself, and change them"
+        )
+    return found - weak, notes
 
 
 def without_secrets(data: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
-    """The cluster file's content to go into a bundle: no secret, and of the power commands only the program."""
-    clean = redactor.clean_data(dict(data))
+    """The cluster file's content to go into a bundle: no secret, and of every command only the program."""
+    clean = dict(data)
     if isinstance(clean.get("power"), dict):
-        clean["power"] = {
-            to: [*words[:1], GONE] if isinstance(words, list) and len(words) > 1 else words for to, words in clean["power"].items()
-        }
-    return clean
+        clean["power"] = {to: _program(words) for to, words in clean["power"].items()}
+    return redactor.clean_data(_without_arguments(clean))
+
+
+def _without_arguments(data: Any, name: str = "") -> Any:
+    if name.endswith("command"):
+        return _program(data)
+    if isinstance(data, Mapping):
+        return {key: _without_arguments(value, str(key)) for key, value in data.items()}
+    return [_without_arguments(value) for value in data] if isinstance(data, list) else data
+
+
+def _program(command: Any) -> Any:
+    """A command, as words or as a line, without its arguments, which may be secret themselves."""
+    if isinstance(command, str):
+        program, blank, _ = command.strip().partition(" ")
+        return f"{program} {GONE}" if blank else program
+    return [*command[:1], GONE] if isinstance(command, list) and len(command) > 1 else command
+
+
+def _secrets_in(text: str) -> set[str]:
+    """Of a JSON document the values under secret names, of anything else the whole."""
+    try:
+        document = json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
+    except (ValueError, RecursionError):
+        document = None
+    return ({text} if text else set()) if document is None else set(_written_out(document))
+
+
+def _words_of(cluster: Cluster) -> set[str]:
+    """Names, tags, kinds and addresses of the cluster: what the evidence is about."""
+    machines, services = cluster.machines, cluster.services
+    return {
+        *(word for m in machines for word in (m.name, str(m.address), m.ssh.user)),
+        *(word for s in services for word in (s.name, s.tag, s.kind, s.settings.get("user", ""), s.settings.get("dbname", ""))),
+        *(cluster.name, cluster.manager.resource, cluster.ip_resource.tag, str(cluster.vip), cluster.manager.kind),
+    }
+
+
+def _is_weak(value: str, words: set[str]) -> bool:
+    value = value.strip()
+    return len(value) < WEAK or (value.isdigit() and len(value) < SHORT_NUMBER) or value in words
 
 
 def _written_out(data: Any, name: str = "") -> Iterator[str]:

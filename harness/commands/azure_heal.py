@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from harness.commands import trust
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse
 
@@ -19,18 +20,20 @@ def add_to(verbs) -> None:
     whose.add_argument("--run", metavar="ID", default="", help="only what this run left, and at once: it is known to be dead")
     whose.add_argument("--all", action="store_true", help="what every run left, even one that may still be at work on another cluster")
     heal.add_argument("--limit", metavar="SECONDS", type=float, help="for each undoing (default: twice operation_limit_s)")
+    trust.add_option(heal)
     add_json(heal)
 
 
 def _heal(given: argparse.Namespace) -> int:
-    from harness import model
+    from harness import model, trust
 
     file = given.cluster or os.environ.get("LKHARNESS_CLUSTER")
     if not file:
         raise BadUse("say which cluster with --cluster FILE")
     if given.limit is not None and given.limit <= 0:
         raise BadUse(f"--limit {given.limit:g}: give a number of seconds above 0")
-    cluster = model.load(Path(file))
+    cluster = model.load(Path(file), trusted=given.trust_cluster_file)
+    trust.demand(cluster, file)
     azure = cluster.azure
     if azure is None:
         raise BadUse(f"{file} has no [azure] table, so nothing of it was disturbed through Azure")

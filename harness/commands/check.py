@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from harness.commands import trust
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse, ExitCode
 
@@ -25,6 +26,7 @@ def add_to(commands) -> None:
         action="store_true",
         help="read a node that SSH does not reach by Azure's run-command, as root; that installs an extension in the machine, which stays",
     )
+    trust.add_option(check)
     add_json(check)
 
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
@@ -35,17 +37,21 @@ def add_to(commands) -> None:
 def _check(given: argparse.Namespace) -> int:
     from harness import model
     from harness.attach.findings import Weight
+    from harness.collect.secrets import known_secrets
     from harness.look import look
+    from harness.terminal import CLEANER
 
-    findings = look(model.load(_cluster_file(given.cluster)), run_command=given.run_command)
+    cluster = model.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file)
+    CLEANER.knows(known_secrets(cluster, {})[0])
+    findings = look(cluster, run_command=given.run_command)
     worst = findings.exit_code
     if given.json:
-        print_json(findings.as_data())
+        print_json(CLEANER.data(findings.as_data()))
     else:
-        print(findings.as_text())
+        print(CLEANER.text(findings.as_text()))
     if (gone := [f for f in findings.found if f.weight is Weight.UNREACHABLE]) and not given.json:
         sys.stdout.flush()
-        print(f"lkharness: {'; '.join(f.says for f in gone)}", file=sys.stderr)
+        print(CLEANER.text(f"lkharness: {'; '.join(f.says for f in gone)}"), file=sys.stderr)
     return int(worst)
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.commands import trust
 from harness.commands.shape import add, add_json, print_json
 from harness.errors import BadUse, ExitCode, Unusable
 
@@ -45,6 +46,7 @@ def add_to(commands) -> None:
         help="read a host that SSH does not reach by Azure's run-command, as root; that installs an extension in the machine, which stays",
     )
     collect.add_argument("--output", metavar="FILE.tar.gz", help="where to (default: lkharness-CLUSTER-TIME.tar.gz here)")
+    trust.add_option(collect)
     add_json(collect)
 
 
@@ -58,8 +60,7 @@ def _collect(given: argparse.Namespace) -> int:
 
     span = span_of(given, time.time())
     file = _cluster_file(given.cluster)
-    data = model.read(file)
-    cluster = model.parse(data, file)
+    cluster, data = model.load_with_data(file, trusted=given.trust_cluster_file)
     output = _output(given.output, cluster.name)
     connected: dict[str, Host] = dict(connect_all(cluster, Timeline()))
     try:

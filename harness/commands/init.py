@@ -57,6 +57,7 @@ def add_to(commands) -> None:
 
 
 def _init(given: argparse.Namespace) -> int:
+    from harness import trust
     from harness.attach.cluster_file import written
     from harness.run import write_atomically
 
@@ -67,11 +68,12 @@ def _init(given: argparse.Namespace) -> int:
     answers, unsure = init_azure.answers(given, ask) if given.azure or given.azure_from else (_answers(given, ask), [])
     text = written(answers, file)
     try:
-        write_atomically(file, text)
+        write_atomically(file, text, private=True)
     except OSError as error:
         raise Unusable(f"{file}: cannot be written ({error.strerror}); name a file in a folder that you may write to") from error
     except UnicodeEncodeError:
         raise BadUse("an answer holds bytes that are no text (UTF-8), and nothing was written; give it in plain letters") from None
+    trust.agree_to_own(file)
     for sentence in unsure:
         print(f"look: {sentence}")
     print(f"{file} is written; look through what is commented out in it, above all the manager's timers, then:")

@@ -104,13 +104,17 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _up(given: argparse.Namespace) -> int:
-    from harness import model
+    from harness import model, trust
     from harness.lab import launch
     from harness.lab.guests import stand_in_note
+    from harness.toml_file import content
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
     shape = _like(given) if given.like else None
-    lab = launch.up(shape.data if shape else _wanted(given), name=given.name, persistent=True, progress=_progress, azure=given.azure)
+    data = shape.data if shape else _wanted(given)
+    # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
+    agreed = not trust.asks(data) or bool(given.file and trust.agreed(content(Path(given.file))))
+    lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)
     record = lab.record
     cluster = model.load(record.cluster_file)
     if shape:

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from harness.errors import BadUse
 from harness.lab import cluster_manager, fabric
 from harness.lab.filesystem import FileSystem
 from harness.lab.host import Plan
@@ -86,6 +87,14 @@ def _plain_python() -> str:
     return getattr(sys, "_base_executable", sys.executable)
 
 
+def _inside(disk: Path, place: Path) -> Path:
+    """Where `place` of a host is on its disk, and nowhere else of this machine. Raises BadUse."""
+    found = (disk / place.relative_to("/")).resolve()
+    if not found.is_relative_to(disk.resolve()):
+        raise BadUse(f"manager.root: {place} leads out of the lab's host; write where it really is")
+    return found
+
+
 def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSettings, node: Node, folder: Path) -> list[str]:
     """Returns the command that starts it at boot."""
     if cluster.manager.kind == "pacemaker":
@@ -95,5 +104,5 @@ def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSe
     structure = cluster_manager.structure(cluster, settings, node)
     disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
     disk.write("etc/default/LifeKeeper", cluster_manager.tunables(cluster, settings))
-    install(disk.disk / cluster.manager.root.relative_to("/"), cluster_manager.PYTHON)
+    install(_inside(disk.disk, cluster.manager.root), cluster_manager.PYTHON)
     return [str(cluster.manager.root / "bin/lkstart")]

@@ -227,7 +227,11 @@ def _at_halt(network: list[str]) -> None:
 
 
 def kernel_limits() -> None:
-    """A host's root must not be able to harm the machine: no modules, raw devices, clock or new device nodes."""
+    """Keeps a host's root from accidents: no loading of modules, raw I/O, reboot, clock or new device nodes.
+
+    It is no sandbox. SYS_ADMIN, SYS_PTRACE and DAC_OVERRIDE stay, because the hosts' own programs need them: where root started the lab,
+    root in a host can mount devtmpfs and write /proc/sys/kernel, and so be root of the machine.
+    """
     for capability in (16, 17, 22, 25, 27):  # SYS_MODULE, SYS_RAWIO, SYS_BOOT, SYS_TIME, MKNOD
         kernel.drop_capability(capability)
 

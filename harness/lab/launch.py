@@ -17,7 +17,7 @@ from typing import Any
 
 import tomli_w
 
-from harness import model
+from harness import model, trust
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
 from harness.lab import cluster_manager, control, doctor, keys, registry, settings
@@ -63,9 +63,11 @@ def up(
     limit: float = 60.0,
     network_only: bool = False,
     azure: bool = False,
+    agreed: bool = True,
 ) -> RunningLab:
     """Bring up the lab that `data` (a cluster file's content) describes; with `azure` its stand-in for Azure's API beside it.
 
+    `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
     deadline, began = Deadline(limit), time.time()
@@ -83,6 +85,8 @@ def up(
             stand_in = beside.prepare(folder, data)
             data = {**data, "azure": stand_in.table}
         listeners = _prepare(data, name, folder, network_only=network_only)
+        if agreed:
+            trust.agree_to_own(folder / "cluster.toml")
         order = {
             "name": name,
             "folder": str(folder),

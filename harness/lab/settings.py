@@ -5,6 +5,7 @@ They stand in the cluster file's `[lab]` table, so that one file describes a lab
 
 from __future__ import annotations
 
+import os
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,7 +99,7 @@ def of(cluster: Cluster, path: Path) -> LabSettings:
 def _cannot_be_carried(cluster: Cluster) -> list[str]:
     """What a real cluster may have and a lab's hosts cannot."""
     faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
-    if not cluster.manager.root.is_relative_to("/opt"):
+    if not Path(os.path.normpath(cluster.manager.root)).is_relative_to("/opt"):
         faults.append(f"manager.root: {cluster.manager.root} is not below /opt, the only place where a lab's hosts can have it")
     if cluster.manager.kind == "pacemaker" and cluster.load_balancer.probe.protocol == "http":
         faults.append('load_balancer.probe.protocol: azure-lb, Pacemaker\'s responder, answers no HTTP probe (PCM-08); set it to "tcp"')

@@ -114,7 +114,7 @@ class Meter:
     @contextlib.contextmanager
     def recording(self, path: Path, header: Header) -> Iterator[Recorder]:
         """Everything that is seen while the block runs goes to `path`; the packets beside it, as NODE.pcapng."""
-        with Recorder(path, replace(header, wall_minus_mono=time.time() - time.monotonic())) as recorder:
+        with Recorder(path, replace(header, wall_minus_mono=time.time() - time.monotonic()), clean=self.subject.cleaner.data) as recorder:
             with self._lock:
                 self._recorder = recorder
                 for clock in self._clocks.values():
@@ -249,7 +249,7 @@ class Meter:
         if event.kind == "log" and self.subject.manager.notices(event.text):
             event = replace(event, data={**event.data, "means": "noticed"})
         if event.kind == "log":
-            event = replace(event, text=self.subject.clean(event.text))
+            event = replace(event, text=self.subject.cleaner.line(event.host, event.text))
         self.live.event(event)
         with self._lock:
             if event.kind.startswith(("vip-", "listener-")):

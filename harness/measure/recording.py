@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,10 +181,12 @@ LETTER = {kind: letter for letter, (kind, _) in ONE_BY_ONE.items()}
 class Recorder:
     """Writes a recording as it comes in; thread-safe. A context manager: leaving it writes the end line."""
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Path, header: Header, clean: Callable[[Any], Any] = lambda data: data) -> None:
+        """`clean` takes secrets out of every text before it is written."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8", buffering=1)
         self._lock = threading.Lock()
+        self._clean = clean
         self._put({"is": "h", **asdict(header)})
 
     def samples(self, track: str, rows: Iterable[Sample]) -> None:
@@ -212,7 +214,7 @@ class Recorder:
         self.close()
 
     def _put(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+        line = json.dumps(self._clean(record), separators=(",", ":"), ensure_ascii=False)
         with self._lock:
             if not self._file.closed:  # what comes in after the end (a late stream) belongs to no measurement
                 self._file.write(line + "\n")

@@ -13,7 +13,7 @@ from harness.report.figures import worst_of
 from harness.report.judge import judge_test, worst
 from harness.report.measurement import MeasurementRecord
 from harness.report.model import Judgement, PathName, Result, RunRecord
-from harness.report.text import seconds
+from harness.report.text import one_line, seconds
 from harness.verdict import Verdict, inconclusive
 
 RECORDING = "recording.jsonl"
@@ -117,8 +117,13 @@ def _judged(
         with contextlib.suppress(OSError):
             reason = "it is empty" if not path.stat().st_size else f"{reason} ({type(error).__name__})"
         return Rejudged(id, name, before, None, reason)
-    result: Measured = measured(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
-    return Rejudged(id, name, before, MeasurementRecord.of(result, id=id, test=test, recording=name))
+    try:
+        result: Measured = measured(recording, budget_s=budgets.of(id, recording.header.disruption), calibration=calibration)
+        return Rejudged(id, name, before, MeasurementRecord.of(result, id=id, test=test, recording=name))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        # Anybody may have written it: JSON takes words where numbers belong.
+        why = one_line(str(error).splitlines()[0] if str(error) else "")
+        return Rejudged(id, name, before, None, f"its values are not those of a recording ({type(error).__name__}: {why})")
 
 
 def _changes(before: MeasurementRecord, after: MeasurementRecord) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from harness.deadline import Deadline
+from harness.report.text import visible
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ class Identity:
     address: str | None = None
     started: float | None = None
     facts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """What a stranger's service says of itself is text to be read, and nothing else."""
+        for name in ("said", "node", "address"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, visible(value))
+        object.__setattr__(self, "facts", {key: visible(value) for key, value in self.facts.items()})
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,17 @@ import threading
 from collections.abc import Callable, Mapping
 
 from harness.at_home import at_home
-from harness.errors import BadUse
+from harness.errors import BadUse, Inconclusive
 
+WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; its value is the first one's name
 COMMAND_S = 15.0  # for password_command to print it
 
 _asking = threading.Lock()
 _told: dict[str, Secret] = {}  # what each password_command said in this process
+
+
+class NotAgreed(Inconclusive):
+    """The cluster file says where a secret is, and nobody has agreed to that file yet."""
 
 
 class Secret:
@@ -38,7 +43,7 @@ class Secret:
 
 def only_known(settings: Mapping[str, str], kind: str, known: set[str]) -> None:
     """Raise BadUse for settings that the kind does not have: a misspelt one would silently do nothing."""
-    unknown = sorted(set(settings) - known)
+    unknown = sorted(set(settings) - known - {WITHHELD})
     if "password" in unknown and "password_file" in known:
         raise BadUse("a password is not written into the cluster file; use password_file, password_env or password_command")
     if unknown:
@@ -68,7 +73,9 @@ def whole_number(settings: Mapping[str, str], key: str, default: int) -> int:
 
 def password(settings: Mapping[str, str]) -> Secret | None:
     """The password from `password_file` (its first line), the environment variable that `password_env` names, or the first line that
-    `password_command` prints on this machine."""
+    `password_command` prints on this machine. Raises NotAgreed, BadUse."""
+    if WITHHELD in settings:
+        raise NotAgreed("what the cluster file says of this service's secret was left out, because nobody has agreed to that file")
     given = [source for source in SOURCES if source in settings]
     if len(given) > 1:
         raise BadUse(f"settings {' and '.join(given)} are both given; keep one")

@@ -10,13 +10,15 @@ import pytest
 import tomli_w
 from arm_server import ArmServer
 
-from harness import cli, model
+from harness import cli, model, trust
 
 
 @pytest.fixture
-def settings(server: ArmServer, tmp_path: Path) -> Path:
+def settings(server: ArmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file = tmp_path / "settings.toml"
     file.write_text(tomli_w.dumps({"azure": server.table()}))
+    trust.agree_to_own(file)
     return file
 
 

@@ -10,7 +10,7 @@ import azure_wire
 import pytest
 from arm_server import ArmServer
 
-from harness import model
+from harness import model, model_azure
 from harness.azure import clients, read, trouble
 from harness.azure.clients import Call
 from harness.azure.findings import judge
@@ -179,7 +179,10 @@ def test_files_that_are_not_there(server: ArmServer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["default", "environment"])
 def test_a_login_from_the_environment(server: ArmServer, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server stands in for Azure itself here: nobody else gets a token of this machine's own log-in."""
     table = server.table()
+    for ends in ("OWN_LOGINS", "OWN_MANAGERS"):
+        monkeypatch.setattr(model_azure, ends, {server.url.removeprefix("https://")})
     for name, key in (("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_ID", "client_id")):
         monkeypatch.setenv(name, table[key])
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "shh")
@@ -189,6 +192,8 @@ def test_a_login_from_the_environment(server: ArmServer, kind: str, monkeypatch:
 def test_no_login_at_all_says_what_was_tried(server: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
+    for ends in ("OWN_LOGINS", "OWN_MANAGERS"):
+        monkeypatch.setattr(model_azure, ends, {server.url.removeprefix("https://")})
     error = failure(server, credential="environment", tenant=None, client_id=None, client_secret_file=None)
     assert isinstance(error, trouble.NotLoggedIn) and "az login" in str(error)
 

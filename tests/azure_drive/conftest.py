@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from deployments import Deployments, serving
 
+from harness import trust
+
 
 @pytest.fixture
 def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployments]:
     """The stand-in for deployments, with the settings that lead to it in the current folder's where.toml, and a key in key.pub."""
     monkeypatch.chdir(tmp_path)
     with serving(tmp_path) as server:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         (tmp_path / "where.toml").write_text(server.settings())
+        trust.agree_to_own(tmp_path / "where.toml")
         (tmp_path / "key.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI me@here\n")
         yield server

@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 from azure_labs import AzureLab
 
-from harness import cli
+from harness import cli, trust
 from harness.azure import clients
 from harness.azure.clients import Clients
 from harness.azure.run_command import RunCommandHost
@@ -60,6 +60,7 @@ def file(lab: AzureLab) -> Iterator[Path]:
     said["manager"]["root"] = ROOT
     copy = lab.file.with_name("wrong-port.toml")  # beside it, for the keys that it names
     copy.write_text(tomli_w.dumps(said))
+    trust.agree_to_own(copy)
     lab.own("requests", "DELETE")
     yield copy
     lab.own("faults", "DELETE")

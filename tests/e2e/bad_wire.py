@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from unittest.mock import patch
 
 import tomli_w
 
+from harness import trust
 from harness.deadline import Deadline
 
 CHUNK = 65536
@@ -103,6 +106,8 @@ def by_wires(file: Path, folder: Path, *, connect_limit_s: float = 5.0, **wires:
             ssh |= {"port": wire.port, "connect_limit_s": connect_limit_s}
     (folder / "known_hosts").write_text("\n".join(known) + "\n")
     (folder / "cluster.toml").write_text(tomli_w.dumps(data))
+    with patch.dict(os.environ, XDG_STATE_HOME=str(file.parents[3])):  # of the shell that the lab is in
+        trust.agree_to_own(folder / "cluster.toml")
     try:
         yield folder / "cluster.toml"
     finally:

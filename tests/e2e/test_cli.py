@@ -257,6 +257,7 @@ def _with(labs: Shell, folder: Path, change) -> Path:
     (folder / "known_hosts").write_text(change(data, known) or known)
     file = folder / "cluster.toml"
     file.write_text(tomli_w.dumps(data))
+    assert labs.lkharness("trust", "--yes", file).returncode == 0
     return file
 
 

@@ -61,7 +61,7 @@ def test_no_canary_gets_in_and_lost_hosts_are_told(shell: Shell, tmp_path: Path)
     assert shell.lkharness("lab", "exec", "--name", "one", "lknode01", "--", "sh", "-c", seeded).returncode == 0
     bundle = tmp_path / "b.tar.gz"
     variables = {"MINE": canaries["variable"], "SOME_API_TOKEN": canaries["stray"]}
-    done = shell.lkharness("collect", "--cluster", file, "--capture", "1", "--output", bundle, **variables)
+    done = shell.lkharness("collect", "--trust-cluster-file", "--cluster", file, "--capture", "1", "--output", bundle, **variables)
     assert done.returncode == 0, done.stderr
     inside = contents(bundle)
     assert b" and [removed] and [removed]" in inside["hosts/lknode01/manager.log"], "the log was not seen at all"
@@ -77,13 +77,14 @@ def test_no_canary_gets_in_and_lost_hosts_are_told(shell: Shell, tmp_path: Path)
     # One host is lost: it is told, and the others are there. All are lost: 4.
     data["nodes"][1]["ssh"]["port"] = 1
     file.write_text(tomli_w.dumps(data))
-    done = shell.lkharness("collect", "--cluster", file, "--output", tmp_path / "two.tar.gz", **variables)
+    done = shell.lkharness("collect", "--trust-cluster-file", "--cluster", file, "--output", tmp_path / "two.tar.gz", **variables)
     assert done.returncode == 0 and "lknode02: could not be reached" in done.stdout, done.stdout + done.stderr
     assert "hosts/lknode01/addresses.txt" in contents(tmp_path / "two.tar.gz")
     for machine in (data["client"], data["nodes"][0]):
         machine["ssh"]["port"] = 1
     file.write_text(tomli_w.dumps(data))
-    assert shell.lkharness("collect", "--cluster", file, "--output", tmp_path / "none.tar.gz", **variables).returncode == 4
+    done = shell.lkharness("collect", "--trust-cluster-file", "--cluster", file, "--output", tmp_path / "none.tar.gz", **variables)
+    assert done.returncode == 4
 
 
 def findings(shell: Shell, name: str) -> list[str]:

@@ -36,7 +36,9 @@ class Written:
         self.shell, self.folder, self.file = shell, folder, folder / "cluster.toml"
         self.reports = folder / "reports"
         self.lab = shell.labs / "secrets"
-        self.right = Path(model.load(self.lab / "cluster.toml").services[1].settings["password_file"]).read_text().splitlines()[0]
+        self.right = (
+            Path(model.load(self.lab / "cluster.toml", trusted=True).services[1].settings["password_file"]).read_text().splitlines()[0]
+        )
         self.said = ""
         self.known: dict[str, str] = {}  # further secrets that this run's own file leads to
 
@@ -47,6 +49,7 @@ class Written:
         data["services"][1]["settings"] = {"user": "harness", "dbname": "harness", **settings}
         data["power"] = power or data["power"]
         self.file.write_text(tomli_w.dumps(data))
+        assert self.shell.lkharness("trust", "--yes", self.file).returncode == 0
 
     def check(self, **environment: str) -> int:
         return self._heard(self.shell.lkharness("check", "--cluster", self.file, **environment))

@@ -78,6 +78,7 @@ def logging_in(shell: Shell, folder: Path, **ssh: dict) -> Path:
     for machine in (data["client"], *data["nodes"]):
         machine["ssh"] |= {"key": str(lab / "keys/login"), "known_hosts": str(lab / "known_hosts"), **ssh.get(machine["name"], {})}
     (folder / "cluster.toml").write_text(tomli_w.dumps(data))
+    assert shell.lkharness("trust", "--yes", folder / "cluster.toml").returncode == 0
     return folder / "cluster.toml"
 
 

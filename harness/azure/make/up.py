@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from harness import trust
 from harness.azure import trouble
 from harness.azure.arm import Arm
 from harness.azure.clients import Clients
@@ -152,9 +153,10 @@ def can_be_written(file: Path) -> None:
 def write(file: Path, text: str) -> None:
     """Raises Unusable."""
     try:
-        write_atomically(file, text)
+        write_atomically(file, text, private=True)
     except OSError as error:
         raise Unusable(
             f"{file}: the cluster's file cannot be written ({error.strerror}), but the cluster is there; "
             "remove it, or write a file with `lkharness init --azure`"
         ) from error
+    trust.agree_to_own(file)

@@ -1,0 +1,60 @@
+"""The ways in which a known secret is written down: docs/secret-forms.md is the table, and the test. Pure."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+SHORT = 8  # a value of fewer characters is removed only where the whole of it stands: anywhere else it would shred the text
+LEAST_CODED = 6  # characters of base64 or hexadecimal that are enough to know a value by
+
+_NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+_BACK = r"\\{0,8}"
+
+
+def pattern_of(value: str) -> str:
+    """A regular expression for a value as it is, quoted for a shell, escaped for URLs, JSON (also in JSON) and XML in any mixture, in
+    base64 at each of its three alignments and in hexadecimal, both of UTF-8 and of UTF-16 (PowerShell's)."""
+    plain = "".join(map(_character, value))
+    if len(value) < SHORT:
+        return rf"(?<![\w-])(?<!\w\.){plain}(?![\w-]|\.\w)"
+    raws = (value.encode("utf-8", "surrogateescape"), value.encode("utf-16-le", "surrogatepass"))
+    return "|".join([plain, *(_hexadecimal(raw) for raw in raws), *(coded for raw in raws for coded in _base64(raw))])
+
+
+def _character(one: str) -> str:
+    if one.isascii() and one.isalnum():
+        return one
+    raw, code = one.encode("utf-8", "surrogateescape"), ord(one)
+    units = one.encode("utf-16-be", "surrogatepass").hex()
+    ways = [
+        rf"{_BACK}{re.escape(one)}",
+        rf"(?i:{''.join(f'%(?:25)?{byte:02x}' for byte in raw)})",
+        rf"(?i:{''.join(rf'{_BACK}u{units[i : i + 4]}' for i in range(0, len(units), 4))})",
+        rf"&(?:amp;)?#(?:{code}|(?i:x0{{0,4}}{code:x}));",
+    ]
+    if one in _NAMED:
+        ways.append(rf"&(?:amp;)?{_NAMED[one]};")
+    if one == " ":
+        ways.append(r"\+")
+    if one == "'":
+        ways += ["'\"'\"'", r"'\\''", "''"]  # a shell's ways, and SQL's
+    if one in "\n\t\r":
+        ways.append(_BACK + {"\n": "n", "\t": "t", "\r": "r"}[one])
+    return f"(?:{'|'.join(ways)})"
+
+
+def _hexadecimal(raw: bytes) -> str:
+    return rf"(?i:{raw.hex()})"
+
+
+def _base64(raw: bytes) -> list[str]:
+    """Of what stands between other things: only the characters that the value alone decides, and those that it shares with them."""
+    found = []
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + raw).decode()
+        begin, end = (0, 2, 3)[before], (before + len(raw)) * 8 // 6
+        if end - begin >= LEAST_CODED:
+            either = "".join({"+": r"[+\-]", "/": "[/_]"}.get(one, one) for one in coded[begin:end])
+            found.append(rf"{'[A-Za-z0-9+/_-]?' if before else ''}{either}(?:[A-Za-z0-9+/_-]?={{1,2}}|[A-Za-z0-9+/_-])?")
+    return found

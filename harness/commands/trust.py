@@ -1,0 +1,53 @@
+"""`lkharness trust`: agree to what a cluster file asks of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from harness.commands.shape import add
+from harness.errors import BadUse, ExitCode
+
+
+def add_to(commands) -> None:
+    about = "show what a cluster file asks of this machine (programs, secrets, other ends of Azure), and agree to exactly that content"
+    trust = add(commands, "trust", _trust, about, "lkharness trust customer.toml")
+    trust.add_argument("file", metavar="FILE", help="the cluster file; after any change it must be agreed to anew")
+    trust.add_argument("--yes", action="store_true", help="agree without being asked, for a job that nobody watches")
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust-cluster-file",
+        action="store_true",
+        help="agree for this once to all that the cluster file asks of this machine (see `lkharness trust`)",
+    )
+
+
+def _trust(given: argparse.Namespace) -> int:
+    from harness import trust
+    from harness.toml_file import content, toml
+
+    file = Path(given.file)
+    raw = content(file)
+    asked = trust.asks(toml(raw, file))
+    if not asked:
+        print(f"{file} asks nothing of this machine, so there is nothing to agree to")
+        return int(ExitCode.PASSED)
+    trust.may_be_agreed_to(file)
+    print(f"{file} asks this of this machine:", *(f"  {ask}" for ask in asked), sep="\n", flush=True)
+    if not given.yes:
+        _ask()
+    trust.agree(raw, file)
+    print("agreed; that is remembered for exactly this content")
+    return int(ExitCode.PASSED)
+
+
+def _ask() -> None:
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise BadUse("nothing was agreed to: look through it, then give --yes")
+    print("agree to all of it? [y/N] ", end="", file=sys.stderr, flush=True)
+    if not re.match(r"y(es)?$", sys.stdin.readline().strip().lower()):
+        raise BadUse("nothing was agreed to")

@@ -1,0 +1,42 @@
+"""The one printer of the command line: what is written to the terminal is seen, and does nothing there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.collect.cleaner import Cleaner
+from harness.report.text import visible
+
+CLEANER = Cleaner()  # of this process's terminal; a verb that learns of secrets tells it
+
+
+class Shown:
+    """A stream whose text is written out with every character that would act written as \\x1b, and without known secrets."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(visible(CLEANER.known(text)))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Everything that this process prints meanwhile goes through `Shown`. A program that takes its place (`lab ssh`) does not."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and Shown(stream) for stream in before)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before

@@ -1,0 +1,127 @@
+"""Words leave a run by one door: no secret passes it, in whatever hosts say, and nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.collect.cleaner import Cleaner
+from harness.collect.redact import GONE
+from harness.errors import Unusable
+from harness.hosts.base import CommandFailed, CommandResult
+from harness.live_view import LiveView
+from harness.report.collect import ReportBuilder
+from harness.report.render import render
+from harness.report.terminal import summary
+from harness.report.text import visible
+from harness.run import Run
+from harness.services.base import Identity
+from harness.terminal import guarded
+from harness.verdict import failed, inconclusive
+
+CANARY = "Known-DB-pa55"
+HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\x1b[H\x1b[32mpass\x1b[0m\x1b[8m\u202e\u061c\u200b\U000e0041\x9b31m"
+OBEYED = "\x1b\x07\x9b\u202e\u061c\u200b\U000e0041"
+
+
+def said_by_a_host(text: str) -> CommandFailed:
+    return CommandFailed(CommandResult("lknode01", "psql", 2, "", text, 0.0, 0.1))
+
+
+def test_what_a_host_says_gets_into_no_file_of_a_run(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, command=["pytest", "--password", "canary-option"])
+    run.cleaner.knows([CANARY])
+    report = ReportBuilder(run)
+    error = said_by_a_host(f"psql: error: connection to {CANARY}@db, password=canary-unknown")
+    report.begin_test("t", "A title.")
+    report.add_check(inconclusive(str(error)), expected="x", observed=str(error), wire=str(error))
+    report.host_note("lknode01", str(error))
+    run.note("lknode01", "said", str(error), what=str(error), deep={"in": [str(error)]})
+    run.timeline.note("lknode01", "said", str(error))
+    run.collect("a.log", lambda path: path.write_text(str(error)))
+    run.evidence_fault("b", str(error))
+    report.end_test(failed(str(error)))
+    report.finish()
+    render(run.directory)
+    files = {path.name: path.read_text() for path in run.directory.rglob("*") if path.is_file()}
+    assert set(files) == {"run.json", "timeline.jsonl", "report.html", "junit.xml", "a.log"}
+    leaks = [(name, canary) for name, text in files.items() for canary in (CANARY, "canary-unknown", "canary-option") if canary in text]
+    assert not leaks and all(GONE in text for text in files.values())
+    assert CANARY not in run.cleaner.shown(summary(run.record, run.directory))
+    assert json.loads(files["run.json"])["tests"][0]["verdict"]["outcome"] == "fail"
+
+
+@pytest.mark.parametrize("prefix", ["", "Nov 28 19:00:01 lknode01 app[7]: "])
+def test_a_private_key_is_known_line_by_line(prefix: str) -> None:
+    cleaner = Cleaner()
+    lines = [
+        "-----BEGIN PRIVATE KEY-----",
+        *["MIIEvQIBADANBgkqhkiG9w0BAQ" + c for c in "abc"],
+        "c2hvcnQ=",
+        "-----END PRIVATE KEY-----",
+        "went on",
+    ]
+    said = [cleaner.line("a", prefix + line) for line in lines]
+    assert not any("MIIEv" in line or "c2hvcnQ=" in line for line in said) and said[-1] == prefix + "went on"
+    assert cleaner.line("another log", "MIIEvQIBADANBgkqhkiG9w0BAQa") == "MIIEvQIBADANBgkqhkiG9w0BAQa"
+
+
+def test_a_key_without_an_end_does_not_take_the_log_with_it() -> None:
+    cleaner = Cleaner()
+    cleaner.line("a", "-----BEGIN PRIVATE KEY-----")
+    said = [cleaner.line("a", f"resource moved {n}") for n in range(1000)]
+    assert said[-1] == "resource moved 999"
+
+
+def test_a_host_cannot_reach_the_terminal_by_what_it_says() -> None:
+    texts = [
+        str(said_by_a_host(HOSTILE)),
+        str(Unusable(HOSTILE)),
+        failed(HOSTILE).reason,
+        Identity("tcp", HOSTILE, node=HOSTILE, facts={"a": HOSTILE}).said,
+        Cleaner().shown(HOSTILE),
+        visible(HOSTILE),
+    ]
+    assert not any(c in text for text in texts for c in OBEYED)
+
+
+def test_the_live_view_shows_and_does_not_obey(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setattr(sys, "stdout", out)
+    view = LiveView(contextlib.nullcontext)
+    with view.open():
+        view.say(HOSTILE)
+    assert out.getvalue() and not any(c in out.getvalue() for c in OBEYED)
+
+
+def test_the_command_line_has_one_printer(capsys: pytest.CaptureFixture[str]) -> None:
+    with guarded():
+        print(HOSTILE, "and\ttwo\nlines")
+        print(HOSTILE, file=sys.stderr)
+    out, err = capsys.readouterr()
+    assert not any(c in out + err for c in OBEYED) and out.endswith("and\ttwo\nlines\n")
+
+
+def test_every_verb_uses_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Whatever a verb is handed, a file's name to begin with, comes out seen."""
+    hostile = str(tmp_path / HOSTILE.replace("/", ""))
+    verbs = (
+        ["check", "--cluster"],
+        ["collect", "--cluster"],
+        ["trust"],
+        ["judge"],
+        ["report"],
+        ["lab", "up", "--file"],
+        ["lab", "up", "--like"],
+    )
+    for words in (*verbs, ["azure", "heal", "--cluster"], ["azure", "sweep", "--azure"], ["compare", hostile], ["no-such-verb"]):
+        assert cli.main([*words, hostile]) != 0
+        out, err = capsys.readouterr()
+        assert err and not any(c in out + err for c in OBEYED), words

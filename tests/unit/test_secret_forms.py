@@ -1,0 +1,195 @@
+"""docs/secret-forms.md is the table of the forms in which secrets are recognised, and is held to here."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+import shlex
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from harness import model
+from harness.collect.names import sensitive
+from harness.collect.redact import GONE, Redactor
+from harness.collect.secrets import known_secrets, without_secrets
+from harness.lab import seed
+
+PAGE = (Path(__file__).parents[2] / "docs" / "secret-forms.md").read_text()
+CANARY = "Zk9vcanary"  # nothing knows it, and it looks like nothing
+KNOWN = "ka/na+ri 'enn€vog&el\"7<%Σ😀"
+SAFE = "canary-known-7Qz"
+
+
+def examples(section: str) -> list[str]:
+    part = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
+    cells = [re.split(r"(?<!\\)\|", line)[2].strip() for line in part.splitlines() if line.startswith("| ")]
+    return [cell[1:-1].replace("\\|", "|").replace("⏎", "\n") for cell in cells if cell.startswith("`")]
+
+
+@pytest.mark.parametrize("example", examples("Values that nobody knows"))
+def test_what_looks_like_a_secret_goes(example: str) -> None:
+    assert "§" in example
+    said = f"a line before\n{example.replace('§', CANARY)}\nlines after\n"
+    clean = Redactor().clean(said)
+    assert CANARY not in clean and GONE in clean and clean.startswith("a line before\n")
+
+
+@pytest.mark.parametrize("example", examples("What stays"))
+def test_what_is_no_secret_stays(example: str) -> None:
+    assert Redactor().clean(example) == example
+
+
+def utf16(value: str) -> bytes:
+    return value.encode("utf-16-le")
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "stripped of nothing in a line": lambda v: f"x{v}y",
+    "shlex": shlex.quote,
+    "shell, backslashes": lambda v: re.sub(r"([^\w])", r"\\\1", v),
+    "SQL": lambda v: v.replace("'", "''"),
+    "URL": lambda v: quote(v, safe=""),
+    "URL with /": quote,
+    "URL, small": lambda v: re.sub("%..", lambda m: m[0].lower(), quote(v, safe="")),
+    "URL, form": quote_plus,
+    "URL, twice": lambda v: quote(quote(v, safe=""), safe=""),
+    "JSON": json.dumps,
+    "JSON, no ASCII": lambda v: json.dumps(v, ensure_ascii=False),
+    "JSON in JSON": lambda v: json.dumps(json.dumps({"a": v})),
+    "JSON three deep": lambda v: json.dumps(json.dumps(json.dumps(v))),
+    "JSON, as PowerShell does": lambda v: json.dumps(v).replace("<", r"\u003c").replace("&", r"\u0026").replace("'", r"\u0027"),
+    "JSON, capital": lambda v: re.sub(r"\\u....", lambda m: "\\u" + m[0][2:].upper(), json.dumps(v)),
+    "XML": escape,
+    "XML, decimal": lambda v: re.sub(r"[^\w ]", lambda m: f"&#{ord(m[0])};", v),
+    "XML, hexadecimal": lambda v: re.sub(r"[^\w ]", lambda m: f"&#x{ord(m[0]):X};", v),
+    "XML twice": lambda v: escape(escape(v)),
+    "URL in XML": lambda v: escape(quote(v)),
+    "hexadecimal": lambda v: v.encode().hex(),
+    "hexadecimal, capital": lambda v: v.encode().hex().upper(),
+    "hexadecimal of UTF-16": lambda v: utf16(v).hex(),
+    "base64": lambda v: base64.b64encode(v.encode()).decode(),
+    "base64 without padding": lambda v: base64.b64encode(v.encode()).decode().rstrip("="),
+    "base64url": lambda v: base64.urlsafe_b64encode(v.encode()).decode(),
+    **{f"base64 of {'x' * n}:": lambda v, n=n: base64.b64encode(("x" * n + ":" + v).encode()).decode() for n in range(1, 4)},  # type: ignore[misc]
+    **{f"base64 behind and before, {n}": lambda v, n=n: base64.b64encode(("x" * n + v + "y" * n).encode()).decode() for n in range(1, 4)},  # type: ignore[misc]
+    "base64 of UTF-16": lambda v: base64.b64encode(utf16(v)).decode(),
+    **{f"base64 of UTF-16 behind {n}": lambda v, n=n: base64.b64encode(utf16("x" * n + v)).decode() for n in range(1, 4)},  # type: ignore[misc]
+}
+
+
+@pytest.mark.parametrize("value", [KNOWN, SAFE])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_known_value_goes_in_every_form(encoding: str, value: str) -> None:
+    written = ENCODINGS[encoding](value)
+    clean = Redactor([value]).clean(f"before {written} after")
+    assert GONE in clean and clean.startswith("before ") and clean.endswith(" after")
+    rest = clean.removeprefix("before ").removesuffix(" after").replace(GONE, "")
+    rest = re.sub(r'[\\"{}: ]', "", rest)
+    # What is left is what stood around it: quotes, what was encoded with it, and the ends of that.
+    assert len(rest) <= 12, rest
+    assert "canary" not in rest and "nari" not in rest
+
+
+@pytest.mark.parametrize(
+    "value,line",
+    [
+        ("oracle", "10.20.1.11 oracle-listener up"),
+        ("oracle", "lib.oracle.com"),
+        ("pg5432x", "0.0.0.0:15432 pg5432xy"),
+    ],
+)
+def test_a_short_value_goes_only_where_all_of_it_stands(value: str, line: str) -> None:
+    assert Redactor([value]).clean(line) == line
+    assert Redactor([value]).clean(f"said '{value}'.") == f"said '{GONE}'."
+
+
+def test_a_document_of_several_lines_does_not_shred_the_evidence() -> None:
+    document = '{\n  "type": "x",\n  "client_secret": "canary-document",\n}\n'
+    rules = "table inet filter {\n  chain input {\n  }\n}\n"
+    assert Redactor([document]).clean(rules) == rules
+
+
+@pytest.mark.parametrize("prefix", ["", "Nov 28 19:00:01 lknode01 app[7]: "])
+def test_the_rest_of_a_key_whose_beginning_was_cut_off(prefix: str) -> None:
+    lines = [f"{'A1b2' * 16}{n}" for n in range(3)] + ["Q2FuYXJ5", "-----END PRIVATE KEY-----", "went on"]
+    clean = Redactor().clean("\n".join(prefix + line for line in ["came before", *lines]))
+    assert "A1b2" not in clean and "Q2FuYXJ5" not in clean
+    assert clean.startswith(prefix + "came before") and clean.endswith(prefix + "went on")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SSHPASS",
+        "DB_PASS",
+        "DB_PASSWORD_PROD",
+        "SECRET_KEY",
+        "ADMIN_PW",
+        "SAS_KEY",
+        "STORAGE_KEY",
+        "VAULT_TOKEN2",
+        "clientSecret",
+        "apiKey",
+        "PGPASSWORD",
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    assert sensitive(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password_file",
+        "password_env",
+        "password_command",
+        "client_secret_variable",
+        "key",
+        "PATH",
+        "BYPASS",
+        "COMPASS",
+        "tokenTimeout",
+        "passive",
+    ],
+)
+def test_names_of_none(name: str) -> None:
+    assert not sensitive(name)
+
+
+def test_of_every_command_of_a_cluster_file_only_the_program(tmp_path: Path) -> None:
+    commands = (
+        ["sshpass", "-p", "canary-one", "ssh", "vault"],
+        ["vault", "read", "-token", "canary-two"],
+        "curl -su svc:canary-three https://vault",
+    )
+    for command in commands:
+        data = copy.deepcopy(seed.cluster_data())
+        data["services"][1]["settings"] = {"password_command": command}
+        data["power"] = {"off": ["fence", "canary-four"], "on": ["fence"]}
+        clean = without_secrets(data, Redactor())
+        program = command.split()[0] if isinstance(command, str) else command[0]
+        assert "canary" not in json.dumps(clean) and program in json.dumps(clean["services"][1]) and clean["power"]["off"][0] == "fence"
+
+
+def test_what_is_too_weak_to_be_removed_is_told(tmp_path: Path) -> None:
+    data = copy.deepcopy(seed.cluster_data())
+    cluster = model.parse(data, tmp_path / "cluster.toml")
+    environment = {"A_PASSWORD": cluster.nodes[0].name, "C_PASSWORD": "oracle", "D_PASSWORD": "long-enough-canary"}
+    known, notes = known_secrets(cluster, {}, environment)
+    assert known == {"long-enough-canary"} and len(notes) == 1 and notes[0].startswith("2 of the secrets")
+
+
+def test_of_documents_only_what_is_secret(tmp_path: Path) -> None:
+    document = json.dumps({"clientId": "canary-id", "clientSecret": "canary-secret", "url": "https://management.azure.com/"}, indent=2)
+    (tmp_path / "pw").write_text(f"canary-first\n{document}")
+    data = copy.deepcopy(seed.cluster_data())
+    data["services"][1]["settings"] = {"password_file": "pw"}
+    known, _ = known_secrets(model.parse(data, tmp_path / "cluster.toml"), {}, {"AZURE_CREDENTIALS": document})
+    assert known == {"canary-first", "canary-secret"}

@@ -1,0 +1,187 @@
+"""A cluster file from a stranger: nothing in it is run or read, and nobody but Azure gets a token, before somebody agreed to it."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from harness import cli, model, trust
+from harness.azure import credentials
+from harness.collect.secrets import known_secrets
+from harness.commands import lab as lab_command
+from harness.errors import BadUse
+from harness.lab import seed
+from harness.services import settings
+
+CLOSED = {"host": "127.0.0.1", "port": 1, "connect_limit_s": 0.5}  # nobody answers there
+
+
+class Stranger:
+    """Somebody's cluster file, with a program in it that leaves a trace when it is run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.trace = folder / "customer.toml", folder / "ran"
+
+    def write(self, azure: dict | None = None, **given: object) -> Path:
+        command = ["sh", "-c", f"id >>{self.trace}; echo pw"]
+        data = copy.deepcopy(seed.cluster_data())
+        data["services"] = [
+            {"name": "db", "kind": "postgres", "port": 5432, "tag": "db", "settings": given or {"password_command": command}}
+        ]
+        for machine in (data["client"], *data["nodes"]):
+            machine["ssh"] = CLOSED
+        self.file.write_text(tomli_w.dumps(data | ({"azure": azure} if azure else {})))
+        return self.file
+
+
+@pytest.fixture(autouse=True)
+def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Stranger:
+    return Stranger(tmp_path)
+
+
+def test_nothing_of_it_is_run_by_check_or_collect(stranger: Stranger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = stranger.write()
+    bundle = tmp_path / "b.tar.gz"
+    assert cli.main(["check", "--cluster", str(file)]) == 4
+    assert cli.main(["collect", "--cluster", str(file), "--output", str(bundle)]) == 4
+    assert not stranger.trace.exists()
+    said = capsys.readouterr().out
+    assert "left out, because nobody has agreed to it: services db: password_command runs" in said and bundle.exists()
+
+
+@pytest.mark.parametrize("key,value", [("password_command", "true"), ("password_env", "MINE"), ("password_file", "/etc/hostname")])
+def test_no_secret_of_it_is_read(stranger: Stranger, key: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "engineers-own")
+    cluster = model.load(stranger.write(**{key: value}))
+    assert key in cluster.left_out[0]
+    with pytest.raises(settings.NotAgreed):
+        settings.password(cluster.services[0].settings)
+    assert known_secrets(cluster, {}, {"MINE": "engineers-own"}) == (set(), [])
+
+
+def test_a_run_needs_the_agreement(stranger: Stranger) -> None:
+    file = stranger.write()
+    with pytest.raises(BadUse, match=r"asks for what nobody has agreed to: .*lkharness trust"):
+        trust.demand(model.load(file), file)
+    trust.demand(model.load(file, trusted=True), file)
+
+
+def test_agreed_once_to_exactly_this_content(stranger: Stranger, capsys: pytest.CaptureFixture[str]) -> None:
+    file = stranger.write()
+    assert cli.main(["trust", str(file)]) == 2 and "nothing was agreed to" in capsys.readouterr().err
+    assert cli.main(["trust", str(file), "--yes"]) == 0
+    assert "runs `sh -c 'id >>" in capsys.readouterr().out and not stranger.trace.exists()
+    cluster = model.load(file)
+    assert cluster.left_out == ()
+    secret = settings.password(cluster.services[0].settings)
+    assert secret and secret.reveal() == "pw" and stranger.trace.exists()
+    file.write_text(file.read_text() + "\n# changed\n")
+    assert model.load(file).left_out
+
+
+def test_what_asks_for_nothing_needs_no_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "c.toml"
+    azure = {"subscription": "s", "resource_group": "g", "credential": "cli", "resource_manager": "https://management.azure.com/"}
+    data = copy.deepcopy(seed.cluster_data())
+    data["services"] = [service for service in data["services"] if service["kind"] != "postgres"]
+    file.write_text(tomli_w.dumps(data | {"azure": azure}))
+    cluster = model.load(file)
+    assert cluster.left_out == () and cluster.azure is not None
+    assert cli.main(["trust", str(file)]) == 0 and "nothing to agree to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode,says", [(0o666, "written by others"), (0o664, "written by others")])
+def test_a_file_that_others_may_change_is_not_agreed_to(stranger: Stranger, mode: int, says: str, capsys) -> None:
+    file = stranger.write()
+    file.chmod(mode)
+    assert cli.main(["trust", str(file), "--yes"]) == 2 and says in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other users")
+def test_what_another_user_put_there_counts_for_nothing(stranger: Stranger, tmp_path: Path, capsys) -> None:
+    file = stranger.write()
+    assert cli.main(["trust", str(file), "--yes"]) == 0
+    (memory,) = (tmp_path / "state" / "lkharness" / "agreed").iterdir()
+    os.chown(memory, 65534, 65534)
+    assert model.load(file).left_out
+    os.chown(file, 65534, 65534)
+    assert cli.main(["trust", str(file), "--yes"]) == 2 and "belongs to another user" in capsys.readouterr().err
+
+
+FOREIGN = {"subscription": "s", "resource_group": "g", "resource_manager": "https://collector.attacker.example"}
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"credential": "default", "audience": "https://management.azure.com"},
+        {"credential": "cli"},
+        {"credential": "environment", "authority": "https://login.attacker.example", "resource_manager": "https://management.azure.com"},
+        {"credential": "environment", "resource_manager": "https://management.azure.com:8443"},
+        {"credential": "managed-identity", "resource_manager": "https://me@management.azure.com"},
+        # a secret of the file's own, but Azure's own token of it, for Azure
+        {
+            "credential": "client-secret",
+            "tenant": "t",
+            "client_id": "c",
+            "client_secret_file": "x",
+            "audience": "https://management.azure.com",
+        },
+        {"credential": "client-secret", "tenant": "t", "client_id": "c", "client_secret_file": "x"},
+    ],
+)
+def test_no_foreign_end_gets_a_token_of_this_machine(over: dict, stranger: Stranger) -> None:
+    azure = model.Azure(**{**FOREIGN, **over})  # type: ignore[arg-type]
+    with pytest.raises(BadUse, match=r"is not Azure's"):
+        credentials.of(azure)
+    cluster = model.load(stranger.write(azure={**FOREIGN, **over}, user="x"))
+    assert cluster.azure is None and any("azure." in ask for ask in cluster.left_out)
+
+
+def test_a_foreign_end_with_its_own_secret_needs_the_agreement_only(stranger: Stranger, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("shh\n")
+    own = {"credential": "client-secret", "tenant": "t", "client_id": "c", "client_secret_file": str(tmp_path / "secret")}
+    table = {**FOREIGN, **own, "audience": FOREIGN["resource_manager"]}
+    file = stranger.write(azure=table)
+    assert model.load(file).azure is None
+    trust.agree(file.read_bytes(), file)
+    azure = model.load(file).azure
+    assert azure is not None
+    credentials.of(azure)
+
+
+def test_the_azure_table_of_a_strangers_file_is_not_used_for_making_either(stranger: Stranger, capsys: pytest.CaptureFixture[str]) -> None:
+    file = stranger.write(azure={**FOREIGN, "credential": "cli"}, user="x")
+    for words in (["init", "--azure-from", str(file), "x.toml"], ["azure", "sweep", "--azure", str(file)]):
+        assert cli.main(words) == 2
+        assert "sends tokens or secrets to collector.attacker.example" in capsys.readouterr().err
+
+
+def test_a_lab_of_a_strangers_file_is_no_agreement(stranger: Stranger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lab up` writes what the file asks for into the lab's own file."""
+    seen: list[bool] = []
+
+    class Enough(Exception):
+        pass
+
+    def up(*data: object, agreed: bool, **more: object) -> None:
+        seen.append(agreed)
+        raise Enough
+
+    monkeypatch.setattr("harness.lab.launch.up", up)
+    file = stranger.write()
+    for agreed in (False, True):
+        if agreed:
+            trust.agree(file.read_bytes(), file)
+        with pytest.raises(Enough):
+            lab_command._up(cli._parser().parse_args(["lab", "up", "--file", str(file)]))
+    assert seen == [False, True]
