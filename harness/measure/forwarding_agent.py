@@ -98,7 +98,8 @@ class ForwardingAgent:
     def _follow(self, track: AgentTrack, forwarding: Forwarding, opening: Opening) -> None:
         began, half = opening.asked + self._half, self._half
         trips = 2 if track.say else 1  # to have the connection, and to have what is said on it answered
-        tried = speak(forwarding, opening, track.say, track.expect, Deadline(track.limit_s + 2 * trips * half, anchor=opening.asked))
+        deadline = Deadline(track.limit_s + 2 * trips * half, anchor=opening.asked)
+        tried = speak(forwarding, opening, track.say, track.expect, deadline, again=track.again)
         if tried.outcome == "silent" and not self._speaks(forwarding, track.limit_s):
             return
         if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Inconclusive, Unusable
-from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
+from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch, bearable
 from harness.measure.agents import Measures, agent_of
 from harness.measure.judgement.noise import CALM_LINES, is_calm
 from harness.measure.live import Live
@@ -43,9 +43,10 @@ def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Means]) -> 
     for machine in cluster.machines:
         bears = means[machine.name]
         for i, service in enumerate(cluster.services):
-            period = bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S))
+            hello = registry.hello(service, cluster)
+            period = bearable(bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S)), hello)
             made.append(Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, LIMIT_S))
-            if bears.whole and registry.kind(service.kind).hello(service.settings).keeps:
+            if bears.whole and hello.keeps:
                 beat = max(period_s, OTHER_PERIOD_S)
                 pinned = Track(
                     f"{machine.name}/{service.name}/pinned", machine.name, service.name, PINNED, service.port, beat, PINNED_LIMIT_S
@@ -177,9 +178,9 @@ class Meter:
         return AgentPlan(tracks, lifetime_s, watch)
 
     def _track_plan(self, track: Track, service: Service) -> AgentTrack:
-        hello = registry.kind(service.kind).hello(service.settings)
-        vip = str(self.subject.cluster.vip)
-        return AgentTrack(track.id, vip, track.port, track.kind, track.period_s, track.limit_s, hello.say, hello.expect)
+        hello, vip = registry.hello(service, self.subject.cluster), str(self.subject.cluster.vip)
+        words = (hello.say, hello.expect, hello.again, hello.http)
+        return AgentTrack(track.id, vip, track.port, track.kind, track.period_s, track.limit_s, *words)
 
     # what comes in
     def _watch(self, node: str) -> None:

@@ -144,4 +144,6 @@ def judged(track: AgentTrack, took: int, heard: bytes | None) -> tuple[bytes, by
         return b"x", b"closed without a word"
     if re.search(track.expect, said):
         return b"a", b""
+    if track.again and re.search(track.again, said):
+        return b"k", b"it asked for the same words once more, which a shell's agent cannot say"
     return b"s", b"said " + ascii(said[:40]).encode()

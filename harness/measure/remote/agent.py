@@ -2,7 +2,7 @@
 
 Sent as one script: agent_tracks.py, agent_watch.py, agent.py, one after the other. Python 3.6 or newer, standard library only, no root.
 The one argument is JSON:
-  tracks [{id, destination, port, kind new|pinned, period, limit, say (base64), expect (base64, a regular expression on bytes)}],
+  tracks [{id, destination, port, kind new|pinned, period, limit, http, say, expect, again (base64, the last two regular expressions)}],
   watch {vip, ports, log, every}, lifetime, orphan (it ends when nobody has followed it for so many seconds),
   keep (seconds that the spool outlives its writer), max_open,
   folders (full names of which the first that can be made is taken; the last part begins with lkharness-agent-).
