@@ -125,6 +125,7 @@ class Agent:
         self._left.append(folders)
         lifetime = max(1.0, self._whole.remaining())
         folder = agent_plan.launch(self._host, self._python, self._plan, folders, lifetime_s=lifetime, limit=limit)
+        self._left[-1] = [folder]  # the others are places that it did not take, and anybody may have made there what he likes
         return Life(folder, HostClock(self.name))
 
     def _open(self, life: Life) -> Process:
