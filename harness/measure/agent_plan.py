@@ -142,6 +142,6 @@ def _run(host: Host, python: str, text: bytes, plan: dict[str, Any], limit: floa
     result = host.run([python, *scripts.QUICKLY, "-", json.dumps(plan)], limit=limit, input=text)
     try:
         return dict(json.loads(result.out))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         words = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
         raise scripts.no_python(host, python, "agent", f"exit {result.exit}: {words}") from error

@@ -12,6 +12,7 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts import windows_agent
 from harness.hosts.base import Host, HostUnreachable, Process
+from harness.hosts.bounds import Lines
 from harness.hosts.forwarding import Forwarding, Opening
 from harness.measure import shell_agent
 from harness.measure.agent_plan import AgentTrack
@@ -72,10 +73,9 @@ class Lean(Substitute):
     def _read(self, process: Process, track: AgentTrack, count: int) -> list[Attempt]:
         """The first `count` that began: the script goes on, and a silent attempt ends after later ones that were answered."""
         found: dict[int, bytes] = {}
-        rest = b""
+        cut = Lines()
         while not (first := _first(found, count, track)) and (data := process.recv(CHUNK)):
-            *lines, rest = (rest + data).split(b"\n")
-            found |= {int(line.split(b" ", 3)[2]): line for line in lines if line.startswith(b"s ")}
+            found |= {int(line.split(b" ", 3)[2]): line for line in cut.feed(data) if line.startswith(b"s ")}
         return [self._attempt(line, track, process) for line in first]
 
     def _attempt(self, line: bytes, track: AgentTrack, process: Process) -> Attempt:
