@@ -6,6 +6,7 @@ was asked for; so the host's clock is the harness's, known to that half.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -60,6 +61,14 @@ class ForwardingAgent:
         if self._forwarding is not None:
             self._forwarding.close()
         return []
+
+    @property
+    def remaining_s(self) -> float:
+        """It has no lifetime of its own: it runs here."""
+        return math.inf if self.running else 0.0
+
+    def renew(self) -> None:
+        """It keeps no connection."""
 
     @property
     def running(self) -> bool:

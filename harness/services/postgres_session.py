@@ -52,7 +52,7 @@ class Session:
         # Name and password in one expression, so that no variable holds them for a traceback to show.
         self._connection = pq.PGconn.connect_start(_conninfo(host, port, settings))
         if library := _libpq():
-            library.PQsetErrorVerbosity(ctypes.c_void_p(self._connection.pgconn_ptr), VERBOSE)
+            library.PQsetErrorVerbosity(ctypes.c_void_p(self._connection.pgconn_ptr), VERBOSE)  # type: ignore[attr-defined]  # not in its protocol
         try:
             _connect(self._connection, host, port, deadline)
         except BaseException:

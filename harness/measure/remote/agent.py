@@ -144,6 +144,11 @@ class Agent:
             raise Ended("its folder was removed", final=False)
         if os.path.exists(os.path.join(self.folder, "stop")):
             raise Ended("it was asked to stop")
+        renew = os.path.join(self.folder, "renew")
+        if os.path.exists(renew):
+            os.unlink(renew)
+            for track in self.tracks:
+                track.renew()
         if now >= self.look_at:
             self.look_at = now + min(1.0, self.orphan / 4)
             if self.is_followed():

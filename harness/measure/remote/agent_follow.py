@@ -3,7 +3,8 @@
 Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (follow has one), and `offset`,
 from which byte of the spool on to follow.
 Follow prints a line `h running|dead|gone`, then the spool's lines, live, and last `x`, when the agent has ended and all was printed.
-It answers each line `ping N` with `p N MONOTONIC WALL` at once, and ends with its input, or when no ping came for a minute.
+It answers each line `ping N` with `p N MONOTONIC WALL` at once, on `renew` has the agent's kept connections made anew,
+and ends with its input, or when no ping came for a minute.
 Stop and clean print one JSON line, {} or {error}.
 """
 # ruff: noqa: PTH106, PTH116, PTH118, PTH119, PTH123, PTH208, SIM105, UP031
@@ -91,6 +92,8 @@ class Follower:
             word, _, number = line.partition(b" ")
             if word == b"ping":
                 say(b"p %s %.9f %.9f\n" % (number, mono(), time.time()))
+            elif word == b"renew":
+                os.close(os.open(os.path.join(self.folder, "renew"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         return bool(data)
 
     def pass_on(self):

@@ -94,6 +94,9 @@ class New:
     def tick(self):
         self.begin()
 
+    def renew(self):
+        """Every connection is a new one."""
+
     def begin(self):
         """Start a connection; one that cannot be started is a sample as well."""
         agent, sock, port, at = self.agent, None, 0, mono()
