@@ -156,7 +156,7 @@ def _over_the_path(subject: Subject, host: str, service: Service, ask: Callable[
     with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
         if link.port is None:
             raise ConnectionError(f"the connection was {link.attempt.outcome}")
-        return ask(link.host, link.port, settings=service.settings, deadline=Deadline(limit))
+        return ask(link.host, link.port, settings=registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
 
 
 def _starts(subject: Subject, service: Service) -> dict[str, float | None]:

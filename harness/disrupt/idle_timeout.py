@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 LONGEST_IDLE_S = 30.0  # nobody waits for longer; a service of its own might also close what says nothing
 MARGIN_S = 3.0  # beyond the timeout: balancers count in whole seconds, and look now and then
 PATIENCE_S = 2.0  # for an answer to what is sent after it
-PREFERRED = ("tcp", "http", "postgres", "oracle")  # who bears a silent client for longest
+# How long a service bears a client that has not logged in or asked for anything, in seconds (facts IIS-12, PGS-06, ORA-22); then it
+# ends the connection itself, and nothing is learnt of the balancer. A kind that is not named here may be as impatient as a database.
+BEARS_SILENCE_S = {"tcp": math.inf, "http": 120.0}
+OTHERS_BEAR_S = 60.0
 
 # One connection says nothing; the other one's keepalives are the control: it must live (facts IDLE-06). Then both send a line.
 # TCP's own count of what nobody acknowledged tells silence from a service that has nothing to say.
@@ -66,6 +69,10 @@ print(json.dumps(answer), flush=True)
 """
 
 
+def bears_silence_s(kind: str) -> float:
+    return BEARS_SILENCE_S.get(kind, OTHERS_BEAR_S)
+
+
 @register
 class IdleTimeout(Disruption):
     """The balancer forgets the flow: in silence, or with a reset to both ends where that is enabled (facts IDLE-02, IDLE-03). It is the
@@ -78,7 +85,7 @@ class IdleTimeout(Disruption):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._service = min(subject.cluster.services, key=lambda s: PREFERRED.index(s.kind))
+        self._service = max(subject.cluster.services, key=lambda s: bears_silence_s(s.kind))
         self._holder: Process | None = None
         self.finding = ""  # what became of the held connection, in a sentence
 
@@ -107,7 +114,12 @@ class IdleTimeout(Disruption):
         idle = self._subject.cluster.load_balancer.idle_timeout_s
         if idle <= LONGEST_IDLE_S:
             return None
-        return f"the balancer's idle timeout is {idle:g} s; lower it, and load_balancer.idle_timeout_s, to at most {LONGEST_IDLE_S:g} s"
+        bears, said = bears_silence_s(self._service.kind), ""
+        if self._idle_s + PATIENCE_S >= bears:
+            said = f" ({self._service.name} ends a silent connection itself after {bears:g} s; a session that logged in would last)"
+        return (
+            f"the balancer's idle timeout is {idle:g} s; lower it, and load_balancer.idle_timeout_s, to at most {LONGEST_IDLE_S:g} s{said}"
+        )
 
     def target(self) -> str:
         return self._subject.cluster.client.name

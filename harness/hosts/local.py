@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 import threading
@@ -14,7 +15,8 @@ from contextlib import suppress
 
 from harness.deadline import Deadline
 from harness.hosts.base import Command, CommandFailed, CommandResult, HostUnreachable
-from harness.hosts.commands import CommandTookTooLong, as_line, text
+from harness.hosts.bounds import OUTPUT_AT_MOST, Kept, Lines, TooMuchOutput
+from harness.hosts.commands import CommandTookTooLong, as_line, shortened, text
 
 
 class LocalHost:
@@ -26,21 +28,30 @@ class LocalHost:
         self._streams: list[LocalProcess] = []
         self._lock = threading.Lock()
 
-    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
-        """Run to the end. Raises HostUnreachable when it cannot be started, CommandTookTooLong after `limit` seconds."""
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = OUTPUT_AT_MOST) -> CommandResult:
+        """Run to the end. Raises HostUnreachable when it cannot be started, CommandTookTooLong after `limit` seconds, TooMuchOutput when
+        it printed more than `most` bytes."""
         line = as_line(command)
         deadline = Deadline(limit)
         process = self._spawn(command, stderr=subprocess.PIPE, stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL)
         try:
-            out, err = process.communicate(input, timeout=deadline.remaining())
-        except subprocess.TimeoutExpired:
-            out, err = _end_and_collect(process)
-            raise CommandTookTooLong(self.name, line, limit, text(out), text(err)) from None
+            out, err, ended = _talk(process, input, deadline, most)
+            if not ended:
+                _end(process)
+                process.wait()
+                raise CommandTookTooLong(self.name, line, limit, text(bytes(out.data)), text(bytes(err.data)))
         except BaseException:
             _end(process)
             process.wait()
             raise
-        return CommandResult(self.name, line, process.returncode, text(out), text(err), deadline.anchor, deadline.elapsed())
+        finally:
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+        if not (out.whole and err.whole):
+            raise TooMuchOutput(self.name, shortened(line), process.returncode, max(out.size, err.size), most)
+        said = text(bytes(out.data)), text(bytes(err.data))
+        return CommandResult(self.name, line, process.returncode, *said, deadline.anchor, deadline.elapsed())
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
@@ -94,11 +105,10 @@ class LocalProcess:
         return self._process.pid
 
     def lines(self) -> Iterator[str]:
-        rest = b""
+        lines = Lines()
         while data := self.recv(65536):
-            *whole, rest = (rest + data).split(b"\n")
-            yield from map(text, whole)
-        if rest:
+            yield from map(text, lines.feed(data))
+        if rest := lines.left():
             yield text(rest)
 
     def send(self, data: bytes) -> None:
@@ -128,10 +138,47 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _end_and_collect(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """Kill the session and take what it had printed; a daemon that fled from it and holds the pipes is not waited for."""
-    _end(process)
+def _talk(process: subprocess.Popen[bytes], data: bytes | None, deadline: Deadline, most: int) -> tuple[Kept, Kept, bool]:
+    """Feed `data` and read both streams to their ends; what they said, and whether the process ended in time.
+
+    A daemon that fled from its session and holds the streams open is waited for as long as the deadline allows, as ever.
+    """
+    assert process.stdout is not None and process.stderr is not None
+    out, err = Kept(most), Kept(most)
+    with selectors.DefaultSelector() as ready, process.stdout, process.stderr:
+        for stream, kept in ((process.stdout, out), (process.stderr, err)):
+            os.set_blocking(stream.fileno(), False)
+            ready.register(stream, selectors.EVENT_READ, kept)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            ready.register(process.stdin, selectors.EVENT_WRITE)
+        pending = memoryview(data or b"")
+        while ready.get_map():
+            if deadline.expired:
+                return out, err, False
+            for key, _ in ready.select(deadline.remaining()):
+                if key.data is None:
+                    pending = _feed(key.fd, pending)
+                    if not pending:
+                        ready.unregister(key.fileobj)
+                        with suppress(BrokenPipeError):
+                            process.stdin.close()  # type: ignore[union-attr]  # it is what is registered
+                elif said := os.read(key.fd, 65536):
+                    key.data.add(said)
+                else:
+                    ready.unregister(key.fileobj)
     try:
-        return process.communicate(timeout=1.0)
-    except subprocess.TimeoutExpired as left:
-        return left.stdout or b"", left.stderr or b""
+        process.wait(deadline.remaining())
+    except subprocess.TimeoutExpired:
+        return out, err, False
+    return out, err, True
+
+
+def _feed(fd: int, pending: memoryview) -> memoryview:
+    """Write what there is room for and return the rest; nothing is left to write once the process has gone."""
+    try:
+        return pending[os.write(fd, pending[:65536]) :] if pending else pending
+    except BlockingIOError:
+        return pending
+    except BrokenPipeError:
+        return memoryview(b"")

@@ -45,7 +45,7 @@ FROM_INPUT = (
 
 CLIXML = re.compile(r"#< CLIXML\r?\n?")
 OBJECTS = re.compile(r"<Objs\b.*?(?:</Objs>|\Z)", re.DOTALL)
-SAID = re.compile(r'<S S="(?:[Ee]rror|[Ww]arning)">(.*?)</S>', re.DOTALL)
+SAID = re.compile(r'<S S="(?:[Ee]rror|[Ww]arning)">([^<]*)</S>')  # `<` is escaped there; `.*?` would search to the end for each
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

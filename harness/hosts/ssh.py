@@ -19,6 +19,7 @@ from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.apart import apart
 from harness.hosts.base import Command, CommandFailed, CommandResult, HostUnreachable, WrongHostKey
+from harness.hosts.bounds import OUTPUT_AT_MOST
 from harness.hosts.commands import as_line
 from harness.hosts.forwarding import Forwarding, ForwardingTransport
 from harness.hosts.shells import SHELLS
@@ -46,8 +47,9 @@ class SshHost:
     def __repr__(self) -> str:
         return f"SshHost({self.name})"
 
-    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
-        """Run to the end. Raises HostUnreachable, or CommandTookTooLong (a DeadlineExceeded) after `limit` seconds.
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None, most: int = OUTPUT_AT_MOST) -> CommandResult:
+        """Run to the end. Raises HostUnreachable, CommandTookTooLong (a DeadlineExceeded) after `limit` seconds, TooMuchOutput when it
+        printed more than `most` bytes on one stream.
 
         `limit` counts from this call: connecting is part of it. The exit is -1 when a signal ended the command.
         """
@@ -56,7 +58,7 @@ class SshHost:
         def work() -> CommandResult:
             channel, connection = self._session(deadline)
             try:
-                return self._run_on(channel, command, input, deadline)
+                return self._run_on(channel, command, input, deadline, most=most)
             finally:
                 close(channel)
                 connection.slots.release()
@@ -147,12 +149,19 @@ class SshHost:
             close(channel)
 
     def _run_on(
-        self, channel: paramiko.Channel, command: Command, input: bytes | None, deadline: Deadline, *, plain: bool = False
+        self,
+        channel: paramiko.Channel,
+        command: Command,
+        input: bytes | None,
+        deadline: Deadline,
+        *,
+        plain: bool = False,
+        most: int = OUTPUT_AT_MOST,
     ) -> CommandResult:
         line, sudo = as_line(command), self.machine.ssh.sudo and not plain
         sent, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)
         execute(channel, self.name, sent, line, deadline)
-        exit, out, err = finish(channel, self.name, line, data, deadline, clean=self._shell.clean)
+        exit, out, err = finish(channel, self.name, line, data, deadline, clean=self._shell.clean, most=most)
         if sudo and exit in (1, 127) and (said := SUDO_REFUSED.search(err)):
             raise Unusable(
                 f"{self.name}: `sudo -n` does not work for {self.machine.ssh.user} ({said.group().strip()}); "

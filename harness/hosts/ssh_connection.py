@@ -6,12 +6,13 @@ gives too, so that the caller may try again.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from harness.hosts import known_hosts
 from harness.hosts.base import HostUnreachable, WrongHostKey
 from harness.model import Machine
 
+KEYS_TRIED = 5  # of an agent: sshd's MaxAuthTries is 6, and a program that bans may begin at 5 failed log-ins
+NAME_ONE = "name the one that is meant with ssh.key: its private file, or its .pub for a key that ssh-agent holds"
 SESSIONS_AT_ONCE = 8  # sshd's default MaxSessions is 10; two are left for liveness and for people
 KEEPALIVE_S = 10
 OF_AN_OPEN_CHANNEL = {bytes([number]) for number in (93, 94, 95, 96, 98)}  # WINDOW_ADJUST, DATA, EXTENDED_DATA, EOF, REQUEST (RFC 4254)
@@ -33,6 +36,13 @@ SILENT_PEER_MS = 30_000  # unanswered for this long, the kernel gives a connecti
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 Dial = Callable[[str, int, Deadline], Any]
+
+
+_good_keys: dict[tuple[str, str], bytes] = {}  # the public half that let a user into a machine: tried first from then on
+
+
+class TooManyKeys(HostUnreachable):
+    """Which key is meant is not known, and trying them is not harmless. Never retried."""
 
 
 class NotYet(HostUnreachable):
@@ -225,15 +235,24 @@ def _check_key(machine: Machine, transport: paramiko.Transport, vouched: known_h
 
 
 def _log_in(machine: Machine, transport: paramiko.Transport, deadline: Deadline) -> None:
-    """Log in with the key file, or else with each key that ssh-agent holds."""
+    """Log in with the key file, or with the key of ssh-agent whose public half `ssh.key` names; without it, with what the agent holds.
+
+    Each key that sshd turns down is a failed log-in there, for which it hangs up after MaxAuthTries, and others ban a machine; so no more
+    than a few are ever tried, and never again.
+    """
     user = machine.ssh.user
     with contextlib.ExitStack() as stack:
-        keys = [_key_of(machine, machine.ssh.key)] if machine.ssh.key else _agent_keys(machine, stack)
-        for key in keys:
+        keys = _keys(machine, stack)
+        for tried, key in enumerate(keys, 1):
             transport.auth_timeout = max(0.01, deadline.remaining())
             try:
                 transport.auth_publickey(user, key)
             except paramiko.AuthenticationException as error:
+                if not deadline.expired and not transport.is_active() and len(keys) > 1:
+                    raise TooManyKeys(
+                        f"{machine.name}: sshd hung up after {tried} of the {len(keys)} keys in ssh-agent were turned down for {user} "
+                        f"(its MaxAuthTries); {NAME_ONE}"
+                    ) from error
                 if deadline.expired or not transport.is_active():
                     raise NotYet(
                         f"{machine.name}: the log-in as {user} was not answered within {deadline.seconds:g} s; "
@@ -243,6 +262,7 @@ def _log_in(machine: Machine, transport: paramiko.Transport, deadline: Deadline)
             except (paramiko.SSHException, EOFError, OSError) as error:
                 raise NotYet(f"{machine.name}: the connection broke during the log-in as {user} ({_reason(error)})") from error
             if transport.is_authenticated():
+                _good_keys[machine.name, user] = key.asbytes()
                 return
     tried = f"the key {machine.ssh.key}" if machine.ssh.key else f"any of the {len(keys)} keys in ssh-agent"
     raise HostUnreachable(f"{machine.name}: sshd does not let {user} in with {tried}; is its public half in that user's authorized_keys?")
@@ -257,6 +277,36 @@ def _key_of(machine: Machine, path: Path) -> paramiko.PKey:
         raise HostUnreachable(f"{machine.name}: the key {path} has a passphrase; load it with ssh-add and leave ssh.key out") from error
     except (paramiko.SSHException, UnsupportedAlgorithm, ValueError) as error:
         raise HostUnreachable(f"{machine.name}: {path} is not a private key that can be used ({error}); correct ssh.key") from error
+
+
+def _keys(machine: Machine, stack: contextlib.ExitStack) -> Sequence[paramiko.PKey | paramiko.AgentKey]:
+    path = machine.ssh.key
+    if path is not None and path.suffix == ".pub":
+        return [_key_of_agent(machine, path, _agent_keys(machine, stack))]
+    if path is not None:
+        return [_key_of(machine, path)]
+    keys = _agent_keys(machine, stack)
+    if len(keys) > KEYS_TRIED:
+        raise TooManyKeys(
+            f"{machine.name}: ssh-agent holds {len(keys)} keys, and to try them all would be as many failed log-ins; {NAME_ONE}"
+        )
+    good = _good_keys.get((machine.name, machine.ssh.user))
+    return sorted(keys, key=lambda key: key.asbytes() != good)
+
+
+def _key_of_agent(machine: Machine, path: Path, keys: list[paramiko.AgentKey]) -> paramiko.AgentKey:
+    """The agent's key of which this file is the public half, as ssh's IdentitiesOnly chooses it."""
+    try:
+        words = path.read_text(encoding="utf-8", errors="replace").split()
+        wanted = base64.b64decode(words[1], validate=True)
+    except OSError as error:
+        raise HostUnreachable(f"{machine.name}: the public key {path} cannot be read ({error.strerror}); correct ssh.key") from error
+    except (IndexError, ValueError) as error:
+        raise HostUnreachable(f"{machine.name}: {path} is not a public key; correct ssh.key") from error
+    found = next((key for key in keys if key.asbytes() == wanted), None)
+    if found is None:
+        raise HostUnreachable(f"{machine.name}: ssh-agent does not hold the key {path}; load it with ssh-add, or name the private key")
+    return found
 
 
 def _agent_keys(machine: Machine, stack: contextlib.ExitStack) -> list[paramiko.AgentKey]:

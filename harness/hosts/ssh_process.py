@@ -11,6 +11,7 @@ import paramiko
 from harness.deadline import Deadline
 from harness.hosts.apart import apart
 from harness.hosts.base import HostUnreachable
+from harness.hosts.bounds import OUTPUT_AT_MOST, Kept, Lines, TooMuchOutput
 from harness.hosts.commands import CommandTookTooLong, shortened, text
 
 Clean = Callable[[str, str], tuple[str, str]]
@@ -45,14 +46,22 @@ def lost(host: str, command: str) -> HostUnreachable:
 
 
 def finish(
-    channel: paramiko.Channel, host: str, command: str, data: bytes | None, deadline: Deadline, *, clean: Clean
+    channel: paramiko.Channel,
+    host: str,
+    command: str,
+    data: bytes | None,
+    deadline: Deadline,
+    *,
+    clean: Clean,
+    most: int = OUTPUT_AT_MOST,
 ) -> tuple[int, str, str]:
     """Feed `data`, read both streams until the command has ended, and return (exit, stdout, stderr), both as `clean` leaves them.
 
     The exit is -1 when a signal ended the command. Raises CommandTookTooLong with what was printed, or HostUnreachable
-    when the connection was lost meanwhile.
+    when the connection was lost meanwhile, TooMuchOutput when it printed more than `most` bytes: the surplus is taken and dropped, so that
+    the command comes to its end.
     """
-    out, err = bytearray(), bytearray()
+    out, err = Kept(most), Kept(most)
     pending = memoryview(data or b"")
     input_open = True
     quiet = Deadline(QUIET_S)
@@ -74,11 +83,13 @@ def finish(
         if exited and not channel.closed and quiet.expired:
             break  # a daemon it left behind holds the streams open
         if deadline.expired:
-            raise CommandTookTooLong(host, command, deadline.seconds, *clean(text(bytes(out)), text(bytes(err))))
+            raise CommandTookTooLong(host, command, deadline.seconds, *clean(text(bytes(out.data)), text(bytes(err.data))))
         arrival.wait(deadline.within(WINDOW_S if input_open or exited else QUIET_S))
     if channel.exit_status == -1 and not channel.get_transport().is_active():
         raise lost(host, command)
-    return channel.exit_status, *clean(text(bytes(out)), text(bytes(err)))
+    if not (out.whole and err.whole):
+        raise TooMuchOutput(host, shortened(command), channel.exit_status, max(out.size, err.size), most)
+    return channel.exit_status, *clean(text(bytes(out.data)), text(bytes(err.data)))
 
 
 class SshProcess:
@@ -108,11 +119,10 @@ class SshProcess:
         return text(said.partition(self._begins)[2] if self._begins and self._begins in said else said)
 
     def lines(self) -> Iterator[str]:
-        rest = b""
+        lines = Lines()
         while data := self.recv(CHUNK):
-            *whole, rest = (rest + data).split(b"\n")
-            yield from map(text, whole)
-        if rest:
+            yield from map(text, lines.feed(data))
+        if rest := lines.left():
             yield text(rest)
 
     def send(self, data: bytes) -> None:
@@ -198,13 +208,13 @@ def _end_input(channel: paramiko.Channel) -> None:
         channel.shutdown_write()
 
 
-def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
+def _drain(channel: paramiko.Channel, out: Kept, err: Kept) -> bool:
     got = False
     if channel.recv_ready():
-        out += channel.recv(CHUNK)
+        out.add(channel.recv(CHUNK))
         got = True
     if channel.recv_stderr_ready():
-        err += channel.recv_stderr(CHUNK)
+        err.add(channel.recv_stderr(CHUNK))
         got = True
     return got
 

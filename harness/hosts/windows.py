@@ -15,7 +15,8 @@ from ipaddress import ip_address
 
 from harness.errors import BadUse, Unusable
 from harness.hosts import windows_parse
-from harness.hosts.base import CommandFailed, CommandResult, Host, HostUnreachable
+from harness.hosts.base import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
+from harness.hosts.bounds import LINE_AT_MOST
 from harness.hosts.commands import shortened
 from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.powershell import EXE, quoted
@@ -162,6 +163,8 @@ class WindowsHost:
                     f"{self.name}: its clock was not told within {self._limit:g} s; it said: {line.decode('utf-8', 'replace')}"
                 )
             line += data
+            if len(line) > LINE_AT_MOST:
+                raise NotReadable(f"{self.name}: its clock was answered with a line without end")
         answered = time.time()
         said = windows_parse.number(line.decode("utf-8", "replace"))
         return said - (asked + answered) / 2, (answered - asked) / 2

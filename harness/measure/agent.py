@@ -109,6 +109,19 @@ class Agent:
         return bool(self._threads) and not self._over.is_set()
 
     @property
+    def remaining_s(self) -> float:
+        """How long it may still measure, in seconds."""
+        return self._whole.remaining() if self.running else 0.0
+
+    def renew(self) -> None:
+        """Let every kept connection be made anew, so that who answers it is seen from its beginning. Raises OSError when the agent is not
+        to be reached just now."""
+        process = self._process
+        if process is None:
+            raise ConnectionError(f"{self.name}: its agent is not followed just now")
+        process.send(b"renew\n")
+
+    @property
     def folder(self) -> str | None:
         """Where on the host the agent of now keeps its spool."""
         return self._life.folder if self._life is not None else None
@@ -125,6 +138,7 @@ class Agent:
         self._left.append(folders)
         lifetime = max(1.0, self._whole.remaining())
         folder = agent_plan.launch(self._host, self._python, self._plan, folders, lifetime_s=lifetime, limit=limit)
+        self._left[-1] = [folder]  # the others are places that it did not take, and anybody may have made there what he likes
         return Life(folder, HostClock(self.name))
 
     def _open(self, life: Life) -> Process:
@@ -225,6 +239,9 @@ class Agent:
                     process.send(word)
                 if clock is not None:
                     self._sink.clock(clock)
+                    if step := reader.life.clock.step():
+                        told = {"from": step.since, "until": step.until, "mono_s": -step.mono_s, "wall_s": -step.wall_s}
+                        self._sink.event(NodeEvent(step.until, self.name, "clock-step", str(step), told))
             if reader.began:
                 reader.began = False
                 process.send(reader.life.clock.begin(PINGS_AT_FIRST))

@@ -10,6 +10,23 @@ from harness.measure.recording import Clock
 DRIFT = 1e-4  # how far two clocks may part, in seconds per second; NTP slews by half a thousandth at the very most, seldom that
 
 
+WALL_DRIFT = 5e-4  # a wall clock that NTP slews
+
+
+@dataclass(frozen=True)
+class Step:
+    """A clock that jumped, or stood still (a paused guest), at some moment between the two, in seconds by each of its two clocks."""
+
+    since: float
+    until: float
+    mono_s: float
+    wall_s: float
+
+    def __str__(self) -> str:
+        between = f"within the {self.until - self.since:.2f} s before"
+        return f"its clocks jumped {between}: the monotonic one by {-self.mono_s:+.3f} s, the wall clock by {-self.wall_s:+.3f} s"
+
+
 @dataclass(frozen=True)
 class _Echo:
     rtt: float
@@ -28,6 +45,13 @@ class HostClock:
         self._number = 0
         self._left = 0
         self._echoes: list[_Echo] = []
+        self._agreed = 0.0  # when a burst last agreed with the best one
+        self._step: Step | None = None
+
+    def step(self) -> Step | None:
+        """The jump that the last burst showed, told once."""
+        step, self._step = self._step, None
+        return step
 
     def begin(self, pings: int) -> bytes:
         """Begin a burst (an unfinished one is forgotten); what to send first."""
@@ -58,7 +82,20 @@ class HostClock:
     def _judge(self) -> Clock | None:
         echo = min(self._echoes, key=lambda e: e.rtt)
         clock = Clock(self.host, echo.at, echo.at - echo.host_mono, echo.rtt / 2, echo.at - echo.host_wall)
+        if self.best is not None and (step := self._jump(self.best, clock)):
+            # two bursts that disagree by more than both errors cannot both be right of one clock: the newer one tells how it is now
+            self.best, self._step = clock, step
+            self._agreed = clock.at
+            return clock
+        self._agreed = clock.at
         if self.best is None or clock.error_s <= self.best.error_s + DRIFT * (clock.at - self.best.at):
             self.best = clock
             return clock
         return None
+
+    def _jump(self, best: Clock, clock: Clock) -> Step | None:
+        passed, errors = clock.at - best.at, clock.error_s + best.error_s
+        mono, wall = clock.offset_s - best.offset_s, clock.wall_s - best.wall_s
+        if abs(mono) <= errors + DRIFT * passed and abs(wall) <= errors + WALL_DRIFT * passed:
+            return None
+        return Step(self._agreed, clock.at, mono, wall)

@@ -13,6 +13,7 @@ from harness.errors import Inconclusive
 from harness.hosts.base import Host, Process
 from harness.measure import scripts
 from harness.measure.recording import NEW, PINNED
+from harness.services.base import Hello
 
 PARTS = ("agent_tracks", "agent_watch", "agent")  # sent as one script
 FOLLOW = "agent_follow"
@@ -26,7 +27,8 @@ PERIODS_S = (0.001, 0.01, 0.05, 0.1, 0.25)
 @dataclass(frozen=True)
 class AgentTrack:
     """Connections to one service. `say` is sent on every one; it is answered once the regular expression `expect` is found in what was
-    heard, or, when that is empty, by the connect alone. `limit_s` is from the start of an attempt to its answer."""
+    heard, or, when that is empty, by the connect alone; found `again`, the same is said once more. `http`: a kept connection's answer is
+    whole when HTTP says so. `limit_s` is from the start of an attempt to its answer."""
 
     id: str
     destination: str
@@ -36,6 +38,8 @@ class AgentTrack:
     limit_s: float = 0.25
     say: bytes = b""
     expect: bytes = b""
+    again: bytes = b""
+    http: bool = False
 
     def __post_init__(self) -> None:
         if self.period_s not in PERIODS_S:
@@ -53,7 +57,14 @@ class AgentTrack:
             "limit": self.limit_s,
             "say": base64.b64encode(self.say).decode(),
             "expect": base64.b64encode(self.expect).decode(),
+            "again": base64.b64encode(self.again).decode(),
+            "http": self.http,
         }
+
+
+def bearable(period_s: float, hello: Hello) -> float:
+    """The period that is asked for, or the next one that the service bears."""
+    return max(period_s, next((p for p in PERIODS_S if p >= hello.least_period_s), PERIODS_S[-1]))
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,6 @@ def _run(host: Host, python: str, text: bytes, plan: dict[str, Any], limit: floa
     result = host.run([python, *scripts.QUICKLY, "-", json.dumps(plan)], limit=limit, input=text)
     try:
         return dict(json.loads(result.out))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         words = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
         raise scripts.no_python(host, python, "agent", f"exit {result.exit}: {words}") from error

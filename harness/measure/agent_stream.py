@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.hosts.base import NotReadable
+from harness.hosts.bounds import Lines
 from harness.measure.agent_clock import HostClock
 from harness.measure.recording import Clock, NodeEvent, Noise, Sample
 
 if TYPE_CHECKING:
     from harness.measure.agent import Sink
 
+WAITING_AT_MOST = 32 * 1024 * 1024  # bytes of lines that wait for the clock: more than an hour's
+COMPLAINT_AT_MOST = 600
 OUTCOMES = {"a": "answered", "r": "refused", "s": "silent", "x": "reset", "u": "unreachable", "k": "skipped"}
 
 
@@ -40,15 +44,14 @@ class Reader:
         self.began = False  # the agent was found running a moment ago
         self.over = False  # it is gone, and all it wrote was read
         self.complaint = ""  # what somebody else (a shell, an interpreter) printed into the stream
-        self._rest = b""
+        self._lines = Lines()
+        self._held = 0  # bytes that wait for the clock
         self._waiting: list[bytes] = []
         self._rows: dict[str, list[Sample]] = {}
 
     def take(self, data: bytes, now: float) -> Iterator[tuple[bytes, Clock | None]]:
         """Deal with what came in at `now`; yields what to send, and clocks, as they come about."""
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
-        for line in lines:
+        for line in self._lines.feed(data):
             if line[:2] == b"p ":
                 number, mono, wall = line[2:].split()
                 yield self.life.clock.answered(int(number), float(mono), float(wall), now=now)
@@ -58,8 +61,13 @@ class Reader:
                 self.running = self.began = line == b"h running"
             elif line[:2] in (b"a ", b"s ", b"v ", b"n ", b"e "):
                 self._waiting.append(line)
+                self._held += len(line) + 64
+                if self._held > WAITING_AT_MOST:
+                    raise NotReadable(
+                        f"{self._host}: it has sent {WAITING_AT_MOST >> 20} MiB and not told its clock; is that host in order?"
+                    )
             elif line.strip():
-                self.complaint = line.decode("utf-8", "replace").strip()
+                self.complaint = line[:COMPLAINT_AT_MOST].decode("utf-8", "replace").strip()
         if self.life.clock.best is not None:
             self._deal()
 
@@ -68,6 +76,7 @@ class Reader:
             self._line(line[:1], line[2:].decode("utf-8", "replace"))
             self.life.offset += len(line) + 1
         self._waiting.clear()
+        self._held = 0
         rows, self._rows = self._rows, {}
         for track, samples in rows.items():
             self._sink.samples(track, samples)

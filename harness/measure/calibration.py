@@ -16,7 +16,7 @@ from typing import Any
 from harness.deadline import Deadline
 from harness.errors import HarnessError, Inconclusive
 from harness.measure import scripts
-from harness.measure.agent_plan import AgentPlan, AgentTrack
+from harness.measure.agent_plan import AgentPlan, AgentTrack, bearable
 from harness.measure.agents import agent_of
 from harness.measure.judgement.attribution import Traced
 from harness.measure.judgement.outages import runs_of_failure
@@ -128,9 +128,9 @@ def _calibrate(subject: Subject, period_s: float, cut: KnownCut | None) -> Calib
 def vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
     """New connections from the client to the cluster's first service."""
     service = cluster.services[0]
-    hello = registry.kind(service.kind).hello(service.settings)
+    hello = registry.hello(service, cluster)
     name = f"{cluster.client.name}/{service.name}/calibration"
-    return AgentTrack(name, str(cluster.vip), service.port, NEW, period_s, LIMIT_S, hello.say, hello.expect)
+    return AgentTrack(name, str(cluster.vip), service.port, NEW, bearable(period_s, hello), LIMIT_S, hello.say, hello.expect, hello.again)
 
 
 def _measure(subject: Subject, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:

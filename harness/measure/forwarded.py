@@ -29,7 +29,9 @@ class Tried:
     detail: str = ""
 
 
-def speak(forwarding: Forwarding, opening: Opening, say: bytes, expect: bytes, deadline: Deadline, *, keep: bool = False) -> Tried:
+def speak(
+    forwarding: Forwarding, opening: Opening, say: bytes, expect: bytes, deadline: Deadline, *, again: bytes = b"", keep: bool = False
+) -> Tried:
     """Wait for the connection, and for the answer that `expect` describes; then close it (`keep`: not when it stands)."""
     if not opening.ended.wait(deadline.remaining()):
         forwarding.give_up(opening)
@@ -37,7 +39,7 @@ def speak(forwarding: Forwarding, opening: Opening, say: bytes, expect: bytes, d
     if opening.said:
         return of_refusal(opening)
     try:
-        return _talk(opening, say, expect, deadline)
+        return _talk(opening, say, expect, again, deadline)
     finally:
         if not keep:
             opening.channel.close()
@@ -53,7 +55,7 @@ def of_refusal(opening: Opening) -> Tried:
     return Tried("skipped", now, f"sshd could not try: {opening.said}")
 
 
-def _talk(opening: Opening, say: bytes, expect: bytes, deadline: Deadline) -> Tried:
+def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> Tried:
     channel, heard = opening.channel, b""
     try:
         if say:
@@ -64,6 +66,9 @@ def _talk(opening: Opening, say: bytes, expect: bytes, deadline: Deadline) -> Tr
             if not data:
                 return Tried("reset", time.monotonic(), "closed after another answer" if heard else "closed without a word")
             heard = (heard + data)[-ANSWER_AT_MOST:]
+            if again and re.search(again, heard):
+                heard = b""
+                channel.sendall(say)
     except TimeoutError:
         said = f"said {heard[:40]!a}" if heard else "accepted, but not answered"
         return Tried("silent", time.monotonic(), said)

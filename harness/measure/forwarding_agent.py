@@ -6,6 +6,7 @@ was asked for; so the host's clock is the harness's, known to that half.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -62,6 +63,14 @@ class ForwardingAgent:
         return []
 
     @property
+    def remaining_s(self) -> float:
+        """It has no lifetime of its own: it runs here."""
+        return math.inf if self.running else 0.0
+
+    def renew(self) -> None:
+        """It keeps no connection."""
+
+    @property
     def running(self) -> bool:
         return bool(self._threads) and not self._over.is_set()
 
@@ -98,7 +107,8 @@ class ForwardingAgent:
     def _follow(self, track: AgentTrack, forwarding: Forwarding, opening: Opening) -> None:
         began, half = opening.asked + self._half, self._half
         trips = 2 if track.say else 1  # to have the connection, and to have what is said on it answered
-        tried = speak(forwarding, opening, track.say, track.expect, Deadline(track.limit_s + 2 * trips * half, anchor=opening.asked))
+        deadline = Deadline(track.limit_s + 2 * trips * half, anchor=opening.asked)
+        tried = speak(forwarding, opening, track.say, track.expect, deadline, again=track.again)
         if tried.outcome == "silent" and not self._speaks(forwarding, track.limit_s):
             return
         if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path

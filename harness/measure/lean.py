@@ -12,14 +12,16 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.hosts import windows_agent
 from harness.hosts.base import Host, HostUnreachable, Process
+from harness.hosts.bounds import Lines
 from harness.hosts.forwarding import Forwarding, Opening
 from harness.measure import shell_agent
 from harness.measure.agent_plan import AgentTrack
 from harness.measure.agent_stream import OUTCOMES
 from harness.measure.attempt import Attempt, AttemptOutcome
+from harness.measure.door import admit, door
 from harness.measure.forwarded import speak
 from harness.measure.means import FORWARDED, Kind, Means, forwarding_of
-from harness.measure.relay import CHUNK, LOOPBACK, Link
+from harness.measure.relay import CHUNK, Link
 from harness.measure.substitute import Substitute
 
 START_S = 15.0
@@ -72,10 +74,9 @@ class Lean(Substitute):
     def _read(self, process: Process, track: AgentTrack, count: int) -> list[Attempt]:
         """The first `count` that began: the script goes on, and a silent attempt ends after later ones that were answered."""
         found: dict[int, bytes] = {}
-        rest = b""
+        cut = Lines()
         while not (first := _first(found, count, track)) and (data := process.recv(CHUNK)):
-            *lines, rest = (rest + data).split(b"\n")
-            found |= {int(line.split(b" ", 3)[2]): line for line in lines if line.startswith(b"s ")}
+            found |= {int(line.split(b" ", 3)[2]): line for line in cut.feed(data) if line.startswith(b"s ")}
         return [self._attempt(line, track, process) for line in first]
 
     def _attempt(self, line: bytes, track: AgentTrack, process: Process) -> Attempt:
@@ -141,19 +142,19 @@ class Lean(Substitute):
         if not attempt.answered:
             yield Link(attempt)
             return
-        with contextlib.closing(opening.channel), socket.create_server((LOOPBACK, 0), backlog=1) as door:
+        with contextlib.closing(opening.channel), door() as listener:
             ended = threading.Timer(lifetime, opening.channel.close)
             ended.daemon = True
             ended.start()
-            thread = threading.Thread(target=_serve, args=(door, opening, lifetime), name="relay-forwarded", daemon=True)
+            thread = threading.Thread(target=_serve, args=(listener, opening, lifetime), name="relay-forwarded", daemon=True)
             thread.start()
             try:
-                yield Link(attempt, port=door.getsockname()[1])
+                yield Link(attempt, port=listener.getsockname()[1])
             finally:
                 ended.cancel()
                 opening.channel.close()
                 with contextlib.suppress(OSError):  # nobody waits there any more
-                    door.shutdown(socket.SHUT_RDWR)
+                    listener.shutdown(socket.SHUT_RDWR)
                 thread.join(5)
 
     def close(self) -> None:
@@ -170,12 +171,10 @@ def _first(found: dict[int, bytes], count: int, track: AgentTrack) -> list[bytes
     return [found[at] for at in begun[:count]] if len(begun) > count and begun[-1] >= begun[count - 1] + settled else []
 
 
-def _serve(door: socket.socket, opening: Opening, lifetime: float) -> None:
+def _serve(listener: socket.socket, opening: Opening, lifetime: float) -> None:
     """Carry one client's bytes to the channel and back; the end of either side's stream reaches the other."""
-    door.settimeout(lifetime)
-    try:
-        client, _ = door.accept()
-    except OSError:
+    client = admit(listener, Deadline(lifetime))
+    if client is None:
         return
     with client:
         client.settimeout(lifetime)

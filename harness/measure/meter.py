@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded, Inconclusive, Unusable
-from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
+from harness.errors import HarnessError, Unusable
+from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch, bearable
 from harness.measure.agents import Measures, agent_of
 from harness.measure.judgement.noise import CALM_LINES, is_calm
 from harness.measure.live import Live
 from harness.measure.means import Means
 from harness.measure.packets import Packet
 from harness.measure.recording import NEW, PINNED, Clock, Header, NodeEvent, Noise, Recorder, Sample, Sighting, Track
+from harness.measure.watched import Watched
 from harness.measure.witness import SYN, Witness
 from harness.model import Cluster, Service
 from harness.services import registry
@@ -43,9 +44,10 @@ def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Means]) -> 
     for machine in cluster.machines:
         bears = means[machine.name]
         for i, service in enumerate(cluster.services):
-            period = bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S))
+            hello = registry.hello(service, cluster)
+            period = bearable(bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S)), hello)
             made.append(Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, LIMIT_S))
-            if bears.whole and registry.kind(service.kind).hello(service.settings).keeps:
+            if bears.whole and hello.keeps:
                 beat = max(period_s, OTHER_PERIOD_S)
                 pinned = Track(
                     f"{machine.name}/{service.name}/pinned", machine.name, service.name, PINNED, service.port, beat, PINNED_LIMIT_S
@@ -77,7 +79,7 @@ class Meter:
         self._lifetime_s = lifetime_s
         self._agents: dict[str, Measures] = {}
         self._recorder: Recorder | None = None
-        self._witnesses: dict[str, Witness] = {}
+        self._watched: dict[str, Watched] = {}
         self._clocks: dict[str, Clock] = {}
         self._standing: dict[
             tuple[str, str, Any], NodeEvent
@@ -90,10 +92,12 @@ class Meter:
         """Returns when every agent measures. Raises HostUnreachable, or Unusable when a host cannot run it."""
         self.subject.together(*(lambda n=n.name: self._see(n) for n in self.subject.cluster.nodes))
         for machine in self.subject.cluster.machines:
-            host, python = self.subject.hosts[machine.name], self.subject.python(machine.name)
-            plan = self._plan(machine.name, self._lifetime_s)
-            self._agents[machine.name] = agent_of(host, self._means[machine.name], python, plan, _Ear(self, machine.name))
+            self._agents[machine.name] = self._agent(machine.name)
         self.subject.together(*(a.start for a in self._agents.values()))
+
+    def _agent(self, name: str) -> Measures:
+        plan = self._plan(name, self._lifetime_s)
+        return agent_of(self.subject.hosts[name], self._means[name], self.subject.python(name), plan, _Ear(self, name))
 
     def _see(self, node: str) -> None:
         """Find out whether a node's packets may be watched."""
@@ -114,6 +118,7 @@ class Meter:
     @contextlib.contextmanager
     def recording(self, path: Path, header: Header) -> Iterator[Recorder]:
         """Everything that is seen while the block runs goes to `path`; the packets beside it, as NODE.pcapng."""
+        self._renew_agents()
         with Recorder(path, replace(header, wall_minus_mono=time.time() - time.monotonic()), clean=self.subject.cleaner.data) as recorder:
             with self._lock:
                 self._recorder = recorder
@@ -125,6 +130,7 @@ class Meter:
                     recorder.add(NodeEvent(time.monotonic(), host, "coarse", sentence))
             try:
                 self.subject.together(*(lambda n=n.name: self._watch(n) for n in self.subject.cluster.nodes))
+                self._renew_kept()
                 yield recorder
             finally:
                 self._end_watching(path.parent)
@@ -177,9 +183,9 @@ class Meter:
         return AgentPlan(tracks, lifetime_s, watch)
 
     def _track_plan(self, track: Track, service: Service) -> AgentTrack:
-        hello = registry.kind(service.kind).hello(service.settings)
-        vip = str(self.subject.cluster.vip)
-        return AgentTrack(track.id, vip, track.port, track.kind, track.period_s, track.limit_s, hello.say, hello.expect)
+        hello, vip = registry.hello(service, self.subject.cluster), str(self.subject.cluster.vip)
+        words = (hello.say, hello.expect, hello.again, hello.http)
+        return AgentTrack(track.id, vip, track.port, track.kind, track.period_s, track.limit_s, *words)
 
     # what comes in
     def _watch(self, node: str) -> None:
@@ -189,25 +195,47 @@ class Meter:
             text = f"{self.blind[node]}{instead}"
             self.event(NodeEvent(time.monotonic(), node, "no-capture", text))
             return
-        witness = Witness(self.subject.hosts[node], self.subject.python(node), flags=SYN, tell=lambda packet: self._saw(node, packet))
-        try:
-            witness.start()
-        except (Inconclusive, Unusable, DeadlineExceeded) as lost:  # it went away meanwhile; when it is back it is watched again
-            self.subject.timeline.note(node, "witness", str(lost))
-            return
+        host, python = self.subject.hosts[node], self.subject.python(node)
+
+        def make() -> Witness:
+            return Witness(host, python, flags=SYN, tell=lambda packet: self._saw(node, packet), newest=True)
+
+        watched = Watched(node, make, self.event)
         with self._lock:
-            old, self._witnesses[node] = self._witnesses.get(node), witness
-        if old is not None:
-            old.stop()
+            self._watched[node] = watched
+        watched.start()
 
     def _end_watching(self, folder: Path) -> None:
         with self._lock:
-            witnesses, self._witnesses = self._witnesses, {}
-        for node, witness in witnesses.items():
-            with contextlib.suppress(Inconclusive):  # it died with its host; what it saw before is kept
-                witness.mark(2.0)
-            witness.write_pcap(folder / f"{node}.pcapng")
-            witness.stop()
+            watched, self._watched = self._watched, {}
+        self.subject.together(*(one.stop for one in watched.values()))
+        for node, one in watched.items():
+            one.write_pcap(folder / f"{node}.pcapng")
+
+    def _renew_agents(self) -> None:
+        """An agent that has ended, or has less than half of its lifetime left, is replaced before something is measured by it."""
+
+        def renew(name: str, old: Measures) -> None:
+            fresh = self._agent(name)
+            try:
+                fresh.start()
+            except HarnessError as error:  # the old one may still measure; if it does not, the paths are not right, and that is said
+                self.subject.timeline.note(name, "agent", f"it could not be renewed: {error}")
+                return
+            self._agents[name] = fresh
+            for fault in old.stop():
+                self.subject.timeline.note(name, "agent", fault)
+
+        worn = {name: one for name, one in self._agents.items() if one.remaining_s < self._lifetime_s / 2}
+        self.subject.together(*(lambda n=n, one=one: renew(n, one) for n, one in worn.items()))
+
+    def _renew_kept(self) -> None:
+        """Kept connections are made anew under the eyes of the witnesses: a node that answers one from before would not be known."""
+        for name, agent in self._agents.items():
+            try:
+                agent.renew()
+            except OSError as error:
+                self.subject.timeline.note(name, "agent", f"its kept connections are from before: {error}")
 
     def _saw(self, node: str, packet: Packet) -> None:
         if packet.protocol != "tcp":
@@ -256,8 +284,6 @@ class Meter:
                 self._standing[event.host, event.kind.partition("-")[0], event.data.get("port")] = event
             if self._recorder is not None:
                 self._recorder.add(event)
-                if event.kind == "host-back" and event.host in self.addresses and event.host != self.subject.cluster.client.name:
-                    threading.Thread(target=self._watch, args=(event.host,), name=f"watch-{event.host}", daemon=True).start()
 
     def add(self, one: Noise | Clock) -> None:
         with self._lock:

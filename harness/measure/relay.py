@@ -15,12 +15,12 @@ from typing import Any
 from harness.deadline import Deadline
 from harness.errors import HarnessError, Inconclusive
 from harness.measure.attempt import Attempt, of_report
+from harness.measure.door import LOOPBACK, admit, door
 from harness.measure.resident import WINDOW, Line, Request, Resident
 from harness.measure.substitute import Substitute
 
 CHUNK = 65536
 START_S = 15.0  # for the log-in and the interpreter's start, beyond the connection's own limit
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def relay(
         if not attempt.answered:
             yield Link(attempt)
             return
-        door = stack.enter_context(socket.create_server((LOOPBACK, 0), backlog=1))
-        stack.callback(carrier.start(far, door, Deadline(lifetime)))
-        yield Link(attempt, port=door.getsockname()[1])
+        listener = stack.enter_context(door())
+        stack.callback(carrier.start(far, listener, Deadline(lifetime)))
+        yield Link(attempt, port=listener.getsockname()[1])
 
 
 class _Carrier:
@@ -86,17 +86,17 @@ class _Carrier:
                 self._changed.notify_all()
         return "took" in line
 
-    def start(self, far: Request, door: socket.socket, deadline: Deadline) -> Callable[[], None]:
+    def start(self, far: Request, listener: socket.socket, deadline: Deadline) -> Callable[[], None]:
         """Wait for the client and carry; returns what ends it all."""
         self._far = far
-        thread = threading.Thread(target=self._serve, args=(door, deadline), name="relay-in", daemon=True)
+        thread = threading.Thread(target=self._serve, args=(listener, deadline), name="relay-in", daemon=True)
         thread.start()
 
         def close() -> None:
             self._end()
             # shutting a listener down wakes its accept, on Linux; closing it would not
             with contextlib.suppress(OSError):  # nobody waits there any more
-                door.shutdown(socket.SHUT_RDWR)
+                listener.shutdown(socket.SHUT_RDWR)
             thread.join(5)
 
         return close
@@ -111,12 +111,10 @@ class _Carrier:
                     self._client.shutdown(socket.SHUT_RDWR)
         self._far.close()
 
-    def _serve(self, door: socket.socket, deadline: Deadline) -> None:
-        door.settimeout(max(0.01, deadline.remaining()))
-        try:
-            client, _ = door.accept()
-        except OSError:
-            return  # nobody came before the end
+    def _serve(self, listener: socket.socket, deadline: Deadline) -> None:
+        client = admit(listener, deadline)
+        if client is None:
+            return  # nobody of ours came before the end
         with client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.settimeout(max(0.01, deadline.remaining()))

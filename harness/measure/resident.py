@@ -16,15 +16,18 @@ from typing import Any
 
 from harness.errors import HarnessError, Inconclusive
 from harness.hosts.apart import apart
-from harness.hosts.base import Host, HostUnreachable, Process
+from harness.hosts.base import Host, HostUnreachable, NotReadable, Process
 from harness.measure import scripts
 
 SCRIPT = "origin"
 SOCKETS = 768  # the most that the script has open together; an ordinary limit is 1024 files for each process
 WINDOW = 256 * 1024  # bytes of one relayed connection that may be under way, each way
+HELD_AT_MOST = 8 * 1024 * 1024  # bytes about one request that may wait to be read
 START_S = 15.0  # for the interpreter to start; the log-in has its own limit
 QUIET_S = 2.0  # a script that has said nothing for so long is asked whether it is still there
 PING_S = 3.0
+
+SAID_AT_MOST = 600  # characters of a complaint
 
 Line = dict[str, Any]
 
@@ -107,11 +110,13 @@ class Request:
         self._host = host
         self._plan = plan
         self._heed = heed
-        self._lines: SimpleQueue[Line | None] = SimpleQueue()
+        self._lines: SimpleQueue[tuple[Line | None, int]] = SimpleQueue()
+        self._held = 0  # bytes that nobody has asked for yet
         self._life: _Life | None = None
         self._number = 0
         self._closed = False
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
 
     def __enter__(self) -> Request:
         return self
@@ -129,12 +134,14 @@ class Request:
         Raises HostUnreachable when the script or the connection to it was lost, Inconclusive when it broke or the request is closed.
         """
         try:
-            line = self._lines.get(timeout=max(0.0, limit))
+            line, size = self._lines.get(timeout=max(0.0, limit))
         except Empty:
             return None
         if line is None:
-            self._lines.put(None)  # for whoever asks again
+            self._lines.put((None, 0))  # for whoever asks again
             raise self._life.death(str(self)) if self._life and not self._closed else Inconclusive(f"{self._host}: {self} was ended")
+        with self._counting:
+            self._held -= size
         return line
 
     def tell(self, do: str, **more: Any) -> None:
@@ -157,10 +164,16 @@ class Request:
             life.send({**self._plan, "id": number})
             return True
 
-    def take(self, line: Line | None) -> None:
-        """A line from the reader; None when there will be no more."""
-        if line is None or not self._heed(line):
-            self._lines.put(line)
+    def take(self, line: Line | None, size: int = 0) -> None:
+        """A line of so many bytes from the reader; None when there will be no more. Raises NotReadable when it sends more than anybody
+        reads: an honest script waits for room (WINDOW)."""
+        if line is not None and self._heed(line):
+            return
+        with self._counting:
+            self._held += size
+            if line is not None and self._held > HELD_AT_MOST:
+                raise NotReadable(f"{self._host}: {HELD_AT_MOST >> 20} MiB came about {self} that nobody asked for")
+        self._lines.put((line, size))
 
     def _tell(self, do: str, more: Line) -> None:
         with self._lock:
@@ -174,7 +187,7 @@ class Request:
             self._closed = True
             if self._life is not None and self._life.leave(self._number):
                 self._life.send({"do": "close", "id": self._number})
-        self._lines.put(None)
+        self._lines.put((None, 0))
 
 
 class _Life:
@@ -254,14 +267,14 @@ class _Life:
                 try:
                     line = json.loads(text)
                     number = line["id"]
-                except (ValueError, TypeError, KeyError):
-                    self.said = text.strip() or self.said
+                except (ValueError, TypeError, KeyError, RecursionError):
+                    self.said = text.strip()[:SAID_AT_MOST] or self.said
                     continue
                 if number == 0:
                     self.said = ""  # a log-in's greeting, and no complaint
                     self.ready.set()
                     continue
-                self._hand_over(number, {**line, "arrived": self._heard})
+                self._hand_over(number, {**line, "arrived": self._heard}, len(text))
         except Exception as error:
             self._why = self._why or f"its stream broke: {error}"
         finally:
@@ -274,10 +287,10 @@ class _Life:
                 request.take(None)
             self._process.close()  # what the transport holds for it
 
-    def _hand_over(self, number: int, line: Line) -> None:
+    def _hand_over(self, number: int, line: Line, size: int) -> None:
         with self._lock:
             request = self._requests.get(number)
             if "end" in line:
                 self._requests.pop(number, None)  # so that closing it says nothing more to the host
         if request is not None:
-            request.take(line)
+            request.take(line, size)

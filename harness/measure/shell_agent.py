@@ -17,6 +17,7 @@ from functools import cache
 
 from harness.errors import BadUse
 from harness.hosts.base import Host, Process
+from harness.hosts.bounds import Lines
 from harness.measure import scripts
 from harness.measure.agent_plan import AgentTrack
 from harness.measure.recording import NEW
@@ -89,7 +90,7 @@ class Judged:
     def __init__(self, process: Process, tracks: Sequence[AgentTrack]) -> None:
         self._process = process
         self._tracks = tracks
-        self._rest = b""
+        self._lines = Lines()
         self._told: deque[tuple[bytes, bytes]] = deque(maxlen=TOLD)
         self.addresses = Addresses()
 
@@ -101,8 +102,7 @@ class Judged:
     def recv(self, size: int) -> bytes:
         """Whole lines only: one that the connection's end cut off would be read as another."""
         while data := self._process.recv(size):
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            if whole := b"".join(line + b"\n" for line in map(self._line, lines) if line):
+            if whole := b"".join(line + b"\n" for line in map(self._line, self._lines.feed(data)) if line):
                 return whole
         return b""
 
@@ -144,4 +144,6 @@ def judged(track: AgentTrack, took: int, heard: bytes | None) -> tuple[bytes, by
         return b"x", b"closed without a word"
     if re.search(track.expect, said):
         return b"a", b""
+    if track.again and re.search(track.again, said):
+        return b"k", b"it asked for the same words once more, which a shell's agent cannot say"
     return b"s", b"said " + ascii(said[:40]).encode()

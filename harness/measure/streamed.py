@@ -37,6 +37,9 @@ class Streamed(Agent):
         except OSError as error:
             raise HostUnreachable(f"{self.name}: the measuring script could not be sent there: {error}") from error
 
+    def renew(self) -> None:
+        """It keeps no connection."""
+
     def _ask_to_end(self, limit: float) -> None:
         process = self._process
         if process is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,16 @@ START_S = 20.0
 SNAP = 96
 BUFFER = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
 KEPT_AT_MOST = 500_000
+NEWEST_AT_MOST = 50_000
+NOTES_AT_MOST = 1000
+SAID_AT_MOST = 600  # characters of a complaint
 SYN, FIN_SYN_RST = 0x02, 0x07
 
 
 class Witness:
     """Watches `host`; a context manager. `ports` adds every TCP and UDP packet from or to these.
 
+    `newest`: only the newest packets stay readable, and it goes on for ever; else it ends when more came than are kept.
     `flags` says which TCP packets are seen anyway. `tell` hears of each packet as it comes in, on the witness's own thread.
     """
 
@@ -39,15 +44,19 @@ class Witness:
         ports: Sequence[int] = (),
         flags: int = FIN_SYN_RST,
         tell: Callable[[Packet], None] | None = None,
+        newest: bool = False,
     ) -> None:
         self.name = host.name
         self.dropped = 0
         """Packets that the kernel dropped because the script was too slow, as of the last mark. Not 0: do not trust absence."""
-        self.notes: list[str] = []
+        self.notes: deque[str] = deque(maxlen=NOTES_AT_MOST)
+        self.left_out = 0
+        """Packets that are no longer kept here; `tell` has heard of them."""
         self._host = host
         self._python = python
         self._tell = tell
         self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP, "buffer": BUFFER}
+        self._newest = newest
         self._packets: list[Packet] = []
         self._marks: dict[int, int] = {}
         self._asked = 0
@@ -91,7 +100,8 @@ class Witness:
             asked = self._asked
         self._ask(asked)
         self._wait(lambda: asked in self._marks, limit, "answer a mark")
-        return self._marks[asked]
+        with self._changed:
+            return self._marks.pop(asked)
 
     def packets(self, since: int = 0, until: int | None = None) -> list[Packet]:
         """What was seen, in order, from one position to another."""
@@ -135,13 +145,13 @@ class Witness:
 
     def _read(self, process: Process) -> None:
         reason = "its stream ended: the host or the connection to it was lost"
-        other: list[str] = []
+        other = ""
         try:
             for line in process.lines():
                 try:
                     record = json.loads(line)
-                except ValueError:
-                    other.append(line.strip())  # not ours: a shell's or an interpreter's complaint
+                except (ValueError, RecursionError):
+                    other = line.strip()[:SAID_AT_MOST]  # not ours: a shell's or an interpreter's complaint
                     continue
                 self._take(record)
                 if "error" in record:
@@ -152,7 +162,7 @@ class Witness:
             if said := scripts.complaint(process):
                 reason = f"the host said: {said}"
             elif other:
-                reason = f"`{self._python}` on the host said: {other[-1]}"
+                reason = f"`{self._python}` on the host said: {other}"
             with self._changed:
                 self._ended = self._ended or reason
                 self._changed.notify_all()
@@ -160,6 +170,9 @@ class Witness:
     def _take(self, record: dict[str, Any]) -> None:
         with self._changed:
             if "raw" in record:
+                if self._newest and len(self._packets) >= NEWEST_AT_MOST:
+                    self.left_out += NEWEST_AT_MOST // 2
+                    del self._packets[: NEWEST_AT_MOST // 2]
                 if len(self._packets) >= KEPT_AT_MOST:
                     raise Inconclusive(f"more than {KEPT_AT_MOST} packets came, so that the host's own traffic drowns the test's")
                 packet = decode(record["t"], record["if"], record["k"], bytes.fromhex(record["raw"]))
@@ -168,7 +181,8 @@ class Witness:
                     self._tell(packet)
                 return
             if "mark" in record:
-                self._marks[record["mark"]] = len(self._packets)
+                if len(self._marks) < NOTES_AT_MOST:
+                    self._marks[record["mark"]] = len(self._packets)
                 self.dropped = record["dropped"]
             elif "note" in record:
                 self.notes.append(record["note"])

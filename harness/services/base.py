@@ -38,11 +38,16 @@ class Hello:
 
     `say` is sent as soon as the connection stands; `expect`, a regular expression on bytes, is searched in all that was heard since.
     Empty: nothing is said, and nothing can be expected. `keeps`: it may be said again and again on the same connection.
+    `again`: an answer that asks for the same words once more on the same connection. `http`: the answer is whole when HTTP says so,
+    which matters where the connection is kept. `least_period_s`: the service does not bear it more often, in seconds.
     """
 
     say: bytes
     expect: bytes
     keeps: bool
+    again: bytes = b""
+    http: bool = False
+    least_period_s: float = 0.0
 
 
 class NotTheService(Exception):

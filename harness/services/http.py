@@ -47,7 +47,10 @@ class Http:
             connection.close()
         said = f"{response.status} {response.reason}".strip()
         if response.status != expected:
-            raise NotTheService(f"{host}:{port} answered GET {path} with {said}, not {expected}; it said {quoted(body)}")
+            sender = response.getheader("Server")
+            raise NotTheService(
+                f"{host}:{port} answered GET {path} with {said}, not {expected}; {_who(sender, response.status)}; it said {quoted(body)}"
+            )
         return Identity(
             kind=self.kind,
             said=said,
@@ -57,14 +60,24 @@ class Http:
         )
 
     def hello(self, settings: dict[str, str]) -> Hello:
-        """A HEAD of `path` that leaves the connection open; its whole header with the right status is the answer."""
+        """A GET of `path` that leaves the connection open; its whole header with the right status is the answer."""
         given.only_known(settings, self.kind, SETTINGS)
         status = given.whole_number(settings, "status", 200)
         path, host = settings.get("path", "/"), settings.get("host_header", "lkharness")
         if not re.fullmatch(r"[!-~]+", path) or not re.fullmatch(r"[!-~]+", host):
             raise BadUse(f"settings path = {path!r} and host_header = {host!r} must be ASCII without blanks")
-        say = f"HEAD {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lkharness\r\nConnection: keep-alive\r\n\r\n"
-        return Hello(say.encode("ascii"), rb"(?s)\AHTTP/1\.[01] %d(?=[ \r]).*?\r\n\r\n" % status, keeps=True)
+        say = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lkharness\r\nConnection: keep-alive\r\n\r\n"
+        return Hello(say.encode("ascii"), rb"(?s)\AHTTP/1\.[01] %d(?=[ \r]).*?\r\n\r\n" % status, keeps=True, http=True)
+
+
+def _who(server: str | None, status: int) -> str:
+    """Who sent an answer, by its Server header (facts IIS-06, IIS-14)."""
+    if server is None:
+        return "who sent it is not told (no Server header)"
+    if server.startswith("Microsoft-HTTPAPI"):
+        why = ": the application pool is stopped, disabled or full" if status == 503 else ""
+        return f"Windows' HTTP.sys sent it, not IIS or the application (Server: {quoted(server.encode('latin-1', 'replace'))}){why}"
+    return f"sent by Server: {quoted(server.encode('latin-1', 'replace'))}"
 
 
 def _started(body: bytes) -> float | None:

@@ -14,13 +14,26 @@ from harness.services import settings as given
 from harness.services import tns
 from harness.services.base import Hello, Identity, NotTheService
 
-SETTINGS = {"alias_pattern", "unknown_service"}
+SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s"}
+SERVICE_EVERY_S = 0.25  # each connect to a real service makes its server start a process
+REASONS = {
+    12505: "it knows no such SID",
+    12514: "no instance has registered that service: after a start it may take a minute (facts ORA-11)",
+    12516: "no instance has a handler free",
+    12519: "no instance has a handler free",
+    12520: "no instance has a handler free",
+    12526: "all instances are restricted",
+    12527: "all instances are restricted or blocking",
+    12528: "all instances are blocking new connections: mounted, not open, or shutting down",
+}
 UNKNOWN_SERVICE = "lkharness-no-such-service"
 
 
 class Oracle:
     """Settings: `alias_pattern`, a regular expression with a group `node` that the listener's alias is matched with, for
-    listeners that are named after their node (LISTENER_(?P<node>.+)); `unknown_service`, a name that no database has."""
+    listeners that are named after their node (LISTENER_(?P<node>.+)); `unknown_service`, a name that no database has;
+    `service_name`, the service that clients connect to: with it *answered* means that an instance takes the connection up, asked at most
+    every `service_every_s` (default 0.25 s) from each host. A ping alone is answered while no database is there (facts ORA-24)."""
 
     kind = "oracle"
 
@@ -38,13 +51,40 @@ class Oracle:
         )
 
     def hello(self, settings: dict[str, str]) -> Hello:
-        """A TNS ping. The listener ends the connection with its answer."""
+        """A connect to the real service where one is given, accepted; else a TNS ping. The listener ends the connection with its answer."""
         given.only_known(settings, self.kind, SETTINGS)
+        every = given.seconds(settings, "service_every_s", SERVICE_EVERY_S)
+        if "service_name" in settings:
+            say = tns.connect_packet(tns.connect_to(settings["service_name"]))
+            return Hello(say, tns.ACCEPTED, keeps=False, again=tns.ASKED_AGAIN, least_period_s=every)
         return Hello(tns.connect_packet(tns.PING), tns.PING_ANSWER, keeps=False)
 
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        if "service_name" in settings:
+            return taken_up(host, port, settings["service_name"], deadline)
         refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)
         return f"unknown service refused: {refusal}"
+
+
+def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
+    """Connect to the real service. Raises ConnectionAbortedError with the ORA number when the listener refuses, NotTheService for a
+    REDIRECT: a client would dial that address itself, past the balancer and this path (facts ORA-04); nothing here does."""
+    kind, said = tns.connect(host, port, service, deadline)
+    if kind == tns.ACCEPT:
+        return f"service {service} accepted"
+    if kind == tns.REFUSE:
+        number = re.search(r"\(ERR=(\d+)\)", said)
+        code = int(number[1]) if number else 0
+        why = f"ORA-{code:05d}" + (f", {REASONS[code]}" if code in REASONS else "") if number else f"it said {said[:120]!r}"
+        raise ConnectionAbortedError(f"{host}:{port}: the listener answers, but refuses the service {service}: {why}")
+    if kind == tns.REDIRECT:
+        address = re.search(r"\(HOST=([^()]*)\)", said)
+        where = f"to {address[1]}" if address else f"({said[:120]!r})"
+        raise NotTheService(
+            f"{host}:{port} redirects a connect to {service} {where}, past the load balancer, as shared servers and RAC do; "
+            "it was not followed, so what serves there is not known"
+        )
+    raise NotTheService(f"{host}:{port} asked for the connect to {service} again and again")
 
 
 def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
@@ -57,7 +97,9 @@ def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
 
     async def connect() -> None:
         # "-" is no password: a listener refuses before anybody asks for one.
-        connection = await oracledb.connect_async(user="lkharness", password="-", host=host, port=port, service_name=service, retry_count=0)
+        connection = await oracledb.connect_async(
+            user="lkharness", password="-", host=host, port=port, service_name=service, retry_count=0, disable_oob=True
+        )
         await connection.close()
 
     async def bounded() -> None:

@@ -8,9 +8,27 @@ from __future__ import annotations
 from harness.deadline import Deadline
 from harness.services import settings as given
 from harness.services.base import Hello, Identity
-from harness.services.postgres_session import SSL_REQUEST, Session
+from harness.services.postgres_session import Session, startup_packet
 
-SETTINGS = {"user", "dbname", "password_file", "password_env", "password_command", "sslmode", "tokens"}
+SETTINGS = {
+    "user",
+    "dbname",
+    "password_file",
+    "password_env",
+    "password_command",
+    "sslmode",
+    "sslrootcert",
+    "require_auth",
+    "session_every_s",
+    "tokens",
+}
+# Each session is a process of the server and one of its max_connections until it is hung up on: asked more often, a busy server falls
+# behind for good, and the meter breaks what it measures.
+SESSION_EVERY_S = 0.1
+# Errors of a server that serves nobody just now: shutting down, crashed, starting up or in recovery (57P01 to 57P03), without a free
+# connection (53300). Every other error shows that a session was taken up: a database that is not there, an account that is refused.
+NOT_SERVING = rb"57P01|57P02|57P03|53300"
+ANSWER = rb"(?s)\A(?:R\x00\x00|E.{4}(?:[^\x00]+\x00)*?C(?!" + NOT_SERVING + rb")[0-9A-Z]{5}\x00)"
 QUESTION = b"""
     select current_setting('cluster_name'), host(inet_server_addr()), extract(epoch from pg_postmaster_start_time()),
            current_setting('server_version'), pg_is_in_recovery()
@@ -19,7 +37,10 @@ QUESTION = b"""
 
 class Postgres:
     """Settings: `user` (default harness), `dbname` (default: as the user), `password_file` (its first line), `password_env` or
-    `password_command`, `sslmode` (default prefer), `tokens` ("no": write none; otherwise the user must be allowed to create a table there).
+    `password_command`, `sslmode` (default prefer), `sslrootcert` (a file of certificates), `require_auth` (how the server may ask for the
+    password: libpq's words; default scram-sha-256, by which neither side tells it to the other),
+    `session_every_s` (how often each host may ask for a session at most, default 0.1),
+    `tokens` ("no": write none; otherwise the user must be allowed to create a table there).
 
     `cluster_name` must be set per node, not in a configuration file on the shared disk.
 
@@ -42,7 +63,9 @@ class Postgres:
         )
 
     def hello(self, settings: dict[str, str]) -> Hello:
-        """An SSLRequest: the one question that a server answers before it knows the user, with one byte. It needs no account, but the
-        server must fork a process for it, so that a hung one does not answer."""
+        """A startup packet, which a server that recovers, shuts down or has no connection left turns away (facts PGS-01, PGS-02: an
+        SSLRequest it answers all the same). Asking for a password is the answer, and so is an error that only a serving server gives."""
         given.only_known(settings, self.kind, SETTINGS)
-        return Hello(SSL_REQUEST, rb"\A[SN]\Z", keeps=False)
+        every = given.seconds(settings, "session_every_s", SESSION_EVERY_S)
+        user = settings.get("user", "harness")
+        return Hello(startup_packet(user, settings.get("dbname", user)), ANSWER, keeps=False, least_period_s=every)

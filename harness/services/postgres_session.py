@@ -5,12 +5,18 @@ libpq's own time-out covers the connect only and knows no fractions, so the conv
 
 from __future__ import annotations
 
+import ctypes
+import re
 import select
+import struct
+from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from harness.at_home import at_home
 from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded
+from harness.errors import BadUse, DeadlineExceeded, Unusable
 from harness.services import settings as given
 from harness.services.base import NotTheService
 from harness.services.wire import dial, quoted
@@ -18,8 +24,17 @@ from harness.services.wire import dial, quoted
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
-SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+PROTOCOL_3 = 196_608
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# How a server may ask for a password unless the settings say otherwise: by SCRAM neither side tells it to the other. Without a password
+# of ours it may also ask for none; libpq might find one on this machine by itself (PGPASSWORD, ~/.pgpass).
+WITH_PASSWORD, WITHOUT = "scram-sha-256", "scram-sha-256,none"
+KNOWS_REQUIRE_AUTH = 160_000  # libpq 16
+VERBOSE = 2  # PQERRORS_VERBOSE: the SQLSTATE is in the message
+STATE = re.compile(r":\s+(?=[A-Z]*\d)([0-9A-Z]{5}): ")
+WHERE = re.compile(r"\s+LOCATION:  \S.*", re.DOTALL)  # which line of the server's source it was
+# SQLSTATEs by which the account or the database of the settings is refused; any other is the server's own trouble (facts PGS-04).
+REFUSED = ("28", "3D", "42501")
 FOREIGN = ("invalid response to", "expected authentication request", "unsupported frontend protocol", "received invalid")
 
 
@@ -36,6 +51,8 @@ class Session:
         self._host, self._port = host, port
         # Name and password in one expression, so that no variable holds them for a traceback to show.
         self._connection = pq.PGconn.connect_start(_conninfo(host, port, settings))
+        if library := _libpq():
+            library.PQsetErrorVerbosity(ctypes.c_void_p(self._connection.pgconn_ptr), VERBOSE)  # type: ignore[attr-defined]  # not in its protocol
         try:
             _connect(self._connection, host, port, deadline)
         except BaseException:
@@ -53,13 +70,37 @@ class Session:
         return _query(self._connection, question, self._host, self._port, deadline)
 
 
+def startup_packet(user: str, database: str) -> bytes:
+    """What every session begins with, in PostgreSQL's protocol 3.0. Raises BadUse for names that cannot be in it."""
+    if not user or "\0" in user + database:
+        raise BadUse(f"settings user = {user!r} and dbname = {database!r} must not be empty, and cannot hold a zero byte")
+    words = ["user", user, "database", database or user, "application_name", "lkharness"]
+    body = struct.pack(">I", PROTOCOL_3) + b"".join(word.encode() + b"\0" for word in words) + b"\0"
+    return struct.pack(">I", 4 + len(body)) + body
+
+
+@cache
+def _libpq() -> ctypes.CDLL | None:
+    """The libpq that psycopg has loaded: the only fixed part of a server's error is its SQLSTATE, which psycopg does not show of a
+    failed log-in (facts PGS-05). None where it cannot be found; then the words decide."""
+    try:
+        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    paths = {Path(words[5]) for line in loaded if len(words := line.split(maxsplit=5)) == 6}
+    return next((ctypes.CDLL(str(path)) for path in sorted(paths) if path.name.startswith("libpq")), None)
+
+
 def _conninfo(host: str, port: int, settings: dict[str, str]) -> bytes:
+    from psycopg import pq
     from psycopg.conninfo import make_conninfo
 
     user = settings.get("user", "harness")
     secret = given.password(settings)
     if settings.get("sslmode", "prefer") not in SSL_MODES:
         raise BadUse(f"setting sslmode = {settings['sslmode']!r}; known: {', '.join(SSL_MODES)}")
+    if pq.version() < KNOWS_REQUIRE_AUTH:
+        raise Unusable(f"libpq {pq.version() // 10_000} would tell a password to any server that asks; install psycopg[binary] or libpq 16")
     options: dict[str, str | int] = {
         "host": host,
         "port": port,
@@ -67,8 +108,13 @@ def _conninfo(host: str, port: int, settings: dict[str, str]) -> bytes:
         "dbname": settings.get("dbname", user),
         "sslmode": settings.get("sslmode", "prefer"),
         "gssencmode": "disable",
+        "require_auth": settings.get("require_auth", WITH_PASSWORD if secret else WITHOUT),
         "application_name": "lkharness",
     }
+    if place := settings.get("sslrootcert"):
+        if place != "system" and not at_home(place).is_file():
+            raise BadUse(f"sslrootcert {place} is not a file; give one with the certificates that vouch for this server")
+        options["sslrootcert"] = place if place == "system" else str(at_home(place))
     return make_conninfo("", **options, **({"password": secret.reveal()} if secret else {})).encode()
 
 
@@ -124,12 +170,23 @@ def _wait(connection: PGconn, deadline: Deadline, what: str, events: int) -> Non
 def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> None:
     """Raise what a failed login means: the network, a foreign protocol, our settings, or a server that is not ready."""
     said = _text(connection.error_message)
-    if "FATAL:" in said:
+    if state := STATE.search(said):
+        if state[1].startswith(REFUSED):
+            raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
+        raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
+    if "FATAL:" in said:  # libpq could not be asked for the SQLSTATE
         if any(hint in said for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
             raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
         raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
     if connection.needs_password:
         raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file, password_env or password_command for this service")
+    if "require_auth" in said and "invalid" in said:
+        raise BadUse(f"setting require_auth: {said}")
+    if "authentication method requirement" in said:
+        raise NotTheService(
+            f"{host}:{port} wants the log-in in a way that shows the password or proves nothing, and was told nothing: {said}; if this is "
+            "your server, let it ask by scram-sha-256, or say with the setting require_auth what it may do"
+        )
     if "Connection refused" in said:
         raise ConnectionRefusedError(f"{host}:{port} refused the connection")
     if any(hint in said for hint in FOREIGN):
@@ -144,7 +201,7 @@ def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
     """
     try:
         with dial(host, port, deadline) as sock:
-            sock.sendall(SSL_REQUEST)
+            sock.sendall(startup_packet("lkharness", "lkharness"))
             return quoted(sock.recv(200))
     except (OSError, DeadlineExceeded):
         return ""
@@ -152,4 +209,4 @@ def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
 
 def _text(message: bytes | str) -> str:
     text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
-    return " ".join(text.split())
+    return " ".join(WHERE.sub("", text).split())

@@ -71,6 +71,17 @@ def whole_number(settings: Mapping[str, str], key: str, default: int) -> int:
     return int(value)
 
 
+def seconds(settings: Mapping[str, str], key: str, default: float) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(settings.get(key, default))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise BadUse(f"setting {key} = {settings[key]!r} is not a number of seconds above 0")
+    return value
+
+
 def password(settings: Mapping[str, str]) -> Secret | None:
     """The password from `password_file` (its first line), the environment variable that `password_env` names, or the first line that
     `password_command` prints on this machine. Raises NotAgreed, BadUse."""

@@ -9,6 +9,7 @@ import re
 import struct
 
 from harness.deadline import Deadline
+from harness.errors import BadUse
 from harness.services.base import NotTheService
 from harness.services.wire import BoundedSocket, dial, quoted
 
@@ -18,6 +19,9 @@ CONNECT_FIELDS = struct.Struct(">HHHHHHHHHHIBB")
 DATA_AT = 58  # where connect data begins in the packet
 PING = "(DESCRIPTION=(CONNECT_DATA=(COMMAND=ping)))"
 MOST = 32_767
+ACCEPTED, ASKED_AGAIN = rb"(?s)\A.{4}\x02", rb"(?s)\A.{4}\x0b"
+"""What a listener says to a connect that an instance takes up, and when it wants the same CONNECT once more (facts ORA-05)."""
+SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.$#-]{0,127}")
 PING_ANSWER = rb"(?s)\A.{4}(?:[\x02\x0b]|\x04.*\(ERR=[^()])"
 """What `ping` takes for an answer, as one regular expression: an ACCEPT, a RESEND (only a listener asks for it), a REFUSE with a reason."""
 
@@ -30,6 +34,31 @@ def connect_packet(connect_data: str) -> bytes:
     fields = CONNECT_FIELDS.pack(310, 300, 0, 8192, 32767, 0x7F08, 0, 1, len(data), DATA_AT, 2048, 0, 0)
     body = fields.ljust(DATA_AT - HEADER.size, b"\0") + data
     return HEADER.pack(HEADER.size + len(body), 0, CONNECT, 0, 0) + body
+
+
+def connect_to(service: str) -> str:
+    """Connect data for a service name. Raises BadUse for what is none."""
+    if not SERVICE_NAME.fullmatch(service):
+        raise BadUse(f"service_name = {service!r} is not the name of an Oracle service")
+    return f"(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME={service})(CID=(PROGRAM=lkharness)(HOST=lkharness)(USER=lkharness))))"
+
+
+def connect(host: str, port: int, service: str, deadline: Deadline) -> tuple[int, str]:
+    """Connect to a service, no further: ACCEPT, REFUSE or REDIRECT, and the text that came with it. Nothing is followed.
+
+    Raises NotTheService when no TNS comes back, OSError when the connection breaks, DeadlineExceeded in time.
+    """
+    with dial(host, port, deadline) as sock:
+        sock.what = f"{host}:{port} answered a TNS ping, but did not answer a connect to {service}"
+        kind = RESEND
+        for _ in range(2):
+            sock.sendall(connect_packet(connect_to(service)))
+            kind, text = _answer(sock, host, port)
+            if kind != RESEND:
+                break
+        if kind == REDIRECT and len(text) <= 2:  # the address comes in a DATA packet of its own
+            text += sock.already_there(200)
+    return kind, "".join(c for c in text.decode("latin-1") if c.isprintable())
 
 
 def ping(host: str, port: int, deadline: Deadline) -> dict[str, str]:

@@ -35,7 +35,7 @@ def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float,
     pinned = [str(track["id"]) for track in tracks if track.get("kind", "new") != "new"]
     if pinned:
         raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
-    wanted = ("id", "destination", "port", "period", "limit", "say", "expect")
+    wanted = ("id", "destination", "port", "period", "limit", "say", "expect", "again")
     plan = {
         "tracks": [{key: track[key] for key in wanted} | {"period": max(LEAST_PERIOD_S, track["period"])} for track in tracks],
         "lifetime": lifetime_s,

@@ -1,5 +1,5 @@
 # Runs on a Windows host without Python: measures TCP connections open-loop, every 50 ms or coarser, and prints what it sees.
-# Windows PowerShell 5.1 or newer, no administrator. $plan: tracks [{id, destination, port, period, limit, say, expect (base64)}],
+# Windows PowerShell 5.1 or newer, no administrator. $plan: tracks [{id, destination, port, period, limit, say, expect, again (base64)}],
 # lifetime, max_open. Steal and load are not known here: -1. Lines, times in microseconds since t0, as harness/measure/remote/agent.py has them:
 #   h running; a {header}; s TRACK AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; e {end}; x
 # It answers each line `ping N` with `p N MONOTONIC WALL`, and ends with its input, on `stop`, or after its lifetime.
@@ -66,6 +66,10 @@ function Look-At($attempt, [double]$now) {
                 Record $attempt 'a' ''
                 return
             }
+            if ($attempt.Track.Again -and $attempt.Track.Again.IsMatch($attempt.Heard)) {
+                $attempt.Heard = ''
+                [void]$attempt.Socket.Send($attempt.Track.Words)
+            }
             if ($attempt.Heard.Length -gt 16384) { $attempt.Heard = $attempt.Heard.Substring($attempt.Heard.Length - 16384) }
         }
         if ($now - $attempt.At -ge $attempt.Track.Limit) {
@@ -79,11 +83,12 @@ function Look-At($attempt, [double]$now) {
 $t0 = Mono
 $number = 0
 $tracks = @(foreach ($asked in $plan.tracks) {
+        $again = if ($asked.again) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.again))) } else { $null }
         $pattern = if ($asked.expect) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.expect))) } else { $null }
         @{
             Number = $number; Period = [Math]::Max($least, [double]$asked.period); Limit = [double]$asked.limit; AtOnce = $true
             Target = [Net.IPEndPoint]::new([Net.IPAddress]::Parse($asked.destination), [int]$asked.port)
-            Words = [Convert]::FromBase64String("$($asked.say)"); Expect = $pattern; Next = 0.0
+            Words = [Convert]::FromBase64String("$($asked.say)"); Expect = $pattern; Again = $again; Next = 0.0
         }
         $number++
     })

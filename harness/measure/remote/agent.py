@@ -2,7 +2,7 @@
 
 Sent as one script: agent_tracks.py, agent_watch.py, agent.py, one after the other. Python 3.6 or newer, standard library only, no root.
 The one argument is JSON:
-  tracks [{id, destination, port, kind new|pinned, period, limit, say (base64), expect (base64, a regular expression on bytes)}],
+  tracks [{id, destination, port, kind new|pinned, period, limit, http, say, expect, again (base64, the last two regular expressions)}],
   watch {vip, ports, log, every}, lifetime, orphan (it ends when nobody has followed it for so many seconds),
   keep (seconds that the spool outlives its writer), max_open,
   folders (full names of which the first that can be made is taken; the last part begins with lkharness-agent-).
@@ -144,6 +144,11 @@ class Agent:
             raise Ended("its folder was removed", final=False)
         if os.path.exists(os.path.join(self.folder, "stop")):
             raise Ended("it was asked to stop")
+        renew = os.path.join(self.folder, "renew")
+        if os.path.exists(renew):
+            os.unlink(renew)
+            for track in self.tracks:
+                track.renew()
         if now >= self.look_at:
             self.look_at = now + min(1.0, self.orphan / 4)
             if self.is_followed():

@@ -3,10 +3,11 @@
 Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (follow has one), and `offset`,
 from which byte of the spool on to follow.
 Follow prints a line `h running|dead|gone`, then the spool's lines, live, and last `x`, when the agent has ended and all was printed.
-It answers each line `ping N` with `p N MONOTONIC WALL` at once, and ends with its input, or when no ping came for a minute.
+It answers each line `ping N` with `p N MONOTONIC WALL` at once, on `renew` has the agent's kept connections made anew,
+and ends with its input, or when no ping came for a minute.
 Stop and clean print one JSON line, {} or {error}.
 """
-# ruff: noqa: PTH106, PTH118, PTH119, PTH208, SIM105, UP031
+# ruff: noqa: PTH106, PTH116, PTH118, PTH119, PTH123, PTH208, SIM105, UP031
 
 import fcntl
 import json
@@ -91,6 +92,8 @@ class Follower:
             word, _, number = line.partition(b" ")
             if word == b"ping":
                 say(b"p %s %.9f %.9f\n" % (number, mono(), time.time()))
+            elif word == b"renew":
+                os.close(os.open(os.path.join(self.folder, "renew"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         return bool(data)
 
     def pass_on(self):
@@ -102,8 +105,50 @@ class Follower:
         return bool(data)
 
 
+class Foreign(OSError):
+    """A folder that bears an agent's name and is somebody else's: nothing in it is believed or touched."""
+
+
+def opened(folder):
+    """The folder of an agent of ours: made by this user, for nobody else. Most places for one are everybody's to write to."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    found = os.fstat(place)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        os.close(place)
+        raise Foreign("it is not an agent's own (user %d, mode %o), and was left alone" % (found.st_uid, found.st_mode & 0o7777))
+    return place
+
+
 def stop(folder):
-    os.close(os.open(os.path.join(folder, "stop"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    ask_to_end(opened(folder))
+
+
+def ask_to_end(place):
+    os.close(os.open("stop", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=place))
+
+
+def holders(spool):
+    """Who holds the agent's lock on its spool, by the kernel's word. What the spool says of itself is not asked."""
+    wanted, found = os.fstat(spool), []
+    with open("/proc/locks") as locks:
+        rows = [line.split() for line in locks]
+    for row in rows:  # number, FLOCK, ADVISORY, WRITE, pid, device:inode, from, to; one that waits has an arrow after its number
+        if row[1] == "FLOCK" and row[3] == "WRITE" and row[5].rpartition(":")[2] == str(wanted.st_ino):
+            found.append(int(row[4]))
+    return [pid for pid in found if pid > 0 and has_open(pid, wanted)]
+
+
+def has_open(pid, wanted):
+    try:
+        for name in os.listdir("/proc/%d/fd" % pid):
+            try:
+                if os.path.samestat(os.stat("/proc/%d/fd/%s" % (pid, name)), wanted):
+                    return True
+            except FileNotFoundError:
+                pass  # closed meanwhile
+    except OSError:
+        pass  # it has ended, or is another user's and so no agent of ours
+    return False
 
 
 def until(done):
@@ -116,16 +161,15 @@ def until(done):
 
 
 def clean(folder):
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    stop(folder)
+    place = opened(folder)
+    ask_to_end(place)
     try:
         spool = os.open("spool", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=place)
     except FileNotFoundError:
         spool = None
     if spool is not None and not until(lambda: not alive(spool)):
-        # it holds its lock, so the process of that id is the agent; stopped or hung, it is ended by force
-        header = os.pread(spool, BLOCK, 0).partition(b"\n")[0]
-        os.kill(json.loads(header[2:].decode())["pid"], signal.SIGKILL)
+        for pid in holders(spool):  # the agent, stopped or hung: it is ended by force
+            os.kill(pid, signal.SIGKILL)
         until(lambda: not alive(spool))
     for name in os.listdir(place):
         os.unlink(name, dir_fd=place)

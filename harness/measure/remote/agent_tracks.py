@@ -10,7 +10,8 @@ import select
 import socket
 import time
 
-HEARD = 16384  # bytes of an answer that are kept for the regular expression
+HEARD = 16384  # bytes of an answer that are kept for the regular expression; who says more without an answer in it gives none
+LONGEST_KEPT = 65536  # bytes of a whole HTTP answer on a kept connection; a longer one is not read to its end ten times a second
 ANSWERED, REFUSED, SILENT, RESET, UNREACHABLE, SKIPPED = "arsxuk"
 TROUBLE = select.EPOLLERR | select.EPOLLHUP
 INCOMING = select.EPOLLIN | select.EPOLLRDHUP | TROUBLE
@@ -82,6 +83,8 @@ class New:
         self.say = binascii.a2b_base64(plan.get("say") or "")
         expect = binascii.a2b_base64(plan.get("expect") or "")
         self.expect = re.compile(expect).search if expect else None
+        again = binascii.a2b_base64(plan.get("again") or "")
+        self.again = re.compile(again).search if again else None
         self.open = collections.deque()  # in the order of their start, hence of their end; ended ones leave at the front
         self.first, self.count, self.next = 0.0, 0, 0.0
 
@@ -90,6 +93,9 @@ class New:
 
     def tick(self):
         self.begin()
+
+    def renew(self):
+        """Every connection is a new one."""
 
     def begin(self):
         """Start a connection; one that cannot be started is a sample as well."""
@@ -150,16 +156,25 @@ class New:
                 return self.lost(attempt, error.errno)
             if not data:
                 return self.lost(attempt, 0)
-            attempt.heard = (attempt.heard + data)[-HEARD:]
-            if self.expect(attempt.heard):
-                self.answered(attempt)
+            attempt.heard += data
+            self.weigh(attempt)
+
+    def weigh(self, attempt):
+        """Does what was heard count as the answer?"""
+        if self.expect(attempt.heard):
+            self.answered(attempt)
+        elif self.again and self.again(attempt.heard):
+            attempt.heard = b""
+            self.speak(attempt)
+        elif len(attempt.heard) > HEARD:
+            self.end(attempt, SILENT, "said %s, and more than %d bytes of it" % (words_of(attempt.heard), HEARD))
 
     def answered(self, attempt):
         self.end(attempt, ANSWERED)
 
     def lost(self, attempt, code):
         outcome = OUTCOME_OF.get(code, UNREACHABLE) if code else RESET
-        detail = detail_of(code) if code else "closed after %r" % attempt.heard[:40] if attempt.heard else "closed without a word"
+        detail = detail_of(code) if code else "closed after %s" % words_of(attempt.heard) if attempt.heard else "closed without a word"
         self.end(attempt, outcome, detail)
 
     def end(self, attempt, outcome, detail=""):
@@ -187,24 +202,55 @@ class New:
 
 
 class Pinned(New):
-    """One long connection with a heartbeat. While there is none, every tick tries a new one, and the first that answers stays."""
+    """One long connection with a heartbeat. While there is none, every tick tries a new one, and the first that answers stays.
+
+    A server may end it in good order, after a whole answer: that is no evidence of anything, and no sample. The next connection is.
+    """
 
     def __init__(self, agent, number, plan):
         New.__init__(self, agent, number, plan)
-        self.line, self.waiting, self.before = None, False, False
+        self.line, self.waiting, self.http = None, False, bool(plan.get("http"))
+        self.why, self.stale = "connected", False  # how the next one comes about; a stale one is replaced at the next tick
+
+    def renew(self):
+        """Let another connection take the place of the one that stands: who answers it will have been seen from its beginning."""
+        self.stale = True
 
     def tick(self):
         line = self.line
+        if self.stale and not self.waiting:
+            self.stale = False
+            if line is not None:
+                self.part("reconnected because a recording began")
+                line = None
         if line is None:
             self.begin()
         elif not self.waiting:  # else the last heartbeat is neither answered nor given up
             line.at, line.heard, self.waiting = mono(), b"", True
             self.speak(line)
 
+    def part(self, why):
+        """Close the connection that stands; nothing is recorded."""
+        self.agent.close(self.line)
+        self.line, self.waiting, self.why = None, False, why
+
+    def weigh(self, attempt):
+        if attempt is self.line and not self.waiting:
+            attempt.heard = b""  # nobody asked: such as a notice that it will be closed
+        elif self.http and self.expect(attempt.heard):
+            state = state_of(attempt.heard)
+            if state == UNFINISHED and len(attempt.heard) <= LONGEST_KEPT:
+                return
+            self.answered(attempt)
+            if state != KEPT:
+                self.part("reconnected after the server ended it" if state == ENDED else "reconnected because its answer is too long")
+        else:
+            New.weigh(self, attempt)
+
     def answered(self, attempt):
         if attempt is not self.line:
-            self.record(attempt.at, mono() - attempt.at, ANSWERED, attempt.port, "reconnected" if self.before else "connected")
-            self.line, self.before = attempt, True
+            self.record(attempt.at, mono() - attempt.at, ANSWERED, attempt.port, self.why)
+            self.line, self.why = attempt, "reconnected"
             for other in self.open:
                 if other.sock is not None and other is not attempt:
                     # one that began later is no longer wanted and says nothing; an earlier one did go unanswered
@@ -223,11 +269,67 @@ class Pinned(New):
             self.line, self.waiting = None, False
         New.end(self, attempt, outcome, detail)
 
+    def lost(self, attempt, code):
+        if attempt is self.line and not self.waiting and not code:
+            self.part("reconnected after the server ended it")
+        else:
+            New.lost(self, attempt, code)
+
     def expire(self, now):
         due = New.expire(self, now)
         if self.waiting and now >= self.line.at + self.limit:
             self.end(self.line, SILENT, silence_of(self.line))
         return min(due, self.line.at + self.limit) if self.waiting else due
+
+
+UNFINISHED, KEPT, ENDED = "unfinished", "kept", "ended"  # an HTTP answer: and its connection
+
+
+def state_of(heard):
+    """Is an HTTP answer whole, and may its connection be used again?"""
+    head, _, body = heard.partition(b"\r\n\r\n")
+    head = head.lower() + b"\r\n"
+    tokens = b",".join(re.findall(rb"\r\nconnection:([^\r]*)", head))
+    ends = b"close" in tokens or (head.startswith(b"http/1.0") and b"keep-alive" not in tokens)
+    length = re.search(rb"\r\ncontent-length:[ \t]*(\d+)", head)
+    if head[9:12] in (b"204", b"304"):
+        whole = True
+    elif re.search(rb"\r\ntransfer-encoding:[^\r]*chunked", head):
+        whole = all_chunks(body)
+    elif length:
+        whole = len(body) >= int(length.group(1))
+    else:
+        return ENDED  # its end would be the connection's
+    return UNFINISHED if not whole else ENDED if ends else KEPT
+
+
+def all_chunks(body):
+    at = 0
+    while True:
+        end = body.find(b"\r\n", at)
+        if end < 0:
+            return False
+        try:
+            size = int(body[at:end].partition(b";")[0], 16)
+        except ValueError:
+            return False
+        if size <= 0:
+            return body.find(b"\r\n\r\n", end) >= 0
+        at = end + 2 + size + 2
+
+
+WHO = re.compile(rb"(?is)\AHTTP/1\.\d .*?\r\nServer:[ \t]*([^\r\n]{1,60})")
+ORA = re.compile(rb"\(ERR=(\d{1,5})\)")
+
+
+def words_of(heard):
+    """The beginning of what was said, and who sent it or which error it is, where that can be told."""
+    words, who, error = "%r" % heard[:40], WHO.search(heard), ORA.search(heard)
+    if who:
+        words += " by Server: %s" % who.group(1).decode("ascii", "replace")
+    elif error:
+        words += " (ORA-%05d)" % int(error.group(1))
+    return words
 
 
 def detail_of(code):
@@ -236,5 +338,5 @@ def detail_of(code):
 
 def silence_of(attempt):
     if attempt.heard:
-        return "said %r" % attempt.heard[:40]
+        return "said %s" % words_of(attempt.heard)
     return "accepted, but not answered" if attempt.connected else ""

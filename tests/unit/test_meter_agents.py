@@ -1,0 +1,88 @@
+"""The meter's agents between recordings: those that are worn are replaced, and kept connections are made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from recordings import a_header
+
+from harness import model
+from harness.errors import Inconclusive
+from harness.lab import seed
+from harness.measure import meter as module
+from harness.measure.means import FORWARDED
+from harness.measure.meter import Meter
+
+
+class Agent:
+    """One whose lifetime a test sets."""
+
+    def __init__(self, name: str, log: list[str], fails: bool = False) -> None:
+        self.name, self.log, self.fails, self.remaining_s = name, log, fails, 100.0
+
+    def start(self, limit: float = 1.0) -> None:
+        if self.fails:
+            raise Inconclusive("no")
+        self.log.append(f"start {self.name}")
+
+    def renew(self) -> None:
+        self.log.append(f"renew {self.name}")
+
+    def stop(self, limit: float = 1.0) -> list[str]:
+        self.log.append(f"stop {self.name}")
+        return []
+
+
+@pytest.fixture
+def cluster() -> model.Cluster:
+    return model.parse(seed.cluster_data("fast"), Path("x"))
+
+
+@pytest.fixture
+def meter(cluster, monkeypatch) -> tuple[Meter, list[str]]:
+    log: list[str] = []
+
+    def together(*calls: Callable[[], object]) -> list[object]:
+        return [call() for call in calls]
+
+    subject = SimpleNamespace(
+        cluster=cluster,
+        means=lambda name: FORWARDED,
+        together=together,
+        hosts={m.name: None for m in cluster.machines},
+        python=lambda name: "python3",
+        manager=SimpleNamespace(log=None),
+        timeline=SimpleNamespace(note=lambda *words: log.append(" ".join(words))),
+    )
+    monkeypatch.setattr(module, "agent_of", lambda host, means, python, plan, ear: Agent(ear._host, log))
+    made = Meter(subject, lifetime_s=100.0)  # type: ignore[arg-type]
+    made.start()
+    log.clear()
+    return made, log
+
+
+def record(meter: Meter, folder: Path) -> None:
+    with meter.recording(folder / "recording.jsonl", a_header()):
+        pass
+
+
+def test_an_agent_that_has_ended_is_replaced_before_the_next_recording(meter, tmp_path) -> None:
+    it, log = meter
+    first, second, third = it._agents.values()
+    second.remaining_s, third.remaining_s = 0.0, 49.0
+    record(it, tmp_path)
+    assert log[:4] == [f"start {second.name}", f"stop {second.name}", f"start {third.name}", f"stop {third.name}"]
+    assert log[4:] == [f"renew {name}" for name in it._agents]
+    assert it._agents[first.name] is first and it._agents[second.name] is not second and it._agents[third.name] is not third
+
+
+def test_one_that_cannot_be_replaced_goes_on_and_that_is_said(meter, tmp_path, monkeypatch) -> None:
+    it, log = meter
+    old = next(iter(it._agents.values()))
+    old.remaining_s = 10.0
+    monkeypatch.setattr(module, "agent_of", lambda host, means, python, plan, ear: Agent(ear._host, log, fails=True))
+    record(it, tmp_path)
+    assert it._agents[old.name] is old and log[0] == f"{old.name} agent it could not be renewed: no"
