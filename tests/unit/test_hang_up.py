@@ -22,8 +22,8 @@ ignored = sys.argv[2] == "ignored"
 if ignored:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 end_as_by_ctrl_c()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     threading.Event().wait(20 if not ignored else 1.0)
     Path(sys.argv[1]).write_text("went on")
 except KeyboardInterrupt:
@@ -43,7 +43,7 @@ def test_a_closed_terminal_is_a_ctrl_c(tmp_path: Path, how: str, becomes: str) -
         os.execv(sys.executable, [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "became"), how])
     try:
         heard = b""
-        while b"ready" not in heard:
+        while b"\n" not in heard:
             heard += os.read(terminal, 1000)
         os.close(terminal)
         became = tmp_path / "became"
