@@ -77,6 +77,7 @@ class Gathering:
 
     def _state(self) -> None:
         with self._guarded(self.reports[self.cluster.nodes[0].name], "manager-state"):
+            self._must_be_asked()
             self.state = _state(self.manager.state())
 
     def _host(self, machine: Machine) -> None:
@@ -90,17 +91,21 @@ class Gathering:
         deadline = Deadline(getattr(host, "patience_s", HOST_S))  # one that is read by Azure's run-command takes some 20 s for each
         facts = facts_of(machine, host)
         for name, read in _structured(facts).items():
-            with self._guarded(report, name, deadline):
+            with self._guarded(report, name):
+                self._must_be_asked(deadline)
                 report.facts[name] = read()
         ahead = (report.facts.get("clock_offset") or {}).get("ahead_s", 0.0)
         for row in collectors.of_machine(self.cluster, machine):
-            with self._guarded(report, row.name, deadline):
+            with self._guarded(report, row.name):
+                self._must_be_asked(deadline)
                 self._collect(report, host, row, deadline, ahead)
         if machine.name != self.cluster.client.name:
-            with self._guarded(report, "manager-log", deadline):
+            with self._guarded(report, "manager-log"):
+                self._must_be_asked(deadline)
                 self._log(report, ahead)
         if self.span.capture_s:
             with self._guarded(report, "capture"):
+                self._must_be_asked()
                 self._capture(report, machine, host)
 
     def _collect(self, report: HostReport, host: Host, row: Collector, deadline: Deadline, ahead: float) -> None:
@@ -168,13 +173,16 @@ class Gathering:
             return
         report.files.append({"path": name, "title": title, "bytes": size, "note": note, "seconds": round(seconds, 3)})
 
+    def _must_be_asked(self, deadline: Deadline | None = None) -> None:
+        """Raises HostUnreachable for what is not asked any more."""
+        if self.given_up:
+            raise HostUnreachable("not asked: the gathering was given up")
+        if deadline is not None and deadline.expired:
+            raise HostUnreachable(f"not asked: this host had used up its {deadline.seconds:g} s")
+
     @contextmanager
-    def _guarded(self, report: HostReport, name: str, deadline: Deadline | None = None) -> Iterator[None]:
+    def _guarded(self, report: HostReport, name: str) -> Iterator[None]:
         try:
-            if self.given_up:
-                raise HostUnreachable("not asked: the gathering was given up")
-            if deadline is not None and deadline.expired:
-                raise HostUnreachable(f"not asked: this host had used up its {deadline.seconds:g} s")
             yield
         except Exception as error:  # whatever it is: the other evidence must not be lost for it
             why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
