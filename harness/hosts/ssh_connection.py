@@ -243,14 +243,14 @@ def _log_in(machine: Machine, transport: paramiko.Transport, deadline: Deadline)
     user = machine.ssh.user
     with contextlib.ExitStack() as stack:
         keys = _keys(machine, stack)
-        for tried, key in enumerate(keys, 1):
+        for count, key in enumerate(keys, 1):
             transport.auth_timeout = max(0.01, deadline.remaining())
             try:
                 transport.auth_publickey(user, key)
             except paramiko.AuthenticationException as error:
                 if not deadline.expired and not transport.is_active() and len(keys) > 1:
                     raise TooManyKeys(
-                        f"{machine.name}: sshd hung up after {tried} of the {len(keys)} keys in ssh-agent were turned down for {user} "
+                        f"{machine.name}: sshd hung up after {count} of the {len(keys)} keys in ssh-agent were turned down for {user} "
                         f"(its MaxAuthTries); {NAME_ONE}"
                     ) from error
                 if deadline.expired or not transport.is_active():
