@@ -195,10 +195,9 @@ fi 2>/dev/null
 command -v nft >/dev/null && nft list tables 2>/dev/null | sed -n 's/^table \([a-z]* lkharness.*\)/nft table \1/p'
 command -v cibadmin >/dev/null && timeout 5 cibadmin -Q 2>/dev/null |
   sed -n 's/.* id="\(lkharness-[A-Za-z0-9_.-]*\)".*/\1 in the cluster'"'"'s configuration (CIB)/p' | head -n 1
-awk '$3 !~ /^(nfs|cifs|smb|fuse|autofs|ceph|gluster|9p|afs|proc|sysfs|cgroup)/ { print $2 }' /proc/mounts | while read -r m; do
-  m=$(printf '%b' "$(printf '%s' "$m" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
-  find "$m" -maxdepth 1 -name '.lkharness-*' -type f -user root 2>/dev/null
-done | sort -u | sed 's/^/file /' | tr -cd '[:print:]\n'
+awk '$3 !~ /^(nfs|cifs|smb|fuse|autofs|ceph|gluster|9p|afs|proc|sysfs|cgroup)/ { gsub(/\\040/, " ", $2); print $2 }' /proc/mounts |
+  xargs -r -d '\n' sh -c 'find "$@" -maxdepth 1 -name ".lkharness-*" -type f -user root' find 2>/dev/null |
+  sort -u | sed 's/^/file /' | tr -cd '[:print:]\n'
 for e in $(grep -lsz "^$mark=" /proc/[0-9]*/environ); do
   p=${e%/environ}
   grep -q '^Uid:.0.0.0.0$' "$p/status" 2>/dev/null || continue

@@ -98,26 +98,31 @@ def test_it_is_refused_with_the_reason(name: str, about: dict, says: str):
 
 
 class NoHost:
-    """Whoever asks a host of the plan's test breaks it, unless it is a tool that is looked for."""
+    """Whoever asks a host of the plan's test breaks it, unless it only looks for a tool, an address, a disk or where it comes from."""
 
     def run(self, command: object, *, limit: float = 10.0) -> SimpleNamespace:
-        assert "command -v" in str(command), command
-        return SimpleNamespace(ok=True)
+        assert "command -v" in str(command) or "addr show" in str(command), command
+        return SimpleNamespace(ok=True, out="")
 
     def check(self, command: object, *, limit: float = 10.0) -> str:
-        assert "readlink" in str(command), command
-        return "41\n40\n/shared\n"
+        assert "readlink" in str(command) or "PPid" in str(command), command
+        return "/shared\n\n\n\n" if "readlink" in str(command) else "40\n"
+
+
+class Told(LifeKeeper):
+    def state(self, *, limit: float = 10.0) -> ClusterState:
+        return state()
 
 
 @pytest.fixture
 def subject() -> Iterator[SimpleNamespace]:
     ports = [s.port for s in CLUSTER.services] + [CLUSTER.load_balancer.probe.port]
-    facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i) for i, p in enumerate(ports)])
+    facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i, process="one") for i, p in enumerate(ports)])
     yield SimpleNamespace(
         cluster=CLUSTER,
         active="lknode01",
         standby_of=lambda a: CLUSTER.peer_of(a).name,
-        manager=LifeKeeper(CLUSTER, {}),
+        manager=Told(CLUSTER, {}),
         hosts={m.name: NoHost() for m in CLUSTER.machines},
         facts={m.name: facts for m in CLUSTER.machines},
     )
