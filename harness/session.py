@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import model, trust
+from harness import model, pytest_items, trust
 from harness.attach.attached import Attached
 from harness.attach.guardian import FILE as PUT_BACK
 from harness.attach.lease import Held
@@ -213,12 +213,12 @@ class Session:
     def test(self, item: pytest.Item) -> Iterator[Trial]:
         """Record one test; audit the cluster behind it."""
         assert self._subject is not None and self._report is not None
-        self._report.begin_test(item.nodeid, _title(item), properties={"design": str(self.cluster.design)})
+        self._report.begin_test(item.nodeid, pytest_items.title(item), properties={"design": str(self.cluster.design)})
         try:
             if reason := self._why_not_run(item):
                 item.stash[VERDICT] = inconclusive(reason)
                 raise Inconclusive(reason)
-            self._subject.before_undoing = partial(_end_timeout, item)
+            self._subject.before_undoing = partial(pytest_items.end_timeout, item)
             yield Trial(self._subject, self._report, self._measure(item.nodeid), self._before)
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
@@ -292,12 +292,12 @@ class Session:
         if call.when == "teardown":
             return
         if report.skipped:
-            item.stash[VERDICT] = inconclusive(f"skipped: {_skip_reason(report)}")
+            item.stash[VERDICT] = inconclusive(f"skipped: {pytest_items.skip_reason(report)}")
         elif report.failed:
             unclear = call.excinfo is not None and isinstance(call.excinfo.value, HarnessError)
-            item.stash[VERDICT] = (inconclusive if unclear else failed)(_first_line(call))
+            item.stash[VERDICT] = (inconclusive if unclear else failed)(pytest_items.first_line(call))
         elif call.when == "call":
-            item.stash[VERDICT] = passed(_title(item))
+            item.stash[VERDICT] = passed(pytest_items.title(item))
 
     def _clean_report(self, report: pytest.TestReport) -> None:
         """What pytest itself prints of a test that used the cluster goes by the same door."""
@@ -378,7 +378,11 @@ class Session:
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
         for node in self.cluster.nodes:
-            run.collect(f"{node.name}-manager.log", partial(_manager_log, self._subject, node.name))
+            run.collect(f"{node.name}-manager.log", partial(self._write_manager_log, self._subject, node.name))
+
+    @staticmethod
+    def _write_manager_log(subject: Subject, node: str, path: Path) -> None:
+        path.write_text(subject.clean(subject.manager.recent_log(node)))
 
     def exit_code(self, exitstatus: int, failures: int) -> int:
         """The contract's code, when every failure of the session is one of this run's."""
@@ -395,29 +399,3 @@ class Session:
     def summary(self) -> str:
         assert self._report is not None
         return self.shown(summary(self._report.run.record, self._report.run.directory))
-
-
-def _end_timeout(item: pytest.Item) -> None:
-    """pytest's timeout of this test would end an undoing as it ends a test; undoings and what follows them have limits of their own."""
-    if item.config.pluginmanager.hasplugin("timeout"):
-        item.ihook.pytest_timeout_cancel_timer(item=item)
-
-
-def _manager_log(subject: Subject, node: str, path: Path) -> None:
-    path.write_text(subject.clean(subject.manager.recent_log(node)))
-
-
-def _title(item: pytest.Item) -> str:
-    doc = (getattr(item, "function", None) and item.function.__doc__) or item.name  # type: ignore[attr-defined]
-    sentence = doc.strip().splitlines()[0]
-    callspec = getattr(item, "callspec", None)
-    return f"{sentence} [{callspec.id}]" if callspec else sentence
-
-
-def _skip_reason(report: pytest.TestReport) -> str:
-    return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "no reason given"
-
-
-def _first_line(call: pytest.CallInfo) -> str:
-    assert call.excinfo is not None
-    return str(call.excinfo.value).strip().splitlines()[0] if str(call.excinfo.value).strip() else call.excinfo.typename

@@ -214,7 +214,7 @@ def agreed(given: argparse.Namespace, question: str, otherwise: str) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise BadUse(f"{otherwise}: look at the plan, then give --yes")
     try:
-        answer = terminal.ask(f"{question} [y/N] ")
+        answer = terminal.ask(f"{question} [y/N] ", to=sys.stderr)
     except (EOFError, UnicodeDecodeError):
         answer = "no"
     if not re.match(r"y(es)?$", answer.lower()):

@@ -8,17 +8,18 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 
-def ask(question: str) -> str:
-    """The line that a person at the terminal answers with, stripped.
+def ask(question: str, *, to: TextIO | None = None) -> str:
+    """The line that a person at the terminal answers with, stripped. The question goes `to` standard output, unless data does.
 
     Ctrl-C raises KeyboardInterrupt at once, whenever it comes: `input` may lose one that comes between its last look at signals and its
     wait, and then waits for another key. Raises EOFError on Ctrl-D, and UnicodeDecodeError for bytes that are no text.
     """
     if os.name == "nt":  # there, select knows sockets only, and a console's read ends with Ctrl-C by itself
         return input(question).strip()
-    print(question, end="", file=sys.stderr, flush=True)
+    print(question, end="", file=to, flush=True)
     line, file = b"", sys.stdin.fileno()
     with _signals_wake() as woken:
         while not line.endswith(b"\n"):

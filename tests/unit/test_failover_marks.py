@@ -42,7 +42,14 @@ class Around(Failover):
             undo=lambda deadline: None,
         )
         manager = SimpleNamespace(takeover_s=1.0, boot_s=1.0)
-        subject: Any = SimpleNamespace(active="lknode01", cluster=SimpleNamespace(manager=manager, machines=[]))
+        subject: Any = SimpleNamespace(
+            active="lknode01",
+            cluster=SimpleNamespace(manager=manager, machines=[]),
+            permit=lambda disruption: None,
+            lost=lambda: "",
+            before_undoing=lambda: None,
+            standing=[],
+        )
         super().__init__(subject, meter, disruption)
 
     def _header(self, start: Start) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from recordings import a_header
 
 from harness import model
+from harness.collect.cleaner import Cleaner
 from harness.errors import Inconclusive
 from harness.lab import seed
 from harness.measure import meter as module
@@ -54,6 +55,7 @@ def meter(cluster, monkeypatch) -> tuple[Meter, list[str]]:
         together=together,
         hosts={m.name: None for m in cluster.machines},
         python=lambda name: "python3",
+        cleaner=Cleaner(()),
         manager=SimpleNamespace(log=None),
         timeline=SimpleNamespace(note=lambda *words: log.append(" ".join(words))),
     )
