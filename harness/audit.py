@@ -7,6 +7,7 @@ from harness.deadline import Deadline
 from harness.disrupt.deadman import remains
 from harness.errors import DeadlineExceeded, Unusable
 from harness.hosts.base import HostUnreachable
+from harness.hosts.jobs import unfinished
 from harness.measure.attempt import attempt
 from harness.model import Node
 from harness.paths import Origin
@@ -63,10 +64,13 @@ def _balancer(subject: Subject, active: str) -> Verdict:
 
 
 def nothing_left(subject: Subject) -> Verdict:
-    """Nothing that a disruption put on a host is still there."""
+    """Nothing that a disruption put on a host is still there, and no command that changes the cluster still runs there."""
     names = [name for name in subject.hosts if subject.runs_commands(name)]  # nothing of ours gets to a host that runs nothing for us
     found = dict(zip(names, subject.together(*(lambda n=n: remains(subject.hosts[n]) for n in names)), strict=True))
     left = [f"{host}: {what}" for host, those in found.items() for what in those]
+    nodes = [node.name for node in subject.cluster.nodes if node.platform == "linux"]
+    running = dict(zip(nodes, subject.together(*(lambda n=n: unfinished(subject.hosts[n]) for n in nodes)), strict=True))
+    left += [f"{node}: `{command}` still runs" for node, those in running.items() for command in those]
     return failed(f"left behind: {'; '.join(left)}") if left else passed("nothing of ours is left on any host")
 
 

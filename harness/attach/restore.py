@@ -8,10 +8,14 @@ from harness.audit import audit
 from harness.deadline import Deadline
 from harness.disrupt.base import clear_failures
 from harness.errors import BadUse, DeadlineExceeded, HarnessError
+from harness.hosts.base import HostUnreachable
+from harness.hosts.jobs import StillRunning, unfinished
 from harness.managers.base import ClusterState, ResourceState
 from harness.managers.takeover import by_state
 from harness.subject import Subject
 from harness.verdict import Verdict, failed, passed
+
+ACTION_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
 
 
 def put_back(subject: Subject, active: str, before: Found | None = None, *, patience_s: float) -> Verdict:
@@ -24,6 +28,7 @@ def put_back(subject: Subject, active: str, before: Found | None = None, *, pati
     """
     timers = subject.cluster.manager
     try:
+        _let_finish(subject)
         seen = _wait_until_movable(subject, active, Deadline(patience_s))
         now = seen.active
         if now != active:
@@ -31,7 +36,10 @@ def put_back(subject: Subject, active: str, before: Found | None = None, *, pati
                 where = f"everything is on {now}, it was on {active}" if now else f"{active} was active ({seen})"
                 return failed(f"{where}; it was not moved back, because {'; '.join(against)}; {by_hand(subject, active)}")
             subject.timeline.note("harness", "put back", f"everything goes back to {active}, where it was found")
-            subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + max(patience_s, timers.boot_s)))
+            try:
+                subject.manager.switch_over(active, deadline=Deadline(timers.takeover_s + max(patience_s, timers.boot_s)))
+            except StillRunning:  # nobody ends it; what is seen afterwards counts
+                _let_finish(subject)
         left = _settled(subject, patience_s)
         ends = subject.manager.state().active
         changed = _changed(subject, before) if before is not None and left and ends == active else []
@@ -128,6 +136,31 @@ def _against_moving(subject: Subject, state: ClusterState, active: str) -> list[
         return []
     mended = [] if state.whole else by_state(active, state).against
     return [reason for reason in allowed.because if reason not in mended]
+
+
+def _let_finish(subject: Subject) -> None:
+    """Wait for as long as an action that changes the cluster runs on any node, whoever began it: what is done meanwhile is done into the
+    middle of a switchover. Raises DeadlineExceeded after half an hour, with the command."""
+    told = False
+
+    def running() -> str:
+        nonlocal told
+        found = [f"{n.name}: `{one}`" for n in subject.cluster.nodes for one in _running_on(subject, n.name)]
+        if found and not told:
+            subject.timeline.note(
+                "harness", "waiting", f"an action of the cluster manager still runs, and is not ended: {'; '.join(found)}"
+            )
+            told = True
+        return "; ".join(found)
+
+    Deadline(ACTION_S).wait_for(running, until=lambda found: not found, what="the end of an action that changes the cluster", every=0.5)
+
+
+def _running_on(subject: Subject, node: str) -> list[str]:
+    try:
+        return unfinished(subject.hosts[node])
+    except (HostUnreachable, DeadlineExceeded):  # the cluster will not be whole without it, and that is said then
+        return []
 
 
 def _settled(subject: Subject, patience_s: float) -> Verdict:

@@ -12,6 +12,7 @@ from harness import model
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
 from harness.hosts.base import Command, Host, HostUnreachable
+from harness.hosts.jobs import run_to_its_end
 from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, SwitchRefused
 from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
 from harness.managers.lifekeeper_table import parse
@@ -131,11 +132,12 @@ class LifeKeeper:
         self._act(node, tag, "restore", ["-s"], deadline)
 
     def _act(self, node: str, tag: str, action: str, options: list[str], deadline: Deadline) -> None:
-        """perform_action; what its exit code means is not known, so the state afterwards is what counts (facts, section 9)."""
+        """perform_action, followed to its end; what its exit code means is not known, so the state afterwards is what counts (facts,
+        section 9). Raises StillRunning when it takes longer than the deadline; it then goes on."""
         command = self._action(tag, action, options)
-        done = self._hosts[node].run(command, limit=deadline.remaining())
+        done = run_to_its_end(self._hosts[node], command, deadline)
         wanted = action == "restore"
-        seen = self._node_state(node, deadline.within(10.0)).resources.get(tag)
+        seen = self._node_state(node, max(deadline.within(10.0), 5.0)).resources.get(tag)
         if seen is None or seen.active is not wanted:
             said = (done.err.strip() or done.out.strip() or "nothing").splitlines()[-1]
             raise SwitchRefused(f"{node}: `{' '.join(command)}` left {tag} {seen or 'unknown'} (exit {done.exit}); it said: {said}")

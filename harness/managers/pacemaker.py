@@ -14,6 +14,7 @@ from harness import model
 from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded, Unusable
 from harness.hosts.base import CommandResult, Host, HostUnreachable
+from harness.hosts.jobs import run_to_its_end
 from harness.hosts.linux import TOOLS
 from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, ResourceState, SwitchRefused
 from harness.managers.logs import fetch_line, window
@@ -70,18 +71,17 @@ class Pacemaker:
             raise SwitchRefused(f"{', '.join(left)} is in force for {resource}; take it away with `crm_resource -r {resource} --clear`")
         before = self._node_state(to, deadline.within(10.0))
         if any(s is ResourceState.FAILED for s in before.resources.values()) or before.has_something:
-            self._run(
-                to, f"crm_resource --cleanup -r {shlex.quote(resource)} -N {shlex.quote(to)}", deadline
-            )  # what failed there would otherwise not be tried again
+            what_failed = f"crm_resource --cleanup -r {shlex.quote(resource)} -N {shlex.quote(to)}"  # it would not be tried again
+            self._do(to, what_failed, deadline)
         lifetime = f"PT{math.ceil(deadline.remaining() + SPARE_S)}S"
         words = f"crm_resource --move -r {shlex.quote(resource)} -N {shlex.quote(to)} --lifetime {lifetime}"
-        done = self._run(to, words, deadline)
+        done = self._do(to, words, deadline)
         if not done.ok and done.exit != 108:  # PCM-06: it is there already
             raise SwitchRefused(f"{to}: `{words}` exited {done.exit} and said: {last_words(done.err, done.out)}")
         try:
             self._wait(lambda: self._node_state(to, deadline.within(10.0)).has_everything, f"everything on {to}", deadline)
         finally:
-            self._run(to, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
+            self._do(to, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
         if left := self._moved_by_hand(to, deadline):
             raise SwitchRefused(f"{to}: the constraint {', '.join(left)} could not be taken away")
         self._run(to, "crm_resource --wait --timeout=10s", deadline)
@@ -117,7 +117,7 @@ class Pacemaker:
         """By its lifetime, which `switch_over` gives it and a person who moves something by hand hardly ever does."""
         resource = self._cluster.manager.resource
         if timed_moves(self._run(node, "cibadmin -Q -o constraints", deadline).out, resource):
-            self._run(node, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
+            self._do(node, f"crm_resource --clear -r {shlex.quote(resource)}", deadline)
 
     def by_hand_line(self, to: str) -> str:
         resource, node = shlex.quote(self._cluster.manager.resource), shlex.quote(to)
@@ -165,17 +165,17 @@ class Pacemaker:
         would have to stop those first, and they are not managed, so it does nothing at all, and what was set is taken away again."""
         (words,) = self.take_out_lines(tag, node)
         try:
-            done = self._run(node, words, deadline)
+            done = self._do(node, words, deadline)
             if not done.ok:
                 raise SwitchRefused(f"{node}: taking {tag} out exited {done.exit}; it said: {last_words(done.err, done.out)}")
             out = f"{tag} out of service on {node} (a group or an order that makes others depend on it keeps it in service)"
             self._wait(lambda: self._seen(tag, node, deadline) is ResourceState.STANDBY, out, deadline)
         except BaseException:
-            self._run(node, CLEAN, Deadline(10.0))
+            self._do(node, CLEAN, Deadline(10.0))
             raise
 
     def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
-        self._run(node, CLEAN, deadline)
+        self._do(node, CLEAN, deadline)
         self._wait(lambda: self._seen(tag, node, deadline).active, f"{tag} back in service on {node}", deadline)
 
     def _seen(self, tag: str, node: str, deadline: Deadline) -> ResourceState:
@@ -187,7 +187,7 @@ class Pacemaker:
         return found[0] if done.ok and found else None
 
     def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
-        self._run(node, f"crm_resource --cleanup -r {shlex.quote(tag)} -N {shlex.quote(node)}", deadline)
+        self._do(node, f"crm_resource --cleanup -r {shlex.quote(tag)} -N {shlex.quote(node)}", deadline)
 
         def clear() -> bool:
             return self._seen(tag, node, deadline) is not ResourceState.FAILED
@@ -215,7 +215,7 @@ class Pacemaker:
         return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)
 
     def _moved_by_hand(self, node: str, deadline: Deadline) -> list[str]:
-        self._run(node, f"crm_resource --clear --expired -r {shlex.quote(self._cluster.manager.resource)}", deadline)
+        self._do(node, f"crm_resource --clear --expired -r {shlex.quote(self._cluster.manager.resource)}", deadline)
         return moved_by_hand(self._run(node, "cibadmin -Q -o constraints", deadline).out, self._cluster.manager.resource)
 
     def _wait(self, check, what: str, deadline: Deadline) -> None:
@@ -224,7 +224,12 @@ class Pacemaker:
         except DeadlineExceeded as late:
             raise SwitchRefused(f"{late}; the cluster says: {self.state()}") from late
 
+    def _do(self, node: str, line: str, deadline: Deadline) -> CommandResult:
+        """What changes something; nothing on the node ends it."""
+        return run_to_its_end(self._hosts[node], SBIN + line, Deadline(max(deadline.remaining(), 5.0)))
+
     def _run(self, node: str, line: str, deadline: Deadline) -> CommandResult:
+        """What only reads or waits."""
         return self._hosts[node].run(SBIN + line, limit=max(deadline.remaining(), 5.0))
 
     def _try(self, node: str, line: str, limit: float) -> CommandResult | None:
