@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deep: runs with --deep only, by hand and every night (docs/testing.md)")
     config.addinivalue_line("markers", "timing: measures time, so it runs while no other test does (docs/testing.md)")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of what a shell starts in the background; tests press Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.deep:
         depth.choose_deep()
 

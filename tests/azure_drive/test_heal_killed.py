@@ -1,6 +1,6 @@
 """A harness killed at a random moment between disturbing and undoing: `lkharness azure heal` restores all, and again finds nothing.
 
-Every kind once, with --deep 20 of them (LKHARNESS_AZURE_KILLS sets how many), LKHARNESS_TEST_SEED which and when.
+Three kinds, with --deep all of them in 20 kills (LKHARNESS_AZURE_KILLS sets how many), LKHARNESS_TEST_SEED which and when.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KINDS = [
     *("azure adminState down", "azure adminState up on the standby"),
 ]
 random.Random(SEED).shuffle(KINDS)
-KILLS = depth.number(len(KINDS), 20, "LKHARNESS_AZURE_KILLS")
+KILLS = depth.number(3, 20, "LKHARNESS_AZURE_KILLS")
 # What a harness does with a disruption, in a process of its own that can be killed. The lab answers for its hosts.
 HARNESS = """
 import sys

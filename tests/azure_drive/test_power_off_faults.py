@@ -41,8 +41,8 @@ FAULTS = ["slow", "throttled", "unavailable", "happens-unavailable", "dropped-be
 FATES = ["fails-late", "happens-and-fails", "never-ends"]
 UNTOLD = [*product(("poll", "undo poll"), ["forbidden"])]  # such as by a role that is assigned to the group only: it goes on all the same
 EVERY = [*product(STEPS, FAULTS), *product(("trigger", "undo trigger"), FATES), *UNTOLD]
-ONCE = [(step, FAULTS[i % len(FAULTS)]) for i, step in enumerate([*STEPS, *STEPS][: len(FAULTS)])]
-ONCE += [*product(["trigger"], [*FAULTS, *FATES]), ("undo trigger", "dropped-after"), ("undo trigger", "fails-late"), *UNTOLD]
+ONCE = [*zip(STEPS, FAULTS, strict=True), *product(["trigger"], FATES), ("poll", "forbidden")]  # each step, each fault, each fate
+ONCE += [("trigger", "unavailable"), ("trigger", "dropped-before"), ("trigger", "dropped-after"), ("undo trigger", "dropped-after")]
 CASES = [pytest.param(*case, marks=() if case in ONCE else pytest.mark.deep) for case in EVERY]
 # Where the node must not go down, because the trigger itself was lost or came to nothing, and must not be repeated.
 NOT_DONE = {("trigger", "unavailable"), ("trigger", "dropped-before"), ("trigger", "fails-late")}

@@ -21,6 +21,11 @@ from harness.timeline import Timeline
 IDLE_S = 4.0  # so that a connection held idle for longer can be tried at all
 REBOOTS = ("all comm paths cut", "one-way cut", "node freeze", "azure VM restart", "azure VM redeploy")
 NAMES = sorted(base.all_of(), key=lambda n: n in REBOOTS)  # what reboots nodes comes last
+# One of each way to do and undo: the manager's word, a process, a link, a file, rules, an address, power, Azure's rules and power.
+USUAL = (
+    *("switchover", "service crash", "service hang", "NIC down Subnet#2", "shared disk full", "one comm path cut", "probe blocked"),
+    *("IP resource out", "IP resource lost", "power loss", "azure NSG deny", "azure VM power off"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def network(subject: Subject) -> dict[str, str]:
     return {name: "\n".join(sorted(x for x in said if str(subject.cluster.vip) not in x)) for name, said in lines.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in USUAL else pytest.mark.deep) for n in NAMES])
 def test_done_and_undone(subject, name, record_property):
     """Done, seen, undone; the cluster moved or stayed as the disruption says, is whole again, and no host has anything of ours."""
     manager = subject.cluster.manager
