@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 from loopback import PYTHON, echo_server
 
+from harness.deadline import Deadline
 from harness.errors import Inconclusive
 from harness.hosts.local import LocalHost
 from harness.measure.attempt import AttemptOutcome, attempt
@@ -31,6 +32,7 @@ def test_an_answered_attempt_names_both_its_ends(here):
         before, wall = time.monotonic(), time.time()
         (one,) = attempt(here, "127.0.0.1", port)
         after = time.monotonic()
+        Deadline(120).wait_for(lambda: peers, what="the server taking what the kernel has answered", every=0.01)
     assert one.outcome is AttemptOutcome.ANSWERED and one.answered
     assert peers == [("127.0.0.1", one.local_port)] and one.local_address == "127.0.0.1"
     assert before <= one.started <= after
