@@ -9,13 +9,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import paramiko
-from paramiko.common import cMSG_CHANNEL_OPEN
-
 from harness.deadline import Deadline
 from harness.errors import Unusable
 from harness.hosts.base import HostUnreachable
 from harness.hosts.ssh_connection import Connection, OrderedTransport
+from harness.hosts.ssh_library import paramiko
 
 WINDOW, PACKET = 256 * 1024, 32768
 FORBIDDEN = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254
@@ -56,7 +54,7 @@ class ForwardingTransport(OrderedTransport):
             channel._set_window(WINDOW, PACKET)  # type: ignore[attr-defined]
             opening = self._openings[number] = Opening(channel, time.monotonic())
         order = paramiko.Message()
-        order.add_byte(cMSG_CHANNEL_OPEN)
+        order.add_byte(paramiko.common.cMSG_CHANNEL_OPEN)
         order.add_string("direct-tcpip")
         for value in (number, WINDOW, PACKET):
             order.add_int(value)

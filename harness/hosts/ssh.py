@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import paramiko
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 from tenacity.nap import sleep_using_event
 
@@ -24,6 +23,7 @@ from harness.hosts.commands import as_line
 from harness.hosts.forwarding import Forwarding, ForwardingTransport
 from harness.hosts.shells import SHELLS
 from harness.hosts.ssh_connection import SESSIONS_AT_ONCE, Connection, NotYet, SessionsTaken, connect, dial_directly
+from harness.hosts.ssh_library import paramiko
 from harness.hosts.ssh_process import SshProcess, close, execute, finish
 from harness.model import Cluster, Machine
 from harness.timeline import Timeline

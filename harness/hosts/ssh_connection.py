@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from harness.deadline import Deadline
 from harness.hosts import known_hosts
 from harness.hosts.base import HostUnreachable, WrongHostKey
+from harness.hosts.ssh_library import paramiko
 from harness.model import Machine
 
 KEYS_TRIED = 5  # of an agent: sshd's MaxAuthTries is 6, and a program that bans may begin at 5 failed log-ins

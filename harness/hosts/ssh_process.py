@@ -6,13 +6,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-import paramiko
-
 from harness.deadline import Deadline
 from harness.hosts.apart import apart
 from harness.hosts.base import HostUnreachable
 from harness.hosts.bounds import OUTPUT_AT_MOST, Kept, Lines, TooMuchOutput
 from harness.hosts.commands import CommandTookTooLong, shortened, text
+from harness.hosts.ssh_library import paramiko
 
 Clean = Callable[[str, str], tuple[str, str]]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 
-import paramiko
-
 from harness.deadline import Deadline
 from harness.errors import Inconclusive
 from harness.hosts.base import Host
+from harness.hosts.ssh_library import paramiko
 from harness.measure.agent_plan import AgentTrack
 from harness.measure.means import forwarding_of
 from harness.measure.recording import NEW
