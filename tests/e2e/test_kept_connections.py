@@ -28,7 +28,7 @@ EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 def kept(port: int, **more: object):
-    words = {"say": HELLO.say, "expect": HELLO.expect, "http": True, "limit_s": 1.0, **more}
+    words = {"say": HELLO.say, "expect": HELLO.expect, "http": True, "limit_s": 20.0, **more}
     return track("p", port, kind="pinned", **words)
 
 
