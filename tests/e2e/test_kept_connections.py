@@ -70,7 +70,7 @@ def test_an_orderly_end_is_no_failed_path(behave, reconnects: str, tmp_path) -> 
     with peer(behave) as port, measuring(LocalHost("here"), tmp_path, kept(port)) as (_, seen):
         seen.wait_rows("p", 60, "answered")
     rows = seen.rows["p"]
-    assert {row.outcome for row in rows} == {"answered"}
+    assert {row.outcome for row in rows} == {"answered"}, [row for row in rows if row.outcome != "answered"]
     assert {row.detail for row in rows} - {""} == {"connected", reconnects}
 
 
@@ -128,3 +128,22 @@ def test_a_peer_that_says_anything_without_end_is_no_answer_and_keeps_nobody_bus
         seen.wait_rows("bad", 5)
         seen.wait_rows("good", 20, "answered")
     assert seen.outcomes("bad") == {"silent"} and "more than 16384 bytes" in seen.rows["bad"][0].detail
+
+
+def test_a_connection_that_was_overtaken_is_no_failed_path(tmp_path) -> None:
+    """Two are on their way at once, and the server takes the later one first: the earlier one is answered all the same, and is no failure."""
+    first, second = threading.Event(), threading.Event()
+
+    def behave(sock: socket.socket) -> None:
+        if not first.is_set():
+            first.set()
+            second.wait(LIMIT)
+        said = sock.recv(4096)
+        while said:
+            sock.sendall(PLAIN)
+            second.set()
+            said = sock.recv(4096)
+
+    with peer(behave) as port, measuring(LocalHost("here"), tmp_path, kept(port)) as (_, seen):
+        seen.wait_rows("p", 20, "answered")
+    assert first.is_set() and seen.outcomes("p") == {"answered"}, seen.rows["p"][:5]

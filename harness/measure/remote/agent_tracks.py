@@ -242,22 +242,25 @@ class Pinned(New):
             if state == UNFINISHED and len(attempt.heard) <= LONGEST_KEPT:
                 return
             self.answered(attempt)
-            if state != KEPT:
+            if state != KEPT and attempt is self.line:
                 self.part("reconnected after the server ended it" if state == ENDED else "reconnected because its answer is too long")
         else:
             New.weigh(self, attempt)
 
     def answered(self, attempt):
         if attempt is not self.line:
+            if self.line is not None:  # it was overtaken, and is answered all the same
+                New.answered(self, attempt)
+                return
             self.record(attempt.at, mono() - attempt.at, ANSWERED, attempt.port, self.why)
             self.line, self.why = attempt, "reconnected"
             for other in self.open:
-                if other.sock is not None and other is not attempt:
-                    # one that began later is no longer wanted and says nothing; an earlier one did go unanswered
-                    if other.at < attempt.at:
-                        self.record(other.at, mono() - other.at, SILENT, other.port, "given up: a later connection was answered first")
+                # one that began later is no longer wanted and says nothing; an earlier one has the rest of its time to be answered
+                if other.sock is not None and other.at > attempt.at:
                     self.agent.close(other)
+            earlier = [other for other in self.open if other.sock is not None and other is not attempt]
             self.open.clear()
+            self.open.extend(earlier)
         elif self.waiting:
             self.record(attempt.at, mono() - attempt.at, ANSWERED, attempt.port)
         attempt.heard, self.waiting = b"", False
