@@ -131,7 +131,7 @@ def test_a_peer_that_says_anything_without_end_is_no_answer_and_keeps_nobody_bus
 
 
 def test_a_connection_that_was_overtaken_is_no_failed_path(tmp_path) -> None:
-    """Two are on their way at once, and the server takes the later one first: the earlier one is answered all the same, and is no failure."""
+    """Two are on their way at once, and the server takes the later one first; the earlier one is answered all the same."""
     first, second = threading.Event(), threading.Event()
 
     def behave(sock: socket.socket) -> None:
