@@ -378,18 +378,16 @@ class Session:
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
         for node in self.cluster.nodes:
-            run.collect(f"{node.name}-manager.log", partial(self._write_manager_log, self._subject, node.name))
-
-    @staticmethod
-    def _write_manager_log(subject: Subject, node: str, path: Path) -> None:
-        path.write_text(subject.clean(subject.manager.recent_log(node)))
+            run.collect(f"{node.name}-manager.log", partial(self._subject.write_manager_log, node.name))
 
     def exit_code(self, exitstatus: int, failures: int) -> int:
         """The contract's code, when every failure of the session is one of this run's."""
         if self.finished is None or self._report is None:
             return exitstatus
-        counts, audits = self._report.run.record.counts, self._report.run.record.audits
-        own = counts.failed + counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in audits) >= failures
+        record = self._report.run.record
+        own = (
+            record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits) >= failures
+        )
         return int(self.finished.exit_code) if own else exitstatus
 
     def not_as_found(self) -> str:

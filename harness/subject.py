@@ -9,6 +9,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.collect.cleaner import Cleaner
@@ -58,6 +59,10 @@ class Subject:
 
     def clean(self, text: str) -> str:
         return self.cleaner.text(text)
+
+    def write_manager_log(self, node: str, path: Path) -> None:
+        """What the cluster manager of a node logged last, without secrets."""
+        path.write_text(self.clean(self.manager.recent_log(node)))
 
     def reach(self) -> None:
         """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more;

@@ -30,7 +30,9 @@ LONGEST_KEY = 200  # lines before an end that may be of the key
 
 
 def _named(found: re.Match[str]) -> str:
-    """NAME = VALUE; but corosync.conf's token and its kin are times, and matter."""
+    """NAME = VALUE; but corosync.conf's token and its kin are times, and matter, and so do our own tokens: a service's name, yes or no."""
+    if re.search(r"(?<![\w.-])tokens\s*[:=]\s*\Z", found[1]) and re.fullmatch(r"[\"']?[a-z][a-z-]{0,19}[\"']?", found[2]):
+        return found[0]
     if re.search(r"\btokens?\w{0,20}[\"']?\s*[:=]\s*\Z", found[1], re.IGNORECASE) and re.fullmatch(r"\d{1,6}", found[2]):
         return found[0]
     return f"{found[1]}{GONE}"

@@ -26,7 +26,7 @@ LOOKS: dict[str, tuple[dict[str, Any], bool | str]] = {
     "happens-unavailable": ({"method": "POST", "path": "effective", "times": 1}, True),
     "dropped-before": ({"path": "networkInterfaces", "method": "GET", "times": 1}, True),
     "dropped-after": ({"path": "loadBalancers", "method": "GET", "times": 1}, True),
-    "token-expired": ({"path": "loadBalancers", "times": 0}, "does not take the log-in's token"),
+    "token-expired": ({"path": "loadBalancers", "times": 0}, "does not take the token of the log-in"),
     "token-revoked": ({"path": "loadBalancers", "times": 1}, True),
     "forbidden": ({"path": "effectiveRouteTable", "times": 0}, "effectiveRouteTable"),
     "fails-late": ({"path": "effectiveNetworkSecurityGroups", "times": 0}, "reading the effective NSG rules"),

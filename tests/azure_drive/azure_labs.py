@@ -76,4 +76,8 @@ def subject(lab: AzureLab, timeline: Timeline) -> Any:
         standby_of=lambda active: lab.cluster.peer_of(active).name,
         hosts={m.name: ByTheLab(lab, m.name) for m in lab.cluster.machines},
         absent=set(),
+        standing=[],
+        before_undoing=lambda: None,
+        lost=lambda: "",
+        permit=lambda disruption: None,
     )

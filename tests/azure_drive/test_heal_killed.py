@@ -284,7 +284,7 @@ class Beside:
 def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Attached:
     """A run that has disturbed the lab, at its end; there is no cluster manager to ask."""
     monkeypatch.setattr("harness.attach.attached.wait_until_whole", lambda subject, deadline: None)
-    monkeypatch.setattr("harness.attach.attached.put_back", lambda subject, active, patience_s: passed("as it was"))
+    monkeypatch.setattr("harness.attach.attached.put_back", lambda subject, active, before, *, patience_s: passed("as it was"))
     one = Attached(subject(lab, Timeline()), "r", lab.file.parent)
     one._guard, one._active = SimpleNamespace(disturbed=True), lab.cluster.nodes[0].name  # type: ignore[assignment]
     one._guardian = one._lease = Beside()  # type: ignore[assignment]

@@ -230,7 +230,8 @@ def test_a_group_that_somebody_made_meanwhile_is_not_ours(arm, capsys, monkeypat
 
 
 def test_nothing_is_made_that_cannot_be_written_down(arm, capsys, monkeypatch, tmp_path):
-    (tmp_path / "state").write_text("no folder")
+    (tmp_path / "state" / "lkharness").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "state" / "lkharness" / "azure").write_text("no folder")
     assert up() == 4
     assert "could not be removed safely" in capsys.readouterr().err
     assert not [m for m, _ in arm.asked if m == "PUT"]
