@@ -131,7 +131,8 @@ def test_what_a_service_does_is_told_apart(host, bears):
         for one in tracks:
             seen.wait_rows(one.id, 2)
     expected = {"answer": "answered", "hang": "silent", "babble": "silent", "close": "reset", "deaf": "refused", "plain": "answered"}
-    assert {name: seen.outcomes(name) for name in expected} == {name: {outcome} for name, outcome in expected.items()}
+    found = {name: seen.outcomes(name) - {"skipped"} for name in expected}  # a tick that a busy host left out tells nothing of the service
+    assert found == {name: {outcome} for name, outcome in expected.items()}
     assert {row.detail for row in seen.rows["hang"]} == {"accepted, but not answered"}
     assert all((row.port > 0) == bears.tells_port for row in seen.rows["plain"])
 

@@ -100,6 +100,7 @@ def record(ground, tmp_path_factory) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
 
+@pytest.mark.timing
 def test_the_report_says_which_resolution_is_left(ground, record):
     (note,) = [n["text"] for n in record["host_notes"] if n["host"] == "lkclient"]
     assert f"the resolution that is left is {ground.period_s * 1000:g} ms instead of the 10 ms asked for" in note
@@ -108,6 +109,7 @@ def test_the_report_says_which_resolution_is_left(ground, record):
     assert note in one["measured"]["notes"]
 
 
+@pytest.mark.timing
 def test_the_switchover_is_measured_with_that_period(ground, record):
     (one,) = record["measurements"]
     measured = one["measured"]
