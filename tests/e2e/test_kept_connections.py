@@ -147,3 +147,20 @@ def test_a_connection_that_was_overtaken_is_no_failed_path(tmp_path) -> None:
     with peer(behave) as port, measuring(LocalHost("here"), tmp_path, kept(port)) as (_, seen):
         seen.wait_rows("p", 20, "answered")
     assert first.is_set() and seen.outcomes("p") == {"answered"}, seen.rows["p"][:5]
+
+
+def test_an_end_that_crosses_the_next_question_is_no_failed_path(tmp_path) -> None:
+    """The server has decided to end it when it is asked once more."""
+
+    def behave(sock: socket.socket) -> None:
+        for _ in range(3):
+            sock.recv(4096)
+            sock.sendall(PLAIN)
+        sock.recv(4096)
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(4096):
+            pass
+
+    with peer(behave) as port, measuring(LocalHost("here"), tmp_path, kept(port)) as (_, seen):
+        seen.wait_rows("p", 20, "answered")
+    assert seen.outcomes("p") == {"answered"}, [row for row in seen.rows["p"] if row.outcome != "answered"]

@@ -273,7 +273,9 @@ class Pinned(New):
         New.end(self, attempt, outcome, detail)
 
     def lost(self, attempt, code):
-        if attempt is self.line and not self.waiting and not code:
+        # A web server may end it in the moment in which it is asked once more: nobody was refused anything, and the next one tells.
+        crossed = self.http and not attempt.heard
+        if attempt is self.line and not code and (crossed or not self.waiting):
             self.part("reconnected after the server ended it")
         else:
             New.lost(self, attempt, code)
