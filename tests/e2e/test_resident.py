@@ -256,6 +256,7 @@ def test_a_script_that_breaks_is_quoted(here, silent):
             told.result(10)
 
 
+@pytest.mark.timing  # it presses Ctrl-C in its own process, which must not be a worker's
 def test_an_interrupt_leaves_it_usable(here, silent):
     for pause in (0.0, 0.002, 0.02, 0.1):
         ending = threading.Timer(pause, os.kill, (os.getpid(), signal.SIGINT))

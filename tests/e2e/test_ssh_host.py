@@ -201,6 +201,7 @@ def test_attempts_relays_and_witnesses_work_over_ssh_and_leave_nothing_running(h
     Deadline(120).wait_for(gone, what="the scripts ended on the host")
 
 
+@pytest.mark.timing  # it presses Ctrl-C in its own process, which must not be a worker's
 def test_an_interrupt_ends_a_command_at_once_and_the_host_stays_usable(host):
     """Ctrl-C arrives in the main thread, again and again at other moments; none may leave a lock of the library held."""
     for pause in (0.0, 0.01, 0.03, 0.1, 0.2):
