@@ -21,7 +21,7 @@ from harness.measure.witness import Witness
 MARK_EVERY_S = 1.0  # so often it is asked whether all came in; what is lost is known to this
 MARK_S = 5.0
 AGAIN_S = 0.5
-END_S = 2.0
+END_S = 10.0  # a witness on a busy host may tell late what it saw; what it does not tell makes a measurement inconclusive
 
 
 class Watched:
