@@ -43,11 +43,6 @@ class TrackFigure:
         return self.record.measured.expects.get(self.track.path) != ANY
 
     @property
-    def used(self) -> float:
-        """The part of the budget that was used; infinite when the path did not come back."""
-        return self.value / max(self.record.measured.budget_s, 1e-9)
-
-    @property
     def never(self) -> bool:
         """Was the path still out when the measurement ended?"""
         return self.track.out_s is None and any(outage.end is None for outage in self.track.outages)
