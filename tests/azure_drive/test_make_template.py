@@ -142,6 +142,8 @@ def test_no_public_address_unless_asked():
     found = made(publicAddress=True, sshSource="192.0.2.7/32")
     assert [r.name for r in found if "publicIPAddresses" in r.type] == ["jump-address"]
     rule = one(found, "nsg1")["properties"]["securityRules"][0]["properties"]
+    assert (rule["direction"], rule["access"], rule["protocol"]) == ("Inbound", "Allow", "Tcp")
+    assert (rule["sourcePortRange"], rule["destinationPortRange"]) == ("*", "22"), "a client's own port is any"
     assert (rule["sourceAddressPrefix"], rule["destinationAddressPrefix"], rule["destinationPortRange"]) == (
         "192.0.2.7/32",
         "10.20.1.20",
