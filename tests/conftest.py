@@ -49,8 +49,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deep: runs with --deep only, by hand and every night (docs/testing.md)")
     config.addinivalue_line("markers", "timing: measures time, so it runs while no other test does (docs/testing.md)")
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of what a shell starts in the background; tests press Ctrl-C
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.deep:
         depth.choose_deep()
 
@@ -64,3 +62,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deep = [item for item in items if item.get_closest_marker("deep")]
     config.hook.pytest_deselected(items=deep)
     items[:] = [item for item in items if item not in deep]
+
+
+def pytest_runtest_setup() -> None:
+    """Tests press Ctrl-C. A shell has what it starts in the background ignore it, and the command line's module, once imported, lets it end
+    the process without a word."""
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
