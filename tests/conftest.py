@@ -65,7 +65,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup() -> None:
-    """Tests press Ctrl-C. A shell has what it starts in the background ignore it, and the command line's module, once imported, lets it end
-    the process without a word."""
+    """Tests press Ctrl-C and close terminals.
+
+    A shell has what it starts in the background ignore that, and the command line's module lets Ctrl-C end its process without a word.
+    """
     if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as of nohup, which every program that a test starts would inherit
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

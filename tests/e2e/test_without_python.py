@@ -182,6 +182,7 @@ def cut(it: Service, seconds: float) -> tuple[float, float]:
     return begun, ended
 
 
+@pytest.mark.timing
 def test_a_known_cut_is_measured_within_the_period_that_is_left(host, bears):
     with service() as it, at_work(host, bears, coarse("t", it.port, bears)) as (_, seen):
         seen.wait_rows("t", 6, "answered")

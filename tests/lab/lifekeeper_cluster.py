@@ -60,6 +60,8 @@ class Node:
         self.process = space(str(HERE / "lifekeeper_pid1.py"), unshare=("--mount", "--pid", "--net", "--uts", "--mount-proc"))
         self.pid = inner_pid(self.process)
         world, number = self.cluster.world_pid, self.name[-1]
+        old = {f"n{number}e{i}" for i in (0, 1)}  # the kernel takes them away with a crashed node's namespace, some time later
+        Deadline(LIMIT).wait_for(lambda: not self.cluster.links() & old, what=f"the old links of {self.name} being gone", every=0.02)
         lines = []
         for i in (0, 1):
             lines += [f"link add n{number}e{i} type veth peer name eth{i} netns {self.pid}", f"link set n{number}e{i} master br{i} up"]
@@ -154,6 +156,11 @@ class Cluster:
         for node in (self.node1, self.node2):
             node.configure()
             self.boot(node)
+
+    def links(self) -> set[str]:
+        """The names of the links between the nodes."""
+        words = ["nsenter", "-t", str(self.world_pid), "-n", "ip", "-json", "link"]
+        return {link["ifname"] for link in json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)}
 
     def boot(self, node: Node) -> None:
         node.boot()
