@@ -13,6 +13,7 @@ from harness.errors import DeadlineExceeded, HarnessError
 K = TypeVar("K")
 T = TypeVar("T")
 AT_ONCE = 8
+HEARD_S = 0.5  # a Ctrl-C that comes right before a wait begins is heard at its end only
 
 
 def result_of(poller: Any, deadline: Deadline, doing: str) -> Any:
@@ -56,7 +57,8 @@ def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(deadline.remaining())
+        while thread.is_alive() and not deadline.expired:
+            thread.join(min(deadline.remaining(), HEARD_S))
     if broken:
         raise broken[0]
     late = DeadlineExceeded(f"Azure did not answer within {deadline.seconds:g} s; see the way out of this machine")
