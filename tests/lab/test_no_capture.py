@@ -100,7 +100,10 @@ def test_who_answered_comes_from_the_socket_table(record, seen):
     assert {s.what for s in seen.sightings if s.host == BLIND} == {"socket"}
     assert "socket" not in {s.what for s in seen.sightings if s.host == "lknode01"} and any(s.host == "lknode01" for s in seen.sightings)
     (one,) = record["measurements"]
-    for track in one["measured"]["tracks"]:
-        if track["path"] == "client" and track["kind"] == "new":
-            by = {s["node"] for s in track["segments"] if s["outcome"] == "answered"}
-            assert BLIND in by, (track["id"], by)
+    tracks = [t for t in one["measured"]["tracks"] if t["path"] == "client" and t["kind"] == "new"]
+    least = min(track["period_s"] for track in tracks)
+    for track in tracks:
+        by = {s["node"] for s in track["segments"] if s["outcome"] == "answered"}
+        assert by <= {"lknode01", BLIND, None}, (track["id"], by)
+        # A connection lives for a millisecond, and the table is looked at every five: of ten attempts a second none may be met.
+        assert BLIND in by or track["period_s"] > least, (track["id"], by)
