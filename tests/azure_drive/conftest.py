@@ -6,9 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from azure_labs import AzureLab
 from deployments import Deployments, serving
 
 from harness import trust
+from harness.lab import launch, seed
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
+    """A lab's network with Azure's API, for the tests of one file; a file that needs another has its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        running = launch.up(seed.cluster_data(), name="drive", persistent=False, network_only=True, azure=True)
+        try:
+            yield AzureLab(running)
+        finally:
+            running.down()
 
 
 @pytest.fixture

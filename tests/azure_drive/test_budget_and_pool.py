@@ -21,21 +21,9 @@ from harness.azure.power import Machine, must_be_gone
 from harness.deadline import Deadline
 from harness.disrupt import base
 from harness.errors import HarnessError, Inconclusive
-from harness.lab import launch, seed
 from harness.timeline import Timeline
 
 POLL_S = 0.4
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="budget", persistent=False, network_only=True, azure=True)
-        try:
-            yield AzureLab(running)
-        finally:
-            running.down()
 
 
 @pytest.fixture(autouse=True)

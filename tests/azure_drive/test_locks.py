@@ -17,19 +17,7 @@ from harness.azure.ours import Ours
 from harness.deadline import Deadline
 from harness.disrupt import base
 from harness.errors import Inconclusive, Unusable
-from harness.lab import launch, seed
 from harness.timeline import Timeline
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="locks", persistent=False, network_only=True, azure=True)
-        try:
-            yield AzureLab(running)
-        finally:
-            running.down()
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from harness.measure.judgement import noise
+from harness.measure.judgement.rightness import merged
 from harness.measure.judgement.track_view import ANY, OUT, Case, View
 from harness.measure.measured import TokenResult
 from harness.measure.recording import NEW, Recording, Token
@@ -68,17 +69,7 @@ def in_turn(tokens: Sequence[Token]) -> list[Span]:
         after = min((t.at for t in others if t.at >= ended), default=None)
         if before is not None and after is not None and after - before <= SILENCE_S:
             found.append((before, after))
-    return _merged(found)
-
-
-def _merged(spans: Sequence[Span]) -> list[Span]:
-    done: list[Span] = []
-    for start, end in sorted(spans):
-        if done and start <= done[-1][1]:
-            done[-1] = (done[-1][0], max(done[-1][1], end))
-        else:
-            done.append((start, end))
-    return done
+    return merged(found)
 
 
 def _found(recording: Recording, kept_from: Sequence[str]) -> dict[str, int] | None:
