@@ -42,7 +42,7 @@ class Machine:
         (self._folder / "go-on").touch()
 
     def installs(self) -> None:
-        Deadline(30).wait_for(self.policy.exists, what="the policy being written", every=0.02)
+        Deadline(120).wait_for(self.policy.exists, what="the policy being written", every=0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -51,7 +51,8 @@ def test_no_policy_is_left_behind(tmp_path: Path, number: signal.Signals) -> Non
     process = machine.begin()
     machine.installs()
     os.killpg(process.pid, number)
-    assert process.wait(30) not in (0, None) and not machine.policy.exists()
+    machine.go_on()  # the one that bash had just forked may have lost the signal: apt-get would end by itself, too
+    assert process.wait(120) not in (0, None) and not machine.policy.exists()
 
 
 def test_one_that_was_killed_is_found_again(tmp_path: Path) -> None:
@@ -59,14 +60,14 @@ def test_one_that_was_killed_is_found_again(tmp_path: Path) -> None:
     process = machine.begin()
     machine.installs()
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait(120)
     assert machine.policy.exists()
     machine.go_on()
-    assert machine.begin().wait(30) == 0 and not machine.policy.exists()
+    assert machine.begin().wait(120) == 0 and not machine.policy.exists()
 
 
 def test_somebody_elses_stays(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     machine.policy.write_text("#!/bin/sh\nexit 101\n")
     machine.go_on()
-    assert machine.begin().wait(30) == 0 and machine.policy.read_text() == "#!/bin/sh\nexit 101\n"
+    assert machine.begin().wait(120) == 0 and machine.policy.read_text() == "#!/bin/sh\nexit 101\n"
