@@ -49,7 +49,8 @@ def here():
     ],
 )
 def test_what_a_service_does_is_told_apart(here, tmp_path, mode, outcome, detail) -> None:
-    with service(mode) as it, measuring(here, tmp_path, track("t", it.port)) as (_, seen):
+    limit_s = 1.0 if outcome == "silent" else 20.0
+    with service(mode) as it, measuring(here, tmp_path, track("t", it.port, limit_s=limit_s)) as (_, seen):
         seen.wait_rows("t", 5)
     assert seen.outcomes("t") == {outcome}
     assert all(row.port > 0 and detail in row.detail for row in seen.rows["t"])
@@ -62,7 +63,7 @@ def test_what_the_network_does_is_told_apart(tmp_path) -> None:
     with namespace("-n", setup=f"ip link set lo up; {rules}; ip route add unreachable 10.9.0.0/24") as inside:
         tracks = [
             track("refused", 1, period_s=0.1),
-            track("silent", 2, period_s=0.1),
+            track("silent", 2, period_s=0.1, limit_s=0.2),
             track("no route", 3, destination="10.8.0.1", period_s=0.1),
             track("unreachable", 3, destination="10.9.0.1", period_s=0.1),
         ]
@@ -76,7 +77,7 @@ def test_what_the_network_does_is_told_apart(tmp_path) -> None:
 
 
 def test_a_slow_attempt_delays_none_and_too_many_are_skipped(here, tmp_path) -> None:
-    with service("hang") as it, measuring(here, tmp_path, track("t", it.port), max_open=4) as (_, seen):
+    with service("hang") as it, measuring(here, tmp_path, track("t", it.port, limit_s=0.2), max_open=4) as (_, seen):
         seen.wait_rows("t", 30, "skipped")
         seen.wait_rows("t", 4, "silent")
     assert seen.outcomes("t") == {"silent", "skipped"}
@@ -130,7 +131,7 @@ def test_a_pinned_connection_is_kept_and_told_when_it_is_new(here, tmp_path) -> 
 
 
 def test_a_pinned_connection_tries_again_at_every_period_while_its_service_hangs(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("p", it.port, kind="pinned")) as (_, seen):
+    with service() as it, measuring(here, tmp_path, track("p", it.port, kind="pinned", limit_s=1.0)) as (_, seen):
         seen.wait_rows("p", 3, "answered")
         it.mode = "hang"
         seen.wait_rows("p", 10, "silent")

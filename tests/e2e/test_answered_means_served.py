@@ -182,7 +182,7 @@ def test_a_503_says_who_sent_it(tmp_path: Path) -> None:
     pool = b"HTTP/1.1 503 Service Unavailable\r\nServer: Microsoft-HTTPAPI/2.0\r\nContent-Length: 0\r\n\r\n"
     hello = registry.kind("http").hello({})
     with peer(http(pool, [])) as port:
-        with measuring(LocalHost("here"), tmp_path, track("t", port, say=hello.say, expect=hello.expect)) as (_, seen):
+        with measuring(LocalHost("here"), tmp_path, track("t", port, say=hello.say, expect=hello.expect, limit_s=1.0)) as (_, seen):
             seen.wait_rows("t", 2)
         with pytest.raises(NotTheService, match=r"HTTP\.sys sent it, not IIS .*application pool is stopped"):
             registry.kind("http").who_are_you("127.0.0.1", port, settings={}, deadline=Deadline(LIMIT))
@@ -227,7 +227,7 @@ def listener(answers: list[bytes]) -> Callable[[socket.socket], None]:
 def test_with_a_service_name_only_an_instance_that_takes_the_connection_up_answers(answers, answered: bool, tmp_path: Path) -> None:
     hello = registry.kind("oracle").hello({"service_name": "payroll.example"})
     assert hello.least_period_s == 0.25
-    words = {"say": hello.say, "expect": hello.expect, "again": hello.again}
+    words = {"say": hello.say, "expect": hello.expect, "again": hello.again, "limit_s": 20.0 if answered else 1.0}
     with peer(listener(answers)) as port, measuring(LocalHost("here"), tmp_path, track("t", port, **words)) as (_, seen):
         seen.wait_rows("t", 3)
     assert ("answered" in seen.outcomes("t")) is answered

@@ -72,7 +72,7 @@ def at_work(host: Host, bears: Means, *tracks: AgentTrack) -> Iterator[tuple[Mea
 
 
 def coarse(name: str, port: int, bears: Means, **more: object) -> AgentTrack:
-    return track(name, port, period_s=bears.least_period_s, limit_s=0.25, **more)
+    return track(name, port, period_s=bears.least_period_s, **{"limit_s": 0.25, **more})
 
 
 def ours() -> set[str]:
@@ -126,8 +126,8 @@ def test_what_a_service_does_is_told_apart(host, bears):
     expected = {"answer": "answered", "hang": "silent", "babble": "silent", "close": "reset", "deaf": "refused", "plain": "answered"}
     with contextlib.ExitStack() as stack:
         modes = {m: stack.enter_context(service(m)) for m in ("answer", "hang", "babble", "close")}
-        tracks = [coarse(m, s.port, bears) for m, s in modes.items()]
-        tracks += [coarse("deaf", 1, bears), coarse("plain", modes["hang"].port, bears, say=b"", expect=b"")]
+        tracks = [coarse(m, s.port, bears, limit_s=2.0) for m, s in modes.items()]
+        tracks += [coarse("deaf", 1, bears, limit_s=2.0), coarse("plain", modes["hang"].port, bears, say=b"", expect=b"", limit_s=2.0)]
         _, seen = stack.enter_context(at_work(host, bears, *tracks))
         for one in tracks:
             seen.wait_rows(one.id, 2, expected[one.id])
