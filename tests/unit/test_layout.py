@@ -42,6 +42,7 @@ def test_the_lab_is_a_leaf() -> None:
 def test_pure_judgement_does_no_io() -> None:
     pure = [
         *(ROOT / "harness" / "measure" / "judgement").glob("*.py"),
+        *(ROOT / "harness" / "diagnosis" / "firewall").glob("*.py"),
         *(ROOT / "harness" / f"{name}.py" for name in ("paths", "budget", "verdict")),
     ]
     io = ("socket", "subprocess", "paramiko", "harness.hosts", "harness.subject", "harness.lab", "threading", "os.")

@@ -1,0 +1,246 @@
+"""What `nft -j list ruleset` printed, as chains of rules that a packet can be walked through. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.diagnosis.firewall import nft_words
+from harness.diagnosis.firewall.chains import Chain, Choice, Rule, Step, Verdict
+from harness.diagnosis.firewall.flow import Flow
+from harness.diagnosis.firewall.nft_values import Read, Sets, depends, fit, kinds_of, lookup, value
+from harness.diagnosis.firewall.values import Missing, Span, Truth, Value, exactly, no, unknown, within
+
+PLAIN = ("accept", "drop", "return", "continue")
+NOTHING = {
+    "counter", "log", "comment", "ct helper", "ct timeout", "ct expectation", "secmark", "last", "flow", "dup", "reset", "optstrip",
+    "nftrace", "ct event",
+}  # fmt: skip
+ELSEWHERE = {"queue": "a program decides (queue)", "tproxy": "a proxy takes it", "synproxy": "a proxy answers", "fwd": "it is sent on"}
+ORDERS = {">": (1, None), ">=": (0, None), "<": (None, -1), "<=": (None, 0)}
+FAMILIES = ("ip", "ip6", "inet", "netdev")
+
+
+def chains(items: list[Any]) -> list[Chain]:
+    """The chains of every table that packets of this host pass, in the listing's order. Raises ValueError where it is no such listing."""
+    found: dict[tuple[str, str], Chain] = {}
+    sets: dict[str, dict[str, list[Any] | None]] = {}
+    asleep: set[str] = set()
+    for item in items:
+        for kind, about in item.items() if isinstance(item, dict) else ():
+            if not isinstance(about, dict) or about.get("family") not in FAMILIES:
+                continue
+            table = f"table {about['family']} {about.get('table', about.get('name'))}"
+            if kind == "table" and "dormant" in str(about.get("flags", "")):
+                asleep.add(table)
+            elif kind == "chain":
+                found[table, str(about.get("name"))] = _chain(table, about)
+            elif kind in ("set", "map"):
+                held = about.get("elem", [])
+                sets.setdefault(table, {})[str(about.get("name"))] = list(held) if isinstance(held, list) else None
+    for item in items:
+        about = item.get("rule") if isinstance(item, dict) else None
+        if not isinstance(about, dict) or about.get("family") not in FAMILIES:
+            continue
+        table = f"table {about['family']} {about.get('table')}"
+        chain = found.get((table, str(about.get("chain"))))
+        if chain is None:
+            raise ValueError(f"a rule of {table} belongs to no chain that was listed")
+        chain.rules.append(_rule(chain, about, Sets(sets.get(table, {}))))
+    for chain in found.values():
+        chain.hook = None if chain.table in asleep else chain.hook
+    return list(found.values())
+
+
+def _chain(table: str, about: dict[str, Any]) -> Chain:
+    devices = about.get("dev", ())
+    return Chain(
+        table,
+        str(about.get("name")),
+        hook=about.get("hook"),
+        priority=int(about.get("prio", 0)),
+        policy=str(about.get("policy", "accept")),
+        kind=str(about.get("type", "filter")),
+        devices=tuple(devices) if isinstance(devices, list) else (str(devices),) if devices else (),
+    )
+
+
+def _rule(chain: Chain, about: dict[str, Any], sets: Sets) -> Rule:
+    text = nft_words.rule(about)
+    handle = f", handle {about['handle']}" if "handle" in about else ""
+    parts = about.get("expr", [])
+    steps = [step for at, part in enumerate(parts) for step in _steps(part, sets, chain.table, at == len(parts) - 1)]
+    return Rule(f"{chain.where}{handle}", text, steps)
+
+
+def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
+    if not isinstance(part, dict) or not part:
+        return [_not_known(str(part))]
+    name, about = next(iter(part.items()))
+    if name == "match" and isinstance(about, dict):
+        return [_match(about, sets)]
+    if name in PLAIN:
+        return [lambda flow: Verdict(name)]
+    if name in ("jump", "goto") and isinstance(about, dict):
+        return [lambda flow: Verdict(name, f"{table} {about.get('target')}")]
+    if name == "reject":
+        return [lambda flow: Verdict("reject", told(about))]
+    if name == "vmap" and isinstance(about, dict):
+        return [_vmap(about, sets, table)]
+    if name == "mangle" and isinstance(about, dict):
+        return [_mangle(about, sets)]
+    if name == "notrack":
+        return [lambda flow: flow.having(notrack=exactly(1))]
+    if name in ("snat", "masquerade"):
+        return [lambda flow: Verdict("accept")]
+    if name in ("dnat", "redirect"):
+        return _elsewhere(name, about if isinstance(about, dict) else {}, sets)
+    if name in ("limit", "quota", "ct count", "meter"):
+        return [lambda flow: f"whether the packets before this one leave room for it ({nft_words.statement(part)})"]
+    if name in ("set", "map") and isinstance(about, dict):
+        return _remember(about, sets)
+    if name in ELSEWHERE:
+        return [lambda flow: Verdict("unsure", ELSEWHERE[name])]
+    if name == "xt":
+        why = "nft does not show what this extension of iptables does"
+        return [lambda flow: Choice((None, Verdict("unsure", why)), why) if last else why]
+    return [] if name in NOTHING else [_not_known(nft_words.statement(part))]
+
+
+def _not_known(text: str) -> Step:
+    return lambda flow: Choice((None, Verdict("unsure", f"what `{text}` does")), f"what `{text}` does")
+
+
+def told(about: Any) -> str:
+    """What a reject sends: `tcp reset`, `icmp port-unreachable`, …"""
+    if not isinstance(about, dict):
+        return "icmp port-unreachable"
+    kind = str(about.get("type") or "icmp").removeprefix("icmpx").removeprefix("icmpv6").removeprefix("icmp")
+    return kind if "reset" in kind else f"icmp {about.get('expr') or 'port-unreachable'}"
+
+
+def _match(about: dict[str, Any], sets: Sets) -> Step:
+    left, right, op = about.get("left"), about.get("right"), str(about.get("op", "=="))
+    read, kinds = value(left, sets), kinds_of(left)
+    if op in ORDERS:
+        return _ordered(read, op, nft_words.number(right, kinds[0]), nft_words.expression(right))
+    is_set = (isinstance(right, dict) and "set" in right) or (isinstance(right, str) and right.startswith("@"))
+    bits = kinds[0] in nft_words.BITS and op in ("in", "!") and not is_set
+    if isinstance(right, dict) and not is_set and next(iter(right), "") in ("payload", "meta", "ct", "fib", "map", "&"):
+        return _compared(read, value(right, sets), op)
+    fits = fit(right, kinds, sets, bits)
+
+    def test(flow: Flow) -> Truth:
+        got = read(flow)
+        if isinstance(got, Missing):
+            return False
+        truth = fits(got, flow)
+        return no(truth) if op in ("!=", "!") else truth
+
+    return test
+
+
+def _ordered(read: Read, op: str, bound: int | None, shown: str) -> Step:
+    below, above = ORDERS[op]
+
+    def test(flow: Flow) -> Truth:
+        got = read(flow)
+        if isinstance(got, Missing):
+            return False
+        if bound is None:
+            return f"what {shown} means"
+        return within(got, bound + below if below is not None else 0, bound + above if above is not None else 1 << 130)
+
+    return test
+
+
+def _compared(read: Read, other: Read, op: str) -> Step:
+    def test(flow: Flow) -> Truth:
+        got, against = read(flow), other(flow)
+        if isinstance(got, Missing) or isinstance(against, Missing):
+            return False
+        if isinstance(against, Span) and against.exact:
+            truth = within(got, against.low, against.high)
+            return no(truth) if op == "!=" else truth
+        return "what the two sides of a comparison are"
+
+    return test
+
+
+def _vmap(about: dict[str, Any], sets: Sets, table: str) -> Step:
+    find = lookup(about, sets)
+
+    def choose(flow: Flow) -> Truth | Verdict | Choice:
+        found = find(flow)
+        if not found:
+            return False
+        verdicts: list[Verdict | None] = [_verdict(result, table) for result, _ in found]
+        doubts = [why for _, why in found if why]
+        if len(doubts) == len(found):
+            verdicts.append(None)  # it may be none of them
+        return Choice(tuple(verdicts), doubts[0] if doubts else "")
+
+    return choose
+
+
+def _verdict(what: Any, table: str) -> Verdict:
+    name, about = next(iter(what.items()), ("", None)) if isinstance(what, dict) else (what, None)
+    if name in ("jump", "goto") and isinstance(about, dict):
+        return Verdict(name, f"{table} {about.get('target')}")
+    return Verdict(name) if name in PLAIN else Verdict("unsure", f"what the map gives ({nft_words.expression(what)})")
+
+
+def _mangle(about: dict[str, Any], sets: Sets) -> Step:
+    key, given = about.get("key"), value(about.get("value"), sets)
+    target: Any = next(iter(key.values()), {}) if isinstance(key, dict) else {}
+    name = nft_words.expression(key)
+    known = nft_words.number(about.get("value"), nft_words.kind(key))
+    changes: dict[str, str] = {"meta mark": "mark", "ct mark": "ct mark", "tcp dport": "dport", "tcp sport": "sport"}
+    changes |= {"ip saddr": "saddr", "ip daddr": "daddr", "ip6 saddr": "saddr", "ip6 daddr": "daddr", "th dport": "dport"}
+    field = changes.get(name)
+    if field is None and isinstance(key, dict) and "payload" in key and "base" in target:
+        return lambda flow: Choice((None, Verdict("unsure", f"it changes {name}")), f"it changes {name}")
+
+    def change(flow: Flow) -> Truth | Flow:
+        new: Value = exactly(known) if known is not None else given(flow)
+        if isinstance(new, Missing):
+            return False
+        if field is None or (field == "ct mark" and isinstance(flow.get("ct direction"), Missing)):
+            return flow
+        return flow.having(**{field: new})
+
+    return change
+
+
+def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
+    port, where = about.get("port"), about.get("addr")
+    shown = nft_words.verdict({name: about})
+
+    def change(flow: Flow) -> Flow:
+        changes: dict[str, Value] = {}
+        if name == "redirect":
+            changes["daddr"] = unknown("which address of the NIC it is redirected to")
+        if port is not None:
+            changes["dport"] = exactly(port) if isinstance(port, int) else unknown(f"which port `{shown}` gives")
+        moved = flow.having(**changes)
+        return Flow(moved.values, moved.touched, (*moved.changed, shown))
+
+    def end(flow: Flow) -> Verdict:
+        if name == "dnat" and nft_words.number(where, "address") != flow.known("daddr") and where is not None:
+            return Verdict("unsure", f"it is sent to another address ({shown})")
+        return Verdict("accept")
+
+    return [change, end]
+
+
+def _remember(about: dict[str, Any], sets: Sets) -> list[Step]:
+    name = str(about.get("set", about.get("map", "")))
+    elem = about.get("elem")
+    elem = elem["elem"].get("val") if isinstance(elem, dict) and isinstance(elem.get("elem"), dict) else elem
+    read, unsure = value(elem, sets), depends(about)
+
+    def remember(flow: Flow) -> Truth | Flow:
+        return False if isinstance(read(flow), Missing) else flow.touching(name)
+
+    doubt: Callable[[Flow], Truth] = lambda flow: f"whether the packets before this one leave room for it in {name}"  # noqa: E731
+    return [remember, doubt] if unsure else [remember]

@@ -1,0 +1,299 @@
+"""Expressions of nftables' JSON as functions of a packet: fields, bits, concatenations, sets, maps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.diagnosis.firewall import nft_words
+from harness.diagnosis.firewall.flow import Flow
+from harness.diagnosis.firewall.values import MISSING, Missing, Span, Truth, Value, either, exactly, no, unknown, within
+
+Read = Callable[[Flow], Value]
+Fits = Callable[[Value, Flow], Truth]
+L4 = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33, "udplite": 136, "icmp": 1, "icmpv6": 58, "igmp": 2, "ah": 51, "esp": 50, "comp": 108}
+NEVER_OF_OURS = {"arp", "gre", "vxlan", "geneve", "gretap", "hbh", "frag", "dst", "srh", "rt", "mh"}
+CALCULATED = ("&", "|", "^", "<<", ">>")
+UNSURE = ("limit", "quota", "ct count", "connlimit")  # what depends on what came before this packet
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The named sets and maps of one table, by name: their elements, or None where they were not listed."""
+
+    elements: Mapping[str, list[Any] | None] = field(default_factory=dict)
+
+
+def depends(what: Any) -> bool:
+    """Does an expression hold a statement that depends on packets before this one?"""
+    if isinstance(what, dict):
+        return any(key in UNSURE or depends(value) for key, value in what.items())
+    return isinstance(what, list) and any(depends(part) for part in what)
+
+
+def value(what: Any, sets: Sets) -> Read:
+    """Reads what an expression stands for out of a packet."""
+    if isinstance(what, int):
+        return lambda flow: exactly(what)
+    if isinstance(what, dict) and what:
+        name, about = next(iter(what.items()))
+        if name == "concat" and isinstance(about, list):
+            parts = [value(part, sets) for part in about]
+            return lambda flow: _together([part(flow) for part in parts])
+        if name in CALCULATED and isinstance(about, list):
+            return _calculated(name, about, sets)
+        if name == "map" and isinstance(about, dict):
+            return _mapped(about, sets)
+        if name in ("payload", "meta", "ct", "fib") and isinstance(about, dict):
+            return _field(name, about)
+    why = nft_words.expression(what)
+    return lambda flow: unknown(f"what `{why}` is")
+
+
+def _together(parts: list[Value]) -> Value:
+    return MISSING if any(isinstance(part, Missing) for part in parts) else tuple(parts)
+
+
+def _field(name: str, about: dict[str, Any]) -> Read:
+    shown = nft_words.expression({name: about})
+    if name == "payload":
+        return _payload(about, shown)
+    key = str(about.get("key", ""))
+    if name == "meta":
+        plain = {"l4proto": "l4proto", "mark": "mark", "skuid": "uid", "nfproto": "family"}
+        if key in plain:
+            return lambda flow: flow.get(plain[key])
+        if key in nft_words.QUOTED:  # a NIC that there is none of at this hook has the empty name
+            return lambda flow: flow.values.get(f"{key[0]}ifname", "")
+        if key == "protocol":
+            return lambda flow: exactly(0x0800 if flow.known("family") == 2 else 0x86DD)
+    if name == "ct":
+        return _tracked(key.removeprefix("original ").removeprefix("reply "), str(about.get("dir", "")), shown)
+    if name == "fib":
+        flags = about.get("flags")
+        flags = flags if isinstance(flags, list) else [flags]
+        if about.get("result") == "type" and len(flags) == 1 and flags[0] in ("saddr", "daddr"):
+            return lambda flow: flow.get(f"{flags[0]} type")
+    return lambda flow: unknown(f"what `{shown}` is")
+
+
+def _payload(about: dict[str, Any], shown: str) -> Read:
+    protocol, key = str(about.get("protocol", "")), str(about.get("field", ""))
+    if protocol in ("ip", "ip6"):
+        family = 2 if protocol == "ip" else 10
+        plain = {"saddr": "saddr", "daddr": "daddr", "protocol": "l4proto", "nexthdr": "l4proto"}
+        fixed = {"version": 4 if family == 2 else 6, "hdrlength": 5}
+
+        def read(flow: Flow) -> Value:
+            if flow.known("family") != family:
+                return MISSING
+            if key in plain:
+                return flow.get(plain[key])
+            return exactly(fixed[key]) if key in fixed else unknown(f"what `{shown}` is")
+
+        return read
+    if protocol in L4 or protocol == "th":
+        plain = {"sport": "sport", "dport": "dport"}
+        plain |= {"tcp": {"flags": "flags"}, "icmp": {"type": "icmp type", "code": "icmp code"}}.get(protocol, {})
+
+        def read_l4(flow: Flow) -> Value:
+            if protocol != "th" and flow.known("l4proto") != L4[protocol]:
+                return MISSING
+            return flow.get(plain[key]) if key in plain else unknown(f"what `{shown}` is")
+
+        return read_l4
+    if protocol in NEVER_OF_OURS:
+        return lambda flow: MISSING
+    raw = {("transport", 0, 16): "sport", ("transport", 16, 16): "dport", ("network", 96, 32): "saddr", ("network", 128, 32): "daddr"}
+    name = raw.get((str(about.get("base")), about.get("offset"), about.get("len")), "")  # type: ignore[arg-type]
+
+    def read_raw(flow: Flow) -> Value:
+        fits = name in ("sport", "dport") or (bool(name) and flow.known("family") == 2)
+        return flow.get(name) if fits and not isinstance(flow.get(name), Missing) else unknown(f"what `{shown}` is")
+
+    return read_raw
+
+
+def _tracked(key: str, way: str, shown: str) -> Read:
+    ends = {"saddr": "saddr", "daddr": "daddr", "proto-src": "sport", "proto-dst": "dport"}
+
+    def read(flow: Flow) -> Value:
+        if key in ("state", "status", "direction", "mark"):
+            return flow.get(f"ct {key}")
+        if isinstance(flow.get("ct direction"), Missing):
+            return MISSING
+        if key in ("protocol", "l3proto") and flow.known("ct state") in (2, 8):
+            return flow.get("l4proto" if key == "protocol" else "family")
+        if key.split(" ")[-1] in ends and way == "original" and flow.known("ct state") == 8 and not flow.changed:
+            return flow.get(ends[key.split(" ")[-1]])
+        return unknown(f"what `{shown}` is")
+
+    return read
+
+
+def _calculated(op: str, about: list[Any], sets: Sets) -> Read:
+    kind = nft_words.kind(about[0])
+    first = value(about[0], sets)
+    rest: list[Read] = []
+    for part in about[1:]:
+        known = nft_words.number(part, kind)
+        rest.append(value(part, sets) if known is None else (lambda flow, known=known: exactly(known)))  # type: ignore[misc]
+    shown = nft_words.expression({op: about})
+    whole = op == "&" and "frag-off" in nft_words.expression(about[0])
+
+    def read(flow: Flow) -> Value:
+        got: Value = first(flow)
+        for part in rest:
+            got = _both_known(op, got, part(flow), shown, whole)
+        return got
+
+    return read
+
+
+def _both_known(op: str, left: Value, right: Value, shown: str, whole: bool) -> Value:
+    if isinstance(left, Missing) or isinstance(right, Missing):
+        return MISSING
+    if not isinstance(left, Span) or not isinstance(right, Span) or not right.exact:
+        return unknown(f"what `{shown}` is")
+    if whole and right.low <= 0x3FFF:  # a TCP segment that opens or answers is not a fragment
+        return exactly(0)
+    if not left.exact:
+        return Span(0, right.low, left.why) if op == "&" else unknown(left.why)
+    a, b = left.low, right.low
+    return exactly({"&": a & b, "|": a | b, "^": a ^ b, "<<": a << min(b, 128), ">>": a >> min(b, 128)}[op])
+
+
+def elements(data: Any, sets: Sets) -> list[Any] | None:
+    """The elements of a set or map, anonymous or named; None when they are not known."""
+    if isinstance(data, str) and data.startswith("@"):
+        return sets.elements.get(data[1:])
+    if isinstance(data, dict) and isinstance(data.get("set"), list):
+        return list(data["set"])
+    return list(data) if isinstance(data, list) else None
+
+
+def lookup(about: dict[str, Any], sets: Sets) -> Callable[[Flow], list[tuple[Any, str]]]:
+    """What a map may give for a packet: its values, each with why it is only possible ("" for the one that is sure); empty for none."""
+    read, kinds = value(about.get("key"), sets), kinds_of(about.get("key"))
+    data = about.get("data")
+    pairs = elements(data, sets)
+    shown = nft_words.expression(data)
+    fits = [(fit(pair[0], kinds, sets), pair[1], pair[0] == "*") for pair in pairs or () if isinstance(pair, list) and len(pair) == 2]
+
+    def find(flow: Flow) -> list[tuple[Any, str]]:
+        key = read(flow)
+        if isinstance(key, Missing):
+            return []
+        if pairs is None or shown in flow.touched:
+            return [(None, f"what the map {shown} holds")]
+        found: list[tuple[Any, str]] = []
+        for fits_key, result, catches_all in fits:
+            truth = fits_key(key, flow) if not catches_all else False
+            if truth is True:
+                return [*found, (result, "")]
+            if isinstance(truth, str):
+                found.append((result, truth))
+        found += [(result, "") for _, result, catches_all in fits if catches_all]
+        return found
+
+    return find
+
+
+def _mapped(about: dict[str, Any], sets: Sets) -> Read:
+    find = lookup(about, sets)
+
+    def read(flow: Flow) -> Value:
+        found = find(flow)
+        if not found:
+            return MISSING
+        if len(found) == 1 and not found[0][1]:
+            known = nft_words.number(found[0][0], "number")
+            known = nft_words.number(found[0][0], "address") if known is None else known
+            return exactly(known) if known is not None else str(found[0][0])
+        return unknown(found[0][1])
+
+    return read
+
+
+def kinds_of(left: Any) -> list[str]:
+    """The kinds of an expression's parts: one, or as many as are joined."""
+    if isinstance(left, dict) and isinstance(left.get("concat"), list):
+        return [nft_words.kind(part) for part in left["concat"]]
+    return [nft_words.kind(left)]
+
+
+def fit(right: Any, kinds: list[str], sets: Sets, bits: bool = False) -> Fits:
+    """Does a value fit the right side of a match? `bits`: one bit of those named is enough."""
+    kind = kinds[0]
+    if isinstance(right, str) and right.startswith("@"):
+        return _in_set(right, kinds, sets)
+    if isinstance(right, dict) and right:
+        name, about = next(iter(right.items()))
+        if name == "set" and isinstance(about, list):
+            parts = [fit(part, kinds, sets) for part in about]
+            return lambda got, flow: either(part(got, flow) for part in parts)
+        if name == "elem" and isinstance(about, dict):
+            inner = fit(about.get("val"), kinds, sets, bits)
+            if depends(about):
+                return lambda got, flow: "how often packets came" if inner(got, flow) is not False else False
+            return inner
+        if name == "concat" and isinstance(about, list):
+            singles = [fit(part, [of], sets) for part, of in zip(about, kinds, strict=False)]
+            return lambda got, flow: _each(singles, got, flow)
+    return _single(right, kind, bits)
+
+
+def _each(singles: list[Fits], got: Value, flow: Flow) -> Truth:
+    if not isinstance(got, tuple) or len(got) != len(singles):
+        return False
+    truths: Iterator[Truth] = (single(part, flow) for single, part in zip(singles, got, strict=True))
+    return no(either(no(truth) for truth in truths))
+
+
+def _in_set(name: str, kinds: list[str], sets: Sets) -> Fits:
+    held = sets.elements.get(name[1:])
+    parts = [fit(part, kinds, sets) for part in held or ()]
+
+    def test(got: Value, flow: Flow) -> Truth:
+        if held is None or name in flow.touched:
+            return f"what the set {name} holds"
+        return either(part(got, flow) for part in parts)
+
+    return test
+
+
+def _single(right: Any, kind: str, bits: bool) -> Fits:
+    shown = nft_words.expression(right)
+    if kind == "name" and isinstance(right, str):
+        return lambda got, flow: _named(got, right)
+    if right == "*":
+        return lambda got, flow: True
+    low: int | None
+    high: int | None
+    if isinstance(right, dict) and isinstance(right.get("prefix"), dict):
+        base, length = nft_words.number(right["prefix"].get("addr"), "address"), right["prefix"].get("len")
+        width = 128 if ":" in str(right["prefix"].get("addr")) else 32
+        size = (1 << (width - length)) if isinstance(length, int) and 0 <= length <= width else None
+        low = None if base is None or size is None else base // size * size
+        high = None if low is None or size is None else low + size - 1
+    elif isinstance(right, dict) and isinstance(right.get("range"), list) and len(right["range"]) == 2:
+        low, high = (nft_words.number(end, kind) for end in right["range"])
+    else:
+        low = high = nft_words.number(right, kind)
+    if low is None or high is None:
+        return lambda got, flow: False if isinstance(got, Missing) else f"what {shown} means"
+    if bits:
+        mask = low
+        return lambda got, flow: bool(got.low & mask) if isinstance(got, Span) and got.exact else _why(got)
+    return lambda got, flow: within(got, low, high)
+
+
+def _named(got: Value, pattern: str) -> Truth:
+    if isinstance(got, Span):
+        return got.why
+    return isinstance(got, str) and (got.startswith(pattern[:-1]) if pattern.endswith("*") else got == pattern)
+
+
+def _why(got: Value) -> Truth:
+    return got.why if isinstance(got, Span) else False

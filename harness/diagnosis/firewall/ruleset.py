@@ -1,0 +1,108 @@
+"""All the chains of one host, in the order in which its kernel asks them, and the decision about one packet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.diagnosis.firewall import flow as flows
+from harness.diagnosis.firewall.chains import Chain, End, Walk
+from harness.diagnosis.firewall.flow import Flow, merged
+from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
+from harness.diagnosis.firewall.values import MISSING, Value, exactly, joined
+
+HOOKS = {"input": ("ingress", "prerouting", "input"), "output": ("output", "postrouting", "egress")}
+TRACKED = ("ct state", "ct status", "ct direction", "ct mark")
+CONNTRACK = -200  # the priority from which on the kernel knows a packet's connection
+NAT = {"prerouting": -100, "output": -100, "input": 100, "postrouting": 100}  # where chains of kind nat really stand
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """`not_told`: why some of the host's rules could not be read, in which case nothing is sure to pass."""
+
+    chains: tuple[Chain, ...]
+    not_told: str = ""
+
+    def at(self, hook: str, packet: Packet) -> Iterator[Chain]:
+        """The chains that this packet passes at a hook. Of equal priority, the kernel asks the one that came last first."""
+        nic = packet.in_nic if packet.hook == "input" else packet.out_nic
+        family = "ip6" if ":" in packet.source else "ip"
+        there = [
+            (NAT.get(hook, chain.priority) if chain.kind == "nat" else chain.priority, chain.priority, -order, chain)
+            for order, chain in enumerate(self.chains)
+            if chain.hook == hook and chain.table.split()[1] in (family, "inet", "netdev") and (not chain.devices or nic in chain.devices)
+        ]
+        yield from (chain for *_, chain in sorted(there, key=lambda one: one[:3]))
+
+
+def evaluate(ruleset: Ruleset, packet: Packet) -> Decision:
+    """What the host's kernel would do with one packet, by which rule. Raises ValueError when the packet itself makes no sense."""
+    return decided(ruleset, packet)[0]
+
+
+def decided(ruleset: Ruleset, packet: Packet) -> tuple[Decision, Flow | None]:
+    """The decision, and what has become of the packet where it may pass."""
+    walk = Walk({f"{chain.table} {chain.name}": chain for chain in ruleset.chains})
+    start = flows.of(packet)
+    current: Flow | None = _untracked(start) if packet.in_nic != "lo" else start.having(notrack=exactly(0))
+    known = packet.in_nic == "lo"
+    blocked: list[End] = []
+    accepted: list[End] = []
+    for hook in HOOKS[packet.hook]:
+        for chain in ruleset.at(hook, packet):
+            if current is None:
+                break
+            if not known and hook != "ingress" and (chain.priority >= CONNTRACK or chain.kind == "nat"):
+                current, known = _tracked(current, start), True
+            if chain.kind == "nat" and current.known("ct state") in (1, 2, 4, 64):
+                continue  # only what opens a connection is asked about
+            ends = walk.base(chain, current)
+            passing = [end for end in ends if end.verdict.kind == "accept"]
+            blocked += [end for end in ends if end.verdict.kind != "accept"]
+            accepted += [end for end in passing if not end.by_policy]
+            current = merged([end.flow for end in passing])
+        if current is not None and hook in ("prerouting", "output") and not known:
+            current, known = _tracked(current, start), True
+    return _decision(ruleset, packet, blocked, accepted, current, walk.doubts), current
+
+
+def _untracked(flow: Flow) -> Flow:
+    """Before connection tracking has seen it: its state reads as invalid, and nothing else of a connection is there."""
+    return flow.having(**{name: MISSING for name in TRACKED} | {"ct state": exactly(1), "notrack": exactly(0)})
+
+
+def _tracked(flow: Flow, start: Flow) -> Flow:
+    with_it = flow.having(**{name: start.get(name) for name in TRACKED})
+    without = flow.having(**{name: MISSING for name in TRACKED} | {"ct state": exactly(64)})
+    notrack = flow.known("notrack")
+    if notrack is None:
+        return with_it.having(**{name: _either(with_it, without, name) for name in TRACKED})
+    return without if notrack else with_it
+
+
+def _either(one: Flow, other: Flow, name: str) -> Value:
+    first, second = one.get(name), other.get(name)
+    return joined(first, second)
+
+
+def _decision(
+    ruleset: Ruleset, packet: Packet, blocked: list[End], accepted: list[End], current: Flow | None, doubts: Iterable[str]
+) -> Decision:
+    kinds = {(end.verdict.kind, end.verdict.target if end.verdict.kind == "reject" else "") for end in blocked}
+    rules = " or ".join(dict.fromkeys(end.rule for end in blocked))
+    lets_in = accepted[-1].rule if accepted else "no rule stops it"
+    why = "; ".join(list(dict.fromkeys(doubts))[:3])
+    if ruleset.not_told and current is not None:
+        return Decision(Outcome.CANNOT_TELL, rules or lets_in, ruleset.not_told, None)
+    if current is not None and not blocked:
+        changed = " and ".join(current.changed)
+        return Decision(Outcome.ACCEPT, lets_in, f"{packet}: let through", True, changed=changed)
+    if current is None and len(kinds) == 1 and blocked[0].verdict.kind != "unsure":
+        end = blocked[0]
+        policy = "what no rule of that chain lets through is dropped" if end.by_policy else ""
+        told = end.verdict.target if end.verdict.kind == "reject" else ""
+        does = f"rejected with {told}" if told else "dropped"
+        return Decision(Outcome(end.verdict.kind), rules, f"{packet}: {does}{'; ' + policy if policy else ''}", False, told)
+    passes = False if current is None and all(end.verdict.kind != "unsure" for end in blocked) else None
+    return Decision(Outcome.CANNOT_TELL, rules, why or "rules that may match or not end differently", passes)
