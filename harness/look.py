@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import trust
-from harness.attach.findings import Finding, Weight
 from harness.attach.second_way import second_way
 from harness.attach.survey import survey, unreachable
 from harness.audit import audit
 from harness.checks import PathCheck, check_path, unchecked
 from harness.errors import BadUse, ExitCode, HarnessError, Unusable
+from harness.finding import Finding, Weight
 from harness.managers.base import ClusterState
 from harness.model import Cluster, Service
 from harness.paths import Origin

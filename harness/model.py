@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from harness import trust
-from harness.at_home import at_home
 from harness.errors import BadUse
+from harness.files import at_home
 from harness.model_azure import Azure
 from harness.model_parts import Name, Part, Port, Seconds
 from harness.toml_file import content, toml

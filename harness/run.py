@@ -19,6 +19,7 @@ from harness import __version__
 from harness.collect.cleaner import Cleaner
 from harness.collect.redact import secret_words
 from harness.errors import Unusable
+from harness.files import write_atomically
 from harness.report.judge import judge, tally
 from harness.report.model import ClusterSummary, Environment, EvidenceFault, EvidenceFile, Judgement, Moment, RunRecord
 from harness.report.text import one_line, storable
@@ -151,41 +152,12 @@ def _clean_file(path: Path, cleaner: Cleaner) -> None:
         write_atomically(path, clean)
 
 
-def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
-    """Write `text` so that `path` holds either its old content or all of the new, even if the machine stops in between.
-
-    `private`: for its owner alone to read.
-    """
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
-        with os.fdopen(opened, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _settle(path.parent)
-    return path
-
-
 def load_average() -> list[float] | None:
     """The machine's load over 1, 5 and 15 minutes, where the system tells it."""
     try:
         return [round(load, 2) for load in os.getloadavg()]
     except OSError:
         return None
-
-
-def _settle(folder: Path) -> None:
-    """Make a rename in `folder` last."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _new_directory(reports: Path, mode: int) -> Path:

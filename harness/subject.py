@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ClassVar, Protocol
 
 from harness.collect.cleaner import Cleaner
 from harness.deadline import Deadline
@@ -30,8 +30,17 @@ from harness.model import Cluster, Machine
 from harness.paths import Origin
 from harness.timeline import Timeline
 
-if TYPE_CHECKING:
-    from harness.disrupt.base import Disruption
+
+class Standing(Protocol):
+    """What was done to the cluster, as far as the cluster has to know it until it is seen undone: a disruption."""
+
+    name: ClassVar[str]
+    by_azure: ClassVar[bool]
+
+    @property
+    def chosen_as_active(self) -> str: ...
+
+    def undo(self, deadline: Deadline) -> None: ...
 
 
 class Subject:
@@ -46,12 +55,12 @@ class Subject:
         self.manager = manager_of(cluster, self.hosts)
         self.cleaner = Cleaner()  # takes secrets out of what hosts say, before it is kept; a run's own, where there is a run
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
-        self.standing: list[Disruption] = []  # what was done to the cluster and was not seen undone yet, in its order
+        self.standing: list[Standing] = []  # what was done to the cluster and was not seen undone yet, in its order
         self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
         # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
         self.lease_line = ""
         self.lost: Callable[[], str] = str
-        self.permit: Callable[[Disruption], None] = lambda disruption: None
+        self.permit: Callable[[Standing], None] = lambda disruption: None
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
         self._means: dict[str, Means] = {}

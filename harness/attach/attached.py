@@ -17,7 +17,7 @@ from harness.deadline import Deadline
 from harness.disrupt.base import Disruption
 from harness.disrupt.undoing import undo_what_stands
 from harness.errors import HarnessError, Inconclusive, Unusable
-from harness.subject import Subject
+from harness.subject import Standing, Subject
 from harness.verdict import Verdict, failed
 
 SOON_S = 5.0  # for a cluster that is known to be broken: it has been waited for already
@@ -81,7 +81,7 @@ class Attached:
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
 
-    def _permit(self, disruption: Disruption) -> None:
+    def _permit(self, disruption: Standing) -> None:
         """Everything asked once more, right before the deed."""
         if self._guard is not None:
             self._guard.before(disruption.name, node=disruption.chosen_as_active)

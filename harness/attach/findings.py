@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from harness.finding import Finding, Weight
 from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
 from harness.managers.base import ClusterState
 from harness.model import Cluster, Node
@@ -14,31 +14,6 @@ from harness.paths import listens_rightly
 
 ANY = {"0.0.0.0", "*", "::"}
 APART_S = 1.0  # clocks further apart than this cannot be put side by side in logs
-
-
-class Weight(StrEnum):
-    """FAULT: it breaks, or will. UNKNOWN: it could not be looked at. NOTE: worth knowing, and no fault by itself."""
-
-    FAULT = "fault"
-    UNREACHABLE = "unreachable"
-    UNKNOWN = "unknown"
-    NOTE = "note"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`says` is what was seen, `facts` the ids that it follows from, `do` what a person does about it."""
-
-    weight: Weight
-    host: str
-    what: str
-    says: str
-    do: str
-    facts: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        facts = f" ({', '.join(self.facts)})" if self.facts else ""
-        return f"{self.weight:11} {self.host}: {self.what}: {self.says}{facts}\n{'':12}do: {self.do}"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.attach.findings import Finding, Weight
 from harness.errors import HarnessError
+from harness.finding import Finding, Weight
 from harness.hosts.base import Host
 from harness.subject import Subject
 

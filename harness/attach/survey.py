@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from harness.attach import disks
-from harness.attach.findings import Finding, Seen, Weight, judge
+from harness.attach.findings import Seen, judge
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.finding import Finding, Weight
 from harness.hosts.base import CommandFailed, Host, HostUnreachable
 from harness.hosts.facts import facts_of
 from harness.hosts.linux import TOOLS, LinuxHost

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import ceil
 
-from harness.attach.findings import Finding, Weight
 from harness.azure.findings_network import network
 from harness.azure.findings_probe import probe
 from harness.azure.seen import Balancer, Frontend, Pool, Rule, Seen
+from harness.finding import Finding, Weight
 from harness.model import Cluster, Design, Service
 
 

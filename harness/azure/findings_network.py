@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.attach.findings import Finding, Weight
 from harness.azure.admits import denied_by, diverted
 from harness.azure.seen import Nic, Rule, Seen
+from harness.finding import Finding, Weight
 from harness.model import Cluster, Machine, Node
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from harness.attach.findings import Finding, Weight
 from harness.azure.seen import Balancer, Probe, Rule
+from harness.finding import Finding, Weight
 from harness.model import Cluster
 
 CLOSED_TO_HTTP = {19, 21, 25, 70, 110, 119, 143, 220, 993}  # facts PRB-15

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from harness.attach.findings import Finding, Weight
 from harness.azure import clients, credentials, read
 from harness.azure.findings import judge
 from harness.errors import BadUse, HarnessError, Unusable
+from harness.finding import Finding, Weight
 from harness.model import Azure, Cluster
 
 

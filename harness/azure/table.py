@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import trust
-from harness.at_home import at_home
 from harness.errors import BadUse
+from harness.files import at_home
 from harness.toml_file import content, toml
 
 PATHS = ("client_secret_file", "ca_file")

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.at_home import at_home
 from harness.collect.names import sensitive
 from harness.collect.redact import GONE, Redactor, secret_words
 from harness.errors import BadUse
+from harness.files import at_home
 from harness.model import Cluster
 from harness.services import settings as given
 

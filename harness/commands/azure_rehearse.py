@@ -79,7 +79,7 @@ def _ask_them(file: Path, questions: tuple[Question, ...]) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    from harness.run import write_atomically
+    from harness.files import write_atomically
 
     try:
         write_atomically(file, text)

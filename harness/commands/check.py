@@ -36,8 +36,8 @@ def add_to(commands) -> None:
 
 def _check(given: argparse.Namespace) -> int:
     from harness import model
-    from harness.attach.findings import Weight
     from harness.collect.secrets import known_secrets
+    from harness.finding import Weight
     from harness.look import look
     from harness.terminal import CLEANER
 

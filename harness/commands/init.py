@@ -59,7 +59,7 @@ def add_to(commands) -> None:
 def _init(given: argparse.Namespace) -> int:
     from harness import trust
     from harness.attach.cluster_file import written
-    from harness.run import write_atomically
+    from harness.files import write_atomically
 
     file = Path(given.file)
     _can_be_written(file, force=given.force)  # before anybody is asked, so that no answers are lost

@@ -192,10 +192,10 @@ def register(kind: type[Disruption]) -> type[Disruption]:
 
 
 def all_of() -> dict[str, type[Disruption]]:
-    """Every disruption by its name: each file of this folder may register some."""
+    """Every disruption by its name: each file in this folder, and in those below it, may register some."""
     package = importlib.import_module("harness.disrupt")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"harness.disrupt.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
     return dict(sorted(_registry.items()))
 
 

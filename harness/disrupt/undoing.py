@@ -9,7 +9,7 @@ from harness.errors import BadUse, HarnessError, Inconclusive
 
 if TYPE_CHECKING:
     from harness.disrupt.base import Disruption
-    from harness.subject import Subject
+    from harness.subject import Standing, Subject
 
 UNDO_S = 60.0  # beyond a node's boot
 
@@ -27,7 +27,7 @@ def begin(subject: Subject, disruption: Disruption, deadline: Deadline) -> None:
     disruption.begin(deadline)
 
 
-def undo(subject: Subject, disruption: Disruption, deadline: Deadline) -> None:
+def undo(subject: Subject, disruption: Standing, deadline: Deadline) -> None:
     """Undo it, past a test's timeout. Raises what keeps it from being undone; it then still stands."""
     subject.before_undoing()
     disruption.undo(deadline)

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import BadUse, Unusable
+from harness.files import write_atomically
 from harness.report.judge import judge, tally
 from harness.report.model import SCHEMA_VERSION, Judgement, RunRecord
 from harness.report.text import one_line
-from harness.run import write_atomically
 
 
 def render(run_dir: Path) -> list[Path]:

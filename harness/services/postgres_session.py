@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from harness.at_home import at_home
 from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, Unusable
+from harness.files import at_home
 from harness.services import settings as given
 from harness.services.base import NotTheService
 from harness.services.wire import dial, quoted

@@ -9,8 +9,8 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 
-from harness.at_home import at_home
 from harness.errors import BadUse, Inconclusive
+from harness.files import at_home
 
 WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; its value is the first one's name
 COMMAND_S = 15.0  # for password_command to print it

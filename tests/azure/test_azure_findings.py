@@ -11,8 +11,8 @@ import azure_wire
 import pytest
 from azure_wire import Wire
 
-from harness.attach.findings import Finding, Weight
 from harness.azure.findings import judge
+from harness.finding import Finding, Weight
 
 SECOND = "ipConfigurations/second"
 

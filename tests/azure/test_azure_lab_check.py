@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from harness import cli, model
-from harness.attach.findings import Finding, Weight
 from harness.azure import clients, health, read
 from harness.azure.findings import judge
 from harness.deadline import Deadline
+from harness.finding import Finding, Weight
 from harness.lab import launch, seed
 from harness.lab.azure import wrongs
 from harness.lab.azure.hand import Hand

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from harness.files import write_atomically
 from harness.lab import launch, seed
-from harness.run import write_atomically
 from tests.bench import agent, metering
 from tests.bench.rows import HEAD, Row, line, row, user
 

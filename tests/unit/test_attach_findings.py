@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import model
-from harness.attach.findings import Finding, Seen, Weight, judge
+from harness.attach.findings import Seen, judge
+from harness.finding import Finding, Weight
 from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
 from harness.lab import seed
 from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ExitCode, Unusable
-from harness.run import Run, write_atomically
+from harness.files import write_atomically
+from harness.run import Run
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from harness.azure.make.remove import made_by, remove
 from harness.azure.make.wish import Keep, Wish
 from harness.deadline import Deadline
 from harness.errors import BadUse, HarnessError, Unusable
+from harness.files import write_atomically
 from harness.model import Azure
-from harness.run import write_atomically
 
 Say = Callable[[str], None]
 REMOVE_S = 3600.0  # with the wait for a group that must be seen empty twice

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.at_home import at_home
 from harness.azure.make import prices, template
 from harness.azure.make.ledger import EXPIRES, OWNER, RUN, Ledger, with_disks
 from harness.errors import BadUse
+from harness.files import at_home
 from harness.model import Azure
 
 OWN_TAGS = (RUN, OWNER, EXPIRES)

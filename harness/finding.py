@@ -1,0 +1,31 @@
+"""One thing that is not as it should be: what was seen, which facts it follows from, and what a person does about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Weight(StrEnum):
+    """FAULT: it breaks, or will. UNKNOWN: it could not be looked at. NOTE: worth knowing, and no fault by itself."""
+
+    FAULT = "fault"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`says` is what was seen, `facts` the ids that it follows from, `do` what a person does about it."""
+
+    weight: Weight
+    host: str
+    what: str
+    says: str
+    do: str
+    facts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        facts = f" ({', '.join(self.facts)})" if self.facts else ""
+        return f"{self.weight:11} {self.host}: {self.what}: {self.says}{facts}\n{'':12}do: {self.do}"
