@@ -48,7 +48,7 @@ def test_nothing_is_left_to_undo_where_its_tag_would_not_fit(monkeypatch):
     with pytest.raises(Unusable, match="a tag holds 256"):
         one.begin(Deadline(1.0))
     one.undo(Deadline(1.0))
-    assert closed and STANDING == before
+    assert closed and before == STANDING
 
 
 @pytest.mark.parametrize("text", ["", "please", "{}", "[]", '{"undo":"start"}', '{"undo":"start","since":1,"until":2,"colour":"red"}'])
