@@ -6,7 +6,8 @@ decision.outcome, decision.rule, decision.why
 """
 
 from harness.diagnosis.firewall.listing import parse
+from harness.diagnosis.firewall.opening import Opening, opening
 from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
 from harness.diagnosis.firewall.ruleset import Ruleset, evaluate
 
-__all__ = ["Decision", "Outcome", "Packet", "Ruleset", "evaluate", "parse"]
+__all__ = ["Decision", "Opening", "Outcome", "Packet", "Ruleset", "evaluate", "opening", "parse"]

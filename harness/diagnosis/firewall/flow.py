@@ -74,8 +74,10 @@ def of(packet: Packet) -> Flow:
         "ct status": _status(packet),
         "ct direction": exactly(int(packet.is_reply)),
         "ct mark": exactly(0) if packet.state == "new" else unknown("the connection's mark"),
-        "uid": MISSING if packet.hook == "input" else unknown("whose socket sends it") if packet.uid is None else exactly(packet.uid),
+        "uid": _sender(packet),
     }
+    if packet.state == "invalid":  # there is no connection
+        values |= {"ct status": MISSING, "ct direction": MISSING, "ct mark": MISSING}
     if protocol in (6, 17):
         values |= {"sport": _port(packet.source_port), "dport": _port(packet.destination_port)}
     if protocol == 6:
@@ -89,6 +91,13 @@ def of(packet: Packet) -> Flow:
         values["oifname"] = packet.out_nic or unknown("by which NIC it leaves")
         values |= {"saddr type": exactly(RTN_LOCAL), "daddr type": exactly(RTN_LOCAL if loops else RTN_UNICAST)}
     return Flow(values)
+
+
+def _sender(packet: Packet) -> Value:
+    """What the kernel itself sends about a packet (a rejection) belongs to nobody."""
+    if packet.hook == "input" or packet.state == "related":
+        return MISSING
+    return unknown("whose socket sends it") if packet.uid is None else exactly(packet.uid)
 
 
 def _port(port: int | tuple[int, int]) -> Span:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.diagnosis.firewall import flow as flows
@@ -41,10 +41,11 @@ def evaluate(ruleset: Ruleset, packet: Packet) -> Decision:
     return decided(ruleset, packet)[0]
 
 
-def decided(ruleset: Ruleset, packet: Packet) -> tuple[Decision, Flow | None]:
-    """The decision, and what has become of the packet where it may pass."""
+def decided(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value] | None = None) -> tuple[Decision, Flow | None]:
+    """The decision, and what has become of the packet where it may pass. `carried` has what earlier packets left on its connection."""
     walk = Walk({f"{chain.table} {chain.name}": chain for chain in ruleset.chains})
     start = flows.of(packet)
+    start = start.having(**(carried or {})) if packet.state != "invalid" else start
     current: Flow | None = _untracked(start) if packet.in_nic != "lo" else start.having(notrack=exactly(0))
     known = packet.in_nic == "lo"
     blocked: list[End] = []

@@ -1,0 +1,80 @@
+"""Whether a TCP connection can be opened past one host's firewall: the SYN, what answers it, and what follows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness.diagnosis.firewall.flow import STATES
+from harness.diagnosis.firewall.packet import EPHEMERAL, Decision, Outcome, Packet
+from harness.diagnosis.firewall.ruleset import Ruleset, decided
+from harness.diagnosis.firewall.values import Value
+
+# Of an ICMP error: its code (RFC 792, RFC 1812).
+CODES = {
+    "net-unreachable": 0, "host-unreachable": 1, "prot-unreachable": 2, "port-unreachable": 3, "net-prohibited": 9, "host-prohibited": 10,
+    "admin-prohibited": 13,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Opening:
+    """`packet` is the first of the connection's packets that does not surely pass (the last one where all do), `decision` what befalls it.
+
+    `heard` is what the one who connects gets: `answer`, `tcp reset`, `icmp …`, `silence`, or "" where that cannot be told.
+    `port` is where the SYN arrives in the end, another one than asked where a rule redirects it; None where it is not known.
+    """
+
+    packet: Packet
+    decision: Decision
+    heard: str
+    port: int | None = None
+
+    @property
+    def passes(self) -> bool | None:
+        return self.decision.passes
+
+    @property
+    def what(self) -> str:
+        """Which packet it is, in words."""
+        if self.packet.state == "related":
+            return "the rejection"
+        if self.packet.state == "new":
+            return "the SYN"
+        return "the answer" if self.packet.flags is None else "what follows the answer"
+
+
+def opening(ruleset: Ruleset, syn: Packet, *, back: str | None = None, uid: int | None = None) -> Opening:
+    """Follows the SYN, its SYN-ACK (by the NIC `back`, else the one the SYN came by; sent by a socket of `uid`), and the ACK."""
+    decision, after = decided(ruleset, syn)
+    port = syn.destination_port if isinstance(syn.destination_port, int) else None
+    if decision.passes is not True or after is None:
+        return _blocked(ruleset, syn, decision, back)
+    port = after.known("dport") if syn.hook == "input" else port
+    answer = replace(syn.answer(back, uid), source_port=syn.destination_port if port is None else port)
+    if after.known("ct state") == STATES["untracked"]:
+        answer = replace(answer, state="invalid", flags=("syn", "ack"), reply=True)
+    carried: dict[str, Value] = {"ct mark": after.get("ct mark")}
+    if decision.changed and syn.hook == "input" and port is None:
+        answer = replace(answer, source_port=EPHEMERAL)
+    answered, after = decided(ruleset, answer, carried)
+    if answered.passes is not True or after is None:
+        return Opening(answer, answered, "silence" if answered.passes is False else "", port)
+    last = replace(syn, state="established" if answer.state == "established" else "invalid", flags=("ack",), reply=False)
+    followed, _ = decided(ruleset, last, {"ct mark": after.get("ct mark")})
+    if followed.passes is not True:
+        return Opening(last, followed, "answer", port)
+    return Opening(answer, decision, "answer", port)
+
+
+def _blocked(ruleset: Ruleset, syn: Packet, decision: Decision, back: str | None) -> Opening:
+    """A rejection is a packet as well, which may be stopped on its way out."""
+    if decision.outcome is not Outcome.REJECT or syn.hook != "input":
+        return Opening(syn, decision, "silence" if decision.outcome is Outcome.DROP else "")
+    answer = replace(syn.answer(back), state="related", reply=True)
+    if decision.told.startswith("icmp "):
+        code = CODES.get(decision.told.removeprefix("icmp "))
+        answer = replace(answer, protocol="icmp", icmp=None if code is None else (3, code))
+    told, _ = decided(ruleset, answer)
+    if told.passes is None:
+        return Opening(syn, decision, "")
+    return Opening(syn, decision, decision.told if told.passes else "silence")
