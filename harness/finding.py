@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from harness.verdict import Verdict, failed, inconclusive
 
 
 class Weight(StrEnum):
@@ -29,3 +32,9 @@ class Finding:
     def __str__(self) -> str:
         facts = f" ({', '.join(self.facts)})" if self.facts else ""
         return f"{self.weight:11} {self.host}: {self.what}: {self.says}{facts}\n{'':12}do: {self.do}"
+
+
+def verdicts(found: Iterable[Finding]) -> list[Verdict]:
+    """A fault fails, and what could not be looked at leaves it open; a note is neither."""
+    kinds = {Weight.FAULT: failed, Weight.UNKNOWN: inconclusive, Weight.UNREACHABLE: inconclusive}
+    return [kinds[f.weight](f"{f.host}: {f.what}: {f.says}") for f in found if f.weight in kinds]

@@ -12,13 +12,13 @@ from harness.attach.survey import survey, unreachable
 from harness.audit import audit
 from harness.checks import PathCheck, check_path, unchecked
 from harness.errors import BadUse, ExitCode, HarnessError, Unusable
-from harness.finding import Finding, Weight
+from harness.finding import Finding, Weight, verdicts
 from harness.managers.base import ClusterState
 from harness.model import Cluster, Service
 from harness.paths import Origin
 from harness.subject import Subject
 from harness.timeline import Timeline
-from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive
+from harness.verdict import Outcome, Verdict, all_of, inconclusive
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,7 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
-        faults = [failed(f"{f.host}: {f.what}: {f.says}") for f in self.found if f.weight is Weight.FAULT]
-        unknown = [inconclusive(f"{f.host}: {f.says}") for f in self.found if f.weight in (Weight.UNKNOWN, Weight.UNREACHABLE)]
-        return all_of([self.whole, *(p.verdict for p in self.paths), *faults, *unknown])
+        return all_of([self.whole, *(p.verdict for p in self.paths), *verdicts(self.found)])
 
     @property
     def exit_code(self) -> ExitCode:
@@ -93,12 +91,12 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
             if all(n.name in subject.absent for n in cluster.nodes) and not instead:
                 if cluster.azure is None:
                     raise Unusable(found[len(left_out)].says)
-                return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure()])
+                return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure(None)])
             (state, more), audited = subject.together(
                 lambda: survey(subject, instead), lambda: None if subject.absent else _audited(subject)
             )
-        found += [*more, *in_azure()]
         active = state.leading
+        found += [*more, *in_azure(active)]
         if active is None:
             return Findings(None, inconclusive(f"no single node has anything in service: {state}"), [], found)
         origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
@@ -111,10 +109,10 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
         subject.close()
 
 
-def _in_azure(cluster: Cluster) -> Callable[[], list[Finding]]:
-    """Begin to read what Azure has configured, beside the look at the hosts; its findings, when they are wanted. Raises BadUse."""
+def _in_azure(cluster: Cluster) -> Callable[[str | None], list[Finding]]:
+    """Begin to read what Azure has, beside the look at the hosts; its findings, once the active node is known. Raises BadUse."""
     if cluster.azure is None:
-        return list
+        return lambda active: []
     from harness.azure.survey import Survey  # only a cluster with [azure] needs the Azure packages
 
     return Survey(cluster, cluster.azure).findings

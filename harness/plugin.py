@@ -61,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "disruptive(*names): disturbs the cluster by these disruptions; needs --allow-disruption when attached; runs after all others",
     )
+    config.addinivalue_line("markers", "in_azure: asks Azure's management API; collected only where there is one to be asked")
     try:
         session = Session.of_options(config.option, config.invocation_params.args, Path(config.rootpath))
     except HarnessError as error:
@@ -81,6 +82,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     session = config.stash[KEY]
+    if not session.has_azure and (without := [item for item in items if item.get_closest_marker("in_azure")]):
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
     if session.cluster.azure is not None and session.may_disturb:
         _give_azure_its_time(config, items, session.cluster.azure.operation_limit_s)
     for item in items:

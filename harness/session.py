@@ -64,6 +64,7 @@ class Session:
         readable: bool = False,
     ) -> None:
         self.cluster = cluster
+        self.has_azure = lab_azure or cluster.azure is not None  # a management API that can be asked
         self.finished: Finished | None = None
         self.interrupted = False
         self.view: LiveView | None = None
@@ -131,7 +132,7 @@ class Session:
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
-        return self._plan.measurements(self.cluster, azure=self._lab_azure or self.cluster.azure is not None)
+        return self._plan.measurements(self.cluster, azure=self.has_azure)
 
     @property
     def may_disturb(self) -> bool:

@@ -15,6 +15,7 @@ from harness.disrupt import base as disruptions
 from harness.disrupt import undoing
 from harness.errors import Inconclusive
 from harness.failover import Start
+from harness.finding import verdicts
 from harness.follow import Recovery, follow
 from harness.measure.attempt import Attempt, AttemptOutcome, attempt
 from harness.measure.measured import Measured
@@ -148,6 +149,17 @@ class Trial:
         else:
             verdict = (passed if address == vip else failed)(f"{tag} carries {address}, the frontend is {vip}")
         self.demand("frontend", verdict, expected="load balancer frontend = address of the IP resource")
+
+    def azure_is_as_designed(self) -> None:
+        """Azure has the load balancer, its members and what lets them be reached as the design demands, and has the active node up."""
+        from harness.azure.survey import Survey  # only a cluster with [azure] needs the Azure packages
+
+        cluster = self.subject.cluster
+        if cluster.azure is None:
+            raise Inconclusive("the cluster file has no [azure] table, so Azure was not asked")
+        found = Survey(cluster, cluster.azure).findings(self.active)
+        whole = passed(f"{self.active} is the one member that the balancer has up, and nothing in Azure is against the design")
+        self.demand("azure", all_of(verdicts(found) or [whole]), expected="Azure's configuration fits the design and the cluster file")
 
     def listens_for_the_design(self, service: Service) -> None:
         cluster, active = self.subject.cluster, self.active

@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 from harness.azure import read, shape
 from harness.azure.clients import Clients
+from harness.azure.findings_health import UNLISTED, Word
 from harness.azure.seen import Balancer, Rule, part_of
 from harness.azure.trouble import NotLoggedIn, told
 from harness.azure.waiting import result_of
@@ -23,18 +23,6 @@ from harness.model import Cluster
 from harness.timeline import Timeline
 
 KIND = "ilb-health"
-UNLISTED = "not listed"  # what Azure does with a machine that is stopped
-
-
-@dataclass(frozen=True)
-class Word:
-    """What Azure says of one member: its state ("Up", "Down") and the reason code."""
-
-    state: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.state} ({self.reason})" if self.reason else self.state
 
 
 def ask(clients: Clients, balancer: Balancer, rule: Rule, deadline: Deadline) -> dict[str, Word]:
@@ -60,6 +48,11 @@ def rules_to_ask(balancer: Balancer, frontend: IPv4Address) -> list[Rule]:
             if rule.probe_id is not None:
                 chosen.setdefault((rule.pool_ids, rule.probe_id), rule)
     return list(chosen.values())
+
+
+def of_every_rule(clients: Clients, balancer: Balancer, frontend: IPv4Address, deadline: Deadline) -> dict[str, dict[str, Word]]:
+    """Each such rule's members. Raises HarnessError."""
+    return {rule.name: ask(clients, balancer, rule, deadline) for rule in rules_to_ask(balancer, frontend)}
 
 
 class HealthWatch:

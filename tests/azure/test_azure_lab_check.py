@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,9 @@ from harness.finding import Finding, Weight
 from harness.lab import launch, seed
 from harness.lab.azure import wrongs
 from harness.lab.azure.hand import Hand
+from tests.pytest_process import PYTEST
+
+ROOT = Path(__file__).parents[2]
 
 # Each of the lab's misconfigurations: the first fact of its finding, whose it is, words of it.
 NAMED: dict[str, tuple[str, str, str]] = {
@@ -110,6 +116,24 @@ def test_check_says_it_beside_the_paths(rig: Rig, capsys: pytest.CaptureFixture[
         rig.hand.clear()
     said = capsys.readouterr().out
     assert code == 1 and "IDLE-01" in said and "reaches the active node" in said
+
+
+@pytest.mark.timeout(300)
+def test_the_suite_fails_by_what_azure_has_wrong(rig: Rig, tmp_path: Path) -> None:
+    """Every path may work all the same: with the standby outside the pool nothing is amiss until a failover."""
+    words = [sys.executable, *PYTEST, "-q", "tests/acceptance/test_azure.py", "--cluster", str(rig.lab.cluster_file)]
+
+    def suite() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*words, "--reports", str(tmp_path)], capture_output=True, text=True, cwd=ROOT)
+
+    whole = suite()
+    assert (whole.returncode, "1 passed" in whole.stdout) == (0, True), whole.stdout
+    rig.hand.wrong("node-outside-pool")
+    try:
+        wrong = suite()
+    finally:
+        rig.hand.clear()
+    assert wrong.returncode == 1 and "the node is not in it" in wrong.stdout, wrong.stdout
 
 
 def test_init_writes_the_file_of_the_lab(rig: Rig, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
