@@ -386,10 +386,8 @@ class Session:
         if self.finished is None or self._report is None:
             return exitstatus
         record = self._report.run.record
-        own = (
-            record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits) >= failures
-        )
-        return int(self.finished.exit_code) if own else exitstatus
+        own = record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits)
+        return int(self.finished.exit_code) if own >= failures else exitstatus
 
     def not_as_found(self) -> str:
         """The sentence that says so, or empty."""
