@@ -58,6 +58,7 @@ class Chain:
     policy: str = "accept"
     kind: str = "filter"
     devices: tuple[str, ...] = ()
+    old: bool = False  # of the old iptables, whose tables nft does not list
 
     @property
     def where(self) -> str:

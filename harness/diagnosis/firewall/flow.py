@@ -95,7 +95,7 @@ def of(packet: Packet) -> Flow:
 
 def _sender(packet: Packet) -> Value:
     """What the kernel itself sends about a packet (a rejection) belongs to nobody."""
-    if packet.hook == "input" or packet.state == "related":
+    if packet.hook == "input" or packet.rejects:
         return MISSING
     return unknown("whose socket sends it") if packet.uid is None else exactly(packet.uid)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from harness.diagnosis.firewall import iptables, nft_json
 from harness.diagnosis.firewall.chains import Chain
@@ -36,7 +37,7 @@ def parse(text: str) -> Ruleset:
         if by_nft:  # the same tables that nft lists, with what it cannot show
             shown_again = {chain.table for chain in told}
             chains = [chain for chain in chains if chain.table not in shown_again]
-        chains += told
+        chains += told if by_nft else [replace(chain, old=True) for chain in told]
     left = [line for line in _unsaved(rest).splitlines() if line.strip() and not line.startswith("#")]
     if left:
         untold = untold or f"a listing of a kind that is not known: {left[0].strip()[:80]!r}"

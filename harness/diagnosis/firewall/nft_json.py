@@ -116,7 +116,8 @@ def told(about: Any) -> str:
     if not isinstance(about, dict):
         return "icmp port-unreachable"
     kind = str(about.get("type") or "icmp").removeprefix("icmpx").removeprefix("icmpv6").removeprefix("icmp")
-    return kind if "reset" in kind else f"icmp {about.get('expr') or 'port-unreachable'}"
+    code = str(about.get("expr") or "port-unreachable")
+    return kind if "reset" in kind else f"icmp {'net-unreachable' if code == 'no-route' else code}"  # no-route: IPv6's name for it
 
 
 def _match(about: dict[str, Any], sets: Sets) -> Step:

@@ -66,6 +66,8 @@ def _field(name: str, about: dict[str, Any]) -> Read:
             return lambda flow: flow.get(plain[key])
         if key in nft_words.QUOTED:  # a NIC that there is none of at this hook has the empty name
             return lambda flow: flow.values.get(f"{key[0]}ifname", "")
+        if key == "pkttype":
+            return lambda flow: exactly(0)  # for this host, as it was sent to its address
         if key == "protocol":
             return lambda flow: exactly(0x0800 if flow.known("family") == 2 else 0x86DD)
     if name == "ct":

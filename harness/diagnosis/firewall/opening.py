@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.diagnosis.firewall.flow import STATES
+from harness.diagnosis.firewall.flow import STATES, Flow
 from harness.diagnosis.firewall.packet import EPHEMERAL, Decision, Outcome, Packet
 from harness.diagnosis.firewall.ruleset import Ruleset, decided
 from harness.diagnosis.firewall.values import Value
@@ -28,19 +28,11 @@ class Opening:
     decision: Decision
     heard: str
     port: int | None = None
+    what: str = "the SYN"  # which packet it is, in words
 
     @property
     def passes(self) -> bool | None:
         return self.decision.passes
-
-    @property
-    def what(self) -> str:
-        """Which packet it is, in words."""
-        if self.packet.state == "related":
-            return "the rejection"
-        if self.packet.state == "new":
-            return "the SYN"
-        return "the answer" if self.packet.flags is None else "what follows the answer"
 
 
 def opening(ruleset: Ruleset, syn: Packet, *, back: str | None = None, uid: int | None = None) -> Opening:
@@ -48,7 +40,7 @@ def opening(ruleset: Ruleset, syn: Packet, *, back: str | None = None, uid: int 
     decision, after = decided(ruleset, syn)
     port = syn.destination_port if isinstance(syn.destination_port, int) else None
     if decision.passes is not True or after is None:
-        return _blocked(ruleset, syn, decision, back)
+        return _blocked(ruleset, syn, decision, after, back)
     port = after.known("dport") if syn.hook == "input" else port
     answer = replace(syn.answer(back, uid), source_port=syn.destination_port if port is None else port)
     if after.known("ct state") == STATES["untracked"]:
@@ -58,19 +50,22 @@ def opening(ruleset: Ruleset, syn: Packet, *, back: str | None = None, uid: int 
         answer = replace(answer, source_port=EPHEMERAL)
     answered, after = decided(ruleset, answer, carried)
     if answered.passes is not True or after is None:
-        return Opening(answer, answered, "silence" if answered.passes is False else "", port)
+        return Opening(answer, answered, "silence" if answered.passes is False else "", port, "the answer")
     last = replace(syn, state="established" if answer.state == "established" else "invalid", flags=("ack",), reply=False)
     followed, _ = decided(ruleset, last, {"ct mark": after.get("ct mark")})
     if followed.passes is not True:
-        return Opening(last, followed, "answer", port)
-    return Opening(answer, decision, "answer", port)
+        return Opening(last, followed, "answer", port, "what follows the answer")
+    return Opening(answer, decision, "answer", port, "the answer")
 
 
-def _blocked(ruleset: Ruleset, syn: Packet, decision: Decision, back: str | None) -> Opening:
+def _blocked(ruleset: Ruleset, syn: Packet, decision: Decision, after: Flow | None, back: str | None) -> Opening:
     """A rejection is a packet as well, which may be stopped on its way out."""
     if decision.outcome is not Outcome.REJECT or syn.hook != "input":
         return Opening(syn, decision, "silence" if decision.outcome is Outcome.DROP else "")
-    answer = replace(syn.answer(back), state="related", reply=True)
+    if after is None or after.changed:  # whether the kernel finds the way back through its own translation
+        return Opening(syn, decision, "")
+    tracked = after.known("ct state") == STATES["new"]
+    answer = replace(syn.answer(back), state="related" if tracked else "invalid", flags=("rst", "ack"), reply=True, rejects=True)
     if decision.told.startswith("icmp "):
         code = CODES.get(decision.told.removeprefix("icmp "))
         answer = replace(answer, protocol="icmp", icmp=None if code is None else (3, code))

@@ -25,7 +25,7 @@ class Packet:
     `state` is what connection tracking calls it: `new` (the SYN), `established` (what answers it, or follows), `related` (an ICMP
     error about it), `invalid`. A None is not known, and what depends on it cannot be told. `source_port` may be a range, from and to.
     `flags` are TCP's; not given they are a SYN's for what is new and a SYN-ACK's for what is established. `uid` is the owner of the
-    socket that sends. `icmp` is the type and code of an ICMP packet.
+    socket that sends. `icmp` is the type and code of an ICMP packet. `rejects`: it is the kernel's own word on a packet that it rejected.
     """
 
     source: str
@@ -41,6 +41,7 @@ class Packet:
     uid: int | None = None
     reply: bool | None = None
     icmp: tuple[int, int] | None = None
+    rejects: bool = False
 
     def answer(self, nic: str | None = None, uid: int | None = None) -> Packet:
         """What answers this SYN: the SYN-ACK, by the NIC it came in by unless another is given."""

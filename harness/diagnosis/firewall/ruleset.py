@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.diagnosis.firewall import flow as flows
 from harness.diagnosis.firewall.chains import Chain, End, Walk
@@ -24,16 +24,23 @@ class Ruleset:
     chains: tuple[Chain, ...]
     not_told: str = ""
 
-    def at(self, hook: str, packet: Packet) -> Iterator[Chain]:
-        """The chains that this packet passes at a hook. Of equal priority, the kernel asks the one that came last first."""
+    def at(self, hook: str, packet: Packet, old_first: bool) -> Iterator[Chain]:
+        """The chains that this packet passes at a hook. Of equal priority, the kernel asks the one that came last first; whether that
+        was the old iptables' or nft's is told by no listing."""
         nic = packet.in_nic if packet.hook == "input" else packet.out_nic
         family = "ip6" if ":" in packet.source else "ip"
         there = [
-            (NAT.get(hook, chain.priority) if chain.kind == "nat" else chain.priority, chain.priority, -order, chain)
+            (
+                NAT.get(hook, chain.priority) if chain.kind == "nat" else chain.priority,
+                chain.priority,
+                chain.old is not old_first,
+                -order,
+                chain,
+            )
             for order, chain in enumerate(self.chains)
             if chain.hook == hook and chain.table.split()[1] in (family, "inet", "netdev") and (not chain.devices or nic in chain.devices)
         ]
-        yield from (chain for *_, chain in sorted(there, key=lambda one: one[:3]))
+        yield from (chain for *_, chain in sorted(there, key=lambda one: one[:4]))
 
 
 def evaluate(ruleset: Ruleset, packet: Packet) -> Decision:
@@ -42,16 +49,30 @@ def evaluate(ruleset: Ruleset, packet: Packet) -> Decision:
 
 
 def decided(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value] | None = None) -> tuple[Decision, Flow | None]:
-    """The decision, and what has become of the packet where it may pass. `carried` has what earlier packets left on its connection."""
+    """The decision, and what had become of the packet then. `carried` has what earlier packets left on its connection."""
+    first, after = _decided(ruleset, packet, carried or {}, old_first=True)
+    if len({chain.old for chain in ruleset.chains}) < 2:
+        return first, after
+    second, after_second = _decided(ruleset, packet, carried or {}, old_first=False)
+    if (first.outcome, first.told) != (second.outcome, second.told):
+        why = "whether nft's chain or the old iptables' comes first, which have the same priority"
+        passes = first.passes if first.passes is second.passes else None
+        return Decision(Outcome.CANNOT_TELL, f"{first.rule} or {second.rule}", why, passes), merged([after, after_second])
+    if first.rule != second.rule:
+        first = replace(first, rule=f"{first.rule} or {second.rule}")
+    return first, merged([after, after_second])
+
+
+def _decided(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value], old_first: bool) -> tuple[Decision, Flow | None]:
     walk = Walk({f"{chain.table} {chain.name}": chain for chain in ruleset.chains})
     start = flows.of(packet)
-    start = start.having(**(carried or {})) if packet.state != "invalid" else start
-    current: Flow | None = _untracked(start) if packet.in_nic != "lo" else start.having(notrack=exactly(0))
-    known = packet.in_nic == "lo"
+    start = start.having(**carried) if packet.state != "invalid" else start
+    known = packet.in_nic == "lo" or packet.state == "related"  # its connection came with it
+    current: Flow | None = start.having(notrack=exactly(0)) if known else _untracked(start)
     blocked: list[End] = []
     accepted: list[End] = []
     for hook in HOOKS[packet.hook]:
-        for chain in ruleset.at(hook, packet):
+        for chain in ruleset.at(hook, packet, old_first):
             if current is None:
                 break
             if not known and hook != "ingress" and (chain.priority >= CONNTRACK or chain.kind == "nat"):
@@ -65,7 +86,8 @@ def decided(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value] | Non
             current = merged([end.flow for end in passing])
         if current is not None and hook in ("prerouting", "output") and not known:
             current, known = _tracked(current, start), True
-    return _decision(ruleset, packet, blocked, accepted, current, walk.doubts), current
+    after = current if current is not None else merged([end.flow for end in blocked])
+    return _decision(ruleset, packet, blocked, accepted, current, walk.doubts), after
 
 
 def _untracked(flow: Flow) -> Flow:
