@@ -12,7 +12,7 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
 from harness.measure.attempt import Attempt, AttemptOutcome, attempt
 from harness.measure.relay import relay
-from harness.measure.wire import Way, classify
+from harness.measure.wire import Way, classify_all
 from harness.model import Service
 from harness.paths import Cell, Origin, Role, Seen, Situation, expectation, judge, judge_outcomes
 from harness.services import registry
@@ -78,7 +78,7 @@ def check_path(
     with subject.watched() as sight:
         attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
         packets = sight.packets()
-    ways = [classify(a, packets, cluster) for a in attempts]
+    ways = classify_all(attempts, packets, cluster)
     seen = [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
     unseen = why_unseen(subject, host)
     verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)

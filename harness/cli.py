@@ -12,6 +12,7 @@ import argparse
 import sys
 
 from harness import __version__
+from harness.commands import suite
 from harness.errors import BadUse, ExitCode, HarnessError
 
 EXIT_CODES = (
@@ -32,11 +33,23 @@ def main(arguments: list[str] | None = None) -> int:
     from harness.terminal import guarded
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    given = sys.argv[1:] if arguments is None else arguments
+    if suite.is_one(given):
+        return _suite(given)
     with guarded():
-        return _run(arguments)
+        return _run(given)
 
 
-def _run(arguments: list[str] | None) -> int:
+def _suite(arguments: list[str]) -> int:
+    """pytest guards its terminal by the plug-in, and hears of Ctrl-C itself."""
+    try:
+        return suite.run(arguments)
+    except HarnessError as error:
+        print(f"lkharness: {error}", file=sys.stderr)
+        return int(error.exit_code)
+
+
+def _run(arguments: list[str]) -> int:
     from harness.terminal import CLEANER
 
     try:
@@ -63,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     from harness.commands import azure, check, collect, compare, init, judge, lab, report, trust
 
-    for module in (lab, init, trust, check, report, judge, compare, collect, azure):
+    for module in (lab, init, trust, check, suite, report, judge, compare, collect, azure):
         module.add_to(commands)
     return parser
 

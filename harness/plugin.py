@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import model
+from harness import model, resources
+from harness.at_home import at_home
 from harness.attach.lease import Held
 from harness.attach.shown import Wanted, wanted_of
 from harness.errors import ExitCode, HarnessError
@@ -53,7 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
     group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
     group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
-    group.addoption("--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports)")
+    group.addoption("--reports", metavar="DIR", help="where the run's folder goes, from the current folder on (default: reports)")
+    parser.addini(
+        "lkharness_suite", "these tests are about a cluster: a run that looked at nothing is inconclusive", type="bool", default=False
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,11 +67,18 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "in_azure: asks Azure's management API; collected only where there is one to be asked")
     try:
-        session = Session.of_options(config.option, config.invocation_params.args, Path(config.rootpath))
+        session = Session.of_options(config.option, config.invocation_params.args, _reports(config))
     except HarnessError as error:
         pytest.exit(str(error), returncode=int(error.exit_code))
     config.stash[KEY] = session
     config.pluginmanager.register(_Ending(session), "lkharness-ending")
+
+
+def _reports(config: pytest.Config) -> Path:
+    """What a person wrote counts from where they stand. Without a word: `reports` there, or in the clone whose suites these are."""
+    if config.option.reports is not None:
+        return config.invocation_params.dir / at_home(config.option.reports)
+    return (resources.REPOSITORY if config.rootpath == resources.REPOSITORY else config.invocation_params.dir) / "reports"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -200,11 +211,16 @@ class _Ending:
         self._session.interrupted = excinfo.errisinstance(KeyboardInterrupt)
 
 
+def _is_about_a_cluster(config: pytest.Config) -> bool:
+    """The plug-in is loaded wherever it is installed, also for tests that have nothing to do with clusters."""
+    return bool(config.option.cluster or os.environ.get("LKHARNESS_CLUSTER") or config.getini("lkharness_suite"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The contract's exit codes (3 when nothing failed but something could not be judged) for sessions that used a cluster."""
     own = session.config.stash.get(KEY, None)
-    if int(exitstatus) == pytest.ExitCode.NO_TESTS_COLLECTED:
+    if int(exitstatus) == pytest.ExitCode.NO_TESTS_COLLECTED and _is_about_a_cluster(session.config):
         session.exitstatus = ExitCode.INCONCLUSIVE  # nothing was looked at
     elif own is not None and int(exitstatus) in (0, 1, 2):
         session.exitstatus = own.exit_code(int(exitstatus), session.testsfailed)

@@ -87,10 +87,9 @@ class Session:
         self._health: HealthWatch | None = None
 
     @classmethod
-    def of_options(cls, options: Namespace, arguments: Sequence[str], root: Path) -> Session:
-        """Raises BadUse for a cluster file with faults or options that do not go together."""
+    def of_options(cls, options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
+        """`reports`: where the run's folder goes. Raises BadUse for a cluster file with faults or options that do not go together."""
         file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
-        reports = root / options.reports
         plan = Plan.of_options(options)
         if options.dry_run and not file:
             raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")

@@ -104,7 +104,7 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _up(given: argparse.Namespace) -> int:
-    from harness import model, trust
+    from harness import model, resources, trust
     from harness.lab import launch
     from harness.lab.guests import stand_in_note
     from harness.toml_file import content
@@ -116,7 +116,7 @@ def _up(given: argparse.Namespace) -> int:
     agreed = not trust.asks(data) or bool(given.file and trust.agreed(content(Path(given.file))))
     lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)
     record = lab.record
-    cluster = model.load(record.cluster_file)
+    cluster, suite = model.load(record.cluster_file), resources.suite_command("acceptance")
     if shape:
         from harness.lab import as_found
 
@@ -128,7 +128,7 @@ def _up(given: argparse.Namespace) -> int:
         f"  log in         lkharness lab ssh{_and_name(given.name)} {cluster.nodes[0].name}\n"
         f"  look at it     lkharness lab status{_and_name(given.name)}\n"
         f"  check it       lkharness check --cluster {record.cluster_file}\n"
-        f"  run the suite  ./run acceptance --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"
+        f"  run the suite  {suite} --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"
         f"{_azure_lines(cluster)}"
         f"  take it down   lkharness lab down{_and_name(given.name)}\n"
         f"{stand_in_note(cluster)}"

@@ -68,6 +68,16 @@ class _Traces:
         return bool(self.left or self.returned or self.arrived)
 
 
+def classify_all(attempts: Sequence[Attempt], packets: Seen, cluster: Cluster) -> list[Way]:
+    """The way of each attempt; the packets of each local port are looked up once, whatever their number."""
+    by_port = {a.local_port: dict[str, list[Packet]]((host, []) for host in packets) for a in attempts}
+    for host, seen in packets.items():
+        for packet in seen:
+            for port in {packet.sport, packet.dport} & by_port.keys():
+                by_port[port][host].append(packet)
+    return [classify(a, by_port[a.local_port], cluster) for a in attempts]
+
+
 def classify(attempt: Attempt, packets: Seen, cluster: Cluster) -> Way:
     """The way that `attempt` took, from what each witness saw (`packets` by host name; a host that is missing was not watched)."""
     if attempt.local_port is None or attempt.local_address is None:

@@ -9,7 +9,7 @@ import pytest
 from harness import model
 from harness.measure.attempt import Attempt, AttemptOutcome
 from harness.measure.packets import Packet
-from harness.measure.wire import MEANING, classify
+from harness.measure.wire import MEANING, classify, classify_all
 
 VIP, A, S, C = "10.20.1.200", "10.20.1.11", "10.20.1.12", "10.20.1.20"
 PORT, LOCAL = 1521, 40001
@@ -119,6 +119,18 @@ def test_a_stranger_s_packets_change_nothing(case):
     ]
     noisy = {name: [*noise, *some, *noise] for name, some in packets.items()}
     assert classify(attempt, noisy, CLUSTER) == classify(attempt, packets, CLUSTER)
+
+
+def test_many_attempts_are_classified_as_each_alone():
+    """With all cases' packets at the witnesses at once, each from another port."""
+    tries, witnessed = [], {}
+    for number, (attempt, packets, _) in enumerate(CASES.values()):
+        moved = {LOCAL: LOCAL + 10 * number + 10}
+        tries.append(dataclasses.replace(attempt, local_port=moved[LOCAL]))
+        for host, some in packets.items():
+            told = [dataclasses.replace(p, sport=moved.get(p.sport, p.sport), dport=moved.get(p.dport, p.dport)) for p in some]
+            witnessed.setdefault(host, []).extend(told)
+    assert classify_all(tries, witnessed, CLUSTER) == [classify(one, witnessed, CLUSTER) for one in tries]
 
 
 UNKNOWN = {

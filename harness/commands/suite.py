@@ -1,0 +1,69 @@
+"""`lkharness acceptance` and `lkharness failover`: the product's suites, with pytest's own options behind them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from harness import resources
+from harness.errors import Unusable
+
+ABOUT = {
+    "acceptance": "prove every path, and every path through a switchover (on the lab, or on the cluster of --cluster FILE)",
+    "failover": "measure for how long each path is out under every disruption, and why",
+}
+EXAMPLES = {
+    "acceptance": "lkharness acceptance --cluster customer.toml --allow-disruption",
+    "failover": 'lkharness failover --cluster customer.toml --allow-disruption --disruption switchover -k "not idle"',
+}
+
+
+def add_to(commands) -> None:
+    """For the list of commands only: `run` takes the arguments before they are parsed, because they are pytest's."""
+    for name, about in ABOUT.items():
+        commands.add_parser(name, help=about, add_help=False)
+
+
+def is_one(arguments: Sequence[str]) -> bool:
+    """Whether the command is a suite."""
+    return bool(arguments) and arguments[0] in resources.SUITES
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the suite of that name with these arguments of pytest. The exit code of the contract.
+
+    Raises Unusable where the suite is not there.
+    """
+    name, *more = arguments
+    if {"-h", "--help"} & set(more):
+        print(_help(name))
+        return 0
+    folder, options = resources.suite(name), resources.pytest_options()
+    if not folder.is_dir():
+        raise Unusable(f"{folder} is not there; install lkharness again, with its suites")
+    import pytest
+
+    sys.argv[0] = "lkharness"
+    given = [
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",
+        "-c",
+        str(options),
+        "--rootdir",
+        str(options.parent),
+        str(folder),
+        *more,
+    ]
+    return int(pytest.main(given))
+
+
+def _help(name: str) -> str:
+    return (
+        f"usage: lkharness {name} [--cluster FILE] [--allow-disruption] [pytest arguments]\n\n"
+        f"{ABOUT[name][0].upper()}{ABOUT[name][1:]}.\n"
+        f"The report is written to reports/latest below the current folder (--reports DIR). "
+        "All options: pytest --help, section lkharness\n\n"
+        f"example: {EXAMPLES[name]}"
+    )

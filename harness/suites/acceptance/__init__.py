@@ -1,0 +1,1 @@
+"""The acceptance suite, where it is installed (`pytest --cluster FILE --pyargs harness.suites.acceptance`)."""

@@ -1,0 +1,1 @@
+"""The failover suite, where it is installed (`pytest --cluster FILE --pyargs harness.suites.failover`)."""
