@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from harness import model, resources
-from harness.at_home import at_home
 from harness.attach.lease import Held
 from harness.attach.shown import Wanted, wanted_of
 from harness.errors import ExitCode, HarnessError
+from harness.files import at_home
 from harness.live_view import LiveView
 from harness.plan import Planned
 from harness.session import Session

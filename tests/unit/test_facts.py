@@ -1,0 +1,51 @@
+"""Every fact id that the code or the documents cite leads to a row of docs/facts.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import cli, facts
+
+REPOSITORY = Path(__file__).parents[2]
+FAMILIES = {name.partition("-")[0] for name in facts.rows()}
+REHEARSED = {"MK-01", "MK-02"}  # questions of `lkharness azure rehearse` that no catalogue has
+
+
+def cited() -> dict[str, str]:
+    """Each id, and a file that cites it."""
+    found: dict[str, str] = {}
+    tracked = subprocess.run(
+        ["git", "ls-files", "harness", "docs", "README.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    for name in tracked.stdout.split():
+        path = REPOSITORY / name
+        if name == "docs/facts.md" or not path.exists() or path.suffix not in (".py", ".md", ".sh", ".ps1", ".j2", ".json"):
+            continue
+        for one in re.findall(rf"\b{facts.ID.pattern}\b", path.read_text(encoding="utf-8")):
+            if one.partition("-")[0] in FAMILIES:
+                found.setdefault(one, name)
+    return found
+
+
+def test_every_cited_fact_has_a_row():
+    known = facts.rows()
+    missing = {one: where for one, where in cited().items() if one not in known and one not in REHEARSED}
+    assert not missing, f"no row in docs/facts.md: {missing}"
+
+
+def test_a_fact_is_printed(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["fact", "dsn-06", "PRB-24"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("DSN-06  ") and "\nPRB-24  " in said
+    assert cli.main(["fact", "--json", "DSN-06"]) == 0
+    assert json.loads(capsys.readouterr().out)["facts"]["DSN-06"] == facts.rows()["DSN-06"]
+
+
+def test_an_id_that_is_not_there_is_told_with_what_is_near(capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["fact", "DSN-66"]) == 2
+    assert "DSN-66: there is no such fact; did you mean DSN-06" in capsys.readouterr().err
