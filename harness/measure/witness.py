@@ -20,6 +20,7 @@ from harness.measure import pcapng, scripts
 from harness.measure.packets import Packet, decode
 
 START_S = 20.0
+REASON_S = 5.0  # its reader hears why it ended a moment after nothing can be sent to it any more
 SNAP = 96
 BUFFER = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
 KEPT_AT_MOST = 500_000
@@ -128,6 +129,10 @@ class Witness:
         try:
             self._process.send(b"mark %d\n" % mark)
         except (OSError, ValueError) as error:  # ValueError: its input was closed by stop
+            deadline = Deadline(REASON_S)
+            with self._changed:
+                while self._ended is None and not deadline.expired:
+                    self._changed.wait(deadline.remaining())
             raise self._broken(str(error)) from error
 
     def _wait(self, done, limit: float, what: str) -> None:
