@@ -20,6 +20,7 @@ from harness import trust
 from harness.errors import BadUse
 from harness.files import at_home
 from harness.model_azure import Azure
+from harness.model_manager import Manager
 from harness.model_parts import Name, Part, Port, Seconds
 from harness.toml_file import content, toml
 
@@ -111,35 +112,6 @@ class Service(Part):
             return given
         listed = {k: v for k, v in given.items() if k.endswith("_command") and isinstance(v, list) and all(isinstance(w, str) for w in v)}
         return given | {key: shlex.join(words) for key, words in listed.items()}
-
-
-class Manager(Part):
-    """The cluster manager and the timers that a failover's budget follows from (facts LKL-35, LKL-41)."""
-
-    kind: Literal["lifekeeper", "lifekeeper-windows", "pacemaker", "wsfc"] = "lifekeeper"
-    root: Path = Path("/opt/LifeKeeper")
-    resource: str = Field("cluster-services", description="the resource whose switchover moves everything")
-    heartbeat_s: Seconds = 5.0
-    heartbeats_missed: Annotated[int, Field(ge=2)] = 3
-    check_interval_s: Seconds = 120.0
-    takeover_s: Seconds = Field(30.0, description="how long a hierarchy may take to go out of service here and in service there")
-    boot_s: Seconds = Field(300.0, description="how long a node may take from power on to a whole cluster")
-    check_limit_s: Seconds = Field(
-        60.0, description="how long the check of a service that hangs takes to fail, and how long ending that service takes"
-    )
-    hc_timeout_s: Seconds | None = Field(
-        None, description="HC_TIMEOUT: how long the health-check resource waits for a probe (LKL-56); its default is not known"
-    )
-    daemons: list[str] = Field(["lcm", "lcd", "lkcheck"], description="names of the manager's daemons, for killing them (LKL-02)")
-    daemon_pid_files: list[Path] = Field([], description="files that hold the pids of further daemons of the manager")
-
-    @field_validator("root")
-    @classmethod
-    def _leads_where_it_says(cls, root: Path) -> Path:
-        """A folder's name says where it is: programs are run from there, and a lab writes there."""
-        if ".." in root.parts:
-            raise ValueError(f"{root} goes up by `..`; write where it really is")
-        return root
 
 
 class Power(Part):

@@ -33,6 +33,7 @@ class Plan:
 
     names: tuple[str, ...]
     wish: Wish
+    allow_unproven: bool = False  # is "cannot tell" of an attached cluster no reason to leave a disruption?
 
     @classmethod
     def of_options(cls, options: Namespace) -> Plan:
@@ -45,13 +46,15 @@ class Plan:
             raise BadUse("--repeat must be 1 or more, --sweep 1 or more steps")
         if options.repeat > 1 and options.sweep:
             raise BadUse("--repeat and --sweep do not go together: a sweep has its own steps")
-        return cls(names, Wish(options.period / 1000, options.repeat, options.sweep, options.seed))
+        return cls(names, Wish(options.period / 1000, options.repeat, options.sweep, options.seed), options.allow_unproven)
 
-    def measurements(self, cluster: Cluster, *, azure: bool = False) -> list[Planned]:
+    def measurements(self, cluster: Cluster, *, azure: bool = False, own: bool = False) -> list[Planned]:
         """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named.
 
-        So is what destroys something for good, always.
+        So is what destroys something for good, always, and what may put both nodes in service, except on a lab of the run's `own`.
         """
         every = disruptions.all_of().items()
-        names = self.names or tuple(name for name, kind in every if (azure or not kind.by_azure) and not kind.destroys)
+        names = self.names or tuple(
+            name for name, kind in every if (azure or not kind.by_azure) and not kind.destroys and (own or not kind.splits)
+        )
         return [Planned(name, start) for name in names for start in self.wish.starts(name, cluster)]

@@ -38,6 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
     group.addoption(
+        "--allow-unproven",
+        action="store_true",
+        help="do also what an attached cluster is not proven to bear; the plan says what that is",
+    )
+    group.addoption(
         "--dry-run", action="store_true", help="show the plan of an attached cluster and every command that would run; do nothing of it"
     )
     group.addoption("--design", metavar="nat|floating", help="the lab's design (default nat)")

@@ -16,6 +16,7 @@ from harness import model, pytest_items, trust
 from harness.attach.attached import Attached
 from harness.attach.guardian import FILE as PUT_BACK
 from harness.attach.lease import Held
+from harness.attach.preconditions import Preconditions
 from harness.attach.shown import Wanted, show
 from harness.audit import audit
 from harness.collect.secrets import known_secrets
@@ -75,6 +76,7 @@ class Session:
         self._lab_azure = lab_azure
         self._allowed = allowed
         self._plan = plan
+        self._look = partial(Preconditions, named=frozenset(plan.names), allow_unproven=plan.allow_unproven)
         self._measuring: Measuring | None = None
         self._known_cut: KnownCut | None = None
         self._subject: Subject | None = None
@@ -98,15 +100,8 @@ class Session:
                 raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
             attached = model.load(Path(file), trusted=options.trust_cluster_file)
             trust.demand(attached, file)
-            return cls(
-                attached,
-                ["pytest", *arguments],
-                reports,
-                lab_data=None,
-                allowed=options.allow_disruption,
-                plan=plan,
-                readable=options.readable_reports,
-            )
+            kept = {"plan": plan, "readable": options.readable_reports}
+            return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
         from harness.lab import seed  # only the default needs the lab
 
         if options.profile not in (None, *seed.PROFILES):
@@ -131,7 +126,7 @@ class Session:
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
-        return self._plan.measurements(self.cluster, azure=self.has_azure)
+        return self._plan.measurements(self.cluster, azure=self.has_azure, own=self._lab_data is not None)
 
     @property
     def may_disturb(self) -> bool:
@@ -144,7 +139,7 @@ class Session:
         subject = Subject(self.cluster, Timeline())
         try:
             subject.reach()
-            return f"{show(subject, wanted).as_text(commands=True)}\nthis was a dry run: nothing was done"
+            return f"{show(subject, wanted, self._look(subject)).as_text(commands=True)}\nthis was a dry run: nothing was done"
         finally:
             subject.close()
 
@@ -167,7 +162,7 @@ class Session:
         self._subject.reach()
         self._watch_health(run)
         if self._lab_data is None and self._allowed and wanted:
-            self._attached = Attached(self._subject, run.id, run.directory)
+            self._attached = Attached(self._subject, run.id, run.directory, self._look)
             self._attached.take()
         self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
         if self._attached is not None:

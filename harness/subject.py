@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -59,6 +59,7 @@ class Subject:
         self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
         # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
         self.lease_line = ""
+        self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
         self.lost: Callable[[], str] = str
         self.permit: Callable[[Standing], None] = lambda disruption: None
         self._witnesses: dict[str, Witness] = {}

@@ -204,7 +204,7 @@ class Trial:
         """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `about` goes to it."""
         self._active = None
         disruption = disruptions.way_to(name, self.subject.cluster)(self.subject, **about)
-        if reason := disruption.lacks():
+        if reason := disruption.lacks() or self.subject.skips.get(disruption.name):
             pytest.skip(reason)
         allowance = disruption.allowance()
         target = disruption.target()
@@ -233,7 +233,7 @@ class Trial:
         """Do the disruption under the meter; every path must do what the disruption demands of it, and no token may be lost."""
         self._active = None
         kind = disruptions.of(planned.name)
-        if reason := kind(self.subject).lacks():
+        if reason := kind(self.subject).lacks() or self.subject.skips.get(kind.name):
             pytest.skip(reason)
         result = self._measure(lambda: kind(self.subject), planned.start)
         settle(result.verdict)

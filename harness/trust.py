@@ -32,6 +32,7 @@ def asks(data: Mapping[str, Any]) -> list[str]:
     services = data.get("services")
     return [
         *(ask for service in (services if isinstance(services, list) else []) for ask in _of_service(service)),
+        *(f"manager.mirror_check runs `{_words(words)}` on a node" for words in [_table(data.get("manager")).get("mirror_check")] if words),
         *(f"power.{to} runs `{_words(words)}` on this machine" for to, words in _table(data.get("power")).items()),
         *of_azure(_table(data.get("azure"))),
     ]
@@ -90,7 +91,8 @@ def withhold(cluster: Cluster, asked: list[str]) -> Cluster:
         lacks = [key for key in service.settings if key not in kept]
         services.append(service.model_copy(update={"settings": kept | {WITHHELD: lacks[0]}}) if lacks else service)
     azure = cluster.azure and (None if of_azure(cluster.azure.model_dump(exclude_unset=True)) else cluster.azure)
-    less = cluster.model_copy(update={"services": services, "azure": azure, "power": None})
+    manager = cluster.manager.model_copy(update={"mirror_check": []})
+    less = cluster.model_copy(update={"services": services, "azure": azure, "power": None, "manager": manager})
     return less.that_leaves_out(asked)
 
 

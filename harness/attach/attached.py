@@ -10,6 +10,7 @@ from harness.attach.found import Found, forget_ours, look
 from harness.attach.guard import Guard
 from harness.attach.guardian import FILE, Brief, Guardian, wait_until_whole
 from harness.attach.lease import Lease
+from harness.attach.preconditions import Preconditions
 from harness.attach.restore import by_hand, put_back
 from harness.attach.shown import Wanted, show
 from harness.audit import nothing_left
@@ -26,11 +27,12 @@ SOON_S = 5.0  # for a cluster that is known to be broken: it has been waited for
 class Attached:
     """`take` first, then `show_plan`; every disruption asks `before`; `end` at the end, whatever happened."""
 
-    def __init__(self, subject: Subject, run: str, folder: Path) -> None:
+    def __init__(self, subject: Subject, run: str, folder: Path, look: Callable[[Subject], Preconditions] = Preconditions) -> None:
         windows = [n.name for n in subject.cluster.nodes if n.platform == "windows"]
         if windows:
             raise Unusable(f"{windows[0]}: a cluster on Windows cannot be disturbed yet; leave --allow-disruption out, and it is looked at")
         self._subject = subject
+        self._look = look
         self._run = run
         self._folder = folder
         self._guardian: Guardian | None = None
@@ -51,18 +53,19 @@ class Attached:
     def show_plan(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
         """Tell what will be done, before anything is. A cluster that has no single active node has no plan, and nothing is done to it."""
         try:
-            plan = show(self._subject, wanted)
+            plan = show(self._subject, wanted, self._look(self._subject))
         except Inconclusive as error:
             text = f"there is no plan, and nothing will be disturbed: {error}"
             names: frozenset[str] = frozenset()
         else:
             text, names, self._active = plan.as_text(), plan.names, plan.active
+            self._subject.skips = plan.skips
             self._before = look(self._subject)
             if self._guardian is not None:
                 self._guardian.found(plan.active, self._before)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
-        self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick, self._left)
+        self._guard = Guard(self._subject, names, lambda: self._lease.lost, self._sick, self._left, self._look)
         self._subject.lease_line = self._lease.line
         self._subject.lost = lambda: self._lease.lost
         self._subject.permit = self._permit

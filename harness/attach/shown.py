@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.attach.guardian import FILE, longest_s, shared_fates, undone_s
+from harness.attach.preconditions import LOST_DATA, UNPROVEN, Preconditions
 from harness.collect.redact import Redactor, secret_words
 from harness.disrupt import base as disruptions
 from harness.disrupt.base import HARNESS, Step
@@ -49,6 +50,9 @@ class Entry:
     steps: list[Step] = field(default_factory=list)
     skipped: str = ""
     unknown: str = ""
+    refused: str = ""  # why it would not be done as the cluster is now
+    unproven: str = ""  # what the cluster did not tell, and is done all the same
+    loses: str = ""
 
     @property
     def title(self) -> str:
@@ -77,6 +81,11 @@ class Shown:
     def names(self) -> frozenset[str]:
         return frozenset(e.wanted.name for e in self.entries)
 
+    @property
+    def skips(self) -> dict[str, str]:
+        """Name → why it is left out."""
+        return {e.wanted.name: e.skipped for e in self.entries if e.skipped}
+
     def as_text(self, *, commands: bool = False) -> str:
         lines = [f"the plan, as the cluster is now ({self.active} is active; whenever it moves, the hosts' parts change with it):"]
         for entry in self.entries:
@@ -95,6 +104,12 @@ def _lines(entry: Entry, commands: bool) -> list[str]:
         f"      for how long: {entry.lasts}",
         f"      undone: {entry.undoing}",
     ]
+    if entry.loses:
+        lines.append(f"      lost by it: {entry.loses}")
+    if entry.refused:
+        lines.append(f"      refused as the cluster is now, because {entry.refused}")
+    if entry.unproven:
+        lines.append(f"      not proven, and done all the same ({UNPROVEN}): {entry.unproven}")
     if entry.unknown:
         lines.append(f"      not known beforehand: {entry.unknown}")
     if commands:
@@ -114,11 +129,13 @@ def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = Fals
     return Wanted(name, service if takes and isinstance(service, str) else None, measured)
 
 
-def show(subject: Subject, wanted: Iterable[Wanted]) -> Shown:
+def show(subject: Subject, wanted: Iterable[Wanted], asked: Preconditions | None = None) -> Shown:
     """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
+    asked = asked or Preconditions(subject)
     active = subject.active
     counted = Counter(_as_it_is_done(one, subject.cluster) for one in wanted)
-    entries = [_entry(subject, one, times) for one, times in counted.items()]
+    failures = sum(disruptions.of(one.name).failures * times for one, times in counted.items())
+    entries = [_entry(subject, one, times, asked, failures) for one, times in counted.items()]
     notes = [BESIDES] if entries else []
     service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
     if service is not None and any(w.measured for w in counted):
@@ -141,13 +158,16 @@ def _if_killed(subject: Subject, active: str, entries: list[Entry]) -> str:
     )
 
 
-def _entry(subject: Subject, wanted: Wanted, times: int) -> Entry:
+def _entry(subject: Subject, wanted: Wanted, times: int, asked: Preconditions, failures: int) -> Entry:
     kind = disruptions.of(wanted.name)
     service = next((s for s in subject.cluster.services if s.name == wanted.service), None)
     try:
         disruption = kind(subject, service) if service else kind(subject)  # type: ignore[call-arg]
         if reason := disruption.lacks():
             return Entry(wanted, times, kind.sentence, skipped=reason)
+        if reasons := asked.skipped(kind, failures):
+            return Entry(wanted, times, kind.sentence, skipped="; ".join(reasons))
+        refused, unproven = "; ".join(asked.refused(kind)), "; ".join(asked.unproven(kind))
         host, longest, out = disruption.target(), disruption.longest_s, disruption.allowance().seconds
         undoing = disruption.undoing
     except HarnessError as error:
@@ -157,4 +177,5 @@ def _entry(subject: Subject, wanted: Wanted, times: int) -> Entry:
     except HarnessError as error:
         steps, unknown = [], f"its commands, because {error}"
     undone = undone_s(disruption, steps)
-    return Entry(wanted, times, kind.sentence, host, longest, undone, out, undoing, steps, unknown=unknown)
+    about = {"unknown": unknown, "refused": refused, "unproven": unproven, "loses": LOST_DATA if kind.splits else ""}
+    return Entry(wanted, times, kind.sentence, host, longest, undone, out, undoing, steps, **about)

@@ -8,7 +8,7 @@ from harness import budget
 from harness.budget import Allowance
 from harness.deadline import Deadline
 from harness.disrupt.azure_base import ByAzure
-from harness.disrupt.base import Effect, both, register
+from harness.disrupt.base import BY_FAILURE, NOTHING, Effect, both, register
 from harness.errors import HarnessError, Inconclusive, Unusable
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ EITHER = both(Effect.OUT, Effect.ANY, Effect.OUT)
 
 
 class ByAzureNetwork(ByAzure):
+    needs = NOTHING
+
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._found: Nic | None = None
@@ -106,6 +108,7 @@ class AzureDeny(ByAzureNetwork):
 class OutOfService(ByAzureNetwork):
     """The balancer sends nobody to the active node any more."""
 
+    needs = BY_FAILURE
     moves: bool | None = False
     expects = STAYS_OUT
 

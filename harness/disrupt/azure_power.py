@@ -10,7 +10,7 @@ from harness import budget
 from harness.budget import Allowance
 from harness.deadline import Deadline
 from harness.disrupt.azure_base import ByAzure
-from harness.disrupt.base import HARNESS, Effect, Moment, both, register
+from harness.disrupt.base import BY_LOSS, HARNESS, Effect, Moment, both, register
 from harness.disrupt.node_reboot import WHICH_BOOT
 from harness.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.hosts.base import HostUnreachable
@@ -29,6 +29,8 @@ class ByAzurePower(ByAzure):
     """Azure takes its time between accepting and doing, so the disruption begins when the node is seen to fall silent."""
 
     takes_away = True
+    needs = BY_LOSS
+    reboots = True
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from harness.budget import Allowance
 from harness.deadline import Deadline
 from harness.errors import BadUse
-from harness.managers.base import ResourceState
+from harness.managers.base import Question, ResourceState
 from harness.model import Design
 from harness.paths import Origin
 
@@ -93,6 +93,14 @@ class Disruption(ABC):
     destroys: ClassVar[str] = ""  # what of the customer's it may destroy for good: then it is planned only where it is named
     instead_of: ClassVar[str] = ""  # the disruption that this is another way to do, for a suite that only wants it done
     undone_unseen: ClassVar[bool] = False  # may every host answer while it lasts? Then a guardian undoes it without looking at them first
+    # What the manager must be known to do for it, so that nothing is left half way; and what else the cluster must be proven to do.
+    needs: ClassVar[frozenset[Question]] = frozenset(Question)
+    splits: ClassVar[bool] = (
+        False  # may both nodes have everything in service? Then fencing must be proven, and it is done only where named
+    )
+    cuts: ClassVar[bool] = False  # cuts one communication path, and means another to live
+    reboots: ClassVar[bool] = False  # does a node boot because of it, by itself or by the other's fencing?
+    failures: ClassVar[int] = 0  # how many failures of a resource the manager counts for it
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
 
     def __init__(self, subject: Subject) -> None:
@@ -181,6 +189,10 @@ def clear_failures(subject: Subject, deadline: Deadline) -> None:
             for tag in [t for t, r in state.resources.items() if r is ResourceState.FAILED]:
                 manager.clear_failure(tag, node, deadline=deadline)
 
+
+NOTHING: frozenset[Question] = frozenset()  # for `needs`: the manager need not move anything
+BY_LOSS = frozenset({Question.LOST, Question.TOLD})  # and back at the end of the run
+BY_FAILURE = frozenset({Question.FAILED, Question.TOLD})
 
 _registry: dict[str, type[Disruption]] = {}
 

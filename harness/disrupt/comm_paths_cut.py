@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, both, register
+from harness.disrupt.base import BY_LOSS, Effect, both, register
 from harness.disrupt.cut import Cut, Drops, between
-from harness.managers.base import ClusterState, CommPath
+from harness.managers.base import ClusterState, CommPath, Question
 
 if TYPE_CHECKING:
     from harness.subject import Subject
@@ -78,6 +78,8 @@ class OneCommPathCut(_AtTheStandby):
 
     name = "one comm path cut"
     sentence = "the nodes no longer reach each other in Subnet#2; the communication path in Subnet#1 stays"
+    needs = frozenset({Question.TOLD})
+    cuts = True
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
     runs_with = frozenset(
@@ -110,6 +112,8 @@ class AllCommPathsCut(_AtTheStandby):
 
     name = "all comm paths cut"
     sentence = "the nodes no longer reach each other at all, and each thinks that the other is dead; both still reach everybody else"
+    needs = BY_LOSS
+    splits = reboots = True
     both_may_answer = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.budget import Allowance
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, Step, both, register
+from harness.disrupt.base import NOTHING, Disruption, Effect, Step, both, register
 from harness.errors import Inconclusive
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class IdleTimeout(Disruption):
 
     name = "idle beyond the balancer's timeout"
     sentence = "a connection from the client is held idle for longer than the balancer's idle timeout, and then used"
+    needs = NOTHING
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
 

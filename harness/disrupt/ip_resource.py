@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, Step, by_design, paths, register
+from harness.disrupt.base import BY_FAILURE, Effect, Step, by_design, paths, register
 from harness.disrupt.deadman import Script
 from harness.disrupt.on_host import SBIN, OnHost
+from harness.managers.base import Question
 
 # Addresses for which this one is the first of its subnet on its NIC: with it the kernel deletes them, or, with promote_secondaries, lets
 # one of them be the first from then on.
@@ -63,6 +64,8 @@ class IpResourceLost(OnHost):
 
     name = "IP resource lost"
     sentence = "the VIP is deleted from the active node's NIC behind the cluster manager's back"
+    needs = BY_FAILURE
+    failures = 1
     moves = False
     expects = by_design(
         paths(Effect.UNTOUCHED, Effect.RECOVERS, Effect.UNTOUCHED), paths(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
@@ -90,6 +93,7 @@ class IpResourceOut(OnHost):
 
     name = "IP resource out"
     sentence = "the IP resource is taken out of service, everything else stays"
+    needs = frozenset({Question.TOLD})
     settles = False
     moves = False
     expects = by_design(paths(Effect.UNTOUCHED, Effect.OUT, Effect.UNTOUCHED), paths(Effect.OUT, Effect.OUT, Effect.OUT))

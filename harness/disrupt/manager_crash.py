@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, Step, both, register
+from harness.disrupt.base import BY_FAILURE, Disruption, Effect, Step, both, register
 from harness.disrupt.listener import START, at_once
 from harness.errors import Inconclusive
 
@@ -26,6 +26,7 @@ class ManagerCrash(Disruption):
 
     name = "manager crash"
     sentence = "the cluster manager's daemons on the active node are killed (SIGKILL); their supervisor brings them back"
+    needs = BY_FAILURE
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
     runs_with = frozenset({"one comm path cut", "service crash"})

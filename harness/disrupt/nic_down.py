@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, both, register
+from harness.disrupt.base import BY_FAILURE, Effect, both, register
 from harness.disrupt.deadman import Script
 from harness.disrupt.on_host import OnHost
 from harness.disrupt.probe_blocked import STAYS_OUT, allowance_without_probes, lacks_hc_timeout, never_missed
@@ -114,6 +114,9 @@ def nic_script(address: str, own: tuple[str, ...]) -> Script:
 class _NicDown(OnHost):
     takes_away = True  # the harness may reach it by that NIC only
     severs = True
+    cuts = True
+    needs = BY_FAILURE
+    failures = 1
     which: str  # the attribute of a node that tells the NIC's address
 
     @property

@@ -13,6 +13,7 @@ class NodeFreeze(ByPower):
 
     name = "node freeze"
     sentence = "the active node is frozen where it stands, silent on the wire; it is thawed at the end"
+    splits = True
     away, back = "freeze", "thaw"
     both_may_answer = True  # after the thaw, until its next check finds that it was fenced
     moves = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, both, register
+from harness.disrupt.base import NOTHING, Disruption, Effect, both, register
 
 
 @register
@@ -13,6 +13,7 @@ class Nothing(Disruption):
 
     name = "none"
     sentence = "nothing is done; the control of the measurement"
+    needs = NOTHING
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
 

@@ -10,7 +10,7 @@ import subprocess
 from harness import budget
 from harness.collect.redact import Redactor, secret_words
 from harness.deadline import Deadline
-from harness.disrupt.base import HARNESS, Disruption, Moment, Step
+from harness.disrupt.base import BY_LOSS, HARNESS, Disruption, Moment, Step
 from harness.errors import DeadlineExceeded, HarnessError, Unusable
 
 AGAIN_S = 2.0  # between two tries of a command that brings a node back
@@ -25,6 +25,8 @@ class ByPower(Disruption):
     """`away` is the command that takes the node away, `back` the one that brings it back."""
 
     takes_away = True
+    needs = BY_LOSS
+    reboots = True
     away: str
     back: str
     _begun = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import budget
-from harness.disrupt.base import Effect, both, register
+from harness.disrupt.base import BY_FAILURE, Effect, both, register
 from harness.disrupt.cut import Cut, Drops
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class ProbeBlocked(Cut):
 
     name = "probe blocked"
     sentence = "probes that come in at the active node are dropped in silence; the service itself lives"
+    needs = BY_FAILURE
+    failures = 1
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
     runs_with = frozenset({"one comm path cut"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, both, register
+from harness.disrupt.base import NOTHING, Effect, both, register
 from harness.disrupt.deadman import MARK, Script, quoted
 from harness.disrupt.on_host import OnHost
 from harness.measure.attempt import attempt
@@ -41,6 +41,7 @@ class ResponderOnBoth(OnHost):
 
     name = "responder up on both nodes"
     sentence = "a listener of ours answers the probe on the standby node too, and the balancer sends it every other connection"
+    needs = NOTHING
     moves = False
     shares = True
     expects = both(Effect.OUT, Effect.UNTOUCHED, Effect.OUT)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Disruption, Effect, Step, both, register
+from harness.disrupt.base import BY_FAILURE, Disruption, Effect, Step, both, register
 from harness.disrupt.listener import kill, listener_pid, wait_for_end
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class ServiceCrash(Disruption):
 
     name = "service crash"
     sentence = "the process that listens on the service's port is killed (SIGKILL)"
+    needs = BY_FAILURE
+    failures = 1
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
     runs_with = frozenset({"one comm path cut", "manager crash"})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, both, register
+from harness.disrupt.base import BY_FAILURE, Effect, both, register
 from harness.disrupt.deadman import MARK, Script
 from harness.disrupt.listener import START, listener_pid
 from harness.disrupt.on_host import OnHost
@@ -68,6 +68,8 @@ class ServiceHang(OnHost):
 
     name = "service hang"
     sentence = "every process of the service that listens is stopped (SIGSTOP); connections are accepted and nothing answers"
+    needs = BY_FAILURE
+    failures = 1
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
     runs_with = frozenset({"one comm path cut"})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness import budget
 from harness.deadline import Deadline
-from harness.disrupt.base import Effect, Step, both, register
+from harness.disrupt.base import BY_FAILURE, Effect, Step, both, register
 from harness.disrupt.deadman import RUN, Deadman, Script
 from harness.disrupt.listener import listener_pid
 from harness.disrupt.on_host import SBIN, OnHost
@@ -88,6 +88,8 @@ class SharedDiskFull(OnHost):
 
     name = "shared disk full"
     sentence = "the file system with the database's files is filled to the last block"
+    needs = BY_FAILURE
+    failures = 1
     expects = both(Effect.ANY, Effect.ANY, Effect.ANY)
 
     def __init__(self, subject: Subject) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from harness import budget
 from harness.deadline import Deadline
 from harness.disrupt.base import Disruption, Effect, Step, both, register
+from harness.managers.base import Question
 
 if TYPE_CHECKING:
     from harness.subject import Subject
@@ -18,6 +19,7 @@ class Switchover(Disruption):
 
     name = "switchover"
     sentence = "the cluster manager is told to move everything to the standby node"
+    needs = frozenset({Question.TOLD})
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
     runs_with = frozenset({"one comm path cut"})

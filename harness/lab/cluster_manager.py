@@ -16,6 +16,7 @@ from harness.model import Cluster, Node, Service
 PYTHON = "/opt/lab/bin/lab-python"  # runs the lab's own modules inside a host
 MOUNTPOINT = Path("/srv/shared")
 DATABASE = MOUNTPOINT / "pgdata"
+DISK_TYPE = "filesys/gen"  # its app and type, of the lab's own choice: no fact names the product's
 DISK, DISK_SOURCE, STORAGE_SOCKET = "disk-shared", Path("/run/shared-disk"), Path("/run/storage.sock")
 HALT = ("kill", "-USR1", "1")  # the host's first process then ends it, silent on the wire
 HTTP_OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"  # facts PRB-13
@@ -75,8 +76,12 @@ def check_limit(cluster: Cluster) -> float:
 def known_of_manager(cluster: Cluster, settings: LabSettings) -> dict[str, Any]:
     """What the cluster file's [manager] has to say of this lab's stand-in, because nobody could know it otherwise."""
     if cluster.manager.kind == "pacemaker":
-        return {"check_limit_s": check_limit(cluster)}  # its responder never notices that no probe comes (facts PCM-08)
+        # Its responder never notices that no probe comes (facts PCM-08).
+        return {"check_limit_s": check_limit(cluster), "starts_at_boot": True}
     return {
+        "quorum": "off",
+        "reservation_types": [DISK_TYPE],
+        "starts_at_boot": True,  # a host that boots starts it, without any systemd
         "check_limit_s": check_limit(cluster),
         "hc_timeout_s": health_check_timeout(cluster, settings),
         "daemon_pid_files": [DAEMON_PID_FILE],
@@ -113,7 +118,8 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
     made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], port=probe.port, **answer))
     if any(s.kind == "postgres" for s in cluster.services):
         disk = {"storage": str(STORAGE_SOCKET), "source": str(DISK_SOURCE), "mountpoint": str(MOUNTPOINT)}
-        made.append(resource(DISK, DISK, "filesys", "gen", "disk", [], **disk))
+        app, type_ = DISK_TYPE.split("/")
+        made.append(resource(DISK, DISK, app, type_, "disk", [], **disk))
     return made
 
 

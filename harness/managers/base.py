@@ -110,6 +110,14 @@ class Says(StrEnum):
     CANNOT_TELL = "cannot tell"
 
 
+class Question(StrEnum):
+    """What may make everything go to the other node; a manager may allow one of these and forbid another (facts WCLU-109 to WCLU-119)."""
+
+    TOLD = "a switchover that it is told to make"
+    LOST = "a failover because the active node is lost"
+    FAILED = "a failover because a resource fails"
+
+
 @dataclass(frozen=True)
 class Answer:
     """Yes, no because …, or cannot tell because …; every reason is a sentence for a person."""
@@ -181,12 +189,25 @@ class Manager(Protocol):
     def by_hand_line(self, to: str) -> str:
         """One line of the shell of the node `to` by which a person moves everything there; nothing is run for it."""
 
-    def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
-        """Would the manager let everything move to the node `to` now, told or by itself? Read-only, done within `limit` seconds.
+    def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
+        """Would everything go to the node `to` now, for that reason? Read-only, done within `limit` seconds.
 
         No with each reason: policies, confirmation asked for, maintenance, quorum, flags and locks that forbid it, `to` not able, all
         communication paths dead, everything there already. What cannot be read is "cannot tell", never yes; nothing is raised for it.
         """
+
+    def fencing(self, *, limit: float = 10.0) -> Answer:
+        """If the nodes lost each other, would one of them surely be stopped? Only proof is yes; nothing is raised."""
+
+    def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
+        """Does `to` hold all data of the services, copied in the right direction? Yes where nothing is copied; nothing is raised."""
+
+    def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
+        """Does a node that is reset or fenced come back into the cluster by itself? Nothing is raised."""
+
+    def failures_left(self, *, limit: float = 10.0) -> dict[str, tuple[int, int]]:
+        """Tag → how many failures the manager counts on the node that has it in service, and at how many it bans that node. Only where it
+        counts and bans. Raises HarnessError where that cannot be read."""
 
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Take one resource out of service on its node and leave everything else as it is."""

@@ -13,12 +13,15 @@ from harness.deadline import Deadline
 from harness.errors import DeadlineExceeded
 from harness.hosts.base import Command, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
-from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, SwitchRefused
+from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, SwitchRefused
+from harness.managers.boots import at_boot_line, by_units
 from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
+from harness.managers.lifekeeper_disks import fenced_by, mirrored_by
 from harness.managers.lifekeeper_table import parse
 from harness.managers.logs import fetch_line, window
+from harness.managers.mirror import check_mirror
 from harness.managers.strangers import of_lifekeeper
-from harness.managers.takeover import Told, by_state, last_words
+from harness.managers.takeover import Case, Told, by_state, last_words
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
 
@@ -100,18 +103,47 @@ class LifeKeeper:
     def _action(self, tag: str, action: str, options: list[str]) -> list[str]:
         return [str(self._bin / "perform_action"), *options, "-t", tag, "-a", action]
 
-    def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
+    def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, flags, policies and settings (LKL-22, LKL-23, LKL-33, LKL-45); nothing is changed."""
-        names = [n.name for n in self._cluster.nodes]
-        with ThreadPoolExecutor(max_workers=1 + 3 * len(names)) as pool:
+        manager = self._cluster.manager
+        with ThreadPoolExecutor(max_workers=4) as pool:
             state = pool.submit(self.state, limit=limit)
-            flags = {n: pool.submit(self._ask, n, [str(self._bin / "flg_list")], limit) for n in names}
-            policies = {n: pool.submit(self._ask, n, [str(self._bin / "lkpolicy"), "--get-policies"], limit) for n in names}
-            settings = {n: pool.submit(self._ask, n, f"test ! -e {SETTINGS} || cat {SETTINGS}", limit) for n in names}
-        case = by_state(to, state.result())
-        case.add(by_flags(to, {n: told.result() for n, told in flags.items()}))
-        case.add(by_policies({n: told.result() for n, told in policies.items()}))
-        return case.add(by_settings({n: told.result() for n, told in settings.items()})).answer
+            flags = pool.submit(self._of_each, [str(self._bin / "flg_list")], limit)
+            settings = pool.submit(self._of_each, f"test ! -e {SETTINGS} || cat {SETTINGS}", limit)
+            policies = (
+                None if question is Question.TOLD else pool.submit(self._of_each, [str(self._bin / "lkpolicy"), "--get-policies"], limit)
+            )
+        case = by_state(to, state.result(), question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
+        case.add(by_policies(policies.result()) if policies else Case())
+        return case.add(by_settings(settings.result(), question, manager.quorum)).answer
+
+    def fencing(self, *, limit: float = 10.0) -> Answer:
+        """A split ends with one side only where a shared disk's reservation decides, or a quorum mode that stops the other (LKL-40)."""
+        manager = self._cluster.manager
+        instances = self._of_each([str(self._bin / "ins_list"), "-f|"], limit)
+        modes = self._of_each(f"test ! -e {SETTINGS} || cat {SETTINGS}", limit)
+        return fenced_by(instances, modes, manager)
+
+    def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
+        """No fact tells how a copy's state is read on Linux, so the cluster file names the command (WCLU-39)."""
+        found = mirrored_by(self._of_each([str(self._bin / "ins_list"), "-f|"], limit), self._cluster.manager)
+        return check_mirror(self._cluster, self._hosts, to, found, limit)
+
+    def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
+        """Its unit is lifekeeper.service (LKL-02)."""
+        if self._cluster.manager.starts_at_boot is not None:
+            return by_units({}, [], self._cluster.manager.starts_at_boot)
+        return by_units(self._of_each(at_boot_line(["lifekeeper"]), limit), ["lifekeeper"])
+
+    def failures_left(self, *, limit: float = 10.0) -> dict[str, tuple[int, int]]:
+        """LifeKeeper counts none, and tries each step once (LKL-42)."""
+        return {}
+
+    def _of_each(self, command: Command, limit: float) -> dict[str, Told]:
+        """What every node says to a command that only reads, asked at once."""
+        names = [n.name for n in self._cluster.nodes]
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            return dict(zip(names, pool.map(lambda n: self._ask(n, command, limit), names), strict=True))
 
     def _ask(self, node: str, command: Command, limit: float) -> Told:
         """What a command that only reads printed, or why that cannot be used."""

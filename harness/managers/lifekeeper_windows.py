@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from harness.deadline import Deadline
 from harness.hosts.base import NotReadable
 from harness.hosts.powershell import quoted
 from harness.hosts.windows_parse import rows
-from harness.managers.base import Answer, ClusterState, NodeState, SwitchRefused
+from harness.managers.base import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.lifekeeper_allowed import by_flags, by_settings
 from harness.managers.lifekeeper_table import parse
 from harness.managers.on_windows import NOT_ASKED, NOT_THERE, OnWindows
@@ -88,13 +89,16 @@ class LifeKeeperWindows(OnWindows):
             return NodeState(node, False, {}, (), f"lcdstatus could not be run there (exit {done.exit}): {last_words(done.err, done.out)}")
         return state_of(node, done.out)
 
-    def may_switch_over(self, to: str, *, limit: float = 20.0) -> Answer:
-        """From both nodes' states, flags and settings. The safety check (LKW-10) needs all paths dead, and then the answer is no."""
-        deadline = Deadline(limit)
-        case = by_state(to, self.state(limit=limit))
-        flags = self._each(lambda node: self._ask(node, self._script("flg_list", []), deadline))
-        settings = self._each(lambda node: self._ask(node, SETTINGS.replace("ROOT", self._root, 1), deadline))
-        return case.add(by_flags(to, flags)).add(by_settings(settings)).answer
+    def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 20.0) -> Answer:
+        """From both nodes' states, flags and settings, asked at once. The safety check (LKW-10) needs all paths dead, and then the answer
+        is no."""
+        deadline, manager = Deadline(limit), self._cluster.manager
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            state = pool.submit(self.state, limit=limit)
+            flags = pool.submit(self._each, lambda node: self._ask(node, self._script("flg_list", []), deadline))
+            settings = pool.submit(self._each, lambda node: self._ask(node, SETTINGS.replace("ROOT", self._root, 1), deadline))
+        case = by_state(to, state.result(), question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
+        return case.add(by_settings(settings.result(), question, manager.quorum)).answer
 
     def _ask(self, node: str, script: str, deadline: Deadline) -> Told:
         try:

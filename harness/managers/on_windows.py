@@ -12,7 +12,7 @@ from harness.errors import DeadlineExceeded, Unusable
 from harness.hosts.base import CommandFailed, Host
 from harness.hosts.windows import EVENTS_AT_MOST, WindowsHost
 from harness.hosts.windows_parse import Event
-from harness.managers.base import LOG_AT_MOST, LogWindow
+from harness.managers.base import LOG_AT_MOST, Answer, LogWindow, answer
 from harness.managers.logs import bounded
 
 T = TypeVar("T")
@@ -41,6 +41,19 @@ class OnWindows:
         """For every node at once: a node that does not answer must not age what the other says."""
         with ThreadPoolExecutor(max_workers=len(self._names)) as pool:
             return dict(zip(self._names, pool.map(work, self._names), strict=True))
+
+    def fencing(self, *, limit: float = 20.0) -> Answer:
+        """A cluster on Windows is not disturbed, so nobody asks; neither the next three."""
+        return answer([], ["whether one side of a split is stopped is not asked on Windows"])
+
+    def mirror(self, to: str, *, limit: float = 20.0) -> Answer:
+        return answer([], [f"whether {to} has a complete copy of the data is not asked on Windows"])
+
+    def starts_at_boot(self, *, limit: float = 20.0) -> Answer:
+        return answer([], ["whether the cluster service starts at boot is not asked on Windows"])
+
+    def failures_left(self, *, limit: float = 20.0) -> dict[str, tuple[int, int]]:
+        return {}
 
     def notices(self, line: str) -> bool:
         """An event of level error or worse, by the form that `recent_log` and `log_between` give it."""

@@ -16,11 +16,27 @@ from harness.errors import DeadlineExceeded, Unusable
 from harness.hosts.base import CommandResult, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
 from harness.hosts.linux import TOOLS
-from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, ResourceState, SwitchRefused
+from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, ResourceState, SwitchRefused, answer
+from harness.managers.boots import at_boot_line, by_units
 from harness.managers.logs import fetch_line, window
-from harness.managers.pacemaker_read import Reading, fail_counts, moved_by_hand, node_state, notices, read, takes_nothing, timed_moves
+from harness.managers.mirror import check_mirror
+from harness.managers.pacemaker_allowed import (
+    NOW,
+    QUORUM,
+    by_cib,
+    by_clones,
+    by_cluster,
+    by_fencing,
+    by_quorum,
+    by_simulation,
+    fenced_off,
+    health_counts,
+    would_line,
+)
+from harness.managers.pacemaker_fencing import fenced_by
+from harness.managers.pacemaker_read import Reading, borne, fail_counts, moved_by_hand, node_state, notices, read, timed_moves
 from harness.managers.strangers import of_pacemaker
-from harness.managers.takeover import Case, by_state, last_words
+from harness.managers.takeover import Case, Told, by_state, last_words
 
 SBIN = f"export {TOOLS.strip()}; "
 MONITOR = "{ crm_mon --output-as=xml -1 || crm_mon --as-xml -1; } 2>&1"  # PCM-01
@@ -124,19 +140,62 @@ class Pacemaker:
         move = f"crm_resource --move -r {resource} -N {node} --lifetime PT300S"
         return f"{move} && crm_resource --wait; crm_resource --clear -r {resource}"
 
-    def may_switch_over(self, to: str, *, limit: float = 10.0) -> Answer:
-        """From both nodes' states, the cluster's options and the target's flags, and constraints left by hand; nothing is changed."""
-        with ThreadPoolExecutor(max_workers=3) as pool:
+    def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
+        """From both nodes' states, the cluster's configuration, and what Pacemaker itself would do; nothing is changed."""
+        resource, active = self._cluster.manager.resource, self._cluster.peer_of(to).name
+        lost = question is Question.LOST
+        with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(self.state, limit=limit)
             asked = pool.submit(self._reading, to, limit)
-            constraints = pool.submit(self._try, to, "cibadmin -Q -o constraints", limit)
-        case = by_state(to, state.result()).add(by_cluster(to, asked.result()))
-        done = constraints.result()
-        if done is None or not done.ok:
-            case.unknown.append(f"{to}: the constraints could not be read")
-        elif left := moved_by_hand(done.out, self._cluster.manager.resource):
-            case.against.append(f"the constraint {', '.join(left)} is in force, which a move by hand left behind")
-        return case.answer
+            whole = pool.submit(self._told, to, f"cibadmin -Q; {NOW}", limit)
+            would = pool.submit(self._told, to, would_line(question, resource, active, to), limit)
+            quorum = pool.submit(self._told, to, QUORUM, limit) if lost else None
+            fencing = pool.submit(self.fencing, limit=limit) if lost else None
+        reading, cib = asked.result(), whole.result()
+        case = by_state(to, state.result(), question).add(by_cluster(to, reading, health=health_counts(cib)))
+        simulated = by_simulation(to, would.result(), reading)
+        case.add(by_cib(cib, reading, resource, question)).add(simulated)
+        if simulated.unknown:  # else Pacemaker has said so itself
+            case.add(by_clones(to, cib, reading))
+        case.add(by_quorum(active, to, quorum.result(), reading) if quorum else Case())
+        return case.add(by_fencing(fencing.result(), reading) if fencing else Case()).answer
+
+    def fencing(self, *, limit: float = 10.0) -> Answer:
+        """A device that is started, covers both nodes and has not failed, by each node's own word."""
+        names = [n.name for n in self._cluster.nodes]
+        line = f"{MONITOR}; echo; " + "; ".join(f"echo '{CUT}'; stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            said = list(pool.map(lambda name: self._told(name, line, limit), names))
+        return fenced_by(dict(zip(names, said, strict=True)), names, CUT)
+
+    def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
+        """DRBD's resources copy data; what their state is, the cluster file's command tells."""
+        reading = self._reading(to, limit)
+        found = answer([], [f"{to}: {reading.why}"]) if reading.why else tuple(sorted(reading.copies))
+        return check_mirror(self._cluster, self._hosts, to, found, limit)
+
+    def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
+        """Pacemaker's unit starts Corosync's. A node that is fenced by power off, or that SBD keeps out, does not come back."""
+        names = [n.name for n in self._cluster.nodes]
+        line = f"{at_boot_line(['pacemaker'], sbd=True)}"
+        known = self._cluster.manager.starts_at_boot
+        if known is not None:
+            return by_units({}, [], known)
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            said = dict(zip(names, pool.map(lambda name: self._told(name, line, limit), names), strict=True))
+        units = by_units(said, ["pacemaker"])
+        if not fenced_off(self._told(names[0], "cibadmin -Q", limit)):
+            return units
+        off = "a node that is fenced is left without power (stonith-action)"
+        return answer([off, *(units.because if units.no else ())], units.because)
+
+    def failures_left(self, *, limit: float = 10.0) -> dict[str, tuple[int, int]]:
+        node = self._cluster.nodes[0].name
+        return borne(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
+
+    def _told(self, node: str, line: str, limit: float) -> Told:
+        done = self._try(node, line, limit)
+        return Told(None, f"{node} could not be asked") if done is None else Told(done.out, last_words(done.err))
 
     def _reading(self, node: str, limit: float) -> Reading:
         done = self._try(node, MONITOR, limit)
@@ -216,7 +275,7 @@ class Pacemaker:
 
     def _moved_by_hand(self, node: str, deadline: Deadline) -> list[str]:
         self._do(node, f"crm_resource --clear --expired -r {shlex.quote(self._cluster.manager.resource)}", deadline)
-        return moved_by_hand(self._run(node, "cibadmin -Q -o constraints", deadline).out, self._cluster.manager.resource)
+        return moved_by_hand(self._run(node, "cibadmin -Q -o constraints", deadline).out, [self._cluster.manager.resource])
 
     def _wait(self, check, what: str, deadline: Deadline) -> None:
         try:
@@ -243,27 +302,3 @@ def _until(of: str) -> str:
     """A rule that holds what it is in to a moment, by the node's own clock; UNTIL stands for it."""
     rule = f"{OURS}-{of}-until"
     return f'<rule id="{rule}" score="INFINITY"><date_expression id="{rule}-date" operation="lt" end="UNTIL"/></rule>'
-
-
-def by_cluster(to: str, reading: Reading) -> Case:
-    """What the cluster's own options and the target's flags say of a switchover to it. Pure."""
-    if reading.why:
-        return Case(unknown=[f"{to}: {reading.why}"])
-    case = Case()
-    if reading.options.get("maintenance-mode") == "true":
-        case.against.append("the cluster is in maintenance mode")
-    if reading.options.get("stop-all-resources") == "true":
-        case.against.append("the cluster is told to stop all resources")
-    if reading.quorum is None:
-        case.unknown.append("whether the cluster has quorum is not known")
-    elif not reading.quorum:
-        case.against.append(f"{to} is in a partition without quorum")
-    if why := takes_nothing(to, reading.nodes.get(to, {"online": "true"})):
-        case.against.append(why)
-    for tags, word in ((reading.unmanaged(), "not managed"), (reading.blocked(), "blocked"), (reading.disabled(), "told to stay stopped")):
-        if tags:
-            case.against.append(f"{', '.join(tags)} {'is' if len(tags) == 1 else 'are'} {word}")
-    failed = sorted(tag for tag, node in reading.failed_on if node == to)
-    if failed:
-        case.against.append(f"{', '.join(failed)} failed on {to}, and will not be tried there before `crm_resource --cleanup`")
-    return case

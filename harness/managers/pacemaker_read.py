@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from xml.etree import ElementTree as xml
 
 from harness.managers.base import CommPath, NodeState, ResourceState
@@ -16,11 +17,13 @@ from harness.managers.takeover import last_words
 
 IN_SERVICE_ROLES = {"started", "promoted", "unpromoted", "master", "slave"}
 IN_TRANSIT = {"starting", "stopping", "promoting", "demoting", "migrating"}
+NOT_CONFIGURED = "6"  # and on no other
 HARD_ERRORS = {"2", "3", "4", "5", "6"}  # an agent's exit codes after which Pacemaker does not try again on that node
 INFINITY = 1_000_000
 OPERATION = re.compile(r"_(?:start|stop|monitor|promote|demote|notify|reload|migrate_to|migrate_from)_\d+\Z")
 COLLECTIONS = {"clone", "bundle"}  # run on every node, so they say nothing about who is active
 # Corosync 3 names its links, Corosync 2 its rings; the words for a peer's state changed in between.
+CLOCK = re.compile(r"^now \d{1,12}$", re.MULTILINE)  # of `date`, where it was asked with the rest
 LINK = re.compile(r"^\s*(?:LINK|RING) ID\s+(?P<number>\d+)", re.IGNORECASE)
 LINK_ADDRESS = re.compile(r"^\s*(?:addr|id)\s*=\s*(?P<address>\S+)")
 LINK_PEER = re.compile(r"^\s*nodeid:?\s*(?P<id>\d+):(?P<state>.*)")
@@ -54,7 +57,18 @@ class Reading:
     nodes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     resources: Mapping[str, xml.Element] = field(default_factory=dict)
     failed_on: frozenset[tuple[str, str]] = frozenset()  # resource and node where it will not be tried again
+    failed_everywhere: frozenset[str] = frozenset()  # resources that are tried on no node any more
+    groups: frozenset[str] = frozenset()  # that hold any of them
+    bans: tuple[tuple[str, str, str], ...] = ()  # constraints that forbid a node: their id, the resource and the node
+    clones: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by id, the nodes with an active instance
+    copies: frozenset[str] = frozenset()  # resources that copy data to the other node
     twice: frozenset[str] = frozenset()  # resources that stand there more than once, so that no row of them is believed
+
+    @property
+    def fencing_enabled(self) -> bool | None:
+        """None where it is not told; newer versions call it by the other name."""
+        said = self.options.get("fencing-enabled", self.options.get("stonith-enabled"))
+        return None if said is None else said == "true"
 
     def unmanaged(self) -> list[str]:
         return [tag for tag, found in self.resources.items() if not _is(found, "managed", True)]
@@ -87,7 +101,20 @@ def read(text: str) -> Reading:
     found = list(_primitives(root.find("resources")))
     resources = {r.get("id", ""): r for r in found}
     twice = frozenset(tag for tag, times in Counter(r.get("id", "") for r in found).items() if times > 1)
-    return Reading("", {} if options is None else dict(options.attrib), quorum, nodes, resources, frozenset(_failed(root)), twice)
+    return Reading(
+        "",
+        {} if options is None else dict(options.attrib),
+        quorum,
+        nodes,
+        resources,
+        frozenset(_failed(root)),
+        frozenset(tag for tag, code, _ in _failures(root) if code == NOT_CONFIGURED),
+        frozenset(g.get("id", "") for g in root.iter("group")),
+        tuple(_bans(root)),
+        {c.get("id", ""): frozenset(n.get("name", "") for n in c.iter("node")) for c in root.iter("clone")},
+        frozenset(r.get("id", "") for r in root.iter("resource") if r.get("resource_agent", "").endswith(":drbd")),
+        twice,
+    )
 
 
 def node_state(node: str, monitor: str, links: str, peer: str, pairs: Mapping[str, str]) -> NodeState:
@@ -155,7 +182,7 @@ def _document(text: str) -> xml.Element | None:
     begin = re.search(r"<(?:\?xml|pacemaker-result|crm_mon|cib|constraints|primitive)\b", text)
     if begin is None or "<!" in text:  # no entities: none of these tools has any
         return None
-    whole = _element(text[begin.start() :].strip())
+    whole = _element(CLOCK.sub("", text[begin.start() :]).strip())
     return _refusal(text) if whole is None else whole
 
 
@@ -198,9 +225,36 @@ def _failed(root: xml.Element) -> Iterator[tuple[str, str]]:
             count, most = _number(history.get("fail-count")), _number(history.get("migration-threshold")) or INFINITY
             if count and count >= most:
                 yield history.get("id", ""), node.get("name", "")
+    for tag, code, where in _failures(root):
+        if code in HARD_ERRORS:
+            yield tag, where
+
+
+def _failures(root: xml.Element) -> Iterator[tuple[str, str, str]]:
     for failure in root.findall("failures/failure"):
-        if failure.get("exitcode") in HARD_ERRORS:
-            yield OPERATION.sub("", failure.get("op_key", "")), failure.get("node", "")
+        yield OPERATION.sub("", failure.get("op_key", "")), failure.get("exitcode", ""), failure.get("node", "")
+
+
+def _bans(root: xml.Element) -> Iterator[tuple[str, str, str]]:
+    """Those for one role of a promotable clone only are not ours."""
+    for ban in root.findall("bans/ban"):
+        role = "true" in (ban.get("promoted-only"), ban.get("master_only"))
+        if not role and re.fullmatch(r"-(?:INFINITY|[0-9]{7,9})", ban.get("weight", "")):
+            yield ban.get("id", ""), ban.get("resource", ""), ban.get("node", "")
+
+
+def borne(text: str) -> dict[str, tuple[int, int]]:
+    """Resource → how many failures are counted on the node that it is on, and at how many that node is banned, where there is such a
+    number, out of crm_mon's XML."""
+    reading, root = read(text), _document(text)
+    found: dict[str, tuple[int, int]] = {}
+    for node in root.findall("node_history/node") if root is not None else ():
+        for history in node.findall("resource_history"):
+            tag, most = history.get("id", ""), _number(history.get("migration-threshold"))
+            here = tag in reading.resources and any(n.get("name") == node.get("name") for n in reading.resources[tag].findall("node"))
+            if here and 0 < most < INFINITY:
+                found[tag] = (_number(history.get("fail-count")), most)
+    return found
 
 
 def fail_counts(text: str) -> dict[str, dict[str, int]] | None:
@@ -243,19 +297,33 @@ def comm_paths(text: str, peer: str, pairs: Mapping[str, str]) -> tuple[CommPath
     return tuple(paths)
 
 
-def moved_by_hand(text: str, resource: str) -> list[str]:
-    """The ids of the constraints that `--move` and `--ban` left for a resource (PCM-05), out of the CIB's constraints."""
+def moved_by_hand(text: str, resources: Collection[str]) -> list[str]:
+    """The ids of the constraints that `--move` and `--ban` left for any of these resources (PCM-05), out of the CIB's constraints. One
+    whose time is over is in force no more; `now SECONDS` behind the XML is the node's own clock."""
     root = _document(text)
     if root is None:
         return []
-    found = [e.get("id", "") for e in root.iter("rsc_location") if e.get("rsc") == resource]
+    clock = re.search(r"^now (\d{1,12})$", text, re.MULTILINE)
+    found = [e.get("id", "") for e in root.iter("rsc_location") if e.get("rsc") in resources and not _is_over(e, clock)]
     return [id for id in found if re.match(r"cli-(?:prefer|ban|standby)-", id)]
+
+
+def _is_over(constraint: xml.Element, clock: re.Match[str] | None) -> bool:
+    """By a single rule with an end, as a lifetime makes it."""
+    dates = list(constraint.iter("date_expression"))
+    if clock is None or len(dates) != 1 or dates[0].get("operation") != "lt":
+        return False
+    try:
+        end = datetime.fromisoformat(dates[0].get("end", "").replace("Z", "+00:00").replace(" +", "+"))
+    except ValueError:
+        return False
+    return end.tzinfo is not None and end.timestamp() < int(clock[1])
 
 
 def timed_moves(text: str, resource: str) -> list[str]:
     """The ids of those of a resource that end by themselves (`--move --lifetime`, PCM-05); none where another has no end."""
     root = _document(text)
-    left = moved_by_hand(text, resource)
+    left = moved_by_hand(text, [resource])
     if root is None:
         return []
     timed = [e.get("id", "") for e in root.iter("rsc_location") if e.get("id") in left and e.find(".//date_expression") is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.managers.base import Answer, ClusterState, NodeState, ResourceState, answer
+from harness.managers.base import Answer, ClusterState, NodeState, Question, ResourceState, answer
 
 
 @dataclass
@@ -38,7 +38,7 @@ def last_words(*texts: str) -> str:
     return lines[0].strip()[:200] if lines else "nothing"
 
 
-def by_state(to: str, state: ClusterState) -> Case:
+def by_state(to: str, state: ClusterState, question: Question = Question.TOLD) -> Case:
     """May everything move to `to`, as far as both nodes' own words on their resources and paths go?"""
     case = Case()
     target = state.nodes.get(to)
@@ -54,7 +54,33 @@ def by_state(to: str, state: ClusterState) -> Case:
             unsure = [tag for tag, seen in node.resources.items() if seen is ResourceState.UNKNOWN]
             if unsure:
                 case.unknown.append(f"{node.node}: the state of {', '.join(unsure)} is in transit or not known; ask again")
-    return case.add(_holders(target, [n for n in state.nodes.values() if n.node != to]))
+    others = [n for n in state.nodes.values() if n.node != to]
+    return case.add(_holders(target, others)).add(_fits(target, others, question))
+
+
+def _fits(target: NodeState, others: list[NodeState], question: Question) -> Case:
+    """Resources that are known on one node only do not move (WCLU-35); what failed on the target may fail there again (WCLU-33); what is
+    in service unprotected is not recovered when it fails (WCLU-34)."""
+    case = Case()
+    if not target.running or not target.resources:
+        return case
+    holders = [node for node in others if node.running and node.has_something]
+    for node in holders:
+        missing = [tag for tag in node.resources if tag not in target.resources]
+        renamed = [tag for tag in target.resources if tag not in node.resources]
+        if missing:
+            words = f"{target.node} does not know {', '.join(missing)}, which {node.node} has"
+            if renamed:
+                case.unknown.append(f"{words}, and whether {', '.join(renamed)} is the same by another name is not known")
+            else:
+                case.against.append(words)
+        loose = [tag for tag, seen in node.resources.items() if seen is ResourceState.UNPROTECTED]
+        if loose and question is Question.FAILED:
+            case.against.append(f"{', '.join(loose)} in service on {node.node} unprotected: when it fails, nothing is done")
+    failed = [tag for tag, seen in target.resources.items() if seen is ResourceState.FAILED]
+    if failed and holders:
+        case.unknown.append(f"{', '.join(failed)} failed on {target.node} and may fail there again")
+    return case
 
 
 def _holders(target: NodeState, others: list[NodeState]) -> Case:

@@ -10,7 +10,7 @@ from harness.errors import DeadlineExceeded
 from harness.hosts.base import CommandFailed, NotReadable
 from harness.hosts.powershell import quoted
 from harness.hosts.windows_parse import rows
-from harness.managers.base import Answer, ClusterState, NodeState, SwitchRefused
+from harness.managers.base import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.on_windows import NOT_ASKED, NOT_THERE, OnWindows
 from harness.managers.takeover import by_state, last_words
 from harness.managers.wsfc_parse import Rows, allowed, node_state, read, same, word
@@ -76,10 +76,10 @@ class Wsfc(OnWindows):
             )
         return done.out
 
-    def may_switch_over(self, to: str, *, limit: float = 20.0) -> Answer:
+    def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 20.0) -> Answer:
         """From both nodes' states, and what the node that is to take over says of owners, maintenance, quorum and votes."""
         deadline = Deadline(limit)
-        case = by_state(to, self.state(limit=limit))
+        case = by_state(to, self.state(limit=limit), question)
         if to in self._names:
             told = self._say(to, ALLOWED.replace("GROUP", quoted(self._group), 1), max(0.1, deadline.remaining()))
             found = Rows(why=told.why) if isinstance(told, NodeState) else read(told)

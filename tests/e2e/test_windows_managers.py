@@ -11,7 +11,7 @@ from windows_server import asked, reset, start_windows, swap
 from harness import model
 from harness.deadline import Deadline
 from harness.hosts.ssh import SshHost
-from harness.managers.base import CommPath, ResourceState, SwitchRefused
+from harness.managers.base import CommPath, Question, ResourceState, SwitchRefused
 from harness.managers.registry import manager_of
 
 pytestmark = [
@@ -98,7 +98,8 @@ def test_lifekeeper_on_windows_is_read(lab):
 def test_lifekeeper_on_windows_may_switch_over_and_why_not(lab):
     assert lab.manager.may_switch_over("lknode02").yes
     lab.becomes("lknode02", "flg_list", "locked")
-    no = lab.manager.may_switch_over("lknode02")
+    assert "an action holds a lock there" in str(lab.manager.may_switch_over("lknode02"))
+    no = lab.manager.may_switch_over("lknode02", Question.LOST)
     assert no.no
     for reason in ("an action holds a lock there: lknode02:Restore_hierarchy", "flag !nofailover!lknode01", "lk_confirmso -y lknode01"):
         assert reason in str(no)

@@ -9,13 +9,12 @@ import pytest
 
 from harness import model
 from harness.hosts.local import LocalHost
-from harness.managers.base import Says
+from harness.managers.base import Question
 from harness.managers.lifekeeper import LifeKeeper
 from tests.lab.lifekeeper_cluster import NODES, TOP, eventually
 from tests.lab.lifekeeper_fixtures import cluster, kept, needs_namespaces, whole  # noqa: F401
 
 pytestmark = needs_namespaces
-NO_POLICIES = "its policies could not be read: there is no "
 
 
 @pytest.fixture
@@ -26,17 +25,27 @@ def manager(kept):
         "client": {"name": "lkclient", "address": "10.20.1.100"},
         "nodes": nodes,
         "services": [{"name": "oracle", "kind": "oracle", "port": 1521, "tag": "listener-1521"}],
-        "manager": {"root": str(kept.base / "LifeKeeper"), "resource": TOP},
+        "manager": {"root": str(kept.base / "LifeKeeper"), "resource": TOP, "quorum": "off", "starts_at_boot": True},
     }
     hosts = {node.name: LocalHost(node.name, prefix=node.enter) for node in (kept.node1, kept.node2)}
     return LifeKeeper(model.Cluster.model_validate(data), hosts)
 
 
-def test_a_whole_cluster_would_switch_over_but_for_what_cannot_be_read(manager):
-    """The stand-in has no lkpolicy (LKL-33), so the answer is not yes; nothing else is unknown, and nothing speaks against it."""
-    found = manager.may_switch_over("lknode02")
-    assert found.says is Says.CANNOT_TELL
-    assert len(found.because) == 2 and all(NO_POLICIES in why for why in found.because)
+@pytest.mark.parametrize("question", Question)
+def test_a_whole_cluster_would_move_for_every_reason(manager, question):
+    assert str(manager.may_switch_over("lknode02", question)) == "yes"
+
+
+def test_what_a_person_must_know_is_not_guessed(manager):
+    """No quorum package and the stand-in's disk are of the cluster file's word (WCLU-28, LKL-40)."""
+    silent = type(manager)(manager._cluster.model_copy(update={"manager": unknowing(manager._cluster.manager)}), manager._hosts)
+    assert "no QUORUM_MODE is set" in str(silent.may_switch_over("lknode02", Question.LOST))
+    assert silent.fencing().no and manager.fencing().no  # these two nodes have no disk
+    assert silent.mirror("lknode02").yes and manager.starts_at_boot().yes
+
+
+def unknowing(told: model.Manager) -> model.Manager:
+    return told.model_copy(update={"quorum": None, "starts_at_boot": None})
 
 
 def test_the_active_node_has_it_already(manager):
@@ -55,11 +64,11 @@ def test_a_flag_forbids_it_while_it_is_set(manager, kept, flag, why):
     """LKL-22, LKL-23."""
     assert kept.node2.lk("flg_create", "-f", flag).returncode == 0
     try:
-        found = manager.may_switch_over("lknode02")
+        found = manager.may_switch_over("lknode02", Question.LOST)
     finally:
         kept.node2.lk("flg_remove", "-f", flag)
     assert found.no and why in str(found)
-    assert not manager.may_switch_over("lknode02").no
+    assert manager.may_switch_over("lknode02", Question.LOST).yes
 
 
 def test_one_dead_path_does_not_forbid_it(manager, kept):
@@ -68,7 +77,7 @@ def test_one_dead_path_does_not_forbid_it(manager, kept):
         eventually(
             lambda: kept.node1.journalled_paths() + kept.node2.journalled_paths(), lambda s: s == ["ALIVE", "DEAD"] * 2, "path 2 dead"
         )
-        assert not manager.may_switch_over("lknode02").no
+        assert manager.may_switch_over("lknode02", Question.LOST).yes
     finally:
         kept.mend(kept.node2, 1)
         eventually(lambda: kept.node1.journalled_paths() + kept.node2.journalled_paths(), lambda s: s == ["ALIVE"] * 4, "all paths alive")

@@ -16,7 +16,7 @@ from harness.errors import Unusable
 from harness.lab import doctor, launch, seed
 from harness.lab.pacemaker import packages
 from harness.managers import pacemaker
-from harness.managers.base import ResourceState, SwitchRefused
+from harness.managers.base import Question, ResourceState, SwitchRefused
 from harness.managers.pacemaker import Pacemaker
 from harness.subject import Subject
 from harness.timeline import Timeline
@@ -74,6 +74,33 @@ def test_everything_starts_at_home(whole: Subject) -> None:
     assert whole.holders_of_vip() == {home: ["eth1/32"]}
     assert whole.manager.address_of(whole.cluster.ip_resource.tag, home) == str(whole.cluster.vip)
     assert whole.manager.may_switch_over(other).yes and whole.manager.may_switch_over(home).no
+
+
+def test_fencing_is_proven_and_each_question_has_its_own_answer(whole: Subject) -> None:
+    """By Pacemaker's own tools: a device that is stopped, or out of use, covers nobody; without it a lost node is never taken over from."""
+    manager, other = whole.manager, whole.standby_of(whole.active)
+
+    def on_it(line: str) -> None:
+        whole.hosts[other].check(f"PATH=$PATH:/usr/sbin; {line}; crm_resource --wait --timeout=30s")
+
+    assert [str(manager.may_switch_over(other, question)) for question in Question] == ["yes"] * 3
+    assert manager.fencing().yes and manager.mirror(other).yes and manager.starts_at_boot().yes and manager.failures_left() == {}
+    try:
+        on_it("crm_resource -r fence --meta -p target-role -v Stopped")
+        assert "no fence device is started" in str(manager.fencing())
+        assert "a lost node must be fenced first" in str(manager.may_switch_over(other, Question.LOST))
+        assert manager.may_switch_over(other).yes and manager.may_switch_over(other, Question.FAILED).yes
+        on_it("crm_attribute -t crm_config -n stonith-enabled -v false")
+        assert "fencing is not in use" in str(manager.fencing()) and manager.may_switch_over(other, Question.LOST).yes
+        on_it("crm_attribute -t crm_config -n stonith-action -v off")
+        unasked = whole.cluster.manager.model_copy(update={"starts_at_boot": None})
+        alone = Pacemaker(whole.cluster.model_copy(update={"manager": unasked}), whole.hosts)
+        assert "a node that is fenced is left without power" in str(alone.starts_at_boot())
+    finally:
+        on_it("crm_attribute -t crm_config -n stonith-enabled -v true")
+        on_it("crm_attribute -t crm_config -n stonith-action -D")
+        on_it("crm_resource -r fence --meta -d target-role")
+    assert manager.fencing().yes and manager.may_switch_over(other, Question.LOST).yes
 
 
 def test_the_ip_resource_goes_out_alone(whole: Subject) -> None:

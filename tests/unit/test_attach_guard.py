@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from permitting import PermittingManager
 from report_sample import a_builder
 
 from harness import model
-from harness.attach.guard import Guard, against
+from harness.attach.guard import Guard
+from harness.attach.preconditions import Preconditions, against
 from harness.attach.shown import Wanted, show, wanted_of
 from harness.disrupt import base
 from harness.errors import ExitCode, Inconclusive
@@ -21,6 +24,7 @@ from harness.managers.lifekeeper import LifeKeeper
 from harness.report.judge import judge
 from harness.report.model import AS_FOUND
 from harness.report.terminal import summary
+from harness.timeline import Timeline
 from harness.verdict import failed, passed
 
 CLUSTER = model.parse(seed.cluster_data(given={"power": {"off": ["cut", "{node}"], "on": ["give", "{node}"]}}), Path("a test's"))
@@ -51,41 +55,36 @@ def test_what_speaks_against_disturbing(seen: ClusterState, reason: str | None):
     assert found == [] if reason is None else any(reason in one for one in found), found
 
 
-class Manager:
-    def __init__(self, seen: ClusterState, answer: Answer) -> None:
-        self.seen, self.answer = seen, answer
-
-    def state(self) -> ClusterState:
-        return self.seen
-
-    def strangers(self) -> list[str]:
-        return []
-
-    def may_switch_over(self, to: str) -> Answer:
-        assert to == "lknode02"
-        return self.answer
+def guard(seen: ClusterState | None = None, says: Says = Says.YES, lost: str = "", *, unproven: bool = False) -> Guard:
+    manager = PermittingManager(seen or state(), switch=lambda _: Answer(says, ("a reason",) if says is not Says.YES else ()))
+    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, timeline=Timeline())
+    look = partial(Preconditions, allow_unproven=unproven)
+    return Guard(subject, frozenset({"switchover"}), lambda: lost, look=look)  # type: ignore[arg-type]
 
 
-def guard(seen: ClusterState | None = None, says: Says = Says.YES, lost: str = "") -> Guard:
-    manager = Manager(seen or state(), Answer(says, ("a reason",) if says is not Says.YES else ()))
-    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
-    return Guard(subject, frozenset({"switchover"}), lambda: lost)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("says", [Says.YES, Says.CANNOT_TELL])
-def test_a_whole_cluster_may_be_disturbed(says: Says):
-    """A manager that cannot tell has not said no."""
-    one = guard(says=says)
+def test_a_whole_cluster_may_be_disturbed():
+    one = guard()
     assert not one.disturbed
     one.before("switchover")
     assert one.disturbed
+
+
+def test_only_yes_is_a_go_unless_the_operator_says_otherwise():
+    """A slow node, or a quorum that cannot be read, is no yes (facts WCLU-109 on); what was done all the same is on the record."""
+    with pytest.raises(Inconclusive, match=r"not proven that a switchover .* to lknode02 would be made \(--allow-unproven .*: a reason"):
+        guard(says=Says.CANNOT_TELL).before("switchover")
+    all_the_same = guard(says=Says.CANNOT_TELL, unproven=True)
+    all_the_same.before("switchover")
+    assert all_the_same.disturbed
+    (event,) = all_the_same._subject.timeline.events
+    assert event.text == "switchover is done although this is not proven: a reason"
 
 
 @pytest.mark.parametrize(
     ("name", "about", "says"),
     [
         ("power loss", {}, "power loss was not done, and nothing was: it was not in the plan"),
-        ("switchover", {"says": Says.NO}, "a switchover to lknode02 would not be allowed: a reason"),
+        ("switchover", {"says": Says.NO}, "it is not so that a switchover that it is told to make to lknode02 would be made: a reason"),
         ("switchover", {"lost": "somebody else has it"}, "somebody else has it"),
         ("switchover", {"seen": state(comm_paths=())}, "names 0 communication paths"),
     ],
@@ -109,9 +108,12 @@ class NoHost:
         return "/shared\n\n\n\n" if "readlink" in str(command) else "40\n"
 
 
-class Told(LifeKeeper):
-    def state(self, *, limit: float = 10.0) -> ClusterState:
-        return state()
+class Told(PermittingManager, LifeKeeper):
+    """Permits everything, and knows LifeKeeper's commands."""
+
+    def __init__(self) -> None:
+        LifeKeeper.__init__(self, CLUSTER, {})
+        PermittingManager.__init__(self, state())
 
 
 @pytest.fixture
@@ -122,14 +124,15 @@ def subject() -> Iterator[SimpleNamespace]:
         cluster=CLUSTER,
         active="lknode01",
         standby_of=lambda a: CLUSTER.peer_of(a).name,
-        manager=Told(CLUSTER, {}),
+        manager=Told(),
         hosts={m.name: NoHost() for m in CLUSTER.machines},
         facts={m.name: facts for m in CLUSTER.machines},
     )
 
 
 def test_every_disruption_is_shown_with_its_host_its_time_and_its_undoing(subject):
-    shown = show(subject, [wanted_of(name, {}) for name in base.all_of()])
+    wanted = [wanted_of(name, {}) for name in base.all_of()]
+    shown = show(subject, wanted, Preconditions(subject, frozenset(base.all_of())))
     assert shown.names == set(base.all_of())
     hosts = {m.name for m in CLUSTER.machines}
     for entry in shown.entries:

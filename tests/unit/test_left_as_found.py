@@ -22,6 +22,8 @@ from harness.managers.base import Answer, ClusterState, CommPath, NodeState, Res
 from harness.managers.lifekeeper import LifeKeeper
 from harness.managers.pacemaker_read import fail_counts
 from harness.managers.takeover import by_state
+from harness.measuring import Wish
+from harness.plan import Plan
 from harness.report.judge import judge
 from harness.report.junit import junit
 from harness.report.model import AS_FOUND, Result, RunState
@@ -229,7 +231,7 @@ def test_what_cannot_be_undone_is_said_and_left_to_the_guardian(tmp_path: Path) 
 
 
 def a_session(attached: Any) -> Session:
-    session = Session(CLUSTER, [], Path(), lab_data=None, allowed=True, plan=None)  # type: ignore[arg-type]
+    session = Session(CLUSTER, [], Path(), lab_data=None, allowed=True, plan=Plan((), Wish()))
     session._attached = attached
     return session
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says, answer
+from harness import model
+from harness.lab import seed
+from harness.managers.base import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says, answer
 from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
+from harness.managers.lifekeeper_disks import fenced_by, mirrored_by
 from harness.managers.logs import READ_AT_MOST, time_of, window
+from harness.managers.mirror import check_mirror
 from harness.managers.takeover import Told, by_state
+from harness.model import Manager
 
 IN, OUT, LOST = ResourceState.IN_SERVICE, ResourceState.STANDBY, ResourceState.UNKNOWN
 ALIVE, DEAD = CommPath("x", "a/b", True), CommPath("x", "c/d", False)
@@ -61,29 +67,37 @@ def test_an_answer_reads_as_a_sentence():
     assert answer([], ["y"]) == Answer(Says.CANNOT_TELL, ("y",))
 
 
+TOLD, NODE, FAILS = Question.TOLD, Question.LOST, Question.FAILED
+
+
 @pytest.mark.parametrize(
-    ("on_a", "on_b", "says", "why"),
+    ("on_a", "on_b", "no", "unknown", "why"),
     [
-        ("", "", Says.YES, ""),
-        ("shutdown_switchover\nlbhc-12345-hc-ng\n", "shutdown_switchover\n", Says.YES, ""),
-        ("", "!nofailover!a\n", Says.NO, "b: no failover from a is allowed"),
-        ("", "!nofailover!A\n", Says.NO, "no failover from a"),
-        ("!nofailover!b\nconfirmso!b\n", "", Says.YES, ""),  # about the way back
-        ("", "confirmso!a\n", Says.NO, "waits for a person's word"),
+        ("", "", "", "", ""),
+        ("shutdown_switchover\nlbhc-12345-hc-ng\n", "shutdown_switchover\n", "", "", ""),
+        ("", "!nofailover!a\n", "LF", "", "b: no failover from a is allowed"),  # a told move is none (WCLU-29)
+        ("", "!nofailover!A\n", "LF", "", "no failover from a"),
+        ("!nofailover!b\nconfirmso!b\n", "", "", "", ""),  # about the way back
+        ("", "confirmso!a\n", "L", "", "waits for a person's word"),
         (
             "!action!04410!1795356427!a:Restore_hierarchy\n",
             "",
-            Says.NO,
+            "TLF",
+            "",
             "a: an action holds a lock there: a:Restore_hierarchy, process 04410",
         ),
-        ("", "!restore\n", Says.CANNOT_TELL, "what it holds up is not known"),
-        ("", "!nofailover!lknode09\n", Says.CANNOT_TELL, "not in the cluster file"),
-        ("", "the database is busy\n", Says.CANNOT_TELL, "something that is no flag: the database is busy"),
+        ("", "!restore\n", "", "TLF", "what it holds up is not known"),
+        ("", "block_resource_failover\n", "", "TLF", "what it holds up is not known"),  # WCLU-31: nobody knows the flag's name
+        ("", "known_to_the_admin\n", "", "", ""),
+        ("", "!nofailover!lknode09\n", "", "TLF", "not in the cluster file"),
+        ("", "the database is busy\n", "", "TLF", "something that is no flag: the database is busy"),
     ],
 )
-def test_by_flags(on_a, on_b, says, why):
-    found = by_flags("b", {"a": Told(on_a), "b": Told(on_b)}).answer
-    assert found.says is says and why in str(found)
+def test_by_flags(on_a, on_b, no, unknown, why):
+    for question, letter in ((TOLD, "T"), (NODE, "L"), (FAILS, "F")):
+        found = by_flags("b", {"a": Told(on_a), "b": Told(on_b)}, question, ["known_to_the_admin"]).answer
+        assert found.says is (Says.NO if letter in no else Says.CANNOT_TELL if letter in unknown else Says.YES), question
+        assert found.yes or why in str(found)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +123,100 @@ def test_what_could_not_be_read_is_never_yes():
         assert found.answer.says is Says.CANNOT_TELL and "there is no flg_list" in str(found.answer)
 
 
-def test_a_quorum_mode_makes_it_unknown():
-    assert by_settings({"a": Told("QUORUM_MODE=none\nX=1\n"), "b": Told("#QUORUM_MODE=majority\n")}).answer.yes
-    assert by_settings({"a": Told('export QUORUM_MODE="majority"\n')}).answer.says is Says.CANNOT_TELL
+@pytest.mark.parametrize(
+    ("settings", "quorum", "says", "why"),
+    [
+        ("QUORUM_MODE=none\nX=1\n", None, Says.YES, ""),
+        ("#QUORUM_MODE=majority\n", None, Says.CANNOT_TELL, "majority where the quorum package is installed"),  # WCLU-28
+        ("", "off", Says.YES, ""),
+        ('export QUORUM_MODE="majority"\n', "off", Says.NO, "one of two nodes alone is none"),  # WCLU-27
+        ("", "majority", Says.NO, "one of two nodes alone is none"),
+        ("QUORUM_MODE=storage\n", "off", Says.CANNOT_TELL, "whether there is quorum now cannot be read"),
+        ("CONFIRMSODEF=1\nCONFIRMSOTO=0\n", "off", Says.NO, "without a person's word"),  # WCLU-32
+        ("CONFIRMSODEF=1\nCONFIRMSOTO=600\n", "off", Says.YES, ""),
+    ],
+)
+def test_what_the_settings_demand_when_a_node_is_lost(settings, quorum, says, why):
+    told = {"a": Told(settings), "b": Told(settings)}
+    found = by_settings(told, Question.LOST, quorum).answer
+    assert found.says is says and why in str(found)
+    assert by_settings(told, Question.TOLD, quorum).answer.yes and by_settings(told, Question.FAILED, quorum).answer.yes
+
+
+def known(name: str, **resources: ResourceState) -> NodeState:
+    return NodeState(name, True, resources, (ALIVE, ALIVE))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "no", "unknown", "why"),
+    [
+        ({"ip": IN, "db": IN}, {"ip": OUT}, "TLF", "", "b does not know db, which a has"),  # WCLU-35
+        ({"ip": IN, "db": IN}, {"ip": OUT, "db2": OUT}, "", "TLF", "whether db2 is the same by another name is not known"),
+        ({"ip": IN, "db": ResourceState.UNPROTECTED}, {"ip": OUT, "db": OUT}, "F", "", "db in service on a unprotected"),  # WCLU-34
+        ({"ip": IN, "db": IN}, {"ip": OUT, "db": ResourceState.FAILED}, "", "TLF", "db failed on b and may fail there again"),  # WCLU-33
+    ],
+)
+def test_the_two_nodes_tables_are_compared(a, b, no, unknown, why):
+    for question, letter in ((TOLD, "T"), (NODE, "L"), (FAILS, "F")):
+        found = by_state("b", both(known("a", **a), known("b", **b)), question).answer
+        assert found.says is (Says.NO if letter in no else Says.CANNOT_TELL if letter in unknown else Says.YES), question
+        assert found.yes or why in str(found)
+
+
+def instances(*kinds: str) -> dict[str, Told]:
+    return {n: Told("".join(f"{n}|{kind.replace('/', '|')}|tag{i}|id|info|ISP\n" for i, kind in enumerate(kinds))) for n in "ab"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "settings", "about", "proven"),
+    [
+        (["gen/app"], "", {}, False),
+        (["gen/app", "scsi/disk"], "", {}, False),  # nobody said that it holds a reservation
+        (["gen/app", "scsi/disk"], "", {"reservation_types": ["scsi/disk"]}, True),
+        (["gen/app"], "QUORUM_MODE=storage\n", {}, False),
+        (["gen/app"], "QUORUM_MODE=storage\n", {"quorum_stops_loser": True}, True),
+        (["gen/app"], "", {"quorum_stops_loser": True}, False),
+        (["gen/app"], "", {"quorum_stops_loser": True, "quorum": "storage"}, True),
+        (["gen/app"], "QUORUM_MODE=majority\n", {"quorum_stops_loser": True}, False),  # stops both (WCLU-27)
+    ],
+)
+def test_fencing_is_proven_by_a_reservation_or_by_a_quorum_that_stops_one_side(kinds, settings, about, proven):
+    found = fenced_by(instances(*kinds), {n: Told(settings) for n in "ab"}, Manager(**about))
+    assert found.yes is proven and (proven or "a: nothing is known to stop one side" in str(found))
+
+
+def test_what_copies_data_is_known_by_its_kind():
+    assert mirrored_by(instances("gen/app", "scsi/netraid"), Manager()) == ("tag1",)
+    assert mirrored_by(instances("gen/app", "x/y"), Manager(mirror_types=["x/y"])) == ("tag1",)
+    assert mirrored_by(instances("gen/app"), Manager()) == ()
+    assert isinstance(mirrored_by({"a": Told(None, "away")}, Manager()), Answer)
+
+
+class Node:
+    def __init__(self, exit: int) -> None:
+        self.exit, self.ran = exit, ""
+
+    def run(self, command: str, *, limit: float) -> SimpleNamespace:
+        self.ran = command
+        return SimpleNamespace(ok=self.exit == 0, exit=self.exit, out="", err="resynchronising, 40 %\n")
+
+
+@pytest.mark.parametrize(
+    ("check", "exit", "found", "says", "why"),
+    [
+        ([], 0, (), Says.YES, ""),
+        ([], 0, ("disk",), Says.CANNOT_TELL, "disk copies data to the other node, and no manager.mirror_check tells"),
+        (["in-sync", "{to}"], 0, ("disk",), Says.YES, ""),
+        (["in-sync", "{to}"], 1, (), Says.NO, "the copy of the data on lknode02 is not complete, or goes the other way"),
+        (["in-sync", "{to}"], 127, (), Says.CANNOT_TELL, "could not be run (exit 127); it said: resynchronising"),
+    ],
+)
+def test_the_copy_of_the_data_is_asked_for_on_the_active_node(check, exit, found, says, why):
+    cluster = model.Cluster.model_validate(seed.cluster_data(given={"manager": {"mirror_check": check}}))
+    node = Node(exit)
+    answer = check_mirror(cluster, {"lknode01": node}, "lknode02", found, 5.0)
+    assert answer.says is says and why in str(answer)
+    assert node.ran == ("in-sync lknode02" if check else "")
 
 
 words = st.sampled_from(
@@ -125,7 +230,7 @@ texts = st.text() | st.lists(words).map("".join) | st.lists(words).map(" ".join)
 @example("Failover\u2028off")
 def test_no_text_makes_a_judge_raise(text):
     told = {"a": Told(text), "b": Told("")}
-    for case in (by_flags("b", told), by_policies(told), by_settings(told)):
+    for case in (by_flags("b", told), by_policies(told), by_settings(told), by_settings(told, quorum="off")):
         assert str(case.answer)
 
 

@@ -95,7 +95,7 @@ def test_pacemaker() -> None:
         node = rng.choice(NODES)
         unsupported(name, text, node_state(node, text, links, "peer", PAIRS), pacemaker.supported(node, text))
         if rng.random() < 0.1:
-            moved_by_hand(text, "x")
+            moved_by_hand(text, ["x"])
 
 
 def test_windows_cluster() -> None:

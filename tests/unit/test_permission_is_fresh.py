@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from permitting import PermittingManager
 
 from harness import model
 from harness.attach.guard import Guard
@@ -18,7 +19,7 @@ from harness.disrupt.permission import REFUSED, permitted
 from harness.errors import Inconclusive, Unusable
 from harness.hosts.local import LocalHost
 from harness.lab import seed
-from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
+from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState
 
 CLUSTER = model.parse(seed.cluster_data(), Path("a test's"))
 PATHS = (CommPath("other", "a/b", True), CommPath("other", "c/d", True))
@@ -150,7 +151,7 @@ def test_nothing_is_begun_when_the_lease_is_lost() -> None:
 def a_guard(active: str = "lknode01", left: list[str] | None = None) -> Guard:
     in_service, standby = ResourceState.IN_SERVICE, ResourceState.STANDBY
     nodes = {n.name: NodeState(n.name, True, {"ip": in_service if n.name == active else standby}, PATHS) for n in CLUSTER.nodes}
-    manager = SimpleNamespace(state=lambda: ClusterState(nodes), may_switch_over=lambda to: Answer(Says.YES), strangers=list)
+    manager = PermittingManager(ClusterState(nodes))
     subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
     return Guard(subject, frozenset({"switchover"}), str, list, lambda: left or [])  # type: ignore[arg-type]
 

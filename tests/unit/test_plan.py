@@ -19,7 +19,7 @@ LONGEST_S = max(PROBE_S, CLUSTER.manager.heartbeat_s)
 
 
 def plan(**given: object) -> Plan:
-    options = {"disruption": None, "period": 10, "repeat": 1, "sweep": 0, "seed": None, **given}
+    options = {"disruption": None, "period": 10, "repeat": 1, "sweep": 0, "seed": None, "allow_unproven": False, **given}
     return Plan.of_options(Namespace(**options))
 
 
@@ -29,7 +29,7 @@ def offsets(**given: object) -> list[float]:
 
 def test_every_disruption_once_when_nothing_is_asked_for():
     planned = plan().measurements(CLUSTER, azure=True)
-    assert [p.name for p in planned] == [name for name, kind in base.all_of().items() if not kind.destroys]
+    assert [p.name for p in planned] == [name for name, kind in base.all_of().items() if not kind.destroys and not kind.splits]
     assert all(p.start.repeat == 0 and p.start.after_probe_s is None and 0 <= p.start.offset_s <= LONGEST_S for p in planned)
     assert plan().wish.period_s == 0.01
 
@@ -37,6 +37,14 @@ def test_every_disruption_once_when_nothing_is_asked_for():
 def test_what_azure_does_is_planned_where_azure_can_be_asked_or_when_it_is_named():
     assert not any(p.name.startswith("azure ") for p in plan().measurements(CLUSTER))
     assert [p.name for p in plan(disruption=["azure pool left"]).measurements(CLUSTER)] == ["azure pool left"]
+
+
+def test_what_may_put_both_nodes_in_service_is_planned_where_it_is_named_or_on_the_runs_own_lab():
+    split = {"all comm paths cut", "one-way cut", "node freeze"}
+    assert {name for name, kind in base.all_of().items() if kind.splits} == split
+    assert not {p.name for p in plan().measurements(CLUSTER)} & split
+    assert {p.name for p in plan().measurements(CLUSTER, own=True)} >= split
+    assert {p.name for p in plan(disruption=sorted(split)).measurements(CLUSTER)} == split
 
 
 def test_only_the_named_ones_in_their_order():

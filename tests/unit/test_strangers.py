@@ -6,13 +6,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from permitting import PermittingManager
 
 from harness import model
-from harness.attach.guard import CUTS, Guard, against
+from harness.attach.guard import Guard
+from harness.attach.preconditions import against
 from harness.disrupt import base
 from harness.errors import Inconclusive
 from harness.lab import seed
-from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
+from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState
 from harness.managers.lifekeeper_table import rows_with_depth
 from harness.managers.strangers import of_lifekeeper, of_pacemaker
 
@@ -107,13 +109,16 @@ def test_what_cannot_be_read_is_no_yes():
     assert of_pacemaker("not connected", "<constraints/>", "grp", ("n1", "n2"))
 
 
+CUTS = {name for name, kind in base.all_of().items() if kind.cuts}
+
+
 def guard(strangers: list[str], paths: int = 2) -> Guard:
     ways = tuple(CommPath("other", str(n), True) for n in range(paths))
     states = {
         n.name: NodeState(n.name, True, {"ip": ResourceState.IN_SERVICE if n is CLUSTER.nodes[0] else ResourceState.STANDBY}, ways)
         for n in CLUSTER.nodes
     }
-    manager = SimpleNamespace(state=lambda: ClusterState(states), strangers=lambda: strangers, may_switch_over=lambda to: Answer(Says.YES))
+    manager = PermittingManager(ClusterState(states), strangers=strangers)
     subject = SimpleNamespace(manager=manager, standby_of=lambda active: CLUSTER.peer_of(active).name)
     return Guard(subject, frozenset({"switchover", *CUTS}), str)  # type: ignore[arg-type]
 
@@ -131,7 +136,7 @@ def test_one_ring_is_enough_where_none_is_cut():
         guard([]).before(name)
         with pytest.raises(Inconclusive, match="names 1 communication paths instead of 2"):
             guard([], paths=1).before(name)
-    assert set(base.all_of()) >= CUTS
+    assert {"one comm path cut", "NIC down Subnet#1", "NIC down Subnet#2"} == CUTS
 
 
 def test_none_at_all_is_not():

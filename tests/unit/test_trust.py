@@ -48,6 +48,13 @@ def stranger(tmp_path: Path) -> Stranger:
     return Stranger(tmp_path)
 
 
+def test_a_command_for_the_nodes_is_asked_for_and_left_out() -> None:
+    data = seed.cluster_data(given={"manager": {"mirror_check": ["rm", "-rf", "/"]}})
+    (ask,) = trust.asks(data)
+    assert ask == "manager.mirror_check runs `rm -rf /` on a node"
+    assert trust.withhold(model.Cluster.model_validate(data), [ask]).manager.mirror_check == []
+
+
 def test_nothing_of_it_is_run_by_check_or_collect(stranger: Stranger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = stranger.write()
     bundle = tmp_path / "b.tar.gz"

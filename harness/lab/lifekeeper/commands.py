@@ -39,6 +39,7 @@ class Commands:
             "ins_setstate": self._ins_setstate,
             "lk_confirmso": self._lk_confirmso,
             "lcduname": lambda _: Result(DONE, f"{node.config.node}\n"),
+            "lkpolicy": lambda _: Result(DONE, "".join(f"{line}\n" for line in node.config.unknowns.lkpolicy_prints)),
             "lkstop": self._lkstop,
         }
         node.remote_command = self._for_peer

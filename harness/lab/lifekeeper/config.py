@@ -75,6 +75,7 @@ class Unknowns:
     lcdstatus_stopped_exit: int = 1
     perform_action_failure_exit: int = 1
     perform_action_prints: bool = True
+    lkpolicy_prints: tuple[str, ...] = ("Failover: On", "LocalRecovery: On", "NotificationOnly: Off")  # its layout, and nobody changes it
     lcdstatus_u: Literal["ignore", "refuse"] = "ignore"
     id_longest: int = 24
     id_gap: str = "..."

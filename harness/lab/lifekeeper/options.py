@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# command: (letters without a value, letters with one, one line of usage). Facts: LKL-04, 18, 20, 22, 25, 28, 45, 48.
+# command: (letters without a value, letters with one, one line of usage). Facts: LKL-04, 18, 20, 22, 25, 28, 33, 45, 48.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "lcdstatus": ("qeu", "rd", "lcdstatus [-d NODE] [-q] [-e] [-u] [-r ROOT-TAG]"),
     "perform_action": ("Gs", "ta", "perform_action [-G] [-s] -t TAG -a restore|remove"),
@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "flg_remove": ("", "df", "flg_remove [-d NODE] -f FLAG"),
     "ins_setstate": ("", "tS", "ins_setstate -t TAG -S ISP|ISU|OSU   (database only)"),
     "lk_confirmso": ("", "yn", "lk_confirmso -y|-n NODE"),
+    "lkpolicy": ("", "", "lkpolicy --get-policies"),
     "lcduname": ("", "", "lcduname"),
     "lkstart": ("", "w", "lkstart [-w SECONDS]"),
     "lkstop": ("fnr", "", "lkstop [-f|-n|-r]"),
@@ -36,6 +37,10 @@ class Usage(Exception):
 def parse(command: str, words: list[str]) -> dict[str, str]:
     """Options by letter; a letter without a value maps to the empty string. Raises Usage."""
     plain, valued, usage = COMMANDS[command]
+    if command == "lkpolicy":
+        if words != ["--get-policies"]:
+            raise Usage(f"only --get-policies is modelled; usage: {usage}")
+        return {}
     found: dict[str, str] = {}
     rest = list(words)
     while rest:

@@ -1,0 +1,148 @@
+"""What a disruption demands of a stranger's cluster, and what speaks against it; only what is proven counts as yes.
+
+One object is one look: whatever is asked twice of the cluster is asked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from harness.disrupt.base import Disruption
+from harness.managers.base import Answer, ClusterState, Question
+from harness.subject import Subject
+
+UNPROVEN = "--allow-unproven"
+COMM_PATHS = 2  # where one is cut the other must hold: with a single one, whatever cuts it is a split brain (facts LKL-36)
+LOST_DATA = "data written meanwhile on the losing side is lost"
+ORDER = (Question.TOLD, Question.LOST, Question.FAILED)
+
+
+def against(state: ClusterState) -> list[str]:
+    """What of a cluster's state speaks against disturbing it at all; sentences, none when it may be. Pure."""
+    found = []
+    for node in state.nodes.values():
+        if not node.running:
+            found.append(f"{node.node}: {node.why or 'its cluster manager could not be asked'}")
+            continue
+        dead = [p.addresses for p in node.comm_paths if not p.alive]
+        if dead:
+            found.append(f"{node.node}: communication path {' and '.join(dead)} is dead")
+        elif not node.comm_paths:
+            found.append(f"{node.node} names 0 communication paths instead of 1")
+    if state.active is None:
+        found.append(f"not exactly one node has everything in service ({state})")
+    elif not found:
+        standby = next(s for n, s in state.nodes.items() if n != state.active)
+        if not standby.stands_by:
+            found.append(f"{standby.node} does not stand by ({state})")
+    return found
+
+
+def split_by(state: ClusterState) -> list[str]:
+    """Why cutting one communication path would cut the nodes off from each other altogether. Pure."""
+    few = [node for node in state.nodes.values() if len(node.comm_paths) < COMM_PATHS]
+    return [
+        f"{node.node} names {len(node.comm_paths)} communication paths instead of {COMM_PATHS}, so the nodes would not reach each other at "
+        "all, and one of them might be fenced"
+        for node in few
+    ]
+
+
+def used_up(counts: Mapping[str, tuple[int, int]], failures: int) -> list[str]:
+    """Why so many failures more would reach what the manager bears. Where nothing is counted yet, a run deletes its own before the next.
+    Pure."""
+    return [
+        f"{count} failures of {tag} are counted already, and {failures} more would reach {most}, at which its node is banned "
+        f"(crm_resource --cleanup -r {tag})"
+        for tag, (count, most) in counts.items()
+        if failures and count > 0 and count + failures >= most
+    ]
+
+
+class Preconditions:
+    """`named`: the disruptions that were named by an option; `allow_unproven`: "cannot tell" is no reason to leave it."""
+
+    def __init__(self, subject: Subject, named: frozenset[str] = frozenset(), *, allow_unproven: bool = False) -> None:
+        self._subject = subject
+        self._named = named
+        self._allow_unproven = allow_unproven
+        self._said: dict[Question, Answer] = {}
+
+    @cached_property
+    def state(self) -> ClusterState:
+        return self._subject.manager.state()
+
+    @cached_property
+    def _strangers(self) -> list[str]:
+        return self._subject.manager.strangers()
+
+    @cached_property
+    def _boots(self) -> Answer:
+        return self._subject.manager.starts_at_boot()
+
+    @cached_property
+    def _fencing(self) -> Answer:
+        return self._subject.manager.fencing()
+
+    @cached_property
+    def _mirror(self) -> Answer:
+        return self._subject.manager.mirror(self._standby)
+
+    @cached_property
+    def _failures(self) -> dict[str, tuple[int, int]]:
+        return self._subject.manager.failures_left()
+
+    @property
+    def _standby(self) -> str:
+        active = self.state.leading
+        return self._subject.standby_of(active) if active is not None else ""
+
+    def skipped(self, kind: type[Disruption], failures: int = 0) -> list[str]:
+        """What the cluster is, and will still be when it would be done; `failures`: how many all that is planned would have counted."""
+        found = self.of_split(kind)
+        if kind.cuts:
+            found += split_by(self.state)
+        if kind.reboots:
+            found += self._unless("the cluster manager starts at boot", self._boots)
+        if kind.needs:
+            found += self._strangers
+        return found + (used_up(self._failures, failures) if kind.failures else [])
+
+    def of_split(self, kind: type[Disruption]) -> list[str]:
+        """What may put both nodes in service is done where it is named, and fencing is proven; nothing else will do."""
+        if not kind.splits:
+            return []
+        if kind.name not in self._named:
+            return [f"it is done only where it is named by --disruption: {LOST_DATA}"]
+        return [] if self._fencing.yes else [f"fencing is not proven: {why}" for why in self._fencing.because]
+
+    def refused(self, kind: type[Disruption]) -> list[str]:
+        """What speaks against it as the cluster is now."""
+        found = against(self.state)
+        if found or not kind.needs:
+            return found
+        for question in (q for q in ORDER if q in kind.needs):
+            found += self._unless(f"{question} to {self._standby} would be made", self._answer(question))
+        return list(dict.fromkeys(found + self._unless("the copy of the data is complete", self._mirror)))
+
+    def unproven(self, kind: type[Disruption]) -> list[str]:
+        """What the cluster did not tell, and is done all the same."""
+        if not self._allow_unproven or against(self.state):
+            return []
+        asked = [self._answer(q) for q in ORDER if q in kind.needs]
+        asked += ([self._mirror] if kind.needs else []) + ([self._boots] if kind.reboots else [])
+        return list(dict.fromkeys(why for answer in asked if not answer.yes and not answer.no for why in answer.because))
+
+    def _answer(self, question: Question) -> Answer:
+        if question not in self._said:
+            self._said[question] = self._subject.manager.may_switch_over(self._standby, question)
+        return self._said[question]
+
+    def _unless(self, what: str, answer: Answer) -> list[str]:
+        """Nothing for yes."""
+        if answer.no:
+            return [f"it is not so that {what}: {why}" for why in answer.because]
+        if answer.yes or self._allow_unproven:
+            return []
+        return [f"it is not proven that {what} ({UNPROVEN} does it all the same): {why}" for why in answer.because]

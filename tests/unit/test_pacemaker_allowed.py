@@ -1,0 +1,234 @@
+"""What Pacemaker's tools say about everything going to the other node, and about fencing: each change to a cluster that may."""
+
+from __future__ import annotations
+
+import pytest
+from test_pacemaker_adapter import MONITOR
+
+from harness.managers.base import Question, Says, answer
+from harness.managers.boots import by_units
+from harness.managers.pacemaker_allowed import by_cib, by_clones, by_cluster, by_fencing, by_quorum, by_simulation, fenced_off, would_line
+from harness.managers.pacemaker_fencing import fenced_by
+from harness.managers.pacemaker_read import borne, read
+from harness.managers.takeover import Told
+
+A, B = "lknode01", "lknode02"
+CUT = "-- cut --"
+BAN = '<bans><ban id="avoid" resource="{}" node="lknode02" weight="{}" promoted-only="false" master_only="false"/></bans><status'
+FAILURE = '<failures><failure op_key="{}" node="{}" exitstatus="x" exitcode="{}" status="Done"/></failures><status'
+QUORATE = """Expected votes:   2
+Total votes:      2
+Quorum:           {}
+Flags:            {}
+
+    Nodeid      Votes Name
+         1          1 lknode01
+         2          1 lknode02 (local)
+"""
+CIB = """<cib><configuration><crm_config><nvpair id="a" name="stonith-action" value="{action}"/></crm_config><resources>
+<group id="cluster-services"><primitive id="web" class="ocf" type="anything"><operations>
+<op id="m" name="monitor" interval="10s" on-fail="{fail}"/></operations></primitive></group>
+<clone id="ping-clone"><primitive id="ping"/></clone></resources><constraints>{rules}</constraints></configuration></cib>
+now 1795356427
+"""
+
+
+def changed(before: str, after: str) -> str:
+    assert before in MONITOR
+    return MONITOR.replace(before, after, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (changed("<status", BAN.format("ip", "-1000000")), "the constraint avoid forbids lknode02"),
+        (changed("<status", BAN.format("cluster-services", "-INFINITY")), "the constraint avoid forbids lknode02"),
+        (changed('name="lknode02" id="2"', 'name="lknode02" id="2" health="red"'), "lknode02's health is red"),
+        (changed("<status", FAILURE.format("web_start_0", A, 6)), "web is not configured right, says its agent"),
+        (changed("<status", FAILURE.format("web_start_0", B, 5)), "web failed on lknode02"),
+    ],
+)
+def test_what_speaks_against_it(text: str, why: str) -> None:
+    found = by_cluster(B, read(text)).answer
+    assert found.no and why in str(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed("<status", BAN.format("ip", "-1000")),  # a wish
+        changed("<status", BAN.format("another", "-1000000")),
+        changed("<status", BAN.format("ip", "-1000000").replace(B, A)),
+        changed("<status", BAN.format("ip", "-1000000").replace('promoted-only="false"', 'promoted-only="true"')),
+        changed("<status", FAILURE.format("fence_start_0", B, 5)),  # Pacemaker moves all the same
+        changed("<status", FAILURE.format("ping_start_0", B, 5)),
+        changed("<status", FAILURE.format("removed-long-ago_start_0", B, 5)),
+        changed("<status", FAILURE.format("removed-long-ago_start_0", A, 6)),
+    ],
+)
+def test_what_does_not_matter(text: str) -> None:
+    assert by_cluster(B, read(text)).answer.yes
+
+
+def test_health_counts_only_with_a_strategy() -> None:
+    red = read(changed('name="lknode02" id="2"', 'name="lknode02" id="2" health="red"'))
+    assert by_cluster(B, red, health=False).answer.yes
+
+
+def cib(rules: str = "", fail: str = "restart", action: str = "reboot") -> Told:
+    return Told(CIB.format(rules=rules, fail=fail, action=action))
+
+
+PREFER = '<rsc_location id="cli-prefer-web" rsc="web"><rule id="r"><date_expression id="d" operation="lt" end="{}"/></rule></rsc_location>'
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ('<rsc_location id="cli-ban-web-on-lknode02" rsc="web"/>', "cli-ban-web-on-lknode02 is in force"),  # of a member
+        ('<rsc_location id="cli-ban-other-on-lknode02" rsc="other"/>', ""),
+        (PREFER.format("2026-11-22 00:00:00Z"), ""),  # over
+        (PREFER.format("2026-12-22 00:00:00 +00:00"), "cli-prefer-web is in force"),
+        (PREFER.format("some day"), "cli-prefer-web is in force"),
+    ],
+)
+def test_what_a_move_by_hand_left(rules: str, why: str) -> None:
+    found = by_cib(cib(rules), read(MONITOR), "cluster-services").answer
+    assert found.yes is not bool(why) and why in str(found)
+
+
+@pytest.mark.parametrize(("word", "no"), [("restart", False), ("fence", False), ("block", True), ("ignore", True), ("stop", True)])
+def test_a_failure_that_moves_nothing(word: str, no: bool) -> None:
+    told = cib(fail=word)
+    assert by_cib(told, read(MONITOR), "cluster-services", Question.FAILED).answer.no is no
+    assert by_cib(told, read(MONITOR), "cluster-services", Question.LOST).answer.yes
+    assert by_cib(Told(None, "away"), read(MONITOR), "x").answer.says is Says.CANNOT_TELL
+
+
+def test_a_clone_that_is_needed_and_not_there() -> None:
+    """Unless Pacemaker itself can be asked."""
+    rule = '<rsc_colocation id="with" rsc="ip" with-rsc="ping-clone" score="INFINITY"/>'
+    found = by_clones(B, cib(rule), read(MONITOR)).answer
+    assert found.says is Says.CANNOT_TELL and "ping-clone, which with demands, has no instance on lknode02" in str(found)
+    there = MONITOR.replace('type="ocf:pacemaker:ping"', "").replace(
+        'managed="true"/></clone>', 'managed="true"><node name="lknode02" id="2"/></resource></clone>'
+    )
+    assert by_clones(B, cib(rule), read(there)).answer.yes
+    assert by_clones(B, cib(rule.replace("INFINITY", "10")), read(MONITOR)).answer.yes
+
+
+@pytest.mark.parametrize(
+    ("quorum", "flags", "says"),
+    [
+        (1, "2Node Quorate WaitForAll ", Says.YES),
+        (2, "Quorate", Says.NO),
+        (1, "Quorate Qdevice", Says.YES),
+        ("x", "Quorate", Says.CANNOT_TELL),
+    ],
+)
+def test_quorum_without_the_active_node(quorum: object, flags: str, says: Says) -> None:
+    found = by_quorum(A, B, Told(QUORATE.format(quorum, flags)), read(MONITOR)).answer
+    assert found.says is says, found
+    ignores = changed('stonith-enabled="true"', 'stonith-enabled="true" no-quorum-policy="ignore"')
+    assert by_quorum(A, B, Told(""), read(ignores)).answer.yes
+
+
+def simulated(tags: dict[str, str]) -> Told:
+    rows = "".join(
+        f'<resource id="{tag}" role="{"Started" if on else "Stopped"}">{f"<node name={on!r}/>" if on else ""}</resource>'
+        for tag, on in tags.items()
+    )
+    end = f"<revised_cluster_status><resources>{rows}</resources></revised_cluster_status>"
+    return Told(f"<pacemaker-result>{end}</pacemaker-result>")
+
+
+def test_pacemakers_own_word_on_what_it_would_do() -> None:
+    reading = read(MONITOR)
+    assert by_simulation(B, simulated({"web": B, "ip": B, "fence": A}), reading).answer.yes
+    assert "would have ip stopped" in str(by_simulation(B, simulated({"web": B, "ip": ""}), reading).answer)
+    assert "would have web, ip on lknode01" in str(by_simulation(B, simulated({"web": A, "ip": A}), reading).answer)
+    for told in (Told("crm_simulate: not found"), Told(None, "away"), Told("<pacemaker-result/>")):
+        assert by_simulation(B, told, reading).answer.says is Says.CANNOT_TELL
+    assert "cannot be asked" in would_line(Question.TOLD, "a'; rm -rf /; '", A, B)
+
+
+def test_a_lost_node_is_fenced_first() -> None:
+    enabled, disabled = read(MONITOR), read(changed('stonith-enabled="true"', 'stonith-enabled="false"'))
+    newer = read(changed('stonith-enabled="true"', 'fencing-enabled="true"'))
+    for reading in (enabled, newer):
+        assert by_fencing(answer([]), reading).answer.yes and by_fencing(answer(["x"]), reading).answer.no
+        assert by_fencing(answer([], ["x"]), reading).answer.says is Says.CANNOT_TELL
+    assert by_fencing(answer(["x"]), disabled).answer.yes
+    assert by_fencing(answer([]), read(changed('stonith-enabled="true"', ""))).answer.says is Says.CANNOT_TELL
+
+
+LISTED = "fence\n1 fence device found\n"
+EVENT = '<fence_history><fence_event action="reboot" target="lknode02" status="{}" completed="2026-11-2{}"/>{}</fence_history><status'
+
+
+@pytest.mark.parametrize(
+    ("text", "lists", "says", "why"),
+    [
+        (MONITOR, [LISTED, LISTED], Says.YES, ""),
+        (changed('stonith-enabled="true"', 'stonith-enabled="false"'), [LISTED] * 2, Says.NO, "fencing is not in use"),
+        (changed('stonith-enabled="true"', 'fencing-enabled="true"'), [LISTED] * 2, Says.YES, ""),
+        (changed('stonith-enabled="true"', ""), [LISTED] * 2, Says.CANNOT_TELL, "whether fencing is in use could not be read"),
+        (
+            changed('role="Started" active="true" managed', 'role="Stopped" active="false" managed'),
+            [LISTED] * 2,
+            Says.NO,
+            "no fence device",
+        ),
+        (changed('managed="true" failed="false">', 'managed="true" failed="true">'), [LISTED] * 2, Says.NO, "no fence device is started"),
+        (MONITOR, [LISTED, "0 fence devices found\n"], Says.NO, "no started fence device covers lknode02"),
+        (MONITOR, [LISTED, "another\n1 fence device found\n"], Says.NO, "no started fence device covers lknode02"),
+        (MONITOR, [LISTED], Says.CANNOT_TELL, "could not be asked"),
+        (changed("<status", EVENT.format("failed", 1, "")), [LISTED] * 2, Says.NO, "the last fencing of lknode02 is failed"),
+        (changed("<status", EVENT.format("success", 1, "")), [LISTED] * 2, Says.YES, ""),
+        (changed("<status", '<fence_history status="105"/><status'), [LISTED] * 2, Says.CANNOT_TELL, "whether fencing failed before"),
+        ("no XML", [LISTED] * 2, Says.CANNOT_TELL, "crm_mon printed no XML"),
+    ],
+)
+def test_fencing_is_proven_or_it_is_not(text: str, lists: list[str], says: Says, why: str) -> None:
+    told = Told(CUT.join([text, *lists]))
+    found = fenced_by({A: told, B: told}, [A, B], CUT)
+    assert found.says is says and why in str(found), found
+
+
+def test_a_device_that_fenced_since_it_failed_counts() -> None:
+    later = '<fence_event action="reboot" target="lknode02" status="success" completed="2026-11-24"/>'
+    told = Told(CUT.join([changed("<status", EVENT.format("failed", 1, later)), LISTED, LISTED]))
+    assert fenced_by({A: told}, [A, B], CUT).yes
+    assert fenced_by({A: Told(None, "away")}, [A, B], CUT).says is Says.CANNOT_TELL
+
+
+@pytest.mark.parametrize(
+    ("said", "says", "why"),
+    [
+        ("pacemaker enabled", Says.YES, ""),
+        ("pacemaker disabled", Says.NO, "pacemaker is disabled, so it is not started when the node boots"),
+        ("pacemaker masked", Says.NO, "masked"),
+        ("pacemaker enabled-runtime", Says.NO, "enabled-runtime"),
+        ("pacemaker static", Says.CANNOT_TELL, "whether pacemaker starts at boot is not known"),
+        ("sh: systemctl: not found", Says.CANNOT_TELL, "whether pacemaker starts at boot is not known"),
+        ("pacemaker enabled\nSBD_STARTMODE=clean", Says.NO, "SBD_STARTMODE is clean"),
+        ("pacemaker enabled\nSBD_STARTMODE=always", Says.YES, ""),
+    ],
+)
+def test_whether_it_starts_at_boot(said: str, says: Says, why: str) -> None:
+    found = by_units({A: Told("pacemaker enabled"), B: Told(said)}, ["pacemaker"])
+    assert found.says is says and why in str(found)
+    assert by_units({A: Told(said)}, ["pacemaker"], True).yes and by_units({A: Told(said)}, ["pacemaker"], False).no
+    assert by_units({A: Told(None, "away")}, ["pacemaker"]).says is Says.CANNOT_TELL
+
+
+def test_who_is_fenced_for_good() -> None:
+    assert fenced_off(cib(action="off")) and not fenced_off(cib()) and not fenced_off(Told(""))
+
+
+def test_what_is_counted_where_it_is_in_service() -> None:
+    row = '<resource_history id="{}" migration-threshold="{}" fail-count="2"/>'
+    rows = row.format("web", 3) + row.format("ip", 1000000) + row.format("ping", 3) + row.format("removed", 3)
+    history = f'<node_history><node name="{A}">{rows}</node><node name="{B}">{row.format("web", 3)}</node></node_history>'
+    assert borne(changed("<node_history/>", history)) == {"web": (2, 3)}
+    assert borne("no XML") == {}

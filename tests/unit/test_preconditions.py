@@ -1,0 +1,125 @@
+"""What each disruption demands of a stranger's cluster before it is done: proof, asked by kind, and never more than it needs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from permitting import YES, PermittingManager, cannot_tell, no
+
+from harness import model
+from harness.attach.guard import Guard
+from harness.attach.preconditions import Preconditions, used_up
+from harness.attach.shown import Wanted, show
+from harness.disrupt import base
+from harness.errors import Inconclusive
+from harness.lab import seed
+from harness.managers.base import Answer, ClusterState, CommPath, NodeState, Question, ResourceState
+
+POWER = {"off": ["a"], "on": ["b"], "reboot": ["c"], "freeze": ["d"], "thaw": ["e"]}
+CLUSTER = model.Cluster.model_validate(seed.cluster_data(given={"power": POWER}))
+SPLITS = [name for name, kind in base.all_of().items() if kind.splits]
+REBOOTS = [name for name, kind in base.all_of().items() if kind.reboots]
+NEEDING = {q: [name for name, kind in base.all_of().items() if q in kind.needs] for q in Question}
+
+
+def state(paths: int = 2) -> ClusterState:
+    ways = tuple(CommPath("other", f"10.20.{n + 1}.11/10.20.{n + 1}.12", True) for n in range(paths))
+    states = (ResourceState.IN_SERVICE, ResourceState.STANDBY)
+    return ClusterState({n.name: NodeState(n.name, True, {"ip": s}, ways) for n, s in zip(CLUSTER.nodes, states, strict=True)})
+
+
+def asked(paths: int = 2, *, named: list[str] | None = None, allow_unproven: bool = False, **about) -> Preconditions:
+    manager = PermittingManager(state(paths), **about)
+    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER)
+    return Preconditions(subject, frozenset(named or ()), allow_unproven=allow_unproven)  # type: ignore[arg-type]
+
+
+def against(one: Preconditions, name: str, failures: int = 0) -> str:
+    kind = base.of(name)
+    return "; ".join([*one.skipped(kind, failures), *one.refused(kind)])
+
+
+def test_every_disruption_says_what_it_needs():
+    """In a class of its own or of its like, never by what holds for all."""
+    silent = [n for n, kind in base.all_of().items() if not any("needs" in k.__dict__ for k in kind.__mro__ if k is not base.Disruption)]
+    assert silent == []
+    assert set(SPLITS) == {"all comm paths cut", "one-way cut", "node freeze"}
+    assert {"power loss", "node reboot", *SPLITS} <= set(REBOOTS)
+
+
+@pytest.mark.parametrize("name", base.all_of())
+def test_a_cluster_that_permits_everything_is_disturbed_when_it_is_named(name: str):
+    assert against(asked(named=[name]), name, 100) == ""
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_what_may_put_both_nodes_in_service_is_done_where_it_is_named_and_fencing_is_proven(name: str):
+    """Split brain is nobody's default, and no option replaces the proof."""
+    assert "only where it is named by --disruption: data written meanwhile on the losing side is lost" in against(asked(), name)
+    for fencing in (no("no fence device is started"), cannot_tell("no fence device is started")):
+        for allow in (False, True):
+            unproven = asked(named=[name], fencing=fencing, allow_unproven=allow)
+            assert "fencing is not proven: no fence device is started" in against(unproven, name)
+    assert against(asked(fencing=no("x")), "switchover") == "" == against(asked(fencing=no("x")), "power loss")
+
+
+@pytest.mark.parametrize("question", Question)
+def test_each_is_asked_for_what_it_needs_and_no_more(question: Question):
+    for answer, allow, stops in ((no("why"), True, True), (cannot_tell("why"), False, True), (cannot_tell("why"), True, False)):
+
+        def switch(asks: Question, answer: Answer = answer) -> Answer:
+            return answer if asks is question else YES
+
+        for name in base.all_of():
+            one = asked(named=[name], switch=switch, allow_unproven=allow)
+            concerned = name in NEEDING[question]
+            assert bool(against(one, name)) is (concerned and stops), name
+            assert (one.unproven(base.of(name)) == ["why"]) is (concerned and not stops), name
+    assert NEEDING[question]
+
+
+def test_nothing_is_asked_for_the_control():
+    assert against(asked(switch=lambda q: no("why"), strangers=["n3"], mirror=no("x"), boots=no("y"), paths=1), "none") == ""
+
+
+@pytest.mark.parametrize("name", REBOOTS)
+def test_a_manager_that_does_not_start_at_boot_is_left_its_nodes(name: str):
+    says = "lknode01: pacemaker is disabled"
+    assert says in against(asked(named=[name], boots=no(says)), name)
+    assert says in against(asked(named=[name], boots=cannot_tell(says)), name)
+    allowed = asked(named=[name], boots=cannot_tell(says), allow_unproven=True)
+    assert against(allowed, name) == "" and allowed.unproven(base.of(name)) == [says]
+    assert against(asked(boots=no(says)), "switchover") == ""
+
+
+def test_the_copy_of_the_data_is_asked_for_before_everything_that_may_move():
+    for name, kind in base.all_of().items():
+        found = against(asked(named=[name], mirror=no("resynchronising")), name)
+        assert ("resynchronising" in found) is bool(kind.needs), name
+
+
+def test_one_ring_and_a_path_that_is_cut_is_a_full_cut():
+    for name in ("NIC down Subnet#1", "NIC down Subnet#2", "one comm path cut"):
+        assert "so the nodes would not reach each other at all" in against(asked(paths=1), name)
+    assert against(asked(paths=1), "switchover") == ""
+
+
+def test_a_plan_adds_up_what_the_manager_counts():
+    """Where some are counted already; a run's own are deleted before each disruption."""
+    assert used_up({"db": (0, 3)}, 100) == [] == used_up({"db": (1, 3)}, 1) == used_up({"db": (2, 3)}, 0)
+    assert "2 failures of db are counted already, and 1 more would reach 3" in used_up({"db": (2, 3)}, 1)[0]
+    wanted = [Wanted("service crash", measured=True)] * 5
+    manager = PermittingManager(state(), failures={"db": (1, 5)})
+    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER, active="lknode01")
+    (entry,) = show(subject, wanted, Preconditions(subject)).entries  # type: ignore[arg-type]
+    assert "1 failures of db are counted already, and 5 more would reach 5" in entry.skipped
+
+
+def test_within_another_fencing_is_asked_all_the_same():
+    manager = PermittingManager(state(), fencing=no("nothing is started"))
+    subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
+    look = lambda s: Preconditions(s, frozenset({"node freeze"}))  # noqa: E731
+    guard = Guard(subject, frozenset({"node freeze"}), str, look=look)  # type: ignore[arg-type]
+    with pytest.raises(Inconclusive, match="fencing is not proven: nothing is started"):
+        guard.before("node freeze", within=True)
