@@ -205,7 +205,7 @@ def test_every_case_of_junit_has_a_name_of_its_own_night_after_night(tmp_path):
             "tests/acceptance/test_a.py::test_back[web]",
             "tests/acceptance/test_b.py::test_there",
         ):
-            builder.audit("the cluster is whole", passed("it is"), after=f"tests/acceptance/{test}")
+            builder.audit("the cluster is whole", passed("it is"), after=test)
         builder.audit("the cluster is as it was found", passed("it is"))
         builder.finish()
         builder.run.close()
