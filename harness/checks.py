@@ -16,7 +16,7 @@ from harness.measure.wire import Way, classify_all
 from harness.model import Service
 from harness.paths import Cell, Origin, Role, Seen, Situation, expectation, judge, judge_outcomes
 from harness.services import registry
-from harness.services.base import NotTheService, Proof
+from harness.services.base import NotTheService, Proof, TurnedAway
 from harness.services.identify import node_of
 from harness.subject import Subject
 from harness.verdict import Verdict, all_of, failed, inconclusive, passed
@@ -126,6 +126,8 @@ def ask_identity(
         said = identity.said
         if isinstance(kind, Proof):
             said += f", {_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
+    except TurnedAway as error:
+        return failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error)
     except NotTheService as error:
         return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
     except DeadlineExceeded as error:
@@ -152,11 +154,18 @@ def _connects_quickly(subject: Subject, host: str, service: Service) -> bool:
 
 
 def _over_the_path(subject: Subject, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
-    """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, ConnectionError without one."""
+    """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, with the service's own address
+    in its sentence instead of the relay's; ConnectionError without a connection."""
     with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
         if link.port is None:
             raise ConnectionError(f"the connection was {link.attempt.outcome}")
-        return ask(link.host, link.port, settings=registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
+        try:
+            return ask(link.host, link.port, settings=registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
+        except (NotTheService, TurnedAway, DeadlineExceeded, OSError) as error:
+            relayed, own = f"{link.host}:{link.port}", f"{subject.cluster.vip}:{service.port}"
+            if relayed not in str(error):
+                raise
+            raise type(error)(str(error).replace(relayed, own)) from error
 
 
 def _starts(subject: Subject, service: Service) -> dict[str, float | None]:

@@ -2,77 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from harness import trust
+from harness.attach import gather
 from harness.attach.second_way import second_way
 from harness.attach.survey import survey, unreachable
 from harness.audit import audit
 from harness.checks import PathCheck, check_path, unchecked
-from harness.errors import BadUse, ExitCode, HarnessError, Unusable
-from harness.finding import Finding, Weight, verdicts
-from harness.managers.base import ClusterState
+from harness.deadline import Deadline
+from harness.diagnosis.engine import diagnose
+from harness.diagnosis.evidence import Evidence, responders
+from harness.errors import BadUse, HarnessError, Inconclusive, Unusable
+from harness.finding import Finding, Weight
+from harness.hosts.base import Host
+from harness.looked import Findings
+from harness.managers.base import ClusterState, Question
 from harness.model import Cluster, Service
 from harness.paths import Origin
-from harness.subject import Subject
+from harness.services.base import TurnedAway
+from harness.subject import Sight, Subject
 from harness.timeline import Timeline
-from harness.verdict import Outcome, Verdict, all_of, inconclusive
+from harness.verdict import Verdict, failed, inconclusive
 
-
-@dataclass(frozen=True)
-class Findings:
-    active: str | None
-    whole: Verdict
-    paths: list[PathCheck]
-    found: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
-
-    @property
-    def verdict(self) -> Verdict:
-        return all_of([self.whole, *(p.verdict for p in self.paths), *verdicts(self.found)])
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """A host that cannot be reached comes before everything else: what was judged without it is not the whole."""
-        if any(f.weight is Weight.UNREACHABLE for f in self.found):
-            return ExitCode.UNUSABLE
-        return {Outcome.PASS: ExitCode.PASSED, Outcome.FAIL: ExitCode.FAILED, Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE}[
-            self.verdict.outcome
-        ]
-
-    def as_data(self) -> dict[str, Any]:
-        paths = [
-            {
-                "path": str(p.origin),
-                "service": p.service.name,
-                "origin": p.origin_host,
-                "expected": str(p.expected),
-                "observed": p.observed,
-                "wire": p.codes,
-                "identity": p.identity,
-                "outcome": str(p.verdict.outcome),
-                "reason": p.verdict.reason,
-            }
-            for p in self.paths
-        ]
-        return {
-            "active": self.active,
-            "outcome": str(self.verdict.outcome),
-            "cluster": str(self.whole),
-            "paths": paths,
-            "findings": [asdict(f) for f in self.found],
-        }
-
-    def as_text(self) -> str:
-        lines = [f"{self.whole.outcome:13} cluster            {self.whole.reason}"]
-        lines += [f"{p.verdict.outcome:13} {p.origin:8} {p.service.name:9} {p.verdict.reason}" for p in self.paths]
-        return "\n".join([*lines, *(str(f) for f in self.found)])
+AGAIN = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
+OF_A_ROLE = ("VIP", "route to the VIP", "probe port", "listener of ")  # findings that depend on which node is active
 
 
 def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
-    """Look at everything once. What cannot be reached is a finding, and the rest is judged without it; with `run_command`, a node that SSH
-    does not reach is read by Azure's.
+    """Look at everything, and again where a role moved meanwhile. What cannot be reached is a finding, and the rest is judged without it;
+    with `run_command`, a node that SSH does not reach is read by Azure's.
 
     Raises Unusable when no node can be reached.
     """
@@ -92,39 +52,116 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
                 if cluster.azure is None:
                     raise Unusable(found[len(left_out)].says)
                 return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure(None)])
-            (state, more), audited = subject.together(
-                lambda: survey(subject, instead), lambda: None if subject.absent else _audited(subject)
-            )
-        active = state.leading
-        found += [*more, *in_azure(active)]
-        if active is None:
-            return Findings(None, inconclusive(f"no single node has anything in service: {state}"), [], found)
-        origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
-        pairs = [(o, s) for o in origins for s in cluster.services]
-        paths = subject.together(*(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs))
-        if any(p.broke for p in paths):
-            found += unreachable(subject)  # a host that was there a moment ago: is it still?
-        return Findings(active, _whole(subject, state, audited), paths, found)
+            for last in (*[False] * (AGAIN - 1), True):
+                seen, moved = _once(subject, instead)
+                if not moved or last:
+                    break
+        return _judged(seen, found, in_azure)
     finally:
         subject.close()
 
 
-def _in_azure(cluster: Cluster) -> Callable[[str | None], list[Finding]]:
-    """Begin to read what Azure has, beside the look at the hosts; its findings, once the active node is known. Raises BadUse.
+class _Seen:
+    """One look, before it is judged."""
 
-    Without the Azure packages the rest is looked at all the same.
-    """
+    def __init__(self, evidence: Evidence, whole: Verdict, checks: list[PathCheck], found: list[Finding]) -> None:
+        self.evidence, self.whole, self.checks, self.found = evidence, whole, checks, found
+
+
+def _once(subject: Subject, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
+    """Look once; and whether a role moved between its beginning and its end."""
+    cluster = subject.cluster
+    with ExitStack() as stack:
+        sight, since = _watching(subject, stack), Deadline(0.0)
+        (state, more), audited, hosts = subject.together(
+            lambda: survey(subject, instead), lambda: None if subject.absent else _audited(subject), lambda: gather.hosts(subject)
+        )
+        active = state.leading or _favoured(cluster, state)
+        checks, may_move, fencing = [], {}, None
+        if active is not None:
+            origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
+            pairs = [(o, s) for o in origins for s in cluster.services]
+            standby = subject.standby_of(active)
+            fencing, *told = subject.together(
+                lambda: gather.fencing(subject),
+                *(lambda q=q: gather.may_move(subject, standby, q) for q in Question),
+                *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
+            )
+            may_move, checks = dict(zip(Question, told, strict=False)), told[len(Question) :]
+            if any(p.broke for p in checks):
+                more += unreachable(subject)  # a host that was there a moment ago: is it still?
+        broken = active is not None and any(not c.verdict for c in checks)
+        direct = gather.direct(subject, active) if broken and active else []
+        asked = gather.http_probes(subject, subject.standby_of(active)) if active else {}
+        seen, packets = _seen_on_the_wire(sight, cluster, since)
+        after = subject.manager.state() if not instead else state
+    moved = _roles(state) != _roles(after)
+    evidence = Evidence(
+        cluster,
+        state,
+        active,
+        hosts,
+        gather.paths(checks, packets, cluster),
+        seen,
+        direct,
+        asked,
+        may_move,
+        fencing,
+        tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
+        moved,
+    )
+    return _Seen(evidence, _whole(subject, state, audited), checks, list(evidence.findings)), moved
+
+
+def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], list[Finding]]) -> Findings:
+    evidence = seen.evidence
+    all_found = [*found, *seen.found, *in_azure(evidence.state.leading)]
+    if evidence.moved:
+        do = "ask again when the cluster rests; what depends on which node is active was not judged"
+        says = f"they moved while it was looked, {AGAIN} times; at last: {evidence.state}"
+        all_found.append(Finding(Weight.UNKNOWN, evidence.cluster.name, "roles", says, do))
+    told = diagnose(evidence)
+    whole = seen.whole
+    if evidence.active is None:
+        whole = inconclusive(f"no single node has anything in service: {evidence.state}")
+    return Findings(evidence.active, whole, seen.checks, all_found, told)
+
+
+def _favoured(cluster: Cluster, state: ClusterState) -> str | None:
+    """Where services are apart: the node that the balancer sends clients to, because its health-check resource is in service."""
+    tags = responders(cluster, state)
+    nodes = [n for n, s in state.nodes.items() if any(s.resources.get(t) and s.resources[t].active for t in tags)]
+    return nodes[0] if len(nodes) == 1 else None
+
+
+def _roles(state: ClusterState) -> dict[str, dict[str, bool]]:
+    return {name: {tag: seen.active for tag, seen in node.resources.items()} for name, node in state.nodes.items()}
+
+
+def _watching(subject: Subject, stack: ExitStack) -> Sight | None:
+    """Every host whose packets can be watched; None where none can."""
+    try:
+        return stack.enter_context(subject.watched())
+    except (Unusable, Inconclusive):
+        return None  # the paths say why nobody can watch there
+
+
+def _seen_on_the_wire(sight: Sight | None, cluster: Cluster, since: Deadline) -> tuple[dict, dict[str, list]]:
+    if sight is None:
+        return {}, {}
+    try:
+        return gather.probes(sight, cluster, sight.watching, since), sight.packets()
+    except Inconclusive:
+        return {}, {}
+
+
+def _in_azure(cluster: Cluster) -> Callable[[str | None], list[Finding]]:
+    """Begin to read what Azure has, beside the look at the hosts; its findings, once the active node is known. Raises BadUse."""
     if cluster.azure is None:
         return lambda active: []
     from harness.azure.survey import Survey  # only a cluster with [azure] needs the Azure packages
-    from harness.azure.trouble import NotInstalled
 
-    try:
-        return Survey(cluster, cluster.azure).findings
-    except NotInstalled as error:
-        what, _, do = str(error).partition("; ")
-        missing = Finding(Weight.UNKNOWN, cluster.name, "Azure", f"what it has was not looked at: {what}", do)
-        return lambda active: [missing]
+    return Survey(cluster, cluster.azure).findings
 
 
 def _check(subject: Subject, origin: Origin, service: Service, active: str) -> PathCheck:
@@ -140,6 +177,8 @@ def _check(subject: Subject, origin: Origin, service: Service, active: str) -> P
 def _audited(subject: Subject) -> Verdict:
     try:
         return audit(subject, patience_s=0.0)
+    except TurnedAway as error:
+        return failed(str(error))
     except BadUse:
         raise
     except HarnessError as error:  # the survey, which looks at the same time, says which host it was

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator, model_validator
 
 from harness import trust
 from harness.errors import BadUse
@@ -162,8 +162,10 @@ class Cluster(Part):
     _left_out: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Cluster:
+    def _fits_together(self, info: ValidationInfo) -> Cluster:
         faults = [*self._name_faults(), *self._address_faults(), *self._reference_faults()]
+        if not info.context or not info.context.get("only_looked_at"):
+            faults += self._frontend_faults()
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -197,10 +199,12 @@ class Cluster(Part):
             seen.setdefault(address, place)
         if self.subnet1.overlaps(self.subnet2):
             faults.append(f"subnet2: {self.subnet2} overlaps subnet1 {self.subnet1}")
-        frontend = self.load_balancer.frontend
-        if self.ip_resource.address != frontend:
-            faults.append(f"ip_resource.address: {self.ip_resource.address} is not the load balancer's frontend {frontend} (DES-09)")
         return faults
+
+    def _frontend_faults(self) -> list[str]:
+        """What a person may have written down truly, and wants to hear from a look: it is the cluster's fault, and not the file's."""
+        own, frontend = self.ip_resource.address, self.load_balancer.frontend
+        return [] if own == frontend else [f"ip_resource.address: {own} is not the load balancer's frontend {frontend} (DES-09)"]
 
     def _reference_faults(self) -> list[str]:
         names = {m.name for m in self.machines}
@@ -265,20 +269,20 @@ def reserved(subnet: IPv4Network) -> set[IPv4Address]:
     return {*(subnet.network_address + i for i in range(4)), subnet.broadcast_address}
 
 
-def load(path: Path, *, trusted: bool = False) -> Cluster:
+def load(path: Path, *, trusted: bool = False, only_looked_at: bool = False) -> Cluster:
     """Read a cluster file. Relative paths in it (keys, known_hosts) count from the file's own folder.
 
     What it asks of this machine (see `harness.trust`) is left out, and said in `left_out`, unless it is `trusted` for once or somebody
     has agreed to it. Raises BadUse with one line per fault, each with its place.
     """
-    return load_with_data(path, trusted=trusted)[0]
+    return load_with_data(path, trusted=trusted, only_looked_at=only_looked_at)[0]
 
 
-def load_with_data(path: Path, *, trusted: bool = False) -> tuple[Cluster, dict[str, Any]]:
+def load_with_data(path: Path, *, trusted: bool = False, only_looked_at: bool = False) -> tuple[Cluster, dict[str, Any]]:
     """The same, with the content as it was written, whatever was agreed to. The file is read once: what was hashed is what is used."""
     raw = content(path)
     data = toml(raw, path)
-    cluster = parse(data, path)
+    cluster = parse(data, path, only_looked_at=only_looked_at)
     if trusted or not (asked := trust.asks(data)) or trust.agreed(raw):
         return cluster, data
     return trust.withhold(cluster, asked), data
@@ -289,10 +293,11 @@ def read(path: Path) -> dict[str, Any]:
     return toml(content(path), path)
 
 
-def parse(data: dict[str, Any], path: Path) -> Cluster:
-    """Make a Cluster of parsed TOML; `path` is where it came from, for messages and relative paths."""
+def parse(data: dict[str, Any], path: Path, *, only_looked_at: bool = False) -> Cluster:
+    """Make a Cluster of parsed TOML; `path` is where it came from, for messages and relative paths. `only_looked_at`: a cluster whose
+    address is not the frontend is no bad file then, but something to be found."""
     try:
-        cluster = Cluster.model_validate(data)
+        cluster = Cluster.model_validate(data, context={"only_looked_at": only_looked_at})
     except ValidationError as error:
         faults = [*faults_of(error), *_faults_of_the_rest(data, error)]
         count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"

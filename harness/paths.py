@@ -228,7 +228,9 @@ def _outcome_fits(expected: Expectation, seen: Seen) -> bool:
 
 def listens_rightly(design: Design, addresses: set[str], private: str, vip: str) -> Verdict:
     """Do a service's listening addresses on the active node fit the design (facts DSN-04, DSN-10, DSN-14)?"""
-    shown = ", ".join(sorted(addresses)) or "nothing"
+    if not addresses:
+        return failed("nobody listens there")
+    shown = ", ".join(sorted(addresses))
     if addresses & {"0.0.0.0", "*", "::"}:
         return passed("it listens on any address")
     needed = {private, vip} if design is Design.NAT else {vip}

@@ -220,6 +220,10 @@ class Sight:
         self._witnesses = witnesses
         self._starts = starts
 
+    @property
+    def watching(self) -> tuple[str, ...]:
+        return tuple(self._witnesses)
+
     def packets(self) -> dict[str, list]:
         """Per host, everything captured until now, complete. Raises Inconclusive when a witness died or lost packets."""
         ends = self._subject.together(*(lambda w=w: w.mark() for w in self._witnesses.values()))

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from harness.diagnosis.evidence import responders
 from harness.finding import Finding, Weight
 from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
-from harness.managers.base import ClusterState
+from harness.managers.base import ClusterState, ResourceState
 from harness.model import Cluster, Node
 from harness.paths import listens_rightly
 
@@ -50,15 +51,28 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, Seen]) -> li
             for why in one.untold
         ]
         if node is not None:
-            found += [*_of_its_role(cluster, node, one, name == active)] if active is not None else []
+            found += [*_of_its_role(cluster, node, one, name == active, state)] if active is not None else []
             found += [*_sysctls(node, one), *firewall(cluster, one)]
     return [*found, *clocks(seen)]
 
 
-def _of_its_role(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Finding]:
+def _of_its_role(cluster: Cluster, node: Node, seen: Seen, leads: bool, state: ClusterState) -> Iterator[Finding]:
     yield from _vip(cluster, node, seen, leads)
     yield from _routes(cluster, node, seen, leads)
-    yield from _listeners(cluster, node, seen, leads)
+    yield from _listeners(cluster, node, seen, leads, state)
+
+
+def _start(cluster: Cluster, state: ClusterState, node: str, tags: list[str]) -> str:
+    """What a person does about a port that nobody listens on: by what the manager says of its resource there."""
+    said = {tag: state.nodes[node].resources.get(tag) for tag in tags} if node in state.nodes else {}
+    for tag, seen in said.items():
+        if seen is ResourceState.FAILED:
+            return f"{tag} failed there: mend what the cluster manager's log says of it"
+        if seen is not None and seen.active:
+            return f"the cluster manager says that {tag} is in service there: let it check {tag}, or restart it"
+        if seen is ResourceState.STANDBY:
+            return f"put {tag} in service there"
+    return "see which resource should answer it, and why it does not run there"
 
 
 def _comm_paths(state: ClusterState) -> Iterator[Finding]:
@@ -109,7 +123,7 @@ def _routes(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[F
         )
 
 
-def _listeners(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Finding]:
+def _listeners(cluster: Cluster, node: Node, seen: Seen, leads: bool, state: ClusterState) -> Iterator[Finding]:
     if seen.listeners is None:
         return
     port, private = cluster.load_balancer.probe.port, str(node.address)
@@ -120,7 +134,7 @@ def _listeners(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterato
         do = "give the probe a port of its own, which answers on the active node only"
         yield Finding(Weight.FAULT, seen.node, "probe port", f"{port} is sshd's, which answers on every node", do, ("PRB-22", "TRP-06"))
     elif leads and not probe:
-        do = "put the health-check resource in service there"
+        do = _start(cluster, state, node.name, responders(cluster, state))
         yield Finding(Weight.FAULT, seen.node, "probe port", f"nobody listens on {port}", do, ("PRB-22", "TRP-07"))
     elif leads and not reached:
         do = f"bind the responder to any address, or to {private}: the probe never goes to the VIP"
@@ -137,6 +151,7 @@ def _listeners(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterato
             verdict = listens_rightly(cluster.design, on, private, str(cluster.vip))
             if not verdict:
                 do = f"let it listen on {'any address' if cluster.design == 'nat' else 'the VIP or any address'}"
+                do = do if on else _start(cluster, state, node.name, [service.tag])
                 facts = ("DSN-04", "TRP-05") if cluster.design == "nat" else ("DSN-10", "TRP-05")
                 yield Finding(Weight.FAULT, seen.node, f"listener of {service.name}", verdict.reason, do, facts)
         elif on:

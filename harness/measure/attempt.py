@@ -17,7 +17,7 @@ START_S = 15.0  # for the log-in and the interpreter's start, beyond what the at
 
 MEANING = {
     "ENETUNREACH": "the origin has no route to it",
-    "EHOSTUNREACH": "a router, or the lack of a neighbour, says that it cannot be reached",
+    "EHOSTUNREACH": "an ICMP error came back: a firewall that rejects it, a router, or no neighbour of that address",
     "EPERM": "a filter of the origin itself forbids it",
     "EACCES": "a filter or a route of the origin itself forbids it",
     "EADDRNOTAVAIL": "the origin has no such source address, or no port left",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from harness.deadline import Deadline
+from harness.errors import BadUse
 from harness.report.text import visible
 
 
@@ -48,6 +49,10 @@ class Hello:
     again: bytes = b""
     http: bool = False
     least_period_s: float = 0.0
+
+
+class TurnedAway(BadUse):
+    """The service serves, and refuses the account that the cluster file names; the message is its own sentence."""
 
 
 class NotTheService(Exception):

@@ -1,15 +1,13 @@
-"""An Oracle listener: a TNS ping for its alias and version, then a connect that python-oracledb must read as "no such service".
+"""An Oracle listener: a TNS ping for its alias and version, then a connect that it must refuse as "no such service".
 
 Neither needs an account, and no database is touched. The listener's log shows a ping and an ORA-12514 for each question.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded
 from harness.services import settings as given
 from harness.services import tns
 from harness.services.base import Hello, Identity, NotTheService
@@ -78,56 +76,37 @@ def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
         why = f"ORA-{code:05d}" + (f", {REASONS[code]}" if code in REASONS else "") if number else f"it said {said[:120]!r}"
         raise ConnectionAbortedError(f"{host}:{port}: the listener answers, but refuses the service {service}: {why}")
     if kind == tns.REDIRECT:
-        address = re.search(r"\(HOST=([^()]*)\)", said)
-        where = f"to {address[1]}" if address else f"({said[:120]!r})"
-        raise NotTheService(
-            f"{host}:{port} redirects a connect to {service} {where}, past the load balancer, as shared servers and RAC do; "
-            "it was not followed, so what serves there is not known"
-        )
+        raise _redirected(host, port, service, said)
     raise NotTheService(f"{host}:{port} asked for the connect to {service} again and again")
 
 
+def _redirected(host: str, port: int, service: str, said: str) -> NotTheService:
+    """Nothing here goes there: a client would dial that address itself, past the balancer and this path (facts ORA-04)."""
+    address, to = re.search(r"\(HOST=([^()]*)\)", said), re.search(r"\(PORT=([^()]*)\)", said)
+    where = f"to {address[1]}{f', port {to[1]}' if to else ''}" if address else f"({said[:120]!r})"
+    return NotTheService(
+        f"{host}:{port} redirects a connect to {service} {where}, past the load balancer, as shared servers and RAC do; "
+        "it was not followed, so what serves there is not known"
+    )
+
+
 def refused_by(host: str, port: int, service: str, deadline: Deadline) -> str:
-    """Connect to a service that does not exist and return how python-oracledb reads the refusal: DPY-6001 from a listener in order.
+    """Connect to a service that does not exist and return the listener's refusal, ORA-12514 from one in order.
 
-    The thin client's own time-out ends with the TCP connect; after that its blocking form waits for ever. Its asyncio form can be
-    cancelled at any await, so this cannot outlive the deadline, whatever the listener does or leaves undone.
+    Raises NotTheService where it is redirected, let in, or asked the same for ever, DeadlineExceeded in time.
     """
-    import oracledb
-
-    async def connect() -> None:
-        # "-" is no password: a listener refuses before anybody asks for one.
-        connection = await oracledb.connect_async(
-            user="lkharness", password="-", host=host, port=port, service_name=service, retry_count=0, disable_oob=True
+    kind, said = tns.connect(host, port, service, deadline)
+    if kind == tns.REDIRECT:
+        raise _redirected(host, port, service, said)
+    if kind != tns.REFUSE:
+        does = (
+            "let a client in to a service that does not exist"
+            if kind == tns.ACCEPT
+            else f"asked for the connect to {service} again and again"
         )
-        await connection.close()
-
-    async def bounded() -> None:
-        async with asyncio.timeout(deadline.remaining()):
-            await connect()
-
-    deadline.require(f"asking {host}:{port}")
-    try:
-        asyncio.run(bounded())
-    except TimeoutError:
-        raise DeadlineExceeded(
-            f"{host}:{port} answered a TNS ping, but left python-oracledb's connect unanswered within {deadline.seconds:g} s"
-        ) from None
-    except oracledb.Error as error:
-        return _read(error, host, port)
-    raise NotTheService(f"{host}:{port} let a client in without a password; no Oracle listener does")
-
-
-def _read(error: Exception, host: str, port: int) -> str:
-    """`DPY-6001 (service not registered)` and its kin; anything that is no refusal by a listener is raised."""
-    said = " ".join(str(error).split())
-    if isinstance(error.__cause__, OSError):
-        raise error.__cause__
-    codes = re.findall(r"(DPY-\d{4}|ORA-\d{5})", said)
-    if "DPY-6001" in codes:
-        return "DPY-6001 (ORA-12514)"
-    if "DPY-6000" in codes:  # the listener refused for a reason of its own: it is one, and the reason is kept
-        return " ".join(dict.fromkeys(code for code in codes if code != "DPY-6005"))
-    if "DPY-4011" in codes or "[Errno" in said:
-        raise ConnectionResetError(f"{host}:{port} answered a TNS ping, but then the connection broke: {said}")
-    raise NotTheService(f"{host}:{port} answered a TNS ping, but python-oracledb read its refusal as: {said}")
+        raise NotTheService(f"{host}:{port} {does}; no Oracle listener does")
+    codes = [int(code) for code in re.findall(r"\((?:ERR|CODE)=(\d+)\)", said)]
+    code = next((c for c in codes if c), 0)
+    if not code:
+        raise NotTheService(f"{host}:{port} refused a connect to {service} without a reason: {said[:120]!r}")
+    return f"ORA-{code:05d}"

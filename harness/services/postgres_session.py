@@ -18,7 +18,7 @@ from harness.deadline import Deadline
 from harness.errors import BadUse, DeadlineExceeded, Unusable
 from harness.files import at_home
 from harness.services import settings as given
-from harness.services.base import NotTheService
+from harness.services.base import NotTheService, TurnedAway
 from harness.services.wire import dial, quoted
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ WITH_PASSWORD, WITHOUT = "scram-sha-256", "scram-sha-256,none"
 KNOWS_REQUIRE_AUTH = 160_000  # libpq 16
 VERBOSE = 2  # PQERRORS_VERBOSE: the SQLSTATE is in the message
 STATE = re.compile(r":\s+(?=[A-Z]*\d)([0-9A-Z]{5}): ")
+PEER = re.compile(r'\bconnection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: ')  # of a relay, which says nothing to anybody
 WHERE = re.compile(r"\s+LOCATION:  \S.*", re.DOTALL)  # which line of the server's source it was
 # SQLSTATEs by which the account or the database of the settings is refused; any other is the server's own trouble (facts PGS-04).
 REFUSED = ("28", "3D", "42501")
@@ -172,11 +173,11 @@ def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
     said = _text(connection.error_message)
     if state := STATE.search(said):
         if state[1].startswith(REFUSED):
-            raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
+            raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
         raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
     if "FATAL:" in said:  # libpq could not be asked for the SQLSTATE
         if any(hint in said for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
-            raise BadUse(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
+            raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
         raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
     if connection.needs_password:
         raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file, password_env or password_command for this service")
@@ -184,7 +185,8 @@ def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
         raise BadUse(f"setting require_auth: {said}")
     if "authentication method requirement" in said:
         raise NotTheService(
-            f"{host}:{port} wants the log-in in a way that shows the password or proves nothing, and was told nothing: {said}; if this is "
+            f"{host}:{port} wants the log-in in a way that shows the password or proves nothing, and was told nothing: {said}; if "
+            f"this is "
             "your server, let it ask by scram-sha-256, or say with the setting require_auth what it may do"
         )
     if "Connection refused" in said:
@@ -209,4 +211,4 @@ def _what_it_says(host: str, port: int, deadline: Deadline) -> str:
 
 def _text(message: bytes | str) -> str:
     text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
-    return " ".join(WHERE.sub("", text).split())
+    return PEER.sub("", " ".join(WHERE.sub("", text).split()))

@@ -34,6 +34,8 @@ def parse(text: str) -> Ruleset:
         except ValueError as error:
             untold = f"what {family}tables-save printed cannot be read: {error}"
             continue
+        if untellable := set(re.findall(r"^# Table `(\S+?)' (?:is|contains) incompatible", text, re.MULTILINE)):
+            told = [chain for chain in told if not by_nft or chain.table.split()[-1] not in untellable]  # nft alone can list it
         if by_nft:  # the same tables that nft lists, with what it cannot show
             shown_again = {chain.table for chain in told}
             chains = [chain for chain in chains if chain.table not in shown_again]

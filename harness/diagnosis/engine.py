@@ -1,0 +1,89 @@
+"""The diagnosis: every rule is asked, and what they say is put in order, best first, with the symptoms under their cause. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pkgutil import iter_modules
+
+from harness.diagnosis import rules
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence
+from harness.finding import Finding, Weight
+
+Rule = Callable[[Evidence], Iterable[Cause]]
+SYMPTOMS = {"communication path", "route to the VIP"}  # what follows from something else, and names no cause
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`under` has for each cause, by its place, the symptoms that follow from it; `rest` those that no cause explains."""
+
+    causes: tuple[Cause, ...] = ()
+    under: tuple[tuple[str, ...], ...] = ()
+    rest: tuple[str, ...] = ()
+
+
+def all_rules() -> list[Rule]:
+    """The function `causes` of every module in `rules`: a rule is added by adding a file."""
+    names = sorted(m.name for m in iter_modules(rules.__path__))
+    return [import_module(f"{rules.__name__}.{name}").causes for name in names]
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """Of several causes that say the same the first is kept; what stands under a better cause is not told again."""
+    told = [cause for rule in all_rules() for cause in rule(evidence)]
+    told += _promoted(evidence, told)
+    symptoms = _symptoms(evidence)
+    order = sorted(told, key=lambda c: (c.general, c.certainty.rank, -len(_of(c, symptoms))))
+    causes: list[Cause] = []
+    under: list[tuple[str, ...]] = []
+    left = list(symptoms)
+    for cause in order:
+        mine = _of(cause, left)
+        if cause.general and not mine:
+            continue
+        if any((c.host, c.says) == (cause.host, cause.says) for c in causes):
+            continue
+        causes.append(cause)
+        under.append(mine)
+        left = [s for s in left if s not in mine]
+    return Diagnosis(tuple(causes), tuple(under), tuple(left))
+
+
+def _of(cause: Cause, symptoms: Iterable[str]) -> tuple[str, ...]:
+    return tuple(s for s in symptoms if any(fnmatchcase(s, pattern) for pattern in cause.explains))
+
+
+def _symptoms(evidence: Evidence) -> list[str]:
+    found = [p.name for p in evidence.failed]
+    return list(dict.fromkeys([*found, *(name(f) for f in evidence.findings if f.weight is Weight.FAULT)]))
+
+
+def name(finding: Finding) -> str:
+    """As causes name it in `explains`."""
+    return f"{finding.host}:{finding.what}"
+
+
+def _promoted(evidence: Evidence, told: list[Cause]) -> Iterator[Cause]:
+    """A finding that names what is wrong by itself is a cause, where no rule has said it better."""
+    explained = [pattern for cause in told for pattern in cause.explains if ":" in pattern]
+    for one in evidence.findings:
+        if one.weight is not Weight.FAULT or one.what in SYMPTOMS or any(fnmatchcase(name(one), p) for p in explained):
+            continue
+        facts = (f"facts {', '.join(one.facts)}",) if one.facts else ()
+        yield Cause(f"{one.what}: {one.says}", one.host, Certainty.CERTAIN, one.do, facts, explains=(name(one), *_paths_of(evidence, one)))
+
+
+def _paths_of(evidence: Evidence, finding: Finding) -> tuple[str, ...]:
+    """Which paths follow from what was found on the active node: those of the service that it names, else all."""
+    if finding.host != evidence.active:
+        return ()
+    services = [s.name for s in evidence.cluster.services if finding.what == f"listener of {s.name}"]
+    if services:
+        return tuple(f"*/{s}" for s in services)
+    if finding.what == "probe port":
+        return ("client/*", "standby/*")
+    return ("*/*",) if finding.what == "VIP" else ()

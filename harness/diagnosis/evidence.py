@@ -1,0 +1,186 @@
+"""Evidence: what was seen of a cluster, by whom. Data only; nothing here looks at anything. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, timezone
+
+from harness.diagnosis.firewall import Ruleset
+from harness.finding import Finding
+from harness.hosts.linux_parse import InterfaceAddress, Route
+from harness.managers.base import Answer, ClusterState, Question, ResourceState
+from harness.model import Cluster, Node, Service
+
+ANY = {"0.0.0.0", "*", "::"}
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One TCP socket of a host, as `ss` shows it. A listener's `waiting` connections wait to be accepted, of at most `room`.
+
+    `device` is the NIC that it is bound to; `timer` what ss names in `timer:(…)`; `idle_s` since when nothing was sent or received.
+    """
+
+    state: str
+    address: str
+    port: int
+    peer: str
+    peer_port: int
+    waiting: int = 0
+    room: int = 0
+    process: str | None = None
+    pid: int | None = None
+    device: str | None = None
+    timer: str = ""
+    idle_s: float | None = None
+
+    @property
+    def owner(self) -> str:
+        return f"{self.process} (pid {self.pid})" if self.process else "a process that was not told"
+
+
+@dataclass(frozen=True)
+class HostSeen:
+    """What one host told; a None was not told. Of a Windows host most of it is None, and rules pass that over."""
+
+    name: str
+    addresses: Sequence[InterfaceAddress] | None = None
+    mtus: Mapping[str, int] = field(default_factory=dict)
+    routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)  # by destination and source ("" where the kernel chooses it)
+    rules: Sequence[str] = ()
+    listeners: Sequence[Socket] | None = None
+    sockets: Sequence[Socket] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    firewall: Ruleset | None = None
+    large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
+    processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
+    log: Sequence[str] = ()
+    clock: float | None = None
+    zone: timezone = UTC
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what names resolve to there
+    units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
+
+    def nic_of(self, address: object) -> str | None:
+        return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
+
+    def listening(self, port: int) -> list[Socket]:
+        return [s for s in self.listeners or () if s.port == port]
+
+
+@dataclass(frozen=True)
+class PathSeen:
+    """How one path was: `outcomes` and `ways` of its attempts, `nodes` where their SYNs arrived, `arrived_as` the addresses there."""
+
+    path: str
+    origin: str
+    service: Service
+    outcome: str  # pass, fail, inconclusive
+    reason: str
+    outcomes: frozenset[str] = frozenset()
+    ways: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+    arrived_as: frozenset[str] = frozenset()
+    answers_left: bool = False  # a node was seen sending a SYN-ACK
+    answers_came: bool = False  # and the origin's NIC was seen receiving one
+    identity: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}/{self.service.name}"
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome == "fail"
+
+    @property
+    def connects(self) -> bool:
+        return self.outcomes == {"answered"}
+
+    @property
+    def silent(self) -> bool:
+        return self.outcomes == {"silent"}
+
+
+@dataclass(frozen=True)
+class ProbesSeen:
+    """The balancer's probes as one node's NICs saw them, for `seconds`: by port, and by which NICs answers left."""
+
+    node: str
+    seconds: float
+    syns: Mapping[int, int] = field(default_factory=dict)
+    came_by: frozenset[str] = frozenset()
+    answered: int = 0
+    refused: int = 0
+    answers_by: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Direct:
+    """One attempt past the balancer: from a host to a node's own address."""
+
+    origin: str
+    node: str
+    port: int
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that was seen at one time. `active` is the node that the paths were held against."""
+
+    cluster: Cluster
+    state: ClusterState
+    active: str | None
+    hosts: Mapping[str, HostSeen] = field(default_factory=dict)
+    paths: Sequence[PathSeen] = ()
+    probes: Mapping[str, ProbesSeen] = field(default_factory=dict)
+    direct: Sequence[Direct] = ()
+    asked_by_probe: Mapping[str, str] = field(default_factory=dict)  # by node: what an HTTP probe's own question was answered
+    may_move: Mapping[Question, Answer] = field(default_factory=dict)
+    fencing: Answer | None = None
+    findings: Sequence[Finding] = ()
+    moved: bool = False  # a role moved meanwhile: nothing is advised that depends on it
+
+    @property
+    def standby(self) -> str | None:
+        return self.cluster.peer_of(self.active).name if self.active else None
+
+    @property
+    def nodes(self) -> Iterator[tuple[Node, HostSeen]]:
+        """The nodes that told something of themselves."""
+        for node in self.cluster.nodes:
+            if node.name in self.hosts:
+                yield node, self.hosts[node.name]
+
+    @property
+    def failed(self) -> list[PathSeen]:
+        return [p for p in self.paths if p.outcome != "pass"]
+
+    def path(self, path: str, service: Service) -> PathSeen | None:
+        return next((p for p in self.paths if p.path == path and p.service.name == service.name), None)
+
+    def tried(self, node: str, port: int) -> list[Direct]:
+        return [d for d in self.direct if d.node == node and d.port == port]
+
+    def resource(self, node: str, tag: str) -> ResourceState | None:
+        there = self.state.nodes.get(node)
+        return there.resources.get(tag) if there else None
+
+    @property
+    def responders(self) -> list[str]:
+        """The resources that may be the health-check resource: the cluster file names the services' and the VIP's; of the rest those that
+        have the probe's port in their name, or a usual word for it."""
+        return responders(self.cluster, self.state)
+
+    def unserved_port(self, service: Service) -> bool:
+        return any(p.service.name == service.name and p.outcome != "pass" for p in self.paths)
+
+
+def responders(cluster: Cluster, state: ClusterState) -> list[str]:
+    port = str(cluster.load_balancer.probe.port)
+    known = {cluster.ip_resource.tag, cluster.manager.resource, *(s.tag for s in cluster.services)}
+    tags = dict.fromkeys(tag for node in state.nodes.values() for tag in node.resources if tag not in known)
+    words = ("lbhc", "azure-lb", "probe", "health", "socat", "nc-", "genlb")
+    return [t for t in tags if port in t] or [t for t in tags if any(w in t.lower() for w in words)]

@@ -1,0 +1,197 @@
+"""What one Linux host printed for a look (`harness.attach.host_script`), as data. Pure; no text makes it raise.
+
+What a tool did not print, or printed so that it cannot be read, is None or left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, timedelta, timezone
+from typing import TypeVar
+from xml.etree import ElementTree as xml
+
+from harness.diagnosis.evidence import HostSeen, Socket
+from harness.diagnosis.firewall import parse
+from harness.hosts import linux_parse
+from harness.hosts.base import NotReadable
+from harness.hosts.linux_parse import Route
+
+MARK = "@@ "
+STATES = {
+    "LISTEN", "ESTAB", "SYN-SENT", "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2", "TIME-WAIT", "CLOSE-WAIT", "LAST-ACK", "CLOSING", "UNCONN",
+}  # fmt: skip
+OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
+END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
+T = TypeVar("T")
+
+
+def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
+    """Everything that one host's script printed."""
+    parts = sections(text)
+    sockets = [*_sockets(parts.get("sockets", ""))]
+    listening = parts.get("listening")
+    clock, zone = _time(parts.get("time", ""))
+    return HostSeen(
+        name,
+        addresses=_read(linux_parse.addresses, parts.get("addresses", "")),
+        mtus=_mtus(parts.get("addresses", "")),
+        routes=dict(_routes(parts.get("routes", ""))),
+        rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
+        listeners=None if listening is None or "Usage:" in listening else list(_sockets(listening)),
+        sockets=sockets,
+        sysctls=dict(_sysctls(parts.get("sysctls", ""))),
+        firewall=parse(parts["firewall"]) if "firewall" in parts and "not told" not in parts.get("firewall told", "") else None,
+        large=dict(_large(parts.get("large", ""))),
+        processes=dict(_processes(parts.get("processes", ""))),
+        log=tuple(parts.get("log", "").splitlines()),
+        clock=clock,
+        zone=zone,
+        names=_names(parts.get("names", "")),
+        units={**_instances(parts, ip_tag), **_configuration(parts.get("configuration", ""), ip_tag)},
+    )
+
+
+def sections(text: str) -> dict[str, str]:
+    """By their names, in the order that they were printed."""
+    found: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(MARK):
+            current = found.setdefault(line[len(MARK) :].strip(), [])
+        else:
+            current.append(line)
+    return {name: "\n".join(lines) for name, lines in found.items()}
+
+
+def _read(reader: Callable[[str], T], text: str) -> T | None:
+    try:
+        return reader(text) if text.strip() else None
+    except NotReadable:
+        return None
+
+
+def _mtus(text: str) -> dict[str, int]:
+    try:
+        links = json.loads(text)
+        return {link["ifname"]: int(link["mtu"]) for link in links if "mtu" in link}
+    except (ValueError, TypeError, KeyError):
+        return {found[1]: int(found[2]) for found in re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\bmtu (\d{1,6})\b", text)}
+
+
+def _routes(text: str) -> Iterator[tuple[tuple[str, str], Route]]:
+    """Lines `# DESTINATION SOURCE`, each with what `ip route get` printed behind it."""
+    for block in re.split(r"(?m)^# ", text)[1:]:
+        head, _, said = block.partition("\n")
+        words = head.split()
+        route = linux_parse.route_refusal(said) or _read(linux_parse.route, said)
+        if words and route is not None:
+            yield (words[0], words[1] if len(words) > 1 else ""), route
+
+
+def _sockets(text: str) -> Iterator[Socket]:
+    """`ss -tanopi`, with or without its header; a line that begins with a blank goes on about the socket before it."""
+    joined: list[str] = []
+    for line in text.splitlines():
+        if line[:1].isspace() and joined:
+            joined[-1] += " " + line.strip()
+        elif line.split()[:1] and line.split()[0] in STATES:
+            joined.append(line)
+    for line in joined:
+        words = line.split()
+        if len(words) < 5 or not (words[1].isdigit() and words[2].isdigit()):
+            continue
+        here, there = END.fullmatch(words[3]), END.fullmatch(words[4])
+        if here is None or there is None or not here["port"].isdigit():
+            continue
+        owner, timer = OWNER.search(line), re.search(r"timer:\(([^)]*)\)", line)
+        idle = [int(found) for found in re.findall(r"\blast(?:snd|rcv):(\d+)", line)]
+        yield Socket(
+            words[0],
+            _bare(here["address"]),
+            int(here["port"]),
+            _bare(there["address"]),
+            int(there["port"]) if there["port"].isdigit() else 0,
+            waiting=int(words[1]),
+            room=int(words[2]),
+            process=owner[1] if owner else None,
+            pid=int(owner[2]) if owner else None,
+            device=here["device"],
+            timer=timer[1] if timer else "",
+            idle_s=min(idle) / 1000 if idle else None,
+        )
+
+
+def _bare(address: str) -> str:
+    address = address.strip("[]")
+    return address.removeprefix("::ffff:") if "." in address else address
+
+
+def _sysctls(text: str) -> Iterator[tuple[str, str]]:
+    """`conf/eth0/rp_filter:1` as eth0.rp_filter."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if value:
+            yield name.removeprefix("conf/").replace("/", "."), value.strip()
+
+
+def _large(text: str) -> Iterator[tuple[str, tuple[bool, bool, int]]]:
+    """Lines `ADDRESS SMALL LARGE SIZE`, 1 for what came back."""
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 4 and all(w.isdigit() for w in words[1:]):
+            yield words[0], (words[1] == "1", words[2] == "1", int(words[3]))
+
+
+def _processes(text: str) -> Iterator[tuple[int, str]]:
+    for line in text.splitlines():
+        found = re.match(r"(\d+) \(.*\) (\S)", line)
+        if found:
+            yield int(found[1]), found[2]
+
+
+def _time(text: str) -> tuple[float | None, timezone]:
+    words = text.split()
+    if len(words) != 2 or not re.fullmatch(r"\d+(\.\d+)?", words[0]) or not re.fullmatch(r"[+-]\d{4}", words[1]):
+        return None, UTC
+    sign = -1 if words[1][0] == "-" else 1
+    return float(words[0]), timezone(sign * min(timedelta(hours=int(words[1][1:3]), minutes=int(words[1][3:])), timedelta(hours=23)))
+
+
+def _names(text: str) -> dict[str, tuple[str, ...]]:
+    """Lines `NAME ADDRESS …`."""
+    return {words[0]: tuple(dict.fromkeys(words[1:])) for line in text.splitlines() if (words := line.split())}
+
+
+def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
+    """LifeKeeper's `ins_list`: the NIC of the IP resource is in its field `info`, found by being a NIC's name (LKL-13, LKL-19)."""
+    nics = _mtus(parts.get("addresses", ""))
+    for line in parts.get("instances", "").splitlines():
+        fields = line.split("\x01")
+        if len(fields) > 5 and ip_tag in fields:
+            named = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
+            return {"ip nic": named[0]} if len(named) == 1 else {}
+    return {}
+
+
+def _configuration(text: str, ip_tag: str) -> dict[str, str]:
+    """Pacemaker's `cibadmin -Q`: the IP resource's NIC, and which resources have no recurring monitor."""
+    try:
+        root = xml.fromstring(text) if text.lstrip().startswith("<") else None
+    except xml.ParseError:
+        return {}
+    found: dict[str, str] = {}
+    for primitive in root.iter("primitive") if root is not None else ():
+        tag = primitive.get("id", "")
+        nic = next((v.get("value", "") for v in primitive.iter("nvpair") if v.get("name") == "nic"), "")
+        if tag == ip_tag and nic:
+            found["ip nic"] = nic
+        monitors = [
+            op for op in primitive.iter("op") if op.get("name") == "monitor" and op.get("interval", "0").rstrip("ms") not in ("", "0")
+        ]
+        found[f"monitor {tag}"] = "yes" if monitors and all(op.get("enabled") != "false" for op in monitors) else "none"
+    if root is not None:
+        for pair in root.iterfind(".//crm_config//nvpair"):
+            found[f"option {pair.get('name')}"] = pair.get("value", "")
+    return found

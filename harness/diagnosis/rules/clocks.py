@@ -1,0 +1,21 @@
+"""Clocks that are apart: logs cannot be put side by side, and certificates and constraints with an end go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    for one in evidence.findings:
+        if one.what == "clock":
+            yield Cause(
+                f"{one.host}'s clock is wrong, or the other's: {one.says}",
+                one.host,
+                Certainty.CERTAIN,
+                one.do,
+                ("each host's `date`, against this machine's clock",),
+                explains=(f"{one.host}:clock",),
+            )

@@ -1,0 +1,147 @@
+"""The balancer against the cluster file: floating IP on or off, the frontend's address, a rule for each port, and whom it lets through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.model import Design
+
+OUTSIDE = ("client", "standby")
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    yield from _frontend(evidence)
+    yield from _floating(evidence)
+    outside = [p for p in evidence.paths if p.path in OUTSIDE]
+    for service in evidence.cluster.services:
+        mine = [p for p in outside if p.service.name == service.name]
+        others = [p for p in outside if p.service.name != service.name]
+        if mine and all(p.silent and not p.nodes for p in mine) and any(p.nodes for p in others):
+            yield _no_rule(evidence, mine)
+    for path in OUTSIDE:
+        mine = [p for p in outside if p.path == path]
+        others = [p for p in outside if p.path != path]
+        if mine and others and all(p.silent and not p.nodes for p in mine) and any(p.nodes for p in others):
+            yield _one_origin(evidence, mine)
+    yield from (_lost(evidence, p) for p in evidence.paths if p.answers_left and not p.connects and p.silent)
+
+
+def _frontend(evidence: Evidence) -> Iterator[Cause]:
+    cluster = evidence.cluster
+    frontend, own = cluster.load_balancer.frontend, cluster.ip_resource.address
+    if frontend == own:
+        return
+    holder = next((f"{node.name} holds {own} on {nic}" for node, seen in evidence.nodes if (nic := seen.nic_of(own))), "")
+    yield Cause(
+        f"the cluster's address {own} (the IP resource {cluster.ip_resource.tag}) is not the load balancer's frontend {frontend}: "
+        f"whoever connects to the one is "
+        "not served by the other",
+        evidence.active or cluster.name,
+        Certainty.CERTAIN,
+        f"give the IP resource the frontend's address {frontend}, or the frontend the address {own}, and let the clients' name "
+        f"resolve to it (DES-09)",
+        tuple(filter(None, (f"the cluster file: load_balancer.frontend {frontend}, ip_resource.address {own}", holder))),
+        explains=("*/*", "*:VIP", "*:route to the VIP"),
+    )
+
+
+def _floating(evidence: Evidence) -> Iterator[Cause]:
+    cluster = evidence.cluster
+    came = [p for p in evidence.paths if p.path in OUTSIDE and p.arrived_as]
+    as_vip = [p for p in came if p.arrived_as == {str(cluster.vip)}]
+    private = {str(n.address) for n in cluster.nodes}
+    translated = [p for p in came if p.arrived_as <= private]
+    explains = ("*/*", "*:listener of *", "*:VIP", "*:route to the VIP")
+    if cluster.design is Design.NAT and as_vip and not translated:
+        yield Cause(
+            f"floating IP is on in the load-balancing rules: connections arrive untranslated, as → {cluster.vip}, but the cluster "
+            f"file's design is nat "
+            "(floating IP off)",
+            evidence.active or cluster.name,
+            Certainty.CERTAIN,
+            'turn floating IP off in the rules, or set design = "floating" in the cluster file and set the nodes up for that',
+            tuple(
+                f"the witness: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))} as → {cluster.vip}"
+                for p in as_vip[:3]
+            ),
+            explains=explains,
+        )
+    if cluster.design is Design.FLOATING and translated and not as_vip:
+        seen = sorted({a for p in translated for a in p.arrived_as})
+        yield Cause(
+            f"floating IP is off in the load-balancing rules: connections to {cluster.vip} are translated to {', '.join(seen)}, but "
+            f"the cluster file says "
+            "that the design is floating (floating IP on)",
+            evidence.active or cluster.name,
+            Certainty.CERTAIN,
+            'turn floating IP on in the rules, or set design = "nat" in the cluster file and set the nodes up for that',
+            tuple(
+                f"the witness: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))} as → {', '.join(p.arrived_as)}"
+                for p in translated[:3]
+            ),
+            explains=explains,
+        )
+
+
+def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
+    service, active = mine[0].service, evidence.active or evidence.cluster.name
+    tried = evidence.tried(active, service.port)
+    answers = any(d.outcome == "answered" for d in tried)
+    evident = [
+        f"the witnesses: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do" for p in mine
+    ]
+    evident += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in tried]
+    return Cause(
+        f"the load balancer has no rule for port {service.port} ({service.name}): the frontend drops it, while its other ports reach "
+        f"{active}",
+        active,
+        Certainty.LIKELY,
+        f"add a load-balancing rule for port {service.port} with the same probe and backend pool, or an HA-ports rule for all ports",
+        tuple(evident),
+        f"a network security group that denies port {service.port} alone looks the same from here: look at the rules of the balancer "
+        f"first" + ("" if answers or not tried else f"; and {active} does not answer that port to its neighbours either"),
+        explains=tuple(p.name for p in mine),
+    )
+
+
+def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:
+    origin = mine[0].origin
+    return Cause(
+        f"nothing that {origin} sends to {evidence.cluster.vip} reaches a node, while other hosts' connections do: a network security "
+        f"group (NSG) rule denies it "
+        f"from there, or {origin} routes it elsewhere",
+        origin,
+        Certainty.LIKELY,
+        f"look at the security rules of the nodes' NICs and subnet for {origin}'s address, and at `ip route get "
+        f"{evidence.cluster.vip}` on {origin}",
+        (f"the witnesses: the SYNs left {origin} and arrived at no node; those of the other origin arrived",),
+        f"`ip neigh show {evidence.cluster.vip}` on {origin} decides whether the fabric or another machine takes them",
+        explains=tuple(p.name for p in mine),
+    )
+
+
+def _lost(evidence: Evidence, path: PathSeen) -> Cause:
+    node = ", ".join(sorted(path.nodes)) or "the node"
+    where = f"port {path.service.port} ({path.service.name})"
+    if path.answers_came:
+        return Cause(
+            f"the answers (SYN-ACK) of {where} come back to {path.origin}'s own NIC and are dropped there: a filter or a strict "
+            f"rp_filter of {path.origin}",
+            path.origin,
+            Certainty.LIKELY,
+            f"look at the firewall and at rp_filter of {path.origin}",
+            (f"the witnesses: SYN-ACKs left {node} and were seen on {path.origin}; its connection stayed silent",),
+            explains=(path.name,),
+            general=True,
+        )
+    return Cause(
+        f"the answers (SYN-ACK) that {node} sends from {where} are lost on the way back to {path.origin}: they never arrive there",
+        path.origin,
+        Certainty.LIKELY,
+        f"see by which NIC and route {node} answers {path.origin}, and whether a route table or an appliance takes the way back elsewhere",
+        (f"the witnesses: SYN-ACKs left {node}, none arrived at {path.origin}",),
+        explains=(path.name,),
+        general=True,
+    )

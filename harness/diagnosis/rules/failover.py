@@ -1,0 +1,36 @@
+"""Would the next failover work? What the cluster manager's own rules say against it, each a cause by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence
+from harness.managers.base import Question
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    to = evidence.standby
+    if to is None or evidence.moved:
+        return
+    against: dict[str, list[Question]] = {}
+    for question, answer in evidence.may_move.items():
+        for why in answer.because if answer.no else ():
+            against.setdefault(why, []).append(question)
+    for why, questions in against.items():
+        yield Cause(
+            f"the next failover to {to} would not work: {why}",
+            to,
+            Certainty.CERTAIN,
+            f"take that away, so that the cluster manager may bring everything to {to}; what was set by hand is cleared by hand",
+            tuple(f"the cluster manager, asked about {question} to {to}: no" for question in questions),
+        )
+    if evidence.fencing is not None and evidence.fencing.no:
+        yield Cause(
+            f"fencing is off or does not work: {'; '.join(evidence.fencing.because)}; if the nodes lost each other, both could have "
+            f"everything in service, or neither",
+            to,
+            Certainty.CERTAIN,
+            "give the cluster a fence device that works for both nodes, and switch fencing on (stonith-enabled)",
+            ("the cluster manager, asked about its fence devices",),
+        )

@@ -1,0 +1,49 @@
+"""Idle connections: the balancer forgets them in silence, and keepalive is what prevents that (facts IDLE-01)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence, HostSeen, Socket
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    limit = evidence.cluster.load_balancer.idle_timeout_s
+    for name, seen in evidence.hosts.items():
+        told = seen.sysctls.get("tcp_keepalive_time", "").strip()
+        if not told.isdigit() or int(told) < limit:
+            continue
+        held = [
+            s for s in seen.sockets if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip) and name == evidence.cluster.client.name
+        ]
+        idle = [s for s in held if (s.idle_s or 0) >= limit and "keepalive" not in s.timer]
+        if idle:
+            yield _dead(name, idle, int(told), limit)
+        else:
+            yield _said(name, seen, int(told), limit)
+
+
+def _dead(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
+    one = idle[0]
+    return Cause(
+        f"{len(idle)} connections of {name} to {one.peer}:{one.peer_port} are idle for longer than the balancer's idle timeout of "
+        f"{limit:g} s and send no keepalive: they are "
+        f"dead, and {name} does not know it (tcp_keepalive_time is {told} s, and only counts where a program asks for it)",
+        name,
+        Certainty.LIKELY,
+        f"let the programs on {name} set SO_KEEPALIVE and begin before {limit:g} s (net.ipv4.tcp_keepalive_time), or turn TCP reset "
+        f"on idle on in the rule",
+        tuple(f"`ss -tanopi` on {name}: {s.owner}, port {s.port}, silent for {s.idle_s or 0:.0f} s, no keepalive timer" for s in idle[:3]),
+    )
+
+
+def _said(name: str, seen: HostSeen, told: int, limit: float) -> Cause:
+    return Cause(
+        f"keepalive begins only after {told} s on {name}, and the balancer forgets an idle connection after {limit:g} s: what is idle "
+        f"for longer is lost in silence",
+        name,
+        Certainty.POSSIBLE,
+        f"set net.ipv4.tcp_keepalive_time below {limit:g} where clients hold connections open, and let them ask for keepalive",
+        (f"net.ipv4.tcp_keepalive_time on {name}: {told}", f"the cluster file: load_balancer.idle_timeout_s {limit:g}"),
+    )

@@ -1,0 +1,164 @@
+"""Listeners: who holds a port, on which address, whether it can take another connection, and whether its process runs at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
+from harness.model import Node
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    probe = evidence.cluster.load_balancer.probe.port
+    ports = {probe: "the health-check resource", **{s.port: s.name for s in evidence.cluster.services}}
+    for node, seen in evidence.nodes:
+        for port, what in ports.items():
+            explains = _explains(evidence, node.name, port)
+            yield from _full(seen, port, what, explains)
+            yield from _stopped(seen, port, what, explains)
+            yield from _version_6_only(node, seen, port, what, explains)
+            yield from _bound_to_a_nic(node, seen, port, what, explains)
+            yield from _held(evidence, seen, port, what)
+        if node.name != evidence.active:
+            yield from _other_program(evidence, seen)
+
+
+def _explains(evidence: Evidence, name: str, port: int) -> tuple[str, ...]:
+    if name != evidence.active:
+        return ()
+    if port == evidence.cluster.load_balancer.probe.port:
+        return ("client/*", "standby/*", f"{name}:probe port")
+    service = next(s.name for s in evidence.cluster.services if s.port == port)
+    return (f"*/{service}", f"{name}:listener of {service}")
+
+
+def _full(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    for one in seen.listening(port):
+        if not one.room or one.waiting <= one.room:
+            continue
+        held = [s for s in seen.sockets if s.port == port and s.state == "ESTAB"]
+        peers = sorted({s.peer for s in held})
+        by = f"; connections from {', '.join(peers)} are held or wait there" if peers else ""
+        yield Cause(
+            f"the accept queue of port {port} ({what}) is full: {one.waiting} connections wait of at most {one.room}{by}, so {one.owner} "
+            "takes no further connection and the kernel lets what comes time out; it serves one at a time, or hangs",
+            seen.name,
+            Certainty.CERTAIN,
+            f"see what {one.owner} does and who holds its connections; let it serve several at once, with a longer backlog",
+            (
+                f"`ss -tlnp` on {seen.name}: port {port}, Recv-Q {one.waiting}, Send-Q {one.room}",
+                *(f"`ss -tanp`: {s.peer}:{s.peer_port} is connected to port {port}" for s in held[:3]),
+            ),
+            explains=explains,
+        )
+
+
+def _stopped(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    for one in seen.listening(port):
+        letter = seen.processes.get(one.pid or 0, "")
+        if letter in ("T", "t"):
+            yield Cause(
+                f"{one.owner}, which listens on port {port} ({what}), is stopped (state {letter}): the kernel completes connections "
+                f"for it, and nobody answers",
+                seen.name,
+                Certainty.CERTAIN,
+                f"see who stopped it; `kill -CONT {one.pid}` lets it go on",
+                (f"/proc/{one.pid}/stat on {seen.name}: state {letter}",),
+                explains=explains,
+            )
+
+
+def _version_6_only(node: Node, seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    there = seen.listening(port)
+    if there and all(":" in s.address for s in there) and not any(s.address in ("*",) for s in there):
+        shown = ", ".join(sorted({f"[{s.address}]" for s in there}))
+        yield Cause(
+            f"port {port} ({what}) is listened to by IPv6 only, on {shown}: nothing that comes by IPv4 is taken up",
+            seen.name,
+            Certainty.CERTAIN,
+            f"let it listen on 0.0.0.0 as well, or without IPV6_V6ONLY; IPv4 connections to {node.address} are refused",
+            tuple(f"`ss -tlnp` on {seen.name}: {s.owner} on [{s.address}]:{port}" for s in there),
+            explains=explains,
+        )
+
+
+def _bound_to_a_nic(node: Node, seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    there, first = seen.listening(port), seen.nic_of(node.address)
+    if there and all(s.device and s.device not in (first,) for s in there):
+        one = there[0]
+        yield Cause(
+            f"{one.owner} listens on port {port} ({what}) by {one.device} only, not by {first}, where the balancer's packets come in",
+            seen.name,
+            Certainty.CERTAIN,
+            f"let it listen without binding it to {one.device}",
+            (f"`ss -tlnp` on {seen.name}: {one.address}%{one.device}:{port}",),
+            explains=explains,
+        )
+
+
+def _held(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+    """A port that an outgoing connection has, so that its listener cannot start there."""
+    if seen.listening(port) and seen.name == evidence.active:
+        return
+    outgoing = [s for s in seen.sockets if s.port == port and s.state not in ("LISTEN", "TIME-WAIT") and not _incoming(seen, s)]
+    if not outgoing or seen.listening(port):
+        return
+    one = outgoing[0]
+    low, high = _range(seen)
+    reserved = _reserved(seen)
+    inside = (
+        f", which lies in the range of ephemeral ports {low}–{high} and is not reserved"
+        if low <= port <= high and port not in reserved
+        else ""
+    )
+    yield Cause(
+        f"port {port} ({what}) is in use{inside}: an outgoing connection to {one.peer}:{one.peer_port}, held by {one.owner}, has it, "
+        f"so {what} cannot start "
+        f"on {seen.name}",
+        seen.name,
+        Certainty.CERTAIN,
+        f"end that connection when it may end; then set net.ipv4.ip_local_reserved_ports={port} on both nodes, or give it a port "
+        f"outside the range",
+        (f"`ss -tanp` on {seen.name}: {one.state} {one.address}:{port} → {one.peer}:{one.peer_port}, {one.owner}",),
+        explains=(*_explains(evidence, seen.name, port), f"{seen.name}:resource"),
+    )
+
+
+def _incoming(seen: HostSeen, one: Socket) -> bool:
+    """Does somebody listen on that port, so that the connection came in?"""
+    return bool(seen.listening(one.port))
+
+
+def _range(seen: HostSeen) -> tuple[int, int]:
+    words = seen.sysctls.get("ip_local_port_range", "").split()
+    return (int(words[0]), int(words[1])) if len(words) == 2 and all(w.isdigit() for w in words) else (32768, 60999)
+
+
+def _reserved(seen: HostSeen) -> set[int]:
+    found: set[int] = set()
+    for part in seen.sysctls.get("ip_local_reserved_ports", "").strip().split(","):
+        low, _, high = part.partition("-")
+        if low.isdigit():
+            found |= set(range(int(low), int(high if high.isdigit() else low) + 1))
+    return found
+
+
+def _other_program(evidence: Evidence, seen: HostSeen) -> Iterator[Cause]:
+    """The standby's ports of services, held by something else than on the active node."""
+    active = evidence.hosts.get(evidence.active or "")
+    if active is None or evidence.moved:
+        return
+    for service in evidence.cluster.services:
+        mine = [s for s in seen.listening(service.port) if s.address in ANY or s.address not in ("127.0.0.1", "::1")]
+        if mine:
+            one = mine[0]
+            yield Cause(
+                f"{one.owner} has port {service.port} ({service.name}) on {seen.name}, which is not active: the service could not "
+                f"start there after a failover",
+                seen.name,
+                Certainty.CERTAIN,
+                "see that only the cluster manager starts it; a second one that answers hides a failover that did not happen",
+                (f"`ss -tlnp` on {seen.name}: {one.owner} listens on {one.address}:{service.port}",),
+                explains=(f"{seen.name}:listener of {service.name}",),
+            )

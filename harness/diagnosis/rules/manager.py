@@ -1,0 +1,161 @@
+"""What the cluster manager says against what runs: out of service, failed with its last words, apart, or at odds with the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.last_words import about, recoveries
+from harness.managers.base import ResourceState
+
+AGAIN = 3  # recoveries of one resource in AGAIN_S seconds: something takes it away as often as it is put back
+AGAIN_S = 120.0
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    if evidence.moved:
+        return
+    yield from _failed(evidence)
+    yield from _disagrees(evidence)
+    yield from _apart(evidence)
+    yield from _ip_resource(evidence)
+    yield from _again_and_again(evidence)
+
+
+def _explains(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
+    cluster = evidence.cluster
+    here = node == evidence.active
+    if tag in evidence.responders:
+        return (("client/*", "standby/*") if here else ()) + (f"{node}:probe port", f"{node}:resource")
+    if tag == cluster.ip_resource.tag:
+        paths = "*/*" if cluster.design == "floating" else "inside/*"
+        return ((paths,) if here else ()) + (f"{node}:VIP", f"{node}:route to the VIP")
+    service = next((s.name for s in cluster.services if s.tag == tag), None)
+    return ((f"*/{service}",) if here else ()) + (f"{node}:listener of {service}",) if service else (f"{node}:resource",)
+
+
+def _failed(evidence: Evidence) -> Iterator[Cause]:
+    for node in evidence.state.nodes.values():
+        for tag, state in node.resources.items():
+            if state is not ResourceState.FAILED or tag == evidence.cluster.manager.resource:
+                continue
+            seen = evidence.hosts.get(node.node)
+            words = about(seen.log if seen else (), tag)
+            last = f"; its last words: {words[-1]}" if words else ""
+            yield Cause(
+                f"{tag} failed on {node.node}, so what it serves is not there{last}",
+                node.node,
+                Certainty.CERTAIN,
+                "mend what the log says of it, then let the manager try again; nothing is wrong with addresses that nobody listens on yet",
+                (f"the cluster manager on {node.node}: {tag} is {state}", *(f"its log on {node.node}: {w}" for w in words[-3:])),
+                explains=_explains(evidence, node.node, tag),
+            )
+
+
+def _disagrees(evidence: Evidence) -> Iterator[Cause]:
+    cluster, active = evidence.cluster, evidence.active
+    seen = evidence.hosts.get(active or "")
+    if active is None or seen is None or seen.listeners is None:
+        return
+    port = cluster.load_balancer.probe.port
+    wanted = [(tag, port, "the probe port") for tag in evidence.responders] + [(s.tag, s.port, s.name) for s in cluster.services]
+    for tag, number, what in wanted:
+        state = evidence.resource(active, tag)
+        if state is None or seen.listening(number):
+            continue
+        if state.active:
+            monitor = seen.units.get(f"monitor {tag}")
+            why = ", because the resource has no monitor operation" if monitor == "none" else ""
+            yield Cause(
+                f"the cluster manager says that {tag} is in service (started) on {active}, but nobody listens on port {number} "
+                f"({what}): the two disagree{why}",
+                active,
+                Certainty.CERTAIN,
+                f"give {tag} a monitor, and let the manager look at it again or restart it"
+                if why
+                else f"let the manager check {tag}, or restart it there",
+                (
+                    f"the cluster manager on {active}: {tag} is {state}",
+                    f"`ss -tlnp` on {active}: nothing listens on {number}",
+                    *((f"the cluster's configuration: {tag} has no recurring monitor",) if why else ()),
+                ),
+                explains=_explains(evidence, active, tag),
+            )
+        elif state is ResourceState.STANDBY:
+            yield Cause(
+                f"{tag} is out of service on {active}, where everything else is in service, so nobody listens on port {number} ({what})",
+                active,
+                Certainty.CERTAIN,
+                f"put {tag} in service there, by the cluster manager",
+                (f"the cluster manager on {active}: {tag} is {state}",),
+                explains=_explains(evidence, active, tag),
+            )
+
+
+def _apart(evidence: Evidence) -> Iterator[Cause]:
+    """Two applications behind one probe: the balancer sends everything to the node whose responder answers."""
+    cluster = evidence.cluster
+    tags = evidence.responders
+    favoured = [n for n in evidence.state.nodes if any((s := evidence.resource(n, t)) and s.active for t in tags)]
+    if len(favoured) != 1:
+        return
+    there = favoured[0]
+    for service in cluster.services:
+        on = [n for n in evidence.state.nodes if (s := evidence.resource(n, service.tag)) and s.active]
+        if on and there not in on:
+            yield Cause(
+                f"{service.name} ({service.tag}) is in service on {on[0]}, but the probe is answered on {there} ({', '.join(tags)}): "
+                f"the balancer sends clients of port "
+                f"{service.port} to {there}, where it does not run",
+                on[0],
+                Certainty.CERTAIN,
+                f"bring {service.tag} to {there}, or all to one node; what shares a frontend and a probe must be tied together in the "
+                f"cluster manager",
+                tuple(f"the cluster manager: {t} is in service on {n}" for t, n in ((service.tag, on[0]), (tags[0], there))),
+                explains=(f"*/{service.name}", f"*:listener of {service.name}", "*:roles"),
+            )
+
+
+def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
+    cluster, active = evidence.cluster, evidence.active
+    tag = cluster.ip_resource.tag
+    state = evidence.resource(active or "", tag)
+    seen = evidence.hosts.get(active or "")
+    if active is None or state is not ResourceState.STANDBY:
+        return
+    if seen is not None and seen.nic_of(cluster.vip) is not None:
+        return
+    yield Cause(
+        f"the IP resource {tag} is out of service (stopped) on {active}: {cluster.vip} is on no NIC, so {active} cannot reach itself "
+        f"through the frontend, "
+        "because the balancer has no loopback" + ("; and with floating IP on nobody is served" if cluster.design == "floating" else ""),
+        active,
+        Certainty.CERTAIN,
+        f"put {tag} in service there, by the cluster manager",
+        (f"the cluster manager on {active}: {tag} is {state}", f"`ip addr` on {active}: {cluster.vip} is not there"),
+        explains=_explains(evidence, active, tag),
+    )
+
+
+def _again_and_again(evidence: Evidence) -> Iterator[Cause]:
+    cluster = evidence.cluster
+    tags = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
+    for name, seen in evidence.hosts.items():
+        for tag in sorted(tags):
+            times = recoveries(seen.log, tag, seen.clock, seen.zone, AGAIN_S)
+            if len(times) < AGAIN:
+                continue
+            vip = tag == cluster.ip_resource.tag
+            what = f"{cluster.vip} is taken away again and again: something removes it" if vip else f"{tag} fails again and again"
+            yield Cause(
+                f"{what}, and the cluster manager has recovered {tag} {len(times)} times in the last {AGAIN_S:g} s",
+                name,
+                Certainty.CERTAIN,
+                f"find what takes {cluster.vip} away: a network manager, a DHCP client or a script on {name} (`ip monitor address` "
+                f"shows when)"
+                if vip
+                else f"find out why {tag} does not stay: its own log says it",
+                (f"the manager's log on {name}: {times[-1]}",),
+                explains=_explains(evidence, name, tag) + (("inside/*", f"{name}:VIP") if vip else ()),
+            )

@@ -1,0 +1,35 @@
+"""Where the VIP is, and where it would go: NICs' names on the two nodes against the IP resource's (facts DSN-06, HAIR-08)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    cluster = evidence.cluster
+    tag = cluster.ip_resource.tag
+    usual = {name: seen.nic_of(cluster.node(name).second_address) for name, seen in ((n.name, s) for n, s in evidence.nodes)}
+    for node, seen in evidence.nodes:
+        right = usual[node.name]
+        told = seen.units.get("ip nic")
+        peers = usual.get(cluster.peer_of(node.name).name)
+        holder = evidence.hosts.get(evidence.active or "")
+        wanted = told or (holder.nic_of(cluster.vip) if holder and node.name != evidence.active else None) or peers
+        if right is None or wanted is None or wanted == right or (node.name == evidence.active and not told):
+            continue
+        there = ", ".join(a.address for a in seen.addresses or () if a.interface == wanted and ":" not in a.address) or "nothing"
+        by = f"the IP resource {tag} names {wanted}" if told else f"the active node has the IP resource {tag} on {wanted}"
+        yield Cause(
+            f"{node.name}'s NIC in Subnet#2 ({node.second_address}) is {right}, but {by}, which on {node.name} has {there}: after a "
+            f"failover {cluster.vip} would go to the "
+            f"wrong NIC{'' if there != 'nothing' else ', or nowhere'}",
+            node.name,
+            Certainty.CERTAIN if told else Certainty.LIKELY,
+            f"tie the NICs' names to their hardware addresses on {node.name} (udev, netplan), so that {wanted} is the one in Subnet#2 "
+            f"again",
+            (f"`ip addr` on {node.name}: {node.second_address} on {right}, {wanted} has {there}",),
+            explains=(f"{node.name}:route to the VIP", *(("*:communication path",) if node.name == evidence.standby else ())),
+        )

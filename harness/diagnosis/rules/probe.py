@@ -1,0 +1,150 @@
+"""The health probe, taken apart: does it arrive, is it answered, by which NIC, and with what (facts PRB-03, PRB-22, TRP-07)?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import ANY, Evidence, ProbesSeen
+from harness.model import Node
+
+OUTSIDE = ("client/*", "standby/*")
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    probe = evidence.cluster.load_balancer.probe
+    unprobed = [n for n in evidence.cluster.nodes if (p := evidence.probes.get(n.name)) and not p.syns.get(probe.port)]
+    for node in unprobed:
+        yield _no_probe(evidence, node, evidence.probes[node.name], both=len(unprobed) == len(evidence.cluster.nodes))
+    for node, _ in evidence.nodes:
+        seen = evidence.probes.get(node.name)
+        if seen and seen.syns.get(probe.port) and not seen.answered and not seen.refused:
+            yield _unanswered(evidence, node, seen)
+    yield from _status(evidence)
+    yield from _asks_a_shared_port(evidence)
+
+
+def _no_probe(evidence: Evidence, node: Node, seen: ProbesSeen, *, both: bool) -> Cause:
+    probe = evidence.cluster.load_balancer.probe
+    active = node.name == evidence.active
+    evident = [
+        f"the witness on {node.name}: no SYN from {probe.source} to port {probe.port} in {seen.seconds:.1f} s; one is due every "
+        f"{probe.interval_s:g} s"
+    ]
+    evident += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.tried(node.name, probe.port)[:2]]
+    explains = OUTSIDE if active else ()
+    if seen.syns:
+        others = ", ".join(map(str, sorted(seen.syns)))
+        return Cause(
+            f"the load balancer's probe asks port {others} of {node.name}, not {probe.port}, where the health-check resource answers",
+            node.name,
+            Certainty.CERTAIN,
+            f"make the probe ask {probe.port}, or let the health-check resource and the cluster file have {others}",
+            (*evident, f"the witness on {node.name}: SYNs from {probe.source} to port {others}"),
+            explains=explains,
+        )
+    if both:
+        return Cause(
+            f"no probe from {probe.source} arrives at {node.name}, nor at the other node: no load-balancing rule uses a probe on port "
+            f"{probe.port}, "
+            "or a network security group denies AzureLoadBalancer at both, or neither is in the backend pool",
+            node.name,
+            Certainty.LIKELY,
+            "see in Azure that a rule with this probe exists, that both NICs are in its backend pool, and what their security groups deny",
+            tuple(evident),
+            "the probe's port may differ from the cluster file's: look at the load balancer's probe",
+            explains=explains,
+        )
+    through = any(p.connects and node.name in p.nodes for p in evidence.paths)
+    why = (
+        "a network security group (NSG) denies AzureLoadBalancer there, though the node is a member of the backend pool"
+        if through
+        else f"its NIC is outside the backend pool, or a network security group (NSG) rule denies AzureLoadBalancer at {node.name}"
+    )
+    later = "" if active else "; it takes no clients after a failover"
+    return Cause(
+        f"no probe from {probe.source} arrives at {node.name}, while the other node is probed: {why}{later}",
+        node.name,
+        Certainty.LIKELY,
+        f"see in Azure that the NIC of {node.address} is a member of the backend pool, and that no security rule before "
+        f"AllowAzureLoadBalancerInBound "
+        f"denies port {probe.port}",
+        tuple(evident),
+        "the one thing that decides: the pool's members, as the portal or `az network lb address-pool show` lists them",
+        explains=explains,
+    )
+
+
+def _unanswered(evidence: Evidence, node: Node, seen: ProbesSeen) -> Cause:
+    probe = evidence.cluster.load_balancer.probe
+    count = seen.syns[probe.port]
+    return Cause(
+        f"the probe from {probe.source} arrives at port {probe.port} of {node.name} and nothing answers it: a firewall there drops "
+        f"it, or the responder "
+        "does not accept",
+        node.name,
+        Certainty.LIKELY,
+        f"look at the firewall of {node.name} and at `ss -tlnp 'sport = :{probe.port}'` there",
+        (f"the witness on {node.name}: {count} SYNs to port {probe.port} in {seen.seconds:.1f} s, no SYN-ACK and no RST",),
+        explains=(*OUTSIDE, f"{node.name}:probe port", "-") if node.name == evidence.active else ("-",),
+        general=True,
+    )
+
+
+def _status(evidence: Evidence) -> Iterator[Cause]:
+    probe = evidence.cluster.load_balancer.probe
+    for node in evidence.cluster.nodes:
+        said = evidence.asked_by_probe.get(node.name, "")
+        if said and node.name == evidence.active and not said.startswith("200"):
+            yield Cause(
+                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {said}; only 200 counts, so {node.name} is "
+                f"out of rotation",
+                node.name,
+                Certainty.CERTAIN,
+                f"let the responder answer GET {probe.path} with 200 while the node is active, or give the probe the path that it serves",
+                (f"asked as the balancer asks, GET {probe.path} of {node.name}: {said}",),
+                explains=OUTSIDE,
+            )
+        elif said.startswith("200") and evidence.active and node.name != evidence.active:
+            yield Cause(
+                f"the probe's GET {probe.path} on {node.address}:{probe.port} is answered {said}, though {node.name} is not active: "
+                f"clients are sent there too",
+                node.name,
+                Certainty.CERTAIN,
+                "let the path answer 200 on the active node only",
+                (f"GET {probe.path} of {node.name}: {said}",),
+                explains=(*OUTSIDE, f"{node.name}:probe port"),
+            )
+
+
+def _asks_a_shared_port(evidence: Evidence) -> Iterator[Cause]:
+    """Something that every node runs, or another program on the standby, answers the probe."""
+    port = evidence.cluster.load_balancer.probe.port
+    held = {node.name: [s for s in seen.listening(port) if s.address in {*ANY, str(node.address)}] for node, seen in evidence.nodes}
+    if evidence.active is None or evidence.moved:
+        return
+    if len(held) == 2 and all(held.values()):
+        who = {s.process or "a process" for those in held.values() for s in those}
+        both = {s.process for s in held[evidence.active]} & {s.process for s in held[str(evidence.standby)]}
+        if both and both != {None}:
+            yield Cause(
+                f"the probe port {port} is answered by {', '.join(sorted(map(str, both)))} on every node, whatever the node's role: "
+                f"the balancer sends clients "
+                "to the standby as well",
+                str(evidence.standby),
+                Certainty.CERTAIN,
+                "give the probe a port of its own, which only the health-check resource answers, on the active node",
+                tuple(f"`ss -tlnp` on {name}: {s.owner} listens on {s.address}:{port}" for name, those in held.items() for s in those),
+                explains=(*OUTSIDE, "*:probe port"),
+            )
+        else:
+            mine = held[str(evidence.standby)][0]
+            yield Cause(
+                f"{mine.owner} listens on the probe port {port} of {evidence.standby}, which is not active: the balancer sends "
+                f"clients there too",
+                str(evidence.standby),
+                Certainty.CERTAIN,
+                f"see what {', '.join(sorted(who))} is and give it another port; only the health-check resource may answer there",
+                tuple(f"`ss -tlnp` on {name}: {s.owner} listens on {s.address}:{port}" for name, those in held.items() for s in those),
+                explains=(*OUTSIDE, f"{evidence.standby}:probe port"),
+            )
