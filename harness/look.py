@@ -156,12 +156,21 @@ def _seen_on_the_wire(sight: Sight | None, cluster: Cluster, since: Deadline) ->
 
 
 def _in_azure(cluster: Cluster) -> Callable[[str | None], list[Finding]]:
-    """Begin to read what Azure has, beside the look at the hosts; its findings, once the active node is known. Raises BadUse."""
+    """Begin to read what Azure has, beside the look at the hosts; its findings, once the active node is known. Raises BadUse.
+
+    Without the Azure packages the rest is looked at all the same.
+    """
     if cluster.azure is None:
         return lambda active: []
     from harness.azure.survey import Survey  # only a cluster with [azure] needs the Azure packages
+    from harness.azure.trouble import NotInstalled
 
-    return Survey(cluster, cluster.azure).findings
+    try:
+        return Survey(cluster, cluster.azure).findings
+    except NotInstalled as error:
+        what, _, do = str(error).partition("; ")
+        missing = Finding(Weight.UNKNOWN, cluster.name, "Azure", f"what it has was not looked at: {what}", do)
+        return lambda active: [missing]
 
 
 def _check(subject: Subject, origin: Origin, service: Service, active: str) -> PathCheck:

@@ -22,6 +22,7 @@ from harness.files import at_home
 from harness.live_view import LiveView
 from harness.plan import Planned
 from harness.session import Session
+from harness.terminal import allow_every_encoding
 
 KEY = pytest.StashKey[Session]()
 # Reading, tagging, doing, seeing and ending it; an undoing, which has the time of two; and another at the end of the session.
@@ -66,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    allow_every_encoding()
     config.addinivalue_line(
         "markers",
         "disruptive(*names): disturbs the cluster by these disruptions; needs --allow-disruption when attached; runs after all others",

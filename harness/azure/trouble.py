@@ -21,6 +21,10 @@ _REASONS = re.compile(r"Reasons?: '([^']+)'")
 _TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError|\[SSL:")
 
 
+class NotInstalled(BadUse):
+    """The Azure packages, an extra, are not there."""
+
+
 class NotLoggedIn(Unusable):
     """No credential gave a token, or Azure does not take it."""
 
@@ -71,7 +75,7 @@ def told(doing: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith(("azure", "msal")):
             raise
-        raise BadUse(INSTALL) from error
+        raise NotInstalled(INSTALL) from error
     except Exception as error:
         said = sentence(error, doing)
         if said is None:

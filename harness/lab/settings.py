@@ -99,6 +99,8 @@ def of(cluster: Cluster, path: Path) -> LabSettings:
 def _cannot_be_carried(cluster: Cluster) -> list[str]:
     """What a real cluster may have and a lab's hosts cannot."""
     faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
+    if cluster.load_balancer.probe.port == SSH_PORT:
+        faults.append("load_balancer.probe.port is 22, where the lab's sshd listens, so that its responder cannot; take another port")
     if not Path(os.path.normpath(cluster.manager.root)).is_relative_to("/opt"):
         faults.append(f"manager.root: {cluster.manager.root} is not below /opt, the only place where a lab's hosts can have it")
     if cluster.manager.kind == "pacemaker" and cluster.load_balancer.probe.protocol == "http":

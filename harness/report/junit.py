@@ -27,7 +27,7 @@ def junit(run: RunRecord) -> str:
         _add_case(suite, test.id, test.verdict, test.seconds, _case_properties(run, test), test.title)
         verdicts.append(test.verdict)
     for audit in run.audits:
-        _add_case(suite, f"audit::{audit.name}", audit.verdict, 0.0, _audit_properties(audit), audit.name)
+        _add_case(suite, _audit_id(audit), audit.verdict, 0.0, _audit_properties(audit), audit.name)
         verdicts.append(audit.verdict)
     whole = run.verdict.outcome
     if whole is not Result.PASS and not any(v.outcome in (Result.FAIL, Result.INCONCLUSIVE) for v in verdicts):
@@ -130,6 +130,12 @@ def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _audit_id(audit: AuditRecord) -> str:
+    """Unique, and the same night after night: CI servers keep a history by it."""
+    place, _, test = (audit.after or "").rpartition("::")
+    return f"audit/{place}::{audit.name} after {test}" if test else f"audit::{audit.name}"
 
 
 def _audit_properties(audit: AuditRecord) -> dict[str, str]:

@@ -30,6 +30,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (HTTP, ["--manager", "pacemaker"], "load_balancer.probe.protocol: azure-lb"),
         (f'{HTTP}[manager]\nkind = "pacemaker"\n', [], "load_balancer.probe.protocol: azure-lb"),
+        ("[load_balancer.probe]\nport = 22\n", [], "load_balancer.probe.port is 22"),
         ('[manager]\nroot = "/srv/LifeKeeper"\n', [], "manager.root"),
         ('[[services]]\nname = "sftp"\nkind = "tcp"\nport = 22\ntag = "t"\n', [], "services: sftp has port 22"),
     ],

@@ -197,6 +197,25 @@ def test_junit_holds_every_case_with_its_path_and_figures(plain):
     assert (found["path"], found["node"], found["design"], found["rack"]) == ("client inside", "lknode01", "nat", "r1")
 
 
+def test_every_case_of_junit_has_a_name_of_its_own_night_after_night(tmp_path):
+    def names(reports: Path) -> list[tuple[str | None, str | None]]:
+        builder = a_builder(reports)
+        for test in (
+            "tests/acceptance/test_a.py::test_there",
+            "tests/acceptance/test_a.py::test_back[web]",
+            "tests/acceptance/test_b.py::test_there",
+        ):
+            builder.audit("the cluster is whole", passed("it is"), after=test)
+        builder.audit("the cluster is as it was found", passed("it is"))
+        builder.finish()
+        builder.run.close()
+        return [(c.get("classname"), c.get("name")) for c in ET.parse(builder.run.directory / "junit.xml").iter("testcase")]
+
+    first = names(tmp_path / "one")
+    assert len(set(first)) == len(first) >= 4 and first == names(tmp_path / "two")
+    assert ("audit.tests.acceptance.test_a", "the cluster is whole after test_back[web]") in first
+
+
 def test_junit_is_never_green_for_a_run_that_is_not(tmp_path):
     builder = a_builder(tmp_path)
     builder.finish(RunState.UNUSABLE, "lknode01 did not answer")
@@ -214,7 +233,9 @@ def test_a_failed_audit_is_a_case_of_its_own(tmp_path):
     finished = builder.finish()
     builder.run.close()
     assert finished.exit_code is ExitCode.FAILED
-    assert ET.parse(finished.files[2]).find(".//testcase[@name='one active node']/failure").get("message") == "both are active"
+    assert (
+        ET.parse(finished.files[2]).find(".//testcase[@name='one active node after test_one']/failure").get("message") == "both are active"
+    )
     assert "audit: one active node: both are active" in summary(builder.run.record, builder.run.directory)
 
 

@@ -39,3 +39,15 @@ def test_what_needs_them_is_skipped_with_the_reason(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=250)
     assert "ERROR" not in done.stdout and "::" not in done.stdout, done.stdout
     assert "not installed: azure.core; `./run tests` installs them" in done.stdout, done.stdout + done.stderr
+
+
+def test_check_looks_at_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "without_azure.py").write_text(HIDE)
+    code = (
+        "import without_azure, report_sample as sample\nfrom harness.look import _in_azure\nfrom harness.model_azure import Azure\n"
+        "azure = Azure.model_validate({'subscription': '0' * 8 + '-0000-4000-8000-' + '0' * 12, 'resource_group': 'g', 'load_balancer': 'b'})\n"
+        "print(*_in_azure(sample.a_cluster().model_copy(update={'azure': azure}))(None))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parent)))}
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=250)
+    assert "unknown" in done.stdout and "Azure packages are not installed" in done.stdout and "pip install" in done.stdout, done.stderr
