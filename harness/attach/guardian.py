@@ -158,15 +158,13 @@ def shared_fates(cluster: Cluster) -> list[str]:
     found = []
     if not own_scope():
         found.append(
-            "The process beside this run shares its control group: what ends that as a whole (a cancelled job, a container or unit "
-            "that is "
+            "The process beside this run shares its control group: what ends that as a whole (a cancelled job, a container or unit that is "
             "stopped) ends both, and then nothing is moved back and no power is given back; the hosts still undo their own part."
         )
     agent = os.environ.get("SSH_AUTH_SOCK")
     if agent and os.environ.get("SSH_CONNECTION") and any(m.ssh.key is None for m in cluster.machines):
         found.append(
-            f"It logs in by the SSH agent at {agent}; if the session you are in forwards that, it ends with it, and nothing is moved "
-            f"back "
+            f"It logs in by the SSH agent at {agent}; if the session you are in forwards that, it ends with it, and nothing is moved back "
             "then; name a key in the cluster file (ssh.key) to be independent of it."
         )
     return found

@@ -80,7 +80,7 @@ class Judge:
 class Prober:
     """Probes one member for ever, healthy or not (facts LKL-57), and tells the balancer each change of verdict.
 
-    `power_of` tells a host's power: a machine that is off is not probed (PRB-17), which counts as its silence.
+    `power_of` tells a host's power: a machine that is off is not probed (PRB-17), which counts as its silence; nor is one outside the pool.
     """
 
     def __init__(
@@ -122,8 +122,8 @@ class Prober:
     async def _probe_once(self, limit: float) -> Result:
         try:
             async with asyncio.timeout(limit):
-                if self._power_of(self._member.nic.host) == "off":
-                    await asyncio.Event().wait()  # nobody to ask: silence until the limit
+                if self._power_of(self._member.nic.host) == "off" or not self._member.in_pool:
+                    await asyncio.Event().wait()  # nobody to ask, or nobody who is asked: silence until the limit
                 self.sent += 1
                 return await (self._tcp() if self._probe.protocol == "tcp" else self._http())
         except TimeoutError:

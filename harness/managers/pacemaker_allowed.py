@@ -155,8 +155,9 @@ def by_cluster(to: str, reading: Reading, *, health: bool = True) -> Case:
     if health and reading.nodes.get(to, {}).get("health", "green") == "red":
         case.against.append(f"{to}'s health is red, so it takes nothing over")
     ours = {*reading.resources, *reading.groups}
-    if banned := sorted(id for id, resource, node in reading.bans if node == to and resource in ours):
-        case.against.append(f"the constraint {', '.join(banned)} forbids {to}")
+    if banned := sorted((id, resource) for id, resource, node in reading.bans if node == to and resource in ours):
+        kept = ", ".join(dict.fromkeys(resource for _, resource in banned))
+        case.against.append(f"the constraint {', '.join(dict.fromkeys(id for id, _ in banned))} forbids {to} (for {kept})")
     failed = sorted(tag for tag, node in reading.failed_on if node == to and tag in reading.resources)
     if failed:
         case.against.append(f"{', '.join(failed)} failed on {to}, and will not be tried there before `crm_resource --cleanup`")
