@@ -1,0 +1,72 @@
+"""The offline file: made once, and installed where there is no network at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from outside import REPOSITORY
+
+CEILING_S = 600
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+CUT_OFF = ("unshare", "--user", "--map-root-user", "--net")  # a network namespace with nothing in it, not even a loopback that is up
+
+
+def run(*words: object, code: int = 0) -> str:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=CEILING_S, env=environment)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(REPOSITORY / "run", "offline", "--to", folder, "--platform", "linux-x86_64", "--python", PYTHON)
+    return next(folder.glob("lkharness-*-offline.pyz"))
+
+
+@pytest.fixture(scope="module")
+def installed(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("jump") / "lkharness"
+    assert "installed; begin with:" in run(*CUT_OFF, sys.executable, file, folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.deep  # it fetches what it puts in
+def test_it_works_with_the_network_cut(installed: Path, tmp_path: Path):
+    command = installed / "bin" / "lkharness"
+    assert "DSN-06  " in run(*CUT_OFF, command, "fact", "DSN-06")
+    said = run(*CUT_OFF, command, "acceptance", "--collect-only", "-q")
+    assert "test_placement.py" in said
+    said = run(*CUT_OFF, command, "report", tmp_path, code=2)
+    assert "run.json" in said and "Traceback" not in said
+
+
+@pytest.mark.deep
+def test_what_it_cannot_do_it_says(file: Path, installed: Path, tmp_path: Path):
+    assert "is not empty; name a new folder" in run(sys.executable, file, installed, code=4)
+    other = tmp_path / "other.pyz"
+    with zipfile.ZipFile(file) as whole, zipfile.ZipFile(other, "w") as part:
+        part.writestr("__main__.py", whole.read("__main__.py"))
+        part.writestr("lists/windows-amd64-py3.11.txt", "")
+    assert "this file is for windows-amd64-py3.11, not for linux-x86_64" in run(sys.executable, other, tmp_path / "new", code=4)
+    assert not (tmp_path / "new").exists()
+
+
+def test_setting_up_without_a_registry_is_one_sentence(tmp_path: Path):
+    clone = tmp_path / "clone"
+    run("git", "clone", "-q", REPOSITORY, clone)
+    shutil.copy(REPOSITORY / "run", clone / "run")
+    environment = {**os.environ, "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0"}
+    words = [*CUT_OFF, clone / "run", "setup"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=CEILING_S, env=environment)
+    assert done.returncode == 4, done.stderr
+    assert "run: the Python packages could not be fetched" in done.stderr.splitlines()[-1] and "PIP_INDEX_URL" in done.stderr
