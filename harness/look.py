@@ -26,6 +26,7 @@ from harness.subject import Sight, Subject
 from harness.timeline import Timeline
 from harness.verdict import Verdict, failed, inconclusive
 
+FAILOVERS = (Question.LOST, Question.FAILED)  # what forbids a told move forbids these as well
 AGAIN = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
 OF_A_ROLE = ("VIP", "route to the VIP", "probe port", "listener of ")  # findings that depend on which node is active
 
@@ -84,10 +85,10 @@ def _once(subject: Subject, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
             standby = subject.standby_of(active)
             fencing, *told = subject.together(
                 lambda: gather.fencing(subject),
-                *(lambda q=q: gather.may_move(subject, standby, q) for q in Question),
+                *(lambda q=q: gather.may_move(subject, standby, q) for q in FAILOVERS),
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
-            may_move, checks = dict(zip(Question, told, strict=False)), told[len(Question) :]
+            may_move, checks = dict(zip(FAILOVERS, told, strict=False)), told[len(FAILOVERS) :]
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
         broken = active is not None and any(not c.verdict for c in checks)

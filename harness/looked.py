@@ -62,9 +62,10 @@ class Findings:
         }
 
     def as_text(self) -> str:
-        told = zip(self.diagnosis.causes, self.diagnosis.under, strict=True)
-        lines = [cause.as_text(under) for cause, under in sorted(told, key=lambda one: not one[0].is_fault)]
+        told = list(zip(self.diagnosis.causes, self.diagnosis.under, strict=True))
+        lines = [cause.as_text(under) for cause, under in told if cause.is_fault]
         lines += [""] if lines else []
         lines.append(f"{self.whole.outcome:13} cluster            {self.whole.reason}")
         lines += [f"{p.verdict.outcome:13} {p.origin:8} {p.service.name:9} {p.verdict.reason}" for p in self.paths]
-        return "\n".join([*lines, *(str(f) for f in self.found)])
+        lines += [str(f) for f in self.found]
+        return "\n".join([*lines, *(cause.as_text(under) for cause, under in told if not cause.is_fault)])

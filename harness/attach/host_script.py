@@ -69,6 +69,7 @@ def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
         "echo '@@ time'; date '+%s.%N %z'",
         "echo '@@ addresses'; ip -json addr || ip addr",
         "echo '@@ rules'; ip rule",
+        f"echo '@@ neighbour of the VIP'; ip neigh show {cluster.vip}",
         "echo '@@ routes'",
         *_routes(cluster, machine, node is not None),
         "echo '@@ listening'; ss -tlnp",
@@ -97,6 +98,7 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
     if is_node:
         probe = str(cluster.load_balancer.probe.source)
         pairs += [(probe, ""), (probe, own)]
+        pairs += [(str(cluster.client.address), str(cluster.vip))]  # what answers as the VIP; refused where the VIP is not
     return [f"echo '# {d} {s}'; ip route get {d}{f' from {s}' if s else ''} 2>&1 | head -n 2" for d, s in pairs]
 
 

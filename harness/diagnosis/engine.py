@@ -71,10 +71,13 @@ def _promoted(evidence: Evidence, told: list[Cause]) -> Iterator[Cause]:
     """A finding that names what is wrong by itself is a cause, where no rule has said it better."""
     explained = [pattern for cause in told for pattern in cause.explains if ":" in pattern]
     for one in evidence.findings:
-        if one.weight is not Weight.FAULT or one.what in SYMPTOMS or any(fnmatchcase(name(one), p) for p in explained):
+        if one.weight is not Weight.FAULT or any(fnmatchcase(name(one), p) for p in explained):
             continue
         facts = (f"facts {', '.join(one.facts)}",) if one.facts else ()
-        yield Cause(f"{one.what}: {one.says}", one.host, Certainty.CERTAIN, one.do, facts, explains=(name(one), *_paths_of(evidence, one)))
+        by_itself = one.what not in SYMPTOMS
+        certainty = Certainty.CERTAIN if by_itself else Certainty.LIKELY
+        explains = (name(one), *_paths_of(evidence, one))
+        yield Cause(f"{one.what}: {one.says}", one.host, certainty, one.do, facts, explains=explains, general=not by_itself)
 
 
 def _paths_of(evidence: Evidence, finding: Finding) -> tuple[str, ...]:

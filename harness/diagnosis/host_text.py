@@ -49,7 +49,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         clock=clock,
         zone=zone,
         names=_names(parts.get("names", "")),
-        units={**_instances(parts, ip_tag), **_configuration(parts.get("configuration", ""), ip_tag)},
+        units={**_neighbour(parts), **_instances(parts, ip_tag), **_configuration(parts.get("configuration", ""), ip_tag)},
     )
 
 
@@ -162,6 +162,11 @@ def _time(text: str) -> tuple[float | None, timezone]:
 def _names(text: str) -> dict[str, tuple[str, ...]]:
     """Lines `NAME ADDRESS …`."""
     return {words[0]: tuple(dict.fromkeys(words[1:])) for line in text.splitlines() if (words := line.split())}
+
+
+def _neighbour(parts: dict[str, str]) -> dict[str, str]:
+    said = parts.get("neighbour of the VIP", "").strip()
+    return {"neighbour of the VIP": said.splitlines()[0]} if said else {}
 
 
 def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:

@@ -269,3 +269,35 @@ def test_where_roles_moved_nothing_is_advised_that_depends_on_them() -> None:
     two: Sequence[Socket] = [listening(12345)]
     seen = with_host(node("lknode02", listeners=two), moved=True)
     assert faults(diagnose(seen)) == []
+
+
+def test_a_nic_that_is_down_explains_the_dead_communication_path() -> None:
+    base = node("lknode02")
+    down = [replace(a, state="DOWN") if a.interface == "eth1" else a for a in base.addresses or ()]
+    dead = Finding(Weight.FAULT, "lknode02", "communication path", "10.20.2.12/10.20.2.11 is dead", "mend the network")
+    only(with_host(replace(base, addresses=down), findings=(dead,)), "lknode02", "eth1", "down")
+
+
+def test_a_dead_communication_path_that_nothing_explains_is_told_by_itself() -> None:
+    dead = Finding(Weight.FAULT, "lknode02", "communication path", "10.20.2.12/10.20.2.11 is dead", "mend the network")
+    assert only(evidence(findings=(dead,)), "lknode02", "is dead").certainty is Certainty.LIKELY
+
+
+def test_a_client_that_holds_the_vip_or_routes_it_elsewhere_is_told_by_its_route() -> None:
+    by = {("10.20.1.200", ""): LOCAL}
+    only(with_host(client(routes=by), paths=paths(client={"outcome": "fail"})), "lkclient", "holds 10.20.1.200 itself")
+    by = {("10.20.1.200", ""): Route("unicast", "eth0", gateway="10.20.1.1")}
+    assert faults(diagnose(with_host(client(routes=by)))) == []  # it works: whoever gave the gateway knows why
+    assert any("10.20.1.1" in c.says for c in faults(diagnose(with_host(client(routes=by), paths=paths(client=SILENT)))))
+
+
+def test_one_port_of_one_origin_is_denied_by_a_rule_about_both() -> None:
+    denied = [replace(p, **SILENT) if p.service is WEB and p.path == "client" else p for p in paths()]
+    only(evidence(paths=denied), "lkclient", f"port {WEB.port}", "NSG")
+
+
+def test_both_nodes_or_none() -> None:
+    both = state(standby=dict.fromkeys(TAGS, IN))
+    assert "split brain" in faults(diagnose(evidence(state=both, active=None, paths=())))[0].says
+    none = state(dict.fromkeys(TAGS, OUT))
+    assert "nothing is in service" in faults(diagnose(evidence(state=none, active=None, paths=())))[0].says

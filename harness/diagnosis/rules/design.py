@@ -25,6 +25,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         others = [p for p in outside if p.path != path]
         if mine and others and all(p.silent and not p.nodes for p in mine) and any(p.nodes for p in others):
             yield _one_origin(evidence, mine)
+    yield from _one_port_of_one_origin(evidence, outside)
     yield from (_lost(evidence, p) for p in evidence.paths if p.answers_left and not p.connects and p.silent)
 
 
@@ -119,7 +120,30 @@ def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:
         (f"the witnesses: the SYNs left {origin} and arrived at no node; those of the other origin arrived",),
         f"`ip neigh show {evidence.cluster.vip}` on {origin} decides whether the fabric or another machine takes them",
         explains=tuple(p.name for p in mine),
+        general=True,
     )
+
+
+def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Cause]:
+    for path in outside:
+        if not path.silent or path.nodes:
+            continue
+        same_port = any(p.nodes for p in outside if p.service.name == path.service.name and p.path != path.path)
+        same_origin = any(p.nodes for p in outside if p.path == path.path and p.service.name != path.service.name)
+        if not same_port or not same_origin:
+            continue
+        port = f"port {path.service.port} ({path.service.name})"
+        yield Cause(
+            f"what {path.origin} sends to {port} of {evidence.cluster.vip} reaches no node, while its other ports and other hosts' "
+            f"connections do: a network "
+            f"security group (NSG) rule denies that port from {path.origin}",
+            path.origin,
+            Certainty.LIKELY,
+            f"look at the security rules of the nodes' NICs and subnet that name port {path.service.port}",
+            (f"the witnesses: SYNs to {port} left {path.origin} and arrived at no node; those of the other origin arrived",),
+            f"a filter on the way out of {path.origin}'s subnet: its outbound security rules decide",
+            explains=(path.name,),
+        )
 
 
 def _lost(evidence: Evidence, path: PathSeen) -> Cause:

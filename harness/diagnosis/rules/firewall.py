@@ -38,10 +38,24 @@ def _judged(evidence: Evidence, seen: HostSeen, asked: list[Asked]) -> Iterator[
     """One cause for each rule that decides, with everything that it stops."""
     assert seen.firewall is not None
     stopped: dict[str, list[tuple[Asked, Decision]]] = {}
+    moved: dict[str, list[Asked]] = {}
     for one in asked:
         decision = evaluate(seen.firewall, one.packet)
         if decision.passes is False:
             stopped.setdefault(decision.rule, []).append((one, decision))
+        elif decision.changed and one.packet.state == "new":
+            moved.setdefault(decision.changed, []).append(one)
+    for rule, sent in moved.items():
+        whats = " and ".join(dict.fromkeys(one.what for one in sent))
+        yield Cause(
+            f"its own firewall gives {whats} another destination: `{rule}`",
+            seen.name,
+            Certainty.LIKELY,
+            "see who put that translation there and whether what it leads to serves; else take it away",
+            (f"{seen.name}'s ruleset, evaluated for {sent[0].packet}",),
+            explains=tuple(dict.fromkeys(p for one in sent for p in one.explains)),
+            general=True,
+        )
     for rule, those in stopped.items():
         whats = " and ".join(dict.fromkeys(one.what for one, _ in those))
         does = "rejects" if those[0][1].outcome is Outcome.REJECT else "drops"

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence, HostSeen, Socket
+from harness.diagnosis.evidence import Evidence, Socket
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     limit = evidence.cluster.load_balancer.idle_timeout_s
+    late: dict[str, int] = {}
     for name, seen in evidence.hosts.items():
         told = seen.sysctls.get("tcp_keepalive_time", "").strip()
         if not told.isdigit() or int(told) < limit:
             continue
+        late[name] = int(told)
         held = [
             s for s in seen.sockets if s.state == "ESTAB" and s.peer == str(evidence.cluster.vip) and name == evidence.cluster.client.name
         ]
         idle = [s for s in held if (s.idle_s or 0) >= limit and "keepalive" not in s.timer]
         if idle:
             yield _dead(name, idle, int(told), limit)
-        else:
-            yield _said(name, seen, int(told), limit)
+    if late:
+        yield _said(late, limit)
 
 
 def _dead(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
@@ -38,12 +40,13 @@ def _dead(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
     )
 
 
-def _said(name: str, seen: HostSeen, told: int, limit: float) -> Cause:
+def _said(late: dict[str, int], limit: float) -> Cause:
+    times = ", ".join(dict.fromkeys(str(t) for t in late.values()))
     return Cause(
-        f"keepalive begins only after {told} s on {name}, and the balancer forgets an idle connection after {limit:g} s: what is idle "
-        f"for longer is lost in silence",
-        name,
+        f"keepalive begins only after {times} s on {', '.join(late)}, and the balancer forgets an idle connection after {limit:g} s: "
+        "what is idle for longer is lost in silence",
+        next(iter(late)),
         Certainty.POSSIBLE,
-        f"set net.ipv4.tcp_keepalive_time below {limit:g} where clients hold connections open, and let them ask for keepalive",
-        (f"net.ipv4.tcp_keepalive_time on {name}: {told}", f"the cluster file: load_balancer.idle_timeout_s {limit:g}"),
+        f"set net.ipv4.tcp_keepalive_time below {limit:g} where connections are held open, and let programs ask for keepalive",
+        (*(f"net.ipv4.tcp_keepalive_time on {name}: {told}" for name, told in late.items()), f"the cluster file: idle_timeout_s {limit:g}"),
     )

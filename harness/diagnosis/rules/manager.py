@@ -16,10 +16,12 @@ AGAIN_S = 120.0
 def causes(evidence: Evidence) -> Iterator[Cause]:
     if evidence.moved:
         return
+    yield from _both_or_none(evidence)
     yield from _failed(evidence)
     yield from _disagrees(evidence)
     yield from _apart(evidence)
     yield from _ip_resource(evidence)
+    yield from _unwatched(evidence)
     yield from _again_and_again(evidence)
 
 
@@ -33,6 +35,38 @@ def _explains(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
         return ((paths,) if here else ()) + (f"{node}:VIP", f"{node}:route to the VIP")
     service = next((s.name for s in cluster.services if s.tag == tag), None)
     return ((f"*/{service}",) if here else ()) + (f"{node}:listener of {service}",) if service else (f"{node}:resource",)
+
+
+def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
+    cluster, nodes = evidence.cluster, evidence.state.nodes
+    if len(nodes) < 2 or not all(n.running for n in nodes.values()):
+        return
+    own = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
+    both = sorted(t for t in own if all((s := evidence.resource(n, t)) is not None and s.active for n in nodes))
+    paths = [p for n in nodes.values() for p in n.comm_paths]
+    names = " and ".join(nodes)
+    if both:
+        dead = "; every communication path between them is dead" if paths and not any(p.alive for p in paths) else ""
+        yield Cause(
+            f"{names} both have {', '.join(both)} in service: each thinks that the other is dead (split brain){dead}",
+            cluster.nodes[-1].name,
+            Certainty.LIKELY,
+            "see which node's data is right before anything is stopped; mend the way between the nodes first",
+            tuple(f"the cluster manager on {n}: {', '.join(both)} in service" for n in nodes),
+            explains=("*/*", "*:communication path", "*:roles"),
+            general=bool(dead),
+        )
+    if all(n.resources for n in nodes.values()) and not any(n.has_something for n in nodes.values()):
+        failed = [f"{t} failed on {n.node}" for n in nodes.values() for t, s in n.resources.items() if s is ResourceState.FAILED]
+        yield Cause(
+            f"nothing is in service on {names}"
+            + (f": {', '.join(failed)}" if failed else ", and nothing says why: it was taken out, or not started"),
+            cluster.nodes[0].name,
+            Certainty.CERTAIN,
+            "mend what failed, then let the cluster manager bring everything into service on one node",
+            tuple(f"the cluster manager on {n.node}: {', '.join(f'{t} {s}' for t, s in n.resources.items())}" for n in nodes.values()),
+            explains=("*/*", "*:roles"),
+        )
 
 
 def _failed(evidence: Evidence) -> Iterator[Cause]:
@@ -82,7 +116,7 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
                 ),
                 explains=_explains(evidence, active, tag),
             )
-        elif state is ResourceState.STANDBY:
+        elif state is ResourceState.STANDBY and not any(_in(evidence, n, tag) for n in evidence.state.nodes if n != active):
             yield Cause(
                 f"{tag} is out of service on {active}, where everything else is in service, so nobody listens on port {number} ({what})",
                 active,
@@ -91,6 +125,11 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
                 (f"the cluster manager on {active}: {tag} is {state}",),
                 explains=_explains(evidence, active, tag),
             )
+
+
+def _in(evidence: Evidence, node: str, tag: str) -> bool:
+    state = evidence.resource(node, tag)
+    return state is not None and state.active
 
 
 def _apart(evidence: Evidence) -> Iterator[Cause]:
@@ -136,6 +175,22 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
         (f"the cluster manager on {active}: {tag} is {state}", f"`ip addr` on {active}: {cluster.vip} is not there"),
         explains=_explains(evidence, active, tag),
     )
+
+
+def _unwatched(evidence: Evidence) -> Iterator[Cause]:
+    """A health-check resource that nobody looks at: a responder that dies goes unnoticed (facts DES-07)."""
+    for tag in evidence.responders:
+        for name, seen in evidence.hosts.items():
+            port = evidence.cluster.load_balancer.probe.port
+            if name == evidence.active and seen.units.get(f"monitor {tag}") == "none" and seen.listening(port):
+                yield Cause(
+                    f"{tag} has no monitor operation: when what listens on port {port} dies, the cluster manager goes on saying that "
+                    f"it is in service",
+                    name,
+                    Certainty.CERTAIN,
+                    f"give {tag} a recurring monitor, every 10 s for instance",
+                    (f"the cluster's configuration on {name}: {tag} has no recurring monitor",),
+                )
 
 
 def _again_and_again(evidence: Evidence) -> Iterator[Cause]:

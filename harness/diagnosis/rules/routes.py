@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.hosts.linux_parse import Route
-from harness.model import Node
+from harness.model import Design, Node
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -19,7 +19,59 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         wrong = {d: r for d in _asked_from(evidence, node) if (r := _wrong(seen, d, str(node.address), first)) is not None}
         if wrong:
             yield _answers(evidence, node, seen, first, wrong, probe)
+    yield from _as_the_vip(evidence)
+    yield from _to_the_vip(evidence)
     yield from _strict(evidence)
+
+
+def _as_the_vip(evidence: Evidence) -> Iterator[Cause]:
+    """With floating IP on, the VIP is what answers; in the other design the kernel puts the node's own address there."""
+    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    if cluster.design is not Design.FLOATING or seen is None or evidence.moved:
+        return
+    node = cluster.node(seen.name)
+    first = seen.nic_of(node.address)
+    client, vip = str(cluster.client.address), str(cluster.vip)
+    route = seen.routes.get((client, vip))
+    if first is None or route is None or seen.nic_of(vip) is None or (route.kind == "unicast" and route.interface == first):
+        return
+    way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
+    rules = [r for r in seen.rules if vip in r]
+    by = f"the policy rule `{rules[0]}`" if rules else "a route or a policy rule"
+    yield Cause(
+        f"what {vip} answers to clients is routed {way} by {by}, not by {first} where the question came in",
+        seen.name,
+        Certainty.CERTAIN,
+        f"let what comes from {vip} leave by {first}: look at `ip rule` and `ip route show table all` there",
+        (f"`ip route get {client} from {vip}` on {seen.name}: {route.kind} dev {route.interface}",),
+        explains=("client/*", "standby/*"),
+    )
+
+
+def _to_the_vip(evidence: Evidence) -> Iterator[Cause]:
+    """The client and the standby reach the frontend as any address of their own subnet: by the NIC in it, without a gateway."""
+    cluster = evidence.cluster
+    vip = str(cluster.vip)
+    for machine in (cluster.client, *(n for n in cluster.nodes if n.name == evidence.standby and not evidence.moved)):
+        seen = evidence.hosts.get(machine.name)
+        route = seen.routes.get((vip, "")) if seen else None
+        nic = seen.nic_of(machine.address) if seen else None
+        if seen is None or route is None or nic is None:
+            continue
+        explains = tuple(p.name for p in evidence.failed if p.origin == machine.name)
+        known = f"`ip route get {vip}` on {machine.name}: {route.kind} dev {route.interface} via {route.gateway or 'nobody'}"
+        if route.kind == "local":
+            if machine.name == cluster.client.name:
+                says = f"{machine.name} holds {vip} itself: what it sends there never leaves it"
+                yield Cause(says, machine.name, Certainty.CERTAIN, f"take {vip} off its NICs", (known,), explains=explains)
+        elif route.kind != "unicast":
+            says = f"{machine.name} has a {route.kind} route to {vip}: what it sends there is not sent at all"
+            yield Cause(says, machine.name, Certainty.CERTAIN, "take that route away", (known,), explains=explains)
+        elif explains and (route.gateway is not None or route.interface != nic):
+            by = f"via {route.gateway} ({route.interface})" if route.gateway else f"by {route.interface}"
+            says = f"{machine.name} routes {vip} {by}, though it is an address of its own subnet, by {nic}"
+            do = f"take that route away: look at `ip route show table all` and `ip rule` on {machine.name}"
+            yield Cause(says, machine.name, Certainty.LIKELY, do, (known,), explains=(*explains, f"{machine.name}:route to the VIP"))
 
 
 def _asked_from(evidence: Evidence, node: Node) -> list[str]:

@@ -1,0 +1,61 @@
+"""NICs: down, or without the address that the cluster file says they have; and neighbours that are written down by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.evidence import Evidence, HostSeen
+
+DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    for node, seen in evidence.nodes:
+        for address, subnet in ((node.address, "Subnet#1"), (node.second_address, "Subnet#2")):
+            if seen.addresses is not None:
+                yield from _of(evidence, seen, str(address), subnet)
+    yield from _written_down(evidence)
+
+
+def _of(evidence: Evidence, seen: HostSeen, address: str, subnet: str) -> Iterator[Cause]:
+    found = next((a for a in seen.addresses or () if a.address == address), None)
+    mine = ("*/*",) if seen.name == evidence.active and subnet == "Subnet#1" else ()
+    explains = (*mine, "*:communication path", f"{seen.name}:route to the VIP", f"{seen.name}:route to the probe")
+    if found is None:
+        yield Cause(
+            f"{seen.name}'s address {address} in {subnet} is on none of its NICs",
+            seen.name,
+            Certainty.CERTAIN,
+            "give the NIC its address again (DHCP in Azure), or correct the cluster file",
+            (f"`ip addr` on {seen.name}: {address} is not there",),
+            explains=explains,
+        )
+    elif found.state in DOWN:
+        yield Cause(
+            f"{seen.name}'s NIC {found.interface} in {subnet} ({address}) is down (link {found.state}): the communication path over "
+            f"it is dead, and the IP resource "
+            "could not be held there",
+            seen.name,
+            Certainty.CERTAIN,
+            f"bring it up: `ip link set {found.interface} up`, and see what took it down",
+            (f"`ip addr` on {seen.name}: {found.interface} state {found.state}",),
+            explains=explains,
+        )
+
+
+def _written_down(evidence: Evidence) -> Iterator[Cause]:
+    """In Azure every address of the subnet is answered for by one and the same hardware address (facts FAB-04 to FAB-06)."""
+    vip = str(evidence.cluster.vip)
+    for name, seen in evidence.hosts.items():
+        said = seen.units.get("neighbour of the VIP", "")
+        if "PERMANENT" in said:
+            yield Cause(
+                f"{name} has a neighbour entry for {vip} that somebody wrote down ({said}): its packets go to that machine, not to "
+                f"the load balancer",
+                name,
+                Certainty.LIKELY,
+                f"take it away: `ip neigh del {vip} dev …` on {name}",
+                (f"`ip neigh show {vip}` on {name}: {said}",),
+                explains=tuple(p.name for p in evidence.failed if p.origin == name),
+            )
