@@ -30,6 +30,7 @@ from harness.managers.pacemaker_allowed import (
     by_quorum,
     by_simulation,
     fenced_off,
+    fences_failures,
     health_counts,
     would_line,
 )
@@ -143,15 +144,18 @@ class Pacemaker:
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, the cluster's configuration, and what Pacemaker itself would do; nothing is changed."""
         resource, active = self._cluster.manager.resource, self._cluster.peer_of(to).name
-        lost = question is Question.LOST
+        lost, begun = question is Question.LOST, Deadline(limit)
         with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(self.state, limit=limit)
             asked = pool.submit(self._reading, to, limit)
             whole = pool.submit(self._told, to, f"cibadmin -Q; {NOW}", limit)
-            would = pool.submit(self._told, to, would_line(question, resource, active, to), limit)
             quorum = pool.submit(self._told, to, QUORUM, limit) if lost else None
-            fencing = pool.submit(self.fencing, limit=limit) if lost else None
-        reading, cib = asked.result(), whole.result()
+            reading, cib = asked.result(), whole.result()
+            in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None]
+            line = would_line(question, resource, active, to, in_service)
+            would = pool.submit(self._told, to, line, max(begun.remaining(), 0.1))
+            fences = lost or (question is Question.FAILED and fences_failures(cib, reading))
+            fencing = pool.submit(self.fencing, limit=max(begun.remaining(), 0.1)) if fences else None
         case = by_state(to, state.result(), question).add(by_cluster(to, reading, health=health_counts(cib)))
         simulated = by_simulation(to, would.result(), reading)
         case.add(by_cib(cib, reading, resource, question)).add(simulated)

@@ -7,7 +7,7 @@ forbade, quorum without the other node, and whether fencing can work.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as xml
 
 from harness.managers.base import Answer, Question
@@ -21,38 +21,50 @@ VOTES = re.compile(r"^(?P<what>Total votes|Quorum):\s*(?P<number>\d+)", re.MULTI
 FLAGS = re.compile(r"^Flags:(?P<flags>.*)$", re.MULTILINE)
 MEMBER = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+(?P<votes>\d+)\s+(?P<rest>.*)$", re.MULTILINE)
 NAME = re.compile(r"[\w.:-]+\Z", re.ASCII)
-PLACED = {Question.TOLD: "INFINITY", Question.FAILED: "-INFINITY"}  # on the node that is to have it, and on the one that may not keep it
+NEXT = "-- next --"
 
 
-def would_line(question: Question, resource: str, active: str, to: str) -> str:
+def would_line(question: Question, resource: str, active: str, to: str, tags: Iterable[str] = ()) -> str:
     """A line of shell that has Pacemaker tell, as XML, what it would do, and change nothing.
 
-    Told, as `crm_resource --move` tells it; a node lost, as it would have to fence it; a failure, as if it had banned the node.
+    Told, as `crm_resource --move` tells it; a node lost, as it would have to fence it; a failure of each of `tags`, as if that had banned
+    the node for it.
     """
-    if not all(NAME.match(name) for name in (resource, active, to)):
+    failing = sorted(tags)
+    if not all(NAME.match(name) for name in (resource, active, to, *failing)):
         return "echo 'names that cannot be asked about'"
     ask = "crm_simulate -p -S --output-as=xml"
     if question is Question.LOST:
         return f"cibadmin -Q | {ask} -f {active}"
-    where = to if question is Question.TOLD else active
-    rule = f'<rsc_location id="lkharness-would" rsc="{resource}" node="{where}" score="{PLACED[question]}"/></constraints>'
-    return f"cibadmin -Q | sed 's|<constraints */>|<constraints></constraints>|; s|</constraints>|{rule}|' | {ask}"
+    if question is Question.TOLD:
+        return f"cibadmin -Q | {_with(resource, to, 'INFINITY')} | {ask}"
+    each = f"; echo '{NEXT}'; ".join(f"printf '%s' \"$cib\" | {_with(tag, active, '-INFINITY')} | {ask}" for tag in failing)
+    return f"cib=$(cibadmin -Q); {each or 'true'}"
+
+
+def _with(resource: str, node: str, score: str) -> str:
+    """A filter that adds a constraint to the configuration that it is given."""
+    rule = f'<rsc_location id="lkharness-would" rsc="{resource}" node="{node}" score="{score}"/></constraints>'
+    return f"sed 's|<constraints */>|<constraints></constraints>|; s|</constraints>|{rule}|'"
 
 
 def by_simulation(to: str, told: Told, reading: Reading) -> Case:
-    """`would_line`'s answer: everything that is in service now must be in service on `to`, and nowhere else, in the end."""
-    root = document(told.text or "")
-    end = None if root is None else root.find("revised_cluster_status/resources")
-    if root is None or end is None:
-        said = last_words(told.text or "", told.why)
-        return Case(unknown=[f"{to}: Pacemaker could not be asked what it would do (crm_simulate); it said: {said}"])
-    places = {r.get("id", ""): _places(r) for r in end.iter("resource")}
-    amiss: dict[str, list[str]] = {}
-    for tag, found in reading.resources.items():
-        then = places.get(tag, [])
-        if _places(found) and then != [to]:
-            amiss.setdefault("on " + " and ".join(then) if then else "stopped", []).append(tag)
-    return Case([f"Pacemaker would have {', '.join(tags)} {where} (crm_simulate)" for where, tags in amiss.items()])
+    """`would_line`'s answers: everything that is in service now must be in service on `to`, and nowhere else, in the end."""
+    case = Case()
+    for text in (told.text or "").split(NEXT):
+        root = document(text)
+        end = None if root is None else root.find("revised_cluster_status/resources")
+        if end is None:
+            said = last_words(text, told.why)
+            return Case(unknown=[f"{to}: Pacemaker could not be asked what it would do (crm_simulate); it said: {said}"])
+        places = {r.get("id", ""): _places(r) for r in end.iter("resource")}
+        amiss: dict[str, list[str]] = {}
+        for tag, found in reading.resources.items():
+            then = places.get(tag, [])
+            if _places(found) and then != [to]:
+                amiss.setdefault("on " + " and ".join(then) if then else "stopped", []).append(tag)
+        case.against += [f"Pacemaker would have {', '.join(tags)} {where} (crm_simulate)" for where, tags in amiss.items()]
+    return case
 
 
 def _places(resource: xml.Element) -> list[str]:
@@ -72,20 +84,28 @@ def by_cib(told: Told, reading: Reading, resource: str, question: Question = Que
         case.against.append(f"the constraint {', '.join(left)} is in force, which a move by hand left behind")
     if question is Question.FAILED:
         for tag, word in _on_fail(root, reading):
+            if word == "fence" and reading.fencing_enabled is False:
+                word = "stop"  # so Pacemaker takes it then
+            if word not in STAYS_FAILED:
+                continue
             case.against.append(f"{tag} is {STAYS_FAILED[word]} when it fails (on-fail={word})")
     return case
 
 
 def _on_fail(root: xml.Element, reading: Reading) -> Iterator[tuple[str, str]]:
-    """Our resources whose checks fail without everything going elsewhere, and the word that says so; only operations' own attributes and
-    the defaults' are looked at."""
+    """Our resources, and what is done when a check of theirs fails (empty: it is recovered); by operations' own attributes and defaults."""
     usual = _option(root.find(".//op_defaults"), "on-fail")
     for primitive in root.iter("primitive"):
         tag = primitive.get("id", "")
         checks = [op for op in primitive.iter("op") if op.get("name") == "monitor"] if tag in reading.resources else []
         for word in dict.fromkeys((op.get("on-fail") or _option(op, "on-fail") or usual).lower() for op in checks):
-            if word in STAYS_FAILED:
-                yield tag, word
+            yield tag, word
+
+
+def fences_failures(told: Told, reading: Reading) -> bool:
+    """Is a node fenced because a check fails there?"""
+    root = document(told.text or "")
+    return root is not None and any(word == "fence" for _, word in _on_fail(root, reading))
 
 
 def _option(where: xml.Element | None, name: str) -> str:

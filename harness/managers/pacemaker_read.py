@@ -309,9 +309,9 @@ def moved_by_hand(text: str, resources: Collection[str]) -> list[str]:
 
 
 def _is_over(constraint: xml.Element, clock: re.Match[str] | None) -> bool:
-    """By a single rule with an end, as a lifetime makes it."""
+    """By a single rule with an end, as `--lifetime` makes it, which `--clear --expired` takes away."""
     dates = list(constraint.iter("date_expression"))
-    if clock is None or len(dates) != 1 or dates[0].get("operation") != "lt":
+    if clock is None or len(dates) != 1 or dates[0].get("operation") != "lt" or "-lifetime-end-" not in dates[0].get("id", ""):
         return False
     try:
         end = datetime.fromisoformat(dates[0].get("end", "").replace("Z", "+00:00").replace(" +", "+"))

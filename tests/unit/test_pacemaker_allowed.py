@@ -79,7 +79,8 @@ def cib(rules: str = "", fail: str = "restart", action: str = "reboot") -> Told:
     return Told(CIB.format(rules=rules, fail=fail, action=action))
 
 
-PREFER = '<rsc_location id="cli-prefer-web" rsc="web"><rule id="r"><date_expression id="d" operation="lt" end="{}"/></rule></rsc_location>'
+END = "cli-prefer-lifetime-end-web"
+PREFER = '<rsc_location id="cli-prefer-web" rsc="web"><rule id="r"><date_expression id="{}" operation="lt" end="{}"/></rule></rsc_location>'
 
 
 @pytest.mark.parametrize(
@@ -87,9 +88,10 @@ PREFER = '<rsc_location id="cli-prefer-web" rsc="web"><rule id="r"><date_express
     [
         ('<rsc_location id="cli-ban-web-on-lknode02" rsc="web"/>', "cli-ban-web-on-lknode02 is in force"),  # of a member
         ('<rsc_location id="cli-ban-other-on-lknode02" rsc="other"/>', ""),
-        (PREFER.format("2026-11-22 00:00:00Z"), ""),  # over
-        (PREFER.format("2026-12-22 00:00:00 +00:00"), "cli-prefer-web is in force"),
-        (PREFER.format("some day"), "cli-prefer-web is in force"),
+        (PREFER.format(END, "2026-11-22 00:00:00Z"), ""),  # over
+        (PREFER.format("another", "2026-11-22 00:00:00Z"), "cli-prefer-web is in force"),  # which is taken away by nobody
+        (PREFER.format(END, "2026-12-22 00:00:00 +00:00"), "cli-prefer-web is in force"),
+        (PREFER.format(END, "some day"), "cli-prefer-web is in force"),
     ],
 )
 def test_what_a_move_by_hand_left(rules: str, why: str) -> None:
@@ -102,6 +104,8 @@ def test_a_failure_that_moves_nothing(word: str, no: bool) -> None:
     told = cib(fail=word)
     assert by_cib(told, read(MONITOR), "cluster-services", Question.FAILED).answer.no is no
     assert by_cib(told, read(MONITOR), "cluster-services", Question.LOST).answer.yes
+    unfenced = read(changed('stonith-enabled="true"', 'stonith-enabled="false"'))
+    assert by_cib(cib(fail="fence"), unfenced, "cluster-services", Question.FAILED).answer.no  # then it means stop
     assert by_cib(Told(None, "away"), read(MONITOR), "x").answer.says is Says.CANNOT_TELL
 
 
