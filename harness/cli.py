@@ -54,6 +54,10 @@ def _run(arguments: list[str]) -> int:
 
     try:
         given = _parser().parse_args(arguments)
+        if getattr(given, "needs_linux", False):
+            from harness.lab.needs_linux import demand_linux
+
+            demand_linux()
         return int(given.command(given))
     except HarnessError as error:
         print(f"lkharness: {CLEANER.text(str(error))}", file=sys.stderr)

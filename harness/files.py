@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from harness.errors import BadUse
@@ -37,8 +38,20 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
     return path
 
 
+def own_uid() -> int:
+    """The number of this process's user; 0 on Windows, where every file says that it is 0's, and lists of rights keep others out."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def others_may_write(found: os.stat_result) -> bool:
+    """By the file's mode, which says nothing on Windows."""
+    return hasattr(os, "geteuid") and bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
 def _settle(folder: Path) -> None:
-    """Make a rename in `folder` last."""
+    """Make a rename in `folder` last. Windows opens no folder, and settles a rename itself."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

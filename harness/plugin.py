@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import model, resources
+from harness import model
 from harness.attach.lease import Held
 from harness.attach.shown import Wanted, wanted_of
 from harness.errors import ExitCode, HarnessError
@@ -60,7 +60,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
     group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
     group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
-    group.addoption("--reports", metavar="DIR", help="where the run's folder goes, from the current folder on (default: reports)")
+    group.addoption(
+        "--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports, in the current folder)"
+    )
     parser.addini(
         "lkharness_suite", "these tests are about a cluster: a run that looked at nothing is inconclusive", type="bool", default=False
     )
@@ -82,10 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _reports(config: pytest.Config) -> Path:
-    """What a person wrote counts from where they stand. Without a word: `reports` there, or in the clone whose suites these are."""
-    if config.option.reports is not None:
-        return config.invocation_params.dir / at_home(config.option.reports)
-    return (resources.REPOSITORY if config.rootpath == resources.REPOSITORY else config.invocation_params.dir) / "reports"
+    """Paths count from where the caller stands."""
+    return config.invocation_params.dir / at_home(config.option.reports)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -157,7 +157,7 @@ def load_average() -> list[float] | None:
     """The machine's load over 1, 5 and 15 minutes, where the system tells it."""
     try:
         return [round(load, 2) for load in os.getloadavg()]
-    except OSError:
+    except (AttributeError, OSError):  # Windows has no such figure
         return None
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BadUse, Unusable
+from harness.files import others_may_write, own_uid
 from harness.model_azure import foreign
 from harness.report.text import one_line
 from harness.services.settings import WITHHELD
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 OPTION = "--trust-cluster-file"
 ASKING = ("_command", "_env", "_file")  # how the names of settings end that run a program, or say where a secret is
-OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def asks(data: Mapping[str, Any]) -> list[str]:
@@ -117,9 +117,9 @@ def may_be_agreed_to(file: Path) -> None:
         found = file.stat()
     except OSError as error:
         raise BadUse(f"{file}: cannot be read ({error.strerror}); give the path of a cluster file") from error
-    if found.st_uid not in (0, os.geteuid()):
+    if found.st_uid not in (0, own_uid()):
         raise BadUse(f"{file} belongs to another user (uid {found.st_uid}); make a copy of your own, look through it, and agree to that")
-    if found.st_mode & OTHERS_WRITE:
+    if others_may_write(found):
         raise BadUse(f"{file} can be written by others; take that away with `chmod go-w {shlex.quote(str(file))}`, and look through it")
 
 
@@ -153,4 +153,4 @@ def _memory() -> Path:
 
 def _is_ours(path: Path) -> bool:
     found = path.lstat()
-    return found.st_uid == os.geteuid() and not found.st_mode & OTHERS_WRITE and not stat.S_ISLNK(found.st_mode)
+    return found.st_uid == own_uid() and not others_may_write(found) and not stat.S_ISLNK(found.st_mode)

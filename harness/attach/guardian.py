@@ -32,6 +32,7 @@ from harness.collect.cleaner import Cleaner
 from harness.deadline import Deadline
 from harness.disrupt.base import COMMAND_S, HARNESS, Disruption, Step, clear_failures
 from harness.errors import BadUse, DeadlineExceeded, HarnessError
+from harness.files import own_uid
 from harness.model import Cluster
 from harness.subject import Subject
 from harness.timeline import Timeline
@@ -145,7 +146,7 @@ def own_scope() -> list[str]:
     """
     if not SYSTEMD.is_dir():
         return []
-    words = ["systemd-run", *([] if os.geteuid() == 0 else ["--user"]), "--scope", "--quiet", "--collect"]
+    words = ["systemd-run", *([] if own_uid() == 0 else ["--user"]), "--scope", "--quiet", "--collect"]
     try:
         made = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_WITHIN_S)
     except (OSError, subprocess.TimeoutExpired):

@@ -221,5 +221,5 @@ def _now() -> float:
 def _who() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):  # a user without a name
-        return f"user {os.getuid()}@{socket.gethostname()}"
+    except (KeyError, OSError, ImportError):  # a user without a name; on Windows without the variables that hold it
+        return f"user {os.getuid() if hasattr(os, 'getuid') else 'unknown'}@{socket.gethostname()}"

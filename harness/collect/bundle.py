@@ -57,7 +57,7 @@ class Bundle:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # os.open, so that nobody else can read it even while it grows
-            self._file = os.fdopen(os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+            self._file = os.fdopen(os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600), "wb")
         except OSError as error:
             raise Unusable(f"{path}: the bundle cannot be written there ({error.strerror}); name another place with --output") from error
         self._tar = tarfile.open(fileobj=self._file, mode="w:gz")  # noqa: SIM115 - closed in __exit__

@@ -30,6 +30,7 @@ def add_to(commands) -> None:
     add_json(check)
 
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
+    doctor.set_defaults(needs_linux=True)
     doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
     add_json(doctor)
 

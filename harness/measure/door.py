@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from pathlib import Path
 
 from harness.deadline import Deadline
+from harness.files import own_uid
 
 LOOPBACK = "127.0.0.1"
 WAITING = 16  # others who come first must not keep our own client out
@@ -30,7 +30,7 @@ def admit(listener: socket.socket, deadline: Deadline) -> socket.socket | None:
             client, peer = listener.accept()
         except OSError:
             return None
-        if not TABLE.exists() or owner(peer, client.getsockname()) == os.geteuid():
+        if not TABLE.exists() or owner(peer, client.getsockname()) == own_uid():
             return client
         client.close()
     return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-import select
+import selectors
 import struct
 from functools import cache
 from pathlib import Path
@@ -129,7 +129,7 @@ def _connect(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
     while polled != PollingStatus.OK:
         if polled == PollingStatus.FAILED:
             _explain(connection, host, port, deadline)
-        _wait(connection, deadline, accepted, select.POLLOUT if polled == PollingStatus.WRITING else select.POLLIN)
+        _wait(connection, deadline, accepted, selectors.EVENT_WRITE if polled == PollingStatus.WRITING else selectors.EVENT_READ)
         polled = connection.connect_poll()
 
 
@@ -147,9 +147,8 @@ def _query(connection: PGconn, question: bytes, host: str, port: int, deadline: 
                 break
             answer = result
             continue
-        _wait(
-            connection, deadline, f"{host}:{port} let us in, but did not answer a query", select.POLLIN | (select.POLLOUT if unsent else 0)
-        )
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
+        _wait(connection, deadline, f"{host}:{port} let us in, but did not answer a query", wanted)
         try:
             connection.consume_input()
         except Exception as error:
@@ -162,10 +161,10 @@ def _query(connection: PGconn, question: bytes, host: str, port: int, deadline: 
 
 def _wait(connection: PGconn, deadline: Deadline, what: str, events: int) -> None:
     left = deadline.remaining()
-    poll = select.poll()
-    poll.register(connection.socket, events)
-    if not left or not poll.poll(left * 1000):
-        raise DeadlineExceeded(f"{what} within {deadline.seconds:g} s")
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.socket, events)
+        if not left or not selector.select(left):
+            raise DeadlineExceeded(f"{what} within {deadline.seconds:g} s")
 
 
 def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> None:
