@@ -232,8 +232,8 @@ class Maker:
 class OnFile:
     """What a node would answer, from a file: the adapter's own lines, run as they are, where they are Pacemaker's."""
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    def __init__(self, state: State, links: str = LINKS) -> None:
+        self.state, self.links = state, links
         self.monitor = run(MONITOR, state.cib)
 
     def run(self, line: str, *, limit: float) -> CommandResult:
@@ -243,7 +243,7 @@ class OnFile:
         elif "corosync-quorumtool" in line:
             said = self.state.quorum
         elif "corosync-cfgtool" in line:
-            said = f"{self.monitor}\n{CUT}\n{LINKS}"
+            said = f"{self.monitor}\n{CUT}\n{self.links}"
         elif "crm_mon" in line:
             said = self.monitor
         elif "cibadmin -Q -o constraints" in line:

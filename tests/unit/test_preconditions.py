@@ -13,8 +13,11 @@ from harness.attach.preconditions import Preconditions, used_up
 from harness.attach.shown import Wanted, show
 from harness.disrupt import base
 from harness.errors import Inconclusive
+from harness.failover import Start
 from harness.lab import seed
 from harness.managers.base import Answer, ClusterState, CommPath, NodeState, Question, ResourceState
+from harness.plan import Planned
+from harness.trial import Trial
 
 POWER = {"off": ["a"], "on": ["b"], "reboot": ["c"], "freeze": ["d"], "thaw": ["e"]}
 CLUSTER = model.Cluster.model_validate(seed.cluster_data(given={"power": POWER}))
@@ -114,6 +117,17 @@ def test_a_plan_adds_up_what_the_manager_counts():
     subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER, active="lknode01")
     (entry,) = show(subject, wanted, Preconditions(subject)).entries  # type: ignore[arg-type]
     assert "1 failures of db are counted already, and 5 more would reach 5" in entry.skipped
+
+
+def test_what_the_plan_leaves_out_is_skipped_with_its_reason(monkeypatch: pytest.MonkeyPatch):
+    """Neither measured nor done by a test of the suite: not inconclusive, because it was said beforehand."""
+    monkeypatch.setattr(base.of("switchover"), "lacks", lambda self: None)
+    subject = SimpleNamespace(cluster=CLUSTER, active="lknode01", skips={"switchover": "n3 is a node"})
+    trial = Trial(subject, SimpleNamespace(run=None), lambda *of: None, lambda *of: None)  # type: ignore[arg-type]
+    with pytest.raises(pytest.skip.Exception, match="n3 is a node"):
+        trial.measured(Planned("switchover", Start()))
+    with pytest.raises(pytest.skip.Exception, match="n3 is a node"), trial.disrupted("switchover"):
+        pass
 
 
 def test_within_another_fencing_is_asked_all_the_same():
