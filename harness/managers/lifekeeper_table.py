@@ -39,7 +39,7 @@ def parse(node: str, text: str) -> NodeState:
         return NodeState(node, False, {}, (), "LifeKeeper is not running", stopped=True)
     lines = text.splitlines()
     rows = [row for line in lines if (row := _row(line))]
-    paths = tuple(path for line in lines if (path := _path(line)))
+    paths = () if any(map(_is_spoilt_path, lines)) else tuple(path for line in lines if (path := _path(line)))
     strangers = dict.fromkeys(row.speaker for row in rows if not _is(node, row.speaker))
     if strangers:
         said = ", ".join(strangers)[:200]
@@ -78,11 +78,19 @@ def _tag(line: str) -> list[str]:
 
 
 def _path(line: str) -> CommPath | None:
-    """Peer, network, addresses, state, priority (LKL-08)."""
+    """Peer, network, addresses, state, priority (LKL-08); a DISK may name no address."""
     words = line.split()
+    if len(words) == 4 and words[1] == "DISK":
+        words.insert(2, words[1])
     if len(words) != 5 or line[0].isspace() or words[1] not in NETWORKS or words[3] not in ("ALIVE", "DEAD"):
         return None
     return CommPath(words[0], words[2], words[3] == "ALIVE") if words[4] == "--" or _is_number(words[4]) else None
+
+
+def _is_spoilt_path(line: str) -> bool:
+    """A row of the paths' table that is none: left out, the rest would look like every path."""
+    words = line.split()
+    return len(words) > 2 and not line[0].isspace() and words[1] in NETWORKS and _path(line) is None and _row(line) is None
 
 
 def _spoilt(node: str, lines: list[str]) -> Iterator[Row]:

@@ -88,11 +88,13 @@ class Wsfc(OnWindows):
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """Told not to wait, and looked at until it is done (WSFC-04)."""
+        before = self.state(limit=max(1.0, deadline.within(20.0)))  # what is offline by design is no part of it
+        wanted = {tag for node in before.nodes.values() for tag, seen in node.resources.items() if seen.active}
         self._told(to, f"Move-ClusterGroup -Name {quoted(self._group)} -Node {quoted(to)} -Wait 0", deadline)
         try:
             deadline.wait_for(
                 lambda: self._node_state(to, max(1.0, deadline.within(20.0))),
-                until=lambda seen: seen.has_everything,
+                until=lambda seen: seen.has_something and all(s.active for tag, s in seen.resources.items() if tag in wanted),
                 what=f"{self._group} being online on {to}",
                 every=0.5,
             )

@@ -116,6 +116,14 @@ def test_a_serial_path_has_no_priority():
     assert state.comm_paths == (CommPath("m", "/dev/ttyS0", True),)
 
 
+def test_a_path_that_cannot_be_read_is_not_left_out():
+    """The rest would look like every path. A DISK may name no address."""
+    table = f"{HEADER}\nMACHINE  TYPE  ADDRESSES/DISK  STATE  PRIO\nm  TCP  a/b  ALIVE  1\n"
+    assert parse("n", f"{table}m  DISK  DEAD  --\n").comm_paths == (CommPath("m", "a/b", True), CommPath("m", "DISK", False))
+    for row in ("m  TCP  a/b  ALI", "m  TCP  a/b  DEAD", "m  DISK  ALIVE  of X:  --"):
+        assert parse("n", f"{table}{row}\n").comm_paths == ()
+
+
 def test_a_shared_child_under_two_parents_is_one_resource():
     twice = ACTIVE.replace("\n\n", "\nlknode01   ip-10.20.1.200  IP-10.20.1.200  ISP          1  lknode01\n\n")
     assert len(parse("lknode01", twice).resources) == 3

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from harness.deadline import Deadline
 from harness.managers import lifekeeper_windows, wsfc_parse
-from harness.managers.base import ResourceState
+from harness.managers.base import ClusterState, NodeState, ResourceState, SwitchRefused
 from harness.managers.lifekeeper_table import parse
+from harness.managers.wsfc import Wsfc
 from harness.managers.wsfc_parse import allowed, node_state, read
 
 TABLE = """\
@@ -183,3 +186,30 @@ def test_why_a_role_may_not_move(found, against, unknown):
     case = allowed("b", "g", "b", wsfc_parse.read(json.dumps(found)))
     assert (len(case.against), len(case.unknown)) == (bool(against), bool(unknown))
     assert against in "".join(case.against) and unknown in "".join(case.unknown)
+
+
+@pytest.mark.parametrize(("there", "moved"), [("in service", True), ("standby", False)])
+def test_what_is_offline_by_design_is_no_part_of_a_move(there: str, moved: bool) -> None:
+    """WCLU-63: the move is complete when all that was in service is in service there."""
+
+    def node(name: str, **states: str) -> NodeState:
+        return NodeState(name, True, {tag: ResourceState(word) for tag, word in states.items()}, ())
+
+    class Moving(Wsfc):
+        def state(self, *, limit: float = 20.0) -> ClusterState:
+            here = {"db": "in service", "ip": "in service", "report": "standby"}
+            return ClusterState({"n1": node("n1", **here), "n2": node("n2", db="standby", ip="standby", report="standby")})
+
+        def _told(self, node: str, script: str, deadline: Deadline) -> str:
+            return ""
+
+        def _node_state(self, name: str, limit: float) -> NodeState:
+            return node(name, db="in service", ip=there, report="standby")
+
+    cluster = SimpleNamespace(manager=SimpleNamespace(resource="role"), nodes=[])
+    move = Moving(cluster, {}).switch_over  # type: ignore[arg-type]
+    if moved:
+        move("n2", deadline=Deadline(60.0))
+    else:
+        with pytest.raises(SwitchRefused):
+            move("n2", deadline=Deadline(0.6))
