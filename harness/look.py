@@ -83,19 +83,20 @@ def _once(subject: Subject, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             pairs = [(o, s) for o in origins for s in cluster.services]
             standby = subject.standby_of(active)
+            asked = () if standby in subject.absent else FAILOVERS  # a node that is away takes nothing over, which is said already
             fencing, *told = subject.together(
                 lambda: gather.fencing(subject),
-                *(lambda q=q: gather.may_move(subject, standby, q) for q in FAILOVERS),
+                *(lambda q=q: gather.may_move(subject, standby, q) for q in asked),
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
-            may_move, checks = dict(zip(FAILOVERS, told, strict=False)), told[len(FAILOVERS) :]
+            may_move, checks = dict(zip(asked, told, strict=False)), told[len(asked) :]
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
         broken = active is not None and any(not c.verdict for c in checks)
-        direct = gather.direct(subject, active) if broken and active else []
-        asked = gather.http_probes(subject, subject.standby_of(active)) if active else {}
+        direct = gather.direct(subject, active, only_standby=not broken) if active else []
+        statuses = gather.http_probes(subject, subject.standby_of(active)) if active else {}
         seen, packets = _seen_on_the_wire(sight, cluster, since)
-        after = subject.manager.state() if not instead else state
+        after = state if instead or subject.absent else subject.manager.state()  # one that is away would be waited for once more
     moved = _roles(state) != _roles(after)
     evidence = Evidence(
         cluster,
@@ -105,7 +106,7 @@ def _once(subject: Subject, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
         gather.paths(checks, packets, cluster),
         seen,
         direct,
-        asked,
+        statuses,
         may_move,
         fencing,
         tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),

@@ -55,12 +55,16 @@ def fencing(subject: Subject) -> Answer | None:
     return subject.manager.fencing() if subject.cluster.manager.kind == "pacemaker" else None
 
 
-def direct(subject: Subject, active: str) -> list[Direct]:
-    """From the client and from each other node to the nodes' own addresses: the probe's port and every service's."""
+def direct(subject: Subject, active: str, *, only_standby: bool) -> list[Direct]:
+    """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: from the
+    client to the standby's services, which nobody tries until it is active: its kernel refuses, unless something before it is silent."""
     cluster = subject.cluster
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
     origins = [m.name for m in cluster.machines if m.name not in subject.absent]
     wanted = [(o, n, p) for o in origins for n in cluster.nodes for p in ports if n.name != o]
+    if only_standby:
+        client, probe = cluster.client.name, cluster.load_balancer.probe.port
+        wanted = [(o, n, p) for o, n, p in wanted if o == client and n.name != active and p != probe]
 
     def one(origin: str, node: str, address: str, port: int) -> Direct | None:
         try:

@@ -9,13 +9,20 @@ from datetime import timezone
 from harness.managers.logs import time_of
 
 BAD = re.compile(r"\b(error|fail\w*|fatal|cannot|could not|refused|in use|denied|no connection|timed? ?out|not running)\b", re.IGNORECASE)
-BEGUN = re.compile(r"\brecover\b|\brecovered\b|not running|_monitor_\d+\b.*\b(7|not running)\b", re.IGNORECASE)
+# LifeKeeper's action `recover` (LKL-34), Pacemaker's plan to recover, and a recurring monitor that found nothing; not a first probe.
+BEGUN = re.compile(r":recover:|\bRecover +\S|^(?!.*(?:probe|monitor_0)).*\bmonitor\b.*\bnot running\b")
 HEAD = re.compile(r"^\S+ +\d+ [\d:.]+ \S+ [^\s:]+: ?")
+
+
+def _names(tag: str) -> re.Pattern[str]:
+    """The tag as a word; Pacemaker writes its operations as TAG_monitor_10000."""
+    return re.compile(rf"(?<![\w.-]){re.escape(tag)}(?=_(?:start|stop|monitor|promote|demote)_|[^\w-]|$)")
 
 
 def about(log: Sequence[str], tag: str, most: int = 3) -> list[str]:
     """The last lines that say what went wrong with a resource, without date and host."""
-    found = [HEAD.sub("", line).strip() for line in log if tag in line and BAD.search(line)]
+    named = _names(tag)
+    found = [HEAD.sub("", line).strip() for line in log if BAD.search(line) and named.search(line)]
     return list(dict.fromkeys(found))[-most:]
 
 
@@ -24,8 +31,9 @@ def recoveries(log: Sequence[str], tag: str, now: float | None, zone: timezone, 
     if now is None:
         return []
     found: dict[float, str] = {}
+    named = _names(tag)
     for line in log:
-        if tag not in line or not BEGUN.search(line):
+        if not BEGUN.search(line) or not named.search(line):
             continue
         at = time_of(line, zone, now)
         if at is not None and now - within_s <= at <= now + 1:

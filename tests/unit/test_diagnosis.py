@@ -301,3 +301,35 @@ def test_both_nodes_or_none() -> None:
     assert "split brain" in faults(diagnose(evidence(state=both, active=None, paths=())))[0].says
     none = state(dict.fromkeys(TAGS, OUT))
     assert "nothing is in service" in faults(diagnose(evidence(state=none, active=None, paths=())))[0].says
+
+
+def test_clients_that_are_sent_to_a_node_that_answers_no_probe() -> None:
+    mixed = {"outcome": "fail", "outcomes": frozenset({"answered", "refused"}), "nodes": frozenset({"lknode01", "lknode02"})}
+    only(evidence(paths=paths(client=mixed, standby=mixed)), "lknode02", "admin", "Up")
+    none_up = {n: ProbesSeen(n, 1.0, syns={12345: 4}, refused=4) for n in ("lknode01", "lknode02")}
+    told = diagnose(evidence(paths=paths(client=mixed, standby=mixed), probes=none_up))
+    assert "AllProbedUp" in faults(told)[0].says
+
+
+def test_a_healthy_node_that_is_sent_nobody() -> None:
+    silent = paths(client=SILENT, standby=SILENT)
+    past = [Direct(o, "lknode01", s.port, "answered") for o in ("lkclient", "lknode02") for s in CLUSTER.services]
+    only(evidence(paths=silent, direct=past), "lknode01", "adminState")
+    only(evidence(paths=silent, direct=[replace(d, outcome="silent") for d in past]), "lknode01", "NSG")
+
+
+def test_a_standby_that_is_silent_to_clients_is_shut_by_its_security_group() -> None:
+    """Its own kernel would refuse; a firewall of its own is told as that."""
+    past = [Direct("lkclient", "lknode02", s.port, "silent" if s is WEB else "refused") for s in CLUSTER.services]
+    only(evidence(direct=past), "lknode02", "NSG", f"{WEB.port} ({WEB.name})")
+    closed = node("lknode02", firewall=parse(nft(drop("tcp", "dport", WEB.port))))
+    only(with_host(closed, direct=past), "lknode02", "firewall drops")
+
+
+def test_a_port_that_is_silent_past_the_balancer_too_is_denied_by_a_security_group() -> None:
+    one = [replace(p, **SILENT) if p.service is WEB and p.path != "inside" else p for p in paths()]
+    only(evidence(paths=one, direct=[Direct("lknode02", "lknode01", WEB.port, "silent")]), "lknode01", "NSG", f"port {WEB.port}")
+
+
+def test_a_responder_without_a_monitor_is_told_while_it_still_answers() -> None:
+    only(with_host(node("lknode01", units={"monitor lbhc-12345": "none"})), "lknode01", "no monitor operation")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.firewall import Packet, evaluate
 from harness.model import Design
 
 OUTSIDE = ("client", "standby")
@@ -26,6 +27,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if mine and others and all(p.silent and not p.nodes for p in mine) and any(p.nodes for p in others):
             yield _one_origin(evidence, mine)
     yield from _one_port_of_one_origin(evidence, outside)
+    yield from _sends_nothing(evidence, outside)
+    yield from _standby_shut(evidence)
     yield from (_lost(evidence, p) for p in evidence.paths if p.answers_left and not p.connects and p.silent)
 
 
@@ -89,11 +92,23 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
 def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
     service, active = mine[0].service, evidence.active or evidence.cluster.name
     tried = evidence.tried(active, service.port)
-    answers = any(d.outcome == "answered" for d in tried)
     evident = [
         f"the witnesses: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do" for p in mine
     ]
     evident += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in tried]
+    explains = tuple(p.name for p in mine)
+    if tried and all(d.outcome == "silent" for d in tried):
+        return Cause(
+            f"a network security group (NSG) rule denies port {service.port} ({service.name}) at {active}: neither through the load "
+            f"balancer nor past it does "
+            "anything arrive there, while other ports do",
+            active,
+            Certainty.LIKELY,
+            f"look at the security rules of {active}'s NIC and subnet that name port {service.port}",
+            tuple(evident),
+            f"if those let it pass, see whether the load balancer has a rule for port {service.port}",
+            explains=explains,
+        )
     return Cause(
         f"the load balancer has no rule for port {service.port} ({service.name}): the frontend drops it, while its other ports reach "
         f"{active}",
@@ -101,10 +116,76 @@ def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
         Certainty.LIKELY,
         f"add a load-balancing rule for port {service.port} with the same probe and backend pool, or an HA-ports rule for all ports",
         tuple(evident),
-        f"a network security group that denies port {service.port} alone looks the same from here: look at the rules of the balancer "
-        f"first" + ("" if answers or not tried else f"; and {active} does not answer that port to its neighbours either"),
-        explains=tuple(p.name for p in mine),
+        f"a network security group that denies port {service.port} alone looks the same from here: look at the rules of the balancer first",
+        explains=explains,
     )
+
+
+def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Cause]:
+    """The probe is answered, and yet nothing that anybody sends to the frontend arrives."""
+    active = evidence.active
+    probes = evidence.probes.get(active or "")
+    if active is None or probes is None or not probes.answered or not outside or not all(p.silent and not p.nodes for p in outside):
+        return
+    address = evidence.cluster.node(active).address
+    tried = [d for d in evidence.direct if d.node == active and d.port != evidence.cluster.load_balancer.probe.port]
+    evident = (
+        f"the witness on {active}: {probes.answered} probes answered by {', '.join(sorted(probes.answers_by))}, no SYN of a client",
+        *(f"from {d.origin} to {address}:{d.port}: {d.outcome}" for d in tried[:4]),
+    )
+    explains = tuple(p.name for p in outside)
+    if tried and all(d.outcome == "silent" for d in tried):
+        yield Cause(
+            f"a network security group (NSG) rule at {active} denies everybody but the probe: it is healthy, and no client's "
+            f"connection arrives, nor past the balancer",
+            active,
+            Certainty.LIKELY,
+            f"look at the security rules of {active}'s NIC and subnet",
+            evident,
+            explains=explains,
+            general=True,
+        )
+        return
+    yield Cause(
+        f"{active} answers the probe, and the load balancer sends it nobody: its administrative state (adminState) in the pool is "
+        f"Down, the frontend has no rules for "
+        "these ports, or the probe's threshold is not reached",
+        active,
+        Certainty.LIKELY,
+        "look at the pool member's admin state, at the load-balancing rules, and at the balancer's own view of its members",
+        evident,
+        "the answers of the probe leave by the right NIC when the witness says so; a route table on the subnet can still lead them away",
+        explains=explains,
+        general=True,
+    )
+
+
+def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
+    """The standby's kernel refuses what nobody listens to; silence was made before it."""
+    cluster, standby = evidence.cluster, evidence.standby
+    seen = evidence.hosts.get(standby or "")
+    if standby is None or evidence.moved:
+        return
+    address, nic = cluster.node(standby).address, seen.nic_of(cluster.node(standby).address) if seen else None
+    services = {s.port: s.name for s in cluster.services}
+    shut = []
+    for one in evidence.direct:
+        if one.node != standby or one.origin != cluster.client.name or one.port not in services or one.outcome != "silent":
+            continue
+        packet = Packet(str(cluster.client.address), str(address), one.port, in_nic=nic)
+        if seen is None or seen.firewall is None or evaluate(seen.firewall, packet).passes is not False:
+            shut.append(one)
+    if shut:
+        ports = ", ".join(f"{d.port} ({services[d.port]})" for d in shut)
+        yield Cause(
+            f"a network security group (NSG) at {standby} denies {cluster.client.name} port {ports}: after a failover clients would "
+            f"get no answer",
+            standby,
+            Certainty.LIKELY,
+            f"look at the security rules of {standby}'s NIC: they should be the other node's",
+            tuple(f"from {d.origin} to {address}:{d.port}: {d.outcome}; its kernel would refuse what arrives" for d in shut),
+            f"a filter on {standby} that could not be read would do the same",
+        )
 
 
 def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:

@@ -9,7 +9,7 @@ from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.last_words import about, recoveries
 from harness.managers.base import ResourceState
 
-AGAIN = 3  # recoveries of one resource in AGAIN_S seconds: something takes it away as often as it is put back
+AGAIN = 4  # seconds in which a recovery was logged, of AGAIN_S: something takes it away as often as it is put back
 AGAIN_S = 120.0
 
 
@@ -21,6 +21,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _disagrees(evidence)
     yield from _apart(evidence)
     yield from _ip_resource(evidence)
+    yield from _incomplete(evidence)
     yield from _unwatched(evidence)
     yield from _again_and_again(evidence)
 
@@ -93,7 +94,11 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
     if active is None or seen is None or seen.listeners is None:
         return
     port = cluster.load_balancer.probe.port
-    wanted = [(tag, port, "the probe port") for tag in evidence.responders] + [(s.tag, s.port, s.name) for s in cluster.services]
+    probes = evidence.probes.get(active)
+    asked_elsewhere = probes is not None and any(p != port and seen.listening(p) for p in probes.syns)  # then that is what is wrong
+    wanted = [(tag, port, "the probe port") for tag in evidence.responders if not asked_elsewhere] + [
+        (s.tag, s.port, s.name) for s in cluster.services
+    ]
     for tag, number, what in wanted:
         state = evidence.resource(active, tag)
         if state is None or seen.listening(number):
@@ -175,6 +180,24 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
         (f"the cluster manager on {active}: {tag} is {state}", f"`ip addr` on {active}: {cluster.vip} is not there"),
         explains=_explains(evidence, active, tag),
     )
+
+
+def _incomplete(evidence: Evidence) -> Iterator[Cause]:
+    """What is out of service on the active node besides the services, the responder and the VIP, which are told with what they do."""
+    cluster, active = evidence.cluster, evidence.active
+    told = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
+    there = evidence.state.nodes[active].resources if active in evidence.state.nodes else {}
+    elsewhere = [n for n in evidence.state.nodes if n != active]
+    out = [t for t, s in there.items() if t not in told and s is ResourceState.STANDBY and not any(_in(evidence, n, t) for n in elsewhere)]
+    if out and active is not None:
+        yield Cause(
+            f"{', '.join(out)} {'is' if len(out) == 1 else 'are'} out of service on {active}, while other resources are in service "
+            f"there: the hierarchy is not complete",
+            active,
+            Certainty.CERTAIN,
+            f"put {out[0]} in service there, by the cluster manager",
+            tuple(f"the cluster manager on {active}: {t} is {there[t]}" for t in out),
+        )
 
 
 def _unwatched(evidence: Evidence) -> Iterator[Cause]:

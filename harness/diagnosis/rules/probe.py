@@ -20,6 +20,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         seen = evidence.probes.get(node.name)
         if seen and seen.syns.get(probe.port) and not seen.answered and not seen.refused:
             yield _unanswered(evidence, node, seen)
+    yield from _sent_though_down(evidence)
     yield from _status(evidence)
     yield from _asks_a_shared_port(evidence)
 
@@ -41,7 +42,7 @@ def _no_probe(evidence: Evidence, node: Node, seen: ProbesSeen, *, both: bool) -
             Certainty.CERTAIN,
             f"make the probe ask {probe.port}, or let the health-check resource and the cluster file have {others}",
             (*evident, f"the witness on {node.name}: SYNs from {probe.source} to port {others}"),
-            explains=explains,
+            explains=(*explains, f"{node.name}:probe port"),
         )
     if both:
         return Cause(
@@ -88,6 +89,36 @@ def _unanswered(evidence: Evidence, node: Node, seen: ProbesSeen) -> Cause:
         (f"the witness on {node.name}: {count} SYNs to port {probe.port} in {seen.seconds:.1f} s, no SYN-ACK and no RST",),
         explains=(*OUTSIDE, f"{node.name}:probe port", "-") if node.name == evidence.active else ("-",),
         general=True,
+    )
+
+
+def _sent_though_down(evidence: Evidence) -> Iterator[Cause]:
+    """Clients arrive at a node whose answers to the probe are none."""
+    standby = evidence.standby
+    seen = evidence.probes.get(standby or "")
+    sent = [p for p in evidence.paths if p.path in ("client", "standby") and standby in p.nodes]
+    if standby is None or evidence.moved or seen is None or seen.answered or not sent:
+        return
+    active = evidence.probes.get(str(evidence.active))
+    port = evidence.cluster.load_balancer.probe.port
+    none_up = active is not None and not active.answered
+    why = (
+        "no member answers the probe, and the rule says that all count as up then (noHealthyBackendsBehavior AllProbedUp)"
+        if none_up
+        else "its administrative state (adminState) in the backend pool is Up, whatever the probe says"
+    )
+    yield Cause(
+        f"the load balancer sends clients to {standby}, which does not answer the probe on port {port}: {why}",
+        standby,
+        Certainty.LIKELY,
+        "see what the pool member's admin state and the rule's behaviour without healthy members are, and set them back to None and "
+        "AllProbedDown",
+        (
+            f"the witness on {standby}: {seen.syns.get(port, 0)} probes, {seen.refused} refused and none answered",
+            *(f"the witnesses: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))}" for p in sent[:3]),
+        ),
+        explains=OUTSIDE,
+        general=none_up,
     )
 
 
