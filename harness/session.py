@@ -167,6 +167,8 @@ class Session:
             self._attached = Attached(self._subject, run.id, run.directory, self._look)
             self._attached.take()
         self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
+        if self._lab_data is None and not (found := self._audited()):  # what was broken before the first test is no test's fault
+            self._not_whole = self._not_whole or found.reason
         if self._attached is not None:
             self._attached.show_plan(wanted, say)
 
@@ -267,13 +269,17 @@ class Session:
 
         return measure
 
-    def _audit(self, item: pytest.Item) -> None:
+    def _audited(self, after: str | None = None) -> Verdict:
         assert self._subject is not None and self._report is not None
         try:
             verdict = audit(self._subject)
         except HarnessError as error:
             verdict = inconclusive(f"the cluster could not be audited: {error}")
-        self._report.audit("the cluster is whole", verdict, after=item.nodeid)
+        self._report.audit("the cluster is whole", verdict, after=after)
+        return verdict
+
+    def _audit(self, item: pytest.Item) -> None:
+        verdict = self._audited(item.nodeid)
         if not verdict:
             self._broken = f"after {item.name}: {verdict.reason}"
         if verdict.outcome is Outcome.INCONCLUSIVE:

@@ -1,0 +1,33 @@
+"""A cluster that was broken before the run: it is said once, blames no test, and every reading test runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from outside import shell_in
+
+ASLEEP = "[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n"  # so that nobody mends what is broken
+WIDER = "ip addr add 10.20.1.200/24 dev eth1; ip addr del 10.20.1.200/32 dev eth1"
+
+
+def test_it_is_read_to_the_end(tmp_path: Path):
+    with shell_in(tmp_path / "state") as shell:
+        (tmp_path / "asleep.toml").write_text(ASLEEP)
+        shell.up("--name", "wide", "--file", tmp_path / "asleep.toml")
+        node = next(n["name"] for n in shell.status()["nodes"] if n["role"] == "active")
+        assert shell.lkharness("lab", "exec", "--name", "wide", node, "--", "sh", "-c", WIDER).returncode == 0
+        file = shell.labs / "wide" / "cluster.toml"
+        done = shell.pytest(
+            "tests/acceptance", "-q", "--cluster", file, "--reports", tmp_path / "reports", "--allow-disruption", "-k", "not switch"
+        )
+        run = json.loads((tmp_path / "reports" / "latest" / "run.json").read_text())
+    outcomes = {test["id"].rpartition("::")[2]: test["verdict"] for test in run["tests"]}
+    failed = {name for name, verdict in outcomes.items() if verdict["outcome"] == "fail"}
+    assert failed == {"test_vip_on_subnet2"} and "/24" in outcomes["test_vip_on_subnet2"]["reason"], outcomes
+    (audit,) = run["audits"]
+    assert (audit["after"], audit["verdict"]["outcome"]) == (None, "fail") and "/24" in audit["verdict"]["reason"]
+    not_run = {name for name, verdict in outcomes.items() if verdict["outcome"] == "inconclusive"}
+    assert not_run and all("must not be disturbed" in outcomes[name]["reason"] for name in not_run)
+    assert sum(verdict["outcome"] == "pass" for verdict in outcomes.values()) >= 10
+    assert done.returncode == 1, done.stdout
