@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import signal
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tomli_w
 from outside import Shell, shell_in
 
 from harness import model
@@ -57,6 +59,38 @@ def test_a_dry_run_shows_every_command_and_does_nothing(shell: Shell, file: Path
     after = shell.status()
     assert (after["pid"], after["nodes"]) == (before["pid"], before["nodes"])
     assert "lease" not in sh(shell, "lknode01", "ls /run")
+
+
+@pytest.fixture
+def knows_less(file: Path) -> Iterator[Path]:
+    """The lab's file without what only a person knows: quorum, what holds a reservation, whether the manager starts at boot."""
+    data = tomllib.loads(file.read_text())
+    for name in ("quorum", "reservation_types", "starts_at_boot"):
+        del data["manager"][name]
+    less = file.with_name("less.toml")
+    less.write_text(tomli_w.dumps(data))
+    yield less
+    less.unlink()
+
+
+def test_what_is_not_proven_is_refused_and_an_option_does_it_all_the_same(shell: Shell, knows_less: Path):
+    """What cannot be known of a lost node does not stop a switchover."""
+    words = ["tests/failover", "-q", "--cluster", knows_less, "--trust-cluster-file", "--dry-run"]
+    words += ["--disruption", "switchover", "--disruption", "power loss"]
+    plan, allowed = (shell.pytest(*words, *more).stdout for more in ((), ("--allow-unproven",)))
+    why = "lknode01: no QUORUM_MODE is set, which is majority where the quorum package is installed"
+    assert "power loss: skipped, because it is not proven that the cluster manager starts at boot (--allow-unproven" in plan
+    assert "switchover, on lknode01" in plan and "refused" not in plan
+    assert "power loss, on lknode01" in allowed and re.search(rf"not proven, and done all the same \(--allow-unproven\): .*{why}", allowed)
+
+
+def test_a_split_that_nobody_would_decide_is_skipped_and_not_done(shell: Shell, knows_less: Path, tmp_path: Path):
+    before = shell.status()
+    words = ["--cluster", knows_less, "--trust-cluster-file", "--allow-disruption", "--allow-unproven", "--reports", tmp_path]
+    done = shell.pytest("tests/failover", "-rs", *words, "--disruption", "node freeze")
+    assert "1 skipped" in done.stdout and "fencing is not proven: lknode01: nothing is known to stop one side" in done.stdout
+    assert shell.status()["nodes"] == before["nodes"]
+    assert [test["disruptions"] for test in run_of(tmp_path)["tests"]] == [[]]
 
 
 def test_the_plan_comes_first_and_the_cluster_is_left_as_it_was_found(shell: Shell, file: Path, tmp_path: Path):
