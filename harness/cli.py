@@ -78,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    from harness.commands import azure, check, collect, compare, fact, init, judge, lab, report, trust
+    from harness.commands import azure, check, collect, compare, fact, init, judge, lab, report, schema, trust
 
-    for module in (lab, init, trust, check, suite, report, judge, compare, collect, fact, azure):
+    for module in (lab, init, trust, check, suite, report, judge, compare, collect, fact, schema, azure):
         module.add_to(commands)
     return parser
 

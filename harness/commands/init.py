@@ -57,7 +57,7 @@ def add_to(commands) -> None:
 
 
 def _init(given: argparse.Namespace) -> int:
-    from harness import trust
+    from harness import resources, trust
     from harness.attach.cluster_file import written
     from harness.files import write_atomically
 
@@ -66,7 +66,8 @@ def _init(given: argparse.Namespace) -> int:
     asked = sys.stdin is not None and sys.stdin.isatty()
     ask = _ask if asked else None
     answers, unsure = init_azure.answers(given, ask) if given.azure or given.azure_from else (_answers(given, ask), [])
-    text = written(answers, file)
+    # By this line, editors complete and check the file.
+    text = f"#:schema {resources.document('cluster.schema.json').as_uri()}\n{written(answers, file)}"
     try:
         write_atomically(file, text, private=True)
     except OSError as error:

@@ -1,0 +1,50 @@
+"""The published JSON Schemas, generated from the models: `python -m harness.schemas` writes them to docs/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from harness import resources
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+REGENERATE = "python -m harness.schemas"
+
+
+def _run() -> dict[str, Any]:
+    from harness.report.schema import schema
+
+    return schema()
+
+
+def _cluster() -> dict[str, Any]:
+    """What a cluster file may say. What it may not say beside each other, only the loader knows."""
+    from harness.lab.settings import LabSettings
+    from harness.model import Cluster
+
+    body = Cluster.model_json_schema(mode="validation")
+    lab = LabSettings.model_json_schema(mode="validation")
+    definitions = {**body.pop("$defs", {}), **lab.pop("$defs", {})}
+    body["properties"]["lab"] = {**lab, "description": "the lab's own settings; an attached cluster has none"}
+    comment = f"Generated; do not edit. Regenerate with: {REGENERATE}"
+    return {"$schema": DRAFT, **body, "title": "lkharness cluster file", "$comment": comment, "$defs": definitions}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"cluster": _cluster, "run": _run}
+
+
+def text(name: str) -> str:
+    """One of SCHEMAS, as it is published."""
+    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    for name in SCHEMAS:
+        path = resources.document(f"{name}.schema.json")
+        path.write_text(text(name), encoding="utf-8")
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
