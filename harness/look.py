@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 
 from harness import trust
 from harness.attach import gather
@@ -78,14 +79,15 @@ def _once(subject: Subject, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
             lambda: survey(subject, instead), lambda: None if subject.absent else _audited(subject), lambda: gather.hosts(subject)
         )
         active = state.leading or _favoured(cluster, state)
-        checks, may_move, fencing = [], {}, None
+        checks, may_move, fencing, left = [], {}, None, []
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             pairs = [(o, s) for o in origins for s in cluster.services]
             standby = subject.standby_of(active)
             asked = () if standby in subject.absent else FAILOVERS  # a node that is away takes nothing over, which is said already
-            fencing, *told = subject.together(
-                lambda: gather.fencing(subject),
+            fencing, left, *told = subject.together(
+                lambda: gather.fencing(subject) if asked else None,
+                lambda: gather.left_behind(subject) if asked else [],
                 *(lambda q=q: gather.may_move(subject, standby, q) for q in asked),
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
@@ -109,6 +111,7 @@ def _once(subject: Subject, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
         statuses,
         may_move,
         fencing,
+        left,
         tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
     )
@@ -122,7 +125,7 @@ def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], 
         do = "ask again when the cluster rests; what depends on which node is active was not judged"
         says = f"they moved while it was looked, {AGAIN} times; at last: {evidence.state}"
         all_found.append(Finding(Weight.UNKNOWN, evidence.cluster.name, "roles", says, do))
-    told = diagnose(evidence)
+    told = diagnose(replace(evidence, findings=tuple(all_found)))
     whole = seen.whole
     if evidence.active is None:
         whole = inconclusive(f"no single node has anything in service: {evidence.state}")

@@ -55,6 +55,13 @@ def fencing(subject: Subject) -> Answer | None:
     return subject.manager.fencing() if subject.cluster.manager.kind == "pacemaker" else None
 
 
+def left_behind(subject: Subject) -> list[str]:
+    try:
+        return subject.manager.strangers()
+    except HarnessError:
+        return []  # the state is asked as well, and says why nothing is told
+
+
 def direct(subject: Subject, active: str, *, only_standby: bool) -> list[Direct]:
     """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: from the
     client to the standby's services, which nobody tries until it is active: its kernel refuses, unless something before it is silent."""

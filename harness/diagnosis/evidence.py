@@ -140,6 +140,7 @@ class Evidence:
     asked_by_probe: Mapping[str, str] = field(default_factory=dict)  # by node: what an HTTP probe's own question was answered
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
+    left_behind: Sequence[str] = ()  # what a move of the file's resource would leave where it is; sentences
     findings: Sequence[Finding] = ()
     moved: bool = False  # a role moved meanwhile: nothing is advised that depends on it
 

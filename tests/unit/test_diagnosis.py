@@ -333,3 +333,9 @@ def test_a_port_that_is_silent_past_the_balancer_too_is_denied_by_a_security_gro
 
 def test_a_responder_without_a_monitor_is_told_while_it_still_answers() -> None:
     only(with_host(node("lknode01", units={"monitor lbhc-12345": "none"})), "lknode01", "no monitor operation")
+
+
+def test_what_a_move_would_leave_behind_is_told_where_it_is_the_files_own() -> None:
+    says = "moving cluster-services (manager.resource) does not move ip-10.20.1.200, which the cluster manager has besides"
+    only(evidence(left_behind=[says]), "lknode02", "ip-10.20.1.200 would not follow")
+    assert faults(diagnose(evidence(left_behind=[says.replace("ip-10.20.1.200", "printer")]))) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
@@ -25,6 +26,17 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"take that away, so that the cluster manager may bring everything to {to}; what was set by hand is cleared by hand",
             tuple(f"the cluster manager, asked about {question} to {to}: no" for question in questions),
         )
+    cluster = evidence.cluster
+    ours = (cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services))
+    for sentence in evidence.left_behind:
+        if named := [tag for tag in ours if re.search(rf"(?<![\w.-]){re.escape(tag)}(?![\w-])", sentence)]:
+            yield Cause(
+                f"{', '.join(named)} would not follow a move to {to}: {sentence}",
+                to,
+                Certainty.LIKELY,
+                "tie them together in the cluster manager: a group, a colocation with an order, or a dependency",
+                (f"the cluster manager's own rules: {sentence}",),
+            )
     if evidence.fencing is not None and evidence.fencing.no:
         yield Cause(
             f"fencing is off or does not work: {'; '.join(evidence.fencing.because)}; if the nodes lost each other, both could have "
