@@ -16,7 +16,7 @@ from harness.measure.wire import Way, classify_all
 from harness.model import Service
 from harness.paths import Cell, Origin, Role, Seen, Situation, expectation, judge, judge_outcomes
 from harness.services import registry
-from harness.services.base import NotTheService, Proof, TurnedAway
+from harness.services.base import NotTheService, Proof, TurnedAway, WrongAnswer
 from harness.services.identify import node_of
 from harness.subject import Subject
 from harness.verdict import Verdict, all_of, failed, inconclusive, passed
@@ -128,6 +128,8 @@ def ask_identity(
             said += f", {_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except TurnedAway as error:
         return failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error)
+    except WrongAnswer as error:
+        return failed(f"{where}: the {service.kind} service answers, and not what it should: {error}"), str(error)
     except NotTheService as error:
         return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
     except DeadlineExceeded as error:

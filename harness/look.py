@@ -128,7 +128,7 @@ def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], 
     told = diagnose(replace(evidence, findings=tuple(all_found)))
     whole = seen.whole
     if evidence.active is None:
-        whole = inconclusive(f"no single node has anything in service: {evidence.state}")
+        whole = inconclusive(f"{evidence.state.why_none_leads}: {evidence.state}")
     return Findings(evidence.active, whole, seen.checks, all_found, told)
 
 

@@ -105,7 +105,7 @@ class Subject:
         """
         state = self.manager.state()
         if state.leading is None:
-            raise Inconclusive(f"no single node has anything in service: {state}")
+            raise Inconclusive(f"{state.why_none_leads}: {state}")
         return state.leading
 
     def standby_of(self, active: str) -> str:

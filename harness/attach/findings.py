@@ -95,11 +95,12 @@ def _vip(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Find
         yield Finding(Weight.FAULT, seen.node, "VIP", f"it is on {where} of a node that is not active", do, ("HAIR-08",))
     if leads and not mine:
         yield Finding(Weight.FAULT, seen.node, "VIP", f"{vip} is on no NIC", f"put {tag} in service there", ("DSN-06", "HAIR-08"))
+    in_place = any(at.interface == right for at in mine)
     for at in mine if leads else ():
-        if right is not None and at.interface != right:
+        if right is not None and not in_place:
             do = f"create {tag} on {right}, the NIC in Subnet#2 ({node.second_address})"
             yield Finding(Weight.FAULT, seen.node, "VIP", f"{vip} is on {at.interface}, not on {right}", do, ("DSN-06",))
-        if at.prefix != cluster.ip_resource.prefix:
+        if at.prefix != cluster.ip_resource.prefix and (at.interface == right or not in_place):
             do = f"give {tag} the prefix /{cluster.ip_resource.prefix}; a wider one routes Subnet#1 out of the wrong NIC"
             yield Finding(Weight.FAULT, seen.node, "VIP", f"{vip} has the prefix /{at.prefix}", do, ("FAB-14",))
 

@@ -82,6 +82,12 @@ class ClusterState:
         return touched[0] if len(touched) == 1 else None
 
     @property
+    def why_none_leads(self) -> str:
+        """In words, where `leading` is None."""
+        touched = [n for n, s in self.nodes.items() if s.has_something]
+        return f"{' and '.join(touched)} have resources in service at once" if len(touched) > 1 else "no node has anything in service"
+
+    @property
     def whole(self) -> bool:
         """One node active, the other standing by, every communication path alive on both."""
         if self.active is None:

@@ -59,6 +59,10 @@ class NotTheService(Exception):
     """Something answered, but it did not speak the service's protocol; the message quotes what it said."""
 
 
+class WrongAnswer(NotTheService):
+    """It spoke the protocol, and answered what it should not: an error status, a redirection elsewhere."""
+
+
 class ServiceKind(Protocol):
     """The dialogue of one kind of service. `host` and `port` are where to connect: often a loopback forwarder that
     carries the bytes over the origin host's own connection, which is why no kind may rely on the address it dials."""

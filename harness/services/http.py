@@ -9,7 +9,7 @@ import re
 from harness.deadline import Deadline
 from harness.errors import BadUse
 from harness.services import settings as given
-from harness.services.base import Hello, Identity, NotTheService
+from harness.services.base import Hello, Identity, NotTheService, WrongAnswer
 from harness.services.wire import dial, quoted
 
 SETTINGS = {"path", "node_header", "status", "host_header"}
@@ -48,7 +48,7 @@ class Http:
         said = f"{response.status} {response.reason}".strip()
         if response.status != expected:
             sender = response.getheader("Server")
-            raise NotTheService(
+            raise WrongAnswer(
                 f"{host}:{port} answered GET {path} with {said}, not {expected}; {_who(sender, response.status)}; it said {quoted(body)}"
             )
         return Identity(

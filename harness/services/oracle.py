@@ -10,7 +10,7 @@ import re
 from harness.deadline import Deadline
 from harness.services import settings as given
 from harness.services import tns
-from harness.services.base import Hello, Identity, NotTheService
+from harness.services.base import Hello, Identity, NotTheService, WrongAnswer
 
 SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s"}
 SERVICE_EVERY_S = 0.25  # each connect to a real service makes its server start a process
@@ -84,7 +84,7 @@ def _redirected(host: str, port: int, service: str, said: str) -> NotTheService:
     """Nothing here goes there: a client would dial that address itself, past the balancer and this path (facts ORA-04)."""
     address, to = re.search(r"\(HOST=([^()]*)\)", said), re.search(r"\(PORT=([^()]*)\)", said)
     where = f"to {address[1]}{f', port {to[1]}' if to else ''}" if address else f"({said[:120]!r})"
-    return NotTheService(
+    return WrongAnswer(
         f"{host}:{port} redirects a connect to {service} {where}, past the load balancer, as shared servers and RAC do; "
         "it was not followed, so what serves there is not known"
     )

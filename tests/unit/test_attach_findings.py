@@ -147,3 +147,18 @@ def test_the_floating_design_wants_the_vip_only():
 def test_what_is_only_worth_knowing_is_no_fault():
     (note,) = found(active=replace(ACTIVE, sysctls={**SYSCTLS, "tcp_timestamps": "1"}))
     assert note.weight is Weight.NOTE and "PRB-24" in str(note)
+
+
+def test_an_address_that_is_in_its_place_and_on_lo_besides_is_in_its_place():
+    assert found(replace(ACTIVE, addresses=addresses(11, vip(), vip("lo")))) == []
+
+
+def test_what_is_done_about_a_silent_port_follows_from_what_the_manager_says_of_its_resource():
+    """Nothing runs: then nothing is said of bindings, nor to put in service what failed or is in service."""
+    for told, words in ((ResourceState.FAILED, "failed there"), (ResourceState.IN_SERVICE, "says that"), (ResourceState.STANDBY, "put ")):
+        one = NodeState("lknode01", True, {"ip": ResourceState.IN_SERVICE, "lbhc-12345": told}, state().nodes["lknode01"].comm_paths)
+        silent = replace(ACTIVE, listeners=[x for x in LISTENING if x.port not in (12345, PORTS[0])])
+        seen = judge(CLUSTER, ClusterState({**state().nodes, "lknode01": one}), {"lknode01": silent})
+        probe = next(f for f in seen if f.what == "probe port")
+        assert "nobody listens on 12345" in probe.says and words in probe.do, probe
+        assert not any("INADDR_ANY" in f.says or "only" in f.says for f in seen)
