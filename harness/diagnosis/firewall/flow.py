@@ -42,6 +42,15 @@ class Flow:
         return replace(self, touched=self.touched | {name})
 
 
+def redirected(flow: Flow, changes: Mapping[str, Value], rule: str) -> Flow:
+    """The packet given another destination by `rule`; its connection is marked as translated if that is another than it had."""
+    before, port = flow.known("ct status"), changes.get("dport")
+    moved = isinstance(port, Span) and port.exact and flow.known("dport") not in (None, port.low)
+    status = exactly(before | STATUSES["dnat"]) if moved and before is not None else unknown("whether its connection is translated")
+    values = {**flow.values, **changes, "ct status": status}
+    return Flow(values, flow.touched, (*flow.changed, rule))
+
+
 def merged(flows: Collection[Flow | None]) -> Flow | None:
     """What is known where any of these ways may have been taken; None where there is none."""
     ways = [flow for flow in flows if flow is not None]

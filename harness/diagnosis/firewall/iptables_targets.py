@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.diagnosis.firewall.chains import Step, Verdict
-from harness.diagnosis.firewall.flow import Flow
+from harness.diagnosis.firewall.flow import Flow, redirected
 from harness.diagnosis.firewall.values import Missing, Span, Value, exactly, unknown
 
 VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "MASQUERADE": "accept", "SNAT": "accept"}
@@ -101,7 +101,6 @@ def _redirect(options: list[str], text: str) -> list[Step]:
         changes: dict[str, Value] = {"daddr": unknown("which address of the NIC it is redirected to")}
         if port:
             changes["dport"] = exactly(int(port)) if port.isdigit() else unknown(f"which port of {port} it is redirected to")
-        moved = flow.having(**changes)
-        return Flow(moved.values, moved.touched, (*moved.changed, text))
+        return redirected(flow, changes, text)
 
     return [change, lambda flow: Verdict("accept")]

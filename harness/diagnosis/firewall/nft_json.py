@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.diagnosis.firewall import nft_words
 from harness.diagnosis.firewall.chains import Chain, Choice, Rule, Step, Verdict
-from harness.diagnosis.firewall.flow import Flow
+from harness.diagnosis.firewall.flow import Flow, redirected
 from harness.diagnosis.firewall.nft_values import Read, Sets, depends, fit, kinds_of, lookup, value
 from harness.diagnosis.firewall.values import Missing, Span, Truth, Value, exactly, no, unknown, within
 
@@ -84,7 +84,7 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
     if name in ("jump", "goto") and isinstance(about, dict):
         return [lambda flow: Verdict(name, f"{table} {about.get('target')}")]
     if name == "reject":
-        return [lambda flow: Verdict("reject", told(about))]
+        return [_for_its_protocol(about), lambda flow: Verdict("reject", told(about))]
     if name == "vmap" and isinstance(about, dict):
         return [_vmap(about, sets, table)]
     if name == "mangle" and isinstance(about, dict):
@@ -118,6 +118,13 @@ def told(about: Any) -> str:
     kind = str(about.get("type") or "icmp").removeprefix("icmpx").removeprefix("icmpv6").removeprefix("icmp")
     code = str(about.get("expr") or "port-unreachable")
     return kind if "reset" in kind else f"icmp {'net-unreachable' if code == 'no-route' else code}"  # no-route: IPv6's name for it
+
+
+def _for_its_protocol(about: Any) -> Step:
+    """A reject by TCP's reset holds for TCP only, one by ICMP for IPv4: the listing leaves out the match that says so."""
+    kind = str(about.get("type")) if isinstance(about, dict) else ""
+    field, wanted = {"tcp reset": ("l4proto", 6), "icmp": ("family", 2), "icmpv6": ("family", 10)}.get(kind, ("", 0))
+    return lambda flow: flow.known(field) == wanted if field else True
 
 
 def _match(about: dict[str, Any], sets: Sets) -> Step:
@@ -223,8 +230,7 @@ def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
             changes["daddr"] = unknown("which address of the NIC it is redirected to")
         if port is not None:
             changes["dport"] = exactly(port) if isinstance(port, int) else unknown(f"which port `{shown}` gives")
-        moved = flow.having(**changes)
-        return Flow(moved.values, moved.touched, (*moved.changed, shown))
+        return redirected(flow, changes, shown)
 
     def end(flow: Flow) -> Verdict:
         if name == "dnat" and nft_words.number(where, "address") != flow.known("daddr") and where is not None:

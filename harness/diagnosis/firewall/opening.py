@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.diagnosis.firewall.flow import STATES, Flow
 from harness.diagnosis.firewall.packet import EPHEMERAL, Decision, Outcome, Packet
 from harness.diagnosis.firewall.ruleset import Ruleset, decided
-from harness.diagnosis.firewall.values import Value
+from harness.diagnosis.firewall.values import Value, unknown
 
 # Of an ICMP error: its code (RFC 792, RFC 1812).
 CODES = {
@@ -46,6 +46,8 @@ def opening(ruleset: Ruleset, syn: Packet, *, back: str | None = None, uid: int 
     if after.known("ct state") == STATES["untracked"]:
         answer = replace(answer, state="invalid", flags=("syn", "ack"), reply=True)
     carried: dict[str, Value] = {"ct mark": after.get("ct mark")}
+    if decision.changed:
+        carried["ct status"] = unknown("whether its connection is translated")
     if decision.changed and syn.hook == "input" and port is None:
         answer = replace(answer, source_port=EPHEMERAL)
     answered, after = decided(ruleset, answer, carried)
