@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from harness.attach.firewall_findings import of_client, of_node
 from harness.diagnosis.evidence import responders
 from harness.finding import Finding, Weight
 from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
@@ -52,7 +52,11 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, Seen]) -> li
         ]
         if node is not None:
             found += [*_of_its_role(cluster, node, one, name == active, state)] if active is not None else []
-            found += [*_sysctls(node, one), *firewall(cluster, one)]
+            found += _sysctls(node, one)
+        if one.firewall is not None:
+            told = (one.firewall, one.nic_of)
+            back = one.probe_route.interface if one.probe_route else None
+            found += of_node(cluster, node, *told, back) if node else of_client(cluster, cluster.client, *told)
     return [*found, *clocks(seen)]
 
 
@@ -174,41 +178,6 @@ def _sysctls(node: Node, seen: Seen) -> Iterator[Finding]:
     if seen.sysctls.get("tcp_timestamps") == "1":
         do = "if probes time out, try net.ipv4.tcp_timestamps=0; otherwise leave it"
         yield Finding(Weight.NOTE, seen.node, "tcp_timestamps", "it is on, which Azure says may cause probe timeouts", do, ("PRB-24",))
-
-
-_DROPS = re.compile(r"\b(drop|reject|DROP|REJECT)\b")
-
-
-def firewall(cluster: Cluster, seen: Seen) -> Iterator[Finding]:
-    """Rules of `nft list ruleset` or `iptables-save` that drop or reject, and name the probe's source or one of the ports."""
-    probe = cluster.load_balancer.probe
-    ports = {probe.port: "the probe port", **{s.port: s.name for s in cluster.services}}
-    for line in (seen.firewall or "").splitlines():
-        if not _DROPS.search(line) or line.lstrip().startswith(("#", "type ")):
-            continue
-        told = [f"{port} ({what})" for port, what in ports.items() if _names(line, port)]
-        if re.search(rf"saddr {re.escape(str(probe.source))}\b|-s {re.escape(str(probe.source))}\b", line):
-            told.append(f"the probe's source {probe.source}")
-        if told:
-            do = "take the rule away, or let it spare these"
-            yield Finding(Weight.FAULT, seen.node, "firewall", f"`{line.strip()}` concerns {' and '.join(told)}", do, ("TRP-07",))
-    if re.search(r"^:INPUT (DROP|REJECT)\b|hook input[^\n]*policy (drop|reject)", seen.firewall or "", re.MULTILINE):
-        open_lines = [x for x in (seen.firewall or "").splitlines() if re.search(r"\b(accept|ACCEPT)\b", x)]
-        closed = [f"{port} ({what})" for port, what in ports.items() if not any(_names(x, port) for x in open_lines)]
-        if closed:
-            do = "see that these are let in, by a rule that names them or by one that lets in more"
-            says = f"what no rule lets in is dropped, and no rule names {', '.join(closed)}"
-            yield Finding(Weight.NOTE, seen.node, "firewall", says, do, ("TRP-07",))
-
-
-def _names(line: str, port: int) -> bool:
-    """Does a rule name this destination port: alone, in a set or list, or in a range?"""
-    for found in re.finditer(r"(! +)?(?:dport|dports|--dport|--dports)\s+(!=\s*)?(\{[^}]*\}|\S+)", line):
-        ranges = [part.replace(":", "-").partition("-") for part in re.findall(r"\d+(?:[-:]\d+)?", found[3])]
-        inside = any(int(low) <= port <= int(high or low) for low, _, high in ranges)
-        if inside is not bool(found[1] or found[2]):
-            return True
-    return False
 
 
 def clocks(seen: Mapping[str, Seen]) -> Iterator[Finding]:

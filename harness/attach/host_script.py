@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.hosts.linux import TOOLS
+from harness.hosts.linux import FIREWALL, TOOLS
 from harness.managers.base import Manager
 from harness.model import Cluster, Machine
 
@@ -78,8 +78,8 @@ def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
         "/proc/$pid/stat; done",
         "echo '@@ sysctls'; (cd /proc/sys/net/ipv4 && grep -H . conf/*/rp_filter tcp_keepalive_time tcp_retries2 ip_local_port_range "
         "ip_local_reserved_ports tcp_syncookies ip_nonlocal_bind)",
-        "echo '@@ firewall'; nft -j list ruleset && told=yes; echo; iptables-save && told=yes",
-        "echo '@@ firewall told'; { ! command -v nft && ! command -v iptables-save; } >/dev/null || [ -n \"$told\" ] || echo not told",
+        f"echo '@@ firewall'; ({FIREWALL}) || untold=yes",
+        "echo '@@ firewall told'; [ -z \"$untold\" ] || echo not told",
         "echo '@@ names'; for name in "
         + " ".join(shlex.quote(m.name) for m in cluster.machines)
         + "; do echo $name $(getent ahosts $name | awk '{print $1}'); done",

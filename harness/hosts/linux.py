@@ -14,6 +14,19 @@ from harness.hosts.linux_parse import InterfaceAddress, Listener, Route
 
 TOOLS = 'PATH="$PATH:/usr/sbin:/sbin" '  # an ordinary user's PATH often lacks them
 
+# Where both kinds of iptables are there, `iptables-save` is only one of them. The old one's table names: no tables, no need to ask.
+FIREWALL = f"""export {TOOLS.strip()}
+there() {{ command -v "$1" >/dev/null; }}
+if there nft; then any=yes
+  if nft -j list ruleset 2>/dev/null; then told=yes; echo; elif nft list ruleset 2>/dev/null; then told=yes; fi
+fi
+if there iptables-nft-save; then any=yes; iptables-nft-save 2>/dev/null && told=yes
+  if [ -s /proc/net/ip_tables_names ] && there iptables-legacy-save; then iptables-legacy-save 2>/dev/null; fi
+elif there iptables-save; then any=yes; iptables-save 2>/dev/null && told=yes
+fi
+[ -z "$any" ] || [ -n "$told" ] || {{ echo "the firewall may be read by root only" >&2; exit 1; }}
+"""
+
 
 class LinuxHost:
     """Reads facts of `host`."""
@@ -37,6 +50,11 @@ class LinuxHost:
         if not result.ok and (refusal := linux_parse.route_refusal(result.err)):
             return refusal
         return linux_parse.route(self._ok(result).out)
+
+    def firewall(self) -> str:
+        """Every rule of its packet filter: nft's as JSON (as text where nft is too old for that), and what `iptables-save` prints, of
+        nft and of the old kind. Empty where there is no tool for rules, so none. Reading takes root."""
+        return self._ok(self.host.run(FIREWALL, limit=self._limit)).out
 
     def sysctl(self, name: str) -> str:
         """The value of a kernel setting, such as net.ipv4.ip_forward; as sysctl(8) has it, a dot in a part is written as a slash."""

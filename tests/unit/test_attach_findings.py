@@ -63,9 +63,32 @@ def test_where_nobody_is_known_to_be_active_no_advice_is_given_that_needs_to_kno
 
 
 def test_a_rule_that_spares_a_port_does_not_name_it():
-    assert found(replace(ACTIVE, firewall=NFT % "tcp dport != { 1521, 5432, 80, 12345 } drop")) == []
-    (one,) = found(replace(ACTIVE, firewall=NFT % "tcp dport != { 1521, 80, 12345 } drop"))
+    new = "ct state new tcp dport != { %s } drop"
+    assert found(replace(ACTIVE, firewall=NFT % (new % "1521, 5432, 80, 12345, 7365"))) == []
+    (one,) = found(replace(ACTIVE, firewall=NFT % (new % "1521, 80, 12345, 7365")))
     assert "5432" in one.says and "1521 (" not in one.says
+
+
+def test_a_rule_that_forgets_what_comes_back_is_found():
+    """Answers to what the node itself asks have the node's own, unforeseeable port."""
+    (one,) = found(replace(ACTIVE, firewall=NFT % "tcp dport != { 1521, 5432, 80, 12345, 7365 } drop"))
+    assert "the answers of 10.20.1.200:1521" in one.says and one.weight is Weight.FAULT
+
+
+def test_the_answers_to_the_probe_and_the_managers_own_traffic_are_judged_too():
+    agent = "table ip security {\n chain OUTPUT {\n  type filter hook output priority security; policy accept;\n  %s\n }\n}\n"
+    (one,) = found(standby=replace(STANDBY, firewall=agent % "meta l4proto tcp ip daddr 168.63.129.16 counter packets 1 bytes 60 drop"))
+    assert one.host == "lknode02" and "answers to the probe's source 168.63.129.16 on their way out" in one.says
+    (one,) = found(standby=replace(STANDBY, firewall=NFT % "tcp dport 7365 drop"))
+    assert "communication path (port 7365)" in one.says
+    (one,) = found(standby=replace(STANDBY, firewall=NFT % "limit rate 5/second drop"))
+    assert one.weight is Weight.NOTE and "cannot tell" in one.says
+
+
+def test_the_clients_own_firewall_is_judged_too():
+    client = Seen("lkclient", [InterfaceAddress("eth0", "10.20.1.20", 24, "UP")], firewall=NFT % "tcp sport 1521 tcp flags syn,ack drop")
+    (one,) = judge(CLUSTER, state(), {"lknode01": ACTIVE, "lknode02": STANDBY, "lkclient": client})
+    assert one.host == "lkclient" and "the answers (SYN-ACK) of 10.20.1.200:1521" in one.says
 
 
 def listens(*where: tuple[str, int], process: str = "it") -> list[Listener]:

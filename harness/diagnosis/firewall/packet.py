@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-EPHEMERAL = (1024, 65535)  # a port that the client's kernel chooses: any of these
+EPHEMERAL = (32768, 65535)  # a port that the sender's kernel chooses: any of these, as Linux and Windows are delivered
 
 
 class Outcome(StrEnum):
