@@ -162,7 +162,8 @@ def test_check_names_what_is_wrong(shell: Shell, file: Path):
     sound = shell.lkharness("check", "--json", "--cluster", file)
     assert (sound.returncode, json.loads(sound.stdout)["findings"]) == (0, [])
     node, standby = active(shell), next(n["name"] for n in shell.status()["nodes"] if n["role"] == "standby")
-    rules = "table inet torn { chain in { type filter hook input priority 0; tcp dport 80 ip saddr 10.9.9.9 drop; }; }"
+    drops = "tcp dport 80 ip saddr 10.9.9.9 drop; iifname eth0 tcp dport 80 drop;"
+    rules = f"table inet torn {{ chain in {{ type filter hook input priority 0; {drops} }}; }}"
     sh(shell, node, f"printf '%s' '{rules}' | nft -f -; echo 1 >/proc/sys/net/ipv4/conf/eth1/rp_filter")
     sh(shell, standby, "ip addr add 10.20.1.200/32 dev eth1")
     try:
