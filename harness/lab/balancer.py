@@ -42,8 +42,8 @@ class Member:
         return {"up": "Up_Admin", "down": "Down_Admin", "none": self.probe_reason}[self.admin]
 
 
-# Nothing goes through this chain. When the last rule with NAT goes, as in a switch to nobody, the kernel takes connection tracking's hooks out
-# and waits for every processor, and so does the next switch, which needs them again: 7 to 20 ms instead of 0.3.
+# Nothing goes through this chain. When the last rule with NAT goes, as in a switch to nobody, the kernel takes connection tracking out
+# and waits for every processor, and so does the next switch, which needs it again: 7 to 20 ms instead of 0.3.
 KEEPS_TRACKING = "chain keeps_tracking { dnat to 127.0.0.1; }"
 
 
