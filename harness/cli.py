@@ -55,7 +55,7 @@ def _run(arguments: list[str]) -> int:
     try:
         given = _parser().parse_args(arguments)
         if getattr(given, "needs_linux", False):
-            from harness.lab.needs_linux import demand_linux
+            from harness.needs_linux import demand_linux
 
             demand_linux()
         return int(given.command(given))

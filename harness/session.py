@@ -103,7 +103,7 @@ class Session:
             kept = {"plan": plan, "readable": options.readable_reports}
             return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
         from harness.lab import seed  # only the default needs the lab
-        from harness.lab.needs_linux import demand_linux
+        from harness.needs_linux import demand_linux
 
         demand_linux()
         if options.profile not in (None, *seed.PROFILES):

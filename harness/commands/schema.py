@@ -1,19 +1,65 @@
-"""`lkharness schema cluster|run`: the JSON Schema of a file, for editors and other programs."""
+"""`lkharness schema cluster|run`: the published JSON Schemas, generated from the models, for editors and other programs.
+
+`python -m harness.commands.schema` writes them to docs/.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
+from typing import Any
 
+from harness import resources
 from harness.commands.shape import add
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+REGENERATE = "python -m harness.commands.schema"
+
+
+def _run() -> dict[str, Any]:
+    from harness.report.schema import schema
+
+    return schema()
+
+
+def _cluster() -> dict[str, Any]:
+    """What a cluster file may say. What it may not say beside each other, only the loader knows."""
+    from harness.lab.settings import LabSettings
+    from harness.model import Cluster
+
+    body = Cluster.model_json_schema(mode="validation")
+    lab = LabSettings.model_json_schema(mode="validation")
+    definitions = {**body.pop("$defs", {}), **lab.pop("$defs", {})}
+    body["properties"]["lab"] = {**lab, "description": "the lab's own settings; an attached cluster has none"}
+    comment = f"Generated; do not edit. Regenerate with: {REGENERATE}"
+    return {"$schema": DRAFT, **body, "title": "lkharness cluster file", "$comment": comment, "$defs": definitions}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"cluster": _cluster, "run": _run}
+
+
+def text(name: str) -> str:
+    """One of SCHEMAS, as it is published."""
+    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
 
 
 def add_to(commands) -> None:
     parser = add(commands, "schema", _schema, "print the JSON Schema of the cluster file or of run.json", "lkharness schema cluster")
-    parser.add_argument("of", choices=["cluster", "run"], help="a cluster file, or a run's run.json")
+    parser.add_argument("of", choices=list(SCHEMAS), help="a cluster file, or a run's run.json")
 
 
 def _schema(given: argparse.Namespace) -> int:
-    from harness import schemas
-
-    print(schemas.text(given.of), end="")
+    print(text(given.of), end="")
     return 0
+
+
+def main() -> None:
+    for name in SCHEMAS:
+        path = resources.document(f"{name}.schema.json")
+        path.write_text(text(name), encoding="utf-8")
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

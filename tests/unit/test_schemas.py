@@ -10,7 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness import cli, resources, schemas
+from harness import cli, resources
+from harness.commands import schema as schemas
 from harness.lab import seed
 
 REPOSITORY = Path(__file__).parents[2]
