@@ -141,10 +141,12 @@ class Kernel:
             return {"refused": refused}
         listing = self.listed(task["load"])
         ruleset = parse(listing)
-        clients, said = [], []
+        by_words = parse(self.nft.run("list ruleset")) if set(task["load"]) == {"nft"} else ruleset
+        said, from_words = [], []
         for source, port in task["packets"]:
             syn = Packet(source, NEAR[FAR[source]][0], port, in_nic=FAR[source], source_port=(10_000, 60_000))
             said.append(opening(ruleset, syn, uid=0))
+            from_words.append(opening(by_words, syn, uid=0).heard)
         expected = [HEARD.get(one.heard) for one in said]  # None where silence is expected, or nothing is
         clients = [self.begin(source, port) for source, port in task["packets"]]
         seen = self.heard(clients, expected)
@@ -158,7 +160,14 @@ class Kernel:
              "passes": one.passes}
             for one, got in zip(said, seen, strict=True)
         ]  # fmt: skip
-        return {"listing": listing, "after": after, "rows": rows, "not_told": ruleset.not_told}
+        return {
+            "listing": listing,
+            "from_words": from_words,
+            "words_not_told": by_words.not_told,
+            "after": after,
+            "rows": rows,
+            "not_told": ruleset.not_told,
+        }
 
 
 EMPTY = "".join(
