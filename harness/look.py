@@ -94,6 +94,8 @@ def _once(subject: Subject, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
             may_move, checks = dict(zip(asked, told, strict=False)), told[len(asked) :]
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
+        elif not subject.absent:  # what keeps it from being in service anywhere
+            may_move = {Question.LOST: gather.may_move(subject, cluster.nodes[0].name, Question.LOST)}
         broken = active is not None and any(not c.verdict for c in checks)
         direct = gather.direct(subject, active, only_standby=not broken) if active else []
         statuses = gather.http_probes(subject, subject.standby_of(active)) if active else {}

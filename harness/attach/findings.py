@@ -61,7 +61,7 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, Seen]) -> li
 
 
 def _of_its_role(cluster: Cluster, node: Node, seen: Seen, leads: bool, state: ClusterState) -> Iterator[Finding]:
-    yield from _vip(cluster, node, seen, leads)
+    yield from _vip(cluster, node, seen, leads, state)
     yield from _routes(cluster, node, seen, leads)
     yield from _listeners(cluster, node, seen, leads, state)
 
@@ -87,7 +87,7 @@ def _comm_paths(state: ClusterState) -> Iterator[Finding]:
                 yield Finding(Weight.FAULT, node.node, "communication path", f"{path.addresses} is dead", do, ("LKL-36",))
 
 
-def _vip(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Finding]:
+def _vip(cluster: Cluster, node: Node, seen: Seen, leads: bool, state: ClusterState) -> Iterator[Finding]:
     if seen.addresses is None:
         return
     vip, right = str(cluster.vip), seen.nic_of(node.second_address)
@@ -98,7 +98,9 @@ def _vip(cluster: Cluster, node: Node, seen: Seen, leads: bool) -> Iterator[Find
         do = f"delete it there (`ip addr del {vip}/{mine[0].prefix} dev {mine[0].interface}`): only the active node may hold it"
         yield Finding(Weight.FAULT, seen.node, "VIP", f"it is on {where} of a node that is not active", do, ("HAIR-08",))
     if leads and not mine:
-        yield Finding(Weight.FAULT, seen.node, "VIP", f"{vip} is on no NIC", f"put {tag} in service there", ("DSN-06", "HAIR-08"))
+        yield Finding(
+            Weight.FAULT, seen.node, "VIP", f"{vip} is on no NIC", _start(cluster, state, node.name, [tag]), ("DSN-06", "HAIR-08")
+        )
     in_place = any(at.interface == right for at in mine)
     for at in mine if leads else ():
         if right is not None and not in_place:

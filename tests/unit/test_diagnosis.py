@@ -339,3 +339,16 @@ def test_what_a_move_would_leave_behind_is_told_where_it_is_the_files_own() -> N
     says = "moving cluster-services (manager.resource) does not move ip-10.20.1.200, which the cluster manager has besides"
     only(evidence(left_behind=[says]), "lknode02", "ip-10.20.1.200 would not follow")
     assert faults(diagnose(evidence(left_behind=[says.replace("ip-10.20.1.200", "printer")]))) == []
+
+
+def test_a_vip_that_is_nowhere_though_its_resource_is_in_service() -> None:
+    base = node("lknode01")
+    seen = replace(base, addresses=[a for a in base.addresses or () if a.address != "10.20.1.200"])
+    finding = Finding(Weight.FAULT, "lknode01", "VIP", "10.20.1.200 is on no NIC", "let the manager check it")
+    only(with_host(seen, findings=(finding,)), "lknode01", "10.20.1.200 is on no NIC", "disagree")
+
+
+def test_what_keeps_everything_out_of_service_is_told_with_it() -> None:
+    none = state(dict.fromkeys(TAGS, OUT))
+    answer = {Question.LOST: Answer(Says.NO, ("the cluster is told to stop all resources", "nothing is in service on either node"))}
+    only(evidence(state=none, active=None, paths=(), may_move=answer), "lknode01", "nothing is in service", "told to stop all resources")

@@ -59,9 +59,10 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
         )
     if all(n.resources for n in nodes.values()) and not any(n.has_something for n in nodes.values()):
         failed = [f"{t} failed on {n.node}" for n in nodes.values() for t, s in n.resources.items() if s is ResourceState.FAILED]
+        by_rule = [why for a in evidence.may_move.values() if a.no for why in a.because if "in service on either" not in why]
+        known = "; ".join([*failed, *dict.fromkeys(by_rule)])
         yield Cause(
-            f"nothing is in service on {names}"
-            + (f": {', '.join(failed)}" if failed else ", and nothing says why: it was taken out, or not started"),
+            f"nothing is in service on {names}" + (f": {known}" if known else ", and nothing says why: it was taken out, or not started"),
             cluster.nodes[0].name,
             Certainty.CERTAIN,
             "mend what failed, then let the cluster manager bring everything into service on one node",
@@ -166,9 +167,18 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
     tag = cluster.ip_resource.tag
     state = evidence.resource(active or "", tag)
     seen = evidence.hosts.get(active or "")
-    if active is None or state is not ResourceState.STANDBY:
+    if active is None or state is None or (seen is not None and seen.nic_of(cluster.vip) is not None):
         return
-    if seen is not None and seen.nic_of(cluster.vip) is not None:
+    if state.active and seen is not None and seen.addresses is not None:
+        yield Cause(
+            f"the cluster manager says that {tag} is in service on {active}, but {cluster.vip} is on no NIC there: the two disagree",
+            active,
+            Certainty.CERTAIN,
+            f"see what took {cluster.vip} away, and let the manager check {tag} or restart it",
+            (f"the cluster manager on {active}: {tag} is {state}", f"`ip addr` on {active}: {cluster.vip} is not there"),
+            explains=_explains(evidence, active, tag),
+        )
+    if state is not ResourceState.STANDBY:
         return
     yield Cause(
         f"the IP resource {tag} is out of service (stopped) on {active}: {cluster.vip} is on no NIC, so {active} cannot reach itself "
