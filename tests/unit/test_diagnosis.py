@@ -352,3 +352,9 @@ def test_what_keeps_everything_out_of_service_is_told_with_it() -> None:
     none = state(dict.fromkeys(TAGS, OUT))
     answer = {Question.LOST: Answer(Says.NO, ("the cluster is told to stop all resources", "nothing is in service on either node"))}
     only(evidence(state=none, active=None, paths=(), may_move=answer), "lknode01", "nothing is in service", "told to stop all resources")
+
+
+def test_a_vip_that_is_on_another_nic_besides() -> None:
+    base = node("lknode01")
+    seen = replace(base, addresses=[*(base.addresses or ()), InterfaceAddress("lo", "10.20.1.200", 32, "UNKNOWN")])
+    only(with_host(seen), "lknode01", "is on lo of lknode01 besides eth1")

@@ -10,6 +10,7 @@ from harness.diagnosis.evidence import Evidence
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
+    yield from _twice(evidence)
     tag = cluster.ip_resource.tag
     usual = {name: seen.nic_of(cluster.node(name).second_address) for name, seen in ((n.name, s) for n, s in evidence.nodes)}
     for node, seen in evidence.nodes:
@@ -32,4 +33,24 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"again",
             (f"`ip addr` on {node.name}: {node.second_address} on {right}, {wanted} has {there}",),
             explains=(f"{node.name}:route to the VIP", *(("*:communication path",) if node.name == evidence.standby else ())),
+        )
+
+
+def _twice(evidence: Evidence) -> Iterator[Cause]:
+    """In its place, and somewhere else on the same node besides: a manager that takes it out of service takes only one away."""
+    cluster, seen = evidence.cluster, evidence.hosts.get(evidence.active or "")
+    if seen is None or evidence.moved:
+        return
+    right = seen.nic_of(cluster.node(seen.name).second_address)
+    places = [a.interface for a in seen.addresses or () if a.address == str(cluster.vip)]
+    besides = [nic for nic in places if nic != right]
+    if right in places and besides:
+        yield Cause(
+            f"{cluster.vip} is on {', '.join(besides)} of {seen.name} besides {right}: after a failover it would stay there, and "
+            f"{seen.name} would go on answering itself",
+            seen.name,
+            Certainty.LIKELY,
+            f"see who put it on {', '.join(besides)}; only the IP resource {cluster.ip_resource.tag} should hold it",
+            (f"`ip addr` on {seen.name}: {cluster.vip} on {', '.join(places)}",),
+            explains=(f"{seen.name}:VIP",),
         )
