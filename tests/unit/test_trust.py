@@ -155,6 +155,7 @@ def test_no_foreign_end_gets_a_token_of_this_machine(over: dict, stranger: Stran
 
 
 def test_a_foreign_end_with_its_own_secret_needs_the_agreement_only(stranger: Stranger, tmp_path: Path) -> None:
+    pytest.importorskip("azure.identity", reason="the Azure packages, an extra, are not installed")
     (tmp_path / "secret").write_text("shh\n")
     own = {"credential": "client-secret", "tenant": "t", "client_id": "c", "client_secret_file": str(tmp_path / "secret")}
     table = {**FOREIGN, **own, "audience": FOREIGN["resource_manager"]}
