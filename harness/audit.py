@@ -25,7 +25,7 @@ def audit(subject: Subject, *, patience_s: float | None = None) -> Verdict:
     try:
         state = subject.wait_until_whole(Deadline(patience))
     except DeadlineExceeded as error:
-        return failed(str(error) if patience else f"the cluster is not whole: {subject.manager.state()}")
+        return failed(str(error) if patience else f"the cluster is not healthy: {subject.manager.state()}")
     active = state.active
     assert active is not None  # a whole cluster has one
     found = subject.together(

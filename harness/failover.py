@@ -201,7 +201,7 @@ class Failover:
         return began if clock is None else moment.before + clock.wall_s
 
     def _follow(self, recorder: Recorder) -> None:
-        """Until every path that must recover is right again (or its budget is over), and as long as the disruption has to last."""
+        """Until every path that must recover has recovered (or its budget is over), and as long as the disruption has to last."""
         disruption = self._disruption
         effects = disruption.expects[self._subject.cluster.design].values()
         lasts = Deadline(disruption.lasts_s, anchor=self._began)
@@ -212,7 +212,7 @@ class Failover:
             lasts.wait_for(lambda: lasts.expired, what="the disruption's own duration", every=lasts.remaining())
 
     def _must_recover(self) -> list[str]:
-        """The hosts from which every path must be right again before anything is undone.
+        """The hosts from which every path must have recovered before anything is undone.
 
         Not the node that will be the standby where nothing is demanded of its path, or where it has to be out: it may be gone.
         """
@@ -225,7 +225,7 @@ class Failover:
     def _until_right(self, hosts: list[str], deadline: Deadline, recorder: Recorder) -> None:
         try:
             self._meter.wait_until_right(hosts, self._after(), deadline, steady_s=STEADY_S)
-            recorder.add(Mark(time.monotonic(), "right", "every path is right again"))
+            recorder.add(Mark(time.monotonic(), "right", "every path has recovered"))
         except DeadlineExceeded as error:
             recorder.add(Mark(time.monotonic(), "not-right", str(error)))  # the judgement says which path, and for how long
 
@@ -250,7 +250,7 @@ class Failover:
         recorder.add(Mark(undone, "undone"))
 
     def _heal(self, recorder: Recorder) -> None:
-        """The cluster whole again, and then every path right from every host."""
+        """The cluster healthy again, and then every path right from every host."""
         manager = self._subject.cluster.manager
         self._say("undone; waiting for the cluster to be whole")
         self._subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s))

@@ -1,4 +1,4 @@
-"""Following the paths through a disruption: when each was seen right again, within a budget anchored at the disruption."""
+"""Following the paths through a disruption: when each was seen recovered, within a budget anchored at the disruption."""
 
 from __future__ import annotations
 

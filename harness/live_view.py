@@ -75,8 +75,8 @@ class LiveView:
         # Text, not str: what hosts say and what a cluster file names may look like rich's markup.
         over, under = Text(one_line(f"{title} · {self._doing}" if self._doing != title else title)), Text(one_line(live.news))
         table = Table(title=over, title_justify="left", caption=under, caption_justify="left", box=None)
-        for column in ("from", "to", "connections", "now", "answered by", "out for"):
-            table.add_column(column, justify="right" if column == "out for" else "left")
+        for column in ("from", "to", "connections", "now", "answered by", "outage"):
+            table.add_column(column, justify="right" if column == "outage" else "left")
         for one in live.standing():
             out = f"{one.out_s:.2f} s" if one.out_s else ""
             now = Text(one.outcome, COLOURS.get(one.outcome, "dim"))
@@ -108,4 +108,4 @@ class LiveView:
 def _sentence(one: Standing) -> str:
     what = f"{one.track.origin} → {one.track.service} ({one.track.kind} connections)"
     who = f" by {one.node}" if one.node else ""
-    return f"{what}: {one.outcome}{who}" + (f", out for {one.out_s:.2f} s" if one.out_s else "")
+    return f"{what}: {one.outcome}{who}" + (f", outage {one.out_s:.2f} s" if one.out_s else "")

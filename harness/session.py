@@ -44,7 +44,7 @@ from harness.verdict import Outcome, Verdict, failed, inconclusive, passed
 if TYPE_CHECKING:
     from harness.azure.health import HealthWatch
 
-WHOLE_SOON_S = 5.0  # an attached cluster is whole or it is not; this only lets a passing state pass
+WHOLE_SOON_S = 5.0  # an attached cluster is healthy or it is not; this only lets a passing state pass
 
 VERDICT = pytest.StashKey[Verdict]()
 
@@ -229,7 +229,7 @@ class Session:
         if self._broken:
             return f"not run, because the cluster was left broken: {self._broken}"
         if self._not_whole and item.get_closest_marker("disruptive"):
-            return f"not run, because a cluster that is not whole must not be disturbed: {self._not_whole}"
+            return f"not run, because a cluster that is not healthy must not be disturbed: {self._not_whole}"
         return ""
 
     def _before(self, disruption: Disruption, within: bool = False) -> None:
@@ -275,7 +275,7 @@ class Session:
             verdict = audit(self._subject)
         except HarnessError as error:
             verdict = inconclusive(f"the cluster could not be audited: {error}")
-        self._report.audit("the cluster is whole", verdict, after=after)
+        self._report.audit("the cluster is healthy", verdict, after=after)
         return verdict
 
     def _audit(self, item: pytest.Item) -> None:

@@ -255,7 +255,7 @@ class Disrupted:
         self.node = disruption.target()
 
     def every_path_follows(self, *, to: str | None = None, origins: tuple[Origin, ...] = tuple(Origin)) -> None:
-        """Every path is right again within the budget, counted from the disruption. `to` is the node that must answer."""
+        """Every path has recovered within the budget, counted from the disruption. `to` is the node that must answer."""
         allowance = self._disruption.allowance()
         self._trial.report.run.note("harness", "budget", f"{self._disruption.name}: {allowance.seconds:g} s = {allowance.because}")
         recoveries = follow(self._trial.subject, list(origins), allowance, self._anchor, active=to)

@@ -36,7 +36,7 @@ class Guard:
     def before(self, name: str, *, within: bool = False, node: str = "") -> None:
         """Return when disruption `name` may be done now. Raises Inconclusive with every reason against it; nothing was done then.
 
-        `within` another one the cluster is not whole, which is the point: then only the plan, the lease and fencing are asked. `node`: it
+        `within` another one the cluster is not healthy, which is the point: then only the plan, the lease and fencing are asked. `node`: it
         was chosen because it was active, and must be still.
         """
         reasons = [] if name in self._planned else ["it was not in the plan that was shown; name it in the test's mark `disruptive`"]

@@ -61,7 +61,7 @@ def _lines(rows: list[Row]) -> list[str]:
 
 
 def _named(row: Row) -> str:
-    return f"{row.path} path, {row.service}" + ("" if row.kind == "new" else ", connection kept open")
+    return f"{row.path} path, {row.service}" + ("" if row.kind == "new" else ", established connection")
 
 
 def _as_data(comparison: Comparison) -> dict[str, Any]:

@@ -29,10 +29,10 @@ COMMAND_S = 600.0  # for one of the cluster file's power commands
 class Effect(StrEnum):
     """What must happen to a path (to new connections on it) while a disruption lasts.
 
-    RECOVERS  may be out; right again within the budget, counted from the disruption
+    RECOVERS  may be out; recovered within the budget, counted from the disruption
     UNTOUCHED no failed attempt at all
     OUT       attempts must fail while it lasts, from the balancer's probe verdict until the undoing (all, or, where its hash decides,
-              about half); right again within the budget, counted from the undoing
+              about half); recovered within the budget, counted from the undoing
     ANY       nothing is demanded while it lasts: its origin may be gone, or the facts do not tell
     """
 
@@ -114,7 +114,7 @@ class Disruption(ABC):
 
     @property
     def lasts_s(self) -> float:
-        """For how many seconds from `begin` it must last, before anybody asks whether all is right again and undoes it.
+        """For how many seconds from `begin` it must last, before anybody asks whether all has recovered and undoes it.
 
         Until then it may not have shown what it must show: a balancer needs this long to notice that a member is gone.
         """

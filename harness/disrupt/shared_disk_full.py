@@ -84,7 +84,7 @@ cat "$d/why" >&2; exit 1
 @register
 class SharedDiskFull(OnHost):
     """What a full disk does to a database is its own affair: it may refuse writes, or stop and be found dead; no fact says more (to
-    LifeKeeper such a disk may be ISU: LKL-15). So nothing is demanded while it lasts; afterwards everything must be right again."""
+    LifeKeeper such a disk may be ISU: LKL-15). So nothing is demanded while it lasts; afterwards everything must have recovered."""
 
     name = "shared disk full"
     sentence = "the file system with the database's files is filled to the last block"

@@ -1,5 +1,5 @@
 """What the meter knows at this moment: who answered each track last, for how long it has been out. For the live view, and to tell
-when the paths are right again. The report does not use it: that is judged from the whole recording."""
+when the paths have recovered. The report does not use it: that is judged from the whole recording."""
 
 from __future__ import annotations
 

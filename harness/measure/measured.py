@@ -38,7 +38,7 @@ class Boundary:
 class Outage:
     """One path was out: from the first failed attempt to the first right answer. The true length lies in [least_s, most_s].
 
-    Both ends are uncertain: the path may have been out since the last attempt before, and right again since the last one in it.
+    Both ends are uncertain: the path may have been out since the last attempt before, and recovered since the last one in it.
     A node that was lost where the disruption takes none away is an outage without attempts.
     """
 

@@ -72,7 +72,7 @@ class NodeEvent:
 
 @dataclass(frozen=True)
 class Mark:
-    """What the harness did: begin, done, took-effect, undo-begin, undone; whole (the cluster is whole again); broken-off (text: why)."""
+    """What the harness did: begin, done, took-effect, undo-begin, undone; whole (the cluster is healthy again); broken-off (text: why)."""
 
     at: float
     kind: str

@@ -75,15 +75,15 @@ class TrackFigure:
         if self.track.unmeasured_s and not self.track.blind_s:  # a record of before
             return f"not measured for {seconds(self.track.unmeasured_s)}"
         most = self.bounds[1]
-        return f"not out for longer than {seconds(most)}" if most else "not out"
+        return f"no outage longer than {seconds(most)}" if most else "no outage"
 
     @property
     def told(self) -> str:
-        """`right again after 1.69 s to 1.70 s`; where there is no such figure, why."""
+        """`recovered after 1.69 s to 1.70 s`; where there is no such figure, why."""
         if not self.track.out_s:
             return self.words
         since = f" from {self.track.counted_from}" if self.track.counted_from not in ("", "the disruption") else ""
-        told = f"right again after {self.words}{since}"
+        told = f"recovered after {self.words}{since}"
         return told if self.demanded else f"{told}, of which nothing is demanded"
 
     @property
@@ -154,7 +154,9 @@ class Group:
         if len(self.records) < 2:
             return []
         relied_on = [record for record in self.records if record.measured.timing.outcome is Outcome.PASS]
-        kinds = ((path, name, of) for path in PathName for name, of in ((path.value, worst_of), (f"{path}, kept open", kept_of)))
+        kinds = [(path, path.value, worst_of) for path in PathName] + [
+            (path, f"{path}, established connection", kept_of) for path in PathName
+        ]
         found = (self._of(name, [f for r in relied_on if (f := of(r, path)) and f.known]) for path, name, of in kinds)
         return [one for one in found if one]
 
@@ -188,7 +190,7 @@ def interval(out_s: float | None, period_s: float) -> str:
     if out_s is None:
         return NEVER
     if out_s == 0:
-        return "not out"
+        return "no outage"
     return between(max(0.0, out_s - period_s), out_s)
 
 

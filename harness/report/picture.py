@@ -38,7 +38,7 @@ class States:
 
     def of_segment(self, outcome: str, node: str | None) -> int:
         if outcome == "answered":
-            return self._number(self._node_class(node), node or "answered by somebody unknown")
+            return self._number(self._node_class(node), node or "responder not identified")
         if outcome.startswith("wrong"):
             return self._number("wrong", f"answered by {node or 'somebody'}, the wrong node")
         if outcome == "skipped":
@@ -101,7 +101,7 @@ def in_order(tracks: Iterable[TrackResult]) -> list[TrackResult]:
 
 
 def track_label(track: TrackResult) -> str:
-    return f"{track.service} {'new' if track.kind == NEW else 'kept open'}"
+    return f"{track.service} {'new' if track.kind == NEW else 'established'}"
 
 
 def group_label(track: TrackResult) -> str:

@@ -57,7 +57,7 @@ def _findings(run: RunRecord) -> list[str]:
 def _measured(run: RunRecord) -> list[str]:
     """The worst of each path, then a line for each disruption: its repeats together."""
     lines = []
-    for kind, found in (("", figures.worst_outages(run)), (", connection kept open", figures.worst_kept(run))):
+    for kind, found in (("", figures.worst_outages(run)), (", established connection", figures.worst_kept(run))):
         for path, figure in found.items():
             measured = figure.record.measured
             told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.track.service})"

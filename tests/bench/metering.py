@@ -135,7 +135,7 @@ class Client:
     others: Samplers | None
 
     def cut(self, seconds: float) -> dict[str, Reading]:
-        """Cut the client off once, at any moment, wait until all is right again, and read every method."""
+        """Cut the client off once, at any moment, wait until all has recovered, and read every method."""
         phase = Deadline(random.uniform(0.0, PHASE_S if self.others else 0.2))
         phase.wait_for(lambda: phase.expired, what="a random phase", every=phase.seconds)
         begun, ended = self.lab.known_cut(self.name, seconds)
@@ -146,7 +146,7 @@ class Client:
         readings = {"ours": Reading(ended - begun, judged.measured_s, judged.sharp)}
         if self.others is not None:
             others = self.others
-            Deadline(CALM_S).wait_for(lambda: others.calm(ended), what="every method being right again", every=0.1)
+            Deadline(CALM_S).wait_for(lambda: others.calm(ended), what="every method working again", every=0.1)
             readings |= {m: Reading(ended - begun, read_log(others.logs[m], begun, ended)) for m in others.methods}
         return readings
 

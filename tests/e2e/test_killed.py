@@ -280,5 +280,5 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 @pytest.mark.timeout(900)  # for all of them, on a busy machine
 @pytest.mark.parametrize("case", [pytest.param(c, marks=() if c in USUAL else pytest.mark.deep) for c in CASES])
 def test_killed(outcomes, case):
-    """Undone within the stated time, readable, whole again, nothing left; and a run that lives ends with a verdict."""
+    """Undone within the stated time, readable, healthy again, nothing left; and a run that lives ends with a verdict."""
     print(f"LKHARNESS_TEST_SEED={SEED}", *outcomes[case].result(), sep="\n  ")

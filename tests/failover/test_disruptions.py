@@ -6,5 +6,5 @@ pytestmark = [pytest.mark.disruptive, pytest.mark.usefixtures("live_view")]
 
 
 def test_disruption(cluster, disruption):
-    """Every path does what the disruption demands of it, no acknowledged token is lost, and the cluster is whole again."""
+    """Every path does what the disruption demands of it, no acknowledged token is lost, and the cluster is healthy again."""
     cluster.measured(disruption)

@@ -1,4 +1,4 @@
-"""Every disruption on a real lab: begun, seen to take effect, undone, the cluster whole again, and nothing of ours left on any host."""
+"""Every disruption on a real lab: begun, seen to take effect, undone, the cluster healthy again, and nothing of ours left on any host."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def network(subject: Subject) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in USUAL else pytest.mark.deep) for n in NAMES])
 def test_done_and_undone(subject, name, record_property):
-    """Done, seen, undone; the cluster moved or stayed as the disruption says, is whole again, and no host has anything of ours."""
+    """Done, seen, undone; the cluster moved or stayed as the disruption says, is healthy again, and no host has anything of ours."""
     manager = subject.cluster.manager
     subject.wait_until_whole(Deadline(120))
     disruption = base.of(name)(subject)
@@ -87,7 +87,7 @@ def test_done_and_undone(subject, name, record_property):
             Deadline(allowance, anchor=began).wait_for(moved, what=f"all being on {other}")
             tell("moved")
         if disruption.expects[subject.cluster.design][Origin.CLIENT] is base.Effect.RECOVERS:
-            Deadline(allowance, anchor=began).wait_for(lambda: served(subject), what="the client path being right again")
+            Deadline(allowance, anchor=began).wait_for(lambda: served(subject), what="the recovery of the client path")
             tell("client right")
     finally:
         disruption.undo(Deadline(60))

@@ -187,7 +187,7 @@ def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab
     frozen = whole.active
     survivor = whole.cluster.peer_of(frozen).name
     lab.record.ask("power", node=frozen, to="freeze")
-    Deadline(120).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.whole, what="the cluster whole again")
+    Deadline(120).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.whole, what="the cluster healthy again")
     assert whole.active == survivor and "power reboot" in fenced(lab)[-1]["text"]
     seen = whole.manager.state().nodes[frozen].resources
     assert seen and all(s is ResourceState.STANDBY for s in seen.values())

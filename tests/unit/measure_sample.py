@@ -128,7 +128,7 @@ def _that_was_out(track: TrackResult, out: float | None, disruption: str) -> Tra
 def _verdict(out: float | None, disruption: str) -> Verdict:
     if out is None:
         return failed(f"the client path did not recover from the {disruption}")
-    return (passed if out <= BUDGET else failed)(f"every path was right again {out:.2f} s after the {disruption}, {BUDGET:g} s allowed")
+    return (passed if out <= BUDGET else failed)(f"every path had recovered {out:.2f} s after the {disruption}, {BUDGET:g} s allowed")
 
 
 def _track(dice, host, path, service, kind, period, *, began, out, flaps, text) -> TrackResult:

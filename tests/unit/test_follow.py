@@ -1,4 +1,4 @@
-"""The acceptance suite's recovery: when a path is right again, and what its figure is held against."""
+"""The acceptance suite's recovery: when a path has recovered, and what its figure is held against."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_path_that_is_shared_out_to_the_end_has_not_recovered(monkeypatch):
 @pytest.mark.parametrize(
     ("seconds", "period", "budget", "outcome"),
     [
-        (2.30, 1.10, 2.25, Outcome.INCONCLUSIVE),  # right again between 1.20 and 2.30 s
+        (2.30, 1.10, 2.25, Outcome.INCONCLUSIVE),  # recovered between 1.20 and 2.30 s
         (2.30, 1.10, 2.30, Outcome.PASS),
         (2.30, 1.10, 1.10, Outcome.FAIL),
         (2.30, 0.0, 2.25, Outcome.FAIL),

@@ -99,7 +99,7 @@ def test_a_transient_state_is_neither_active_nor_standby():
 
 
 def test_a_table_cut_off_in_a_row_does_not_look_whole():
-    """A row that is not whole is not believed, and neither is it forgotten: the node would seem to have everything."""
+    """A row that is cut off is not believed, and neither is it forgotten: the node would seem to have everything."""
     cut = ACTIVE[: ACTIVE.index("lbhc-12345      ISP") + len("lbhc-12345      I")]
     state = parse("lknode01", cut)
     assert state.resources == {"listener-1521": IN, "ip-10.20.1.200": IN, "lbhc-12345": ResourceState.UNKNOWN}

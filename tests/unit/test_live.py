@@ -1,4 +1,4 @@
-"""What the meter knows while it measures: who answered last, for how long a track has been out, and whether all is right again."""
+"""What the meter knows while it measures: who answered last, for how long a track has been out, and whether all has recovered."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_a_line_for_each_change(out, live):
         with view.following(live, "01-switchover: everything moves"):
             out.shows("01-switchover: everything moves")
             attempts(live, "silent", after=0.5)
-            out.shows("lkclient → listener (new connections): silent, out for ")
+            out.shows("lkclient → listener (new connections): silent, outage ")
             live.event(NodeEvent(1.0, B, "vip-up", "eth1"))
             out.shows("lknode02: vip-up eth1")
             attempts(live, "answered", B, after=0.9)

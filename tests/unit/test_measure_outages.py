@@ -81,7 +81,7 @@ def test_skipped_attempts_are_no_evidence_and_widen_the_interval():
     track, (run,) = measure(0.01, fate, phase=0, until=2.0)
     assert run.outcomes == {"silent": 30}
     assert run.seconds(0.0) == pytest.approx(0.5, abs=0.011)
-    assert run.uncertainty(track.period_s) == pytest.approx(0.21, abs=0.011)  # it may have been right again at any time in the gap
+    assert run.uncertainty(track.period_s) == pytest.approx(0.21, abs=0.011)  # it may have been recovered at any time in the gap
 
 
 def test_an_outage_that_changes_its_face_stays_one_and_becomes_several_segments():

@@ -80,7 +80,7 @@ def test_the_interval_on_the_page_is_that_of_the_verdict():
 def test_never_out_says_for_how_long_nobody_looked():
     track = replace(a_track(1.0), outages=[], out_s=0.0, least_s=0.0, most_s=0.06, blind_s=0.06)
     figure = figures.worst_of(a_record(track), "client")
-    assert figure and figure.words == "not out for longer than 0.060 s"
+    assert figure and figure.words == "no outage longer than 0.060 s"
 
 
 def test_junit_tells_never_from_not_known(tmp_path):
@@ -166,8 +166,8 @@ def test_the_terminal_has_a_line_for_what_is_kept_open(tmp_path):
     builder.finish()
     builder.run.close()
     said = summary(load_record(builder.run.directory), builder.run.directory, width=400)
-    assert "client path: at worst right again after 0.59 s to 0.60 s" in said
-    assert "client path, connection kept open: at worst right again after 0.99 s to 1.00 s" in said
+    assert "client path: at worst recovered after 0.59 s to 0.60 s" in said
+    assert "client path, established connection: at worst recovered after 0.99 s to 1.00 s" in said
 
 
 def test_a_run_of_before_is_read_and_shown_as_it_was(tmp_path):
@@ -187,4 +187,4 @@ def test_a_run_of_before_is_read_and_shown_as_it_was(tmp_path):
     record = load_record(builder.run.directory)
     render(builder.run.directory)
     words = {f.track.service: f.words for f in figures.figures(record.measurements[0], "client")}
-    assert words == {"listener": "1.19 s to 1.20 s", "web": "not out"}
+    assert words == {"listener": "1.19 s to 1.20 s", "web": "no outage"}

@@ -207,7 +207,7 @@ def test_a_distribution_counts_what_never_came_back_as_longest():
 
 
 @pytest.mark.parametrize(
-    ("out", "period", "said"), [(1.21, 0.05, "1.16 s to 1.21 s"), (0.0, 0.01, "not out"), (None, 0.01, "did not recover")]
+    ("out", "period", "said"), [(1.21, 0.05, "1.16 s to 1.21 s"), (0.0, 0.01, "no outage"), (None, 0.01, "did not recover")]
 )
 def test_a_figure_is_an_interval(out, period, said):
     assert figures.interval(out, period) == said

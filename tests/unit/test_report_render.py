@@ -205,7 +205,7 @@ def test_every_case_of_junit_has_a_name_of_its_own_night_after_night(tmp_path):
             "tests/acceptance/test_a.py::test_back[web]",
             "tests/acceptance/test_b.py::test_there",
         ):
-            builder.audit("the cluster is whole", passed("it is"), after=test)
+            builder.audit("the cluster is healthy", passed("it is"), after=test)
         builder.audit("the cluster is as it was found", passed("it is"))
         builder.finish()
         builder.run.close()
@@ -213,7 +213,7 @@ def test_every_case_of_junit_has_a_name_of_its_own_night_after_night(tmp_path):
 
     first = names(tmp_path / "one")
     assert len(set(first)) == len(first) >= 4 and first == names(tmp_path / "two")
-    assert ("audit.tests.acceptance.test_a", "the cluster is whole after test_back[web]") in first
+    assert ("audit.tests.acceptance.test_a", "the cluster is healthy after test_back[web]") in first
 
 
 def test_junit_is_never_green_for_a_run_that_is_not(tmp_path):

@@ -145,7 +145,7 @@ def test_none_at_all_is_not():
 
 
 def test_within_another_disruption_the_plan_and_the_lease_are_asked():
-    """The cluster is not whole then, which is the point; what was not shown is not done all the same."""
+    """The cluster is not healthy then, which is the point; what was not shown is not done all the same."""
     broken = guard(["n3"], paths=0)
     broken.before("switchover", within=True)
     with pytest.raises(Inconclusive, match="not in the plan"):

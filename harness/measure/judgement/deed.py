@@ -55,7 +55,7 @@ def ended(recording: Recording) -> Verdict:
     if recording.mark("undone") is None:
         found.append(inconclusive(f"{recording.header.disruption} was not seen to be undone{_why(recording)}"))
     elif recording.mark("whole") is None:
-        found.append(inconclusive(f"the cluster was not seen to be whole again{_why(recording)}"))
+        found.append(inconclusive(f"the cluster was not seen to be healthy again{_why(recording)}"))
     return all_of(found)
 
 

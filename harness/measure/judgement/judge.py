@@ -20,7 +20,7 @@ from harness.measure.recording import NEW, PINNED, NodeEvent, Recording, Track
 from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 SENT_AGAIN_S = 1.0  # after so long Linux sends a SYN again
-AFTER_LAST_S = 1.0  # the measured time goes on so long after the last path is right again
+AFTER_LAST_S = 1.0  # the measured time goes on so long after the last path has recovered
 MARKS = {
     "begin": "the disruption begins",
     "done": "the disruption is done",
@@ -29,7 +29,7 @@ MARKS = {
     "not-right": "seen by the harness",
     "undo-begin": "the undoing begins",
     "undone": "it is undone",
-    "whole": "the cluster is whole again",
+    "whole": "the cluster is healthy again",
     "broken-off": "it did not come to its end",
     "counted-from": "the disruption is counted",
 }
@@ -111,7 +111,7 @@ def _serving(recording: Recording, traces: Traces) -> str | None:
 
 
 def _window(case: Case, traces: Traces) -> tuple[float, float]:
-    """The measured time: from the disruption until shortly after the last path is right again; without an outage, all of it."""
+    """The measured time: from the disruption until shortly after the last path has recovered; without an outage, all of it."""
     ends = [run.end for track in _judged(case) for run in outages.runs_of_failure(track, traces[track.id])]
     finished = [stop for stop in ends if stop is not None and stop > case.anchor]
     if not finished or None in ends:

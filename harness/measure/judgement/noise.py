@@ -20,7 +20,7 @@ LEAST_LATE_S = 0.05  # … and at least this much is a gap in the measuring
 STEAL = 0.20  # of all cores, on average over the measured time. What it does to the ticks is seen there; beyond this, the cluster is slowed
 ARRIVES_S = 1.0  # samples may still have been on their way when the recording ended
 UNTOUCHED_PERIODS = 3  # from one attempt to the next, where none may fail: a longer time may hide one that would have …
-AFTERWARDS_S = 1.0  # … and so long nothing may be unmeasured after the last path was right again: another outage may hide there
+AFTERWARDS_S = 1.0  # … and so long nothing may be unmeasured after the last path had recovered: another outage may hide there
 CLOCK_ERROR_S = 0.05  # phases are put together from several hosts' clocks
 
 CALM_LINES = 3  # of the newest lines, one a second: a host that kept its ticks in all of them is quiet again

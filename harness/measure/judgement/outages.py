@@ -13,7 +13,7 @@ How an outage is measured. Attempts begin every period, whatever became of the e
   ends when that answer came, less the usual time.
 
 So N failed attempts give N periods, and N periods lie within one period (and r) of L. Both ends are one-sided: the path was out not later
-than its first failed attempt began and not before the last right one did; it was right again after the last failed one began and not later
+than its first failed attempt began and not before the last right one did; it recovered after the last failed one began and not later
 than the end. So a length lies in [measured - period, measured + period], and a figure from a known beginning (the disruption) in
 [measured - period, measured]. Where attempts are missing just before an end, the interval is as much wider there.
 A cut shorter than a period may fall between two attempts: nothing less than a period can be promised to be seen.
@@ -113,7 +113,7 @@ def usual_seconds(attempts: Iterable[Traced]) -> float:
 
 
 def _end(track: Track, attempts: Sequence[Traced], place: int, usual: float) -> float:
-    """When the path was right again, by the first good attempt (at `place`) and those that came while it waited."""
+    """When the path had recovered, by the first good attempt (at `place`) and those that came while it waited."""
     first = attempts[place]
     came = first.ended
     for one in attempts[place + 1 :]:

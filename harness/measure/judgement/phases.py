@@ -214,7 +214,7 @@ def _all_recovered(scene: Scene, name: str) -> Boundary:
     if out:
         return _unseen(name, f"{', '.join(out)} did not come back")
     last, track = max(outages, key=lambda pair: pair[0].end or 0.0)
-    return Boundary(name, last.end, f"{track.id} was the last to be right again", track.origin)
+    return Boundary(name, last.end, f"{track.id} was the last to have recovered", track.origin)
 
 
 def _port(event: NodeEvent) -> int:

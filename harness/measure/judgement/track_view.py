@@ -170,7 +170,7 @@ class View:
         return self.case.anchor, DISRUPTION
 
     def figure(self, run: Run, end: float) -> Figure | None:
-        """How long after that it was right again, in seconds; None where the recording does not say."""
+        """How long after that it had recovered, in seconds; None where the recording does not say."""
         counted = self.counted_from(run)
         return None if counted is None else self._figure(run, end, *counted)
 
@@ -259,14 +259,14 @@ class View:
         return f"{self.name}: {times}{self.lasted(longest)}{self._in_time()}; {self.failures(longest)}"
 
     def _in_time(self) -> str:
-        """`, right again 1.30 s after the disruption of 8.10 s allowed`, by the outage that used most of its budget."""
+        """`, recovered 1.30 s after the disruption of 8.10 s allowed`, by the outage that used most of its budget."""
         if self.effect in (ANY, UNTOUCHED):
             return ""
         known = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
         if not known or len(known) != len(self.due):
             return f", {self.s(self.case.budget_s)} allowed"
         worst = max(known, key=lambda f: f.seconds)
-        return f", right again {self.s(worst.seconds)} after {worst.since} of {self.s(self.case.budget_s)} allowed"
+        return f", recovered {self.s(worst.seconds)} after {worst.since} of {self.s(self.case.budget_s)} allowed"
 
     @property
     def noun(self) -> str:
