@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     name, *more = arguments
     if {"-h", "--help"} & set(more):
         print(_help(name))
-        return 0
+        raise SystemExit(0)  # as argparse does
     folder, options = resources.suite(name), resources.pytest_options()
     if not folder.is_dir():
         raise Unusable(f"{folder} is not there; install lkharness again, with its suites")
