@@ -10,14 +10,17 @@ LEAST_CODED = 6  # characters of base64 or hexadecimal that are enough to know a
 
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 _BACK = r"\\{0,8}"
+_WRAP = r"(?:=?\r?\n|\x00)?"  # between two characters: a line that was wrapped (also quoted-printable's way), or UTF-16 read as bytes
+_BREAK = r"(?:\s|\\{1,8}[rn]){0,4}"  # between two characters of base64: MIME's and PEM's lines, also escaped for JSON
+_BETWEEN = r"(?:\\{1,8}x|%|=|[\s:,-]{1,2}(?:0x)?)?"  # between two bytes of hexadecimal: dumps, `\x41\x42`, `%41%42`, `=41=42`
 
 
 def pattern_of(value: str) -> str:
     """A regular expression for a value as it is, quoted for a shell, escaped for URLs, JSON (also in JSON) and XML in any mixture, in
-    base64 at each of its three alignments and in hexadecimal, both of UTF-8 and of UTF-16 (PowerShell's)."""
-    plain = "".join(map(_character, value))
+    base64 at each of its three alignments and in hexadecimal, both of UTF-8 and of UTF-16 (PowerShell's); whole or in wrapped lines."""
     if len(value) < SHORT:
-        return rf"(?<![\w-])(?<!\w\.){plain}(?![\w-]|\.\w)"
+        return rf"(?<![\w-])(?<!\w\.){''.join(map(_character, value))}(?![\w-]|\.\w)"
+    plain = _WRAP.join(map(_character, value))
     raws = (value.encode("utf-8", "surrogateescape"), value.encode("utf-16-le", "surrogatepass"))
     return "|".join([plain, *(_hexadecimal(raw) for raw in raws), *(coded for raw in raws for coded in _base64(raw))])
 
@@ -29,7 +32,8 @@ def _character(one: str) -> str:
     units = one.encode("utf-16-be", "surrogatepass").hex()
     ways = [
         rf"{_BACK}{re.escape(one)}",
-        rf"(?i:{''.join(f'%(?:25)?{byte:02x}' for byte in raw)})",
+        rf"(?i:{_WRAP.join(f'(?:%(?:25)?|=|{_BACK}x){byte:02x}' for byte in raw)})",
+        "".join(rf"{_BACK}0?{byte:03o}" for byte in raw),
         rf"(?i:{''.join(rf'{_BACK}u{units[i : i + 4]}' for i in range(0, len(units), 4))})",
         rf"&(?:amp;)?#(?:{code}|(?i:x0{{0,4}}{code:x}));",
     ]
@@ -45,7 +49,7 @@ def _character(one: str) -> str:
 
 
 def _hexadecimal(raw: bytes) -> str:
-    return rf"(?i:{raw.hex()})"
+    return rf"(?i:{_BETWEEN.join(f'{byte:02x}' for byte in raw)})"
 
 
 def _base64(raw: bytes) -> list[str]:
@@ -55,6 +59,7 @@ def _base64(raw: bytes) -> list[str]:
         coded = base64.b64encode(bytes(before) + raw).decode()
         begin, end = (0, 2, 3)[before], (before + len(raw)) * 8 // 6
         if end - begin >= LEAST_CODED:
-            either = "".join({"+": r"[+\-]", "/": "[/_]"}.get(one, one) for one in coded[begin:end])
-            found.append(rf"{'[A-Za-z0-9+/_-]?' if before else ''}{either}(?:[A-Za-z0-9+/_-]?={{1,2}}|[A-Za-z0-9+/_-])?")
+            either = _BREAK.join({"+": r"[+\-]", "/": "[/_]"}.get(one, one) for one in coded[begin:end])
+            shared = "" if (before + len(raw)) % 3 == 0 else rf"(?:{_BREAK}[A-Za-z0-9+/_-]={{0,2}})?"
+            found.append(rf"{'[A-Za-z0-9+/_-]?' if before else ''}{either}{shared}")
     return found

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import quopri
 import re
 import shlex
+import textwrap
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -24,6 +26,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "secret-forms.md").read_text()
 CANARY = "Zk9vcanary"  # nothing knows it, and it looks like nothing
 KNOWN = "ka/na+ri 'enn€vog&el\"7<%Σ😀"
 SAFE = "canary-known-7Qz"
+LENGTHS = [SAFE + more for more in ("", "1", "12")]  # base64 pads each of them otherwise, or not at all
 
 
 def examples(section: str) -> list[str]:
@@ -79,22 +82,42 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "base64url": lambda v: base64.urlsafe_b64encode(v.encode()).decode(),
     **{f"base64 of {'x' * n}:": lambda v, n=n: base64.b64encode(("x" * n + ":" + v).encode()).decode() for n in range(1, 4)},  # type: ignore[misc]
     **{f"base64 behind and before, {n}": lambda v, n=n: base64.b64encode(("x" * n + v + "y" * n).encode()).decode() for n in range(1, 4)},  # type: ignore[misc]
+    "base64 in MIME's lines": lambda v: base64.encodebytes((v * 4).encode()).decode().rstrip(),
+    "base64 in short lines": lambda v: "\n".join(textwrap.wrap(base64.b64encode(v.encode()).decode(), 7)),
+    "base64 in lines, in JSON": lambda v: "\\n".join(textwrap.wrap(base64.b64encode(v.encode()).decode(), 7)),
+    "hexadecimal, a dump's": lambda v: v.encode().hex(" "),
+    "hexadecimal, with colons": lambda v: v.encode().hex(":"),
+    "hexadecimal, pairs of bytes, in lines": lambda v: v.encode().hex(" ", 2).replace(" ", "\n", 3),
+    "hexadecimal, as C writes it": lambda v: "".join(f"\\x{byte:02x}" for byte in v.encode()),
+    "hexadecimal, as an array": lambda v: ", ".join(f"0x{byte:02X}" for byte in v.encode()),
+    "URL, every byte": lambda v: "".join(f"%{byte:02X}" for byte in v.encode()),
+    "quoted-printable": lambda v: quopri.encodestring(v.encode(), quotetabs=True).decode(),
+    "quoted-printable, every byte": lambda v: "".join(f"={byte:02X}" for byte in v.encode()),
+    "quoted-printable, in lines": lambda v: quopri.encodestring(("x" * 68 + v).encode()).decode().lstrip("x"),
+    "ANSI-C quotes": lambda v: "".join(c if c.isascii() else "".join(f"\\{byte:03o}" for byte in c.encode()) for c in v),
+    "escaped bytes": lambda v: "".join(c if c.isascii() else "".join(f"\\x{byte:02x}" for byte in c.encode()) for c in v),
+    "wrapped at a terminal's width": lambda v: v[:6] + "\n" + v[6:],
+    "wrapped, with carriage returns": lambda v: v[:3] + "\r\n" + v[3:9] + "\r\n" + v[9:],
     "base64 of UTF-16": lambda v: base64.b64encode(utf16(v)).decode(),
     **{f"base64 of UTF-16 behind {n}": lambda v, n=n: base64.b64encode(utf16("x" * n + v)).decode() for n in range(1, 4)},  # type: ignore[misc]
 }
 
 
-@pytest.mark.parametrize("value", [KNOWN, SAFE])
+@pytest.mark.parametrize("value", [KNOWN, *LENGTHS])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_known_value_goes_in_every_form(encoding: str, value: str) -> None:
     written = ENCODINGS[encoding](value)
     clean = Redactor([value]).clean(f"before {written} after")
     assert GONE in clean and clean.startswith("before ") and clean.endswith(" after")
     rest = clean.removeprefix("before ").removesuffix(" after").replace(GONE, "")
-    rest = re.sub(r'[\\"{}: ]', "", rest)
+    rest = re.sub(r'[\\"{}:=,\s]', "", rest)
     # What is left is what stood around it: quotes, what was encoded with it, and the ends of that.
     assert len(rest) <= 12, rest
     assert "canary" not in rest and "nari" not in rest
+
+
+def test_utf16_that_was_read_as_bytes() -> None:
+    assert "canary" not in Redactor([SAFE]).clean(f"before {SAFE.encode('utf-16-le').decode('latin-1')} after").replace("\0", "")
 
 
 @pytest.mark.parametrize(
