@@ -13,7 +13,7 @@ import sys
 
 from harness import __version__
 from harness.commands import suite
-from harness.errors import BadUse, ExitCode, HarnessError
+from harness.core.errors import BadUse, ExitCode, HarnessError
 
 EXIT_CODES = (
     "exit codes: 0 all passed · 1 a check failed · 2 bad use or configuration · 3 inconclusive · "
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit code."""
-    from harness.terminal import guarded
+    from harness.core.terminal import guarded
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given = sys.argv[1:] if arguments is None else arguments
@@ -50,12 +50,12 @@ def _suite(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from harness.terminal import CLEANER
+    from harness.core.terminal import CLEANER
 
     try:
         given = _parser().parse_args(arguments)
         if getattr(given, "needs_linux", False):
-            from harness.needs_linux import demand_linux
+            from harness.core.needs_linux import demand_linux
 
             demand_linux()
         return int(given.command(given))
@@ -78,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    from harness.commands import azure, check, collect, compare, fact, init, judge, lab, report, schema, trust
+    from harness.commands import check, collect, compare, fact, judge, report, schema, trust
+    from harness.commands.azure import azure
+    from harness.commands.init import init
+    from harness.commands.lab import lab
 
     for module in (lab, init, trust, check, suite, report, judge, compare, collect, fact, schema, azure):
         module.add_to(commands)

@@ -18,8 +18,8 @@ import time
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from harness.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.base import Host
+from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.host import Host
 
 FOLDER = "/run/lkharness-lease"
 TERM_S = 30  # a harness that was killed holds a cluster for no longer, unless what it armed lasts longer

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from harness.disrupt.base import Disruption
-from harness.managers.base import Answer, ClusterState, Question
-from harness.subject import Subject
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.disrupt.disruption import Disruption
+from harness.managers.manager import Answer, ClusterState, Question
 
 UNPROVEN = "--allow-unproven"
 COMM_PATHS = 2  # where one is cut the other must hold: with a single one, whatever cuts it is a split brain (facts LKL-36)
@@ -63,7 +63,7 @@ def used_up(counts: Mapping[str, tuple[int, int]], failures: int) -> list[str]:
 class Preconditions:
     """`named`: the disruptions that were named by an option; `allow_unproven`: "cannot tell" is no reason to leave it."""
 
-    def __init__(self, subject: Subject, named: frozenset[str] = frozenset(), *, allow_unproven: bool = False) -> None:
+    def __init__(self, subject: ClusterUnderTest, named: frozenset[str] = frozenset(), *, allow_unproven: bool = False) -> None:
         self._subject = subject
         self._named = named
         self._allow_unproven = allow_unproven

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from harness import budget
-from harness.attach.found import Found, differences, forget_ours, look
-from harness.audit import audit
-from harness.deadline import Deadline
-from harness.disrupt.base import clear_failures
-from harness.errors import BadUse, DeadlineExceeded, HarnessError
-from harness.hosts.base import HostUnreachable
+from harness.attach.baseline import Found, differences, forget_ours, look
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.invariants import audit
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
+from harness.core.verdict import Verdict, failed, passed
+from harness.disrupt.disruption import clear_failures
+from harness.expectations import outage_budget
+from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import StillRunning, unfinished
-from harness.managers.base import ClusterState, ResourceState
-from harness.managers.takeover import by_state
-from harness.subject import Subject
-from harness.verdict import Verdict, failed, passed
+from harness.managers.manager import ClusterState, ResourceState
+from harness.managers.switchover_readiness import by_state
 
 ACTION_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
 
 
-def put_back(subject: Subject, active: str, before: Found | None = None, *, patience_s: float) -> Verdict:
+def put_back(subject: ClusterUnderTest, active: str, before: Found | None = None, *, patience_s: float) -> Verdict:
     """Move everything back to the node that was active when the run began, and say what is not as it was found and what mends it.
 
     `before`: how it was found; every state and every fail count is compared with it.
@@ -52,12 +52,12 @@ def put_back(subject: Subject, active: str, before: Found | None = None, *, pati
     return passed(f"{active} is active, as it was") if left else failed(left.reason)
 
 
-def by_hand(subject: Subject, active: str) -> str:
+def by_hand(subject: ClusterUnderTest, active: str) -> str:
     """The one line that mends it, for a person."""
     return f"what brings everything back: on {active}, as root, `{subject.manager.by_hand_line(active)}`"
 
 
-def _changed(subject: Subject, before: Found) -> list[str]:
+def _changed(subject: ClusterUnderTest, before: Found) -> list[str]:
     """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
     timers = subject.cluster.manager
     forget_ours(subject, before)
@@ -68,7 +68,7 @@ def _changed(subject: Subject, before: Found) -> list[str]:
         return differences(before, look(subject))
 
 
-def _unless_there(subject: Subject, active: str) -> str:
+def _unless_there(subject: ClusterUnderTest, active: str) -> str:
     try:
         there = subject.manager.state().active == active
     except HarnessError:
@@ -100,7 +100,7 @@ def hindrances(state: ClusterState, active: str) -> list[str]:
     return found
 
 
-def _wait_until_movable(subject: Subject, active: str, deadline: Deadline) -> ClusterState:
+def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadline) -> ClusterState:
     """The cluster's state when it is whole, or when it has stood still for a takeover's time and moving is what it lacks.
 
     What failed because it was disturbed is marked as failed and would not be started; that is cleared as often as it is looked.
@@ -128,7 +128,7 @@ def _wait_until_movable(subject: Subject, active: str, deadline: Deadline) -> Cl
     return deadline.wait_for(state, until=ready, what="the cluster being whole", every=0.5)
 
 
-def _against_moving(subject: Subject, state: ClusterState, active: str) -> list[str]:
+def _against_moving(subject: ClusterUnderTest, state: ClusterState, active: str) -> list[str]:
     """What the manager has against it. That nothing is in service, or something on each node, is what the move mends, and no reason."""
     subject.manager.end_own_move(active, deadline=Deadline(10.0))
     allowed = subject.manager.may_switch_over(active)
@@ -138,7 +138,7 @@ def _against_moving(subject: Subject, state: ClusterState, active: str) -> list[
     return [reason for reason in allowed.because if reason not in mended]
 
 
-def _let_finish(subject: Subject) -> None:
+def _let_finish(subject: ClusterUnderTest) -> None:
     """Wait for as long as an action that changes the cluster runs on any node, whoever began it: what is done meanwhile is done into the
     middle of a switchover. Raises DeadlineExceeded after half an hour, with the command."""
     told = False
@@ -156,16 +156,16 @@ def _let_finish(subject: Subject) -> None:
     Deadline(ACTION_S).wait_for(running, until=lambda found: not found, what="the end of an action that changes the cluster", every=0.5)
 
 
-def _running_on(subject: Subject, node: str) -> list[str]:
+def _running_on(subject: ClusterUnderTest, node: str) -> list[str]:
     try:
         return unfinished(subject.hosts[node])
     except (HostUnreachable, DeadlineExceeded):  # the cluster will not be whole without it, and that is said then
         return []
 
 
-def _settled(subject: Subject, patience_s: float) -> Verdict:
+def _settled(subject: ClusterUnderTest, patience_s: float) -> Verdict:
     """The audit's verdict; the balancer may take its time to follow a switchover, as long as the budget allows it."""
-    deadline = Deadline(budget.switchover(subject.cluster).seconds)
+    deadline = Deadline(outage_budget.switchover(subject.cluster).seconds)
     try:
         return deadline.wait_for(lambda: audit(subject, patience_s=patience_s), what="the audit passing", every=0.5)
     except DeadlineExceeded:

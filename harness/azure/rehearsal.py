@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BadUse
-from harness.model import Cluster
+from harness.config.cluster_config import Cluster
+from harness.core.errors import BadUse
 
 
 @dataclass(frozen=True)

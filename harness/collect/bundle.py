@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from harness.collect.redact import Redactor
-from harness.errors import BadUse, Unusable
-from harness.report.text import storable
+from harness.core.errors import BadUse, Unusable
+from harness.core.redaction.redact import Redactor
+from harness.core.text import storable
 
 FORMAT = 1
 MB = 1024 * 1024

@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from harness.model import Cluster, Machine
+from harness.config.cluster_config import Cluster, Machine
 
 KB = 1024
 LINUX, WINDOWS = "linux", "windows"

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from harness.commands import trust
-from harness.commands.shape import add, add_json, print_json
-from harness.errors import BadUse, ExitCode
+from harness.commands.common import add, add_json, print_json
+from harness.core.errors import BadUse, ExitCode
 
 
 def add_to(commands) -> None:
@@ -36,13 +36,13 @@ def add_to(commands) -> None:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from harness import model
-    from harness.collect.secrets import known_secrets
-    from harness.finding import Weight
-    from harness.look import look
-    from harness.terminal import CLEANER
+    from harness.check.cluster_check import look
+    from harness.collect.known_secrets import known_secrets
+    from harness.config import cluster_config
+    from harness.core.finding import Weight
+    from harness.core.terminal import CLEANER
 
-    cluster = model.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file, only_looked_at=True)
+    cluster = cluster_config.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file, only_looked_at=True)
     CLEANER.knows(known_secrets(cluster, {})[0])
     findings = look(cluster, run_command=given.run_command)
     worst = findings.exit_code
@@ -60,16 +60,16 @@ def _cluster_file(given: str | None) -> Path:
     file = given or os.environ.get("LKHARNESS_CLUSTER")
     if file:
         return Path(file)
-    from harness.lab import registry
+    from harness.lab.control import lab_registry
 
     try:
-        return registry.find(None).cluster_file
+        return lab_registry.find(None).cluster_file
     except BadUse as error:
         raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    from harness.lab import doctor
+    from harness.lab.lifecycle import doctor
 
     findings = doctor.examine(given.manager)
     if given.json:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import trust
-from harness.commands.shape import add, add_json, print_json
-from harness.errors import BadUse, ExitCode, Unusable
+from harness.commands.common import add, add_json, print_json
+from harness.core.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:
-    from harness.collect.gather import Span
-    from harness.hosts.base import Host
-    from harness.model import Cluster
+    from harness.collect.collection_runner import Span
+    from harness.config.cluster_config import Cluster
+    from harness.hosts.host import Host
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SINCE_S = 30 * 60
@@ -51,16 +51,16 @@ def add_to(commands) -> None:
 
 
 def _collect(given: argparse.Namespace) -> int:
-    from harness import model
     from harness.collect.bundle import Bundle
-    from harness.collect.gather import gather
-    from harness.hosts.ssh import connect_all
-    from harness.managers.registry import manager_of
-    from harness.timeline import Timeline
+    from harness.collect.collection_runner import gather
+    from harness.config import cluster_config
+    from harness.core.timeline import Timeline
+    from harness.hosts.ssh.ssh_host import connect_all
+    from harness.managers.manager_registry import manager_of
 
     span = span_of(given, time.time())
     file = _cluster_file(given.cluster)
-    cluster, data = model.load_with_data(file, trusted=given.trust_cluster_file)
+    cluster, data = cluster_config.load_with_data(file, trusted=given.trust_cluster_file)
     output = _output(given.output, cluster.name)
     connected: dict[str, Host] = dict(connect_all(cluster, Timeline()))
     try:
@@ -81,14 +81,14 @@ def _readable(cluster: Cluster, hosts: dict[str, Host], *, run_command: bool) ->
     """The hosts, and by Azure's run-command, if a person chose that, those that SSH does not reach."""
     if cluster.azure is None or not run_command:
         return nullcontext(hosts)
-    from harness.azure.fallback import readable  # only a cluster with [azure] needs the Azure packages
+    from harness.azure.run_command.run_command_fallback import readable  # only a cluster with [azure] needs the Azure packages
 
     return readable(cluster, hosts, lambda text: print(text, file=sys.stderr))
 
 
 def span_of(given: argparse.Namespace, now: float) -> Span:
     """The time window that the options ask for. Raises BadUse."""
-    from harness.collect.gather import Span
+    from harness.collect.collection_runner import Span
 
     if given.since and (given.begin or given.end):
         raise BadUse("--since and --from or --to are both given; keep one")
@@ -132,16 +132,16 @@ def _cluster_file(given: str | None) -> Path:
     file = given or os.environ.get("LKHARNESS_CLUSTER")
     if file:
         return Path(file)
-    from harness.lab import registry
+    from harness.lab.control import lab_registry
 
     try:
-        return registry.find(None).cluster_file
+        return lab_registry.find(None).cluster_file
     except BadUse as error:
         raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
 def _as_text(index: dict[str, Any], output: Path) -> str:
-    from harness.report.text import count, one_line
+    from harness.core.text import count, one_line
 
     lines = []
     for host in index["hosts"]:

@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.shape import add, add_json, print_json
+from harness.commands.common import add, add_json, print_json
 
 if TYPE_CHECKING:
-    from harness.report.compare import Comparison, Row
+    from harness.report.statistics.compare_runs import Comparison, Row
 
 RESULTS = "exit codes: 0 not slower · 1 slower · 2 bad use · 3 cannot tell"
 
@@ -26,8 +26,8 @@ def add_to(commands) -> None:
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from harness.report.compare import compare
     from harness.report.render import load_record
+    from harness.report.statistics.compare_runs import compare
 
     comparison = compare(load_record(Path(given.before)), load_record(Path(given.after)))
     if given.json:
@@ -40,7 +40,7 @@ def _compare(given: argparse.Namespace) -> int:
 def _as_text(comparison: Comparison) -> str:
     from itertools import groupby
 
-    from harness.report.text import one_line
+    from harness.core.text import one_line
 
     lines = [comparison.sentence]
     for disruption, rows in groupby(comparison.rows, key=lambda row: row.name):
@@ -50,8 +50,8 @@ def _as_text(comparison: Comparison) -> str:
 
 def _lines(rows: list[Row]) -> list[str]:
     """One line per track; a single one where nothing can be told of any, for the same reason."""
-    from harness.report.compare import Change
-    from harness.report.text import count, one_line
+    from harness.core.text import count, one_line
+    from harness.report.statistics.compare_runs import Change
 
     first = rows[0]
     if all(row.change is Change.TOO_FEW and (len(row.before), len(row.after)) == (len(first.before), len(first.after)) for row in rows):

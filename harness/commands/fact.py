@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.shape import add, add_json, print_json
+from harness.commands.common import add, add_json, print_json
 
 
 def add_to(commands) -> None:
@@ -14,7 +14,7 @@ def add_to(commands) -> None:
 
 
 def _fact(given: argparse.Namespace) -> int:
-    from harness import facts
+    from harness.core import facts
 
     found = {name.strip().upper(): facts.fact(name) for name in given.ids}
     if given.json:

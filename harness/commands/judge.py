@@ -7,11 +7,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.shape import add, add_json, print_json
-from harness.errors import BadUse
+from harness.commands.common import add, add_json, print_json
+from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
-    from harness.report.rejudge import Budgets, Rejudged
+    from harness.report.reevaluate import Budgets, Rejudged
 
 
 def add_to(commands) -> None:
@@ -30,7 +30,7 @@ def add_to(commands) -> None:
 
 
 def _judge(given: argparse.Namespace) -> int:
-    from harness.report.rejudge import exit_code, put_into, rejudge
+    from harness.report.reevaluate import exit_code, put_into, rejudge
     from harness.report.render import load_record, render, store_record
 
     folder = Path(given.run)
@@ -50,7 +50,7 @@ def _judge(given: argparse.Namespace) -> int:
 
 
 def _budgets(given: list[str]) -> Budgets:
-    from harness.report.rejudge import Budgets
+    from harness.report.reevaluate import Budgets
 
     for_all: float | None = None
     by_name: dict[str, float] = {}
@@ -70,9 +70,9 @@ def _budgets(given: list[str]) -> Budgets:
 
 
 def _as_text(found: list[Rejudged], *, written: bool) -> str:
-    from harness.report.model import Result
-    from harness.report.text import one_line
-    from harness.report.wording import MARK
+    from harness.core.text import one_line
+    from harness.report.record.labels import MARK
+    from harness.report.record.run_record import Result
 
     if not found:
         return "nothing was measured in this run, so there is nothing to judge again"
@@ -104,8 +104,8 @@ def _as_data(one: Rejudged) -> dict[str, Any]:
 
 
 def _paths(one: Rejudged) -> dict[str, Any]:
-    from harness.report.figures import worst_of
-    from harness.report.model import PathName
+    from harness.report.record.run_record import PathName
+    from harness.report.statistics.gate_statistics import worst_of
 
     if one.after is None:
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.shape import add, add_json, print_json
+from harness.commands.common import add, add_json, print_json
 
 
 def add_to(commands) -> None:
@@ -16,7 +16,7 @@ def add_to(commands) -> None:
 
 def _report(given: argparse.Namespace) -> int:
     from harness.report.render import load_record, render
-    from harness.report.terminal import summary
+    from harness.report.terminal_summary import summary
 
     folder = Path(given.run)
     record = load_record(folder)

@@ -10,23 +10,23 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from harness import resources
-from harness.commands.shape import add
+from harness.commands.common import add
+from harness.core import resources
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 REGENERATE = "python -m harness.commands.schema"
 
 
 def _run() -> dict[str, Any]:
-    from harness.report.schema import schema
+    from harness.report.record.run_schema import schema
 
     return schema()
 
 
 def _cluster() -> dict[str, Any]:
     """What a cluster file may say. What it may not say beside each other, only the loader knows."""
-    from harness.lab.settings import LabSettings
-    from harness.model import Cluster
+    from harness.config.cluster_config import Cluster
+    from harness.lab.lab_config import LabSettings
 
     body = Cluster.model_json_schema(mode="validation")
     lab = LabSettings.model_json_schema(mode="validation")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from harness import resources
-from harness.errors import Unusable
+from harness.core import resources
+from harness.core.errors import Unusable
 
 ABOUT = {
     "acceptance": "prove every path, and every path through a switchover (on the lab, or on the cluster of --cluster FILE)",

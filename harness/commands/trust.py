@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from harness.commands.shape import add
-from harness.errors import BadUse, ExitCode
+from harness.commands.common import add
+from harness.core.errors import BadUse, ExitCode
 
 
 def add_to(commands) -> None:
@@ -27,8 +27,8 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _trust(given: argparse.Namespace) -> int:
-    from harness import trust
-    from harness.toml_file import content, toml
+    from harness.config import trust
+    from harness.core.toml_file import content, toml
 
     file = Path(given.file)
     raw = content(file)

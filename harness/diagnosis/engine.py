@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from pkgutil import iter_modules
 
+from harness.core.finding import Finding, Weight
 from harness.diagnosis import rules
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
-from harness.finding import Finding, Weight
 
 Rule = Callable[[Evidence], Iterable[Cause]]
 SYMPTOMS = {"communication path", "route to the VIP"}  # what follows from something else, and names no cause

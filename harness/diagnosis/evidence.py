@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, timezone
 
+from harness.config.cluster_config import Cluster, Node, Service
+from harness.core.finding import Finding
 from harness.diagnosis.firewall import Ruleset
-from harness.finding import Finding
-from harness.hosts.linux_parse import InterfaceAddress, Route
-from harness.managers.base import Answer, ClusterState, Question, ResourceState
-from harness.model import Cluster, Node, Service
+from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.managers.manager import Answer, ClusterState, Question, ResourceState
 
 ANY = {"0.0.0.0", "*", "::"}
 

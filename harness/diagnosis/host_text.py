@@ -1,4 +1,4 @@
-"""What one Linux host printed for a look (`harness.attach.host_script`), as data. Pure; no text makes it raise.
+"""What one Linux host printed for a look (`harness.check.host_script`), as data. Pure; no text makes it raise.
 
 What a tool did not print, or printed so that it cannot be read, is None or left out.
 """
@@ -14,9 +14,9 @@ from xml.etree import ElementTree as xml
 
 from harness.diagnosis.evidence import HostSeen, Socket
 from harness.diagnosis.firewall import parse
-from harness.hosts import linux_parse
-from harness.hosts.base import NotReadable
-from harness.hosts.linux_parse import Route
+from harness.hosts.host import NotReadable
+from harness.hosts.linux import linux_parse
+from harness.hosts.linux.linux_parse import Route
 
 MARK = "@@ "
 STATES = {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import timezone
 
-from harness.managers.logs import time_of
+from harness.managers.log_window import time_of
 
 BAD = re.compile(r"\b(error|fail\w*|fatal|cannot|could not|refused|in use|denied|no connection|timed? ?out|not running)\b", re.IGNORECASE)
 # LifeKeeper's action `recover` (LKL-34), Pacemaker's plan to recover, and a recurring monitor that found nothing; not a first probe.

@@ -6,13 +6,13 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.disrupt.base import Disruption
-    from harness.subject import Subject
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+    from harness.disrupt.disruption import Disruption
 
 REFUSED = 77
 
 
-def permitted(subject: Subject, disruption: Disruption, act: str) -> str:
+def permitted(subject: ClusterUnderTest, disruption: Disruption, act: str) -> str:
     """The act, which is not done unless the host grants it; the moment that it tells is that of the act alone.
 
     The lease's token is asked on nodes of an attached cluster (a client has no lease); the role where the active node was chosen and

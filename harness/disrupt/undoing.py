@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.deadline import Deadline
-from harness.errors import BadUse, HarnessError, Inconclusive
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, HarnessError, Inconclusive
 
 if TYPE_CHECKING:
-    from harness.disrupt.base import Disruption
-    from harness.subject import Standing, Subject
+    from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
+    from harness.disrupt.disruption import Disruption
 
 UNDO_S = 60.0  # beyond a node's boot
 
 
-def limit_s(subject: Subject) -> float:
+def limit_s(subject: ClusterUnderTest) -> float:
     """How long an undoing may take; seconds. A node that was taken away has to boot in it."""
     return UNDO_S + subject.cluster.manager.boot_s
 
 
-def begin(subject: Subject, disruption: Disruption, deadline: Deadline) -> None:
+def begin(subject: ClusterUnderTest, disruption: Disruption, deadline: Deadline) -> None:
     """Do it. Whatever comes of that, it stands until `undo` has ended well. Raises Inconclusive when it is no longer this run's to do."""
     if lost := subject.lost():
         raise Inconclusive(f"{disruption.name} was not done, and nothing was: {lost}")
@@ -27,7 +27,7 @@ def begin(subject: Subject, disruption: Disruption, deadline: Deadline) -> None:
     disruption.begin(deadline)
 
 
-def undo(subject: Subject, disruption: Standing, deadline: Deadline) -> None:
+def undo(subject: ClusterUnderTest, disruption: StandingDisruption, deadline: Deadline) -> None:
     """Undo it, past a test's timeout. Raises what keeps it from being undone; it then still stands."""
     subject.before_undoing()
     disruption.undo(deadline)
@@ -35,7 +35,7 @@ def undo(subject: Subject, disruption: Standing, deadline: Deadline) -> None:
         subject.standing.remove(disruption)
 
 
-def undo_what_stands(subject: Subject) -> list[str]:
+def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
     """Undo, last first, what was not seen undone; what of it still stands, in sentences.
 
     What Azure did is left out: `heal` undoes that by what this process remembers of its tags.

@@ -1,1 +1,1 @@
-"""Machines that commands run on, whatever the transport, and what they can tell."""
+"""Hosts: machines that commands run on, whatever the transport, and what they can tell."""

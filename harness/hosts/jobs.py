@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import secrets
 
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.base import Command, CommandResult, Host, HostUnreachable, NotReadable
-from harness.hosts.commands import as_line, shortened
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.host import Command, CommandResult, Host, HostUnreachable, NotReadable
+from harness.hosts.shell_command import as_line, shortened
 
 FOLDER = "/run/lkharness-jobs"
 SAID_AT_MOST = 20_000  # bytes of a command's output, the last ones

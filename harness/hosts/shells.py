@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from harness.hosts import powershell
-from harness.hosts.base import Command
-from harness.hosts.commands import BEGINS, without_greeting, wrapped
+from harness.hosts.host import Command
+from harness.hosts.shell_command import BEGINS, without_greeting, wrapped
+from harness.hosts.windows import powershell
 
 
 class Shell(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from harness.model import Cluster
+from harness.config.cluster_config import Cluster
 
 FABRIC_MAC = "12:34:56:78:9a:bc"  # every neighbour's address in a VNet (facts FAB-04)
 
@@ -54,7 +54,7 @@ class Topology:
         return [n for n in self.nics if n.pooled]
 
 
-def of(cluster: Cluster) -> Topology:
+def make_topology(cluster: Cluster) -> Topology:
     plan = [(cluster.client.name, "eth0", cluster.client.address, 1, False)]
     for node in cluster.nodes:
         plan.append((node.name, "eth0", node.address, 1, True))

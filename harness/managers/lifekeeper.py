@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import model
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded
-from harness.hosts.base import Command, Host, HostUnreachable
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
+from harness.hosts.host import Command, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
-from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, SwitchRefused
-from harness.managers.boots import at_boot_line, by_units
-from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
-from harness.managers.lifekeeper_disks import fenced_by, mirrored_by
-from harness.managers.lifekeeper_table import parse
-from harness.managers.logs import fetch_line, window
-from harness.managers.mirror import check_mirror
-from harness.managers.strangers import of_lifekeeper
-from harness.managers.takeover import Case, Told, by_state, last_words
+from harness.managers.data_mirror import check_mirror
+from harness.managers.log_window import fetch_line, window
+from harness.managers.manager import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, SwitchRefused
+from harness.managers.parse.lcdstatus_parse import parse
+from harness.managers.rules.boot_start_rules import at_boot_line, by_units
+from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
+from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_policies, by_settings
+from harness.managers.switchover_readiness import Case, Told, by_state, last_words
+from harness.managers.unlisted_members import of_lifekeeper
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
 
@@ -53,7 +53,7 @@ class LifeKeeper:
     notices = staticmethod(notices)
     out_settings = None
 
-    def __init__(self, cluster: model.Cluster, hosts: Mapping[str, Host]) -> None:
+    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster
         self._hosts = hosts
         self._bin = cluster.manager.root / "bin"

@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from harness.deadline import Deadline
-from harness.hosts.base import NotReadable
-from harness.hosts.powershell import quoted
-from harness.hosts.windows_parse import rows
-from harness.managers.base import Answer, ClusterState, NodeState, Question, SwitchRefused
-from harness.managers.lifekeeper_allowed import by_flags, by_settings
-from harness.managers.lifekeeper_table import parse
-from harness.managers.on_windows import NOT_ASKED, NOT_THERE, OnWindows
-from harness.managers.takeover import Told, by_state, last_words
+from harness.core.deadline import Deadline
+from harness.hosts.host import NotReadable
+from harness.hosts.windows.powershell import quoted
+from harness.hosts.windows.windows_parse import rows
+from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
+from harness.managers.parse.lcdstatus_parse import parse
+from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_settings
+from harness.managers.switchover_readiness import Told, by_state, last_words
+from harness.managers.windows_base import NOT_ASKED, NOT_THERE, OnWindows
 
 DEFAULT_ROOT = r"C:\LK"  # LKW-01
 # A command is a program of its own or a script for LifeKeeper's own Perl (LKW-02); its output comes back as JSON, whatever its code page.

@@ -10,17 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from harness import model
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded, Unusable
-from harness.hosts.base import CommandResult, Host, HostUnreachable
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Unusable
+from harness.hosts.host import CommandResult, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
-from harness.hosts.linux import TOOLS
-from harness.managers.base import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, ResourceState, SwitchRefused, answer
-from harness.managers.boots import at_boot_line, by_units
-from harness.managers.logs import fetch_line, window
-from harness.managers.mirror import check_mirror
-from harness.managers.pacemaker_allowed import (
+from harness.hosts.linux.linux import TOOLS
+from harness.managers.data_mirror import check_mirror
+from harness.managers.log_window import fetch_line, window
+from harness.managers.manager import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, ResourceState, SwitchRefused, answer
+from harness.managers.parse.pacemaker_parse import Reading, borne, fail_counts, moved_by_hand, node_state, notices, read, timed_moves
+from harness.managers.rules.boot_start_rules import at_boot_line, by_units
+from harness.managers.rules.pacemaker_fencing_rules import fenced_by
+from harness.managers.rules.pacemaker_switchover_rules import (
     NOW,
     QUORUM,
     by_cib,
@@ -34,10 +36,8 @@ from harness.managers.pacemaker_allowed import (
     health_counts,
     would_line,
 )
-from harness.managers.pacemaker_fencing import fenced_by
-from harness.managers.pacemaker_read import Reading, borne, fail_counts, moved_by_hand, node_state, notices, read, timed_moves
-from harness.managers.strangers import of_pacemaker
-from harness.managers.takeover import Case, Told, by_state, last_words
+from harness.managers.switchover_readiness import Case, Told, by_state, last_words
+from harness.managers.unlisted_members import of_pacemaker
 
 SBIN = f"export {TOOLS.strip()}; "
 MONITOR = "{ crm_mon --output-as=xml -1 || crm_mon --as-xml -1; } 2>&1"  # PCM-01
@@ -62,7 +62,7 @@ class Pacemaker:
     notices = staticmethod(notices)
     out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
 
-    def __init__(self, cluster: model.Cluster, hosts: Mapping[str, Host]) -> None:
+    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster
         self._hosts = hosts
 

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded
-from harness.hosts.base import CommandFailed, NotReadable
-from harness.hosts.powershell import quoted
-from harness.hosts.windows_parse import rows
-from harness.managers.base import Answer, ClusterState, NodeState, Question, SwitchRefused
-from harness.managers.on_windows import NOT_ASKED, NOT_THERE, OnWindows
-from harness.managers.takeover import by_state, last_words
-from harness.managers.wsfc_parse import Rows, allowed, node_state, read, same, word
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
+from harness.hosts.host import CommandFailed, NotReadable
+from harness.hosts.windows.powershell import quoted
+from harness.hosts.windows.windows_parse import rows
+from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
+from harness.managers.parse.wsfc_parse import Rows, allowed, node_state, read, same, word
+from harness.managers.switchover_readiness import by_state, last_words
+from harness.managers.windows_base import NOT_ASKED, NOT_THERE, OnWindows
 
 START = """$s=Get-Service|?{$_.Name -eq 'ClusSvc'};if(!$s){exit 44}
 $t="$($s.Status)";if($t -ne 'Running'){J @{K='service';State=$t};exit 0}

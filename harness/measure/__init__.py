@@ -1,1 +1,1 @@
-"""Measuring: attempts, relays, witnesses, and the way a connection took."""
+"""Measuring a disruption: the meter, its calibration, write durability, and the evaluation of recordings."""

@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from harness.deadline import Deadline
-from harness.errors import HarnessError, Inconclusive
-from harness.measure import scripts
-from harness.measure.agent_plan import AgentPlan, AgentTrack, bearable
-from harness.measure.agents import agent_of
-from harness.measure.judgement.attribution import Traced
-from harness.measure.judgement.outages import runs_of_failure
-from harness.measure.known_service import ForwardedService
-from harness.measure.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
-from harness.model import Cluster
-from harness.services import registry
-from harness.subject import Subject
-from harness.verdict import Outcome, Verdict, inconclusive, passed
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Inconclusive
+from harness.core.verdict import Outcome, Verdict, inconclusive, passed
+from harness.measure.calibration_target_forwarded import ForwardedService
+from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation.outages import runs_of_failure
+from harness.remote import script_transport
+from harness.remote.agents.agent_factory import agent_of
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, bearable
+from harness.remote.recording.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
+from harness.services import service_registry
 
 CUT_S = 0.3
 AROUND_S = 0.3  # measured before and after the cut
@@ -96,7 +96,7 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     return found(end - start, passed(said))
 
 
-def calibrate(subject: Subject, *, period_s: float, cut: KnownCut | None) -> Calibration:
+def calibrate(subject: ClusterUnderTest, *, period_s: float, cut: KnownCut | None) -> Calibration:
     """Measure a known cut from the client: `cut` where the environment offers one, else a service on the client's loopback.
 
     What keeps it from being done makes it inconclusive, and so every figure of the run. It is done again only where attempts came late.
@@ -108,7 +108,7 @@ def calibrate(subject: Subject, *, period_s: float, cut: KnownCut | None) -> Cal
     return done
 
 
-def _calibrate(subject: Subject, period_s: float, cut: KnownCut | None) -> Calibration:
+def _calibrate(subject: ClusterUnderTest, period_s: float, cut: KnownCut | None) -> Calibration:
     how = "the client's links cut by the lab" if cut is not None else "a service on the client's loopback taken away"
     try:
         client = subject.cluster.client.name
@@ -128,14 +128,14 @@ def _calibrate(subject: Subject, period_s: float, cut: KnownCut | None) -> Calib
 def vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
     """New connections from the client to the cluster's first service."""
     service = cluster.services[0]
-    hello = registry.hello(service, cluster)
+    hello = service_registry.hello(service, cluster)
     name = f"{cluster.client.name}/{service.name}/calibration"
     return AgentTrack(name, str(cluster.vip), service.port, NEW, bearable(period_s, hello), LIMIT_S, hello.say, hello.expect, hello.again)
 
 
-def _measure(subject: Subject, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
+def _measure(subject: ClusterUnderTest, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
     client = subject.cluster.client.name
-    ear = Ear()
+    ear = SampleSink()
     agent = agent_of(subject.hosts[client], subject.means(client), subject.python(client), AgentPlan([track], lifetime_s=60.0), ear)
     around, length = max(AROUND_S, PERIODS_AROUND * track.period_s), max(CUT_S, PERIODS_CUT * track.period_s)
     agent.start()
@@ -153,7 +153,7 @@ def _measure(subject: Subject, track: AgentTrack, cut: KnownCut, how: str, *, cl
     return judge(begun, ended, measured, ear.rows, how, clock_error_s=error)
 
 
-class Ear:
+class SampleSink:
     """Keeps the samples of one track; `clock_error_s` is the worst of all clocks that they were stamped by."""
 
     def __init__(self) -> None:
@@ -193,12 +193,14 @@ class Ear:
 class _Loopback:
     """A service on the client's loopback, for as long as the block lasts."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: ClusterUnderTest) -> None:
         self._subject = subject
         self._client = subject.cluster.client.name
 
     def __enter__(self) -> _Loopback:
-        self._process = scripts.start(self._subject.hosts[self._client], self._subject.python(self._client), "known_cut", {})
+        self._process = script_transport.start(
+            self._subject.hosts[self._client], self._subject.python(self._client), "calibration_target", {}
+        )
         self._lines = self._process.lines()
         self._port = self._next()["port"]
         return self

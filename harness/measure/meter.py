@@ -12,20 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.deadline import Deadline
-from harness.errors import HarnessError, Unusable
-from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch, bearable
-from harness.measure.agents import Measures, agent_of
-from harness.measure.judgement.noise import CALM_LINES, is_calm
-from harness.measure.live import Live
-from harness.measure.means import Means
-from harness.measure.packets import Packet
-from harness.measure.recording import NEW, PINNED, Clock, Header, NodeEvent, Noise, Recorder, Sample, Sighting, Track
-from harness.measure.watched import Watched
-from harness.measure.witness import SYN, Witness
-from harness.model import Cluster, Service
-from harness.services import registry
-from harness.subject import Subject
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Cluster, Service
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Unusable
+from harness.measure.evaluation.timing_quality import CALM_LINES, is_calm
+from harness.measure.live_state import Live
+from harness.remote.agents.agent_factory import Measures, agent_of
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, AgentWatch, bearable
+from harness.remote.captures.continuous_capture import Watched
+from harness.remote.captures.packet_capture import SYN, Witness
+from harness.remote.host_capabilities import Capabilities
+from harness.remote.recording.packets import Packet
+from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Header, NodeEvent, Noise, Recorder, Sample, Track
+from harness.services import service_registry
 
 OTHER_PERIOD_S = 0.1  # for services beside the first: PostgreSQL forks a process for each connection, and every path is measured anyway
 LIMIT_S = 0.25  # an attempt that has heard nothing for so long is given up (facts, measuring: open loop)
@@ -35,7 +35,7 @@ FLUSH = 64
 ENOUGH = 4  # attempts that tell whether a path is right
 
 
-def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Means]) -> list[Track]:
+def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Capabilities]) -> list[Track]:
     """Every service from every host, new connections; and a pinned one where the service keeps a connection (facts, measuring).
 
     As often, and as many of them, as each host can bear: a track's period is the one that is kept.
@@ -44,7 +44,7 @@ def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Means]) -> 
     for machine in cluster.machines:
         bears = means[machine.name]
         for i, service in enumerate(cluster.services):
-            hello = registry.hello(service, cluster)
+            hello = service_registry.hello(service, cluster)
             period = bearable(bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S)), hello)
             made.append(Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, LIMIT_S))
             if bears.whole and hello.keeps:
@@ -65,7 +65,7 @@ def addresses_of(cluster: Cluster) -> dict[str, list[str]]:
 class Meter:
     """`start` it once; then `recording` as often as wanted; `stop` leaves nothing on the hosts."""
 
-    def __init__(self, subject: Subject, *, period_s: float = 0.01, lifetime_s: float = 7200.0) -> None:
+    def __init__(self, subject: ClusterUnderTest, *, period_s: float = 0.01, lifetime_s: float = 7200.0) -> None:
         cluster, probe = subject.cluster, subject.cluster.load_balancer.probe
         self.subject = subject
         names = [m.name for m in cluster.machines]
@@ -84,7 +84,7 @@ class Meter:
         self._standing: dict[
             tuple[str, str, Any], NodeEvent
         ] = {}  # the last word on each VIP and listener, for recordings that begin later
-        self._sightings: list[Sighting] = []
+        self._sightings: list[CapturedPacket] = []
         self._noise: dict[str, deque[Noise]] = defaultdict(lambda: deque(maxlen=CALM_LINES))  # the newest of each host
         self._lock = threading.RLock()
 
@@ -97,7 +97,7 @@ class Meter:
 
     def _agent(self, name: str) -> Measures:
         plan = self._plan(name, self._lifetime_s)
-        return agent_of(self.subject.hosts[name], self._means[name], self.subject.python(name), plan, _Ear(self, name))
+        return agent_of(self.subject.hosts[name], self._means[name], self.subject.python(name), plan, _MeterSink(self, name))
 
     def _see(self, node: str) -> None:
         """Find out whether a node's packets may be watched."""
@@ -183,7 +183,7 @@ class Meter:
         return AgentPlan(tracks, lifetime_s, watch)
 
     def _track_plan(self, track: Track, service: Service) -> AgentTrack:
-        hello, vip = registry.hello(service, self.subject.cluster), str(self.subject.cluster.vip)
+        hello, vip = service_registry.hello(service, self.subject.cluster), str(self.subject.cluster.vip)
         words = (hello.say, hello.expect, hello.again, hello.http)
         return AgentTrack(track.id, vip, track.port, track.kind, track.period_s, track.limit_s, *words)
 
@@ -243,7 +243,7 @@ class Meter:
         clock = self._clocks.get(node)
         at = packet.time + clock.wall_s if clock else packet.time - time.time() + time.monotonic()
         what = "syn" if packet.is_syn else "syn-ack" if packet.is_syn_ack else "rst" if packet.is_rst else "data"
-        seen = Sighting(at, node, packet.interface, what, packet.src, packet.sport, packet.dst, packet.dport, packet.outgoing)
+        seen = CapturedPacket(at, node, packet.interface, what, packet.src, packet.sport, packet.dst, packet.dport, packet.outgoing)
         with self._lock:
             self._sightings.append(seen)
             if len(self._sightings) >= FLUSH:
@@ -267,7 +267,9 @@ class Meter:
         """A connection that was looked at, in the place of its packets."""
         data, here = event.data, {*self.addresses[event.host], str(self.subject.cluster.vip)}
         interface = "lo" if data["peer"] in here else ""
-        seen = Sighting(event.at, event.host, interface, "socket", data["peer"], data["peer_port"], data["address"], data["port"], False)
+        seen = CapturedPacket(
+            event.at, event.host, interface, "socket", data["peer"], data["peer_port"], data["address"], data["port"], False
+        )
         with self._lock:
             self._sightings.append(seen)
 
@@ -300,7 +302,7 @@ def _enough(track: Track) -> float:
     return time.monotonic() - track.limit_s - ENOUGH * track.period_s
 
 
-class _Ear:
+class _MeterSink:
     """What one agent tells goes to the meter."""
 
     def __init__(self, meter: Meter, host: str) -> None:

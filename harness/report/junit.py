@@ -5,12 +5,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 
-from harness.report.figures import figures, worst_outages
-from harness.report.judge import summarise_paths
-from harness.report.measurement import MeasurementRecord
-from harness.report.model import AuditRecord, Judgement, Result, RunRecord, TestRecord
-from harness.report.text import xml_safe
-from harness.report.wording import is_lab, lab_manager, worst_recovery
+from harness.core.text import xml_safe
+from harness.report.record.labels import is_lab, lab_manager, worst_recovery
+from harness.report.record.measurement_record import MeasurementRecord
+from harness.report.record.run_record import AuditRecord, Judgement, Result, RunRecord, TestRecord
+from harness.report.record.run_verdict import summarise_paths
+from harness.report.statistics.gate_statistics import figures, worst_outages
 
 _CHILD = {Result.FAIL: "failure", Result.INCONCLUSIVE: "error", Result.SKIPPED: "skipped"}
 

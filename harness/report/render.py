@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.errors import BadUse, Unusable
-from harness.files import write_atomically
-from harness.report.judge import judge, tally
-from harness.report.model import SCHEMA_VERSION, Judgement, RunRecord
-from harness.report.text import one_line
+from harness.core.errors import BadUse, Unusable
+from harness.core.files import write_atomically
+from harness.core.text import one_line
+from harness.report.record.run_record import SCHEMA_VERSION, Judgement, RunRecord
+from harness.report.record.run_verdict import judge, tally
 
 
 def render(run_dir: Path) -> list[Path]:
@@ -21,7 +21,7 @@ def render(run_dir: Path) -> list[Path]:
 
     Raises BadUse when there is no run.json that this harness can read, Unusable when the directory cannot be written to.
     """
-    from harness.report.html import html  # jinja2 is not needed by anything else, and slow to load
+    from harness.report.html.html_report import html  # jinja2 is not needed by anything else, and slow to load
     from harness.report.junit import junit
 
     run = load_record(run_dir)

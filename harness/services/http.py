@@ -6,11 +6,11 @@ import http.client
 import json
 import re
 
-from harness.deadline import Deadline
-from harness.errors import BadUse
-from harness.services import settings as given
-from harness.services.base import Hello, Identity, NotTheService, WrongAnswer
-from harness.services.wire import dial, quoted
+from harness.config import service_settings as given
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse
+from harness.services.deadline_socket import dial, quoted
+from harness.services.service_kind import Hello, Identity, NotTheService, WrongAnswer
 
 SETTINGS = {"path", "node_header", "status", "host_header"}
 LONGEST_BODY = 65_536

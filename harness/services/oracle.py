@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-from harness.deadline import Deadline
-from harness.services import settings as given
+from harness.config import service_settings as given
+from harness.core.deadline import Deadline
 from harness.services import tns
-from harness.services.base import Hello, Identity, NotTheService, WrongAnswer
+from harness.services.service_kind import Hello, Identity, NotTheService, WrongAnswer
 
 SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s"}
 SERVICE_EVERY_S = 0.25  # each connect to a real service makes its server start a process

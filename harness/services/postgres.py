@@ -5,10 +5,10 @@ See `postgres_session` for the conversation.
 
 from __future__ import annotations
 
-from harness.deadline import Deadline
-from harness.services import settings as given
-from harness.services.base import Hello, Identity
+from harness.config import service_settings as given
+from harness.core.deadline import Deadline
 from harness.services.postgres_session import Session, startup_packet
+from harness.services.service_kind import Hello, Identity
 
 SETTINGS = {
     "user",

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded, Unusable
-from harness.files import at_home
-from harness.services import settings as given
-from harness.services.base import NotTheService, TurnedAway
-from harness.services.wire import dial, quoted
+from harness.config import service_settings as given
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded, Unusable
+from harness.core.files import expand_user
+from harness.services.deadline_socket import dial, quoted
+from harness.services.service_kind import NotTheService, TurnedAway
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -113,9 +113,9 @@ def _conninfo(host: str, port: int, settings: dict[str, str]) -> bytes:
         "application_name": "lkharness",
     }
     if place := settings.get("sslrootcert"):
-        if place != "system" and not at_home(place).is_file():
+        if place != "system" and not expand_user(place).is_file():
             raise BadUse(f"sslrootcert {place} is not a file; give one with the certificates that vouch for this server")
-        options["sslrootcert"] = place if place == "system" else str(at_home(place))
+        options["sslrootcert"] = place if place == "system" else str(expand_user(place))
     return make_conninfo("", **options, **({"password": secret.reveal()} if secret else {})).encode()
 
 

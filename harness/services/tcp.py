@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import select
 
-from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded
-from harness.services import settings as given
-from harness.services.base import Hello, Identity, NotTheService
-from harness.services.wire import BoundedSocket, dial, quoted
+from harness.config import service_settings as given
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded
+from harness.services.deadline_socket import BoundedSocket, dial, quoted
+from harness.services.service_kind import Hello, Identity, NotTheService
 
 SETTINGS = {"greeting"}
 LONGEST_GREETING = 4096

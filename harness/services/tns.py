@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 import struct
 
-from harness.deadline import Deadline
-from harness.errors import BadUse
-from harness.services.base import NotTheService
-from harness.services.wire import BoundedSocket, dial, quoted
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse
+from harness.services.deadline_socket import BoundedSocket, dial, quoted
+from harness.services.service_kind import NotTheService
 
 CONNECT, ACCEPT, REFUSE, REDIRECT, RESEND = 1, 2, 4, 5, 11
 HEADER = struct.Struct(">HHBBH")  # length, checksum, type, flags, header checksum

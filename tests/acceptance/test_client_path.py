@@ -1,6 +1,6 @@
 """Connection from the client: through the load balancer to the active node."""
 
-from harness.paths import Origin
+from harness.expectations.connectivity_matrix import Origin
 
 
 def test_client_path(cluster, service):

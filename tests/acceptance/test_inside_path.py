@@ -1,6 +1,6 @@
 """Connection from inside the operating server: processed inside it, without going out."""
 
-from harness.paths import Origin
+from harness.expectations.connectivity_matrix import Origin
 
 
 def test_inside_path(cluster, service):

@@ -1,6 +1,6 @@
 """Connection from the standby node: through the load balancer, as a client's."""
 
-from harness.paths import Origin
+from harness.expectations.connectivity_matrix import Origin
 
 
 def test_standby_path(cluster, service):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.paths import Origin
+from harness.expectations.connectivity_matrix import Origin
 
 
 @pytest.mark.disruptive("switchover")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.paths import Situation
+from harness.expectations.connectivity_matrix import Situation
 
 pytestmark = pytest.mark.disruptive("IP resource out")
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import model
-from harness.azure import shape
-from harness.azure.seen import Seen
-from harness.lab import seed
+from harness.azure.inventory import resource_parser
+from harness.azure.inventory.resource_model import AzureResources
+from harness.config import cluster_config
+from harness.lab.lifecycle import default_cluster
 
 SUBSCRIPTION, GROUP = "00000000-0000-0000-0000-000000000000", "customer"
 IN_GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers"
@@ -18,10 +18,10 @@ VNET = f"{IN_GROUP}/Microsoft.Network/virtualNetworks/vnet"
 HOSTS = {"lkclient": 20, "lknode01": 11, "lknode02": 12}
 
 
-def cluster(**over: Any) -> model.Cluster:
-    figure = seed.merged(seed.FIGURE, seed.PROFILES["azure"])
+def cluster(**over: Any) -> cluster_config.Cluster:
+    figure = default_cluster.merged(default_cluster.FIGURE, default_cluster.PROFILES["azure"])
     table = {"subscription": SUBSCRIPTION, "resource_group": GROUP}
-    return model.parse(seed.merged(seed.merged(figure, {"azure": table}), over), Path("customer.toml"))
+    return cluster_config.parse(default_cluster.merged(default_cluster.merged(figure, {"azure": table}), over), Path("customer.toml"))
 
 
 def nic_id(host: str, n: int) -> str:
@@ -222,15 +222,15 @@ class Wire:
         for key in ("backendIPConfigurations", "loadBalancerBackendAddresses"):
             self.pool[key] = [m for m in self.pool[key] if host not in str(m)]
 
-    def seen(self) -> Seen:
-        nics = tuple(shape.nic(w) for w in self.nics.values())
+    def seen(self) -> AzureResources:
+        nics = tuple(resource_parser.nic(w) for w in self.nics.values())
         by_name = {n.name: n.id.lower() for n in nics}
         return replace(
-            Seen(SUBSCRIPTION, GROUP),
-            balancer=shape.balancer(self.balancer),
-            machines={h: shape.machine(w) for h, w in self.machines.items()},
+            AzureResources(SUBSCRIPTION, GROUP),
+            balancer=resource_parser.balancer(self.balancer),
+            machines={h: resource_parser.machine(w) for h, w in self.machines.items()},
             nics=nics,
-            filters={by_name[n]: shape.filters(w) for n, w in self.filters.items()},
-            routes={by_name[n]: shape.routes(w) for n, w in self.routes.items()},
+            filters={by_name[n]: resource_parser.filters(w) for n, w in self.filters.items()},
+            routes={by_name[n]: resource_parser.routes(w) for n, w in self.routes.items()},
             prefixes={f"{VNET}/subnets/subnet{n}".lower(): (f"10.20.{n}.0/24",) for n in (1, 2)},
         )

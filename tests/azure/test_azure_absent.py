@@ -13,8 +13,10 @@ LOADED = (
 UNDER_TEST = {
     "help": "from harness import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n",
     "help of azure": "from harness import cli\ntry: cli.main(['azure', '--help'])\nexcept SystemExit: pass\n",
-    "every module of a run": "import harness.session, harness.look, harness.plugin, harness.disrupt.base\n",
-    "a cluster file": "from pathlib import Path\nfrom harness import model\nmodel.load(Path('cluster.example.toml'))\n",
+    "every module of a run": "import harness.pytest_plugin.pytest_session, harness.check.cluster_check\n"
+    "import harness.pytest_plugin.plugin, harness.disrupt.disruption\n",
+    "a cluster file": "from pathlib import Path\nfrom harness.config import cluster_config as model\n"
+    "model.load(Path('cluster.example.toml'))\n",
 }
 
 
@@ -29,7 +31,10 @@ def test_nothing_of_azure_is_loaded(what: str, pytestconfig: pytest.Config) -> N
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_command_is_light(pytestconfig: pytest.Config) -> None:
     """Below 60 MB; how quick it is belongs into the benchmarks."""
-    script = "from harness import cli, model\nfrom pathlib import Path\nmodel.load(Path('cluster.example.toml'))\n"
+    script = (
+        "from harness import cli; from harness.config import cluster_config as model\n"
+        "from pathlib import Path\nmodel.load(Path('cluster.example.toml'))\n"
+    )
     peak = "print(next(x.split()[1] for x in open('/proc/self/status') if x.startswith('VmHWM')))"
     done = subprocess.run(
         [sys.executable, "-c", script + peak], capture_output=True, text=True, cwd=pytestconfig.rootpath, check=True, timeout=60

@@ -10,7 +10,8 @@ import pytest
 import tomli_w
 from arm_server import ArmServer
 
-from harness import cli, model, trust
+from harness import cli
+from harness.config import cluster_config, trust
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_the_whole_cluster(server: ArmServer, settings: Path, capsys: pytest.Cap
     server.wire.probe.update(protocol="Http", port=61000, requestPath="up", intervalInSeconds=7, probeThreshold=3)
     code, file = init(settings, "--service", "db=postgres:5432:pg", "--user", "me", "--sudo", "--jump", "lkclient")
     assert code == 0
-    made = model.load(file)
+    made = cluster_config.load(file)
     probe = made.load_balancer.probe
     assert (made.design, probe.protocol, probe.port, probe.path, probe.interval_s, probe.threshold) == (
         "floating",
@@ -59,21 +60,26 @@ def test_the_whole_cluster(server: ArmServer, settings: Path, capsys: pytest.Cap
 
 def test_what_azure_cannot_tell_is_said(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, file = init(settings)
-    assert code == 0 and [(s.kind, s.port) for s in model.load(file).services] == [("oracle", 1521), ("postgres", 5432), ("http", 80)]
+    assert code == 0 and [(s.kind, s.port) for s in cluster_config.load(file).services] == [
+        ("oracle", 1521),
+        ("postgres", 5432),
+        ("http", 80),
+    ]
     said = capsys.readouterr().out
     assert "Azure cannot tell the tags" in said and "1521: rule-1521 (oracle)" in said
 
 
 def test_what_was_made_agrees_with_azure(server: ArmServer, settings: Path) -> None:
     """The file that is written has no finding against what it was written from."""
-    from harness.azure import clients, read
-    from harness.azure.findings import judge
+    from harness.azure.client import clients
+    from harness.azure.inventory import resource_reader
+    from harness.azure.lint.lint_load_balancer import judge
 
     _, file = init(settings)
-    made = model.load(file)
+    made = cluster_config.load(file)
     assert made.azure is not None
-    there = clients.of(made.azure)
-    assert judge(made, read.look(there, {m.name: made.azure.machine(m.name) for m in made.machines}, made.vip)) == []
+    there = clients.make_clients(made.azure)
+    assert judge(made, resource_reader.look(there, {m.name: made.azure.machine(m.name) for m in made.machines}, made.vip)) == []
     there.close()
 
 
@@ -85,7 +91,7 @@ def renamed(server: ArmServer) -> None:
 def test_a_name_that_a_file_does_not_take_is_mapped(server: ArmServer, settings: Path) -> None:
     renamed(server)
     _, file = init(settings)
-    made = model.load(file)
+    made = cluster_config.load(file)
     assert made.azure is not None and made.nodes[0].name == "vm--1-" and made.azure.machine("vm--1-") == "vm (1)"
 
 
@@ -97,7 +103,7 @@ def windows(server: ArmServer) -> None:
 def test_windows_nodes_have_their_manager(server: ArmServer, settings: Path) -> None:
     windows(server)
     _, file = init(settings)
-    made = model.load(file)
+    made = cluster_config.load(file)
     assert made.manager.kind == "lifekeeper-windows" and {m.platform for m in made.machines} == {"windows"}
 
 
@@ -115,7 +121,7 @@ def test_which_machine_is_the_client(server: ArmServer, settings: Path, capsys: 
     crowd(server)
     assert "lkclient=10.20.1.20, other=10.20.1.21; give --client NAME=ADDRESS" in complaint(settings, capsys)
     code, file = init(settings, "--client", "other")
-    assert code == 0 and str(model.load(file).client.address) == "10.20.1.21"
+    assert code == 0 and str(cluster_config.load(file).client.address) == "10.20.1.21"
 
 
 WRONG: dict[str, tuple[Any, str]] = {

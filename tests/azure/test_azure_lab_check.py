@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, model
-from harness.azure import clients, health, read
-from harness.azure.findings import judge
-from harness.deadline import Deadline
-from harness.finding import Finding, Weight
-from harness.lab import launch, seed
-from harness.lab.azure import wrongs
-from harness.lab.azure.hand import Hand
+from harness import cli
+from harness.azure import backend_health
+from harness.azure.client import clients
+from harness.azure.inventory import resource_reader
+from harness.azure.lint.lint_load_balancer import judge
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.finding import Finding, Weight
+from harness.lab.azure.control_client import ControlClient
+from harness.lab.azure.state import misconfigurations
+from harness.lab.lifecycle import default_cluster, launch
 from tests.pytest_process import PYTEST
 
 ROOT = Path(__file__).parents[2]
@@ -56,20 +59,23 @@ NOTES = {"number-of-probes", "ip-forwarding"}
 class Rig:
     def __init__(self, lab: launch.RunningLab) -> None:
         self.lab = lab
-        self.cluster = model.load(lab.cluster_file)
+        self.cluster = cluster_config.load(lab.cluster_file)
         assert self.cluster.azure is not None
-        self.clients = clients.of(self.cluster.azure)
-        self.hand = Hand(self.cluster.azure)
+        self.clients = clients.make_clients(self.cluster.azure)
+        self.hand = ControlClient(self.cluster.azure)
 
     def findings(self) -> list[Finding]:
-        seen = read.look(self.clients, {m.name: m.name for m in self.cluster.machines}, self.cluster.vip)
+        seen = resource_reader.look(self.clients, {m.name: m.name for m in self.cluster.machines}, self.cluster.vip)
         return judge(self.cluster, seen)
 
 
 @pytest.fixture(scope="module", params=["nat", "floating"])
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     running = launch.up(
-        seed.cluster_data("fast", {"design": request.param}), name=f"check-{request.param}-{os.getpid()}", persistent=False, azure=True
+        default_cluster.cluster_data("fast", {"design": request.param}),
+        name=f"check-{request.param}-{os.getpid()}",
+        persistent=False,
+        azure=True,
     )
     try:
         yield Rig(running)
@@ -78,7 +84,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 
 def test_every_misconfiguration_of_the_lab_is_expected_here() -> None:
-    assert set(NAMED) == set(wrongs.sentences())
+    assert set(NAMED) == set(misconfigurations.sentences())
 
 
 def test_a_healthy_lab_has_no_finding(rig: Rig) -> None:
@@ -99,9 +105,9 @@ def test_it_is_found_and_named(rig: Rig, kind: str) -> None:
 
 
 def test_the_balancers_own_word_has_its_reason(rig: Rig) -> None:
-    balancer = read.balancer(rig.clients, rig.cluster.vip)
-    [rule] = health.rules_to_ask(balancer, rig.cluster.vip)
-    told = health.ask(rig.clients, balancer, rule, Deadline(20))
+    balancer = resource_reader.balancer(rig.clients, rig.cluster.vip)
+    [rule] = backend_health.rules_to_ask(balancer, rig.cluster.vip)
+    told = backend_health.ask(rig.clients, balancer, rule, Deadline(20))
     assert {w.reason for w in told.values()} == {"Up_Probe_Success", "Down_Probe_TcpProbeTimeout"}
 
 
@@ -140,7 +146,7 @@ def test_init_writes_the_file_of_the_lab(rig: Rig, tmp_path, capsys: pytest.Capt
     """Everything that Azure can tell is as the lab has it; what it cannot tell is said."""
     file = tmp_path / "cluster.toml"
     assert cli.main(["init", "--azure", "--azure-from", str(rig.lab.cluster_file), str(file)]) == 0
-    made, own = model.load(file), rig.cluster
+    made, own = cluster_config.load(file), rig.cluster
     assert (made.design, made.vip, made.subnet1, made.subnet2) == (own.design, own.vip, own.subnet1, own.subnet2)
     assert [(n.name, n.address, n.second_address) for n in made.nodes] == [(n.name, n.address, n.second_address) for n in own.nodes]
     assert (made.client.name, made.client.address) == (own.client.name, own.client.address)

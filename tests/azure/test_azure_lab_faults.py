@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from harness import model
-from harness.azure import clients, read
-from harness.azure.clients import Clients
-from harness.deadline import Deadline
-from harness.errors import HarnessError
-from harness.lab import launch, seed
-from harness.lab.azure import faults
-from harness.lab.azure.hand import Hand
+from harness.azure.client import clients
+from harness.azure.client.clients import Clients
+from harness.azure.inventory import resource_reader
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.lab.azure.control_client import ControlClient
+from harness.lab.azure.state import api_faults
+from harness.lab.lifecycle import default_cluster, launch
 
 LIMIT_S = 15.0
 # What each fault is done to, and whether a look gets over it (True), lacks a part (words of it), or cannot begin (words of it).
@@ -37,7 +38,7 @@ LOOKS: dict[str, tuple[dict[str, Any], bool | str]] = {
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[launch.RunningLab]:
-    running = launch.up(seed.cluster_data("fast", {}), name=f"read-faults-{os.getpid()}", persistent=False, azure=True)
+    running = launch.up(default_cluster.cluster_data("fast", {}), name=f"read-faults-{os.getpid()}", persistent=False, azure=True)
     try:
         yield running
     finally:
@@ -45,27 +46,27 @@ def lab() -> Iterator[launch.RunningLab]:
 
 
 @pytest.fixture
-def there(lab: launch.RunningLab) -> Iterator[tuple[Clients, Hand, model.Cluster]]:
-    cluster = model.load(lab.cluster_file)
+def there(lab: launch.RunningLab) -> Iterator[tuple[Clients, ControlClient, cluster_config.Cluster]]:
+    cluster = cluster_config.load(lab.cluster_file)
     assert cluster.azure is not None
-    hand, made = Hand(cluster.azure), clients.of(cluster.azure)
+    hand, made = ControlClient(cluster.azure), clients.make_clients(cluster.azure)
     yield made, hand, cluster
     hand.clear()
     made.close()
 
 
 def test_every_fault_of_the_lab_is_looked_at() -> None:
-    assert set(LOOKS) == set(faults.KINDS)
+    assert set(LOOKS) == set(api_faults.KINDS)
 
 
 @pytest.mark.parametrize("kind", LOOKS)
-def test_a_look_is_bounded_and_says_what_it_lacks(there: tuple[Clients, Hand, model.Cluster], kind: str) -> None:
+def test_a_look_is_bounded_and_says_what_it_lacks(there: tuple[Clients, ControlClient, cluster_config.Cluster], kind: str) -> None:
     made, hand, cluster = there
     given, outcome = LOOKS[kind]
     hand.fault(kind, **given)
     whole = Deadline(4 * LIMIT_S)
     try:
-        seen = read.look(made, {m.name: m.name for m in cluster.machines}, cluster.vip, LIMIT_S)
+        seen = resource_reader.look(made, {m.name: m.name for m in cluster.machines}, cluster.vip, LIMIT_S)
         said = list(seen.untold)
     except HarnessError as error:
         seen, said = None, [str(error)]

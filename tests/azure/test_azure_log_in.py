@@ -9,9 +9,9 @@ from arm_server import ArmServer
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import CredentialUnavailableError
 
-from harness.azure import clients, credentials, trouble
-from harness.azure.arm import Arm
-from harness.model import Azure
+from harness.azure.client import clients, credentials, error_mapping
+from harness.azure.client.arm import Arm
+from harness.config.cluster_config import Azure
 
 SUBSCRIPTION, TENANT = "0000-sub", "0000-tenant"
 
@@ -69,7 +69,7 @@ def test_none_is_one_sentence_that_names_all() -> None:
     one = first_of(Environment=absent("environment"), AzureCli=absent("az"))
     with pytest.raises(ClientAuthenticationError) as caught:
         one.get_token("scope")
-    told = str(trouble.sentence(caught.value, "reading the load balancer ilb"))
+    told = str(error_mapping.sentence(caught.value, "reading the load balancer ilb"))
     assert "tried: Environment, AzureCli" in told and "\n" not in told
 
 
@@ -89,17 +89,17 @@ def test_az_is_asked_for_the_directory_that_is_meant(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(azure.identity, "AzureCliCredential", Az)
     monkeypatch.setattr(credentials, "order", lambda terminal: ("AzureCliCredential",))
-    one = credentials.of(Azure(subscription=SUBSCRIPTION, resource_group="g", **more))
+    one = credentials.make_credential(Azure(subscription=SUBSCRIPTION, resource_group="g", **more))
     assert one.get_token("scope") == "token of az"
     assert [{k: v for k, v in about.items() if k in ("subscription", "tenant_id")} for about in given] == [asked]
 
 
 def test_a_refusal_names_the_log_in(server: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.spoiled["/tags"] = 403, {}, {"error": {"code": "AuthorizationFailed", "message": "The client 'c' with object id 'o' does not."}}
-    talk = clients.of(Azure.model_validate(server.table()))
+    talk = clients.make_clients(Azure.model_validate(server.table()))
     assert talk.credential
     monkeypatch.setattr(credentials, "_gave", ["ManagedIdentity"])
-    with pytest.raises(trouble.NotAllowed, match=r"the log-in by ManagedIdentity c \(object id o\)"):
+    with pytest.raises(error_mapping.NotAllowed, match=r"the log-in by ManagedIdentity c \(object id o\)"):
         Arm(talk).get("/subscriptions/s/tags", "reading")
     talk.close()
 
@@ -108,7 +108,7 @@ def test_a_redirect_to_another_host_takes_no_token_along(server: ArmServer) -> N
     other = f"localhost:{server.server_address[1]}"
     server.spoiled["GET /subscriptions/s/there"] = 307, {"Location": f"https://{other}/subscriptions/s/other?api-version=1"}, None
     server.spoiled["GET /subscriptions/s/other"] = 200, {}, {}
-    talk = clients.of(Azure.model_validate(server.table()))
+    talk = clients.make_clients(Azure.model_validate(server.table()))
     Arm(talk).get("/subscriptions/s/there", "reading")
     talk.close()
     strangers = [token for host, token in server.tokens if host == other]

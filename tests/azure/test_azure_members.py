@@ -6,17 +6,17 @@ import azure_wire
 import pytest
 from arm_server import ArmServer
 
-from harness.azure.findings_health import Word, members
-from harness.azure.survey import Survey
-from harness.finding import Finding, Weight, verdicts
-from harness.verdict import Outcome
+from harness.azure.backend_health_rules import MemberHealth, members
+from harness.azure.lint.config_check import Survey
+from harness.core.finding import Finding, Weight, verdicts
+from harness.core.verdict import Outcome
 
 CLUSTER = azure_wire.cluster()
-UP, DOWN = Word("Up", "Up_Probe_Success"), Word("Down", "Down_Probe_TcpProbeTimeout")
+UP, DOWN = MemberHealth("Up", "Up_Probe_Success"), MemberHealth("Down", "Down_Probe_TcpProbeTimeout")
 FIRST, SECOND = (str(n.address) for n in CLUSTER.nodes)
 
 
-def said(first: Word | None, second: Word | None, active: str | None = None) -> list[Finding]:
+def said(first: MemberHealth | None, second: MemberHealth | None, active: str | None = None) -> list[Finding]:
     words = {a: w for a, w in ((FIRST, first), (SECOND, second)) if w}
     return members(CLUSTER, {"rule-1521": words}, active)
 
@@ -33,9 +33,9 @@ def test_one_member_up_and_the_other_down_is_right(active: str | None) -> None:
         (DOWN, DOWN, None, "no node up"),
         (None, None, None, "no node up"),
         (UP, DOWN, CLUSTER.nodes[1].name, "lknode01 up, and lknode02 is active"),
-        (Word("Up", "Up_Admin"), DOWN, None, "Up_Admin"),
-        (UP, Word("Down", "Down_Platform"), None, "Down_Platform"),
-        (Word("Up", "Up_Probe_AllDownIsUp"), DOWN, None, "AllDownIsUp"),
+        (MemberHealth("Up", "Up_Admin"), DOWN, None, "Up_Admin"),
+        (UP, MemberHealth("Down", "Down_Platform"), None, "Down_Platform"),
+        (MemberHealth("Up", "Up_Probe_AllDownIsUp"), DOWN, None, "AllDownIsUp"),
     ],
 )
 def test_what_is_not_is_a_fault_that_says_to_look_again(first, second, active, words) -> None:

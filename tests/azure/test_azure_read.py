@@ -10,21 +10,22 @@ import azure_wire
 import pytest
 from arm_server import ArmServer
 
-from harness import model, model_azure
-from harness.azure import clients, read, trouble
-from harness.azure.clients import Call
-from harness.azure.findings import judge
-from harness.azure.seen import Seen
-from harness.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
+from harness.azure.client import clients, error_mapping
+from harness.azure.client.clients import Call
+from harness.azure.inventory import resource_reader
+from harness.azure.inventory.resource_model import AzureResources
+from harness.azure.lint.lint_load_balancer import judge
+from harness.config import azure_config, cluster_config
+from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 ROLES = Path(__file__).parents[2] / "docs" / "azure"
 HOSTS = {h: h for h in azure_wire.HOSTS}
 
 
-def looked(server: ArmServer, heard: list[Call] | None = None, limit_s: float = 30.0, **over: Any) -> Seen:
-    there = clients.of(model.Azure(**server.table(**over)), heard.append if heard is not None else None)
+def looked(server: ArmServer, heard: list[Call] | None = None, limit_s: float = 30.0, **over: Any) -> AzureResources:
+    there = clients.make_clients(cluster_config.Azure(**server.table(**over)), heard.append if heard is not None else None)
     try:
-        return read.look(there, HOSTS, azure_wire.cluster().vip, limit_s)
+        return resource_reader.look(there, HOSTS, azure_wire.cluster().vip, limit_s)
     finally:
         there.close()
 
@@ -71,7 +72,7 @@ def test_a_missing_permission_is_named(server: ArmServer) -> None:
     )
     server.spoiled["/loadBalancers"] = refused(403, "AuthorizationFailed", says)
     error = failure(server)
-    assert isinstance(error, trouble.NotAllowed) and error.action == "Microsoft.Network/loadBalancers/read"
+    assert isinstance(error, error_mapping.NotAllowed) and error.action == "Microsoft.Network/loadBalancers/read"
     assert "docs/azure/role-read.json" in str(error) and "resourceGroups/customer" in str(error)
 
 
@@ -102,19 +103,19 @@ def test_a_refused_login_is_said(server: ArmServer) -> None:
     says = "AADSTS7000215: Invalid client secret provided.\r\nTrace ID: 1"
     server.spoiled["/oauth2/v2.0/token"] = (401, {}, {"error": "invalid_client", "error_description": says})
     error = failure(server)
-    assert isinstance(error, trouble.NotLoggedIn) and "AADSTS7000215" in str(error)
+    assert isinstance(error, error_mapping.NotLoggedIn) and "AADSTS7000215" in str(error)
 
 
 def test_a_token_that_azure_does_not_take_is_said(server: ArmServer) -> None:
     server.spoiled["/loadBalancers"] = refused(401, "InvalidAuthenticationTokenTenant", "The access token is from the wrong issuer.")
     error = failure(server)
-    assert isinstance(error, trouble.NotLoggedIn) and "InvalidAuthenticationTokenTenant" in str(error)
+    assert isinstance(error, error_mapping.NotLoggedIn) and "InvalidAuthenticationTokenTenant" in str(error)
 
 
 def test_minutes_of_silence_are_not_waited_out_in_secret(server: ArmServer) -> None:
     server.spoiled["/loadBalancers"] = refused(429, "TooManyRequests", "slow down", **{"Retry-After": "600"})
     error = failure(server)
-    assert isinstance(error, trouble.Throttled) and "600 s" in str(error)
+    assert isinstance(error, error_mapping.Throttled) and "600 s" in str(error)
     assert sum("/loadBalancers" in r for r in server.requests) == 1
 
 
@@ -137,7 +138,7 @@ def test_a_moment_of_throttling_is_waited_out(server: ArmServer) -> None:
 def test_a_failing_azure_is_said(server: ArmServer) -> None:
     server.spoiled["/loadBalancers"] = refused(503, "ServiceUnavailable", "try later")
     error = failure(server)
-    assert isinstance(error, trouble.Unanswered) and "503" in str(error)
+    assert isinstance(error, error_mapping.Unanswered) and "503" in str(error)
 
 
 def test_a_certificate_nobody_signed_is_said(server: ArmServer, tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_login_from_the_environment(server: ArmServer, kind: str, monkeypatch:
     """The server stands in for Azure itself here: nobody else gets a token of this machine's own log-in."""
     table = server.table()
     for ends in ("OWN_LOGINS", "OWN_MANAGERS"):
-        monkeypatch.setattr(model_azure, ends, {server.url.removeprefix("https://")})
+        monkeypatch.setattr(azure_config, ends, {server.url.removeprefix("https://")})
     for name, key in (("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_ID", "client_id")):
         monkeypatch.setenv(name, table[key])
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "shh")
@@ -193,14 +194,14 @@ def test_no_login_at_all_says_what_was_tried(server: ArmServer, monkeypatch: pyt
     for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     for ends in ("OWN_LOGINS", "OWN_MANAGERS"):
-        monkeypatch.setattr(model_azure, ends, {server.url.removeprefix("https://")})
+        monkeypatch.setattr(azure_config, ends, {server.url.removeprefix("https://")})
     error = failure(server, credential="environment", tenant=None, client_id=None, client_secret_file=None)
-    assert isinstance(error, trouble.NotLoggedIn) and "az login" in str(error)
+    assert isinstance(error, error_mapping.NotLoggedIn) and "az login" in str(error)
 
 
 def test_the_clouds_have_ends_of_their_own() -> None:
     two = {"subscription": "s", "resource_group": "g"}
-    ends = {c: clients.of(model.Azure(**two, cloud=c)).endpoint for c in ("public", "china", "government")}  # type: ignore[arg-type]
+    ends = {c: clients.make_clients(cluster_config.Azure(**two, cloud=c)).endpoint for c in ("public", "china", "government")}  # type: ignore[arg-type]
     assert ends["public"] == ("https://management.azure.com", "https://management.azure.com/.default")
     assert ends["china"][0] == "https://management.chinacloudapi.cn" and "usgovcloudapi" in ends["government"][0]
 
@@ -222,9 +223,9 @@ NEEDS = (
 def test_the_reading_role_is_the_smallest(server: ArmServer) -> None:
     """Every request has its action in the role, and every action of the role is used."""
     heard: list[Call] = []
-    there = clients.of(model.Azure(**server.table()), heard.append)
-    read.look(there, HOSTS)
-    read.group(there)
+    there = clients.make_clients(cluster_config.Azure(**server.table()), heard.append)
+    resource_reader.look(there, HOSTS)
+    resource_reader.group(there)
     there.network.load_balancer_load_balancing_rules.begin_health(azure_wire.GROUP, "ilb", "rule-1521").result(5)
     there.close()
     needed = {next(action for m, part, action in NEEDS if m == c.method and part in c.path) for c in heard}
@@ -244,8 +245,8 @@ def test_who_may_disturb_may_read() -> None:
 
 
 def test_a_deadline_is_an_error_of_its_own() -> None:
-    from harness.azure.waiting import together
-    from harness.deadline import Deadline
+    from harness.azure.client.polling import together
+    from harness.core.deadline import Deadline
 
     results = together(Deadline(0.0), {"x": lambda: 1})
     assert isinstance(results["x"], DeadlineExceeded)

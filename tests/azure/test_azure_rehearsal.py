@@ -11,8 +11,8 @@ import pytest
 
 from harness import cli
 from harness.azure import rehearsal
-from harness.disrupt import base
-from harness.errors import BadUse
+from harness.core.errors import BadUse
+from harness.disrupt import disruption
 
 
 def test_every_question_says_how_to_see_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,7 +31,7 @@ def test_a_cluster_file_puts_its_own_addresses_into_the_commands(capsys: pytest.
 
 def test_the_disruptions_that_it_speaks_of_are_there() -> None:
     named = {n for q in rehearsal.QUESTIONS for n in re.findall(r'"(azure [^"]+)"', q.how)}
-    assert named and named <= set(base.all_of())
+    assert named and named <= set(disruption.all_of())
 
 
 def test_those_that_change_verdicts_come_first() -> None:
@@ -99,7 +99,7 @@ def test_a_cluster_file_counts_wherever_a_command_is_said(
     capsys.readouterr()
     assert cli.main(["azure", "rehearse", "--json", *cluster]) == 0 and "ping -c 5 10.20.1.200" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr("harness.commands.init._ask", lambda text: "")
+    monkeypatch.setattr("harness.commands.init.init._ask", lambda text: "")
     assert cli.main(["azure", "rehearse", "--ask", str(tmp_path / "asked.toml"), *cluster]) == 0
     assert "ping -c 5 10.20.1.200" in capsys.readouterr().out
     assert cli.main(["azure", "rehearse", "--answers", str(file), *cluster]) == 2

@@ -9,7 +9,7 @@ import pytest
 from arm_server import ArmServer
 from test_azure_read import failure, refused
 
-from harness.azure import roles, trouble
+from harness.azure.client import error_mapping, roles
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -38,7 +38,7 @@ def test_a_refusal_names_the_role_that_holds_the_action(action: str | None, advi
     what = f"perform action '{action}' over scope '/subscriptions/s'" if action else "do this"
     server.spoiled["/loadBalancers"] = refused(403, "AuthorizationFailed", f"The client 'x' does not have authorization to {what}.")
     error = failure(server)
-    assert isinstance(error, trouble.NotAllowed) and str(error).endswith(advice)
+    assert isinstance(error, error_mapping.NotAllowed) and str(error).endswith(advice)
 
 
 def test_the_section_is_there() -> None:
@@ -52,5 +52,5 @@ def test_a_failed_default_log_in_says_what_was_tried() -> None:
         "\tEnvironmentCredential: EnvironmentCredential authentication unavailable. Environment variables are not fully configured.\n"
         "\tAzureCliCredential: Please run 'az login' to set up an account\nTo mitigate this issue, please refer to the guidelines."
     )
-    error = trouble.sentence(core.ClientAuthenticationError(message=said), "reading the load balancer ilb")
+    error = error_mapping.sentence(core.ClientAuthenticationError(message=said), "reading the load balancer ilb")
     assert "tried: Environment, AzureCli" in str(error) and "\n" not in str(error) and "az login" in str(error)

@@ -8,9 +8,9 @@ import urllib.request
 from types import SimpleNamespace
 from typing import Any
 
-from harness import model
-from harness.lab import launch
-from harness.timeline import Timeline
+from harness.config import cluster_config
+from harness.core.timeline import Timeline
+from harness.lab.lifecycle import launch
 
 
 class AzureLab:
@@ -19,7 +19,7 @@ class AzureLab:
     def __init__(self, running: launch.RunningLab) -> None:
         self.running = running
         self.file = running.cluster_file
-        self.cluster = model.load(self.file)
+        self.cluster = cluster_config.load(self.file)
         assert self.cluster.azure is not None and self.cluster.azure.client_secret_file is not None
         self.azure = self.cluster.azure
         self._secret = self.cluster.azure.client_secret_file.read_text().strip()

@@ -9,8 +9,8 @@ import pytest
 from azure_labs import AzureLab
 from deployments import Deployments, serving
 
-from harness import trust
-from harness.lab import launch, seed
+from harness.config import trust
+from harness.lab.lifecycle import default_cluster, launch
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     """A lab's network with Azure's API, for the tests of one file; a file that needs another has its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="drive", persistent=False, network_only=True, azure=True)
+        running = launch.up(default_cluster.cluster_data(), name="drive", persistent=False, network_only=True, azure=True)
         try:
             yield AzureLab(running)
         finally:

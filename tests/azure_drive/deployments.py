@@ -22,9 +22,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 import trustme
 
-from harness.azure.make import removal, remove, template
-from harness.azure.make.ledger import kind_of
-from harness.azure.make.wish import Wish
+from harness.azure.provision import resource_removal, teardown
+from harness.azure.provision.deployment_request import DeploymentRequest
+from harness.azure.provision.ledger import kind_of
+from harness.azure.provision.template import template
 from harness.cli import main
 
 SUBSCRIPTION = "00000000-0000-4000-8000-00000000de01"
@@ -156,7 +157,7 @@ poll_s = 0.05
 
     def killed_up(self, looks: int, group: str = "lk-test", **tags: str) -> str:
         """A deployment as an `azure up` leaves it that is killed after so many looks; its run."""
-        wish = Wish("westeurope", "me", time.time() + 3600, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"})
+        wish = DeploymentRequest("westeurope", "me", time.time() + 3600, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"})
         given = {**wish.parameters, "tags": {**wish.tags, **tags}}
         id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/lkharness-{wish.run}"
         self.deploy(id, {"properties": {"template": template.load(), "parameters": {k: {"value": v} for k, v in given.items()}}})
@@ -390,8 +391,8 @@ def _shown(resource: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
 def serving(folder: Path) -> Iterator[Deployments]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        patch.setattr(remove, "QUIET_S", 0.2)
-        patch.setattr(removal, "STUBBORN_S", 1.5)
+        patch.setattr(teardown, "QUIET_S", 0.2)
+        patch.setattr(resource_removal, "STUBBORN_S", 1.5)
         yield from _served(folder)
 
 

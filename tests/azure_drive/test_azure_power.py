@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness.azure.power import Machine
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.errors import DeadlineExceeded, Unusable
-from harness.hosts.base import HostUnreachable
+from harness.azure.faults.vm_power import Machine
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Unusable
+from harness.disrupt import disruption
+from harness.hosts.host import HostUnreachable
 
 POLL_S = 0.01
 
@@ -76,7 +76,7 @@ def restart(host: Booting, triggered: Any) -> Any:
     """A restart of lknode01, which was boot 1, as far as it got."""
     cluster = SimpleNamespace(manager=SimpleNamespace(boot_s=2.0))
     subject: Any = SimpleNamespace(cluster=cluster, hosts={"lknode01": host}, absent={"lknode01"}, active="lknode01")
-    one: Any = base.of("azure VM restart")(subject)
+    one: Any = disruption.get_disruption("azure VM restart")(subject)
     one._before, one._triggered = "1", triggered
     return one
 

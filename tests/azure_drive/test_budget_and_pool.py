@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure import clients
-from harness.azure.arm import Arm
-from harness.azure.hand import Hand
-from harness.azure.network import Network
-from harness.azure.power import Machine, must_be_gone
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.errors import HarnessError, Inconclusive
-from harness.timeline import Timeline
+from harness.azure.client import clients
+from harness.azure.client.arm import Arm
+from harness.azure.client.operation_runner import OperationRunner
+from harness.azure.faults.network_faults import Network
+from harness.azure.faults.vm_power import Machine, must_be_gone
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Inconclusive
+from harness.core.timeline import Timeline
+from harness.disrupt import disruption as base
 
 POLL_S = 0.4
 
@@ -36,7 +36,7 @@ def as_before(lab: AzureLab) -> Iterator[None]:
 
 
 def disruption(lab: AzureLab, kind: str) -> Any:
-    one: Any = base.of(kind)(subject(lab, Timeline()))
+    one: Any = base.get_disruption(kind)(subject(lab, Timeline()))
     one._undone = lambda deadline: None  # there is no cluster manager to ask
     return one
 
@@ -46,9 +46,9 @@ def reads(lab: AzureLab, name: str) -> list[float]:
     return [r["at"] for r in lab.own("requests") if r["method"] == "GET" and f"/virtualmachines/{name}" in r["path"].lower()]
 
 
-def hand(lab: AzureLab) -> Hand:
+def hand(lab: AzureLab) -> OperationRunner:
     azure = lab.azure.model_copy(update={"poll_s": POLL_S})
-    return Hand(clients.of(azure), Timeline().note)
+    return OperationRunner(clients.make_clients(azure), Timeline().note)
 
 
 def test_two_reads_of_a_machine_are_a_poll_interval_apart(lab: AzureLab) -> None:
@@ -70,7 +70,7 @@ def test_a_budget_that_is_used_up_is_waited_out(lab: AzureLab) -> None:
     """Others read the machine, too."""
     name = lab.cluster.nodes[0].name
     lab.own("conditions", "POST", {"gets_a_minute": 2})
-    arm = Arm(clients.of(lab.azure))
+    arm = Arm(clients.make_clients(lab.azure))
     for _ in range(2):
         arm.get(f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{name}", "reading", api="2024-07-01")
     with pytest.raises(HarnessError, match="asked too often"):
@@ -103,7 +103,7 @@ def test_a_nic_that_may_not_be_put_back_does_not_leave(lab: AzureLab) -> None:
 
 def test_what_others_changed_meanwhile_is_not_lost(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody tags the NIC between our reading and our PUT of it, once."""
-    arm, plain, changed = Arm(clients.of(lab.azure)), Network._json, list[str]()
+    arm, plain, changed = Arm(clients.make_clients(lab.azure)), Network._json, list[str]()
 
     def read(self: Network, nic: str) -> dict[str, Any]:
         said = plain(self, nic)

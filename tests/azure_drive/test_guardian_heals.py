@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from azure_labs import AzureLab
 
-from harness.attach.guardian import FILE
-from harness.deadline import Deadline
-from harness.lab import launch, seed
+from harness.attach.watchdog import FILE
+from harness.core.deadline import Deadline
+from harness.lab.lifecycle import default_cluster, launch
 from tests.pytest_process import PYTEST
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="guarded", persistent=False, azure=True)
+        running = launch.up(default_cluster.cluster_data(), name="guarded", persistent=False, azure=True)
         try:
             yield AzureLab(running)
         finally:

@@ -21,15 +21,15 @@ from types import SimpleNamespace
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.attach.attached import Attached
-from harness.azure.undo_tag import RUN, STANDING
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.disrupt.base import Disruption
-from harness.errors import Unusable
-from harness.lab import launch, seed
-from harness.timeline import Timeline
-from harness.verdict import passed
+from harness.attach.disruptive_run import DisruptiveRun
+from harness.azure.faults.undo_tag import RUN, STANDING
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+from harness.core.timeline import Timeline
+from harness.core.verdict import passed
+from harness.disrupt import disruption
+from harness.disrupt.disruption import Disruption
+from harness.lab.lifecycle import default_cluster, launch
 from tests import depth
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -46,10 +46,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from azure_labs import AzureLab, subject
 from types import SimpleNamespace
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.lab import registry
-from harness.timeline import Timeline
+from harness.core.deadline import Deadline
+from harness.disrupt import disruption as base
+from harness.lab.control import lab_registry as registry
+from harness.core.timeline import Timeline
 record = registry.read(Path(sys.argv[1]))
 lab = AzureLab(SimpleNamespace(cluster_file=record.cluster_file, record=record))
 timeline = Timeline()
@@ -58,7 +58,7 @@ timeline.note = lambda *a, **k: (print(a[2], flush=True), note(*a, **k))[1]
 of = subject(lab, timeline)
 for host in of.hosts.values():  # whose boot is when its power came back
     host.check = lambda command, limit=1.0, host=host: str(next(h["pid"] for h in lab.status()["hosts"] if h["name"] == host.name))
-one = base.of(sys.argv[2])(of)
+one = base.get_disruption(sys.argv[2])(of)
 one._undone = lambda deadline: None  # there is no cluster manager to ask
 print("begins", flush=True)
 try:
@@ -74,7 +74,7 @@ print("over", flush=True)
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="killed", persistent=False, network_only=True, azure=True)
+        running = launch.up(default_cluster.cluster_data(), name="killed", persistent=False, network_only=True, azure=True)
         try:
             yield AzureLab(running)
         finally:
@@ -122,12 +122,12 @@ def heal_by_what_it_says(lab: AzureLab) -> subprocess.CompletedProcess[str]:
 
 def heal_when_its_time_is_over(lab: AzureLab) -> subprocess.CompletedProcess[str]:
     """A restart that was accepted may come until its tag's time is over; here it is made to be."""
-    from harness.azure import clients
-    from harness.azure.arm import Arm
-    from harness.azure.undo_tag import UndoTags, parse
+    from harness.azure.client import clients
+    from harness.azure.client.arm import Arm
+    from harness.azure.faults.undo_tag import UndoTags, parse
 
     Deadline(60).wait_for(lambda: lab.undisturbed() == [], what="the restart that was under way")
-    tags = UndoTags(Arm(clients.of(lab.azure)))
+    tags = UndoTags(Arm(clients.make_clients(lab.azure)))
     machine = f"{tags._arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.nodes[0].name}"
     left = parse(tags.of(machine) or "")
     tags.replace(machine, left, replace(left, until=left.since))
@@ -182,11 +182,11 @@ def test_what_cannot_be_healed_is_told_and_keeps_its_tag(lab: AzureLab) -> None:
 
 
 def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
-    from harness.azure import clients
-    from harness.azure.arm import Arm
-    from harness.azure.undo_tag import KEY
+    from harness.azure.client import clients
+    from harness.azure.client.arm import Arm
+    from harness.azure.faults.undo_tag import KEY
 
-    arm = Arm(clients.of(lab.azure))
+    arm = Arm(clients.make_clients(lab.azure))
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.client.name}"
     where = f"{machine}/providers/Microsoft.Resources/tags/default"
     arm.patch(where, {"operation": "Merge", "properties": {"tags": {KEY: "please"}}}, "tagging")
@@ -200,18 +200,18 @@ def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
 
 def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
     """At once, not after a limit: the other's undoing would be lost."""
-    from harness.azure import clients
-    from harness.azure.arm import Arm
-    from harness.azure.undo_tag import Undo, UndoTags
+    from harness.azure.client import clients
+    from harness.azure.client.arm import Arm
+    from harness.azure.faults.undo_tag import Undo, UndoTags
 
     node = lab.cluster.nodes[0].name
-    arm = Arm(clients.of(lab.azure))
+    arm = Arm(clients.make_clients(lab.azure))
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{node}"
     theirs = Undo("start", 1, 2, run="another")
     UndoTags(arm).write(machine, theirs)
     lab.running.record.ask("power", node=node, to="off")  # the other run has just powered it off
     lab.own("requests", "DELETE")
-    one = base.of("azure VM power off")(subject(lab, Timeline()))
+    one = disruption.get_disruption("azure VM power off")(subject(lab, Timeline()))
     try:
         with pytest.raises(Unusable, match=r"run `lkharness azure heal` first"):
             one.begin(Deadline(60))
@@ -225,11 +225,11 @@ def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
 
 def disturbed_by_another(lab: AzureLab, lasts_s: float) -> str:
     """A node that another run has just powered off; its machine's id."""
-    from harness.azure import clients
-    from harness.azure.arm import Arm
-    from harness.azure.undo_tag import Undo, UndoTags
+    from harness.azure.client import clients
+    from harness.azure.client.arm import Arm
+    from harness.azure.faults.undo_tag import Undo, UndoTags
 
-    arm = Arm(clients.of(lab.azure))
+    arm = Arm(clients.make_clients(lab.azure))
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.nodes[0].name}"
     UndoTags(arm).write(machine, Undo.now("start", lasts_s, run="another"))
     lab.running.record.ask("power", node=lab.cluster.nodes[0].name, to="off")
@@ -281,30 +281,30 @@ class Beside:
 
 
 @pytest.fixture
-def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Attached:
+def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> DisruptiveRun:
     """A run that has disturbed the lab, at its end; there is no cluster manager to ask."""
-    monkeypatch.setattr("harness.attach.attached.wait_until_whole", lambda subject, deadline: None)
-    monkeypatch.setattr("harness.attach.attached.put_back", lambda subject, active, before, *, patience_s: passed("as it was"))
-    one = Attached(subject(lab, Timeline()), "r", lab.file.parent)
+    monkeypatch.setattr("harness.attach.disruptive_run.wait_until_whole", lambda subject, deadline: None)
+    monkeypatch.setattr("harness.attach.disruptive_run.put_back", lambda subject, active, before, *, patience_s: passed("as it was"))
+    one = DisruptiveRun(subject(lab, Timeline()), "r", lab.file.parent)
     one._guard, one._active = SimpleNamespace(disturbed=True), lab.cluster.nodes[0].name  # type: ignore[assignment]
     one._guardian = one._lease = Beside()  # type: ignore[assignment]
     STANDING.clear()
     return one
 
 
-def powered_off(attached: Attached) -> Disruption:
-    one = base.of("azure VM power off")(attached._subject)
+def powered_off(attached: DisruptiveRun) -> Disruption:
+    one = disruption.get_disruption("azure VM power off")(attached._subject)
     one.begin(Deadline(60))
     return one
 
 
 @pytest.mark.parametrize("cut_short_by", [KeyboardInterrupt, pytest.fail.Exception])
 def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
-    lab: AzureLab, attached: Attached, monkeypatch: pytest.MonkeyPatch, cut_short_by: type[BaseException]
+    lab: AzureLab, attached: DisruptiveRun, monkeypatch: pytest.MonkeyPatch, cut_short_by: type[BaseException]
 ) -> None:
     one = powered_off(attached)
     with monkeypatch.context() as patch, pytest.raises(cut_short_by):
-        patch.setattr("harness.azure.power.Machine.start", lambda *about: (_ for _ in ()).throw(cut_short_by()))
+        patch.setattr("harness.azure.faults.vm_power.Machine.start", lambda *about: (_ for _ in ()).throw(cut_short_by()))
         one.undo(Deadline(60))
     assert lab.power(one.target()) == "off"
     assert attached.end(broken=True) and attached.give_back() == []
@@ -312,7 +312,7 @@ def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
     assert attached._guardian.told == ["dismissed", "given back"]  # type: ignore[union-attr]
 
 
-def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, attached: Attached) -> None:
+def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, attached: DisruptiveRun) -> None:
     one = powered_off(attached)
     lab.own("faults", "POST", {"kind": "forbidden", "method": "POST", "path": "/start$", "times": 0})
     try:

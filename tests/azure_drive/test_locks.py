@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure import clients, trouble
-from harness.azure.arm import Arm
-from harness.azure.heal import heal
-from harness.azure.ours import Ours
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.errors import Inconclusive, Unusable
-from harness.timeline import Timeline
+from harness.azure.client import clients, error_mapping
+from harness.azure.client.arm import Arm
+from harness.azure.faults.ownership import Ours
+from harness.azure.faults.undo_leftovers import heal
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive, Unusable
+from harness.core.timeline import Timeline
+from harness.disrupt import disruption
 
 
 @pytest.fixture(autouse=True)
@@ -25,18 +25,18 @@ def as_before(lab: AzureLab) -> Iterator[None]:
     yield
     lab.own("conditions", "DELETE")
     lab.own("faults", "DELETE")
-    heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), everybodys=True)
+    heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), all_runs=True)
     assert lab.undisturbed() == []
 
 
-def deny(lab: AzureLab) -> base.Disruption:
-    one = base.of("azure NSG deny")(subject(lab, Timeline()))
+def deny(lab: AzureLab) -> disruption.Disruption:
+    one = disruption.get_disruption("azure NSG deny")(subject(lab, Timeline()))
     one._undone = lambda deadline: None  # type: ignore[attr-defined]  # there is no cluster manager to ask
     return one
 
 
 def group(lab: AzureLab) -> str:
-    return Arm(clients.of(lab.azure)).group
+    return Arm(clients.make_clients(lab.azure)).group
 
 
 def locked(lab: AzureLab, level: str, scope: str = "") -> None:
@@ -73,18 +73,18 @@ def test_a_lock_that_comes_meanwhile_shuts_nobody_out(lab: AzureLab) -> None:
         one.undo(Deadline(60))
     (rule,) = [r for rules in lab.running.record.ask("nsg").values() for r in rules if r["name"].startswith("lkharness-deny")]
     assert (rule["destination"], rule["access"]) == ("192.0.2.1/32", "deny")
-    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), everybodys=True)
+    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), all_runs=True)
     assert told.failed and "remove the lock" in told.failed
     lab.own("conditions", "DELETE")
-    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), everybodys=True)
+    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), all_runs=True)
     assert told.failed is None and lab.undisturbed() == []
 
 
 def test_a_read_only_lock_is_no_missing_role(lab: AzureLab) -> None:
     """Azure refuses every POST under it, even those that only read: the reason is the lock."""
-    from harness.azure import read
+    from harness.azure.inventory import resource_reader
 
     locked(lab, "ReadOnly")
     nic = f"{group(lab)}/providers/Microsoft.Network/networkInterfaces/lknode01-nic1"
-    with pytest.raises(trouble.Locked, match="a management lock forbids it"):
-        read.security(clients.of(lab.azure), nic, Deadline(20))
+    with pytest.raises(error_mapping.Locked, match="a management lock forbids it"):
+        resource_reader.security(clients.make_clients(lab.azure), nic, Deadline(20))

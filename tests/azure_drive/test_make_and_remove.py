@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from deployments import SUBSCRIPTION, run_of, up
 
-from harness import model
-from harness.azure.make import ledger, prices
+from harness.azure.provision import ledger
+from harness.azure.provision.template import prices
 from harness.cli import main
-from harness.errors import Unusable
+from harness.config import cluster_config
+from harness.core.errors import Unusable
 
 
 def test_a_plan_asks_nobody(arm, capsys):
@@ -40,7 +41,7 @@ def test_up_and_down_again(arm, capsys, tmp_path):
     assert {"lknode01", "lknode02", "lkclient", "ilb", "jump-address", "nat", "nodes"} <= arm.names()
     assert "lknode02 (virtualMachines): Succeeded" in said.err
     assert all(r["tags"]["lkharness-run"] == run for r in arm.resources.values() if r["name"] != "somebodys")
-    cluster = model.load(tmp_path / "made.toml")
+    cluster = cluster_config.load(tmp_path / "made.toml")
     assert cluster.azure is not None and cluster.azure.load_balancer == "ilb" and str(cluster.vip) == "10.20.1.200"
 
     assert main(["azure", "down", "--azure", "where.toml", "--run", run, "--plan"]) == 0

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from deployments import run_of, up
 
-from harness.azure.make import deploy, manager
+from harness.azure.provision import deploy, manager_install
 from harness.cli import main
-from harness.errors import Unusable
+from harness.core.errors import Unusable
 
 TOLD = {"error": {"code": "Told", "message": "the test says so"}}
 
@@ -85,7 +85,7 @@ def test_what_a_cluster_managers_failed_script_leaves(arm, capsys, monkeypatch, 
     def fails(*given: Any) -> None:
         raise Unusable("no licence found")
 
-    monkeypatch.setattr(manager, "install", fails)
+    monkeypatch.setattr(manager_install, "install", fails)
     assert up("--keep", keep, "--manager", "pacemaker", "--outbound") == 4
     assert bool(arm.resources) is stays
     assert "no licence found" in capsys.readouterr().err

@@ -8,17 +8,17 @@ from __future__ import annotations
 import pytest
 from deployments import up
 
-from harness import model
-from harness.azure.make import jump_host
-from harness.hosts.ssh import connect_all
-from harness.hosts.ssh_connection import address_of
+from harness.azure.provision import jump_host
+from harness.config import cluster_config
+from harness.hosts.ssh.ssh_connection import address_of
+from harness.hosts.ssh.ssh_host import connect_all
 
 FROM = ("--public-from", "192.0.2.7/32", "--cluster-file", "made.toml")
 
 
 def test_the_way_in_from_outside_goes_by_the_public_address(arm, capsys, tmp_path):
     assert up(*FROM) == 0
-    cluster = model.load(tmp_path / "made.toml")
+    cluster = cluster_config.load(tmp_path / "made.toml")
     hosts = connect_all(cluster)
     client = cluster.client.name
     assert address_of(hosts[client].machine) == ("203.0.113.5", 22)
@@ -30,14 +30,14 @@ def test_the_way_in_from_outside_goes_by_the_public_address(arm, capsys, tmp_pat
 
 def test_the_prefix_and_the_way_out_do_not_confuse_it(arm, capsys, tmp_path):
     assert up(*FROM, "--prefix", "a-", "--outbound") == 0
-    assert model.load(tmp_path / "made.toml").client.ssh.host == "203.0.113.5"
+    assert cluster_config.load(tmp_path / "made.toml").client.ssh.host == "203.0.113.5"
     asked = [path.rpartition("/")[2] for method, path in arm.asked if method == "GET" and "/publicIPAddresses/" in path]
     assert asked == ["a-jump-address"]
 
 
 def test_without_one_nothing_is_asked(arm, tmp_path):
     assert up("--outbound", "--cluster-file", "made.toml") == 0
-    assert model.load(tmp_path / "made.toml").client.ssh.host is None
+    assert cluster_config.load(tmp_path / "made.toml").client.ssh.host is None
     assert not [path for _, path in arm.asked if "/publicIPAddresses/" in path]
 
 
@@ -47,7 +47,7 @@ def test_one_that_azure_does_not_tell_leaves_the_cluster_and_says_what_to_write(
     assert up(*FROM) == 4
     told = capsys.readouterr().err
     assert "remove it with: lkharness azure down" in told and "write it as ssh.host of lkclient in made.toml" in told
-    assert model.load(tmp_path / "made.toml").client.ssh.host is None and "ilb" in arm.names()
+    assert cluster_config.load(tmp_path / "made.toml").client.ssh.host is None and "ilb" in arm.names()
 
 
 def test_ctrl_c_meanwhile_does_not_say_that_nothing_is_there(arm, capsys, monkeypatch):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployments import Answer, up
 
-from harness.azure.make import deploy
+from harness.azure.provision import deploy
 
 BUSY = {"error": {"code": "ServiceUnavailable", "message": "the test says so"}}
 ACTIVE = {"error": {"code": "DeploymentActive", "message": "the previous deployment is still active"}}

@@ -10,10 +10,11 @@ import jsonschema
 import pytest
 from deployments import OPTIONS, SUBSCRIPTION, up
 
-from harness import cli, model
-from harness.azure.make import template
-from harness.azure.make.up import cluster_file
-from harness.commands import azure_up
+from harness import cli
+from harness.azure.provision.provision import cluster_file
+from harness.azure.provision.template import template
+from harness.commands.azure import azure_up
+from harness.config import cluster_config
 
 SCHEMA = jsonschema.Draft7Validator(json.loads((template.FILE.parent / "schema.json").read_text()))
 WRONG = [
@@ -119,8 +120,10 @@ def test_every_wish_that_a_plan_takes_gives_a_cluster_file_and_a_template_that_h
         taken += 1
         given = cli._parser().parse_args(words)
         wish = azure_up._wish(given)
-        azure = model.Azure(subscription=SUBSCRIPTION, resource_group="lk-test")
-        model.parse(cluster_file(wish, {"subscription": SUBSCRIPTION, "resource_group": "lk-test"}, given.manager), Path("made.toml"))
+        azure = cluster_config.Azure(subscription=SUBSCRIPTION, resource_group="lk-test")
+        cluster_config.parse(
+            cluster_file(wish, {"subscription": SUBSCRIPTION, "resource_group": "lk-test"}, given.manager), Path("made.toml")
+        )
         for resource in wish.resources(azure):
             assert [f"{e.json_path}: {e.message}" for e in SCHEMA.iter_errors(resource.body)] == [], words
     assert taken > 20

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployments import SUBSCRIPTION, run_of, up
 
-from harness.azure.make import ledger
+from harness.azure.provision import ledger
 from harness.cli import main
 
 QUOTA: dict[str, Any] = {"code": "SkuNotAvailable", "message": "The requested size is not available."}
@@ -213,7 +213,7 @@ def test_a_group_that_is_not_known_everywhere_yet(arm, capsys):
 
 
 def test_a_group_that_somebody_made_meanwhile_is_not_ours(arm, capsys, monkeypatch):
-    from harness.azure.make import up as making
+    from harness.azure.provision import provision as making
 
     real = making.group_is_there
 

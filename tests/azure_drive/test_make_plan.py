@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from deployments import SUBSCRIPTION, up
 
-from harness.azure.make import prices
+from harness.azure.provision.template import prices
 
 
 @pytest.fixture

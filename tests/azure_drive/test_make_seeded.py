@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from deployments import run_of, up
 
-from harness.azure.make import ledger, remove
+from harness.azure.provision import ledger, teardown
 from harness.cli import main
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -73,7 +73,7 @@ def test_nothing_of_anothers_is_touched_and_nothing_of_ours_left_unsaid(
     arm: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     # In the 20 minutes between the two looks at an empty group its list comes up to date.
-    monkeypatch.setattr(remove, "pause", lambda seconds, deadline: arm.unlisted.clear())
+    monkeypatch.setattr(teardown, "pause", lambda seconds, deadline: arm.unlisted.clear())
     chance = random.Random(f"{SEED} {number}")
     print(f"LKHARNESS_TEST_SEED={SEED}, life {number}")
     life = Life(arm, chance)

@@ -15,8 +15,8 @@ import pytest
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
-from harness.azure.make import template
-from harness.errors import BadUse
+from harness.azure.provision.template import template
+from harness.core.errors import BadUse
 
 SCHEMA = json.loads((template.FILE.parent / "schema.json").read_text())
 PUBLIC = os.environ.get("LKHARNESS_ARM_SCHEMAS")  # a folder with schemas/DATE/Microsoft.….json, as Microsoft publishes them
@@ -197,7 +197,7 @@ def test_wrong_parameters_are_told(over, says):
 
 @pytest.mark.parametrize("text", ["[unknown()]", "[concat('a']", "[concat('a') 'b']", "[parameters('none')]", "[#]"])
 def test_an_expression_that_is_not_known_is_a_fault(text):
-    from harness.azure.make.expressions import Scope, evaluated
+    from harness.azure.provision.template.arm_expressions import Scope, evaluated
 
     with pytest.raises(BadUse, match="the template's expression"):
         evaluated(text, Scope({}, lambda name: None, lambda kind, *names: ""))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployments import Answer, up
 
-from harness.azure.why import why
+from harness.azure.client.arm_error_details import why
 
 NODE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/lknode02"
 QUOTA = "Operation could not be completed as it results in exceeding approved standardDSv5Family Cores quota."

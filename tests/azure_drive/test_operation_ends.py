@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness.azure import hand as module
-from harness.azure import trouble
-from harness.azure.hand import Hand, Triggered
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded, HarnessError
+from harness.azure.client import error_mapping
+from harness.azure.client import operation_runner as module
+from harness.azure.client.operation_runner import OperationRunner, Triggered
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, HarnessError
 
 core = pytest.importorskip("azure.core.exceptions", reason="the Azure packages are not installed")
 
@@ -88,13 +88,13 @@ def test_what_azure_does_not_tell_is_none(error: Any) -> None:
 
 def test_the_harness_own_time_out_is_none_and_says_what_it_is() -> None:
     one = triggered(timed_out())
-    assert one.refused is None and isinstance(one.untold, trouble.NotAwaited) and "powering off lknode01" in str(one.untold)
+    assert one.refused is None and isinstance(one.untold, error_mapping.NotAwaited) and "powering off lknode01" in str(one.untold)
     assert "resource_manager" not in str(one.untold)
 
 
-def hand_that_tells(told: list[str]) -> Hand:
+def hand_that_tells(told: list[str]) -> OperationRunner:
     clients: Any = SimpleNamespace(azure=SimpleNamespace(poll_s=0.01, subscription="s", resource_group="g"), renew=lambda: None)
-    return Hand(clients, lambda source, kind, text, **data: told.append(text))
+    return OperationRunner(clients, lambda source, kind, text, **data: told.append(text))
 
 
 @pytest.mark.parametrize("error", UNTOLD.values(), ids=UNTOLD)
@@ -112,5 +112,5 @@ def test_without_an_effect_it_is_said_why_nobody_knows_more() -> None:
 
 def test_a_failure_is_not_waited_out() -> None:
     looks = iter([False])
-    with pytest.raises(trouble.OperationFailed, match="InternalExecutionError"):
+    with pytest.raises(error_mapping.OperationFailed, match="InternalExecutionError"):
         hand_that_tells([]).finish(triggered(failed(), lambda: next(looks)), Deadline(60))

@@ -7,16 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import model
-from harness.azure import read
-from harness.azure.network import Member, Nic
-from harness.azure.seen import Balancer, Frontend, Pool, Rule
-from harness.disrupt import base
-from harness.errors import Inconclusive
-from harness.lab import seed
+from harness.azure.faults.network_faults import Member, Nic
+from harness.azure.inventory import resource_reader
+from harness.azure.inventory.resource_model import Balancer, Frontend, Pool, Rule
+from harness.config import cluster_config
+from harness.core.errors import Inconclusive
+from harness.disrupt import disruption
+from harness.lab.lifecycle import default_cluster
 
 GROUPS = "/subscriptions/s/resourceGroups"
-CLUSTER = model.parse(seed.cluster_data(given={"azure": {"subscription": "s", "resource_group": "Cluster-RG"}}), Path("x"))
+CLUSTER = cluster_config.parse(
+    default_cluster.cluster_data(given={"azure": {"subscription": "s", "resource_group": "Cluster-RG"}}), Path("x")
+)
 
 
 def undoing(name: str, monkeypatch: pytest.MonkeyPatch, *, nic: str = "CLUSTER-rg", guard: str = "CLUSTER-rg", pool: str = "CLUSTER-rg"):
@@ -24,15 +26,15 @@ def undoing(name: str, monkeypatch: pytest.MonkeyPatch, *, nic: str = "CLUSTER-r
     place = f"{GROUPS}/{nic}/providers/Microsoft.Network/networkInterfaces/nic1"
     balancer = f"{GROUPS}/{pool}/providers/Microsoft.Network/loadBalancers/ilb"
     group = f"{GROUPS}/{guard}/providers/Microsoft.Network/networkSecurityGroups/shared"
-    monkeypatch.setattr("harness.azure.network.Network.member", lambda *about: Member(balancer, "ilb/pool", "one", "None"))
+    monkeypatch.setattr("harness.azure.faults.network_faults.Network.member", lambda *about: Member(balancer, "ilb/pool", "one", "None"))
     its_pool = f"{balancer}/backendAddressPools/pool"
     frontend, rule = Frontend("f", f"{balancer}/f", str(CLUSTER.vip)), Rule("r", "r", f"{balancer}/f", pool_ids=(its_pool,))
     there = Balancer("ilb", balancer, frontends=(frontend,), rules=(rule,), pools=(Pool("pool", its_pool),))
-    monkeypatch.setattr(read, "balancer", lambda clients, vip: there)
-    monkeypatch.setattr("harness.azure.locks.must_be_unlocked", lambda *about: None)
+    monkeypatch.setattr(resource_reader, "balancer", lambda clients, vip: there)
+    monkeypatch.setattr("harness.azure.faults.management_locks.must_be_unlocked", lambda *about: None)
     timeline = SimpleNamespace(note=None)
     active = SimpleNamespace(cluster=CLUSTER, active="lknode01", standby_of=lambda a: "lknode02", timeline=timeline)
-    one = base.of(name)(active)
+    one = disruption.get_disruption(name)(active)
     one._found = Nic(place, "ipconfig1", f"{place}/ipConfigurations/ipconfig1", (its_pool,), group)
     return one._undoing()
 

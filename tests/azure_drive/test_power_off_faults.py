@@ -12,16 +12,16 @@ from itertools import product
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure import clients, hand
-from harness.azure.arm import Arm
-from harness.azure.heal import heal
-from harness.azure.undo_tag import RUN, UndoTags
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.errors import HarnessError
-from harness.lab import launch, seed
-from harness.model import Azure
-from harness.timeline import Timeline
+from harness.azure.client import clients, operation_runner
+from harness.azure.client.arm import Arm
+from harness.azure.faults.undo_leftovers import heal
+from harness.azure.faults.undo_tag import RUN, UndoTags
+from harness.config.cluster_config import Azure
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.core.timeline import Timeline
+from harness.disrupt import disruption
+from harness.lab.lifecycle import default_cluster, launch
 
 LIMIT_S = 18.0  # operation_limit_s here
 SHOWS_S = 6.0  # a busy machine may show late what happened although its answer got lost; what did not happen is waited for so long
@@ -52,7 +52,7 @@ NOT_DONE = {("trigger", "unavailable"), ("trigger", "dropped-before"), ("trigger
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="faults", persistent=False, network_only=True, azure=True)
+        running = launch.up(default_cluster.cluster_data(), name="faults", persistent=False, network_only=True, azure=True)
         try:
             yield AzureLab(running)
         finally:
@@ -61,7 +61,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 
 @pytest.fixture(autouse=True)
 def settings(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(hand, "SHOWS_S", SHOWS_S)
+    monkeypatch.setattr(operation_runner, "SHOWS_S", SHOWS_S)
     azure = lab.azure.model_copy(update={"operation_limit_s": LIMIT_S})
     lab.cluster = lab.cluster.model_copy(update={"azure": azure})
     lab.own("faults", "DELETE")
@@ -72,10 +72,10 @@ def settings(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tags(azure: Azure) -> dict[str, str]:
-    talk = clients.of(azure)
+    talk = clients.make_clients(azure)
     try:
         of = UndoTags(Arm(talk))
-        return {resource: text for resource in of.bearers() if (text := of.of(resource)) is not None}
+        return {resource: text for resource in of.taggable_resources() if (text := of.of(resource)) is not None}
     finally:
         talk.close()
 
@@ -97,7 +97,7 @@ def noted(timeline: Timeline) -> Counter[tuple[str, str]]:
 def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
     method, path, part = STEPS[step]
     timeline = Timeline()
-    one = base.of("azure VM power off")(subject(lab, timeline))
+    one = disruption.get_disruption("azure VM power off")(subject(lab, timeline))
     node, failed = one.target(), None
     began = time.monotonic()
 
@@ -136,7 +136,7 @@ def test_bounded_reported_undone(lab: AzureLab, step: str, fault: str) -> None:
 @pytest.mark.timeout(900)
 def test_heal_tells_its_calls_too(lab: AzureLab) -> None:
     """The packages' own repetitions included: the first removal of the tag is refused, because the token has expired."""
-    one = base.of("azure VM power off")(subject(lab, Timeline()))
+    one = disruption.get_disruption("azure VM power off")(subject(lab, Timeline()))
     one.begin(Deadline(60))
     lab.own("requests", "DELETE")
     lab.own("faults", "POST", {"kind": "token-revoked", "method": "PATCH", "path": TAGS})

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure import clients
-from harness.azure.heal import heal
-from harness.azure.run_command import RunCommandHost
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.lab import launch, seed
-from harness.timeline import Timeline
+from harness.azure.client import clients
+from harness.azure.faults.undo_leftovers import heal
+from harness.azure.run_command.run_command_host import RunCommandHost
+from harness.core.deadline import Deadline
+from harness.core.timeline import Timeline
+from harness.disrupt import disruption
+from harness.lab.lifecycle import default_cluster, launch
 
 ROLES = Path(__file__).parents[2] / "docs" / "azure"
 KINDS = (
@@ -47,7 +47,7 @@ BY_CHOICE = {
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="role", persistent=False, network_only=True, azure=True)
+        running = launch.up(default_cluster.cluster_data(), name="role", persistent=False, network_only=True, azure=True)
         try:
             yield AzureLab(running)
         finally:
@@ -90,7 +90,7 @@ def disturb(lab: AzureLab, kind: str) -> None:
     of = subject(lab, Timeline())
     for name, host in of.hosts.items():  # whose boot is when its power came back
         host.check = lambda command, limit=1.0, name=name: str(next(h["pid"] for h in lab.status()["hosts"] if h["name"] == name))
-    one: Any = base.of(kind)(of)
+    one: Any = disruption.get_disruption(kind)(of)
     one._undone = lambda deadline: None
     try:
         one.begin(Deadline(60))
@@ -103,7 +103,7 @@ def test_the_disturbing_role_is_the_smallest(lab: AzureLab) -> None:
     lab.own("requests", "DELETE")
     for kind in KINDS:
         disturb(lab, kind)
-    talk = clients.of(lab.azure)
+    talk = clients.make_clients(lab.azure)
     RunCommandHost(talk, "lknode01", "lknode01").check("true")
     talk.close()
     assert heal(lab.azure, Timeline().note) == []

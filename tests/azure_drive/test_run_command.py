@@ -9,21 +9,23 @@ from collections.abc import Iterator
 import pytest
 from azure_labs import AzureLab
 
-from harness.azure import clients, run_script
-from harness.azure.make import manager, template
-from harness.azure.run_command import RunCommandHost
-from harness.deadline import Deadline
-from harness.errors import Unusable
-from harness.hosts.base import CommandFailed, HostUnreachable
-from harness.hosts.linux import LinuxHost
-from harness.lab import launch, seed
+from harness.azure.client import clients
+from harness.azure.provision import manager_install
+from harness.azure.provision.template import template
+from harness.azure.run_command import run_command_call
+from harness.azure.run_command.run_command_host import RunCommandHost
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+from harness.hosts.host import CommandFailed, HostUnreachable
+from harness.hosts.linux.linux import LinuxHost
+from harness.lab.lifecycle import default_cluster, launch
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="runcommand", persistent=False, network_only=True, azure=True)
+        running = launch.up(default_cluster.cluster_data(), name="runcommand", persistent=False, network_only=True, azure=True)
         try:
             yield AzureLab(running)
         finally:
@@ -32,7 +34,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 
 @pytest.fixture
 def host(lab: AzureLab) -> Iterator[RunCommandHost]:
-    talk = clients.of(lab.azure)
+    talk = clients.make_clients(lab.azure)
     yield RunCommandHost(talk, "lknode01", "lknode01")
     talk.close()
     lab.own("faults", "DELETE")
@@ -73,7 +75,7 @@ def test_a_lost_answer_is_not_asked_for_again(host, lab):
 def test_somebody_elses_script_is_waited_for(host, lab):
     """409 is a refusal, so nothing has run: it is sent again."""
     lab.own("conditions", "POST", {"one_script": True})
-    other = clients.of(lab.azure)
+    other = clients.make_clients(lab.azure)
     try:
         body = {"commandId": "RunShellScript", "script": ["sleep 3"]}
         theirs = other.compute.virtual_machines.begin_run_command(lab.azure.resource_group, "lknode01", body)
@@ -89,9 +91,9 @@ def test_somebody_elses_script_is_waited_for(host, lab):
 def test_a_script_ends_on_the_host_itself(host):
     """One that hangs would keep everybody from the machine's run-command for up to 90 minutes."""
     for first in ("", "#!/bin/sh\n"):
-        script = run_script.wrapped(f"{first}echo begun; sleep 60", "m", {}, 1.0)
+        script = run_command_call.wrapped(f"{first}echo begun; sleep 60", "m", {}, 1.0)
         done = subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=30)
-        said = run_script.read((done.stdout, done.stderr), "m", "vm")
+        said = run_command_call.read((done.stdout, done.stderr), "m", "vm")
         assert (said.out, said.exit) == ("begun\n", 124)
 
 
@@ -118,7 +120,7 @@ PARAMETERS = template.parameters_of(
 def test_a_cluster_managers_script_is_told_where_it_runs(lab, host):
     said: list[str] = []
     script = 'env | grep ^LKH_ | sort >/tmp/told; echo "$LKH_NODE" >/tmp/who'
-    manager.install(clients.of(lab.azure), PARAMETERS, "run1", script, Deadline(60), said.append)
+    manager_install.install(clients.make_clients(lab.azure), PARAMETERS, "run1", script, Deadline(60), said.append)
     told = host.check(["cat", "/tmp/told"])
     for line in (
         "LKH_FIRST=yes",
@@ -129,7 +131,7 @@ def test_a_cluster_managers_script_is_told_where_it_runs(lab, host):
         "LKH_RUN=run1",
     ):
         assert line in told.splitlines()
-    other = RunCommandHost(clients.of(lab.azure), "lknode02", "lknode02")
+    other = RunCommandHost(clients.make_clients(lab.azure), "lknode02", "lknode02")
     assert other.check(["cat", "/tmp/who"]) == "lknode02\n"
     assert len(said) == 2 and "LKH_FIRST=no" in other.check(["cat", "/tmp/told"])
 
@@ -137,19 +139,19 @@ def test_a_cluster_managers_script_is_told_where_it_runs(lab, host):
 def test_a_cluster_managers_script_that_fails_is_told(lab):
     script = 'test "$LKH_FIRST" = yes || { echo "no licence found" >&2; exit 3; }'
     with pytest.raises(Unusable, match="lknode02: the cluster manager's script exited 3 and said: no licence found"):
-        manager.install(clients.of(lab.azure), PARAMETERS, "run1", script, Deadline(60), lambda text: None)
+        manager_install.install(clients.make_clients(lab.azure), PARAMETERS, "run1", script, Deadline(60), lambda text: None)
 
 
 def test_the_repos_own_script_is_sound_shell():
-    script = manager.script_of("pacemaker")
-    assert script is not None and manager.script_of("none") is None
+    script = manager_install.script_of("pacemaker")
+    assert script is not None and manager_install.script_of("none") is None
     done = subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True)
     assert (done.returncode, done.stderr) == (0, "")
     told = set(re.findall(r"LKH_[A-Z_]+", script))
-    assert told <= set(manager.variables(PARAMETERS, 0, "run1"))
+    assert told <= set(manager_install.variables(PARAMETERS, 0, "run1"))
 
 
 @pytest.mark.parametrize("message", ["", "Enable failed: no agent", "Enable succeeded: \n[stdout]\nbegin m\nhalf\n[stderr]\n"])
 def test_an_answer_without_its_end_is_told(message):
     with pytest.raises(Unusable, match="the script's end is not in what"):
-        run_script.read(run_script.streams([{"code": "ProvisioningState/succeeded", "message": message}]), "m", "vm")
+        run_command_call.read(run_command_call.streams([{"code": "ProvisioningState/succeeded", "message": message}]), "m", "vm")

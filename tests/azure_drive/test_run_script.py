@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.azure import run_script
-from harness.azure.make import manager, template
-from harness.deadline import Deadline
-from harness.errors import Unusable
+from harness.azure.provision import manager_install
+from harness.azure.provision.template import template
+from harness.azure.run_command import run_command_call
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
 
 PARAMETERS = template.parameters_of(
     template.load(), {"location": "x", "tags": {}, "design": "nat", "sshPublicKey": "ssh-ed25519 A", "ports": [80]}
@@ -34,9 +35,9 @@ def in_two(out: str, err: str) -> list[dict[str, str]]:
     ]
 
 
-def said_by(script: str, shape: Callable[[str, str], list[dict[str, str]]] = in_one, **variables: str) -> run_script.Said:
-    done = subprocess.run(["sh"], input=run_script.wrapped(script, "m", variables), text=True, capture_output=True)
-    return run_script.read(run_script.streams(shape(done.stdout, done.stderr)), "m", "vm")
+def said_by(script: str, shape: Callable[[str, str], list[dict[str, str]]] = in_one, **variables: str) -> run_command_call.Said:
+    done = subprocess.run(["sh"], input=run_command_call.wrapped(script, "m", variables), text=True, capture_output=True)
+    return run_command_call.read(run_command_call.streams(shape(done.stdout, done.stderr)), "m", "vm")
 
 
 @pytest.mark.parametrize("shape", [in_one, in_two])
@@ -51,7 +52,7 @@ def test_what_the_script_says_of_itself_on_one_stream_is_not_the_other(shape: Ca
 
 
 def test_an_answer_without_a_status_has_no_streams() -> None:
-    assert run_script.streams([]) == ("", "")
+    assert run_command_call.streams([]) == ("", "")
 
 
 def test_its_first_line_says_what_runs_it():
@@ -74,18 +75,18 @@ def test_a_short_one_needs_no_room(monkeypatch):
 def test_ctrl_c_does_not_wait_for_the_scripts(monkeypatch):
     go_on, running = threading.Event(), threading.Barrier(2)
 
-    def slow(*given: Any) -> run_script.Said:
+    def slow(*given: Any) -> run_command_call.Said:
         if running.wait(10) == 0:
             os.kill(os.getpid(), signal.SIGINT)
         go_on.wait(20)
-        return run_script.Said(0, "", "", False)
+        return run_command_call.Said(0, "", "", False)
 
-    monkeypatch.setattr(run_script, "run", slow)
+    monkeypatch.setattr(run_command_call, "run", slow)
     before = Deadline(10)
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # as `lkharness` does
     try:
         with pytest.raises(KeyboardInterrupt):
-            manager.install(None, PARAMETERS, "run1", "true", Deadline(60), lambda text: None)  # type: ignore[arg-type]
+            manager_install.install(None, PARAMETERS, "run1", "true", Deadline(60), lambda text: None)  # type: ignore[arg-type]
         assert not before.expired
     finally:
         signal.signal(signal.SIGINT, handler)
@@ -93,11 +94,11 @@ def test_ctrl_c_does_not_wait_for_the_scripts(monkeypatch):
 
 
 def test_what_goes_wrong_on_one_node_is_told_with_the_others(monkeypatch):
-    def refused(clients: Any, machine: str, *given: Any) -> run_script.Said:
+    def refused(clients: Any, machine: str, *given: Any) -> run_command_call.Said:
         if machine == "lknode01":
             raise Unusable("lknode01: refused")
-        return run_script.Said(3, "", "no licence\n", False)
+        return run_command_call.Said(3, "", "no licence\n", False)
 
-    monkeypatch.setattr(run_script, "run", refused)
+    monkeypatch.setattr(run_command_call, "run", refused)
     with pytest.raises(Unusable, match="lknode01: refused; lknode02: the cluster manager's script exited 3 and said: no licence"):
-        manager.install(None, PARAMETERS, "run1", "true", Deadline(60), lambda text: None)  # type: ignore[arg-type]
+        manager_install.install(None, PARAMETERS, "run1", "true", Deadline(60), lambda text: None)  # type: ignore[arg-type]

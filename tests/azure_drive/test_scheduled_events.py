@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure import clients, events
-from harness.azure.arm import Arm
-from harness.azure.heal import heal
-from harness.azure.ours import Ours
-from harness.azure.undo_tag import STANDING, UndoTags, parse
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.errors import HarnessError, Inconclusive, Unusable
-from harness.hosts.base import HostUnreachable
-from harness.timeline import Timeline
+from harness.azure.client import clients
+from harness.azure.client.arm import Arm
+from harness.azure.faults import scheduled_events
+from harness.azure.faults.ownership import Ours
+from harness.azure.faults.undo_leftovers import heal
+from harness.azure.faults.undo_tag import STANDING, UndoTags, parse
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Inconclusive, Unusable
+from harness.core.timeline import Timeline
+from harness.disrupt import disruption as base
+from harness.hosts.host import HostUnreachable
 
 KINDS = ("azure VM restart", "azure VM redeploy")
 
@@ -55,7 +56,7 @@ def disruption(lab: AzureLab, kind: str, timeline: Timeline, *, metadata: bool =
             return json.dumps(lab.own("events"))
 
         host.check = check
-    return base.of(kind)(of)
+    return base.get_disruption(kind)(of)
 
 
 def boot(lab: AzureLab) -> int:
@@ -63,7 +64,7 @@ def boot(lab: AzureLab) -> int:
 
 
 def tag(lab: AzureLab) -> str | None:
-    arm = Arm(clients.of(lab.azure))
+    arm = Arm(clients.make_clients(lab.azure))
     return UndoTags(arm).of(f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.nodes[0].name}")
 
 
@@ -104,7 +105,7 @@ def test_its_tag_stays_for_whoever_heals_before_it_came(lab: AzureLab) -> None:
     one = disruption(lab, "azure VM restart", Timeline(), metadata=False, operation_limit_s=2.0, event_limit_s=60.0)
     with pytest.raises(Inconclusive):
         one.begin(Deadline(60))
-    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), everybodys=True, limit_s=20.0)
+    (told,) = heal(lab.azure, Timeline().note, ours=Ours.of(lab.cluster), all_runs=True, limit_s=20.0)
     assert told.failed and "may still come" in told.failed and tag(lab) is not None
     one.undo(Deadline(60))
     assert boot(lab) != before and tag(lab) is None
@@ -138,13 +139,13 @@ EVENT = {"EventId": "A-1", "EventType": "Reboot", "EventSource": "User", "EventS
 )
 def test_only_a_users_own_restart_of_this_machine_is_approved(change: dict[str, Any], counts: bool) -> None:
     """Whatever the platform wants to do is the platform's and the customer's."""
-    assert bool(events.pending(json.dumps({"Events": [{**EVENT, **change}]}), "vm1")) is counts
+    assert bool(scheduled_events.pending(json.dumps({"Events": [{**EVENT, **change}]}), "vm1")) is counts
 
 
 @pytest.mark.parametrize("said", ["", "<html>", "[]", '{"Events": 5}', '{"Events": [5]}'])
 def test_an_answer_of_another_kind(said: str) -> None:
     with pytest.raises(HarnessError, match="cannot be read"):
-        events.pending(said, "vm1")
+        scheduled_events.pending(said, "vm1")
 
 
 @pytest.mark.timeout(120)
@@ -160,10 +161,10 @@ def test_a_machine_with_an_ephemeral_os_disk_is_not_redeployed(lab: AzureLab) ->
 
 
 def test_what_destroys_something_is_planned_only_where_it_is_named(lab: AzureLab) -> None:
-    from harness.measuring import Wish
-    from harness.plan import Plan
+    from harness.pytest_plugin.measurement_plan import Plan
+    from harness.pytest_plugin.measurement_session import MeasurementOptions
 
-    wish = Wish(0.01, 1, 0, None)
+    wish = MeasurementOptions(0.01, 1, 0, None)
     assert "azure VM redeploy" not in {one.name for one in Plan((), wish).measurements(lab.cluster, azure=True)}
     assert {"azure VM redeploy"} == {one.name for one in Plan(("azure VM redeploy",), wish).measurements(lab.cluster, azure=True)}
-    assert "temporary disk is lost" in base.of("azure VM redeploy").sentence
+    assert "temporary disk is lost" in base.get_disruption("azure VM redeploy").sentence

@@ -13,11 +13,12 @@ import pytest
 import tomli_w
 from azure_labs import AzureLab
 
-from harness import cli, trust
-from harness.azure import clients
-from harness.azure.clients import Clients
-from harness.azure.run_command import RunCommandHost
-from harness.lab import launch, seed
+from harness import cli
+from harness.azure.client import clients
+from harness.azure.client.clients import Clients
+from harness.azure.run_command.run_command_host import RunCommandHost
+from harness.config import trust
+from harness.lab.lifecycle import default_cluster, launch
 
 LOST, OTHER = "lknode01", "lknode02"
 ROOT = "/tmp/lifekeeper"
@@ -36,7 +37,7 @@ done
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        running = launch.up(seed.cluster_data(), name="secondway", persistent=False, network_only=True, azure=True)
+        running = launch.up(default_cluster.cluster_data(), name="secondway", persistent=False, network_only=True, azure=True)
         try:
             yield AzureLab(running)
         finally:
@@ -46,7 +47,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 @pytest.fixture
 def file(lab: AzureLab) -> Iterator[Path]:
     """The lab's cluster file with a wrong port for one node, and with a manager that says who is active."""
-    talk = clients.of(lab.azure)
+    talk = clients.make_clients(lab.azure)
     for node in (LOST, OTHER):
         to = f"{ROOT}/bin/lcdstatus"
         RunCommandHost(talk, node, node).check(f"mkdir -p {ROOT}/bin; cat >{to}; chmod 755 {to}", input=LCDSTATUS.encode())
@@ -126,7 +127,7 @@ def test_collect_gives_it_the_time_that_its_readings_take(
     lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some thirty readings of 20 s each do not fit into what a host that SSH reaches has for all of them."""
-    monkeypatch.setattr("harness.collect.gather.HOST_S", 0.0)
+    monkeypatch.setattr("harness.collect.collection_runner.HOST_S", 0.0)
     output = tmp_path / "case.tar.gz"
     cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"])
     hosts = {h["name"]: h for h in json.loads(capsys.readouterr().out)["index"]["hosts"]}
@@ -146,7 +147,7 @@ def noting(close: Callable[[Any], None], closed: list[object]) -> Callable[[Any]
 def test_collect_reads_it_and_closes_what_it_opened(
     lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.hosts.ssh import SshHost
+    from harness.hosts.ssh.ssh_host import SshHost
 
     closed: list[object] = []
     for kind in (Clients, SshHost):

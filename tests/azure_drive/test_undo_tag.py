@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.azure import heal
-from harness.azure.hand import Hand
-from harness.azure.undo_tag import LONGEST, STANDING, Undo, UndoTags, parse
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.errors import Unusable
+from harness.azure.client.operation_runner import OperationRunner
+from harness.azure.faults import undo_leftovers
+from harness.azure.faults.undo_tag import LONGEST, STANDING, Undo, UndoTags, parse
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+from harness.disrupt import disruption
 
 EVERY = [
     Undo.now("start", 60.0),
@@ -38,10 +38,10 @@ def test_nothing_is_left_to_undo_where_its_tag_would_not_fit(monkeypatch):
     """Nothing was tagged or disturbed, so nobody is sent to `lkharness azure heal`."""
     long = Undo.now("pool", 60.0, name="n" * 80, pool="p" * 80 + "/" + "q" * 80)
     cluster = SimpleNamespace(manager=SimpleNamespace(hc_timeout_s=None), azure=SimpleNamespace(operation_limit_s=1.0))
-    one = base.of("azure pool left")(SimpleNamespace(active="lknode01", cluster=cluster))
+    one = disruption.get_disruption("azure pool left")(SimpleNamespace(active="lknode01", cluster=cluster))
     closed = []
     clients: Any = SimpleNamespace(azure=SimpleNamespace(poll_s=0.01, subscription="s", resource_group="g"), close=lambda: closed.append(1))
-    one._made = Hand(clients, lambda *about, **data: None)
+    one._made = OperationRunner(clients, lambda *about, **data: None)
     monkeypatch.setattr(UndoTags, "_all", lambda *about: {})
     before = dict(STANDING)
     monkeypatch.setattr(one, "_undoing", lambda: ("/subscriptions/s/nic", long))
@@ -67,8 +67,8 @@ def test_an_answer_of_another_shape_is_told_and_keeps_nothing_else_from_being_un
     def odd(*about):
         raise KeyError("ipConfigurations")
 
-    monkeypatch.setattr(heal, "undo", odd)
-    told = heal.healed(SimpleNamespace(say=lambda text: None), "/subscriptions/s/nic", EVERY[2], Deadline(1.0))
+    monkeypatch.setattr(undo_leftovers, "undo", odd)
+    told = undo_leftovers.healed(SimpleNamespace(say=lambda text: None), "/subscriptions/s/nic", EVERY[2], Deadline(1.0))
     assert "KeyError" in str(told) and "undo it by hand" in str(told)
 
 

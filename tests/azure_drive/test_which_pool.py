@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness import model
-from harness.azure import read
-from harness.azure.network import Nic, pool_meant
-from harness.azure.seen import Balancer, Frontend, Pool, Rule
-from harness.disrupt import base
-from harness.errors import Unusable
-from harness.lab import seed
+from harness.azure.faults.network_faults import Nic, pool_meant
+from harness.azure.inventory import resource_reader
+from harness.azure.inventory.resource_model import Balancer, Frontend, Pool, Rule
+from harness.config import cluster_config
+from harness.core.errors import Unusable
+from harness.disrupt import disruption
+from harness.lab.lifecycle import default_cluster
 
 VIP = IPv4Address("10.20.1.200")
 GROUP = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/loadBalancers"
@@ -45,11 +45,11 @@ def test_an_outbound_balancers_pool_is_not_meant() -> None:
 
 
 def test_the_disruption_leaves_the_pool_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "balancer", lambda clients, vip: ILB)
-    cluster = model.parse(seed.cluster_data(given={"azure": {"subscription": "s", "resource_group": "G"}}), Path("x"))
+    monkeypatch.setattr(resource_reader, "balancer", lambda clients, vip: ILB)
+    cluster = cluster_config.parse(default_cluster.cluster_data(given={"azure": {"subscription": "s", "resource_group": "G"}}), Path("x"))
     assert cluster.vip == VIP
     subject: Any = SimpleNamespace(cluster=cluster, active="lknode01", timeline=SimpleNamespace(note=None))
-    one: Any = base.of("azure pool left")(subject)
+    one: Any = disruption.get_disruption("azure pool left")(subject)
     nic = GROUP.replace("loadBalancers", "networkInterfaces") + "/nic1"
     one._found = Nic(nic, "ipconfig1", f"{nic}/ipConfigurations/ipconfig1", (OUTBOUND, pool_id("POOL")), None)
     assert one._undoing()[1].pool == "ilb/Pool"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness import model
-from harness.deadline import Deadline
-from harness.lab import launch, seed
-from harness.lab.azure.hand import Hand
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.lab.azure.control_client import ControlClient
+from harness.lab.lifecycle import default_cluster, launch
 
 
 class AzureLab:
@@ -19,11 +19,11 @@ class AzureLab:
 
     def __init__(self, running: launch.RunningLab) -> None:
         self.running = running
-        self.cluster = model.load(running.cluster_file)
+        self.cluster = cluster_config.load(running.cluster_file)
         assert self.cluster.azure is not None
         self.azure = self.cluster.azure
         self.group = self.azure.resource_group
-        self.hand = Hand(self.azure)
+        self.hand = ControlClient(self.azure)
         self.compute = self.new_client("compute")
         self.network = self.new_client("network")
 
@@ -87,7 +87,7 @@ def make_azure_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
     def make(*, network_only: bool = True, **over: Any) -> AzureLab:
         name = f"test-{os.getpid()}-{tmp_path_factory.mktemp('azure').name}"
-        data = seed.cluster_data(given=over)
+        data = default_cluster.cluster_data(given=over)
         made.append(AzureLab(launch.up(data, name=name, persistent=False, network_only=network_only, azure=True)))
         return made[-1]
 

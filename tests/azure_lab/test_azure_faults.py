@@ -12,7 +12,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from harness.errors import BadUse
+from harness.core.errors import BadUse
 
 NODE = "lknode01"
 OFF = "/powerOff$"

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from harness.lab import inside
+from harness.lab.control import nsenter
 
 NODE = "lknode01"
 
@@ -30,10 +30,10 @@ def test_power_off_cuts_the_node_and_start_brings_it_back(lab) -> None:
 
 @pytest.mark.parametrize(("skip", "goodbye"), [(False, True), (True, False)])
 def test_only_an_orderly_power_off_lets_programs_say_goodbye(lab, skip: bool, goodbye: bool) -> None:
-    listener = inside.command(lab.running.record, "lknode02", ["python3", "-u", "-c", HEARER])
+    listener = nsenter.command(lab.running.record, "lknode02", ["python3", "-u", "-c", HEARER])
     with subprocess.Popen(listener, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as hearer:
         assert hearer.stdout.readline() == "ready\n"
-        inside.run(lab.running.record, NODE, ["sh", "-c", f"setsid python3 -c '{SPEAKER}' >/dev/null 2>&1 </dev/null &"])
+        nsenter.run(lab.running.record, NODE, ["sh", "-c", f"setsid python3 -c '{SPEAKER}' >/dev/null 2>&1 </dev/null &"])
         assert hearer.stdout.readline() == "hello\n"
         lab.compute.virtual_machines.begin_power_off(lab.group, NODE, skip_shutdown=skip).result(90)
         assert lab.power(NODE) == "off"

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.lab import registry
+from harness.core.deadline import Deadline
+from harness.lab.control import lab_registry
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,9 @@ def test_the_command_line(whole) -> None:
 
 
 def test_a_lab_without_azure_says_so(make_azure_lab, tmp_path) -> None:
-    from harness.lab import launch, seed
+    from harness.lab.lifecycle import default_cluster, launch
 
-    lab = launch.up(seed.cluster_data(), name=f"plain-{os.getpid()}", persistent=False, network_only=True)
+    lab = launch.up(default_cluster.cluster_data(), name=f"plain-{os.getpid()}", persistent=False, network_only=True)
     try:
         said = subprocess.run(
             [sys.executable, "-m", "harness.cli", "lab", "azure", "clear", "--name", lab.record.name],
@@ -70,7 +70,7 @@ def test_the_stand_in_ends_with_the_lab(make_azure_lab) -> None:
     lab = make_azure_lab()
     folder = lab.running.record.folder
     process = json.loads((folder / "azure" / "process.json").read_text())
-    assert registry.start_ticks(process["pid"]) == process["start_ticks"]
+    assert lab_registry.start_ticks(process["pid"]) == process["start_ticks"]
     os.kill(lab.running.record.pid, 9)
-    Deadline(120).wait_for(lambda: registry.start_ticks(process["pid"]) is None, what="the end of the stand-in")
+    Deadline(120).wait_for(lambda: lab_registry.start_ticks(process["pid"]) is None, what="the end of the stand-in")
     assert (folder / "azure.log").read_text() == ""

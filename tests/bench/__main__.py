@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from harness.files import write_atomically
-from harness.lab import launch, seed
+from harness.core.files import write_atomically
+from harness.lab.lifecycle import default_cluster, launch
 from tests.bench import agent, metering
 from tests.bench.rows import HEAD, Row, line, row, user
 
@@ -30,7 +30,7 @@ def networks(runs: int) -> Iterator[Row]:
     up, down, whole = [], [], []
     for i in range(runs):
         began = time.monotonic()
-        lab = launch.up(seed.cluster_data(), name=f"bench-{os.getpid()}-{i}", persistent=False, network_only=True)
+        lab = launch.up(default_cluster.cluster_data(), name=f"bench-{os.getpid()}-{i}", persistent=False, network_only=True)
         whole.append(time.monotonic() - began)
         up.append(lab.timings["network_s"] * 1000)
         ended = time.monotonic()
@@ -46,7 +46,7 @@ def clusters(runs: int) -> Iterator[Row]:
     service, whole, switch = [], [], []
     for i in range(runs):
         began = time.monotonic()
-        lab = launch.up(seed.cluster_data(), name=f"bench-{os.getpid()}-c{i}", persistent=False)
+        lab = launch.up(default_cluster.cluster_data(), name=f"bench-{os.getpid()}-c{i}", persistent=False)
         whole.append(time.monotonic() - began)
         service.append(lab.timings["in_service_s"])
         for _ in range(20):

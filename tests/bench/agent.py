@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.deadline import Deadline
-from harness.hosts.local import LocalHost
-from harness.measure.agent import Agent
-from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
-from harness.measure.recording import Clock, NodeEvent, Noise, Sample
+from harness.core.deadline import Deadline
+from harness.hosts.local_host import LocalHost
+from harness.remote.agents.agent import Agent
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, AgentWatch
+from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 from tests.bench.rows import Row, row
 
 SERVER = r"""

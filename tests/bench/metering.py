@@ -2,7 +2,7 @@
 
 The client is cut off by the lab for a known time; every method connects from there to the VIP. How each one's user reads an outage:
 
-ours    as the product does (harness.measure.judgement.outages): from the first failed attempt to the first right one after it
+ours    as the product does (harness.measure.evaluation.outages): from the first failed attempt to the first right one after it
 others  from their log, which has a line for each attempt when it ended: the longest time between two lines that say `ok`, one after the
         other, less the time that usually lies between them. Never seen when no line says that it failed and nothing came later than
         twice the usual time: then nobody who reads the log has a reason to stop there.
@@ -24,15 +24,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from harness import model
-from harness.deadline import Deadline
-from harness.hosts.base import Host, Process
-from harness.hosts.ssh import connect_all
-from harness.lab import launch, seed
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.hosts.host import Host, Process
+from harness.hosts.ssh.ssh_host import connect_all
+from harness.lab.lifecycle import default_cluster, launch
 from harness.measure import calibration
-from harness.measure.agent import Agent
-from harness.measure.agent_plan import AgentPlan, AgentTrack
-from harness.measure.recording import NEW, Noise, Track
+from harness.remote.agents.agent import Agent
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
+from harness.remote.recording.recording import NEW, Noise, Track
 from tests.bench.rows import Row, row
 
 CUTS_S = (0.05, 0.5, 1.2, 2.5, 5.0)
@@ -113,7 +113,7 @@ class Samplers:
         self._thread.join(5)
 
 
-class Ear(calibration.Ear):
+class Ear(calibration.SampleSink):
     """Keeps our own samples, and how well our ticks were kept."""
 
     def __init__(self) -> None:
@@ -154,11 +154,11 @@ class Client:
 @contextlib.contextmanager
 def measuring(period_s: float, *, others: bool) -> Iterator[Client]:
     """A lab with one service; every method that is asked for measures it from the client, and all are right."""
-    data = seed.cluster_data(given={"services": seed.FIGURE["services"][:1]})
+    data = default_cluster.cluster_data(given={"services": default_cluster.FIGURE["services"][:1]})
     lab = launch.up(data, name=f"bench-{os.getpid()}-metering", persistent=False)
     with contextlib.ExitStack() as stack:
         stack.callback(lab.down)
-        cluster = model.load(lab.cluster_file)
+        cluster = cluster_config.load(lab.cluster_file)
         host, python = connect_all(cluster)[cluster.client.name], cluster.client.ssh.python
         stack.callback(host.close)
         track, ear = calibration.vip_track(cluster, period_s), Ear()

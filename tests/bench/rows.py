@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from harness.run import load_average
+from harness.report.record.run_directory import load_average
 
 Row = dict[str, Any]
 HEAD = f"{'median':>10} {'':7} {'least':>9} {'most':>9} {'runs':>4} {'load':>5} {'bar':>5}  what"

@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 import tomli_w
 
-from harness import trust
-from harness.deadline import Deadline
+from harness.config import trust
+from harness.core.deadline import Deadline
 
 CHUNK = 65536
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness import model
-from harness.deadline import Deadline
-from harness.hosts.ssh import connect_all
-from harness.lab.registry import LabRecord
-from harness.managers.registry import manager_of
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.hosts.ssh.ssh_host import connect_all
+from harness.lab.control.lab_registry import LabRecord
+from harness.managers.manager_registry import manager_of
 
 STAND_IN = "setsid /opt/lab/bin/lab-python -m harness.lab.services"
 QUIET = "</dev/null >/dev/null 2>&1 &"
@@ -42,7 +42,7 @@ def cut_a_comm_path(lab: LabRecord) -> None:
     """In Subnet#2, in both directions; returns when the nodes call it dead."""
     for source, destination in (("10.20.2.11", "10.20.2.12"), ("10.20.2.12", "10.20.2.11")):
         lab.ask("cut", source=source, destination=destination)
-    cluster = model.load(lab.cluster_file)
+    cluster = cluster_config.load(lab.cluster_file)
     hosts = connect_all(cluster)
     try:
         state = manager_of(cluster, hosts).state

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from harness.diagnosis.firewall import Packet, opening, parse
-from harness.lab.nft import Nft
+from harness.lab.linux.nft import Nft
 
 PORTS = (80, 1521, 1522, 3389, 5432, 12345)
 NEAR = {"eth0": ("10.9.1.11", 24), "eth1": ("10.9.2.11", 24)}

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.deadline import Deadline
+from harness.core.deadline import Deadline
 from harness.lab.services import process
-from harness.services import registry
-from harness.services.base import Identity
+from harness.services import service_registry
+from harness.services.service_kind import Identity
 from tests.free_port import free_port
 
 LIMIT = 30.0
@@ -30,7 +30,7 @@ class Unit:
         self.service = ["--", service, "--port", str(self.port), "--bind", "127.0.0.1", "--node", "lknode01", *extra]
 
     def do(self, action: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "harness.lab.services.unit", action, *self.words]
+        words = [sys.executable, "-m", "harness.lab.services.service_control", action, *self.words]
         return subprocess.run([*words, *(self.service if "start" in action else [])], capture_output=True, text=True, timeout=LIMIT)
 
     @property
@@ -40,7 +40,7 @@ class Unit:
         return found
 
     def ask(self, kind: str, **settings: str) -> Identity:
-        return registry.kind(kind).who_are_you("127.0.0.1", self.port, settings=settings, deadline=Deadline(LIMIT))
+        return service_registry.kind(kind).who_are_you("127.0.0.1", self.port, settings=settings, deadline=Deadline(LIMIT))
 
     def raw(self, *pieces: bytes) -> bytes:
         """Say something, end our side, and return all that comes back."""

@@ -13,11 +13,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.deadline import Deadline
-from harness.measure import agent_plan
-from harness.measure.agent import Agent
-from harness.measure.agent_plan import AgentPlan, AgentTrack, AgentWatch
-from harness.measure.recording import Clock, NodeEvent, Noise, Sample
+from harness.core.deadline import Deadline
+from harness.remote.agents import agent_launch
+from harness.remote.agents.agent import Agent
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, AgentWatch
+from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
 SAY, ANSWER, EXPECT = b"who\n", b"me\n", rb"\Ame\n"
 LIMIT = 120.0
@@ -213,4 +213,4 @@ def complete(agent: Agent, seen: Seen) -> None:
 
 def launched(host, folder, **more) -> str:
     given = plan(folder, track("t", 1), **more)
-    return agent_plan.launch(host, sys.executable, given, agent_plan.new_folders(given), lifetime_s=given.lifetime_s, limit=LIMIT)
+    return agent_launch.launch(host, sys.executable, given, agent_launch.new_folders(given), lifetime_s=given.lifetime_s, limit=LIMIT)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.deadline import Deadline
-from harness.lab import registry
+from harness.core.deadline import Deadline
+from harness.lab.control import lab_registry
 from tests.pytest_process import PYTEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -88,7 +88,7 @@ class Shell:
             process.communicate()
         for folder in self.labs.iterdir() if self.labs.is_dir() else ():
             if folder.is_dir():
-                registry.read(folder).end()
+                lab_registry.read(folder).end()
 
 
 @contextlib.contextmanager
@@ -167,7 +167,7 @@ class Traces:
 
     def _may_be_ours(self, pid: int) -> bool:
         """The kernel gives a dead lab's namespace numbers to the next lab: who began after the end or lives in another lab is not ours."""
-        began = registry.start_ticks(pid)
+        began = lab_registry.start_ticks(pid)
         own = {kind: inode for kind, inode in namespaces(pid)}.get("pid")
         return began is not None and began <= self._ended and (own == _OUR_PIDS or ("pid", own) in self.namespaces)
 

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 
-from harness.deadline import Deadline
-from harness.hosts.local import LocalHost
+from harness.core.deadline import Deadline
+from harness.hosts.local_host import LocalHost
 
 NOBODY = 65534
 HOLD = "mount -t tmpfs -o mode=755 none /run && ip link set lo up && echo held && exec sleep infinity"

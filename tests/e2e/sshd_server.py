@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import model
-from harness.deadline import Deadline
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
 from tests.free_port import free_port
 
 SSHD = Path("/usr/sbin/sshd")
@@ -36,9 +36,9 @@ class Server:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(c) for c in children]
 
-    def machine(self, name="lknode01", **ssh) -> model.Machine:
+    def machine(self, name="lknode01", **ssh) -> cluster_config.Machine:
         given = {"host": "127.0.0.1", "port": self.port, "user": getpass.getuser(), "key": self.key, "known_hosts": self.known_hosts}
-        return model.Machine(name=name, address="127.0.0.1", ssh=model.SshAccess(**{**given, **ssh}))
+        return cluster_config.Machine(name=name, address="127.0.0.1", ssh=cluster_config.SshAccess(**{**given, **ssh}))
 
 
 def make_key(path: Path) -> Path:

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from measuring import LIMIT, Seen, complete, header, launched, measuring, namespace, nothing_of, plan, processes_of, service, track
 
-from harness.deadline import Deadline
-from harness.errors import HarnessError
-from harness.hosts.local import LocalHost
-from harness.hosts.ssh import SshHost
-from harness.measure import agent_plan, scripts
-from harness.measure.agent import Agent
-from harness.measure.agent_plan import AgentWatch
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.hosts.local_host import LocalHost
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.remote import script_transport
+from harness.remote.agents import agent_launch
+from harness.remote.agents.agent import Agent
+from harness.remote.agents.agent_launch import AgentWatch
 
 needs_namespaces = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip", "nft"))),
@@ -325,14 +326,14 @@ def test_it_ends_when_its_folder_is_removed(here, tmp_path) -> None:
 def test_a_hung_one_is_ended_by_force(here, tmp_path) -> None:
     folder = launched(here, tmp_path)
     os.kill(header(folder)["pid"], signal.SIGSTOP)
-    agent_plan.order(here, sys.executable, "clean", [folder], limit=LIMIT)
+    agent_launch.order(here, sys.executable, "clean", [folder], limit=LIMIT)
     nothing_of(tmp_path)
 
 
 def test_only_folders_of_agents_are_cleaned(here, tmp_path) -> None:
     (tmp_path / "precious").mkdir()
     with pytest.raises(HarnessError, match="is no folder of an agent"):
-        agent_plan.order(here, sys.executable, "clean", [str(tmp_path / "precious")], limit=LIMIT)
+        agent_launch.order(here, sys.executable, "clean", [str(tmp_path / "precious")], limit=LIMIT)
     assert (tmp_path / "precious").is_dir()
 
 
@@ -341,7 +342,7 @@ def test_nobody_else_can_read_its_spool(here, tmp_path) -> None:
     try:
         assert Path(folder).stat().st_mode & 0o777 == 0o700 and Path(folder, "spool").stat().st_mode & 0o777 == 0o600
     finally:
-        agent_plan.order(here, sys.executable, "clean", [folder], limit=LIMIT)
+        agent_launch.order(here, sys.executable, "clean", [folder], limit=LIMIT)
 
 
 def test_a_host_where_nothing_can_be_written_is_told(here) -> None:
@@ -356,16 +357,16 @@ def test_a_host_without_python_is_told(here, tmp_path) -> None:
 
 
 def test_its_parts_are_python_3_6() -> None:
-    for part in (*agent_plan.PARTS, agent_plan.FOLLOW):
-        ast.parse(scripts.source(part), feature_version=(3, 6))
+    for part in (*agent_launch.PARTS, agent_launch.FOLLOW):
+        ast.parse(script_transport.source(part), feature_version=(3, 6))
 
 
 def test_it_needs_no_root(here, tmp_path) -> None:
     if os.geteuid() != 0:
         pytest.skip("runs as an ordinary user anyway")
     given = plan("/dev/shm", track("t", 1))
-    folders = agent_plan.new_folders(given)
+    folders = agent_launch.new_folders(given)
     nobody = LocalHost("nobody", prefix=["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
-    folder = agent_plan.launch(nobody, "/usr/bin/python3", given, folders, lifetime_s=5, limit=LIMIT)
-    agent_plan.order(nobody, "/usr/bin/python3", "clean", [folder], limit=LIMIT)
+    folder = agent_launch.launch(nobody, "/usr/bin/python3", given, folders, lifetime_s=5, limit=LIMIT)
+    agent_launch.order(nobody, "/usr/bin/python3", "clean", [folder], limit=LIMIT)
     assert not Path(folder).exists() and processes_of(folder) == []

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from measuring import LIMIT, Seen, plan, service, track
 
-from harness.errors import HarnessError
-from harness.hosts.local import LocalHost
-from harness.measure import agent_plan
-from harness.measure.agent import Agent
+from harness.core.errors import HarnessError
+from harness.hosts.local_host import LocalHost
+from harness.remote.agents import agent_launch
+from harness.remote.agents.agent import Agent
 
 NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes folders of another user")
@@ -41,7 +41,7 @@ def here() -> Iterator[LocalHost]:
 
 
 @pytest.fixture
-def everybodys() -> Iterator[Path]:
+def all_runs() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="lkp-", dir="/var/tmp") as name:
         Path(name).chmod(0o1777)
         yield Path(name)
@@ -68,39 +68,39 @@ def bait(folder: Path, victim: int, *, user: int = NOBODY, mode: str = "755") ->
 
 
 @pytest.mark.parametrize("mode", ["755", "700"])
-def test_what_another_users_folder_names_is_not_killed(here, everybodys, victim, mode: str) -> None:
-    folder = everybodys / f"{agent_plan.PREFIX}0123456789abcdef"
+def test_what_another_users_folder_names_is_not_killed(here, all_runs, victim, mode: str) -> None:
+    folder = all_runs / f"{agent_launch.PREFIX}0123456789abcdef"
     with bait(folder, victim.pid, mode=mode), pytest.raises(HarnessError, match=r"not an agent's own \(user 65534, .*left alone"):
-        agent_plan.order(here, sys.executable, "clean", [str(folder)], limit=LIMIT)
+        agent_launch.order(here, sys.executable, "clean", [str(folder)], limit=LIMIT)
     assert victim.poll() is None and sorted(path.name for path in folder.iterdir()) == ["spool"]
 
 
-def test_a_spool_of_our_own_cannot_name_another_process_either(here, everybodys, victim) -> None:
+def test_a_spool_of_our_own_cannot_name_another_process_either(here, all_runs, victim) -> None:
     """Only who holds the lock is ended, whatever the spool says."""
-    folder = everybodys / f"{agent_plan.PREFIX}0123456789abcdef"
+    folder = all_runs / f"{agent_launch.PREFIX}0123456789abcdef"
     with bait(folder, victim.pid, user=0, mode="700"):
-        agent_plan.order(here, sys.executable, "clean", [str(folder)], limit=LIMIT)
+        agent_launch.order(here, sys.executable, "clean", [str(folder)], limit=LIMIT)
     assert victim.poll() is None and not folder.exists()
 
 
-def test_another_users_folder_in_a_place_that_was_not_taken_does_not_hinder_the_end(here, everybodys, victim, tmp_path) -> None:
+def test_another_users_folder_in_a_place_that_was_not_taken_does_not_hinder_the_end(here, all_runs, victim, tmp_path) -> None:
     with service() as it:
         given = plan(tmp_path, track("t", it.port))
-        given = type(given)(given.tracks, given.lifetime_s, keep_s=given.keep_s, places=(str(tmp_path), str(everybodys)))
+        given = type(given)(given.tracks, given.lifetime_s, keep_s=given.keep_s, places=(str(tmp_path), str(all_runs)))
         agent, seen = Agent(here, sys.executable, given, Seen()), Seen()
         agent._sink = seen
         agent.start()
         assert agent.folder is not None
         name = Path(agent.folder).name
-        with bait(everybodys / name, victim.pid):
+        with bait(all_runs / name, victim.pid):
             seen.wait_rows("t", 3)
             assert agent.stop() == []
-        assert victim.poll() is None and (everybodys / name / "spool").exists() and list(tmp_path.iterdir()) == []
+        assert victim.poll() is None and (all_runs / name / "spool").exists() and list(tmp_path.iterdir()) == []
 
 
-def test_a_fifo_or_link_in_our_name_stops_nothing(here, everybodys) -> None:
-    folder = everybodys / f"{agent_plan.PREFIX}0123456789abcdef"
+def test_a_fifo_or_link_in_our_name_stops_nothing(here, all_runs) -> None:
+    folder = all_runs / f"{agent_launch.PREFIX}0123456789abcdef"
     folder.symlink_to("/etc")
     with pytest.raises(HarnessError, match=r"Not a directory|symbolic"):
-        agent_plan.order(here, sys.executable, "clean", [str(folder)], limit=LIMIT)
+        agent_launch.order(here, sys.executable, "clean", [str(folder)], limit=LIMIT)
     assert Path("/etc/passwd").exists() and folder.is_symlink()

@@ -10,10 +10,10 @@ import time
 import pytest
 from measuring import LIMIT, complete, header, launched, measuring, nothing_of, processes_of, service, track
 
-from harness.deadline import Deadline
-from harness.hosts.base import HostUnreachable
-from harness.hosts.local import LocalHost
-from harness.measure import agent_plan
+from harness.core.deadline import Deadline
+from harness.hosts.host import HostUnreachable
+from harness.hosts.local_host import LocalHost
+from harness.remote.agents import agent_launch
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_an_agent_that_nobody_follows_ends(here, tmp_path) -> None:
     """As when its harness was killed; long before its lifetime is over, and also when nobody ever came."""
     folder = launched(here, tmp_path, orphan_s=1.0, keep_s=0.1)
     until = Deadline(3.0)
-    follower = agent_plan.follow(here, sys.executable, folder, 0)
+    follower = agent_launch.follow(here, sys.executable, folder, 0)
     said = b""
     while not until.expired:  # three times as long as it lives without
         said += follower.recv(65536)

@@ -13,12 +13,12 @@ import pytest
 from lab_services import LIMIT, open_folder
 from measuring import measuring, track
 
-from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded
-from harness.hosts.local import LocalHost
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded
+from harness.hosts.local_host import LocalHost
 from harness.lab.services import postgres, postgres_template, process
-from harness.services import registry
-from harness.services.base import Hello, NotTheService
+from harness.services import service_registry
+from harness.services.service_kind import Hello, NotTheService
 from tests.free_port import free_port
 
 PASSWORD = "the lab's"
@@ -85,7 +85,7 @@ def server() -> Iterator[Server]:
 
 
 def test_a_database_that_recovers_does_not_answer_until_a_session_is_taken_up(server: Server) -> None:
-    hello = registry.kind("postgres").hello({"user": "harness"})
+    hello = service_registry.kind("postgres").hello({"user": "harness"})
     standby = server.data / "standby.signal"
     with (server.data / "postgresql.auto.conf").open("a") as more:
         more.write("hot_standby = off\nwal_level = replica\n")
@@ -102,7 +102,7 @@ def test_a_database_that_recovers_does_not_answer_until_a_session_is_taken_up(se
     standby.unlink()
     server.start()
     assert heard_by(server.port, hello).startswith(b"R")
-    refused = heard_by(server.port, registry.kind("postgres").hello({"user": "postgres", "dbname": "nowhere"}))
+    refused = heard_by(server.port, service_registry.kind("postgres").hello({"user": "postgres", "dbname": "nowhere"}))
     assert re.search(hello.expect, refused), "asked for a password, or told that there is no such database: it serves"
 
 
@@ -112,7 +112,7 @@ def listens(port: int) -> bool:
 
 
 def ask(server: Server, settings: dict[str, str]) -> str:
-    return registry.kind("postgres").who_are_you("127.0.0.1", server.port, settings=settings, deadline=Deadline(LIMIT)).said
+    return service_registry.kind("postgres").who_are_you("127.0.0.1", server.port, settings=settings, deadline=Deadline(LIMIT)).said
 
 
 @pytest.mark.parametrize(
@@ -143,17 +143,19 @@ def test_a_password_is_told_to_nobody_who_asks_for_it_in_the_clear(wants: bytes,
     (tmp_path / "pw").write_text("Customer-DB-pa55\n")
     with peer(asks) as port, pytest.raises(NotTheService, match=named) as raised:
         settings = {"user": "app", "password_file": str(tmp_path / "pw")}
-        registry.kind("postgres").who_are_you("127.0.0.1", port, settings=settings, deadline=Deadline(LIMIT))
+        service_registry.kind("postgres").who_are_you("127.0.0.1", port, settings=settings, deadline=Deadline(LIMIT))
     assert b"pa55" not in b"".join(told) and "require_auth" in str(raised.value)
     with peer(asks) as port, pytest.raises((OSError, DeadlineExceeded, NotTheService)):
-        registry.kind("postgres").who_are_you("127.0.0.1", port, settings={**settings, "require_auth": "password"}, deadline=Deadline(0.5))
+        service_registry.kind("postgres").who_are_you(
+            "127.0.0.1", port, settings={**settings, "require_auth": "password"}, deadline=Deadline(0.5)
+        )
     assert (b"pa55" in b"".join(told)) is (named == "cleartext"), "only where the file says so"
 
 
 @pytest.mark.parametrize("settings", [{"require_auth": "plain"}, {"sslmode": "verify-ca", "sslrootcert": "/nowhere/ca.pem"}])
 def test_wrong_ways_to_prove_who_one_is_are_told(settings: dict[str, str]) -> None:
     with peer(lambda sock: sock.sendall(b"S") if sock.recv(100) else None) as port, pytest.raises(BadUse):
-        registry.kind("postgres").who_are_you("127.0.0.1", port, settings=settings, deadline=Deadline(LIMIT))
+        service_registry.kind("postgres").who_are_you("127.0.0.1", port, settings=settings, deadline=Deadline(LIMIT))
 
 
 # --- HTTP
@@ -170,7 +172,7 @@ def http(answer: bytes, requests: list[bytes]) -> Callable[[socket.socket], None
 
 def test_a_web_server_that_allows_no_head_is_asked_as_its_clients_ask_it(tmp_path: Path) -> None:
     requests: list[bytes] = []
-    hello = registry.kind("http").hello({"host_header": "10.20.1.200"})
+    hello = service_registry.kind("http").hello({"host_header": "10.20.1.200"})
     words = {"say": hello.say, "expect": hello.expect}
     serves = http(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", requests)
     with peer(serves) as port, measuring(LocalHost("here"), tmp_path, track("t", port, **words)) as (_, seen):
@@ -180,12 +182,12 @@ def test_a_web_server_that_allows_no_head_is_asked_as_its_clients_ask_it(tmp_pat
 
 def test_a_503_says_who_sent_it(tmp_path: Path) -> None:
     pool = b"HTTP/1.1 503 Service Unavailable\r\nServer: Microsoft-HTTPAPI/2.0\r\nContent-Length: 0\r\n\r\n"
-    hello = registry.kind("http").hello({})
+    hello = service_registry.kind("http").hello({})
     with peer(http(pool, [])) as port:
         with measuring(LocalHost("here"), tmp_path, track("t", port, say=hello.say, expect=hello.expect, limit_s=1.0)) as (_, seen):
             seen.wait_rows("t", 2)
         with pytest.raises(NotTheService, match=r"HTTP\.sys sent it, not IIS .*application pool is stopped"):
-            registry.kind("http").who_are_you("127.0.0.1", port, settings={}, deadline=Deadline(LIMIT))
+            service_registry.kind("http").who_are_you("127.0.0.1", port, settings={}, deadline=Deadline(LIMIT))
     assert "answered" not in seen.outcomes("t")
     assert "by Server: Microsoft-HTTPAPI/2.0" in seen.rows["t"][0].detail
 
@@ -225,7 +227,7 @@ def listener(answers: list[bytes]) -> Callable[[socket.socket], None]:
     ],
 )
 def test_with_a_service_name_only_an_instance_that_takes_the_connection_up_answers(answers, answered: bool, tmp_path: Path) -> None:
-    hello = registry.kind("oracle").hello({"service_name": "payroll.example"})
+    hello = service_registry.kind("oracle").hello({"service_name": "payroll.example"})
     assert hello.least_period_s == 0.25
     words = {"say": hello.say, "expect": hello.expect, "again": hello.again, "limit_s": 20.0 if answered else 1.0}
     with peer(listener(answers)) as port, measuring(LocalHost("here"), tmp_path, track("t", port, **words)) as (_, seen):
@@ -247,7 +249,7 @@ def test_with_a_service_name_only_an_instance_that_takes_the_connection_up_answe
     ],
 )
 def test_a_listener_without_its_service_is_told(answer: bytes, raised: type[Exception], said: str) -> None:
-    oracle = registry.kind("oracle")
+    oracle = service_registry.kind("oracle")
     with peer(listener([answer])) as port, pytest.raises(raised, match=said):
         oracle.is_it_really_you("127.0.0.1", port, settings={"service_name": "payroll"}, deadline=Deadline(LIMIT))  # type: ignore[attr-defined]
 
@@ -255,4 +257,4 @@ def test_a_listener_without_its_service_is_told(answer: bytes, raised: type[Exce
 @pytest.mark.parametrize("settings", [{"service_name": "a)(b"}, {"service_name": "a", "service_every_s": "never"}])
 def test_settings_of_a_service_that_cannot_be_are_told(settings: dict[str, str]) -> None:
     with pytest.raises(BadUse):
-        registry.kind("oracle").hello(settings)
+        service_registry.kind("oracle").hello(settings)

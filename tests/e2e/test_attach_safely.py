@@ -13,10 +13,10 @@ import pytest
 import tomli_w
 from outside import Shell, shell_in
 
-from harness import model
 from harness.attach.lease import FOLDER, Held, Lease
-from harness.deadline import Deadline
-from harness.hosts.ssh import connect_all
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.hosts.ssh.ssh_host import connect_all
 from tests.pytest_process import PYTEST
 
 SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover[there]"
@@ -120,7 +120,7 @@ def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, fi
     first.send_signal(signal.SIGKILL)
     first.communicate()
     killed = Deadline(120)
-    cluster = model.load(file)
+    cluster = cluster_config.load(file)
     hosts = connect_all(cluster)
     next_one = Lease({n.name: hosts[n.name] for n in cluster.nodes}, "the next")
 

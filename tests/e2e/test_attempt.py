@@ -10,18 +10,18 @@ from itertools import pairwise
 import pytest
 from loopback import PYTHON, echo_server
 
-from harness.deadline import Deadline
-from harness.errors import Inconclusive
-from harness.hosts.local import LocalHost
-from harness.measure.attempt import AttemptOutcome, attempt
-from harness.measure.resident import Resident
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive
+from harness.hosts.local_host import LocalHost
+from harness.remote.connections.attempt import AttemptOutcome, attempt
+from harness.remote.connections.connection_worker import ConnectionWorker
 from tests.free_port import free_port
 
 
 @pytest.fixture(scope="module")
 def here():
     host = LocalHost("here")
-    resident = Resident(host, PYTHON)
+    resident = ConnectionWorker(host, PYTHON)
     yield resident
     resident.close()
     host.close()

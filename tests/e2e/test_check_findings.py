@@ -10,7 +10,7 @@ import pytest
 from broken import FAULTS, NAMED, cut_a_comm_path
 from outside import Shell, shell_in
 
-from harness.lab import registry
+from harness.lab.control import lab_registry
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_fault_is_found_and_named(shell: Shell, fault: str) -> None:
 
 
 def test_a_dead_comm_path_is_found_and_named(shell: Shell) -> None:
-    cut_a_comm_path(registry.read(shell.labs / "lab"))
+    cut_a_comm_path(lab_registry.read(shell.labs / "lab"))
     seen = check(shell)
     named = [f for f in seen["findings"] if f["what"] == "communication path" and "10.20.2.1" in f["says"] and "is dead" in f["says"]]
     assert seen["code"] == 1 and {f["host"] for f in named} == {"lknode01", "lknode02"}

@@ -17,8 +17,8 @@ import tomli_w
 from outside import Shell, Traces, one_sentence, shell_in
 
 from harness import cli
-from harness.lab import seed
-from harness.lab.keys import make as make_key
+from harness.lab.lifecycle import default_cluster
+from harness.lab.lifecycle.ssh_keys import make as make_key
 
 CLIENT_PATH = "tests/acceptance/test_client_path.py"
 
@@ -303,7 +303,7 @@ def missing_file(tmp_path: Path) -> tuple[Path, str, int]:
 
 @pytest.fixture
 def faulty_file(tmp_path: Path) -> tuple[Path, str, int]:
-    (tmp_path / "bad.toml").write_text(tomli_w.dumps(seed.merged(seed.FIGURE, {"design": "bridge"})))
+    (tmp_path / "bad.toml").write_text(tomli_w.dumps(default_cluster.merged(default_cluster.FIGURE, {"design": "bridge"})))
     return tmp_path / "bad.toml", "design: ", 2
 
 

@@ -16,8 +16,8 @@ import tomli_w
 from broken import FAULTS, QUIET, cut_a_comm_path
 from outside import Shell, one_sentence, shell_in
 
-from harness.deadline import Deadline
-from harness.lab import registry
+from harness.core.deadline import Deadline
+from harness.lab.control import lab_registry
 
 TOGETHER = (  # those that do not get into each other's way; the first lab has one dead communication path besides
     ("listener on the VIP only", "VIP /24", "rp_filter strict", "tcp_timestamps", "both nodes listening"),
@@ -111,7 +111,7 @@ def test_a_lab_like_a_broken_one_shows_the_same_faults(shell: Shell, tmp_path: P
     asleep = tmp_path / "asleep.toml"
     asleep.write_text("[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n")
     shell.up("--name", "broken", "--file", asleep)
-    lab = registry.read(shell.labs / "broken")
+    lab = lab_registry.read(shell.labs / "broken")
     if names == TOGETHER[0]:
         cut_a_comm_path(lab)
     for node, line in map(FAULTS.__getitem__, names):

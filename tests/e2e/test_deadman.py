@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from own_machine import own_machine
 
-from harness.deadline import Deadline
-from harness.disrupt.deadman import FOLDER, MARK, RUN, Deadman, Script, UndoFailed, remains
-from harness.hosts.base import CommandFailed, HostUnreachable
-from harness.hosts.local import LocalHost
+from harness.core.deadline import Deadline
+from harness.hosts.deadman.deadman_switch import FOLDER, MARK, RUN, Deadman, Script, UndoFailed, remains
+from harness.hosts.host import CommandFailed, HostUnreachable
+from harness.hosts.local_host import LocalHost
 
 LONGEST_S = 1.5
 LATE_S = 15.0  # a busy machine's allowance; every wait ends as soon as what it waits for is there
@@ -148,8 +148,8 @@ def test_nothing_is_done_that_could_not_be_undone(here, thing):
 # The moments: while it is being armed, right after, in the middle of doing, right after doing; and whose death it is.
 HARNESS = """
 import json, sys
-from harness.disrupt import deadman
-from harness.hosts.local import LocalHost
+from harness.hosts.deadman import deadman_switch as deadman
+from harness.hosts.local_host import LocalHost
 one = deadman.Deadman(LocalHost("here", prefix=json.loads(sys.argv[1])), "killed", longest=float(sys.argv[2]))
 print("begins", flush=True)
 one.do(deadman.Script(*sys.argv[3:6]), limit=30)

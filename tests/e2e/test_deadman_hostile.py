@@ -7,10 +7,10 @@ import os
 import pytest
 from own_machine import NOBODY, as_nobody, own_machine
 
-from harness.deadline import Deadline
-from harness.disrupt import deadman_scripts as scripts
-from harness.disrupt.deadman import FOLDER, MARK, RUN, Deadman, Script, remains
-from harness.hosts.base import CommandFailed
+from harness.core.deadline import Deadline
+from harness.hosts.deadman import deadman_scripts as scripts
+from harness.hosts.deadman.deadman_switch import FOLDER, MARK, RUN, Deadman, Script, remains
+from harness.hosts.host import CommandFailed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="another user's commands need root")
 LATE_S = 15.0

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from own_machine import own_machine, path
 
-from harness.deadline import Deadline
-from harness.disrupt.deadman import FOLDER, Deadman, Script, remains
-from harness.hosts.base import CommandFailed
-from harness.hosts.local import LocalHost
+from harness.core.deadline import Deadline
+from harness.hosts.deadman.deadman_switch import FOLDER, Deadman, Script, remains
+from harness.hosts.host import CommandFailed
+from harness.hosts.local_host import LocalHost
 
 LONGEST_S = 1.5
 LATE_S = 30.0  # a busy machine's allowance; every wait ends as soon as what it waits for is there

@@ -30,7 +30,7 @@ def said(encoding: str, *words: str, at: Path) -> subprocess.CompletedProcess[st
     ],
 )
 def test_what_an_encoding_lacks_is_said_in_plain_words(encoding: str, printed: str, tmp_path: Path):
-    done = said(encoding, "-c", f"from harness.terminal import guarded\nwith guarded():\n    {CODE}", at=tmp_path)
+    done = said(encoding, "-c", f"from harness.core.terminal import guarded\nwith guarded():\n    {CODE}", at=tmp_path)
     assert (done.returncode, done.stdout) == (0, printed + "\n"), done.stderr
     assert done.stderr == ("→ 漢\n" if encoding == "utf-8" else "-> \\u6f22\n")
 
@@ -38,7 +38,7 @@ def test_what_an_encoding_lacks_is_said_in_plain_words(encoding: str, printed: s
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_pytest_s_own_lines_stay_lines(encoding: str, tmp_path: Path):
     (tmp_path / "conftest.py").write_text(
-        'pytest_plugins = ["harness.plugin"]\n\n\ndef pytest_terminal_summary(terminalreporter):\n'
+        'pytest_plugins = ["harness.pytest_plugin.plugin"]\n\n\ndef pytest_terminal_summary(terminalreporter):\n'
         '    terminalreporter.write_line("one → “two”\\nthree")\n', encoding="utf-8"
     )  # fmt: skip
     (tmp_path / "test_it.py").write_text("def test_it():\n    pass\n")

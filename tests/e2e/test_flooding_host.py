@@ -15,17 +15,18 @@ from collections.abc import Callable, Iterator
 import pytest
 from sshd_server import start_server
 
-from harness.deadline import Deadline
-from harness.errors import HarnessError
-from harness.hosts import bounds, powershell
-from harness.hosts.base import Host, NotReadable
-from harness.hosts.commands import CommandTookTooLong
-from harness.hosts.local import LocalHost
-from harness.hosts.ssh import SshHost
-from harness.measure.agent_clock import HostClock
-from harness.measure.agent_stream import Life, Reader
-from harness.measure.resident import Resident
-from harness.measure.shell_agent import Judged
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.hosts import output_limits
+from harness.hosts.host import Host, NotReadable
+from harness.hosts.local_host import LocalHost
+from harness.hosts.shell_command import CommandTookTooLong
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.hosts.windows import powershell
+from harness.remote.agents.clock_sync import HostClock
+from harness.remote.agents.shell_agent import Judged
+from harness.remote.agents.spool_reader import AgentRun, Reader
+from harness.remote.connections.connection_worker import ConnectionWorker
 
 MIB = 1024 * 1024
 MUCH = ["head", "-c", str(64 * MIB), "/dev/zero"]
@@ -48,17 +49,17 @@ def host(request, tmp_path) -> Iterator[Host]:
 
 
 def test_more_than_is_read_of_a_command_is_told_when_it_has_ended(host) -> None:
-    with pytest.raises(bounds.TooMuchOutput, match=r"`head .*exited 0 and printed 64\.0 MiB, of which 16 MiB at most are read"):
+    with pytest.raises(output_limits.TooMuchOutput, match=r"`head .*exited 0 and printed 64\.0 MiB, of which 16 MiB at most are read"):
         host.run(MUCH, limit=60.0)
     assert host.run(["head", "-c", str(MIB), "/dev/zero"], limit=60.0).out == "\0" * MIB
-    with pytest.raises(bounds.TooMuchOutput, match=r"exited 3 and printed 2\.0 MiB, of which 1 MiB"):
+    with pytest.raises(output_limits.TooMuchOutput, match=r"exited 3 and printed 2\.0 MiB, of which 1 MiB"):
         host.run("head -c 2097152 /dev/zero >&2; exit 3", limit=60.0, most=MIB)
 
 
 def test_output_without_end_is_kept_as_far_as_is_read(host) -> None:
     with pytest.raises(CommandTookTooLong) as raised:
         host.run(ENDLESS, limit=2.0)
-    assert 0 < len(raised.value.out) <= bounds.OUTPUT_AT_MOST and len(str(raised.value)) < 2000
+    assert 0 < len(raised.value.out) <= output_limits.OUTPUT_AT_MOST and len(str(raised.value)) < 2000
 
 
 def test_a_command_that_reads_much_and_says_nothing_is_fed(host) -> None:
@@ -77,7 +78,7 @@ def test_a_line_without_end_ends_the_stream(host) -> None:
 
 def test_memory_is_bounded() -> None:
     """In a process of its own: what this one has taken before says nothing."""
-    words = "import resource, sys\nfrom harness.hosts.local import LocalHost\n"
+    words = "import resource, sys\nfrom harness.hosts.local_host import LocalHost\n"
     words += "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
     words += f"for command in {[MUCH, ENDLESS]!r}:\n"
     words += (
@@ -119,7 +120,7 @@ class Flood:
         return data
 
     def lines(self) -> Iterator[str]:
-        cut = bounds.Lines()
+        cut = output_limits.Lines()
         while data := self.recv(65536):
             yield from (line.decode() for line in cut.feed(data))
 
@@ -142,7 +143,7 @@ class Fake(LocalHost):
 def test_a_script_that_says_more_than_anybody_asks_for_is_ended() -> None:
     line = json.dumps({"id": 1, "data": "x" * 60_000}).encode() + b"\n"
     flood = Flood(lambda number: line if number else b'{"id": 0}\n')
-    resident = Resident(Fake(flood))
+    resident = ConnectionWorker(Fake(flood))
     try:
         with resident.ask("attempts") as request, pytest.raises(HarnessError, match="8 MiB came about"):
             Deadline(30).wait_for(lambda: not request._life.running, what="the script being given up", every=0.02)
@@ -154,7 +155,7 @@ def test_a_script_that_says_more_than_anybody_asks_for_is_ended() -> None:
 
 
 def test_an_agent_that_never_tells_its_clock_is_not_kept_for_ever() -> None:
-    reader = Reader(Life("", HostClock("lknode01")), "lknode01", None)  # type: ignore[arg-type]
+    reader = Reader(AgentRun("", HostClock("lknode01")), "lknode01", None)  # type: ignore[arg-type]
     with pytest.raises(NotReadable, match="has sent 32 MiB and not told its clock"):
         for _ in range(10_000):
             list(reader.take(b"s 0 0 0 a 1 \n" * 5000, 0.0))

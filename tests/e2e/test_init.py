@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from outside import one_sentence
 
-from harness import model
-from harness.deadline import Deadline
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NEEDED = [
@@ -107,7 +107,7 @@ def test_a_newcomer_answers_everything_once_wrong(tmp_path: Path) -> None:
             person.types(answer.encode() + b"\n")
         code, said = person.end()
     assert code == 0 and "lkharness check --cluster mine.toml" in said and "Traceback" not in said
-    assert model.load(tmp_path / "mine.toml").services[0].tag == "listener-1521"
+    assert cluster_config.load(tmp_path / "mine.toml").services[0].tag == "listener-1521"
     assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
 
 
@@ -156,7 +156,7 @@ def test_without_any_standard_input(tmp_path: Path) -> None:
 def test_by_options_alone(tmp_path: Path) -> None:
     done = init(tmp_path, *NEEDED)
     assert done.returncode == 0 and not done.stderr, done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["cluster.toml"] and model.load(tmp_path / "cluster.toml").name == "customer"
+    assert [p.name for p in tmp_path.iterdir()] == ["cluster.toml"] and cluster_config.load(tmp_path / "cluster.toml").name == "customer"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from outside import Shell, Traces, shell_in
 
-from harness.deadline import Deadline
-from harness.lab import registry
+from harness.core.deadline import Deadline
+from harness.lab.control import lab_registry
 from tests.pytest_process import PYTEST
 
 SUITE = "tests/acceptance"
@@ -44,7 +44,7 @@ class Running:
 
     def lab(self) -> int | None:
         """The first process of its lab."""
-        return next((r.pid for f in self._shell.labs.glob("run-*") if (r := registry.read(f)).alive), None)
+        return next((r.pid for f in self._shell.labs.glob("run-*") if (r := lab_registry.read(f)).alive), None)
 
     def end(self, number: signal.Signals) -> tuple[int, str, str]:
         self.process.send_signal(number)
@@ -109,7 +109,7 @@ def test_a_second_ctrl_c_does_not_leave_the_lab(shell: Shell, tmp_path: Path):
 def test_lab_up_interrupted(shell: Shell, number: signal.Signals):
     """`lab up` that is interrupted while it works leaves neither a lab nor its folder."""
     up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "halfway")
-    pid = Deadline(120).wait_for(lambda: registry.read(shell.labs / "halfway").pid or up.poll(), what="the lab's network", every=0.002)
+    pid = Deadline(120).wait_for(lambda: lab_registry.read(shell.labs / "halfway").pid or up.poll(), what="the lab's network", every=0.002)
     traces = Traces(shell, pid)
     up.send_signal(number)
     _, err = up.communicate(timeout=120)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import model
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded, Unusable
-from harness.hosts.base import Command, CommandResult, HostUnreachable
-from harness.hosts.commands import wrapped
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Unusable
+from harness.hosts.host import Command, CommandResult, HostUnreachable
 from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished
-from harness.hosts.local import LocalHost
-from harness.lab import seed
-from harness.managers.base import SwitchRefused
+from harness.hosts.local_host import LocalHost
+from harness.hosts.shell_command import wrapped
+from harness.lab.lifecycle import default_cluster
 from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.manager import SwitchRefused
 
 PATIENT_S = 60.0
 
@@ -125,8 +125,8 @@ def slow_lifekeeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
     )
     for file in bin.iterdir():
         file.chmod(0o755)
-    data = seed.cluster_data(given={"manager": {"root": str(bin.parent), "resource": "grp"}})
-    cluster = model.parse(data, tmp_path / "cluster.toml")
+    data = default_cluster.cluster_data(given={"manager": {"root": str(bin.parent), "resource": "grp"}})
+    cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
     return LifeKeeper(cluster, {n.name: Login(n.name) for n in cluster.nodes})
 
 

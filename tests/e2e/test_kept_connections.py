@@ -10,11 +10,11 @@ import pytest
 from measuring import LIMIT, measuring, service, track
 from test_answered_means_served import peer
 
-from harness.deadline import Deadline
-from harness.hosts.local import LocalHost
-from harness.services import registry
+from harness.core.deadline import Deadline
+from harness.hosts.local_host import LocalHost
+from harness.services import service_registry
 
-HELLO = registry.kind("http").hello({})
+HELLO = service_registry.kind("http").hello({})
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 CHUNKED = (
@@ -94,7 +94,7 @@ def test_a_body_is_not_taken_for_the_next_answer(tmp_path) -> None:
 
 @pytest.mark.parametrize("answer", [PLAIN, EMPTY], ids=["plain", "empty"])
 def test_a_server_that_dies_is_a_failed_path(answer: bytes, tmp_path) -> None:
-    hello = registry.kind("http").hello({"status": "204"}) if answer is EMPTY else HELLO
+    hello = service_registry.kind("http").hello({"status": "204"}) if answer is EMPTY else HELLO
     with peer(allows(10**6, answer)) as port, measuring(LocalHost("here"), tmp_path, kept(port, expect=hello.expect)) as (_, seen):
         seen.wait_rows("p", 5, "answered")
     with service() as it, measuring(LocalHost("here"), tmp_path, track("p", it.port, kind="pinned")) as (_, seen):

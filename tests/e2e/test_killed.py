@@ -20,16 +20,16 @@ import pytest
 import tomli_w
 from outside import Shell, shell_in
 
-from harness import model
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.disrupt.deadman import remains
-from harness.errors import HarnessError
-from harness.hosts.base import Host
-from harness.lab import seed
-from harness.measure import agent_plan
-from harness.subject import Subject
-from harness.timeline import Timeline
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.core.timeline import Timeline
+from harness.disrupt import disruption as base
+from harness.hosts.deadman.deadman_switch import remains
+from harness.hosts.host import Host
+from harness.lab.lifecycle import default_cluster
+from harness.remote.agents import agent_launch
 from tests.pytest_process import PYTEST
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -38,7 +38,7 @@ AT_ONCE = 3
 LATE_S = 4.0  # a busy machine's allowance beyond the stated time
 ENDS_WITHIN_S = 90.0
 ORPHAN_S, KEEP_S = 4.0, 1.0  # in place of minutes, so that it can be waited for
-SERVICES = [s for s in seed.FIGURE["services"] if s["kind"] != "http"]
+SERVICES = [s for s in default_cluster.FIGURE["services"] if s["kind"] != "http"]
 TIMERS = {
     "services": SERVICES,
     "manager": {"takeover_s": 2.5},
@@ -67,14 +67,14 @@ class Case:
         folder.mkdir()
         (folder / "lab.toml").write_text(tomli_w.dumps(TIMERS))
         (folder / "short_lives.py").write_text(
-            f"from harness.measure import agent_plan\nagent_plan.ORPHAN_S, agent_plan.KEEP_S = {ORPHAN_S}, {KEEP_S}\n"
+            f"from harness.remote.agents import agent_launch as agent_plan\nagent_plan.ORPHAN_S, agent_plan.KEEP_S = {ORPHAN_S}, {KEEP_S}\n"
         )
         shell.up("--name", self._name, "--file", folder / "lab.toml")
         self._folder = folder
         self.file = shell.labs / self._name / "cluster.toml"
-        self.subject = Subject(model.load(self.file), Timeline())
+        self.subject = ClusterUnderTest(cluster_config.load(self.file), Timeline())
         self.before = {name: self.state_of(host) for name, host in self.subject.hosts.items()}
-        planned = base.of(disruption)(self.subject)
+        planned = base.get_disruption(disruption)(self.subject)
         self.longest_s, self.lasts_s = planned.longest_s, planned.lasts_s
         self.process: subprocess.Popen[str] | None = None
 
@@ -172,7 +172,7 @@ class Case:
     def nothing_runs(self, limit: float) -> None:
         """No script of ours and no session of the killed run, in any host; and no folder of an agent."""
         self.subject.close()
-        places = " ".join(f"{place}/lkharness*" for place in agent_plan.PLACES)
+        places = " ".join(f"{place}/lkharness*" for place in agent_launch.PLACES)
         line = f"ps -eo args= | grep -E -e '-I -S|sshd.*: root' | grep -v grep; ls -d {places}"
 
         def strays() -> list[str]:
@@ -227,7 +227,7 @@ def readable(case: Case, begun: float | None) -> None:
 
 def heal(case: Case) -> None:
     """Whole again. What the host cannot know is that a resource's failure was made: that mark is for whoever looks next (LKL-14)."""
-    cleared = base.of("none")(case.subject)
+    cleared = base.get_disruption("none")(case.subject)
     cleared.undo(Deadline(20))
     case.whole()
 

@@ -16,15 +16,15 @@ import pytest
 import tomli_w
 from outside import Shell, shell_in
 
-from harness import model
-from harness.attach.guardian import FILE
 from harness.attach.lease import FOLDER
-from harness.audit import audit
-from harness.deadline import Deadline
-from harness.errors import HarnessError
-from harness.lab import seed
-from harness.subject import Subject
-from harness.timeline import Timeline
+from harness.attach.watchdog import FILE
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.invariants import audit
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.core.timeline import Timeline
+from harness.lab.lifecycle import default_cluster
 from tests import depth
 from tests.pytest_process import PYTEST
 
@@ -36,7 +36,7 @@ SWITCHING = ["tests/acceptance/test_switching.py", "-k", "switchover"]
 DONE = [SWITCHING, SWITCHING, *(["tests/failover", "--disruption", n] for n in ("switchover", "failback", "power loss", "IP resource out"))]
 DONE += [["tests/failover", "--disruption", n] for n in ("service hang", "one comm path cut", "NIC down Subnet#2", "service crash")]
 TIMERS = {
-    "services": [s for s in seed.FIGURE["services"] if s["kind"] != "http"],
+    "services": [s for s in default_cluster.FIGURE["services"] if s["kind"] != "http"],
     "manager": {"takeover_s": 2.5},
     "budget": {"margin_s": 2.0},
 }
@@ -52,17 +52,17 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.fixture(scope="module")
-def subject(shell: Shell) -> Iterator[Subject]:
-    made = Subject(model.load(shell.labs / "stranger" / "cluster.toml"), Timeline())
+def subject(shell: Shell) -> Iterator[ClusterUnderTest]:
+    made = ClusterUnderTest(cluster_config.load(shell.labs / "stranger" / "cluster.toml"), Timeline())
     yield made
     made.close()
 
 
-def leases(subject: Subject) -> list[str]:
+def leases(subject: ClusterUnderTest) -> list[str]:
     return [n.name for n in subject.cluster.nodes if subject.hosts[n.name].run(["test", "-e", FOLDER]).ok]
 
 
-def active_now(subject: Subject) -> str:
+def active_now(subject: ClusterUnderTest) -> str:
     """Asked until it is told: the node that the last test cut off may still be on its way to where this process can ask it."""
     return str(Deadline(120).wait_for(lambda: heard(lambda: subject.manager.state().active), what="one active node", every=0.5))
 
@@ -75,7 +75,7 @@ def heard(ask: Callable[[], str | list[str] | None]) -> str | list[str] | None:
         return None
 
 
-def as_found(subject: Subject, active: str) -> str:
+def as_found(subject: ClusterUnderTest, active: str) -> str:
     """Empty when it is; otherwise what is not."""
     try:
         if left := leases(subject):
@@ -90,7 +90,7 @@ def as_found(subject: Subject, active: str) -> str:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: Subject, tmp_path: Path, number: int) -> None:
+def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: ClusterUnderTest, tmp_path: Path, number: int) -> None:
     chance = random.Random(f"{SEED} {number}")
     print(f"LKHARNESS_TEST_SEED={SEED}")
     found = active_now(subject)

@@ -18,11 +18,11 @@ import psycopg
 import pytest
 from lab_services import LIMIT, open_folder
 
-from harness.deadline import Deadline
-from harness.errors import BadUse
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse
 from harness.lab.services import postgres, postgres_template, process
-from harness.services import registry
-from harness.services.base import Identity, NotTheService
+from harness.services import service_registry
+from harness.services.service_kind import Identity, NotTheService
 from tests.free_port import free_port
 
 PASSWORD = "s3cret of the lab's database"
@@ -52,7 +52,9 @@ class Database:
         return psycopg.connect(host="127.0.0.1", port=self.port, user="harness", password=PASSWORD, connect_timeout=10)
 
     def ask(self, **more: str) -> Identity:
-        return registry.kind("postgres").who_are_you("127.0.0.1", self.port, settings={**self.settings, **more}, deadline=Deadline(LIMIT))
+        return service_registry.kind("postgres").who_are_you(
+            "127.0.0.1", self.port, settings={**self.settings, **more}, deadline=Deadline(LIMIT)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +139,7 @@ def test_the_password_is_needed_and_never_shown(database: Database, tmp_path: Pa
         database.ask(password_file=str(wrong))
     assert secret not in repr(raised.value) + str(raised.getrepr(style="long"))
     with pytest.raises(BadUse, match="password"):
-        registry.kind("postgres").who_are_you("127.0.0.1", database.port, settings={}, deadline=Deadline(LIMIT))
+        service_registry.kind("postgres").who_are_you("127.0.0.1", database.port, settings={}, deadline=Deadline(LIMIT))
     with pytest.raises(BadUse, match="does not exist"):
         database.ask(dbname="nowhere")
     assert PASSWORD not in database.log.read_text()
@@ -180,4 +182,4 @@ def test_a_database_is_neither_a_listener_nor_a_web_server(kind: str, database: 
     """PostgreSQL hangs up on what it cannot read, without a word: that is a broken connection, and nobody is identified."""
     database.start()
     with pytest.raises((OSError, NotTheService)):
-        registry.kind(kind).who_are_you("127.0.0.1", database.port, settings={}, deadline=Deadline(LIMIT))
+        service_registry.kind(kind).who_are_you("127.0.0.1", database.port, settings={}, deadline=Deadline(LIMIT))

@@ -21,9 +21,9 @@ import oracledb
 import pytest
 from lab_services import LIMIT, Unit, open_folder, started
 
-from harness.deadline import Deadline
+from harness.core.deadline import Deadline
 from harness.services import tns
-from harness.services.base import NotTheService
+from harness.services.service_kind import NotTheService
 
 GREETING = r"^lab-echo (?P<node>\S+) (?P<started>[\d.]+)$"
 

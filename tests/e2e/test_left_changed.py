@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from outside import Shell, shell_in
 
-from harness.attach.guardian import FILE
-from harness.deadline import Deadline
+from harness.attach.watchdog import FILE
+from harness.core.deadline import Deadline
 
 SWITCHOVER = "tests/acceptance/test_switching.py::test_switchover[there]"
 SAYS = "THE CLUSTER IS NOT AS IT WAS FOUND: the standby cannot start it"
 NO_PUT_BACK = """
-from harness.attach import attached
-from harness.verdict import failed
+from harness.attach import disruptive_run as attached
+from harness.core.verdict import failed
 attached.put_back = lambda *about, **more: failed("the standby cannot start it")
 """
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from harness.errors import DeadlineExceeded
-from harness.hosts.base import CommandFailed, HostUnreachable
-from harness.hosts.linux import LinuxHost
-from harness.hosts.local import LocalHost
+from harness.core.errors import DeadlineExceeded
+from harness.hosts.host import CommandFailed, HostUnreachable
+from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.local_host import LocalHost
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from sshd_server import Server, start_server
 
-from harness.deadline import Deadline
-from harness.hosts import ssh_connection
-from harness.hosts.base import HostUnreachable
-from harness.hosts.ssh import SshHost
-from harness.timeline import Timeline
+from harness.core.deadline import Deadline
+from harness.core.timeline import Timeline
+from harness.hosts.host import HostUnreachable
+from harness.hosts.ssh import ssh_connection
+from harness.hosts.ssh.ssh_host import SshHost
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ssh-agent"), reason="needs root, for an sshd, and ssh-agent")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from outside import Shell, shell_in
 
-from harness.measure import recording
-from harness.measure.judgement.attribution import clock_errors
-from harness.measure.recording import Recording
+from harness.measure.evaluation.attribution import clock_errors
+from harness.remote.recording import recording
+from harness.remote.recording.recording import Recording
 
 SUITE = "tests/failover"
 NEAR_S = 0.015  # of a start to the moment that was asked for, on a machine that has nothing else to do

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from outside import Shell, Traces, descendants, namespaces, processes, shell_in
 
-from harness.deadline import Deadline
-from harness.lab import registry
+from harness.core.deadline import Deadline
+from harness.lab.control import lab_registry
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 CHANCE = random.Random(SEED)
 
 HOLD = """
 import signal
-from harness.lab import launch, seed
+from harness.lab.lifecycle import launch; from harness.lab.lifecycle import default_cluster as seed
 lab = launch.up(seed.cluster_data(), name="held", persistent=False)
 signal.pause()
 """
@@ -54,7 +54,7 @@ def test_while_it_comes_up(shell: Shell, moment: str):
     up = shell.begin("-m", "harness.cli", "lab", "up", "--name", "victim")
     pid = Deadline(120).wait_for(lambda: first_process(up), what="the lab's first process", every=0.002)
     if moment == "with its network":
-        Deadline(120).wait_for(lambda: registry.read(shell.labs / "victim").pid == pid, what="its network being up", every=0.002)
+        Deadline(120).wait_for(lambda: lab_registry.read(shell.labs / "victim").pid == pid, what="its network being up", every=0.002)
     elif "boot" in moment:
         # How many processes there are tells how far it has come: a moment that means the same on any machine.
         count = CHANCE.randint(3, 8) if moment.endswith("boot") else CHANCE.randint(9, 20)
@@ -122,7 +122,7 @@ def ordered(pid: int) -> bool:
 def test_a_lab_dies_with_its_test_run(shell: Shell):
     """A lab that is not persistent goes when the process that holds it is killed, whatever that was doing."""
     holder = shell.begin("-c", HOLD)
-    pid = Deadline(120).wait_for(lambda: registry.read(shell.labs / "held").pid, what="the lab being there", every=0.01)
+    pid = Deadline(120).wait_for(lambda: lab_registry.read(shell.labs / "held").pid, what="the lab being there", every=0.01)
     assert pid is not None
     traces = Traces(shell, pid)
     assert traces.namespaces

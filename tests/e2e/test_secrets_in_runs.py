@@ -12,7 +12,7 @@ import pytest
 import tomli_w
 from outside import Shell, shell_in
 
-from harness import model
+from harness.config import cluster_config
 
 PLACEMENT = "tests/acceptance/test_placement.py"
 PATHS = "tests/acceptance/test_client_path.py"
@@ -37,7 +37,9 @@ class Written:
         self.reports = folder / "reports"
         self.lab = shell.labs / "secrets"
         self.right = (
-            Path(model.load(self.lab / "cluster.toml", trusted=True).services[1].settings["password_file"]).read_text().splitlines()[0]
+            Path(cluster_config.load(self.lab / "cluster.toml", trusted=True).services[1].settings["password_file"])
+            .read_text()
+            .splitlines()[0]
         )
         self.said = ""
         self.known: dict[str, str] = {}  # further secrets that this run's own file leads to

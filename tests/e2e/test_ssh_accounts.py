@@ -14,8 +14,8 @@ import tomli_w
 from outside import Shell, shell_in
 from sshd_server import SSHD, servers
 
-from harness.hosts.base import HostUnreachable
-from harness.hosts.ssh import SshHost
+from harness.hosts.host import HostUnreachable
+from harness.hosts.ssh.ssh_host import SshHost
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -39,7 +39,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def added(key: Path) -> None:
-    from harness.deadline import Deadline
+    from harness.core.deadline import Deadline
 
     Deadline(120).wait_for(
         lambda: subprocess.run(["ssh-add", "-q", key], capture_output=True).returncode == 0, what="ssh-agent takes the key", every=0.05

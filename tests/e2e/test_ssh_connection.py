@@ -12,13 +12,13 @@ import threading
 import pytest
 from sshd_server import SSHD, make_key, servers, wildcard_of
 
-from harness import model
-from harness.deadline import Deadline
-from harness.errors import BadUse, Inconclusive
-from harness.hosts.base import HostUnreachable, WrongHostKey
-from harness.hosts.ssh import SshHost, connect_all
-from harness.measure.witness import Witness
-from harness.timeline import Timeline
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, Inconclusive
+from harness.core.timeline import Timeline
+from harness.hosts.host import HostUnreachable, WrongHostKey
+from harness.hosts.ssh.ssh_host import SshHost, connect_all
+from harness.remote.captures.packet_capture import Witness
 from tests.free_port import free_port
 
 pytestmark = [
@@ -203,8 +203,8 @@ def test_a_port_that_speaks_something_else_is_unreachable(server):
         thread.join()
 
 
-def cluster_of(client: model.Machine, node: model.Machine, other: model.Machine) -> model.Cluster:
-    return model.Cluster(
+def cluster_of(client: cluster_config.Machine, node: cluster_config.Machine, other: cluster_config.Machine) -> cluster_config.Cluster:
+    return cluster_config.Cluster(
         name="c",
         client={"name": client.name, "address": "10.20.1.20", "ssh": client.ssh},
         nodes=[

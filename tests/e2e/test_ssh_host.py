@@ -11,15 +11,15 @@ import threading
 import pytest
 from sshd_server import SSHD, servers
 
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded, Unusable
-from harness.hosts.base import CommandFailed
-from harness.hosts.ssh import SshHost
-from harness.measure.attempt import attempt
-from harness.measure.relay import relay
-from harness.measure.resident import Resident
-from harness.measure.witness import Witness
-from harness.timeline import Timeline
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Unusable
+from harness.core.timeline import Timeline
+from harness.hosts.host import CommandFailed
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.remote.captures.packet_capture import Witness
+from harness.remote.connections.attempt import attempt
+from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections.tcp_tunnel import relay
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -189,7 +189,7 @@ def test_missing_sudo_is_one_clear_sentence(serve, tmp_path):
 
 def test_attempts_relays_and_witnesses_work_over_ssh_and_leave_nothing_running(host, server):
     with Witness(host) as witness:
-        resident = Resident(host)
+        resident = ConnectionWorker(host)
         (tried,) = attempt(resident, "127.0.0.1", server.port)
         with relay(resident, "127.0.0.1", server.port) as link, socket.create_connection((link.host, link.port), timeout=60) as sock:
             assert sock.recv(100).startswith(b"SSH-2.0-OpenSSH")

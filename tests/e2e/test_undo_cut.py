@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from own_machine import own_machine, path
 
-from harness.deadline import Deadline
-from harness.disrupt.comm_paths_cut import called_dead, uncut
-from harness.disrupt.cut import VANISHED, Drops, cut_script
-from harness.disrupt.deadman import Deadman, remains
-from harness.hosts.local import LocalHost
-from harness.managers.base import ClusterState, CommPath, NodeState
+from harness.core.deadline import Deadline
+from harness.disrupt.bases.packet_drop_base import VANISHED, Drops, cut_script
+from harness.disrupt.network.comm_paths_cut import called_dead, uncut
+from harness.hosts.deadman.deadman_switch import Deadman, remains
+from harness.hosts.local_host import LocalHost
+from harness.managers.manager import ClusterState, CommPath, NodeState
 
 DROPS = Drops(("ip daddr 127.0.0.9",), ("ip daddr 127.0.0.8",))
 ONE, TWO = ("10.20.1.12", "10.20.1.11"), ("10.20.2.12", "10.20.2.11")

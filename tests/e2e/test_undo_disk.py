@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from own_machine import own_machine
 
-from harness.deadline import Deadline
-from harness.disrupt.deadman import Deadman, Script, remains
-from harness.disrupt.service_hang import FAMILY
-from harness.disrupt.shared_disk_full import _NODES_OWN, _WHERE, against, removal
+from harness.core.deadline import Deadline
+from harness.disrupt.service.service_hang import FAMILY
+from harness.disrupt.service.shared_disk_full import _NODES_OWN, _WHERE, against, removal
+from harness.hosts.deadman.deadman_switch import Deadman, Script, remains
 
 LATE_S = 20.0
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from own_machine import own_machine
 
-from harness.deadline import Deadline
-from harness.disrupt.deadman import MARK, Deadman, remains
-from harness.disrupt.service_hang import hang_script
-from harness.hosts.base import CommandFailed
+from harness.core.deadline import Deadline
+from harness.disrupt.service.service_hang import hang_script
+from harness.hosts.deadman.deadman_switch import MARK, Deadman, remains
+from harness.hosts.host import CommandFailed
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from own_machine import own_machine, path
 
-from harness.deadline import Deadline
-from harness.disrupt.deadman import Deadman, remains
-from harness.disrupt.nic_down import nic_script
-from harness.hosts.local import LocalHost
+from harness.core.deadline import Deadline
+from harness.disrupt.network.nic_down import nic_script
+from harness.hosts.deadman.deadman_switch import Deadman, remains
+from harness.hosts.local_host import LocalHost
 
 OWN = ("10.20.1.11", "10.20.2.11")
 VIP, FOREIGN = "10.20.1.200/32", "10.20.1.201/32"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from own_machine import own_machine, path
 
-from harness.deadline import Deadline
-from harness.disrupt.deadman import Deadman, remains
-from harness.disrupt.ip_resource import lost_script
-from harness.hosts.base import CommandFailed
-from harness.hosts.local import LocalHost
+from harness.core.deadline import Deadline
+from harness.disrupt.network.ip_resource import lost_script
+from harness.hosts.deadman.deadman_switch import Deadman, remains
+from harness.hosts.host import CommandFailed
+from harness.hosts.local_host import LocalHost
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.errors import Inconclusive
-from harness.hosts.base import HostUnreachable
-from harness.hosts.local import LocalHost
-from harness.measure import watched, witness
-from harness.measure.recording import NodeEvent
-from harness.measure.watched import Watched
-from harness.measure.witness import SYN, Witness
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive
+from harness.hosts.host import HostUnreachable
+from harness.hosts.local_host import LocalHost
+from harness.remote.captures import continuous_capture, packet_capture
+from harness.remote.captures.continuous_capture import Watched
+from harness.remote.captures.packet_capture import SYN, Witness
+from harness.remote.recording.recording import NodeEvent
 
 LIMIT = 30.0
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it captures packets")
@@ -24,8 +24,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it captur
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch) -> None:
-    monkeypatch.setattr(watched, "MARK_EVERY_S", 0.05)
-    monkeypatch.setattr(watched, "AGAIN_S", 0.05)
+    monkeypatch.setattr(continuous_capture, "MARK_EVERY_S", 0.05)
+    monkeypatch.setattr(continuous_capture, "AGAIN_S", 0.05)
 
 
 def wait(events: list[NodeEvent], *kinds: str) -> None:
@@ -57,7 +57,7 @@ def test_a_witness_that_ends_is_told_and_followed_by_another(tmp_path: Path) -> 
 
 @needs_root
 def test_a_witness_of_the_newest_does_not_end_when_much_was_seen(monkeypatch) -> None:
-    monkeypatch.setattr(witness, "NEWEST_AT_MOST", 20)
+    monkeypatch.setattr(packet_capture, "NEWEST_AT_MOST", 20)
     seen = []
     with Witness(LocalHost("lknode01"), sys.executable, flags=SYN, tell=seen.append, newest=True) as one:
         for _ in range(50):

@@ -14,14 +14,14 @@ from measuring import Seen
 from sshd_server import SSHD, stop_server
 from windows_server import asked, start_windows
 
-from harness.errors import BadUse
-from harness.hosts import windows_agent
-from harness.hosts.ssh import SshHost
-from harness.measure import means
-from harness.measure.agent_clock import HostClock
-from harness.measure.agent_plan import AgentPlan, AgentTrack
-from harness.measure.agent_stream import OUTCOMES, Life, Reader
-from harness.measure.agents import agent_of
+from harness.core.errors import BadUse
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.remote import host_capabilities
+from harness.remote.agents import powershell_agent
+from harness.remote.agents.agent_factory import agent_of
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
+from harness.remote.agents.clock_sync import HostClock
+from harness.remote.agents.spool_reader import OUTCOMES, AgentRun, Reader
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -60,8 +60,8 @@ def server(tmp_path):
 def test_it_is_sent_whole_and_its_stream_is_read(server):
     host, sink = SshHost(server.machine().model_copy(update={"platform": "windows"})), Sink()
     try:
-        process = windows_agent.start(host, [t.wire() for t in TRACKS], lifetime_s=60)
-        life = Life("", HostClock("lknode01"))
+        process = powershell_agent.start(host, [t.wire() for t in TRACKS], lifetime_s=60)
+        life = AgentRun("", HostClock("lknode01"))
         reader = Reader(life, "lknode01", sink)
         process.send(life.clock.begin(3))
         while not reader.over:
@@ -76,7 +76,7 @@ def test_it_is_sent_whole_and_its_stream_is_read(server):
     finally:
         host.close()
     task = json.loads((server.folder.parent / "shapes" / "windows" / "task.json").read_text())
-    assert task["script"] == windows_agent.script()
+    assert task["script"] == powershell_agent.script()
     assert [t["period"] for t in task["plan"]["tracks"]] == [0.05, 0.05] and task["plan"]["tracks"][0]["say"] == "AP8="
     assert [s.outcome for s in sink.rows["client-oracle"]] == ["answered", "silent"]
     assert [s.outcome for s in sink.rows["client-http"]] == ["refused", "unreachable"]
@@ -86,8 +86,8 @@ def test_it_is_sent_whole_and_its_stream_is_read(server):
 
 def test_the_meter_chooses_it_by_itself(server):
     host = SshHost(server.machine().model_copy(update={"platform": "windows"}))
-    bears = means.ask(host, "windows", "python3")
-    assert bears.kind is means.Kind.POWERSHELL and bears.period_s(0.01) == windows_agent.LEAST_PERIOD_S
+    bears = host_capabilities.ask(host, "windows", "python3")
+    assert bears.kind is host_capabilities.Kind.POWERSHELL and bears.period_s(0.01) == powershell_agent.LEAST_PERIOD_S
     tracks = [replace(track, period_s=bears.period_s(track.period_s)) for track in TRACKS]
     seen = Seen()
     agent = agent_of(host, bears, "", AgentPlan(tracks, lifetime_s=60.0), seen)
@@ -105,11 +105,11 @@ def test_pinned_connections_are_refused(server):
     host = SshHost(server.machine().model_copy(update={"platform": "windows"}))
     track = AgentTrack("pin", "10.20.1.200", 1521, kind="pinned", say=b"x", expect=b"x")
     with pytest.raises(BadUse, match="leave out pin"):
-        windows_agent.start(host, [track.wire()], lifetime_s=60)
+        powershell_agent.start(host, [track.wire()], lifetime_s=60)
 
 
 def test_the_script_prints_only_outcomes_that_the_meter_knows():
-    script = windows_agent.script()
+    script = powershell_agent.script()
     table = re.findall(r"\d{5} = '(\w+)'", script)
     said = re.findall(r"Record \$attempt '(\w+)'", script)
     assert table and said and {*table, *said} <= set(OUTCOMES)

@@ -8,13 +8,13 @@ import pytest
 from sshd_server import SSHD, stop_server
 from windows_server import asked, start_windows
 
-from harness.deadline import Deadline
-from harness.errors import BadUse, DeadlineExceeded, Unusable
-from harness.hosts.base import CommandFailed
-from harness.hosts.linux_parse import InterfaceAddress, Route
-from harness.hosts.ssh import SshHost
-from harness.hosts.windows import WindowsHost
-from harness.hosts.windows_parse import Event, FirewallProfile, FirewallRule, NotReadable, Service, WeakHost, WindowsListener
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded, Unusable
+from harness.hosts.host import CommandFailed
+from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_parse import Event, FirewallProfile, FirewallRule, NotReadable, Service, WeakHost, WindowsListener
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -193,6 +193,6 @@ def test_a_host_without_powershell_says_so(tmp_path):
 
 
 def test_what_is_not_an_answer_is_quoted(windows, monkeypatch):
-    monkeypatch.setattr("harness.hosts.windows.ADDRESSES", "[Net.Dns]::GetHostName")
+    monkeypatch.setattr("harness.hosts.windows.windows.ADDRESSES", "[Net.Dns]::GetHostName")
     with pytest.raises(NotReadable, match="it said: Willkommen"):
         windows.addresses()

@@ -8,11 +8,11 @@ import pytest
 from sshd_server import SSHD, stop_server
 from windows_server import asked, reset, start_windows, swap
 
-from harness import model
-from harness.deadline import Deadline
-from harness.hosts.ssh import SshHost
-from harness.managers.base import CommPath, Question, ResourceState, SwitchRefused
-from harness.managers.registry import manager_of
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.managers.manager import CommPath, Question, ResourceState, SwitchRefused
+from harness.managers.manager_registry import manager_of
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -27,7 +27,7 @@ class Lab:
         self.servers = {node: start_windows(folder / node, f"{prefix}-{node}") for node in NODES}
         machines = {n: s.machine(n).model_copy(update={"platform": "windows"}) for n, s in self.servers.items()}
         self.hosts = {n: SshHost(m) for n, m in machines.items()}
-        cluster = model.Cluster.model_validate(
+        cluster = cluster_config.Cluster.model_validate(
             {
                 "name": "windows",
                 "client": {"name": "lkclient", "address": "10.20.1.100"},

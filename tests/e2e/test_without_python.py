@@ -15,21 +15,22 @@ from loopback import echo_server
 from measuring import EXPECT, SAY, Seen, Service, service, track
 from sshd_server import SSHD, Server, servers
 
-from harness.deadline import Deadline
-from harness.errors import Inconclusive, Unusable
-from harness.hosts import forwarding
-from harness.hosts.base import Host
-from harness.hosts.ssh import SshHost
-from harness.measure import means, shell_agent
-from harness.measure.agent_plan import AgentPlan, AgentTrack
-from harness.measure.agents import Measures, agent_of
-from harness.measure.attempt import AttemptOutcome, attempt
-from harness.measure.judgement.attribution import Traced
-from harness.measure.judgement.outages import runs_of_failure
-from harness.measure.lean import Lean
-from harness.measure.means import Answers, Kind, Means
-from harness.measure.recording import NEW, Track
-from harness.measure.relay import relay
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive, Unusable
+from harness.hosts.host import Host
+from harness.hosts.ssh import forwarding
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation.outages import runs_of_failure
+from harness.remote import host_capabilities
+from harness.remote.agents import shell_agent
+from harness.remote.agents.agent_factory import Measures, agent_of
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
+from harness.remote.connections.attempt import AttemptOutcome, attempt
+from harness.remote.connections.connector_without_python import FallbackConnector
+from harness.remote.connections.tcp_tunnel import relay
+from harness.remote.host_capabilities import Answers, Capabilities, Kind
+from harness.remote.recording.recording import NEW, Track
 from tests.free_port import free_port
 
 pytestmark = [
@@ -54,14 +55,14 @@ def host(server) -> Iterator[SshHost]:
 
 
 @pytest.fixture
-def bears(server, host) -> Means:
-    found = means.ask(host, "linux", NO_PYTHON)
+def bears(server, host) -> Capabilities:
+    found = host_capabilities.ask(host, "linux", NO_PYTHON)
     assert found.kind is server[0]
     return found
 
 
 @contextlib.contextmanager
-def at_work(host: Host, bears: Means, *tracks: AgentTrack) -> Iterator[tuple[Measures, Seen]]:
+def at_work(host: Host, bears: Capabilities, *tracks: AgentTrack) -> Iterator[tuple[Measures, Seen]]:
     seen = Seen()
     agent = agent_of(host, bears, NO_PYTHON, AgentPlan(tracks, lifetime_s=60.0), seen)
     agent.start()
@@ -71,7 +72,7 @@ def at_work(host: Host, bears: Means, *tracks: AgentTrack) -> Iterator[tuple[Mea
         assert agent.stop() == []
 
 
-def coarse(name: str, port: int, bears: Means, **more: object) -> AgentTrack:
+def coarse(name: str, port: int, bears: Capabilities, **more: object) -> AgentTrack:
     return track(name, port, period_s=bears.least_period_s, **{"limit_s": 0.25, **more})
 
 
@@ -98,24 +99,24 @@ def ours() -> set[str]:
     ],
 )
 def test_the_best_that_a_host_bears_is_taken(answers, kind):
-    found = means.decide(answers)
+    found = host_capabilities.decide(answers)
     assert found is not None and found.kind is kind
     assert (found.sentence("h", 0.01) == "") == found.whole and found.period_s(0.5) == 0.5
 
 
 def test_a_host_that_bears_nothing_is_told(tmp_path):
-    assert means.decide(Answers()) is None
+    assert host_capabilities.decide(Answers()) is None
     with servers(tmp_path) as serve:
         host = SshHost(serve("AllowTcpForwarding no", "ForceCommand /bin/false").machine("lkclient"))
         with pytest.raises(Unusable, match="its sshd may make no connections for us; set AllowTcpForwarding"):
-            means.ask(host, "linux", NO_PYTHON)
+            host_capabilities.ask(host, "linux", NO_PYTHON)
         host.close()
 
 
 def test_a_host_with_python_is_measured_by_it(tmp_path):
     with servers(tmp_path) as serve:
         host = SshHost(serve().machine("lkclient"))
-        assert means.ask(host, "linux", "python3").whole
+        assert host_capabilities.ask(host, "linux", "python3").whole
         host.close()
 
 
@@ -229,8 +230,8 @@ def test_nothing_is_left_when_the_connection_ends(host, server):
 
 
 @pytest.fixture
-def lean(host, bears) -> Iterator[Lean]:
-    made = Lean(host, bears)
+def lean(host, bears) -> Iterator[FallbackConnector]:
+    made = FallbackConnector(host, bears)
     yield made
     made.close()
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.lab import inside, launch, seed
+from harness.core.deadline import Deadline
+from harness.lab.control import nsenter
+from harness.lab.lifecycle import default_cluster, launch
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,22 +33,22 @@ class Bench:
         return self.data["load_balancer"]["frontend"]
 
     def ask(self, operation: str, **arguments: Any) -> Any:
-        """Carry out an operation of the lab (harness/lab/operations.py)."""
+        """Carry out an operation of the lab (harness/lab/process/control_operations.py)."""
         return self.running.record.ask(operation, **arguments)
 
     def sh(self, host: str, line: str, *, limit: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a shell line in a host; the exit code is the test's to judge."""
-        return inside.run(self.running.record, host, ["sh", "-c", line], limit=limit)
+        return nsenter.run(self.running.record, host, ["sh", "-c", line], limit=limit)
 
     def python(self, host: str, code: str, *arguments: Any, limit: float = 120.0) -> Any:
         """Run Python in a host (scapy is there); it prints one JSON document, which is returned."""
-        done = inside.run(self.running.record, host, ["python3", "-c", code, *map(str, arguments)], limit=limit)
+        done = nsenter.run(self.running.record, host, ["python3", "-c", code, *map(str, arguments)], limit=limit)
         assert done.returncode == 0, f"{host}: {done.stderr}"
         return json.loads(done.stdout)
 
     def start(self, host: str, code: str, *arguments: Any) -> Process:
         """Start Python in a host. It must print a line when it is ready; that line is awaited. Ends with the test."""
-        process = Process(inside.command(self.running.record, host, ["python3", "-u", "-c", code, *map(str, arguments)]))
+        process = Process(nsenter.command(self.running.record, host, ["python3", "-u", "-c", code, *map(str, arguments)]))
         self._started.append(process)
         process.line()
         return process
@@ -174,7 +175,7 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     made: list[Bench] = []
 
     def make(design: str = "nat", **over: Any) -> Bench:
-        data = seed.cluster_data(given=seed.merged({"design": design}, over))
+        data = default_cluster.cluster_data(given=default_cluster.merged({"design": design}, over))
         name = f"test-{os.getpid()}-{tmp_path_factory.mktemp('lab').name}"
         bench = Bench(launch.up(data, name=name, persistent=False, network_only=True), data)
         made.append(bench)

@@ -20,7 +20,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
-from harness.deadline import Deadline
+from harness.core.deadline import Deadline
 from harness.lab.topology import FABRIC_MAC
 
 if TYPE_CHECKING:

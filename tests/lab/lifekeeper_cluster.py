@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.deadline import Deadline
+from harness.core.deadline import Deadline
 from harness.lab.lifekeeper.install import install
 from tests.lab.lifekeeper_disk import Controller
 

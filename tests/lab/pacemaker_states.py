@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from harness import model
-from harness.errors import HarnessError
-from harness.hosts.base import CommandResult
-from harness.lab import seed
-from harness.managers.base import Question
+from harness.config import cluster_config
+from harness.core.errors import HarnessError
+from harness.hosts.host import CommandResult
+from harness.lab.lifecycle import default_cluster
+from harness.managers.manager import Question
 from harness.managers.pacemaker import CUT, MONITOR
 
 N1, N2, RESOURCE = "lknode01", "lknode02", "cluster-services"
-CLUSTER = model.Cluster.model_validate(seed.cluster_data(given={"manager": {"kind": "pacemaker", "starts_at_boot": True}}))
+CLUSTER = cluster_config.Cluster.model_validate(
+    default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "starts_at_boot": True}})
+)
 TOOLS = all(shutil.which(tool, path="/usr/sbin:/usr/bin:/bin") for tool in ("crm_simulate", "crm_mon", "crm_resource"))
 LINKS = """Local node ID 1, transport knet
 LINK ID 0 udp

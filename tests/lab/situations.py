@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from harness import model
-from harness.deadline import Deadline
-from harness.lab import cluster_manager, launch
-from harness.model import Design, Service
-from harness.paths import Situation
-from harness.subject import Subject
-from harness.timeline import Timeline
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config import cluster_config
+from harness.config.cluster_config import Design, Service
+from harness.core.deadline import Deadline
+from harness.core.timeline import Timeline
+from harness.expectations.connectivity_matrix import Situation
+from harness.lab import manager_config
+from harness.lab.lifecycle import launch
 
 LIMIT_S = 120.0  # for the balancer to believe: probes come every quarter of a second
 
@@ -76,7 +77,7 @@ class Stage:
 
     def __init__(self, lab: launch.RunningLab) -> None:
         self.lab = lab
-        self.subject = Subject(model.load(lab.cluster_file), Timeline())
+        self.subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
         self.cluster = self.subject.cluster
         self.active, self.standby = (n.name for n in self.cluster.nodes)
         self.listener = next(s for s in self.cluster.services if s.kind == "oracle")
@@ -94,7 +95,7 @@ class Stage:
         assert self.listener.port in left and self._responder.port in left, "`lkstop -f` has to leave what is in service"
         assert list(self.subject.holders_of_vip()) == [self.active], "`lkstop -f` has to leave the VIP"
         self._run(self.active, ["kill", "-KILL", str(left[self._responder.port])])
-        self._run(self.active, cluster_manager.command(self._responder, self.active, "start"))
+        self._run(self.active, manager_config.command(self._responder, self.active, "start"))
 
     def bring_about(self, wanted: Placement) -> None:
         """Change what differs, then wait until the balancer believes it."""
@@ -118,14 +119,14 @@ class Stage:
         rebind = wanted.listener != now.listener
         # A listener bound to the VIP goes before the VIP goes, and comes after it has come.
         if rebind and now.listener:
-            self._run(node, cluster_manager.command(self.listener, node, "stop"))
+            self._run(node, manager_config.command(self.listener, node, "stop"))
         if wanted.vip != now.vip:
             vip = f"{self.cluster.vip}/{self.cluster.ip_resource.prefix}"
             self._run(node, ["ip", "addr", "add" if wanted.vip else "del", vip, "dev", "eth1"])
         if rebind and wanted.listener:
-            self._run(node, cluster_manager.command(self.listener, node, "start", bind=self._address(node, wanted.listener)))
+            self._run(node, manager_config.command(self.listener, node, "start", bind=self._address(node, wanted.listener)))
         if wanted.responder != now.responder:
-            self._run(node, cluster_manager.command(self._responder, node, "start" if wanted.responder else "stop"))
+            self._run(node, manager_config.command(self._responder, node, "start" if wanted.responder else "stop"))
         self._now[node] = wanted
 
     def _address(self, node: str, bound: str) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import model
-from harness.lab import launch, seed
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config import cluster_config
+from harness.core.timeline import Timeline
+from harness.core.verdict import Outcome
+from harness.lab.lifecycle import default_cluster, launch
 from harness.measure.calibration import Calibration, calibrate, judge
-from harness.measure.recording import NEW, Sample, Track
-from harness.subject import Subject
-from harness.timeline import Timeline
-from harness.verdict import Outcome
+from harness.remote.recording.recording import NEW, Sample, Track
 
 PERIOD_S = 0.01
 TRACK = Track("lkclient/listener/calibration", "lkclient", "listener", NEW, 1521, PERIOD_S, 0.25)
@@ -22,15 +22,15 @@ BEGUN, ENDED = 100.004, 100.304  # between two attempts
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[launch.RunningLab]:
-    data = seed.cluster_data(given={"services": seed.FIGURE["services"][:1]})
+    data = default_cluster.cluster_data(given={"services": default_cluster.FIGURE["services"][:1]})
     running = launch.up(data, name=f"calibration-{os.getpid()}", persistent=False)
     yield running
     running.down()
 
 
 @pytest.fixture(scope="module")
-def subject(lab) -> Iterator[Subject]:
-    made = Subject(model.load(lab.cluster_file), Timeline())
+def subject(lab) -> Iterator[ClusterUnderTest]:
+    made = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     yield made
     made.close()
 
@@ -97,7 +97,7 @@ def test_samples_of_a_real_cut_told_wrongly_are_inconclusive(lab, subject, monke
     from harness.measure import calibration
 
     for lie in (lambda rows: [r for r in rows if r.port % 2], lambda rows: [r._replace(at=r.at + 0.03) for r in rows]):
-        honest = calibration.Ear.samples
+        honest = calibration.SampleSink.samples
         with monkeypatch.context() as patch:
-            patch.setattr(calibration.Ear, "samples", lambda ear, track, rows, lie=lie, honest=honest: honest(ear, track, lie(rows)))
+            patch.setattr(calibration.SampleSink, "samples", lambda ear, track, rows, lie=lie, honest=honest: honest(ear, track, lie(rows)))
             assert calibrate(subject, period_s=PERIOD_S, cut=lab.known_cut).verdict.outcome is Outcome.INCONCLUSIVE

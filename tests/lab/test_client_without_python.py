@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from harness import model
-from harness.checks import check_path
-from harness.lab import launch, seed
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.path_check import check_path
+from harness.config import cluster_config
+from harness.core.timeline import Timeline
+from harness.core.verdict import Outcome
+from harness.expectations.connectivity_matrix import Origin
+from harness.lab.lifecycle import default_cluster, launch
 from harness.measure.calibration import calibrate
-from harness.measure.means import Kind
-from harness.paths import Origin
-from harness.subject import Subject
-from harness.timeline import Timeline
-from harness.verdict import Outcome
+from harness.remote.host_capabilities import Kind
 from tests.pytest_process import PYTEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ PERIOD_S = {Kind.SHELL: 0.1, Kind.FORWARDING: 0.25}
 class Ground:
     kind: Kind
     lab: launch.RunningLab
-    subject: Subject
+    subject: ClusterUnderTest
 
     @property
     def period_s(self) -> float:
@@ -42,17 +42,17 @@ class Ground:
 
 @pytest.fixture(scope="module", params=list(PERIOD_S), ids=str)
 def ground(request) -> Iterator[Ground]:
-    data = seed.cluster_data(
-        given={"services": [s for s in seed.FIGURE["services"] if s["kind"] != "postgres"], "budget": {"margin_s": 60.0}}
+    data = default_cluster.cluster_data(
+        given={"services": [s for s in default_cluster.FIGURE["services"] if s["kind"] != "postgres"], "budget": {"margin_s": 60.0}}
     )
     data["client"] = {**data["client"], "ssh": {"python": "/nowhere/python3"}}
     lab = launch.up(data, name=f"no-python-{request.param}-{os.getpid()}", persistent=False)
     try:
         if request.param is Kind.FORWARDING:
-            first = Subject(model.load(lab.cluster_file), Timeline())
+            first = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
             first.hosts["lkclient"].check(NO_COMMANDS)
             first.close()
-        subject = Subject(model.load(lab.cluster_file), Timeline())
+        subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
         subject.reach()
         assert subject.means("lkclient").kind is request.param
         yield Ground(request.param, lab, subject)

@@ -12,26 +12,26 @@ from typing import Any
 
 import pytest
 
-from harness import model
+from harness.attach.execution_plan import Shown, Wanted, show
 from harness.attach.preconditions import Preconditions
-from harness.attach.shown import Shown, Wanted, show
-from harness.disrupt import base
-from harness.hosts.base import CommandResult
-from harness.lab import seed
+from harness.config import cluster_config
+from harness.disrupt import disruption
+from harness.hosts.host import CommandResult
+from harness.lab.lifecycle import default_cluster
 from harness.managers.lifekeeper import LifeKeeper
 from harness.managers.pacemaker import Pacemaker
-from harness.plan import Plan
+from harness.pytest_plugin.measurement_plan import Plan
 from tests.lab.pacemaker_states import LINKS, N1, N2, TOOLS, VOTES, OnFile, State, run
 
 POWER = {"off": ["cut", "{node}"], "on": ["give", "{node}"], "reboot": ["reset", "{node}"], "freeze": ["hold"], "thaw": ["go"]}
-SPLITS = [name for name, kind in base.all_of().items() if kind.splits]
+SPLITS = [name for name, kind in disruption.all_of().items() if kind.splits]
 FULL_CUT = "names 1 communication paths instead of 2, so the nodes would not reach each other at all, and one of them might be fenced"
 
 
-def cluster(kind: str, **manager: Any) -> model.Cluster:
+def cluster(kind: str, **manager: Any) -> cluster_config.Cluster:
     web = {"name": "web", "kind": "http", "port": 80, "tag": "web"}
     given = {"manager": {"kind": kind, "resource": "g1", **manager}, "services": [web], "ip_resource": {"tag": "ip"}, "power": POWER}
-    return model.Cluster.model_validate(seed.cluster_data(given=given))
+    return cluster_config.Cluster.model_validate(default_cluster.cluster_data(given=given))
 
 
 class Node:
@@ -49,7 +49,7 @@ class Node:
         return "/shared\n\n\n\n" if "readlink" in str(command) else "40\n"
 
 
-def plan_of(manager: Any, told: model.Cluster, hosts: dict[str, Node], *names: str, allow_unproven: bool = False) -> Shown:
+def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], *names: str, allow_unproven: bool = False) -> Shown:
     """By the same steps as a session: the options' plan, and what the cluster permits of it."""
     ports = [told.services[0].port, told.load_balancer.probe.port]
     facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i, process="x") for i, p in enumerate(ports)])

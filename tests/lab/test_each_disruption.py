@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import model
-from harness.checks import check_path
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.disrupt.deadman import remains
-from harness.lab import launch, seed
-from harness.paths import Origin
-from harness.subject import Subject
-from harness.timeline import Timeline
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.path_check import check_path
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.timeline import Timeline
+from harness.disrupt import disruption as base
+from harness.expectations.connectivity_matrix import Origin
+from harness.hosts.deadman.deadman_switch import remains
+from harness.lab.lifecycle import default_cluster, launch
 
 IDLE_S = 4.0  # so that a connection held idle for longer can be tried at all
 REBOOTS = ("all comm paths cut", "one-way cut", "node freeze", "azure VM restart", "azure VM redeploy")
@@ -29,10 +29,10 @@ USUAL = (
 
 
 @pytest.fixture(scope="module")
-def subject() -> Iterator[Subject]:
-    data = seed.cluster_data(given={"load_balancer": {"idle_timeout_s": IDLE_S}})
+def subject() -> Iterator[ClusterUnderTest]:
+    data = default_cluster.cluster_data(given={"load_balancer": {"idle_timeout_s": IDLE_S}})
     lab = launch.up(data, name=f"disruptions-{os.getpid()}", persistent=False, azure=True)
-    subject = Subject(model.load(lab.cluster_file), Timeline())
+    subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     try:
         yield subject
     finally:
@@ -40,13 +40,13 @@ def subject() -> Iterator[Subject]:
         lab.down()
 
 
-def served(subject: Subject) -> bool:
+def served(subject: ClusterUnderTest) -> bool:
     """Is the client path to the first service right, by the service's own word and the packets? A frozen one would still accept."""
     leading = subject.manager.state(limit=0.5).leading
     return leading is not None and bool(check_path(subject, Origin.CLIENT, subject.cluster.services[0], leading, count=1).verdict)
 
 
-def network(subject: Subject) -> dict[str, str]:
+def network(subject: ClusterUnderTest) -> dict[str, str]:
     """Links, addresses and routes of every host, but for the VIP, which moves."""
     line = "ip -o link show | cut -d ' ' -f 2-3 | sed 's|@[^:]*||'; ip -o addr show | awk '{ print $2, $4 }'; ip route show table all"
     lines = {m.name: subject.hosts[m.name].check(line).splitlines() for m in subject.cluster.machines}
@@ -58,8 +58,8 @@ def test_done_and_undone(subject, name, record_property):
     """Done, seen, undone; the cluster moved or stayed as the disruption says, is healthy again, and no host has anything of ours."""
     manager = subject.cluster.manager
     subject.wait_until_whole(Deadline(120))
-    disruption = base.of(name)(subject)
-    assert disruption.lacks() is None
+    disruption = base.get_disruption(name)(subject)
+    assert disruption.skip_reason() is None
     disruption.prepare(Deadline(60))
     before = subject.active
     other = subject.standby_of(before)

@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, GRE, Ether
 
-from harness.errors import BadUse
+from harness.core.errors import BadUse
 from harness.lab.topology import FABRIC_MAC
 from tests.lab.eyes import (
     ADDRESS,

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from harness import model
-from harness.hosts.local import LocalHost
-from harness.managers.base import Question
+from harness.config import cluster_config
+from harness.hosts.local_host import LocalHost
 from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.manager import Question
 from tests.lab.lifekeeper_cluster import NODES, TOP, eventually
 from tests.lab.lifekeeper_fixtures import cluster, kept, needs_namespaces, whole  # noqa: F401
 
@@ -28,7 +28,7 @@ def manager(kept):
         "manager": {"root": str(kept.base / "LifeKeeper"), "resource": TOP, "quorum": "off", "starts_at_boot": True},
     }
     hosts = {node.name: LocalHost(node.name, prefix=node.enter) for node in (kept.node1, kept.node2)}
-    return LifeKeeper(model.Cluster.model_validate(data), hosts)
+    return LifeKeeper(cluster_config.Cluster.model_validate(data), hosts)
 
 
 @pytest.mark.parametrize("question", Question)
@@ -44,7 +44,7 @@ def test_what_a_person_must_know_is_not_guessed(manager):
     assert silent.mirror("lknode02").yes and manager.starts_at_boot().yes
 
 
-def unknowing(told: model.Manager) -> model.Manager:
+def unknowing(told: cluster_config.Manager) -> cluster_config.Manager:
     return told.model_copy(update={"quorum": None, "starts_at_boot": None})
 
 

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from harness.errors import BadUse
-from harness.lab.lifekeeper.config import load
+from harness.core.errors import BadUse
+from harness.lab.lifekeeper.config.structure import load
+from harness.lab.lifekeeper.config.tunables import read_tunables
 from harness.lab.lifekeeper.install import install
-from harness.lab.lifekeeper.tunables import read_tunables
 
 GOOD = {
     "node": "lknode01",

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from harness.checks import check_path
-from harness.lab import launch, seed
-from harness.model import Design
-from harness.paths import MATRIX, Origin, Situation
+from harness.cluster.path_check import check_path
+from harness.config.cluster_config import Design
+from harness.expectations.connectivity_matrix import MATRIX, Origin, Situation
+from harness.lab.lifecycle import default_cluster, launch
 from tests.lab.situations import HEALTHY, Stage, placement, stages
 
 ROWS = [pytest.param(d, s, id=f"{d}: {s}") for d, rows in MATRIX.items() for s in rows]
@@ -30,7 +30,7 @@ def stage_of(tmp_path_factory: pytest.TempPathFactory):
     def bring_up(design: Design, probed_itself: bool) -> launch.RunningLab:
         probe = {"load_balancer": {"probe": {"port": 1521}}} if probed_itself else {}
         name = f"matrix-{os.getpid()}-{design}{'-probed' if probed_itself else ''}"
-        data = seed.cluster_data(given={"design": str(design), **probe})
+        data = default_cluster.cluster_data(given={"design": str(design), **probe})
         return launch.up(data, name=name, persistent=False, network_only=probed_itself)
 
     yield from stages(bring_up)

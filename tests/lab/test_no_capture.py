@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from harness import model
-from harness.lab import launch, seed
-from harness.measure import recording
-from harness.measure.recording import Recording
-from harness.subject import Subject
-from harness.timeline import Timeline
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config import cluster_config
+from harness.core.timeline import Timeline
+from harness.lab.lifecycle import default_cluster, launch
+from harness.remote.recording import recording
+from harness.remote.recording.recording import Recording
 from tests.pytest_process import PYTEST
 
 pytestmark = pytest.mark.timing  # all of it, for the sake of one run
@@ -32,11 +32,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
     """A measured switchover to the node that is blind."""
-    data = seed.cluster_data(given={"services": [s for s in seed.FIGURE["services"] if s["kind"] != "postgres"]})
+    data = default_cluster.cluster_data(given={"services": [s for s in default_cluster.FIGURE["services"] if s["kind"] != "postgres"]})
     data["nodes"] = [{**n, "ssh": {"python": PYTHON}} if n["name"] == BLIND else n for n in data["nodes"]]
     lab = launch.up(data, name=f"blind-{os.getpid()}", persistent=False)
     try:
-        subject = Subject(model.load(lab.cluster_file), Timeline())
+        subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
         host = subject.hosts[BLIND]
         host.check(f"cat >{PYTHON} && chmod 755 {PYTHON}", input=WRAPPER.encode())
         blind = host.run([PYTHON, "-c", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)"])

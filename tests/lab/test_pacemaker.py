@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import model
-from harness.deadline import Deadline
-from harness.disrupt.deadman import remains
-from harness.disrupt.ip_resource import IpResourceOut
-from harness.errors import Unusable
-from harness.lab import doctor, launch, seed
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+from harness.core.timeline import Timeline
+from harness.disrupt.network.ip_resource import IpResourceOut
+from harness.hosts.deadman.deadman_switch import remains
+from harness.lab.lifecycle import default_cluster, doctor, launch
 from harness.lab.pacemaker import packages
 from harness.managers import pacemaker
-from harness.managers.base import Question, ResourceState, SwitchRefused
+from harness.managers.manager import Question, ResourceState, SwitchRefused
 from harness.managers.pacemaker import Pacemaker
-from harness.subject import Subject
-from harness.timeline import Timeline
 
 LACKING = packages.missing()
 
@@ -38,26 +38,26 @@ pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"install {' '.join(LACKIN
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.RunningLab]:
-    data = seed.cluster_data(given={"manager": {"kind": "pacemaker"}})
+    data = default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}})
     running = launch.up(data, name=f"pacemaker-{os.getpid()}", persistent=False)
     yield running
     running.down()
 
 
 @pytest.fixture(scope="module")
-def subject(lab: launch.RunningLab) -> Iterator[Subject]:
-    made = Subject(model.load(lab.cluster_file), Timeline())
+def subject(lab: launch.RunningLab) -> Iterator[ClusterUnderTest]:
+    made = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     yield made
     made.close()
 
 
 @pytest.fixture
-def whole(subject: Subject) -> Subject:
+def whole(subject: ClusterUnderTest) -> ClusterUnderTest:
     subject.wait_until_whole(Deadline(120))
     return subject
 
 
-def constraints(subject: Subject, node: str) -> str:
+def constraints(subject: ClusterUnderTest, node: str) -> str:
     return subject.hosts[node].check("PATH=$PATH:/usr/sbin; cibadmin -Q -o constraints")
 
 
@@ -66,7 +66,7 @@ def fenced(lab: launch.RunningLab) -> list[dict]:
     return [e for e in events if e["kind"] == "fenced"]
 
 
-def test_everything_starts_at_home(whole: Subject) -> None:
+def test_everything_starts_at_home(whole: ClusterUnderTest) -> None:
     """Both links live, the VIP in its place, and Pacemaker's own word on the address."""
     home, other = (n.name for n in whole.cluster.nodes)
     state = whole.manager.state()
@@ -76,7 +76,7 @@ def test_everything_starts_at_home(whole: Subject) -> None:
     assert whole.manager.may_switch_over(other).yes and whole.manager.may_switch_over(home).no
 
 
-def test_fencing_is_proven_and_each_question_has_its_own_answer(whole: Subject) -> None:
+def test_fencing_is_proven_and_each_question_has_its_own_answer(whole: ClusterUnderTest) -> None:
     """By Pacemaker's own tools: a device that is stopped, or out of use, covers nobody; without it a lost node is never taken over from."""
     manager, other = whole.manager, whole.standby_of(whole.active)
 
@@ -103,7 +103,7 @@ def test_fencing_is_proven_and_each_question_has_its_own_answer(whole: Subject) 
     assert manager.fencing().yes and manager.may_switch_over(other, Question.LOST).yes
 
 
-def test_the_ip_resource_goes_out_alone(whole: Subject) -> None:
+def test_the_ip_resource_goes_out_alone(whole: ClusterUnderTest) -> None:
     """All the rest keeps running, and nothing of it is left in the CIB afterwards."""
     active, tag = whole.active, whole.cluster.ip_resource.tag
     before = {x.pid for x in whole.facts[active].listeners()}
@@ -115,12 +115,12 @@ def test_the_ip_resource_goes_out_alone(whole: Subject) -> None:
     assert "lkharness" not in whole.hosts[active].check("PATH=$PATH:/usr/sbin; cibadmin -Q")
 
 
-def out_of(subject: Subject) -> str:
+def out_of(subject: ClusterUnderTest) -> str:
     """The CIB's elements that taking a resource out sets."""
     return subject.hosts[subject.cluster.nodes[1].name].check("PATH=$PATH:/usr/sbin; cibadmin -Q | grep lkharness || true")
 
 
-def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness dies while the IP is still in service, as where Pacemaker may not stop it: nothing is left unmanaged for it. Armed on
     both nodes, because either may be gone; here the active one's deadman is killed."""
     active = whole.active
@@ -142,7 +142,7 @@ def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: Subject, monke
     whole.wait_until_whole(Deadline(60.0))
 
 
-def test_what_takes_the_ip_resource_out_ends_by_itself(whole: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_the_ip_resource_out_ends_by_itself(whole: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is left to remove it: after its moment it means nothing any more, and the IP resource starts."""
     active, tag = whole.active, whole.cluster.ip_resource.tag
     monkeypatch.setattr(pacemaker, "OUT_FOR_S", 20)
@@ -154,7 +154,7 @@ def test_what_takes_the_ip_resource_out_ends_by_itself(whole: Subject, monkeypat
     assert not out_of(whole)
 
 
-def test_a_switchover_leaves_no_constraint(whole: Subject) -> None:
+def test_a_switchover_leaves_no_constraint(whole: ClusterUnderTest) -> None:
     """PCM-05. Nor does it trample on one that somebody else has left."""
     active = whole.active
     to = whole.cluster.peer_of(active).name
@@ -170,7 +170,7 @@ def test_a_switchover_leaves_no_constraint(whole: Subject) -> None:
     assert whole.manager.state().active == to
 
 
-def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.RunningLab, whole: Subject) -> None:
+def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.RunningLab, whole: ClusterUnderTest) -> None:
     """The survivor has the lost node fenced first, which finds it without power and leaves it so; nothing moves back."""
     lost = whole.active
     survivor = whole.cluster.peer_of(lost).name
@@ -182,7 +182,7 @@ def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.Run
     assert whole.wait_until_whole(Deadline(120)).active == survivor
 
 
-def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab, whole: Subject) -> None:
+def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab, whole: ClusterUnderTest) -> None:
     """Real fencing: the frozen node loses its power, so it cannot thaw into a cluster that has gone on without it."""
     frozen = whole.active
     survivor = whole.cluster.peer_of(frozen).name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.managers.base import Question, Says
+from harness.managers.manager import Question, Says
 from harness.managers.pacemaker import Pacemaker
 from tests.lab.pacemaker_states import CLUSTER, N1, N2, TOOLS, Maker, NoState, OnFile, State, goes
 

@@ -38,25 +38,25 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from harness import model
-from harness.deadline import Deadline
-from harness.disrupt import base
-from harness.errors import Inconclusive
-from harness.failover import Failover, Start
-from harness.lab import launch, seed
-from harness.measure import recording
-from harness.measure.judgement.attribution import clock_errors
-from harness.measure.judgement.judge import measured
-from harness.measure.measured import Boundary, Measured
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive
+from harness.core.timeline import Timeline
+from harness.core.verdict import Outcome
+from harness.disrupt import disruption as base
+from harness.lab.lifecycle import default_cluster, launch
+from harness.measure.evaluation.attribution import clock_errors
+from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.measured_fault import MeasuredFault, Start
+from harness.measure.measurement_result import Boundary, Measured
 from harness.measure.meter import WATCH_EVERY_S, Meter
-from harness.subject import Subject
-from harness.timeline import Timeline
-from harness.verdict import Outcome
+from harness.remote.recording import recording
 
 PERIOD_S = 0.01
 TRIES = 3
 JOURNAL = "/var/log/lifekeeper-standin.journal.jsonl"
-SERVICE = seed.FIGURE["services"][0]
+SERVICE = default_cluster.FIGURE["services"][0]
 # The service's log has the host's local time, so the host itself turns it into seconds since the epoch.
 STAMPS = r"""
 import json, sys, time
@@ -88,7 +88,7 @@ def last(*spans: Span) -> Span:
 class Record:
     """What the lab wrote down from `since` on; every time is turned into the harness's."""
 
-    def __init__(self, lab: launch.RunningLab, subject: Subject, since: float, wall_minus_mono: float) -> None:
+    def __init__(self, lab: launch.RunningLab, subject: ClusterUnderTest, since: float, wall_minus_mono: float) -> None:
         self._since, self._offset = since, wall_minus_mono
         self.events = [json.loads(text) for text in (lab.record.folder / "events.jsonl").read_text().splitlines()]
         self.journal: list[dict[str, Any]] = []
@@ -133,7 +133,7 @@ class Done(NamedTuple):
     recording: recording.Recording
     disruption: base.Disruption
     record: Record
-    cluster: model.Cluster
+    cluster: cluster_config.Cluster
 
     def happened(self) -> dict[str, Span | None]:
         """Each boundary by the lab's record; None: there is nothing that could be observed. The module's text is its table."""
@@ -197,7 +197,7 @@ def deviations(done: Done, boundaries: list[Boundary]) -> list[str]:
 
 
 class Measurer:
-    def __init__(self, lab: launch.RunningLab, subject: Subject, meter: Meter, folder: Path) -> None:
+    def __init__(self, lab: launch.RunningLab, subject: ClusterUnderTest, meter: Meter, folder: Path) -> None:
         self._lab, self._subject, self._meter, self._folder = lab, subject, meter, folder
 
     def measure(self, name: str) -> Done:
@@ -217,9 +217,9 @@ class Measurer:
     def _once(self, name: str, number: int) -> Done:
         subject, path = self._subject, self._folder / f"{name.replace(' ', '-')}-{number}.jsonl"
         subject.wait_until_whole(Deadline(120))
-        disruption = base.of(name)(subject)
+        disruption = base.get_disruption(name)(subject)
         disruption.prepare(Deadline(20))
-        Failover(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
+        MeasuredFault(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
         read = recording.read(path)
         result = measured(read)
         record = Record(self._lab, subject, result.anchor - PERIOD_S, time.time() - time.monotonic())
@@ -229,9 +229,9 @@ class Measurer:
 @pytest.fixture(scope="module")
 def measurer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurer]:
     """One service, so that every track has the period that is claimed: others are measured every 100 ms."""
-    data = seed.cluster_data(given={"services": [SERVICE]})
+    data = default_cluster.cluster_data(given={"services": [SERVICE]})
     lab = launch.up(data, name=f"phases-{os.getpid()}", persistent=False)
-    subject = Subject(model.load(lab.cluster_file), Timeline())
+    subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
     meter = Meter(subject, period_s=PERIOD_S)
     try:
         meter.start()

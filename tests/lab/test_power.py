@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.errors import BadUse
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse
 
 NODE = "lknode01"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import model
-from harness.errors import BadUse
-from harness.lab import seed
+from harness.config import cluster_config
+from harness.core.errors import BadUse
+from harness.lab.lifecycle import default_cluster
 from tests.lab.conftest import Bench
 from tests.lab.connections import (
     ACK,
@@ -128,10 +128,10 @@ def test_a_udp_rule_hangs_on_a_tcp_probe(thrice):
 @pytest.mark.parametrize("fault", [{"protocol": "udp"}, {"number_of_probes": 2}])
 def test_settings_that_a_probe_does_not_have_are_refused(fault):
     """There is no UDP probe; numberOfProbes, which the platform ignores, is not accepted in silence."""
-    data = seed.cluster_data(given={"load_balancer": {"probe": fault}})
+    data = default_cluster.cluster_data(given={"load_balancer": {"probe": fault}})
     with pytest.raises(BadUse, match=rf"load_balancer\.probe\.{next(iter(fault))}"):
-        model.parse(data, Path("cluster.toml"))
-    assert model.parse(seed.cluster_data(), Path("cluster.toml")).load_balancer.probe.protocol == "tcp"
+        cluster_config.parse(data, Path("cluster.toml"))
+    assert cluster_config.parse(default_cluster.cluster_data(), Path("cluster.toml")).load_balancer.probe.protocol == "tcp"
 
 
 @pytest.mark.fact("PRB-07", "API-03", "API-04", "OQ-19")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.lab.lifekeeper.kinds.base import Failed
-from harness.lab.lifekeeper.kinds.command import RanOut
-from harness.lab.lifekeeper.kinds.warm import Warm
+from harness.core.deadline import Deadline
+from harness.lab.lifekeeper.resource_types.bounded_command import RanOut
+from harness.lab.lifekeeper.resource_types.fork_server import Warm
+from harness.lab.lifekeeper.resource_types.resource_type import Failed
 from harness.lab.services import process
 from tests.free_port import free_port
 
-UNIT, WEB = "harness.lab.services.unit", "harness.lab.services.http_server"
+UNIT, WEB = "harness.lab.services.service_control", "harness.lab.services.http_server"
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from harness.measure.measured import PHASES, Boundary, Lane, Measured, Outage, Segment, TokenResult, TrackResult
-from harness.report.collect import ReportBuilder
-from harness.report.measurement import CalibrationRecord, MeasurementRecord
-from harness.verdict import Verdict, failed, passed
+from harness.core.verdict import Verdict, failed, passed
+from harness.measure.measurement_result import PHASES, Boundary, Lane, Measured, Outage, Segment, TokenResult, TrackResult
+from harness.report.builder import ReportBuilder
+from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 
 HOSTS = {"lkclient": "client", "lknode02": "inside", "lknode01": "standby"}
 TRACKS = (("listener", "new", 0.01), ("postgres", "new", 0.1), ("web", "new", 0.1), ("web", "pinned", 0.1))

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.managers.base import NodeState, ResourceState
+from harness.managers.manager import NodeState, ResourceState
 from tests import depth
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or 20261123)  # the same for everybody: another one is for looking further

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.managers.base import Answer, ClusterState, Question, Says
+from harness.managers.manager import Answer, ClusterState, Question, Says
 
 YES = Answer(Says.YES)
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.measure.recording import (
+from harness.remote.recording.recording import (
     NEW,
+    CapturedPacket,
     Clock,
     Header,
     Mark,
@@ -17,7 +18,6 @@ from harness.measure.recording import (
     Recorder,
     Recording,
     Sample,
-    Sighting,
     Token,
     Track,
 )
@@ -145,15 +145,15 @@ def play(header: Header, script: Script, *, start: float = 0.0, end: float = 10.
     return recording
 
 
-def _sightings(at: float, track: Track, port: int, node: str, outcome: str, inside: bool) -> list[Sighting]:
+def _sightings(at: float, track: Track, port: int, node: str, outcome: str, inside: bool) -> list[CapturedPacket]:
     here, nic = at + RTT / 2, "lo" if inside else "eth0"
     source = VIP if inside else ADDRESSES[track.origin][0]
     there = VIP if inside else ADDRESSES[node][0]
-    seen = [Sighting(here, node, nic, "syn", source, port, there, track.port, inside)]
+    seen = [CapturedPacket(here, node, nic, "syn", source, port, there, track.port, inside)]
     if outcome == "answered":
-        seen.append(Sighting(here, node, nic, "syn-ack", there, track.port, source, port, True))
+        seen.append(CapturedPacket(here, node, nic, "syn-ack", there, track.port, source, port, True))
     if not inside and track.origin in (A, B):  # the origin sees it leave
-        seen.append(Sighting(at, track.origin, "eth0", "syn", source, port, VIP, track.port, True))
+        seen.append(CapturedPacket(at, track.origin, "eth0", "syn", source, port, VIP, track.port, True))
     return seen
 
 
@@ -185,7 +185,7 @@ def a_switchover(**changes) -> Recording:
         NodeEvent(3.2, B, "listener-up", data={"port": LISTENER}),
     ]
     probe = ("eth0", "syn-ack", ADDRESSES[B][0], PROBE, "168.63.129.16", 5000, True)
-    recording.sightings += [Sighting(3.3 + n * 0.5, B, *probe) for n in range(13)]
+    recording.sightings += [CapturedPacket(3.3 + n * 0.5, B, *probe) for n in range(13)]
     recording.tokens += [Token(1.0 + n, CLIENT, f"t{n}", True, 0.01, A if n < 2 else B) for n in range(5)]
     recording.read_back = {f"t{n}": 1 for n in range(5)}
     return recording

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.model import Cluster, parse
-from harness.report.collect import ReportBuilder
-from harness.report.model import ClusterKind
-from harness.run import Run
-from harness.verdict import failed, inconclusive, passed
+from harness.config.cluster_config import Cluster, parse
+from harness.core.verdict import failed, inconclusive, passed
+from harness.report.builder import ReportBuilder
+from harness.report.record.run_directory import Run
+from harness.report.record.run_record import ClusterKind
 
 # Markup, attribute and script breakers, template syntax, terminal escapes, NUL, direction marks, a lone surrogate.
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}{% raw %}\x1b[2J\x00\u202e\udc80]]>&amp;"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.attach.lease import Held, Lease
-from harness.deadline import Deadline
-from harness.errors import Unusable
-from harness.hosts.local import LocalHost
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+from harness.hosts.local_host import LocalHost
 
 
 def lease(folder: Path, run: str = "run-1", **about) -> Lease:

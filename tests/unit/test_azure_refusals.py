@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.azure import trouble
-from harness.azure.hand import _passing
-from harness.azure.make.removal import may_pass
+from harness.azure.client import error_mapping
+from harness.azure.client.operation_runner import _passing
+from harness.azure.provision.resource_removal import may_pass
 
 core = pytest.importorskip("azure.core.exceptions")
 
@@ -30,7 +30,7 @@ POLICY = (
 PLAIN = f"{CLIENT} does not have authorization to perform action 'Microsoft.Compute/virtualMachines/powerOff/action' over scope '/s/vm'."
 
 
-def refusal(status: int, code: str, message: str, details: Any = ()) -> trouble.HarnessError:
+def refusal(status: int, code: str, message: str, details: Any = ()) -> error_mapping.HarnessError:
     """As the packages raise it."""
     from azure.mgmt.core.exceptions import ARMErrorFormat
 
@@ -41,7 +41,7 @@ def refusal(status: int, code: str, message: str, details: Any = ()) -> trouble.
     response.internal_response = response
     response.json = lambda: json.loads(body)
     error = core.HttpResponseError(response=response, error_format=ARMErrorFormat)
-    said = trouble.sentence(error, "taking nic1 out of ilb/pool")
+    said = error_mapping.sentence(error, "taking nic1 out of ilb/pool")
     assert said is not None
     said.__cause__ = error
     return said
@@ -49,14 +49,14 @@ def refusal(status: int, code: str, message: str, details: Any = ()) -> trouble.
 
 def test_a_linked_scope_is_what_is_missing_and_not_the_action_that_one_has():
     said = refusal(403, "LinkedAuthorizationFailed", LINKED)
-    assert isinstance(said, trouble.NotAllowed) and said.action == "Microsoft.Network/virtualNetworks/subnets/join/action"
+    assert isinstance(said, error_mapping.NotAllowed) and said.action == "Microsoft.Network/virtualNetworks/subnets/join/action"
     assert f"may not Microsoft.Network/virtualNetworks/subnets/join/action on {SUBNET}" in str(said)
     assert "networkInterfaces/write" not in str(said) and "another resource group" in str(said)
 
 
 def test_a_policy_is_no_missing_role():
     said = refusal(403, "RequestDisallowedByPolicy", POLICY)
-    assert isinstance(said, trouble.RefusedByPolicy) and not isinstance(said, trouble.NotAllowed)
+    assert isinstance(said, error_mapping.RefusedByPolicy) and not isinstance(said, error_mapping.NotAllowed)
     for part in ("Require a tag", "deny-untagged", "A cost center is mandatory", "--tag KEY=VALUE"):
         assert part in str(said)
     assert "give it a role" not in str(said) and not _passing(said) and not may_pass(said)
@@ -70,7 +70,7 @@ def test_who_was_refused_is_told():
 
 def test_a_lock_is_no_missing_role_and_does_not_pass():
     said = refusal(409, "ScopeLocked", "The scope '/x' cannot perform delete operation because following scope(s) are locked: '/g'.")
-    assert isinstance(said, trouble.Locked) and "a management lock forbids it" in str(said)
+    assert isinstance(said, error_mapping.Locked) and "a management lock forbids it" in str(said)
     assert not _passing(said) and not may_pass(said)
 
 
@@ -83,7 +83,7 @@ def test_a_lock_is_no_missing_role_and_does_not_pass():
 )
 def test_another_operation_is_no_asking_too_often(code: str, details: Any):
     said = refusal(429, code, "A retryable error occurred.", details)
-    assert isinstance(said, trouble.Throttled) and "another operation of Azure's is under way" in str(said)
+    assert isinstance(said, error_mapping.Throttled) and "another operation of Azure's is under way" in str(said)
     assert "asked too often" not in str(said) and may_pass(said)
 
 

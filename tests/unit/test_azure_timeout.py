@@ -30,7 +30,7 @@ def test_what_disturbs_has_the_time_of_azure_s_operations(tmp_path: Path, more: 
     table = '[azure]\nsubscription = "s"\nresource_group = "g"\noperation_limit_s = 60\n'
     (tmp_path / "cluster.toml").write_text(f"{example}\n{table}")
     (tmp_path / "test_it.py").write_text(FILE)
-    words = [*PYTEST, "-s", "-q", "-p", "harness.plugin", "-c", str(ROOT / "pyproject.toml")]
+    words = [*PYTEST, "-s", "-q", "-p", "harness.pytest_plugin.plugin", "-c", str(ROOT / "pyproject.toml")]
     words += ["--rootdir", str(tmp_path), "--cluster", str(tmp_path / "cluster.toml"), "--allow-disruption", str(tmp_path), *more]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_TIMEOUT"} | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=240)

@@ -8,22 +8,23 @@ from typing import Any
 
 import pytest
 
-from harness.azure.make import prices, wish
-from harness.azure.make.wish import EXPIRES, RUN, Wish
-from harness.errors import BadUse
-from harness.model import Azure
+from harness.azure.provision import deployment_request
+from harness.azure.provision.deployment_request import EXPIRES, RUN, DeploymentRequest
+from harness.azure.provision.template import prices
+from harness.config.cluster_config import Azure
+from harness.core.errors import BadUse
 
 AZURE = Azure(subscription="s", resource_group="lk-test")
 
 
 def planned(**over: Any) -> dict[str, Any]:
-    wanted = Wish("westeurope", "me", time.time() + 60, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me", **over})
-    return wish.plan(wanted, AZURE, prices.of_table, "table")
+    wanted = DeploymentRequest("westeurope", "me", time.time() + 60, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me", **over})
+    return deployment_request.plan(wanted, AZURE, prices.of_table, "table")
 
 
 def test_mandatory_tags_are_on_everything_and_ours_stay_ours() -> None:
-    tags = wish.tags_of(["CostCenter=4711", "Owner Mail=me@example.com", "empty="])
-    wanted = Wish("westeurope", "me", time.time() + 60, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"}, tags)
+    tags = deployment_request.tags_of(["CostCenter=4711", "Owner Mail=me@example.com", "empty="])
+    wanted = DeploymentRequest("westeurope", "me", time.time() + 60, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"}, tags)
     for resource in wanted.resources(AZURE):
         assert resource.body["tags"]["CostCenter"] == "4711" and resource.body["tags"][RUN] == wanted.run
     assert wanted.tags["empty"] == ""
@@ -34,12 +35,12 @@ def test_mandatory_tags_are_on_everything_and_ours_stay_ours() -> None:
 )
 def test_what_is_no_tag(text: str) -> None:
     with pytest.raises(BadUse, match="--tag"):
-        wish.tags_of([text])
+        deployment_request.tags_of([text])
 
 
 def test_too_many_tags() -> None:
     with pytest.raises(BadUse, match="too many"):
-        wish.tags_of([f"k{i}=v" for i in range(13)])
+        deployment_request.tags_of([f"k{i}=v" for i in range(13)])
 
 
 @pytest.mark.parametrize(
@@ -57,19 +58,19 @@ def test_only_keys_that_azure_takes(tmp_path: Path, line: str, taken: bool) -> N
     file = tmp_path / "key.pub"
     file.write_text(line)
     if taken:
-        assert wish.public_key(file) == line
+        assert deployment_request.public_key(file) == line
     else:
         with pytest.raises(BadUse, match="Azure takes RSA keys of 2048 bits or more and Ed25519 ones"):
-            wish.public_key(file)
+            deployment_request.public_key(file)
 
 
 @pytest.mark.parametrize(("text", "taken"), [("30d", True), ("31d", False), ("9999d", False), ("720h", True), ("721h", False)])
 def test_a_forgotten_cluster_does_not_cost_for_years(text: str, taken: bool) -> None:
     if taken:
-        assert wish.span_s(text) == 30 * 86400
+        assert deployment_request.span_s(text) == 30 * 86400
     else:
         with pytest.raises(BadUse, match="at most 30d"):
-            wish.span_s(text)
+            deployment_request.span_s(text)
 
 
 def test_software_that_costs_is_a_row_without_a_price() -> None:

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.collect.cleaner import Cleaner
-from harness.collect.redact import GONE
-from harness.errors import Unusable
-from harness.hosts.base import CommandFailed, CommandResult
-from harness.live_view import LiveView
-from harness.report.collect import ReportBuilder
+from harness.core.errors import Unusable
+from harness.core.redaction.cleaner import Cleaner
+from harness.core.redaction.redact import GONE
+from harness.core.terminal import guarded
+from harness.core.text import visible
+from harness.core.verdict import failed, inconclusive
+from harness.hosts.host import CommandFailed, CommandResult
+from harness.pytest_plugin.live_view import LiveView
+from harness.report.builder import ReportBuilder
+from harness.report.record.run_directory import Run
 from harness.report.render import render
-from harness.report.terminal import summary
-from harness.report.text import visible
-from harness.run import Run
-from harness.services.base import Identity
-from harness.terminal import guarded
-from harness.verdict import failed, inconclusive
+from harness.report.terminal_summary import summary
+from harness.services.service_kind import Identity
 
 CANARY = "Known-DB-pa55"
 HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\x1b[H\x1b[32mpass\x1b[0m\x1b[8m\u202e\u061c\u200b\U000e0041\x9b31m"

@@ -7,21 +7,21 @@ from dataclasses import replace
 import pytest
 from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_track
 
-from harness.measure.judgement import attribution, noise, presence
-from harness.measure.judgement.judge import measured
-from harness.measure.means import FORWARDED, FULL, POWERSHELL, SHELL
-from harness.measure.recording import Clock, Mark, NodeEvent, Noise, Recording, Sample, Sighting
-from harness.model import Design
-from harness.paths import Origin, Seen, Situation, expectation, judge_outcomes
-from harness.verdict import Outcome
+from harness.config.cluster_config import Design
+from harness.core.verdict import Outcome
+from harness.expectations.connectivity_matrix import Origin, PathObservation, Situation, expectation, judge_outcomes
+from harness.measure.evaluation import attribution, coverage, timing_quality
+from harness.measure.evaluation.evaluate_recording import measured
+from harness.remote.host_capabilities import FORWARDED, FULL, POWERSHELL, SHELL
+from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample
 
 HEALTHY = expectation(Design.NAT, Origin.CLIENT)
 BOUND = expectation(Design.NAT, Origin.CLIENT, Situation.BOUND_TO_VIP)
 MIXED = expectation(Design.NAT, Origin.CLIENT, Situation.BOTH_UP)
 
 
-def tried(outcome: str) -> Seen:
-    return Seen(outcome, "W?", None, f"it was {outcome}")
+def tried(outcome: str) -> PathObservation:
+    return PathObservation(outcome, "W?", None, f"it was {outcome}")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def a_recording(samples: list[Sample], answers: list[tuple[float, str]]) -> Reco
     """`answers`: SYN-ACKs to the client, when and by which node."""
     track = a_track(period=0.25)
     sightings = [
-        Sighting(at, node, "eth0", "syn-ack", ADDRESSES[node][0], LISTENER, ADDRESSES[CLIENT][0], 40000 + i, True)
+        CapturedPacket(at, node, "eth0", "syn-ack", ADDRESSES[node][0], LISTENER, ADDRESSES[CLIENT][0], 40000 + i, True)
         for i, (at, node) in enumerate(answers)
     ]
     clocks = [Clock(host, 0.0, 0.0, 0.001) for host in (CLIENT, A, B)]
@@ -81,9 +81,9 @@ def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
 
 def test_the_recording_keeps_what_is_left():
     recording = a_recording([], [])
-    assert presence.coarse(recording) == {}
+    assert coverage.coarse(recording) == {}
     sentence = SHELL.sentence(CLIENT, 0.01)
-    assert presence.coarse(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
+    assert coverage.coarse(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
 
 
 def test_a_sentence_names_host_fallback_and_resolution():
@@ -96,5 +96,5 @@ def test_a_sentence_names_host_fallback_and_resolution():
 
 def test_steal_that_nobody_knows_is_not_told_as_a_figure():
     line = Noise(1.0, CLIENT, 10, 0, 0.0, -1.0, -1.0)
-    found = noise.kept_its_ticks(CLIENT, [line], 0.1)
+    found = timing_quality.kept_its_ticks(CLIENT, [line], 0.1)
     assert found.outcome is Outcome.PASS and "-100" not in found.reason and "not known" in found.reason

@@ -14,16 +14,16 @@ from urllib.parse import quote
 
 import pytest
 
-from harness import model
 from harness.collect.bundle import Bundle, cut, read
 from harness.collect.collectors import TABLE, line_for, of_machine
-from harness.collect.like import ANY, Binding, Vip, shape_of
-from harness.collect.page import page_of
-from harness.collect.redact import GONE, Redactor
-from harness.collect.secrets import known_secrets, without_secrets
+from harness.collect.index_html import page_of
+from harness.collect.known_secrets import known_secrets, without_secrets
+from harness.collect.lab_from_bundle import ANY, Binding, Vip, shape_of
 from harness.commands.collect import span_of
-from harness.errors import BadUse, Unusable
-from harness.lab import seed
+from harness.config import cluster_config
+from harness.core.errors import BadUse, Unusable
+from harness.core.redaction.redact import GONE, Redactor
+from harness.lab.lifecycle import default_cluster
 
 CANARY = "ka/na+ri 'enn€vogel\"7"
 
@@ -102,9 +102,9 @@ def test_every_limit_cuts_at_whole_lines() -> None:
     assert cut(text, len(text)) == (text, "")
 
 
-def cluster_and_data(tmp_path: Path, **over: Any) -> tuple[model.Cluster, dict[str, Any]]:
-    data = seed.cluster_data(given=over)
-    return model.parse(data, tmp_path / "cluster.toml"), data
+def cluster_and_data(tmp_path: Path, **over: Any) -> tuple[cluster_config.Cluster, dict[str, Any]]:
+    data = default_cluster.cluster_data(given=over)
+    return cluster_config.parse(data, tmp_path / "cluster.toml"), data
 
 
 def test_everything_the_cluster_file_leads_to_is_known(tmp_path: Path) -> None:
@@ -244,9 +244,9 @@ def index_of(**facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_healthy_cluster_asks_for_nothing_special() -> None:
-    shape = shape_of(index_of(), seed.cluster_data(), {})
+    shape = shape_of(index_of(), default_cluster.cluster_data(), {})
     assert (shape.active, shape.bindings, shape.vips, shape.cuts, shape.out, shape.broken) == ("lknode01", [], [], [], [], False)
-    model.parse({"name": "x", **shape.data}, Path("x"))
+    cluster_config.parse({"name": "x", **shape.data}, Path("x"))
 
 
 def test_faults_become_what_is_done_to_the_lab() -> None:
@@ -256,7 +256,7 @@ def test_faults_become_what_is_done_to_the_lab() -> None:
     one["listeners"][0]["address"] = "10.20.1.200"
     one["sysctls"] = {"net.ipv4.conf.ens3.rp_filter": "1", "net.ipv4.conf.ens9.rp_filter": "1", "net.ipv4.tcp_timestamps": "1; reboot"}
     index["manager"]["nodes"]["lknode02"]["comm_paths"] = [{"peer": "lknode01", "addresses": "10.20.2.12/10.20.2.11", "alive": False}]
-    shape = shape_of(index, seed.cluster_data(), {})
+    shape = shape_of(index, default_cluster.cluster_data(), {})
     assert shape.vips == [Vip("lknode01", (("eth0", 24),))]
     assert shape.bindings == [
         Binding("lknode01", 1521, "listener", ("10.20.1.200",)),
@@ -269,7 +269,7 @@ def test_faults_become_what_is_done_to_the_lab() -> None:
 def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:
     sshd = [{"address": ANY, "port": 22, "protocol": "tcp", "pid": 1, "process": "sshd"}]
     index = index_of(lknode02={"listeners": sshd})
-    shape = shape_of(index, seed.cluster_data(given={"load_balancer": {"probe": {"port": 22}}}), {})
+    shape = shape_of(index, default_cluster.cluster_data(given={"load_balancer": {"probe": {"port": 22}}}), {})
     assert shape.data["load_balancer"]["probe"]["port"] == 12345
     assert Binding("lknode02", 12345, None, (ANY,), sshd=True) in shape.bindings and any("22" in words for words in shape.differs)
 
@@ -277,7 +277,7 @@ def test_a_probe_of_sshd_itself_goes_to_another_port() -> None:
 def test_an_http_probe_of_pacemaker_becomes_tcp() -> None:
     """Which a lab with Pacemaker could not answer, and a person cannot change in a bundle."""
     given = {"load_balancer": {"probe": {"protocol": "http"}}, "manager": {"kind": "pacemaker"}}
-    shape = shape_of(index_of(), seed.cluster_data(given=given), {})
+    shape = shape_of(index_of(), default_cluster.cluster_data(given=given), {})
     assert shape.data["load_balancer"]["probe"]["protocol"] == "tcp" and any("HTTP" in words for words in shape.differs)
 
 
@@ -286,4 +286,4 @@ def test_a_bundle_with_holes_is_refused(hole: str) -> None:
     index = index_of()
     del index[hole]
     with pytest.raises(BadUse, match="cannot be made a lab of"):
-        shape_of(index, seed.cluster_data(), {})
+        shape_of(index, default_cluster.cluster_data(), {})

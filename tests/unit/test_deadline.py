@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.errors import DeadlineExceeded
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
 
 
 def long_ago(seconds: float) -> Deadline:

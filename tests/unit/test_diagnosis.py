@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from harness import model
+from harness.config import cluster_config
+from harness.core.finding import Finding, Weight
 from harness.diagnosis import rules
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import Diagnosis, all_rules, diagnose
 from harness.diagnosis.evidence import Direct, Evidence, HostSeen, PathSeen, ProbesSeen, Socket
 from harness.diagnosis.firewall import parse
-from harness.finding import Finding, Weight
-from harness.hosts.linux_parse import InterfaceAddress, Route
-from harness.lab import seed
-from harness.managers.base import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
+from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.lab.lifecycle import default_cluster
+from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
 
-CLUSTER = model.parse(seed.cluster_data(), Path("a test's"))
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
 PROBE = "168.63.129.16"
 WEB = next(s for s in CLUSTER.services if s.kind == "http")
 TAGS = ["cluster-services", "ip-10.20.1.200", "lbhc-12345", *(s.tag for s in CLUSTER.services)]
@@ -49,7 +49,7 @@ def node(name: str, **more: Any) -> HostSeen:
     return HostSeen(name, **(told | more))
 
 
-def path(origin: str, service: model.Service = WEB, outcome: str = "pass", **more: Any) -> PathSeen:
+def path(origin: str, service: cluster_config.Service = WEB, outcome: str = "pass", **more: Any) -> PathSeen:
     host = {"client": "lkclient", "inside": "lknode01", "standby": "lknode02"}[origin]
     inside = origin == "inside"
     told: dict[str, Any] = {"outcomes": frozenset({"answered"}), "ways": frozenset({"W3" if inside else "W1"})}
@@ -178,7 +178,7 @@ def test_one_silent_port_has_no_rule_and_one_silent_origin_is_denied() -> None:
 def test_floating_ip_on_or_off_against_the_file() -> None:
     as_vip = {"outcome": "fail", "ways": frozenset({"W2"}), "arrived_as": frozenset({"10.20.1.200"})}
     only(evidence(paths=paths(client=as_vip, standby=as_vip)), "lknode01", "floating IP is on", "nat")
-    other = model.parse(seed.merged(seed.cluster_data(), {"design": "floating"}), Path("a test's"))
+    other = cluster_config.parse(default_cluster.merged(default_cluster.cluster_data(), {"design": "floating"}), Path("a test's"))
     told = diagnose(evidence(cluster=other, paths=paths(client={"outcome": "fail"}, standby={"outcome": "fail"})))
     assert "floating IP is off" in faults(told)[0].says
 

@@ -8,16 +8,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import budget, model
-from harness.disrupt import base
-from harness.disrupt.base import Effect
-from harness.disrupt.cut import Drops, ruleset
-from harness.disrupt.probe_blocked import lacks_hc_timeout
-from harness.errors import BadUse
-from harness.lab import cluster_manager, seed, settings
+from harness.config import cluster_config
+from harness.config.cluster_config import Design
+from harness.core.errors import BadUse
+from harness.disrupt import disruption
+from harness.disrupt.bases.packet_drop_base import Drops, ruleset
+from harness.disrupt.disruption import Effect
+from harness.disrupt.network.probe_blocked import lacks_hc_timeout
+from harness.expectations import outage_budget
+from harness.expectations.connectivity_matrix import Origin, Situation, expectation
+from harness.lab import lab_config, manager_config
+from harness.lab.lifecycle import default_cluster
 from harness.managers.lifekeeper import LifeKeeper
-from harness.model import Design
-from harness.paths import Origin, Situation, expectation
 
 WANTED = {
     *("switchover", "failback", "service crash", "service hang", "manager crash", "power loss", "node reboot", "node freeze"),
@@ -28,27 +30,27 @@ WANTED = {
     *("azure adminState down", "azure adminState up on the standby"),
 }
 BY_AZURE = {name for name in WANTED if name.startswith("azure ")}
-ALL = base.all_of()
+ALL = disruption.all_of()
 POWER = {to: ["power", to, "{node}", "{seconds}"] for to in ("off", "freeze")} | {to: ["power", to] for to in ("on", "reboot", "thaw")}
 
 
-def cluster(profile: str = "fast", **over) -> model.Cluster:
-    data = seed.cluster_data(profile, seed.merged({"power": POWER}, over))  # type: ignore[arg-type]
-    parsed = model.parse(data, Path("a test's"))
-    known = cluster_manager.known_of_manager(parsed, settings.of(parsed, Path("a test's")))
-    return model.parse({**data, "manager": {**known, **data["manager"]}}, Path("a test's"))
+def cluster(profile: str = "fast", **over) -> cluster_config.Cluster:
+    data = default_cluster.cluster_data(profile, default_cluster.merged({"power": POWER}, over))  # type: ignore[arg-type]
+    parsed = cluster_config.parse(data, Path("a test's"))
+    known = manager_config.known_of_manager(parsed, lab_config.make_lab_config(parsed, Path("a test's")))
+    return cluster_config.parse({**data, "manager": {**known, **data["manager"]}}, Path("a test's"))
 
 
-def made(name: str, of: model.Cluster) -> base.Disruption:
+def made(name: str, of: cluster_config.Cluster) -> disruption.Disruption:
     """One for a cluster whose first node is active; nobody is asked anything."""
     subject = SimpleNamespace(cluster=of, active=of.nodes[0].name, standby_of=lambda a: of.peer_of(a).name, manager=LifeKeeper(of, {}))
-    return base.of(name)(subject)  # type: ignore[arg-type]
+    return disruption.get_disruption(name)(subject)  # type: ignore[arg-type]
 
 
 def test_every_disruption_is_there():
     assert set(ALL) == WANTED
     with pytest.raises(BadUse, match=r"no disruption 'earthquake'; there are .*, none,"):
-        base.of("earthquake")
+        disruption.get_disruption("earthquake")
 
 
 @pytest.mark.parametrize("name", sorted(WANTED))
@@ -90,7 +92,7 @@ def test_durations(name, profile):
         return
     assert math.isfinite(one.longest_s)
     if one.longest_s and name != "node reboot":  # that one comes back by itself
-        assert one.longest_s >= max(allowance.seconds, one.lasts_s) + base.UNDO_S - 5.0
+        assert one.longest_s >= max(allowance.seconds, one.lasts_s) + disruption.UNDO_S - 5.0
     if Effect.RECOVERS in {e for row in one.expects.values() for e in row.values()}:
         assert one.lasts_s < allowance.seconds
 
@@ -98,20 +100,20 @@ def test_durations(name, profile):
 def test_power_that_nobody_gives_back_lasts_for_ever():
     bare = cluster(power={"off": ["off", "{node}"], "freeze": ["freeze"], "reboot": None})
     assert made("power loss", bare).longest_s == math.inf
-    assert "no [power] reboot command" in (made("node reboot", model.parse(_without_reboot(), Path("x"))).lacks() or "")
+    assert "no [power] reboot command" in (made("node reboot", cluster_config.parse(_without_reboot(), Path("x"))).skip_reason() or "")
 
 
 def _without_reboot() -> dict:
-    return seed.cluster_data(given={"power": {"off": ["off"], "on": ["on"]}})
+    return default_cluster.cluster_data(given={"power": {"off": ["off"], "on": ["on"]}})
 
 
 def test_freeze_needs_thaw():
     with pytest.raises(BadUse, match="power: freeze and thaw come together"):
-        model.parse(seed.cluster_data(given={"power": {"off": ["a"], "on": ["b"], "freeze": ["c"]}}), Path("x"))
+        cluster_config.parse(default_cluster.cluster_data(given={"power": {"off": ["a"], "on": ["b"], "freeze": ["c"]}}), Path("x"))
 
 
 def test_what_a_cluster_lacks_is_said():
-    attached = model.parse(seed.cluster_data("azure", {"load_balancer": {"distribution": "SourceIP"}}), Path("x"))
+    attached = cluster_config.parse(default_cluster.cluster_data("azure", {"load_balancer": {"distribution": "SourceIP"}}), Path("x"))
     for name, why in {
         "power loss": "no [power] off command",
         "node freeze": "no [power] freeze command",
@@ -120,42 +122,48 @@ def test_what_a_cluster_lacks_is_said():
         "idle beyond the balancer's timeout": "idle timeout is 240 s",
         "responder up on both nodes": "distribution is SourceIP",
     }.items():
-        assert why in (made(name, attached).lacks() or ""), name
+        assert why in (made(name, attached).skip_reason() or ""), name
 
 
 @pytest.mark.parametrize("name", sorted(BY_AZURE))
 def test_azure_needs_its_table(name):
-    assert "no [azure] table" in (made(name, cluster()).lacks() or "")
+    assert "no [azure] table" in (made(name, cluster()).skip_reason() or "")
     azure = {"subscription": "s", "resource_group": "g"}
-    assert made(name, cluster(azure=azure)).lacks() is None
+    assert made(name, cluster(azure=azure)).skip_reason() is None
     (do, undo) = made(name, cluster(azure=azure)).steps()
-    assert do.phase == "do" and "harness.azure.heal" in undo.command and undo.phase == "undo"
+    assert do.phase == "do" and "harness.azure.faults.undo_leftovers" in undo.command and undo.phase == "undo"
 
 
 def test_azure_denies_no_probe():
     azure = {"subscription": "s", "resource_group": "g"}
     asked = cluster(azure=azure, load_balancer={"probe": {"port": 5432, "interval_s": 0.25}})
-    assert "NSG-12" in (made("azure NSG deny", asked).lacks() or "")
+    assert "NSG-12" in (made("azure NSG deny", asked).skip_reason() or "")
 
 
 @pytest.mark.parametrize("name", ["azure pool left", "azure adminState down"])
 def test_azure_without_probes_may_move(name):
     """A health-check resource that hears no probe moves everything, and whether Azure goes on probing no fact tells."""
     azure = {"subscription": "s", "resource_group": "g"}
-    deaf = made(name, model.parse(seed.cluster_data(given={"manager": {"kind": "pacemaker"}, "azure": azure}), Path("x")))
+    deaf = made(
+        name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}, "azure": azure}), Path("x"))
+    )
     assert deaf.moves is False and deaf.expects[Design.NAT][Origin.INSIDE] is Effect.UNTOUCHED
-    told = made(name, model.parse(seed.cluster_data(given={"manager": {"hc_timeout_s": 5.0}, "azure": azure}), Path("x")))
+    told = made(
+        name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"hc_timeout_s": 5.0}, "azure": azure}), Path("x"))
+    )
     assert told.moves is None and told.expects[Design.NAT][Origin.INSIDE] is Effect.ANY
 
 
 @pytest.mark.parametrize("name", ["probe blocked", "NIC down Subnet#1"])
 def test_who_never_misses_a_probe_moves_nothing(name):
     """azure-lb only looks whether its process is there (PCM-08): clients stay out, unless somebody says that something does notice."""
-    deaf = made(name, model.parse(seed.cluster_data(given={"manager": {"kind": "pacemaker"}}), Path("x")))
+    deaf = made(name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker"}}), Path("x")))
     assert lacks_hc_timeout(deaf._subject.cluster) is None and deaf.moves is False
     assert [deaf.expects[Design.NAT][o] for o in Origin] == [Effect.OUT, Effect.UNTOUCHED, Effect.OUT]
-    told = made(name, model.parse(seed.cluster_data(given={"manager": {"kind": "pacemaker", "hc_timeout_s": 5.0}}), Path("x")))
-    assert told.moves is True and told.expects == base.of(name).expects
+    told = made(
+        name, cluster_config.parse(default_cluster.cluster_data(given={"manager": {"kind": "pacemaker", "hc_timeout_s": 5.0}}), Path("x"))
+    )
+    assert told.moves is True and told.expects == disruption.get_disruption(name).expects
 
 
 @pytest.mark.parametrize("design", Design)
@@ -183,20 +191,20 @@ def test_cuts_are_where_they_belong():
 
 
 def test_no_cut_through_which_a_node_is_reached():
-    nodes = [{**n} for n in seed.FIGURE["nodes"]]
+    nodes = [{**n} for n in default_cluster.FIGURE["nodes"]]
     nodes[1]["ssh"] = {"jump": "lknode01"}
-    of = model.parse(seed.cluster_data(given={"nodes": nodes}), Path("x"))
-    assert "logged in to through the other" in (made("all comm paths cut", of).lacks() or "")
+    of = cluster_config.parse(default_cluster.cluster_data(given={"nodes": nodes}), Path("x"))
+    assert "logged in to through the other" in (made("all comm paths cut", of).skip_reason() or "")
 
 
 def test_budgets_of_what_takes_longer():
     """Added up by hand, on top of all that a switchover takes."""
     of = cluster(manager={"check_interval_s": 1.5, "heartbeat_s": 0.2, "heartbeats_missed": 3, "hc_timeout_s": 5.0})
-    base_s = budget.switchover(of).seconds
-    assert budget.service_hang(of).seconds == pytest.approx(1.5 + 2 * 1.5 + base_s)  # a check waits as long as checks are apart
-    assert budget.probe_lost(of).seconds == pytest.approx(5 + 1.5 + base_s)
-    assert budget.split_brain(of).seconds == pytest.approx(3 * 0.2 + 1.5 + 2 * 0.25 + base_s)
-    assert budget.balancer_alone(of).seconds == pytest.approx(2 * 0.25 + 3)
+    base_s = outage_budget.switchover(of).seconds
+    assert outage_budget.service_hang(of).seconds == pytest.approx(1.5 + 2 * 1.5 + base_s)  # a check waits as long as checks are apart
+    assert outage_budget.probe_lost(of).seconds == pytest.approx(5 + 1.5 + base_s)
+    assert outage_budget.split_brain(of).seconds == pytest.approx(3 * 0.2 + 1.5 + 2 * 0.25 + base_s)
+    assert outage_budget.balancer_alone(of).seconds == pytest.approx(2 * 0.25 + 3)
 
 
 def test_failback_goes_home():
@@ -215,7 +223,7 @@ def test_failback_goes_home():
 )
 def test_a_power_loss_is_done_azures_way_where_the_file_prefers_it(power, wish, way):
     azure = {"subscription": "s", "resource_group": "g"} | ({} if wish is None else {"power": wish})
-    data = seed.cluster_data(given={"azure": azure} | ({"power": {"off": ["off"], "on": ["on"]}} if power else {}))
-    of = model.parse(data, Path("x"))
-    assert base.way_to("power loss", of).name == way
-    assert base.way_to("switchover", of).name == "switchover"
+    data = default_cluster.cluster_data(given={"azure": azure} | ({"power": {"off": ["off"], "on": ["on"]}} if power else {}))
+    of = cluster_config.parse(data, Path("x"))
+    assert disruption.resolve_disruption("power loss", of).name == way
+    assert disruption.resolve_disruption("switchover", of).name == "switchover"

@@ -6,27 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from harness.disrupt import base
-from harness.disrupt.base import Effect
-from harness.model import Design
-from harness.paths import Origin
+from harness.config.cluster_config import Design
+from harness.disrupt import disruption
+from harness.disrupt.disruption import Effect
+from harness.expectations.connectivity_matrix import Origin
 
 PAGE = Path(__file__).parents[2] / "docs" / "disruptions.md"
 LETTERS = {Effect.RECOVERS: "R", Effect.UNTOUCHED: "U", Effect.OUT: "O", Effect.ANY: "A"}
 CLUSTER = {True: "moves", False: "stays", None: "either"}
 
 
-def row(kind: type[base.Disruption]) -> str:
+def row(kind: type[disruption.Disruption]) -> str:
     told = [" ".join(LETTERS[kind.expects[design][origin]] for origin in Origin) for design in (Design.NAT, Design.FLOATING)]
     expected = told[0] if told[0] == told[1] else " → ".join(told)
     return f"| {kind.name} | {kind.sentence} | {expected} | {CLUSTER[kind.moves]} |"
 
 
-@pytest.mark.parametrize("name", base.all_of())
+@pytest.mark.parametrize("name", disruption.all_of())
 def test_the_page_has_its_row(name: str) -> None:
-    assert row(base.of(name)) in PAGE.read_text().splitlines()
+    assert row(disruption.get_disruption(name)) in PAGE.read_text().splitlines()
 
 
 def test_the_page_has_no_other_row() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.endswith(("| moves |", "| stays |", "| either |"))]
-    assert len(rows) == len(base.all_of())
+    assert len(rows) == len(disruption.all_of())

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from harness import cli, model
-from harness.attach.cluster_file import Answers, HostAnswer, ServiceAnswer, written
+from harness import cli
+from harness.config import cluster_config
+from harness.config.cluster_file_writer import Answers, HostAnswer, ServiceAnswer, written
 
 EXAMPLE = Path(__file__).parents[2] / "cluster.example.toml"
 
@@ -32,7 +33,7 @@ def _models(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models(inner)
 
 
-FIELDS = sorted({(kind.__name__, name) for kind in parts(model.Cluster) for name in kind.model_fields})
+FIELDS = sorted({(kind.__name__, name) for kind in parts(cluster_config.Cluster) for name in kind.model_fields})
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
@@ -43,11 +44,11 @@ def test_every_field_is_mentioned(kind: str, name: str) -> None:
 
 def test_it_loads_as_it_is_and_with_everything_uncommented(tmp_path: Path) -> None:
     """What is shown commented out is the default, but for what has none."""
-    plain = model.load(EXAMPLE)
+    plain = cluster_config.load(EXAMPLE)
     lines = [re.sub(r"^# (?=[a-z0-9_]+ = |\[)", "", line) for line in EXAMPLE.read_text().splitlines() if "…" not in line]
     file = tmp_path / EXAMPLE.name
     file.write_text("\n".join(lines))
-    full = model.load(file, trusted=True)
+    full = cluster_config.load(file, trusted=True)
     assert full.power is not None and full.manager.hc_timeout_s == 10.0
     different = {"power", "azure", "client", "nodes", "manager", "lab", "services"}
     assert full.model_dump(exclude=different) == plain.model_dump(exclude=different)
@@ -56,11 +57,13 @@ def test_it_loads_as_it_is_and_with_everything_uncommented(tmp_path: Path) -> No
     assert full.manager.model_dump(exclude=unset) == plain.manager.model_dump(exclude=unset)
     assert {m.platform for m in full.machines} == {"linux"}
     assert full.azure is not None and full.azure.machine("lknode01") == "vm-lk-01" and full.azure.machine("lknode02") == "lknode02"
-    defaults = {name: found.default for name, found in model.Azure.model_fields.items() if found.default and not found.is_required()}
+    defaults = {
+        name: found.default for name, found in cluster_config.Azure.model_fields.items() if found.default and not found.is_required()
+    }
     assert {name: getattr(full.azure, name) for name in defaults} == defaults
 
 
-MANAGERS = typing.get_args(model.Manager.model_fields["kind"].annotation)
+MANAGERS = typing.get_args(cluster_config.Manager.model_fields["kind"].annotation)
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
@@ -68,7 +71,7 @@ MANAGERS = typing.get_args(model.Manager.model_fields["kind"].annotation)
 def test_what_init_writes_is_the_cluster_of_its_options(tmp_path: Path, manager: str, design: str) -> None:
     """Every option finds its place, and nothing that was not said differs from the model's defaults."""
     file = tmp_path / "mine.toml"
-    windows = manager in model.ON_WINDOWS
+    windows = manager in cluster_config.ON_WINDOWS
     given = {
         "--client": "cl=10.9.1.20", "--frontend": "10.9.1.200", "--resource": "top", "--name": "case-1", "--design": design,
         "--manager": manager, "--probe-port": "61000", "--ip-tag": "the-ip", "--user": "me", "--key": "k", "--known-hosts": "kh",
@@ -101,7 +104,7 @@ def test_what_init_writes_is_the_cluster_of_its_options(tmp_path: Path, manager:
         ],
         "manager": {"kind": manager, "resource": "top"},
     }  # fmt: skip
-    assert model.load(file) == model.Cluster.model_validate(wanted)
+    assert cluster_config.load(file) == cluster_config.Cluster.model_validate(wanted)
 
 
 def test_odd_words_stay_what_they_are() -> None:
@@ -111,5 +114,5 @@ def test_odd_words_stay_what_they_are() -> None:
     service = ServiceAnswer("s", "tcp", 80, odd)
     answers = Answers("x", "nat", HostAnswer("c", ("10.9.1.20",)), hosts, "10.9.1.200", 1, "ip", (service,), "wsfc", odd, user=odd)
     text = written(answers, Path("x.toml"))
-    cluster = model.parse(tomllib.loads(text), Path("x.toml"))
+    cluster = cluster_config.parse(tomllib.loads(text), Path("x.toml"))
     assert (cluster.manager.resource, cluster.services[0].tag, cluster.client.ssh.user) == (odd, odd, odd)

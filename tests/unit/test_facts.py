@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, facts
+from harness import cli
+from harness.core import facts
 
 REPOSITORY = Path(__file__).parents[2]
 FAMILIES = {name.partition("-")[0] for name in facts.rows()}

@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from harness import failover
-from harness.disrupt import base
-from harness.errors import HarnessError, Inconclusive
-from harness.failover import Failover, Start
-from harness.measure.judgement import deed
+from harness.core.errors import HarnessError, Inconclusive
+from harness.disrupt import disruption as base
+from harness.measure import measured_fault
+from harness.measure.evaluation import disruption_effect
+from harness.measure.measured_fault import MeasuredFault, Start
 
 
 def test_a_recording_of_before_is_known_by_its_name():
     """What the header says now, of every disruption that there was when it did not say it."""
     kinds = base.all_of().values()
-    assert {k.name for k in kinds if k.takes_away} == deed.TOOK_AWAY
-    assert {k.name for k in kinds if k.shares} == deed.WAS_SHARED
-    assert {k.name for k in kinds if k.longest_s is base.Disruption.longest_s} == deed.NOTHING_LASTED
+    assert {k.name for k in kinds if k.takes_away} == disruption_effect.TOOK_AWAY
+    assert {k.name for k in kinds if k.shares} == disruption_effect.WAS_SHARED
+    assert {k.name for k in kinds if k.longest_s is base.Disruption.longest_s} == disruption_effect.NOTHING_LASTED
 
 
-class Around(Failover):
+class Around(MeasuredFault):
     """The order of things and what is written is the real thing; the cluster is not."""
 
     def __init__(self, steady: list[bool], *, does: Any = None) -> None:
@@ -106,7 +106,7 @@ def test_paths_that_went_out_while_the_start_was_held_back_are_waited_for_again(
 
 
 def test_paths_that_never_stay_right_are_no_beginning(tmp_path):
-    one = Around([False] * failover.BEGINNINGS)
+    one = Around([False] * measured_fault.BEGINNINGS)
     with pytest.raises(Inconclusive, match="did not stay right"):
         one.record(tmp_path, Start())
     assert one.kinds == ["broken-off"]

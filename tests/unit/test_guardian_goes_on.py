@@ -11,46 +11,46 @@ from typing import Any
 
 import pytest
 
-from harness import model
-from harness.attach import guardian
-from harness.attach.guardian import Brief, Word, own_scope, shared_fates, word_for
-from harness.deadline import Deadline
-from harness.disrupt import power
-from harness.disrupt.node_reboot import NodeReboot
-from harness.disrupt.power_loss import PowerLoss
-from harness.errors import Unusable
-from harness.lab import seed
-from harness.managers.pacemaker_read import timed_moves
-from harness.verdict import failed, passed
+from harness.attach import watchdog
+from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, own_scope, shared_fates, word_for
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+from harness.core.verdict import failed, passed
+from harness.disrupt.bases import power_base
+from harness.disrupt.node.node_reboot import NodeReboot
+from harness.disrupt.node.power_loss import PowerLoss
+from harness.lab.lifecycle import default_cluster
+from harness.managers.parse.pacemaker_parse import timed_moves
 
 
-def cluster_with(on: list[str], off: list[str] | None = None) -> model.Cluster:
+def cluster_with(on: list[str], off: list[str] | None = None) -> cluster_config.Cluster:
     given = {"power": {"off": off or ["true"], "on": on, "reboot": ["true"]}}
-    return model.parse(seed.cluster_data(given=given), Path("a test's"))
+    return cluster_config.parse(default_cluster.cluster_data(given=given), Path("a test's"))
 
 
 CLUSTER = cluster_with(["give", "{node}"])
-BRIEF = Brief(cluster=CLUSTER, run="r", token="t")
+BRIEF = WatchdogConfig(cluster=CLUSTER, run="r", token="t")
 
 
-def subject_of(cluster: model.Cluster) -> Any:
+def subject_of(cluster: cluster_config.Cluster) -> Any:
     return SimpleNamespace(cluster=cluster, active="lknode01", absent=set(), standby_of=lambda a: "lknode02")
 
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No cluster: what is asked of one is at rest."""
-    monkeypatch.setattr(guardian, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
-    monkeypatch.setattr(guardian, "_wait_for_the_hosts", lambda subject, deadline, power: power())
-    monkeypatch.setattr(guardian, "put_back", lambda *about, patience_s: passed("as it was"))
+    monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
+    monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda subject, deadline, power: power())
+    monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: passed("as it was"))
 
 
 @pytest.mark.usefixtures("alone")
 def test_a_full_disk_does_not_keep_it_from_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(guardian, "_run", lambda command, limit_s: given.append(list(command)) or "")
+    monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append(list(command)) or "")
     with Path("/dev/full").open("w") as log:
-        assert guardian.put_all_back(BRIEF, [Word(active="lknode01"), word_for(PowerLoss(subject_of(CLUSTER)))], log) == 0
+        assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), word_for(PowerLoss(subject_of(CLUSTER)))], log) == 0
         with pytest.raises(OSError):
             log.close()
     assert given == [["give", "lknode01"]]
@@ -59,10 +59,10 @@ def test_a_full_disk_does_not_keep_it_from_its_work(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("alone")
 def test_it_goes_on_until_it_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [failed("an action goes on"), failed("an action goes on"), passed("as it was")]
-    monkeypatch.setattr(guardian, "PUT_BACK_AGAIN_S", 0.01)
-    monkeypatch.setattr(guardian, "put_back", lambda *about, patience_s: answers.pop(0))
+    monkeypatch.setattr(watchdog, "PUT_BACK_AGAIN_S", 0.01)
+    monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: answers.pop(0))
     log = io.StringIO()
-    assert guardian.put_all_back(BRIEF, [Word(active="lknode01"), Word(longest_s=1.0)], log) == 0
+    assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), WatchdogMessage(longest_s=1.0)], log) == 0
     assert not answers and log.getvalue().count("an action goes on") == 1
 
 
@@ -75,9 +75,12 @@ def test_a_node_that_does_not_come_back_from_its_reboot_gets_its_power() -> None
 @pytest.mark.usefixtures("alone")
 def test_but_not_before_it_should_be_back(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(guardian, "_run", lambda command, limit_s: given.append(list(command)) or "")
+    monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append(list(command)) or "")
     assert (
-        guardian.put_all_back(BRIEF, [Word(active="lknode01"), Word(longest_s=99.0, after_s=99.0, commands=[["give"]])], io.StringIO()) == 0
+        watchdog.put_all_back(
+            BRIEF, [WatchdogMessage(active="lknode01"), WatchdogMessage(longest_s=99.0, after_s=99.0, commands=[["give"]])], io.StringIO()
+        )
+        == 0
     )
     assert given == []
 
@@ -88,32 +91,32 @@ def a_systemd(folder: Path, monkeypatch: pytest.MonkeyPatch, exits: int) -> None
     tool.write_text(f'#!/bin/sh\necho "$@" >>{folder}/asked\n[ {exits} = 0 ] || exit {exits}\n{past_options}\nexec "$@"\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setattr(guardian, "SYSTEMD", folder)
+    monkeypatch.setattr(watchdog, "SYSTEMD", folder)
 
 
 def test_it_has_a_control_group_of_its_own_where_there_is_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_systemd(tmp_path, monkeypatch, 0)
     assert own_scope()[0] == "systemd-run" and "--scope" in own_scope()
     assert not any("control group" in one for one in shared_fates(CLUSTER))
-    one = guardian.Guardian(BRIEF, tmp_path)
+    one = watchdog.Watchdog(BRIEF, tmp_path)
     one.found("lknode01")
     one.dismiss()
-    assert "-m harness.attach.guardian" in (tmp_path / "asked").read_text()
+    assert "-m harness.attach.watchdog" in (tmp_path / "asked").read_text()
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_the_plan_says_what_would_end_it_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     a_systemd(tmp_path, monkeypatch, 1)
     if not there:
-        monkeypatch.setattr(guardian, "SYSTEMD", tmp_path / "none")
+        monkeypatch.setattr(watchdog, "SYSTEMD", tmp_path / "none")
     assert own_scope() == [] and any("shares its control group" in one for one in shared_fates(CLUSTER))
 
 
 def test_a_session_s_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = seed.cluster_data()
+    data = default_cluster.cluster_data()
     for machine in (data["client"], *data["nodes"]):
         machine.get("ssh", {}).pop("key", None)
-    cluster = model.parse(data, Path("a test's"))
+    cluster = cluster_config.parse(data, Path("a test's"))
     monkeypatch.setenv("SSH_AUTH_SOCK", "/tmp/ssh-x/agent.1")
     monkeypatch.setenv("SSH_CONNECTION", "1.2.3.4 5 6.7.8.9 22")
     assert any("SSH agent at /tmp/ssh-x/agent.1" in one for one in shared_fates(cluster))
@@ -123,7 +126,7 @@ def test_a_session_s_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_power_is_given_back_again_until_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once throttled must not be a node without power."""
-    monkeypatch.setattr(power, "AGAIN_S", 0.01)
+    monkeypatch.setattr(power_base, "AGAIN_S", 0.01)
     line = f"echo try >>{tmp_path}/tries; [ $(wc -l <{tmp_path}/tries) -ge 3 ] || {{ echo throttled >&2; exit 1; }}"
     one = PowerLoss(subject_of(cluster_with(["sh", "-c", line])))
     one.begin(Deadline(30.0))
@@ -134,7 +137,7 @@ def test_power_is_given_back_again_until_it_is(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_refuses_to_the_end_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power, "AGAIN_S", 0.01)
+    monkeypatch.setattr(power_base, "AGAIN_S", 0.01)
     one = PowerLoss(subject_of(cluster_with(["sh", "-c", "echo throttled >&2; exit 1"])))
     one.begin(Deadline(30.0))
     with pytest.raises(Unusable, match=r"power\.on command exited 1 for lknode01; it said: throttled"):

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import Deadline
+from harness.core.deadline import Deadline
 
 ROOT = Path(__file__).parents[2]
 RUN = """
 import signal, sys, threading
 from pathlib import Path
-from harness.signals import end_as_by_ctrl_c
+from harness.core.signals import handle_termination_signals
 ignored = sys.argv[2] == "ignored"
 if ignored:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-end_as_by_ctrl_c()
+handle_termination_signals()
 try:
     print("ready", flush=True)
     threading.Event().wait(20 if not ignored else 1.0)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import model
 from harness.collect import bundle
-from harness.collect.like import shape_of
-from harness.errors import BadUse
-from harness.lab import guests, seed, settings
+from harness.collect.lab_from_bundle import shape_of
+from harness.config import cluster_config
+from harness.core.errors import BadUse
+from harness.lab import lab_config
+from harness.lab.guests import host_provisioning
+from harness.lab.lifecycle import default_cluster
 
 HUGE = 160 * 1024 * 1024
 
@@ -72,27 +74,27 @@ ROOTS = ["/opt/../../{}", "/opt/x/../../{}"]
 @pytest.mark.parametrize("root", ROOTS)
 def test_no_root_leads_out_of_a_lab(tmp_path: Path, root: str) -> None:
     root = root.format(str(tmp_path / "out").lstrip("/"))
-    data = copy.deepcopy(seed.cluster_data())
+    data = copy.deepcopy(default_cluster.cluster_data())
     with pytest.raises(BadUse, match=r"manager.root: .* goes up by `..`"):
-        model.parse({**data, "manager": {"root": root}}, tmp_path / "c.toml")
-    sound = model.parse(data, tmp_path / "c.toml")
+        cluster_config.parse({**data, "manager": {"root": root}}, tmp_path / "c.toml")
+    sound = cluster_config.parse(data, tmp_path / "c.toml")
     past_the_model = sound.model_copy(update={"manager": sound.manager.model_copy(update={"root": Path(root)})})
     with pytest.raises(BadUse, match="is not below /opt"):
-        settings.of(past_the_model, tmp_path / "c.toml")
+        lab_config.make_lab_config(past_the_model, tmp_path / "c.toml")
     (tmp_path / "disk").mkdir()
     with pytest.raises(BadUse, match="leads out of the lab's host"):
-        guests._inside(tmp_path / "disk", Path("/opt/../../out"))
+        host_provisioning._inside(tmp_path / "disk", Path("/opt/../../out"))
 
 
 def test_a_link_on_the_disk_does_not_either(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "disk" / "opt").symlink_to(tmp_path)
     with pytest.raises(BadUse, match="leads out"):
-        guests._inside(tmp_path / "disk", Path("/opt/LifeKeeper"))
+        host_provisioning._inside(tmp_path / "disk", Path("/opt/LifeKeeper"))
 
 
 def test_a_bundles_word_for_the_root_is_not_taken(tmp_path: Path) -> None:
-    cluster = copy.deepcopy(seed.cluster_data()) | {"manager": {"kind": "lifekeeper", "root": "/opt/../../x"}}
+    cluster = copy.deepcopy(default_cluster.cluster_data()) | {"manager": {"kind": "lifekeeper", "root": "/opt/../../x"}}
     index = {"hosts": [], "manager": {"active": None, "nodes": {}}}
     shape: Callable[..., object] = shape_of
     made = shape(index, cluster, {})

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 from recordings import ADDRESSES, CLIENT, LISTENER, A, B, Script, a_header, a_switchover, a_track, marks, play
 
-from harness.measure.judgement.judge import measured
-from harness.measure.recording import PINNED, Clock, Mark, NodeEvent, Noise, Recording, Sample, Sighting, Token
-from harness.verdict import Outcome
+from harness.core.verdict import Outcome
+from harness.measure.evaluation.evaluate_recording import measured
+from harness.remote.recording.recording import PINNED, CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample, Token
 
 U3 = {"client": "untouched", "inside": "untouched", "standby": "untouched"}
 R3 = {"client": "recovers", "inside": "recovers", "standby": "recovers"}
@@ -170,7 +170,7 @@ def kept(recording: Recording, *, made: float | None, by: str) -> None:
     recording.samples[track.id] = [Sample(n / 10, 0.0004, "answered", 60001) for n in range(100)]
     if made is not None:
         ends = (ADDRESSES[by][0], LISTENER, ADDRESSES[CLIENT][0], 60001)
-        recording.sightings.append(Sighting(made, by, "eth0", "syn-ack", *ends, True))
+        recording.sightings.append(CapturedPacket(made, by, "eth0", "syn-ack", *ends, True))
 
 
 def test_a_kept_connection_of_unknown_age_is_not_right_after_a_move():

@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from harness.hosts.known_hosts import entry_name, fingerprint, known, parse
+from harness.hosts.ssh.known_hosts import entry_name, fingerprint, known, parse
 
 KEY, OTHER = b"first key", b"second key"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.lab import launch
+from harness.lab.lifecycle import launch
 
 HTTP = '[load_balancer.probe]\nprotocol = "http"\n'
 

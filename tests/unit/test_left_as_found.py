@@ -11,29 +11,30 @@ from typing import Any
 import pytest
 from report_sample import a_builder
 
-from harness import model
-from harness.attach import attached, found, restore
-from harness.attach.attached import Attached
-from harness.deadline import Deadline
+from harness.attach import baseline, disruptive_run, restore
+from harness.attach.disruptive_run import DisruptiveRun
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import ExitCode, HarnessError, Unusable
+from harness.core.timeline import Timeline
+from harness.core.verdict import Outcome, Verdict, failed, passed
 from harness.disrupt import undoing
-from harness.errors import ExitCode, HarnessError, Unusable
-from harness.lab import seed
-from harness.managers.base import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
+from harness.lab.lifecycle import default_cluster
 from harness.managers.lifekeeper import LifeKeeper
-from harness.managers.pacemaker_read import fail_counts
-from harness.managers.takeover import by_state
-from harness.measuring import Wish
-from harness.plan import Plan
-from harness.report.judge import judge
+from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
+from harness.managers.parse.pacemaker_parse import fail_counts
+from harness.managers.switchover_readiness import by_state
+from harness.pytest_plugin.measurement_plan import Plan
+from harness.pytest_plugin.measurement_session import MeasurementOptions
+from harness.pytest_plugin.pytest_session import Session
 from harness.report.junit import junit
-from harness.report.model import AS_FOUND, Result, RunState
-from harness.report.terminal import summary
-from harness.session import Session
-from harness.timeline import Timeline
-from harness.verdict import Outcome, Verdict, failed, passed
+from harness.report.record.run_record import AS_FOUND, Result, RunState
+from harness.report.record.run_verdict import judge
+from harness.report.terminal_summary import summary
 
-CLUSTER = model.parse(
-    seed.cluster_data(given={"manager": {"boot_s": 0.4, "takeover_s": 0.2, "check_interval_s": 0.1, "heartbeat_s": 0.05}}), Path("a test's")
+CLUSTER = cluster_config.parse(
+    default_cluster.cluster_data(given={"manager": {"boot_s": 0.4, "takeover_s": 0.2, "check_interval_s": 0.1, "heartbeat_s": 0.05}}),
+    Path("a test's"),
 )
 PATHS = (CommPath("other", "10.20.1.11/10.20.1.12", True), CommPath("other", "10.20.2.11/10.20.2.12", True))
 S, B = ResourceState.IN_SERVICE, ResourceState.STANDBY
@@ -141,7 +142,7 @@ def test_what_the_manager_has_against_it_besides_its_state_counts() -> None:
     assert not verdict and "!nofailover" in verdict.reason and "nothing to move" not in verdict.reason and not manager.moves
 
 
-class Guardian:
+class Watchdog:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.dismiss: Callable[[], None] = lambda: self.told.append("farewell")
@@ -162,10 +163,10 @@ class Lease:
         return []
 
 
-def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[Attached, Guardian, Lease]:
+def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[DisruptiveRun, Watchdog, Lease]:
     subject = subject_of(Manager(both(node("lknode01", ip=S), node("lknode02", ip=B))))
-    one = Attached(subject, "r", tmp_path)
-    guardian, lease = Guardian(), Lease()
+    one = DisruptiveRun(subject, "r", tmp_path)
+    guardian, lease = Watchdog(), Lease()
     one._guardian, one._lease, one._active = guardian, lease, "lknode01"  # type: ignore[assignment]
     one._guard = SimpleNamespace(disturbed=disturbed)  # type: ignore[assignment]
     return one, guardian, lease
@@ -176,7 +177,7 @@ def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[Attached, Gu
     [(passed("as it was"), "farewell", "given back"), (failed("lknode02 is active, lknode01 was"), "left to it", "left")],
 )
 def test_farewell_only_after_a_put_back_that_passed(monkeypatch, tmp_path, verdict: Verdict, guardian_told: str, lease_told: str) -> None:
-    monkeypatch.setattr(attached, "put_back", lambda *about, **more: verdict)
+    monkeypatch.setattr(disruptive_run, "put_back", lambda *about, **more: verdict)
     one, guardian, lease = an_attached(tmp_path)
     said = one.end(broken=True)
     assert said is not None and said.outcome is verdict.outcome
@@ -231,7 +232,7 @@ def test_what_cannot_be_undone_is_said_and_left_to_the_guardian(tmp_path: Path) 
 
 
 def a_session(attached: Any) -> Session:
-    session = Session(CLUSTER, [], Path(), lab_data=None, allowed=True, plan=Plan((), Wish()))
+    session = Session(CLUSTER, [], Path(), lab_data=None, allowed=True, plan=Plan((), MeasurementOptions()))
     session._attached = attached
     return session
 
@@ -303,7 +304,7 @@ def test_a_report_that_cannot_be_written_still_has_a_verdict(tmp_path: Path, mon
     def full(*about: object) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("harness.run.write_atomically", full)
+    monkeypatch.setattr("harness.report.record.run_directory.write_atomically", full)
     builder.audit(AS_FOUND, failed("lknode02 is active, lknode01 was"))
     ended = builder.finish()
     assert ended.exit_code is ExitCode.FAILED and ended.files == []
@@ -326,7 +327,7 @@ def test_an_error_of_the_manager_is_told_with_what_mends_it() -> None:
 def test_what_is_in_service_and_not_managed_any_more_is_not_as_it_was() -> None:
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
     subject = subject_of(manager)
-    before = found.look(subject)
+    before = baseline.look(subject)
     assert restore.put_back(subject, "lknode01", before, patience_s=0.5)
     manager.now = both(node("lknode01", ip=ResourceState.UNPROTECTED), node("lknode02", ip=B))
     verdict = restore.put_back(subject, "lknode01", before, patience_s=0.5)
@@ -337,11 +338,11 @@ def test_a_deletion_s_own_look_is_waited_for() -> None:
     """The manager calls what it looks at anew out of service for a moment."""
     manager = Manager(both(node("lknode01", ip=S), node("lknode02", ip=B)))
     subject = subject_of(manager)
-    before = found.look(subject)
+    before = baseline.look(subject)
     manager.counts = {"lknode01": {"ip": 1}}
     whole, looks = manager.now, iter([manager.now, both(node("lknode01", ip=B), node("lknode02", ip=B))])
     manager.state = lambda *, limit=10.0: next(looks, whole)  # type: ignore[method-assign]
-    found.forget_ours(subject, before)
+    baseline.forget_ours(subject, before)
     assert manager.state().whole and not manager.counts["lknode01"]
 
 
@@ -349,7 +350,7 @@ def test_failures_that_were_counted_are_deleted_and_others_told() -> None:
     manager = Manager(both(node("lknode01", ip=S, db=S), node("lknode02", ip=B, db=B)))
     subject = subject_of(manager)
     manager.counts = {"lknode01": {"db": 1}}
-    before = found.look(subject)
+    before = baseline.look(subject)
     manager.counts = {"lknode01": {"ip": 2, "db": 1}, "lknode02": {"db": 1}}
     assert restore.put_back(subject, "lknode01", before, patience_s=0.5) and manager.counts == {"lknode01": {"db": 1}, "lknode02": {}}
     manager.counts = {"lknode01": {"db": 2}}

@@ -6,7 +6,17 @@ import json
 
 import pytest
 
-from harness.hosts.linux_parse import InterfaceAddress, Listener, Route, addresses, boot_time, listeners, route, route_refusal, start_ticks
+from harness.hosts.linux.linux_parse import (
+    InterfaceAddress,
+    Listener,
+    Route,
+    addresses,
+    boot_time,
+    listeners,
+    route,
+    route_refusal,
+    start_ticks,
+)
 
 ADDR_JSON = json.dumps(
     [

@@ -8,8 +8,8 @@ import pytest
 from parser_inputs import INPUTS, SEED, mangled, numbered
 from test_linux_parse import ADDR_JSON, ADDR_PLAIN, SS
 
-from harness.hosts import linux_parse
-from harness.hosts.base import NotReadable
+from harness.hosts.host import NotReadable
+from harness.hosts.linux import linux_parse
 
 ROUTES = (
     '[{"dst":"8.8.8.8","gateway":"10.20.1.1","dev":"eth0","prefsrc":"10.20.1.11"}]',

@@ -9,10 +9,10 @@ import time
 import pytest
 from recordings import ADDRESSES, PROBE, A, B, a_track
 
-from harness.deadline import Deadline
-from harness.live_view import LiveView
-from harness.measure.live import Live
-from harness.measure.recording import NodeEvent, Sample, Sighting
+from harness.core.deadline import Deadline
+from harness.measure.live_state import Live
+from harness.pytest_plugin.live_view import LiveView
+from harness.remote.recording.recording import CapturedPacket, NodeEvent, Sample
 
 TRACK = a_track()
 LIMIT = 10.0
@@ -77,7 +77,7 @@ def attempts(live: Live, outcome: str, node: str | None = None, *, after: float 
     at = time.monotonic() + after
     port = 40000 + int(after * 1000)
     if node:
-        live.sightings([Sighting(at, node, "eth0", "syn", "10.20.1.20", port, ADDRESSES[node][0], TRACK.port, False)])
+        live.sightings([CapturedPacket(at, node, "eth0", "syn", "10.20.1.20", port, ADDRESSES[node][0], TRACK.port, False)])
     live.samples(TRACK.id, [Sample(at, 0.001, outcome, port)])
 
 

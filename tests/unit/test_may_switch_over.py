@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness import model
-from harness.lab import seed
-from harness.managers.base import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says, answer
-from harness.managers.lifekeeper_allowed import by_flags, by_policies, by_settings
-from harness.managers.lifekeeper_disks import fenced_by, mirrored_by
-from harness.managers.logs import READ_AT_MOST, time_of, window
-from harness.managers.mirror import check_mirror
-from harness.managers.takeover import Told, by_state
-from harness.model import Manager
+from harness.config import cluster_config
+from harness.config.cluster_config import Manager
+from harness.lab.lifecycle import default_cluster
+from harness.managers.data_mirror import check_mirror
+from harness.managers.log_window import READ_AT_MOST, time_of, window
+from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says, answer
+from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
+from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_policies, by_settings
+from harness.managers.switchover_readiness import Told, by_state
 
 IN, OUT, LOST = ResourceState.IN_SERVICE, ResourceState.STANDBY, ResourceState.UNKNOWN
 ALIVE, DEAD = CommPath("x", "a/b", True), CommPath("x", "c/d", False)
@@ -212,7 +212,7 @@ class Node:
     ],
 )
 def test_the_copy_of_the_data_is_asked_for_on_the_active_node(check, exit, found, says, why):
-    cluster = model.Cluster.model_validate(seed.cluster_data(given={"manager": {"mirror_check": check}}))
+    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"manager": {"mirror_check": check}}))
     node = Node(exit)
     answer = check_mirror(cluster, {"lknode01": node}, "lknode02", found, 5.0)
     assert answer.says is says and why in str(answer)

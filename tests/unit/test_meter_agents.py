@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 from recordings import a_header
 
-from harness import model
-from harness.collect.cleaner import Cleaner
-from harness.errors import Inconclusive
-from harness.lab import seed
+from harness.config import cluster_config
+from harness.core.errors import Inconclusive
+from harness.core.redaction.cleaner import Cleaner
+from harness.lab.lifecycle import default_cluster
 from harness.measure import meter as module
-from harness.measure.means import FORWARDED
 from harness.measure.meter import Meter
+from harness.remote.host_capabilities import FORWARDED
 
 
 class Agent:
@@ -38,8 +38,8 @@ class Agent:
 
 
 @pytest.fixture
-def cluster() -> model.Cluster:
-    return model.parse(seed.cluster_data("fast"), Path("x"))
+def cluster() -> cluster_config.Cluster:
+    return cluster_config.parse(default_cluster.cluster_data("fast"), Path("x"))
 
 
 @pytest.fixture

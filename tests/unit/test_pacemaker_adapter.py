@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.managers.base import CommPath, NodeState, ResourceState
-from harness.managers.pacemaker_allowed import by_cluster
-from harness.managers.pacemaker_read import comm_paths, moved_by_hand, node_state, notices, read
+from harness.managers.manager import CommPath, NodeState, ResourceState
+from harness.managers.parse.pacemaker_parse import comm_paths, moved_by_hand, node_state, notices, read
+from harness.managers.rules.pacemaker_switchover_rules import by_cluster
 
 IN, OUT, FAILED = ResourceState.IN_SERVICE, ResourceState.STANDBY, ResourceState.FAILED
 UNKNOWN, UNPROTECTED = ResourceState.UNKNOWN, ResourceState.UNPROTECTED

@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 from test_pacemaker_adapter import MONITOR
 
-from harness.managers.base import Question, Says, answer
-from harness.managers.boots import by_units
-from harness.managers.pacemaker_allowed import by_cib, by_clones, by_cluster, by_fencing, by_quorum, by_simulation, fenced_off, would_line
-from harness.managers.pacemaker_fencing import fenced_by
-from harness.managers.pacemaker_read import borne, read
-from harness.managers.takeover import Told
+from harness.managers.manager import Question, Says, answer
+from harness.managers.parse.pacemaker_parse import borne, read
+from harness.managers.rules.boot_start_rules import by_units
+from harness.managers.rules.pacemaker_fencing_rules import fenced_by
+from harness.managers.rules.pacemaker_switchover_rules import (
+    by_cib,
+    by_clones,
+    by_cluster,
+    by_fencing,
+    by_quorum,
+    by_simulation,
+    fenced_off,
+    would_line,
+)
+from harness.managers.switchover_readiness import Told
 
 A, B = "lknode01", "lknode02"
 CUT = "-- cut --"

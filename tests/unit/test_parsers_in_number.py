@@ -17,11 +17,11 @@ import pytest
 from parser_inputs import INPUTS, NODES, SEED, Truth, active_in, agrees, mangled, numbered
 
 from harness.managers import lifekeeper_windows
-from harness.managers.base import ClusterState, NodeState
-from harness.managers.lifekeeper_table import parse
-from harness.managers.pacemaker_read import comm_paths, moved_by_hand, node_state
-from harness.managers.wsfc_parse import allowed, read
-from harness.managers.wsfc_parse import node_state as wsfc_state
+from harness.managers.manager import ClusterState, NodeState
+from harness.managers.parse.lcdstatus_parse import parse
+from harness.managers.parse.pacemaker_parse import comm_paths, moved_by_hand, node_state
+from harness.managers.parse.wsfc_parse import allowed, read
+from harness.managers.parse.wsfc_parse import node_state as wsfc_state
 
 pytestmark = pytest.mark.timeout(900)  # on a machine that does much else besides
 HALF = INPUTS // 2

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from permitting import PermittingManager
 
-from harness import model
-from harness.attach.guard import Guard
 from harness.attach.lease import Held, Lease
-from harness.deadline import Deadline
+from harness.attach.preflight import Preflight
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive, Unusable
 from harness.disrupt import undoing
 from harness.disrupt.permission import REFUSED, permitted
-from harness.errors import Inconclusive, Unusable
-from harness.hosts.local import LocalHost
-from harness.lab import seed
-from harness.managers.base import ClusterState, CommPath, NodeState, ResourceState
+from harness.hosts.local_host import LocalHost
+from harness.lab.lifecycle import default_cluster
+from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
 
-CLUSTER = model.parse(seed.cluster_data(), Path("a test's"))
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
 PATHS = (CommPath("other", "a/b", True), CommPath("other", "c/d", True))
 
 
@@ -148,12 +148,12 @@ def test_nothing_is_begun_when_the_lease_is_lost() -> None:
     assert not begun and not subject.standing
 
 
-def a_guard(active: str = "lknode01", left: list[str] | None = None) -> Guard:
+def a_guard(active: str = "lknode01", left: list[str] | None = None) -> Preflight:
     in_service, standby = ResourceState.IN_SERVICE, ResourceState.STANDBY
     nodes = {n.name: NodeState(n.name, True, {"ip": in_service if n.name == active else standby}, PATHS) for n in CLUSTER.nodes}
     manager = PermittingManager(ClusterState(nodes))
     subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
-    return Guard(subject, frozenset({"switchover"}), str, list, lambda: left or [])  # type: ignore[arg-type]
+    return Preflight(subject, frozenset({"switchover"}), str, list, lambda: left or [])  # type: ignore[arg-type]
 
 
 def test_a_role_that_moved_between_look_and_deed_stops_it() -> None:

@@ -7,18 +7,18 @@ import typing
 import pytest
 from pydantic import ValidationError
 
-from harness import model
-from harness.hosts.facts import facts_of
-from harness.hosts.linux import LinuxHost
-from harness.hosts.local import LocalHost
-from harness.hosts.windows import WindowsHost
-from harness.managers.registry import manager_of
+from harness.config import cluster_config
+from harness.hosts.host_facts import facts_of
+from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.local_host import LocalHost
+from harness.hosts.windows.windows import WindowsHost
+from harness.managers.manager_registry import manager_of
 
-KINDS = typing.get_args(model.Manager.model_fields["kind"].annotation)
+KINDS = typing.get_args(cluster_config.Manager.model_fields["kind"].annotation)
 
 
-def cluster(kind: str, platform: str, **ssh: object) -> model.Cluster:
-    return model.Cluster.model_validate(
+def cluster(kind: str, platform: str, **ssh: object) -> cluster_config.Cluster:
+    return cluster_config.Cluster.model_validate(
         {
             "name": "x",
             "client": {"name": "lkclient", "address": "10.20.1.100"},
@@ -34,7 +34,7 @@ def cluster(kind: str, platform: str, **ssh: object) -> model.Cluster:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_an_adapter_and_its_platform(kind):
-    right, wrong = ("windows", "linux") if kind in model.ON_WINDOWS else ("linux", "windows")
+    right, wrong = ("windows", "linux") if kind in cluster_config.ON_WINDOWS else ("linux", "windows")
     made = cluster(kind, right)
     manager = manager_of(made, {m.name: LocalHost(m.name) for m in made.machines})
     assert (manager.log is None) is (right == "windows")

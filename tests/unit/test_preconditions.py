@@ -7,23 +7,23 @@ from types import SimpleNamespace
 import pytest
 from permitting import YES, PermittingManager, cannot_tell, no
 
-from harness import model
-from harness.attach.guard import Guard
+from harness.attach.execution_plan import Wanted, show
 from harness.attach.preconditions import Preconditions, used_up
-from harness.attach.shown import Wanted, show
-from harness.disrupt import base
-from harness.errors import Inconclusive
-from harness.failover import Start
-from harness.lab import seed
-from harness.managers.base import Answer, ClusterState, CommPath, NodeState, Question, ResourceState
-from harness.plan import Planned
-from harness.trial import Trial
+from harness.attach.preflight import Preflight
+from harness.config import cluster_config
+from harness.core.errors import Inconclusive
+from harness.disrupt import disruption
+from harness.lab.lifecycle import default_cluster
+from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState
+from harness.measure.measured_fault import Start
+from harness.pytest_plugin.cluster_fixture import ClusterFixture
+from harness.pytest_plugin.measurement_plan import Planned
 
 POWER = {"off": ["a"], "on": ["b"], "reboot": ["c"], "freeze": ["d"], "thaw": ["e"]}
-CLUSTER = model.Cluster.model_validate(seed.cluster_data(given={"power": POWER}))
-SPLITS = [name for name, kind in base.all_of().items() if kind.splits]
-REBOOTS = [name for name, kind in base.all_of().items() if kind.reboots]
-NEEDING = {q: [name for name, kind in base.all_of().items() if q in kind.needs] for q in Question}
+CLUSTER = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"power": POWER}))
+SPLITS = [name for name, kind in disruption.all_of().items() if kind.splits]
+REBOOTS = [name for name, kind in disruption.all_of().items() if kind.reboots]
+NEEDING = {q: [name for name, kind in disruption.all_of().items() if q in kind.needs] for q in Question}
 
 
 def state(paths: int = 2) -> ClusterState:
@@ -39,19 +39,23 @@ def asked(paths: int = 2, *, named: list[str] | None = None, allow_unproven: boo
 
 
 def against(one: Preconditions, name: str, failures: int = 0) -> str:
-    kind = base.of(name)
+    kind = disruption.get_disruption(name)
     return "; ".join([*one.skipped(kind, failures), *one.refused(kind)])
 
 
 def test_every_disruption_says_what_it_needs():
     """In a class of its own or of its like, never by what holds for all."""
-    silent = [n for n, kind in base.all_of().items() if not any("needs" in k.__dict__ for k in kind.__mro__ if k is not base.Disruption)]
+    silent = [
+        n
+        for n, kind in disruption.all_of().items()
+        if not any("needs" in k.__dict__ for k in kind.__mro__ if k is not disruption.Disruption)
+    ]
     assert silent == []
     assert set(SPLITS) == {"all comm paths cut", "one-way cut", "node freeze"}
     assert {"power loss", "node reboot", *SPLITS} <= set(REBOOTS)
 
 
-@pytest.mark.parametrize("name", base.all_of())
+@pytest.mark.parametrize("name", disruption.all_of())
 def test_a_cluster_that_permits_everything_is_disturbed_when_it_is_named(name: str):
     assert against(asked(named=[name]), name, 100) == ""
 
@@ -74,11 +78,11 @@ def test_each_is_asked_for_what_it_needs_and_no_more(question: Question):
         def switch(asks: Question, answer: Answer = answer) -> Answer:
             return answer if asks is question else YES
 
-        for name in base.all_of():
+        for name in disruption.all_of():
             one = asked(named=[name], switch=switch, allow_unproven=allow)
             concerned = name in NEEDING[question]
             assert bool(against(one, name)) is (concerned and stops), name
-            assert (one.unproven(base.of(name)) == ["why"]) is (concerned and not stops), name
+            assert (one.unproven(disruption.get_disruption(name)) == ["why"]) is (concerned and not stops), name
     assert NEEDING[question]
 
 
@@ -92,12 +96,12 @@ def test_a_manager_that_does_not_start_at_boot_is_left_its_nodes(name: str):
     assert says in against(asked(named=[name], boots=no(says)), name)
     assert says in against(asked(named=[name], boots=cannot_tell(says)), name)
     allowed = asked(named=[name], boots=cannot_tell(says), allow_unproven=True)
-    assert against(allowed, name) == "" and allowed.unproven(base.of(name)) == [says]
+    assert against(allowed, name) == "" and allowed.unproven(disruption.get_disruption(name)) == [says]
     assert against(asked(boots=no(says)), "switchover") == ""
 
 
 def test_the_copy_of_the_data_is_asked_for_before_everything_that_may_move():
-    for name, kind in base.all_of().items():
+    for name, kind in disruption.all_of().items():
         found = against(asked(named=[name], mirror=no("resynchronising")), name)
         assert ("resynchronising" in found) is bool(kind.needs), name
 
@@ -121,9 +125,9 @@ def test_a_plan_adds_up_what_the_manager_counts():
 
 def test_what_the_plan_leaves_out_is_skipped_with_its_reason(monkeypatch: pytest.MonkeyPatch):
     """Neither measured nor done by a test of the suite: not inconclusive, because it was said beforehand."""
-    monkeypatch.setattr(base.of("switchover"), "lacks", lambda self: None)
+    monkeypatch.setattr(disruption.get_disruption("switchover"), "skip_reason", lambda self: None)
     subject = SimpleNamespace(cluster=CLUSTER, active="lknode01", skips={"switchover": "n3 is a node"})
-    trial = Trial(subject, SimpleNamespace(run=None), lambda *of: None, lambda *of: None)  # type: ignore[arg-type]
+    trial = ClusterFixture(subject, SimpleNamespace(run=None), lambda *of: None, lambda *of: None)  # type: ignore[arg-type]
     with pytest.raises(pytest.skip.Exception, match="n3 is a node"):
         trial.measured(Planned("switchover", Start()))
     with pytest.raises(pytest.skip.Exception, match="n3 is a node"), trial.disrupted("switchover"):
@@ -134,6 +138,6 @@ def test_within_another_fencing_is_asked_all_the_same():
     manager = PermittingManager(state(), fencing=no("nothing is started"))
     subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name)
     look = lambda s: Preconditions(s, frozenset({"node freeze"}))  # noqa: E731
-    guard = Guard(subject, frozenset({"node freeze"}), str, look=look)  # type: ignore[arg-type]
+    guard = Preflight(subject, frozenset({"node freeze"}), str, look=look)  # type: ignore[arg-type]
     with pytest.raises(Inconclusive, match="fencing is not proven: nothing is started"):
         guard.before("node freeze", within=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.run import Run
+from harness.report.record.run_directory import Run
 
 
 @pytest.fixture(autouse=True)

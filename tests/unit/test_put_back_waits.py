@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import model
 from harness.attach import restore
+from harness.config import cluster_config
+from harness.core.verdict import passed
 from harness.hosts.jobs import StillRunning
-from harness.lab import seed
-from harness.managers.base import Answer, Says
-from harness.verdict import passed
+from harness.lab.lifecycle import default_cluster
+from harness.managers.manager import Answer, Says
 
-CLUSTER = model.parse(seed.cluster_data(), Path("a test's"))
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
 
 
 class Host:

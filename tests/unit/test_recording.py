@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from recordings import A, a_header
 
-from harness.measure.judgement.judge import measured
-from harness.measure.recording import Clock, Mark, NodeEvent, Noise, Recorder, Sample, Sighting, Token, read
-from harness.verdict import Outcome
+from harness.core.verdict import Outcome
+from harness.measure.evaluation.evaluate_recording import measured
+from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recorder, Sample, Token, read
 
 TRACK = "lkclient/listener/new"
 GOOD = Sample(1.5, 0.0004, "answered", 40000, "")
@@ -22,7 +22,7 @@ def stored(tmp_path: Path) -> Path:
     path = tmp_path / "01-switchover" / "recording.jsonl"
     with Recorder(path, a_header()) as recorder:
         recorder.samples(TRACK, [GOOD, GOOD._replace(at=1.6, outcome="silent", detail="müde")])
-        recorder.sightings([Sighting(1.5, A, "eth0", "syn", "10.20.1.20", 40000, "10.20.1.11", 1521, False)])
+        recorder.sightings([CapturedPacket(1.5, A, "eth0", "syn", "10.20.1.20", 40000, "10.20.1.11", 1521, False)])
         recorder.add(NodeEvent(1.7, A, "vip-up", "eth1", {"initial": True}))
         recorder.add(Clock(A, 1.0, 0.5, 0.001))
         recorder.add(Noise(2.0, A, 100, 0, 0.0, 0.0, 0.1))
@@ -36,7 +36,7 @@ def test_what_is_written_is_read(stored):
     found = read(stored)
     assert found.header == a_header() and found.complete
     assert found.samples == {TRACK: [GOOD, GOOD._replace(at=1.6, outcome="silent", detail="müde")]}
-    assert found.sightings == [Sighting(1.5, A, "eth0", "syn", "10.20.1.20", 40000, "10.20.1.11", 1521, False)]
+    assert found.sightings == [CapturedPacket(1.5, A, "eth0", "syn", "10.20.1.20", 40000, "10.20.1.11", 1521, False)]
     assert (len(found.events), len(found.clocks), len(found.noise), len(found.tokens)) == (1, 1, 1, 1)
     assert found.read_back == {"t-1": 1} and found.mark("begin") == 1.4 and found.mark("undone") is None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report_rejudge import ID, a_run
+from test_reevaluate import ID, a_run
 
 from harness import cli
 

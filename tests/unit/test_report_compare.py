@@ -11,9 +11,9 @@ from measure_sample import add_to, repeats
 from report_sample import a_builder
 
 from harness import cli
-from harness.report.compare import Change, compare, compared
-from harness.report.ranks import _approximate_p, _doubled_midranks, least_p, mann_whitney
 from harness.report.render import load_record
+from harness.report.statistics.compare_runs import Change, compare, compared
+from harness.report.statistics.mann_whitney import _approximate_p, _doubled_midranks, least_p, mann_whitney
 
 # Hollander and Wolfe, Nonparametric Statistical Methods, table 4.1: permeability constants of the human chorioamnion.
 AT_TERM = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]

@@ -14,15 +14,15 @@ from measure_sample import a_measured, add_to, calibration, records, repeats
 from report_sample import HOSTILE, a_builder, fill
 from test_report_render import Page, html_of, words
 
-from harness.measure.measured import Boundary, Outage, Segment, TokenResult
-from harness.report import figures
-from harness.report.measurement import MeasurementRecord
-from harness.report.model import Result, RunRecord
-from harness.report.picture import coarser, picture
+from harness.core.verdict import failed, inconclusive, passed
+from harness.measure.measurement_result import Boundary, Outage, Segment, TokenResult
+from harness.report.html.chart_data import coarser, picture
+from harness.report.record.measurement_record import MeasurementRecord
+from harness.report.record.run_record import Result, RunRecord
+from harness.report.record.run_schema import schema
 from harness.report.render import load_record
-from harness.report.schema import schema
-from harness.report.terminal import summary
-from harness.verdict import failed, inconclusive, passed
+from harness.report.statistics import gate_statistics
+from harness.report.terminal_summary import summary
 
 
 def a_run(reports: Path, made: list[MeasurementRecord], text: str = "") -> Path:
@@ -87,7 +87,7 @@ def test_the_page_names_the_worst_outages_the_check_of_the_meter_and_the_distrib
     page = Page(html_of(measured))
     text = words(page)
     assert page.misplaced == []
-    worst = figures.worst_outages(load_record(measured))
+    worst = gate_statistics.worst_outages(load_record(measured))
     for path in ("client", "inside", "standby"):
         assert worst[path].words in text
     assert "a cut of 0.50 s was measured as 0.50 s to 0.52 s" in text
@@ -172,7 +172,7 @@ def test_junit_holds_node_outage_and_phases(measured):
 
 def test_the_terminal_has_the_worst_per_path_and_a_line_per_disruption(measured):
     said = summary(load_record(measured), measured, width=400)
-    worst = figures.worst_outages(load_record(measured))["client"]
+    worst = gate_statistics.worst_outages(load_record(measured))["client"]
     assert f"client path: at worst {worst.told}, 6.00 s allowed ({worst.record.measured.disruption}, {worst.track.service})" in said
     assert len(re.findall(r"^  ✓ (switchover, 5 times|failback|service crash): ", said, re.M)) == 3
     assert "✓ meter: a cut of 0.50 s was measured as 0.50 s to 0.52 s" in said
@@ -200,9 +200,9 @@ def test_a_path_that_did_not_come_back_is_never_a_figure(tmp_path):
 
 def test_a_distribution_counts_what_never_came_back_as_longest():
     run = RunRecord.model_construct(measurements=repeats([1.0, 2.0, 3.0, None]))
-    client = figures.groups(run)[0].distributions[0]
+    client = gate_statistics.groups(run)[0].distributions[0]
     assert (client.runs, client.never, client.median, client.p95, client.longest) == (4, 1, 2.5, None, None)
-    twenty = figures.Distribution("client", tuple(float(n) for n in range(1, 21)), 0, 0.01, 6.0)
+    twenty = gate_statistics.Distribution("client", tuple(float(n) for n in range(1, 21)), 0, 0.01, 6.0)
     assert (twenty.median, twenty.p95, twenty.longest) == (10.5, 19.0, 20.0)
 
 
@@ -210,4 +210,4 @@ def test_a_distribution_counts_what_never_came_back_as_longest():
     ("out", "period", "said"), [(1.21, 0.05, "1.16 s to 1.21 s"), (0.0, 0.01, "no outage"), (None, 0.01, "did not recover")]
 )
 def test_a_figure_is_an_interval(out, period, said):
-    assert figures.interval(out, period) == said
+    assert gate_statistics.interval(out, period) == said

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from report_sample import HOSTILE, REFUSED, a_builder, fill
 
-from harness.errors import BadUse, ExitCode, Unusable
-from harness.report.html import bars, evidence_link
-from harness.report.model import ClusterKind, EvidenceFile, RunState
+from harness.core.errors import BadUse, ExitCode, Unusable
+from harness.core.verdict import failed, passed
+from harness.report.html.html_report import bars, evidence_link
+from harness.report.record.labels import LAB_DOES_NOT_SHOW
+from harness.report.record.run_record import ClusterKind, EvidenceFile, RunState
 from harness.report.render import load_record, load_timeline, render
-from harness.report.terminal import summary
-from harness.report.wording import LAB_DOES_NOT_SHOW
-from harness.verdict import failed, passed
+from harness.report.terminal_summary import summary
 
 _VOID = {"meta", "input", "img", "br", "link", "rect", "line", "circle", "path"}
 
@@ -333,5 +333,5 @@ def test_jinja2_is_not_loaded_before_it_is_needed():
     import subprocess
     import sys
 
-    code = "import sys, harness.report.collect, harness.report.render, harness.report.terminal; print('jinja2' in sys.modules)"
+    code = "import sys, harness.report.builder, harness.report.render, harness.report.terminal_summary; print('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.strip() == "False"

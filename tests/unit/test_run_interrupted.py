@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import Deadline
+from harness.core.deadline import Deadline
 
 RUN = (Path(__file__).parents[2] / "run").read_text()
 INSTALL = re.search(r"^install_quietly\(\) \{.*?^\}", RUN, re.MULTILINE | re.DOTALL)

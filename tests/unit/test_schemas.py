@@ -10,9 +10,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness import cli, resources
+from harness import cli
 from harness.commands import schema as schemas
-from harness.lab import seed
+from harness.core import resources
+from harness.lab.lifecycle import default_cluster
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -32,7 +33,7 @@ def test_it_takes_the_example_and_the_lab_s_own_file():
     jsonschema.Draft202012Validator.check_schema(cluster_schema())
     example = tomllib.loads((REPOSITORY / "cluster.example.toml").read_text(encoding="utf-8"))
     jsonschema.validate(example, cluster_schema())
-    jsonschema.validate(json.loads(json.dumps(seed.cluster_data(), default=str)), cluster_schema())
+    jsonschema.validate(json.loads(json.dumps(default_cluster.cluster_data(), default=str)), cluster_schema())
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from harness import model
-from harness.collect.names import sensitive
-from harness.collect.redact import GONE, Redactor
-from harness.collect.secrets import known_secrets, without_secrets
-from harness.lab import seed
+from harness.collect.known_secrets import known_secrets, without_secrets
+from harness.config import cluster_config
+from harness.core.redaction.redact import GONE, Redactor
+from harness.core.redaction.secret_names import sensitive
+from harness.lab.lifecycle import default_cluster
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secret-forms.md").read_text()
 CANARY = "Zk9vcanary"  # nothing knows it, and it looks like nothing
@@ -193,7 +193,7 @@ def test_of_every_command_of_a_cluster_file_only_the_program(tmp_path: Path) -> 
         "curl -su svc:canary-three https://vault",
     )
     for command in commands:
-        data = copy.deepcopy(seed.cluster_data())
+        data = copy.deepcopy(default_cluster.cluster_data())
         data["services"][1]["settings"] = {"password_command": command}
         data["power"] = {"off": ["fence", "canary-four"], "on": ["fence"]}
         clean = without_secrets(data, Redactor())
@@ -202,8 +202,8 @@ def test_of_every_command_of_a_cluster_file_only_the_program(tmp_path: Path) -> 
 
 
 def test_what_is_too_weak_to_be_removed_is_told(tmp_path: Path) -> None:
-    data = copy.deepcopy(seed.cluster_data())
-    cluster = model.parse(data, tmp_path / "cluster.toml")
+    data = copy.deepcopy(default_cluster.cluster_data())
+    cluster = cluster_config.parse(data, tmp_path / "cluster.toml")
     environment = {"A_PASSWORD": cluster.nodes[0].name, "C_PASSWORD": "oracle", "D_PASSWORD": "long-enough-canary"}
     known, notes = known_secrets(cluster, {}, environment)
     assert known == {"long-enough-canary"} and len(notes) == 1 and notes[0].startswith("2 of the secrets")
@@ -212,7 +212,7 @@ def test_what_is_too_weak_to_be_removed_is_told(tmp_path: Path) -> None:
 def test_of_documents_only_what_is_secret(tmp_path: Path) -> None:
     document = json.dumps({"clientId": "canary-id", "clientSecret": "canary-secret", "url": "https://management.azure.com/"}, indent=2)
     (tmp_path / "pw").write_text(f"canary-first\n{document}")
-    data = copy.deepcopy(seed.cluster_data())
+    data = copy.deepcopy(default_cluster.cluster_data())
     data["services"][1]["settings"] = {"password_file": "pw"}
-    known, _ = known_secrets(model.parse(data, tmp_path / "cluster.toml"), {}, {"AZURE_CREDENTIALS": document})
+    known, _ = known_secrets(cluster_config.parse(data, tmp_path / "cluster.toml"), {}, {"AZURE_CREDENTIALS": document})
     assert known == {"canary-first", "canary-secret"}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import model
-from harness.disrupt.idle_timeout import bears_silence_s
-from harness.lab import seed
-from harness.services import registry
-from harness.services.base import Identity
-from harness.services.identify import node_of
+from harness.config import cluster_config
+from harness.disrupt.network.idle_timeout import bears_silence_s
+from harness.lab.lifecycle import default_cluster
+from harness.services import service_registry
+from harness.services.node_identity import node_of
+from harness.services.service_kind import Identity
 
-CLUSTER = model.parse(seed.cluster_data("fast"), Path("x"))
+CLUSTER = cluster_config.parse(default_cluster.cluster_data("fast"), Path("x"))
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def test_a_kind_that_nobody_measured_is_as_impatient_as_a_database() -> None:
 
 def test_a_web_server_is_asked_for_the_frontend_by_both_questions() -> None:
     web = next(s for s in CLUSTER.services if s.kind == "http")
-    assert registry.settings_of(web, CLUSTER)["host_header"] == str(CLUSTER.vip)
-    assert f"\r\nHost: {CLUSTER.vip}\r\n".encode() in registry.hello(web, CLUSTER).say
+    assert service_registry.settings_of(web, CLUSTER)["host_header"] == str(CLUSTER.vip)
+    assert f"\r\nHost: {CLUSTER.vip}\r\n".encode() in service_registry.hello(web, CLUSTER).say
     elsewhere = web.model_copy(update={"port": 8080})
-    assert registry.settings_of(elsewhere, CLUSTER)["host_header"] == f"{CLUSTER.vip}:8080"
+    assert service_registry.settings_of(elsewhere, CLUSTER)["host_header"] == f"{CLUSTER.vip}:8080"
     named = web.model_copy(update={"settings": {**web.settings, "host_header": "shop.example"}})
-    assert registry.settings_of(named, CLUSTER)["host_header"] == "shop.example"
+    assert service_registry.settings_of(named, CLUSTER)["host_header"] == "shop.example"

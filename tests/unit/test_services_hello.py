@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.errors import BadUse
-from harness.services import registry, tns
-from harness.services.base import Hello
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse
+from harness.services import service_registry, tns
+from harness.services.service_kind import Hello
 from tests.free_port import free_port
 
 GREETING = r"^lab-echo (?P<node>\S+) (?P<started>[\d.]+)$"
@@ -28,7 +28,7 @@ def fatal(code: bytes) -> bytes:
 
 
 def hello(kind: str, **settings: str) -> Hello:
-    return registry.kind(kind).hello(settings)
+    return service_registry.kind(kind).hello(settings)
 
 
 @pytest.fixture

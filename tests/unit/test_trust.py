@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from harness import cli, model, trust
-from harness.azure import credentials
-from harness.collect.secrets import known_secrets
-from harness.commands import lab as lab_command
-from harness.errors import BadUse
-from harness.lab import seed
-from harness.services import settings
+from harness import cli
+from harness.azure.client import credentials
+from harness.collect.known_secrets import known_secrets
+from harness.commands.lab import lab as lab_command
+from harness.config import cluster_config, service_settings, trust
+from harness.core.errors import BadUse
+from harness.lab.lifecycle import default_cluster
 
 CLOSED = {"host": "127.0.0.1", "port": 1, "connect_limit_s": 0.5}  # nobody answers there
 
@@ -28,7 +28,7 @@ class Stranger:
 
     def write(self, azure: dict | None = None, **given: object) -> Path:
         command = ["sh", "-c", f"id >>{self.trace}; echo pw"]
-        data = copy.deepcopy(seed.cluster_data())
+        data = copy.deepcopy(default_cluster.cluster_data())
         data["services"] = [
             {"name": "db", "kind": "postgres", "port": 5432, "tag": "db", "settings": given or {"password_command": command}}
         ]
@@ -49,10 +49,10 @@ def stranger(tmp_path: Path) -> Stranger:
 
 
 def test_a_command_for_the_nodes_is_asked_for_and_left_out() -> None:
-    data = seed.cluster_data(given={"manager": {"mirror_check": ["rm", "-rf", "/"]}})
+    data = default_cluster.cluster_data(given={"manager": {"mirror_check": ["rm", "-rf", "/"]}})
     (ask,) = trust.asks(data)
     assert ask == "manager.mirror_check runs `rm -rf /` on a node"
-    assert trust.withhold(model.Cluster.model_validate(data), [ask]).manager.mirror_check == []
+    assert trust.withhold(cluster_config.Cluster.model_validate(data), [ask]).manager.mirror_check == []
 
 
 def test_nothing_of_it_is_run_by_check_or_collect(stranger: Stranger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,18 +68,18 @@ def test_nothing_of_it_is_run_by_check_or_collect(stranger: Stranger, tmp_path: 
 @pytest.mark.parametrize("key,value", [("password_command", "true"), ("password_env", "MINE"), ("password_file", "/etc/hostname")])
 def test_no_secret_of_it_is_read(stranger: Stranger, key: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "engineers-own")
-    cluster = model.load(stranger.write(**{key: value}))
+    cluster = cluster_config.load(stranger.write(**{key: value}))
     assert key in cluster.left_out[0]
-    with pytest.raises(settings.NotAgreed):
-        settings.password(cluster.services[0].settings)
+    with pytest.raises(service_settings.NotAgreed):
+        service_settings.password(cluster.services[0].settings)
     assert known_secrets(cluster, {}, {"MINE": "engineers-own"}) == (set(), [])
 
 
 def test_a_run_needs_the_agreement(stranger: Stranger) -> None:
     file = stranger.write()
     with pytest.raises(BadUse, match=r"asks for what nobody has agreed to: .*lkharness trust"):
-        trust.demand(model.load(file), file)
-    trust.demand(model.load(file, trusted=True), file)
+        trust.demand(cluster_config.load(file), file)
+    trust.demand(cluster_config.load(file, trusted=True), file)
 
 
 def test_agreed_once_to_exactly_this_content(stranger: Stranger, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,21 +87,21 @@ def test_agreed_once_to_exactly_this_content(stranger: Stranger, capsys: pytest.
     assert cli.main(["trust", str(file)]) == 2 and "nothing was agreed to" in capsys.readouterr().err
     assert cli.main(["trust", str(file), "--yes"]) == 0
     assert "runs `sh -c 'id >>" in capsys.readouterr().out and not stranger.trace.exists()
-    cluster = model.load(file)
+    cluster = cluster_config.load(file)
     assert cluster.left_out == ()
-    secret = settings.password(cluster.services[0].settings)
+    secret = service_settings.password(cluster.services[0].settings)
     assert secret and secret.reveal() == "pw" and stranger.trace.exists()
     file.write_text(file.read_text() + "\n# changed\n")
-    assert model.load(file).left_out
+    assert cluster_config.load(file).left_out
 
 
 def test_what_asks_for_nothing_needs_no_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "c.toml"
     azure = {"subscription": "s", "resource_group": "g", "credential": "cli", "resource_manager": "https://management.azure.com/"}
-    data = copy.deepcopy(seed.cluster_data())
+    data = copy.deepcopy(default_cluster.cluster_data())
     data["services"] = [service for service in data["services"] if service["kind"] != "postgres"]
     file.write_text(tomli_w.dumps(data | {"azure": azure}))
-    cluster = model.load(file)
+    cluster = cluster_config.load(file)
     assert cluster.left_out == () and cluster.azure is not None
     assert cli.main(["trust", str(file)]) == 0 and "nothing to agree to" in capsys.readouterr().out
 
@@ -119,7 +119,7 @@ def test_what_another_user_put_there_counts_for_nothing(stranger: Stranger, tmp_
     assert cli.main(["trust", str(file), "--yes"]) == 0
     (memory,) = (tmp_path / "state" / "lkharness" / "agreed").iterdir()
     os.chown(memory, 65534, 65534)
-    assert model.load(file).left_out
+    assert cluster_config.load(file).left_out
     os.chown(file, 65534, 65534)
     assert cli.main(["trust", str(file), "--yes"]) == 2 and "belongs to another user" in capsys.readouterr().err
 
@@ -147,10 +147,10 @@ FOREIGN = {"subscription": "s", "resource_group": "g", "resource_manager": "http
     ],
 )
 def test_no_foreign_end_gets_a_token_of_this_machine(over: dict, stranger: Stranger) -> None:
-    azure = model.Azure(**{**FOREIGN, **over})  # type: ignore[arg-type]
+    azure = cluster_config.Azure(**{**FOREIGN, **over})  # type: ignore[arg-type]
     with pytest.raises(BadUse, match=r"is not Azure's"):
-        credentials.of(azure)
-    cluster = model.load(stranger.write(azure={**FOREIGN, **over}, user="x"))
+        credentials.make_credential(azure)
+    cluster = cluster_config.load(stranger.write(azure={**FOREIGN, **over}, user="x"))
     assert cluster.azure is None and any("azure." in ask for ask in cluster.left_out)
 
 
@@ -160,11 +160,11 @@ def test_a_foreign_end_with_its_own_secret_needs_the_agreement_only(stranger: St
     own = {"credential": "client-secret", "tenant": "t", "client_id": "c", "client_secret_file": str(tmp_path / "secret")}
     table = {**FOREIGN, **own, "audience": FOREIGN["resource_manager"]}
     file = stranger.write(azure=table)
-    assert model.load(file).azure is None
+    assert cluster_config.load(file).azure is None
     trust.agree(file.read_bytes(), file)
-    azure = model.load(file).azure
+    azure = cluster_config.load(file).azure
     assert azure is not None
-    credentials.of(azure)
+    credentials.make_credential(azure)
 
 
 def test_the_azure_table_of_a_strangers_file_is_not_used_for_making_either(stranger: Stranger, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +185,7 @@ def test_a_lab_of_a_strangers_file_is_no_agreement(stranger: Stranger, monkeypat
         seen.append(agreed)
         raise Enough
 
-    monkeypatch.setattr("harness.lab.launch.up", up)
+    monkeypatch.setattr("harness.lab.lifecycle.launch.up", up)
     file = stranger.write()
     for agreed in (False, True):
         if agreed:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.timeline import Timeline
-from harness.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+from harness.core.timeline import Timeline
+from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 
 VERDICTS = st.builds(Verdict, st.sampled_from(Outcome), st.text(min_size=1).filter(str.strip))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.disrupt.listener import against
-from harness.hosts.linux_parse import Listener
+from harness.disrupt.bases.port_owner import against
+from harness.hosts.linux.linux_parse import Listener
 
 
 def on(port: int, pid: int, process: str) -> Listener:

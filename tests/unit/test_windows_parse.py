@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.errors import BadUse
-from harness.hosts import powershell, windows_parse
-from harness.hosts.linux_parse import Route
-from harness.hosts.windows_parse import NotReadable, rows
+from harness.core.errors import BadUse
+from harness.hosts.linux.linux_parse import Route
+from harness.hosts.windows import powershell, windows_parse
+from harness.hosts.windows.windows_parse import NotReadable, rows
 
 values = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),

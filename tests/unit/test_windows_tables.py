@@ -9,12 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.deadline import Deadline
-from harness.managers import lifekeeper_windows, wsfc_parse
-from harness.managers.base import ClusterState, NodeState, ResourceState, SwitchRefused
-from harness.managers.lifekeeper_table import parse
+from harness.core.deadline import Deadline
+from harness.managers import lifekeeper_windows
+from harness.managers.manager import ClusterState, NodeState, ResourceState, SwitchRefused
+from harness.managers.parse import wsfc_parse
+from harness.managers.parse.lcdstatus_parse import parse
+from harness.managers.parse.wsfc_parse import allowed, node_state, read
 from harness.managers.wsfc import Wsfc
-from harness.managers.wsfc_parse import allowed, node_state, read
 
 TABLE = """\
 LOCAL     TAG             ID           STATE  PRIO  PRIMARY

@@ -44,7 +44,8 @@ def test_what_needs_them_is_skipped_with_the_reason(tmp_path: Path) -> None:
 def test_check_looks_at_everything_else(tmp_path: Path) -> None:
     (tmp_path / "without_azure.py").write_text(HIDE)
     code = (
-        "import without_azure, report_sample as sample\nfrom harness.look import _in_azure\nfrom harness.model_azure import Azure\n"
+        "import without_azure, report_sample as sample\n"
+        "from harness.check.cluster_check import _in_azure\nfrom harness.config.azure_config import Azure\n"
         "known = {'subscription': '0' * 8 + '-0000-4000-8000-' + '0' * 12, 'resource_group': 'g', 'load_balancer': 'b'}\n"
         "azure = Azure.model_validate(known)\n"
         "print(*_in_azure(sample.a_cluster().model_copy(update={'azure': azure}))(None))"

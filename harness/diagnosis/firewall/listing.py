@@ -6,8 +6,9 @@ import json
 import re
 from dataclasses import replace
 
-from harness.diagnosis.firewall import iptables, nft_json, nft_text
+from harness.diagnosis.firewall import nft_json, nft_text
 from harness.diagnosis.firewall.chains import Chain
+from harness.diagnosis.firewall.iptables import iptables
 from harness.diagnosis.firewall.ruleset import Ruleset
 
 NFT = '{"nftables"'

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.config.cluster_config import Design
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
-from harness.model import Design
 
 OUTSIDE = ("client", "standby")
 

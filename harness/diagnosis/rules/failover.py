@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
-from harness.managers.base import Question
+from harness.managers.manager import Question
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.diagnosis.firewall import Decision, Outcome, Packet, evaluate
-from harness.model import Design, Node
 
 MANAGER_PORTS = {"lifekeeper": (("tcp", 7365),), "pacemaker": (("udp", 5405),)}  # LKL-36, PCM-02
 

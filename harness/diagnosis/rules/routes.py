@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.config.cluster_config import Design, Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.hosts.linux_parse import Route
-from harness.model import Design, Node
+from harness.hosts.linux.linux_parse import Route
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:

@@ -9,23 +9,23 @@ import sys
 import threading
 from pathlib import Path
 
-from harness.errors import Unusable
-from harness.lab import registry
-from harness.lab.azure.fabric import Fabric
+from harness.core.errors import Unusable
 from harness.lab.azure.server import Server
+from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.control import lab_registry
 
 
 def main() -> None:
     """`FOLDER LISTENER_FD READY_FD`: the lab's folder, the listening socket, and where to say that it serves."""
     folder, listener, ready = Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])
-    lab = registry.read(folder)
+    lab = lab_registry.read(folder)
     if lab.pid is None:
         raise Unusable(f"the lab in {folder} has not said who its first process is")
     end = os.pidfd_open(lab.pid)
     if not lab.alive:  # asked only now, so that the number cannot have become another process's in between
         return
     own = folder / "azure"
-    server = Server(listener, own, Fabric.of(folder, (own / "client-secret").read_text().strip()))
+    server = Server(listener, own, AzureState.of(folder, (own / "client-secret").read_text().strip()))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     os.write(ready, b"ready\n")
     os.close(ready)

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from harness.errors import HarnessError
-from harness.lab.azure import faults, own, routes
-from harness.lab.azure.fabric import Fabric
-from harness.lab.azure.tokens import challenge, revoked
-from harness.lab.azure.wire import Answer, Problem, Request
+from harness.core.errors import HarnessError
+from harness.lab.azure import control_endpoint, url_routing
+from harness.lab.azure.state import api_faults
+from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.state.http_types import Answer, Problem, Request
+from harness.lab.azure.state.oauth_tokens import challenge, revoked
 
 SILENT_S = 300.0  # a connection that says nothing for so long is closed
 LONGEST_BODY = 4 << 20
@@ -78,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         fabric = self.server.fabric
         if request.path.startswith("/lab/"):  # the lab's own: neither written down nor ever at fault
             request.body = _parsed(raw)
-            return own.answer(fabric, request)
+            return control_endpoint.answer(fabric, request)
         logging_in = not request.path.lower().startswith(("/subscriptions", "/providers"))
         request.body = None if logging_in else _parsed(raw)
         entry = fabric.record.received(request.method, request.path, request.query, request.headers, request.body)
@@ -112,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _managed(self, request: Request) -> Answer:
         self.server.fabric.tokens.check(request)
-        return routes.answer(self.server.fabric, request)
+        return url_routing.answer(self.server.fabric, request)
 
     def _read_body(self) -> bytes:
         length = int(self.headers.get("Content-Length") or 0)
@@ -157,9 +158,9 @@ def _parsed(raw: bytes) -> Any:
         return None  # whoever needs a body says that there is none
 
 
-def _faulty(fabric: Fabric, request: Request, fault: faults.Fault) -> Answer | None:
+def _faulty(fabric: AzureState, request: Request, fault: api_faults.Fault) -> Answer | None:
     """What a fault answers in the place of the API, or None when the request goes on. Raises Problem or Dropped."""
-    if fault.kind in faults.FATES:
+    if fault.kind in api_faults.FATES:
         request.fate = fault.kind
     elif fault.kind == "throttled":
         message = "The request was throttled: too many requests."
@@ -179,7 +180,7 @@ def _faulty(fabric: Fabric, request: Request, fault: faults.Fault) -> Answer | N
     return None
 
 
-def _unavailable(fault: faults.Fault) -> Answer:
+def _unavailable(fault: api_faults.Fault) -> Answer:
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after else {}
     return Problem(503, "ServerTimeout", "The server could not process the request right now; try again.", headers).answer
 
@@ -189,7 +190,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, folder: Path, fabric: Fabric) -> None:
+    def __init__(self, listener: socket.socket, folder: Path, fabric: AzureState) -> None:
         super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener

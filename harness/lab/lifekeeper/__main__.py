@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from harness.errors import BadUse
-from harness.lab.lifekeeper.config import load
+from harness.core.errors import BadUse
+from harness.lab.lifekeeper.commands.supervise import lock, supervise
+from harness.lab.lifekeeper.config.structure import load
 from harness.lab.lifekeeper.node import Node
-from harness.lab.lifekeeper.supervise import lock, supervise
 
 
 def main() -> int:

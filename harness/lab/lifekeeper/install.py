@@ -6,8 +6,9 @@ import shlex
 from pathlib import Path
 
 import harness
-from harness.errors import BadUse, Unusable
-from harness.lab.lifekeeper import STAND_IN, options
+from harness.core.errors import BadUse, Unusable
+from harness.lab.lifekeeper import STAND_IN
+from harness.lab.lifekeeper.commands import options
 
 MARKER = ".stand-in"
 DEFAULT_ROOT = Path("/opt/LifeKeeper")  # LKL-01
@@ -35,7 +36,7 @@ def _write(path: Path, name: str, python: str, config: Path | None) -> Path:
     # By way of sh, because a #! line cannot hold long or spaced paths; -I and -S keep the start short and the imports ours.
     program = (
         f"import sys; sys.path.insert(0, {str(where)!r}); "
-        f"from harness.lab.lifekeeper.command import main; sys.exit(main({name!r}, sys.argv[1:]))"
+        f"from harness.lab.lifekeeper.commands.command_line import main; sys.exit(main({name!r}, sys.argv[1:]))"
     )
     default = f': "${{LKSTANDIN_CONFIG:={config}}}"; export LKSTANDIN_CONFIG\n' if config else ""
     path.write_text(f'#!/bin/sh\n# {STAND_IN}\n{default}exec {shlex.quote(python)} -IS -c {shlex.quote(program)} "$@"\n')

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.lab.lifekeeper import STAND_IN
-from harness.lab.lifekeeper.comm import Comm, NoContact
-from harness.lab.lifekeeper.config import Config
-from harness.lab.lifekeeper.engine import Busy, Engine, Refused
-from harness.lab.lifekeeper.failover import Failover
-from harness.lab.lifekeeper.kinds import make
-from harness.lab.lifekeeper.kinds.base import Surroundings
-from harness.lab.lifekeeper.kinds.warm import Warm
+from harness.lab.lifekeeper.comm.comm_paths import Comm, NoContact
+from harness.lab.lifekeeper.config.structure import Config
+from harness.lab.lifekeeper.config.tunables import read_tunables
+from harness.lab.lifekeeper.hierarchy.failover_decision import Failover
+from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Engine, Refused
+from harness.lab.lifekeeper.hierarchy.local_recovery import Recovery
+from harness.lab.lifekeeper.hierarchy.manual_switchover import Switching
+from harness.lab.lifekeeper.hierarchy.resource_tree import Tree
+from harness.lab.lifekeeper.hierarchy.state_store import Store
 from harness.lab.lifekeeper.log import Code, Journal, Log
-from harness.lab.lifekeeper.recovery import Recovery
-from harness.lab.lifekeeper.store import Store
-from harness.lab.lifekeeper.switching import Switching
-from harness.lab.lifekeeper.tree import Tree
-from harness.lab.lifekeeper.tunables import read_tunables
+from harness.lab.lifekeeper.resource_types import make
+from harness.lab.lifekeeper.resource_types.fork_server import Warm
+from harness.lab.lifekeeper.resource_types.resource_type import Surroundings
 
 
 class Node:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree import ElementTree as xml
 
-from harness.lab.cluster_manager import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit
-from harness.lab.pacemaker import answers
+from harness.config.cluster_config import Cluster, Service
+from harness.lab.manager_config import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit
+from harness.lab.pacemaker import monitor_hook
 from harness.lab.services.postgres_template import server_binaries
-from harness.model import Cluster, Service
 
 SCHEMA = "pacemaker-3.0"  # of Pacemaker 2.0, which every newer one takes
 FENCE, FENCE_AGENT = "fence", "fence_lab"
@@ -78,7 +78,7 @@ def _service(group: xml.Element, cluster: Cluster, service: Service) -> None:
         "cmdline_options": f"-m harness.lab.services.{module} --port {service.port} --bind 0.0.0.0 --node $(hostname)",
         "logfile": f"/var/log/{service.name}.log",
         "stop_timeout": "1",  # of seconds between SIGTERM and SIGKILL
-        "monitor_hook": f"{answers.PATH} {protocol} {service.port} {check_limit(cluster):g} $__OCF_ACTION",
+        "monitor_hook": f"{monitor_hook.PATH} {protocol} {service.port} {check_limit(cluster):g} $__OCF_ACTION",
     }
     _primitive(group, cluster, service.tag, "anything", parameters)
 

@@ -8,10 +8,10 @@ import os
 import pwd
 from pathlib import Path
 
-from harness.lab.cluster_manager import PYTHON
-from harness.lab.filesystem import FileSystem
-from harness.lab.pacemaker import answers, cib
-from harness.model import Cluster
+from harness.config.cluster_config import Cluster
+from harness.lab.linux.filesystem import FileSystem
+from harness.lab.manager_config import PYTHON
+from harness.lab.pacemaker import cib, monitor_hook
 
 START = "/opt/lab/bin/cluster-start"
 CONSENSUS = 1.2  # how many tokens long the rest has to agree that a node is gone; Corosync's own default
@@ -40,7 +40,7 @@ def install(disk: FileSystem, cluster: Cluster, secret: str) -> None:
     for name in ("su", "su-l", "runuser", "runuser-l", "other"):  # agents change to a service's account
         disk.write(f"etc/pam.d/{name}", PAM)
     disk.write(START.lstrip("/"), SCRIPT, mode=0o755)
-    disk.write(answers.PATH.lstrip("/"), answers.script(), mode=0o755)
+    disk.write(monitor_hook.PATH.lstrip("/"), monitor_hook.script(), mode=0o755)
     disk.write(f"usr-sbin/{cib.FENCE_AGENT}", f'#!/bin/sh\nexec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@"\n', mode=0o755)
     (disk.disk / "etc/mtab").symlink_to("../proc/self/mounts")  # where Filesystem looks for bind mounts
     _state(disk, cib.text(cluster))

@@ -10,13 +10,13 @@ from __future__ import annotations
 import socket
 import threading
 
-from harness.lab.services import serving
+from harness.lab.services import service_base
 
 IP_PKTINFO = 8  # Linux's number; Python's socket module knows the name only from 3.12 on
 PKTINFO_SIZE = 12  # struct in_pktinfo: interface, local address, destination address of the header
 
 
-def converse(service: serving.Service, connection: socket.socket) -> None:
+def converse(service: service_base.Service, connection: socket.socket) -> None:
     """Greet, then give back every byte until the peer has no more. Idle connections stay: idle timeouts are tested with them."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(f"lab-echo {service.node} {service.started:.3f}\n".encode())
@@ -24,7 +24,7 @@ def converse(service: serving.Service, connection: socket.socket) -> None:
         connection.sendall(data)
 
 
-def answer_datagrams(service: serving.Service, sock: socket.socket) -> None:
+def answer_datagrams(service: service_base.Service, sock: socket.socket) -> None:
     """Echo datagrams for ever, each from the very address it was sent to.
 
     A socket bound to any address would answer from the address that routing picks, which need not be the VIP that the
@@ -44,22 +44,22 @@ def answer_datagrams(service: serving.Service, sock: socket.socket) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     assert __doc__
-    parser = serving.options("echo", __doc__, port=7)
+    parser = service_base.options("echo", __doc__, port=7)
     parser.add_argument("--udp", action="store_true", help="echo datagrams on the same port as well")
     given = parser.parse_args(arguments)
-    serving.send_log_to(given.log)
-    serving.come_first()
-    service = serving.Service("echo", given.node)
+    service_base.send_log_to(given.log)
+    service_base.raise_priority()
+    service = service_base.Service("echo", given.node)
     service.log("a lab service that greets and echoes")
-    serving.end_at_once_when_asked(service)
-    listener = serving.listen(service, given.bind, given.port)
+    service_base.exit_on_sigterm(service)
+    listener = service_base.listen(service, given.bind, given.port)
     address, port = listener.getsockname()
     if given.udp:
-        datagrams = serving.listen(service, given.bind, port, kind=socket.SOCK_DGRAM)
+        datagrams = service_base.listen(service, given.bind, port, kind=socket.SOCK_DGRAM)
         threading.Thread(target=answer_datagrams, args=(service, datagrams), daemon=True).start()
     service.log(f"listening on {address}:{port}{', tcp and udp' if given.udp else ''}")
-    serving.say_ready()
-    serving.serve(service, listener, converse)
+    service_base.say_ready()
+    service_base.serve(service, listener, converse)
 
 
 if __name__ == "__main__":

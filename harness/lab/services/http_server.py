@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.lab.services import serving
+from harness.lab.services import service_base
 
 IDLE_LIMIT_S = 120.0  # IIS's default connection timeout
 LONGEST_LINE = 8192
@@ -33,7 +33,7 @@ class BadRequest(Exception):
     """The request cannot be understood; it is answered with 400 and the connection is closed."""
 
 
-def converse(service: serving.Service, connection: socket.socket, status_file: Path | None) -> None:
+def converse(service: service_base.Service, connection: socket.socket, status_file: Path | None) -> None:
     """Answer requests on one connection until the peer closes it, asks for that, or sends what is not HTTP."""
     connection.settimeout(IDLE_LIMIT_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -99,7 +99,7 @@ def _line(stream: BinaryIO) -> str:
     return raw.decode("latin-1").rstrip("\r\n")
 
 
-def answer(service: serving.Service, method: str, path: str, status_file: Path | None) -> tuple[int, dict[str, object]]:
+def answer(service: service_base.Service, method: str, path: str, status_file: Path | None) -> tuple[int, dict[str, object]]:
     about: dict[str, object] = {"node": service.node, "started": service.started}
     if method not in ("GET", "HEAD"):
         return 405, {"error": f"{method} is not allowed", **about}
@@ -126,7 +126,7 @@ def health(status_file: Path | None) -> tuple[int, str]:
     return 500, f"{status_file} must hold a status code from 200 to 599, not {held[:20]!r}"
 
 
-def response(service: serving.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False) -> bytes:
+def response(service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False) -> bytes:
     content = json.dumps(body).encode() + b"\n"
     lines = [
         f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}",
@@ -143,18 +143,18 @@ def response(service: serving.Service, status: int, body: dict[str, object], *, 
 
 def main(arguments: list[str] | None = None) -> None:
     assert __doc__
-    parser = serving.options("http_server", __doc__, port=80)
+    parser = service_base.options("http_server", __doc__, port=80)
     parser.add_argument("--status-file", type=Path, metavar="FILE", help="holds the status code of /healthz")
     given = parser.parse_args(arguments)
-    serving.send_log_to(given.log)
-    serving.come_first()
-    service = serving.Service("http_server", given.node)
+    service_base.send_log_to(given.log)
+    service_base.raise_priority()
+    service = service_base.Service("http_server", given.node)
     service.log("a small web server in a lab that stands for IIS; it is not IIS")
-    serving.end_at_once_when_asked(service)
-    listener = serving.listen(service, given.bind, given.port)
+    service_base.exit_on_sigterm(service)
+    listener = service_base.listen(service, given.bind, given.port)
     service.log("listening on {}:{}".format(*listener.getsockname()))
-    serving.say_ready()
-    serving.serve(service, listener, lambda service, connection: converse(service, connection, given.status_file))
+    service_base.say_ready()
+    service_base.serve(service, listener, lambda service, connection: converse(service, connection, given.status_file))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
     python -m harness.lab.services.postgres restart …as start
 
 start, stop, restart and check are the restore, remove, recover and quickCheck of a `gen` resource (LKL-34). Exit 0 is good, 1 is not,
-2 is bad use, 4 means that this machine lacks something; one sentence on standard error says what.
+2 is bad use, 4 means that this machine skip_reason something; one sentence on standard error says what.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from harness.deadline import Deadline
-from harness.errors import HarnessError, Unusable
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Unusable
 from harness.lab.services import process
-from harness.lab.services.postgres_ask import Faulty, ask
+from harness.lab.services.postgres_ping import Faulty, ask
 
 PID_LINE, STATUS_LINE = 0, 7  # of postmaster.pid
 

@@ -10,7 +10,7 @@ import pwd
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Unusable
+from harness.core.errors import Unusable
 
 NAME = "postgres"
 

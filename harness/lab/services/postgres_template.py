@@ -19,8 +19,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.deadline import Deadline
-from harness.errors import BadUse, Unusable
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, Unusable
 from harness.lab.services import postgres_account as account
 
 ROLE = "harness"  # logs in with the password; the superuser is `postgres`, from the node itself only

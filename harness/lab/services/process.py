@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from harness.deadline import Deadline
+from harness.core.deadline import Deadline
 
 PROC = Path("/proc")
 

@@ -16,7 +16,7 @@ import asyncio
 import re
 import struct
 
-from harness.lab.services import crowd, serving
+from harness.lab.services import async_server, service_base
 
 CONNECT, REFUSE, DATA = 1, 4, 6  # packet types
 HEADER = struct.Struct(">HHBBH")  # length, checksum, type, flags, header checksum
@@ -34,20 +34,20 @@ class NotTns(Exception):
     """What came in is no TNS connect request."""
 
 
-async def converse(service: serving.Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alias: str) -> None:
+async def converse(service: service_base.Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alias: str) -> None:
     """Read one connect request, answer it, close: a listener never does more unless it hands over to a database."""
     peer = "{}:{}".format(*writer.get_extra_info("peername"))
     try:
         async with asyncio.timeout(INBOUND_LIMIT_S):
             request = await read_connect_data(reader)
     except NotTns as fault:
-        crowd.note(service, f"{peer} * TNS-12569: {fault}")
+        async_server.note(service, f"{peer} * TNS-12569: {fault}")
         return
     if request is None:
         return
     what, answer = answer_to(request, alias)
     writer.write(refuse(answer))
-    crowd.note(service, f"{peer} * {what}")
+    async_server.note(service, f"{peer} * {what}")
     await _let_the_answer_arrive(reader, writer)
 
 
@@ -143,19 +143,19 @@ async def _let_the_answer_arrive(reader: asyncio.StreamReader, writer: asyncio.S
 
 def main(arguments: list[str] | None = None) -> None:
     assert __doc__
-    parser = serving.options("tns_listener", __doc__, port=1521)
+    parser = service_base.options("tns_listener", __doc__, port=1521)
     parser.add_argument("--alias", help="the listener's name in its answers (default LISTENER_<node>)")
     given = parser.parse_args(arguments)
-    serving.send_log_to(given.log)
-    serving.come_first()
-    service = serving.Service("tns_listener", given.node)
+    service_base.send_log_to(given.log)
+    service_base.raise_priority()
+    service = service_base.Service("tns_listener", given.node)
     alias = given.alias or f"LISTENER_{given.node}"
     service.log("a stand-in for an Oracle TNS listener in a lab, not Oracle software")
-    serving.end_at_once_when_asked(service)
-    listener = serving.listen(service, given.bind, given.port)
+    service_base.exit_on_sigterm(service)
+    listener = service_base.listen(service, given.bind, given.port)
     service.log("listening on {}:{} as {}".format(*listener.getsockname(), alias))
-    serving.say_ready()
-    crowd.serve(service, listener, lambda reader, writer: converse(service, reader, writer, alias))
+    service_base.say_ready()
+    async_server.serve(service, listener, lambda reader, writer: converse(service, reader, writer, alias))
 
 
 if __name__ == "__main__":

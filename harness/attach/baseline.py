@@ -1,0 +1,71 @@
+"""How a stranger's cluster was before anything was done to it, to compare with how it is left."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.managers.manager import ClusterState
+
+
+class Found(BaseModel):
+    """`resources`: node → tag → its state in words; `failures`: node → tag → how many failures the manager counts there."""
+
+    resources: dict[str, dict[str, str]] = {}
+    failures: dict[str, dict[str, int]] = {}
+
+
+def look(subject: ClusterUnderTest) -> Found:
+    """Raises HarnessError."""
+    return _of(subject.manager.state(), subject.manager.fail_counts())
+
+
+def _of(state: ClusterState, failures: dict[str, dict[str, int]]) -> Found:
+    states = {name: {tag: str(seen) for tag, seen in node.resources.items()} for name, node in state.nodes.items()}
+    return Found(resources=states, failures=failures)
+
+
+def differences(before: Found, now: Found) -> list[str]:
+    """Sentences, none when it is as it was found. Pure."""
+    changed = [
+        f"{tag} is {now.resources.get(node, {}).get(tag, 'gone')} on {node}, it was {was}"
+        for node, tags in before.resources.items()
+        for tag, was in tags.items()
+        if now.resources.get(node, {}).get(tag) != was
+    ]
+    changed += [
+        f"{tag} is on {node}, which was not there before"
+        for node, tags in now.resources.items()
+        for tag in tags
+        if tag not in before.resources.get(node, {})
+    ]
+    return changed + [f"the fail count of {tag} on {node} is {now}, it was {was}" for node, tag, was, now in raised(before, now)]
+
+
+def raised(before: Found, now: Found) -> list[tuple[str, str, int, int]]:
+    """Node, resource, and its fail count before and now, where that has grown: at its threshold the next real failure bans the node."""
+    return [
+        (node, tag, before.failures.get(node, {}).get(tag, 0), count)
+        for node, tags in now.failures.items()
+        for tag, count in tags.items()
+        if count > before.failures.get(node, {}).get(tag, 0)
+    ]
+
+
+def forget_ours(subject: ClusterUnderTest, before: Found) -> None:
+    """Delete the failures that were counted since, where there were none before: a count can be deleted and not be set.
+
+    What is deleted is looked at anew by the manager, which calls it out of service for a moment: that is waited for. Raises nothing: what
+    is left is a difference.
+    """
+    limit_s = subject.cluster.manager.takeover_s
+    try:
+        ours = [(node, tag) for node, tag, was, _ in raised(before, look(subject)) if not was]
+        for node, tag in ours:
+            subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
+        if ours:
+            subject.wait_until_whole(Deadline(limit_s))
+    except HarnessError as error:
+        subject.timeline.note("harness", "put back", f"the failures that were counted could not be deleted: {error}")

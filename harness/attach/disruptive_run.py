@@ -1,0 +1,181 @@
+"""A run that may disturb a stranger's cluster, from the lease that it takes to the state that it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.attach.baseline import Found, forget_ours, look
+from harness.attach.execution_plan import Wanted, show
+from harness.attach.lease import Lease
+from harness.attach.preconditions import Preconditions
+from harness.attach.preflight import Preflight
+from harness.attach.restore import by_hand, put_back
+from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_whole
+from harness.cluster import disk_preflight
+from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
+from harness.cluster.invariants import nothing_left
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Inconclusive, Unusable
+from harness.core.verdict import Verdict, failed
+from harness.disrupt.disruption import Disruption
+from harness.disrupt.undoing import undo_what_stands
+
+SOON_S = 5.0  # for a cluster that is known to be broken: it has been waited for already
+
+
+class DisruptiveRun:
+    """`take` first, then `show_plan`; every disruption asks `before`; `end` at the end, whatever happened."""
+
+    def __init__(
+        self, subject: ClusterUnderTest, run: str, folder: Path, look: Callable[[ClusterUnderTest], Preconditions] = Preconditions
+    ) -> None:
+        windows = [n.name for n in subject.cluster.nodes if n.platform == "windows"]
+        if windows:
+            raise Unusable(f"{windows[0]}: a cluster on Windows cannot be disturbed yet; leave --allow-disruption out, and it is looked at")
+        self._subject = subject
+        self._look = look
+        self._run = run
+        self._folder = folder
+        self._guardian: Watchdog | None = None
+        self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run)
+        self._guard: Preflight | None = None
+        self._active: str | None = None
+        self._before: Found | None = None
+        self._proved = False  # was it seen to be as it was found?
+
+    def take(self) -> None:
+        """Raises Held with the name of who has the cluster."""
+        self._lease.take()
+        subject = self._subject
+        brief = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
+        self._guardian = Watchdog(brief, self._folder)
+        self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
+
+    def show_plan(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
+        """Tell what will be done, before anything is. A cluster that has no single active node has no plan, and nothing is done to it."""
+        try:
+            plan = show(self._subject, wanted, self._look(self._subject))
+        except Inconclusive as error:
+            text = f"there is no plan, and nothing will be disturbed: {error}"
+            names: frozenset[str] = frozenset()
+        else:
+            text, names, self._active = plan.as_text(), plan.names, plan.active
+            self._subject.skips = plan.skips
+            self._before = look(self._subject)
+            if self._guardian is not None:
+                self._guardian.found(plan.active, self._before)
+        say(text)
+        self._subject.timeline.note("harness", "plan", text)
+        self._guard = Preflight(self._subject, names, lambda: self._lease.lost, self._sick, self._left, self._look)
+        self._subject.lease_line = self._lease.line
+        self._subject.lost = lambda: self._lease.lost
+        self._subject.permit = self._permit
+
+    def before(self, disruption: Disruption, *, within: bool = False) -> None:
+        """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
+        name = disruption.name
+        if self._guard is None:
+            raise Inconclusive(f"{name} was not done, because no plan of it was shown")
+        if self._before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
+            forget_ours(self._subject, self._before)
+        self._guard.before(name, within=within)
+        if self._guardian is not None:
+            try:
+                self._lease.cover(self._guardian.disturbs(disruption))
+            except HarnessError as error:
+                raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
+
+    def _permit(self, disruption: StandingDisruption) -> None:
+        """Everything asked once more, right before the deed."""
+        if self._guard is not None:
+            self._guard.before(disruption.name, node=disruption.chosen_as_active)
+
+    def _left(self) -> list[str]:
+        verdict = nothing_left(self._subject)
+        return [] if verdict else [verdict.reason]
+
+    def _sick(self) -> list[str]:
+        """A node that cannot write starts nothing and stops nothing to its end: a switchover would be left half way."""
+        hosts = [self._subject.hosts[n.name] for n in self._subject.cluster.nodes]
+        found = self._subject.together(*(lambda h=h: [f"{h.name}: {one}" for one in disk_preflight.trouble(h)] for h in hosts))
+        return [one for of_host in found for one in of_host]
+
+    def end(self, *, broken: bool) -> Verdict | None:
+        """Leave the cluster as it was found, and say what is not; None where nothing was done to it."""
+        if not self._disturbed:
+            return None
+        verdict = self._put_back(broken=broken)
+        self._proved = bool(verdict)
+        return verdict if verdict else failed(f"{verdict.reason}; {self._goes_on}")
+
+    def not_put_back(self, why: str) -> Verdict:
+        """What to say when `end` did not come to its end."""
+        line = by_hand(self._subject, self._active) if self._active else ""
+        return failed(f"{self._active} was active; {why}; {self._goes_on}; {line}")
+
+    @property
+    def _disturbed(self) -> bool:
+        return self._guard is not None and self._guard.disturbed and self._active is not None
+
+    def _put_back(self, *, broken: bool) -> Verdict:
+        assert self._active is not None
+        late = bool(self._subject.standing)
+        taken_up, left = self._take_up()
+        still = undo_what_stands(self._subject)
+        if left or still:
+            return failed(f"{self._active} was active when this run began; {'; '.join([*([left] if left else []), *still])}")
+        if self._lease.stolen:
+            return failed(f"{self._active} was active when this run began, and nothing was put back: {self._lease.stolen}")
+        timers = self._subject.cluster.manager
+        patience_s = timers.boot_s + timers.takeover_s
+        if taken_up:
+            try:
+                wait_until_whole(self._subject, Deadline(patience_s))
+            except HarnessError as error:
+                return failed(f"{self._active} was active; what Azure had disturbed was undone late, and {error}")
+        return put_back(self._subject, self._active, self._before, patience_s=SOON_S if broken and not (taken_up or late) else patience_s)
+
+    def _take_up(self) -> tuple[bool, str]:
+        """What Azure disturbed, and whose undoing failed or was cut short (a test's timeout, Ctrl-C), is undone now: was there any, and
+        what is left of it, in a sentence."""
+        if not self._standing:
+            return False, ""
+        from harness.azure.faults import undo_leftovers
+
+        assert self._subject.cluster.azure is not None
+        done = undo_leftovers.undo_own(self._subject.cluster.azure, self._subject.timeline.note)
+        self._subject.absent.clear()
+        failures = [str(one) for one in done if one.failed]
+        by_us = f"if that does not mend it, run {self._by_hand_azure}"
+        return True, f"{'; '.join(failures)}; {by_us}" if failures else ""
+
+    @property
+    def _standing(self) -> bool:
+        """Does Azure still disturb the cluster for us?"""
+        if self._subject.cluster.azure is None:
+            return False  # no Azure package and nothing of ours that uses one is imported
+        from harness.azure.faults.undo_tag import STANDING
+
+        return bool(STANDING)
+
+    @property
+    def _by_hand_azure(self) -> str:
+        from harness.azure.faults.undo_tag import BY_HAND
+
+        return BY_HAND
+
+    @property
+    def _goes_on(self) -> str:
+        return f"the process beside this run goes on with it and says so in {FILE}"
+
+    def give_back(self) -> list[str]:
+        """End the lease; what could not be removed. Unless the cluster was seen to be as it was found, both are the guardian's."""
+        if self._guardian is not None and (self._standing or (self._disturbed and not self._proved)):
+            self._lease.leave_to_another()
+            self._guardian.leave_to_it()
+            also = f"; if it does not mend it, run {self._by_hand_azure}" if self._standing else ""
+            return [f"what was done to the cluster was not seen undone; {self._goes_on}{also}"]
+        if self._guardian is not None:
+            self._guardian.dismiss()
+        return self._lease.give_back()

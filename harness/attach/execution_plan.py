@@ -1,0 +1,181 @@
+"""The plan that a person sees before anything is done: every disruption, on which host, for how long at most, and how it is undone."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.attach.preconditions import LOST_DATA, UNPROVEN, Preconditions
+from harness.attach.watchdog import FILE, longest_s, shared_fates, undone_s
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Cluster
+from harness.core.errors import HarnessError
+from harness.core.redaction.redact import Redactor, secret_words
+from harness.disrupt import disruption as disruptions
+from harness.disrupt.disruption import HARNESS, Step
+from harness.measure.write_durability import takes_tokens
+
+BESIDES = (
+    "Besides these: commands that only read, the measuring agents (ended with the run), and, where a failed resource is left behind, "
+    "the cluster manager's own command that clears its failure."
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A disruption that a test of this session would do; `service` is the one that it is about, where it is about one."""
+
+    name: str
+    service: str | None = None
+    measured: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the plan. `skipped` says why it will not be done, `unknown` what could not be found out beforehand."""
+
+    wanted: Wanted
+    times: int
+    sentence: str
+    host: str = ""
+    longest_s: float = 0.0
+    undone_s: float = 0.0  # after which it is undone when the run was killed, whoever does that
+    out_s: float = 0.0
+    undoing: str = ""
+    steps: list[Step] = field(default_factory=list)
+    skipped: str = ""
+    unknown: str = ""
+    refused: str = ""  # why it would not be done as the cluster is now
+    unproven: str = ""  # what the cluster did not tell, and is done all the same
+    loses: str = ""
+
+    @property
+    def title(self) -> str:
+        about = f" ({self.wanted.service})" if self.wanted.service else ""
+        return f"{self.wanted.name}{about}" + (f", {self.times} times" if self.times > 1 else "")
+
+    @property
+    def lasts(self) -> str:
+        """How long at most, in words."""
+        if math.isinf(self.longest_s):
+            lasts = "until the harness undoes it"
+        else:
+            lasts = f"{self.longest_s:g} s at most" if self.longest_s else "a moment"
+        return f"{lasts}; paths may be out for {self.out_s:.3g} s by the cluster's timers"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The whole plan, as the cluster was when it was made."""
+
+    active: str
+    entries: list[Entry]
+    notes: list[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(e.wanted.name for e in self.entries)
+
+    @property
+    def skips(self) -> dict[str, str]:
+        """Name → why it is left out."""
+        return {e.wanted.name: e.skipped for e in self.entries if e.skipped}
+
+    def as_text(self, *, commands: bool = False) -> str:
+        lines = [f"the plan, as the cluster is now ({self.active} is active; whenever it moves, the hosts' parts change with it):"]
+        for entry in self.entries:
+            lines += _lines(entry, commands)
+        if not self.entries:
+            lines.append("  nothing is disturbed: no test that was chosen does it")
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def _lines(entry: Entry, commands: bool) -> list[str]:
+    if entry.skipped:
+        return [f"  {entry.title}: skipped, because {entry.skipped}"]
+    lines = [
+        f"  {entry.title}, on {entry.host}: {entry.sentence}",
+        f"      for how long: {entry.lasts}",
+        f"      undone: {entry.undoing}",
+    ]
+    if entry.loses:
+        lines.append(f"      lost by it: {entry.loses}")
+    if entry.refused:
+        lines.append(f"      refused as the cluster is now, because {entry.refused}")
+    if entry.unproven:
+        lines.append(f"      not proven, and done all the same ({UNPROVEN}): {entry.unproven}")
+    if entry.unknown:
+        lines.append(f"      not known beforehand: {entry.unknown}")
+    if commands:
+        for step in entry.steps:
+            where = "this machine" if step.host == HARNESS else step.host
+            lines.append(f"      {step.phase} on {where}:")
+            # Of what is known of the hosts nothing is secret; a power command's words are somebody's own.
+            command = Redactor(secret_words(shlex.split(step.command))).clean(step.command) if step.host == HARNESS else step.command
+            lines += [f"          {line}" for line in command.splitlines()]
+    return lines
+
+
+def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = False) -> Wanted:
+    """What a test with these parameters would do; the service counts only where the disruption can be about one."""
+    takes = "service" in inspect.signature(disruptions.get_disruption(name).__init__).parameters
+    service = parameters.get("service")
+    return Wanted(name, service if takes and isinstance(service, str) else None, measured)
+
+
+def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditions | None = None) -> Shown:
+    """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
+    asked = asked or Preconditions(subject)
+    active = subject.active
+    counted = Counter(_as_it_is_done(one, subject.cluster) for one in wanted)
+    failures = sum(disruptions.get_disruption(one.name).failures * times for one, times in counted.items())
+    entries = [_entry(subject, one, times, asked, failures) for one, times in counted.items()]
+    notes = [BESIDES] if entries else []
+    service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
+    if service is not None and any(w.measured for w in counted):
+        notes.append(f"While it is measured, rows are written to a table of our own in {service.name}, which is dropped afterwards.")
+    if entries:
+        notes += [_if_killed(subject, active, entries), *shared_fates(subject.cluster)]
+    return Shown(active, entries, notes)
+
+
+def _as_it_is_done(wanted: Wanted, cluster: Cluster) -> Wanted:
+    """What is measured was chosen by its name; what a test of the suite does is done in this cluster's way."""
+    return wanted if wanted.measured else replace(wanted, name=disruptions.resolve_disruption(wanted.name, cluster).name)
+
+
+def _if_killed(subject: ClusterUnderTest, active: str, entries: list[Entry]) -> str:
+    undone = max((e.undone_s for e in entries), default=0.0)
+    return (
+        f"If this run is killed, a process beside it on this machine puts everything back to {active} and ends the lease, "
+        f"within {longest_s(subject.cluster, undone):g} s at most; it writes what it does to {FILE} in the run's folder."
+    )
+
+
+def _entry(subject: ClusterUnderTest, wanted: Wanted, times: int, asked: Preconditions, failures: int) -> Entry:
+    kind = disruptions.get_disruption(wanted.name)
+    service = next((s for s in subject.cluster.services if s.name == wanted.service), None)
+    try:
+        disruption = kind(subject, service) if service else kind(subject)  # type: ignore[call-arg]
+        if reason := disruption.skip_reason():
+            return Entry(wanted, times, kind.sentence, skipped=reason)
+        if reasons := asked.skipped(kind, failures):
+            return Entry(wanted, times, kind.sentence, skipped="; ".join(reasons))
+        refused, unproven = "; ".join(asked.refused(kind)), "; ".join(asked.unproven(kind))
+        host, longest, out = disruption.target(), disruption.longest_s, disruption.allowance().seconds
+        undoing = disruption.undoing
+    except HarnessError as error:
+        return Entry(wanted, times, kind.sentence, host="a host not found out", undoing="not found out", unknown=str(error))
+    try:
+        steps, unknown = disruption.steps(), ""
+    except HarnessError as error:
+        steps, unknown = [], f"its commands, because {error}"
+    undone = undone_s(disruption, steps)
+    about = {"unknown": unknown, "refused": refused, "unproven": unproven, "loses": LOST_DATA if kind.splits else ""}
+    return Entry(wanted, times, kind.sentence, host, longest, undone, out, undoing, steps, **about)

@@ -1,0 +1,355 @@
+"""What puts an attached cluster back when the harness that disturbs it is killed: a process beside it, on the same machine.
+
+The hosts undo their own disruptions; that everything is on the node where it was found, and that the lease is gone, nobody but somebody
+who can log in everywhere can see to. The guardian waits on a pipe that the harness holds. Words on it say what is being done; its end
+without a farewell says that the harness is dead, however it died. What the guardian does then it writes to put-back.txt in the run's
+folder. It outlives the terminal and the process group of the harness, and not the machine.
+
+    python -m harness.attach.watchdog        a WatchdogConfig on the first line of its input, then one Word a line
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import BaseModel, ValidationError
+
+from harness.attach.baseline import Found
+from harness.attach.lease import Lease
+from harness.attach.restore import put_back
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.invariants import nothing_left
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
+from harness.core.files import own_uid
+from harness.core.redaction.cleaner import Cleaner
+from harness.core.timeline import Timeline
+from harness.core.verdict import Verdict, failed
+from harness.disrupt.disruption import COMMAND_S, HARNESS, Disruption, Step, clear_failures
+from harness.expectations import outage_budget
+
+FILE = "put-back.txt"
+ENDS_WITHIN_S = 10.0  # of a farewell
+POWER_AGAIN_S = 10.0
+SCOPE_WITHIN_S = 10.0
+PUT_BACK_AGAIN_S = 5.0
+UNDOES_FOR_S = 3600.0  # beyond the stated time, for what still stands: a node without power is worse than a guardian that stays
+SYSTEMD = Path("/run/systemd/system")
+
+
+class WatchdogConfig(BaseModel):
+    """Whose cluster it is, and the lease that is held on it."""
+
+    cluster: Cluster
+    run: str
+    token: str
+    secrets: list[str] = []  # what must not get into its file; told on the pipe, and kept nowhere
+
+
+class WatchdogMessage(BaseModel):
+    """`active`: the node that has everything, before anything is done, and `before`, how everything is then. `longest_s`: after that many
+    seconds it is undone, by the hosts or by `commands`, which undo it on this machine in `command_s` each, to be given after `after_s`,
+    when who should have undone it by then has not; `unseen`: at once, because every host may answer while it lasts."""
+
+    farewell: bool = False
+    active: str = ""
+    before: Found | None = None
+    longest_s: float = 0.0
+    commands: list[list[str]] = []
+    command_s: float = COMMAND_S
+    after_s: float = 0.0
+    unseen: bool = False
+
+
+def longest_s(cluster: Cluster, disruption_s: float) -> float:
+    """How long after the harness was killed a disrupted cluster is as it was found, at the latest; seconds.
+
+    The host's own undoing, a node's boot and a takeover until it is whole; then the same once more for moving everything back, and the
+    balancer, which follows.
+    """
+    timers = cluster.manager
+    return disruption_s + timers.boot_s + 2 * timers.takeover_s + outage_budget.switchover(cluster).seconds
+
+
+class Watchdog:
+    """The harness's side, made as soon as the lease is taken.
+
+    `found` when the plan is made, `disturbs` before every disruption, `dismiss` at the end.
+    """
+
+    def __init__(self, brief: WatchdogConfig, folder: Path) -> None:
+        self._file = folder / FILE
+        with self._file.open("ab") as log:  # for what Python itself would say; the rest it opens anew
+            self._process = subprocess.Popen(
+                [*own_scope(), sys.executable, "-m", "harness.attach.watchdog", str(self._file)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd=Path(__file__).resolve().parents[2],
+                start_new_session=True,  # what kills the harness's group or hangs up its terminal is not meant for it
+            )
+        self._tell(brief)
+
+    def found(self, active: str, before: Found | None = None) -> None:
+        """Raises HarnessError when it has ended."""
+        self._tell(WatchdogMessage(active=active, before=before))
+
+    def disturbs(self, disruption: Disruption) -> float:
+        """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a guardian."""
+        self._tell(word := word_for(disruption))
+        return word.longest_s
+
+    def leave_to_it(self) -> None:
+        """End without a farewell: it does what it would do if this process were killed."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it is dead already, which its log or the lease's end tells
+            self._process.stdin.close()
+
+    def dismiss(self) -> None:
+        with suppress(HarnessError):  # it is dead already, and nothing is left for it to do
+            self._tell(WatchdogMessage(farewell=True))
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if not self._file.stat().st_size:
+            self._file.unlink()
+
+    def _tell(self, what: BaseModel) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(what.model_dump_json().encode() + b"\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError) as error:
+            raise HarnessError("the process that would put the cluster back if this one were killed has ended") from error
+
+
+def own_scope() -> list[str]:
+    """What a command begins with to run in a control group of its own; empty where systemd cannot give it one.
+
+    Whatever ends a control group as a whole (a job that is cancelled, a unit that stops, a session that runs out of memory) would else
+    end the guardian with the run.
+    """
+    if not SYSTEMD.is_dir():
+        return []
+    words = ["systemd-run", *([] if own_uid() == 0 else ["--user"]), "--scope", "--quiet", "--collect"]
+    try:
+        made = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_WITHIN_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return words if made.returncode == 0 else []
+
+
+def shared_fates(cluster: Cluster) -> list[str]:
+    """What would end the guardian, or take from it what it needs, together with the run; sentences for the plan."""
+    found = []
+    if not own_scope():
+        found.append(
+            "The process beside this run shares its control group: what ends that as a whole (a cancelled job, a container or unit that is "
+            "stopped) ends both, and then nothing is moved back and no power is given back; the hosts still undo their own part."
+        )
+    agent = os.environ.get("SSH_AUTH_SOCK")
+    if agent and os.environ.get("SSH_CONNECTION") and any(m.ssh.key is None for m in cluster.machines):
+        found.append(
+            f"It logs in by the SSH agent at {agent}; if the session you are in forwards that, it ends with it, and nothing is moved back "
+            "then; name a key in the cluster file (ssh.key) to be independent of it."
+        )
+    return found
+
+
+def word_for(disruption: Disruption) -> WatchdogMessage:
+    """What the guardian must know of a disruption: the power commands that bring a node back are not the host's own to give."""
+    lasts, steps = disruption.longest_s, disruption.steps()
+    return WatchdogMessage(
+        longest_s=undone_s(disruption, steps),
+        commands=[shlex.split(step.command) for step in _undone_here(steps)],
+        command_s=disruption.command_s,
+        after_s=0.0 if math.isinf(lasts) else lasts,
+        unseen=disruption.undo_blindly,
+    )
+
+
+def undone_s(disruption: Disruption, steps: Sequence[Step]) -> float:
+    """How long after its run was killed it is undone, at the latest: by a host itself, or by the commands that the guardian gives."""
+    lasts = disruption.longest_s
+    return len(_undone_here(steps)) * disruption.command_s if math.isinf(lasts) else lasts
+
+
+def _undone_here(steps: Sequence[Step]) -> list[Step]:
+    return [s for s in steps if s.host == HARNESS and s.phase == "undo"]
+
+
+def watch(lines: TextIO) -> tuple[WatchdogConfig, list[WatchdogMessage]] | None:
+    """Listen until the pipe ends. What is to be put back then, the last word last; None after a farewell, or when nothing was said."""
+    try:
+        brief = WatchdogConfig.model_validate_json(lines.readline())
+    except ValidationError:  # killed while it was being written: nothing had been disturbed
+        return None
+    words = []
+    for line in lines:
+        try:
+            words.append(WatchdogMessage.model_validate_json(line))
+        except ValidationError:  # likewise half a word: it is written before the thing is done
+            break
+    return None if words and words[-1].farewell else (brief, words)
+
+
+def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: TextIO) -> int:
+    """Keep the lease, undo what this machine has to, wait for what the hosts undo themselves, move everything back, end the lease."""
+
+    cleaner = Cleaner(brief.secrets)
+
+    def say(text: str) -> None:
+        text = cleaner.shown(text)
+        with suppress(OSError):  # a full disk may be what killed the run
+            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=log, flush=True)
+
+    cluster = brief.cluster
+    say(f"run {brief.run} was killed")
+    lasts_s = max((w.longest_s for w in words), default=0.0)
+    deadline = Deadline(longest_s(cluster, lasts_s))
+    subject = ClusterUnderTest(cluster, Timeline())
+    lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token, lasts_s=lasts_s)
+    try:
+        active = next((w.active for w in words if w.active), "")
+        if not any(w for w in words if not w.active):
+            say("nothing had been disturbed")
+            return 0
+        _hold(lease, deadline, say)
+        if lease.stolen:
+            say(f"it is left as it is: {lease.stolen}")
+            return 1
+        _give_power(unseen := commands_of(w for w in words if w.unseen), say)
+        killed = Deadline(0.0)
+
+        def power() -> None:  # `on` does no harm to a node that is on
+            ripe = [w for w in reversed(words) if killed.elapsed() >= w.after_s]
+            _give_power(commands_of(ripe) | unseen, say)
+
+        _wait_for_the_hosts(subject, Deadline(deadline.seconds + UNDOES_FOR_S, anchor=deadline.anchor), power)
+        if deadline.expired:
+            say("it was undone late")
+            deadline = Deadline(longest_s(cluster, 0.0))
+        before = next((w.before for w in words if w.active), None)
+        return _put_back(lease, lambda: put_back(subject, active, before, patience_s=deadline.remaining()), deadline, say)
+    except HarnessError as error:
+        say(f"it could not be put back: {error}")
+        return 1
+    finally:
+        for fault in lease.give_back():
+            say(fault)
+        say("the lease is given back")
+        subject.close()
+
+
+def _put_back(lease: Lease, attempt: Callable[[], Verdict], deadline: Deadline, say: Callable[[str], None]) -> int:
+    """Again and again until it is as it was found, because what is in its way may end: an action that goes on, a lock, a boot."""
+    said: Verdict | None = None
+
+    def once() -> Verdict:
+        nonlocal said
+        verdict = failed(f"it is left as it is: {lease.stolen}") if lease.stolen else attempt()
+        if verdict != said:
+            say(f"{verdict.outcome}: {verdict.reason}")
+        said = verdict
+        return verdict
+
+    try:
+        return 0 if deadline.wait_for(once, until=lambda v: bool(v) or bool(lease.stolen), what="", every=PUT_BACK_AGAIN_S) else 1
+    except DeadlineExceeded:
+        say("it could not be put back in the stated time; a person must do it")
+        return 1
+
+
+def _hold(lease: Lease, deadline: Deadline, say: Callable[[str], None]) -> None:
+    """The lease is still the run's; a node that a disruption took away cannot be asked yet, and the other's is enough."""
+    try:
+        deadline.wait_for(lease.resume, what="a node being reached", every=0.5)
+    except DeadlineExceeded as error:
+        say(f"no node can be asked for its lease: {error}")
+
+
+def commands_of(words: Iterable[WatchdogMessage]) -> dict[tuple[str, ...], float]:
+    """Each once, with its limit in seconds. What Azure did may last behind a later word, because another disruption was within it."""
+    return {tuple(command): word.command_s for word in words for command in word.commands}
+
+
+def _give_power(commands: Mapping[tuple[str, ...], float], say: Callable[[str], None]) -> None:
+    for command, limit_s in commands.items():
+        say(_run(command, limit_s))
+
+
+def _run(command: Sequence[str], limit_s: float) -> str:
+    """Only the program is told of a power command, whose words may hold a secret."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=limit_s, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        return f"{command[0]} could not be run: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {limit_s:g} s"
+    return f"{command[0]} exited {done.returncode}"
+
+
+def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Callable[[], object]) -> None:
+    """Until no host has anything of ours any more: what is moved sooner would be moved under a disruption.
+
+    A node that cannot be asked is given its power back, where that is the guardian's to do; and again, because the dead harness's
+    command may still be taking it away.
+    """
+    again = Deadline(0.0)
+
+    def undone() -> Verdict:
+        nonlocal again
+        if again.expired and not all(subject.hosts[node.name].alive() for node in subject.cluster.nodes):
+            power()
+            again = Deadline(POWER_AGAIN_S)
+        try:
+            return nothing_left(subject)
+        except BadUse:
+            raise
+        except HarnessError as error:  # a node on its way down or up says anything
+            return failed(str(error))
+
+    deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
+
+
+def wait_until_whole(subject: ClusterUnderTest, deadline: Deadline) -> None:
+    """What failed because it was disturbed is marked as failed, and such a node does not stand by until that is cleared."""
+
+    def whole() -> bool:
+        try:
+            clear_failures(subject, deadline)
+            return subject.manager.state().whole
+        except BadUse:
+            raise
+        except HarnessError:
+            return False
+
+    deadline.wait_for(whole, what="the cluster being whole", every=0.5)
+
+
+def main() -> int:
+    told = watch(sys.stdin)
+    if told is None:
+        return 0
+    os.umask(0o077)
+    with Path(sys.argv[1]).open("a", encoding="utf-8") as log:
+        return put_all_back(*told, log)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

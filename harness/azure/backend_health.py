@@ -1,0 +1,128 @@
+"""The load balancer's own view of its members during a run, with Azure's reason codes, on the timeline (facts API-02 to API-05).
+
+It may lag by minutes and misses machines that are stopped, so nothing is ever timed by it: it is evidence for people.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+from harness.azure.backend_health_rules import UNLISTED, MemberHealth
+from harness.azure.client.clients import Clients
+from harness.azure.client.error_mapping import NotLoggedIn, told
+from harness.azure.client.polling import result_of
+from harness.azure.inventory import resource_parser, resource_reader
+from harness.azure.inventory.resource_model import Balancer, Rule, part_of
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.core.timeline import Timeline
+
+KIND = "ilb-health"
+
+
+def ask(clients: Clients, balancer: Balancer, rule: Rule, deadline: Deadline) -> dict[str, MemberHealth]:
+    """One rule's members by address. A POST that changes nothing: it may be retried. Raises HarnessError."""
+    doing = f"reading the health of {rule.name} of {balancer.name}"
+    group = part_of(balancer.id, "resourceGroups") or clients.azure.resource_group
+    with told(doing):
+        poller = clients.network.load_balancer_load_balancing_rules.begin_health(group, balancer.name, rule.name)
+    return words(resource_parser.payload(result_of(poller, deadline, doing)))
+
+
+def words(wire: Mapping[str, Any]) -> dict[str, MemberHealth]:
+    """Azure's answer: every member that it lists."""
+    listed = wire.get("loadBalancerBackendAddresses") or []
+    return {str(w.get("ipAddress")): MemberHealth(str(w.get("state") or "Unknown"), str(w.get("reason") or "")) for w in listed}
+
+
+def rules_to_ask(balancer: Balancer, frontend: IPv4Address) -> list[Rule]:
+    """One rule for each pool and probe: the verdict is the probe's, and one call tells one rule. Those without a probe tell nothing."""
+    chosen: dict[tuple[object, ...], Rule] = {}
+    for held in balancer.frontends:
+        for rule in balancer.rules_of(held) if held.address == str(frontend) else ():
+            if rule.probe_id is not None:
+                chosen.setdefault((rule.pool_ids, rule.probe_id), rule)
+    return list(chosen.values())
+
+
+def of_every_rule(clients: Clients, balancer: Balancer, frontend: IPv4Address, deadline: Deadline) -> dict[str, dict[str, MemberHealth]]:
+    """Each such rule's members. Raises HarnessError."""
+    return {rule.name: ask(clients, balancer, rule, deadline) for rule in rules_to_ask(balancer, frontend)}
+
+
+class HealthWatch:
+    """Asks every `health_period_s` in a thread of its own, and notes every change, and every way in which asking fails, once."""
+
+    def __init__(self, cluster: Cluster, clients: Clients, timeline: Timeline) -> None:
+        self._cluster = cluster
+        self._clients = clients
+        self._timeline = timeline
+        self._names = {str(n.address): n.name for n in cluster.nodes}
+        self._known: dict[tuple[str, str], MemberHealth] = {}
+        self._trouble: str | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="azure-health")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends it; a request under way is not waited for longer than a moment."""
+        self._end.set()
+        self._thread.join(2.0)
+        self._clients.close()
+
+    def _run(self) -> None:
+        balancer: Balancer | None = None
+        period = self._clients.azure.health_period_s
+        while not self._end.is_set():
+            began = time.monotonic()
+            try:
+                balancer = balancer or resource_reader.balancer(self._clients, self._cluster.vip)
+                self._look(balancer)
+                self._trouble = None
+            except NotLoggedIn as error:
+                self._clients.renew()
+                self._note_trouble(str(error))
+            except HarnessError as error:
+                self._note_trouble(str(error))
+            except Exception as error:  # evidence that cannot be had must not end a run
+                self._note_trouble(f"{type(error).__name__}: {error}")
+            self._end.wait(max(0.1, period - (time.monotonic() - began)))
+
+    def _look(self, balancer: Balancer) -> None:
+        for rule in rules_to_ask(balancer, self._cluster.vip):
+            asked = time.monotonic()
+            said = ask(self._clients, balancer, rule, Deadline(self._clients.azure.operation_limit_s))
+            if self._end.is_set():
+                return
+            for address in self._names:
+                self._say(rule, address, said.get(address, MemberHealth(UNLISTED, "")), asked)
+
+    def _say(self, rule: Rule, address: str, word: MemberHealth, asked: float) -> None:
+        before = self._known.get((rule.name, address))
+        if before == word:
+            return
+        self._known[rule.name, address] = word
+        name = self._names[address]
+        was = f", was {before}" if before is not None else ""
+        self._timeline.note(
+            name,
+            KIND,
+            f"Azure's own view: {word}{was}",
+            rule=rule.name,
+            address=address,
+            state=word.state,
+            reason=word.reason,
+            asked_s_ago=round(time.monotonic() - asked, 3),
+        )
+
+    def _note_trouble(self, text: str) -> None:
+        if text != self._trouble and not self._end.is_set():
+            self._trouble = text
+            self._timeline.note("azure", KIND, f"the load balancer's own view could not be read: {text}")

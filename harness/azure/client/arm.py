@@ -1,0 +1,122 @@
+"""Any resource of Azure by its id, as JSON: for what the big packages do not have (tags, groups, deployments)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from harness.azure.client import error_mapping
+from harness.azure.client.polling import result_of
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+
+if TYPE_CHECKING:
+    from harness.azure.client.clients import Clients
+
+RESOURCES = "2021-04-01"  # the api-version of groups, tags, resource lists and deployments
+
+
+class Arm:
+    """Requests under one subscription. Raises what `trouble.told` makes of a refusal."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.clients = clients
+        self.subscription = f"/subscriptions/{clients.azure.subscription}"
+        self.group = f"{self.subscription}/resourceGroups/{clients.azure.resource_group}"
+
+    def get(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> dict[str, Any]:
+        return self._send("GET", path, doing, api, None, query)
+
+    def listed(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page."""
+        page = self.get(path, doing, api=api, **query)
+        while True:
+            yield from page.get("value", [])
+            if not (link := page.get("nextLink")):
+                return
+            page = self._told("GET", link, doing, None)
+
+    def patch(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
+        return self._send("PATCH", path, doing, api, body, {})
+
+    def put(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
+        """What is wanted, as often as it is said."""
+        return self._send("PUT", path, doing, api, body, {})
+
+    def makes(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> bool:
+        """PUT; was it made by that? False when it changed what was there."""
+        return bool(self._sent("PUT", self._url(path, api, {}), doing, body).status_code == 201)
+
+    def post(self, path: str, doing: str, *, api: str = RESOURCES) -> None:
+        self._sent("POST", self._url(path, api, {}), doing, None)
+
+    def exists(self, path: str, doing: str, *, api: str = RESOURCES) -> bool:
+        try:
+            self.get(path, doing, api=api)
+        except error_mapping.NotThere:
+            return False
+        return True
+
+    def begin(self, method: str, path: str, body: dict[str, Any] | None, doing: str, *, api: str = RESOURCES) -> Any:
+        """Start a long-running operation; an azure.core LROPoller, which polls in a thread of its own."""
+        with error_mapping.told(doing):
+            from azure.core.polling import LROPoller
+            from azure.mgmt.core.polling.arm_polling import ARMPolling
+
+            client = self.clients.resources
+            first = self._sent(method, self._url(path, api, {}), doing, body, pipeline=True)
+            polling: Any = ARMPolling(self.clients.azure.poll_s)
+            return LROPoller(client, first, lambda answer: answer.http_response, polling)
+
+    @staticmethod
+    def result(poller: Any, doing: str) -> Any:
+        """What an operation that is over came to."""
+        with error_mapping.told(doing):
+            return poller.result()
+
+    def operate(self, method: str, path: str, body: dict[str, Any] | None, doing: str, deadline: Deadline, *, api: str = RESOURCES) -> Any:
+        """A long-running operation to its end. Raises DeadlineExceeded while it still runs."""
+        return result_of(self.begin(method, path, body, doing, api=api), deadline, doing)
+
+    def _send(self, method: str, path: str, doing: str, api: str, body: Any, query: dict[str, str]) -> dict[str, Any]:
+        return self._told(method, self._url(path, api, query), doing, body)
+
+    def _told(self, method: str, url: str, doing: str, body: Any) -> dict[str, Any]:
+        """What came back, as JSON. Raises Unusable for what no Azure says, such as a proxy's page."""
+        answer = self._sent(method, url, doing, body)
+        try:
+            said = answer.json()
+        except ValueError as error:
+            raise Unusable(_no_azure(doing, answer)) from error
+        if not isinstance(said, dict):
+            raise Unusable(_no_azure(doing, answer))
+        return said
+
+    def _url(self, path: str, api: str, query: dict[str, str]) -> str:
+        asked = {"api-version": api, **{f"${name}": value for name, value in query.items()}}
+        return f"{self.clients.endpoint[0]}{quote(path, safe='/')}?{urlencode(asked)}"
+
+    def _sent(self, method: str, url: str, doing: str, body: Any, *, pipeline: bool = False) -> Any:
+        with error_mapping.told(doing):
+            from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+            from azure.core.rest import HttpRequest
+            from azure.mgmt.core.exceptions import ARMErrorFormat
+
+            request = HttpRequest(method, url, json=body)
+            options: dict[str, Any] = {"_return_pipeline_response": True} if pipeline else {}
+            answer = self.clients.resources.send_request(request, **options)
+            plain = answer.http_response if pipeline else answer
+            if plain.status_code >= 400:
+                plain.read()
+                kind = ResourceNotFoundError if plain.status_code == 404 else HttpResponseError
+                raise kind(response=plain, error_format=ARMErrorFormat)
+            return answer
+
+
+def _no_azure(doing: str, answer: Any) -> str:
+    kind = answer.headers.get("Content-Type") or "of no kind"
+    return (
+        f"{doing}: what answered is not Azure: {answer.status_code} with a body ({kind}) that is no JSON object; "
+        "see whether a proxy or a log-in page is on the way, and resource_manager in [azure]"
+    )

@@ -1,0 +1,232 @@
+"""The Azure packages' clients for one cluster, made on first use, with every limit set and every request told to whoever listens.
+
+Traps that this follows (facts libraries.md): the default poll interval is 30 s; reads are retried within bounds, and a Retry-After
+that is longer than the harness waits is an error; whoever triggers something passes `retry_total=0` with the call.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from harness.azure.client import credentials, error_mapping
+from harness.config.cluster_config import Azure
+from harness.core.deadline import Deadline
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute import ComputeManagementClient
+    from azure.mgmt.core import ARMPipelineClient
+    from azure.mgmt.network import NetworkManagementClient
+
+RETRIES = 3  # of what only reads
+LONGEST_PAUSE_S = 30.0  # the longest Retry-After that is waited out inside a call
+LAST_LOOK_S = 3.0  # what a request may take that is sent when its deadline is over: a last look
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What bounds the requests that this thread sends now."""
+
+    deadline: Deadline
+    retries: int
+
+    def left(self) -> float:
+        return max(self.deadline.remaining(), LAST_LOOK_S)
+
+
+_bounds: ContextVar[_Bounds | None] = ContextVar("bounds", default=None)
+
+
+@contextmanager
+def within(deadline: Deadline, *, retries: int = RETRIES) -> Iterator[None]:
+    """No request that is sent inside outlives the deadline (but LAST_LOOK_S), its retries included. A poller's own thread is not bound."""
+    before = _bounds.set(_Bounds(deadline, retries))
+    try:
+        yield
+    finally:
+        _bounds.reset(before)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it went over the wire. `began` is monotonic; `status` is None when no answer came, and `error` says why."""
+
+    method: str
+    path: str
+    began: float
+    took_s: float
+    status: int | None
+    request_id: str | None = None  # x-ms-request-id, which Azure's support asks for
+    operation: str | None = None  # the URL of the long-running operation that it started
+    error: str | None = None
+
+    @property
+    def answered(self) -> str:
+        """What came of it, in words, with the operation's id."""
+        if self.status is None:
+            return f"no answer from Azure ({self.error})"
+        return f"Azure answered {self.status}{self._operation}"
+
+    @property
+    def _operation(self) -> str:
+        return f", operation {urlsplit(self.operation).path.rsplit('/', 1)[-1]}" if self.operation else ""
+
+    def __str__(self) -> str:
+        came = f"{self.status}" if self.status is not None else f"no answer ({self.error})"
+        request = f", request {self.request_id}" if self.request_id else ""
+        return f"{self.method} {self.path}: {came}{request}{self._operation}"
+
+
+OnRequest = Callable[[Call], None]
+
+
+class Clients:
+    """What talks to Azure. `heard` is told every request, in the thread that made it."""
+
+    def __init__(self, azure: Azure, heard: OnRequest | None = None) -> None:
+        self.azure = azure
+        self._heard = heard
+
+    @cached_property
+    def credential(self) -> Any:
+        return credentials.Renewable(self.azure)
+
+    def renew(self) -> None:
+        """Log in anew, because Azure did not take a token that the credential still thinks good."""
+        self.credential.renew()
+
+    @cached_property
+    def compute(self) -> ComputeManagementClient:
+        with error_mapping.told("opening Azure's compute API"):
+            from azure.mgmt.compute import ComputeManagementClient
+
+            return ComputeManagementClient(self.credential, self.azure.subscription, **self._settings())
+
+    @cached_property
+    def network(self) -> NetworkManagementClient:
+        with error_mapping.told("opening Azure's network API"):
+            from azure.mgmt.network import NetworkManagementClient
+
+            return NetworkManagementClient(self.credential, self.azure.subscription, **self._settings())
+
+    @cached_property
+    def resources(self) -> ARMPipelineClient:
+        """Any resource by its id: `send_request(HttpRequest("GET", id + "?api-version=…"))`."""
+        with error_mapping.told("opening Azure's resource manager"):
+            from azure.core.pipeline import policies
+            from azure.mgmt.core import ARMPipelineClient
+            from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy, ARMHttpLoggingPolicy
+
+            settings = self._settings()
+            chain = [
+                policies.RequestIdPolicy(),
+                policies.UserAgentPolicy("lkharness"),
+                policies.ContentDecodePolicy(),
+                policies.RedirectPolicy(),
+                settings["retry_policy"],
+                ARMChallengeAuthenticationPolicy(self.credential, *settings["credential_scopes"]),
+                *([_ear(self._heard)] if self._heard else []),
+                ARMHttpLoggingPolicy(),
+                policies.SensitiveHeaderCleanupPolicy(),  # behind the log-in's: a redirect to another host takes no token along
+            ]
+            limits = credentials.connection(self.azure)
+            return ARMPipelineClient(settings["base_url"], policies=chain, **limits)
+
+    @cached_property
+    def endpoint(self) -> tuple[str, str]:
+        """The management API's URL without a slash at its end, and the scope of tokens for it."""
+        from azure.core import AzureClouds
+        from azure.mgmt.core.tools import get_arm_endpoints
+
+        clouds = {
+            "public": AzureClouds.AZURE_PUBLIC_CLOUD,
+            "china": AzureClouds.AZURE_CHINA_CLOUD,
+            "government": AzureClouds.AZURE_US_GOVERNMENT,
+        }
+        own = get_arm_endpoints(clouds[self.azure.cloud])
+        scope = f"{self.azure.audience}/.default" if self.azure.audience else own["credential_scopes"][0]
+        return self.azure.resource_manager or own["resource_manager"].rstrip("/"), scope
+
+    def close(self) -> None:
+        for name in ("compute", "network", "resources", "credential"):
+            if name in self.__dict__ and hasattr(self.__dict__[name], "close"):
+                self.__dict__[name].close()
+
+    def _settings(self) -> dict[str, Any]:
+        url, scope = self.endpoint
+        return {
+            "base_url": url,
+            "credential_scopes": [scope],
+            "polling_interval": self.azure.poll_s,
+            "retry_policy": _bounded_retry(),
+            # Behind the log-in's policy, which repeats a request by itself when Azure challenges its token.
+            **({"custom_hook_policy": _ear(self._heard)} if self._heard else {}),
+            **credentials.connection(self.azure),
+        }
+
+
+def make_clients(azure: Azure, heard: OnRequest | None = None) -> Clients:
+    """The clients for a cluster file's `[azure]`; nothing is imported or sent before one of them is used."""
+    logging.getLogger("azure").addHandler(logging.NullHandler())  # what it would print is in the errors that it raises
+    return Clients(azure, heard)
+
+
+def _bounded_retry() -> Any:
+    """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error.
+
+    Inside of `within`, a peer that accepts and says nothing is given up when the deadline is over, too.
+    """
+    from azure.core.pipeline.policies import RetryPolicy
+
+    class BoundedRetry(RetryPolicy):
+        def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
+            if bounds := _bounds.get():
+                options["read_timeout"] = min(credentials.READ_S, bounds.left())
+                options.setdefault("connection_timeout", min(credentials.CONNECT_S, bounds.left()))
+                options.setdefault("timeout", bounds.left())
+                options.setdefault("retry_total", bounds.retries)
+            return super().configure_retries(options)
+
+        def is_retry(self, settings: Any, response: Any) -> bool:
+            after, bounds = self.get_retry_after(response), _bounds.get()
+            longest = LONGEST_PAUSE_S if bounds is None else min(LONGEST_PAUSE_S, bounds.deadline.remaining())
+            return (after is None or after <= longest) and super().is_retry(settings, response)
+
+    return BoundedRetry(retry_total=RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
+
+
+def _ear(heard: OnRequest) -> Any:
+    """Tells every request as it went over the wire, retries included."""
+    from azure.core.pipeline.policies import HTTPPolicy
+
+    class RequestLogPolicy(HTTPPolicy):
+        def send(self, request: Any) -> Any:
+            began, asked = time.monotonic(), request.http_request
+            path = urlsplit(asked.url).path
+            try:
+                answer = self.next.send(request)
+            except Exception as error:
+                heard(Call(asked.method, path, began, time.monotonic() - began, None, error=str(error).splitlines()[0][:200]))
+                raise
+            headers = answer.http_response.headers
+            heard(
+                Call(
+                    asked.method,
+                    path,
+                    began,
+                    time.monotonic() - began,
+                    answer.http_response.status_code,
+                    headers.get("x-ms-request-id"),
+                    headers.get("Azure-AsyncOperation") or headers.get("Location"),
+                )
+            )
+            return answer
+
+    return RequestLogPolicy()

@@ -1,0 +1,274 @@
+"""How the harness logs in to Azure: DefaultAzureCredential's order, or the one kind that the cluster file names.
+
+Secrets are read at the last moment from where `[azure]` says they are, and are in no message and no record.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.config.azure_config import foreign, same_end
+from harness.config.cluster_config import Azure
+from harness.core.errors import BadUse
+
+CONNECT_S, READ_S = 10.0, 60.0  # what a connection, and a peer that says nothing, may take
+
+
+def make_credential(azure: Azure) -> Any:
+    """A token credential (azure.core.credentials.TokenCredential). Nothing is sent before its first use. Raises BadUse."""
+    from harness.azure.client import error_mapping
+
+    _ends_fit(azure)
+    _gave.clear()
+    with error_mapping.told("logging in to Azure"):
+        try:
+            return _MADE[azure.credential](azure)
+        except ValueError as error:  # how the package complains of what it is given, and of what it finds in the environment
+            raise BadUse(f"credential {azure.credential} in [azure]: {str(error).splitlines()[0]}") from error
+
+
+def _ends_fit(azure: Azure) -> None:
+    """A log-in of this machine is for the clouds' own ends only: anybody else could pass its token on. Raises BadUse."""
+    strange = foreign(azure.model_dump())
+    if not strange:
+        return
+    where = " and ".join(f"{key} {host}" for key, host in strange.items())
+    if azure.credential != "client-secret":
+        raise BadUse(
+            f"[azure]: {where} is not Azure's, and credential = \"{azure.credential}\" would send it a token of this machine's own log-in; "
+            'use credential = "client-secret" with a secret made for it'
+        )
+    if "resource_manager" in strange and "authority" not in strange:
+        audience = azure.audience or ""
+        if not same_end(audience, azure.resource_manager or ""):
+            raise BadUse(
+                f"[azure]: {where} is not Azure's, so tokens of Azure's own must be for it alone; set audience to the same address"
+            )
+
+
+class Renewable:
+    """A token credential that can be told that its tokens are worth nothing: the packages keep one until its own time is over."""
+
+    def __init__(self, azure: Azure) -> None:
+        self._azure = azure
+        self._own = make_credential(azure)
+
+    def renew(self) -> None:
+        self._own = make_credential(self._azure)
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        return self._own.get_token(*scopes, **options)
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        return self._own.get_token_info(*scopes, options=options)
+
+    def close(self) -> None:
+        if hasattr(self._own, "close"):
+            self._own.close()
+
+
+def authority(azure: Azure) -> str:
+    """Where tokens come from: the setting, or the cloud's own."""
+    from azure.identity import AzureAuthorityHosts
+
+    own = {
+        "public": AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
+        "china": AzureAuthorityHosts.AZURE_CHINA,
+        "government": AzureAuthorityHosts.AZURE_GOVERNMENT,
+    }
+    return azure.authority or own[azure.cloud]
+
+
+def connection(azure: Azure) -> dict[str, Any]:
+    """What every connection has in common; limits in seconds, so that no step hangs on a peer that says nothing."""
+    common: dict[str, Any] = {"connection_timeout": CONNECT_S, "read_timeout": READ_S}
+    if azure.ca_file is not None:
+        if not azure.ca_file.is_file():
+            raise BadUse(f"ca_file in [azure]: there is no file {azure.ca_file}; name the CA's certificate, in PEM")
+        common["connection_verify"] = str(azure.ca_file)
+    return common
+
+
+def _own(azure: Azure) -> dict[str, Any]:
+    return {"authority": authority(azure), "disable_instance_discovery": not azure.instance_discovery, **connection(azure)}
+
+
+class FirstOf:
+    """The first of several log-ins that there is; it stays the one that is used. `kinds` map their names to how each is made.
+
+    DefaultAzureCredential would not do: it makes the command-line tools' parts without tenant or subscription, so that who has several
+    directories gets a token of the wrong one; and it asks the machine's identity before the person's who sits there.
+    """
+
+    def __init__(self, kinds: Mapping[str, Callable[[], Any]]) -> None:
+        self._kinds = dict(kinds)
+        self._used: Any = None
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        return self._asked(lambda one: one.get_token(*scopes, **options))
+
+    def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        return self._asked(lambda one: one.get_token_info(*scopes, options=options))
+
+    def close(self) -> None:
+        if hasattr(self._used, "close"):
+            self._used.close()
+
+    def _asked(self, ask: Callable[[Any], Any]) -> Any:
+        from azure.core.exceptions import ClientAuthenticationError
+        from azure.identity import CredentialUnavailableError
+
+        if self._used is not None:
+            return ask(self._used)
+        why = []
+        for name, make in self._kinds.items():
+            try:
+                one = make()
+                token = ask(one)
+            except CredentialUnavailableError as error:
+                why.append(f"{name}: {_line(error)}")
+            except ClientAuthenticationError as error:
+                if name not in OPTIONAL:  # one that was set up and is refused: another's rights must not be used in its place
+                    raise
+                why.append(f"{name}: {_line(error)}")
+            except ValueError as error:  # nothing of it is set up here
+                why.append(f"{name}: {_line(error)}")
+            else:
+                self._used = one
+                _gave.append(name.removesuffix("Credential"))
+                return token
+        raise ClientAuthenticationError(message="no log-in gave a token; those that were tried:\n\t" + "\n\t".join(why))
+
+
+OPTIONAL = ("ManagedIdentityCredential", "AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
+_gave: list[str] = []  # the log-ins that gave tokens, by name, the last one last
+
+
+def gave() -> str:
+    """The log-in of `default` that tokens came from, empty when there was none."""
+    return _gave[-1] if _gave else ""
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def order(terminal: bool) -> tuple[str, ...]:
+    """In which the log-ins of `default` are tried: where a person sits at a terminal, that person's before the machine's."""
+    person = ("AzureCliCredential", "AzurePowerShellCredential", "AzureDeveloperCliCredential")
+    machine = ("ManagedIdentityCredential",)
+    return ("EnvironmentCredential", "WorkloadIdentityCredential", *(person + machine if terminal else machine + person))
+
+
+def _default(azure: Azure) -> Any:
+    made: dict[str, Callable[[Azure], Any]] = {
+        "EnvironmentCredential": _environment,
+        "WorkloadIdentityCredential": _workload,
+        "ManagedIdentityCredential": _machines,
+        "AzureCliCredential": _cli,
+        "AzurePowerShellCredential": _powershell,
+        "AzureDeveloperCliCredential": _developer_cli,
+    }
+    import azure.identity as package
+
+    assert package is not None  # its absence is told now
+
+    return FirstOf({name: partial(made[name], azure) for name in order(sys.stdin is not None and sys.stdin.isatty())})
+
+
+def _machines(azure: Azure) -> Any:
+    """The machine's own identity; where there is none, that shows at once (the package's other way waits for it)."""
+    from azure.identity import DefaultAzureCredential
+
+    others = (
+        "environment",
+        "workload_identity",
+        "shared_token_cache",
+        "visual_studio_code",
+        "cli",
+        "developer_cli",
+        "powershell",
+        "broker",
+    )
+    named = {"managed_identity_client_id": azure.client_id} if azure.client_id else {}
+    return DefaultAzureCredential(**{f"exclude_{one}_credential": True for one in others}, **named, **_own(azure))
+
+
+def _environment(azure: Azure) -> Any:
+    from azure.identity import EnvironmentCredential
+
+    return EnvironmentCredential(**_own(azure))
+
+
+def _workload(azure: Azure) -> Any:
+    from azure.identity import WorkloadIdentityCredential
+
+    return WorkloadIdentityCredential(**_given(tenant_id=azure.tenant, client_id=azure.client_id), **_own(azure))
+
+
+def _managed(azure: Azure) -> Any:
+    from azure.identity import ManagedIdentityCredential
+
+    return ManagedIdentityCredential(**_given(client_id=azure.client_id), **connection(azure))
+
+
+def _cli(azure: Azure) -> Any:
+    from azure.identity import AzureCliCredential
+
+    return AzureCliCredential(**_given(tenant_id=azure.tenant, subscription=azure.subscription if not azure.tenant else None))
+
+
+def _powershell(azure: Azure) -> Any:
+    from azure.identity import AzurePowerShellCredential
+
+    return AzurePowerShellCredential(**_given(tenant_id=azure.tenant))
+
+
+def _developer_cli(azure: Azure) -> Any:
+    from azure.identity import AzureDeveloperCliCredential
+
+    return AzureDeveloperCliCredential(**_given(tenant_id=azure.tenant))
+
+
+def _secret(azure: Azure) -> Any:
+    from azure.identity import ClientSecretCredential
+
+    return ClientSecretCredential(azure.tenant or "", azure.client_id or "", _the_secret(azure), **_own(azure))
+
+
+_MADE: dict[str, Callable[[Azure], Any]] = {
+    "default": _default,
+    "environment": _environment,
+    "workload-identity": _workload,
+    "managed-identity": _managed,
+    "cli": _cli,
+    "powershell": _powershell,
+    "developer-cli": _developer_cli,
+    "client-secret": _secret,
+}
+
+
+def _given(**settings: str | None) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _the_secret(azure: Azure) -> str:
+    """Raises BadUse when it is not where the file says."""
+    if azure.client_secret_variable is not None:
+        secret = os.environ.get(azure.client_secret_variable, "")
+        if not secret:
+            raise BadUse(f"the environment variable {azure.client_secret_variable} is empty; put the application's secret into it")
+        return secret
+    path = azure.client_secret_file or Path()
+    try:
+        first, *_ = [*path.read_text(encoding="utf-8").splitlines(), ""]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUse(f"client_secret_file in [azure]: {path} cannot be read ({getattr(error, 'strerror', 'no text')})") from error
+    if not first.strip():
+        raise BadUse(f"client_secret_file in [azure]: the first line of {path} is empty; put the application's secret there")
+    return first.strip()

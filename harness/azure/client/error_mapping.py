@@ -1,0 +1,219 @@
+"""What goes wrong between the harness and Azure, as one sentence that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from harness.azure.client import arm_error_details, roles
+from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
+
+INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
+_ACTION = re.compile(r"perform action '([^']+)'(?: over scope '([^']+)')?")
+
+
+_LINKED = re.compile(r"does not have permission to perform action\(s\) '([^']+)' on the linked scope\(s\) '([^']+)'")
+_CLIENT = re.compile(r"client '([^']+)' with object id '([^']+)'")
+_POLICY = re.compile(r"policy(?:Assignment|SetDefinition|Definition)\\*\"\s*:\s*\{\\*\"name\\*\"\s*:\s*\\*\"([^\"\\]+)")
+_REASONS = re.compile(r"Reasons?: '([^']+)'")
+_TLS = re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError|\[SSL:")
+
+
+class NotInstalled(BadUse):
+    """The Azure packages, an extra, are not there."""
+
+
+class NotLoggedIn(Unusable):
+    """No credential gave a token, or Azure does not take it."""
+
+
+class NotAllowed(Unusable):
+    """The log-in lacks a permission; `action` is its name, where Azure said it."""
+
+    def __init__(self, message: str, action: str | None) -> None:
+        super().__init__(message)
+        self.action = action
+
+
+class Locked(Unusable):
+    """A management lock keeps the resource from being deleted, or from being changed at all. Waiting does not help."""
+
+
+class RefusedByPolicy(Unusable):
+    """A policy of the subscription forbids it: no role helps."""
+
+
+class NotThere(BadUse):
+    """Azure knows no such thing: a wrong name, subscription or resource group."""
+
+
+class Throttled(Unusable):
+    """Azure asked to be left alone for longer than the harness waits by itself."""
+
+
+class Unanswered(Unusable):
+    """No whole answer came. A request that was sent may have been accepted all the same."""
+
+
+class OperationFailed(Unusable):
+    """Azure's own word that an operation which it had accepted failed."""
+
+
+class NotAwaited(DeadlineExceeded):
+    """The harness followed an operation no longer: its time was over. Of the operation that says nothing."""
+
+
+@contextlib.contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Every failure of the Azure packages inside becomes a HarnessError; `doing` is what was tried ("reading the load balancer ilb")."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(("azure", "msal")):
+            raise
+        raise NotInstalled(INSTALL) from error
+    except Exception as error:
+        said = sentence(error, doing)
+        if said is None:
+            raise  # no failure of Azure's: a fault of ours, which must show itself
+        raise said from error
+
+
+def sentence(error: Exception, doing: str) -> HarnessError | None:
+    """The failure in a person's words, or None when it is not Azure's."""
+    from azure.core import exceptions as azure
+
+    if not isinstance(error, azure.AzureError):
+        return None
+    if _TLS.search(str(error)):
+        return Unusable(
+            f"{doing}: the other side's certificate is not to be trusted: {_tls(str(error))}; name its CA with ca_file in [azure]"
+        )
+    if isinstance(error, azure.HttpResponseError) and error.response is not None and (error.status_code or 0) >= 400:
+        return _answered(error, doing)
+    if isinstance(error, azure.ClientAuthenticationError):
+        return NotLoggedIn(
+            f"{doing}: no log-in to Azure: {_first(error)}{_tried(error)}; "
+            "run `az login`, or set credential in [azure] to one that works here"
+        )
+    if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
+        return _unanswered(error, doing)
+    if _ended_badly(error):
+        code = _code(error)
+        return OperationFailed(f"{doing}: Azure's operation failed{f' ({code})' if code else ''}: {_first(error)}")
+    return Unusable(f"{doing}: Azure's answer cannot be read: {_first(error)}; see that resource_manager in [azure] is an Azure API")
+
+
+def _answered(error: Any, doing: str) -> HarnessError:
+    """One of Azure's own refusals, by its status and code."""
+    status, code, says = error.status_code, _code(error), _first(error)
+    if status == 400 and "AADSTS" in str(error):
+        return NotLoggedIn(f"{doing}: the log-in was refused: {says}; see tenant, client_id and the secret in [azure]")
+    if status == 401:
+        return NotLoggedIn(
+            f"{doing}: Azure does not take the token of the log-in{_by()} ({code or says}); log in again, or see tenant, credential and "
+            "audience in [azure]"
+        )
+    if status == 403:
+        return _forbidden(str(error), says, code, doing)
+    if status == 404:
+        return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
+    if code == "ScopeLocked":
+        return Locked(f"{doing}: a management lock forbids it: {says}; a person who may must remove the lock first")
+    if status == 429:
+        after = error.response.headers.get("Retry-After", "some")
+        if code.startswith("Retryable") or "AnotherOperation" in f"{code}{arm_error_details.inside(error)}":
+            return Throttled(
+                f"{doing}: another operation of Azure's is under way there ({code}): {says}{arm_error_details.inside(error)}; wait for it"
+            )
+        return Throttled(f"{doing}: Azure is asked too often and wants {after} s of silence; wait, or see who else asks this subscription")
+    if status >= 500:
+        return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
+    return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}{arm_error_details.inside(error)}")
+
+
+def _forbidden(text: str, says: str, code: str, doing: str) -> HarnessError:
+    """A refusal of rights, in the words that name what is missing. `text` is all that Azure said."""
+    if code == "RequestDisallowedByPolicy":
+        names = ", ".join(dict.fromkeys(_POLICY.findall(text)))
+        reasons = "; ".join(dict.fromkeys(_REASONS.findall(text)))
+        return RefusedByPolicy(
+            f"{doing}: a policy of the subscription forbids it{f' ({names})' if names else ''}: {reasons or says}; no role helps: "
+            "do as the policy asks (a mandatory tag: --tag KEY=VALUE), or have its owner make an exemption"
+        )
+    client = _CLIENT.search(text)
+    who = f"the log-in{_by()} {client[1]} (object id {client[2]})" if client else f"the log-in{_by()}"
+    if linked := _LINKED.search(text):
+        first = linked[1].split(",")[0].strip()
+        advice = f"{roles.advice(first)}, on that scope: it may lie in another resource group, where its own assignment is needed"
+        return NotAllowed(f"{doing}: {who} may not {linked[1]} on {linked[2]}; {advice}", first)
+    found = _ACTION.search(text)
+    what = f"{found[1]}{f' on {found[2]}' if found[2] else ''}" if found else says
+    action = found[1] if found else None
+    fresh = " (a fresh assignment takes minutes to show)" if code == "AuthorizationFailed" else ""
+    return NotAllowed(f"{doing}: {who} may not {what}{fresh}; {roles.advice(action)}", action)
+
+
+def _by() -> str:
+    """Which of `default`'s log-ins it is."""
+    from harness.azure.client import credentials
+
+    return f" by {name}" if (name := credentials.gave()) else ""
+
+
+def _ended_badly(error: Exception) -> bool:
+    """An operation that was accepted and failed later: its answer is a good one (HTTP 200), only what it tells is not."""
+    from azure.core.polling.base_polling import OperationFailed
+
+    return isinstance(error.__cause__, OperationFailed) or bool(_code(error))
+
+
+def is_a_verdict(error: HarnessError) -> bool:
+    """Does what came of following an operation say that the operation failed? Where its result is asked for by Location, a failure's answer
+    is the refusal itself (a 409, say); but that one may not ask, or that nothing is found there (any more), says nothing of it.
+    """
+    status = getattr(error.__cause__, "status_code", None) or 0
+    return isinstance(error, OperationFailed) or (type(error) is Unusable and 400 <= status < 500 and status not in (408, 410))
+
+
+def _unanswered(error: Exception, doing: str) -> HarnessError:
+    return Unanswered(
+        f"{doing}: no whole answer from Azure: {_first(error)}; see the way out of this machine, and resource_manager in [azure]"
+    )
+
+
+def code_of(error: BaseException) -> str:
+    """Azure's code of the refusal or failure behind one of ours ("ScopeLocked"), empty when there is none."""
+    return _code(error.__cause__)
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status of the refusal behind one of ours, 0 when there is none."""
+    return getattr(error.__cause__, "status_code", None) or 0
+
+
+def _code(error: Any) -> str:
+    return str(getattr(getattr(error, "error", None), "code", None) or "")
+
+
+def _first(error: Exception) -> str:
+    """The error's own first words, without its class and line breaks."""
+    inner = getattr(getattr(error, "error", None), "message", None)
+    text = str(inner or getattr(error, "message", None) or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:400].rstrip(".;")
+
+
+def _tried(error: Exception) -> str:
+    """Which of a chain's log-ins were tried, for a chain's own first words name none."""
+    found = re.findall(r"^\s+(\w+)Credential: ", str(error), re.MULTILINE)
+    return f" (tried: {', '.join(dict.fromkeys(found))})" if found else ""
+
+
+def _tls(says: str) -> str:
+    found = re.search(r"(certificate verify failed[^(\"']*|[Hh]ostname mismatch[^(\"']*|wrong version number)", says)
+    return found[1].strip() if found else says[:200]

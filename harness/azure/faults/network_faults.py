@@ -1,0 +1,296 @@
+"""What the network API can do to a node: deny it traffic, take it out of the pool, set its adminState; and what undoes each.
+
+Every change is a PUT or DELETE of a state that is wanted, so sending it twice does no harm; and everything is read anew before it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from harness.azure.client import error_mapping
+from harness.azure.client.operation_runner import OperationRunner
+from harness.azure.faults.vm_power import name_of
+from harness.azure.inventory.resource_model import Balancer, same
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+
+RULE = re.compile(r"lkharness-deny-[0-9a-f]{6}")  # how our security rules are called
+DESCRIPTION = "made by lkharness for a test, which removes it"
+NOWHERE = "192.0.2.1/32"  # of TEST-NET-1 (RFC 5737), which is nobody's
+FIRST_PRIORITY, LAST_PRIORITY = 100, 4096  # of a group's own rules (facts NSG-02)
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A NIC with the ip configuration that has the address asked for, the pools that this is in, and the NSG that guards it."""
+
+    id: str
+    configuration: str
+    configuration_id: str
+    pools: tuple[str, ...]
+    security_group: str | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a backend pool; `pool` is LB/POOL."""
+
+    balancer_id: str
+    pool: str
+    name: str
+    admin_state: str
+
+
+def new_rule() -> str:
+    """The name of a rule of ours."""
+    return f"lkharness-deny-{secrets.token_hex(3)}"
+
+
+class Network:
+    """Raises what `trouble.told` makes of a refusal; every wait ends with its deadline."""
+
+    def __init__(self, hand: OperationRunner) -> None:
+        self._hand = hand
+        self._network: Any = hand.clients.network  # whose types know no body that is JSON, as it came
+        self._group = hand.azure.resource_group
+
+    def nic_of(self, machine: str, address: str, deadline: Deadline) -> Nic:
+        """The NIC of a virtual machine with a private address. Raises Unusable when it has none."""
+        return self._hand.read(lambda: self._nic_of(machine, address), deadline, f"finding the NIC of {machine} with {address}")
+
+    def _nic_of(self, machine: str, address: str) -> Nic:
+        machines: Any = self._hand.clients.compute.virtual_machines
+        profile = machines.get(self._group, machine).properties.network_profile
+        for reference in (profile.network_interfaces if profile else None) or []:
+            nic = self._network.network_interfaces.get(*_place(str(reference.id)))
+            for configuration in nic.properties.ip_configurations or []:
+                inner = configuration.properties
+                if inner.private_ip_address == address:
+                    pools = tuple(str(p.id) for p in inner.load_balancer_backend_address_pools or [])
+                    guard = nic.properties.network_security_group or self._guard_of(str(inner.subnet.id))
+                    return Nic(str(nic.id), str(configuration.name), str(configuration.id), pools, str(guard.id) if guard else None)
+        raise Unusable(f"no NIC of the virtual machine {machine} has {address}; see virtual_machines in [azure], and the node's address")
+
+    def _guard_of(self, subnet: str) -> Any:
+        parts = subnet.split("/")
+        return self._network.subnets.get(parts[4], parts[8], parts[10]).properties.network_security_group
+
+    # --- NSG
+
+    def deny(self, security_group: str, rule: str, to: Sequence[str], ports: Sequence[int], deadline: Deadline) -> None:
+        """A rule before all others that drops new connections to these addresses and TCP ports, whoever they come from."""
+        place = _place(security_group)
+        there = self._hand.read(lambda: list(self._network.security_rules.list(*place)), deadline, f"reading the rules of {place[1]}")
+        priority = priority_before([r for r in there if r.name != rule], place[1])
+        wanted = {
+            "properties": {
+                "description": DESCRIPTION,
+                "priority": priority,
+                "direction": "Inbound",
+                "access": "Deny",
+                "protocol": "Tcp",
+                "sourceAddressPrefix": "*",
+                "sourcePortRange": "*",
+                "destinationAddressPrefixes": list(to),
+                "destinationPortRanges": [str(port) for port in ports],
+            }
+        }
+        self._hand.do(
+            f"denying in {place[1]} what goes to {', '.join(to)}",
+            lambda **options: self._network.security_rules.begin_create_or_update(*place, rule, wanted, **options),
+            lambda: rule in self._rules(place),
+            deadline,
+        )
+
+    def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
+        """Delete the rule. Where a lock forbids that, it is made harmless, so that nobody stays shut out; raises Locked then."""
+        place = _place(security_group)
+        if rule not in self._hand.read(lambda: self._rules(place), deadline, f"reading the rules of {place[1]}"):
+            return
+        try:
+            self._hand.do(
+                f"deleting {rule} in {place[1]}",
+                lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
+                lambda: rule not in self._rules(place),
+                deadline,
+            )
+        except error_mapping.Locked as error:
+            self._made_harmless(place, rule, deadline)
+            raise error_mapping.Locked(
+                f"{error}; the rule denies nobody any more (it names {NOWHERE} alone), but it is still there: remove the lock, then run "
+                "`lkharness azure heal` again"
+            ) from error
+
+    def _made_harmless(self, place: tuple[str, str], rule: str, deadline: Deadline) -> None:
+        """A CanNotDelete lock forbids deleting, not changing. Still a Deny: one that allows could let in what others keep out."""
+
+        def is_so() -> bool:
+            there = [r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule]
+            return not there or there[0].get("destinationAddressPrefix") == NOWHERE
+
+        def send(**options: Any) -> Any:
+            there = next(r.as_dict()["properties"] for r in self._network.security_rules.list(*place) if r.name == rule)
+            there.pop("destinationAddressPrefixes", None)
+            body = {"properties": {**there, "destinationAddressPrefix": NOWHERE}}
+            return self._network.security_rules.begin_create_or_update(*place, rule, body, **options)
+
+        if not self._hand.read(is_so, deadline, f"reading the rules of {place[1]}"):
+            self._hand.do(f"making {rule} in {place[1]} harmless", send, is_so, deadline)
+
+    def rule(self, security_group: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
+        """A rule's properties as they are on the wire, None when there is no such rule."""
+        place = _place(security_group)
+
+        def find() -> dict[str, Any] | None:
+            listed = (r.as_dict() for r in self._network.security_rules.list(*place))
+            return next((r["properties"] for r in listed if str(r["name"]).lower() == name.lower()), None)
+
+        return self._hand.read(find, deadline, f"reading the rules of {place[1]}")
+
+    def _rules(self, place: tuple[str, str]) -> set[str]:
+        return {str(r.name) for r in self._network.security_rules.list(*place)}
+
+    # --- the pool
+
+    def leave(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
+        """Only after it is known that the NIC may be put back: a PUT of it as it is asks for every right that the way back needs.
+
+        Who may take a NIC out of a pool need not have the right to join one (f5-cloud-failover-extension 42).
+        """
+        self._may_be_put(nic, deadline)
+        self._member(nic, configuration, pool, False, deadline)
+
+    def join(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
+        self._member(nic, configuration, pool, True, deadline)
+
+    def _may_be_put(self, nic: str, deadline: Deadline) -> None:
+        """Raises what a PUT of the NIC as it is was refused with."""
+        accepted = False
+
+        def send(**options: Any) -> Any:
+            nonlocal accepted
+            poller = self._put(nic, self._json(nic), options)
+            accepted = True
+            return poller
+
+        self._hand.do(f"putting {name_of(nic)} as it is, to see that it may be put back", send, lambda: accepted, deadline)
+
+    def _put(self, nic: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
+        """Of the version that was read: where somebody else changed it since, Azure says 412, and it is read again."""
+        match = {"headers": {"If-Match": body["etag"]}} if body.get("etag") else {}
+        return self._network.network_interfaces.begin_create_or_update(*_place(nic), body, **match, **options)
+
+    def _member(self, nic: str, configuration: str, pool: str, wanted: bool, deadline: Deadline) -> None:
+        place, target = _place(nic), self.pool_id(pool)
+        doing = f"{'putting' if wanted else 'taking'} {place[1]} {'into' if wanted else 'out of'} {pool}"
+
+        def is_so() -> bool:
+            return (target.lower() in _pools(self._json(nic), configuration)) is wanted
+
+        def send(**options: Any) -> Any:
+            body = self._json(nic)
+            for one in body["properties"]["ipConfigurations"]:
+                if one["name"] == configuration:
+                    now = one["properties"].get("loadBalancerBackendAddressPools") or []
+                    others = [p for p in now if p["id"].lower() != target.lower()]
+                    one["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if wanted else [])]
+            return self._put(nic, body, options)
+
+        if not self._hand.read(is_so, deadline, f"reading {place[1]}"):
+            self._hand.do(doing, send, is_so, deadline)
+
+    def machine_of(self, nic: str, deadline: Deadline) -> str:
+        """The id of the virtual machine that a NIC is of, empty when it is of none."""
+        said = self._hand.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
+        return str(((said.get("properties") or {}).get("virtualMachine") or {}).get("id", ""))
+
+    def pool_id(self, pool: str) -> str:
+        """Of LB/POOL in the resource group."""
+        balancer, _, name = pool.partition("/")
+        return f"{self._hand.arm.group}/providers/Microsoft.Network/loadBalancers/{balancer}/backendAddressPools/{name}"
+
+    def _json(self, nic: str) -> dict[str, Any]:
+        """As it is on the wire, whole, so that a PUT of it changes nothing but what is meant to change."""
+        return self._network.network_interfaces.get(*_place(nic)).as_dict()
+
+    # --- adminState
+
+    def member(self, pool: str, configuration_id: str, deadline: Deadline) -> Member:
+        """The member of LB/POOL that an ip configuration is. Raises Unusable when it is none."""
+        for one in self._hand.read(lambda: self._members(pool), deadline, f"reading {pool}"):
+            inner = one["properties"]
+            if str((inner.get("networkInterfaceIPConfiguration") or {}).get("id", "")).lower() == configuration_id.lower():
+                balancer = self.pool_id(pool).rpartition("/backendAddressPools/")[0]
+                return Member(balancer, pool, one["name"], inner.get("adminState") or "None")
+        raise Unusable(f"{name_of(configuration_id)} is no member of {pool}, so its adminState cannot be set")
+
+    def set_admin(self, pool: str, member: str, state: str, deadline: Deadline) -> None:
+        """None, Up or Down for one member (facts FLOW-09 to FLOW-12)."""
+        balancer, _, name = pool.partition("/")
+
+        def is_so() -> bool:
+            return all((m["properties"].get("adminState") or "None") == state for m in self._members(pool) if m["name"] == member)
+
+        def send(**options: Any) -> Any:
+            body = self._pool(pool)
+            for one in body["properties"]["loadBalancerBackendAddresses"]:
+                if one["name"] == member:
+                    one["properties"]["adminState"] = state
+            return self._network.load_balancer_backend_address_pools.begin_create_or_update(self._group, balancer, name, body, **options)
+
+        if not self._hand.read(is_so, deadline, f"reading {pool}"):
+            self._hand.do(f"setting the adminState of {pool}'s {member} to {state}", send, is_so, deadline)
+
+    def _members(self, pool: str) -> list[dict[str, Any]]:
+        return self._pool(pool)["properties"].get("loadBalancerBackendAddresses") or []
+
+    def _pool(self, pool: str) -> dict[str, Any]:
+        balancer, _, name = pool.partition("/")
+        return self._network.load_balancer_backend_address_pools.get(self._group, balancer, name).as_dict()
+
+
+def priority_before(rules: Iterable[Any], group: str) -> int:
+    """For an inbound rule that comes before all of these, as the packages' models have them. Raises Unusable when none can."""
+    taken = [r.properties.priority for r in rules if r.properties.direction == "Inbound" and r.properties.priority is not None]
+    first = min(taken, default=LAST_PRIORITY)
+    if first <= FIRST_PRIORITY:
+        raise Unusable(f"{group} has a rule of priority {FIRST_PRIORITY}, and none can come before it; give that one a higher number")
+    return first - 1
+
+
+def pool_meant(host: str, pools: Sequence[str], balancer: Balancer, vip: IPv4Address) -> str:
+    """LB/POOL: of the pools (ids) that a host's NIC is in, the one that the rules of the cluster's frontend send to.
+
+    A node may be in others, such as the pool of a public balancer beside it for what goes out. Raises Unusable when it is in none, or in
+    several, because who leaves one is still sent the others' connections.
+    """
+    wanted = {i.lower() for f in balancer.frontends if f.address == str(vip) for rule in balancer.rules_of(f) for i in rule.pool_ids}
+    found = [p.name for p in balancer.pools if p.id.lower() in wanted and any(same(p.id, i) for i in pools)]
+    if not found:
+        raise Unusable(f"{host} is in no backend pool that a rule of {balancer.name} for {vip} sends to; `lkharness check` tells more")
+    if len(found) > 1:
+        raise Unusable(
+            f"{host} is in several pools that rules of {balancer.name} for {vip} send to: {', '.join(found)}; "
+            "give those rules one pool, or leave this out"
+        )
+    return f"{balancer.name}/{found[0]}"
+
+
+def _place(id: str) -> tuple[str, str]:
+    """Resource group and name."""
+    parts = id.split("/")
+    return parts[4], parts[-1]
+
+
+def _pools(nic: dict[str, Any], configuration: str) -> set[str]:
+    return {
+        str(pool["id"]).lower()
+        for one in nic["properties"]["ipConfigurations"]
+        if one["name"] == configuration
+        for pool in one["properties"].get("loadBalancerBackendAddressPools") or []
+    }

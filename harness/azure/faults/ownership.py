@@ -1,0 +1,91 @@
+"""Whether what a tag wants undone can be the work of a harness at all.
+
+Whoever may write tags may write one of ours, and who undoes has far more rights than that: so a tag is obeyed only where what it names is
+what a harness does, on what belongs to the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from harness.azure.client.operation_runner import OperationRunner
+from harness.azure.faults.network_faults import DESCRIPTION, RULE, Network
+from harness.azure.faults.undo_tag import KEY, Undo
+from harness.azure.faults.vm_power import name_of
+from harness.azure.inventory import resource_parser
+from harness.azure.inventory.resource_model import same
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import Unusable
+
+
+class NotOurs(Unusable):
+    """What a tag wants undone was done by no harness, or to nothing of this cluster."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The cluster's frontend and its virtual machines' names; where nothing is said, any internal frontend and any machine of the group."""
+
+    frontend: str = ""
+    machines: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> Ours:
+        assert cluster.azure is not None
+        return cls(str(cluster.vip), tuple(cluster.azure.machine(m.name) for m in cluster.machines))
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def read(cls, text: str) -> Ours:
+        said = json.loads(text)
+        return cls(str(said["frontend"]), tuple(map(str, said["machines"])))
+
+    def check(self, hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) -> None:
+        """Raises NotOurs with what a person should look at."""
+        if one.undo in ("start", "restart"):
+            self._machine(resource)
+        elif one.undo == "rule":
+            _rule(hand, resource, one, deadline)
+        else:
+            if one.undo == "admin" and one.was != "None":
+                raise _not(f"it wants the adminState set to {one.was!r}, and a harness disturbs only members whose adminState is None")
+            if one.undo == "pool":
+                self._machine(Network(hand).machine_of(resource, deadline))
+            self._pool(hand, one.pool, deadline)
+
+    def _machine(self, id: str) -> None:
+        if self.machines and name_of(id).lower() not in (m.lower() for m in self.machines):
+            raise _not(
+                f"{name_of(id) or 'nothing'} is no virtual machine of the cluster file; heal it with the file of the cluster that it is of"
+            )
+
+    def _pool(self, hand: OperationRunner, pool: str, deadline: Deadline) -> None:
+        """One that a rule of the cluster's frontend sends to."""
+        name, _, _ = pool.partition("/")
+        named = hand.azure.load_balancer
+        if named and named.lower() != name.lower():
+            raise _not(f"the pool {pool} is not of the cluster's load balancer {named}")
+        get = hand.clients.network.load_balancers.get
+        doing = f"reading the load balancer {name}"
+        balancer = hand.read(
+            lambda: resource_parser.balancer(resource_parser.payload(get(hand.azure.resource_group, name))), deadline, doing
+        )
+        fronts = [f for f in balancer.frontends if (f.address == self.frontend if self.frontend else not f.public)]
+        if not any(same(Network(hand).pool_id(pool), i) for f in fronts for rule in balancer.rules_of(f) for i in rule.pool_ids):
+            raise _not(f"no rule of {self.frontend or 'an internal frontend'} sends to the pool {pool}")
+
+
+def _rule(hand: OperationRunner, group: str, one: Undo, deadline: Deadline) -> None:
+    if not RULE.fullmatch(one.name):
+        raise _not(f"no harness makes a security rule {one.name!r}")
+    there = Network(hand).rule(group, one.name, deadline)
+    if there and (str(there.get("access")) != "Deny" or there.get("description") != DESCRIPTION):
+        raise _not(f"the rule {one.name} of {name_of(group)} is not as a harness makes them")
+
+
+def _not(why: str) -> NotOurs:
+    return NotOurs(f"its tag {KEY} was not obeyed: {why}; see who wrote it, and remove the tag by hand")

@@ -1,0 +1,53 @@
+"""Scheduled events: a restart or redeploy by the API may wait for up to 15 minutes for the machine's consent, which is given here.
+
+"Scheduled Events for Linux VMs": once anything in a machine has asked for events (Pacemaker's azure-events-az does, and some agents),
+user-triggered restarts and redeploys become events that "won't proceed unless approved or the NotBefore time elapses". Asking turns them on
+for a day, so nobody is asked before a restart that was accepted has not come for a while.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.core.errors import Unusable
+from harness.hosts.host import Host
+
+WHERE = "http://169.254.169.254/metadata/scheduledevents?api-version=2020-07-01"
+ASK_S = 15.0
+KINDS = ("Reboot", "Redeploy")
+
+
+def command(body: str | None = None) -> str:
+    """Ask the metadata service on the host, never through a proxy; with a body, send it."""
+    sent = f" -X POST -d '{body}'" if body else ""
+    return f"curl -sS -m 10 --noproxy '*' -H Metadata:true{sent} '{WHERE}'"
+
+
+def pending(said: str, machine: str) -> list[Mapping[str, Any]]:
+    """The events that a user's restart or redeploy of this machine waits for. Raises Unusable for what is no answer of the service."""
+    try:
+        events = json.loads(said)["Events"]
+        return [
+            one
+            for one in events
+            if one.get("EventType") in KINDS
+            and one.get("EventSource") == "User"
+            and one.get("EventStatus") == "Scheduled"
+            and machine.lower() in (str(name).lower() for name in one.get("Resources") or [])
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Unusable(f"the metadata service's answer on scheduled events cannot be read: {said[:100]!r}") from error
+
+
+def approve(host: Host, machine: str, say: Callable[[str], None]) -> bool:
+    """Let what a user's restart of this machine waits for go on at once; was there anything? Raises HarnessError."""
+    waiting = pending(host.check(["sh", "-c", command()], limit=ASK_S), machine)
+    for one in waiting:
+        id = str(one.get("EventId"))
+        if not id.replace("-", "").isalnum():
+            raise Unusable(f"the metadata service names an event {id[:80]!r}, which is no id")
+        say(f"{machine}: Azure has scheduled it as event {id} ({one.get('EventType')}, not before {one.get('NotBefore')}); it is approved")
+        host.check(["sh", "-c", command(json.dumps({"StartRequests": [{"EventId": id}]}))], limit=ASK_S)
+    return bool(waiting)

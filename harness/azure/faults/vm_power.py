@@ -1,0 +1,135 @@
+"""A virtual machine's power, by Azure: its state as the instance view has it, and what changes it."""
+
+from __future__ import annotations
+
+from harness.azure.client.operation_runner import Happened, OperationRunner, Send, Triggered
+from harness.azure.client.polling import pause
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Unusable
+
+PREFIX = "PowerState/"
+NOTHING_KNOWN = ("unknown", "")
+GONE = ("stopping", "stopped", "deallocating", "deallocated")
+FENCING = 2  # so many poll intervals between two looks while the peer may fence, and needs its share of the reads
+LOOKS = 2  # so many poll intervals a machine must have been running before nothing is thought to be under way any more
+OVERTAKES = 12  # so many poll intervals of an operation on a running machine, or of an unknown power, before a start overtakes it
+
+
+class Machine:
+    """One virtual machine. Waits are seconds; every state is read anew."""
+
+    def __init__(self, hand: OperationRunner, name: str) -> None:
+        self._hand = hand
+        self._machines = hand.clients.compute.virtual_machines
+        self._group = hand.azure.resource_group
+        self.name = name
+
+    @property
+    def id(self) -> str:
+        return f"{self._hand.arm.group}/providers/Microsoft.Compute/virtualMachines/{self.name}"
+
+    def look(self) -> tuple[str, bool]:
+        """Its power (running, stopped, …), and whether an operation of Azure's is under way on it: one GET for both.
+
+        Azure answers 12 reads of a machine a minute, whoever asks ("Compute throttling limits"), and the cluster's own fencing is one of
+        them. The power is found by its prefix, because nobody promises an order; empty where Azure says none.
+        """
+        said = self._machines.get(self._group, self.name, expand="instanceView").properties
+        view = said.instance_view if said else None
+        codes = [status.code or "" for status in (view.statuses if view else None) or []]
+        power = next((code.removeprefix(PREFIX) for code in codes if code.startswith(PREFIX)), "")
+        return power, bool(said and said.provisioning_state == "Updating")
+
+    def state(self) -> str:
+        return self.look()[0]
+
+    def busy(self) -> bool:
+        return self.look()[1]
+
+    def has_ephemeral_disk(self) -> bool:
+        """Is its OS disk a local one, which a move to other hardware makes anew from the image?"""
+        machine = self._machines.get(self._group, self.name).properties
+        profile = machine.storage_profile if machine else None
+        return bool(profile and profile.os_disk and profile.os_disk.diff_disk_settings)
+
+    def is_gone(self) -> bool:
+        return self.state() in GONE
+
+    def power_off(self, deadline: Deadline) -> Triggered:
+        """Without a shutdown (skipShutdown). Sent once."""
+        return self._hand.trigger(
+            f"powering off {self.name}",
+            lambda **options: self._machines.begin_power_off(self._group, self.name, skip_shutdown=True, **options),
+            self.is_gone,
+            deadline,
+        )
+
+    def restart(self, happened: Happened, deadline: Deadline) -> Triggered:
+        """An orderly restart by the platform. Sent once; `happened` tells what the machine itself shows of it."""
+        return self._again("restarting", self._machines.begin_restart, happened, deadline)
+
+    def redeploy(self, happened: Happened, deadline: Deadline) -> Triggered:
+        """Shut down, moved to other hardware, powered on. Sent once."""
+        return self._again("redeploying", self._machines.begin_redeploy, happened, deadline)
+
+    def _again(self, doing: str, begin: Send, happened: Happened, deadline: Deadline) -> Triggered:
+        def send(**options: object) -> object:
+            return begin(self._group, self.name, **options)
+
+        return self._hand.trigger(f"{doing} {self.name}", send, happened, deadline, accepted=lambda: happened() or self.busy())
+
+    def start(self, deadline: Deadline) -> None:
+        """Until it runs and nothing that could still stop it is under way; does no harm to one that runs.
+
+        What a killed harness sent may be accepted after we have looked, so it must be seen running for some time. An operation that is
+        under way for longer than that while it runs is overtaken: Azure lets the newer one win. A machine of which Azure says for as long
+        that nothing is known, or nothing at all, is powered on, too.
+        """
+        calm, overtake = self._patience(LOOKS), self._patience(OVERTAKES)
+        told = False
+        while True:
+            state, busy = self._hand.read(self.look, deadline, f"reading the power of {self.name}")
+            busy = busy and not told
+            if state != "running" or busy:
+                calm = self._patience(LOOKS)
+            if calm.expired:
+                return
+            deadline.require(f"{self.name} running (Azure says {state or 'nothing'}{', and busy' if busy else ''})")
+            if state in ("stopped", "deallocated") or ((busy or state in NOTHING_KNOWN) and overtake.expired):
+                self._power_on(deadline)
+                told, overtake = True, self._patience(OVERTAKES)
+            self._pause(deadline)
+
+    def _power_on(self, deadline: Deadline) -> None:
+        limit = max(deadline.within(self._hand.azure.operation_limit_s), 0.001)
+        self._hand.do(
+            f"powering on {self.name}",
+            lambda **options: self._machines.begin_start(self._group, self.name, **options),
+            lambda: self.state() in ("running", "starting"),
+            Deadline(limit),
+        )
+
+    def _patience(self, looks: int) -> Deadline:
+        return Deadline(looks * self._hand.azure.poll_s)
+
+    def _pause(self, deadline: Deadline) -> None:
+        pause(self._hand.azure.poll_s, deadline)
+
+
+def name_of(resource: str) -> str:
+    return resource.rstrip("/").rpartition("/")[2]
+
+
+def must_be_gone(machine: Machine, hand: OperationRunner, deadline: Deadline) -> None:
+    """Azure itself says that it is off. Raises Unusable with what it says instead."""
+    last = ""
+
+    def gone() -> bool:
+        nonlocal last
+        last = hand.read(machine.state, deadline, f"reading the power of {machine.name}")
+        return last in GONE
+
+    try:
+        deadline.wait_for(gone, what=f"{machine.name} being off", every=FENCING * hand.azure.poll_s)
+    except DeadlineExceeded as error:
+        raise Unusable(f"{machine.name} was told to power off, and Azure still says {last!r}") from error

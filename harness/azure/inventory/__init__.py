@@ -1,0 +1,1 @@
+"""What is configured in Azure, read and parsed into plain data."""

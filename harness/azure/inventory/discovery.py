@@ -1,0 +1,149 @@
+"""What Azure tells of a cluster, as the answers that a cluster file is written from. Pure; says what Azure cannot tell."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from harness.azure.inventory.resource_model import AzureResources, Balancer, Frontend, Machine, Nic, Rule
+from harness.config.cluster_file_writer import BalancerAnswer, HostAnswer, ServiceAnswer
+from harness.core.errors import BadUse
+
+KINDS = {1521: "oracle", 5432: "postgres", 80: "http", 8080: "http"}  # by their usual ports; anything else is tcp
+
+
+@dataclass(frozen=True)
+class Found:
+    """`clients` are the machines that may be the client; `unsure` is what was guessed, and `machines` maps hosts' names to Azure's."""
+
+    frontend: str
+    design: str
+    probe_port: int
+    balancer: BalancerAnswer
+    nodes: tuple[HostAnswer, ...]
+    clients: tuple[HostAnswer, ...]
+    services: tuple[ServiceAnswer, ...]
+    subnets: tuple[str, str] | None
+    machines: dict[str, str]
+    windows: bool
+    unsure: tuple[str, ...] = ()
+
+
+def found(seen: AzureResources, address: str | None = None, given: tuple[HostAnswer, ...] = ()) -> Found:
+    """Everything that follows from what was read; `address` chooses among several frontends, and `given` are nodes that a person named.
+
+    Raises BadUse where Azure's shape is not a cluster's: no internal frontend, no rule, not two nodes.
+    """
+    balancer = seen.balancer
+    assert balancer is not None
+    frontend = _frontend(balancer, address)
+    rules = [r for r in balancer.rules_of(frontend) if r.protocol in ("tcp", "all")]
+    if not rules:
+        raise BadUse(f"the frontend {frontend.name} of {balancer.name} has no load-balancing rule for TCP; make the cluster's rules first")
+    unsure = list(seen.untold)
+    probe = next((p for r in rules if (p := balancer.probe_of(r)) is not None), None)
+    if probe is None:
+        raise BadUse(f"no rule of {balancer.name} has a health probe, so every node would get connections; give the rules one (PRB-19)")
+    if probe.protocol not in ("tcp", "http"):
+        unsure.append(f"the probe asks by {probe.protocol}, which a cluster file cannot say: tcp is written")
+    if len({r.floating_ip for r in rules}) > 1:
+        unsure.append("the rules differ in floating IP: the first one's is written as the design")
+    if given:
+        nodes = [n for n in seen.nics if any(n.has(host.addresses[0]) for host in given)]
+        hosts = given
+    else:
+        nodes = _nodes(seen, balancer, rules)
+        hosts = tuple(_host(seen, n) for n in nodes)
+    own = {(n.machine_id or "").lower() for n in nodes}
+    clients = tuple(
+        HostAnswer(_name(m.name), (a,), "windows" if m.system == "windows" else "")
+        for m in seen.machines.values()
+        if m.id.lower() not in own and (a := _address_in(seen, m, frontend.subnet_id))
+    )
+    return Found(
+        frontend=str(frontend.address),
+        design="floating" if rules[0].floating_ip else "nat",
+        probe_port=probe.port,
+        balancer=BalancerAnswer(
+            protocol=probe.protocol if probe.protocol in ("tcp", "http") else "tcp",
+            path=probe.path if probe.protocol == "http" else None,
+            interval_s=float(probe.interval_s),
+            threshold=probe.threshold or 1,
+            idle_timeout_s=round(rules[0].idle_minutes * 60.0, 1),
+            tcp_reset=rules[0].tcp_reset,
+            distribution=rules[0].distribution,
+            ha_ports=any(r.ha_ports for r in rules),
+        ),
+        nodes=hosts,
+        clients=clients,
+        services=tuple(_service(r) for r in rules if not r.ha_ports),
+        subnets=_subnets(seen, frontend, nodes),
+        machines={_name(m.name): m.name for m in seen.machines.values() if _name(m.name) != m.name},
+        windows=any(m.system == "windows" for m in seen.machines.values() if m.id.lower() in own),
+        unsure=tuple(unsure),
+    )
+
+
+def _frontend(balancer: Balancer, address: str | None) -> Frontend:
+    internal = [f for f in balancer.frontends if f.address and not f.public]
+    if not internal:
+        raise BadUse(f"the load balancer {balancer.name} has no internal frontend; name another with --load-balancer")
+    matching = [f for f in internal if address is None or f.address == address]
+    used = [f for f in matching if balancer.rules_of(f)] or matching
+    if len(used) != 1:
+        there = ", ".join(str(f.address) for f in internal)
+        raise BadUse(f"the load balancer {balancer.name} has the frontends {there}; say which one is the cluster's with --frontend ADDRESS")
+    return used[0]
+
+
+def _nodes(seen: AzureResources, balancer: Balancer, rules: list[Rule]) -> list[Nic]:
+    """The NICs of the two nodes: whatever is in the rules' pools."""
+    pools = {p.id: p for r in rules for p in balancer.pools_of(r)}
+    nics = {nic.id: nic for p in pools.values() for _, nic, _ in seen.members_of(p) if nic is not None and nic.machine_id}
+    if len(nics) != 2:
+        who = ", ".join(sorted(n.name for n in nics.values())) or "nobody that could be read"
+        raise BadUse(
+            f"the pool of {balancer.name} holds {len(nics)} virtual machines ({who}); a cluster has two: put both nodes into it (DES-09)"
+        )
+    return sorted(nics.values(), key=lambda n: n.name)
+
+
+def _host(seen: AzureResources, nic: Nic) -> HostAnswer:
+    machine = next((m for m in seen.machines.values() if m.id.lower() == (nic.machine_id or "").lower()), None)
+    if machine is None or nic.main is None or nic.main.address is None:
+        raise BadUse(f"{nic.name} is in the pool, and its virtual machine cannot be read; is it in the same resource group?")
+    others = [n for n in seen.nics_of(machine.name) if n.id.lower() != nic.id.lower() and n.main is not None and n.main.address]
+    if not others:
+        raise BadUse(f"{machine.name} has one NIC, and a node needs another in Subnet#2; give --node {machine.name}=ADDRESS,SECOND")
+    return HostAnswer(_name(machine.name), (nic.main.address, str(others[0].main and others[0].main.address)))
+
+
+def _address_in(seen: AzureResources, machine: Machine, subnet_id: str | None) -> str | None:
+    """A machine's address in the frontend's subnet."""
+    configurations = [c for n in seen.nics_of(machine.name) for c in n.configurations]
+    return next((c.address for c in configurations if c.address and (c.subnet_id or "").lower() == (subnet_id or "").lower()), None)
+
+
+def _service(rule: Rule) -> ServiceAnswer:
+    kind = KINDS.get(rule.frontend_port, "tcp")
+    return ServiceAnswer(_name(rule.name), kind, rule.frontend_port, f"{_name(rule.name)}")
+
+
+def _subnets(seen: AzureResources, frontend: Frontend, nodes: list[Nic]) -> tuple[str, str] | None:
+    first = seen.prefixes.get((frontend.subnet_id or "").lower(), ())
+    own = {n.id for n in nodes}
+    others = {
+        c.subnet_id.lower() for n in seen.nics for c in n.configurations if c.subnet_id and n.id not in own and _same_machine(n, nodes)
+    }
+    second = [p for i in others for p in seen.prefixes.get(i, ())]
+    return (first[0], second[0]) if first and second and IPv4Address(first[0].split("/")[0]) else None
+
+
+def _same_machine(nic: Nic, nodes: list[Nic]) -> bool:
+    return any((n.machine_id or "").lower() == (nic.machine_id or " ").lower() for n in nodes)
+
+
+def _name(text: str) -> str:
+    """A name as a cluster file takes them."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", text).lstrip("_.-")[:63] or "unnamed"

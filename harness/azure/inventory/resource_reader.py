@@ -1,0 +1,185 @@
+"""Reading what is configured in Azure, through the Azure packages. Nothing is changed; needs the role docs/azure/role-read.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from harness.azure.client.clients import Clients
+from harness.azure.client.error_mapping import told
+from harness.azure.client.polling import result_of, together
+from harness.azure.inventory import resource_parser
+from harness.azure.inventory.resource_model import (
+    AzureResources,
+    Balancer,
+    Frontend,
+    Machine,
+    Nic,
+    Pool,
+    Route,
+    SecurityGroup,
+    name_of,
+    part_of,
+    same,
+)
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, HarnessError
+
+T = TypeVar("T")
+LIMIT_S = 120.0  # for everything that a look asks
+
+
+def look(clients: Clients, machines: Mapping[str, str], frontend: IPv4Address | None = None, limit_s: float = LIMIT_S) -> AzureResources:
+    """What Azure says of the load balancer and of these hosts (name here to name there).
+
+    What cannot be read is named in `untold`, and the rest is read. Raises HarnessError when there is nothing to judge: no log-in,
+    no such group or load balancer.
+    """
+    deadline = Deadline(limit_s)
+    found = balancer(clients, frontend)  # first and alone: a log-in that does not work is said once
+    asked: dict[str, Callable[[], Machine]] = {host: partial(machine, clients, name) for host, name in machines.items()}
+    there, untold = _sorted(together(deadline, asked))
+    interfaces, more = _sorted(together(deadline, {i: partial(nic, clients, i) for m in there.values() for i in m.nic_ids}))
+    seen = AzureResources(
+        clients.azure.subscription,
+        clients.azure.resource_group,
+        balancer=found,
+        machines=there,
+        nics=tuple(interfaces.values()),
+        untold=(*untold, *more),
+    )
+    return with_effects(clients, seen, deadline)
+
+
+def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float = LIMIT_S) -> AzureResources:
+    """Everything of the resource group that a cluster may be made of; machines by their own names. Raises HarnessError."""
+    deadline = Deadline(limit_s)
+    found = balancer(clients, frontend)
+    in_group = clients.azure.resource_group
+    with told(f"listing the virtual machines of the resource group {in_group}"):
+        machines = [resource_parser.machine(resource_parser.payload(m)) for m in clients.compute.virtual_machines.list(in_group)]
+    with told(f"listing the network interfaces of the resource group {in_group}"):
+        nics = [resource_parser.nic(resource_parser.payload(n)) for n in clients.network.network_interfaces.list(in_group)]
+    elsewhere = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
+    more, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in elsewhere}))
+    seen = AzureResources(
+        clients.azure.subscription,
+        in_group,
+        balancer=found,
+        machines={m.name: m for m in machines},
+        nics=(*nics, *more.values()),
+        untold=untold,
+    )
+    return _with_prefixes(clients, seen, deadline)
+
+
+def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
+    """The load balancer that `[azure]` names, or the group's only one, or the one with this frontend; its pools read in full.
+
+    Raises BadUse when there is none, or no telling which.
+    """
+    azure = clients.azure
+    if azure.load_balancer:
+        with told(f"reading the load balancer {azure.load_balancer}"):
+            found = resource_parser.balancer(
+                resource_parser.payload(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer))
+            )
+    else:
+        with told(f"listing the load balancers of the resource group {azure.resource_group}"):
+            listed = [
+                resource_parser.balancer(resource_parser.payload(b)) for b in clients.network.load_balancers.list(azure.resource_group)
+            ]
+        found = chosen(listed, frontend, azure.resource_group)
+    used = [p for p in found.pools if any(same(p.id, i) for r in found.rules for i in r.pool_ids)]
+    return replace(found, pools=tuple(pool(clients, found, p) for p in used) or found.pools)
+
+
+def chosen(listed: list[Balancer], frontend: IPv4Address | None, in_group: str) -> Balancer:
+    """The load balancer meant. Raises BadUse when there is none, or no telling which."""
+    holding = [b for b in listed if frontend is not None and any(f.address == str(frontend) for f in b.frontends)]
+    internal = [b for b in listed if any(not f.public for f in b.frontends)]
+    for some in (holding, internal, listed):
+        if len(some) == 1:
+            return some[0]
+    if not listed:
+        raise BadUse(f"the resource group {in_group} holds no load balancer; see resource_group in [azure]")
+    names = ", ".join(sorted(b.name for b in holding or internal or listed))
+    raise BadUse(f"the resource group {in_group} holds several load balancers ({names}); name one with load_balancer in [azure]")
+
+
+def pool(clients: Clients, of: Balancer, known: Pool) -> Pool:
+    """A pool with its members' admin states, which the load balancer's own payload may lack."""
+    with told(f"reading the backend pool {known.name} of {of.name}"):
+        pools = clients.network.load_balancer_backend_address_pools
+        return resource_parser.pool(resource_parser.payload(pools.get(clients.azure.resource_group, of.name, known.name)))
+
+
+def machine(clients: Clients, name: str) -> Machine:
+    """A virtual machine with its power."""
+    with told(f"reading the virtual machine {name}"):
+        return resource_parser.machine(
+            resource_parser.payload(clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView"))
+        )
+
+
+def nic(clients: Clients, nic_id: str) -> Nic:
+    """A network interface by its id, in whatever resource group it is."""
+    with told(f"reading the network interface {name_of(nic_id)}"):
+        return resource_parser.nic(
+            resource_parser.payload(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id)))
+        )
+
+
+def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[SecurityGroup, ...]:
+    """The NSG rules in effect on a NIC; only those of a machine that runs can be told."""
+    doing = f"reading the effective NSG rules of {name_of(nic_id)}"
+    with told(doing):
+        operation = clients.network.network_interfaces.begin_list_effective_network_security_groups
+        poller = operation(_group(clients, nic_id), name_of(nic_id))
+    return resource_parser.filters(resource_parser.payload(result_of(poller, deadline, doing)))
+
+
+def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, ...]:
+    """The routes in effect on a NIC; only those of a machine that runs can be told."""
+    doing = f"reading the effective routes of {name_of(nic_id)}"
+    with told(doing):
+        poller = clients.network.network_interfaces.begin_get_effective_route_table(_group(clients, nic_id), name_of(nic_id))
+    return resource_parser.routes(resource_parser.payload(result_of(poller, deadline, doing)))
+
+
+def with_effects(clients: Clients, seen: AzureResources, deadline: Deadline) -> AzureResources:
+    """With the NSG rules and routes in effect on every NIC of a machine that runs, and the subnets' prefixes."""
+    running = [m for m in seen.machines.values() if m.power in (None, "running")]
+    nics = [n for n in seen.nics if any(same(n.id, i) for m in running for i in m.nic_ids)]
+    filters, less = _sorted(together(deadline, {n.id.lower(): partial(security, clients, n.id, deadline) for n in nics}))
+    routes, fewer = _sorted(together(deadline, {n.id.lower(): partial(routing, clients, n.id, deadline) for n in nics}))
+    still = [f"{host} is {m.power}: what is in effect on its NICs cannot be told" for host, m in seen.machines.items() if m not in running]
+    return _with_prefixes(clients, replace(seen, filters=filters, routes=routes, untold=(*seen.untold, *less, *fewer, *still)), deadline)
+
+
+def _with_prefixes(clients: Clients, seen: AzureResources, deadline: Deadline) -> AzureResources:
+    frontends: Iterable[Frontend] = seen.balancer.frontends if seen.balancer else ()
+    ids = {i.lower(): i for i in (*(f.subnet_id for f in frontends), *(c.subnet_id for n in seen.nics for c in n.configurations)) if i}
+    found, untold = _sorted(together(deadline, {key: partial(_subnet, clients, i) for key, i in ids.items()}))
+    return replace(seen, prefixes=found, untold=(*seen.untold, *untold))
+
+
+def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:
+    network = part_of(subnet_id, "virtualNetworks") or ""
+    with told(f"reading the subnet {name_of(subnet_id)} of {network}"):
+        return resource_parser.prefixes(
+            resource_parser.payload(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id)))
+        )
+
+
+def _group(clients: Clients, resource_id: str) -> str:
+    return part_of(resource_id, "resourceGroups") or clients.azure.resource_group
+
+
+def _sorted(results: Mapping[str, T | HarnessError]) -> tuple[dict[str, T], tuple[str, ...]]:
+    """What came, and in words what did not; the same words once."""
+    came = {key: value for key, value in results.items() if not isinstance(value, HarnessError)}
+    return came, tuple(dict.fromkeys(str(value) for value in results.values() if isinstance(value, HarnessError)))

@@ -1,0 +1,1 @@
+"""Rules for what is configured in Azure: load balancer, network, health probe; findings with facts."""

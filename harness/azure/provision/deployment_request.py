@@ -1,0 +1,203 @@
+"""What somebody wants made: the template's parameters, the tags that say whose it is, and the plan that is shown first."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.azure.provision.ledger import EXPIRES, OWNER, RUN, Ledger, with_disks
+from harness.azure.provision.template import prices, template
+from harness.config.cluster_config import Azure
+from harness.core.errors import BadUse
+from harness.core.files import expand_user
+
+OWN_TAGS = (RUN, OWNER, EXPIRES)
+RSA_2048 = 360  # base64 characters: a key of 2048 bits has 372, one of 1024 has 204
+LONGEST_LIFE_S = 30 * 86400.0  # a cluster that somebody forgot costs until then
+FREE_PUBLISHERS = ("debian", "canonical")  # whose images in the marketplace cost no more than the machine
+RULES_IN_THE_PRICE = 5  # of a load balancer; each further one costs extra
+GROUPS = "Microsoft.Resources/resourceGroups"
+FREE = prices.Cost(0.0, "free")
+Keep = Literal["never", "failed", "always"]
+
+
+@dataclass(frozen=True)
+class DeploymentRequest:
+    """`expires` is seconds since the epoch. `over` are template parameters that differ from their defaults."""
+
+    location: str
+    owner: str
+    expires: float
+    over: dict[str, Any]
+    more_tags: dict[str, str] = field(default_factory=dict)  # what policies of the subscription demand
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {
+            **self.more_tags,
+            RUN: self.run,
+            OWNER: self.owner,
+            EXPIRES: f"{datetime.fromtimestamp(self.expires, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"location": self.location, "tags": self.tags, **self.over}
+
+    def resources(self, azure: Azure) -> list[template.Resource]:
+        """Raises BadUse for parameters that the template does not take."""
+        return template.resources(template.load(), self.parameters, subscription=azure.subscription, group=azure.resource_group)
+
+    def ledger(self, azure: Azure, *, made_group: bool) -> Ledger:
+        """What is to be written down before anything is made."""
+        ids = with_disks(r.id for r in self.resources(azure))
+        return Ledger(self.run, azure.subscription, azure.resource_group, self.owner, self.tags[EXPIRES], made_group, ids)
+
+
+TAG = re.compile(r"([^<>%&\\?/=]{1,128})=(.{0,256})")
+MOST_TAGS = 15  # that all types of the template take, ours included
+
+
+def tags_of(given: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE, several times. Raises BadUse for what Azure takes for no tag, and for the harness's own."""
+    tags: dict[str, str] = {}
+    for text in given:
+        found = TAG.fullmatch(text)
+        if not found or not found[1].isprintable() or not found[2].isprintable():
+            raise BadUse(f"--tag {text!r}: is no tag; write KEY=VALUE, the key without <>%&\\?/")
+        if found[1].lower().startswith("lkharness"):
+            raise BadUse(f"--tag {text}: tags that begin with lkharness are the harness's own; write another key")
+        tags[found[1]] = found[2]
+    if len(tags) + len(OWN_TAGS) > MOST_TAGS:
+        raise BadUse(f"--tag: {len(tags)} are too many; some resources take {MOST_TAGS} tags, and {len(OWN_TAGS)} are the harness's own")
+    return tags
+
+
+def public_key(file: Path) -> str:
+    """Raises BadUse for what is no public key: a private one must never get into a template. And for one that Azure would not take."""
+    try:
+        line = expand_user(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadUse(f"--ssh-key {file}: cannot be read ({getattr(error, 'strerror', 'no text')}); name a public key file") from error
+    if not re.match(r"^(ssh-|ecdsa-|sk-)\S+ \S+", line) or "\n" in line:
+        raise BadUse(f"--ssh-key {file}: is no public key; name the file that ends in .pub")
+    kind = line.split()[0]
+    if kind not in ("ssh-rsa", "ssh-ed25519") or (kind == "ssh-rsa" and len(line.split()[1]) < RSA_2048):
+        raise BadUse(
+            f"--ssh-key {file}: Azure takes RSA keys of 2048 bits or more and Ed25519 ones (SshPublicKey.keyData), no {kind} such as this"
+        )
+    return line
+
+
+def plan(wish: DeploymentRequest, azure: Azure, of_size: prices.OfSize, source: str) -> dict[str, Any]:
+    """Everything that would be made, with what it costs, as data. Nobody is asked, so a group that is there already is a row, too."""
+    rows, costs = [_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
+    for resource in wish.resources(azure):
+        costs.append(prices.cost(resource, of_size, source))
+        rows.append(_row(resource.type, resource.name, _about(resource), costs[-1]))
+        if image := _paid_image(resource):
+            costs.append(prices.Cost(None, "on top; see the image's plan"))
+            rows.append(_row("software", f"{resource.name}-image", f"what {image} costs per vCPU and hour", costs[-1]))
+        if more := max(0, len(resource.body["properties"].get("loadBalancingRules", [])) - RULES_IN_THE_PRICE):
+            costs.append(prices.rule_cost(more))
+            rows.append(_row("rules", f"{resource.name}-rules", f"{more} beyond {RULES_IN_THE_PRICE}", costs[-1]))
+        if disk := _disk_of(resource):
+            kind = disk["managedDisk"]["storageAccountType"]
+            costs.append(prices.disk_cost(kind))
+            rows.append(_row("Microsoft.Compute/disks", disk["name"], f"{kind}, an OS disk", costs[-1]))
+    known, unknown = prices.total(costs)
+    return {
+        "run": wish.run,
+        "tags": wish.tags,
+        "subscription": azure.subscription,
+        "resource_group": azure.resource_group,
+        "location": wish.location,
+        "resources": rows,
+        "usd_per_hour": round(known, 4),
+        "without_a_price": unknown,
+        "price_note": prices.table()["note"]
+        if source != "retail"
+        else "virtual machines by Azure's price list, the rest, their disks too, by the table",
+        "public_addresses": [r.name for r in wish.resources(azure) if r.type.endswith("publicIPAddresses")],
+    }
+
+
+def _row(kind: str, name: str, what: str, cost: prices.Cost) -> dict[str, Any]:
+    return {"type": kind, "name": name, "what": what, "usd_per_hour": cost.hour, "price": cost.source}
+
+
+def _paid_image(resource: template.Resource) -> str:
+    """The publisher of a machine's image that may cost extra (RHEL, SLES, most of the marketplace), empty for one that does not."""
+    image = resource.body["properties"].get("storageProfile", {}).get("imageReference", {})
+    publisher = str(image.get("publisher", ""))
+    return publisher if publisher and publisher.lower() not in FREE_PUBLISHERS else ""
+
+
+def _disk_of(resource: template.Resource) -> dict[str, Any] | None:
+    """A machine's OS disk, which comes into being with it."""
+    return resource.body["properties"].get("storageProfile", {}).get("osDisk")
+
+
+def _about(resource: template.Resource) -> str:
+    properties = resource.body["properties"]
+    kind = resource.type.split("/")[-1]
+    if kind == "virtualMachines":
+        where = (
+            f"zone {resource.body['zones'][0]}"
+            if "zones" in resource.body
+            else "availability set"
+            if "availabilitySet" in properties
+            else ""
+        )
+        return ", ".join(filter(None, [properties["hardwareProfile"]["vmSize"], where]))
+    if kind == "networkInterfaces":
+        return properties["ipConfigurations"][0]["properties"]["privateIPAddress"]
+    if kind == "loadBalancers":
+        rules = properties["loadBalancingRules"]
+        floating = "on" if rules[0]["properties"]["enableFloatingIP"] else "off"
+        frontend = properties["frontendIPConfigurations"][0]["properties"]["privateIPAddress"]
+        return f"internal, {frontend}, floating IP {floating}, {', '.join(r['name'] for r in rules)}"
+    if kind == "virtualNetworks":
+        return ", ".join(s["properties"]["addressPrefix"] for s in properties["subnets"])
+    return ""
+
+
+def as_text(planned: dict[str, Any]) -> str:
+    rows: Sequence[dict[str, Any]] = planned["resources"]
+    width = max(len(r["name"]) for r in rows)
+    lines = [
+        f"run {planned['run']} makes in {planned['resource_group']} ({planned['location']}), subscription {planned['subscription']}:",
+        *(f"  {r['name']:<{width}}  {_price(r['usd_per_hour'])}  {r['type'].split('/')[-1]}  {r['what']}".rstrip() for r in rows),
+        f"  {'all of it':<{width}}  {_price(planned['usd_per_hour'])}  an hour, while it is there"
+        + (f"; {planned['without_a_price']} without a known price" if planned["without_a_price"] else ""),
+        f"  prices: {planned['price_note']}",
+        f"  tags: {', '.join(f'{k} = {v}' for k, v in planned['tags'].items())}",
+        f"  public addresses: {', '.join(planned['public_addresses']) or 'none'}",
+    ]
+    return "\n".join(lines)
+
+
+def _price(hour: float | None) -> str:
+    return "   $ ?   " if hour is None else f"$ {hour:7.4f}"
+
+
+def span_s(text: str) -> float:
+    """90m, 8h, 2d. Raises BadUse."""
+    found = re.fullmatch(r"(\d{1,4})([mhd])", text)
+    if not found or not int(found[1]):
+        raise BadUse(f"--expires {text}: is no span of time; write 90m, 8h or 2d")
+    seconds = int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+    if seconds > LONGEST_LIFE_S:
+        raise BadUse(f"--expires {text}: is too long; write at most {LONGEST_LIFE_S / 86400:.0f}d, and lengthen it by the tag {EXPIRES}")
+    return seconds
+
+
+def expires_in(text: str) -> float:
+    return time.time() + span_s(text)

@@ -1,0 +1,76 @@
+"""A run's deployment as Azure knows it by its name, whoever started it: how it stands, and making it end before its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.azure.client import error_mapping
+from harness.azure.client.arm import Arm
+from harness.azure.client.operation_runner import OperationRunner
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+
+Say = Callable[[str], None]
+ENDED = ("Succeeded", "Failed", "Canceled")
+UNSEEN = "not to be seen yet"
+STOP_S = 900.0  # for a cancelled deployment's end
+
+
+def name_of(run: str) -> str:
+    return f"lkharness-{run}"
+
+
+class Running:
+    """The deployment of one run in one resource group (its id). `hand` reads again when only the way to Azure fails, and tells that."""
+
+    def __init__(self, arm: Arm, group: str, run: str, say: Say) -> None:
+        self.name = name_of(run)
+        self.where = f"{group}/providers/Microsoft.Resources/deployments/{self.name}"
+        self.hand = OperationRunner(arm.clients, lambda source, kind, text, **data: say(text))
+        self._arm = arm
+        self._say = say
+        self._told = self._cancelled = False
+
+    def exists(self) -> bool:
+        return self._arm.exists(self.where, "looking for the deployment")
+
+    def state(self, deadline: Deadline, shows: Deadline) -> str:
+        """Raises NotThere when Azure does not show it once `shows` is over: a fresh one may take a moment."""
+
+        def now() -> str:
+            return self._arm.get(self.where, "reading the deployment")["properties"]["provisioningState"]
+
+        try:
+            return self.hand.read(now, deadline, "reading the deployment")
+        except error_mapping.NotThere:
+            if shows.expired:
+                raise
+            return UNSEEN
+
+    def stop(self, limit: Deadline, shows: Deadline) -> None:
+        """Cancel it if it still goes on, and wait for its end: only then is what it made all there is.
+
+        One that may not be cancelled is waited for all the same. Raises NotThere as `state` does, and DeadlineExceeded.
+        """
+        every = self._arm.clients.azure.poll_s
+        limit.wait_for(lambda: self._stopping(limit, shows), until=lambda s: s in ENDED, what=f"the end of {self.name}", every=every)
+
+    def _stopping(self, limit: Deadline, shows: Deadline) -> str:
+        state = self.state(limit, shows)
+        if state not in ENDED and not self._told:
+            self._told = True
+            self._say(f"cancelling the deployment {self.name}, and waiting for its end")
+        if state not in (*ENDED, UNSEEN) and not self._cancelled:
+            self._cancelled = self._cancel()
+        return state
+
+    def _cancel(self) -> bool:
+        """Is there no use in asking again? One that has just ended refuses to be cancelled, and the next look shows it."""
+        try:
+            self._arm.post(f"{self.where}/cancel", "cancelling the deployment")
+        except error_mapping.NotAllowed as error:
+            self._say(f"{error}; waiting for its own end")
+        except HarnessError as error:
+            self._say(f"{error}; looking again")
+            return False
+        return True

@@ -1,0 +1,160 @@
+"""What a run of `azure up` made, by its own account: a file outside Azure, and the record of its deployment in Azure.
+
+Only what one of the two names is the run's. A tag finds a run, and proves nothing: whoever may write tags may tag anything, and policies
+copy a group's tags to all that is in it. Lists of resources come from a cache that is minutes old, so nothing here is taken from one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.azure.client import error_mapping
+from harness.azure.client.arm import Arm
+from harness.azure.provision.deployment_status import name_of
+from harness.core.errors import BadUse, Unusable
+
+RUN, OWNER, EXPIRES, MADE_GROUP = "lkharness-run", "lkharness-owner", "lkharness-expires", "lkharness-made-group"
+MACHINES, DISKS = "microsoft.compute/virtualmachines", "microsoft.compute/disks"
+# What the template makes, by type, in the order of removal: each only after everything that refers to it. With the api-version for it.
+ORDER = {
+    MACHINES: "2024-07-01",
+    DISKS: "2023-10-02",
+    "microsoft.network/networkinterfaces": "2024-05-01",
+    "microsoft.network/loadbalancers": "2024-05-01",
+    "microsoft.network/virtualnetworks": "2024-05-01",
+    "microsoft.network/natgateways": "2024-05-01",
+    "microsoft.network/publicipaddresses": "2024-05-01",
+    "microsoft.network/networksecuritygroups": "2024-05-01",
+    "microsoft.compute/availabilitysets": "2024-07-01",
+}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """`ids` of all that the run makes, OS disks included; `made_group`: the run made the resource group, too. `expires` as the tag says."""
+
+    run: str
+    subscription: str
+    group: str
+    owner: str
+    expires: str
+    made_group: bool
+    ids: tuple[str, ...]
+
+
+def kind_of(id: str) -> str:
+    """A resource's type, in lower case; empty for what is none of a resource group's own (a child of another resource, a group)."""
+    parts = id.strip("/").split("/")
+    return f"{parts[5]}/{parts[6]}".lower() if len(parts) == 8 and parts[4].lower() == "providers" else ""
+
+
+def with_disks(ids: Iterable[str]) -> tuple[str, ...]:
+    """The same, each once, with the OS disks that the template gives the machines: no deployment names those."""
+    every: dict[str, str] = {}
+    for id in ids:
+        every.setdefault(id.lower(), id)
+        if kind_of(id) == MACHINES:
+            group, _, name = id.rpartition("/providers/")[0], "", id.rpartition("/")[2]
+            disk = f"{group}/providers/Microsoft.Compute/disks/{name}-disk"
+            every.setdefault(disk.lower(), disk)
+    return tuple(every.values())
+
+
+def tag(resource: dict[str, Any], name: str) -> str | None:
+    """A tag of a resource. Azure compares tags' names without regard to case."""
+    tags = resource.get("tags") or {}
+    return next((str(value) for key, value in tags.items() if key.lower() == name.lower()), None)
+
+
+def folder() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lkharness" / "azure"
+
+
+def _file(run: str) -> Path | None:
+    """None for what is no run's id, and so must not become a path."""
+    return folder() / f"{run}.json" if re.fullmatch(r"[0-9a-f]{8}", run) else None
+
+
+def keep(one: Ledger) -> None:
+    """Write it down before anything is made. Raises Unusable."""
+    file = _file(one.run)
+    assert file is not None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = file.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+            json.dump(asdict(one), out)
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(file)
+    except OSError as error:
+        raise Unusable(
+            f"{file}: what is made cannot be written down there ({error.strerror}), and without that it could not be removed safely; "
+            "set XDG_STATE_HOME to a folder that you can write to"
+        ) from error
+
+
+def kept(subscription: str, run: str) -> Ledger | None:
+    """What this machine wrote down of a run; None when it did not, or of another subscription. Raises Unusable for a file that is none."""
+    file = _file(run)
+    if file is None or not file.is_file():
+        return None
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        one = Ledger(**{**said, "ids": tuple(map(str, said["ids"]))})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Unusable(f"{file}: is no record of a run ({error}); remove that file, and what it was of by hand") from error
+    return one if one.subscription.lower() == subscription.lower() and one.run == run else None
+
+
+def runs_kept(subscription: str) -> list[str]:
+    """The runs of a subscription that this machine wrote down."""
+    return sorted(f.stem for f in folder().glob("*.json") if kept(subscription, f.stem))
+
+
+def forget(run: str) -> None:
+    """All of it is gone."""
+    if file := _file(run):
+        with contextlib.suppress(OSError):  # of what is gone the file says nothing false
+            file.unlink(missing_ok=True)
+
+
+def recorded(arm: Arm, group: str, run: str) -> Ledger | None:
+    """What the run's deployment in a group says that it made; None when there is no such deployment.
+
+    Azure's reference: Deployments - Get (outputResources, parameters), Deployment Operations - List (targetResource).
+    """
+    where = f"{arm.subscription}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/{name_of(run)}"
+    try:
+        said = arm.get(where, "reading the deployment")
+        operations = list(arm.listed(f"{where}/operations", "reading what the deployment made"))
+    except error_mapping.NotThere:
+        return None
+    inner = said.get("properties") or {}
+    tags = {"tags": ((inner.get("parameters") or {}).get("tags") or {}).get("value") or {}}
+    if tag(tags, RUN) != run:
+        raise Unusable(f"the deployment {name_of(run)} in {group} is not one of `azure up` (its parameters name no such run); left alone")
+    targets = [(one.get("properties") or {}).get("targetResource") or {} for one in operations]
+    named = [str(one["id"]) for one in [*(inner.get("outputResources") or []), *targets] if one.get("id")]
+    here = f"{arm.subscription}/resourceGroups/{group}/".lower()
+    ids = with_disks(id for id in named if kind_of(id) in ORDER and id.lower().startswith(here))
+    subscription = arm.clients.azure.subscription
+    return Ledger(run, subscription, group, tag(tags, OWNER) or "", tag(tags, EXPIRES) or "", tag(said, MADE_GROUP) == "yes", ids)
+
+
+def together(run: str, ledgers: Iterable[Ledger]) -> Ledger:
+    """What several accounts of one run say together. Raises BadUse when they are of different groups."""
+    first, *others = ledgers
+    for other in others:
+        if other.group.lower() != first.group.lower():
+            raise BadUse(f"run {run} has deployments in {first.group} and in {other.group}, which no `azure up` makes; remove them by hand")
+        ids = with_disks([*first.ids, *other.ids])
+        first = replace(first, ids=ids, made_group=first.made_group or other.made_group)
+    return first

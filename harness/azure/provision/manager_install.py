@@ -1,0 +1,73 @@
+"""A cluster manager on the nodes that were made: the repo's own script for Pacemaker, or one that the user brings.
+
+A script runs on both nodes, as root, by Azure's run-command and by the interpreter that its first line names (else sh), with LKH_…
+variables that say what it is there for. LifeKeeper's media and licence are the user's: such a script fetches them from where the user keeps
+them (docs/azure/making.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.azure.client.clients import Clients
+from harness.azure.client.polling import together
+from harness.azure.run_command import run_command_call
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, Unusable
+
+PACEMAKER = Path(__file__).with_name("install_pacemaker.sh")
+MARGIN_S = 5.0
+
+
+def script_of(given: str) -> str | None:
+    """`none`, `pacemaker`, or a file. Raises BadUse."""
+    if given == "none":
+        return None
+    file = PACEMAKER if given == "pacemaker" else Path(given)
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "no text")
+        raise BadUse(f"--manager {given}: cannot be read ({why}); write none, pacemaker, or the path of a script") from error
+
+
+def variables(parameters: Mapping[str, Any], index: int, run: str) -> dict[str, str]:
+    """What a script is told, on the node with this index."""
+    nodes = parameters["nodes"]
+    own, peer = nodes[index], nodes[1 - index]
+    return {
+        "LKH_RUN": run,
+        "LKH_FIRST": "yes" if index == 0 else "no",
+        "LKH_NODE": own["name"],
+        "LKH_NODE_ADDRESS": own["address"],
+        "LKH_NODE_SECOND": own["second"],
+        "LKH_PEER": peer["name"],
+        "LKH_PEER_ADDRESS": peer["address"],
+        "LKH_PEER_SECOND": peer["second"],
+        "LKH_CLIENT": parameters["client"]["name"],
+        "LKH_VIP": parameters["frontend"],
+        "LKH_DESIGN": parameters["design"],
+        "LKH_PROBE_PORT": str(parameters["probePort"]),
+        "LKH_PORTS": " ".join(map(str, parameters["ports"])),
+    }
+
+
+def install(clients: Clients, parameters: Mapping[str, Any], run: str, script: str, deadline: Deadline, say: Callable[[str], None]) -> None:
+    """On both nodes at once. Raises Unusable with the last words of the script that failed."""
+
+    def one(index: int) -> str | None:
+        machine = f"{parameters['prefix']}{parameters['nodes'][index]['name']}"
+        said = run_command_call.run(clients, machine, script, deadline, variables(parameters, index, run))
+        if said.exit == 0:
+            say(f"{deadline.elapsed():6.1f} s  {machine}: the cluster manager's script is done")
+            return None
+        words = (said.err.strip() or said.out.strip() or "nothing").splitlines()[-1]
+        return f"{machine}: the cluster manager's script exited {said.exit} and said: {words}"
+
+    # Not in a pool, which would hold up Ctrl-C until both scripts have ended. The margin is for the deadline's own words.
+    done = together(Deadline(deadline.remaining() + MARGIN_S), {index: partial(one, index) for index in (0, 1)})
+    if faults := [str(fault) for fault in done.values() if fault]:
+        raise Unusable("; ".join(faults))

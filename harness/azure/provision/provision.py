@@ -1,0 +1,163 @@
+"""From a wish to a running cluster and its cluster file; what failed is removed or kept, as one word says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from harness.azure.client import error_mapping
+from harness.azure.client.arm import Arm
+from harness.azure.client.clients import Clients
+from harness.azure.provision import ledger, manager_install
+from harness.azure.provision.deploy import Deployment, check_conflicts, group_is_there, make_group
+from harness.azure.provision.deployment_request import DeploymentRequest, Keep
+from harness.azure.provision.teardown import made_by, remove
+from harness.azure.provision.template import template
+from harness.config import trust
+from harness.config.cluster_config import Azure
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, HarnessError, Unusable
+from harness.core.files import write_atomically
+
+Say = Callable[[str], None]
+REMOVE_S = 3600.0  # with the wait for a group that must be seen empty twice
+
+
+def up(clients: Clients, wish: DeploymentRequest, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
+    """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
+    arm = Arm(clients)
+    deadline, deployment, began, deployed = Deadline(limit_s), Deployment(arm, wish, say), False, False
+    there = group_is_there(arm)
+    if there:
+        check_conflicts(arm, wish.ledger(clients.azure, made_group=False))
+    ledger.keep(wish.ledger(clients.azure, made_group=not there))  # before the first request that makes anything
+    try:
+        if not there:
+            deployment.made_group = make_group(arm, wish, deadline)
+            ledger.keep(wish.ledger(clients.azure, made_group=deployment.made_group))
+        began = True
+        say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'was there' if there else 'made'}")
+        deployment.run(deadline)
+        deployed = True
+        if script is not None:
+            parameters = template.parameters_of(template.load(), wish.parameters)
+            manager_install.install(clients, parameters, wish.run, script, deadline, say)
+    except BaseException as error:  # whatever it was: what was made costs money
+        if not began and isinstance(error, BadUse | error_mapping.NotAllowed | error_mapping.RefusedByPolicy):
+            ledger.forget(wish.run)
+            raise  # Azure refused the very first step: nothing was made
+        _end(arm, wish, deployment, error, say, kept=_is_kept(keep, error, deployed))
+        raise
+
+
+def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
+    """`failed` keeps a deployment that failed, for a look at it; `always` also what is whole, or was interrupted."""
+    return keep == "always" or (keep == "failed" and not deployed and isinstance(error, HarnessError))
+
+
+def _end(arm: Arm, wish: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
+    """Nothing more is made, and what was made is removed or kept. Raises Unusable when that fails, or when an interrupted run keeps it."""
+    why = _words(error)
+    try:
+        deployment.stop()
+        if not kept:
+            _remove(arm, wish, why, say)
+    except (HarnessError, KeyboardInterrupt) as other:
+        raise Unusable(
+            f"{why}; then, cleaning up: {_words(other)}; what is left costs money: try `{how_to_remove(arm.clients.azure, wish)}`"
+        ) from error
+    if kept:
+        until = f"{datetime.fromtimestamp(wish.expires).astimezone():%Y-%m-%d %H:%M %Z}"
+        how = how_to_remove(arm.clients.azure, wish)
+        says = f"what was made is kept, as --keep says; `azure sweep` may remove it after {until}; remove it with: {how}"
+        if isinstance(error, KeyboardInterrupt):
+            raise Unusable(f"interrupted; {says}") from error
+        say(says)
+
+
+def _words(error: BaseException) -> str:
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+
+
+def _remove(arm: Arm, wish: DeploymentRequest, why: str, say: Say) -> None:
+    """Raises Unusable with what is left of it."""
+    say(f"removing what run {wish.run} made, because it failed ({why})")
+    if left := remove(arm, made_by(arm, wish.run), Deadline(REMOVE_S), say):
+        raise Unusable(f"of what was made this is left: {'; '.join(left)}")
+
+
+def how_to_remove(azure: Azure, wish: DeploymentRequest) -> str:
+    return f"lkharness azure down --run {wish.run} --subscription {azure.subscription}"
+
+
+def cluster_file(wish: DeploymentRequest, azure: dict[str, Any], given_manager: str, public: IPv4Address | None = None) -> dict[str, Any]:
+    """What is known of the cluster that was made, as a cluster file's content. The services' tags are the user's to mend.
+
+    `public` is where the client is reached from outside; its `address`, which the paths start at, is the private one all the same.
+    """
+    p = template.parameters_of(template.load(), wish.parameters)
+    pacemaker = given_manager == "pacemaker"
+    services = [
+        {"name": f"service-{port}", "kind": "tcp", "port": port, "tag": f"service-{port}"}
+        if not (pacemaker and i == 0)
+        else {"name": "web", "kind": "http", "port": port, "tag": "web", "settings": {"node_header": "X-Served-By"}}
+        for i, port in enumerate(p["ports"])
+    ]
+    ssh = {"user": p["user"], "sudo": True}
+    way_in = {**ssh, "host": str(public)} if public else ssh
+    return {
+        "name": f"run-{wish.run}",
+        "design": p["design"],
+        "subnet1": p["subnet1"],
+        "subnet2": p["subnet2"],
+        "client": {"name": p["client"]["name"], "address": p["client"]["address"], "ssh": way_in},
+        "nodes": [
+            {"name": n["name"], "address": n["address"], "second_address": n["second"], "ssh": {**ssh, "jump": p["client"]["name"]}}
+            for n in p["nodes"]
+        ],
+        "load_balancer": {
+            "frontend": p["frontend"],
+            "idle_timeout_s": 60.0 * p["idleTimeoutMinutes"],
+            "tcp_reset": p["tcpReset"],
+            "distribution": p["distribution"],
+            "ha_ports": p["haPorts"],
+            "probe": {
+                "protocol": "tcp",
+                "port": p["probePort"],
+                "interval_s": float(p["probeIntervalSeconds"]),
+                "threshold": p["probeThreshold"],
+            },
+        },
+        "ip_resource": {"address": p["frontend"], "prefix": 32, "tag": "ip" if pacemaker else f"ip-{p['frontend']}"},
+        "services": services,
+        "manager": {"kind": "pacemaker", "resource": "services", "heartbeat_s": 22.0} if pacemaker else {"resource": services[0]["tag"]},
+        "azure": {
+            **azure,
+            "load_balancer": f"{p['prefix']}ilb",
+            "virtual_machines": {n["name"]: f"{p['prefix']}{n['name']}" for n in [*p["nodes"], p["client"]]} if p["prefix"] else {},
+        },
+    }
+
+
+def can_be_written(file: Path) -> None:
+    """Known before anything is made that costs money. Raises BadUse."""
+    if file.exists():
+        raise BadUse(f"{file} is there already; name another file with --cluster-file")
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise BadUse(f"{file}: cannot be written: {file.parent} is no folder that you may write to; name another file with --cluster-file")
+
+
+def write(file: Path, text: str) -> None:
+    """Raises Unusable."""
+    try:
+        write_atomically(file, text, private=True)
+    except OSError as error:
+        raise Unusable(
+            f"{file}: the cluster's file cannot be written ({error.strerror}), but the cluster is there; "
+            "remove it, or write a file with `lkharness init --azure`"
+        ) from error
+    trust.agree_to_own(file)

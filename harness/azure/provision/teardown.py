@@ -1,0 +1,309 @@
+"""Removing what a run made, and nothing else: what its own deployment says it made, in an order in which nothing is still needed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.azure.client import error_mapping
+from harness.azure.client.arm import RESOURCES, Arm
+from harness.azure.client.polling import pause
+from harness.azure.provision import deployment_status, ledger, resource_removal
+from harness.azure.provision.deployment_status import Running, name_of
+from harness.azure.provision.ledger import EXPIRES, ORDER, OWNER, RUN, Ledger, kind_of, tag
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, HarnessError, Unusable
+
+Say = Callable[[str], None]
+# Between the two looks at a group that seems empty. The list of all types was seen to lag by 20 minutes (azure-sdk-for-net 22664), and what
+# somebody has put there meanwhile would go with the group. What costs is gone by then.
+QUIET_S = 1200.0
+
+
+@dataclass(frozen=True)
+class Made:
+    """What of a run is there now. `resources` are in its ledger and bear its tag, each asked for by its id; `group` it made, too.
+
+    `strangers` bear its tag, or have an id of its ledger, and are not the run's by both: they are told, and left alone.
+    `record`: there is a ledger at all. `expires` is the later of what the run wrote down
+    and what the tags say now: a tag may lengthen a life, never end it.
+    """
+
+    run: str
+    where: str = ""
+    owner: str = ""
+    expires: str | None = None
+    group: str | None = None
+    resources: tuple[dict[str, Any], ...] = field(default=())
+    ids: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    record: bool = True
+
+    def expired(self, now: float) -> bool:
+        """Raises Unusable when its tag says no time."""
+        return self.expires is not None and _moment(self.run, self.expires).timestamp() < now
+
+    @property
+    def _until(self) -> str:
+        if self.expires is None:
+            return "never expires"
+        try:
+            return f"expires {_moment(self.run, self.expires):%Y-%m-%d %H:%M %Z}"
+        except Unusable:
+            return f"expires {self.expires!r}, which is no time"
+
+    def __str__(self) -> str:
+        where = f", and the resource group {self.group}" if self.group else ""
+        names = ", ".join(r["name"] for r in self.resources) or "nothing"
+        beside = f"; left alone: {'; '.join(self.strangers)}" if self.strangers else ""
+        return f"run {self.run} of {self.owner or 'nobody'}, {self._until}: {names}{where}{beside}"
+
+
+@dataclass
+class Tagged:
+    """What bears a run's tag, by Azure's lists: where to look for the run, and nothing more."""
+
+    tags: dict[str, str]
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+
+def tagged(arm: Arm) -> dict[str, Tagged]:
+    """By run. Azure's list of resources leaves tags out when it is filtered by one (Resources - List, $filter), so all are listed."""
+    found: dict[str, Tagged] = {}
+    for resource in arm.listed(f"{arm.subscription}/resources", "listing what runs have made"):
+        if run := tag(resource, RUN):
+            found.setdefault(run, Tagged(resource["tags"])).resources.append(resource)
+    for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups that runs have made"):
+        if run := tag(group, RUN):
+            found.setdefault(run, Tagged(group["tags"])).groups.append(group["name"])
+    return found
+
+
+def made_by(arm: Arm, run: str, seen: Tagged | None = None) -> Made:
+    """What the run made that is still there; every resource is asked for by its id.
+
+    Raises BadUse when neither a record of the run nor anything that bears its tag is found.
+    """
+    if seen is None:
+        seen = tagged(arm).get(run)
+    known = _known(arm, run, seen)
+    bear = {str(r["id"]).lower(): str(r["id"]) for r in seen.resources} if seen else {}
+    if known is None:
+        if seen is None:
+            raise BadUse(
+                f"nothing in the subscription {arm.clients.azure.subscription} bears the tag {RUN} = {run}, no group has its deployment, "
+                "and this machine has no record of it; see `lkharness azure sweep --plan`"
+            )
+        names = [*bear.values(), *(f"the resource group {g}" for g in seen.groups)]
+        return Made(run, "", seen.tags.get(OWNER, ""), seen.tags.get(EXPIRES), strangers=tuple(map(_only_tagged, names)), record=False)
+    there, strangers = [], []
+    for id in known.ids:
+        found = resource_removal.read(arm, id, ORDER[kind_of(id)])
+        if found is None:
+            continue
+        if tag(found, RUN) == run:
+            there.append({"id": id, "name": found.get("name") or id.rpartition("/")[2], "type": kind_of(id), "tags": found.get("tags")})
+        else:
+            strangers.append(f"{id.rpartition('/')[2]}, which bears the tag of another run or none")
+    own = {id.lower() for id in known.ids}
+    # What the list still shows of it and its provider does not know is gone, and a child of its own goes with its parent.
+    strangers += [_only_tagged(id) for key, id in bear.items() if key not in own and not _is_child(key, own)]
+    if seen:
+        strangers += [_only_tagged(f"the resource group {g}") for g in seen.groups if g.lower() != known.group.lower()]
+    group = _group_of(arm, run, known)
+    expires = _later(known.expires, [t for r in there if (t := tag(r, EXPIRES))])
+    return Made(run, known.group, known.owner, expires, group, tuple(there), known.ids, tuple(strangers))
+
+
+def _only_tagged(what: str) -> str:
+    return f"{what}, which bears the run's tag, but no record says that the run made it"
+
+
+def _known(arm: Arm, run: str, seen: Tagged | None) -> Ledger | None:
+    """The run's ledger: what this machine wrote down, and its deployment. All groups are asked for that when no other says where."""
+    own = ledger.kept(arm.clients.azure.subscription, run)
+    likely = [own.group] if own else []
+    likely += [str(r["id"]).split("/")[4] for r in seen.resources] + seen.groups if seen else []
+    asked = {group.lower(): group for group in likely}
+    found = [one for group in asked.values() if (one := ledger.recorded(arm, group, run))]
+    if not found and not own:
+        others = [
+            g["name"] for g in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups") if g["name"].lower() not in asked
+        ]
+        found = [one for group in others if (one := ledger.recorded(arm, group, run))]
+    every = ([own] if own else []) + found
+    return ledger.together(run, every) if every else None
+
+
+def _group_of(arm: Arm, run: str, known: Ledger) -> str | None:
+    """The group's name when the run made it, and it still says so."""
+    if not known.made_group:
+        return None
+    there = resource_removal.read(arm, f"{arm.subscription}/resourceGroups/{known.group}", RESOURCES)
+    return known.group if there is not None and tag(there, RUN) == run else None
+
+
+def _later(written: str, tags: list[str]) -> str | None:
+    """A text that is no time is kept, so that it is told."""
+    times = [text for text in (written, *tags) if text]
+    try:
+        return max(times, key=lambda text: _moment("", text)) if times else None
+    except Unusable:
+        return next(text for text in times if not _is_time(text))
+
+
+def stopped(arm: Arm, made: Made, deadline: Deadline, say: Say) -> Made:
+    """The run with all that it has made, once it makes no more: a deployment that still goes on is cancelled, and its end waited for.
+
+    Raises Unusable when one goes on: whatever is removed now, the rest would be made afterwards.
+    """
+    if not made.record:
+        return made
+    limit = Deadline(deadline.within(deployment_status.STOP_S))
+    try:
+        _deployment(arm, made, say).stop(limit, shows=Deadline(0.0))
+    except error_mapping.NotThere:
+        pass  # nobody keeps the record of a deployment for ever
+    except HarnessError as error:
+        raise Unusable(
+            f"the deployment {name_of(made.run)} still goes on in {made.where}, or cannot be asked, so nothing was removed: {error}; "
+            "try again later"
+        ) from error
+    return made_by(arm, made.run)
+
+
+def _deployment(arm: Arm, made: Made, say: Say) -> Running:
+    return Running(arm, f"{arm.subscription}/resourceGroups/{made.where}", made.run, say)
+
+
+def remove(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
+    """Remove everything of it; what is left and why, empty when all is gone. Its deployment must be over (`stopped`).
+
+    One by one, by their ids, each seen gone; then the group, if the run made it and nothing else is in it. The records, here and in Azure,
+    go last, and only when nothing is left: without them nobody could tell any more what was the run's.
+    """
+    if not made.record:
+        return [*made.strangers, f"without a record nothing is removed: look at each, and remove by hand what was of run {made.run}"]
+
+    def is_ours(found: dict[str, Any]) -> bool:
+        return tag(found, RUN) == made.run
+
+    left: list[str] = []
+    for kind, api in ORDER.items():
+        left += resource_removal.gone(arm, [r["id"] for r in made.resources if r["type"] == kind], api, deadline, say, is_ours)
+    left += made.strangers
+    if made.group:
+        left += _group_gone(arm, made, deadline, say, is_ours) if not left else [f"the resource group {made.group}"]
+    return left or _records_gone(arm, made, deadline, say)
+
+
+def _group_gone(arm: Arm, made: Made, deadline: Deadline, say: Say, is_ours: resource_removal.IsOurs) -> list[str]:
+    """Twice it must be seen empty: what somebody has just put there is in no list yet, and would go with the group."""
+    for last in (False, True):
+        if others := _others(arm, made):
+            return [f"the resource group {made.group} stays: it holds what run {made.run} did not make: {', '.join(others)}"]
+        if not last:
+            say(
+                f"all that run {made.run} made is removed but the resource group {made.group}, which seems empty and costs nothing; it is "
+                f"looked at again in {QUIET_S:g} s, because Azure's lists lag, and goes if it is empty still"
+            )
+            pause(QUIET_S, deadline)
+    if deadline.expired:
+        return [f"the resource group {made.group}: there was no time to see whether it stays empty; try again"]
+    return resource_removal.gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say, is_ours)
+
+
+def _others(arm: Arm, made: Made) -> list[str]:
+    """What is in the run's own group and is not the run's: by the group's list, and by the lists of the providers, which are up to date.
+
+    A resource of the run's that a list still shows is gone: that was seen by its id. So is its child.
+    """
+    own = {id.lower() for id in made.ids}
+    group = f"{arm.subscription}/resourceGroups/{made.group}"
+    listed = list(arm.listed(f"{group}/resources", "listing the resource group"))
+    for kind, api in ORDER.items():
+        listed += arm.listed(f"{group}/providers/{kind}", f"listing the group's {kind.rpartition('/')[2]}", api=api)
+    names = {key: str(r["name"]) for r in listed if (key := str(r["id"]).lower()) not in own and not _is_child(key, own)}
+    return list(dict.fromkeys(names.values()))
+
+
+def _is_child(key: str, own: set[str]) -> bool:
+    """An extension of a machine, say, which a policy put there: it is a resource of its own in a list, and goes with the machine."""
+    return any(key.startswith(f"{one}/") for one in own)
+
+
+def _records_gone(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
+    """What Azure remembers of the run's deployment, where its group is still there, and what this machine wrote down."""
+    deployment = _deployment(arm, made, say)
+    left = resource_removal.gone(arm, [deployment.where], RESOURCES, deadline, say, lambda found: True) if deployment.exists() else []
+    if not left:
+        ledger.forget(made.run)
+    return left
+
+
+def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[Made], list[str]]:
+    """Every run whose time is over (of that owner alone, if one is named), and what cannot be judged, with why."""
+    over: list[Made] = []
+    unjudged: list[str] = []
+    found = tagged(arm)
+    for run, group in _deployed(arm, say):
+        there = found.setdefault(run, Tagged({}))
+        if group.lower() not in (g.lower() for g in there.groups):
+            there.groups.append(group)
+    for run in sorted({*found, *ledger.runs_kept(arm.clients.azure.subscription)}):
+        try:
+            made = made_by(arm, run, found.get(run) or Tagged({}))
+            if owner in (None, made.owner) and made.expired(time.time()):
+                over.append(made)
+        except HarnessError as error:
+            unjudged.append(f"run {run}: {error}")
+    return over, unjudged
+
+
+def _deployed(arm: Arm, say: Say) -> list[tuple[str, str]]:
+    """Runs that have a deployment, each with its group: what no list of resources shows yet is found by these."""
+    runs = []
+    for group in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups"):
+        where = f"{arm.subscription}/resourceGroups/{group['name']}/providers/Microsoft.Resources/deployments"
+        try:
+            names = [str(one.get("name")) for one in arm.listed(where, f"listing the deployments of {group['name']}")]
+        except (error_mapping.NotAllowed, error_mapping.NotThere) as error:
+            say(f"{error}; runs of that group are found by their tags only")
+            continue
+        runs += [(name.removeprefix(name_of("")), str(group["name"])) for name in names if re.fullmatch(name_of("[0-9a-f]{8}"), name)]
+    return runs
+
+
+def swept(arm: Arm, over: list[Made], deadline: Deadline, say: Say) -> list[str]:
+    """Remove these; what is left. What goes wrong with one run does not keep the others from being removed."""
+    left: list[str] = []
+    for made in over:
+        try:
+            say(f"removing {made}")
+            left += [f"run {made.run}: {one}" for one in remove(arm, stopped(arm, made, deadline, say), deadline, say)]
+        except HarnessError as error:
+            left.append(f"run {made.run}: {error}")
+    return left
+
+
+def _is_time(text: str) -> bool:
+    try:
+        _moment("", text)
+    except Unusable:
+        return False
+    return True
+
+
+def _moment(run: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise Unusable(
+            f"its tag {EXPIRES} says {text!r}, which is no time; mend the tag, or remove the run with `lkharness azure down --run {run}`"
+        ) from error

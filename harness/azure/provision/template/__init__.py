@@ -1,0 +1,1 @@
+"""The ARM template of a cluster, its expressions worked out locally, and its prices."""

@@ -1,0 +1,134 @@
+"""The part of ARM's template language that our template uses, worked out without Azure: so that a plan can show what will be made.
+
+Functions: concat, string, equals, not, if, null, length, createArray, parameters, variables, resourceId, copyIndex; `.name` and `[index]`
+after any of them. Whatever else a template says is a fault here, not a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.errors import BadUse
+
+TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+)|(?P<name>[A-Za-z_]\w*)|(?P<sign>[().,\[\]]))")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression can refer to. `resource_id` makes an id of a type and names; `copies` holds the running loops' indexes."""
+
+    parameters: Mapping[str, Any]
+    variables: Callable[[str], Any]
+    resource_id: Callable[..., str]
+    copies: Mapping[str, int] = field(default_factory=dict)
+
+
+def evaluated(value: Any, scope: Scope) -> Any:
+    """A template's value with every expression in it worked out. Raises BadUse for what it does not know."""
+    if isinstance(value, dict):
+        return {key: evaluated(item, scope) for key, item in value.items()}
+    if isinstance(value, list):
+        return [evaluated(item, scope) for item in value]
+    if not isinstance(value, str) or not (value.startswith("[") and value.endswith("]")):
+        return value
+    if value.startswith("[["):
+        return value[1:]
+    return _Reader(value[1:-1], scope).whole()
+
+
+class _Reader:
+    """Reads one expression from left to right."""
+
+    def __init__(self, text: str, scope: Scope) -> None:
+        self._text = text
+        self._scope = scope
+        self._tokens = list(self._split(text))
+        self._at = 0
+
+    def _split(self, text: str) -> Any:
+        at = 0
+        while at < len(text.rstrip()):
+            found = TOKEN.match(text, at)
+            if not found:
+                raise BadUse(f"the template's expression [{text}] cannot be read from {text[at:]!r} on")
+            at = found.end()
+            yield str(found.lastgroup), found[str(found.lastgroup)]
+
+    def whole(self) -> Any:
+        value = self._value()
+        if self._at != len(self._tokens):
+            raise BadUse(f"the template's expression [{self._text}] goes on after its end")
+        return value
+
+    def _value(self) -> Any:
+        kind, word = self._next()
+        if kind == "text":
+            value: Any = word[1:-1].replace("''", "'")
+        elif kind == "number":
+            value = int(word)
+        elif kind == "name":
+            value = self._call(word)
+        else:
+            raise BadUse(f"the template's expression [{self._text}] has {word!r} where a value must be")
+        while self._peek() in (".", "["):
+            value = self._part_of(value)
+        return value
+
+    def _part_of(self, value: Any) -> Any:
+        _, sign = self._next()
+        key = self._next()[1] if sign == "." else self._value()
+        if sign == "[":
+            self._expect("]")
+        try:
+            return value[key]
+        except (KeyError, IndexError, TypeError):
+            raise BadUse(f"the template's expression [{self._text}]: there is no {key!r} in {value!r}") from None
+
+    def _call(self, name: str) -> Any:
+        self._expect("(")
+        given = []
+        while self._peek() != ")":
+            given.append(self._value())
+            if self._peek() == ",":
+                self._next()
+        self._expect(")")
+        return self._known(name, given)
+
+    def _known(self, name: str, given: list[Any]) -> Any:
+        scope = self._scope
+        functions: dict[str, Callable[..., Any]] = {
+            "concat": lambda *words: "".join(words),
+            "string": str,
+            "equals": lambda a, b: a == b,
+            "not": lambda a: not a,
+            "if": lambda test, then, other: then if test else other,
+            "null": lambda: None,
+            "length": len,
+            "createArray": lambda *items: list(items),
+            "parameters": lambda key: scope.parameters[key],
+            "variables": scope.variables,
+            "resourceId": scope.resource_id,
+            "copyIndex": lambda of="": scope.copies[of],
+        }
+        if name not in functions:
+            raise BadUse(f"the template's expression [{self._text}] uses {name}(), which the offline plan does not know")
+        try:
+            return functions[name](*given)
+        except (KeyError, TypeError) as error:
+            raise BadUse(f"the template's expression [{self._text}]: {name}() cannot be worked out: {error}") from None
+
+    def _peek(self) -> str:
+        return self._tokens[self._at][1] if self._at < len(self._tokens) else ""
+
+    def _next(self) -> tuple[str, str]:
+        if self._at >= len(self._tokens):
+            raise BadUse(f"the template's expression [{self._text}] ends too soon")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _expect(self, sign: str) -> None:
+        if self._next()[1] != sign:
+            raise BadUse(f"the template's expression [{self._text}] lacks {sign!r}")

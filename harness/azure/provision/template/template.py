@@ -1,0 +1,132 @@
+"""The one template that a cluster is made of, and what would be made of it: worked out here, without Azure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.azure.provision.template.arm_expressions import Scope, evaluated
+from harness.core.errors import BadUse
+
+FILE = Path(__file__).with_name("template.json")
+SAID_ELSEWHERE = ("type", "apiVersion", "name", "location", "tags", "dependsOn", "condition", "copy")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One that will be made. `body` is what ARM gets for it, `after` the ids of those that must be there first."""
+
+    id: str
+    type: str
+    name: str
+    api_version: str
+    body: dict[str, Any]
+    after: frozenset[str] = field(default=frozenset())
+
+
+def load() -> dict[str, Any]:
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def parameters_of(template: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every parameter's value: what is given, or its default. Raises BadUse with all that is wrong."""
+    known = template["parameters"]
+    faults = [f"the template has no parameter {name!r}" for name in given if name not in known]
+    values = {}
+    for name, about in known.items():
+        if name not in given and "defaultValue" not in about:
+            faults.append(f"the template's parameter {name!r} must be given")
+            continue
+        values[name] = given.get(name, about.get("defaultValue"))
+        faults += [f"{name}: {fault}" for fault in _faults(values[name], about)]
+    if faults:
+        raise BadUse("; ".join(faults))
+    return values
+
+
+def _faults(value: Any, about: Mapping[str, Any]) -> list[str]:
+    kinds = {"string": str, "int": int, "bool": bool, "array": list, "object": dict}
+    if not isinstance(value, kinds[about["type"]]) or (about["type"] == "int" and isinstance(value, bool)):
+        return [f"{value!r} is no {about['type']}"]
+    faults = []
+    if "allowedValues" in about and value not in about["allowedValues"]:
+        faults.append(f"{value!r} is none of {', '.join(map(str, about['allowedValues']))}")
+    if value < about.get("minValue", value) if isinstance(value, int) else False:
+        faults.append(f"{value} is less than {about['minValue']}")
+    if value > about.get("maxValue", value) if isinstance(value, int) else False:
+        faults.append(f"{value} is more than {about['maxValue']}")
+    return faults
+
+
+def resources(template: Mapping[str, Any], given: Mapping[str, Any], *, subscription: str, group: str) -> list[Resource]:
+    """Every resource that the template makes of these parameters, in an order in which they can be made. Raises BadUse."""
+    root = f"/subscriptions/{subscription}/resourceGroups/{group}/providers"
+    values = parameters_of(template, given)
+
+    def resource_id(kind: str, *names: str) -> str:
+        provider, *types = kind.split("/")
+        return f"{root}/{provider}/" + "/".join(f"{t}/{n}" for t, n in zip(types, names, strict=True))
+
+    def variable(name: str) -> Any:
+        return evaluated(template["variables"][name], scope) if name in template["variables"] else loops[name]
+
+    scope = Scope(values, variable, resource_id)
+    loops: dict[str, list[Any]] = {}
+    for loop in template["variables"].get("copy", []):
+        count = evaluated(loop["count"], scope)
+        loops[loop["name"]] = [evaluated(loop["input"], Scope(values, variable, resource_id, {loop["name"]: i})) for i in range(count)]
+
+    found = []
+    for declared in template["resources"]:
+        if not evaluated(declared.get("condition", True), scope):
+            continue
+        loop = declared.get("copy")
+        for i in range(evaluated(loop["count"], scope) if loop else 1):
+            inside = Scope(values, variable, resource_id, {"": i, loop["name"]: i}) if loop else scope
+            found.append(_made({k: v for k, v in declared.items() if k not in ("copy", "condition")}, inside))
+    there = {r.id for r in found}
+    return _in_order([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & there) for r in found])
+
+
+def _made(declared: Mapping[str, Any], scope: Scope) -> Resource:
+    body = evaluated(dict(declared), scope)
+    after = frozenset(body.pop("dependsOn", []))
+    kind, name = body["type"], body["name"]
+    return Resource(scope.resource_id(kind, *name.split("/")), kind, name, body["apiVersion"], _without_nulls(body), after)
+
+
+def _without_nulls(value: Any) -> Any:
+    """ARM takes a null for a property that is not there."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _in_order(found: list[Resource]) -> list[Resource]:
+    """Each after those that it needs."""
+    placed: list[Resource] = []
+    waiting = list(found)
+    while waiting:
+        there = {r.id for r in placed}
+        ready = [r for r in waiting if r.after <= there]
+        if not ready:
+            raise BadUse(f"the template's resources wait for each other: {', '.join(r.name for r in waiting)}")
+        placed += ready
+        waiting = [r for r in waiting if r not in ready]
+    return placed
+
+
+def tiers(found: list[Resource]) -> list[list[Resource]]:
+    """The same in groups: all of a group can be made together once the groups before it are there."""
+    done: set[str] = set()
+    groups: list[list[Resource]] = []
+    waiting = list(found)
+    while waiting:
+        ready = [r for r in waiting if r.after <= done]
+        groups.append(ready)
+        done |= {r.id for r in ready}
+        waiting = [r for r in waiting if r.id not in done]
+    return groups

@@ -1,0 +1,71 @@
+"""A host that SSH does not reach, read by Azure's run-command instead: for commands that only look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from harness.azure.client import clients
+from harness.azure.client.clients import Clients
+from harness.azure.run_command.run_command_host import RunCommandHost
+from harness.config.cluster_config import Azure, Cluster, Machine
+from harness.core.errors import HarnessError
+from harness.hosts.host import Host, HostUnreachable
+
+NO_WINDOWS = "Azure's run-command is not used for Windows"
+
+
+@contextmanager
+def readable(cluster: Cluster, hosts: Mapping[str, Host], say: Callable[[str], None]) -> Iterator[dict[str, Host]]:
+    """The same hosts, with one that can be read in the place of each Linux one that cannot be reached; `say` is told of each.
+
+    What talks to Azure is closed in the end; the hosts that were handed in stay their owner's to close, the replaced ones, too.
+    """
+    if cluster.azure is None:
+        yield dict(hosts)
+        return
+    with _talking(cluster.azure) as talk:
+        yield {machine.name: _best(talk, machine, hosts[machine.name], say) for machine in cluster.machines}
+
+
+@contextmanager
+def read_instead(azure: Azure, lost: Sequence[Machine]) -> Iterator[dict[str, Host | HarnessError]]:
+    """For every machine that SSH does not reach, what it can be read by, or why it cannot."""
+    with _talking(azure) as talk:
+        yield {machine.name: _tried(talk, machine) for machine in lost}
+
+
+@contextmanager
+def _talking(azure: Azure) -> Iterator[Clients]:
+    talk = clients.make_clients(azure)
+    try:
+        yield talk
+    finally:
+        talk.close()
+
+
+def _best(talk: Clients, machine: Machine, host: Host, say: Callable[[str], None]) -> Host:
+    try:
+        host.run(["true"])
+    except HostUnreachable as error:
+        instead = _tried(talk, machine)
+        if isinstance(instead, HarnessError):
+            say(f"{error}; {instead}")
+            return host
+        say(f"{machine.name}: read by Azure's run-command, because SSH does not reach it ({error})")
+        return instead
+    except HarnessError:
+        pass  # it is reached, and what is wrong with it is for its reader to say
+    return host
+
+
+def _tried(talk: Clients, machine: Machine) -> Host | HarnessError:
+    """One that its agent ran a script by just now. An answer takes some 20 s on Azure."""
+    if machine.platform != "linux":
+        return HostUnreachable(NO_WINDOWS)
+    instead = RunCommandHost(talk, talk.azure.machine(machine.name), machine.name)
+    try:
+        instead.check(["true"])
+    except HarnessError as error:
+        return HostUnreachable(f"neither does Azure's run-command get through: {error}")
+    return instead

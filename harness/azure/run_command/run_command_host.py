@@ -1,0 +1,84 @@
+"""Azure's run-command as a transport: a host that SSH does not reach can still be read.
+
+A command takes seconds, nothing can be streamed or sent in, and only the tail of the output comes back: enough to look, not to measure.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import NoReturn
+
+from harness.azure.client import error_mapping
+from harness.azure.client.clients import Clients
+from harness.azure.run_command.run_command_call import TAIL, run, turn
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable
+from harness.hosts.shell_command import as_line
+
+SLOW_S = 90.0  # at least, whatever a caller that thinks of SSH allows: one that is idle takes some 20 s on Azure
+LONGEST = 200_000  # characters of a script
+
+
+class RunCommandHost:
+    """Implements `Host` as far as reading goes. Every command runs as root and by itself: no state is kept between two.
+
+    `patience_s` is what all readings of the host together may take.
+    """
+
+    patience_s = 1800.0
+
+    def __init__(self, clients: Clients, machine: str, name: str) -> None:
+        self.name = name
+        self._clients = clients
+        self._machine = machine
+
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
+        """Run to the end, within `limit` seconds or SLOW_S, whichever is longer. Raises HostUnreachable, DeadlineExceeded.
+
+        Raises Unusable when more was said than comes back: half an answer must not be taken for a whole one.
+        """
+        line = as_line(command)
+        longest = max(limit, SLOW_S)
+        script = line if input is None else f"printf %s {shlex.quote(self._text(input))} | {{ {line}\n}}"
+        if len(script) > LONGEST:
+            raise Unusable(f"{self.name}: a command of {len(script)} characters is too long for Azure's run-command; reach the host by SSH")
+        try:
+            with turn(self._clients, self._machine):
+                deadline = Deadline(longest)
+                said = run(self._clients, self._machine, f"LC_ALL=C; export LC_ALL\n{script}", deadline, ends_after_s=longest)
+        except (error_mapping.NotAllowed, DeadlineExceeded):
+            raise
+        except HarnessError as error:
+            raise HostUnreachable(f"{self.name}: Azure's run-command does not get through: {error}") from error
+        if said.cut:
+            raise Unusable(
+                f"{self.name}: `{line[:80]}` says more than the {TAIL} characters that run-command brings back; reach the host by SSH"
+            )
+        return CommandResult(self.name, line, said.exit, said.out, said.err, deadline.anchor, deadline.elapsed())
+
+    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
+        """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
+        result = self.run(command, limit=limit, input=input)
+        if not result.ok:
+            raise CommandFailed(result)
+        return result.out
+
+    def start(self, command: Command) -> NoReturn:
+        raise HostUnreachable(f"{self.name} is reached by Azure's run-command only, which streams nothing; what measures needs SSH")
+
+    def alive(self, *, limit: float = 2.0) -> bool:
+        """Does its agent run a script now? Takes as long as that takes."""
+        try:
+            return self.run(["true"], limit=limit).ok
+        except HarnessError:
+            return False
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _text(self, input: bytes) -> str:
+        try:
+            return input.decode()
+        except UnicodeDecodeError as error:
+            raise Unusable(f"{self.name}: Azure's run-command takes no bytes that are no text; reach the host by SSH") from error

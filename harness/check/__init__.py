@@ -1,0 +1,1 @@
+"""What `lkharness check` does: one pass over paths and hosts, with findings; nothing is changed."""

@@ -1,0 +1,66 @@
+"""What was done and captured during a look, as evidence: paths with how their packets travelled, and the balancer's probes. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from harness.cluster.path_check import PathCheck
+from harness.config.cluster_config import Cluster, Node
+from harness.diagnosis.evidence import PathSeen, ProbesSeen
+from harness.remote.connections.attempt import Attempt
+from harness.remote.recording.packets import Packet
+
+Seen = Mapping[str, Sequence[Packet]]
+
+
+def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
+    ports = {(a.local_address, a.local_port) for a in check.attempts if a.local_port is not None}
+    at = [
+        (name, p)
+        for name, those in packets.items()
+        for p in those
+        if p.protocol == "tcp" and p.dport == check.service.port and (p.src, p.sport) in ports and p.is_syn and p.came_in
+    ]
+    nodes = {n.name for n in cluster.nodes}
+    arrived = [(name, p) for name, p in at if name in nodes and name != check.origin_host]
+    back = [
+        (name, p)
+        for name, those in packets.items()
+        for p in those
+        if p.protocol == "tcp" and p.is_syn_ack and p.sport == check.service.port and (p.dst, p.dport) in ports and not p.local
+    ]
+    return PathSeen(
+        str(check.origin),
+        check.origin_host,
+        check.service,
+        str(check.verdict.outcome),
+        check.verdict.reason,
+        outcomes=frozenset(str(a.outcome) for a in check.attempts),
+        ways=frozenset(w.code for w in check.ways),
+        nodes=frozenset(name for name, _ in arrived),
+        arrived_as=frozenset(p.dst for _, p in arrived),
+        answers_left=any(name in nodes and p.outgoing for name, p in back),
+        answers_came=any(name == check.origin_host and p.came_in for name, p in back),
+        identity=check.identity if not check.verdict else "",
+    )
+
+
+def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: float) -> ProbesSeen:
+    source, port = str(cluster.load_balancer.probe.source), cluster.load_balancer.probe.port
+    came = [p for p in packets if p.protocol == "tcp" and p.src == source and p.is_syn and p.came_in]
+    back = [p for p in packets if p.protocol == "tcp" and p.dst == source and p.sport == port and p.outgoing and not p.local]
+    answers = [p for p in back if p.is_syn_ack]
+    return ProbesSeen(
+        node.name,
+        seconds,
+        syns=dict(Counter(p.dport for p in came)),
+        came_by=frozenset(p.interface for p in came),
+        answered=len(answers),
+        refused=sum(p.is_rst for p in back),
+        answers_by=frozenset(p.interface for p in answers),
+    )
+
+
+def outcome(attempt: Attempt) -> str:
+    return str(attempt.outcome)

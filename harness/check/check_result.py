@@ -1,0 +1,71 @@
+"""What a look found, as an answer: causes first, the symptoms under them, then what nobody explains. As text, as data, as exit code."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.cluster.path_check import PathCheck
+from harness.core.errors import ExitCode
+from harness.core.finding import Finding, Weight, verdicts
+from harness.core.verdict import Outcome, Verdict, all_of, failed
+from harness.diagnosis.engine import Diagnosis
+
+
+@dataclass(frozen=True)
+class Findings:
+    active: str | None
+    whole: Verdict
+    paths: list[PathCheck]
+    found: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+
+    @property
+    def verdict(self) -> Verdict:
+        causes = [failed(f"{c.host}: {c.says}") for c in self.diagnosis.causes if c.is_fault]
+        return all_of([self.whole, *causes, *(p.verdict for p in self.paths), *verdicts(self.found)])
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """A host that cannot be reached comes before everything else: what was judged without it is not the whole."""
+        if any(f.weight is Weight.UNREACHABLE for f in self.found):
+            return ExitCode.UNUSABLE
+        return {Outcome.PASS: ExitCode.PASSED, Outcome.FAIL: ExitCode.FAILED, Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE}[
+            self.verdict.outcome
+        ]
+
+    def as_data(self) -> dict[str, Any]:
+        paths = [
+            {
+                "path": str(p.origin),
+                "service": p.service.name,
+                "origin": p.origin_host,
+                "expected": str(p.expected),
+                "observed": p.observed,
+                "wire": p.codes,
+                "identity": p.identity,
+                "outcome": str(p.verdict.outcome),
+                "reason": p.verdict.reason,
+            }
+            for p in self.paths
+        ]
+        return {
+            "active": self.active,
+            "causes": [
+                {**cause.as_data(), "symptoms": list(under)}
+                for cause, under in zip(self.diagnosis.causes, self.diagnosis.under, strict=True)
+            ],
+            "outcome": str(self.verdict.outcome),
+            "cluster": str(self.whole),
+            "paths": paths,
+            "findings": [asdict(f) for f in self.found],
+        }
+
+    def as_text(self) -> str:
+        told = list(zip(self.diagnosis.causes, self.diagnosis.under, strict=True))
+        lines = [cause.as_text(under) for cause, under in told if cause.is_fault]
+        lines += [""] if lines else []
+        lines.append(f"{self.whole.outcome:13} cluster            {self.whole.reason}")
+        lines += [f"{p.verdict.outcome:13} {p.origin:8} {p.service.name:9} {p.verdict.reason}" for p in self.paths]
+        lines += [str(f) for f in self.found]
+        return "\n".join([*lines, *(cause.as_text(under) for cause, under in told if not cause.is_fault)])

@@ -1,0 +1,134 @@
+"""The evidence of one look, beside the survey of hosts: each host's script, attempts past the balancer, probes, the manager's word."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping, Sequence
+
+from harness.check import captured_evidence
+from harness.check.host_script import script
+from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
+from harness.cluster.path_check import PathCheck
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, HarnessError
+from harness.diagnosis import host_text
+from harness.diagnosis.evidence import Direct, HostSeen, ProbesSeen
+from harness.managers.manager import Answer, Question, answer
+from harness.remote.connections.attempt import attempt
+from harness.remote.connections.tcp_tunnel import relay
+
+SCRIPT_S = 20.0
+DIRECT_S = 1.0
+ASK_S = 3.0
+LATE_S = 0.3  # by how much a probe may be late
+LONGEST_WATCH_S = 20.0
+
+
+def hosts(subject: ClusterUnderTest) -> dict[str, HostSeen]:
+    """What every Linux host that runs commands tells by its script; one that cannot be read is left out, the survey says why."""
+    cluster = subject.cluster
+    names = [m.name for m in cluster.machines if m.name not in subject.absent and m.platform == "linux"]
+
+    def told(name: str) -> HostSeen | None:
+        try:
+            if not subject.runs_commands(name):
+                return None
+            text = subject.hosts[name].run(script(cluster, subject.machine(name), subject.manager), limit=SCRIPT_S).out
+        except HarnessError:
+            return None  # the survey asks the same host, and tells what became of it
+        return host_text.host(name, text, cluster.ip_resource.tag)
+
+    found = subject.together(*(lambda n=n: told(n) for n in names))
+    return {one.name: one for one in found if one is not None}
+
+
+def may_move(subject: ClusterUnderTest, to: str, question: Question) -> Answer:
+    try:
+        return subject.manager.may_switch_over(to, question)
+    except HarnessError as error:
+        return answer([], [str(error)])
+
+
+def fencing(subject: ClusterUnderTest) -> Answer | None:
+    """Asked of a manager that fences by itself: where it does not, a split is told by other means."""
+    return subject.manager.fencing() if subject.cluster.manager.kind == "pacemaker" else None
+
+
+def left_behind(subject: ClusterUnderTest) -> list[str]:
+    try:
+        return subject.manager.strangers()
+    except HarnessError:
+        return []  # the state is asked as well, and says why nothing is told
+
+
+def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> list[Direct]:
+    """From the client and from each other node to the nodes' own addresses: the probe's port and every service's. `only_standby`: from the
+    client to the standby's services, which nobody tries until it is active: its kernel refuses, unless something before it is silent."""
+    cluster = subject.cluster
+    ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
+    origins = [m.name for m in cluster.machines if m.name not in subject.absent]
+    wanted = [(o, n, p) for o in origins for n in cluster.nodes for p in ports if n.name != o]
+    if only_standby:
+        client, probe = cluster.client.name, cluster.load_balancer.probe.port
+        wanted = [(o, n, p) for o, n, p in wanted if o == client and n.name != active and p != probe]
+
+    def one(origin: str, node: str, address: str, port: int) -> Direct | None:
+        try:
+            tried = attempt(subject.residents[origin], address, port, count=1, limit=DIRECT_S)[0]
+        except HarnessError:
+            return None  # the paths that begin there say it
+        return Direct(origin, node, port, str(tried.outcome), tried.detail)
+
+    found = subject.together(*(lambda o=o, n=n, p=p: one(o, n.name, str(n.address), p) for o, n, p in wanted))
+    return [one for one in found if one is not None]
+
+
+def http_probes(subject: ClusterUnderTest, origin: str) -> dict[str, str]:
+    """What an HTTP probe's own question is answered on each node, asked from `origin`; nothing where the probe is none."""
+    probe = subject.cluster.load_balancer.probe
+    if probe.protocol != "http" or origin in subject.absent:
+        return {}
+
+    def ask(address: str) -> str:
+        try:
+            with relay(subject.residents[origin], address, probe.port, limit=DIRECT_S) as link:
+                if link.port is None:
+                    return ""
+                connection = http.client.HTTPConnection(link.host, link.port, timeout=ASK_S)
+                try:
+                    connection.request("GET", probe.path, headers={"Host": f"{address}:{probe.port}", "Connection": "close"})
+                    response = connection.getresponse()
+                    return f"{response.status} {response.reason}".strip()
+                finally:
+                    connection.close()
+        except TimeoutError:
+            return f"with nothing within {ASK_S:g} s"
+        except (OSError, http.client.HTTPException) as error:
+            return f"with no HTTP ({type(error).__name__})"
+        except HarnessError:
+            return ""
+
+    found = subject.together(*(lambda a=str(n.address): ask(a) for n in subject.cluster.nodes))
+    return dict(zip((n.name for n in subject.cluster.nodes), found, strict=True))
+
+
+def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since: Deadline) -> dict[str, ProbesSeen]:
+    """Wait until every watched node has seen a probe, or as long as one more would have had to come."""
+    nodes = [n for n in cluster.nodes if n.name in watched]
+    probe = cluster.load_balancer.probe
+    limit = min(LONGEST_WATCH_S, 1.2 * probe.interval_s + LATE_S)
+
+    def seen() -> dict[str, ProbesSeen]:
+        packets = sight.packets()
+        return {n.name: captured_evidence.probes(n, packets.get(n.name, ()), cluster, since.elapsed()) for n in nodes}
+
+    waiting = Deadline(max(0.0, limit - since.elapsed()))
+    try:
+        return waiting.wait_for(seen, until=lambda s: all(p.syns.get(probe.port) for p in s.values()), what="a probe", every=0.05)
+    except DeadlineExceeded:
+        return seen()
+
+
+def paths(checks: Sequence[PathCheck], packets: Mapping[str, list], cluster: Cluster) -> list:
+    return [captured_evidence.path(c, packets, cluster) for c in checks]

@@ -1,0 +1,233 @@
+"""The cluster under test: its hosts, its manager, what its hosts see, and the checks that are made on it.
+
+The lab and any other cluster are attached to through exactly this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from harness.config.cluster_config import Cluster, Machine
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive, Unusable
+from harness.core.redaction.cleaner import Cleaner
+from harness.core.timeline import Timeline
+from harness.expectations.connectivity_matrix import Origin
+from harness.hosts.host import CommandFailed
+from harness.hosts.host_facts import facts_of
+from harness.hosts.ssh.ssh_connection import SessionsTaken
+from harness.hosts.ssh.ssh_host import connect_all
+from harness.managers.manager import ClusterState
+from harness.managers.manager_registry import manager_of
+from harness.remote import host_capabilities
+from harness.remote.captures.packet_capture import Witness
+from harness.remote.connections.connection_worker import ConnectionWorker
+from harness.remote.connections.connector_without_python import FallbackConnector
+from harness.remote.host_capabilities import Capabilities, Kind
+
+
+class StandingDisruption(Protocol):
+    """What was done to the cluster, as far as the cluster has to know it until it is seen undone: a disruption."""
+
+    name: ClassVar[str]
+    by_azure: ClassVar[bool]
+
+    @property
+    def chosen_as_active(self) -> str: ...
+
+    def undo(self, deadline: Deadline) -> None: ...
+
+
+class ClusterUnderTest:
+    """Everything that checks and disruptions need; roles are looked up anew whenever they are asked for."""
+
+    def __init__(self, cluster: Cluster, timeline: Timeline) -> None:
+        self.cluster = cluster
+        self.timeline = timeline
+        self.hosts = connect_all(cluster, timeline)
+        self.facts = {m.name: facts_of(m, self.hosts[m.name]) for m in cluster.machines}
+        self.residents = ConnectionWorkers(self)
+        self.manager = manager_of(cluster, self.hosts)
+        self.cleaner = Cleaner()  # takes secrets out of what hosts say, before it is kept; a run's own, where there is a run
+        self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
+        self.standing: list[StandingDisruption] = []  # what was done to the cluster and was not seen undone yet, in its order
+        self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
+        # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
+        self.lease_line = ""
+        self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
+        self.lost: Callable[[], str] = str
+        self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
+        self._witnesses: dict[str, Witness] = {}
+        self._witness_lock = threading.Lock()
+        self._means: dict[str, Capabilities] = {}
+        self._asking = {name: threading.Lock() for name in self.hosts}
+
+    def clean(self, text: str) -> str:
+        return self.cleaner.text(text)
+
+    def write_manager_log(self, node: str, path: Path) -> None:
+        """What the cluster manager of a node logged last, without secrets."""
+        path.write_text(self.clean(self.manager.recent_log(node)))
+
+    def reach(self) -> None:
+        """Log in to every host. Raises HostUnreachable for the first that does not let us, so that a person reads that and no more;
+        Unusable for one that lets us in and runs no commands."""
+        try:
+            self.together(*(lambda n=n: self.let_in(n) for n in self.hosts))
+        except CommandFailed as error:
+            raise Unusable(f"{error}; the log-in works, but commands do not run there: give the account a shell") from error
+
+    def let_in(self, name: str) -> None:
+        """Log in to a host and run something there. A client that runs nothing for us will do, if its sshd makes connections.
+
+        Raises HostUnreachable, CommandFailed, Unusable.
+        """
+        try:
+            self.hosts[name].check(["true"])
+        except (CommandFailed, SessionsTaken):
+            if name != self.cluster.client.name or self.runs_commands(name):
+                raise
+
+    def runs_commands(self, name: str) -> bool:
+        """Or is there nothing but its sshd?"""
+        return self.means(name).kind is not Kind.FORWARDING
+
+    @property
+    def active(self) -> str:
+        """The node that has the services, by the manager's word. Raises Inconclusive when there is no single one, with what each says.
+
+        A node whose hierarchy is incomplete still leads when the other has nothing; that it is incomplete is for other checks to say.
+        """
+        state = self.manager.state()
+        if state.leading is None:
+            raise Inconclusive(f"{state.why_none_leads}: {state}")
+        return state.leading
+
+    def standby_of(self, active: str) -> str:
+        return self.cluster.peer_of(active).name
+
+    def machine(self, name: str) -> Machine:
+        return next(m for m in self.cluster.machines if m.name == name)
+
+    def origin(self, origin: Origin, active: str) -> str:
+        """The host that a path starts at, given who is active."""
+        places = {Origin.CLIENT: self.cluster.client.name, Origin.INSIDE: active, Origin.STANDBY: self.standby_of(active)}
+        return places[origin]
+
+    def python(self, name: str) -> str:
+        return self.machine(name).ssh.python
+
+    def means(self, name: str) -> Capabilities:
+        """How connections are made from a host; asked of it once. Raises HostUnreachable, Unusable when none can be."""
+        with self._asking[name]:
+            if name not in self._means:
+                self._means[name] = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
+            return self._means[name]
+
+    def unwatchable(self) -> list[str]:
+        """The hosts, of those that are present, whose packets cannot be watched for want of a Python."""
+        present = [m.name for m in self.cluster.machines if m.name not in self.absent]
+        found = self.together(*(lambda n=n: self.means(n) for n in present))
+        return [name for name, one in zip(present, found, strict=True) if not one.whole]
+
+    def together(self, *work: Callable[[], object]) -> list:
+        """Do several things at once and return their results in order; the first failure is raised when all have ended."""
+        # Threads of its own for each call: work may itself do things together, and must never wait for a place.
+        with ThreadPoolExecutor(max_workers=len(work) or 1) as pool:
+            futures = [pool.submit(w) for w in work]
+        return [f.result() for f in futures]
+
+    def holders_of_vip(self) -> dict[str, list[str]]:
+        """Which node holds the VIP, and on which interfaces with which prefix (`eth1/32`)."""
+        found: dict[str, list[str]] = {}
+        vip = str(self.cluster.vip)
+
+        def look(name: str) -> None:
+            places = [f"{a.interface}/{a.prefix}" for a in self.facts[name].addresses() if a.address == vip]
+            if places:
+                found[name] = places
+
+        self.together(*(lambda n=n.name: look(n) for n in self.cluster.nodes))
+        return found
+
+    @contextlib.contextmanager
+    def watched(self, *names: str) -> Iterator[CaptureWindow]:
+        """Watch the wire on these hosts (all that are present and have a Python when none is named) while the block runs."""
+        blind = () if names else self.unwatchable()
+        chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
+        with self._witness_lock:
+            witnesses = dict(zip(chosen, self.together(*(lambda n=n: self._witness(n) for n in chosen)), strict=True))
+        starts = dict(zip(chosen, self.together(*(lambda w=w: w.mark() for w in witnesses.values())), strict=True))
+        yield CaptureWindow(self, witnesses, starts)
+
+    def _witness(self, name: str) -> Witness:
+        """The host's witness; a new one where the old one died with its host."""
+        old = self._witnesses.get(name)
+        if old is not None:
+            try:
+                old.mark()
+                return old
+            except Inconclusive as lost:
+                self.timeline.note(name, "witness", f"begins again: {lost}")
+                old.stop()
+        witness = Witness(self.hosts[name], self.python(name))
+        witness.start()
+        self._witnesses[name] = witness
+        return witness
+
+    def evidence(self) -> dict[str, Witness]:
+        """The witnesses that have watched, for their captures."""
+        return dict(self._witnesses)
+
+    def wait_until_whole(self, deadline: Deadline) -> ClusterState:
+        """Until one node is active, the other stands by and all communication paths are alive. Raises DeadlineExceeded."""
+        return deadline.wait_for(self.manager.state, until=lambda s: s.whole, what="the cluster being whole", every=0.2)
+
+    def close(self) -> None:
+        for witness in self._witnesses.values():
+            witness.stop()
+        for resident in self.residents.values():
+            resident.close()
+        for host in self.hosts.values():
+            host.close()
+
+
+class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
+    """What makes connections from each host, by name; made when it is first needed, because the host is asked what it can bear."""
+
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        self._subject = subject
+        self._making = threading.Lock()
+
+    def __missing__(self, name: str) -> ConnectionWorker | FallbackConnector:
+        found, host = self._subject.means(name), self._subject.hosts[name]
+        with self._making:
+            if name not in self:
+                self[name] = ConnectionWorker(host, self._subject.python(name)) if found.whole else FallbackConnector(host, found)
+            return self[name]
+
+
+class CaptureWindow:
+    """What the watched hosts saw since the watching began."""
+
+    def __init__(self, subject: ClusterUnderTest, witnesses: dict[str, Witness], starts: dict[str, int]) -> None:
+        self._subject = subject
+        self._witnesses = witnesses
+        self._starts = starts
+
+    @property
+    def watching(self) -> tuple[str, ...]:
+        return tuple(self._witnesses)
+
+    def packets(self) -> dict[str, list]:
+        """Per host, everything captured until now, complete. Raises Inconclusive when a witness died or lost packets."""
+        ends = self._subject.together(*(lambda w=w: w.mark() for w in self._witnesses.values()))
+        for name, witness in self._witnesses.items():
+            if witness.dropped:
+                raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets, so absence proves nothing")
+        return {n: w.packets(self._starts[n], end) for (n, w), end in zip(self._witnesses.items(), ends, strict=True)}

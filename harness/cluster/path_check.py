@@ -1,0 +1,188 @@
+"""One check of one path: attempts from the origin, what the hosts saw of them, who answered, and the verdict on all three."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Service
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
+from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
+from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
+from harness.remote.captures.route_classifier import Way, classify_all
+from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
+from harness.remote.connections.tcp_tunnel import relay
+from harness.services import service_registry
+from harness.services.node_identity import node_of
+from harness.services.service_kind import NotTheService, Proof, TurnedAway, WrongAnswer
+
+T = TypeVar("T")
+
+ATTEMPT_LIMIT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
+SILENCE_LIMIT_S = 1.3
+IDENTITY_LIMIT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
+QUICK_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
+
+
+@dataclass(frozen=True)
+class PathCheck:
+    """The result of one check, for the report and for a person."""
+
+    origin: Origin
+    origin_host: str
+    service: Service
+    situation: Situation
+    expected: Cell
+    attempts: list[Attempt]
+    ways: list[Way]
+    active: str
+    identity: str
+    verdict: Verdict
+    seconds: float
+    broke: bool = False  # the check itself, so that nothing was seen of the path
+
+    @property
+    def node(self) -> str | None:
+        nodes = {w.node for w in self.ways}
+        return nodes.pop() if len(nodes) == 1 else None
+
+    @property
+    def codes(self) -> str:
+        return ", ".join(
+            f"{code} × {n}" if len(set(self.ways)) > 1 and n > 1 else code for code, n in Counter(w.code for w in self.ways).items()
+        )
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        return dict(Counter(str(a.outcome) for a in self.attempts))
+
+    @property
+    def observed(self) -> str:
+        return "; ".join(dict.fromkeys(str(w) for w in self.ways[:3])) or "nothing"
+
+
+def check_path(
+    subject: ClusterUnderTest,
+    origin: Origin,
+    service: Service,
+    active: str,
+    situation: Situation = Situation.HEALTHY,
+    *,
+    count: int | None = None,
+) -> PathCheck:
+    """Try the path and judge it. Where it must reach a node, the service there is asked who it is as well."""
+    began = time.monotonic()
+    cluster = subject.cluster
+    expected = expectation(cluster.design, origin, situation)
+    host = subject.origin(origin, active)
+    limit = ATTEMPT_LIMIT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_LIMIT_S
+    with subject.watched() as sight:
+        attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
+        packets = sight.packets()
+    ways = classify_all(attempts, packets, cluster)
+    seen = [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
+    unseen = why_unseen(subject, host)
+    verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
+    identity = ""
+    if verdict and not expected.mixed and expected.ways[0].by is not None:
+        wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
+        told, identity = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
+        verdict = all_of([verdict, told])
+    return PathCheck(origin, host, service, situation, expected, attempts, ways, active, identity, verdict, time.monotonic() - began)
+
+
+def why_unseen(subject: ClusterUnderTest, origin: str) -> str:
+    """Why nobody can see how attempts from there travel, for want of a Python; "" where somebody can."""
+    if not subject.means(origin).tells_port:
+        return f"{origin} cannot tell from which port its attempts come"
+    blind = [n.name for n in subject.cluster.nodes if n.name in subject.unwatchable()]
+    return f"without Python the packets of {' and '.join(blind)} cannot be watched" if blind else ""
+
+
+def unchecked(subject: ClusterUnderTest, origin: Origin, service: Service, active: str, why: str) -> PathCheck:
+    """A check that broke before there was anything to judge."""
+    expected, situation = expectation(subject.cluster.design, origin, Situation.HEALTHY), Situation.HEALTHY
+    host, verdict = subject.origin(origin, active), inconclusive(f"it could not be checked: {why}")
+    return PathCheck(origin, host, service, situation, expected, [], [], active, "", verdict, 0.0, broke=True)
+
+
+def _seen(one: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> PathObservation:
+    by = None
+    if one.outcome is AttemptOutcome.ANSWERED and way.node is not None:
+        by = Role.ACTIVE if way.node == active else Role.STANDBY
+    return PathObservation(str(one.outcome), way.code, by, str(way))
+
+
+def ask_identity(
+    subject: ClusterUnderTest, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_LIMIT_S, packets_tell: bool = True
+) -> tuple[Verdict, str]:
+    """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said.
+
+    One that names no node passes where the packets name it (`packets_tell`), and proves nothing elsewhere.
+    """
+    where = f"{host} → {subject.cluster.vip}:{service.port}"
+    kind = service_registry.kind(service.kind)
+    try:
+        identity = _over_the_path(subject, host, service, kind.who_are_you, limit)
+        said = identity.said
+        if isinstance(kind, Proof):
+            said += f", {_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
+    except TurnedAway as error:
+        return failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error)
+    except WrongAnswer as error:
+        return failed(f"{where}: the {service.kind} service answers, and not what it should: {error}"), str(error)
+    except NotTheService as error:
+        return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
+    except DeadlineExceeded as error:
+        hung = f"{where}: the {service.kind} service took the connection and did not say who it is: {error}"
+        quick = _connects_quickly(subject, host, service)
+        return (failed(hung) if quick else inconclusive(f"{hung}; but connecting is slow too: is {host} overloaded?")), str(error)
+    except OSError as error:
+        return failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error)
+    node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
+    if node is None and not packets_tell:
+        return inconclusive(f"{where}: which node answered is not known: {known}, and no packets tell it"), said
+    if node is None:
+        return passed(f"it speaks {service.kind}; the packets tell the node ({known})"), said
+    if node != wanted:
+        return failed(f"{where}: expected {wanted}, but {known}"), said
+    return passed(known), said
+
+
+def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) -> bool:
+    """The control of a question that was not answered in time: is everything but the answer as quick as ever?"""
+    began = time.monotonic()
+    tried = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_LIMIT_S)
+    return tried[0].answered and time.monotonic() - began < QUICK_S
+
+
+def _over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
+    """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, with the service's own address
+    in its sentence instead of the relay's; ConnectionError without a connection."""
+    with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
+        if link.port is None:
+            raise ConnectionError(f"the connection was {link.attempt.outcome}")
+        try:
+            return ask(link.host, link.port, settings=service_registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
+        except (NotTheService, TurnedAway, DeadlineExceeded, OSError) as error:
+            relayed, own = f"{link.host}:{link.port}", f"{subject.cluster.vip}:{service.port}"
+            if relayed not in str(error):
+                raise
+            raise type(error)(str(error).replace(relayed, own)) from error
+
+
+def _starts(subject: ClusterUnderTest, service: Service) -> dict[str, float | None]:
+    """When the process that listens on the service's port started, per node: its identity where it tells nothing else."""
+    starts: dict[str, float | None] = {}
+    for node in subject.cluster.nodes:
+        if node.name in subject.absent:
+            continue
+        facts = subject.facts[node.name]
+        pids = [x.pid for x in facts.listeners() if x.port == service.port and x.pid]
+        starts[node.name] = facts.process_start(pids[0]) if pids else None
+    return starts

@@ -1,0 +1,68 @@
+"""Following the paths through a disruption: when each was seen recovered, within a budget anchored at the disruption."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.path_check import PathCheck, check_path
+from harness.config.cluster_config import Service
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
+from harness.expectations.connectivity_matrix import Origin
+from harness.expectations.outage_budget import Allowance
+
+EVERY_S = 0.2
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """`seconds` from the disruption to the first check that passed, or None; `period` is how coarse that figure is."""
+
+    origin: Origin
+    service: Service
+    seconds: float | None
+    period: float
+    last: PathCheck | None
+    fault: str | None
+
+
+def follow(
+    subject: ClusterUnderTest, origins: list[Origin], allowance: Allowance, anchor: float, *, active: str | None = None
+) -> list[Recovery]:
+    """Check every path again and again until it is right, all of them at once: by one attempt, and then by as many as show that no other
+    node answers. Where those do not, the path was not right yet.
+
+    `active` is the node that must answer; when not given, the one the manager calls active. A check that is wrong before the
+    deadline is no failure yet; one that is wrong at the end is.
+    """
+    deadline = Deadline(allowance.seconds, anchor=anchor)
+    work = [(o, s) for o in origins for s in subject.cluster.services]
+    return subject.together(*(lambda o=o, s=s: _follow_one(subject, o, s, deadline, active) for o, s in work))
+
+
+def _follow_one(subject: ClusterUnderTest, origin: Origin, service: Service, deadline: Deadline, active: str | None) -> Recovery:
+    last: PathCheck | None = None
+    fault: str | None = None
+    looked: list[float] = [deadline.anchor]
+
+    def look() -> bool:
+        nonlocal last, fault
+        looked.append(time.monotonic())
+        try:
+            node = active or subject.active
+            last, fault = check_path(subject, origin, service, node, count=1), None
+            if last.verdict:
+                last = check_path(subject, origin, service, node)
+        except (Unusable, Inconclusive, DeadlineExceeded) as error:
+            fault = str(error)  # a host on its way down or up; the deadline decides whether that is the end of it
+            return False
+        return bool(last.verdict)
+
+    try:
+        deadline.wait_for(look, what=f"the {origin} path to {service.name}", every=EVERY_S)
+    except DeadlineExceeded:
+        return Recovery(origin, service, None, 0.0, last, fault if last is None else None)
+    # The path was right when the passing check began; the one before began a period earlier.
+    return Recovery(origin, service, looked[-1] - deadline.anchor, looked[-1] - looked[-2], last, None)

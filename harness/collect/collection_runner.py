@@ -1,0 +1,255 @@
+"""Asking all hosts at once. A collector that fails, hangs or floods is noted, and the rest goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness import __version__
+from harness.collect import collectors
+from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, cut
+from harness.collect.collectors import Collector
+from harness.collect.index_html import page_of
+from harness.collect.known_secrets import known_secrets, without_secrets
+from harness.config.cluster_config import Cluster, Machine
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.core.redaction.redact import Redactor
+from harness.core.text import one_line
+from harness.hosts.host import Host, HostUnreachable
+from harness.hosts.host_facts import HostFacts, facts_of
+from harness.managers.manager import LOG_AT_MOST, ClusterState, Manager
+from harness.remote.captures.packet_capture import Witness
+from harness.remote.recording import pcapng
+
+REACH_S = 10.0  # to log in to a host and run `true` there
+HOST_S = 90.0  # for all collectors of one host together; captures come on top
+CAPTURE_AT_MOST_S = 60.0
+PACKETS_AT_MOST = 50_000  # of one host's capture
+
+
+@dataclass(frozen=True)
+class Span:
+    """The time window of logs, seconds since the epoch on the harness's clock, and how long to capture (0: not)."""
+
+    begin: float
+    end: float
+    capture_s: float = 0.0
+
+
+@dataclass
+class HostReport:
+    """What one host gave, for index.json."""
+
+    name: str
+    address: str
+    reached: bool = False
+    why: str = ""
+    files: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[dict[str, str]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Gathering:
+    """One gathering of evidence. Use `gather`."""
+
+    def __init__(self, cluster: Cluster, hosts: Mapping[str, Host], manager: Manager, span: Span, bundle: Bundle) -> None:
+        self.cluster, self.hosts, self.manager, self.span, self.bundle = cluster, hosts, manager, span, bundle
+        self.reports = {m.name: HostReport(m.name, str(m.address)) for m in cluster.machines}
+        self.state: dict[str, Any] = {}
+        self.given_up = False
+
+    def all(self) -> None:
+        machines = self.cluster.machines
+        with ThreadPoolExecutor(len(machines) + 1) as pool:
+            try:
+                for done in [pool.submit(self._state), *(pool.submit(self._host, m) for m in machines)]:
+                    done.result()
+            except BaseException:  # Ctrl-C: nobody waits for what hosts may still have to say
+                self.given_up = True
+                for host in self.hosts.values():
+                    host.close()
+                raise
+
+    def _state(self) -> None:
+        with self._guarded(self.reports[self.cluster.nodes[0].name], "manager-state"):
+            self._must_be_asked()
+            self.state = _state(self.manager.state())
+
+    def _host(self, machine: Machine) -> None:
+        report, host = self.reports[machine.name], self.hosts[machine.name]
+        try:
+            host.check(["true"] if machine.platform == "linux" else "$true", limit=REACH_S)
+        except HarnessError as error:
+            report.why = one_line(str(error))
+            return
+        report.reached = True
+        deadline = Deadline(getattr(host, "patience_s", HOST_S))  # one that is read by Azure's run-command takes some 20 s for each
+        facts = facts_of(machine, host)
+        for name, read in _structured(facts).items():
+            with self._guarded(report, name):
+                self._must_be_asked(deadline)
+                report.facts[name] = read()
+        ahead = (report.facts.get("clock_offset") or {}).get("ahead_s", 0.0)
+        for row in collectors.of_machine(self.cluster, machine):
+            with self._guarded(report, row.name):
+                self._must_be_asked(deadline)
+                self._collect(report, host, row, deadline, ahead)
+        if machine.name != self.cluster.client.name:
+            with self._guarded(report, "manager-log"):
+                self._must_be_asked(deadline)
+                self._log(report, ahead)
+        if self.span.capture_s:
+            with self._guarded(report, "capture"):
+                self._must_be_asked()
+                self._capture(report, machine, host)
+
+    def _collect(self, report: HostReport, host: Host, row: Collector, deadline: Deadline, ahead: float) -> None:
+        line = collectors.line_for(row, self.cluster, self.span.begin + ahead, self.span.end + ahead)
+        began = time.monotonic()
+        result = host.run(line, limit=max(0.5, deadline.within(row.seconds)))
+        said = result.out + (f"\n# errors\n{result.err}" if result.err.strip() else "")
+        text, note = cut(said, row.most, newest=row.newest)
+        if row.name == "sysctls":
+            report.facts["sysctls"] = dict(
+                pair for text_line in text.splitlines() if len(pair := text_line.replace("/", ".").split(" = ", 1)) == 2
+            )
+        last = text.rstrip().rpartition("\n")[2]
+        exit = last.removeprefix(collectors.EXITED) if last.startswith(collectors.EXITED) else str(result.exit)
+        if exit != "0":
+            note = "; ".join(filter(None, [note, f"its command exited {exit}"]))
+        self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
+
+    def _log(self, report: HostReport, ahead: float) -> None:
+        began = time.monotonic()
+        window = self.manager.log_between(report.name, self.span.begin + ahead, self.span.end + ahead, most=LOG_AT_MOST)
+        self._keep(
+            report, "manager.log", "The cluster manager's log in the time window", window.text, window.left_out, time.monotonic() - began
+        )
+
+    def _capture(self, report: HostReport, machine: Machine, host: Host) -> None:
+        """Headers only: what connections carry is nobody's business, and may hold secrets."""
+        ports = [self.cluster.load_balancer.probe.port, *(s.port for s in self.cluster.services)]
+        seconds = min(self.span.capture_s, CAPTURE_AT_MOST_S)
+        with Witness(host, machine.ssh.python, ports=ports) as witness:
+            capturing = Deadline(seconds)
+            # Asking for marks all along notices at once when the host is gone.
+            capturing.wait_for(
+                witness.mark, until=lambda n: n >= PACKETS_AT_MOST or capturing.expired, what=f"{machine.name}: its capture", every=0.5
+            )
+            packets = [p.headers for p in witness.packets(0, PACKETS_AT_MOST)]
+            lost = witness.dropped
+        note = "; ".join(
+            filter(
+                None,
+                [
+                    f"stopped at its limit of {PACKETS_AT_MOST} packets" if len(packets) >= PACKETS_AT_MOST else "",
+                    f"the kernel dropped {lost} packets" if lost else "",
+                ],
+            )
+        )
+        name = f"hosts/{report.name}/capture.pcapng"
+        self._listed(
+            report,
+            name,
+            f"Packets of {seconds:g} s, headers only",
+            self.bundle.packets(name, pcapng.encode(packets, host=report.name)),
+            note,
+            seconds,
+        )
+
+    def _keep(self, report: HostReport, file: str, title: str, text: str, note: str, seconds: float) -> None:
+        name = f"hosts/{report.name}/{file}"
+        self._listed(report, name, title, self.bundle.text(name, text), note, seconds)
+
+    @staticmethod
+    def _listed(report: HostReport, name: str, title: str, size: int | None, note: str, seconds: float) -> None:
+        if size is None:
+            report.faults.append({"name": name, "why": "left out: the bundle has reached its limit of size"})
+            return
+        report.files.append({"path": name, "title": title, "bytes": size, "note": note, "seconds": round(seconds, 3)})
+
+    def _must_be_asked(self, deadline: Deadline | None = None) -> None:
+        """Raises HostUnreachable for what is not asked any more."""
+        if self.given_up:
+            raise HostUnreachable("not asked: the gathering was given up")
+        if deadline is not None and deadline.expired:
+            raise HostUnreachable(f"not asked: this host had used up its {deadline.seconds:g} s")
+
+    @contextmanager
+    def _guarded(self, report: HostReport, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever it is: the other evidence must not be lost for it
+            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            report.faults.append({"name": name, "why": one_line(why)})
+
+
+def gather(
+    cluster: Cluster, data: dict[str, Any], hosts: Mapping[str, Host], manager: Manager, span: Span, make: Callable[[Redactor], Bundle]
+) -> dict[str, Any]:
+    """Gather everything into the bundle that `make` opens; returns its index. `data` is the cluster file as it was written.
+
+    Raises Unusable when the bundle itself cannot be written, and for nothing that a host does.
+    """
+    known, notes = known_secrets(cluster, data)
+    redactor = Redactor(known)
+    began = time.time()
+    with make(redactor) as bundle:
+        gathering = Gathering(cluster, hosts, manager, span, bundle)
+        gathering.all()
+        bundle.data(CLUSTER, without_secrets(data, redactor))
+        index = {
+            "format": FORMAT,
+            "harness": __version__,
+            "cluster": cluster.name,
+            "taken": {"begin": began, "end": time.time()},
+            "window": {"begin": span.begin, "end": span.end},
+            "capture_s": span.capture_s,
+            "manager": {"kind": cluster.manager.kind, **gathering.state},
+            "hosts": [asdict(report) for report in gathering.reports.values()],
+            "notes": [*(f"left out, because nobody has agreed to it: {ask}" for ask in cluster.left_out), *notes],
+        }
+        index = redactor.clean_data(index)
+        index["secrets_removed"] = redactor.removed
+        bundle.data(INDEX, index)
+        bundle.page("index.html", page_of(index))
+    return index
+
+
+def _structured(facts: HostFacts) -> dict[str, Callable[[], Any]]:
+    """What programs read of a host: the bundle's lab is made of it."""
+
+    def offset() -> dict[str, float]:
+        ahead, error = facts.offset()
+        return {"ahead_s": round(ahead, 6), "error_s": round(error, 6)}
+
+    return {
+        "clock_offset": offset,
+        "hostname": facts.hostname,
+        "boot_id": facts.boot_id,
+        "addresses": lambda: [asdict(a) for a in facts.addresses()],
+        "listeners": lambda: [asdict(one) for one in facts.listeners()],
+    }
+
+
+def _state(state: ClusterState) -> dict[str, Any]:
+    return {
+        "active": state.active,
+        "leading": state.leading,
+        "whole": state.whole,
+        "said": str(state),
+        "nodes": {
+            name: {
+                "running": s.running,
+                "why": s.why,
+                "resources": {tag: str(r) for tag, r in s.resources.items()},
+                "comm_paths": [asdict(p) for p in s.comm_paths],
+            }
+            for name, s in state.nodes.items()
+        },
+    }

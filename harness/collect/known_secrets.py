@@ -1,0 +1,142 @@
+"""Which values of a cluster file and of this machine must not get into a bundle, and the file without them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.config import service_settings as given
+from harness.config.cluster_config import Cluster
+from harness.core.errors import BadUse
+from harness.core.files import expand_user
+from harness.core.redaction.redact import GONE, Redactor, secret_words
+from harness.core.redaction.secret_names import sensitive
+
+READ_AT_MOST = 64 * 1024  # bytes of a file that holds a secret
+WEAK = 4  # characters: a value of fewer would shred the evidence
+SHORT_NUMBER = 8  # digits
+PROSE = ("true", "false", "none", "null", "yes", "no")  # values of secret-looking variables that are no secrets
+
+
+def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> tuple[set[str], list[str]]:
+    """Every secret that the cluster file leads to and that this machine's environment names; and what could not be looked up, as sentences.
+
+    `data` is the file's content as it was written, `cluster` the same with absolute paths.
+    """
+    environment = os.environ if environment is None else environment
+    found = set(_written_out(data))
+    for name, value in environment.items():
+        if sensitive(name) and value.lower() not in PROSE and not _is_a_place(value):
+            found |= _secrets_in(value)
+    notes = []
+    for service in cluster.services:
+        for key, value in service.settings.items():
+            if key.endswith("_env"):
+                found |= _secrets_in(environment.get(value, ""))
+            elif key == "password_command":
+                try:
+                    secret_said = given.password({key: value})
+                    found |= {secret_said.reveal()} if secret_said else set()
+                except BadUse as error:
+                    notes.append(f"services {service.name}: {error}, so that what it says could not be looked for")
+            elif key.endswith("_file"):
+                secret, note = _content(value, f"services {service.name}: {key}")
+                # As the services read it: of a password's file the first line.
+                found |= {line for text in secret for line in text.splitlines()[:1]} if key == "password_file" else set()
+                found |= {one for text in secret for one in _secrets_in(text)} if key != "password_file" else set()
+                notes += note
+    for machine in cluster.machines:
+        if machine.ssh.key is not None:
+            secret, note = _content(machine.ssh.key, f"{machine.name}: ssh.key")
+            # A line of it is enough to give it away, but its frame is no secret.
+            found |= {line for text in secret for line in text.splitlines() if line and "-----" not in line}
+            notes += note
+    if cluster.power:
+        # A command's own words may hold a token.
+        commands = [cluster.power.off, cluster.power.on, cluster.power.reboot or [], cluster.power.freeze or [], cluster.power.thaw or []]
+        found |= {word for words in commands for word in secret_words(words)}
+    found = {value for value in found if value.strip()}
+    weak = {value for value in found if _is_weak(value, _words_of(cluster))}
+    if weak:
+        notes.append(
+            f"{len(weak)} of the secrets are too short, or are names or numbers of this cluster as well, so that they were left where they "
+            "stand; look for them yourself, and change them"
+        )
+    return found - weak, notes
+
+
+def without_secrets(data: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """The cluster file's content to go into a bundle: no secret, and of every command only the program."""
+    clean = dict(data)
+    if isinstance(clean.get("power"), dict):
+        clean["power"] = {to: _program(words) for to, words in clean["power"].items()}
+    return redactor.clean_data(_without_arguments(clean))
+
+
+def _without_arguments(data: Any, name: str = "") -> Any:
+    if name.endswith("command"):
+        return _program(data)
+    if isinstance(data, Mapping):
+        return {key: _without_arguments(value, str(key)) for key, value in data.items()}
+    return [_without_arguments(value) for value in data] if isinstance(data, list) else data
+
+
+def _program(command: Any) -> Any:
+    """A command, as words or as a line, without its arguments, which may be secret themselves."""
+    if isinstance(command, str):
+        program, blank, _ = command.strip().partition(" ")
+        return f"{program} {GONE}" if blank else program
+    return [*command[:1], GONE] if isinstance(command, list) and len(command) > 1 else command
+
+
+def _secrets_in(text: str) -> set[str]:
+    """Of a JSON document the values under secret names, of anything else the whole."""
+    try:
+        document = json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
+    except (ValueError, RecursionError):
+        document = None
+    return ({text} if text else set()) if document is None else set(_written_out(document))
+
+
+def _words_of(cluster: Cluster) -> set[str]:
+    """Names, tags, kinds and addresses of the cluster: what the evidence is about."""
+    machines, services = cluster.machines, cluster.services
+    return {
+        *(word for m in machines for word in (m.name, str(m.address), m.ssh.user)),
+        *(word for s in services for word in (s.name, s.tag, s.kind, s.settings.get("user", ""), s.settings.get("dbname", ""))),
+        *(cluster.name, cluster.manager.resource, cluster.ip_resource.tag, str(cluster.vip), cluster.manager.kind),
+    }
+
+
+def _is_weak(value: str, words: set[str]) -> bool:
+    value = value.strip()
+    return len(value) < WEAK or (value.isdigit() and len(value) < SHORT_NUMBER) or value in words
+
+
+def _written_out(data: Any, name: str = "") -> Iterator[str]:
+    """Values that stand in the file itself under a name that says that they are secret."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _written_out(value, str(key))
+    elif isinstance(data, list):
+        for value in data:
+            yield from _written_out(value, name)
+    elif isinstance(data, str) and sensitive(name):
+        yield data
+
+
+def _content(path: Path | str, place: str) -> tuple[set[str], list[str]]:
+    try:
+        with expand_user(path).open("rb") as file:
+            return {file.read(READ_AT_MOST).decode("utf-8", "replace").strip()}, []
+    except (OSError, BadUse) as error:
+        why = getattr(error, "strerror", None) or error
+        return set(), [f"{place}: {path} cannot be read ({why}), so that what it holds could not be looked for"]
+
+
+def _is_a_place(value: str) -> bool:
+    """A path or a short number, such as SSH_ASKPASS or a file's name, is no secret, and would be removed all over the bundle."""
+    return (value.startswith("/") and Path(value).exists()) or (value.isdigit() and len(value) < 8) or len(value) < 4

@@ -1,0 +1,1 @@
+"""The verbs of `lkharness azure`, one file each."""

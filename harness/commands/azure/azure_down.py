@@ -1,0 +1,52 @@
+"""`lkharness azure down`: remove exactly what one run made."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.commands.azure.azure_up import limit, place
+from harness.commands.common import add, add_json, print_json
+from harness.core.errors import ExitCode
+
+
+def add_to(verbs) -> None:
+    down = add(verbs, "down", _down, "remove exactly what a run of `azure up` made", "lkharness azure down --subscription S --run 1f2e3d4c")
+    place(down, group=False)
+    down.add_argument("--run", metavar="ID", required=True, help="the run, as its plan and the tag lkharness-run say")
+    down.add_argument("--plan", action="store_true", help="say what would be removed, and remove nothing")
+    limit(down, 60)
+    add_json(down)
+
+
+def _down(given: argparse.Namespace) -> int:
+    from harness.azure.client import clients
+    from harness.azure.client.arm import Arm
+    from harness.azure.provision.deployment_settings import azure_of
+    from harness.azure.provision.teardown import made_by, remove, stopped
+    from harness.core.deadline import Deadline
+
+    azure, _ = azure_of(Path(given.azure) if given.azure else None, given.subscription, None, need_group=False)
+    talk = clients.make_clients(azure)
+    try:
+        arm = Arm(talk)
+        made = made_by(arm, given.run)
+        say(f"{'would remove' if given.plan else 'removing'} {made}")
+        deadline = Deadline(given.limit * 60.0)
+        left = []
+        if not given.plan:
+            made = stopped(arm, made, deadline, say)
+            left = remove(arm, made, deadline, say)
+    finally:
+        talk.close()
+    if given.json:
+        about = {"run": made.run, "resources": [r["id"] for r in made.resources], "group": made.group, "left_alone": list(made.strangers)}
+        print_json({**about, "left": left})
+    for one in left:
+        print(f"lkharness: left: {one}", file=sys.stderr)
+    return int(ExitCode.UNUSABLE if left else ExitCode.PASSED)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,52 @@
+"""`lkharness azure heal`: undo what a harness that died left disturbed in Azure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from harness.commands import trust
+from harness.commands.common import add, add_json, print_json
+from harness.core.errors import BadUse
+
+
+def add_to(verbs) -> None:
+    about = "undo everything that a killed run left disturbed in the cluster's resource group, by the tags that say how"
+    heal = add(verbs, "heal", _heal, about, "lkharness azure heal --cluster customer.toml --run 1a2b3c4d")
+    heal.add_argument("--cluster", metavar="FILE", help="the cluster file with [azure] (also LKHARNESS_CLUSTER)")
+    whose = heal.add_mutually_exclusive_group()
+    whose.add_argument("--run", metavar="ID", default="", help="only what this run left, and at once: it is known to be dead")
+    whose.add_argument("--all", action="store_true", help="what every run left, even one that may still be at work on another cluster")
+    heal.add_argument("--limit", metavar="SECONDS", type=float, help="for each undoing (default: twice operation_limit_s)")
+    trust.add_option(heal)
+    add_json(heal)
+
+
+def _heal(given: argparse.Namespace) -> int:
+    from harness.config import cluster_config, trust
+
+    file = given.cluster or os.environ.get("LKHARNESS_CLUSTER")
+    if not file:
+        raise BadUse("say which cluster with --cluster FILE")
+    if given.limit is not None and given.limit <= 0:
+        raise BadUse(f"--limit {given.limit:g}: give a number of seconds above 0")
+    cluster = cluster_config.load(Path(file), trusted=given.trust_cluster_file)
+    trust.demand(cluster, file)
+    azure = cluster.azure
+    if azure is None:
+        raise BadUse(f"{file} has no [azure] table, so nothing of it was disturbed through Azure")
+    from harness.azure.faults.ownership import Ours
+    from harness.azure.faults.undo_leftovers import exit_code, heal
+
+    def say(source: str, kind: str, text: str, **data: object) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    healed = heal(azure, say, ours=Ours.of(cluster), limit_s=given.limit, run=given.run, all_runs=given.all)
+    if given.json:
+        print_json([vars(h) for h in healed])
+    else:
+        whose = f" of run {given.run}" if given.run else ""
+        print("\n".join(map(str, healed)) or f"nothing{whose} in {azure.resource_group} is left to undo")
+    return exit_code(healed)

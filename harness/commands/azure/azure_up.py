@@ -1,0 +1,224 @@
+"""`lkharness azure up`: make a cluster in Azure from the template, after showing every resource and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands import ask
+from harness.commands.common import add, add_json, print_json
+from harness.core.errors import BadUse, HarnessError, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ipaddress import IPv4Address
+
+    from harness.azure.client.clients import Clients
+    from harness.azure.provision.deployment_request import DeploymentRequest
+
+EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --ssh-key ~/.ssh/id.pub --plan"
+LONGEST_MIN = 7 * 24 * 60
+
+
+def add_to(verbs) -> None:
+    about = "make a cluster in Azure: two nodes with two NICs each, a client and an internal load balancer, with tags that say whose it is"
+    up = add(verbs, "up", _up, about, EXAMPLE)
+    place(up)
+    up.add_argument("--location", metavar="REGION", required=True, help="Azure's name of the region, such as westeurope")
+    up.add_argument("--owner", metavar="NAME", required=True, help="who answers for it; a tag on everything")
+    up.add_argument("--expires", metavar="TIME", default="8h", help="when `azure sweep` may remove it: 90m, 8h (the default), 2d …")
+    up.add_argument(
+        "--tag", metavar="KEY=VALUE", action="append", default=[], help="one more tag on everything; can be given several times"
+    )
+    up.add_argument("--ssh-key", metavar="FILE", required=True, help="the public key that may log in")
+    up.add_argument("--plan", action="store_true", help="show every resource and what it costs an hour, and make nothing")
+    up.add_argument("--yes", action="store_true", help="make it without asking first")
+    up.add_argument(
+        "--keep",
+        choices=["never", "failed", "always"],
+        default="never",
+        help="keep nothing of what went wrong (never, the default), a deployment that failed, or also what was interrupted",
+    )
+    up.add_argument("--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on")
+    up.add_argument("--placement", choices=["zones", "availability-set"], default="zones", help="of the two nodes (default: zones 1 and 2)")
+    up.add_argument("--size", metavar="NAME", help="of the nodes' machines (default: Standard_D2s_v5)")
+    up.add_argument("--image", metavar="PUBLISHER:OFFER:SKU:VERSION", help="default: Debian:debian-12:12-gen2:latest")
+    up.add_argument("--user", metavar="NAME", help="who logs in (default: azureuser)")
+    up.add_argument(
+        "--port", type=int, action="append", metavar="PORT", help="a service's port; can be given several times (default: 1521)"
+    )
+    up.add_argument("--ha-ports", action="store_true", help="one rule for all ports")
+    up.add_argument("--probe-port", type=int, metavar="PORT", help="default: 12345")
+    up.add_argument("--probe-threshold", type=int, metavar="N", help="default: 1")
+    up.add_argument("--prefix", metavar="TEXT", help="before every name, where a group holds more than one cluster")
+    up.add_argument(
+        "--public-from", metavar="CIDR", help="give the client a public address as a jump host, for SSH from these addresses only"
+    )
+    up.add_argument(
+        "--outbound", action="store_true", help="a NAT gateway: the nodes may reach the Internet, as packages need (facts ILB-23)"
+    )
+    up.add_argument("--manager", metavar="WHAT", default="none", help="none (the default), pacemaker, or the path of a script of yours")
+    up.add_argument("--prices", choices=["table", "retail"], default="table", help="the repo's own table (default), or Azure's price list")
+    limit(up, 60)
+    up.add_argument("--cluster-file", metavar="FILE", help="where to write the cluster file (default: RUN.toml here)")
+    add_json(up)
+
+
+def place(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
+    """The options that say where in Azure."""
+    parser.add_argument("--azure", metavar="FILE", help="a file with an [azure] table, such as a cluster file: how to log in, and where")
+    parser.add_argument("--subscription", metavar="ID", help="overrides the file's")
+    if group:
+        parser.add_argument("--resource-group", metavar="NAME", help="overrides the file's; made when there is none")
+
+
+def limit(parser: argparse.ArgumentParser, default: int) -> None:
+    parser.add_argument("--limit", metavar="MINUTES", type=_minutes, default=float(default), help=f"for all of it (default: {default})")
+
+
+def _minutes(text: str) -> float:
+    """More than none, and no more than a timer can hold."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0.0 < minutes <= LONGEST_MIN:  # which is not so for nan, either
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write minutes, more than 0 and at most {LONGEST_MIN} (a week)")
+    return minutes
+
+
+def _up(given: argparse.Namespace) -> int:
+    from harness.azure.provision import deployment_request, manager_install, provision, validation
+    from harness.azure.provision.deployment_settings import azure_of
+    from harness.azure.provision.template import prices
+    from harness.config import cluster_config
+
+    azure, table = azure_of(Path(given.azure) if given.azure else None, given.subscription, given.resource_group)
+    script = manager_install.script_of(given.manager)
+    if script is not None and not given.outbound:
+        raise BadUse(
+            "--manager without --outbound: the nodes would have no way out to Azure, which run-command returns a script's results by, and "
+            "none to fetch packages by (facts ILB-23); give --outbound, too"
+        )
+    wanted = _wish(given)
+    validation.check(wanted)
+    of_size = prices.of_retail(given.location) if given.prices == "retail" else prices.of_table
+    source = "retail" if given.prices == "retail" else f"list price of {prices.table()['as_of']}, not checked"
+    planned = deployment_request.plan(wanted, azure, of_size, source)
+    file = Path(given.cluster_file or f"{wanted.run}.toml")
+    provision.can_be_written(file)
+    cluster_config.parse(
+        provision.cluster_file(wanted, table, given.manager), file
+    )  # a cluster whose file nothing can read would be made for nothing
+    if given.json:
+        print_json(planned)
+    else:
+        print(deployment_request.as_text(planned), flush=True)
+    if given.plan:
+        return 0
+    agreed(given, "make this?", "nothing was made")
+    return _make(azure, table, wanted, script, given, file)
+
+
+def _make(azure: Any, table: dict[str, Any], wanted: DeploymentRequest, script: str | None, given: argparse.Namespace, file: Path) -> int:
+    import sys
+
+    import tomli_w
+
+    from harness.azure.client import clients
+    from harness.azure.provision import provision
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    talk = clients.make_clients(azure)
+    public, unread = None, None
+    try:
+        provision.up(talk, wanted, script, given.keep, given.limit * 60.0, say)
+        say(f"the cluster is there and costs money; remove it with: {provision.how_to_remove(azure, wanted)}")
+        try:
+            public = _way_in(talk, wanted, say)
+        except HarnessError as error:
+            unread = error
+        except KeyboardInterrupt:  # the cluster is there: this is no "nothing was left behind"
+            unread = Unusable("interrupted while reading the jump host's public address")
+    finally:
+        talk.close()
+    content = provision.cluster_file(wanted, table, given.manager, public)
+    provision.write(file, tomli_w.dumps(content))
+    say(f"{file} is the cluster's file; look through it, then: lkharness check --cluster {file}")
+    if unread:
+        client = content["client"]["name"]
+        raise Unusable(
+            f"{unread}; the cluster is there: find its public address and write it as ssh.host of {client} in {file}"
+        ) from unread
+    return 0
+
+
+def _way_in(talk: Clients, wanted: DeploymentRequest, say: Callable[[str], None]) -> IPv4Address | None:
+    """The client's public address, where one was asked for. Raises HarnessError."""
+    from harness.azure.provision import jump_host
+
+    if (address := jump_host.address_wanted(wanted, talk)) is None:
+        return None
+    public = jump_host.public_address(talk, address)
+    say(f"the client, the jump host, has the public address {public}")
+    return public
+
+
+def _wish(given: argparse.Namespace) -> DeploymentRequest:
+    from harness.azure.provision.deployment_request import DeploymentRequest, expires_in, public_key, tags_of
+
+    options = {
+        "vmSize": given.size,
+        "clientSize": given.size,
+        "user": given.user,
+        "ports": given.port,
+        "probePort": given.probe_port,
+        "probeThreshold": given.probe_threshold,
+        "prefix": given.prefix,
+        "image": _image(given.image) if given.image else None,
+    }
+    over: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    over |= {"design": given.design, "placement": given.placement, "haPorts": given.ha_ports, "outbound": given.outbound}
+    over["sshPublicKey"] = public_key(Path(given.ssh_key))
+    if given.public_from is not None:
+        over |= {"publicAddress": True, "sshSource": _network(given.public_from)}
+    return DeploymentRequest(given.location, given.owner, expires_in(given.expires), over, tags_of(given.tag))
+
+
+def _image(text: str) -> dict[str, str]:
+    parts = text.split(":")
+    if len(parts) != 4 or not all(parts):
+        raise BadUse(f"--image {text}: is no image; write PUBLISHER:OFFER:SKU:VERSION")
+    return dict(zip(("publisher", "offer", "sku", "version"), parts, strict=True))
+
+
+def _network(text: str) -> str:
+    from ipaddress import IPv4Network
+
+    try:
+        network = IPv4Network(text)
+    except ValueError:
+        raise BadUse(f"--public-from {text!r}: is no network; write an address of yours such as 192.0.2.7/32") from None
+    if network.prefixlen == 0:
+        raise BadUse("--public-from 0.0.0.0/0 would let the whole Internet at the jump host; name your own addresses")
+    return str(network)
+
+
+def agreed(given: argparse.Namespace, question: str, otherwise: str) -> None:
+    """A person has seen the plan. Raises BadUse when there is nobody to ask, or the answer is no."""
+    import sys
+
+    if given.yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise BadUse(f"{otherwise}: look at the plan, then give --yes")
+    try:
+        answer = ask.ask(f"{question} [y/N] ", to=sys.stderr)
+    except (EOFError, UnicodeDecodeError):
+        answer = "no"
+    if not re.match(r"y(es)?$", answer.lower()):
+        raise BadUse(otherwise)

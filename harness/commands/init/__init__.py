@@ -1,0 +1,1 @@
+"""`lkharness init`: from a person's answers, or from what Azure knows."""

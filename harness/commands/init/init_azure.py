@@ -1,0 +1,128 @@
+"""`lkharness init --azure`: the answers that Azure gives; a person is asked, or told, what Azure cannot know."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.errors import BadUse
+
+if TYPE_CHECKING:
+    from harness.azure.inventory.discovery import Found
+    from harness.config.cluster_file_writer import Answers, HostAnswer, ServiceAnswer
+
+ASKS = "the tags in the cluster manager, its timers, and how to log in"
+
+
+def add_options(init: argparse.ArgumentParser) -> None:
+    """What `init` takes for Azure."""
+    azure = init.add_argument_group("from Azure", "reads what is configured there and changes nothing; the log-in is the one of `az login`")
+    azure.add_argument("--azure", action="store_true", help="fill the file with what Azure has configured; the options above still win")
+    azure.add_argument("--subscription", metavar="ID", help="the subscription's id")
+    azure.add_argument("--resource-group", metavar="NAME", help="the resource group of the load balancer and the virtual machines")
+    azure.add_argument("--load-balancer", metavar="NAME", help="which one, when the group has several")
+    azure.add_argument("--azure-from", metavar="FILE", help="take the [azure] table of this file instead: another cloud, another log-in")
+
+
+def answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> tuple[Answers, list[str]]:
+    """The file's content, and sentences on what is guessed or missing. Raises HarnessError."""
+    from harness.azure.client import clients
+    from harness.azure.inventory import resource_reader
+    from harness.azure.inventory.discovery import found
+    from harness.config.cluster_config import Azure
+    from harness.config.cluster_file_writer import Answers, host_of, service_of
+
+    table = _table(given)
+    named = tuple(host_of(n, addresses=2) for n in given.node)
+    if len(named) not in (0, 2):
+        raise BadUse(f"--node is given {len(named)} times; give both nodes, or none and let Azure tell")
+    azure = Azure.model_validate(table)
+    there = clients.make_clients(azure)
+    try:
+        seen = resource_reader.group(there)
+    finally:
+        there.close()
+    told = found(seen, given.frontend, named)
+    services = tuple(service_of(s) for s in given.service) or _tagged(told.services, ask)
+    if not services:
+        raise BadUse("the rule carries all ports, so Azure cannot tell the services; give --service NAME=KIND:PORT:TAG")
+    windows = "lifekeeper-windows" if told.windows else "lifekeeper"
+    client = host_of(given.client, addresses=1) if given.client and "=" in given.client else _client(told, given.client, ask)
+    assert seen.balancer is not None
+    kept = {**table, "load_balancer": seen.balancer.name}
+    used = {client.name, *(n.name for n in told.nodes)}
+    if renamed := {name: vm for name, vm in told.machines.items() if name in used}:
+        kept["virtual_machines"] = renamed
+    unsure = list(told.unsure)
+    if not given.service and ask is None:
+        tags = ", ".join(f"{s.port}: {s.tag} ({s.kind})" for s in services)
+        unsure.append(f"Azure cannot tell {ASKS}; guessed for the services: {tags}")
+    return (
+        Answers(
+            name=given.name,
+            design=told.design,
+            client=client,
+            nodes=(told.nodes[0], told.nodes[1]),
+            frontend=told.frontend,
+            probe_port=told.probe_port,
+            ip_tag=given.ip_tag or f"ip-{told.frontend}",
+            services=services,
+            manager=given.manager or windows,
+            resource=given.resource or services[0].tag,
+            user=given.user,
+            key=given.key,
+            known_hosts=given.known_hosts,
+            jump=given.jump,
+            sudo=given.sudo,
+            balancer=told.balancer,
+            subnets=told.subnets,
+            azure=kept,
+        ),
+        unsure,
+    )
+
+
+def _table(given: argparse.Namespace) -> dict[str, Any]:
+    """The [azure] table that the file will hold, as plain values. Raises BadUse."""
+    from pydantic import ValidationError
+
+    from harness.config import cluster_config
+    from harness.config.azure_section import table_of
+
+    table: dict[str, Any] = {}
+    if given.azure_from:
+        table = table_of(Path(given.azure_from))
+    said = {"subscription": given.subscription, "resource_group": given.resource_group, "load_balancer": given.load_balancer}
+    table |= {key: value for key, value in said.items() if value is not None}
+    table.pop("virtual_machines", None)
+    missing = [f"--{key.replace('_', '-')}" for key in ("subscription", "resource_group") if key not in table]
+    if missing:
+        raise BadUse(f"--azure needs {' and '.join(missing)}; give them, or --azure-from FILE with an [azure] table")
+    try:
+        cluster_config.Azure.model_validate(table)
+    except ValidationError as error:
+        raise BadUse("[azure]: " + "; ".join(cluster_config.faults_of(error))) from None
+    return table
+
+
+def _client(told: Found, name: str | None, ask: Callable[[str], str] | None) -> HostAnswer:
+    """The one machine in the frontend's subnet that is no node, or the one that was named."""
+    chosen = [c for c in told.clients if name is None or c.name == name]
+    if len(chosen) == 1:
+        return chosen[0]
+    known = ", ".join(f"{c.name}={c.addresses[0]}" for c in told.clients) or "none that is no node"
+    if ask is not None:
+        from harness.config.cluster_file_writer import host_of
+
+        return host_of(ask(f"the client, NAME=ADDRESS (in the frontend's subnet: {known})"), addresses=1)
+    raise BadUse(f"which machine is the client? In the frontend's subnet there is {known}; give --client NAME=ADDRESS")
+
+
+def _tagged(services: tuple[ServiceAnswer, ...], ask: Callable[[str], str] | None) -> tuple[ServiceAnswer, ...]:
+    """With the tags that only the cluster manager knows, when there is a person to ask; an empty answer keeps the guess."""
+    if ask is None:
+        return services
+    return tuple(replace(s, tag=ask(f"port {s.port} ({s.kind}): its resource in the cluster manager [{s.tag}]") or s.tag) for s in services)

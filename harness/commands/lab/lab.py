@@ -1,0 +1,272 @@
+"""`lkharness lab …`: bring a lab up, look at it, go into it, take it down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.common import add, add_json, print_json
+from harness.commands.lab import lab_azure
+from harness.core.errors import BadUse, Unusable
+
+if TYPE_CHECKING:
+    from harness.collect.lab_from_bundle import Shape
+    from harness.config.cluster_config import Cluster
+
+
+def add_to(commands) -> None:
+    lab = commands.add_parser("lab", help="the cluster in namespaces on this machine", epilog="example: lkharness lab up")
+    lab.set_defaults(needs_linux=True)
+    verbs = lab.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(lab))
+
+    up = add(verbs, "up", _up, "bring a lab up and leave it running", "lkharness lab up --design floating --name second")
+    up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
+    up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
+    up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
+    up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
+    up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
+    up.add_argument(
+        "--azure", action="store_true", help="beside the lab, a stand-in for Azure's management API, and an [azure] table for it"
+    )
+    up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
+
+    status = add(
+        verbs, "status", _status, "tell who is active, who holds the VIP, and what the balancer believes", "lkharness lab status --json"
+    )
+    _name(status)
+    add_json(status)
+
+    down = add(verbs, "down", _down, "take a lab down", "lkharness lab down")
+    _name(down)
+
+    clean = add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean")
+    clean.set_defaults(name=None)
+
+    ssh = add(verbs, "ssh", _ssh, "log in to a host of the lab", "lkharness lab ssh lknode01 /opt/LifeKeeper/bin/lcdstatus -q")
+    _name(ssh)
+    ssh.add_argument("host")
+    ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="a command to run there instead of a shell")
+
+    execute = add(verbs, "exec", _exec, "run a command in a host without SSH", "lkharness lab exec lknode01 -- ip addr")
+    _name(execute)
+    execute.add_argument("host")
+    execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: a shell)")
+
+    power = add(verbs, "power", _power, "cut, restore, reset, freeze or thaw a host", "lkharness lab power off lknode01 --for 30")
+    _name(power)
+    power.add_argument("to", choices=["off", "on", "reboot", "freeze", "thaw"])
+    power.add_argument("host")
+    power.add_argument(
+        "--for", dest="seconds", type=float, metavar="SECONDS", help="with off, reboot and freeze: the lab itself undoes it after that time"
+    )
+
+    nsg = add(verbs, "nsg", _nsg, "show or replace the NSG rules of a NIC or subnet", "lkharness lab nsg lknode01.eth0 rules.json")
+    _name(nsg)
+    nsg.add_argument("place", nargs="?", help="a NIC (lknode01.eth0) or a subnet (subnet1)")
+    nsg.add_argument("rules", nargs="?", help="a JSON file with a list of rules; `none` leaves the default rules only")
+
+    lab_azure.add_to(verbs)
+
+
+def _name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="which lab (not needed when one is running)")
+
+
+def _wanted(given: argparse.Namespace) -> dict[str, Any]:
+    """What the lab is to be. Raises BadUse with every fault of the file, by the file's own name, before anything is made."""
+    from harness.config import cluster_config
+    from harness.lab import lab_config
+    from harness.lab.lifecycle import default_cluster
+
+    file = Path(given.file or "the lab's own figure")
+    data = cluster_config.read(file) if given.file else {}
+    if given.design:
+        data = {**data, "design": given.design}
+    if given.manager:
+        data = default_cluster.merged(data, {"manager": {"kind": given.manager}})
+    lab = data.get("lab", {})
+    complaints = []
+    # A profile that there is not would keep the rest of the file from being looked at.
+    known = isinstance(lab, dict) and lab.get("profile", "fast") in list(default_cluster.PROFILES)
+    whole = default_cluster.cluster_data(given.profile, data) if known else default_cluster.cluster_data("fast", {**data, "lab": {}})
+    for look in (
+        lambda: cluster_config.parse(whole, file),
+        lambda: lab_config.parse(lab if isinstance(lab, dict) else {"profile": lab}, file),
+    ):
+        try:
+            look()
+        except BadUse as fault:
+            complaints.append(str(fault))
+    if complaints:
+        raise BadUse("\n".join(complaints))
+    lab_config.make_lab_config(
+        cluster_config.parse(whole, file), file
+    )  # what no lab can carry, by the file's own name and not by that of the lab's copy
+    return whole
+
+
+def _up(given: argparse.Namespace) -> int:
+    from harness.config import cluster_config, trust
+    from harness.core import resources
+    from harness.core.toml_file import content
+    from harness.lab.guests.host_provisioning import stand_in_note
+    from harness.lab.lifecycle import launch
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
+    shape = _like(given) if given.like else None
+    data = shape.data if shape else _wanted(given)
+    # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
+    agreed = not trust.asks(data) or bool(given.file and trust.agreed(content(Path(given.file))))
+    lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)
+    record = lab.record
+    cluster, suite = cluster_config.load(record.cluster_file), resources.suite_command("acceptance")
+    if shape:
+        from harness.lab.lifecycle import apply_bundle_state
+
+        for words in shape.differs + apply_bundle_state.apply(record, cluster, shape):
+            print(f"  differs from {given.like}: {words}")
+    print(
+        f"the lab {record.name!r} is in service after {lab.timings['in_service_s']:.1f} s; its first process is {record.pid}\n"
+        f"  cluster file   {record.cluster_file}\n"
+        f"  log in         lkharness lab ssh{_and_name(given.name)} {cluster.nodes[0].name}\n"
+        f"  look at it     lkharness lab status{_and_name(given.name)}\n"
+        f"  check it       lkharness check --cluster {record.cluster_file}\n"
+        f"  run the suite  {suite} --cluster {record.cluster_file} --allow-disruption   (report: reports/latest/report.html)\n"
+        f"{_azure_lines(cluster)}"
+        f"  take it down   lkharness lab down{_and_name(given.name)}\n"
+        f"{stand_in_note(cluster)}"
+    )
+    return 0
+
+
+def _azure_lines(cluster: Cluster) -> str:
+    if cluster.azure is None:
+        return ""
+    table = cluster.azure.model_dump(mode="json", exclude_defaults=True)
+    lines = [f"  Azure's API    {cluster.azure.resource_manager} (a stand-in; only the lab is behind it); the file's [azure] table:"]
+    return "\n".join([*lines, *(f"    {key} = {json.dumps(value)}" for key, value in table.items())]) + "\n"
+
+
+def _like(given: argparse.Namespace) -> Shape:
+    """What a bundle asks for. Raises BadUse for what is no bundle, and for options that would contradict it."""
+    from harness.collect import bundle, lab_from_bundle
+    from harness.config import cluster_config
+    from harness.lab import lab_config
+    from harness.lab.lifecycle import apply_bundle_state, default_cluster
+
+    for option in ("file", "design", "profile", "manager"):
+        if getattr(given, option):
+            raise BadUse(f"--{option} does not go with --like: the bundle says what the lab is to be")
+    file = Path(given.like)
+    of_kind = {service["kind"]: service.get("settings", {}) for service in default_cluster.FIGURE["services"]}
+    shape = lab_from_bundle.shape_of(*bundle.read(file), of_kind)
+    shape.data = {"name": given.name, **shape.data}
+    apply_bundle_state.suspend_checks(shape)
+    lab_config.make_lab_config(cluster_config.parse(shape.data, file), file)
+    return shape
+
+
+def _and_name(name: str) -> str:
+    return "" if name == "lab" else f" --name {name}"
+
+
+def _progress(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def _status(given: argparse.Namespace) -> int:
+    from harness.lab.lifecycle import status
+
+    found = status.read_status(given.name)
+    if given.json:
+        print_json(found)
+    else:
+        print(status.text(found))
+    return 0
+
+
+def _down(given: argparse.Namespace) -> int:
+    from harness.lab.control import lab_registry
+
+    lab = lab_registry.find(given.name)
+    lab.end()
+    print(f"the lab {lab.name!r} is down")
+    return 0
+
+
+def _clean(given: argparse.Namespace) -> int:
+    from harness.lab.control import lab_registry
+
+    dead = [lab for lab in lab_registry.all_labs() if not lab.alive]
+    for lab in dead:
+        lab.end()
+        print(f"removed what the lab {lab.name!r} left in {lab.folder}")
+    logs = list(lab_registry.state_folder().glob("*.failed.log"))
+    for log in logs:
+        log.unlink()
+        print(f"removed {log}, the log of a lab that did not come up")
+    if not dead and not logs:
+        print("there is nothing to clean")
+    return 0
+
+
+def _ssh(given: argparse.Namespace) -> int:
+    from harness.config import cluster_config
+    from harness.lab.control import lab_registry
+
+    lab = lab_registry.find(given.name)
+    if not lab.alive:
+        raise Unusable(f"the lab {lab.name!r} is not running; bring it up with `lkharness lab up --name {lab.name}`")
+    machines = {m.name: m.ssh for m in cluster_config.load(lab.cluster_file).machines}
+    if given.host not in machines:
+        raise BadUse(f"there is no host {given.host!r} in the lab {lab.name!r}; there are {', '.join(machines)}")
+    ssh = machines[given.host]
+    words = [
+        *("ssh", "-i", str(ssh.key), "-p", str(ssh.port), "-o", "IdentitiesOnly=yes"),
+        *("-o", f"UserKnownHostsFile={ssh.known_hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR"),
+        *(f"{ssh.user}@{ssh.host}", *_after_dashes(given.words)),
+    ]
+    os.execvp("ssh", words)
+
+
+def _exec(given: argparse.Namespace) -> int:
+    from harness.lab.control import lab_registry, nsenter
+
+    lab = lab_registry.find(given.name)
+    words = nsenter.command(lab, given.host, _after_dashes(given.words) or ["bash", "-l"])
+    sys.stdout.flush()
+    os.execvp(words[0], words)
+
+
+def _after_dashes(words: list[str]) -> list[str]:
+    return words[1:] if words[:1] == ["--"] else words
+
+
+def _power(given: argparse.Namespace) -> int:
+    from harness.lab.control import lab_registry
+
+    lab = lab_registry.find(given.name)
+    print(f"{given.host} is {lab.ask('power', node=given.host, to=given.to, seconds=given.seconds)}")
+    if given.to in ("off", "reboot", "freeze"):
+        silenced = next(h["silenced"] for h in lab.ask("status")["hosts"] if h["name"] == given.host)
+        if silenced:  # the harness takes this as the moment of the disruption
+            print(f"moment {silenced[0]:.6f} {silenced[1]:.6f}")
+    return 0
+
+
+def _nsg(given: argparse.Namespace) -> int:
+    from harness.lab.control import lab_registry
+
+    rules = None
+    if given.rules:
+        try:
+            rules = [] if given.rules == "none" else json.loads(Path(given.rules).read_text())
+        except (OSError, ValueError) as error:
+            raise BadUse(f"{given.rules}: {error}; give a JSON file with a list of rules") from error
+    print_json(lab_registry.find(given.name).ask("nsg", place=given.place, rules=rules))
+    return 0

@@ -1,0 +1,149 @@
+"""The settings of a service in the cluster file, checked by its kind. Secrets are read at the last moment and never shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+
+from harness.core.errors import BadUse, Inconclusive
+from harness.core.files import expand_user
+
+WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; its value is the first one's name
+COMMAND_S = 15.0  # for password_command to print it
+
+_asking = threading.Lock()
+_told: dict[str, Secret] = {}  # what each password_command said in this process
+
+
+class NotAgreed(Inconclusive):
+    """The cluster file says where a secret is, and nobody has agreed to that file yet."""
+
+
+class Secret:
+    """A password that prints as stars. `reveal` is called where it is used, in the same expression."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written anywhere")
+
+    def reveal(self) -> str:
+        return self._value
+
+
+def only_known(settings: Mapping[str, str], kind: str, known: set[str]) -> None:
+    """Raise BadUse for settings that the kind does not have: a misspelt one would silently do nothing."""
+    unknown = sorted(set(settings) - known - {WITHHELD})
+    if "password" in unknown and "password_file" in known:
+        raise BadUse("a password is not written into the cluster file; use password_file, password_env or password_command")
+    if unknown:
+        raise BadUse(f"services of kind {kind} have no setting {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+
+
+def pattern(settings: Mapping[str, str], key: str, *, groups: set[str]) -> re.Pattern[str] | None:
+    """The regular expression that a setting holds, None when it is not set. It may have only the named groups given."""
+    if key not in settings:
+        return None
+    try:
+        found = re.compile(settings[key])
+    except re.error as error:
+        raise BadUse(f"setting {key} = {settings[key]!r} is not a regular expression: {error}") from error
+    unknown = sorted(set(found.groupindex) - groups)
+    if unknown:
+        raise BadUse(f"setting {key}: the group {unknown[0]} means nothing here; use {', '.join(sorted(groups))}")
+    return found
+
+
+def whole_number(settings: Mapping[str, str], key: str, default: int) -> int:
+    value = settings.get(key, str(default))
+    if not value.isdigit():
+        raise BadUse(f"setting {key} = {value!r} is not a whole number")
+    return int(value)
+
+
+def seconds(settings: Mapping[str, str], key: str, default: float) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(settings.get(key, default))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise BadUse(f"setting {key} = {settings[key]!r} is not a number of seconds above 0")
+    return value
+
+
+def password(settings: Mapping[str, str]) -> Secret | None:
+    """The password from `password_file` (its first line), the environment variable that `password_env` names, or the first line that
+    `password_command` prints on this machine. Raises NotAgreed, BadUse."""
+    if WITHHELD in settings:
+        raise NotAgreed("what the cluster file says of this service's secret was left out, because nobody has agreed to that file")
+    given = [source for source in SOURCES if source in settings]
+    if len(given) > 1:
+        raise BadUse(f"settings {' and '.join(given)} are both given; keep one")
+    return SOURCES[given[0]](settings[given[0]]) if given else None
+
+
+def _of_file(place: str) -> Secret:
+    path = expand_user(place)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BadUse(f"password_file {path} cannot be read: {error.strerror}") from error
+    if not lines or not lines[0]:
+        raise BadUse(f"password_file {path} is empty; its first line must be the password")
+    return Secret(lines[0])
+
+
+def _of_variable(name: str) -> Secret:
+    if not os.environ.get(name):
+        raise BadUse(f"password_env names the environment variable {name}, which is not set")
+    return Secret(os.environ[name])
+
+
+def _of_command(line: str) -> Secret:
+    """Asked once in a run: a vault takes its time, and may ask a person. What it printed is never quoted."""
+    with _asking:
+        if line not in _told:
+            _told[line] = _ask(line)
+        return _told[line]
+
+
+def _ask(line: str) -> Secret:
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise BadUse(
+            f"password_command cannot be read as words ({error}); it is a program with its arguments, and no shell runs it"
+        ) from None
+    if not words:
+        raise BadUse("password_command is empty; give a program with its arguments")
+    program = f"password_command: `{words[0]}`"  # its arguments may be secret themselves
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_S)
+    except OSError as error:
+        raise BadUse(f"{program} cannot be started on this machine: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise BadUse(f"{program} did not end within {COMMAND_S:g} s; does it wait for somebody to answer it?") from None
+    said = done.stdout.decode("utf-8", "replace").splitlines()
+    if done.returncode != 0:
+        raise BadUse(f"{program} exited {done.returncode}; run it by hand to see what it says, which is not shown here")
+    if not said or not said[0]:
+        raise BadUse(f"{program} printed nothing; its first line must be the password")
+    return Secret(said[0])
+
+
+SOURCES: dict[str, Callable[[str], Secret]] = {
+    "password_file": _of_file,
+    "password_env": _of_variable,
+    "password_command": _of_command,
+}

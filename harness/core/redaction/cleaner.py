@@ -1,0 +1,74 @@
+"""The one door by which words leave a run: into its files, its report, its timeline and the terminal. Everything that hosts, services and
+programs said passes it, and no secret does."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from harness.core.redaction.redact import GONE, Redactor
+from harness.core.text import visible
+
+REMEMBERED = 20_000  # texts: a run says the same sentences over and over
+LONGEST_KEY = 400  # lines; a key whose end never comes must not take the rest of a log with it
+
+_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\bPrivate-Lines: \d")
+_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\bPrivate-MAC: ")
+_LAST_WORD = re.compile(r"[A-Za-z0-9+/=]+(?=\s*\Z)")
+
+
+class Cleaner:
+    """Removes secrets; thread-safe. `knows` adds values that are known to be secret, as soon as they are."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._lock = threading.Lock()
+        self._values: set[str] = set()
+        self._in_key: dict[str, int] = {}  # a log → lines since its private key began
+        self.knows(known)
+
+    def knows(self, values: Iterable[str]) -> None:
+        self._values |= set(values)
+        redactor = Redactor(self._values)
+        self._clean, self._clean_known = lru_cache(REMEMBERED)(redactor.clean), lru_cache(REMEMBERED)(redactor.clean_known)
+
+    @property
+    def values(self) -> list[str]:
+        """What is known, for another process that must know it as well."""
+        return sorted(self._values)
+
+    def text(self, text: str) -> str:
+        """`text` without secrets, the known ones and what looks like one."""
+        return self._clean(text)
+
+    def known(self, text: str) -> str:
+        """`text` without the known ones only, for what must stay readable by programs."""
+        return self._clean_known(text)
+
+    def shown(self, text: str) -> str:
+        """The same as `text`, fit for a terminal."""
+        return visible(self._clean(text))
+
+    def data(self, data: Any) -> Any:
+        """Every string in JSON-like data. What a value is called does not matter here: the harness itself named it."""
+        if isinstance(data, dict):
+            return {key: self.data(value) for key, value in data.items()}
+        if isinstance(data, list | tuple):
+            return [self.data(value) for value in data]
+        return self._clean(data) if isinstance(data, str) else data
+
+    def line(self, log: str, line: str) -> str:
+        """The next line of a log that is followed. A private key in it ends where it ends, however many lines that takes."""
+        with self._lock:
+            since = self._in_key.get(log)
+            if _BEGIN.search(line):
+                self._in_key[log] = 0
+            elif since is not None:
+                if _END.search(line) or since >= LONGEST_KEY:
+                    del self._in_key[log]
+                else:
+                    self._in_key[log] = since + 1
+                line = _LAST_WORD.sub(GONE, line)
+        return self._clean(line)

@@ -1,0 +1,173 @@
+"""Taking secrets out of text. Pure.
+
+Two nets, one behind the other: values that are known to be secret are removed wherever they stand and in the ways they are usually written
+down, and whatever looks like a password, key, token or connection string is removed without being known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from harness.core.redaction.secret_forms import SHORT, pattern_of
+from harness.core.redaction.secret_names import POINTS, WORDS, sensitive
+
+GONE = "[removed]"
+
+# Every repetition is bounded: a host's log must not be able to keep a pattern busy for ever.
+_NAME = rf"[\w.-]{{0,40}}{WORDS}\w{{0,20}}"
+_QUOTED = r"(?:\"(?:[^\"\\\n]|\\.){0,4000}\"|'(?:[^'\\\n]|\\.){0,4000}'|(?P<q>\\{1,8}[\"'])[^\n]{0,4000}?(?P=q))"
+_UNQUOTED = r"(?:[^\s;&\"'<>]|&(?!\w{1,30}=)|'(?=\w)){1,4000}"
+# In a connection string a value may hold blanks; it ends at the semicolon.
+_TO_SEMICOLON = r"[^;\n\"'<>]{1,200}(?=;\s{0,4}(?:[A-Za-z][\w ]{0,30}=|$|[\"']))"
+_VALUE = rf"(?:{_QUOTED}|{_TO_SEMICOLON}|{_UNQUOTED})"
+_VALUE_OF_OPTION = r"(?:\"(?:[^\"\\\n]|\\.){0,4000}\"|'(?:[^'\\\n]|\\.){0,4000}'|[^\s;|\"'<>]{1,4000})"
+_BASE64_LINE = re.compile(r"(?:^|[\s\"'])([A-Za-z0-9+/=]{1,100})\s*\Z")
+_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,6}-----")
+LONGEST_KEY = 200  # lines before an end that may be of the key
+
+
+def _named(found: re.Match[str]) -> str:
+    """NAME = VALUE; but corosync.conf's token and its kin are times, and matter, and so do our own tokens: a service's name, yes or no."""
+    if re.search(r"(?<![\w.-])tokens\s*[:=]\s*\Z", found[1]) and re.fullmatch(r"[\"']?[a-z][a-z-]{0,19}[\"']?", found[2]):
+        return found[0]
+    if re.search(r"\btokens?\w{0,20}[\"']?\s*[:=]\s*\Z", found[1], re.IGNORECASE) and re.fullmatch(r"\d{1,6}", found[2]):
+        return found[0]
+    return f"{found[1]}{GONE}"
+
+
+def _tag(found: re.Match[str]) -> str:
+    """The value of an XML element whose name attribute names a secret, in whatever order they stand."""
+    return re.sub(r"(\bvalue=)(?:\"[^\"]{0,4000}\"|'[^']{0,4000}')", rf"\1{GONE}", found[0], flags=re.IGNORECASE)
+
+
+# (what it looks like, what stands there afterwards)
+Instead = str | Callable[[re.Match[str]], str]
+_I = re.IGNORECASE
+PATTERNS: tuple[tuple[re.Pattern[str], Instead], ...] = (
+    (re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END \1-----|\Z)", re.DOTALL), GONE),
+    (
+        re.compile(r"(\bPrivate-Lines: \d{1,4})\n(?:[^\n]{0,300}\n){0,200}?([^\n]{0,200}Private-MAC: )[0-9a-f]{1,128}"),
+        rf"\1\n{GONE}\n\2{GONE}",
+    ),
+    # The programs that other programs' logs quote: of sudo's, cron's and audit's lines the program, not its arguments.
+    (re.compile(r"(\bsudo(?:\[\d{1,10}\])?: [^\n]{0,400}?\bCOMMAND=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
+    (re.compile(r"(\bcrond?(?:\[\d{1,10}\])?: [^\n]{0,200}?\bCMD \(\s{0,4}\S{1,400})[^\n]{1,8000}", _I), rf"\1 {GONE})"),
+    (re.compile(r"(\bEXECVE\b[^\n]{0,200}?\ba0=\S{1,400})[^\n]{1,8000}"), rf"\1 {GONE}"),
+    (re.compile(r"(\b(?:proctitle|cmd)=)(?:\"[^\"\n]{0,8000}\"?|[0-9A-F]{6,8000}\b)"), rf"\1{GONE}"),
+    (re.compile(r"(\bsu(?:\[\d{1,10}\])?: [^\n]{0,200}?\s(?:-c|--command)[ =])[^\n]{1,8000}"), rf"\1{GONE}"),
+    # Programs that take a secret as an argument.
+    (re.compile(rf"(\bsshpass\s{{1,4}}-p\s{{0,4}}){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
+    (re.compile(rf"(\bcurl\b[^\n|;]{{0,400}}?\s(?:-\w{{0,8}}u|--user|--proxy-user)[\s=]{{0,4}}){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
+    (re.compile(rf"(\b(?:mysql|mariadb)\w{{0,12}}\b[^\n|;]{{0,400}}?\s-p){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
+    (re.compile(rf"(\b(?:ipmitool|fence_\w{{1,30}}|isql|sqlcmd)\b[^\n|;]{{0,400}}?\s-[Pp]\s{{0,4}}){_VALUE_OF_OPTION}"), rf"\1{GONE}"),
+    (re.compile(r"(\b(?:sqlplus|rman|expdp|impdp)\b[^\n|;]{0,200}?\s[A-Za-z][\w$#]{0,60}/)[^\s@\"'/][^\s@\"']{0,200}"), rf"\1{GONE}"),
+    (re.compile(rf"(\bnet\s{{1,4}}user\s{{1,4}}[^\s/]{{1,100}}\s{{1,4}})(?!/){_VALUE_OF_OPTION}", _I), rf"\1{GONE}"),
+    (
+        re.compile(r"(\becho\s{1,4}[\"']?[^\s:|\"']{1,100}:)[^\n|]{1,400}?(?=[\"']?\s{0,4}\|\s{0,4}(?:sudo\s{1,4})?chpasswd\b)"),
+        rf"\1{GONE}",
+    ),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/@:]{0,200}):[^\s/]{1,1000}@", _I), rf"\1:{GONE}@"),
+    (re.compile(r"(\bhttps?://)[^\s/@:]{1,400}@", _I), rf"\1{GONE}@"),
+    (re.compile(r"(\bauthorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:[a-z]{1,20}\s{1,4})?)[^\s,;\"']{1,4000}", _I), rf"\1{GONE}"),
+    (re.compile(r"(\b(?:set-)?cookie[\"']?\s{0,4}:\s{0,4})[^\n]{1,4000}", _I), rf"\1{GONE}"),
+    (re.compile(r"(\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,4000}", _I), rf"\1{GONE}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{4,4000}(?:\.[A-Za-z0-9_-]{0,4000})?"), GONE),
+    (re.compile(r"\bSCRAM-SHA-256\$[^\s\"']{1,400}|\bmd5[0-9a-f]{32}\b|\$(?:1|2[aby]|5|6|7|y)\$[./A-Za-z0-9$=,]{8,400}"), GONE),
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,400}|\bxox[abprs]-[A-Za-z0-9-]{10,400}"), GONE),
+    (re.compile(r"\bhv[sbr]\.[A-Za-z0-9_-]{8,400}"), GONE),
+    (re.compile(r"((?:[?&;]|\\{1,8}u0026|&amp;)(?:sig|signature|code|access_token|client_secret)=)[^\s&\"';\\]{1,1000}", _I), rf"\1{GONE}"),
+    (re.compile(rf"(\bidentified\s{{1,4}}by\s{{1,4}}(?:values\s{{1,4}})?){_VALUE}", _I), rf"\1{GONE}"),
+    (re.compile(r"(\bpassword\s{1,4})(?:[EN]|U&)?'(?:[^'\n]|''){0,1000}'", _I), rf"\1{GONE}"),
+    (
+        re.compile(rf"(\bset\s{{1,4}}password\s{{1,4}}(?:for\s{{1,4}}\S{{1,100}}\s{{1,4}})?(?:=|to\b)?\s{{0,4}}){_VALUE_OF_OPTION}", _I),
+        rf"\1{GONE}",
+    ),
+    (re.compile(r"(\b[A-Za-z][\w$#]{0,60})/[^\s/@\"']{1,200}@(?=[\w/\[(.-])"), rf"\1/{GONE}@"),  # user/password@service, Oracle's way
+    (re.compile(rf"<[^<>]{{0,2000}}\bname=[\"']?{_NAME}[\"']?(?=[\s/>])[^<>]{{0,2000}}>", _I), _tag),  # a manager's XML
+    (re.compile(rf"(\bname=[\"']?{_NAME}[\"']?\s{{1,4}}value=){_VALUE}", _I), rf"\1{GONE}"),
+    (re.compile(rf"(\bvalue=)(?:\"[^\"\n]{{0,4000}}\"|'[^'\n]{{0,4000}}')(\s{{1,4}}name=[\"']?{_NAME})", _I), rf"\1{GONE}\2"),
+    (re.compile(rf"(<{_NAME}(?<!_file)(?<!_env)>)[^<]{{1,4000}}(?=</)", _I), rf"\1{GONE}"),
+    (
+        re.compile(
+            rf"({WORDS}(?!\w{{0,20}}{POINTS}\b)\w{{0,20}}(?<!_file)(?<!_env)(?<!_command)(?<!_variable)\\{{0,8}}[\"']?\s{{0,4}}(?:=>|:=|=|:(?!//))\s{{0,4}})({_VALUE})",
+            _I,
+        ),
+        _named,
+    ),
+    # A bare "pass" is a word of its own; before "=" it is a name, before ":" only where one word is all that follows.
+    (re.compile(rf"((?<![a-z])(?:ssh|db|pg|my|root|admin)?(?:pass|pw)[\"']?\s{{0,4}}=\s{{0,4}}){_VALUE}", _I), rf"\1{GONE}"),
+    (
+        re.compile(r"(^\s{0,40}[\"']?(?:\w{1,20}[_-])?(?:pass|pw)[\"']?:[ \t]{0,4})\S{1,1000}(?=[ \t]{0,4}$)", _I | re.MULTILINE),
+        rf"\1{GONE}",
+    ),
+    (re.compile(rf"((?<!\S)--?{_NAME}(?<!-file)(?<!-env)(?<!-command)\s{{1,4}}){_VALUE_OF_OPTION}", _I), rf"\1{GONE}"),
+)
+
+
+def secret_words(command: Sequence[str]) -> set[str]:
+    """Words of a command that an option before them, or in them, calls secret: `--password X`, `-p X`, `--token=X`."""
+    after = {word for before, word in pairwise(command) if before == "-p" or (before.startswith("-") and sensitive(before.lstrip("-")))}
+    within = {value for name, mark, value in (word.partition("=") for word in command) if mark and sensitive(name.lstrip("-"))}
+    return {word for word in after | within if word}
+
+
+class Redactor:
+    """Removes secrets. `removed` counts what was taken out so far."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        values = {part for value in known for part in _parts(value)}
+        # The longest first: a secret that contains another must not leave its rest behind.
+        parts = [pattern_of(value) for value in sorted(values, key=lambda value: (-len(value), value))]
+        self._known = re.compile("|".join(parts)) if parts else None
+        self.removed = 0
+
+    def clean(self, text: str) -> str:
+        """`text` without secrets."""
+        text = self.clean_known(text)
+        text = _without_rests_of_keys(text)
+        for pattern, instead in PATTERNS:
+            before = text.count(GONE)
+            text = pattern.sub(instead, text)
+            self.removed += max(0, text.count(GONE) - before)
+        return text
+
+    def clean_known(self, text: str) -> str:
+        """`text` without the values that are known."""
+        if self._known is not None:
+            text, times = self._known.subn(GONE, text)
+            self.removed += times
+        return text
+
+    def clean_data(self, data: Any, name: str = "") -> Any:
+        """The same for JSON-like data: every string in it, and everything of any kind whose name says that it is a secret."""
+        if name and sensitive(name) and not isinstance(data, bool) and data not in (None, "", [], {}):
+            self.removed += 1
+            return GONE
+        if isinstance(data, dict):
+            return {self.clean(str(key)): self.clean_data(value, str(key)) for key, value in data.items()}
+        if isinstance(data, list | tuple):
+            return [self.clean_data(value) for value in data]
+        return self.clean(data) if isinstance(data, str) else data
+
+
+def _parts(value: str) -> set[str]:
+    """The value, and its lines where it has several: one of them gives a key away. Those that are short are only a frame."""
+    lines = [line.strip() for line in value.splitlines()]
+    return {value.strip(), *(line for line in lines if len(line) >= SHORT and "-----" not in line)} - {""}
+
+
+def _without_rests_of_keys(text: str) -> str:
+    """A private key whose beginning was cut off, also behind the prefixes of a journal: from its end line backwards."""
+    if "-----END" not in text:
+        return text
+    lines = text.split("\n")
+    for end in (number for number, line in enumerate(lines) if _END.search(line)):
+        for number in range(end - 1, max(-1, end - 1 - LONGEST_KEY), -1):
+            found = _BASE64_LINE.search(lines[number])
+            if "-----BEGIN" in lines[number] or not found or (len(found[1]) < 32 and number != end - 1):
+                break
+            lines[number] = lines[number][: found.start(1)] + GONE
+    return "\n".join(lines)

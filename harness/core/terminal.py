@@ -1,0 +1,64 @@
+"""The one printer of the command line: what is written to the terminal is seen, and does nothing there."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.core.redaction.cleaner import Cleaner
+from harness.core.text import visible
+
+CLEANER = Cleaner()  # of this process's terminal; a verb that learns of secrets tells it
+
+# What messages have beyond ASCII, in words that every encoding holds.
+PLAIN = {"→": "->", "…": "...", "“": '"', "”": '"', "–": "-", "—": "-", "·": "-", "×": "x", "≤": "<=", "≥": ">=", "✓": "ok", "✗": "x"}
+_PLAIN_WORDS = "lkharness-plain"
+
+
+def _in_plain_words(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, in plain words or written out: output never dies of its encoding."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end
+
+
+def allow_every_encoding() -> None:
+    """The standard streams take every text, whatever their encoding: a redirected command's on Windows is cp1252."""
+    codecs.register_error(_PLAIN_WORDS, _in_plain_words)
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors=_PLAIN_WORDS)
+
+
+class Shown:
+    """A stream whose text is written out with every character that would act written as \\x1b, and without known secrets."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(visible(CLEANER.known(text)))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Everything that this process prints meanwhile goes through `Shown`. A program that takes its place (`lab ssh`) does not."""
+    allow_every_encoding()
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and Shown(stream) for stream in before)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before

@@ -1,0 +1,1 @@
+"""Listings of iptables, read into the same rules as nftables' own. Pure."""

@@ -1,0 +1,1 @@
+"""Disruptions through Azure's management API."""

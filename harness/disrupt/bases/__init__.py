@@ -1,0 +1,1 @@
+"""The common parts of disruptions. No file here is a disruption of its own."""

@@ -1,0 +1,87 @@
+"""A disruption that a host does to itself and undoes by itself if nobody else does: the common part of most of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.disrupt.disruption import Disruption, Moment, Step
+from harness.disrupt.permission import permitted
+from harness.hosts.deadman.deadman_switch import Deadman, Script
+from harness.hosts.linux.linux import TOOLS
+
+if TYPE_CHECKING:
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+
+SBIN = f"export {TOOLS.strip()}\n"
+
+
+class OnHost(Disruption):
+    """Says what is done and undone as shell; the deadman does the rest."""
+
+    severs = False  # may the harness lose its own connection to the host by it?
+
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        super().__init__(subject)
+        self._armed: list[Deadman] = []
+        self._notes: list[str] = []  # what the undoing said on the hosts, for a person
+
+    @abstractmethod
+    def script(self, id: str) -> Script:
+        """What to do on the target and how to undo it; `id` is a name for it alone."""
+
+    @property
+    def longest_s(self) -> float:
+        return self._outlasting()
+
+    @property
+    def undoing(self) -> str:
+        return f"by the harness; if it dies, by {self.target()} itself, {self.longest_s:g} s after it began at the latest"
+
+    def steps(self) -> list[Step]:
+        script = self.script("lkharness_RUN_NAME")
+        return [Step(self.target(), "do", script.act.strip()), Step(self.target(), "undo", script.undo.strip())]
+
+    def begin(self, deadline: Deadline) -> None:
+        deadman = self._arm(self.target())
+        script = self.script(deadman.id)
+        script = Script(SBIN + permitted(self._subject, self, script.act), SBIN + script.undo, SBIN + script.check)
+        moment = deadman.do(script, limit=deadline.within(5.0 if self.severs else 30.0), severs=self.severs)
+        self.moment = Moment(self.target(), *moment) if moment else None
+
+    def _arm(self, host: str) -> Deadman:
+        deadman = Deadman(self._subject.hosts[host], self.name, longest=self.longest_s)
+        self._armed.append(deadman)
+        return deadman
+
+    def undo(self, deadline: Deadline) -> None:
+        """On every host, though one fails; then it is noted, and the first failure is raised."""
+        notes, failures = [], []
+        for deadman in reversed(self._armed.copy()):
+            try:
+                by_us = deadman.undo(deadline)
+            except HarnessError as error:
+                failures.append(error)
+                continue
+            self._armed.remove(deadman)
+            said = [line.removeprefix("note: ") for line in deadman.said.splitlines() if line.startswith("note: ")]
+            self._notes += said
+            text = f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
+            notes.append((deadman.host.name, "; ".join([text, *said])))
+        for host, text in notes:
+            self._subject.timeline.note(host, "undone", text)
+        if failures:
+            raise failures[0]
+        super().undo(deadline)
+
+    def _there(self, line: str, deadline: Deadline) -> bool:
+        """Does this shell line exit 0 on the target?"""
+        return self._subject.hosts[self.target()].run(SBIN + line, limit=deadline.within(10.0)).ok
+
+    def _needs(self, tool: str, package: str) -> str | None:
+        """A reason to skip where the target has no such tool."""
+        if self._subject.hosts[self.target()].run(SBIN + f"command -v {tool} >/dev/null").ok:
+            return None
+        return f"{self.target()} has no {tool}; install the package {package} there"

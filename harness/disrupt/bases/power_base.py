@@ -1,0 +1,120 @@
+"""Disruptions by the cluster file's power commands, which the harness's own machine runs."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import subprocess
+
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.core.redaction.redact import Redactor, secret_words
+from harness.disrupt.disruption import BY_LOSS, HARNESS, Disruption, Moment, Step
+from harness.expectations import outage_budget
+
+AGAIN_S = 2.0  # between two tries of a command that brings a node back
+MOMENT = re.compile(r"^moment (\d+\.?\d*) (\d+\.?\d*)$", re.MULTILINE)  # seconds since the epoch on this machine: before and after
+
+
+class NoSuchCommand(Unusable):
+    """The program cannot be started, which another try does not mend."""
+
+
+class ByPower(Disruption):
+    """`away` is the command that takes the node away, `back` the one that brings it back."""
+
+    takes_away = True
+    needs = BY_LOSS
+    reboots = True
+    away: str
+    back: str
+    _begun = False
+
+    @property
+    def longest_s(self) -> float:
+        words = self._words(self.away)
+        return self._outlasting() if any("{seconds}" in word for word in words) else math.inf
+
+    @property
+    def undoing(self) -> str:
+        by_command = f"by the cluster file's power.{self.back} command"
+        if math.isinf(self.longest_s):
+            return f"{by_command}, which a process beside the harness runs if the harness is killed; by nobody if this machine dies"
+        return f"{by_command}; if the harness dies, by what powers the node, {self.longest_s:g} s after it began at the latest"
+
+    def steps(self) -> list[Step]:
+        return [Step(HARNESS, phase, shlex.join(self._filled(to))) for phase, to in (("do", self.away), ("undo", self.back))]
+
+    def allowance(self) -> outage_budget.Allowance:
+        return outage_budget.node_loss(self._subject.cluster)
+
+    def skip_reason(self) -> str | None:
+        return None if self._words(self.away) else f"the cluster file has no [power] {self.away} command for it"
+
+    def begin(self, deadline: Deadline) -> None:
+        self._subject.absent.add(self._node)
+        said = self._command(self.away, deadline)
+        if told := MOMENT.search(said):  # a command that knows when the node fell silent may say so
+            self.moment = Moment(HARNESS, float(told[1]), float(told[2]))
+
+    def took_effect(self, deadline: Deadline) -> None:
+        host = self._subject.hosts[self._node]
+        deadline.wait_for(lambda: not host.alive(limit=0.5), what=f"{self._node} falling silent")
+
+    def undo(self, deadline: Deadline) -> None:
+        """What dies in `_command` may have done it all the same, so whatever was begun is undone."""
+        if self._begun:
+            self._bring_back(deadline)
+
+    def _bring_back(self, deadline: Deadline) -> None:
+        """Tried until it succeeds: a cloud that throttles, or a login that has just ended, refuses once and no more. Raises the last
+        refusal."""
+        refused: HarnessError | None = None
+
+        def once() -> bool:
+            nonlocal refused
+            try:
+                self._command(self.back, deadline)
+            except NoSuchCommand:
+                raise
+            except HarnessError as error:
+                refused = error
+                return False
+            return True
+
+        try:
+            deadline.wait_for(once, what=f"power.{self.back} for {self._node}", every=AGAIN_S)
+        except DeadlineExceeded as late:
+            raise refused or late from None
+        self._begun = False
+        self._subject.absent.discard(self._node)
+
+    def _words(self, to: str) -> list[str]:
+        return getattr(self._subject.cluster.power, to, None) or []
+
+    def _filled(self, to: str) -> list[str]:
+        seconds = "0" if math.isinf(self.longest_s) else str(int(self.longest_s))
+        return [word.replace("{node}", self._node).replace("{seconds}", seconds) for word in self._words(to)]
+
+    def _command(self, to: str, deadline: Deadline) -> str:
+        self._begun = True
+        words = self._filled(to)
+        try:  # in a session of its own: a Ctrl-C or a hang-up in the terminal is meant for the harness, which then undoes
+            done = subprocess.run(
+                words,
+                capture_output=True,
+                text=True,
+                timeout=max(deadline.remaining(), 1.0),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise NoSuchCommand(f"the cluster file's power.{to} command failed for {self._node}: `{words[0]}`: {error.strerror}") from None
+        except subprocess.TimeoutExpired as error:
+            raise Unusable(f"the cluster file's power.{to} command did not end within {error.timeout:.0f} s for {self._node}") from None
+        if done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+            said = Redactor(secret_words(words)).clean(said)
+            raise Unusable(f"the cluster file's power.{to} command exited {done.returncode} for {self._node}; it said: {said}")
+        return done.stdout

@@ -1,0 +1,1 @@
+"""Disruptions of links, packets and addresses."""

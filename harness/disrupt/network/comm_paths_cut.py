@@ -1,0 +1,150 @@
+"""Communication paths between the nodes cut: one, all of them, and all in one direction only.
+
+Always on the standby node and between the nodes' own addresses: its way through the balancer, to the VIP, is not cut.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from harness.core.deadline import Deadline
+from harness.disrupt.bases.packet_drop_base import Cut, Drops, between
+from harness.disrupt.disruption import BY_LOSS, Effect, both, register
+from harness.expectations import outage_budget
+from harness.managers.manager import ClusterState, CommPath, Question
+
+if TYPE_CHECKING:
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+
+
+ASKED_S = 2.0  # a node that has lost is halting, and must not keep the cut from ending in time
+
+
+class _AtTheStandby(Cut):
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        super().__init__(subject)
+        self._own, self._peer = subject.cluster.peer_of(self._node), subject.cluster.node(self._node)
+
+    def target(self) -> str:
+        return self._own.name
+
+    def skip_reason(self) -> str | None:
+        if self._own.ssh.jump == self._peer.name or self._peer.ssh.jump == self._own.name:
+            return "one node is logged in to through the other, and the cut would cut that off"
+        return super().skip_reason()
+
+    def took_effect(self, deadline: Deadline) -> None:
+        """Packets were dropped, and the manager of every node that can be asked calls the paths dead. Raises DeadlineExceeded."""
+        super().took_effect(deadline)
+        pairs = self.pairs()
+
+        def dead() -> bool:
+            return called_dead(self._subject.manager.state(limit=ASKED_S), pairs)
+
+        deadline.wait_for(dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The addresses between which paths are cut."""
+        own, peer = self._own, self._peer
+        return [(str(own.address), str(peer.address)), (str(own.second_address), str(peer.second_address))]
+
+
+def of_pair(path: CommPath, pairs: Iterable[tuple[str, str]]) -> bool:
+    """Is it a path between two of these addresses? What a manager prints between them is its own affair."""
+    found = set(re.findall(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", path.addresses))
+    return any(found == set(pair) for pair in pairs)
+
+
+def called_dead(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> bool:
+    """Does every node that answers (one at least) name a path for each pair, and call them all dead? Pure."""
+    asked = [node for node in state.nodes.values() if node.running]
+    return bool(asked) and all(
+        all(any(of_pair(p, [pair]) for p in node.comm_paths) for pair in pairs)
+        and not any(p.alive for p in node.comm_paths if of_pair(p, pairs))
+        for node in asked
+    )
+
+
+def uncut(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """The communication paths that run between other addresses: a serial line, a third NIC. Pure."""
+    return sorted({p.addresses for node in state.nodes.values() for p in node.comm_paths if not of_pair(p, pairs)})
+
+
+@register
+class OneCommPathCut(_AtTheStandby):
+    """Heartbeats use every path, and a failover starts only when all are DEAD (facts LKL-36, LKL-37)."""
+
+    name = "one comm path cut"
+    sentence = "the nodes no longer reach each other in Subnet#2; the communication path in Subnet#1 stays"
+    needs = frozenset({Question.TOLD})
+    cuts = True
+    moves = False
+    expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
+    runs_with = frozenset(
+        {
+            *("switchover", "failback", "service crash", "service hang", "manager crash", "probe responder crash", "probe blocked"),
+            *("power loss", "node reboot", "node freeze", "IP resource lost"),
+        }
+    )
+
+    @property
+    def lasts_s(self) -> float:
+        """Twice as long as the path needs to be called DEAD."""
+        manager = self._subject.cluster.manager
+        return 1.0 + 2 * manager.heartbeat_s * manager.heartbeats_missed
+
+    def allowance(self) -> outage_budget.Allowance:
+        return outage_budget.node_loss(self._subject.cluster)
+
+    def drops(self) -> Drops:
+        return between(self._own.second_address, self._peer.second_address)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return super().pairs()[1:]
+
+
+@register
+class AllCommPathsCut(_AtTheStandby):
+    """Split brain: each node starts what it does not run, and the shared disk's reservation decides (facts LKL-40). The loser halts
+    and reboots; while the cut lasts it may win the disk back, so either node is right at the end, and the cut must end soon."""
+
+    name = "all comm paths cut"
+    sentence = "the nodes no longer reach each other at all, and each thinks that the other is dead; both still reach everybody else"
+    needs = BY_LOSS
+    splits = reboots = True
+    both_may_answer = True
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
+
+    @property
+    def lasts_s(self) -> float:
+        """Until the peer has begun to take over, and the loser has looked at its disk. Not much longer: a loser that has booted again
+        and still hears nobody takes the disk back."""
+        manager = self._subject.cluster.manager
+        return 0.5 + manager.heartbeat_s * manager.heartbeats_missed + manager.check_interval_s
+
+    def skip_reason(self) -> str | None:
+        if why := super().skip_reason():
+            return why
+        others = uncut(self._subject.manager.state(), self.pairs())
+        return f"the nodes also communicate over {' and '.join(others)}, which would not be cut" if others else None
+
+    def allowance(self) -> outage_budget.Allowance:
+        return outage_budget.split_brain(self._subject.cluster)
+
+    def drops(self) -> Drops:
+        return between(self._own.address, self._peer.address) + between(self._own.second_address, self._peer.second_address)
+
+
+@register
+class OneWayCut(AllCommPathsCut):
+    """Heartbeats are answered on the same connection, so one direction lost is both lost (facts LKL-35, as the stand-in has it)."""
+
+    name = "one-way cut"
+    sentence = "the standby no longer hears the active node on any communication path; the other direction is open"
+
+    def drops(self) -> Drops:
+        own, peer = self._own, self._peer
+        first = between(own.address, peer.address, outbound=False)
+        return first + between(own.second_address, peer.second_address, outbound=False)

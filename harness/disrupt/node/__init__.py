@@ -1,0 +1,1 @@
+"""Disruptions of a whole node or of its cluster manager."""

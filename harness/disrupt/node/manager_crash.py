@@ -1,0 +1,68 @@
+"""The cluster manager's own daemons die; what it protects runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive
+from harness.disrupt.bases.port_owner import START, at_once
+from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both, register
+from harness.expectations import outage_budget
+
+if TYPE_CHECKING:
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+
+_KILL = """
+killed=
+for p in $({pids}); do set -- $(start "$p"); [ -n "$2" ] && kill -KILL "$p" && killed="$killed $p:$2"; done
+echo $killed
+"""
+
+
+@register
+class ManagerCrash(Disruption):
+    """Their supervisor brings them back at once (facts LKL-02), so no path may notice."""
+
+    name = "manager crash"
+    sentence = "the cluster manager's daemons on the active node are killed (SIGKILL); their supervisor brings them back"
+    needs = BY_FAILURE
+    moves = False
+    expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
+    runs_with = frozenset({"one comm path cut", "service crash"})
+
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        super().__init__(subject)
+        self._killed: list[str] = []
+
+    def allowance(self) -> outage_budget.Allowance:
+        return outage_budget.service_crash(self._subject.cluster)
+
+    @property
+    def lasts_s(self) -> float:
+        """A daemon that returns must have checked everything once, and been heard by its peer."""
+        manager = self._subject.cluster.manager
+        return 1.0 + max(manager.check_interval_s, 2 * manager.heartbeat_s * manager.heartbeats_missed)
+
+    @property
+    def undoing(self) -> str:
+        return "by the supervisor of the manager's daemons"
+
+    def steps(self) -> list[Step]:
+        return [Step(self._node, "do", START + _KILL.format(pids=self._subject.manager.daemon_pids_line()).strip())]
+
+    def begin(self, deadline: Deadline) -> None:
+        line = START + _KILL.format(pids=self._subject.manager.daemon_pids_line())
+        self.moment, (said, *_) = at_once(self._subject, self._node, line, deadline)
+        self._killed = said.split()
+        if not self._killed:
+            daemons = ", ".join(self._subject.cluster.manager.daemons)
+            raise Inconclusive(f"{self._node}: none of the manager's daemons runs there ({daemons}); name them in manager.daemons")
+
+    def took_effect(self, deadline: Deadline) -> None:
+        left = "; ".join(
+            f'set -- $(start {p.split(":")[0]}); [ "$2" = {p.split(":")[1]} ] && [ "$1" != Z ] && exit 1' for p in self._killed
+        )
+        gone = ["sh", "-c", START + left + "; exit 0"]
+        host = self._subject.hosts[self._node]
+        deadline.wait_for(lambda: host.run(gone, limit=deadline.within(10.0)).ok, what=f"the end of the manager's daemons on {self._node}")

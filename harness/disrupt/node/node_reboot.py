@@ -1,0 +1,59 @@
+"""The active node is reset, and comes back by itself."""
+
+from __future__ import annotations
+
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
+from harness.disrupt.bases.power_base import ByPower
+from harness.disrupt.disruption import Effect, both, register
+from harness.hosts.host import HostUnreachable
+
+WHICH_BOOT = "cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat"  # hosts that share a kernel differ in process 1
+
+
+@register
+class NodeReboot(ByPower):
+    """A hard reset, not an orderly shutdown (which by default moves nothing: facts LKL-46). No machine boots faster than its peer
+    misses its heartbeats [inferred], so the peer takes over (LKL-39), and the node comes back as standby (LKL-49)."""
+
+    name = "node reboot"
+    sentence = "the active node is reset without a shutdown; it boots and comes back as standby"
+    away, back = "reboot", "on"
+    moves = True
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
+    runs_with = frozenset({"one comm path cut"})
+    _before = ""
+
+    @property
+    def longest_s(self) -> float:
+        """It comes back by itself."""
+        return self._subject.cluster.manager.boot_s
+
+    @property
+    def undoing(self) -> str:
+        return f"by itself, when the node has booted; one that has not after {self.longest_s:g} s gets power.on"
+
+    def begin(self, deadline: Deadline) -> None:
+        self._before = self._subject.hosts[self._node].check(WHICH_BOOT, limit=deadline.within(10.0))
+        super().begin(deadline)
+
+    def took_effect(self, deadline: Deadline) -> None:
+        """It is silent, or another boot answers already."""
+        deadline.wait_for(lambda: self._boot() != self._before, what=f"{self._node} falling silent or booting")
+
+    def _boot(self) -> str | None:
+        try:
+            return self._subject.hosts[self._node].check(WHICH_BOOT, limit=1.0)
+        except (HostUnreachable, DeadlineExceeded):
+            return None
+
+    def undo(self, deadline: Deadline) -> None:
+        """It comes back by itself; one that has not in the time that a boot may take gets its power back."""
+        if not self._begun:
+            return
+        try:
+            boot = Deadline(deadline.within(self._subject.cluster.manager.boot_s))
+            boot.wait_for(self._boot, until=lambda b: b not in (None, self._before), what=f"{self._node} coming back", every=0.2)
+        except DeadlineExceeded:
+            self._bring_back(deadline)
+        self._subject.absent.discard(self._node)

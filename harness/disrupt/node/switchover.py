@@ -1,0 +1,69 @@
+"""An orderly switchover to the other node, and back to the one that the cluster prefers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.core.deadline import Deadline
+from harness.disrupt.disruption import Disruption, Effect, Step, both, register
+from harness.expectations import outage_budget
+from harness.managers.manager import Question
+
+if TYPE_CHECKING:
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+
+
+@register
+class Switchover(Disruption):
+    """Both nodes live on, so the old one follows as standby, through the balancer (facts LKL-29, FLOW-15)."""
+
+    name = "switchover"
+    sentence = "the cluster manager is told to move everything to the standby node"
+    needs = frozenset({Question.TOLD})
+    moves = True
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
+    runs_with = frozenset({"one comm path cut"})
+
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        super().__init__(subject)
+        self._to = subject.cluster.peer_of(self._node).name
+
+    def allowance(self) -> outage_budget.Allowance:
+        return outage_budget.switchover(self._subject.cluster)
+
+    @property
+    def undoing(self) -> str:
+        return "not by itself: at the end of the run everything goes back to the node that was active when the run began"
+
+    def steps(self) -> list[Step]:
+        return [Step(self._to, "do", line) for line in self._subject.manager.switch_over_lines(self._to)]
+
+    def begin(self, deadline: Deadline) -> None:
+        self._subject.manager.switch_over(self._to, deadline=deadline)
+
+    def took_effect(self, deadline: Deadline) -> None:
+        deadline.wait_for(self._subject.manager.state, until=lambda s: s.active == self._to, what=f"the switchover to {self._to}")
+
+
+@register
+class Failback(Switchover):
+    """To the first node of the cluster file, the one with the best priority. When it is active already, everything moves away first."""
+
+    name = "failback"
+    sentence = "the cluster manager is told to move everything back to the node with the best priority"
+
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        super().__init__(subject)
+        self._to = subject.cluster.nodes[0].name
+
+    def steps(self) -> list[Step]:
+        away = self._subject.cluster.peer_of(self._to).name
+        lines = self._subject.manager.switch_over_lines(away) if self._subject.active != away else []
+        return [*(Step(away, "prepare", line) for line in lines), *super().steps()]
+
+    def prepare(self, deadline: Deadline) -> None:
+        away = self._subject.cluster.peer_of(self._to).name
+        if self._subject.active != away:
+            self._subject.manager.switch_over(away, deadline=deadline)
+            self._subject.wait_until_whole(deadline)
+        self._node = away

@@ -1,0 +1,1 @@
+"""Disruptions of the protected service, its probe responder and its storage."""

@@ -1,0 +1,65 @@
+"""The protected service dies without a word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.core.deadline import Deadline
+from harness.disrupt.bases.port_owner import kill, listener_pid, wait_for_end
+from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both, register
+from harness.expectations import outage_budget
+
+if TYPE_CHECKING:
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+    from harness.config.cluster_config import Service
+
+
+@register
+class ServiceCrash(Disruption):
+    """kill -9 of the process that listens on a service's port, on the active node (the first service's, when none is named).
+
+    Bringing it back is the cluster manager's work: here by local recovery, or on the other node (facts LKL-42).
+    """
+
+    name = "service crash"
+    sentence = "the process that listens on the service's port is killed (SIGKILL)"
+    needs = BY_FAILURE
+    failures = 1
+    expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
+    runs_with = frozenset({"one comm path cut", "manager crash"})
+
+    def __init__(self, subject: ClusterUnderTest, service: Service | None = None) -> None:
+        super().__init__(subject)
+        self._port = (service or subject.cluster.services[0]).port
+        self._pid = 0
+
+    def allowance(self) -> outage_budget.Allowance:
+        return outage_budget.service_crash(self._subject.cluster)
+
+    @property
+    def undoing(self) -> str:
+        return "by the cluster manager, which brings it back here or on the other node"
+
+    def steps(self) -> list[Step]:
+        return [Step(self._node, "do", f"kill -KILL {listener_pid(self._subject, self._node, self._port)}")]
+
+    def begin(self, deadline: Deadline) -> None:
+        self._pid = listener_pid(self._subject, self._node, self._port)
+        self.moment = kill(self._subject, self._node, self._pid, deadline)
+
+    def took_effect(self, deadline: Deadline) -> None:
+        wait_for_end(self._subject, self._node, self._pid, deadline)
+
+
+@register
+class ProbeResponderCrash(ServiceCrash):
+    """What answers the probe dies: a recovery event, and without local recovery a failover (facts LKL-58, DES-06). Whether the
+    product's health-check resource has a local recovery is not known, so either node is right."""
+
+    name = "probe responder crash"
+    sentence = "the process that answers the balancer's probe is killed (SIGKILL)"
+    runs_with = frozenset({"one comm path cut"})
+
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        super().__init__(subject)
+        self._port = subject.cluster.load_balancer.probe.port

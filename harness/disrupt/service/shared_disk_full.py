@@ -1,0 +1,221 @@
+"""The file system that holds the database is filled to the last block."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Unusable
+from harness.disrupt.bases.host_fault_base import SBIN, OnHost
+from harness.disrupt.bases.port_owner import listener_pid
+from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both, register
+from harness.disrupt.service.service_hang import FAMILY
+from harness.expectations import outage_budget
+from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
+from harness.hosts.host import HostUnreachable
+
+if TYPE_CHECKING:
+    from harness.cluster.cluster_under_test import ClusterUnderTest
+    from harness.hosts.host import Host
+
+# Where the listener works is its data directory. Then, a line each: where its file system is mounted; what of the node's own lies on it;
+# whether the node mounts it by itself at boot; and who else has files there, seen twice.
+_WHERE = """
+d=$(readlink /proc/{pid}/cwd) && its=$(stat -c %d "$d") || exit 1
+place=$(df -P "$d" | awk 'NR == 2 {{ for (i = 6; i <= NF; i++) printf "%s%s", (i > 6 ? " " : ""), $i }}')
+printf '%s\\n' "$place"
+for own in {own}; do [ "$(stat -Lc %d $own 2>/dev/null)" != "$its" ] || printf '%s ' $own; done; echo
+awk -v m="$place" '$1 !~ /^#/ && $2 == m && $4 !~ /(^|,)noauto(,|$)/ {{ print "fstab"; exit }}' /etc/fstab 2>/dev/null | tr -d '\\n'; echo
+family=" $({family} | tr '\\n' ' ')"
+others() {{
+  stat -Lc '%d %n' /proc/[0-9]*/cwd /proc/[0-9]*/fd/* 2>/dev/null |
+    awk -v d="$its" '$1 == d {{ split($2, x, "/"); print x[3] }}' | sort -u |
+    while read -r p; do case $family in *" $p "*) ;; *) echo "$p" ;; esac; done
+}}
+first=$(others)
+[ -z "$first" ] || sleep 1
+[ -z "$first" ] || for p in $(others); do
+  case " $(echo $first) " in *" $p "*) printf '%s (%s) ' "$(cat /proc/$p/comm 2>/dev/null)" "$p" ;; esac
+done
+echo
+"""
+_NODES_OWN = (
+    "/",
+    "/boot",
+    "/etc",
+    "/home",
+    "/opt",
+    "/root",
+    "/run",
+    "/tmp",
+    "/usr",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/log/audit",
+    "/var/tmp",
+)
+# On whichever node has it mounted the file goes, and is seen to have gone. A file system that is mounted nowhere may be on its way: it is
+# waited for as long as that may take, each time anew.
+_REMOVE = """
+mounted() {{ awk -v m={mounted} '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/mounts; }}
+n=0
+while ! mounted && [ $n -lt {looks} ]; do n=$((n + 1)); sleep 0.5; done
+if mounted; then rm -f {file}; [ ! -e {file} ] && echo "note: {file_said} is not on the disk"; fi
+"""
+_REMOVED = "[ ! -e {file} ]"
+_FREE = "df -Pk {place} | awk 'NR == 2 {{ print $4 }}'"
+# What root alone may use (reserved blocks) is not counted as free, and so stays free. Somebody else may take some meanwhile: less, then.
+_FILL = """
+umask 077
+for spare in 0 64 1024 8192; do
+  free=$({free})
+  [ "$free" -gt $spare ] || {{ : >{file}; exit 0; }}
+  fallocate -l $(((free - spare) * 1024)) {file} 2>"$d/why" && exit 0
+  rm -f {file}
+done
+cat "$d/why" >&2; exit 1
+"""
+
+
+@register
+class SharedDiskFull(OnHost):
+    """What a full disk does to a database is its own affair: it may refuse writes, or stop and be found dead; no fact says more (to
+    LifeKeeper such a disk may be ISU: LKL-15). So nothing is demanded while it lasts; afterwards everything must have recovered."""
+
+    name = "shared disk full"
+    sentence = "the file system with the database's files is filled to the last block"
+    needs = BY_FAILURE
+    failures = 1
+    expects = both(Effect.ANY, Effect.ANY, Effect.ANY)
+
+    def __init__(self, subject: ClusterUnderTest) -> None:
+        super().__init__(subject)
+        self._place = ""
+
+    def allowance(self) -> outage_budget.Allowance:
+        return outage_budget.service_crash(self._subject.cluster)
+
+    @property
+    def lasts_s(self) -> float:
+        return 2.0 + self._subject.cluster.manager.check_interval_s
+
+    def skip_reason(self) -> str | None:
+        if not any(s.kind == "postgres" for s in self._subject.cluster.services):
+            return "the cluster has no PostgreSQL service, whose data directory would tell where the shared disk is"
+        return self._needs("fallocate", "util-linux")
+
+    def steps(self) -> list[Step]:
+        self._place = self._find_place(Deadline(10.0))
+        peer = self._subject.cluster.peer_of(self._node).name
+        return [*super().steps(), Step(peer, "undo", self._removal()[0])]
+
+    def _find_place(self, deadline: Deadline) -> str:
+        """Where the database's file system is mounted. Raises Unusable when anything but the database lives on it."""
+        database = next(s for s in self._subject.cluster.services if s.kind == "postgres")
+        pid = listener_pid(self._subject, self._node, database.port)
+        asked = _WHERE.format(pid=pid, own=" ".join(_NODES_OWN), family=FAMILY.format(pid=pid))
+        said = self._subject.hosts[self._node].check(asked, limit=deadline.within(20.0)).splitlines()
+        if why := against(said):
+            raise Unusable(f"{self._node}: {why}; filling it would break more than the database")
+        return said[0]
+
+    def begin(self, deadline: Deadline) -> None:
+        self._place = self._find_place(deadline)
+        # After a failover the file is on the other node, so both see to it that it goes.
+        peer = self._subject.cluster.peer_of(self._node).name
+        self._arm(peer).do(Script(":", *self._removal()), limit=deadline.within(30.0))
+        super().begin(deadline)
+
+    @property
+    def _file(self) -> str:
+        return shlex.quote(f"{self._place.rstrip('/')}/.lkharness-{RUN}")
+
+    def _removal(self) -> tuple[str, str]:
+        return removal(self._place, self._file, self._on_its_way_s)
+
+    @property
+    def _on_its_way_s(self) -> float:
+        """How long a file system may be mounted on neither node, while everything moves."""
+        timers = self._subject.cluster.manager
+        return timers.check_interval_s + timers.takeover_s
+
+    @property
+    def longest_s(self) -> float:
+        """A node that does not have the disk waits for it before it ends."""
+        return super().longest_s + self._on_its_way_s
+
+    def _arm(self, host: str) -> Deadman:
+        """That waiting is within the stated time."""
+        deadman = super()._arm(host)
+        deadman.longest = super().longest_s
+        return deadman
+
+    def script(self, id: str) -> Script:
+        return Script(_FILL.format(free=self._free(), file=self._file), *self._removal())
+
+    def _free(self) -> str:
+        return _FREE.format(place=shlex.quote(self._place))
+
+    def took_effect(self, deadline: Deadline) -> None:
+        full = f"[ $({self._free()}) -lt 1024 ]"  # in KiB
+        deadline.wait_for(lambda: self._there(full, deadline), what=f"{self._place} on {self._node} being full")
+
+    def _remove(self, deadline: Deadline) -> None:
+        """On the node that has the disk, and seen there; then the other need not wait for it."""
+
+        def removed() -> bool:
+            return any(self._gone(d.host, deadline) for d in self._armed)
+
+        try:
+            Deadline(deadline.within(self._on_its_way_s)).wait_for(removed, what=f"{self._place} being mounted", every=0.5)
+        except DeadlineExceeded as error:
+            self._subject.timeline.note(self._node, "undone", f"{self.name}: each node goes on looking by itself: {error}")
+            return
+        for deadman in self._armed:
+            deadman.settled()
+
+    def _gone(self, host: Host, deadline: Deadline) -> bool:
+        """Is the disk mounted there, and the file removed?"""
+        undo, check = removal(self._place, self._file, 0.0)
+        try:
+            done = host.run(SBIN + f"{undo}\n{check}", limit=max(deadline.within(10.0), 2.0))
+        except (HostUnreachable, DeadlineExceeded):
+            return False
+        return done.ok and "note: " in done.out
+
+    def undo(self, deadline: Deadline) -> None:
+        """When the disk has brought everything down on both nodes, start it again: no cluster does that by itself (facts LKL-42)."""
+        was_begun = bool(self._armed)
+        self._remove(deadline)
+        super().undo(deadline)
+        if not was_begun:
+            return
+        manager, timers = self._subject.manager, self._subject.cluster.manager
+        try:
+            soon = Deadline(deadline.within(timers.check_interval_s + timers.takeover_s))
+            soon.wait_for(manager.state, until=lambda s: s.active is not None, what="the cluster being in service again", every=0.3)
+        except DeadlineExceeded:
+            manager.switch_over(self._node, deadline=deadline)
+
+
+def removal(place: str, file: str, on_its_way_s: float) -> tuple[str, str]:
+    """The undoing and its check, for either node. `file` is quoted for the shell."""
+    mounted = shlex.quote(place.replace("\\", "\\\\").replace(" ", "\\\\040"))
+    said = file.strip("'")
+    return _REMOVE.format(mounted=mounted, looks=math.ceil(2 * on_its_way_s), file=file, file_said=said), _REMOVED.format(file=file)
+
+
+def against(said: Sequence[str]) -> str:
+    """Why a file system must not be filled, from what `_WHERE` printed; empty when it may. Pure."""
+    place, own, fstab, others = ([*said, "", "", "", ""])[:4]
+    if own.strip():
+        return f"the database lies on a file system that holds the node's own {', '.join(own.split())}"
+    if fstab.strip():
+        return f"{place}, where the database lies, is mounted at boot by /etc/fstab, so it is not the cluster's alone"
+    if others.strip():
+        return f"{others.strip()} has files on {place}, too"
+    return ""

@@ -1,0 +1,1 @@
+"""What must hold: the connectivity matrix and the outage budget. Pure."""

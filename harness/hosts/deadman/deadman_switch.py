@@ -1,0 +1,125 @@
+"""What a host does to itself, with an undoing that the same host carries out whatever becomes of the harness.
+
+One command arms and does: a background process in a session of its own writes down how to undo, tells that it stands, and only
+then is the thing done. After its time the background process undoes by itself, again until that succeeded, slower and slower, and tells
+the system's log; `undo` carries the same out at once. A file lock, which the kernel releases when its holder dies, lets only one of them
+do it at a time, and the second finds it done. Every undoing must therefore be harmless when nothing was done, and when it is done again
+after having been cut short; it must write nothing that it needs.
+
+On the host: FOLDER/TOKEN with `name`, `undo`, `check`, `lock`, `pid` and what the doing writes there, for root only, gone afterwards.
+The background process is a unit of systemd where there is one: the end of the log-in, which may end every process of it, is none of that.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+import shlex
+from dataclasses import dataclass
+
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
+from harness.hosts.deadman.deadman_scripts import BY_INPUT, FOLDER, MARK, REMAINS, arming, undoing
+from harness.hosts.host import Host, HostUnreachable
+
+RUN = secrets.token_hex(4)  # this harness process, so that two of them never meet in one folder
+UNDO_S = 5.0  # at most; how long before the longest duration the host begins with the undoing
+
+
+class UndoFailed(HarnessError):
+    """What was done to a host is still done; the message says to whom and what a person must look at."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """Shell on the host, as root, with `$d` the folder: the thing, its undoing, and a check that nothing of it is left (exit 0)."""
+
+    act: str
+    undo: str
+    check: str = ":"
+
+
+class Deadman:
+    """One disruption's hold on one host. `longest`: seconds after which the host itself has undone it, if it can be undone then.
+
+    `said`: what the undoing printed on the host.
+    """
+
+    def __init__(self, host: Host, name: str, *, longest: float) -> None:
+        self.host = host
+        self.longest = longest
+        self.token = secrets.token_hex(8)
+        self.of = f"{RUN}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
+        self.said = ""
+        self._script: Script | None = None
+
+    @property
+    def id(self) -> str:
+        """A name for this one alone that nft takes, too."""
+        return "lkharness_" + re.sub(r"[^A-Za-z0-9]+", "_", f"{self.of}_{self.token[:6]}")
+
+    def do(self, script: Script, *, limit: float, severs: bool = False) -> tuple[float, float] | None:
+        """Arm the undoing, then do it; the host's wall clock before and after, or None when it could not tell any more.
+
+        With `severs` the connection to the host may die of it. Raises CommandFailed, HostUnreachable, DeadlineExceeded;
+        after any of them `undo` must be called, because the thing may have been done.
+        """
+        self._script = script
+        wait = math.ceil(max(self.longest - UNDO_S, self.longest * 0.5) * 10) / 10
+        sent = arming(self.token, self.of, wait, script.act, script.undo, script.check)
+        try:
+            said = self.host.check(["sh", "-c", BY_INPUT, "lkharness-arm"], limit=limit, input=sent)
+        except (HostUnreachable, DeadlineExceeded):
+            if severs:
+                return None
+            raise
+        told = re.search(r"^moment (\S+) (\S+)$", said, re.MULTILINE)
+        if told is None:
+            raise Unusable(f"{self.host.name}: what should have been done there did not say when; it printed: {said.strip() or 'nothing'}")
+        return float(told[1]), float(told[2])
+
+    def settled(self) -> None:
+        """The thing was seen to be as it was, by somebody who knows: `undo` then only ends the hold."""
+        if self._script is not None:
+            self._script = Script(":", ":")
+
+    def undo(self, deadline: Deadline) -> bool:
+        """Carry the undoing out now and remove everything; False when the host had done it already, or nothing was ever armed.
+
+        The text is sent again: what lies on the host is not trusted. A host that is cut off is waited for, until its own deadman lets it
+        speak again. Raises UndoFailed.
+        """
+        if self._script is None:
+            return False
+        sent = undoing(self.token, self.of, self._script.undo, self._script.check)
+        why = "there was no time"
+
+        def once() -> bool | None:
+            nonlocal why
+            try:
+                limit = max(deadline.within(30.0), 2.0)  # the last look may look, too
+                done = self.host.run(["sh", "-c", BY_INPUT, "lkharness-undo"], limit=limit, input=sent)
+            except (HostUnreachable, DeadlineExceeded) as error:
+                why = str(error)
+                return None
+            if done.ok:
+                self.said = done.err.strip()
+                return "undone" in done.out.split()
+            why = (done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1]
+            return None
+
+        try:
+            return bool(deadline.wait_for(once, until=lambda said: said is not None, what="the undoing", every=0.5))
+        except DeadlineExceeded:
+            look = f"it goes on trying by itself; or look at {FOLDER}/{self.token} there and run its `undo` with sh"
+            raise UndoFailed(f"{self.host.name}: what was done to it could not be undone: {why}; {look}") from None
+
+
+def remains(host: Host, *, limit: float = 10.0) -> list[str]:
+    """What of ours is left on a host: folders, nft tables, processes, files that fill a disk, settings of the cluster. Empty is right."""
+    return host.check(["sh", "-c", REMAINS, "lkharness-remains", MARK, FOLDER], limit=limit).splitlines()
+
+
+def quoted(*words: str) -> str:
+    return shlex.join(words)

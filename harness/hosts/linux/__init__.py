@@ -1,0 +1,1 @@
+"""What a Linux host tells, and the parsers of its tools' output."""

@@ -1,0 +1,62 @@
+"""How much a host may say: nothing of a host's is kept without a bound, and what is beyond it is told in one sentence."""
+
+from __future__ import annotations
+
+from harness.hosts.host import NotReadable
+
+MIB = 1024 * 1024
+OUTPUT_AT_MOST = 16 * MIB  # bytes of each of a command's two streams
+LINE_AT_MOST = MIB  # bytes of a line of a stream
+
+
+class TooMuchOutput(NotReadable):
+    """A command printed more than was to be kept, so that what was kept is not its answer; `exit` is how it ended."""
+
+    def __init__(self, host: str, command: str, exit: int, printed: int, most: int) -> None:
+        super().__init__(
+            f"{host}: `{command}` exited {exit} and printed {printed / MIB:.1f} MiB, of which {most / MIB:g} MiB at most are read; "
+            "is that host in order?"
+        )
+        self.exit = exit
+
+
+class Kept:
+    """The first bytes of a stream, at most so many; the rest is counted and dropped, so that whoever prints it is not held up."""
+
+    def __init__(self, most: int = OUTPUT_AT_MOST) -> None:
+        self.data = bytearray()
+        self.size = 0
+        self._most = most
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if (room := self._most - len(self.data)) > 0:
+            self.data += data[:room]
+
+    @property
+    def whole(self) -> bool:
+        return self.size <= self._most
+
+
+class Lines:
+    """Cuts a stream into lines, each looked at once however it arrives. Raises NotReadable for a line without an end."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` has completed, without their ends."""
+        *whole, rest = data.split(b"\n")
+        if whole:
+            whole[0] = bytes(self._rest) + whole[0]
+            self._rest.clear()
+        self._rest += rest
+        if len(self._rest) > LINE_AT_MOST:
+            size = len(self._rest)
+            self._rest.clear()
+            raise NotReadable(f"a line of more than {LINE_AT_MOST / MIB:g} MiB came, which is no answer ({size} bytes so far)")
+        return whole
+
+    def left(self) -> bytes:
+        """What came after the last end of a line."""
+        return bytes(self._rest)

@@ -1,0 +1,67 @@
+"""What transports share: how a command becomes one line of shell, and what is said when it does not end in time."""
+
+from __future__ import annotations
+
+import math
+import shlex
+
+from harness.core.errors import DeadlineExceeded
+from harness.hosts.host import Command
+
+BEGINS = "\x1elkharness\x1e\n"  # comes on both streams before a command's own output; what a profile prints at log-in comes before it
+# Its octal form, so that no trace or complaint that quotes the command can be taken for it. C before sudo, so that sudo speaks it, too.
+_BEGIN = 'printf "\\036lkharness\\036\\n"; printf "\\036lkharness\\036\\n" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
+SAID_AT_MOST = 600  # characters of output that a message to a person quotes
+
+
+class CommandTookTooLong(DeadlineExceeded):
+    """A command was ended because its limit passed; `out` and `err` are what it had printed so far."""
+
+    def __init__(self, host: str, command: str, limit: float, out: str, err: str) -> None:
+        said = "; ".join(f"{name}: {_tail(text)}" for name, text in (("stdout", out), ("stderr", err)) if text.strip())
+        super().__init__(
+            f"{host}: `{shortened(command)}` took longer than {limit:g} s and was ended; until then it printed {said or 'nothing'}"
+        )
+        self.out = out
+        self.err = err
+
+
+def as_line(command: Command) -> str:
+    """The command as one line of shell: words are quoted, a line is left as it is."""
+    return command if isinstance(command, str) else shlex.join(command)
+
+
+def wrapped(command: Command, *, sudo: bool = False, limit: float | None = None) -> str:
+    """The line to send to a login shell: BEGINS, the C locale, root through `sudo -n` if asked, and an end of its own.
+
+    sshd does not end a command that has no terminal when its channel closes, so `timeout` on the host does it, one
+    second after the harness has given up; a lost connection then leaves nothing running for longer than that.
+    """
+    words = ["sh", "-c", _BEGIN, "lkharness"]
+    words += ["sudo", "-n"] if sudo else []
+    if limit is not None:
+        words += ["timeout", "-k", "2", str(math.ceil(limit) + 1)]
+    words += ["env", "LC_ALL=C"]
+    words += ["sh", "-c", command] if isinstance(command, str) else list(command)
+    return shlex.join(words)
+
+
+def without_greeting(said: str) -> str:
+    """Output without what the account's profile printed before the command began; all of it when the command never did."""
+    before, mark, own = said.partition(BEGINS)
+    return own if mark else before
+
+
+def shortened(command: str, most: int = 160) -> str:
+    """A command on one line, cut for a message."""
+    line = " ".join(command.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def text(data: bytes) -> str:
+    return data.decode("utf-8", errors="replace")
+
+
+def _tail(said: str) -> str:
+    said = said.strip()
+    return said if len(said) <= SAID_AT_MOST else "…" + said[-SAID_AT_MOST:]

@@ -1,0 +1,1 @@
+"""The SSH transport: connections, processes, forwarding, known host keys."""

@@ -1,0 +1,253 @@
+"""A command on an SSH channel: run to its end within a limit, or streamed. No call here can block for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+from harness.core.deadline import Deadline
+from harness.hosts.host import HostUnreachable
+from harness.hosts.interrupt_shield import apart
+from harness.hosts.output_limits import OUTPUT_AT_MOST, Kept, Lines, TooMuchOutput
+from harness.hosts.shell_command import CommandTookTooLong, shortened, text
+from harness.hosts.ssh.ssh_library import paramiko
+
+Clean = Callable[[str, str], tuple[str, str]]
+
+CHUNK = 65536
+QUIET_S = 0.5  # after the exit, how long output may pause before a daemon that kept it open is no longer waited for
+STDERR_KEPT = 64 * 1024
+GREETING_KEPT = 64 * 1024  # of what a profile prints before a stream begins
+WINDOW_S = 0.02  # how often a full window is tried again; paramiko does not announce that it has opened
+
+
+def execute(channel: paramiko.Channel, host: str, line: str, command: str, deadline: Deadline) -> None:
+    """Ask sshd to run `line`; `command` is how messages call it.
+
+    paramiko waits for the reply without a limit, so a timer closes the channel under it when the deadline passes.
+    """
+    ender = threading.Timer(deadline.remaining(), close, [channel])
+    ender.daemon = True
+    ender.start()
+    try:
+        channel.exec_command(line)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        if deadline.expired:
+            raise CommandTookTooLong(host, command, deadline.seconds, "", "") from error
+        raise lost(host, command) from error
+    finally:
+        ender.cancel()
+
+
+def lost(host: str, command: str) -> HostUnreachable:
+    return HostUnreachable(f"{host}: the connection was lost while `{shortened(command)}` ran; whether it finished is unknown")
+
+
+def finish(
+    channel: paramiko.Channel,
+    host: str,
+    command: str,
+    data: bytes | None,
+    deadline: Deadline,
+    *,
+    clean: Clean,
+    most: int = OUTPUT_AT_MOST,
+) -> tuple[int, str, str]:
+    """Feed `data`, read both streams until the command has ended, and return (exit, stdout, stderr), both as `clean` leaves them.
+
+    The exit is -1 when a signal ended the command. Raises CommandTookTooLong with what was printed, or HostUnreachable
+    when the connection was lost meanwhile, TooMuchOutput when it printed more than `most` bytes: the surplus is taken and dropped, so that
+    the command comes to its end.
+    """
+    out, err = Kept(most), Kept(most)
+    pending = memoryview(data or b"")
+    input_open = True
+    quiet = Deadline(QUIET_S)
+    channel.settimeout(0.0)
+    arrival = _Arrival(channel)
+    while True:
+        if input_open:
+            pending = _feed(channel, pending)
+            if not pending:
+                input_open = False
+                _end_input(channel)
+        if _drain(channel, out, err):
+            quiet = Deadline(QUIET_S)
+            if not deadline.expired:
+                continue
+        exited = channel.exit_status_ready()
+        if _nothing_more(channel) and (exited or channel.closed):
+            break
+        if exited and not channel.closed and quiet.expired:
+            break  # a daemon it left behind holds the streams open
+        if deadline.expired:
+            raise CommandTookTooLong(host, command, deadline.seconds, *clean(text(bytes(out.data)), text(bytes(err.data))))
+        arrival.wait(deadline.within(WINDOW_S if input_open or exited else QUIET_S))
+    if channel.exit_status == -1 and not channel.get_transport().is_active():
+        raise lost(host, command)
+    if not (out.whole and err.whole):
+        raise TooMuchOutput(host, shortened(command), channel.exit_status, max(out.size, err.size), most)
+    return channel.exit_status, *clean(text(bytes(out.data)), text(bytes(err.data)))
+
+
+class SshProcess:
+    """Implements `Process` on a channel. `released` is called once, when it is closed.
+
+    What comes before `begins` is not the command's: a profile's greeting. When that is all there ever is, it is handed out, as a complaint.
+    """
+
+    def __init__(self, channel: paramiko.Channel, released: Callable[[], None], *, begins: bytes = b"") -> None:
+        self._begins = begins
+        self._greeting: bytearray | None = bytearray() if begins else None
+        self._channel = channel
+        self._released = released
+        self._closed = threading.Lock()
+        self._errors = bytearray()
+        self._arrival = _Arrival(channel)
+        channel.settimeout(0.0)
+
+    @property
+    def running(self) -> bool:
+        return not self._channel.exit_status_ready()
+
+    @property
+    def errors(self) -> str:
+        """The last of its standard error, for messages."""
+        said = bytes(self._errors)
+        return text(said.partition(self._begins)[2] if self._begins and self._begins in said else said)
+
+    def lines(self) -> Iterator[str]:
+        lines = Lines()
+        while data := self.recv(CHUNK):
+            yield from map(text, lines.feed(data))
+        if rest := lines.left():
+            yield text(rest)
+
+    def send(self, data: bytes) -> None:
+        """Send it all, waiting for room. Raises OSError when the channel has closed."""
+        apart(lambda: self._send(memoryview(data)))
+
+    def _send(self, pending: memoryview) -> None:
+        while pending:
+            if _gone(self._channel):
+                raise BrokenPipeError("the remote command has ended")
+            if pending := _feed(self._channel, pending):
+                self._channel.status_event.wait(WINDOW_S)
+        if _gone(self._channel):
+            raise BrokenPipeError("the remote command has ended")
+
+    def recv(self, size: int) -> bytes:
+        """Wait for output and return some of it; empty at its end, when the connection is lost, and after close."""
+        return apart(lambda: self._recv(size), abandon=self.close)
+
+    def _recv(self, size: int) -> bytes:
+        while True:
+            while self._channel.recv_stderr_ready():
+                self._errors += self._channel.recv_stderr(CHUNK)
+                del self._errors[:-STDERR_KEPT]
+            if self._channel.recv_ready():
+                if data := self._past_the_greeting(self._channel.recv(size)):
+                    return data
+                continue
+            if _nothing_more(self._channel):
+                greeting, self._greeting = self._greeting, None
+                return bytes(greeting or b"")
+            self._arrival.wait(1.0)
+
+    def _past_the_greeting(self, data: bytes) -> bytes:
+        if self._greeting is None:
+            return data
+        self._greeting += data
+        _, mark, own = bytes(self._greeting).partition(self._begins)
+        if mark:
+            self._greeting = None
+            return own
+        del self._greeting[:-GREETING_KEPT]
+        return b""
+
+    def close(self) -> None:
+        apart(self._close)
+
+    def _close(self) -> None:
+        if self._closed.acquire(blocking=False):
+            _end_input(self._channel)
+            close(self._channel)
+            self._released()
+
+
+def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
+    """Send what fits into the window now and return the rest; nothing is left to send once the command has gone."""
+    while pending:
+        if _gone(channel):
+            return memoryview(b"")
+        try:
+            sent = channel.send(bytes(pending[:CHUNK]))
+        except TimeoutError:
+            return pending
+        except (OSError, EOFError):
+            return memoryview(b"")  # closed between the two lines; how it ended is told from its exit
+        pending = pending[sent:]
+    return pending
+
+
+def close(channel: paramiko.Channel) -> None:
+    """Close a channel; on a connection that is lost, paramiko cannot tell the peer and says so, which changes nothing."""
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
+
+
+def _gone(channel: paramiko.Channel) -> bool:
+    """Has the remote command ended, or the channel?"""
+    return bool(channel.closed or channel.exit_status_ready())
+
+
+def _end_input(channel: paramiko.Channel) -> None:
+    with contextlib.suppress(OSError, EOFError):  # a closed channel has no input left to end
+        channel.shutdown_write()
+
+
+def _drain(channel: paramiko.Channel, out: Kept, err: Kept) -> bool:
+    got = False
+    if channel.recv_ready():
+        out.add(channel.recv(CHUNK))
+        got = True
+    if channel.recv_stderr_ready():
+        err.add(channel.recv_stderr(CHUNK))
+        got = True
+    return got
+
+
+def _nothing_more(channel: paramiko.Channel) -> bool:
+    return bool(channel.eof_received or channel.closed) and not channel.recv_ready() and not channel.recv_stderr_ready()
+
+
+class _Arrival:
+    """Wakes a reader when output or its end has come in.
+
+    Not `Channel.fileno`: paramiko reads from that pipe without a lock, and when another thread closes the channel meanwhile, its number
+    may already belong to another connection, which then loses a byte of its stream and breaks.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._came = threading.Event()
+        channel.in_buffer.set_event(self)  # type: ignore[arg-type]  # of an Event it needs set and clear only
+        channel.in_stderr_buffer.set_event(self)  # type: ignore[arg-type]
+
+    def set(self) -> None:
+        """Called by paramiko when something came in, and at the end of the stream."""
+        self._came.set()
+
+    def clear(self) -> None:
+        """Called by paramiko when one of the two streams is empty: the other may not be, so the reader looks for itself."""
+
+    def wait(self, limit: float) -> None:
+        """Until there is something to read, or the channel ends, or `limit` seconds."""
+        self._came.clear()
+        if self._channel.recv_ready() or self._channel.recv_stderr_ready():
+            return
+        if _nothing_more(self._channel):
+            self._channel.status_event.wait(limit)  # the stream has ended: what is waited for is the exit
+            return
+        self._came.wait(limit)

@@ -1,0 +1,1 @@
+"""What a Windows host tells through PowerShell, and the parsers of that."""

@@ -1,0 +1,68 @@
+"""The stand-in's own endpoint, /lab/…: faults, misconfigurations and the record of requests. Azure has no such thing.
+
+Whoever has the lab's client secret may use it (`Authorization: Lab SECRET`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.lab.azure.state import api_faults, misconfigurations
+from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.state.http_types import Answer, Problem, Request
+
+PATHS = "/lab/faults, /lab/wrongs, /lab/conditions, /lab/events, /lab/requests, /lab/pace and /lab/operations"
+
+
+def answer(fabric: AzureState, request: Request) -> Answer:
+    """Raises Problem."""
+    if not fabric.tokens.is_secret(request.headers.get("authorization", "").removeprefix("Lab ")):
+        raise Problem(401, "AuthenticationFailed", "This endpoint wants `Authorization: Lab SECRET`, the lab's client secret.")
+    what = request.path.removeprefix("/lab/").strip("/")
+    try:
+        return Answer(200, _done(fabric, what, request.method, request.body))
+    except ValueError as error:
+        raise Problem(400, "BadRequest", str(error)) from error
+
+
+def _done(fabric: AzureState, what: str, method: str, body: Any) -> Any:
+    match what, method:
+        case "faults", "GET":
+            return {"on": fabric.faults.list(), "kinds": api_faults.KINDS}
+        case "faults", "POST":
+            return vars(fabric.faults.add(body or {}))
+        case "faults", "DELETE":
+            return fabric.faults.clear()
+        case "wrongs", "GET":
+            return {"on": fabric.wrongs.switched_on(), "kinds": misconfigurations.sentences()}
+        case "wrongs", "POST":
+            return fabric.wrongs.switch_on(fabric, str((body or {}).get("kind")))
+        case "wrongs", "DELETE":
+            return fabric.wrongs.clear(fabric)
+        case "conditions", "POST":
+            return fabric.conditions.set(body or {})
+        case "conditions", "DELETE":
+            return fabric.conditions.clear()
+        case "events", "GET":
+            return fabric.conditions.events()
+        case "events", "POST":
+            return fabric.conditions.approve(body or {})
+        case "requests", "GET":
+            return fabric.record.list()
+        case "requests", "DELETE":
+            return fabric.record.clear()
+        case "operations", "GET":
+            shown = ("id", "what", "subject", "status", "began", "ended", "error")
+            return [{key: getattr(o, key) for key in shown} for o in fabric.operations.list()]
+        case "pace", "POST":
+            return _pace(fabric, body or {})
+    raise Problem(404, "NotFound", f"There is no {method} {what!r} here; there are {PATHS}.")
+
+
+def _pace(fabric: AzureState, given: dict[str, Any]) -> dict[str, float]:
+    """`takes_s`: the least that an operation takes; `retry_after_s`: what callers are told to wait; `token_s`: a new token's life."""
+    operations, tokens = fabric.operations, fabric.tokens
+    operations.takes_s = float(given.get("takes_s", operations.takes_s))
+    operations.retry_after_s = int(given.get("retry_after_s", operations.retry_after_s))
+    tokens.lasts_s = float(given.get("token_s", tokens.lasts_s))
+    return {"takes_s": operations.takes_s, "retry_after_s": operations.retry_after_s, "token_s": tokens.lasts_s}

@@ -1,0 +1,1 @@
+"""The resource providers of the lab's Azure API, one file per type."""

@@ -1,0 +1,307 @@
+"""The load balancer, its parts, what it can be told, and its own view of its members' health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.config.cluster_config import Design
+from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state.azure_state import AzureState, settled
+from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
+from harness.lab.azure.state.lro import NETWORK
+
+KIND = "Microsoft.Network/loadBalancers"
+# Of a part: what can be changed, and what follows from something else.
+MAY_DIFFER = {
+    *("adminState", "noHealthyBackendsBehavior", "etag", "provisioningState"),
+    *("loadBalancerBackendAddresses", "backendIPConfigurations", "loadBalancingRules"),
+}
+ADMIN = {"none": "None", "up": "Up", "down": "Down"}
+PARTS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes", "inboundNatRules", "outboundRules")
+
+
+def minutes(seconds: float) -> float:
+    """Whole where they are whole. A fast lab's timers are fractions that no real Azure would take; they are said as they are."""
+    value = round(seconds / 60, 6)
+    return int(value) if value == int(value) else value
+
+
+def _number(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+def _ports(fabric: AzureState) -> list[tuple[str, str, int, int]]:
+    """Every rule: its name, protocol, frontend and backend port."""
+    if fabric.cluster.load_balancer.ha_ports:
+        return [("ha-ports", "All", 0, 0)]
+    rules = [(f"rule-{s.port}", "Tcp", s.port, s.port) for s in fabric.cluster.services]
+    extra = fabric.settings.rules
+    return rules + [(f"rule-{r.protocol}-{r.port}", r.protocol.capitalize(), r.port, r.backend_port or r.port) for r in extra]
+
+
+def _part(kind: str, name: str, **properties: Any) -> dict[str, Any]:
+    id = resource_ids.balancer_id(kind, name)
+    return {"name": name, "id": id, "type": f"{KIND}/{kind}", "properties": {"provisioningState": "Succeeded", **properties}}
+
+
+def _rules(fabric: AzureState, status: dict[str, Any]) -> list[dict[str, Any]]:
+    balancer = fabric.cluster.load_balancer
+    pool = {"id": resource_ids.balancer_id("backendAddressPools", resource_ids.POOL)}
+    return [
+        _part(
+            "loadBalancingRules",
+            name,
+            frontendIPConfiguration={"id": resource_ids.balancer_id("frontendIPConfigurations", resource_ids.FRONTEND)},
+            frontendPort=frontend,
+            backendPort=backend,
+            enableFloatingIP=fabric.cluster.design is Design.FLOATING,
+            idleTimeoutInMinutes=minutes(balancer.idle_timeout_s),
+            protocol=protocol,
+            enableTcpReset=balancer.tcp_reset,
+            loadDistribution=balancer.distribution,
+            backendAddressPool=pool,
+            backendAddressPools=[pool],
+            probe={"id": resource_ids.balancer_id("probes", resource_ids.PROBE)},
+            disableOutboundSnat=True,
+        )
+        for name, protocol, frontend, backend in _ports(fabric)
+    ]
+
+
+def _probe(fabric: AzureState, status: dict[str, Any], rules: list[dict[str, str]]) -> dict[str, Any]:
+    probe = fabric.cluster.load_balancer.probe
+    asked = {"requestPath": probe.path} if probe.protocol == "http" else {}
+    return _part(
+        "probes",
+        resource_ids.PROBE,
+        protocol=probe.protocol.capitalize(),
+        port=probe.port,
+        **asked,
+        intervalInSeconds=_number(probe.interval_s),
+        numberOfProbes=1,
+        probeThreshold=probe.threshold,
+        noHealthyBackendsBehavior=status["no_healthy_backends"],
+        loadBalancingRules=rules,
+    )
+
+
+def _pool(fabric: AzureState, status: dict[str, Any], rules: list[dict[str, str]]) -> dict[str, Any]:
+    nics = {nic.host: nic for nic in fabric.topology.members}
+    members = [m for m in status["balancer"] if m["in_pool"]]
+    return _part(
+        "backendAddressPools",
+        resource_ids.POOL,
+        loadBalancerBackendAddresses=[
+            {
+                "name": f"{resource_ids.GROUP}_{resource_ids.nic_name(nics[m['node']])}{resource_ids.IP_CONFIGURATION}",
+                "properties": {
+                    "ipAddress": m["address"],
+                    "networkInterfaceIPConfiguration": {"id": resource_ids.configuration_id(nics[m["node"]])},
+                    "adminState": ADMIN[m["admin_state"]],
+                },
+            }
+            for m in members
+        ],
+        backendIPConfigurations=[{"id": resource_ids.configuration_id(nics[m["node"]])} for m in members],
+        loadBalancingRules=rules,
+    )
+
+
+def resource(fabric: AzureState) -> dict[str, Any]:
+    status = fabric.status()
+    rules = _rules(fabric, status)
+    ids = [{"id": rule["id"]} for rule in rules]
+    frontend = _part(
+        "frontendIPConfigurations",
+        resource_ids.FRONTEND,
+        privateIPAddress=str(fabric.cluster.vip),
+        privateIPAllocationMethod="Static",
+        privateIPAddressVersion="IPv4",
+        subnet={"id": resource_ids.subnet_id("subnet1")},
+        loadBalancingRules=ids,
+    )
+    said: dict[str, Any] = {
+        **fabric.common(resource_ids.balancer_id(), resource_ids.BALANCER, KIND),
+        "sku": {"name": "Standard", "tier": "Regional"},
+        "properties": {
+            "provisioningState": settled(fabric, resource_ids.balancer_id()),
+            "resourceGuid": "00000000-0000-4000-8000-0000000000b1",
+            "scope": "Private",
+            "frontendIPConfigurations": [{**frontend, "zones": ["1", "2", "3"]}],
+            "backendAddressPools": [_pool(fabric, status, ids)],
+            "loadBalancingRules": rules,
+            "probes": [_probe(fabric, status, ids)],
+            "inboundNatRules": [],
+            "outboundRules": [],
+            "inboundNatPools": [],
+        },
+    }
+    fabric.wrongs.on_balancer(fabric, said)
+    for kind in PARTS:
+        said["properties"][kind] = [with_etags(part) for part in said["properties"][kind]]
+    return with_etags(said)
+
+
+def find(fabric: AzureState, group: str, balancer: str) -> dict[str, Any]:
+    if balancer.lower() != resource_ids.BALANCER:
+        raise not_found(KIND, balancer, group)
+    return resource(fabric)
+
+
+def get(fabric: AzureState, request: Request, group: str, balancer: str) -> Answer:
+    return Answer(200, find(fabric, group, balancer))
+
+
+def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    return Answer(200, {"value": [resource(fabric)]})
+
+
+def parts_of(fabric: AzureState, group: str, balancer: str, kind: str) -> list[dict[str, Any]]:
+    found = find(fabric, group, balancer)["properties"]
+    for known in PARTS:
+        if known.lower() == kind.lower():
+            return found[known]
+    raise Problem(404, "InvalidResourceType", f"A load balancer has no {kind}.")
+
+
+def list_parts(fabric: AzureState, request: Request, group: str, balancer: str, kind: str) -> Answer:
+    return Answer(200, {"value": parts_of(fabric, group, balancer, kind)})
+
+
+def get_part(fabric: AzureState, request: Request, group: str, balancer: str, kind: str, part: str) -> Answer:
+    for found in parts_of(fabric, group, balancer, kind):
+        if found["name"].lower() == part.lower():
+            return Answer(200, found)
+    raise Problem(404, "NotFound", f"Resource {resource_ids.balancer_id(kind, part)} not found.")
+
+
+def put_pool(fabric: AzureState, request: Request, group: str, balancer: str, part: str) -> Answer:
+    """The members' adminState. Who is a member is said at the NICs, as it is for every pool of NICs."""
+    find(fabric, group, balancer)
+    if fabric.conditions.nic_pools_are_closed:
+        message = (
+            f"Backend address pool {part} is not allowed to be updated since it adds/modifies/deletes backend address pool members that "
+            "are specified with a network interface IP configuration."
+        )
+        raise Problem(400, "BackendAddressPoolCannotBeUpdated", message)
+    if part.lower() != resource_ids.POOL:
+        raise lab_cannot(f"a second backend pool, {part!r}")
+    given = (request.body or {}).get("properties") or {}
+    with fabric.changing:
+        before = get_part(fabric, request, group, balancer, "backendAddressPools", part).body
+        check_etag(request, before)
+        wanted = _states(before, given)
+        operation = fabric.operations.begin(
+            request, NETWORK, resource_ids.balancer_id(), "put backend pool", lambda: _set_states(fabric, wanted), at_once=True
+        )
+    now = get_part(fabric, request, group, balancer, "backendAddressPools", part).body
+    return fabric.operations.put(operation, request, now, new=False)
+
+
+def _states(before: dict[str, Any], given: dict[str, Any]) -> dict[str, str]:
+    """The adminState asked for, by the member's private address. A member that is not named keeps its own. Raises Problem."""
+    addresses = given.get("loadBalancerBackendAddresses")
+    if addresses is None:
+        return {}
+    there = {a["name"].lower(): a["properties"] for a in before["properties"]["loadBalancerBackendAddresses"]}
+    wanted = {}
+    for address in addresses:
+        name, said = str(address.get("name", "")), address.get("properties") or {}
+        known = there.get(name.lower()) or next((p for p in there.values() if _same(p, said)), None)
+        if known is None:
+            raise lab_cannot(f"the backend address {name!r}, which is no member; NICs join and leave the pool by their own PUT")
+        state = str(said.get("adminState") or "None")
+        if state not in ADMIN.values():
+            raise Problem(400, "InvalidAdminState", f"adminState can be {', '.join(ADMIN.values())}; not {state!r}.")
+        wanted[known["ipAddress"]] = state
+    return wanted
+
+
+def _same(member: dict[str, Any], said: dict[str, Any]) -> bool:
+    configuration = (said.get("networkInterfaceIPConfiguration") or {}).get("id", "")
+    return said.get("ipAddress") == member["ipAddress"] or configuration.lower() == member["networkInterfaceIPConfiguration"]["id"].lower()
+
+
+def _set_states(fabric: AzureState, wanted: dict[str, str]) -> None:
+    for member in fabric.status()["balancer"]:
+        state = wanted.get(member["address"])
+        if state is not None and ADMIN[member["admin_state"]] != state:
+            fabric.ask("admin", node=member["node"], state=state.lower())
+
+
+def put(fabric: AzureState, request: Request, group: str, balancer: str) -> Answer:
+    """The members' adminState, noHealthyBackendsBehavior and tags; anything else must be as it is."""
+    given = request.body if isinstance(request.body, dict) else {}
+    with fabric.changing:
+        before = find(fabric, group, balancer)
+        check_etag(request, before)
+        wanted, behaviour = _wanted(before, given)
+
+        def work() -> None:
+            _set_states(fabric, wanted)
+            if behaviour:
+                fabric.ask("no_healthy_backends", behaviour=behaviour)
+            if isinstance(given.get("tags"), dict):
+                fabric.tags[resource_ids.balancer_id().lower()] = given["tags"]
+
+        operation = fabric.operations.begin(request, NETWORK, resource_ids.balancer_id(), "put load balancer", work, at_once=True)
+    return fabric.operations.put(operation, request, resource(fabric), new=False)
+
+
+def _wanted(before: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, str], str | None]:
+    """Raises Problem when something is to change that the lab cannot change."""
+    states: dict[str, str] = {}
+    behaviour = None
+    there, asked = before["properties"], given.get("properties") or {}
+    for kind in ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes"):
+        parts = {part["name"]: part for part in there[kind]}
+        wanted = {str(part.get("name")): part for part in asked.get(kind) or []}
+        if set(parts) != set(wanted):
+            raise lab_cannot(f"another set of {kind}: it has {', '.join(parts)}")
+        for name, part in wanted.items():
+            said = part.get("properties") or {}
+            for key in set(said) - MAY_DIFFER:
+                if not _equal(parts[name]["properties"].get(key), said[key]):
+                    raise lab_cannot(f"changing {key} of {name} while it runs; make the lab with it (`lkharness lab up --file`)")
+            if kind == "backendAddressPools":
+                states = _states(parts[name], said)
+            if kind == "probes" and said.get("noHealthyBackendsBehavior"):
+                behaviour = said["noHealthyBackendsBehavior"]
+    return states, behaviour
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, dict) and isinstance(theirs, dict) and "id" in ours:
+        return str(ours["id"]).lower() == str(theirs.get("id")).lower()
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    return theirs in (None, ours)
+
+
+def health(fabric: AzureState, request: Request, group: str, balancer: str, rule: str) -> Answer:
+    """The balancer's own view of each member, from the prober's true verdict (facts API-02 to API-05)."""
+    known = [r["name"].lower() for r in find(fabric, group, balancer)["properties"]["loadBalancingRules"]]
+    if rule.lower() not in known:
+        raise Problem(404, "NotFound", f"Resource {resource_ids.balancer_id('loadBalancingRules', rule)} not found.")
+    operation = fabric.operations.begin(
+        request, NETWORK, f"{resource_ids.balancer_id()}/health", "load balancer health", lambda: _health(fabric)
+    )
+    return fabric.operations.accepted(operation, request, by_location_only=True)
+
+
+def _health(fabric: AzureState) -> dict[str, Any]:
+    status = fabric.status()
+    stopped = {h["name"] for h in status["hosts"] if h["power"] == "off"}
+    nics = {nic.host: nic for nic in fabric.topology.members}
+    members = [m for m in status["balancer"] if m["in_pool"] and m["node"] not in stopped]  # stopped ones are missing (API-05)
+    said = [
+        {
+            "ipAddress": m["address"],
+            "networkInterfaceIPConfigurationId": resource_ids.configuration_id(nics[m["node"]]),
+            "state": "Up" if m["healthy"] else "Down",
+            "reason": m["reason"],
+        }
+        for m in members
+    ]
+    up = sum(m["healthy"] for m in members)
+    return {"up": up, "down": len(members) - up, "loadBalancerBackendAddresses": said}

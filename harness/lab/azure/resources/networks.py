@@ -1,0 +1,90 @@
+"""The virtual network, its subnets, and route tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.state.http_types import Answer, Problem, Request, not_found, with_etags
+
+KIND = "Microsoft.Network/virtualNetworks"
+ROUTES_KIND = "Microsoft.Network/routeTables"
+
+
+def subnets(fabric: AzureState) -> list[dict[str, Any]]:
+    said = []
+    for name, network in (("subnet1", fabric.cluster.subnet1), ("subnet2", fabric.cluster.subnet2)):
+        group = next(g for g in resource_ids.guarded(fabric.topology) if g.subnet == name)
+        subnet: dict[str, Any] = {
+            "name": name,
+            "id": resource_ids.subnet_id(name),
+            "type": f"{KIND}/subnets",
+            "properties": {
+                "provisioningState": "Succeeded",
+                "addressPrefix": str(network),
+                "networkSecurityGroup": {"id": group.group_id},
+                "ipConfigurations": [{"id": resource_ids.configuration_id(n)} for n in fabric.topology.nics if n.subnet_name == name],
+                "delegations": [],
+                "privateEndpointNetworkPolicies": "Disabled",
+                "privateLinkServiceNetworkPolicies": "Enabled",
+                "defaultOutboundAccess": False,
+            },
+        }
+        fabric.wrongs.on_subnet(fabric, name, subnet)
+        said.append(with_etags(subnet))
+    return said
+
+
+def resource(fabric: AzureState) -> dict[str, Any]:
+    id = resource_ids.network_id("virtualNetworks", resource_ids.VNET)
+    return with_etags(
+        {
+            **fabric.common(id, resource_ids.VNET, KIND),
+            "properties": {
+                "provisioningState": "Succeeded",
+                "addressSpace": {"addressPrefixes": [str(fabric.cluster.subnet1), str(fabric.cluster.subnet2)]},
+                "subnets": subnets(fabric),
+                "virtualNetworkPeerings": [],
+                "enableDdosProtection": False,
+            },
+        }
+    )
+
+
+def get(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
+    _known(network, group)
+    return Answer(200, resource(fabric))
+
+
+def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    return Answer(200, {"value": [resource(fabric)]})
+
+
+def list_subnets(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
+    _known(network, group)
+    return Answer(200, {"value": subnets(fabric)})
+
+
+def get_subnet(fabric: AzureState, request: Request, group: str, network: str, subnet: str) -> Answer:
+    _known(network, group)
+    for found in subnets(fabric):
+        if found["name"] == subnet.lower():
+            return Answer(200, found)
+    raise Problem(404, "NotFound", f"Resource {resource_ids.subnet_id(subnet)} not found.")
+
+
+def _known(network: str, group: str) -> None:
+    if network.lower() != resource_ids.VNET:
+        raise not_found(KIND, network, group)
+
+
+def list_route_tables(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    return Answer(200, {"value": [with_etags(table) for table in fabric.wrongs.route_tables(fabric)]})
+
+
+def get_route_table(fabric: AzureState, request: Request, group: str, table: str) -> Answer:
+    for found in fabric.wrongs.route_tables(fabric):
+        if found["name"].lower() == table.lower():
+            return Answer(200, with_etags(found))
+    raise not_found(ROUTES_KIND, table, group)

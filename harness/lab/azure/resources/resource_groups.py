@@ -1,0 +1,139 @@
+"""The subscription, the resource group, the list of all resources, and tags wherever they hang."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from harness.lab.azure.resources import balancers, networks, nics, nsgs, vms
+from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.state.http_types import Answer, Problem, Request, lab_cannot
+
+
+def subscription(fabric: AzureState, request: Request) -> Answer:
+    return Answer(
+        200,
+        {
+            "id": f"/subscriptions/{resource_ids.SUBSCRIPTION}",
+            "subscriptionId": resource_ids.SUBSCRIPTION,
+            "tenantId": resource_ids.TENANT,
+            "displayName": "the lab's",
+            "state": "Enabled",
+        },
+    )
+
+
+def subscriptions(fabric: AzureState, request: Request) -> Answer:
+    return Answer(200, {"value": [subscription(fabric, request).body]})
+
+
+def _group(fabric: AzureState) -> dict[str, Any]:
+    kind = "Microsoft.Resources/resourceGroups"
+    return {**fabric.common(resource_ids.group_id(), resource_ids.GROUP, kind), "properties": {"provisioningState": "Succeeded"}}
+
+
+def group_(fabric: AzureState, request: Request, group: str) -> Answer:
+    return Answer(200, _group(fabric))
+
+
+def list_groups(fabric: AzureState, request: Request) -> Answer:
+    return Answer(200, {"value": _filtered(request, [_group(fabric)])})
+
+
+def every(fabric: AzureState) -> list[dict[str, Any]]:
+    """Every resource that a resource group lists, without its properties."""
+    whole = [
+        *(vms.resource(fabric, machine.name) for machine in fabric.cluster.machines),
+        *(nics.resource(fabric, nic) for nic in fabric.topology.nics),
+        *(nsgs.resource(fabric, place) for place in resource_ids.guarded(fabric.topology)),
+        balancers.resource(fabric),
+        networks.resource(fabric),
+        *fabric.wrongs.route_tables(fabric),
+    ]
+    return [{key: value for key, value in resource.items() if key not in ("properties", "etag")} for resource in whole]
+
+
+def list_resources(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    listed = [r for r in every(fabric) if r["name"] not in fabric.conditions.unlisted]
+    return Answer(200, {"value": _filtered(request, listed)})
+
+
+def _filtered(request: Request, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By `resourceType eq '…'` and `tagName eq '…' [and tagValue eq '…']`, the two that are used. Raises Problem for others."""
+    asked = request.query.get("$filter", "").strip()
+    if not asked:
+        return resources
+    if found := re.fullmatch(r"resourceType eq '([^']+)'", asked, re.IGNORECASE):
+        return [r for r in resources if r["type"].lower() == found[1].lower()]
+    if found := re.fullmatch(r"tagName eq '([^']+)'(?: and tagValue eq '([^']*)')?", asked, re.IGNORECASE):
+        name, value = found.groups()
+        return [r for r in resources if name in r.get("tags", {}) and value in (None, r["tags"][name])]
+    raise lab_cannot(f"the filter {asked!r}; it knows resourceType eq '…', and tagName eq '…' and tagValue eq '…'")
+
+
+def _at(fabric: AzureState, scope: str) -> str:
+    """The id of the resource at a scope. Raises Problem when there is none."""
+    for known in (resource_ids.group_id(), *(resource["id"] for resource in every(fabric))):
+        if known.lower().lstrip("/") == scope.lower().strip("/"):
+            return known
+    raise Problem(404, "ResourceNotFound", f"The Resource '{scope}' was not found.")
+
+
+def _tags(fabric: AzureState, id: str) -> Answer:
+    said = {"name": "default", "id": f"{id}/providers/Microsoft.Resources/tags/default", "type": "Microsoft.Resources/tags"}
+    return Answer(200, {**said, "properties": {"tags": fabric.tags_of(id)}})
+
+
+def get_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
+    return _tags(fabric, _at(fabric, scope))
+
+
+def _given(request: Request) -> dict[str, str]:
+    tags = ((request.body or {}).get("properties") or {}).get("tags")
+    if not isinstance(tags, dict):
+        raise Problem(400, "InvalidRequestContent", "The request has no properties.tags.")
+    vms.check_tags(tags)
+    return tags
+
+
+def put_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
+    id = _at(fabric, scope)
+    fabric.tags[id.lower()] = _given(request)
+    return _tags(fabric, id)
+
+
+def patch_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
+    """operation Merge, Replace or Delete."""
+    id, given = _at(fabric, scope), _given(request)
+    changes: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
+        "merge": lambda now: now | given,
+        "replace": lambda now: given,
+        "delete": lambda now: {k: v for k, v in now.items() if k not in given},
+    }
+    change = changes.get(str((request.body or {}).get("operation", "")).lower())
+    if change is None:
+        raise Problem(400, "InvalidRequestContent", "operation is Merge, Replace or Delete.")
+    with fabric.changing:
+        fabric.tags[id.lower()] = change(fabric.tags_of(id))
+    return _tags(fabric, id)
+
+
+def delete_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
+    fabric.tags.pop(_at(fabric, scope).lower(), None)
+    return Answer(200)
+
+
+def retag(resource: Callable[[AzureState, str, str], dict[str, Any]]) -> Callable[..., Answer]:
+    """What answers PATCH of a network resource: its tags, all at once. `resource` finds it by its group and name."""
+
+    def answer(fabric: AzureState, request: Request, group: str, name: str) -> Answer:
+        tags = (request.body or {}).get("tags")
+        if not isinstance(tags, dict):
+            raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: it has no tags.")
+        vms.check_tags(tags)
+        fabric.tags[resource(fabric, group, name)["id"].lower()] = tags
+        return Answer(200, resource(fabric, group, name))
+
+    return answer

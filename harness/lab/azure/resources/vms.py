@@ -1,0 +1,248 @@
+"""Virtual machines: what they are, their power, and what they can be told."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import uuid
+from functools import partial
+from typing import Any
+
+from harness.core.deadline import Deadline
+from harness.lab.azure.resources import vm_run_command
+from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.state.http_types import Answer, Handler, Problem, Request, lab_cannot, with_etags
+from harness.lab.azure.state.lro import COMPUTE, now
+from harness.lab.control import nsenter
+
+KIND = "Microsoft.Compute/virtualMachines"
+# By the operation in progress on it, else by the lab's word on its power.
+ON_THE_WAY = {"powerOff": "stopping", "deallocate": "deallocating", "start": "starting"}
+DISPLAY = {
+    "running": "VM running",
+    "stopped": "VM stopped",
+    "deallocated": "VM deallocated",
+    "stopping": "VM stopping",
+    "deallocating": "VM deallocating",
+    "starting": "VM starting",
+}
+# What systemd does on a machine that is told to shut down: the cluster manager's own stop, then SIGTERM to everybody, again
+# and again (a session may begin while its sshd ends), with five seconds to end in.
+SHUT_DOWN = """
+if [ -x /opt/LifeKeeper/bin/lkstop ]; then timeout 60 /opt/LifeKeeper/bin/lkstop -r
+elif [ -d /run/crm ]; then p=$(pidof pacemakerd) && kill -TERM $p && timeout 60 tail --pid=$p -f /dev/null; fi
+for i in $(seq 50); do
+  kill -TERM -1
+  n=0; for p in /proc/[0-9]*; do n=$((n + 1)); done
+  [ $n -gt 2 ] || break
+  sleep 0.1
+done
+"""
+SHUT_DOWN_S = 70.0
+REBOOT_S = {"fast": 2.0, "azure": 20.0}  # how long a machine that restarts is off
+REDEPLOY_S = {"fast": 5.0, "azure": 120.0}  # and one that moves to other hardware
+ON_AGAIN_S = 180.0  # until it has booted
+
+
+def power_state(fabric: AzureState, host: str) -> str:
+    """The second part of PowerState/…, as Azure has it: what a machine that restarts or froze is in Azure's eyes is running."""
+    if host in fabric.deallocated:
+        return "deallocated"
+    doing = fabric.operations.running(resource_ids.machine_id(host))
+    power = fabric.power(host)
+    if doing and doing.what in ON_THE_WAY and not (doing.what == "start" and power == "on"):
+        return "stopped" if power == "off" and doing.what == "powerOff" else ON_THE_WAY[doing.what]
+    if power == "off" and not (doing and doing.what in ("restart", "redeploy")):
+        return "stopped"
+    return "running"
+
+
+def instance_view(fabric: AzureState, host: str) -> dict[str, Any]:
+    state = power_state(fabric, host)
+    agent = fabric.power(host) == "on"
+    return {
+        "computerName": host,
+        "osName": "debian",
+        "hyperVGeneration": "V2",
+        "vmAgent": {
+            "vmAgentVersion": "2.9.1.1" if agent else "Unknown",
+            "statuses": [
+                {
+                    "code": "ProvisioningState/succeeded" if agent else "ProvisioningState/Unavailable",
+                    "level": "Info" if agent else "Warning",
+                    "displayStatus": "Ready" if agent else "Not Ready",
+                    "message": "Guest Agent is running" if agent else "VM status blob is found but not yet populated.",
+                    "time": now(),
+                }
+            ],
+        },
+        "disks": [],
+        # Which comes first is nobody's promise: a power state is found by its prefix.
+        "statuses": [
+            {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded", "time": now()},
+            {"code": f"PowerState/{state}", "level": "Info", "displayStatus": DISPLAY[state]},
+        ],
+    }
+
+
+def resource(fabric: AzureState, host: str, *, view: bool = False) -> dict[str, Any]:
+    id = resource_ids.machine_id(host)
+    nics = [
+        {"id": resource_ids.nic_id(nic), "properties": {"primary": nic.name == "eth0", "deleteOption": "Detach"}}
+        for nic in fabric.topology.of(host)
+    ]
+    doing = fabric.operations.running(id)
+    nodes = [node.name for node in fabric.cluster.nodes]
+    zone = nodes.index(host) + 1 if host in nodes else 1
+    return with_etags(
+        {
+            **fabric.common(id, host, KIND),
+            "zones": [str(zone)],
+            "properties": {
+                "vmId": str(uuid.uuid5(uuid.NAMESPACE_URL, id)),
+                "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
+                "storageProfile": {
+                    "imageReference": {"publisher": "Debian", "offer": "debian-12", "sku": "12-gen2", "version": "latest"},
+                    "osDisk": {
+                        "osType": "Linux",
+                        "name": f"{host}-os",
+                        "createOption": "FromImage",
+                        "caching": "ReadWrite",
+                        "managedDisk": {"storageAccountType": "Premium_LRS"},
+                        "diskSizeGB": 30,
+                        **({"diffDiskSettings": {"option": "Local"}} if host in fabric.conditions.ephemeral else {}),
+                    },
+                    "dataDisks": [],
+                },
+                "osProfile": {
+                    "computerName": host,
+                    "adminUsername": "azureuser",
+                    "linuxConfiguration": {"disablePasswordAuthentication": True, "provisionVMAgent": True},
+                    "secrets": [],
+                },
+                "networkProfile": {"networkInterfaces": nics},
+                "provisioningState": "Updating" if doing else "Succeeded",
+                **({"instanceView": instance_view(fabric, host)} if view else {}),
+            },
+        }
+    )
+
+
+def get(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+    wanted = request.query.get("$expand", "").lower() == "instanceview"
+    return Answer(200, resource(fabric, fabric.host(machine, group), view=wanted))
+
+
+def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    wanted = request.query.get("$expand", "").lower() == "instanceview"
+    return Answer(200, {"value": [resource(fabric, m.name, view=wanted) for m in fabric.cluster.machines]})
+
+
+def get_view(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+    return Answer(200, instance_view(fabric, fabric.host(machine, group)))
+
+
+def patch(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+    """Tags, and nothing else of a machine."""
+    host = fabric.host(machine, group)
+    given = request.body if isinstance(request.body, dict) else {}
+    tags = given.get("tags")
+    if not isinstance(tags, dict) or set(given) - {"tags", "properties"} or given.get("properties"):
+        raise lab_cannot("changing anything of a virtual machine but its tags")
+    id = resource_ids.machine_id(host)
+    check_tags(tags)
+
+    def work() -> None:
+        fabric.tags[id.lower()] = tags
+
+    operation = fabric.operations.begin(request, COMPUTE, f"{id}/tags", "update", work, at_once=True)
+    return fabric.operations.put(operation, request, resource(fabric, host), new=False)
+
+
+def check_tags(tags: dict[str, Any]) -> None:
+    """Azure's own limits. Raises Problem."""
+    if len(tags) > 50:
+        raise Problem(400, "TooManyTags", "A resource can have at most 50 tags.")
+    for name, value in tags.items():
+        if not isinstance(value, str) or len(name) > 512 or len(value) > 256 or any(c in "<>%&\\?/" for c in name):
+            message = f"The tag '{name[:80]}' is invalid: a name has at most 512 characters and none of <>%&\\?/, a value at most 256."
+            raise Problem(400, "InvalidTagNameOrValue", message)
+
+
+def told(what: str) -> Handler:
+    """What answers `POST …/{what}`: powerOff, deallocate, start, restart, redeploy."""
+
+    def answer(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+        return _tell(fabric, request, group, machine, what)
+
+    return answer
+
+
+def _tell(fabric: AzureState, request: Request, group: str, machine: str, what: str) -> Answer:
+    host = fabric.host(machine, group)
+    if what in ("powerOff", "restart") and host in fabric.deallocated:
+        message = f"Operation '{what}' is not allowed on VM '{host}' since the VM is deallocated."
+        raise Problem(409, "OperationNotAllowed", message)
+    works = {
+        "powerOff": lambda: _power_off(fabric, host, orderly=request.query.get("skipShutdown", "false").lower() != "true"),
+        "deallocate": lambda: _deallocate(fabric, host),
+        "start": lambda: _start(fabric, host),
+        "restart": lambda: _restart(fabric, host),
+        "redeploy": lambda: _redeploy(fabric, host),
+    }
+    work = works[what]
+    if fabric.conditions.events_s and what in ("restart", "redeploy"):  # accepted, and said to be done soon; obeyed when its notice is over
+        work = partial(fabric.conditions.schedule, host, what, works[what])
+    operation = fabric.operations.begin(request, COMPUTE, resource_ids.machine_id(host), what, work, preempts=True)
+    return fabric.operations.accepted(operation, request)
+
+
+def _power_off(fabric: AzureState, host: str, *, orderly: bool) -> None:
+    if orderly and fabric.power(host) == "on":
+        with contextlib.suppress(subprocess.TimeoutExpired):  # who does not shut down in time is cut off, as the platform does
+            nsenter.run(fabric.lab, host, ["sh", "-c", SHUT_DOWN], limit=SHUT_DOWN_S)
+    fabric.ask("power", node=host, to="off")
+
+
+def _deallocate(fabric: AzureState, host: str) -> None:
+    _power_off(fabric, host, orderly=True)
+    fabric.deallocated.add(host)
+
+
+def _start(fabric: AzureState, host: str) -> None:
+    if fabric.power(host) != "frozen":
+        fabric.ask("power", node=host, to="on")
+    fabric.deallocated.discard(host)
+
+
+def _restart(fabric: AzureState, host: str) -> None:
+    _power_off(fabric, host, orderly=True)
+    _off_and_on(fabric, host, REBOOT_S[fabric.settings.profile])
+
+
+def _redeploy(fabric: AzureState, host: str) -> None:
+    """Redeployment shuts down, moves and powers on."""
+    _power_off(fabric, host, orderly=True)
+    _off_and_on(fabric, host, REDEPLOY_S[fabric.settings.profile])
+    fabric.deallocated.discard(host)
+
+
+def _off_and_on(fabric: AzureState, host: str, seconds: float) -> None:
+    fabric.ask("power", node=host, to="reboot", seconds=seconds)
+    Deadline(ON_AGAIN_S).wait_for(lambda: fabric.power(host) == "on", what=f"{host} being on again", every=0.05)
+
+
+def run(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+    host = fabric.host(machine, group)
+    script = vm_run_command.script_of(request.body)
+    if fabric.power(host) != "on":
+        message = f"The operation requires the VM '{host}' to be running (or set to run)."
+        raise Problem(409, "OperationNotAllowed", message)
+    if fabric.conditions.one_script and fabric.operations.running(f"{resource_ids.machine_id(host)}/runCommand"):
+        message = "Run command extension execution is in progress. Please wait for completion before invoking a run command."
+        raise Problem(409, "Conflict", message)
+    operation = fabric.operations.begin(
+        request, COMPUTE, f"{resource_ids.machine_id(host)}/runCommand", "runCommand", lambda: vm_run_command.run(fabric, host, script)
+    )
+    return fabric.operations.accepted(operation, request)

@@ -1,0 +1,96 @@
+"""What the stand-in knows and remembers: the lab's figure, how to ask it, and what only Azure has (tags, operations)."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.config import cluster_config
+from harness.core.errors import BadUse
+from harness.lab import lab_config, topology
+from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state.api_faults import Faults
+from harness.lab.azure.state.conditions import Conditions
+from harness.lab.azure.state.http_types import Problem
+from harness.lab.azure.state.lro import Operations
+from harness.lab.azure.state.misconfigurations import Wrongs
+from harness.lab.azure.state.oauth_tokens import Tokens
+from harness.lab.azure.state.request_log import Record
+from harness.lab.control import control_socket, lab_registry
+
+# How fast the lab's Azure is: the least seconds of an operation, and what Retry-After says.
+PACE = {"fast": (0.05, 0), "azure": (3.0, 5)}
+ASK_S = 90.0  # the longest thing that a lab can be asked: a host's boot
+
+
+@dataclass
+class AzureState:
+    """One lab's Azure."""
+
+    lab: lab_registry.LabRecord
+    cluster: cluster_config.Cluster
+    settings: lab_config.LabSettings
+    operations: Operations
+    tokens: Tokens
+    faults: Faults = field(default_factory=Faults)
+    record: Record = field(default_factory=Record)
+    wrongs: Wrongs = field(default_factory=Wrongs)
+    conditions: Conditions = field(default_factory=Conditions)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)  # by the resource's id in lower case
+    deallocated: set[str] = field(default_factory=set)  # hosts that are off in this way
+    written_rules: dict[tuple[str, str], Any] = field(default_factory=dict)  # security rules as they were put: (group, name)
+    changing: threading.RLock = field(default_factory=threading.RLock)  # held from reading what is changed until it is changed
+
+    @classmethod
+    def of(cls, folder: Path, secret: str) -> AzureState:
+        lab = lab_registry.read(folder)
+        cluster = cluster_config.load(lab.cluster_file)
+        own = lab_config.make_lab_config(cluster, lab.cluster_file)
+        takes_s, retry_after_s = PACE[own.profile]
+        return cls(lab, cluster, own, Operations(takes_s, retry_after_s), Tokens(secret))
+
+    @property
+    def topology(self) -> topology.Topology:
+        return topology.make_topology(self.cluster)
+
+    def ask(self, operation: str, **arguments: Any) -> Any:
+        """Ask or tell the lab. Raises Problem with the lab's own words when it refuses, Unusable when it has ended."""
+        assert self.lab.pid is not None
+        try:
+            return control_socket.ask(self.lab.pid, operation, limit=ASK_S, **arguments)
+        except BadUse as refused:
+            raise Problem(409, "OperationNotAllowed", f"The lab refused: {refused}") from refused
+
+    def status(self) -> dict[str, Any]:
+        """The lab's state now."""
+        return self.ask("status")
+
+    def power(self, host: str) -> str:
+        """on, off or frozen."""
+        return next(h["power"] for h in self.status()["hosts"] if h["name"] == host)
+
+    def host(self, machine: str, group: str) -> str:
+        """The lab's host behind a virtual machine's name. Raises Problem when there is none."""
+        for host in self.cluster.machines:
+            if host.name.lower() == machine.lower():
+                return host.name
+        raise Problem(
+            404,
+            "ResourceNotFound",
+            f"The Resource 'Microsoft.Compute/virtualMachines/{machine}' under resource group '{group}' was not found.",
+        )
+
+    def tags_of(self, id: str) -> dict[str, str]:
+        return dict(self.tags.get(id.lower(), {}))
+
+    def common(self, id: str, name: str, kind: str) -> dict[str, Any]:
+        """What every resource starts with."""
+        tags = self.tags_of(id)
+        return {"name": name, "id": id, "type": kind, "location": resource_ids.LOCATION, **({"tags": tags} if tags else {})}
+
+
+def settled(fabric: AzureState, subject: str) -> str:
+    """A resource's provisioningState."""
+    return "Updating" if fabric.operations.running(subject) else "Succeeded"

@@ -1,0 +1,116 @@
+"""The token endpoint, as azure-identity asks it for an application with a secret, and the check of what it handed out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import threading
+import time
+from urllib.parse import parse_qs
+
+from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state.http_types import Answer, Problem, Request
+
+LASTS_S = 3600  # a token's life unless a fault shortens it
+
+
+class Tokens:
+    """Hands tokens out, and knows which are good."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._good: dict[str, float] = {}  # until when, seconds on the wall clock
+        self._lock = threading.Lock()
+        self.lasts_s: float = LASTS_S
+
+    def is_secret(self, given: str) -> bool:
+        return secrets.compare_digest(given.encode(), self._secret.encode())
+
+    def discovery(self, base: str, tenant: str) -> Answer:
+        """The tenant's OpenID configuration. Raises Problem for another tenant."""
+        if tenant.lower() not in (resource_ids.TENANT, "common", "organizations"):
+            raise Problem(400, "invalid_tenant", f"AADSTS90002: Tenant '{tenant}' not found; the lab's is {resource_ids.TENANT}.")
+        own = f"{base}/{resource_ids.TENANT}"
+        return Answer(
+            200,
+            {
+                "issuer": f"{own}/v2.0",
+                "authorization_endpoint": f"{own}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{own}/oauth2/v2.0/token",
+                "device_authorization_endpoint": f"{own}/oauth2/v2.0/devicecode",
+                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                "response_types_supported": ["code"],
+                "scopes_supported": ["openid"],
+                "subject_types_supported": ["pairwise"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            },
+        )
+
+    def hand_out(self, form: bytes) -> Answer:
+        """A token for the right application, secret and audience; otherwise the endpoint's own error."""
+        given = {key: values[0] for key, values in parse_qs(form.decode("utf-8", "replace")).items()}
+        if given.get("grant_type") != "client_credentials":
+            return _refused(400, "unsupported_grant_type", "AADSTS70003: the lab's token endpoint only knows client_credentials.")
+        if given.get("client_id") != resource_ids.CLIENT_ID:
+            return _refused(400, "unauthorized_client", "AADSTS700016: Application was not found in the lab's directory.")
+        if not self.is_secret(given.get("client_secret", "")):
+            return _refused(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
+        if given.get("scope") not in (f"{resource_ids.AUDIENCE}/.default", f"{resource_ids.AUDIENCE}//.default"):
+            return _refused(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
+        return Answer(200, {"token_type": "Bearer", "expires_in": int(self.lasts_s), "ext_expires_in": int(self.lasts_s), **self._new()})
+
+    def _new(self) -> dict[str, str]:
+        until = time.time() + self.lasts_s
+        claims = {
+            "aud": resource_ids.AUDIENCE,
+            "tid": resource_ids.TENANT,
+            "appid": resource_ids.CLIENT_ID,
+            "exp": int(until),
+            "jti": secrets.token_hex(8),
+        }
+        token = ".".join([_part({"typ": "JWT", "alg": "none"}), _part(claims), secrets.token_urlsafe(24)])
+        with self._lock:
+            self._good[token] = until
+        return {"access_token": token}
+
+    def expire_all(self) -> None:
+        """Whatever was handed out is good no longer."""
+        with self._lock:
+            self._good = dict.fromkeys(self._good, 0.0)
+
+    def check(self, request: Request) -> None:
+        """Raises Problem, with the challenge that tells a client to come back with another token."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise challenge(request, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+        with self._lock:
+            until = self._good.get(token)
+        if until is None:
+            raise challenge(request, "InvalidAuthenticationToken", "The access token is invalid.")
+        if time.time() >= until:
+            raise challenge(request, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
+
+
+def challenge(request: Request, code: str, message: str) -> Problem:
+    """401 as the resource manager says it."""
+    where = f"{request.base}/{resource_ids.TENANT}"
+    header = f'Bearer authorization_uri="{where}", error="invalid_token", error_description="{message}"'
+    return Problem(401, code, message, {"WWW-Authenticate": header})
+
+
+def revoked(request: Request) -> Problem:
+    """401 of continuous access evaluation: the token was good and is revoked; a claims challenge comes with it."""
+    claims = {"access_token": {"nbf": {"essential": True, "value": str(int(time.time()))}}}
+    asked = base64.b64encode(json.dumps(claims).encode()).decode()
+    header = f'Bearer realm="", authorization_uri="{request.base}/common/oauth2/authorize", error="insufficient_claims", claims="{asked}"'
+    message = "The access token has been revoked; a new one is needed (continuous access evaluation)."
+    return Problem(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": header})
+
+
+def _part(content: dict[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
+def _refused(status: int, error: str, description: str) -> Answer:
+    return Answer(status, {"error": error, "error_description": description})

@@ -1,0 +1,104 @@
+"""Which path is answered by what: the part of the management API that the lab has."""
+
+from __future__ import annotations
+
+from harness.lab.azure.resources import balancers, networks, nics, nsgs, resource_groups, vms
+from harness.lab.azure.state import resource_ids
+from harness.lab.azure.state.azure_state import AzureState
+from harness.lab.azure.state.http_types import Answer, Handler, Problem, Request, Routes
+
+SUBSCRIPTION = f"/subscriptions/{resource_ids.SUBSCRIPTION}"
+GROUP = SUBSCRIPTION + "/resourceGroups/{group}"
+MACHINES = "/providers/Microsoft.Compute/virtualMachines"
+MACHINE = GROUP + MACHINES + "/{machine}"
+NETWORK = "/providers/Microsoft.Network"
+NICS, BALANCERS, NSGS = f"{NETWORK}/networkInterfaces", f"{NETWORK}/loadBalancers", f"{NETWORK}/networkSecurityGroups"
+VNETS, TABLES = f"{NETWORK}/virtualNetworks", f"{NETWORK}/routeTables"
+NIC, BALANCER, NSG, VNET = GROUP + NICS + "/{nic}", GROUP + BALANCERS + "/{balancer}", GROUP + NSGS + "/{nsg}", GROUP + VNETS + "/{network}"
+
+
+def _both(path: str, handler: Handler) -> tuple[tuple[str, str, Handler], ...]:
+    """A list, of a resource group's and of the subscription's resources; the lab has one group, so they are the same."""
+    return ("GET", GROUP + path, handler), ("GET", SUBSCRIPTION + path, handler)
+
+
+def _operation(fabric: AzureState, request: Request, provider: str, location: str, id: str) -> Answer:
+    return fabric.operations.status(id)
+
+
+def _outcome(fabric: AzureState, request: Request, provider: str, location: str, id: str) -> Answer:
+    return fabric.operations.outcome(id, request)
+
+
+ROUTES = Routes(
+    ("GET", "/subscriptions", resource_groups.subscriptions),
+    ("GET", SUBSCRIPTION, resource_groups.subscription),
+    ("GET", f"{SUBSCRIPTION}/resourceGroups", resource_groups.list_groups),
+    ("GET", GROUP, resource_groups.group_),
+    *_both("/resources", resource_groups.list_resources),
+    ("GET", SUBSCRIPTION + "/providers/{provider}/locations/{location}/operations/{id}", _operation),
+    ("GET", SUBSCRIPTION + "/providers/{provider}/locations/{location}/operationResults/{id}", _outcome),
+    *_both(MACHINES, vms.list_all),
+    ("GET", MACHINE, vms.get),
+    ("PATCH", MACHINE, vms.patch),
+    ("GET", f"{MACHINE}/instanceView", vms.get_view),
+    *(("POST", f"{MACHINE}/{what}", vms.told(what)) for what in ("powerOff", "deallocate", "start", "restart", "redeploy")),
+    ("POST", f"{MACHINE}/runCommand", vms.run),
+    *_both(NICS, nics.list_all),
+    ("GET", NIC, nics.get),
+    ("PUT", NIC, nics.put),
+    ("PATCH", GROUP + NICS + "/{name}", resource_groups.retag(lambda f, g, n: nics.resource(f, nics.find(f, g, n)))),
+    ("POST", f"{NIC}/effectiveNetworkSecurityGroups", nics.effective_security),
+    ("POST", f"{NIC}/effectiveRouteTable", nics.effective_routes),
+    *_both(BALANCERS, balancers.list_all),
+    ("GET", BALANCER, balancers.get),
+    ("PUT", BALANCER, balancers.put),
+    ("PATCH", GROUP + BALANCERS + "/{name}", resource_groups.retag(balancers.find)),
+    ("PUT", BALANCER + "/backendAddressPools/{part}", balancers.put_pool),
+    ("POST", BALANCER + "/loadBalancingRules/{rule}/health", balancers.health),
+    ("GET", BALANCER + "/{kind}", balancers.list_parts),
+    ("GET", BALANCER + "/{kind}/{part}", balancers.get_part),
+    *_both(NSGS, nsgs.list_all),
+    ("GET", NSG, nsgs.get),
+    ("PATCH", GROUP + NSGS + "/{name}", resource_groups.retag(lambda f, g, n: nsgs.resource(f, nsgs.find(f, g, n)))),
+    ("GET", f"{NSG}/securityRules", nsgs.list_rules),
+    ("GET", f"{NSG}/defaultSecurityRules", nsgs.list_defaults),
+    ("GET", NSG + "/securityRules/{rule}", nsgs.get_rule),
+    ("PUT", NSG + "/securityRules/{rule}", nsgs.put_rule),
+    ("DELETE", NSG + "/securityRules/{rule}", nsgs.delete_rule),
+    *_both(VNETS, networks.list_all),
+    ("GET", VNET, networks.get),
+    ("GET", f"{VNET}/subnets", networks.list_subnets),
+    ("GET", VNET + "/subnets/{subnet}", networks.get_subnet),
+    *_both(TABLES, networks.list_route_tables),
+    ("GET", GROUP + TABLES + "/{table}", networks.get_route_table),
+)
+TAG_HANDLERS: dict[str, Handler] = {
+    "GET": resource_groups.get_tags,
+    "PUT": resource_groups.put_tags,
+    "PATCH": resource_groups.patch_tags,
+    "DELETE": resource_groups.delete_tags,
+}
+LOCK_PATH = "/providers/microsoft.authorization/locks"
+TAG_PATH = "/providers/microsoft.resources/tags/default"
+
+
+def answer(fabric: AzureState, request: Request) -> Answer:
+    """Answer one request of somebody who may ask. Raises Problem."""
+    if "api-version" not in request.query:
+        raise Problem(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
+    _known_scope(request)
+    fabric.conditions.must_admit(request)
+    if request.path.lower().endswith(LOCK_PATH) and request.method == "GET":
+        return Answer(200, {"value": fabric.conditions.locks_at(request.path[: -len(LOCK_PATH)])})
+    if request.path.lower().endswith(TAG_PATH) and request.method in TAG_HANDLERS:
+        return TAG_HANDLERS[request.method](fabric, request, request.path[: -len(TAG_PATH)])
+    return ROUTES.answer(fabric, request)
+
+
+def _known_scope(request: Request) -> None:
+    words = request.path.strip("/").split("/")
+    if words[0].lower() == "subscriptions" and len(words) > 1 and words[1].lower() != resource_ids.SUBSCRIPTION:
+        raise Problem(404, "SubscriptionNotFound", f"The subscription '{words[1]}' could not be found.")
+    if len(words) > 3 and words[2].lower() == "resourcegroups" and words[3].lower() != resource_ids.GROUP:
+        raise Problem(404, "ResourceGroupNotFound", f"Resource group '{words[3]}' could not be found.")

@@ -1,0 +1,116 @@
+"""Which labs there are on this machine, as far as this user made them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, Unusable
+from harness.lab.control import control_socket
+
+
+def state_folder() -> Path:
+    """Where the labs' folders lie: cluster files, keys, logs. No socket, mount or process outlives its lab there."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(base) / "lkharness" / "labs"
+
+
+def folder_of(name: str) -> Path:
+    """The folder of the lab of that name. Raises BadUse for a name that would lead elsewhere: what is there gets removed some day."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
+        raise BadUse(f"{name!r} cannot be a lab's name; use letters, digits and - _ . (at most 63, a letter or digit first)")
+    return state_folder() / name
+
+
+@dataclass(frozen=True)
+class LabRecord:
+    """A lab as its folder tells it; `pid` is its first process."""
+
+    name: str
+    folder: Path
+    pid: int | None
+    start_ticks: int | None
+
+    @property
+    def alive(self) -> bool:
+        return self.pid is not None and start_ticks(self.pid) == self.start_ticks
+
+    @property
+    def _azure_alive(self) -> bool:
+        """Is there still the process of the stand-in for Azure's API? It ends when it sees the lab's first process end."""
+        try:
+            process = json.loads((self.folder / "azure" / "process.json").read_text())
+        except (OSError, ValueError):
+            return False  # this lab has none
+        return start_ticks(process["pid"]) == process["start_ticks"]
+
+    @property
+    def cluster_file(self) -> Path:
+        return self.folder / "cluster.toml"
+
+    def ask(self, operation: str, *, limit: float = 30.0, **arguments):
+        """Carry out an operation of the running lab. Raises BadUse or Unusable."""
+        if not self.alive or self.pid is None:
+            raise Unusable(f"the lab {self.name!r} is not running; start it with `lkharness lab up --name {self.name}`")
+        return control_socket.ask(self.pid, operation, limit=limit, **arguments)
+
+    def kill(self, *, limit: float = 10.0) -> None:
+        """End the lab's first process and wait until it is gone, which the kernel lets happen after everything else of the lab."""
+        if self.alive and self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            deadline = Deadline(limit)
+            deadline.wait_for(lambda: not self.alive, what=f"the end of lab {self.name!r}", every=0.001)
+            deadline.wait_for(lambda: not self._azure_alive, what=f"the end of Azure's API of lab {self.name!r}", every=0.001)
+
+    def end(self, *, limit: float = 10.0) -> None:
+        """Take the lab down and remove its folder. The kernel removes everything else with the first process."""
+        self.kill(limit=limit)
+        shutil.rmtree(self.folder, ignore_errors=False)
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot: with the pid it names a process for ever. None when it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def read(folder: Path) -> LabRecord:
+    try:
+        data = json.loads((folder / "lab.json").read_text())
+    except (OSError, ValueError):
+        return LabRecord(folder.name, folder, None, None)  # it died before it could say who it was
+    return LabRecord(folder.name, folder, data["pid"], data["start_ticks"])
+
+
+def all_labs() -> list[LabRecord]:
+    folder = state_folder()
+    return [read(f) for f in sorted(folder.iterdir()) if f.is_dir()] if folder.is_dir() else []
+
+
+def find(name: str | None) -> LabRecord:
+    """The lab of that name, or the only one running. Raises BadUse with what there is."""
+    labs = all_labs()
+    if name is not None:
+        for lab in labs:
+            if lab.name == name:
+                return lab
+        raise BadUse(f"there is no lab named {name!r}; {_what_there_is(labs)}")
+    running = [lab for lab in labs if lab.alive]
+    if len(running) != 1:
+        raise BadUse(f"say which lab with --name; {_what_there_is(labs)}")
+    return running[0]
+
+
+def _what_there_is(labs: list[LabRecord]) -> str:
+    if not labs:
+        return "there is none, start one with `lkharness lab up`"
+    return "there " + ("is " if len(labs) == 1 else "are ") + ", ".join(f"{x.name} ({'running' if x.alive else 'dead'})" for x in labs)

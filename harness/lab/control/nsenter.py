@@ -1,0 +1,56 @@
+"""Running a command inside a lab host without SSH: for `lab exec`, and for looking at a host whose sshd is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from harness.core.errors import BadUse
+from harness.lab.control.lab_registry import LabRecord
+
+PATH = "/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def host_pid(lab: LabRecord, name: str) -> int:
+    """The pid, as this process sees it, of a host's first process. Raises BadUse for an unknown host or one without power."""
+    hosts = {h["name"]: h for h in lab.ask("status")["hosts"]}
+    if name not in hosts:
+        raise BadUse(f"there is no host {name!r} in the lab {lab.name}; there are {', '.join(hosts)}")
+    if hosts[name]["pid"] is None:
+        raise BadUse(f"{name} has no power; give it back with `lkharness lab power on {name} --name {lab.name}`")
+    assert lab.pid is not None
+    for child in Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split():
+        if _pids_by_namespace(int(child))[1:2] == [hosts[name]["pid"]]:
+            return int(child)
+    raise BadUse(f"{name} has just ended; see `lkharness lab status`")
+
+
+def _pids_by_namespace(pid: int) -> list[int]:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("NSpid:"):
+            return [int(word) for word in line.split()[1:]]
+    return []
+
+
+def command(lab: LabRecord, name: str, words: list[str]) -> list[str]:
+    """The command line that runs `words` inside the host."""
+    enter = ["nsenter", "--target", str(host_pid(lab, name)), "--mount", "--uts", "--ipc", "--net", "--pid"]
+    if os.geteuid() != 0:
+        enter += ["--user", "--preserve-credentials"]
+    return [
+        *enter,
+        "--wdns=/root",
+        "env",
+        "-i",
+        f"PATH={PATH}",
+        "HOME=/root",
+        "LC_ALL=C.UTF-8",
+        f"TERM={os.environ.get('TERM', 'dumb')}",
+        *words,
+    ]
+
+
+def run(lab: LabRecord, name: str, words: list[str], *, limit: float = 20.0, input: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run to the end and return what it said; the exit code is the caller's to judge."""
+    return subprocess.run(command(lab, name, words), capture_output=True, text=True, timeout=limit, input=input)

@@ -1,0 +1,1 @@
+"""The lab's hosts: namespaces, provisioning, SSH proxies, shared disk, fencing."""

@@ -1,0 +1,253 @@
+"""One lab host: its first process, in namespaces of its own, from power on to power off.
+
+The host's first process is a fork of the lab's (a few milliseconds, nothing to import again). It waits until the fabric
+has connected its NICs, arranges its private file systems, starts what the host runs, and then only reaps.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.lab.linux import linux_syscalls
+from harness.lab.linux.filesystem import FileSystem
+from harness.lab.network import fabric
+
+NAMESPACES = (
+    linux_syscalls.CLONE_NEWNS
+    | linux_syscalls.CLONE_NEWPID
+    | linux_syscalls.CLONE_NEWUTS
+    | linux_syscalls.CLONE_NEWIPC
+    | linux_syscalls.CLONE_NEWNET
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a host is made of."""
+
+    name: str
+    network: list[str]  # `ip -batch` lines for inside
+    filesystem: FileSystem
+    starts: list[list[str]] = field(default_factory=list)  # commands run once at boot, in this order
+
+
+class Host:
+    """A host from the outside: its process, its network namespace, and whether it has power."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.name = plan.name
+        self.pid: int | None = None
+        self.netns: int | None = None
+        self.frozen = False
+        self._go: int | None = None
+        self._news: int | None = None
+
+    def own_netns(self) -> int | None:
+        """An open file of its network namespace; None without power."""
+        return self.netns
+
+    @property
+    def power(self) -> str:
+        return "off" if self.pid is None else "frozen" if self.frozen else "on"
+
+    def power_on(self) -> int:
+        """Make the host's namespaces and first process, and return its pid; it now waits for its NICs (`connect`)."""
+        news, tell = os.pipe()
+        wait, self._go = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _become(self.plan, tell, wait)
+        os.close(tell)
+        os.close(wait)
+        self._news = news
+        first = _read_line(news)
+        os.waitpid(child, 0)  # it has left its own child, the host's first process, to us
+        if not first.isdigit():
+            raise OSError(f"{self.name} could not be started: {first or 'its first process died at once'}")
+        self.pid = int(first)
+        self.netns = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        return self.pid
+
+    def connect(self) -> None:
+        """Its NICs are there: go on booting. `booted` tells when it has."""
+        assert self._go is not None
+        os.write(self._go, b"go\n")
+        os.close(self._go)
+        self._go = None
+
+    def booted(self) -> None:
+        """Block until the host has started everything. Raises OSError with what went wrong."""
+        assert self._news is not None
+        said = _read_line(self._news)
+        os.close(self._news)
+        self._news = None
+        if said != "up":
+            raise OSError(f"{self.name} did not come up: {said or 'its first process died'}")
+
+    @property
+    def news(self) -> int:
+        """A file that becomes readable when the host has booted or died."""
+        assert self._news is not None
+        return self._news
+
+    def kill(self) -> None:
+        """End everything in it at once, as the loss of power does. Its legs must be dark already.
+
+        Its network namespace stays until `forget_network`, so that its legs can be taken away in order.
+        """
+        if self.pid is None:
+            return
+        pid, self.pid, self.frozen = self.pid, None, False
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def forget_network(self) -> None:
+        if self.netns is not None:
+            os.close(self.netns)
+            self.netns = None
+
+    def processes(self) -> list[int]:
+        """The pids of everything that runs in it."""
+        if self.pid is None:
+            return []
+        own = _pid_namespace(self.pid)
+        return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _pid_namespace(int(p.name)) == own]
+
+    def freeze(self) -> None:
+        """Stop every process of it where it stands."""
+        self.frozen = True
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+        self.frozen = False
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        done: set[int] = set()
+        while fresh := [p for p in self.processes() if p not in done]:  # a process may have been born meanwhile
+            for pid in fresh:
+                done.add(pid)
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    continue  # it has ended meanwhile
+
+
+def _pid_namespace(pid: int) -> str | None:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return None
+
+
+def _read_line(fd: int) -> str:
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(fd, 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode().strip()
+
+
+def _become(plan: Plan, tell: int, wait: int) -> None:
+    """In the forked child: leave the lab's namespaces; the grandchild becomes the host's first process. Never returns."""
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        _close_all_but(tell, wait)
+        os.setsid()
+        linux_syscalls.unshare(NAMESPACES)
+        pid = os.fork()
+        if pid:
+            os.write(tell, f"{pid}\n".encode())
+            os._exit(0)
+        _live(plan, tell, wait)
+    except BaseException as error:
+        traceback.print_exc()
+        os.write(tell, f"{type(error).__name__}: {' '.join(str(error).split())}\n".encode())
+    os._exit(1)
+
+
+def _close_all_but(*keep: int) -> None:
+    kept = {0, 1, 2, *keep}
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if number not in kept:
+            try:
+                os.close(number)
+            except OSError:
+                continue  # the listing's own descriptor
+
+
+def _live(plan: Plan, tell: int, wait: int) -> None:
+    """The host's first process."""
+    if _read_line(wait) != "go":
+        os._exit(0)  # the lab changed its mind
+    os.close(wait)
+    _at_halt(plan.network)
+    socket.sethostname(plan.name)
+    _network(plan.network)
+    plan.filesystem.arrange()
+    kernel_limits()
+    environment = {"PATH": f"/opt/lab/bin:{os.environ['PATH']}", "HOME": "/root", "LC_ALL": "C.UTF-8", "USER": "root", "LOGNAME": "root"}
+    os.chdir("/")
+    for command in plan.starts:
+        _start(command, environment)
+    os.write(tell, b"up\n")
+    os.close(tell)
+    _reap_for_ever()
+
+
+def _start(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise OSError(f"`{' '.join(command)}` exited {done.returncode}: {done.stdout.strip()}")
+
+
+def _network(lines: list[str]) -> None:
+    fabric.sysctl("ipv6/conf/all/disable_ipv6", 1)
+    fabric.sysctl("ipv6/conf/default/disable_ipv6", 1)
+    fabric.sysctl("ipv4/ip_unprivileged_port_start", 0)
+    fabric.sysctl("ipv4/conf/all/rp_filter", 0)
+    fabric.sysctl("ipv4/tcp_timestamps", 0)  # as Azure's recipes for clusters have it (facts PRB-24, DES-07)
+    fabric.batch(lines)
+
+
+def _at_halt(network: list[str]) -> None:
+    """SIGUSR1 halts the host as a forced reboot does: silent on the wire first, then everything ends at once."""
+    nics = {words[2] for words in (line.split() for line in network) if words[:2] == ["link", "set"]}  # with lo, where the gate's sshd is
+    down = [f"link set {nic} down" for nic in sorted(nics)]
+
+    def halt(_number: int, _frame: object) -> None:
+        fabric.batch(down)
+        os._exit(1)
+
+    signal.signal(signal.SIGUSR1, halt)
+
+
+def kernel_limits() -> None:
+    """Keeps a host's root from accidents: no loading of modules, raw I/O, reboot, clock or new device nodes.
+
+    It is no sandbox. SYS_ADMIN, SYS_PTRACE and DAC_OVERRIDE stay, because the hosts' own programs need them: where root started the lab,
+    root in a host can mount devtmpfs and write /proc/sys/kernel, and so be root of the machine.
+    """
+    for capability in (16, 17, 22, 25, 27):  # SYS_MODULE, SYS_RAWIO, SYS_BOOT, SYS_TIME, MKNOD
+        linux_syscalls.drop_capability(capability)
+
+
+def _reap_for_ever() -> None:
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            signal.pause()
+        except InterruptedError:
+            continue

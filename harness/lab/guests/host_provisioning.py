@@ -1,0 +1,109 @@
+"""What each lab host is made of: its network, its disk, and what it starts at boot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from harness.config.cluster_config import Cluster, Node
+from harness.core.errors import BadUse
+from harness.lab import manager_config
+from harness.lab.guests.guest_host import Plan
+from harness.lab.lab_config import LabSettings
+from harness.lab.lifekeeper.install import install
+from harness.lab.linux.filesystem import FileSystem
+from harness.lab.network import fabric
+from harness.lab.pacemaker import install as pacemaker
+from harness.lab.topology import Topology
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SSHD = "/usr/sbin/sshd"
+
+
+def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path, *, bare: bool) -> list[Plan]:
+    """A plan for every host, its disk formatted. `bare` hosts start no cluster manager."""
+    keep = tuple(dict.fromkeys(Path(p) for p in (sys.base_prefix, sys.prefix, REPOSITORY)))
+    made = []
+    for machine in cluster.machines:
+        is_node = isinstance(machine, Node)
+        has_pacemaker = is_node and cluster.manager.kind == "pacemaker"
+        shared = {root / "shared": manager_config.DISK_SOURCE, root / "storage.sock": manager_config.STORAGE_SOCKET}
+        if has_pacemaker:
+            shared[root / "fence.sock"] = pacemaker.FENCE_SOCKET
+        overlays = ("opt", "usr/sbin") if has_pacemaker else ("opt",)
+        disk = FileSystem(root / "hosts" / machine.name, keep, shared if is_node else {}, overlays)
+        disk.format()
+        disk.write("etc/hostname", f"{machine.name}\n")
+        disk.write("etc/hosts", _hosts_file(cluster))
+        _install_sshd(disk, machine.name, folder, motd=stand_in_note(cluster))
+        starts = [[SSHD]]
+        if isinstance(machine, Node):
+            start = _install_cluster_manager(disk, cluster, settings, machine, folder)
+            starts += [] if bare else [start]
+        made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
+    return made
+
+
+def _hosts_file(cluster: Cluster) -> str:
+    return "127.0.0.1 localhost\n" + "".join(f"{m.address} {m.name}\n" for m in cluster.machines)
+
+
+def stand_in_note(cluster: Cluster) -> str:
+    """What every face of the lab says of its cluster manager."""
+    if cluster.manager.kind == "pacemaker":
+        return "Pacemaker in this lab is Debian's own; the machines, the balancer and the fence device are the lab's."
+    return "LifeKeeper in this lab is a stand-in made for tests, not the product."
+
+
+def _install_sshd(disk: FileSystem, name: str, folder: Path, *, motd: str) -> None:
+    disk.write("etc/ssh/ssh_host_ed25519_key", (folder / "keys" / name).read_text(), mode=0o600)
+    disk.write("etc/ssh/authorized_keys", (folder / "keys" / "login.pub").read_text())
+    disk.write("etc/motd", f"This is {name}, a host of a test lab. {motd}\n")
+    disk.write("opt/lab/bin/lab-python", f"#!/bin/sh\nPYTHONPATH='{REPOSITORY}' exec '{_plain_python()}' -S \"$@\"\n", mode=0o755)
+    (disk.disk / "opt/lab/bin/python3").symlink_to(_plain_python())
+    disk.write(
+        "etc/ssh/sshd_config",
+        "\n".join(
+            [
+                "HostKey /etc/ssh/ssh_host_ed25519_key",
+                "AuthorizedKeysFile /etc/ssh/authorized_keys",
+                "PermitRootLogin prohibit-password",
+                "PasswordAuthentication no",
+                "KbdInteractiveAuthentication no",
+                "UsePAM no",
+                "StrictModes no",  # in a user namespace the directory / belongs to nobody that is known inside
+                "UseDNS no",
+                "PidFile /run/sshd.pid",
+                "Subsystem sftp internal-sftp",
+                "SetEnv PATH=/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "",
+            ]
+        ),
+    )
+
+
+def _plain_python() -> str:
+    """The interpreter without the virtual environment: what runs in a host imports nothing but this package, and starts faster."""
+    return getattr(sys, "_base_executable", sys.executable)
+
+
+def _inside(disk: Path, place: Path) -> Path:
+    """Where `place` of a host is on its disk, and nowhere else of this machine. Raises BadUse."""
+    found = (disk / place.relative_to("/")).resolve()
+    if not found.is_relative_to(disk.resolve()):
+        raise BadUse(f"manager.root: {place} leads out of the lab's host; write where it really is")
+    return found
+
+
+def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSettings, node: Node, folder: Path) -> list[str]:
+    """Returns the command that starts it at boot."""
+    if cluster.manager.kind == "pacemaker":
+        disk.add_accounts(*pacemaker.accounts())
+        pacemaker.install(disk, cluster, secret=(folder / "keys" / "login").read_text())
+        return [pacemaker.START]
+    structure = manager_config.structure(cluster, settings, node)
+    disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
+    disk.write("etc/default/LifeKeeper", manager_config.tunables(cluster, settings))
+    install(_inside(disk.disk, cluster.manager.root), manager_config.PYTHON)
+    return [str(cluster.manager.root / "bin/lkstart")]

@@ -1,0 +1,116 @@
+"""The way in for SSH: a loopback port of the machine per lab host, joined to the sshd inside.
+
+It stands for a management access that is not part of the cluster's network (Azure's serial console or run-command have
+the same place): it crosses no NIC, so it neither disturbs what is measured nor dies with a link that a test cuts. A
+host without power is silent here too: its connections are kept, and carry nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+
+from harness.lab.linux.linux_syscalls import CLONE_NEWNET, setns
+
+CHUNK = 65536
+
+
+class Gate:
+    """The loopback port of one host. `netns` tells the host's network namespace (an open file), or None without power."""
+
+    def __init__(self, listener: socket.socket, netns: Callable[[], int | None], home: int) -> None:
+        self._listener = listener
+        self._listener.setblocking(False)
+        self._netns = netns
+        self._home = home
+        self._silent: list[socket.socket] = []
+        self._joined: dict[asyncio.Task, tuple[socket.socket, socket.socket]] = {}
+        self._frozen = asyncio.Event()
+        self._frozen.set()  # set means: carrying
+
+    @property
+    def port(self) -> int:
+        return self._listener.getsockname()[1]
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            outer, _ = await loop.sock_accept(self._listener)
+            outer.setblocking(False)
+            self._admit(outer)
+
+    def _admit(self, outer: socket.socket) -> None:
+        netns = self._netns()
+        if netns is None or not self._frozen.is_set():
+            self._silent.append(outer)
+            return
+        inner = self._socket_inside(netns)
+        task = asyncio.get_running_loop().create_task(self._join(outer, inner))
+        self._joined[task] = (outer, inner)
+        task.add_done_callback(self._part)
+
+    def _socket_inside(self, netns: int) -> socket.socket:
+        setns(netns, CLONE_NEWNET)
+        try:
+            inner = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        finally:
+            setns(self._home, CLONE_NEWNET)
+        inner.setblocking(False)
+        return inner
+
+    async def _join(self, outer: socket.socket, inner: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(inner, ("127.0.0.1", 22))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._carry(outer, inner))
+            group.create_task(self._carry(inner, outer))
+
+    async def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await loop.sock_recv(source, CHUNK):
+            await self._frozen.wait()
+            await loop.sock_sendall(sink, data)
+        await self._frozen.wait()
+        with contextlib.suppress(OSError):  # the other end may be gone already
+            sink.shutdown(socket.SHUT_WR)
+
+    def _part(self, task: asyncio.Task) -> None:
+        outer, inner = self._joined.pop(task)
+        broken = not task.cancelled() and task.exception() is not None
+        _close(inner, abruptly=broken)
+        if self._frozen.is_set():
+            _close(outer, abruptly=broken)
+        else:
+            self._silent.append(outer)
+
+    def stall(self) -> None:
+        """From now on nothing comes out of the host, and nothing is said about it."""
+        self._frozen.clear()
+
+    def drop_upstream(self) -> None:
+        """The host is gone: its inner ends close, its outer ends stay open and silent."""
+        for task in self._joined:
+            task.cancel()
+
+    def resume_forwarding(self) -> None:
+        """The host is back: what was open to the machine it was before is reset, as its kernel would."""
+        for outer in self._silent:
+            _close(outer, abruptly=True)
+        self._silent.clear()
+        self._frozen.set()
+
+
+def _close(end: socket.socket, *, abruptly: bool) -> None:
+    if abruptly:
+        with contextlib.suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    end.close()
+
+
+def own_netns() -> int:
+    """An open file of this process's network namespace, to come back to."""
+    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

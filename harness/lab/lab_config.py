@@ -1,0 +1,115 @@
+"""What only the lab has: its profile, the switches for what is unknown of Azure, extra rules, NSGs.
+
+They stand in the cluster file's `[lab]` table, so that one file describes a lab completely.
+"""
+
+from __future__ import annotations
+
+import os
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from harness.config.cluster_config import Cluster, Part, Port, Seconds, faults_of
+from harness.core.errors import BadUse
+from harness.lab import topology
+
+SSH_PORT = 22
+
+AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
+
+
+class NsgRule(Part):
+    """One custom rule of a network security group (facts NSG-02)."""
+
+    name: str
+    direction: Literal["inbound", "outbound"] = "inbound"
+    priority: Annotated[int, Field(ge=100, le=4096)]
+    source: AzureTag | IPv4Network = "*"
+    destination: AzureTag | IPv4Network = "*"
+    protocol: Literal["tcp", "udp", "icmp", "*"] = "*"
+    ports: list[Port] = Field([], description="destination ports; none means any")
+    access: Literal["allow", "deny"]
+
+
+def parse_rules(rules: object) -> list[NsgRule]:
+    """A list of rules from JSON. Raises ValueError with every fault and its place."""
+    try:
+        return TypeAdapter(list[NsgRule]).validate_python(rules)
+    except ValidationError as error:
+        raise ValueError("the rules cannot be used: " + "; ".join(f"rules{fault}" for fault in faults_of(error))) from None
+
+
+class ExtraRule(Part):
+    """A load-balancing rule besides those of the cluster's services."""
+
+    protocol: Literal["tcp", "udp"] = "tcp"
+    port: Port
+    backend_port: Port | None = None
+
+
+class Unknowns(Part):
+    """What is not known of real Azure (facts, section 13): each a switch, with the catalogue's own default."""
+
+    idle_under_floating: Literal["applies", "ignored"] = Field("applies", description="OQ-01")
+    icmp_on_ha_ports: Literal["drop", "pass"] = Field("drop", description="OQ-02")
+    arp_answers: Literal["all", "assigned+frontend", "assigned"] = Field("all", description="OQ-03")
+    admin_down_established: Literal["persist", "reset"] = Field("persist", description="OQ-04")
+    flap_penalty_intervals: Annotated[int, Field(ge=0)] = Field(0, description="OQ-05")
+    probe_connection: Literal["close", "hold", "keep-alive"] = Field("close", description="OQ-06")
+    backend_port_under_floating: Literal["honour", "ignore"] = Field("honour", description="OQ-09")
+    probe_answer_through_other_nic: Literal["drop", "accept"] = Field("drop", description="OQ-10")
+    mss_clamp: Literal["off", "on"] = Field("off", description="OQ-13, ILB-25")
+    http_probe_refused: Literal["count", "at-once"] = Field("count", description="OQ-14")
+    nsg_destination_under_floating: Literal["DIP", "VIP"] = Field("DIP", description="OQ-15")
+    new_flow_from_vip: Literal["drop", "pass"] = Field("drop", description="OQ-16")
+    verdict_to_data_path_s: Annotated[float, Field(ge=0)] = Field(0.0, description="OQ-17")
+    hairpin_under_floating: Literal["return", "swallow"] = Field("return", description="OQ-18")
+    first_success_after_boot: Literal["threshold", "one"] = Field("threshold", description="OQ-19")
+
+
+class LabSettings(Part):
+    """The `[lab]` table."""
+
+    profile: Literal["fast", "azure"] = "fast"
+    no_healthy_backends: Literal["AllProbedDown", "AllProbedUp"] = "AllProbedDown"
+    unknowns: Unknowns = Unknowns()
+    rules: list[ExtraRule] = Field([], description="load-balancing rules besides those of the services")
+    nsg: dict[str, list[NsgRule]] = Field({}, description="custom rules by NIC (`lknode01.eth0`) or subnet (`subnet1`)")
+    shared_disk_mb: Annotated[int, Field(ge=128)] = 256
+    lifekeeper: dict[str, float | str] = Field({}, description="further settings of the LifeKeeper stand-in's /etc/default/LifeKeeper")
+    hc_timeout_s: Seconds | None = Field(None, description="how long the health-check resource waits for a probe (product default unknown)")
+
+
+def make_lab_config(cluster: Cluster, path: Path) -> LabSettings:
+    """The lab settings of a cluster file. Raises BadUse with every fault and its place."""
+    settings = parse(cluster.lab, path)
+    places = topology.make_topology(cluster).nsg_places
+    unknown = [
+        f"  lab.nsg.{place}: there is no such NIC or subnet; there are {', '.join(places)}" for place in settings.nsg if place not in places
+    ]
+    faults = unknown + [f"  {fault}" for fault in _cannot_be_carried(cluster)]
+    if faults:
+        raise BadUse(f"{path}: {len(faults)} fault(s)\n" + "\n".join(faults))
+    return settings
+
+
+def _cannot_be_carried(cluster: Cluster) -> list[str]:
+    """What a real cluster may have and a lab's hosts cannot."""
+    faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
+    if cluster.load_balancer.probe.port == SSH_PORT:
+        faults.append("load_balancer.probe.port is 22, where the lab's sshd listens, so that its responder cannot; take another port")
+    if not Path(os.path.normpath(cluster.manager.root)).is_relative_to("/opt"):
+        faults.append(f"manager.root: {cluster.manager.root} is not below /opt, the only place where a lab's hosts can have it")
+    if cluster.manager.kind == "pacemaker" and cluster.load_balancer.probe.protocol == "http":
+        faults.append('load_balancer.probe.protocol: azure-lb, Pacemaker\'s responder, answers no HTTP probe (PCM-08); set it to "tcp"')
+    return faults
+
+
+def parse(data: dict[str, Any], path: Path) -> LabSettings:
+    try:
+        return LabSettings.model_validate(data)
+    except ValidationError as error:
+        raise BadUse(f"{path}: {error.error_count()} fault(s)\n" + "\n".join(f"  lab.{fault}" for fault in faults_of(error))) from None

@@ -1,0 +1,169 @@
+"""Making a running lab as a bundle found a cluster: who is active, where the VIP is, who listens where, kernel settings, dead paths."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable
+
+from harness.collect.lab_from_bundle import ANY, Binding, Shape, Vip
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Unusable
+from harness.core.timeline import Timeline
+from harness.hosts.linux.linux_parse import Listener, addresses, listeners
+from harness.hosts.ssh.ssh_host import connect_all
+from harness.lab import manager_config
+from harness.lab.control import nsenter
+from harness.lab.control.lab_registry import LabRecord
+from harness.lab.guests import host_provisioning
+from harness.managers.manager import Manager
+from harness.managers.manager_registry import manager_of
+
+ASLEEP_S = 86400.0  # between two checks of the stand-in: for a day it leaves alone what was broken on purpose
+WHOLE_S = 30.0  # until the nodes have found each other
+LISTENS_S = 10.0  # until a program that was started in a host listens
+
+
+def suspend_checks(shape: Shape) -> None:
+    """Keep the manager's checks from mending what is set by hand; called before the lab comes up."""
+    if not shape.broken:
+        return
+    if shape.data["manager"]["kind"] == "pacemaker":
+        shape.differs.append("Pacemaker checks its resources and will mend what was broken here")
+        return
+    lab = shape.data.setdefault("lab", {})
+    lab["lifekeeper"] = {**lab.get("lifekeeper", {}), "LKCHECKINTERVAL": ASLEEP_S}
+    shape.differs.append("the stand-in's own checks sleep, so that they leave the faults alone; a switchover would mend them")
+
+
+def apply(lab: LabRecord, cluster: Cluster, shape: Shape) -> list[str]:
+    """Do everything to the lab; returns a sentence for each thing that could not be done."""
+    hosts = connect_all(cluster, Timeline())
+    making = _Making(lab, cluster, manager_of(cluster, hosts))
+    try:
+        making.everything(shape)
+        if not making.as_wanted(shape):  # the one check that the stand-in makes when it starts may have met a fault half made
+            making.failed.clear()
+            making.everything(shape)
+        if not making.as_wanted(shape):
+            making.failed.append(f"{shape.active} does not keep what it had in service: the cluster manager moved it")
+    finally:
+        for host in hosts.values():
+            host.close()
+    return making.failed
+
+
+class _Making:
+    def __init__(self, lab: LabRecord, cluster: Cluster, manager: Manager) -> None:
+        self._lab, self._cluster, self._manager = lab, cluster, manager
+        self._again = False
+        self.failed: list[str] = []
+
+    def everything(self, shape: Shape) -> None:
+        """Each thing by itself: one that fails is noted, and the rest is done."""
+        steps: list[Callable[[], object]] = [
+            lambda: self.roles(shape),
+            *(lambda b=b: self.binding(b) for b in shape.bindings),
+            *(lambda v=v: self.vip(v) for v in shape.vips),
+            *(lambda h=h, v=v: self.sysctls(h, v) for h, v in shape.sysctls.items()),
+            *(lambda c=c: self._lab.ask("cut", source=c[0], destination=c[1]) for c in shape.cuts),
+        ]
+        for step in steps:
+            try:
+                step()
+            except (HarnessError, OSError, ValueError, subprocess.SubprocessError) as error:
+                self.failed.append(str(error))
+
+    def as_wanted(self, shape: Shape) -> bool:
+        return self._manager.state().leading == shape.active
+
+    def roles(self, shape: Shape) -> None:
+        """The active node, and what is out of service there."""
+        assert shape.active is not None
+        deadline = Deadline(WHOLE_S + 2 * self._cluster.manager.takeover_s)
+        # Whole, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
+        done = (lambda s: s.leading is not None) if self._again else (lambda s: s.whole)
+        deadline.wait_for(self._manager.state, until=done, what="the lab's cluster being in service", every=0.1)
+        self._again = True
+        if self._manager.state().leading != shape.active:
+            self._manager.switch_over(shape.active, deadline=deadline)
+        for tag in shape.out:
+            self._manager.take_out(tag, shape.active, deadline=deadline)
+
+    def binding(self, wanted: Binding) -> None:
+        """End whoever has the port, and have it listened on at the addresses that are wanted."""
+        node, port = wanted.node, wanted.port
+        service = next((s for s in self._cluster.services if s.name == wanted.service), None)
+        here = self._listening(node, port)
+        if service and service.kind == "postgres":
+            if not here and wanted.addresses:
+                self.failed.append(f"{node}: the database listened there too; the lab's disk is with one node only, so here it does not")
+                return
+            # Its data directory belongs to one server: it has to end in order, and starts once with all addresses.
+            self._sh(node, manager_config.command(service, node, "stop"))
+            if wanted.addresses:
+                self._sh(node, manager_config.command(service, node, "start", bind=",".join(wanted.addresses)))
+            return
+        for pid in {str(one.pid) for one in here if one.pid}:
+            self._sh(node, ["kill", "-KILL", pid])
+        Deadline(LISTENS_S).wait_for(lambda: not self._listening(node, port), what=f"{node}: port {port} being free", every=0.05)
+        for address in wanted.addresses or ():
+            if service:
+                words = manager_config.command(service, node, "start", bind=address)
+                words = words[words.index("--") + 1 :]
+                words = [manager_config.PYTHON, "-m", f"harness.lab.services.{words[0]}", *words[1:]]
+            elif wanted.sshd:
+                words = [host_provisioning.SSHD, "-D", "-p", str(port), "-o", f"ListenAddress={address}:{port}", "-o", "PidFile=none"]
+            else:
+                module = "http_server" if self._cluster.load_balancer.probe.protocol == "http" else "echo"
+                words = [
+                    manager_config.PYTHON,
+                    "-m",
+                    f"harness.lab.services.{module}",
+                    "--port",
+                    str(port),
+                    "--bind",
+                    address,
+                    "--node",
+                    node,
+                ]
+            self._sh(node, ["sh", "-c", f"setsid {shlex.join(words)} </dev/null >>/var/log/as-found.log 2>&1 &"])
+        if wanted.addresses:
+            Deadline(LISTENS_S).wait_for(
+                lambda: {one.address for one in self._listening(node, port)},
+                until=lambda seen: set(wanted.addresses) <= {ANY if a == "*" else a for a in seen},
+                what=f"{node}: port {port} being listened on at {', '.join(wanted.addresses)}",
+                every=0.05,
+            )
+
+    def vip(self, wanted: Vip) -> None:
+        vip = str(self._cluster.vip)
+        seen = addresses(self._sh(wanted.node, ["ip", "-json", "addr"]))
+        there = {(a.interface, a.prefix) for a in seen if a.address == vip}
+        for nic, prefix in set(wanted.places) - there:
+            self._sh(wanted.node, ["ip", "addr", "add", f"{vip}/{prefix}", "dev", nic])
+        for nic, prefix in there - set(wanted.places):
+            self._sh(wanted.node, ["ip", "addr", "del", f"{vip}/{prefix}", "dev", nic])
+
+    def sysctls(self, host: str, wanted: dict[str, str]) -> None:
+        """Those that differ; what applies to all NICs first, because it may reach into each."""
+        order = sorted(wanted, key=lambda n: (".conf." in n, ".all." not in n, ".default." not in n, n))
+        lines = [
+            f'f=/proc/sys/{name.replace(".", "/")}; [ "$(tr -s "\\t" " " <$f)" = {(v := shlex.quote(" ".join(wanted[name].split())))} ] '
+            f"|| echo {v} >$f || echo FAILED {name}"
+            for name in order
+        ]
+        said = nsenter.run(self._lab, host, ["sh", "-c", "\n".join(lines)])
+        refused = [line.split()[1] for line in said.stdout.splitlines() if line.startswith("FAILED ")]
+        if refused:
+            self.failed.append(f"{host}: the lab's kernel does not let it set {', '.join(refused)}")
+
+    def _listening(self, node: str, port: int) -> list[Listener]:
+        return [one for one in listeners(self._sh(node, ["ss", "-Hltnp"])) if one.port == port]
+
+    def _sh(self, node: str, words: list[str]) -> str:
+        done = nsenter.run(self._lab, node, words)
+        if done.returncode != 0:
+            raise Unusable(f"{node}: `{shlex.join(words)[:160]}` exited {done.returncode}: {done.stderr.strip()[-300:]}")
+        return done.stdout

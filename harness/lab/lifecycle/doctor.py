@@ -1,0 +1,148 @@
+"""What this machine lacks for a lab, and the exact command that mends each lack."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import Unusable
+from harness.lab.pacemaker import packages
+from harness.lab.services.postgres_template import server_binaries
+
+PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: fine, or what is wrong and how to mend it."""
+
+    what: str
+    ok: bool
+    says: str
+    mend: str = ""
+
+
+def examine(manager: str = "lifekeeper") -> list[Finding]:
+    """Look at everything a lab needs. Changes nothing."""
+    checks = [*(_program(*p) for p in PROGRAMS), _libnftables(), _postgres()]
+    checks += [pacemaker()] if manager == "pacemaker" else []
+    if os.geteuid() != 0:
+        checks += [_program("newuidmap", "uidmap"), _subuid(), _apparmor()]
+    if all(c.ok for c in checks):
+        checks += [_namespaces(), _nftables()]
+    return checks
+
+
+PROGRAMS = (
+    ("ip", "iproute2"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("conntrack", "conntrack"),
+    ("sshd", "openssh-server"),
+    ("ssh", "openssh-client"),
+    ("ss", "iproute2"),
+    ("nft", "nftables"),
+    ("mount", "mount"),
+)
+
+
+def demand(manager: str = "lifekeeper") -> None:
+    """Raise Unusable with the first lack that a quick look finds (programs and libraries; the kernel shows itself)."""
+    if manager == "pacemaker" and not (lack := pacemaker()).ok:
+        raise Unusable(f"{lack.says}; mend it with: {lack.mend}")
+    for check in (*(_program(*p) for p in PROGRAMS), _libnftables(), _postgres()):
+        if not check.ok:
+            raise Unusable(f"{check.says}; mend it with: {check.mend}")
+
+
+def _apt(*packages: str) -> str:
+    return f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y --no-install-recommends {' '.join(packages)}"
+
+
+def _program(name: str, package: str) -> Finding:
+    found = shutil.which(name, path=PATHS)
+    return Finding(name, bool(found), f"{name} is {found}" if found else f"the program {name} is missing", "" if found else _apt(package))
+
+
+def _libnftables() -> Finding:
+    found = ctypes.util.find_library("nftables")
+    return Finding("libnftables", bool(found), found or "the library libnftables is missing", "" if found else _apt("nftables"))
+
+
+def _postgres() -> Finding:
+    try:
+        return Finding("PostgreSQL", True, str(server_binaries()))
+    except Unusable:
+        return Finding("PostgreSQL", False, "a PostgreSQL server is missing", _apt("postgresql"))
+
+
+def pacemaker() -> Finding:
+    """What `lab up --manager pacemaker` needs besides: a lab without it works."""
+    lacking = packages.missing()
+    if not lacking:
+        return Finding("Pacemaker", True, "Pacemaker, Corosync and their resource agents are installed")
+    noun = "the package" if len(lacking) == 1 else "the packages"
+    return Finding("Pacemaker", False, f"for a lab with Pacemaker, {noun} {', '.join(lacking)} must be installed", _apt(*lacking))
+
+
+def _subuid() -> Finding:
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    for file in ("/etc/subuid", "/etc/subgid"):
+        lines = Path(file).read_text().splitlines() if Path(file).exists() else []
+        if not any(line.split(":")[0] in (user, str(os.geteuid())) for line in lines):
+            mend = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            return Finding("subordinate ids", False, f"{file} has no line for {user}, so there is no uid range for the lab", mend)
+    return Finding("subordinate ids", True, f"{user} has a range of uids and gids")
+
+
+def _apparmor() -> Finding:
+    switch = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    if switch.exists() and switch.read_text().strip() == "1":
+        mend = "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+        return Finding("user namespaces", False, "AppArmor forbids ordinary users to make user namespaces (Ubuntu 23.10 and newer)", mend)
+    switch = Path("/proc/sys/kernel/unprivileged_userns_clone")
+    if switch.exists() and switch.read_text().strip() == "0":
+        return Finding(
+            "user namespaces", False, "ordinary users may not make user namespaces", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
+        )
+    return Finding("user namespaces", True, "ordinary users may make user namespaces")
+
+
+def _in_namespaces(script: str) -> subprocess.CompletedProcess[str]:
+    words = ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc"]
+    if os.geteuid() != 0:
+        words[1:1] = ["--user", "--map-auto", "--map-root-user"]
+    return subprocess.run([*words, "sh", "-c", script], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+
+
+def _kernel(what: str, script: str, mend: str) -> Finding:
+    done = _in_namespaces(script)
+    said = done.stderr.strip().splitlines()
+    return Finding(
+        what,
+        done.returncode == 0,
+        "works" if done.returncode == 0 else f"this kernel refused: {said[-1] if said else 'no reason given'}",
+        "" if done.returncode == 0 else mend,
+    )
+
+
+def _namespaces() -> Finding:
+    script = (
+        "d=$(mktemp -d) && mount -t tmpfs t $d && mkdir $d/u $d/w"
+        " && mount -t overlay o -o lowerdir=/opt,upperdir=$d/u,workdir=$d/w /opt && ip link add a1 type veth peer name a2"
+    )
+    tell = "use a kernel with user, mount, pid and network namespaces, overlayfs and veth (in a container: run it privileged)"
+    return _kernel("namespaces, overlay, veth", script, tell)
+
+
+def _nftables() -> Finding:
+    script = (
+        "PATH=$PATH:/usr/sbin:/sbin nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; };"
+        " add rule ip t c ct state new dnat to jhash ip saddr mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }'"
+    )
+    return _kernel("nftables with NAT and connection tracking", script, "use a kernel with nf_tables, nft_nat, nft_hash and nf_conntrack")

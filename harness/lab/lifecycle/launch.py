@@ -1,0 +1,304 @@
+"""Bringing a lab up: its folder, keys and cluster file, then its first process in namespaces of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from harness.config import cluster_config, trust
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, HarnessError, Unusable
+from harness.lab import lab_config, manager_config
+from harness.lab.azure import launch_api
+from harness.lab.control import control_socket, lab_registry
+from harness.lab.guests.host_provisioning import REPOSITORY, stand_in_note
+from harness.lab.lifecycle import doctor, ssh_keys
+from harness.lab.services.postgres_template import ensure_template
+
+Progress = Callable[[str], None]
+TELLS_S = 5.0  # before the launch gives up, the lab's first process says what it waits for
+
+
+class RunningLab:
+    """A lab just brought up. Unless persistent, it dies with the process that holds this object."""
+
+    def __init__(self, record: lab_registry.LabRecord, lifeline: int | None, timings: dict[str, float]) -> None:
+        self.record = record
+        self.timings = timings
+        self._lifeline = lifeline
+
+    @property
+    def cluster_file(self) -> Path:
+        return self.record.cluster_file
+
+    def known_cut(self, host: str, seconds: float) -> tuple[float, float]:
+        """Cut a host off for `seconds`; returns when that began and ended, on this machine's monotonic clock."""
+        assert self.record.pid is not None
+        begun, ended = control_socket.ask(self.record.pid, "known_cut", limit=seconds + 10.0, node=host, seconds=seconds)
+        return begun, ended
+
+    def down(self) -> None:
+        self.record.end()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+
+def up(
+    data: dict[str, Any],
+    *,
+    name: str,
+    persistent: bool,
+    progress: Progress = lambda text: None,
+    limit: float = 60.0,
+    network_only: bool = False,
+    azure: bool = False,
+    agreed: bool = True,
+) -> RunningLab:
+    """Bring up the lab that `data` (a cluster file's content) describes; with `azure` its stand-in for Azure's API beside it.
+
+    `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
+    Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
+    """
+    deadline, began = Deadline(limit), time.time()
+    os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
+    doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"))
+    folder = _fresh_folder(name)
+    ready = interrupted = False
+    process = None
+    lifeline, hold = os.pipe()
+    heard, said = os.pipe()
+    listeners: dict[str, socket.socket] = {}
+    stand_in: launch_api.Prepared | None = None
+    try:
+        if azure:
+            stand_in = launch_api.prepare(folder, data)
+            data = {**data, "azure": stand_in.table}
+        listeners = _prepare(data, name, folder, network_only=network_only)
+        if agreed:
+            trust.agree_to_own(folder / "cluster.toml")
+        order = {
+            "name": name,
+            "folder": str(folder),
+            "cluster_file": str(folder / "cluster.toml"),
+            "said_fd": said,
+            "lifeline_fd": lifeline,
+            "listeners": (doors := {host: s.fileno() for host, s in listeners.items()}),
+            "persistent": persistent,
+            "network_only": network_only,
+            "database_template": "" if network_only else _database_template(data),
+            "limit": max(1.0, deadline.remaining() - TELLS_S),  # so that it can say itself what is missing
+            "began": began,
+        }
+        process = _spawn(order, folder, [said, lifeline, *doors.values()])
+        os.close(said)
+        said = -1
+        timings = _hear(heard, process, folder, deadline, progress)
+        if stand_in:
+            stand_in.start(folder, deadline)
+            progress(f"Azure's API up after {deadline.elapsed():.2f} s")
+        ready = True
+        return RunningLab(lab_registry.read(folder), hold, timings)
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
+    finally:
+        for listener in [*listeners.values(), *([stand_in.listener] if stand_in else [])]:
+            listener.close()
+        for fd in (lifeline, heard, said):
+            if fd >= 0:
+                os.close(fd)
+        if persistent or not ready:
+            os.close(hold)
+        if not ready:
+            _abandon(process, folder, keep_log=not interrupted)
+
+
+def _fresh_folder(name: str) -> Path:
+    folder = lab_registry.folder_of(name)
+    try:
+        if folder.exists():
+            if lab_registry.read(folder).alive:
+                mend = f"take it down with `lkharness lab down --name {name}` or choose another --name"
+                raise BadUse(f"a lab named {name!r} is running already; {mend}")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise Unusable(f"{folder} cannot be made ({error.strerror}); set XDG_STATE_HOME to a folder you can write to") from error
+    return folder
+
+
+def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: bool) -> dict[str, socket.socket]:
+    """Write the folder's content; return the listening loopback socket of each host."""
+    file = folder / "cluster.toml"
+    cluster = cluster_config.parse(data, file)
+    of_manager = manager_config.known_of_manager(cluster, lab_config.make_lab_config(cluster, file))
+    if not network_only:
+        _ports_can_be_shared_out(cluster, file)
+    (folder / "keys").mkdir(mode=0o700)
+    ssh_keys.make(folder / "keys", "login")
+    listeners, known = {}, ""
+    for machine in cluster.machines:
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        listeners[machine.name] = listener
+        known += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), ssh_keys.make(folder / "keys", machine.name))
+    (folder / "known_hosts").write_text(known)
+    file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
+    return listeners
+
+
+def _ports_can_be_shared_out(cluster: cluster_config.Cluster, file: Path) -> None:
+    """The lab's health-check responder listens itself, so no service may have its port."""
+    port = cluster.load_balancer.probe.port
+    for service in cluster.services:
+        if service.port == port:
+            raise BadUse(f"{file}: services: {service.name} has the probe's port {port}; in a lab the responder needs a port of its own")
+
+
+def cache_folder() -> Path:
+    """What is worth keeping from lab to lab: the database template and the password that it was made with."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lkharness"
+
+
+def _password_file() -> Path:
+    """The labs' database password, made once on this machine so that the template can be kept."""
+    file = cache_folder() / "database-password"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_suffix(f".{os.getpid()}")
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_urlsafe(18))
+        new.replace(file)
+    return file
+
+
+def _database_template(data: dict[str, Any]) -> str:
+    if not any(service["kind"] == "postgres" for service in data["services"]):
+        return ""
+    return str(ensure_template(cache_folder(), _password_file().read_text()))
+
+
+def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.socket], note: str) -> str:
+    """The file that the harness attaches to this lab with, as it would to any cluster."""
+
+    def reachable(machine: dict[str, Any]) -> dict[str, Any]:
+        ssh = {
+            "host": "127.0.0.1",
+            "port": listeners[machine["name"]].getsockname()[1],
+            "user": "root",
+            "key": "keys/login",
+            "known_hosts": "known_hosts",
+            "python": "/opt/lab/bin/python3",
+        }
+        return {**machine, "ssh": {**ssh, **machine.get("ssh", {})}}
+
+    power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]
+    whole = {
+        **data,
+        "name": name,
+        "client": reachable(data["client"]),
+        "nodes": [reachable(node) for node in data["nodes"]],
+        "services": [_with_password(service) for service in data["services"]],
+        "power": {
+            **{to: [*power, to, "{node}", "--for", "{seconds}"] for to in ("off", "freeze")},
+            **{to: [*power, to, "{node}"] for to in ("on", "reboot", "thaw")},
+        },
+    }
+    return f"# Written by `lkharness lab up`. {note}\n" + tomli_w.dumps(whole)
+
+
+def _with_password(service: dict[str, Any]) -> dict[str, Any]:
+    if service["kind"] != "postgres":
+        return service
+    return {**service, "settings": {"password_file": str(_password_file()), **service.get("settings", {})}}
+
+
+def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Popen:
+    words = ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "--kill-child=KILL", "--propagation", "private"]
+    if os.geteuid() != 0:
+        words[1:1] = ["--user", "--map-auto", "--map-root-user"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [*words, sys.executable, "-m", "harness.lab.process.lab_process", json.dumps(order)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=fds,
+            start_new_session=True,
+            cwd="/",
+            env=environment,
+        )
+
+
+def _hear(heard: int, process: subprocess.Popen, folder: Path, deadline: Deadline, progress: Progress) -> dict[str, float]:
+    """Follow the first process's news until it is ready. Raises what it failed with."""
+    buffer = b""
+    while True:
+        if not select.select([heard], [], [], deadline.remaining())[0]:
+            raise Unusable(
+                f"the lab was not ready within {deadline.seconds:g} s; its log is {_kept_log(folder)}; "
+                "`lkharness doctor` says what this machine lacks"
+            )
+        chunk = os.read(heard, 65536)
+        if not chunk:
+            raise Unusable(_last_words(process, folder))
+        buffer += chunk
+        *lines, buffer = buffer.split(b"\n")
+        for line in lines:
+            news = json.loads(line)
+            if "failed" in news:
+                raise _failure(news)
+            if news.get("ready"):
+                return news["timings"]
+            if news["step"] == "network":
+                _record(process, folder)
+            progress(f"{news['step']} up after {deadline.elapsed():.2f} s")
+
+
+def _record(process: subprocess.Popen, folder: Path) -> None:
+    """Write down who the lab's first process is: unshare's only child."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    pid = int(children[0])
+    (folder / "lab.json").write_text(json.dumps({"pid": pid, "start_ticks": lab_registry.start_ticks(pid)}))
+
+
+def _failure(news: dict[str, Any]) -> HarnessError:
+    return (BadUse if news["code"] == BadUse.exit_code else Unusable)(news["failed"])
+
+
+def _last_words(process: subprocess.Popen, folder: Path) -> str:
+    process.wait()
+    lines = (folder / "log").read_text(errors="replace").strip().splitlines()
+    why = lines[-1] if lines else f"exit {process.returncode}"
+    return f"the lab's first process died: {why}; `lkharness doctor` says what this machine lacks"
+
+
+def _kept_log(folder: Path) -> Path:
+    """Where the log of a lab that did not come up is kept: its folder goes."""
+    return folder.parent / f"{folder.name}.failed.log"
+
+
+def _abandon(process: subprocess.Popen | None, folder: Path, *, keep_log: bool) -> None:
+    """Leave nothing of a lab that did not come up, but its log beside its folder for a look."""
+    if process is not None:
+        process.kill()
+        process.wait()
+    log = folder / "log"
+    if keep_log and log.exists():
+        log.replace(_kept_log(folder))
+    shutil.rmtree(folder)

@@ -1,0 +1,88 @@
+"""What a lab looks like from outside: power, roles, the VIP, and what the balancer believes and why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.config import cluster_config
+from harness.lab.control import lab_registry, nsenter
+from harness.lab.guests.host_provisioning import stand_in_note
+from harness.managers import pacemaker
+from harness.managers.lifekeeper import parse
+from harness.managers.manager import NodeState, ResourceState
+from harness.managers.parse import pacemaker_parse
+
+
+def read_status(name: str | None) -> dict[str, Any]:
+    """The state of a lab, for `lab status --json`. Raises BadUse for an unknown lab, Unusable for one that is not running."""
+    lab = lab_registry.find(name)
+    told = lab.ask("status")
+    cluster = cluster_config.load(lab.cluster_file)
+    hosts = {h["name"]: h for h in told["hosts"]}
+    return {
+        "name": lab.name,
+        "pid": lab.pid,
+        "design": told["design"],
+        "profile": told["profile"],
+        "vip": told["vip"],
+        "client": _client(cluster, hosts),
+        "nodes": [_node(lab, cluster, node, hosts[node.name]) for node in cluster.nodes],
+        "balancer": told["balancer"],
+        "shared_disk": told["shared_disk"],
+        "cluster_file": str(lab.cluster_file),
+        "note": stand_in_note(cluster),
+        "timings": {k: v for k, v in told["timings"].items() if not isinstance(v, list)},
+    }
+
+
+def _client(cluster: cluster_config.Cluster, hosts: dict[str, Any]) -> dict[str, Any]:
+    host = hosts[cluster.client.name]
+    return {"name": host["name"], "address": str(cluster.client.address), "power": host["power"], "ssh_port": host["ssh_port"]}
+
+
+def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node, host: dict[str, Any]) -> dict[str, Any]:
+    seen = {"name": node.name, "address": str(node.address), "power": host["power"], "ssh_port": host["ssh_port"]}
+    if host["power"] != "on":
+        return {**seen, "role": host["power"], "holds_vip_on": [], "manager": f"the node is {host['power']}"}
+    state = _asked(lab, cluster, node)
+    role = (
+        "active"
+        if state.has_everything
+        else "standby"
+        if state.stands_by
+        else "partly in service"
+        if state.has_something
+        else "not in service"
+    )
+    resources = {tag: str(s) for tag, s in state.resources.items()}
+    return {**seen, "role": role, "holds_vip_on": _vip_on(lab, cluster, node), "manager": state.why or "running", "resources": resources}
+
+
+def _asked(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> NodeState:
+    if cluster.manager.kind == "pacemaker":
+        monitor, _, links = nsenter.run(lab, node.name, ["sh", "-c", pacemaker.LOOK]).stdout.partition(pacemaker.CUT)
+        return pacemaker_parse.node_state(node.name, monitor, links, cluster.peer_of(node.name).name, {})
+    return parse(node.name, nsenter.run(lab, node.name, [str(cluster.manager.root / "bin" / "lcdstatus"), "-q"]).stdout)
+
+
+def _vip_on(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> list[str]:
+    links = json.loads(nsenter.run(lab, node.name, ["ip", "-json", "-4", "addr"]).stdout)
+    return [link["ifname"] for link in links for a in link["addr_info"] if a.get("local") == str(cluster.vip)]
+
+
+def text(found: dict[str, Any]) -> str:
+    """The same for a person."""
+    lines = [f"lab {found['name']} · design {found['design']} · profile {found['profile']} · first process {found['pid']}"]
+    for node in found["nodes"]:
+        vip = f", holds {found['vip']} on {', '.join(node['holds_vip_on'])}" if node["holds_vip_on"] else ""
+        lines.append(f"  {node['name']}  {node['role']}{vip} ({node['manager']})")
+        if node["role"] in ("not in service", "partly in service"):
+            lines += [f"      {tag}: {state}" for tag, state in node.get("resources", {}).items() if state != ResourceState.IN_SERVICE]
+    lines.append(f"  {found['client']['name']}  client, power {found['client']['power']}")
+    for member in found["balancer"]:
+        lines.append(f"  balancer: {member['node']} is {'healthy' if member['healthy'] else 'not healthy'}, {member['reason']}")
+    lines.append(f"  shared disk: {found['shared_disk'] or 'reserved by nobody'}")
+    lines.append(f"  cluster file: {found['cluster_file']}")
+    lines.append(f"  {found['note']}")
+    return "\n".join(lines)

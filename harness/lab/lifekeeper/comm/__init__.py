@@ -1,0 +1,1 @@
+"""Communication paths between the nodes."""

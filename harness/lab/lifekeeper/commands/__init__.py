@@ -1,0 +1,1 @@
+"""The product's commands: both ends of the command socket, their options and output."""

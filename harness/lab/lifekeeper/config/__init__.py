@@ -1,0 +1,1 @@
+"""The LifeKeeper stand-in's structure file and tunables."""

@@ -1,0 +1,1 @@
+"""Linux interfaces that the lab is made with: system calls, files in namespaces, nftables."""

@@ -1,0 +1,1 @@
+"""The lab's virtual network: fabric, network security groups, load balancer, health probes."""

@@ -1,0 +1,209 @@
+"""The lab's first process: fabric, balancer, probes, storage, the hosts' power, and the gate for SSH.
+
+It is process 1 of the lab's pid namespace. When it dies, however it dies, the kernel ends every process of the lab and
+with them every namespace, mount, socket and rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.config import cluster_config
+from harness.lab import lab_config, manager_config, topology
+from harness.lab.control.control_socket import Server
+from harness.lab.guests import host_provisioning
+from harness.lab.guests.disk_reservation import Storage
+from harness.lab.guests.fencing import Fencing
+from harness.lab.guests.guest_host import Host, Plan
+from harness.lab.guests.ssh_proxy import Gate, own_netns
+from harness.lab.linux import linux_syscalls
+from harness.lab.linux.nft import Nft
+from harness.lab.network import fabric, fabric_ruleset
+from harness.lab.network.balancer import Balancer
+from harness.lab.network.nsg import Nsg
+from harness.lab.network.prober import Prober
+from harness.lab.network.tcp_reset import Resets, idle_seconds, resets_needed
+from harness.lab.process.control_operations import Operations, has_booted
+from harness.lab.services.postgres_template import copy_template
+
+ROOT = Path("/run/lab")
+
+
+class Lab:
+    """Everything of a running lab, put together."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.order = order
+        self.folder = Path(order["folder"])
+        file = Path(order["cluster_file"])
+        self.cluster = cluster_config.load(file, trusted=True)  # for its shape: nothing in here runs or reads what it names
+        self.settings = lab_config.make_lab_config(self.cluster, file)
+        self.topology = topology.make_topology(self.cluster)
+        self.began = order["began"]
+        self.timings: dict[str, float] = {}
+        self._events = (self.folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
+        self.nft = Nft()
+        self.nsg = Nsg(self.cluster, self.topology, self.settings.nsg, self.settings.unknowns.nsg_destination_under_floating)
+        self.balancer = Balancer(self.cluster, self.topology, self.settings, self.nft, self.note)
+        probe, unknowns = self.cluster.load_balancer.probe, self.settings.unknowns
+        self.hosts: dict[str, Host] = {}
+        self.probers = [Prober(probe, unknowns, m, self.balancer, self.note, self.power_of) for m in self.balancer.members]
+        self.resets: Resets | None = None
+        self.operations = Operations(self)
+        self.gates: dict[str, Gate] = {}
+        self._tasks: set[asyncio.Task] = set()
+
+    def power_of(self, host: str) -> str:
+        return self.hosts[host].power
+
+    def note(self, source: str, kind: str, text: str, **data: Any) -> None:
+        """The lab's own event record, on the machine's wall clock."""
+        self._events.write(json.dumps({"wall": round(time.time(), 6), "source": source, "kind": kind, "text": text, "data": data}) + "\n")
+
+    def network(self) -> None:
+        """The hosts' namespaces, the fabric with a leg to every NIC, and the balancer."""
+        self.hosts = {plan.name: Host(plan) for plan in self._plans()}
+        began = time.monotonic()
+        pids = {name: host.power_on() for name, host in self.hosts.items()}
+        fabric.up(self.cluster, self.topology, pids, self.settings.unknowns.arp_answers)
+        fabric.batch(fabric.mark_rules(self.topology))
+        fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
+        self.nft.run(fabric_ruleset.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
+        self.balancer.start()
+        self.resets = self._resets()
+        self.timings["network_s"] = time.monotonic() - began
+
+    def _resets(self) -> Resets | None:
+        unknowns = self.settings.unknowns
+        if not resets_needed(self.cluster, unknowns.admin_down_established):
+            return None
+        idle = self.cluster.load_balancer.tcp_reset and fabric_ruleset.idle_applies(self.cluster, self.settings)
+        limit = idle_seconds(self.cluster.load_balancer) if idle else None
+        return Resets(self.cluster, self.topology, limit, lambda host: self.power_of(host) == "on", self.note)
+
+    def _plans(self) -> list[Plan]:
+        bare = bool(self.order["network_only"])
+        return host_provisioning.plans(self.cluster, self.settings, self.topology, ROOT, self.folder, bare=bare)
+
+    async def serve(self, listeners: dict[str, socket.socket]) -> None:
+        home = own_netns()
+        self.storage = Storage(ROOT / "shared", lambda name: self.hosts[name].processes(), self.note)
+        await self.storage.serve(ROOT / "storage.sock")
+        await Fencing(self.power_of, self.operations.power, self.note).serve(ROOT / "fence.sock")
+        for prober in self.probers:
+            self.keep(prober.run())
+        if self.resets:
+            self.keep(self.resets.run())
+        for name, listener in listeners.items():
+            self.gates[name] = Gate(listener, self.hosts[name].own_netns, home)
+            self.keep(self.gates[name].run())
+        await Server(self.operations.table()).start()
+
+    def keep(self, work: Any) -> asyncio.Task:
+        """Run something for as long as the lab lives; its failure ends the lab, loudly."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            self.note("lab", "fault", f"a part of the lab failed: {task.exception()!r}")
+            task.get_loop().call_exception_handler({"message": "a part of the lab failed", "exception": task.exception()})
+            os._exit(70)
+
+
+def tell(said: int, **news: Any) -> None:
+    os.write(said, json.dumps(news).encode() + b"\n")
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    said, lifeline = order["said_fd"], order["lifeline_fd"]
+    try:
+        os.umask(0o022)
+        linux_syscalls.tmpfs("/run")
+        (ROOT / "shared").mkdir(parents=True)
+        lab = Lab(order)
+        linux_syscalls.tmpfs(ROOT / "shared", size=f"{lab.settings.shared_disk_mb}m")
+        if order["database_template"]:
+            copy_template(Path(order["database_template"]), ROOT / "shared" / manager_config.DATABASE.name)
+        if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
+            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
+        asyncio.run(_live(lab, said, lifeline))
+    except Exception as error:
+        tell(said, failed=str(error) or type(error).__name__, code=int(getattr(error, "exit_code", 4)))
+        raise
+
+
+async def _live(lab: Lab, said: int, lifeline: int) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_reader(lifeline, ended.set)  # whoever holds its other end has died, or wants the lab down
+    lab.network()
+    tell(said, step="network", seconds=lab.timings["network_s"])
+    listeners = {name: socket.socket(fileno=fd) for name, fd in lab.order["listeners"].items()}
+    await lab.serve(listeners)
+    await _booted(lab)
+    tell(said, step="hosts", seconds=time.time() - lab.began)
+    if not lab.order["network_only"]:
+        in_service = loop.create_task(_in_service(lab))
+        waiter = loop.create_task(ended.wait())
+        await asyncio.wait({in_service, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if not in_service.done():
+            return
+        lab.timings["in_service_s"] = in_service.result()
+    tell(said, ready=True, timings=lab.timings)
+    if lab.order["persistent"]:
+        loop.remove_reader(lifeline)
+    await ended.wait()
+    os._exit(0)  # the kernel does the rest
+
+
+async def _booted(lab: Lab) -> None:
+    """Boot all hosts at once without keeping the probes and the storage waiting."""
+    for host in lab.hosts.values():
+        host.connect()
+    for host in lab.hosts.values():
+        await has_booted(host)
+        lab.operations.watch(host)
+
+
+async def _in_service(lab: Lab) -> float:
+    """Until the balancer sees one healthy member and every service answers there; returns the seconds since the launch began."""
+    began, limit = time.monotonic(), lab.order["limit"]
+    while not await _serves(lab):
+        if time.monotonic() - began > limit:
+            raise TimeoutError(
+                f"the cluster was not in service within {limit:g} s; see {lab.folder}/log and the cluster manager's log on the nodes"
+            )
+        await asyncio.sleep(0.01)
+    return time.time() - lab.began
+
+
+async def _serves(lab: Lab) -> bool:
+    healthy = [m for m in lab.balancer.members if m.up]
+    if len(healthy) != 1:
+        return False
+    for service in lab.cluster.services:
+        try:
+            _, writer = await asyncio.open_connection(str(healthy[0].nic.address), service.port)
+        except OSError:
+            return False
+        writer.close()
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""What the harness asks of any cluster manager."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+
+
+class ResourceState(StrEnum):
+    """A resource's state on one node, in words that fit every manager."""
+
+    IN_SERVICE = "in service"
+    UNPROTECTED = "in service, unprotected"
+    STANDBY = "standby"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+    @property
+    def active(self) -> bool:
+        return self in (ResourceState.IN_SERVICE, ResourceState.UNPROTECTED)
+
+
+@dataclass(frozen=True)
+class CommPath:
+    """One communication path as a node sees it."""
+
+    peer: str
+    addresses: str
+    alive: bool
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What a node's cluster manager says; `running` is False when there is nobody to ask, and `why` then says so.
+
+    `stopped`: the node was asked, and its manager does not run; otherwise a node that is not `running` is one that could not be asked.
+    """
+
+    node: str
+    running: bool
+    resources: dict[str, ResourceState]
+    comm_paths: tuple[CommPath, ...]
+    why: str = ""
+    stopped: bool = False
+
+    @property
+    def has_everything(self) -> bool:
+        return bool(self.resources) and all(s.active for s in self.resources.values())
+
+    @property
+    def has_something(self) -> bool:
+        return any(s.active for s in self.resources.values())
+
+    @property
+    def stands_by(self) -> bool:
+        return self.running and bool(self.resources) and all(s is ResourceState.STANDBY for s in self.resources.values())
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """Both nodes, each asked itself (facts LKL-04)."""
+
+    nodes: dict[str, NodeState]
+
+    @property
+    def active(self) -> str | None:
+        """The one node that has everything in service while the other has nothing; None when there is no such node."""
+        whole = [n for n, s in self.nodes.items() if s.has_everything]
+        touched = [n for n, s in self.nodes.items() if s.has_something]
+        return whole[0] if len(whole) == 1 and touched == whole else None
+
+    @property
+    def leading(self) -> str | None:
+        """The one node that has anything in service, complete or not: on a broken cluster, the node to hold the paths against."""
+        touched = [n for n, s in self.nodes.items() if s.has_something]
+        return touched[0] if len(touched) == 1 else None
+
+    @property
+    def why_none_leads(self) -> str:
+        """In words, where `leading` is None."""
+        touched = [n for n, s in self.nodes.items() if s.has_something]
+        return f"{' and '.join(touched)} have resources in service at once" if len(touched) > 1 else "no node has anything in service"
+
+    @property
+    def whole(self) -> bool:
+        """One node active, the other standing by, every communication path alive on both."""
+        if self.active is None:
+            return False
+        standby = next(s for n, s in self.nodes.items() if n != self.active)
+        paths = [p for s in self.nodes.values() for p in s.comm_paths]
+        return standby.stands_by and bool(paths) and all(p.alive for p in paths)
+
+    def __str__(self) -> str:
+        return "; ".join(_describe(s) for s in self.nodes.values())
+
+
+def _describe(state: NodeState) -> str:
+    if not state.running:
+        return f"{state.node}: {state.why}"
+    resources = ", ".join(f"{tag} {s}" for tag, s in state.resources.items()) or "no resources"
+    dead = [p.addresses for p in state.comm_paths if not p.alive]
+    return f"{state.node}: {resources}" + (f"; communication path {' and '.join(dead)} dead" if dead else "")
+
+
+class Says(StrEnum):
+    """The three answers."""
+
+    YES = "yes"
+    NO = "no"
+    CANNOT_TELL = "cannot tell"
+
+
+class Question(StrEnum):
+    """What may make everything go to the other node; a manager may allow one of these and forbid another (facts WCLU-109 to WCLU-119)."""
+
+    TOLD = "a switchover that it is told to make"
+    LOST = "a failover because the active node is lost"
+    FAILED = "a failover because a resource fails"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Yes, no because …, or cannot tell because …; every reason is a sentence for a person."""
+
+    says: Says
+    because: tuple[str, ...] = ()
+
+    @property
+    def yes(self) -> bool:
+        return self.says is Says.YES
+
+    @property
+    def no(self) -> bool:
+        return self.says is Says.NO
+
+    def __str__(self) -> str:
+        return f"{self.says}, because {'; '.join(self.because)}" if self.because else str(self.says)
+
+
+def answer(against: Sequence[str], unknown: Sequence[str] = ()) -> Answer:
+    """No when anything speaks against it, with everything that is not known besides; cannot tell when only that; otherwise yes."""
+    says = Says.NO if against else Says.CANNOT_TELL if unknown else Says.YES
+    return Answer(says, tuple(dict.fromkeys([*against, *unknown])))
+
+
+LOG_AT_MOST = 512 * 1024  # characters of one log window
+
+
+@dataclass(frozen=True)
+class LogWindow:
+    """The lines of a manager's log in a span of time. `left_out` is empty when it is all of them, and otherwise says what is not here."""
+
+    text: str
+    left_out: str = ""
+
+
+class SwitchRefused(HarnessError):
+    """The manager did not do what it was told; the message quotes it."""
+
+
+class Manager(Protocol):
+    """The adapter of one cluster manager."""
+
+    name: str
+
+    @property
+    def out_settings(self) -> tuple[str, str] | None:
+        """Where `take_out` sets something in the cluster's configuration: a line of shell that removes all of that, on whichever node, and
+        one that exits 0 when the configuration was read and has nothing of it. None where it sets nothing."""
+
+    def state(self, *, limit: float = 10.0) -> ClusterState:
+        """Ask both nodes. An unreachable node is a NodeState that says so, not an exception."""
+
+    def switch_over(self, to: str, *, deadline: Deadline) -> None:
+        """Move everything to the node `to` and return when the manager says it has. Raises SwitchRefused."""
+
+    def switch_over_lines(self, to: str) -> list[str]:
+        """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
+
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        """What the cluster has besides what its file names: nodes, and resources that `switch_over` would leave behind; sentences."""
+
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """Node → tag → how many failures the manager counts, where it counts any. Raises HarnessError where that cannot be read."""
+
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """End what a `switch_over` that was killed has left in force. Only for who holds the lease, and saw nothing of it before."""
+
+    def by_hand_line(self, to: str) -> str:
+        """One line of the shell of the node `to` by which a person moves everything there; nothing is run for it."""
+
+    def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
+        """Would everything go to the node `to` now, for that reason? Read-only, done within `limit` seconds.
+
+        No with each reason: policies, confirmation asked for, maintenance, quorum, flags and locks that forbid it, `to` not able, all
+        communication paths dead, everything there already. What cannot be read is "cannot tell", never yes; nothing is raised for it.
+        """
+
+    def fencing(self, *, limit: float = 10.0) -> Answer:
+        """If the nodes lost each other, would one of them surely be stopped? Only proof is yes; nothing is raised."""
+
+    def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
+        """Does `to` hold all data of the services, copied in the right direction? Yes where nothing is copied; nothing is raised."""
+
+    def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
+        """Does a node that is reset or fenced come back into the cluster by itself? Nothing is raised."""
+
+    def failures_left(self, *, limit: float = 10.0) -> dict[str, tuple[int, int]]:
+        """Tag → how many failures the manager counts on the node that has it in service, and at how many it bans that node. Only where it
+        counts and bans. Raises HarnessError where that cannot be read."""
+
+    def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Take one resource out of service on its node and leave everything else as it is."""
+
+    def take_out_lines(self, tag: str, node: str) -> list[str]:
+        """The commands by which `take_out` changes something, run on that node; nothing is run for it."""
+
+    def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Put that resource back in service."""
+
+    def address_of(self, tag: str, node: str) -> str | None:
+        """The address that an IP resource carries, by the manager's own database on that node; None when it knows none."""
+
+    @property
+    def log(self) -> Path | None:
+        """The manager's log file on every node; None where it keeps none (Windows' event log)."""
+
+    def notices(self, line: str) -> bool:
+        """Is this line of the log the manager's notice of something wrong, or the beginning of what it does about it?"""
+
+    def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
+        """Have a resource that failed on a node, and is out of service there, stand by again."""
+
+    def in_service_test(self, tag: str) -> str:
+        """A line of the node's own shell (PowerShell on Windows): exit 0 when the manager there says that it has this resource in service.
+
+        For undoing on the host."""
+
+    def put_back_line(self, tag: str) -> str:
+        """A line of the node's own shell that puts this one resource back in service there. For undoing on the host."""
+
+    def daemon_pids_line(self) -> str:
+        """A line of the node's own shell that prints the pids of the manager's own daemons, those that a supervisor brings back."""
+
+    def recent_log(self, node: str, *, lines: int = 200) -> str:
+        """The end of the manager's log on a node, as evidence."""
+
+    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+        """The log's lines from `begin` to `end`, seconds since the epoch on the node's own clock; the newest `most` characters of them.
+
+        Raises what `Host.run` raises; a log that cannot be read is an empty window that says why.
+        """

@@ -1,0 +1,1 @@
+"""Parsers of what cluster managers' tools print. Pure; no text makes them raise."""

@@ -1,0 +1,170 @@
+"""What a node of a Windows Server Failover Cluster says, as JSON rows with a kind `K` each. Pure; no text makes it raise.
+
+Owners and states were made strings by the script that asked (WSFC-03). What is not a known word is unknown, never active.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.hosts.host import NotReadable
+from harness.hosts.windows.windows_parse import Row, rows
+from harness.managers.manager import CommPath, NodeState, ResourceState
+from harness.managers.switchover_readiness import Case
+
+STATES = {"Online": ResourceState.IN_SERVICE, "Offline": ResourceState.STANDBY, "Failed": ResourceState.FAILED}
+MOVING = ("Pending", "OnlinePending", "OfflinePending")
+CLUSTERS_NETWORKS = ("Cluster", "ClusterAndClient")  # roles of networks that carry heartbeats
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one answer by kind; `why` when there are none that can be used, `stopped` when the service said so itself."""
+
+    by_kind: dict[str, list[Row]] = field(default_factory=dict)
+    why: str = ""
+    stopped: bool = False
+
+    def of(self, kind: str) -> list[Row]:
+        return self.by_kind.get(kind, [])
+
+
+def read(text: str) -> Rows:
+    """Sort the rows of an answer; a service that does not run, or an answer that is not one, is said in `why`."""
+    try:
+        found = rows(text)
+    except NotReadable as error:
+        return Rows(why=str(error))
+    by_kind: dict[str, list[Row]] = {}
+    for row in found:
+        by_kind.setdefault(word(row.get("K")), []).append(row)
+    for service in by_kind.get("service", []):
+        if word(service.get("State")) != "Running":
+            stopped = word(service.get("State")) == "Stopped"
+            return Rows(why=f"the cluster service is {word(service.get('State')) or 'in no known state'}", stopped=stopped)
+    if not by_kind.get("node"):
+        return Rows(why="the cluster named no nodes")
+    return Rows(by_kind)
+
+
+def node_state(node: str, group: str, text: str) -> NodeState:
+    """The resources of the role `group` on `node`, and its paths to the other, by `node`'s own word."""
+    found = read(text)
+    if found.why:
+        return NodeState(node, False, {}, (), found.why, stopped=found.stopped)
+    roles = [row for row in found.of("group") if same(row.get("Name"), group)]
+    if len(roles) != 1:
+        known = ", ".join(word(row.get("Name")) for row in found.of("group")) or "none"
+        return NodeState(node, True, {}, paths(node, found), f"there is no role {group} in the cluster; its roles: {known}")
+    owner = roles[0].get("OwnerNode")
+    states: dict[str, ResourceState] = {}
+    for row in found.of("resource"):
+        name = word(row.get("Name"))
+        if name and same(row.get("OwnerGroup"), group):
+            seen = _state_on(node, row, owner, found)
+            states[name] = seen if states.get(name, seen) is seen else ResourceState.UNKNOWN
+    return NodeState(node, True, states, paths(node, found))
+
+
+def _state_on(node: str, row: Row, owner: object, found: Rows) -> ResourceState:
+    """A resource is where its role is; when the two do not agree it is on its way. A node that the cluster does not call Up or Paused
+    neither has anything nor stands by, by any word that could be believed."""
+    known = [other for other in found.of("node") if same(other.get("Name"), owner)]
+    mine = [word(other.get("State")) for other in found.of("node") if same(other.get("Name"), node)]
+    if not same(row.get("OwnerNode"), owner) or len(known) != 1 or mine not in (["Up"], ["Paused"]):
+        return ResourceState.UNKNOWN
+    return STATES.get(word(row.get("State")), ResourceState.UNKNOWN) if same(owner, node) else ResourceState.STANDBY
+
+
+def paths(node: str, found: Rows) -> tuple[CommPath, ...]:
+    """One path per network of the cluster and other node: alive when both ends are Up."""
+    roles = {word(row.get("Name")).lower(): word(row.get("Role")) for row in found.of("network")}
+    inside = [row for row in found.of("nic") if roles.get(word(row.get("Network")).lower()) in CLUSTERS_NETWORKS]
+    mine = [row for row in inside if same(row.get("Node"), node)]
+    made = []
+    for here in mine:
+        for there in inside:
+            if same(there.get("Network"), here.get("Network")) and not same(there.get("Node"), node):
+                alive = word(here.get("State")) == word(there.get("State")) == "Up"
+                made.append(CommPath(word(there.get("Node")), f"{word(here.get('Address'))}/{word(there.get('Address'))}", alive))
+    return tuple(made)
+
+
+def allowed(to: str, group: str, asked: str, found: Rows) -> Case:
+    """What the cluster's own settings, as `asked` tells them, say about the role moving to `to`, told or by itself."""
+    case = Case()
+    if found.why:
+        case.unknown.append(f"{asked}: {found.why}")
+        return case
+    _node(to, found, case)
+    _role(to, group, found, case)
+    _quorum(to, found, case)
+    return case
+
+
+def _node(to: str, found: Rows, case: Case) -> None:
+    target = [row for row in found.of("node") if same(row.get("Name"), to)]
+    if len(target) != 1:
+        case.against.append(f"{to} is not a node of the Windows cluster ({', '.join(word(r.get('Name')) for r in found.of('node'))})")
+        return
+    state, drain = word(target[0].get("State")), word(target[0].get("Drain"))
+    if state == "Paused":
+        case.against.append(f"{to} is paused for maintenance (Resume-ClusterNode {to})")
+    elif state != "Up":
+        words = f"the cluster calls {to} {state or 'nothing'}"
+        (case.against if state in ("Down", "Joining") else case.unknown).append(words)
+    if drain == "InProgress":
+        case.against.append(f"{to} is being drained")
+
+
+def _role(to: str, group: str, found: Rows, case: Case) -> None:
+    roles = [row for row in found.of("group") if same(row.get("Name"), group)]
+    if len(roles) != 1:
+        case.against.append(f"there is no role {group} in the cluster; name one of its roles in manager.resource")
+        return
+    state = word(roles[0].get("State"))
+    if state in MOVING:
+        case.against.append(f"the role {group} is {state}: it is on its way already")
+    elif state not in ("Online", "PartialOnline", "Offline", "Failed"):
+        case.unknown.append(f"the role {group} is in no known state ({state or 'nothing'})")
+    if roles[0].get("Threshold") == 0:
+        case.against.append(f"the role {group} never fails over by itself (FailoverThreshold 0)")
+    owners = found.of("owners")
+    if not owners:
+        case.unknown.append(f"which nodes may own {group} could not be read")
+    for row in owners:
+        nodes = row.get("Nodes")
+        listed = [word(name) for name in (nodes if isinstance(nodes, list) else [nodes]) if word(name)]
+        if listed and not any(same(name, to) for name in listed):
+            case.against.append(f"{to} is no possible owner of {word(row.get('Name'))} (only {', '.join(listed)})")
+    for row in found.of("resource"):
+        if same(row.get("OwnerGroup"), group) and row.get("Maintenance") is True:
+            case.against.append(f"the resource {word(row.get('Name'))} is in maintenance mode")
+
+
+def _quorum(to: str, found: Rows, case: Case) -> None:
+    """Votes are [from memory]: of two nodes without a witness only one has a dynamic vote, and the cluster stops when that one is lost."""
+    quorum = found.of("quorum")
+    if len(quorum) != 1:
+        case.unknown.append("the quorum could not be read")
+        return
+    witness, state = word(quorum[0].get("Witness")), word(quorum[0].get("State"))
+    if witness and state != "Online":
+        (case.against if state in ("Offline", "Failed") else case.unknown).append(
+            f"the quorum witness {witness} is {state or 'in no known state'}"
+        )
+    votes = [row.get("Vote") for row in found.of("node") if same(row.get("Name"), to)]
+    if not witness and votes == [0]:
+        case.against.append(f"{to} has no vote and there is no witness: were the other node lost, {to} would stop")
+    elif not witness and votes != [1]:
+        case.unknown.append(f"there is no witness, and whether {to} has a vote could not be read")
+
+
+def same(a: Any, b: Any) -> bool:
+    """Names of Windows do not know case; nothing is the same as no name."""
+    return bool(word(a)) and word(a).lower() == word(b).lower()
+
+
+def word(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""

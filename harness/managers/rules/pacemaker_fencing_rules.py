@@ -1,0 +1,63 @@
+"""Is Pacemaker's fencing proven to work: in use, a device started that covers both nodes, and none that failed last. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from xml.etree import ElementTree as xml
+
+from harness.managers.manager import Answer, answer
+from harness.managers.parse.pacemaker_parse import document, read
+from harness.managers.switchover_readiness import Told, last_words
+
+
+def fenced_by(said: Mapping[str, Told], names: Sequence[str], cut: str) -> Answer:
+    """Of every node: crm_mon's XML, then, each behind a line `cut`, the devices that may fence each of `names` (`stonith_admin -l`)."""
+    against: list[str] = []
+    unknown: list[str] = []
+    for node, told in said.items():
+        monitor, *lists = (told.text or "").split(cut)
+        reading, root = read(monitor), document(monitor)
+        if told.text is None or root is None or reading.why:
+            unknown.append(f"{node}: {told.why if told.text is None else reading.why}")
+            continue
+        if reading.fencing_enabled is None:
+            unknown.append(f"{node}: whether fencing is in use could not be read")
+        elif not reading.fencing_enabled:
+            against.append("fencing is not in use (stonith-enabled)")
+            continue
+        started = _started(root)
+        if not started:
+            against.append("no fence device is started")
+        if len(lists) != len(names):
+            unknown.append(f"{node}: which fence devices cover each node could not be asked")
+        for name, listed in zip(names, lists, strict=False):
+            if started and not {line.strip() for line in listed.splitlines()} & started:
+                against.append(f"no started fence device covers {name}; stonith_admin on {node} said: {last_words(listed)}")
+        against += _failed(root)
+        history = root.find("fence_history")  # left out where there is none
+        if history is not None and history.get("status", "0") != "0":
+            unknown.append(f"{node}: whether fencing failed before could not be read")
+    return answer(against, unknown)
+
+
+def _started(root: xml.Element) -> set[str]:
+    """Fence devices that are in service somewhere, and not called failed."""
+    return {
+        r.get("id", "")
+        for r in root.iter("resource")
+        if r.get("resource_agent", "").startswith("stonith:")
+        and r.get("role", "").lower() == "started"
+        and r.get("active") == "true"
+        and r.get("failed") != "true"
+        and r.find("node") is not None
+    }
+
+
+def _failed(root: xml.Element) -> list[str]:
+    """Nodes of which the last that was tried, by any device, failed or has not ended."""
+    last: dict[str, tuple[str, str]] = {}
+    for event in root.findall("fence_history/fence_event"):
+        target, when = event.get("target", ""), event.get("completed", "9")
+        if when >= last.get(target, ("", ""))[0]:
+            last[target] = (when, event.get("status", ""))
+    return [f"the last fencing of {target} is {status}" for target, (_, status) in last.items() if status != "success"]

@@ -1,0 +1,91 @@
+"""What a cluster has besides what its file names: nodes, and resources that a move of the file's resource does not move. Pure.
+
+Sentences, none when there is nothing. What is not the file's would be moved, or left behind, by what is done to the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from xml.etree import ElementTree as xml
+
+from harness.managers.parse.lcdstatus_parse import parse, rows_with_depth
+from harness.managers.parse.pacemaker_parse import COLLECTIONS, document
+
+MUST = ("INFINITY", "+INFINITY", "1000000")
+
+
+def of_lifekeeper(printed: str, node: str, resource: str, nodes: Iterable[str]) -> list[str]:
+    """From `lcdstatus -q` on `node`: its path table names every peer (LKL-08), its tree what depends on what (LKL-06). `perform_action`
+    works on everything above and below a tag (LKL-28), and a child may stand under several roots."""
+    known = {_short(name) for name in nodes}
+    peers = sorted({path.peer for path in parse(node, printed).comm_paths if _short(path.peer) not in known})
+    trees: list[set[str]] = []
+    for tag, depth in rows_with_depth(printed):
+        if depth == 0 or not trees:
+            trees.append(set())
+        trees[-1].add(tag)
+    return [*_nodes(peers), *_left(resource, _joined(trees, [])), *_unknown(resource, trees)]
+
+
+def of_pacemaker(monitor: str, constraints: str, resource: str, nodes: Iterable[str]) -> list[str]:
+    """From crm_mon's XML and the CIB's constraints. A group moves as a whole, and what must be with another moves with it (PCM-05).
+
+    Clones and fence devices run anywhere and are not moved.
+    """
+    root, rules = document(monitor), document(constraints)
+    if root is None or rules is None:
+        return ["what else the cluster has besides what its file names could not be read"]
+    known = set(nodes)
+    others = sorted({n.get("name", "") for n in root.findall("nodes/node")} - known)
+    blocks = [_ids(block) for block in root.find("resources") or () if _moves(block)]
+    placed = {tag for block in blocks for tag in block}
+    together = [pair for pair in _pairs(rules) if set(pair) <= placed]
+    return [*_nodes(others), *_left(resource, _joined(blocks, together)), *_unknown(resource, blocks)]
+
+
+def _moves(block: xml.Element) -> bool:
+    fences = block.get("resource_agent", "").startswith("stonith:")
+    return block.tag not in COLLECTIONS and not fences and block.get("orphaned") != "true"
+
+
+def _ids(block: xml.Element) -> set[str]:
+    return {e.get("id", "") for e in block.iter() if e.tag in ("resource", "group")}
+
+
+def _pairs(rules: xml.Element) -> Iterable[tuple[str, str]]:
+    """What must be on one node, two by two."""
+    for rule in rules.iter("rsc_colocation"):
+        if rule.get("score", "INFINITY") not in MUST:
+            continue
+        members = [e.get("id", "") for e in rule.iter("resource_ref")] or [rule.get("rsc", ""), rule.get("with-rsc", "")]
+        yield from pairwise(members)
+
+
+def _joined(blocks: Iterable[set[str]], pairs: Iterable[tuple[str, str]]) -> list[set[str]]:
+    """Blocks that share a tag, or are tied by a pair, are one."""
+    joined: list[set[str]] = []
+    for block in [*blocks, *({a, b} for a, b in pairs)]:
+        touching = [one for one in joined if one & block]
+        joined = [one for one in joined if not one & block] + [set(block).union(*touching)]
+    return joined
+
+
+def _left(resource: str, joined: list[set[str]]) -> list[str]:
+    mine = next((one for one in joined if resource in one), None)
+    if mine is None:
+        return []
+    left = sorted(tag for one in joined if one is not mine for tag in one)
+    return [f"moving {resource} (manager.resource) does not move {', '.join(left)}, which the cluster manager has besides"] if left else []
+
+
+def _unknown(resource: str, blocks: Iterable[set[str]]) -> list[str]:
+    return [] if any(resource in block for block in blocks) else [f"the cluster manager knows no resource {resource} (manager.resource)"]
+
+
+def _nodes(names: Iterable[str]) -> list[str]:
+    return [f"{name} is a node of the cluster that its file does not name" for name in names]
+
+
+def _short(name: str) -> str:
+    return name.lower().partition(".")[0]

@@ -1,0 +1,77 @@
+"""What the managers of Windows clusters share: nodes asked at once, and the event log as their log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar, TypeVar
+
+from harness.config import cluster_config
+from harness.core.errors import DeadlineExceeded, Unusable
+from harness.hosts.host import CommandFailed, Host
+from harness.hosts.windows.windows import EVENTS_AT_MOST, WindowsHost
+from harness.hosts.windows.windows_parse import Event
+from harness.managers.log_window import bounded
+from harness.managers.manager import LOG_AT_MOST, Answer, LogWindow, answer
+
+T = TypeVar("T")
+NOT_ASKED = (Unusable, DeadlineExceeded, CommandFailed)  # what asking a node may end with instead of an answer
+NOT_THERE = 44  # a script's own exit for "that is not installed here"
+ALARMING = 2  # levels of an event: 1 critical, 2 error
+SOURCE_LOG_S = 7 * 24 * 3600.0  # how far back the recent log is looked for
+
+
+class OnWindows:
+    """Base of the adapters; `source` is who writes the manager's events, `logs` where."""
+
+    source: ClassVar[str]
+    logs: ClassVar[Sequence[str]] = ("Application", "System")
+    log = None  # Windows keeps events, not a file
+
+    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
+        self._cluster = cluster
+        self._hosts = hosts
+
+    @property
+    def _names(self) -> list[str]:
+        return [n.name for n in self._cluster.nodes]
+
+    def _each(self, work: Callable[[str], T]) -> dict[str, T]:
+        """For every node at once: a node that does not answer must not age what the other says."""
+        with ThreadPoolExecutor(max_workers=len(self._names)) as pool:
+            return dict(zip(self._names, pool.map(work, self._names), strict=True))
+
+    def fencing(self, *, limit: float = 20.0) -> Answer:
+        """A cluster on Windows is not disturbed, so nobody asks; neither the next three."""
+        return answer([], ["whether one side of a split is stopped is not asked on Windows"])
+
+    def mirror(self, to: str, *, limit: float = 20.0) -> Answer:
+        return answer([], [f"whether {to} has a complete copy of the data is not asked on Windows"])
+
+    def starts_at_boot(self, *, limit: float = 20.0) -> Answer:
+        return answer([], ["whether the cluster service starts at boot is not asked on Windows"])
+
+    def failures_left(self, *, limit: float = 20.0) -> dict[str, tuple[int, int]]:
+        return {}
+
+    def notices(self, line: str) -> bool:
+        """An event of level error or worse, by the form that `recent_log` and `log_between` give it."""
+        words = line.split(": ", 1)[0].split()
+        return len(words) >= 5 and words[-2] == "level" and words[-1].isdecimal() and 0 < int(words[-1]) <= ALARMING
+
+    def recent_log(self, node: str, *, lines: int = 200) -> str:
+        found = self._events(node, time.time() - SOURCE_LOG_S, time.time() + 3600, min(lines, EVENTS_AT_MOST))
+        return "".join(f"{event}\n" for event in found)
+
+    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+        try:
+            found = self._events(node, begin, end, EVENTS_AT_MOST)
+        except CommandFailed as error:
+            return LogWindow("", f"the event log could not be read: {error}")
+        full = [f"only the newest {EVENTS_AT_MOST} events were asked for"] if len(found) >= EVENTS_AT_MOST else []
+        return bounded([str(event) for event in found], most, full)
+
+    def _events(self, node: str, begin: float, end: float, most: int) -> list[Event]:
+        host = WindowsHost(self._hosts[node], limit=60.0)
+        return host.events(begin, end, source=self.source, logs=self.logs, most=most)

@@ -1,0 +1,145 @@
+"""Which node received, and which answered, each attempt: samples joined with what the witnesses saw. Pure.
+
+The balancer keeps the client's address and port, so (origin's address, local port) names an attempt on the wire (facts measuring).
+Ports are used again, so the join also asks for the time: the sighting nearest to the attempt's start, not before it and not after
+its limit, give or take the stated error of both clocks. What a host sees on its own `lo` came from itself and was for itself.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from typing import NamedTuple
+
+from harness.remote.recording.recording import PINNED, CapturedPacket, Header, Recording
+
+ANSWERED, SKIPPED, WRONG_NODE = "answered", "skipped", "wrong-node"
+LOOPBACK = "lo"
+NO_PORT = 0  # of an attempt from a host that cannot tell
+SYN, SOCKET = "syn", "socket"  # a packet, or a connection in the socket table of a host that may not capture packets
+LEAST_SLACK_S = 0.002  # stamps of packets and of attempts are taken at different places in a host
+UNKNOWN_CLOCK_S = 0.1  # for a host whose clock was never compared; such a recording's timing is inconclusive anyhow
+
+
+class Traced(NamedTuple):
+    """One sample and the node it was traced to: the one that answered it or, when it failed, received it. None: no witness saw it.
+
+    `outcome` is a sample's, or wrong-node (see `rightness`). Times are seconds on the harness's monotonic clock.
+    """
+
+    at: float
+    seconds: float
+    outcome: str
+    node: str | None
+    detail: str = ""
+
+    @property
+    def ended(self) -> float:
+        return self.at + self.seconds
+
+    @property
+    def good(self) -> bool:
+        return self.outcome == ANSWERED
+
+    @property
+    def spoke(self) -> bool:
+        """Did some node's service answer it, be it the right one or not?"""
+        return self.outcome in (ANSWERED, WRONG_NODE)
+
+    @property
+    def evidence(self) -> bool:
+        """An attempt that the origin could not make says nothing about the path."""
+        return self.outcome != SKIPPED
+
+
+Traces = dict[str, list[Traced]]  # by track id, in the order in which they began
+_Key = tuple[str, int, int]  # origin, its port, the service's port
+_Seen = dict[_Key, list[tuple[float, str]]]  # time and node, in order of time
+
+
+def trace(recording: Recording) -> Traces:
+    """Every track's samples in order of their start, each with the node that it was traced to."""
+    received, answered = _index(recording)
+    slack = clock_errors(recording)
+    worst = max([slack.get(node, UNKNOWN_CLOCK_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_S)
+    traces: Traces = {}
+    for track in recording.header.tracks:
+        margin = LEAST_SLACK_S + slack.get(track.origin, UNKNOWN_CLOCK_S) + worst
+        find = _find_connection if track.kind == PINNED else _find_attempt
+        rows = []
+        for s in sorted(recording.samples.get(track.id, ()), key=lambda s: s.at):
+            key = (track.origin, s.port, track.port)
+            node = None
+            if s.outcome == ANSWERED and s.port == NO_PORT:
+                node = _only_one(answered.get(key, []), s.at, s.seconds, margin)
+            elif s.outcome == ANSWERED:  # a SYN sent again may have reached another node than the first: who answered, counts
+                node = find(answered.get(key, []), s.at, s.seconds, margin)
+            if node is None and s.outcome != SKIPPED and s.port != NO_PORT:
+                node = find(received.get(key, []), s.at, max(track.limit_s, s.seconds), margin)
+            rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
+        traces[track.id] = rows
+    return traces
+
+
+def clock_errors(recording: Recording) -> dict[str, float]:
+    """The worst stated error of each host's clock, in seconds; hosts that were never compared are missing."""
+    errors: dict[str, float] = {}
+    for clock in recording.clocks:
+        errors[clock.host] = max(abs(clock.error_s), errors.get(clock.host, 0.0))
+    return errors
+
+
+def arrives(sighting: CapturedPacket) -> bool:
+    """Was the packet coming in at that host, or never leaving it?"""
+    return sighting.interface == LOOPBACK or not sighting.outgoing
+
+
+def origin_of(header: Header, hosts: dict[str, str], address: str, sighting: CapturedPacket) -> str | None:
+    """The host that owns an attempt's end. The VIP is a source on `lo` only: there the origin is the host that saw it."""
+    if sighting.interface == LOOPBACK:
+        return sighting.host
+    return None if address == header.vip else hosts.get(address)
+
+
+def _index(recording: Recording) -> tuple[_Seen, _Seen]:
+    """SYNs as they came in at a node, and SYN-ACKs as they left one, each by the attempt that they belong to."""
+    header, hosts, nodes = recording.header, recording.node_of_address, set(recording.header.nodes)
+    services = {track.port for track in header.tracks}
+    received: _Seen = defaultdict(list)
+    answered: _Seen = defaultdict(list)
+    for s in recording.sightings:
+        if s.host not in nodes:
+            continue
+        if s.what in (SYN, SOCKET) and s.dport in services and arrives(s):
+            origin = origin_of(header, hosts, s.src, s)
+            if origin:
+                received[origin, s.sport, s.dport].append((s.at, s.host))
+        elif s.what == "syn-ack" and s.sport in services and (s.outgoing or s.interface == LOOPBACK):
+            origin = origin_of(header, hosts, s.dst, s)
+            if origin:
+                answered[origin, s.dport, s.sport].append((s.at, s.host))
+                answered[origin, NO_PORT, s.sport].append((s.at, s.host))
+    for seen in (received, answered):
+        for rows in seen.values():
+            rows.sort()
+    return received, answered
+
+
+def _only_one(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:
+    """An answered attempt whose port its origin could not tell: by the only node that answered that origin meanwhile, if it was."""
+    first, last = bisect_left(rows, (at - margin, "")), bisect_right(rows, (at + seconds + margin, "\uffff"))
+    nodes = {node for _, node in rows[first:last]}
+    return nodes.pop() if len(nodes) == 1 else None
+
+
+def _find_attempt(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:
+    """The sighting nearest to the start, of those that can be the attempt's."""
+    first = bisect_left(rows, (at - margin, ""))
+    last = bisect_right(rows, (at + seconds + margin, "\uffff"))
+    return min(rows[first:last], key=lambda row: abs(row[0] - at), default=(0.0, None))[1]
+
+
+def _find_connection(rows: list[tuple[float, str]], at: float, seconds: float, margin: float) -> str | None:
+    """A heartbeat's connection was opened at any time before: the latest one from that port."""
+    last = bisect_right(rows, (at + seconds + margin, "\uffff"))
+    return rows[last - 1][1] if last else None

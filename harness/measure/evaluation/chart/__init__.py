@@ -1,0 +1,1 @@
+"""Rows and packet lines of the timeline chart. Pure."""

@@ -1,0 +1,150 @@
+"""The rows of the picture beside the paths: nodes, VIP, services, probe, balancer. Pure.
+
+A lane begins as `unknown` and stays so until there is evidence. `both` is the state in which both nodes do what one of them should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from harness.measure.evaluation import coverage
+from harness.measure.evaluation.attribution import LOOPBACK
+from harness.measure.evaluation.expected_responder import runs
+from harness.measure.measurement_result import Lane
+from harness.remote.recording.recording import Recording
+
+UNKNOWN, UP, LOST, NOBODY, BOTH = "unknown", "up", "lost", "nobody", "both"
+PROBES_MISSED = 1.5  # intervals without an answer until a node counts as not answering: a probe falls due every one
+PERIODS_MISSED = 5  # of the finest track from outside, until a node counts as not receiving connections
+LEAST_REACH_S = 0.25
+
+Rows = list[tuple[float, float, str]]
+
+
+def lanes(recording: Recording, start: float, end: float) -> list[Lane]:
+    """Every lane, from `start` to `end`."""
+    nodes = recording.header.nodes
+    return [
+        *(Lane(node, _node(recording, node, start, end)) for node in nodes),
+        Lane("VIP", _vip(recording, start, end)),
+        *(Lane(f"{node} services", _services(recording, node, start, end)) for node in nodes),
+        Lane("probe", _probe(recording, start, end)),
+        Lane("balancer", _balancer(recording, start, end)),
+    ]
+
+
+def _node(recording: Recording, node: str, start: float, end: float) -> Rows:
+    changes = [(_first_word(recording, node), UP)]
+    for begin, stop in coverage.lost_spans(recording, node):
+        changes += [(begin, LOST), (stop, UP)]
+    return _rows(changes, start, end)
+
+
+def _first_word(recording: Recording, node: str) -> float:
+    """When anything was first heard of a node."""
+    heard = [e.at for e in recording.events if e.host == node and e.kind not in coverage.LOST]
+    heard += [s.at for s in recording.sightings if s.host == node]
+    for track in recording.header.tracks:
+        if track.origin == node:
+            heard += [row.at for row in recording.samples.get(track.id, ())[:1]]
+    return min(heard, default=float("inf"))
+
+
+def _vip(recording: Recording, start: float, end: float) -> Rows:
+    """Who holds the VIP. Whether a node still does that was lost while it did, is not known until something is heard of it."""
+    changes: list[tuple[float, str]] = []
+    holders: set[str] = set()
+    lost: set[str] = set()
+    for event in sorted(recording.events, key=lambda e: e.at):
+        if event.kind in ("vip-up", "vip-down"):
+            (holders.add if event.kind == "vip-up" else holders.discard)(event.host)
+            lost.discard(event.host)
+        elif event.kind == "host-lost" and event.host in holders:
+            holders.discard(event.host)
+            lost.add(event.host)
+        else:
+            continue
+        changes.append((event.at, _who(sorted(holders), UNKNOWN if lost else NOBODY)))
+    return _rows(changes, start, end)
+
+
+def _services(recording: Recording, node: str, start: float, end: float) -> Rows:
+    names = {track.port: track.service for track in recording.header.tracks}
+    changes: list[tuple[float, str]] = []
+    listening: set[str] = set()
+    for event in sorted((e for e in recording.events if e.host == node), key=lambda e: e.at):
+        if event.kind in ("listener-up", "listener-down"):
+            service = names.get(event.data.get("port", 0))
+            if service is None:
+                continue
+            (listening.add if event.kind == "listener-up" else listening.discard)(service)
+        elif event.kind == "host-lost":
+            listening.clear()
+        else:
+            continue
+        changes.append((event.at, LOST if event.kind == "host-lost" else ", ".join(sorted(listening)) or "none"))
+    return _rows(changes, start, end)
+
+
+def _probe(recording: Recording, start: float, end: float) -> Rows:
+    header = recording.header
+    answers: dict[str, list[float]] = {node: [] for node in header.nodes}
+    for s in recording.sightings:
+        if s.what == "syn-ack" and s.outgoing and s.sport == header.probe_port and s.interface != LOOPBACK and s.host in answers:
+            answers[s.host].append(s.at)
+    return _by_activity(recording, answers, max(PROBES_MISSED * header.probe_interval_s, LEAST_REACH_S), start, end)
+
+
+def _balancer(recording: Recording, start: float, end: float) -> Rows:
+    """Where the balancer sends new connections of the client."""
+    header, hosts = recording.header, recording.node_of_address
+    ports = {track.port for track in header.tracks}
+    came: dict[str, list[float]] = {node: [] for node in header.nodes}
+    for s in recording.sightings:
+        outside = s.what == "syn" and not s.outgoing and s.interface != LOOPBACK and hosts.get(s.src) == header.client
+        if outside and s.dport in ports and s.host in came:
+            came[s.host].append(s.at)
+    finest = min((t.period_s for t in header.tracks if t.origin == header.client), default=0.0)
+    return _by_activity(recording, came, max(PERIODS_MISSED * finest, LEAST_REACH_S), start, end)
+
+
+def _by_activity(recording: Recording, moments: Mapping[str, list[float]], reach: float, start: float, end: float) -> Rows:
+    """Who was active when, by moments of which none is further than `reach` from the one before."""
+    spans = {node: runs(sorted(rows), reach) for node, rows in moments.items()}
+    for rows in spans.values():
+        if rows and rows[-1][1] > end - reach:  # the recording ends before it could have been active again
+            rows[-1] = (rows[-1][0], float("inf"))
+    edges = sorted({edge for rows in spans.values() for span in rows for edge in span if edge <= end})
+    if not edges:
+        return _rows([], start, end)
+    nobody = UNKNOWN if coverage.blind_nodes(recording) else NOBODY
+    changes = []
+    for edge in edges:
+        active = [node for node, rows in spans.items() if any(a <= edge < b or a == b == edge for a, b in rows)]
+        changes.append((edge, _who(active, nobody)))
+    return _rows(changes, start, end)
+
+
+def _who(nodes: list[str], nobody: str = NOBODY) -> str:
+    return nobody if not nodes else nodes[0] if len(nodes) == 1 else BOTH
+
+
+def _rows(changes: Iterable[tuple[float, str]], start: float, end: float) -> Rows:
+    """Changes of state, as spans from `start` to `end`; what is not known yet is `unknown`."""
+    rows: Rows = []
+    since, state = start, UNKNOWN
+    for at, new in sorted(changes, key=lambda change: change[0]):
+        at = min(max(at, start), end)
+        if new == state:
+            continue
+        _add(rows, since, at, state)
+        since, state = at, new
+    _add(rows, since, end, state)
+    return rows
+
+
+def _add(rows: Rows, start: float, end: float, state: str) -> None:
+    if rows and rows[-1][2] == state:
+        rows[-1] = (rows[-1][0], end, state)
+    elif end > start:
+        rows.append((start, end, state))

@@ -1,0 +1,87 @@
+"""Who was there to measure and to watch: hosts that were lost, nodes that could not capture, and where the evidence ends. Pure."""
+
+from __future__ import annotations
+
+from harness.remote.recording.recording import Recording
+
+Span = tuple[float, float]
+LOST = {"host-lost": "host", "agent-lost": "agent"}
+WITNESS = ("witness-lost", "witness-back")
+BACK = {"host-back": "host", "agent-back": "agent"}
+
+
+def extent(recording: Recording) -> Span:
+    """From the first to the last moment that the recording tells of."""
+    moments = [row.at for rows in (recording.events, recording.marks, recording.sightings, recording.tokens) for row in rows]
+    for rows in recording.samples.values():
+        moments += [row.at for row in rows]
+    for track in recording.header.tracks:
+        if measured := recording.samples.get(track.id):
+            moments.append(max(row.at for row in measured) + track.period_s)
+    return (min(moments), max(moments)) if moments else (0.0, 0.0)
+
+
+def lost_spans(recording: Recording, host: str, *, itself: bool = False) -> list[Span]:
+    """When a host, or the agent on it (not where it is `itself` asked for), was not to be reached; one that never came back, to the
+    recording's end."""
+    spans: list[Span] = []
+    missing: dict[str, float] = {}
+    for event in sorted((e for e in recording.events if e.host == host), key=lambda e: e.at):
+        if itself and event.kind.startswith("agent"):
+            continue
+        if event.kind in LOST:
+            missing.setdefault(LOST[event.kind], event.at)
+        elif event.kind in BACK and (since := missing.pop(BACK[event.kind], None)) is not None:
+            spans.append((since, event.at))
+    if missing:
+        end = extent(recording)[1]
+        spans += [(since, end) for since in missing.values()]
+    return sorted(spans)
+
+
+def gone_since(recording: Recording, host: str) -> float | None:
+    """When a host was lost for good, as far as measuring from it goes: no sample of it began after it was (its longest limit later)."""
+    spans = lost_spans(recording, host)
+    tracks = [t for t in recording.header.tracks if t.origin == host]
+    last = max((row.at for t in tracks for row in recording.samples.get(t.id, ())), default=None)
+    reach = max((t.limit_s + 5 * t.period_s for t in tracks), default=0.0)
+    return next((start for start, _ in spans if last is None or last <= start + reach), None)
+
+
+def blind_nodes(recording: Recording) -> list[str]:
+    """Nodes whose packets nobody watched."""
+    return sorted({e.host for e in recording.events if e.kind == "no-capture"} & set(recording.header.nodes))
+
+
+def coarse(recording: Recording) -> dict[str, str]:
+    """Hosts that bore less than the whole agent, and what that left, in a sentence."""
+    return {e.host: e.text for e in recording.events if e.kind == "coarse"}
+
+
+def unseen_nodes(recording: Recording) -> list[str]:
+    """Nodes of which neither packets nor connections are known: those without Python."""
+    return sorted(set(coarse(recording)) & set(recording.header.nodes))
+
+
+def unwatched(recording: Recording) -> list[Span]:
+    """When some node's traffic was not watched."""
+    if blind_nodes(recording):
+        return [(float("-inf"), float("inf"))]
+    return sorted(span for node in recording.header.nodes for span in [*lost_spans(recording, node), *unwitnessed(recording, node)])
+
+
+def unwitnessed(recording: Recording, node: str) -> list[Span]:
+    """When a node's packets were not, or not all, watched, as its witness's own life tells; nothing in a recording of before.
+
+    An event tells from when (`from`) and until when (`until`) something is missing, else its own moment does.
+    """
+    spans: list[Span] = []
+    since: float | None = None
+    for event in sorted((e for e in recording.events if e.host == node and e.kind in WITNESS), key=lambda e: e.at):
+        begun, ended = event.data.get("from", event.at), event.data.get("until", event.at)
+        if event.kind == "witness-lost" and since is None:
+            since = begun
+        elif event.kind == "witness-back":
+            spans.append((begun if since is None else min(since, begun), max(ended, event.at)))
+            since = None
+    return spans if since is None else [*spans, (since, float("inf"))]

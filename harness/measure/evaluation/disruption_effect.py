@@ -1,0 +1,64 @@
+"""What was done to the cluster, as far as the judgement must know, and what of it the recording proves. Pure.
+
+A recording of before says less in its header; then the disruption's name, of those that there were, has to tell.
+"""
+
+from __future__ import annotations
+
+from harness.core.verdict import Verdict, all_of, inconclusive, passed
+from harness.remote.recording.recording import Header, Recording
+
+# as they were called when a header did not say it
+TOOK_AWAY = frozenset(
+    {
+        *("power loss", "node reboot", "node freeze", "NIC down Subnet#1", "NIC down Subnet#2"),
+        *("azure VM power off", "azure VM restart", "azure VM redeploy"),
+    }
+)
+NOTHING_LASTED = frozenset({"switchover", "failback", "manager crash", "service crash", "probe responder crash", "none"})
+WAS_SHARED = frozenset({"responder up on both nodes", "azure adminState up on the standby"})
+PROBES_MISSED = 3  # intervals until a balancer's verdict, where the header does not say how many
+
+
+def takes_away(header: Header) -> bool:
+    """May its target be gone for a time?"""
+    return header.disruption in TOOK_AWAY if header.takes_away is None else header.takes_away
+
+
+def lasts(header: Header) -> bool:
+    """Is something undone at the end?"""
+    return header.disruption not in NOTHING_LASTED if header.lasts is None else header.lasts
+
+
+def is_shared(header: Header) -> bool:
+    """Does the balancer's hash decide, while it lasts, which attempt fails?"""
+    return header.disruption in WAS_SHARED if header.shares is None else header.shares
+
+
+def settles_s(header: Header) -> float:
+    """How long after it took effect, in seconds, what must be out may still be answered."""
+    return PROBES_MISSED * header.probe_interval_s if header.settles_s is None else header.settles_s
+
+
+def happened(recording: Recording) -> Verdict:
+    """Was it done, and seen to have taken effect? Without that nothing that was seen is an effect of it, nor proves that it has none."""
+    if recording.mark("begin") is None:
+        return inconclusive("the recording does not say when the disruption began; it was cut off before, or the disruption never began")
+    if recording.mark("took-effect") is None:
+        return inconclusive(f"{recording.header.disruption} was not seen to take effect{_why(recording)}")
+    return passed(f"{recording.header.disruption} was seen to take effect")
+
+
+def ended(recording: Recording) -> Verdict:
+    """Was it undone, and the cluster seen whole? A failure until then stands, but a pass would claim what nobody saw."""
+    found = [passed("the recording is complete")]
+    if recording.mark("undone") is None:
+        found.append(inconclusive(f"{recording.header.disruption} was not seen to be undone{_why(recording)}"))
+    elif recording.mark("whole") is None:
+        found.append(inconclusive(f"the cluster was not seen to be healthy again{_why(recording)}"))
+    return all_of(found)
+
+
+def _why(recording: Recording) -> str:
+    said = next((m.text for m in reversed(recording.marks) if m.kind == "broken-off" and m.text), "")
+    return f": {said}" if said else ""

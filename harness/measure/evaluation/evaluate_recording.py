@@ -1,0 +1,276 @@
+"""What a recording amounts to: every figure and every verdict of one measurement. Pure, so that a stored one can be judged again.
+
+    measured(read(path)) -> Measured
+
+A recording that was cut off is judged as far as it goes: a failure in it stands, anything else is inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+from harness.measure.evaluation import (
+    attribution,
+    coverage,
+    disruption_effect,
+    expected_responder,
+    formatting,
+    outages,
+    phases,
+    timing_quality,
+)
+from harness.measure.evaluation.attribution import Traces
+from harness.measure.evaluation.chart import chart_rows, packet_lines
+from harness.measure.evaluation.series_context import ANY, Case, View
+from harness.measure.evaluation.verdicts.durability_verdict import judge_tokens
+from harness.measure.evaluation.verdicts.series_verdict import judge_track, look_at, of_gaps
+from harness.measure.measurement_result import Boundary, Measured, TokenResult, TrackResult
+from harness.remote.recording.recording import NEW, PINNED, NodeEvent, Recording, Track
+
+SENT_AGAIN_S = 1.0  # after so long Linux sends a SYN again
+AFTER_LAST_S = 1.0  # the measured time goes on so long after the last path has recovered
+MARKS = {
+    "begin": "the disruption begins",
+    "done": "the disruption is done",
+    "took-effect": "it was seen to have taken effect",
+    "right": "seen by the harness",
+    "not-right": "seen by the harness",
+    "undo-begin": "the undoing begins",
+    "undone": "it is undone",
+    "whole": "the cluster is healthy again",
+    "broken-off": "it did not come to its end",
+    "counted-from": "the disruption is counted",
+}
+
+
+def measured(recording: Recording, *, budget_s: float | None = None, calibration: Verdict | None = None) -> Measured:
+    """Judge a recording, by its own budget or another one in seconds.
+
+    `calibration` is the meter's check against a known cut; None: none was made, which the notes say.
+    """
+    header = recording.header
+    start, end = coverage.extent(recording)
+    begin = recording.mark("begin")
+    anchor = start if begin is None else begin
+    plain = attribution.trace(recording)
+    after = _serving(recording, plain)
+    traces = expected_responder.with_wrong_nodes(recording, plain, anchor)
+    happened = disruption_effect.happened(recording)
+    doubts = [*([calibration] if calibration is not None else []), happened, _complete(recording, anchor, end)]
+    budget = header.budget_s if budget_s is None else budget_s
+    taken_over = expected_responder.other_began(recording, plain, anchor)
+    case = Case(recording, anchor, end, after, taken_over, budget, (anchor, end), all_of(doubts), happened, {})
+    case = replace(case, window=_window(case, traces))
+    case = replace(case, hosts=_hosts(recording, case.window))
+    views = [look_at(case, track, traces[track.id]) for track in header.tracks]
+    tracks = [judge_track(view, traces[view.track.id]) for view in views]
+    found = phases.boundaries(phases.Scene(recording, traces, tracks, anchor, after))
+    tokens = judge_tokens(case, views, expected_responder.both_answered(recording, plain))
+    ended = disruption_effect.ended(recording)
+    return Measured(
+        disruption=header.disruption,
+        sentence=header.sentence,
+        design=header.design,
+        target=header.target,
+        before=header.active,
+        after=after,
+        anchor=anchor,
+        start=start,
+        end=end,
+        wall_minus_mono=header.wall_minus_mono,
+        budget_s=budget,
+        budget_because=header.budget_because if budget_s is None else "given when it was judged again",
+        tracks=tracks,
+        boundaries=found,
+        lanes=chart_rows.lanes(recording, start, end),
+        log=_log(recording, [*(b.at for b in found if b.at is not None), *_edges(tracks)]),
+        timing=_timing(case, views, [*doubts, ended]),
+        tokens=tokens,
+        verdict=_verdict(case, views, tracks, tokens, ended),
+        repeat=header.repeat,
+        offset_s=header.offset_s,
+        notes=_notes(case, tracks, found, calibration),
+        noise=_noise(case, views),
+        expects=dict(header.expects),
+    )
+
+
+def _serving(recording: Recording, traces: Traces) -> str | None:
+    """The node that answered last; a path from outside knows better than a node's own. None where it may be another, whom nobody saw:
+    where a path from outside went on being answered after the last answer of which the node is known."""
+    answers = [
+        (track.origin != one.node, one.ended, one.node)
+        for track in recording.header.tracks
+        for one in traces.get(track.id, ())
+        if one.spoke and one.node is not None
+    ]
+    outside = [track for track in recording.header.tracks if track.kind == NEW and track.origin == recording.header.client]
+    spoken = [one for track in outside for one in traces.get(track.id, ()) if one.spoke]
+    if spoken:
+        begun, newest = min(one.ended for one in spoken), max(one.ended for one in spoken)
+        known = max((one.ended for one in spoken if one.node is not None), default=begun)
+        if newest - known > timing_quality.arrives_s(min(track.period_s for track in outside)):
+            return None
+    if coverage.unseen_nodes(recording):
+        last = {track.id: [one for one in traces.get(track.id, ()) if one.spoke][-1:] for track in recording.header.tracks}
+        if any(one.node is None for rows in last.values() for one in rows):
+            return None
+    return max(answers, default=(False, 0.0, None))[2]
+
+
+def _window(case: Case, traces: Traces) -> tuple[float, float]:
+    """The measured time: from the disruption until shortly after the last path has recovered; without an outage, all of it."""
+    ends = [run.end for track in _judged(case) for run in outages.runs_of_failure(track, traces[track.id])]
+    finished = [stop for stop in ends if stop is not None and stop > case.anchor]
+    if not finished or None in ends:
+        return case.anchor, case.end
+    return case.anchor, min(case.end, max(finished) + AFTER_LAST_S)
+
+
+def _judged(case: Case) -> list[Track]:
+    """The tracks of which something is demanded and whose origin is not gone."""
+    recording = case.recording
+    return [t for t in recording.header.tracks if case.effect_on(t) != ANY and coverage.gone_since(recording, t.origin) is None]
+
+
+def _complete(recording: Recording, anchor: float, end: float) -> Verdict:
+    if not recording.complete:
+        return inconclusive(f"the recording was cut off {end - anchor:.2f} s after the disruption, so what came then is not known")
+    return passed("the recording is complete")
+
+
+def _hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdict]:
+    """How well each origin kept its ticks. The target may have been taken away by the disruption itself; then its ticks say nothing."""
+    header = recording.header
+    origins = dict.fromkeys(track.origin for track in header.tracks)
+    may_be_gone = header.target if disruption_effect.takes_away(header) else ""
+    lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in coverage.lost_spans(recording, o))}
+    return {origin: timing_quality.of_host(recording, origin, *window) for origin in origins if origin not in lost}
+
+
+def _timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:
+    """May the figures be trusted? Paths of which nothing is demanded, and hosts that were lost, have no say."""
+    judged = [view for view in views if view.track in _judged(case)]
+    origins = {view.track.origin for view in judged}
+    hosts = [verdict for host, verdict in case.hosts.items() if host in origins]
+    whole = all_of([*doubts, *hosts, *(of_gaps(view) for view in judged)])
+    if whole.outcome is not Outcome.PASS:
+        return whole
+    return passed("; ".join(v.reason for v in [*doubts, *hosts]) + "; no gap in any track")
+
+
+def _noise(case: Case, views: Sequence[View]) -> Verdict:
+    """Were the measuring hosts quiet, in the measured time and when a path was out before it? A measurement that was spoiled without noise
+    was spoiled by the cluster, and is not to be done again until it is not."""
+    judged = _judged(case)
+    verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
+    verdicts += [of_gaps(view) for view in views if view.track in judged]
+    for view in views:
+        if view.before:
+            verdicts.append(timing_quality.of_host(case.recording, view.track.origin, view.before[0].start - 1.0, case.anchor))
+    return all_of(verdicts)
+
+
+def _verdict(case: Case, views: Sequence[View], tracks: Sequence[TrackResult], tokens: TokenResult | None, ended: Verdict) -> Verdict:
+    if case.happened.outcome is not Outcome.PASS:
+        return inconclusive("; ".join([case.happened.reason, *_seen_all_the_same(case, views)]))
+    verdicts = [*(t.verdict for t in tracks), _place(case), case.timing, ended]
+    if tokens is not None:
+        verdicts.append(tokens.verdict)
+    whole = all_of(verdicts)
+    return passed(_summary(case, tracks, tokens)) if whole.outcome is Outcome.PASS else whole
+
+
+def _seen_all_the_same(case: Case, views: Sequence[View]) -> list[str]:
+    """What happened though nothing was seen to be done: told, and blamed on nobody."""
+    header, after = case.recording.header, case.after
+    moved = [f"yet {after} answers in the end, and no longer {header.active}"] if after not in (None, header.active) else []
+    return moved + [f"yet {view.told(run)}" for view in views for run in view.due]
+
+
+def _place(case: Case) -> Verdict:
+    """Does the right node serve in the end?"""
+    header, after = case.recording.header, case.after
+    if header.moves not in (True, False):
+        return passed("the cluster might move or stay")
+    if after is None:
+        return inconclusive("no witness saw which node answered in the end")
+    moved = after != header.active
+    if moved == header.moves:
+        return passed(f"{after} answers in the end")
+    wanted = "the other node had to take over" if header.moves else "nothing had to move"
+    if not case.recording.complete:
+        return inconclusive(f"{after} answered last when the recording was cut off, and {wanted}")
+    waited = (case.end if case.undone is None else case.undone) - case.anchor
+    if header.moves and case.recording.mark("whole") is None and waited <= case.budget_s:
+        return inconclusive(f"{after} answered last, and {wanted}; but only {waited:.2f} s were waited for that")
+    return failed(f"{after} answers in the end, and {wanted}")
+
+
+def _summary(case: Case, tracks: Sequence[TrackResult], tokens: TokenResult | None) -> str:
+    """Passed: the worst figure, in a sentence."""
+    outs = [(o, t) for t in tracks for o in t.outages if t.path and o.end is not None and o.end >= case.anchor]
+    also = f"; {tokens.verdict.reason}" if tokens is not None else ""
+    if not outs:
+        widest = max((t.blind_s for t in tracks if t.path), default=0.0)
+        blind = f", with at most {widest:.2f} s between two of one track" if widest > 0 else ""
+        return f"no path was out: {sum(t.attempts for t in tracks)} attempts on {len(tracks)} tracks{blind}{also}"
+    worst, track = max(outs, key=lambda pair: pair[0].seconds)
+    where = "" if case.after is None else f"; {case.after} serves in the end"
+    least, most = (worst.seconds if bound is None else bound for bound in (worst.least_s, worst.most_s))
+    figure = formatting.figure(worst.seconds, least, most, track.period_s)
+    name = f"{track.path} path from {track.origin} to {track.service}" if track.path != "client" else f"client path to {track.service}"
+    return f"every path did what it had to; longest out: {name}, {figure}, with {case.budget_s:.2f} s allowed{where}{also}"
+
+
+def _edges(tracks: Sequence[TrackResult]) -> list[float]:
+    return [at for track in tracks for out in track.outages for at in (out.start, out.end) if at is not None]
+
+
+def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, str]]:
+    """Log lines, events, marks, and the packets around the moments that matter, in order of time."""
+    rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_detail(e.text, e.data)}".strip()) for e in recording.events]
+    rows += [(m.at, "harness", f"{MARKS.get(m.kind, m.kind)}{f': {m.text}' if m.text else ''}") for m in recording.marks]
+    return sorted([*rows, *packet_lines.lines(recording, moments)], key=lambda row: row[0])
+
+
+def _blind(recording: Recording) -> list[NodeEvent]:
+    return list({e.host: e for e in recording.events if e.kind == "no-capture"}.values())
+
+
+def _detail(text: str, data: dict) -> str:
+    return " ".join([*([text] if text else []), *(f"{key} {value}" for key, value in data.items())])
+
+
+def _unwatched(recording: Recording) -> list[str]:
+    """When which node's packets were not watched, as the witness told."""
+    end, anchor = coverage.extent(recording)[1], recording.mark("begin") or 0.0
+    return [
+        f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
+        for node in recording.header.nodes
+        for start, stop in coverage.unwitnessed(recording, node)
+    ]
+
+
+def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
+    recording = case.recording
+    notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
+    notes += coverage.coarse(recording).values()
+    notes += [f"{recording.header.disruption} is counted from {m.text}" for m in recording.marks if m.kind == "counted-from"]
+    notes += _unwatched(recording)
+    if calibration is None:
+        notes.append("the meter was not checked against a known cut")
+    for host, verdict in case.hosts.items():
+        if verdict.outcome is not Outcome.PASS and host == recording.header.target:
+            notes.append(f"{verdict.reason} (it is what the disruption was done to)")
+    for track in recording.header.tracks:
+        if track.kind == NEW and track.limit_s >= SENT_AGAIN_S:
+            notes.append(f"{track.id}: within its limit of {track.limit_s:g} s a SYN sent again is answered, so shorter cuts are missed")
+    for result in tracks:
+        unknown = sum(s.count for s in result.segments if s.node is None and s.outcome == attribution.ANSWERED and s.start >= case.anchor)
+        if unknown and result.kind != PINNED:  # its SYN may be older than the recording
+            notes.append(f"{result.id}: no witness saw who answered {unknown} of {result.attempts} attempts")
+    period = min((track.period_s for track in recording.header.tracks), default=0.0)
+    return [*notes, *phases.out_of_order(found, case.anchor, period)]

@@ -1,0 +1,102 @@
+"""Which node may answer when; and when both nodes answered at once. Pure.
+
+An answer is right when it comes from the node that may answer at that time:
+- before the disruption: the node that was active;
+- after it, where the cluster must stay: the same node still;
+- after it, where the cluster must or may move: either, until the other node has begun to answer on any path; from then on the other
+  one. Where the cluster may move or stay, it may also come back: there an answer of the old node is wrong only while both answer.
+An answer that no witness saw leave a node is taken as right, because the service itself spoke; the verdict says how many there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+
+from harness.measure.evaluation.attribution import LEAST_SLACK_S, UNKNOWN_CLOCK_S, WRONG_NODE, Traced, Traces, clock_errors
+from harness.remote.recording.recording import Recording, Track
+
+Span = tuple[float, float]
+TOGETHER_S = 0.5  # a node that answered twice within this time (or five periods) is taken to have been answering in between
+PERIODS_TOGETHER = 5
+
+
+def with_wrong_nodes(recording: Recording, traces: Traces, anchor: float) -> Traces:
+    """The same traces, where an answer by a node that may not answer at that time is called wrong-node."""
+    header = recording.header
+    errors = clock_errors(recording)
+    taken_over = other_began(recording, traces, anchor)
+    both = both_answered(recording, traces)
+
+    def is_wrong(one: Traced, slack: float) -> bool:
+        if not one.good or one.node is None:
+            return False
+        if one.node != header.active:
+            return one.at < anchor - slack or header.moves is False
+        if taken_over is None or header.moves is False or one.at <= taken_over + slack:
+            return False
+        return header.moves is True or any(start <= one.at <= end for start, end in both)
+
+    marked: Traces = {}
+    for track in header.tracks:
+        slack = LEAST_SLACK_S + 2 * errors.get(track.origin, UNKNOWN_CLOCK_S)
+        rows = traces.get(track.id, [])
+        marked[track.id] = [one._replace(outcome=WRONG_NODE) if is_wrong(one, slack) else one for one in rows]
+    return marked
+
+
+def other_began(recording: Recording, traces: Traces, anchor: float) -> float | None:
+    """When the node that was not active first answered anybody after the disruption."""
+    began = (
+        one.ended
+        for rows in traces.values()
+        for one in rows
+        if one.spoke and one.node is not None and one.node != recording.header.active and one.ended >= anchor
+    )
+    return min(began, default=None)
+
+
+def both_answered(recording: Recording, traces: Traces) -> list[Span]:
+    """When both nodes answered at once, by the moments at which their answers came; overlaps within the clocks' error do not count."""
+    errors = clock_errors(recording)
+    slack = LEAST_SLACK_S + 2 * max([errors.get(t.origin, UNKNOWN_CLOCK_S) for t in recording.header.tracks], default=0.0)
+    spans = [_answering(recording.header.tracks, traces, node) for node in recording.header.nodes]
+    overlaps = [(max(a[0], b[0]), min(a[1], b[1]), a, b) for one, other in combinations(spans, 2) for a in one for b in other]
+    return sorted((start, end) for start, end, *of in overlaps if start <= end and _certain(start, end, slack, of))
+
+
+def _certain(start: float, end: float, slack: float, of: list[Span]) -> bool:
+    """A single answer in the midst of the other node's counts, however short; a brush at a change-over does not."""
+    return end - start > slack or any(begin < start - slack and end + slack < stop for begin, stop in of)
+
+
+def _answering(tracks: Iterable[Track], traces: Traces, node: str) -> list[Span]:
+    """The times in which a node answered, over all tracks."""
+    spans: list[Span] = []
+    for track in tracks:
+        reach = max(TOGETHER_S, PERIODS_TOGETHER * track.period_s)
+        moments = sorted(one.ended for one in traces.get(track.id, ()) if one.spoke and one.node == node)
+        spans += runs(moments, reach)
+    return merged(spans)
+
+
+def runs(moments: Iterable[float], reach: float) -> list[Span]:
+    """Ordered moments, as spans in which none is further than `reach` from the one before."""
+    spans: list[Span] = []
+    for moment in moments:
+        if spans and moment - spans[-1][1] <= reach:
+            spans[-1] = (spans[-1][0], moment)
+        else:
+            spans.append((moment, moment))
+    return spans
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same times, with spans that touch made one."""
+    done: list[Span] = []
+    for start, end in sorted(spans):
+        if done and start <= done[-1][1]:
+            done[-1] = (done[-1][0], max(done[-1][1], end))
+        else:
+            done.append((start, end))
+    return done

@@ -1,0 +1,145 @@
+"""Segments and outages of one track. Pure.
+
+How an outage is measured. Attempts begin every period, whatever became of the earlier ones (open loop). Against a cut of length L:
+
+- An attempt fails when its packets would have crossed during the cut: those that began in the cut, and the one or two that were under way
+  when it began (an exchange takes r). One that began in the cut is not rescued by its retransmission, which comes 1 s later: its limit is
+  shorter (facts measuring), so that it is `silent`.
+- The outage STARTS where the first failed attempt BEGAN, which is between r before the cut and one period after its start.
+- It ENDS where the first right attempt after it BEGAN, which is less than one period after the cut's end: the last failed one began
+  before it. Counting its answer's arrival instead would add r to every figure.
+- But an attempt may begin in the cut and be answered after it: a frozen process answers all that queued up, a long limit lets a SYN be
+  sent again. Such an attempt was waiting: when the first answer took more than a period longer than answers usually take, the outage
+  ends when that answer came, less the usual time.
+
+So N failed attempts give N periods, and N periods lie within one period (and r) of L. Both ends are one-sided: the path was out not later
+than its first failed attempt began and not before the last right one did; it recovered after the last failed one began and not later
+than the end. So a length lies in [measured - period, measured + period], and a figure from a known beginning (the disruption) in
+[measured - period, measured]. Where attempts are missing just before an end, the interval is as much wider there.
+A cut shorter than a period may fall between two attempts: nothing less than a period can be promised to be seen.
+
+Heartbeats of a pinned connection are judged the same way: from the first one that was lost to the first good one, on whatever connection.
+Skipped samples are no evidence either way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from harness.measure.evaluation.attribution import Traced
+from harness.measure.measurement_result import Outage, Segment
+from harness.remote.recording.recording import PINNED, Track
+
+
+@dataclass(frozen=True)
+class Run:
+    """An outage before it is worded: the attempts that failed, and the end (None: the samples end first)."""
+
+    start: float
+    end: float | None
+    last: float  # when the last failed attempt began
+    failed: tuple[Traced, ...]
+    before: float | None = None  # when the last right attempt before it began, if there was one
+
+    def seconds(self, until: float) -> float:
+        """How long it lasted; one without an end, until then."""
+        return max(0.0, (until if self.end is None else self.end) - self.start)
+
+    def uncertainty(self, period: float) -> float:
+        """The end was at most this much earlier: a period, or the gap in the attempts before it."""
+        gap = period if self.end is None else self.end - self.last
+        return gap if gap > 2 * period else period
+
+    def earlier(self, period: float) -> float:
+        """It began at most this much earlier: a period, or the gap in the attempts before it."""
+        gap = period if self.before is None else self.start - self.before
+        return gap if gap > 2 * period else period
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        return dict(Counter(one.outcome for one in self.failed).most_common())
+
+    @property
+    def attributed(self) -> dict[str, int]:
+        return dict(Counter(one.node or "" for one in self.failed).most_common())
+
+
+def segments(track: Track, attempts: Sequence[Traced]) -> list[Segment]:
+    """Runs of attempts that ended alike, at the same node; each lasts until the next begins, unless attempts are missing there."""
+    rows: list[Segment] = []
+    for one in attempts:
+        end = max(one.at + track.period_s, one.ended) if track.kind == PINNED else one.at + track.period_s
+        last = rows[-1] if rows else None
+        if last is not None and (last.outcome, last.node) == (one.outcome, one.node) and not _hole(track, last, one):
+            rows[-1] = Segment(last.start, end, last.outcome, last.node, last.count + 1)
+            continue
+        if last is not None and not _hole(track, last, one):
+            rows[-1] = Segment(last.start, one.at, last.outcome, last.node, last.count)
+        rows.append(Segment(one.at, end, one.outcome, one.node, 1))
+    return rows
+
+
+def _hole(track: Track, last: Segment, one: Traced) -> bool:
+    """Are attempts missing between them? A segment's provisional end is when the attempt after its last one was due."""
+    return one.at - last.end > 4 * track.period_s
+
+
+def runs_of_failure(track: Track, attempts: Iterable[Traced]) -> list[Run]:
+    """Every run of attempts that were not answered by the right node, in order."""
+    attempts = [one for one in attempts if one.evidence]
+    usual = usual_seconds(attempts)
+    found: list[Run] = []
+    failed: list[Traced] = []
+    before: float | None = None
+    for place, one in enumerate(attempts):
+        if not one.good:
+            failed.append(one)
+        elif failed:
+            found.append(Run(failed[0].at, _end(track, attempts, place, usual), failed[-1].at, tuple(failed), before))
+            failed = []
+        if one.good:
+            before = one.at
+    if failed:
+        found.append(Run(failed[0].at, None, failed[-1].at, tuple(failed), before))
+    return found
+
+
+def usual_seconds(attempts: Iterable[Traced]) -> float:
+    """How long a right answer usually takes."""
+    return median([one.seconds for one in attempts if one.good] or [0.0])
+
+
+def _end(track: Track, attempts: Sequence[Traced], place: int, usual: float) -> float:
+    """When the path had recovered, by the first good attempt (at `place`) and those that came while it waited."""
+    first = attempts[place]
+    came = first.ended
+    for one in attempts[place + 1 :]:
+        if one.at >= came:
+            break
+        if not one.good:
+            came = min(came, one.at)  # out again by then
+            break
+        came = min(came, one.ended)
+    waited = came - usual - first.at
+    return first.at + waited if waited > track.period_s else first.at
+
+
+def outage(track: Track, run: Run, *, until: float, reason: str, expected: bool) -> Outage:
+    """A worded outage; one without an end lasts `until` the samples end."""
+    length, late = run.seconds(until), run.uncertainty(track.period_s)
+    return Outage(
+        track=track.id,
+        start=run.start,
+        end=run.end,
+        seconds=length,
+        period_s=late,
+        outcomes=run.outcomes,
+        attributed=run.attributed,
+        reason=reason,
+        expected=expected,
+        least_s=length if run.end is None else max(0.0, length - late),
+        most_s=None if run.end is None else length + run.earlier(track.period_s),
+    )

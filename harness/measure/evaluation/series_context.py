@@ -1,0 +1,281 @@
+"""One track as the judgement looks at it: its path, the outages that count, what its budget counts from; and all that in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from harness.core.verdict import Outcome, Verdict
+from harness.measure.evaluation import attribution, coverage, disruption_effect, formatting, timing_quality
+from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation.outages import Run
+from harness.remote.recording.recording import PINNED, Recording, Track
+
+RECOVERS, UNTOUCHED, OUT, ANY = "recovers", "untouched", "out", "any"
+DISRUPTION, UNDOING, ITSELF = "the disruption", "the undoing", "its own beginning"
+
+
+class Figure(NamedTuple):
+    """Seconds, from what, and between which bounds the true figure lies."""
+
+    seconds: float
+    since: str
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """What all tracks of a recording are judged by. `window` is the measured time, `timing` what doubts every figure."""
+
+    recording: Recording
+    anchor: float
+    end: float  # of the evidence
+    after: str | None  # the node that serves in the end
+    taken_over: float | None  # when another node than the one active before first answered
+    budget_s: float
+    window: tuple[float, float]
+    timing: Verdict  # calibration and completeness
+    happened: Verdict  # was it done, and seen to take effect?
+    hosts: dict[str, Verdict]  # how well each origin kept its ticks; one that the disruption took away is missing
+
+    def path_of(self, origin: str) -> str:
+        if origin == self.recording.header.client:
+            return "client"
+        return "inside" if origin == (self.after or self.recording.header.active) else "standby"
+
+    def effect_on(self, track: Track) -> str:
+        return self.recording.header.expects.get(self.path_of(track.origin), ANY)
+
+    def may_be_gone(self, origin: str) -> bool:
+        """Was it taken away by what was done?"""
+        return origin == self.recording.header.target and disruption_effect.takes_away(self.recording.header)
+
+    @cached_property
+    def unwatched(self) -> list[tuple[float, float]]:
+        """When some node's traffic was not watched."""
+        return coverage.unwatched(self.recording)
+
+    @cached_property
+    def coarse(self) -> dict[str, str]:
+        """Origins whose failed attempts have no known port, so that nobody can tell whether they reached a node."""
+        return coverage.coarse(self.recording)
+
+    @cached_property
+    def undone(self) -> float | None:
+        """When the undoing began."""
+        return self.recording.mark("undo-begin")
+
+    @cached_property
+    def lasts(self) -> bool:
+        return disruption_effect.lasts(self.recording.header)
+
+    def clock_error(self, origin: str) -> float:
+        """How wrong the time from the disruption to something at that host may be: both may be told by clocks of their own."""
+        errors, header = attribution.clock_errors(self.recording), self.recording.header
+        hosts = {origin, header.target}
+        return sum(errors.get(host, 0.0) for host in hosts)
+
+
+@dataclass(frozen=True)
+class View:
+    """`attempts` are those that are evidence, `runs` all of its outages; `gone`: when its origin was lost for good."""
+
+    case: Case
+    track: Track
+    attempts: Sequence[Traced]
+    failures_of_it: Sequence[Run]
+    gone: float | None
+
+    @property
+    def excused(self) -> bool:
+        """Is its origin's absence no fault of the cluster?"""
+        return self.effect == ANY or self.case.may_be_gone(self.track.origin)
+
+    @property
+    def path(self) -> str:
+        left_out = self.gone is not None and (self.excused or self.track.origin not in self.case.recording.header.nodes)
+        return "" if left_out else self.case.path_of(self.track.origin)
+
+    @property
+    def name(self) -> str:
+        return formatting.called(self.track, self.path)
+
+    @property
+    def effect(self) -> str:
+        return self.case.effect_on(self.track)
+
+    @cached_property
+    def until(self) -> float:
+        """Where its evidence ends."""
+        if self.gone is not None and self.absences:
+            return self.case.end
+        return max((max(one.at + self.track.period_s, one.ended) for one in self.attempts), default=self.case.end)
+
+    @cached_property
+    def absences(self) -> list[Run]:
+        """When its node was lost though the disruption takes none away: as outages, from the last to the first evidence around it.
+
+        A host that only the harness lost goes on measuring, so that no evidence is missing; what it saw on the wire tells that it lived.
+        """
+        recording, origin = self.case.recording, self.track.origin
+        if self.excused or origin not in recording.header.nodes:
+            return []
+        lost = [span for span in coverage.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
+        holes = timing_quality.gaps(self.track, self.attempts, self.case.anchor, self.case.end)
+        seen = [s.at for s in recording.sightings if s.host == origin]
+        found = []
+        for start, end in holes:
+            inner = (start + timing_quality.ARRIVES_S, end - timing_quality.ARRIVES_S)
+            if any(a <= end and start <= b for a, b in lost) and not any(inner[0] < at < inner[1] for at in seen):
+                back = any(one.at >= end for one in self.attempts)
+                found.append(Run(start, end if back else None, start if not back else end - self.track.period_s, (), start))
+        return [run for run in found if not any(r.start <= run.start and (r.end is None or r.end > run.start) for r in self.failures_of_it)]
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return sorted([*self.failures_of_it, *self.absences], key=lambda run: run.start)
+
+    @cached_property
+    def due(self) -> list[Run]:
+        """The outages that the disruption may be blamed for."""
+        return [run for run in self.runs if self.is_due(run)]
+
+    @cached_property
+    def before(self) -> list[Run]:
+        """Those that began before it."""
+        return [run for run in self.runs if not self.is_due(run)]
+
+    def is_due(self, run: Run) -> bool:
+        """An attempt that was under way when it began may be the first to fail; an outage that began earlier, or was over by then, is
+        another's work."""
+        earliest = self.case.anchor - self.track.limit_s - self.case.clock_error(self.track.origin)
+        return run.start >= earliest and (run.end is None or run.end > self.case.anchor)
+
+    def counted_from(self, run: Run) -> tuple[float, str] | None:
+        """What the budget of an outage counts from; None where the recording does not say.
+
+        The disruption; but the undoing for a path that had to be out until then. Where something is undone, an outage that only began
+        with that, or later, is held to its own length; where nothing is, there is nothing but the disruption to blame.
+        """
+        undone = self.case.undone
+        if self.effect == OUT:
+            if undone is None:
+                return None
+            return (run.start, ITSELF) if run.start > undone else (undone, UNDOING)
+        if self.effect != ANY and self.case.lasts and undone is not None and run.start >= undone - self.track.limit_s:
+            return run.start, ITSELF
+        return self.case.anchor, DISRUPTION
+
+    def figure(self, run: Run, end: float) -> Figure | None:
+        """How long after that it had recovered, in seconds; None where the recording does not say."""
+        counted = self.counted_from(run)
+        return None if counted is None else self._figure(run, end, *counted)
+
+    def _figure(self, run: Run, end: float, since: float, what: str) -> Figure:
+        took, late = max(0.0, end - since), run.uncertainty(self.track.period_s)
+        if what == ITSELF:
+            return Figure(took, what, max(0.0, took - late), took + run.earlier(self.track.period_s))
+        error = self.case.clock_error(self.track.origin)
+        return Figure(took, what, max(0.0, took - late - error), took + error if took else 0.0)
+
+    @cached_property
+    def out(self) -> Figure | None:
+        """The figure that the budget is held against: the longest one. None where there is none, and `unknown` says why."""
+        if self.unknown:
+            return None
+        found = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
+        longest = max(found, key=lambda f: f.seconds, default=None)
+        if longest is not None and longest.seconds > 0:
+            return longest
+        if self.due:  # over before the undoing, or nobody knows when that was
+            last = self.due[-1]
+            return self._figure(last, last.end or last.last, self.case.anchor, DISRUPTION)
+        return Figure(0.0, DISRUPTION, 0.0, self.blind_s if self.is_coarse else 0.0)
+
+    @cached_property
+    def unknown(self) -> str:
+        """Why there is no figure; empty when there is one."""
+        if any(run.end is None for run in self.due):
+            return "never came back"
+        if not self.attempts:
+            return "no attempt was recorded"
+        if self.case.happened.outcome is not Outcome.PASS:
+            return self.case.happened.reason
+        if any(run.end is None or run.end > self.case.anchor for run in self.before):
+            return "out before the disruption already"
+        if not self.due and self.blind_s > timing_quality.AFTERWARDS_S:
+            return f"not measured for {self.s(self.unmeasured_s)}"
+        return ""
+
+    @cached_property
+    def unmeasured_s(self) -> float:
+        """For how long after the disruption there is no evidence, such as while its origin was gone."""
+        return sum(end - start for start, end in timing_quality.gaps(self.track, self.attempts, self.case.anchor, self.case.end))
+
+    @cached_property
+    def blind_s(self) -> float:
+        return timing_quality.widest_s(self.track, self.attempts, self.case.anchor, self.case.end)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Were attempts further apart than a period or two, so that "never out" says less than it seems to?"""
+        return self.blind_s > timing_quality.UNTOUCHED_PERIODS * self.track.period_s
+
+    # words
+    def told(self, run: Run) -> str:
+        return f"{self.name}: {self.lasted(run)}; {self.failures(run)}"
+
+    def lasted(self, run: Run) -> str:
+        length = run.seconds(self.until)
+        if run.end is None:
+            return f"still out after {self.s(length)} when {self._why_ended()}"
+        period = self.track.period_s
+        return f"out {formatting.figure(length, length - run.uncertainty(period), length + run.earlier(period), period)}"
+
+    def failures(self, run: Run) -> str:
+        if not run.failed:
+            return (
+                f"{self.track.origin} itself was lost, from {self._at(run.start)} to {'the end' if run.end is None else self._at(run.end)}"
+            )
+        end = self.until if run.end is None else run.end
+        blind = any(a < end and run.start < b for a, b in self.case.unwatched) or self.track.origin in self.case.coarse
+        return formatting.failures(self.track, run, all_watched=not blind)
+
+    def _at(self, moment: float) -> str:
+        return f"{moment - self.case.anchor:+.2f} s"
+
+    @cached_property
+    def summary(self) -> str:
+        """What became of the path, in a sentence; of several outages the longest."""
+        if not self.due:
+            gap = f", and not measured for {self.s(self.unmeasured_s)}" if self.unmeasured_s else ""
+            wide = f" for longer than {self.s(self.blind_s)}, in which no attempt was made" if self.is_coarse and not gap else ""
+            return f"{self.name}: never out{wide}, {len(self.attempts)} {self.noun} answered{gap}"
+        longest = max(self.due, key=lambda run: run.seconds(self.until))
+        times = f"{len(self.due)} times, the longest: " if len(self.due) > 1 else ""
+        return f"{self.name}: {times}{self.lasted(longest)}{self._in_time()}; {self.failures(longest)}"
+
+    def _in_time(self) -> str:
+        """`, recovered 1.30 s after the disruption of 8.10 s allowed`, by the outage that used most of its budget."""
+        if self.effect in (ANY, UNTOUCHED):
+            return ""
+        known = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
+        if not known or len(known) != len(self.due):
+            return f", {self.s(self.case.budget_s)} allowed"
+        worst = max(known, key=lambda f: f.seconds)
+        return f", recovered {self.s(worst.seconds)} after {worst.since} of {self.s(self.case.budget_s)} allowed"
+
+    @property
+    def noun(self) -> str:
+        return "heartbeats" if self.track.kind == PINNED else "attempts"
+
+    def s(self, value: float) -> str:
+        return formatting.seconds(value, self.track.period_s)
+
+    def _why_ended(self) -> str:
+        if self.gone is not None:
+            return f"{self.track.origin} itself was lost"
+        return "the measurement ended" if self.case.recording.complete else "the recording was cut off"

@@ -1,0 +1,147 @@
+"""May the figures be trusted: how well the measuring hosts kept their ticks, where samples are missing, how well clocks are known. Pure.
+
+The limits are wide on purpose: what is over them may have made an outage. Under them a tick that came late makes a figure coarser by its
+lateness and not wrong, because every attempt carries its own times; but an outage as long as the time without an attempt may still hide
+there, so that "never out" is never said for less than that, and a path that must be untouched needs attempts closer together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from harness.core.verdict import Outcome, Verdict, all_of, inconclusive, passed
+from harness.measure.evaluation.attribution import Traced, clock_errors
+from harness.remote.recording.recording import PINNED, Noise, Recording, Track
+
+LATE_TICKS = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below
+PERIODS_LATE = 5  # a tick, or a sample, that comes this many periods after the one before …
+LEAST_LATE_S = 0.05  # … and at least this much is a gap in the measuring
+STEAL = 0.20  # of all cores, on average over the measured time. What it does to the ticks is seen there; beyond this, the cluster is slowed
+ARRIVES_S = 1.0  # samples may still have been on their way when the recording ended
+UNTOUCHED_PERIODS = 3  # from one attempt to the next, where none may fail: a longer time may hide one that would have …
+AFTERWARDS_S = 1.0  # … and so long nothing may be unmeasured after the last path had recovered: another outage may hide there
+CLOCK_ERROR_S = 0.05  # phases are put together from several hosts' clocks
+
+CALM_LINES = 3  # of the newest lines, one a second: a host that kept its ticks in all of them is quiet again
+
+Span = tuple[float, float]
+
+
+def bearable_s(period_s: float) -> float:
+    """How late a tick may be, in seconds."""
+    return max(PERIODS_LATE * period_s, LEAST_LATE_S)
+
+
+def arrives_s(period_s: float) -> float:
+    """How much of the end what a witness saw may be missing, in seconds: on its way still, and of no attempt that was just made."""
+    return ARRIVES_S + 2 * period_s
+
+
+def gaps(
+    track: Track, attempts: Sequence[Traced], start: float, end: float, excused: Sequence[Span] = (), *, longest: float | None = None
+) -> list[Span]:
+    """Where the track has no evidence for longer than is bearable (or `longest`, in seconds), between `start` and `end`. Gaps that touch
+    an excused span do not count.
+
+    A kept connection sends no heartbeat while it waits for the last one's answer; new connections begin whatever became of others.
+    """
+    longest = bearable_s(track.period_s) + track.period_s if longest is None else longest
+    found = [(a, b) for a, b in _between(track, attempts, start, end) if b - a > longest]
+    return [(a, b) for a, b in found if not any(a <= stop and begin <= b for begin, stop in excused)]
+
+
+def widest_s(track: Track, attempts: Sequence[Traced], start: float, end: float) -> float:
+    """The longest time without an attempt, in seconds."""
+    return max((b - a for a, b in _between(track, attempts, start, end)), default=0.0)
+
+
+def _between(track: Track, attempts: Sequence[Traced], start: float, end: float) -> list[Span]:
+    """The times between one piece of evidence and the next. What came in the last second may still have been on its way."""
+    waits = track.kind == PINNED
+    spans = [(one.at, one.ended if waits else one.at) for one in attempts if one.evidence and start < one.at < end]
+    last = max(end - ARRIVES_S, start)
+    return [(a, b) for (_, a), (b, _) in pairwise([(start, start), *spans, (last, last)])]
+
+
+def of_host(recording: Recording, host: str, start: float, end: float) -> Verdict:
+    """How well one measuring host worked between `start` and `end`."""
+    tracks = [track for track in recording.header.tracks if track.origin == host]
+    lines = [n for n in recording.noise if n.host == host and n.at > start and n.at - 1.0 < end]  # a line tells of the second before it
+    if not lines:
+        return inconclusive(f"{host}: how well it kept its ticks in the measured time was not recorded")
+    period = min((track.period_s for track in tracks), default=0.0)
+    return all_of([kept_its_ticks(host, lines, period), _clock(recording, host)])
+
+
+def kept_its_ticks(host: str, lines: Sequence[Noise], period_s: float) -> Verdict:
+    """Was the host quiet enough to measure with this period, in the seconds that these lines tell of?"""
+    return all_of([_late(host, lines, bearable_s(period_s)), _steal(host, lines)])
+
+
+def is_calm(host: str, newest: Sequence[Noise], period_s: float) -> bool:
+    """May a measurement be begun again that noise spoiled?"""
+    last = newest[-CALM_LINES:]
+    return len(last) == CALM_LINES and all(kept_its_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
+
+
+def of_track(
+    track: Track,
+    attempts: Sequence[Traced],
+    start: float,
+    end: float,
+    anchor: float,
+    *,
+    excused: Sequence[Span] = (),
+    longest: float | None = None,
+) -> Verdict:
+    """Has the track evidence throughout?"""
+    found = gaps(track, attempts, start, end, excused, longest=longest)
+    if not found:
+        return passed(f"{track.id}: measured without a gap")
+    widest = max(found, key=lambda gap: gap[1] - gap[0])
+    many = f" ({len(found)} such gaps)" if len(found) > 1 else ""
+    reason = _why_skipped(attempts, widest)
+    return inconclusive(
+        f"{track.id}: nothing was measured from {widest[0] - anchor:+.2f} s to {widest[1] - anchor:+.2f} s{many}{reason}, "
+        f"where an attempt was due every {track.period_s * 1000:g} ms; is {track.origin} overloaded?"
+    )
+
+
+def _why_skipped(attempts: Iterable[Traced], gap: Span) -> str:
+    said = next((one.detail for one in attempts if not one.evidence and gap[0] <= one.at <= gap[1] and one.detail), "")
+    return f" ({said})" if said else ""
+
+
+def _late(host: str, lines: Sequence[Noise], bearable: float) -> Verdict:
+    ticks, late = sum(n.ticks for n in lines), sum(n.late_ticks for n in lines)
+    worst = max(n.worst_late_s for n in lines)
+    share = late / ticks if ticks else 0.0
+    told = f"{host}: {share:.1%} of {ticks} ticks late, the worst by {worst * 1000:.0f} ms"
+    if share > LATE_TICKS:
+        return inconclusive(f"{told}; more than {LATE_TICKS:.0%} is too many: give the host more processor, or a longer period")
+    if worst > bearable:
+        return inconclusive(f"{told}; more than {bearable * 1000:.0f} ms is a gap: give the host more processor, or a longer period")
+    return passed(told)
+
+
+def _steal(host: str, lines: Sequence[Noise]) -> Verdict:
+    known = [n.steal for n in lines if n.steal >= 0]
+    if not known:
+        return passed(f"{host}: steal not known")
+    steal = sum(known) / len(known)
+    if steal > STEAL:
+        return inconclusive(f"{host}: {steal:.0%} of its processors were taken away by the machine it runs on (steal; {STEAL:.0%} allowed)")
+    return passed(f"{host}: {steal:.0%} steal")
+
+
+def _clock(recording: Recording, host: str) -> Verdict:
+    error = clock_errors(recording).get(host)
+    if error is None:
+        return inconclusive(f"{host}: its clock was never compared with the harness's")
+    if error > CLOCK_ERROR_S:
+        return inconclusive(
+            f"{host}: its clock is known to {error * 1000:.0f} ms only, {CLOCK_ERROR_S * 1000:.0f} ms are allowed; "
+            "is the connection to it slow?"
+        )
+    return passed(f"{host}: clock known to {error * 1000:.1f} ms")

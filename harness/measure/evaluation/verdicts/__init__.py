@@ -1,0 +1,1 @@
+"""Verdicts on a series, on durability, and on outages that must happen. Pure."""

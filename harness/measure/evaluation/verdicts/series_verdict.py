@@ -1,0 +1,179 @@
+"""One track, judged: did its path do what it had to? Pure.
+
+A failure that is a figure (out for too long, an attempt lost where none may be) is only a failure where the timing may be trusted.
+A failure that is none stands whatever the timing: a path that never came back, a wrong node that answered where none may, a node that was
+lost of what takes none away. Where the disruption was not seen to take effect, nothing is judged, and what was seen is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+from harness.measure.evaluation import coverage, outages, timing_quality
+from harness.measure.evaluation.attribution import WRONG_NODE, Traced
+from harness.measure.evaluation.outages import Run
+from harness.measure.evaluation.series_context import ANY, OUT, UNTOUCHED, Case, View
+from harness.measure.evaluation.verdicts import unidentified_responders
+from harness.measure.evaluation.verdicts.expected_outage import of_being_out
+from harness.measure.measurement_result import TrackResult
+from harness.remote.recording.recording import PINNED, Track
+
+
+def look_at(case: Case, track: Track, attempts: Sequence[Traced]) -> View:
+    """The track with its attempts and outages, as it is judged."""
+    runs = outages.runs_of_failure(track, attempts)
+    return View(case, track, [one for one in attempts if one.evidence], runs, coverage.gone_since(case.recording, track.origin))
+
+
+def judge_track(view: View, attempts: Sequence[Traced]) -> TrackResult:
+    """All about one track; `attempts` with those that are no evidence."""
+    track, out = view.track, view.out
+    return TrackResult(
+        id=track.id,
+        path=view.path,
+        origin=track.origin,
+        service=track.service,
+        kind=track.kind,
+        period_s=track.period_s,
+        segments=outages.segments(track, attempts),
+        outages=[
+            outages.outage(track, run, until=view.until, reason=view.told(run), expected=view.is_due(run) and view.effect != UNTOUCHED)
+            for run in view.runs
+        ],
+        out_s=None if out is None else out.seconds,
+        verdict=_verdict(view),
+        attempts=len(view.attempts),
+        unmeasured_s=view.unmeasured_s,
+        least_s=None if out is None else out.least,
+        most_s=None if out is None else out.most,
+        counted_from="" if out is None else out.since,
+        unknown=view.unknown,
+        blind_s=view.blind_s,
+    )
+
+
+def of_gaps(view: View) -> Verdict:
+    """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
+    case, track = view.case, view.track
+    excused = coverage.lost_spans(case.recording, track.origin) if case.may_be_gone(track.origin) else []
+    closest = max(timing_quality.UNTOUCHED_PERIODS * track.period_s, timing_quality.LEAST_LATE_S) if view.effect == UNTOUCHED else None
+    start, end = case.window
+    afterwards = max(timing_quality.AFTERWARDS_S, timing_quality.bearable_s(track.period_s))
+    return all_of(
+        [
+            timing_quality.of_track(track, view.attempts, start, end, case.anchor, excused=excused, longest=closest),
+            timing_quality.of_track(track, view.attempts, start, case.end, case.anchor, excused=excused, longest=afterwards),
+        ]
+    )
+
+
+def _verdict(view: View) -> Verdict:
+    if view.case.happened.outcome is not Outcome.PASS:
+        return inconclusive(f"{view.summary if view.attempts else view.name}; {view.case.happened.reason}")
+    if view.gone is not None and not view.absences:
+        return _of_gone(view, view.gone)
+    if view.effect == ANY:
+        return _of_any(view)
+    if not view.attempts:
+        return inconclusive(f"{view.name}: no attempt was recorded; did the agent run on {view.track.origin}?")
+    hard, soft, doubts = _facts(view), _figures(view), all_of(_doubts(view))
+    if doubts.outcome is Outcome.PASS:
+        return all_of([*hard, soft])
+    if soft.outcome is Outcome.FAIL:
+        soft = inconclusive(f"{soft.reason}; but the timing may not be trusted: {doubts.reason}")
+    return all_of([*hard, soft, doubts])
+
+
+def _of_gone(view: View, gone: float) -> Verdict:
+    told = f"{view.name}: not judged, {view.track.origin} was lost {gone - view.case.anchor:+.2f} s from the disruption"
+    if view.excused:
+        return passed(f"{told}, as what was done to it may do")
+    return inconclusive(f"{told} and was not measured from again, though nothing was done to it")
+
+
+def _of_any(view: View) -> Verdict:
+    """Nothing is demanded while it lasts; but all paths must come back when it is undone."""
+    if view.attempts and view.due and view.due[-1].end is None:
+        returned = _of_no_return(view, view.due[-1])
+        if returned.outcome is Outcome.FAIL:
+            return returned
+    told = view.summary if view.attempts else f"{view.name}: no attempt was recorded"
+    return passed(f"{told}; nothing is demanded of this path here")
+
+
+def _facts(view: View) -> list[Verdict]:
+    """Failures that no doubt about the timing excuses."""
+    found = []
+    wrong = [one for one in view.attempts if one.outcome == WRONG_NODE]
+    if wrong and not view.case.recording.header.both_may_answer:  # where both may, it is time out, and the budget says how long
+        nodes = " and ".join(sorted({one.node or "?" for one in wrong}))
+        first, last = wrong[0].at - view.case.anchor, wrong[-1].at - view.case.anchor
+        of = f"{len(wrong)} of {len(view.attempts)} {view.noun}"
+        found.append(failed(f"{view.name}: the wrong node, {nodes}, answered {of}, from {first:+.2f} s to {last:+.2f} s"))
+    found += [_of_absence(view, run) for run in view.absences]
+    if view.due and view.due[-1].end is None and view.effect != UNTOUCHED:
+        found.append(_of_no_return(view, view.due[-1]))
+    return found
+
+
+def _of_absence(view: View, run: Run) -> Verdict:
+    """A node that dies where nothing may be touched, or of what is no more than a service's crash, is what such a disruption is to find."""
+    return failed(f"{view.name}: {view.failures(run)}, and {view.case.recording.header.disruption} takes no node away")
+
+
+def _of_no_return(view: View, run: Run) -> Verdict:
+    """A path that must be out, or of which nothing is demanded, is waited for from the undoing, once that was done."""
+    until = view.until
+    waited = view.figure(run, until)
+    undone = view.case.undone
+    seconds = 0.0 if waited is None else waited.seconds
+    if view.effect == ANY:
+        seconds = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
+    if view.effect in (ANY, OUT) and view.case.recording.mark("undone") is None:
+        return inconclusive(f"{view.told(run)}; it was not seen to be undone")
+    if view.gone is None and until - run.start <= timing_quality.arrives_s(
+        view.track.period_s
+    ):  # perhaps the attempts that were under way then
+        return inconclusive(f"{view.told(run)}; it began just before that, so whether it would have come back is not known")
+    told = f"{view.told(run)}; {view.s(view.case.budget_s)} allowed"
+    if seconds > view.case.budget_s:
+        return failed(f"{told} and {view.s(seconds)} waited")
+    return inconclusive(f"{told}, but only {view.s(seconds)} could be waited")
+
+
+def _figures(view: View) -> Verdict:
+    """What the figures say, if they are right."""
+    if view.effect == UNTOUCHED:
+        return failed(f"{view.summary}; no {view.noun[:-1]} may fail here") if view.due else passed(view.summary)
+    verdicts = [_of_budget(view, run, run.end) for run in view.due if run.end is not None]
+    if view.effect == OUT and view.track.kind != PINNED:  # what is demanded is demanded of new connections
+        verdicts.append(of_being_out(view))
+    whole = all_of(verdicts or [passed(view.summary)])
+    return passed(view.summary) if whole.outcome is Outcome.PASS else whole
+
+
+def _of_budget(view: View, run: Run, end: float) -> Verdict:
+    """The true figure lies in an interval: wholly over the budget fails, wholly within it passes."""
+    took, budget = view.figure(run, end), view.case.budget_s
+    if took is None:
+        return inconclusive(f"{view.summary}; the recording does not say when it was undone, so the budget cannot be applied")
+    if took.most <= budget:
+        return passed(view.summary)
+    if took.least > budget:
+        return failed(view.summary)
+    bounds = f"{view.s(took.least)} to {view.s(took.most)}"
+    return inconclusive(
+        f"{view.summary}; the budget lies within the measuring error ({bounds}): measure with a shorter period, or closer clocks"
+    )
+
+
+def _doubts(view: View) -> list[Verdict]:
+    """What makes this track's figures uncertain."""
+    found = [view.case.timing, of_gaps(view)]
+    host = view.case.hosts.get(view.track.origin)
+    if host is not None:
+        found.append(host)
+    if view.before:
+        found.append(inconclusive(f"out before the disruption already: {view.told(view.before[-1])}"))
+    return [*found, *unidentified_responders.of(view)]

@@ -1,0 +1,89 @@
+"""Answers of which nobody saw which node gave them: may they be taken as right? Pure.
+
+The service spoke, so the path is not out; but whether the right node answered is not known. It matters from when another node answered too
+(or from the disruption on, where nothing may move; or, where no other was seen, since the last outage): before, only one node serves.
+An answer between two others of one known node, close together, is taken to be that node's as well (`rightness.TOGETHER_S`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.core.verdict import Verdict, inconclusive
+from harness.measure.evaluation import coverage
+from harness.measure.evaluation.attribution import LEAST_SLACK_S, UNKNOWN_CLOCK_S, Traced, clock_errors
+from harness.measure.evaluation.expected_responder import PERIODS_TOGETHER, TOGETHER_S
+from harness.measure.evaluation.series_context import View
+from harness.measure.evaluation.timing_quality import arrives_s
+from harness.remote.recording.recording import PINNED
+
+
+def of(view: View) -> list[Verdict]:
+    """Empty, or the reason why it is not known who answered."""
+    since = _since(view)
+    if since is None:
+        return []
+    answers = [one for one in view.attempts if one.spoke]
+    asked = [one for one in answers if one.at > since]
+    until = view.case.end - arrives_s(view.track.period_s)  # what a witness saw last may still have been on its way
+    unknown = [one for one in unbridged(answers, view.track.period_s) if since < one.at and one.ended < until]
+    if (
+        view.case.recording.header.both_may_answer
+    ):  # at worst it was the isolated node: time out, that the figure and the budget hold anyhow
+        unknown = [one for one in unknown if one.ended > _accounted(view)]
+    if not unknown:
+        return []
+    span = f"{unknown[0].at - view.case.anchor:+.2f} s to {unknown[-1].at - view.case.anchor:+.2f} s"
+    told = f"{view.name}: which node answered {len(unknown)} of {len(asked)} {view.noun}, from {span}, is not known"
+    return [inconclusive(f"{told}: {_why(view, unknown)}")]
+
+
+def unbridged(answers: Sequence[Traced], period_s: float) -> list[Traced]:
+    """Those of unknown nodes that are not between two answers of one known node, close together."""
+    reach = max(TOGETHER_S, PERIODS_TOGETHER * period_s)
+    found: list[Traced] = []
+    waiting: list[Traced] = []
+    last: Traced | None = None
+    for one in answers:
+        if one.node is None:
+            waiting.append(one)
+            continue
+        if waiting and (last is None or last.node != one.node or one.at - last.at > reach):
+            found += waiting
+        waiting, last = [], one
+    return [*found, *waiting]
+
+
+def _since(view: View) -> float | None:
+    """From when on it matters who answered; None where it does not."""
+    case = view.case
+    slack = LEAST_SLACK_S + 2 * clock_errors(case.recording).get(view.track.origin, UNKNOWN_CLOCK_S)
+    moves = case.recording.header.moves
+    if view.track.kind == PINNED:  # it may be older than the recording: only where another node serves now, it may be the wrong one
+        return None if case.taken_over is None or moves is False else case.taken_over + slack
+    if moves is False:
+        return case.anchor
+    if case.taken_over is not None:
+        return case.taken_over + slack
+    return view.runs[-1].end if view.runs else case.anchor
+
+
+def _accounted(view: View) -> float:
+    """Until when the path is taken to have been out anyhow, within its budget."""
+    out = max((run.end for run in view.due if run.end is not None), default=view.case.anchor)
+    return min(out, view.case.anchor + view.case.budget_s)
+
+
+def _why(view: View, unknown: Sequence[Traced]) -> str:
+    recording = view.case.recording
+    blind = coverage.blind_nodes(recording)
+    if blind:
+        return f"{' and '.join(blind)} could not capture packets"
+    if view.track.kind == PINNED:
+        return "its connection is older than the recording, and another node has taken over since"
+    lost = [
+        node
+        for node in recording.header.nodes
+        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in coverage.unwitnessed(recording, node))
+    ]
+    return f"the packets of {' and '.join(lost)} were not watched then" if lost else "no witness saw their packets"

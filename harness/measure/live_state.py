@@ -1,0 +1,109 @@
+"""What the meter knows at this moment: who answered each track last, for how long it has been out. For the live view, and to tell
+when the paths have recovered. The report does not use it: that is judged from the whole recording."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.remote.recording.recording import CapturedPacket, NodeEvent, Sample, Track
+
+REMEMBERED_S = 3.0
+UNKNOWN = "?"
+
+
+@dataclass(frozen=True)
+class SeriesState:
+    """One track now: `outcome` of its newest attempt, `node` that answered it, `out_s` since when it has not been answered (0: it is)."""
+
+    track: Track
+    outcome: str
+    node: str | None
+    out_s: float
+
+
+class Live:
+    """Thread-safe. `nodes` are the hosts whose packets are watched; an attempt is attributed by the origin's address and port."""
+
+    def __init__(self, tracks: Iterable[Track], addresses: Mapping[str, Iterable[str]], probe: tuple[str, int]) -> None:
+        self._tracks = {t.id: t for t in tracks}
+        self._owner = {address: host for host, found in addresses.items() for address in found}
+        self._probe = probe  # source and port
+        self._probed: dict[str, float] = {}
+        self._samples: dict[str, deque[Sample]] = {t: deque() for t in self._tracks}
+        self._last_good: dict[str, float] = {}
+        self._received: dict[tuple[str, int], tuple[float, str]] = {}
+        self.news = ""  # what happened last at a host, in a sentence
+        self._pruned = time.monotonic()
+        self._lock = threading.Lock()
+
+    def samples(self, track: str, rows: Iterable[Sample]) -> None:
+        with self._lock:
+            kept = self._samples[track]
+            for row in rows:
+                kept.append(row)
+                if row.outcome == "answered":
+                    self._last_good[track] = row.at
+            horizon = kept[-1].at - REMEMBERED_S if kept else 0.0
+            while kept and kept[0].at < horizon:
+                kept.popleft()
+
+    def sightings(self, rows: Iterable[CapturedPacket]) -> None:
+        with self._lock:
+            for row in rows:
+                if row.what == "syn" and (row.src, row.dport) == self._probe and not row.outgoing:
+                    self._probed[row.host] = row.at
+                elif row.what in ("syn", "socket") and (row.interface == "lo" or not row.outgoing):
+                    # On lo the source may be the VIP itself; what counts is that it never left this host.
+                    origin = row.host if row.interface == "lo" else self._owner.get(row.src)
+                    if origin is not None:
+                        self._received[origin, row.sport] = (row.at, row.host)
+            self._prune()
+
+    def _prune(self) -> None:
+        now = time.monotonic()
+        if now - self._pruned > REMEMBERED_S:
+            self._pruned = now
+            self._received = {key: found for key, found in self._received.items() if found[0] > now - 2 * REMEMBERED_S}
+
+    def event(self, event: NodeEvent) -> None:
+        if event.kind != "log" or event.data.get("means"):
+            self.news = f"{event.host}: {event.kind} {event.text}".strip()
+
+    def last_probe(self, node: str) -> float | None:
+        """When the balancer's probe last came to a node; None when none was seen."""
+        with self._lock:
+            return self._probed.get(node)
+
+    def right(self, track: str, node: str | None, *, since: float, watched: bool = True) -> bool:
+        """Has every attempt that began after `since` been answered by `node` (any one, when None), and were there some?"""
+        with self._lock:
+            rows = [s for s in self._samples[track] if s.at >= since and s.outcome != "skipped"]
+            if len(rows) < 3 or any(s.outcome != "answered" for s in rows):
+                return False
+            if not watched or self._tracks[track].kind != "new":
+                return True
+            known = {self._node(track, s) for s in rows}
+            known.discard(None)  # its packet may still be on the way here; the next look will know
+            return len(known) == 1 and (node is None or known == {node})
+
+    def standing(self) -> list[SeriesState]:
+        with self._lock:
+            return [self._standing(t) for t in self._tracks.values()]
+
+    def _standing(self, track: Track) -> SeriesState:
+        rows = self._samples[track.id]
+        if not rows:
+            return SeriesState(track, UNKNOWN, None, 0.0)
+        newest = rows[-1]
+        good = newest.outcome == "answered"
+        node = next((n for s in reversed(rows) if (n := self._node(track.id, s)) is not None), None) if good else None
+        out = 0.0 if good else newest.at - self._last_good.get(track.id, rows[0].at)
+        return SeriesState(track, newest.outcome, node, max(0.0, out))
+
+    def _node(self, track: str, sample: Sample) -> str | None:
+        found = self._received.get((self._tracks[track].origin, sample.port))
+        return found[1] if found is not None and abs(found[0] - sample.at) < REMEMBERED_S else None

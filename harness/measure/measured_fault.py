@@ -1,0 +1,263 @@
+"""One measured disruption from beginning to end: warm up, do it, follow the paths, undo it, see the cluster whole, read the tokens."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Inconclusive
+from harness.disrupt import undoing
+from harness.disrupt.disruption import HARNESS, Disruption, Effect
+from harness.expectations.connectivity_matrix import Origin
+from harness.measure.meter import LIMIT_S, Meter
+from harness.measure.write_durability import Tokens, TokensFailed, takes_tokens
+from harness.remote.recording.recording import Header, Mark, NodeEvent, Recorder
+
+STEADY_S = 0.5  # for so long every path must have been right before a disruption may begin, and after it before the measuring ends
+WARM_UP_S = 15.0
+BEGINNINGS = 5  # so often a path may be out just when the start was held back
+PROBES = 3  # so many intervals are waited for one
+COUNTED_FROM = {True: "when it was done, as its host told", False: "when the harness asked for it, so with what doing it took"}
+FIRST_SAMPLE_S = 2.0  # beyond the budget: what is still out at its end must be measured past it, to be told
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the beginning is chosen: held back by `offset_s` after the cluster was steady (drawn with `seed`), or `after_probe_s` after
+    a probe of the active node, where a sweep steps through the probe's period."""
+
+    repeat: int = 0
+    offset_s: float = 0.0
+    seed: int | None = None
+    after_probe_s: float | None = None
+
+
+class MeasuredFault:
+    """Carries one disruption out under the meter. The recording tells everything; whoever has it judges."""
+
+    def __init__(
+        self, subject: ClusterUnderTest, meter: Meter, disruption: Disruption, *, say: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self._subject = subject
+        self._meter = meter
+        self._disruption = disruption
+        self._before = subject.active
+        self._say = say
+        self._done = False
+        self._began = 0.0
+
+    def record(self, path: Path, start: Start) -> None:
+        """Do it, and leave its recording at `path`. The disruption is undone whatever happens.
+
+        Raises Inconclusive when the paths are not right to begin with, or the disruption cannot be seen to take effect.
+        """
+        header = self._header(start)
+        with self._meter.recording(path, header) as recorder:
+            tokens = self._begin_tokens(recorder)
+            try:
+                self._begin_steady(tokens, start)
+                try:
+                    self._disrupt(recorder)
+                    self._follow(recorder)
+                finally:
+                    self._undo(recorder)
+                self._heal(recorder)
+            except BaseException as error:  # whoever judges the recording must know that it did not come to its end, and why
+                recorder.add(Mark(time.monotonic(), "broken-off", str(error) or type(error).__name__))
+                raise
+            finally:
+                self._end_tokens(tokens, recorder)
+
+    def _header(self, start: Start) -> Header:
+        cluster, disruption = self._subject.cluster, self._disruption
+        allowance = disruption.allowance()
+        return Header(
+            disruption=disruption.name,
+            sentence=disruption.sentence,
+            design=str(cluster.design),
+            vip=str(cluster.vip),
+            client=cluster.client.name,
+            nodes=tuple(n.name for n in cluster.nodes),
+            addresses=self._meter.addresses,
+            active=self._before,
+            target=disruption.target(),
+            moves=disruption.moves,
+            expects={str(origin): str(effect) for origin, effect in disruption.expects[cluster.design].items()},
+            both_may_answer=disruption.both_may_answer,
+            takes_away=disruption.takes_away,
+            lasts=disruption.longest_s > 0,
+            shares=disruption.shares,
+            settles_s=(cluster.load_balancer.probe.threshold + 1) * cluster.load_balancer.probe.interval_s,
+            budget_s=allowance.seconds,
+            budget_because=allowance.because,
+            probe_port=cluster.load_balancer.probe.port,
+            probe_source=str(cluster.load_balancer.probe.source),
+            probe_interval_s=cluster.load_balancer.probe.interval_s,
+            tracks=tuple(self._meter.tracks),
+            repeat=start.repeat,
+            offset_s=start.offset_s if start.after_probe_s is None else start.after_probe_s,
+            seed=start.seed,
+        )
+
+    def _begin_tokens(self, recorder: Recorder) -> Tokens | None:
+        """Start writing tokens, where a service of the cluster takes them; what keeps it from that is for the judgement to tell."""
+        service = next((s for s in self._subject.cluster.services if takes_tokens(s)), None)
+        if service is None:
+            return None
+        tokens = Tokens(self._subject, service, recorder.add)
+        with self._told(recorder):
+            tokens.begin()
+            return tokens
+        with contextlib.suppress(TokensFailed):  # it was told; but the table may be there, its answer being lost
+            tokens.drop()
+        return None
+
+    def _end_tokens(self, tokens: Tokens | None, recorder: Recorder) -> None:
+        if tokens is not None:
+            tokens.end()
+            with self._told(recorder):
+                recorder.read_back(tokens.read_back())
+            with self._told(recorder):  # whether they could be read or not
+                tokens.drop()
+
+    @contextlib.contextmanager
+    def _told(self, recorder: Recorder) -> Iterator[None]:
+        try:
+            yield
+        except TokensFailed as error:
+            recorder.add(NodeEvent(time.monotonic(), self._subject.cluster.client.name, "tokens", str(error)))
+
+    def _begin_steady(self, tokens: Tokens | None, start: Start) -> None:
+        """Every path right, the start held back, and every path still right at its end: what is out then is not the disruption's."""
+        for _ in range(BEGINNINGS):
+            self._steady_first(tokens)
+            self._subject.permit(self._disruption)  # what was asked before calibrating and warming up is minutes old
+            self._hold_back(start)
+            if self._meter.all_right(self._everyone(), self._before, since=time.monotonic() - STEADY_S - LIMIT_S):
+                return
+        raise Inconclusive(f"{self._disruption.name} was not done, because the paths did not stay right while its start was held back")
+
+    def _steady_first(self, tokens: Tokens | None) -> None:
+        self._say("warming up: every path must be right, and tokens be taken, before anything is done")
+        try:
+            if tokens is not None:
+                Deadline(WARM_UP_S).wait_for(tokens.flow, what="a token acknowledged from every host", every=0.05)
+            self._meter.wait_until_right(self._everyone(), self._before, Deadline(WARM_UP_S), steady_s=STEADY_S)
+        except DeadlineExceeded as error:
+            raise Inconclusive(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error
+
+    def _hold_back(self, start: Start) -> None:
+        """Let the start fall at another moment of the probe and heartbeat periods."""
+        seconds = start.offset_s
+        if start.after_probe_s is not None:
+            interval = self._subject.cluster.load_balancer.probe.interval_s
+            seconds = (self._next_probe(interval) + start.after_probe_s - time.monotonic()) % interval
+        deadline = Deadline(seconds)
+        if seconds > 0:
+            deadline.wait_for(lambda: deadline.expired, what="the chosen start", every=seconds)
+
+    def _next_probe(self, interval: float) -> float:
+        """A fresh one: no prober keeps its interval so well that an old one would tell where its period is now."""
+        live, asked = self._meter.live, time.monotonic()
+
+        def seen() -> float:
+            return live.last_probe(self._before) or 0.0
+
+        try:
+            return Deadline(PROBES * interval + 1.0).wait_for(seen, until=lambda at: at > asked, what="a probe", every=0.01)
+        except DeadlineExceeded as error:
+            raise Inconclusive(
+                f"no probe of {self._before} was seen for {PROBES} intervals, so the start cannot be swept through its period; "
+                "may packets be captured there?"
+            ) from error
+
+    def _disrupt(self, recorder: Recorder) -> None:
+        disruption = self._disruption
+        limit = disruption.allowance().seconds + self._subject.cluster.manager.takeover_s
+        self._say(f"{disruption.name}: {disruption.sentence}")
+        began = time.monotonic()
+        self._done = True
+        try:
+            undoing.begin(self._subject, disruption, Deadline(limit, anchor=began))
+        finally:
+            recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
+            recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
+        recorder.add(Mark(time.monotonic(), "done"))
+        disruption.took_effect(Deadline(limit, anchor=began))
+        recorder.add(Mark(time.monotonic(), "took-effect"))
+        self._began = began
+
+    def _exactly(self, began: float) -> float:
+        """The moment on the host's own clock where the host told it, else when the harness asked for it."""
+        moment = self._disruption.moment
+        if moment is None:
+            return began
+        if moment.host == HARNESS:
+            return moment.before - time.time() + time.monotonic()
+        clock = self._meter.clock(moment.host)
+        return began if clock is None else moment.before + clock.wall_s
+
+    def _follow(self, recorder: Recorder) -> None:
+        """Until every path that must recover has recovered (or its budget is over), and as long as the disruption has to last."""
+        disruption = self._disruption
+        effects = disruption.expects[self._subject.cluster.design].values()
+        lasts = Deadline(disruption.lasts_s, anchor=self._began)
+        if Effect.RECOVERS in effects:
+            budget = Deadline(disruption.allowance().seconds + FIRST_SAMPLE_S, anchor=self._began)
+            self._until_right(self._must_recover(), budget, recorder)
+        if not lasts.expired:
+            lasts.wait_for(lambda: lasts.expired, what="the disruption's own duration", every=lasts.remaining())
+
+    def _must_recover(self) -> list[str]:
+        """The hosts from which every path must have recovered before anything is undone.
+
+        Not the node that will be the standby where nothing is demanded of its path, or where it has to be out: it may be gone.
+        """
+        cluster, effect = self._subject.cluster, self._disruption.expects[self._subject.cluster.design][Origin.STANDBY]
+        if effect in (Effect.RECOVERS, Effect.UNTOUCHED):
+            return self._everyone()
+        stays = self._disruption.moves is False
+        return [cluster.client.name, self._before if stays else cluster.peer_of(self._before).name]
+
+    def _until_right(self, hosts: list[str], deadline: Deadline, recorder: Recorder) -> None:
+        try:
+            self._meter.wait_until_right(hosts, self._after(), deadline, steady_s=STEADY_S)
+            recorder.add(Mark(time.monotonic(), "right", "every path has recovered"))
+        except DeadlineExceeded as error:
+            recorder.add(Mark(time.monotonic(), "not-right", str(error)))  # the judgement says which path, and for how long
+
+    def _after(self) -> str | None:
+        """The node that must answer afterwards; None: whichever has it."""
+        if self._disruption.moves is None:
+            return None
+        return self._subject.cluster.peer_of(self._before).name if self._disruption.moves else self._before
+
+    def _undo(self, recorder: Recorder) -> None:
+        """First undone, then noted: a disk that is full must not keep a node without power."""
+        if not self._done:
+            return
+        began = time.monotonic()
+        try:
+            undoing.undo(self._subject, self._disruption, Deadline(undoing.limit_s(self._subject)))
+        except BaseException:
+            recorder.add(Mark(began, "undo-begin"))
+            raise
+        undone = time.monotonic()
+        recorder.add(Mark(began, "undo-begin"))
+        recorder.add(Mark(undone, "undone"))
+
+    def _heal(self, recorder: Recorder) -> None:
+        """The cluster healthy again, and then every path right from every host."""
+        manager = self._subject.cluster.manager
+        self._say("undone; waiting for the cluster to be whole")
+        self._subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s))
+        recorder.add(Mark(time.monotonic(), "whole"))
+        self._until_right(self._everyone(), Deadline(self._disruption.allowance().seconds + FIRST_SAMPLE_S), recorder)
+
+    def _everyone(self) -> list[str]:
+        return [m.name for m in self._subject.cluster.machines]

@@ -1,0 +1,124 @@
+"""Unique tokens written to PostgreSQL through the VIP, one after the other from every host, and read back when all is healed.
+
+What the server acknowledged must be there afterwards, once. Two servers that both take tokens are the worst that can happen to a
+cluster; the tokens that only one of them kept are what shows it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Service
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
+from harness.remote.connections.tcp_tunnel import relay
+from harness.remote.recording.recording import Token
+from harness.services.postgres_session import Session
+from harness.services.service_kind import NotTheService
+
+TABLE = "lkharness_tokens"
+EVERY_S = 0.1
+ANSWER_S = 1.0  # a token that was not acknowledged within this is given up, with its connection
+CONNECTION_S = 3600.0
+
+
+class TokensFailed(Inconclusive):
+    """The database could not be asked to make the table, or to read the tokens back."""
+
+
+def takes_tokens(service: Service) -> bool:
+    """A PostgreSQL that the harness may write to; the setting `tokens = "no"` says that it may not."""
+    return service.kind == "postgres" and service.settings.get("tokens", "yes") != "no"
+
+
+class Tokens:
+    """`begin`, then `end`, then `read_back`; `tell` hears of every token. `drop` removes the table from the database."""
+
+    def __init__(self, subject: ClusterUnderTest, service: Service, tell: Callable[[Token], None]) -> None:
+        self._subject = subject
+        self._service = service
+        self._tell = tell
+        self._run = secrets.token_hex(6)
+        self._over = threading.Event()
+        self._flowing: set[str] = set()
+        self._threads: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        """Make the table and start writing from every host. Raises TokensFailed when the database cannot be written to."""
+        client = self._subject.cluster.client.name
+        try:
+            self._once(client, f"create table if not exists {TABLE} (run text, value text, node text)")
+        except TokensFailed as error:
+            raise TokensFailed(f'{error}; let its user make a table there, or give the service the setting tokens = "no"') from error
+        for machine in self._subject.cluster.machines:
+            thread = threading.Thread(target=self._write, args=(machine.name,), name=f"tokens-{machine.name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def flow(self) -> bool:
+        """Has a token been acknowledged from every host?"""
+        return len(self._flowing) == len(self._subject.cluster.machines)
+
+    def end(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(CONNECTION_S)
+
+    def read_back(self) -> dict[str, int]:
+        """How often each token of this run is in the database; none, where even the table is gone. Raises TokensFailed when it cannot be
+        asked."""
+        ((there,),) = self._once(self._subject.cluster.client.name, f"select to_regclass('{TABLE}') is not null")
+        if there != "t":  # the database is another, or older than the run: all that it acknowledged is lost
+            return {}
+        rows = self._once(self._subject.cluster.client.name, f"select value, count(*) from {TABLE} where run = '{self._run}' group by 1")
+        return {value: int(count) for value, count in rows}
+
+    def drop(self) -> None:
+        self._once(self._subject.cluster.client.name, f"drop table if exists {TABLE}")
+
+    def _once(self, origin: str, statement: str, *, limit: float = 10.0) -> list[list[str]]:
+        try:
+            with self._path(origin, limit) as link, self._session(link.port, limit) as session:
+                return session.query(statement.encode(), Deadline(limit))
+        except (OSError, DeadlineExceeded, NotTheService, BadUse) as error:
+            raise TokensFailed(f"tokens: {self._service.name} could not be asked from {origin}: {error}") from error
+
+    def _path(self, origin: str, limit: float = ANSWER_S):
+        vip = str(self._subject.cluster.vip)
+        return relay(self._subject.residents[origin], vip, self._service.port, limit=limit, lifetime=CONNECTION_S)
+
+    def _session(self, port: int | None, limit: float = ANSWER_S) -> Session:
+        if port is None:
+            raise ConnectionError("the connection did not come about")
+        return Session("127.0.0.1", port, self._service.settings, Deadline(limit))
+
+    def _write(self, origin: str) -> None:
+        """One connection as long as it lasts: a client's, with its own reconnects."""
+        number = 0
+        while not self._over.is_set():
+            began = time.monotonic()
+            try:
+                with self._path(origin) as link, self._session(link.port) as session:
+                    while not self._over.is_set():
+                        number += 1
+                        self._one(origin, session, f"{origin}-{number}")
+                        self._over.wait(EVERY_S)
+            except (OSError, HarnessError, NotTheService) as error:
+                # The path is out: what that means is for the meter to say; here it only delays the next token.
+                self._subject.timeline.note(origin, "tokens", f"connection lost or not made: {error}")
+            self._over.wait(max(0.0, began + EVERY_S - time.monotonic()))
+
+    def _one(self, origin: str, session: Session, value: str) -> None:
+        began = time.monotonic()
+        statement = f"insert into {TABLE} values ('{self._run}', '{value}', current_setting('cluster_name')) returning node"
+        try:
+            rows = session.query(statement.encode(), Deadline(ANSWER_S))
+        except BaseException as error:
+            self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error)))
+            raise
+        self._tell(Token(began, origin, value, True, time.monotonic() - began, by=rows[0][0]))
+        self._flowing.add(origin)

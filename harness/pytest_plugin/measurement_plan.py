@@ -1,0 +1,60 @@
+"""Which disruptions are measured, how often, and from which beginnings: the command line's wishes as a list."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+
+from harness.config.cluster_config import Cluster
+from harness.core.errors import BadUse
+from harness.disrupt import disruption as disruptions
+from harness.measure.measured_fault import Start
+from harness.pytest_plugin.measurement_session import MeasurementOptions
+from harness.remote.agents.agent_launch import PERIODS_S
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One measurement to come."""
+
+    name: str
+    start: Start
+
+    def __str__(self) -> str:
+        """The test's id: the disruption, and which repeat or step it is."""
+        if self.start.after_probe_s is not None:
+            return f"{self.name} {self.start.after_probe_s * 1000:.0f} ms after a probe"
+        return self.name if self.start.repeat == 0 else f"{self.name} {self.start.repeat + 1}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`names` empty: every disruption there is for such a cluster."""
+
+    names: tuple[str, ...]
+    wish: MeasurementOptions
+    allow_unproven: bool = False  # is "cannot tell" of an attached cluster no reason to leave a disruption?
+
+    @classmethod
+    def of_options(cls, options: Namespace) -> Plan:
+        """Raises BadUse for a disruption, period or number that there is not."""
+        names = tuple(disruptions.get_disruption(name).name for name in options.disruption or ())
+        known = [round(p * 1000) for p in PERIODS_S]
+        if options.period not in known:
+            raise BadUse(f"--period {options.period}: the meter knows {', '.join(map(str, known))} ms")
+        if options.repeat < 1 or options.sweep < 0:
+            raise BadUse("--repeat must be 1 or more, --sweep 1 or more steps")
+        if options.repeat > 1 and options.sweep:
+            raise BadUse("--repeat and --sweep do not go together: a sweep has its own steps")
+        return cls(names, MeasurementOptions(options.period / 1000, options.repeat, options.sweep, options.seed), options.allow_unproven)
+
+    def measurements(self, cluster: Cluster, *, azure: bool = False, own: bool = False) -> list[Planned]:
+        """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named.
+
+        So is what destroys something for good, always, and what may put both nodes in service, except on a lab of the run's `own`.
+        """
+        every = disruptions.all_of().items()
+        names = self.names or tuple(
+            name for name, kind in every if (azure or not kind.by_azure) and not kind.destroys and (own or not kind.splits)
+        )
+        return [Planned(name, start) for name in names for start in self.wish.starts(name, cluster)]

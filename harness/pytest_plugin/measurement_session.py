@@ -1,0 +1,152 @@
+"""What a session measures: one meter, checked once against a known cut, and one numbered measurement for each disruption."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded
+from harness.core.verdict import Outcome
+from harness.disrupt.disruption import Disruption
+from harness.measure.calibration import Calibration, KnownCut, calibrate
+from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.measured_fault import MeasuredFault, Start
+from harness.measure.measurement_result import Measured
+from harness.measure.meter import Meter
+from harness.pytest_plugin.live_view import LiveView
+from harness.remote.recording import recording
+from harness.report.builder import ReportBuilder
+from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
+
+PREPARE_S = 60.0
+TRIES = 5  # of a measurement that noise spoils …
+CALM_WITHIN_S = 30.0  # … each begun when the hosts are quiet again, or after this
+
+
+@dataclass(frozen=True)
+class MeasurementOptions:
+    """What the command line asks of the measuring; `seed` None: drawn anew, and told in the report."""
+
+    period_s: float = 0.01
+    repeat: int = 1
+    sweep: int = 0
+    seed: int | None = None
+
+    def starts(self, name: str, cluster: Cluster) -> Iterator[Start]:
+        """The beginnings of each repeat: somewhere in the longest of the periods that matter, or stepped through the probe's."""
+        probe = cluster.load_balancer.probe.interval_s
+        if self.sweep:
+            for step in range(self.sweep):
+                yield Start(repeat=step, after_probe_s=step * probe / self.sweep)
+            return
+        seed = random.randrange(1 << 32) if self.seed is None else self.seed
+        drawn = random.Random(f"{seed} {name}")
+        for repeat in range(self.repeat):
+            yield Start(repeat=repeat, offset_s=drawn.uniform(0.0, max(probe, cluster.manager.heartbeat_s)), seed=seed)
+
+
+class MeasurementSession:
+    """The meter is started by the first measurement, and stopped by `close`."""
+
+    def __init__(
+        self, subject: ClusterUnderTest, report: ReportBuilder, wish: MeasurementOptions, cut: KnownCut | None, view: LiveView | None
+    ) -> None:
+        self._subject = subject
+        self._report = report
+        self._wish = wish
+        self._cut = cut
+        self._view = view
+        self._meter: Meter | None = None
+        self._calibration: Calibration | None = None
+        self._number = 0
+
+    def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
+        """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises.
+
+        One that the noise of the measuring hosts spoiled is set aside and done again, a few times: a verdict is never asked for twice, and
+        an inconclusive measurement that nothing but noise made so has none. A path that is out before anything is done, on quiet hosts, is
+        the cluster's own doing: that stands.
+        """
+        with self._view.open() if self._view else contextlib.nullcontext():
+            for left in reversed(range(TRIES)):
+                result, name = self._measure(make(), start, test)
+                if not (left and self._is_spoiled(result)):
+                    break
+                self._say(f"measuring again, because of noise: {result.noise.reason if result.noise else result.verdict.reason}")
+                self._report.set_aside(name)
+                self._wait_for_calm()
+            return result
+
+    def _wait_for_calm(self) -> None:
+        """Noise comes in bursts; if it does not end, the next try tells so as well as any."""
+        assert self._meter is not None
+        try:
+            self._meter.wait_until_calm(Deadline(CALM_WITHIN_S))
+        except DeadlineExceeded as error:
+            self._say(str(error))
+
+    def _is_spoiled(self, result: Measured) -> bool:
+        assert self._calibration is not None
+        noisy = result.noise is not None and result.noise.outcome is Outcome.INCONCLUSIVE
+        return noisy and result.verdict.outcome is Outcome.INCONCLUSIVE and self._calibration.verdict.outcome is Outcome.PASS
+
+    def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
+        meter = self._ready()
+        self._number += 1
+        name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
+        path = self._report.run.directory / "evidence" / name / "recording.jsonl"
+        disruption.prepare(Deadline(PREPARE_S + self._subject.cluster.manager.takeover_s))
+        self._subject.wait_until_whole(Deadline(self._subject.cluster.manager.boot_s))
+        try:
+            with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():
+                MeasuredFault(self._subject, meter, disruption, say=self._say).record(path, start)
+        finally:
+            result = self._judge(path, name, test)
+        assert result is not None  # a recording that came to its end has a header
+        return result, name
+
+    def _judge(self, path: Path, name: str, test: str) -> Measured | None:
+        """Also of a recording that was cut short: what it holds belongs into the report."""
+        if not path.exists():
+            return None
+        assert self._calibration is not None
+        try:
+            stored = recording.read(path)
+        except ValueError as error:  # not even its header got to the disk
+            self._report.run.evidence_fault(path.parent.name, str(error))
+            return None
+        result = measured(stored, calibration=self._calibration.verdict)
+        self._report.measurement(MeasurementRecord.of(result, id=name, test=test))
+        return result
+
+    def _say(self, text: str) -> None:
+        self._report.run.note("harness", "progress", text)
+        if self._view is not None:
+            self._view.say(text)
+
+    def _ready(self) -> Meter:
+        if self._meter is None:
+            self._say("checking the meter against a known cut")
+            done = calibrate(self._subject, period_s=self._wish.period_s, cut=self._cut)
+            self._calibration = done
+            self._report.calibration(
+                CalibrationRecord(cut_s=done.cut_s, measured_s=done.measured_s, period_s=done.period_s, verdict=done.verdict)
+            )
+            self._meter = Meter(self._subject, period_s=self._wish.period_s)
+            for host, sentence in self._meter.coarse.items():
+                self._report.host_note(host, sentence)
+            self._meter.start()
+        return self._meter
+
+    def close(self) -> None:
+        """End the meter; what could not be removed from a host is told in the report."""
+        if self._meter is not None:
+            for fault in self._meter.stop():
+                self._report.host_note(self._subject.cluster.name, fault)

@@ -1,0 +1,248 @@
+"""The pytest plugin: options, one run per session, the cluster under test, and the report.
+
+A session that never asks for the cluster (the harness's own unit tests) makes no run directory and brings up nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from harness.attach.execution_plan import Wanted, wanted_of
+from harness.attach.lease import Held
+from harness.config import cluster_config
+from harness.core.errors import ExitCode, HarnessError
+from harness.core.files import expand_user
+from harness.core.terminal import allow_every_encoding
+from harness.pytest_plugin.live_view import LiveView
+from harness.pytest_plugin.measurement_plan import Planned
+from harness.pytest_plugin.pytest_session import Session
+
+KEY = pytest.StashKey[Session]()
+# Reading, tagging, doing, seeing and ending it; an undoing, which has the time of two; and another at the end of the session.
+AZURE_OPERATIONS = 10
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("lkharness", "the cluster under test")
+    group.addoption(
+        "--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up"
+    )
+    group.addoption(
+        "--trust-cluster-file", action="store_true", help="agree for this once to all that the cluster file asks of this machine"
+    )
+    group.addoption("--allow-disruption", action="store_true", help="let tests disturb an attached cluster (the lab always may be)")
+    group.addoption(
+        "--allow-unproven",
+        action="store_true",
+        help="do also what an attached cluster is not proven to bear; the plan says what that is",
+    )
+    group.addoption(
+        "--dry-run", action="store_true", help="show the plan of an attached cluster and every command that would run; do nothing of it"
+    )
+    group.addoption("--design", metavar="nat|floating", help="the lab's design (default nat)")
+    group.addoption(
+        "--manager", metavar="lifekeeper|pacemaker", help="what the lab's nodes run: a stand-in (the default), or Pacemaker itself"
+    )
+    group.addoption(
+        "--azure", action="store_true", help="a stand-in for Azure's management API beside the lab, for what drives and reads it"
+    )
+    group.addoption("--profile", metavar="fast|azure", help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
+    group.addoption("--disruption", action="append", metavar="NAME", help="measure only this disruption (may be given several times)")
+    group.addoption("--repeat", type=int, default=1, metavar="N", help="measure each disruption N times, for a distribution")
+    group.addoption("--sweep", type=int, default=0, metavar="N", help="walk the start through the probe's period in N steps instead")
+    group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
+    group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
+    group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
+    group.addoption(
+        "--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports, in the current folder)"
+    )
+    parser.addini(
+        "lkharness_suite", "these tests are about a cluster: a run that looked at nothing is inconclusive", type="bool", default=False
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    allow_every_encoding()
+    config.addinivalue_line(
+        "markers",
+        "disruptive(*names): disturbs the cluster by these disruptions; needs --allow-disruption when attached; runs after all others",
+    )
+    config.addinivalue_line("markers", "in_azure: asks Azure's management API; collected only where there is one to be asked")
+    try:
+        session = Session.of_options(config.option, config.invocation_params.args, _reports(config))
+    except HarnessError as error:
+        pytest.exit(str(error), returncode=int(error.exit_code))
+    config.stash[KEY] = session
+    config.pluginmanager.register(_Ending(session), "lkharness-ending")
+
+
+def _reports(config: pytest.Config) -> Path:
+    """Paths count from where the caller stands."""
+    return config.invocation_params.dir / expand_user(config.option.reports)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "service" in metafunc.fixturenames:
+        services = metafunc.config.stash[KEY].cluster.services
+        metafunc.parametrize("service", [s.name for s in services], indirect=True)
+    if "disruption" in metafunc.fixturenames:
+        planned = metafunc.config.stash[KEY].planned()
+        metafunc.parametrize("disruption", planned, ids=str, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
+    session = config.stash[KEY]
+    if not session.has_azure and (without := [item for item in items if item.get_closest_marker("in_azure")]):
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+    if session.cluster.azure is not None and session.may_disturb:
+        _extend_timeouts(config, items, session.cluster.azure.operation_limit_s)
+    for item in items:
+        if item.get_closest_marker("disruptive") and not (session.may_disturb or config.option.dry_run):
+            item.add_marker(pytest.mark.skip(reason=session.why_not_disturb))
+
+
+def _extend_timeouts(config: pytest.Config, items: list[pytest.Item], operation_limit_s: float) -> None:
+    """A timeout that fell into an undoing would leave the cluster disturbed. What a person asked for (--timeout) stays as it is."""
+    usual = config.getini("timeout") if config.pluginmanager.hasplugin("timeout") else None
+    if not usual or config.getoption("timeout") is not None or os.environ.get("PYTEST_TIMEOUT"):
+        return
+    for item in items:
+        if item.get_closest_marker("disruptive") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(float(usual) + AZURE_OPERATIONS * operation_limit_s))
+
+
+def planned_faults(items: list[pytest.Item]) -> list[Wanted]:
+    """What the chosen tests would do to the cluster, by their marks and parameters."""
+    found = []
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if not item.get_closest_marker("disruptive") or item.get_closest_marker("skip"):
+            continue
+        if isinstance(planned := parameters.get("disruption"), Planned):
+            found.append(wanted_of(planned.name, parameters, measured=True))
+        found += [wanted_of(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> object:
+    """A dry run runs no test."""
+    if not session.config.option.dry_run or session.config.option.collectonly:
+        return None
+    try:
+        _say(session.config, session.config.stash[KEY].rehearse(planned_faults(session.items)))
+    except HarnessError as error:
+        pytest.exit(session.config.stash[KEY].shown(str(error)), returncode=int(error.exit_code))
+    return True
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    """To the terminal, past pytest's capture."""
+    terminal, capture = config.pluginmanager.getplugin("terminalreporter"), config.pluginmanager.getplugin("capturemanager")
+    if terminal is None:
+        return
+    with capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext():
+        terminal.ensure_newline()
+        terminal.write_line(config.stash[KEY].shown(text))
+
+
+@pytest.fixture(scope="session")
+def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The session with its cluster attached; ends the run (report first, then teardown)."""
+    session = request.config.stash[KEY]
+    try:
+        session.attach(planned_faults(request.session.items), partial(_say, request.config))
+        yield session
+    except HarnessError as error:
+        if isinstance(error, Held):
+            _say(request.config, f"refused: {error}")  # at once: the report takes longer than the refusal
+        session.record_setup_error(error)
+        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
+    except KeyboardInterrupt:
+        session.interrupted = True  # during the bring-up; pytest tells of it only after this fixture has ended
+        raise
+    finally:
+        session.close()
+
+
+@pytest.fixture
+def disruption(request: pytest.FixtureRequest) -> Planned:
+    """Each measurement that the options ask for, in turn."""
+    return request.param
+
+
+@pytest.fixture
+def live_view(request: pytest.FixtureRequest, lk_session: Session) -> None:
+    """What is measured is shown while it is measured, past pytest's capture, unless -q asks for quiet."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    if request.config.option.verbose >= 0 and capture is not None:
+        lk_session.view = LiveView(capture.global_and_fixture_disabled)
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, lk_session: Session):
+    """The cluster under test, for one test: whole before it, audited after it."""
+    with lk_session.test(request.node) as bench:
+        yield bench
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest, lk_session: Session) -> cluster_config.Service:
+    """Each service of the cluster in turn, as the attached cluster's file has it."""
+    return next(s for s in lk_session.cluster.services if s.name == request.param)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    item.config.stash[KEY].heard(item, call, report)
+    return report
+
+
+class _Ending:
+    """Hears of Ctrl-C before the fixtures are torn down, so that the report can say so."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo) -> None:
+        self._session.interrupted = excinfo.errisinstance(KeyboardInterrupt)
+
+
+def _is_about_a_cluster(config: pytest.Config) -> bool:
+    """The plug-in is loaded wherever it is installed, also for tests that have nothing to do with clusters."""
+    return bool(config.option.cluster or os.environ.get("LKHARNESS_CLUSTER") or config.getini("lkharness_suite"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """The contract's exit codes (3 when nothing failed but something could not be judged) for sessions that used a cluster."""
+    own = session.config.stash.get(KEY, None)
+    if int(exitstatus) == pytest.ExitCode.NO_TESTS_COLLECTED and _is_about_a_cluster(session.config):
+        session.exitstatus = ExitCode.INCONCLUSIVE  # nothing was looked at
+    elif own is not None and int(exitstatus) in (0, 1, 2):
+        session.exitstatus = own.exit_code(int(exitstatus), session.testsfailed)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    own = config.stash.get(KEY, None)
+    if own is not None and own.finished is not None:
+        terminalreporter.section("acceptance run")
+        terminalreporter.write_line(own.summary())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line of all, behind pytest's own."""
+    own = config.stash.get(KEY, None)
+    if own is not None and own.finished is not None and (said := own.not_as_found()):
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(said, file=sys.__stderr__, flush=True)

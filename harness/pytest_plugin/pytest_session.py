@@ -1,0 +1,395 @@
+"""One session of tests on one cluster: the run's folder, the cluster brought up or attached to, tests recorded, the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.attach.disruptive_run import DisruptiveRun
+from harness.attach.execution_plan import Wanted, show
+from harness.attach.lease import Held
+from harness.attach.preconditions import Preconditions
+from harness.attach.watchdog import FILE as PUT_BACK
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.invariants import audit
+from harness.collect.known_secrets import known_secrets
+from harness.config import cluster_config, trust
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
+from harness.core.signals import handle_termination_signals
+from harness.core.terminal import CLEANER
+from harness.core.timeline import Timeline
+from harness.core.verdict import Outcome, Verdict, failed, inconclusive, passed
+from harness.disrupt.disruption import Disruption
+from harness.hosts.host import HostUnreachable
+from harness.measure.calibration import KnownCut
+from harness.measure.measured_fault import Start
+from harness.measure.measurement_result import Measured
+from harness.pytest_plugin import pytest_items
+from harness.pytest_plugin.cluster_fixture import ClusterFixture, Measure
+from harness.pytest_plugin.live_view import LiveView
+from harness.pytest_plugin.measurement_plan import Plan, Planned
+from harness.pytest_plugin.measurement_session import MeasurementSession
+from harness.report.builder import Finished, ReportBuilder
+from harness.report.record.run_directory import Run
+from harness.report.record.run_record import AS_FOUND, ClusterKind, Result, RunState
+from harness.report.terminal_summary import summary
+
+if TYPE_CHECKING:
+    from harness.azure.backend_health import HealthWatch
+
+WHOLE_SOON_S = 5.0  # an attached cluster is healthy or it is not; this only lets a passing state pass
+
+VERDICT = pytest.StashKey[Verdict]()
+
+
+class Session:
+    """Made at configure time from the options; does nothing until a test asks for the cluster."""
+
+    def __init__(
+        self,
+        cluster: cluster_config.Cluster,
+        command: Sequence[str],
+        reports: Path,
+        *,
+        lab_data: dict | None,
+        allowed: bool,
+        plan: Plan,
+        lab_azure: bool = False,
+        readable: bool = False,
+    ) -> None:
+        self.cluster = cluster
+        self.has_azure = lab_azure or cluster.azure is not None  # a management API that can be asked
+        self.finished: Finished | None = None
+        self.interrupted = False
+        self.view: LiveView | None = None
+        self._command = command
+        self._reports = reports
+        self._readable = readable
+        self._lab_data = lab_data
+        self._lab_azure = lab_azure
+        self._allowed = allowed
+        self._plan = plan
+        self._look = partial(Preconditions, named=frozenset(plan.names), allow_unproven=plan.allow_unproven)
+        self._measuring: MeasurementSession | None = None
+        self._known_cut: KnownCut | None = None
+        self._subject: ClusterUnderTest | None = None
+        self._attached: DisruptiveRun | None = None
+        self._report: ReportBuilder | None = None
+        self._broken: str | None = None
+        self._not_whole: str | None = None
+        self._died: HarnessError | None = None
+        self._down: Callable[[], None] | None = None
+        self._health: HealthWatch | None = None
+
+    @classmethod
+    def of_options(cls, options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
+        """`reports`: where the run's folder goes. Raises BadUse for a cluster file with faults or options that do not go together."""
+        file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
+        plan = Plan.of_options(options)
+        if options.dry_run and not file:
+            raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
+        if file:
+            if options.design or options.profile or options.manager or options.azure:
+                raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
+            attached = cluster_config.load(Path(file), trusted=options.trust_cluster_file)
+            trust.demand(attached, file)
+            kept = {"plan": plan, "readable": options.readable_reports}
+            return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
+        from harness.core.needs_linux import demand_linux
+        from harness.lab.lifecycle import default_cluster  # only the default needs the lab
+
+        demand_linux()
+        if options.profile not in (None, *default_cluster.PROFILES):
+            raise BadUse(f"--profile {options.profile}: there is {' and '.join(default_cluster.PROFILES)}")
+        if options.design not in (None, *cluster_config.Design):
+            raise BadUse(f"--design {options.design}: there is {' and '.join(cluster_config.Design)}")
+        if options.manager not in (None, *default_cluster.MANAGERS):
+            raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(default_cluster.MANAGERS)}")
+        wanted = {"design": options.design} if options.design else {}
+        data = default_cluster.cluster_data(
+            options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})}
+        )
+        figure = cluster_config.parse(data, Path("the lab's own figure"))
+        more = {"lab_azure": options.azure, "readable": options.readable_reports}
+        return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan, **more)
+
+    def planned(self) -> list[Planned]:
+        """Every measurement that the options ask for."""
+        return self._plan.measurements(self.cluster, azure=self.has_azure, own=self._lab_data is not None)
+
+    @property
+    def may_disturb(self) -> bool:
+        return self._allowed
+
+    why_not_disturb = "it would disturb the attached cluster; allow that with --allow-disruption"
+
+    def rehearse(self, wanted: Sequence[Wanted]) -> str:
+        """The plan with every command of it, without a run and without doing any of it. Raises HarnessError."""
+        subject = ClusterUnderTest(self.cluster, Timeline())
+        try:
+            subject.reach()
+            return f"{show(subject, wanted, self._look(subject)).as_text(commands=True)}\nthis was a dry run: nothing was done"
+        finally:
+            subject.close()
+
+    def attach(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
+        """Make the run's folder, then bring up the lab or reach the attached cluster. Raises HarnessError.
+
+        `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
+        """
+        handle_termination_signals()
+        run = Run.create(self._reports, command=self._command, readable=self._readable)
+        self._report = ReportBuilder(run)
+        kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
+        self._report.cluster_is(self.cluster, kind)
+        if self._lab_data is not None:
+            self._bring_up_lab(run)
+        known, _ = known_secrets(self.cluster, {"services": [{"settings": s.settings} for s in self.cluster.services]})
+        run.cleaner.knows(known)  # reports are passed on: what anybody wrote down of passwords is not
+        self._subject = ClusterUnderTest(self.cluster, run.timeline)
+        self._subject.cleaner = run.cleaner
+        self._subject.reach()
+        self._watch_health(run)
+        if self._lab_data is None and self._allowed and wanted:
+            self._attached = DisruptiveRun(self._subject, run.id, run.directory, self._look)
+            self._attached.take()
+        self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
+        if self._lab_data is None and not (found := self._audited()):  # what was broken before the first test is no test's fault
+            self._not_whole = self._not_whole or found.reason
+        if self._attached is not None:
+            self._attached.show_plan(wanted, say)
+
+    def _watch_health(self, run: Run) -> None:
+        """Where Azure can be asked, the balancer's own view of its members goes on the timeline; what is lacking for it, too."""
+        if self.cluster.azure is None:
+            return
+        from harness.azure.backend_health import HealthWatch  # only a cluster with [azure] needs the Azure packages
+        from harness.azure.client import clients
+
+        self._health = HealthWatch(self.cluster, clients.make_clients(self.cluster.azure), run.timeline)
+        self._health.start()
+
+    def _look_whether_whole(self, subject: ClusterUnderTest) -> str | None:
+        """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
+        limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
+        try:
+            return subject.wait_until_whole(Deadline(limit if self._lab_data else WHOLE_SOON_S)).active
+        except DeadlineExceeded as error:
+            if self._lab_data:
+                raise
+            self._not_whole = str(error)
+            assert self._report is not None
+            self._report.host_note(self.cluster.name, f"the cluster was not whole when it was attached to: {error}")
+            return None
+
+    def _bring_up_lab(self, run: Run) -> None:
+        from harness.lab.lifecycle import launch
+
+        def progress(text: str) -> None:
+            run.note("lab", "up", text)
+
+        lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=progress, azure=self._lab_azure)
+        self._down = lab.down
+        self._known_cut = lab.known_cut
+        run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
+        self.cluster = cluster_config.load(lab.cluster_file)
+        self._lab_events = lab.record.folder / "events.jsonl"
+
+    @contextlib.contextmanager
+    def test(self, item: pytest.Item) -> Iterator[ClusterFixture]:
+        """Record one test; audit the cluster behind it."""
+        assert self._subject is not None and self._report is not None
+        self._report.begin_test(item.nodeid, pytest_items.title(item), properties={"design": str(self.cluster.design)})
+        try:
+            if reason := self._why_not_run(item):
+                item.stash[VERDICT] = inconclusive(reason)
+                raise Inconclusive(reason)
+            self._subject.before_undoing = partial(pytest_items.end_timeout, item)
+            yield ClusterFixture(self._subject, self._report, self._measure(item.nodeid), self._before)
+        finally:
+            verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
+            self._report.end_test(verdict)
+        if not self._broken and not self._not_whole and not self.interrupted:
+            self._audit(item)
+
+    def _why_not_run(self, item: pytest.Item) -> str:
+        if self._broken:
+            return f"not run, because the cluster was left broken: {self._broken}"
+        if self._not_whole and item.get_closest_marker("disruptive"):
+            return f"not run, because a cluster that is not healthy must not be disturbed: {self._not_whole}"
+        return ""
+
+    def _before(self, disruption: Disruption, within: bool = False) -> None:
+        """May this disruption be done now, or `within` another? Raises Inconclusive. A lab is the run's own, to do with as it likes."""
+        if self._lab_data is None:
+            if self._attached is None:
+                raise Inconclusive(f"{disruption.name} was not done: {self.why_not_disturb}")
+            self._attached.before(disruption, within=within)
+            self._tell_that_it_is_disturbed(disruption)
+
+    def _tell_that_it_is_disturbed(self, disruption: Disruption) -> None:
+        """From now on the record on the disk says that nobody has seen the cluster as it was found: that is what is read of a run that
+        was killed."""
+        assert self._report is not None
+        try:
+            self._report.disturbed(
+                f"this run ended before it saw that; it had begun with {disruption.name}; look at {PUT_BACK} beside this"
+            )
+        except OSError as error:
+            why = f"the run's folder cannot be written to ({error.strerror})"
+            raise Inconclusive(f"{disruption.name} was not done, and nothing was: {why}") from error
+
+    def _measure(self, test: str) -> Measure:
+        """What a trial measures a disruption with."""
+
+        def measure(make: Callable[[], Disruption], start: Start) -> Measured:
+            assert self._subject is not None and self._report is not None
+
+            def guarded() -> Disruption:  # before each try
+                disruption = make()
+                self._before(disruption)
+                return disruption
+
+            if self._measuring is None:
+                self._measuring = MeasurementSession(self._subject, self._report, self._plan.wish, self._known_cut, self.view)
+            return self._measuring.measure(guarded, start, test=test)
+
+        return measure
+
+    def _audited(self, after: str | None = None) -> Verdict:
+        assert self._subject is not None and self._report is not None
+        try:
+            verdict = audit(self._subject)
+        except HarnessError as error:
+            verdict = inconclusive(f"the cluster could not be audited: {error}")
+        self._report.audit("the cluster is healthy", verdict, after=after)
+        return verdict
+
+    def _audit(self, item: pytest.Item) -> None:
+        verdict = self._audited(item.nodeid)
+        if not verdict:
+            self._broken = f"after {item.name}: {verdict.reason}"
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            raise Inconclusive(f"audit: {verdict.reason}")
+        if verdict.outcome is Outcome.FAIL:
+            pytest.fail(f"audit: {verdict.reason}", pytrace=False)
+
+    def heard(self, item: pytest.Item, call: pytest.CallInfo, report: pytest.TestReport) -> None:
+        """Keep what pytest found of a test, as a verdict; a broken measurement is told in one sentence, not in a traceback."""
+        if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError) and report.failed:
+            report.longrepr = f"{type(call.excinfo.value).__name__}: {call.excinfo.value}"
+        self._clean_report(report)
+        if call.when == "teardown":
+            return
+        if report.skipped:
+            item.stash[VERDICT] = inconclusive(f"skipped: {pytest_items.skip_reason(report)}")
+        elif report.failed:
+            unclear = call.excinfo is not None and isinstance(call.excinfo.value, HarnessError)
+            item.stash[VERDICT] = (inconclusive if unclear else failed)(pytest_items.first_line(call))
+        elif call.when == "call":
+            item.stash[VERDICT] = passed(pytest_items.title(item))
+
+    def _clean_report(self, report: pytest.TestReport) -> None:
+        """What pytest itself prints of a test that used the cluster goes by the same door."""
+        if self._report is None:
+            return
+        report.sections = [(title, self.shown(text)) for title, text in report.sections]
+        if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+            said = report.longreprtext
+            if (clean := self.shown(said)) != said:
+                report.longrepr = clean
+        elif isinstance(report.longrepr, tuple):
+            place, line, reason = report.longrepr
+            report.longrepr = (place, line, self.shown(reason))
+
+    def shown(self, text: str) -> str:
+        """`text` without secrets and fit for a terminal."""
+        return (self._report.run.cleaner if self._report else CLEANER).shown(text)
+
+    def record_setup_error(self, error: HarnessError) -> None:
+        self._died = error
+
+    def close(self) -> None:
+        """The report first, then the teardown; the lab goes in any case."""
+        if self._subject is not None:
+            self._subject.before_undoing()
+        try:
+            try:
+                if self._measuring is not None:
+                    self._measuring.close()
+            finally:
+                if self._report is not None:
+                    try:
+                        self._leave_as_found(self._report)
+                    finally:  # even when a test's timeout falls into it
+                        self._finish(self._report)
+        finally:
+            if self._health is not None:
+                self._health.close()
+            if self._subject is not None:
+                self._subject.close()
+            if self._down is not None:
+                self._down()
+            if self._report is not None:
+                self._report.run.close()
+
+    def _leave_as_found(self, report: ReportBuilder) -> None:
+        """An attached cluster that was disturbed is put back, or the report's first line says what is not."""
+        if self._attached is None:
+            return
+        try:
+            verdict = self._attached.end(broken=self._broken is not None)
+        except BaseException as error:  # whatever ends it, a test's timeout too, leaves the cluster to the guardian, and is told
+            self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
+            what = "somebody ended it (Ctrl-C)" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+            verdict = self._attached.not_put_back(f"putting it back was cut short: {what}")
+        try:
+            if verdict is not None:
+                report.audit(AS_FOUND, verdict)
+        finally:
+            for fault in self._attached.give_back():
+                report.host_note(self.cluster.name, fault)
+
+    def _finish(self, report: ReportBuilder) -> None:
+        self._collect_evidence(report.run)
+        if self._died is not None:
+            state = RunState.BAD_USE if isinstance(self._died, BadUse) else RunState.UNUSABLE
+            self.finished = report.finish(state, str(self._died))
+        elif self.interrupted:
+            self.finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
+        else:
+            self.finished = report.finish()
+
+    def _collect_evidence(self, run: Run) -> None:
+        if self._lab_data is not None and self._down is not None:
+            run.collect("lab-events.jsonl", lambda path: path.write_bytes(self._lab_events.read_bytes()))
+        if self._subject is None or isinstance(self._died, HostUnreachable | Held):
+            return  # nobody to ask, or somebody else's evidence
+        for name, witness in self._subject.evidence().items():
+            run.collect(f"{name}.pcapng", witness.write_pcap)
+        for node in self.cluster.nodes:
+            run.collect(f"{node.name}-manager.log", partial(self._subject.write_manager_log, node.name))
+
+    def exit_code(self, exitstatus: int, failures: int) -> int:
+        """The contract's code, when every failure of the session is one of this run's."""
+        if self.finished is None or self._report is None:
+            return exitstatus
+        record = self._report.run.record
+        own = record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits)
+        return int(self.finished.exit_code) if own >= failures else exitstatus
+
+    def not_as_found(self) -> str:
+        """The sentence that says so, or empty."""
+        return self._report.run.record.not_as_found if self._report is not None else ""
+
+    def summary(self) -> str:
+        assert self._report is not None
+        return self.shown(summary(self._report.run.record, self._report.run.directory))

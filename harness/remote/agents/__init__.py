@@ -1,0 +1,1 @@
+"""Measuring agents on hosts: the Python agent, the shell and PowerShell ones, and SSH forwarding."""

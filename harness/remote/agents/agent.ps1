@@ -1,0 +1,160 @@
+# Runs on a Windows host without Python: measures TCP connections open-loop, every 50 ms or coarser, and prints what it sees.
+# Windows PowerShell 5.1 or newer, no administrator. $plan: tracks [{id, destination, port, period, limit, say, expect, again (base64)}],
+# lifetime, max_open. Steal and load are not known here: -1. Lines, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
+#   h running; a {header}; s TRACK AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; e {end}; x
+# It answers each line `ping N` with `p N MONOTONIC WALL`, and ends with its input, on `stop`, or after its lifetime.
+$ErrorActionPreference = 'Stop'
+$inv = [Globalization.CultureInfo]::InvariantCulture
+$latin = [Text.Encoding]::GetEncoding(28591)
+$frequency = [double][Diagnostics.Stopwatch]::Frequency
+$epoch = [DateTime]::new(1970, 1, 1, 0, 0, 0, [DateTimeKind]::Utc)
+$least = 0.05
+$outcomes = @{ 10061 = 'r'; 10060 = 's'; 10054 = 'x'; 10053 = 'x'; 10048 = 'k'; 10049 = 'k'; 10055 = 'k'; 10024 = 'k'; 10051 = 'u'; 10065 = 'u' }
+
+function Mono { [Diagnostics.Stopwatch]::GetTimestamp() / $frequency }
+function Micros([double]$seconds) { [long][Math]::Round($seconds * 1000000) }
+function Say([string]$line) { [Console]::Out.Write($line + "`n") }
+function Record($attempt, [string]$outcome, [string]$detail) {
+    $took = (Mono) - $attempt.At
+    if ($attempt.Socket) { $attempt.Socket.Close() }
+    $words = $detail -replace '\s+', ' '
+    Say ('s {0} {1} {2} {3} {4} {5}' -f $attempt.Track.Number, (Micros ($attempt.At - $t0)), (Micros $took), $outcome, $attempt.Port, $words)
+    $sum.Samples++
+    $attempt.Over = $true
+}
+function Lost($attempt, $failure) {
+    while ($failure.InnerException) { $failure = $failure.InnerException }
+    $code = if ($failure -is [Net.Sockets.SocketException]) { $failure.ErrorCode } else { 0 }
+    $outcome = if ($outcomes.ContainsKey([int]$code)) { $outcomes[[int]$code] } else { 'u' }
+    $detail = if ($outcome -eq 'r' -or $outcome -eq 'x') { '' } else { 'winsock {0}' -f $code }
+    Record $attempt $outcome $detail
+}
+function Begin-Attempt($track) {
+    $attempt = @{ Track = $track; At = (Mono); Socket = $null; Port = 0; Connecting = $null; Said = $false; Heard = ''; Over = $false }
+    if ($open.Count -ge $plan.max_open) { Record $attempt 'k' 'too many sockets are open already'; return }
+    try {
+        $attempt.Socket = [Net.Sockets.Socket]::new([Net.Sockets.AddressFamily]::InterNetwork, [Net.Sockets.SocketType]::Stream, [Net.Sockets.ProtocolType]::Tcp)
+        $attempt.Socket.LingerState = [Net.Sockets.LingerOption]::new($true, 0)
+        # Windows asks again for a second after a refusal; SIO_TCP_INITIAL_RTO with no retransmission makes it tell at once
+        if ($track.AtOnce) {
+            try { [void]$attempt.Socket.IOControl(-1744830447, [byte[]](255, 255, 254, 0), $null) }
+            catch { $track.AtOnce = $false }
+        }
+        $attempt.Socket.Bind([Net.IPEndPoint]::new([Net.IPAddress]::Any, 0))
+        $attempt.Port = $attempt.Socket.LocalEndPoint.Port
+        $attempt.At = Mono
+        $attempt.Connecting = $attempt.Socket.BeginConnect($track.Target, $null, $null)
+        [void]$open.Add($attempt)
+    }
+    catch { Lost $attempt $_.Exception }
+}
+function Look-At($attempt, [double]$now) {
+    try {
+        if ($attempt.Connecting) {
+            if ($attempt.Connecting.IsCompleted) {
+                $attempt.Socket.EndConnect($attempt.Connecting)
+                $attempt.Connecting = $null
+                if ($attempt.Track.Words.Length) { [void]$attempt.Socket.Send($attempt.Track.Words) }
+                if (-not $attempt.Track.Expect) { Record $attempt 'a' ''; return }
+            }
+        }
+        if (-not $attempt.Connecting -and $attempt.Socket.Poll(0, [Net.Sockets.SelectMode]::SelectRead)) {
+            $count = $attempt.Socket.Receive($buffer)
+            if ($count -eq 0) { Record $attempt 'x' $(if ($attempt.Heard) { 'closed after another answer' } else { 'closed without a word' }); return }
+            $attempt.Heard += $latin.GetString($buffer, 0, $count)
+            if ($attempt.Track.Expect.IsMatch($attempt.Heard)) {
+                Record $attempt 'a' ''
+                return
+            }
+            if ($attempt.Track.Again -and $attempt.Track.Again.IsMatch($attempt.Heard)) {
+                $attempt.Heard = ''
+                [void]$attempt.Socket.Send($attempt.Track.Words)
+            }
+            if ($attempt.Heard.Length -gt 16384) { $attempt.Heard = $attempt.Heard.Substring($attempt.Heard.Length - 16384) }
+        }
+        if ($now - $attempt.At -ge $attempt.Track.Limit) {
+            $where = if ($attempt.Connecting) { '' } else { 'accepted, but not answered' }
+            Record $attempt 's' $where
+        }
+    }
+    catch { Lost $attempt $_.Exception }
+}
+
+$t0 = Mono
+$number = 0
+$tracks = @(foreach ($asked in $plan.tracks) {
+        $again = if ($asked.again) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.again))) } else { $null }
+        $pattern = if ($asked.expect) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.expect))) } else { $null }
+        @{
+            Number = $number; Period = [Math]::Max($least, [double]$asked.period); Limit = [double]$asked.limit; AtOnce = $true
+            Target = [Net.IPEndPoint]::new([Net.IPAddress]::Parse($asked.destination), [int]$asked.port)
+            Words = [Convert]::FromBase64String("$($asked.say)"); Expect = $pattern; Again = $again; Next = 0.0
+        }
+        $number++
+    })
+$open = [Collections.ArrayList]::new()
+$buffer = [byte[]]::new(4096)
+$typed = [byte[]]::new(4096)
+$pause = [Threading.ManualResetEvent]::new($false)
+$sum = @{ Samples = 0 }
+$ticks = 0
+$late = 0
+$worst = 0.0
+$told = $t0
+$reason = ''
+$rest = ''
+
+Say 'h running'
+$wall = ([DateTime]::UtcNow - $epoch).TotalSeconds
+$ids = @($plan.tracks | ForEach-Object { "$($_.id)" })
+Say ('a ' + (ConvertTo-Json -Compress -InputObject @{ t0 = $t0; wall = $wall; pid = $PID; tracks = $ids; least = $least }))
+$standard = [Console]::OpenStandardInput()
+$reading = $standard.BeginRead($typed, 0, $typed.Length, $null, $null)
+for ($i = 0; $i -lt $tracks.Count; $i++) { $tracks[$i].Next = $t0 + $tracks[$i].Period * $i / $tracks.Count }
+
+while (-not $reason) {
+    if ($reading.IsCompleted) {
+        $count = $standard.EndRead($reading)
+        if ($count -eq 0) { $reason = 'its input ended'; break }
+        $lines = ($rest + $latin.GetString($typed, 0, $count)) -split "`n"
+        $rest = $lines[-1]
+        foreach ($line in @($lines | Select-Object -SkipLast 1)) {
+            if ($line -match '^ping (\d+)') {
+                $wall = ([DateTime]::UtcNow - $epoch).TotalSeconds
+                Say ('p {0} {1} {2}' -f $matches[1], (Mono).ToString('F9', $inv), $wall.ToString('F9', $inv))
+            }
+            elseif ($line -match '^stop') { $reason = 'it was asked to stop' }
+        }
+        $reading = $standard.BeginRead($typed, 0, $typed.Length, $null, $null)
+    }
+    $now = Mono
+    if ($now - $t0 -ge $plan.lifetime) { $reason = 'its lifetime is over' }
+    foreach ($track in $tracks) {
+        if ($now -ge $track.Next) {
+            $behind = $now - $track.Next
+            $missed = [Math]::Floor($behind / $track.Period)
+            $ticks += 1 + $missed
+            $late += $missed
+            if ($behind - $missed * $track.Period -gt $track.Period / 2) { $late++ }
+            if ($behind -gt $worst) { $worst = $behind }
+            Begin-Attempt $track
+            # ticks that were missed are not made up for: they would all measure the same moment
+            $track.Next += $track.Period * (1 + $missed)
+        }
+    }
+    foreach ($attempt in @($open)) {
+        Look-At $attempt (Mono)
+        if ($attempt.Over) { $open.Remove($attempt) }
+    }
+    if ($now - $told -ge 1) {
+        Say ('n {0} {1} {2} {3} -1 -1' -f (Micros ($now - $t0)), $ticks, $late, (Micros $worst))
+        $ticks = 0
+        $late = 0
+        $worst = 0.0
+        $told = $now
+    }
+    [void]$pause.WaitOne(2)
+}
+foreach ($attempt in @($open)) { $attempt.Socket.Close() }
+Say ('e ' + (ConvertTo-Json -Compress -InputObject @{ at = (Micros ((Mono) - $t0)); reason = $reason; final = $true; samples = $sum.Samples }))
+Say 'x'

@@ -1,0 +1,40 @@
+"""The agent that a host can bear."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from harness.hosts.host import Host, Process
+from harness.remote.agents import powershell_agent, shell_agent
+from harness.remote.agents.agent import START_S, Agent, Sink
+from harness.remote.agents.agent_launch import AgentPlan
+from harness.remote.agents.forwarding_agent import ForwardingAgent
+from harness.remote.agents.streamed_agent import StreamedAgent
+from harness.remote.host_capabilities import Capabilities, Kind
+
+
+class Measures(Protocol):
+    """What the meter asks of an agent of any kind."""
+
+    name: str
+
+    def start(self, limit: float = START_S) -> None: ...
+    @property
+    def remaining_s(self) -> float: ...
+    def renew(self) -> None: ...
+    def stop(self, limit: float = 15.0) -> list[str]: ...
+
+
+def agent_of(host: Host, means: Capabilities, python: str, plan: AgentPlan, sink: Sink) -> Measures:
+    """One that is not started yet. Only the whole one watches what else the plan asks for."""
+    if means.kind is Kind.PYTHON:
+        return Agent(host, python, plan, sink)
+    if means.kind is Kind.FORWARDING:
+        return ForwardingAgent(host, plan, sink)
+
+    def start(lifetime_s: float) -> Process:
+        if means.kind is Kind.POWERSHELL:
+            return powershell_agent.start(host, [track.wire() for track in plan.tracks], lifetime_s=lifetime_s)
+        return shell_agent.start(host, plan.tracks, lifetime_s=lifetime_s)
+
+    return StreamedAgent(host, plan, sink, start)

@@ -1,0 +1,77 @@
+"""One connection that a host's sshd makes at our word: how it ended, as far as SSH tells."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from harness.core.deadline import Deadline
+from harness.hosts.ssh.forwarding import Forwarding, Opening
+
+ANSWER_AT_MOST = 16384
+OUTCOMES = (
+    ("refused", "refused"),
+    ("timed out", "silent"),
+    ("unreachable", "unreachable"),
+    ("no route", "unreachable"),
+    ("not permitted", "unreachable"),
+    ("reset", "reset"),
+)  # sshd's words, which are its kernel's
+
+
+@dataclass(frozen=True)
+class Tried:
+    """`outcome` is a sample's; `ended` when that was known, on the harness's monotonic clock."""
+
+    outcome: str
+    ended: float
+    detail: str = ""
+
+
+def speak(
+    forwarding: Forwarding, opening: Opening, say: bytes, expect: bytes, deadline: Deadline, *, again: bytes = b"", keep: bool = False
+) -> Tried:
+    """Wait for the connection, and for the answer that `expect` describes; then close it (`keep`: not when it stands)."""
+    if not opening.ended.wait(deadline.remaining()):
+        forwarding.give_up(opening)
+        return Tried("silent", time.monotonic())
+    if opening.said:
+        return of_refusal(opening)
+    try:
+        return _talk(opening, say, expect, again, deadline)
+    finally:
+        if not keep:
+            opening.channel.close()
+
+
+def of_refusal(opening: Opening) -> Tried:
+    now, said = time.monotonic(), opening.said.casefold()
+    if opening.forbidden:
+        return Tried("skipped", now, f"sshd may not connect there ({opening.said})")
+    for words, outcome in OUTCOMES:
+        if words in said:
+            return Tried(outcome, now, "" if outcome in ("refused", "reset") else opening.said)
+    return Tried("skipped", now, f"sshd could not try: {opening.said}")
+
+
+def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> Tried:
+    channel, heard = opening.channel, b""
+    try:
+        if say:
+            channel.sendall(say)
+        while expect and not re.search(expect, heard):
+            channel.settimeout(max(0.001, deadline.remaining()))
+            data = channel.recv(ANSWER_AT_MOST)
+            if not data:
+                return Tried("reset", time.monotonic(), "closed after another answer" if heard else "closed without a word")
+            heard = (heard + data)[-ANSWER_AT_MOST:]
+            if again and re.search(again, heard):
+                heard = b""
+                channel.sendall(say)
+    except TimeoutError:
+        said = f"said {heard[:40]!a}" if heard else "accepted, but not answered"
+        return Tried("silent", time.monotonic(), said)
+    except OSError:
+        return Tried("reset", time.monotonic(), "closed without a word")
+    return Tried("answered", time.monotonic())

@@ -1,0 +1,171 @@
+"""The measuring agent for hosts that run nothing for us: it runs here, and the host's sshd makes the connections (direct-tcpip).
+
+Open loop as every agent: each tick asks for a connection of its own. An attempt began when half of SSH's round trip had passed after it
+was asked for; so the host's clock is the harness's, known to that half.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, HarnessError
+from harness.hosts.ssh.forwarding import Forwarding, Opening
+from harness.remote.agents.agent import AGAIN_S, PING_EVERY_S, QUIET_S, START_S, Sink
+from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
+from harness.remote.agents.direct_tcpip_attempt import speak
+from harness.remote.host_capabilities import forwarding_of
+from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
+
+TOLD_EVERY_S = 1.0
+PINGS = 5
+
+
+class ForwardingAgent:
+    """Implements what the meter asks of an agent. Events of its own: host-lost, host-back."""
+
+    def __init__(self, host, plan: AgentPlan, sink: Sink) -> None:
+        self.name = host.name
+        self._host, self._plan, self._sink = host, plan, sink
+        self._over = threading.Event()
+        self._forwarding: Forwarding | None = None
+        self._half = 0.0  # of a round trip
+        self._threads: list[threading.Thread] = []
+        self._lost = False
+        self._heard = time.monotonic()
+        self._look_now = False
+
+    def start(self, limit: float = START_S) -> None:
+        """Begin; on return it measures. Raises HostUnreachable, or Unusable when sshd forwards nothing."""
+        deadline = Deadline(limit)
+        self._forwarding = forwarding_of(self._host, checked=True)
+        try:
+            self._look_at_the_clock(self._forwarding, deadline)
+        except BaseException:
+            self.stop()
+            raise
+        for work in (self._tick, self._watch):
+            thread = threading.Thread(target=work, name=f"forwarding-{self.name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self, limit: float = 15.0) -> list[str]:
+        """End it; nothing of it was ever on the host."""
+        self._over.set()
+        deadline = Deadline(limit)
+        for thread in self._threads:
+            thread.join(max(1.0, deadline.remaining()))
+        if self._forwarding is not None:
+            self._forwarding.close()
+        return []
+
+    @property
+    def remaining_s(self) -> float:
+        """It has no lifetime of its own: it runs here."""
+        return math.inf if self.running else 0.0
+
+    def renew(self) -> None:
+        """It keeps no connection."""
+
+    @property
+    def running(self) -> bool:
+        return bool(self._threads) and not self._over.is_set()
+
+    # --- attempts
+
+    def _tick(self) -> None:
+        """Every period, until the end: an attempt of each track. Ticks that were missed are not made up for."""
+        tracks = self._plan.tracks
+        period = max(track.period_s for track in tracks)
+        due = told = time.monotonic()
+        ticks, late, worst = 0, 0, 0.0
+        while not self._over.wait(max(0.0, due - time.monotonic())):
+            now = time.monotonic()
+            behind = now - due
+            missed = int(behind / period)
+            ticks, late, worst = ticks + 1 + missed, late + missed + (behind % period > period / 2), max(worst, behind)
+            self._try_all(tracks)
+            due += period * (1 + missed)
+            if now - told >= TOLD_EVERY_S:
+                self._sink.noise(Noise(now, self.name, ticks, late, worst, -1.0, -1.0))
+                told, ticks, late, worst = now, 0, 0, 0.0
+
+    def _try_all(self, tracks: Sequence[AgentTrack]) -> None:
+        forwarding = self._forwarding
+        if forwarding is None or self._lost:
+            return  # as when an agent's host is lost: nothing is measured, and that is told
+        for track in tracks:
+            try:
+                opening = forwarding.begin(track.destination, track.port)
+            except HarnessError:
+                return  # the thread that watches tells
+            threading.Thread(target=self._follow, args=(track, forwarding, opening), daemon=True).start()
+
+    def _follow(self, track: AgentTrack, forwarding: Forwarding, opening: Opening) -> None:
+        began, half = opening.asked + self._half, self._half
+        trips = 2 if track.say else 1  # to have the connection, and to have what is said on it answered
+        deadline = Deadline(track.limit_s + 2 * trips * half, anchor=opening.asked)
+        tried = speak(forwarding, opening, track.say, track.expect, deadline, again=track.again)
+        if tried.outcome == "silent" and not self._speaks(forwarding, track.limit_s):
+            return
+        if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path
+            seconds = max(0.0, tried.ended - opening.asked - 2 * trips * half)
+            self._sink.samples(track.id, [Sample(began, seconds, tried.outcome, 0, tried.detail)])
+
+    def _speaks(self, forwarding: Forwarding, limit: float) -> bool:
+        """Was it the path that was silent, and not sshd or the way to it?"""
+        return forwarding.round_trip(limit) is not None
+
+    # --- the way to the host
+
+    def _watch(self) -> None:
+        """Ask sshd for an answer now and then, and take another connection where this one is lost or worn."""
+        while not self._over.wait(0.25):
+            forwarding = self._forwarding
+            if forwarding is None or not forwarding.usable:
+                self._renew("its SSH connection was lost")
+            elif forwarding.worn:
+                self._renew("")
+            elif self._look_now or time.monotonic() - self._heard > PING_EVERY_S:
+                try:
+                    self._look_at_the_clock(forwarding, Deadline(QUIET_S))
+                except DeadlineExceeded:
+                    self._renew(f"nothing was heard of it for {QUIET_S:g} s")
+
+    def _look_at_the_clock(self, forwarding: Forwarding, deadline: Deadline) -> None:
+        trips = [forwarding.round_trip(max(0.01, deadline.remaining())) for _ in range(PINGS)]
+        known = [trip for trip in trips if trip is not None]
+        if not known:
+            raise DeadlineExceeded(f"{self.name}: its sshd did not answer within {deadline.seconds:g} s")
+        now = time.monotonic()
+        self._heard, self._half, self._look_now = now, min(known) / 2, False
+        self._tell(lost=False, text="it answers again")
+        self._sink.clock(Clock(self.name, now, 0.0, max(known) / 2, now - time.time()))
+
+    def _renew(self, why: str) -> None:
+        if why:
+            self._tell(lost=True, text=why)
+        try:
+            fresh = forwarding_of(self._host)
+        except HarnessError as error:
+            self._tell(lost=True, text=str(error))
+            self._over.wait(AGAIN_S)
+            return
+        old, self._forwarding = self._forwarding, fresh
+        self._look_now = True
+        if old is not None:
+            threading.Thread(target=self._end, args=(old,), daemon=True).start()
+        self._tell(lost=False, text="it answers again")
+
+    def _end(self, old: Forwarding) -> None:
+        """When the attempts that were made through it have ended."""
+        self._over.wait(max(track.limit_s for track in self._plan.tracks) + 1.0)
+        old.close()
+
+    def _tell(self, *, lost: bool, text: str) -> None:
+        if lost != self._lost:
+            self._lost = lost
+            self._sink.event(NodeEvent(self._heard if lost else time.monotonic(), self.name, "host-lost" if lost else "host-back", text))

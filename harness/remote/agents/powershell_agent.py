@@ -1,0 +1,51 @@
+"""The measuring agent for Windows hosts without Python: one PowerShell script, streamed over one connection. Shape only: never run.
+
+It measures new connections, at 50 ms or coarser, only while the connection lasts; pinned ones, packets and listeners it does not watch.
+What it prints is what `harness.remote.agents.spool_reader.Reader` reads, the spool's lines and its follower's together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import BadUse
+from harness.hosts.host import Host, Process
+
+LEAST_PERIOD_S = 0.05  # the resolution that is left, for the report to state
+# The script is too long for a command line, and Console.In would read ahead what is meant for the agent: so many bytes, no more.
+LOADER = """$i=[Console]::OpenStandardInput();$b=New-Object byte[] COUNT;$k=0
+while($k -lt $b.Length){$g=$i.Read($b,$k,$b.Length-$k);if($g -le 0){exit 45};$k+=$g}
+$d=[Text.Encoding]::UTF8.GetString($b)|ConvertFrom-Json;$plan=$d.plan;. ([ScriptBlock]::Create($d.script))"""
+
+
+@cache
+def script() -> str:
+    return (Path(__file__).parent / "agent.ps1").read_text(encoding="utf-8")
+
+
+def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 500) -> Process:
+    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. `tracks` as `AgentTrack.wire` gives them.
+
+    Raises BadUse for a pinned track, and what `Host.start` raises. A period below 50 ms becomes 50 ms.
+    """
+    pinned = [str(track["id"]) for track in tracks if track.get("kind", "new") != "new"]
+    if pinned:
+        raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
+    wanted = ("id", "destination", "port", "period", "limit", "say", "expect", "again")
+    plan = {
+        "tracks": [{key: track[key] for key in wanted} | {"period": max(LEAST_PERIOD_S, track["period"])} for track in tracks],
+        "lifetime": lifetime_s,
+        "max_open": max_open,
+    }
+    task = json.dumps({"script": script(), "plan": plan}).encode("ascii")
+    process = host.start(LOADER.replace("COUNT", f"{len(task):d}", 1))
+    try:
+        process.send(task)
+    except OSError:
+        process.close()
+        raise
+    return process

@@ -1,0 +1,149 @@
+"""The measuring agent for Linux hosts without Python: one shell script, sent over one connection, alive only as long as that.
+
+It tries new connections, at 100 ms or coarser. The shell cannot judge an answer: it sends on what it heard, and that is judged here.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+import shlex
+import socket
+import struct
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from harness.core.errors import BadUse
+from harness.hosts.host import Host, Process
+from harness.hosts.output_limits import Lines
+from harness.remote import script_transport
+from harness.remote.agents.agent_launch import AgentTrack
+from harness.remote.recording.recording import NEW
+
+TOLD = 4096  # attempts of which it is remembered that they were told already
+# The script comes by the input, of which the loader takes so many bytes and no more; what follows is for the script.
+LOADER = 'eval "$(dd bs=1 count="$0" 2>/dev/null)"'
+
+
+@cache
+def script() -> str:
+    text = (script_transport.FOLDER / "agent.sh").read_text(encoding="utf-8")
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def start(host: Host, tracks: Sequence[AgentTrack], *, lifetime_s: float) -> Process:
+    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. All tracks with the longest of their periods.
+
+    Raises BadUse for a pinned track, and what `Host.start` raises.
+    """
+    pinned = [track.id for track in tracks if track.kind != NEW]
+    if pinned:
+        raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
+    task = "\n".join([*_settings(tracks, lifetime_s), script(), *map(_call, tracks), "measure"]).encode()
+    process = host.start(["bash", "-c", LOADER, str(len(task))])
+    try:
+        process.send(task)
+    except OSError:
+        process.close()
+        raise
+    return Judged(process, tracks)
+
+
+def _settings(tracks: Sequence[AgentTrack], lifetime_s: float) -> Iterator[str]:
+    yield f"period={_micros(max(track.period_s for track in tracks))}"
+    yield f"limit={_micros(max(track.limit_s for track in tracks))}"
+    yield f"lifetime={max(1, int(lifetime_s))}"
+    yield f"names={shlex.quote(json.dumps([track.id for track in tracks]))}"
+
+
+def _call(track: AgentTrack) -> str:
+    escaped = "".join(f"\\{byte:03o}" for byte in track.say)
+    reads = "1" if track.expect else "0"
+    return shlex.join(["track", str(track.destination), str(track.port), escaped, reads])
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+class Addresses:
+    """The local addresses of answered attempts, by track and beginning; the newest only."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], str] = {}
+
+    def take(self, line: bytes) -> None:
+        _, track, at, told = line.decode().split(" ")
+        if len(self._found) >= TOLD:
+            self._found.clear()
+        self._found[track, at] = socket.inet_ntoa(struct.pack("=I", int(told, 16)))
+
+    def get(self, track: str, at: str) -> str | None:
+        return self._found.get((track, at))
+
+
+class Judged:
+    """The script's stream with its answers judged: what `harness.remote.agents.spool_reader.Reader` reads."""
+
+    def __init__(self, process: Process, tracks: Sequence[AgentTrack]) -> None:
+        self._process = process
+        self._tracks = tracks
+        self._lines = Lines()
+        self._told: deque[tuple[bytes, bytes]] = deque(maxlen=TOLD)
+        self.addresses = Addresses()
+
+    @property
+    def errors(self) -> str:
+        """The last of its standard error, where the transport keeps it."""
+        return getattr(self._process, "errors", "")
+
+    def recv(self, size: int) -> bytes:
+        """Whole lines only: one that the connection's end cut off would be read as another."""
+        while data := self._process.recv(size):
+            if whole := b"".join(line + b"\n" for line in map(self._line, self._lines.feed(data)) if line):
+                return whole
+        return b""
+
+    def _line(self, line: bytes) -> bytes:
+        if line[:2] == b"l ":
+            self.addresses.take(line)
+            return b""
+        if line[:2] != b"s ":
+            return line
+        words = line.split(b" ", 6)
+        if len(words) != 7:
+            return line
+        _, track, at, took, outcome, port, detail = words
+        if (track, at) in self._told:
+            return b""
+        self._told.append((track, at))
+        if outcome in b"ah":
+            outcome, detail = judged(self._tracks[int(track)], int(took), detail if outcome == b"h" else None)
+        return b" ".join([b"s", track, at, took, outcome, port, detail])
+
+    def lines(self) -> Iterator[str]:
+        raise NotImplementedError("its stream is read as bytes")
+
+    def send(self, data: bytes) -> None:
+        self._process.send(data)
+
+    def close(self) -> None:
+        self._process.close()
+
+
+def judged(track: AgentTrack, took: int, heard: bytes | None) -> tuple[bytes, bytes]:
+    """The outcome's letter and a detail, for what was heard (in hexadecimal; None: the connect alone is the answer). Pure."""
+    if took > _micros(track.limit_s):
+        return b"s", b"answered after %d ms" % (took // 1000)
+    if heard is None:
+        return b"a", b""
+    said = binascii.unhexlify(heard)
+    if not said:
+        return b"x", b"closed without a word"
+    if re.search(track.expect, said):
+        return b"a", b""
+    if track.again and re.search(track.again, said):
+        return b"k", b"it asked for the same words once more, which a shell's agent cannot say"
+    return b"s", b"said " + ascii(said[:40]).encode()

@@ -1,0 +1,1 @@
+"""Packet captures on hosts, and the route that a connection took, classified by them."""

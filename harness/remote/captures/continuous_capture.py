@@ -1,0 +1,105 @@
+"""A node's packets, watched as long as a recording lasts: a witness that ends is followed by another, and the time between is told.
+
+Events on the node, times on the harness's monotonic clock, in seconds: `witness-lost`, at the last moment up to which everything that
+was captured has come in (data: `from`, that moment; `dropped`, packets that the kernel dropped); `witness-back`, from when on everything
+is seen again (data: `from`, `until`, `dropped`). What is not between two such is complete.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive, Unusable
+from harness.hosts.host import WrongHostKey
+from harness.remote.captures.packet_capture import Witness
+from harness.remote.recording import pcapng
+from harness.remote.recording.recording import NodeEvent
+
+MARK_EVERY_S = 1.0  # so often it is asked whether all came in; what is lost is known to this
+MARK_S = 5.0
+AGAIN_S = 0.5
+END_S = 10.0  # a witness on a busy host may tell late what it saw; what it does not tell makes a measurement inconclusive
+
+
+class Watched:
+    """`start`, then `stop`; `make` gives a new witness, `tell` hears of its life."""
+
+    def __init__(self, node: str, make: Callable[[], Witness], tell: Callable[[NodeEvent], None]) -> None:
+        self._node, self._make, self._tell = node, make, tell
+        self._witnesses: list[Witness] = []  # all there were; the last may be at work
+        self._working = False
+        self._lost: float | None = None
+        self._whole = time.monotonic()  # up to here everything has come in
+        self._dropped = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"watched-{node}", daemon=True)
+
+    def start(self) -> None:
+        """On return every further packet will be seen, or it is told that none is."""
+        self._begin()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it; what is missing at the end is told."""
+        self._over.set()
+        self._thread.join(MARK_S + END_S)
+        if self._working:
+            self._look(END_S)
+        for witness in self._witnesses:
+            witness.stop()
+
+    def write_pcap(self, path: Path) -> None:
+        """The newest of what was seen; nothing where there never was a witness."""
+        if self._witnesses:
+            pcapng.write(path, [packet.headers for one in self._witnesses for packet in one.packets()], host=self._node)
+
+    def _keep(self) -> None:
+        while not self._over.wait(MARK_EVERY_S if self._working else AGAIN_S):
+            if self._working:
+                self._look(MARK_S)
+            elif not self._begin():
+                return
+
+    def _begin(self) -> bool:
+        """Try a new witness; False when it makes no sense to try again."""
+        witness = self._make()
+        try:
+            witness.start()
+        except (Inconclusive, Unusable, DeadlineExceeded) as error:
+            self._is_lost(str(error))
+            return not isinstance(error, WrongHostKey)
+        self._witnesses = [*self._witnesses[-2:], witness]
+        self._working, self._dropped, self._whole = True, 0, time.monotonic()
+        if self._lost is not None:
+            since, self._lost = self._lost, None
+            self._event("witness-back", self._whole, "its packets are watched again", since=since, until=self._whole)
+        return True
+
+    def _look(self, limit: float) -> None:
+        """Has everything up to now come in? A witness that cannot say so is given up."""
+        witness, before = self._witnesses[-1], time.monotonic()
+        try:
+            witness.mark(limit)
+        except HarnessError as error:
+            self._working = False
+            self._is_lost(str(error))
+            witness.stop()
+            return
+        dropped, self._dropped = witness.dropped - self._dropped, witness.dropped
+        if dropped:
+            text = f"the kernel dropped {dropped} packets there before they could be read"
+            self._event("witness-lost", self._whole, text, since=self._whole, dropped=dropped)
+            self._event("witness-back", before, "no more are dropped", since=self._whole, until=before, dropped=dropped)
+        self._whole = before
+
+    def _is_lost(self, why: str) -> None:
+        if self._lost is None:
+            self._lost = self._whole
+            self._event("witness-lost", self._whole, why, since=self._whole)
+
+    def _event(self, kind: str, at: float, text: str, *, since: float, until: float | None = None, dropped: int = 0) -> None:
+        data = {"from": since, "dropped": dropped, **({} if until is None else {"until": until})}
+        self._tell(NodeEvent(at, self._node, kind, text, data))

@@ -1,0 +1,197 @@
+"""A witness: what one host's interfaces saw, gathered while a test runs.
+
+The script on the host (root) reports every TCP packet with SYN, RST or FIN. `mark` says when all that was captured so far
+has arrived here, so that nobody needs to wait for a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive, Unusable
+from harness.hosts.host import Host, Process
+from harness.remote import script_transport
+from harness.remote.recording import pcapng
+from harness.remote.recording.packets import Packet, decode
+
+START_S = 20.0
+REASON_S = 5.0  # its reader hears why it ended a moment after nothing can be sent to it any more
+SNAP = 96
+BUFFER = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
+KEPT_AT_MOST = 500_000
+NEWEST_AT_MOST = 50_000
+NOTES_AT_MOST = 1000
+SAID_AT_MOST = 600  # characters of a complaint
+SYN, FIN_SYN_RST = 0x02, 0x07
+
+
+class Witness:
+    """Watches `host`; a context manager. `ports` adds every TCP and UDP packet from or to these.
+
+    `newest`: only the newest packets stay readable, and it goes on for ever; else it ends when more came than are kept.
+    `flags` says which TCP packets are seen anyway. `tell` hears of each packet as it comes in, on the witness's own thread.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        python: str = "python3",
+        *,
+        ports: Sequence[int] = (),
+        flags: int = FIN_SYN_RST,
+        tell: Callable[[Packet], None] | None = None,
+        newest: bool = False,
+    ) -> None:
+        self.name = host.name
+        self.dropped = 0
+        """Packets that the kernel dropped because the script was too slow, as of the last mark. Not 0: do not trust absence."""
+        self.notes: deque[str] = deque(maxlen=NOTES_AT_MOST)
+        self.left_out = 0
+        """Packets that are no longer kept here; `tell` has heard of them."""
+        self._host = host
+        self._python = python
+        self._tell = tell
+        self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP, "buffer": BUFFER}
+        self._newest = newest
+        self._packets: list[Packet] = []
+        self._marks: dict[int, int] = {}
+        self._asked = 0
+        self._ready = False
+        self._ended: str | None = None
+        self._changed = threading.Condition()
+        self._process: Process | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Witness:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, limit: float = START_S) -> None:
+        """Begin; on return every further packet will be seen. Raises HostUnreachable, Unusable, or Inconclusive with the reason."""
+        self._process = script_transport.start(self._host, self._python, "packet_capture", self._plan)
+        self._thread = threading.Thread(target=self._read, args=(self._process,), name=f"witness-{self.name}", daemon=True)
+        self._thread.start()
+        try:
+            self._wait(lambda: self._ready, limit, "begin")
+        except Inconclusive as error:
+            ended = self._ended
+            self.stop()
+            if ended is None:
+                raise
+            raise Unusable(f"{self.name}: the packets there cannot be watched: {ended}") from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def mark(self, limit: float = 5.0) -> int:
+        """Wait until everything captured before this call has arrived; returns the position after it, for `packets`.
+
+        Raises Inconclusive when the witness has died or does not answer.
+        """
+        with self._changed:
+            self._asked += 1
+            asked = self._asked
+        self._ask(asked)
+        self._wait(lambda: asked in self._marks, limit, "answer a mark")
+        with self._changed:
+            return self._marks.pop(asked)
+
+    def packets(self, since: int = 0, until: int | None = None) -> list[Packet]:
+        """What was seen, in order, from one position to another."""
+        with self._changed:
+            return self._packets[since:until]
+
+    def write_pcap(self, path: Path) -> None:
+        """Everything seen so far, headers only, as pcap-ng with one interface block for each interface."""
+        pcapng.write(path, [packet.headers for packet in self.packets()], host=self.name)
+
+    def stop(self) -> None:
+        """End the capture; what was seen stays readable. Stopping twice is fine."""
+        with self._changed:
+            self._ended = self._ended or "it was stopped"
+            self._changed.notify_all()
+        if self._process is not None:
+            self._process.close()
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def _ask(self, mark: int) -> None:
+        if self._process is None:
+            raise Inconclusive(f"{self.name}: the witness was never started")
+        try:
+            self._process.send(b"mark %d\n" % mark)
+        except (OSError, ValueError) as error:  # ValueError: its input was closed by stop
+            deadline = Deadline(REASON_S)
+            with self._changed:
+                while self._ended is None and not deadline.expired:
+                    self._changed.wait(deadline.remaining())
+            raise self._broken(str(error)) from error
+
+    def _wait(self, done, limit: float, what: str) -> None:
+        deadline = Deadline(limit)
+        with self._changed:
+            while not done():
+                if self._ended is not None:
+                    raise self._broken()
+                if deadline.expired:
+                    raise Inconclusive(f"{self.name}: the witness did not {what} within {limit:g} s; what was sent there is unknown")
+                self._changed.wait(deadline.remaining())
+
+    def _broken(self, otherwise: str = "its stream ended") -> Inconclusive:
+        return Inconclusive(f"{self.name}: the witness no longer watches: {self._ended or otherwise}; what was sent there is unknown")
+
+    def _read(self, process: Process) -> None:
+        reason = "its stream ended: the host or the connection to it was lost"
+        other = ""
+        try:
+            for line in process.lines():
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
+                    other = line.strip()[:SAID_AT_MOST]  # not ours: a shell's or an interpreter's complaint
+                    continue
+                self._take(record)
+                if "error" in record:
+                    reason = record["error"]
+        except Exception as error:
+            reason = f"its stream broke: {error}"
+        finally:
+            if said := script_transport.complaint(process):
+                reason = f"the host said: {said}"
+            elif other:
+                reason = f"`{self._python}` on the host said: {other}"
+            with self._changed:
+                self._ended = self._ended or reason
+                self._changed.notify_all()
+
+    def _take(self, record: dict[str, Any]) -> None:
+        with self._changed:
+            if "raw" in record:
+                if self._newest and len(self._packets) >= NEWEST_AT_MOST:
+                    self.left_out += NEWEST_AT_MOST // 2
+                    del self._packets[: NEWEST_AT_MOST // 2]
+                if len(self._packets) >= KEPT_AT_MOST:
+                    raise Inconclusive(f"more than {KEPT_AT_MOST} packets came, so that the host's own traffic drowns the test's")
+                packet = decode(record["t"], record["if"], record["k"], bytes.fromhex(record["raw"]))
+                self._packets.append(packet)
+                if self._tell is not None:
+                    self._tell(packet)
+                return
+            if "mark" in record:
+                if len(self._marks) < NOTES_AT_MOST:
+                    self._marks[record["mark"]] = len(self._packets)
+                self.dropped = record["dropped"]
+            elif "note" in record:
+                self.notes.append(record["note"])
+            elif "ready" in record:
+                self._ready = True
+            self._changed.notify_all()

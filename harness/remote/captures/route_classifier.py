@@ -1,0 +1,229 @@
+"""How one attempt travelled, judged from what the witnesses saw. Pure.
+
+The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11). A packet belongs to the attempt when it
+carries the origin's address and local port; clocks are never compared. Precondition: every witness was watching before the
+attempt started and was marked after it ended, and `packets` holds only what came between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.config.cluster_config import Cluster
+from harness.remote.connections.attempt import Attempt, AttemptOutcome
+from harness.remote.recording.packets import Packet
+
+Seen = Mapping[str, Sequence[Packet]]
+
+UNKNOWN = "W?"
+MEANING = {
+    "W1": "answered by a node at its private address",
+    "W2": "answered by a node at the frontend's address",
+    "W3": "answered inside the origin, on no NIC",
+    "W4": "hairpin: the origin's own SYN came back rewritten to its private address",
+    "W5": "refused by a node's own RST",
+    "W6": "refused inside the origin, on no NIC",
+    "W7": "reached a node at the frontend's address, and the node did not answer",
+    "W8": "left the origin and reached no node",
+    "W9": "hairpin: the origin's own SYN came back unchanged",
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an attempt travelled. `node`, `interface` and `destination` are where its SYN arrived, None when nowhere (or unknown).
+
+    `left_a_nic`: a packet of the attempt was seen on a NIC of its origin, or at another host. `reason` is why the code is W?.
+    """
+
+    code: str
+    node: str | None
+    interface: str | None
+    destination: str | None
+    left_a_nic: bool
+    sentence: str
+    reason: str = ""
+
+    @property
+    def known(self) -> bool:
+        return self.code != UNKNOWN
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.sentence})"
+
+
+@dataclass(frozen=True)
+class _Traces:
+    """The attempt's packets, by where they were seen."""
+
+    on_lo: list[Packet]
+    left: list[Packet]
+    returned: list[Packet]
+    arrived: dict[str, list[Packet]]
+    answers: dict[str, list[Packet]]
+
+    @property
+    def left_a_nic(self) -> bool:
+        return bool(self.left or self.returned or self.arrived)
+
+
+def classify_all(attempts: Sequence[Attempt], packets: Seen, cluster: Cluster) -> list[Way]:
+    """The way of each attempt; the packets of each local port are looked up once, whatever their number."""
+    by_port = {a.local_port: dict[str, list[Packet]]((host, []) for host in packets) for a in attempts}
+    for host, seen in packets.items():
+        for packet in seen:
+            for port in {packet.sport, packet.dport} & by_port.keys():
+                by_port[port][host].append(packet)
+    return [classify(a, by_port[a.local_port], cluster) for a in attempts]
+
+
+def classify(attempt: Attempt, packets: Seen, cluster: Cluster) -> Way:
+    """The way that `attempt` took, from what each witness saw (`packets` by host name; a host that is missing was not watched)."""
+    if attempt.local_port is None or attempt.local_address is None:
+        return _unknown(attempt, None, f"it has no local port, so its packets cannot be told ({attempt.detail})")
+    traces = _trace(attempt, packets)
+    if len(traces.arrived) > 1:
+        return _unknown(attempt, traces, f"its SYN arrived at {' and '.join(traces.arrived)}")
+    if traces.returned:
+        return _hairpin(attempt, traces, cluster)
+    if traces.arrived:
+        return _at_a_node(attempt, traces, cluster)
+    if traces.on_lo and not traces.left:
+        return _inside(attempt, traces)
+    return _nowhere(attempt, traces, packets, cluster)
+
+
+def _trace(attempt: Attempt, packets: Seen) -> _Traces:
+    end = (attempt.local_address, attempt.local_port)
+
+    def ours(packet: Packet) -> bool:
+        return packet.protocol == "tcp" and packet.dport == attempt.port and (packet.src, packet.sport) == end
+
+    own = [p for p in packets.get(attempt.origin, ()) if ours(p) and p.is_syn]
+    left = [p for p in own if not p.local and p.outgoing]
+    numbers = {p.seq for p in left}
+    at_others = {name: [p for p in seen if ours(p) and p.is_syn and p.came_in] for name, seen in packets.items() if name != attempt.origin}
+    return _Traces(
+        on_lo=[p for p in own if p.local],
+        left=left,
+        returned=[p for p in own if p.came_in and (p.seq in numbers or not numbers)],
+        arrived={name: seen for name, seen in at_others.items() if seen},
+        answers={
+            name: [
+                p
+                for p in seen
+                if p.protocol == "tcp" and p.outgoing and not p.local and (p.dst, p.dport) == end and p.sport == attempt.port
+            ]
+            for name, seen in packets.items()
+        },
+    )
+
+
+def _inside(attempt: Attempt, traces: _Traces) -> Way:
+    syn = traces.on_lo[-1]
+    if attempt.outcome is AttemptOutcome.ANSWERED:
+        return _way(
+            "W3",
+            attempt,
+            traces,
+            attempt.origin,
+            syn,
+            f"{attempt.origin} answered itself on {syn.dst}, seen on {syn.interface} and on no NIC",
+        )
+    if attempt.outcome is AttemptOutcome.REFUSED:
+        said = f"{attempt.origin} holds {syn.dst} itself and nothing listens on {syn.dst}:{attempt.port} there; no NIC saw it"
+        return _way("W6", attempt, traces, attempt.origin, syn, said)
+    return _unknown(
+        attempt, traces, f"it stayed on {syn.interface} of {attempt.origin} and was {attempt.outcome}: does a local filter drop it?"
+    )
+
+
+def _hairpin(attempt: Attempt, traces: _Traces, cluster: Cluster) -> Way:
+    back = traces.returned[-1]
+    if traces.arrived:
+        return _unknown(attempt, traces, f"its SYN came back to {attempt.origin} and arrived at {next(iter(traces.arrived))} as well")
+    if attempt.outcome is not AttemptOutcome.SILENT:
+        return _unknown(attempt, traces, f"its SYN came back to {attempt.origin} (as → {back.dst}), and yet it was {attempt.outcome}")
+    if back.dst == attempt.destination == str(cluster.vip):
+        said = f"the SYN of {attempt.origin} to {back.dst} came back to it unchanged on {back.interface} and was dropped (no NAT loopback)"
+        return _way("W9", attempt, traces, attempt.origin, back, said)
+    if back.dst == back.src:
+        said = f"the SYN of {attempt.origin} came back to it on {back.interface} as {back.src} → {back.dst}, a martian (no NAT loopback)"
+        return _way("W4", attempt, traces, attempt.origin, back, said)
+    return _unknown(attempt, traces, f"its SYN came back to {attempt.origin} as {back.src} → {back.dst}, which is neither address expected")
+
+
+def _at_a_node(attempt: Attempt, traces: _Traces, cluster: Cluster) -> Way:
+    ((node, syns),) = traces.arrived.items()
+    # the last interface of the first sighting: under Azure's accelerated networking a packet passes the VF first, then the NIC
+    syn = syns[-1]
+    if node not in {n.name for n in cluster.nodes}:
+        return _unknown(attempt, traces, f"its SYN arrived at {node}, which is not a node")
+    as_vip = syn.dst == str(cluster.vip)
+    if not as_vip and syn.dst not in _private(cluster, node):
+        return _unknown(attempt, traces, f"its SYN arrived at {node} for {syn.dst}, which is not an address of it")
+    if len({p.dst for p in syns}) > 1:
+        return _unknown(attempt, traces, f"its SYN arrived at {node} for several addresses: {', '.join(sorted({p.dst for p in syns}))}")
+    arrival = f"arrived at {node} as → {syn.dst}:{syn.dport} on {syn.interface}"
+    answers = traces.answers.get(node, [])
+    accepted, refused = any(p.is_syn_ack for p in answers), any(p.is_rst for p in answers)
+    match attempt.outcome:
+        case AttemptOutcome.ANSWERED if accepted:
+            return _way("W2" if as_vip else "W1", attempt, traces, node, syn, f"{arrival} and was answered by it")
+        case AttemptOutcome.ANSWERED:
+            return _unknown(
+                attempt,
+                traces,
+                f"it {arrival}, which did not answer, and yet {attempt.origin} was: does something between complete handshakes?",
+            )
+        case AttemptOutcome.REFUSED if refused and not accepted:
+            return _way(
+                "W5", attempt, traces, node, syn, f"{arrival} and {node} refused it: nothing listens on {syn.dst}:{syn.dport} there"
+            )
+        case AttemptOutcome.REFUSED:
+            return _unknown(attempt, traces, f"it {arrival}, whose RST was not seen: does a filter between refuse it?")
+        case AttemptOutcome.SILENT if accepted or refused:
+            return _unknown(attempt, traces, f"it {arrival}, whose {'SYN-ACK' if accepted else 'RST'} was lost on the way back")
+        case AttemptOutcome.SILENT if as_vip:
+            return _way("W7", attempt, traces, node, syn, f"{arrival} and {node} did not answer: does it lack {syn.dst}?")
+        case AttemptOutcome.SILENT:
+            return _unknown(attempt, traces, f"it {arrival} and was not answered: does a filter of {node} drop it, or is the node frozen?")
+    return _unknown(attempt, traces, f"it {arrival} and was {attempt.outcome} ({attempt.detail or 'no detail'})")
+
+
+def _nowhere(attempt: Attempt, traces: _Traces, packets: Seen, cluster: Cluster) -> Way:
+    if attempt.origin not in packets:
+        return _unknown(attempt, traces, f"no node saw it, and {attempt.origin} itself was not watched: it may not have left; watch it too")
+    if not traces.left:
+        said = "not even on lo" if not traces.on_lo else "other than on lo"
+        return _unknown(
+            attempt,
+            traces,
+            f"{attempt.origin} was not seen sending it, {said}: does a local filter or the lack of a route stop it ({attempt.outcome})?",
+        )
+    unwatched = [n.name for n in cluster.nodes if n.name not in packets]
+    if unwatched:
+        return _unknown(
+            attempt, traces, f"it left {attempt.origin} and no watched node saw it, but {' and '.join(unwatched)} was not watched"
+        )
+    if attempt.outcome is AttemptOutcome.SILENT:
+        return _way("W8", attempt, traces, None, None, f"its SYN left {attempt.origin} by {traces.left[-1].interface} and no node saw it")
+    return _unknown(attempt, traces, f"no node saw it, and yet it was {attempt.outcome}: something between answers in the nodes' place")
+
+
+def _private(cluster: Cluster, name: str) -> set[str]:
+    node = cluster.node(name)
+    return {str(node.address), str(node.second_address)}
+
+
+def _way(code: str, attempt: Attempt, traces: _Traces, node: str | None, at: Packet | None, sentence: str) -> Way:
+    return Way(code, node, at.interface if at else None, at.dst if at else None, traces.left_a_nic, f"{_name(attempt)}: {sentence}")
+
+
+def _unknown(attempt: Attempt, traces: _Traces | None, reason: str) -> Way:
+    return Way(UNKNOWN, None, None, None, bool(traces and traces.left_a_nic), f"{_name(attempt)}: {reason}", reason)
+
+
+def _name(attempt: Attempt) -> str:
+    return f"{attempt.origin}:{attempt.local_port} → {attempt.destination}:{attempt.port}"

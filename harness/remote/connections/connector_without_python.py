@@ -1,0 +1,195 @@
+"""Attempts and relays from a host without Python: through its shell or PowerShell, else through its sshd's forwarding."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
+from harness.hosts.host import Host, HostUnreachable, Process
+from harness.hosts.output_limits import Lines
+from harness.hosts.ssh.forwarding import Forwarding, Opening
+from harness.remote.agents import powershell_agent, shell_agent
+from harness.remote.agents.agent_launch import AgentTrack
+from harness.remote.agents.direct_tcpip_attempt import speak
+from harness.remote.agents.spool_reader import OUTCOMES
+from harness.remote.connections.attempt import Attempt, AttemptOutcome
+from harness.remote.connections.connector_base import ConnectorBase
+from harness.remote.connections.single_use_port import admit, door
+from harness.remote.connections.tcp_tunnel import CHUNK, Link
+from harness.remote.host_capabilities import FORWARDED, Capabilities, Kind, forwarding_of
+
+START_S = 15.0
+
+
+class FallbackConnector(ConnectorBase):
+    """By `means`, which are not a Python's. Relays need forwarding, whatever the means are."""
+
+    def __init__(self, host: Host, means: Capabilities) -> None:
+        self.name = host.name
+        self._host = host
+        self._means = means
+        self._forwarding: Forwarding | None = None
+        self._connecting = threading.Lock()
+
+    def attempts(self, destination: str, port: int, *, count: int, limit: float, spacing: float, source: str | None) -> list[Attempt]:
+        if source is not None:
+            raise Unusable(f"{self.name}: without Python no connection can be made from a chosen address ({source})")
+        if self._means.kind is Kind.FORWARDING:
+            return self._by_sshd(destination, port, count, limit, spacing)
+        return self._by_script(destination, port, count, limit, spacing)
+
+    # --- by a script
+
+    def _by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
+        """The measuring agent, for so many ticks."""
+        period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
+        track = AgentTrack("attempt", destination, port, period_s=period, limit_s=limit)
+        deadline = Deadline(START_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
+        process = self._start(track, deadline.seconds)
+        ended = threading.Timer(deadline.seconds, process.close)
+        ended.daemon = True
+        ended.start()
+        try:
+            found = self._read(process, track, count)
+        finally:
+            ended.cancel()
+            process.close()
+        if len(found) == count:
+            return found
+        if deadline.expired:
+            raise DeadlineExceeded(f"{self.name}: of {count} attempts to {destination}:{port} {len(found)} ended in {deadline.seconds:g} s")
+        raise HostUnreachable(f"{self.name}: the connection was lost during {count} attempts to {destination}:{port}")
+
+    def _start(self, track: AgentTrack, lifetime_s: float) -> Process:
+        if self._means.kind is Kind.POWERSHELL:
+            return powershell_agent.start(self._host, [track.wire()], lifetime_s=lifetime_s)
+        return shell_agent.start(self._host, [track], lifetime_s=lifetime_s)
+
+    def _read(self, process: Process, track: AgentTrack, count: int) -> list[Attempt]:
+        """The first `count` that began: the script goes on, and a silent attempt ends after later ones that were answered."""
+        found: dict[int, bytes] = {}
+        cut = Lines()
+        while not (first := _first(found, count, track)) and (data := process.recv(CHUNK)):
+            found |= {int(line.split(b" ", 3)[2]): line for line in cut.feed(data) if line.startswith(b"s ")}
+        return [self._attempt(line, track, process) for line in first]
+
+    def _attempt(self, line: bytes, track: AgentTrack, process: Process) -> Attempt:
+        _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
+        address = process.addresses.get(number, at) if isinstance(process, shell_agent.Judged) else None
+        seconds = int(took) / 1e6
+        return self._made(track.destination, track.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None)
+
+    # --- by sshd
+
+    def _by_sshd(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
+        forwarding, openings = self._connected(), []
+        for number in range(count):
+            if number and spacing:
+                gap = Deadline(spacing)
+                gap.wait_for(lambda gap=gap: gap.expired, what="the time between two attempts", every=spacing)  # type: ignore[misc]
+            openings.append(forwarding.begin(destination, port))
+        return [self._tried(forwarding, one, destination, port, limit) for one in openings]
+
+    def _tried(self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False) -> Attempt:
+        tried = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked), keep=keep)
+        if not forwarding.usable:
+            raise forwarding.lost()
+        return self._made(destination, port, tried.outcome, tried.ended - opening.asked, tried.detail)
+
+    def _made(
+        self,
+        destination: str,
+        port: int,
+        outcome: str,
+        seconds: float,
+        detail: str,
+        *,
+        address: str | None = None,
+        local: int | None = None,
+    ) -> Attempt:
+        if outcome == "skipped":
+            raise Inconclusive(f"{self.name}: no connection to {destination}:{port} could be tried: {detail}")
+        started, wall = time.monotonic() - seconds, time.time() - seconds
+        return Attempt(self.name, destination, port, AttemptOutcome(outcome), address, local, started, wall, seconds, detail)
+
+    def _connected(self) -> Forwarding:
+        """The SSH connection for forwarding; another one where it was lost or is worn."""
+        with self._connecting:
+            if self._forwarding is None or not self._forwarding.usable or self._forwarding.worn:
+                if self._forwarding is not None:
+                    self._forwarding.close()
+                self._forwarding = forwarding_of(self._host, checked=True)
+            return self._forwarding
+
+    # --- relays
+
+    @contextlib.contextmanager
+    def relay(self, destination: str, port: int, *, limit: float, lifetime: float) -> Iterator[Link]:
+        try:
+            forwarding = self._connected()
+        except Unusable as error:
+            if isinstance(error, HostUnreachable) or self._means is FORWARDED:
+                raise
+            raise Unusable(f"{error}; without Python and without forwarding nobody can speak over a connection from there") from error
+        opening = forwarding.begin(destination, port)
+        attempt = self._tried(forwarding, opening, destination, port, limit, keep=True)
+        if not attempt.answered:
+            yield Link(attempt)
+            return
+        with contextlib.closing(opening.channel), door() as listener:
+            ended = threading.Timer(lifetime, opening.channel.close)
+            ended.daemon = True
+            ended.start()
+            thread = threading.Thread(target=_serve, args=(listener, opening, lifetime), name="relay-forwarded", daemon=True)
+            thread.start()
+            try:
+                yield Link(attempt, port=listener.getsockname()[1])
+            finally:
+                ended.cancel()
+                opening.channel.close()
+                with contextlib.suppress(OSError):  # nobody waits there any more
+                    listener.shutdown(socket.SHUT_RDWR)
+                thread.join(5)
+
+    def close(self) -> None:
+        with self._connecting:
+            if self._forwarding is not None:
+                self._forwarding.close()
+                self._forwarding = None
+
+
+def _first(found: dict[int, bytes], count: int, track: AgentTrack) -> list[bytes]:
+    """The `count` that began first, of rows by their beginnings (µs); none while one that began before them may still be under way."""
+    begun = sorted(found)
+    settled = (track.limit_s + track.period_s) * 1e6
+    return [found[at] for at in begun[:count]] if len(begun) > count and begun[-1] >= begun[count - 1] + settled else []
+
+
+def _serve(listener: socket.socket, opening: Opening, lifetime: float) -> None:
+    """Carry one client's bytes to the channel and back; the end of either side's stream reaches the other."""
+    client = admit(listener, Deadline(lifetime))
+    if client is None:
+        return
+    with client:
+        client.settimeout(lifetime)
+        back = threading.Thread(target=_bring_back, args=(opening, client, lifetime), name="relay-back", daemon=True)
+        back.start()
+        with contextlib.suppress(OSError, EOFError):
+            while data := client.recv(CHUNK):
+                opening.channel.sendall(data)
+            opening.channel.shutdown_write()
+        back.join(lifetime)
+
+
+def _bring_back(opening: Opening, client: socket.socket, lifetime: float) -> None:
+    opening.channel.settimeout(lifetime)
+    with contextlib.suppress(OSError, EOFError):
+        while data := opening.channel.recv(CHUNK):
+            client.sendall(data)
+    with contextlib.suppress(OSError):  # whichever end went first
+        client.shutdown(socket.SHUT_WR if opening.channel.eof_received else socket.SHUT_RDWR)

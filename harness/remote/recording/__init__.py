@@ -1,0 +1,1 @@
+"""The data of one measurement as it is stored: samples, events, packets. Pure."""

@@ -1,0 +1,265 @@
+"""What one measurement saw, as it is stored: one JSON line after the other, written while it runs, judged whenever one likes.
+
+Every time in it is in seconds on the harness's monotonic clock; the hosts' own times were converted by their measured offsets,
+which stand in the recording as well. A file that was cut off anywhere is readable up to there.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+VERSION = 1
+NEW, PINNED = "new", "pinned"
+
+
+class Sample(NamedTuple):
+    """One attempt (or one heartbeat of a pinned connection): when it began, how long it took, how it ended, from which port.
+
+    `outcome` is one of answered, refused, silent, reset, unreachable, or skipped (the origin could not try; `detail` says why).
+    """
+
+    at: float
+    seconds: float
+    outcome: str
+    port: int
+    detail: str = ""
+
+
+class CapturedPacket(NamedTuple):
+    """One packet at one host. `what`: syn, syn-ack, rst or data; or socket: a connection in its table, where capture is not allowed."""
+
+    at: float
+    host: str
+    interface: str
+    what: str
+    src: str
+    sport: int
+    dst: str
+    dport: int
+    outgoing: bool
+
+
+@dataclass(frozen=True)
+class Track:
+    """What one agent measures without pause: connections from one host to one service, new ones or a pinned one."""
+
+    id: str  # "lkclient/listener/new"
+    origin: str
+    service: str
+    kind: str  # NEW or PINNED
+    port: int
+    period_s: float
+    limit_s: float
+
+
+@dataclass(frozen=True)
+class NodeEvent:
+    """Something that changed at a host: vip-up, vip-down, listener-up, listener-down (data: port), log (text: the line),
+    host-lost, host-back, agent-lost, agent-back, no-capture, coarse (text: what a host without Python left to be measured),
+    witness-lost, witness-back (data: from, until: when not all of its packets were seen; dropped: by the kernel)."""
+
+    at: float
+    host: str
+    kind: str
+    text: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the harness did: begin, done, took-effect, undo-begin, undone; whole (the cluster is healthy again); broken-off (text: why)."""
+
+    at: float
+    kind: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """harness time = host's monotonic time + offset_s, to within error_s. `wall_s` likewise for the host's wall clock."""
+
+    host: str
+    at: float
+    offset_s: float
+    error_s: float
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How well a measuring host kept its ticks in the second before `at`: steal is a fraction of all cores, load is per core."""
+
+    at: float
+    host: str
+    ticks: int
+    late_ticks: int
+    worst_late_s: float
+    steal: float
+    load: float
+
+
+@dataclass(frozen=True)
+class Token:
+    """One unique value written to PostgreSQL through the VIP from one origin. `by` is the node whose server took it."""
+
+    at: float
+    origin: str
+    value: str
+    acknowledged: bool
+    seconds: float
+    by: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What was measured, on what, and what had to happen."""
+
+    disruption: str
+    sentence: str
+    design: str
+    vip: str
+    client: str
+    nodes: tuple[str, ...]
+    addresses: dict[str, list[str]]  # host → its own addresses
+    active: str  # when it began
+    target: str
+    moves: bool | None  # must everything be on the other node afterwards? None: either
+    expects: dict[str, str]  # path (client, inside, standby) → recovers, untouched, out or any
+    budget_s: float
+    budget_because: str
+    probe_port: int
+    probe_source: str
+    probe_interval_s: float
+    tracks: tuple[Track, ...]
+    both_may_answer: bool = False  # an isolated node may go on answering itself until it is fenced; its tokens must not be lost
+    # What a recording of before does not say is None; `judgement.deed` knows what was meant then.
+    takes_away: bool | None = None  # does it take its target away, so that its absence says nothing against the cluster?
+    lasts: bool | None = None  # is something undone at the end, which may be an outage of its own?
+    shares: bool | None = None  # does the balancer's hash decide, while it lasts, so that only some attempts must fail?
+    settles_s: float | None = None  # so long after it took effect what must be out may still answer: the balancer's probe verdict
+    repeat: int = 0
+    offset_s: float = 0.0  # how long the start was held back, by jitter or sweep
+    seed: int | None = None
+    wall_minus_mono: float = 0.0
+    version: int = VERSION
+
+
+@dataclass
+class Recording:
+    """All of it, in memory. `samples` by track id; everything else in the order in which it came, which need not be that of time."""
+
+    header: Header
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    sightings: list[CapturedPacket] = field(default_factory=list)
+    events: list[NodeEvent] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    clocks: list[Clock] = field(default_factory=list)
+    noise: list[Noise] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+    read_back: dict[str, int] | None = None  # token → how often it was found after healing; None: never read back
+    complete: bool = False
+
+    def mark(self, kind: str) -> float | None:
+        """When the harness did that, first."""
+        return next((m.at for m in self.marks if m.kind == kind), None)
+
+    @property
+    def node_of_address(self) -> dict[str, str]:
+        return {address: host for host, addresses in self.header.addresses.items() for address in addresses}
+
+
+ONE_BY_ONE = {"e": (NodeEvent, "events"), "m": (Mark, "marks"), "c": (Clock, "clocks"), "n": (Noise, "noise"), "t": (Token, "tokens")}
+LETTER = {kind: letter for letter, (kind, _) in ONE_BY_ONE.items()}
+
+
+class Recorder:
+    """Writes a recording as it comes in; thread-safe. A context manager: leaving it writes the end line."""
+
+    def __init__(self, path: Path, header: Header, clean: Callable[[Any], Any] = lambda data: data) -> None:
+        """`clean` takes secrets out of every text before it is written."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", encoding="utf-8", buffering=1)
+        self._lock = threading.Lock()
+        self._clean = clean
+        self._put({"is": "h", **asdict(header)})
+
+    def samples(self, track: str, rows: Iterable[Sample]) -> None:
+        self._put({"is": "s", "track": track, "rows": [_short(row) for row in rows]})
+
+    def sightings(self, rows: Iterable[CapturedPacket]) -> None:
+        self._put({"is": "w", "rows": [_short(row) for row in rows]})
+
+    def add(self, one: NodeEvent | Mark | Clock | Noise | Token) -> None:
+        self._put({"is": LETTER[type(one)], **asdict(one)})
+
+    def read_back(self, found: dict[str, int]) -> None:
+        self._put({"is": "r", "found": found})
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._file.closed:
+                self._file.write('{"is":"end"}\n')
+                self._file.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _put(self, record: dict[str, Any]) -> None:
+        line = json.dumps(self._clean(record), separators=(",", ":"), ensure_ascii=False)
+        with self._lock:
+            if not self._file.closed:  # what comes in after the end (a late stream) belongs to no measurement
+                self._file.write(line + "\n")
+
+
+def read(path: Path) -> Recording:
+    """A stored recording, as far as it goes: up to its end, or the first line that is cut off or damaged.
+
+    Raises ValueError when not even its header is there, OSError.
+    """
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        try:
+            recording = _header(json.loads(next(lines, "")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path}: is no recording of a measurement, or was cut off before its first line was whole") from error
+        for line in lines:
+            try:
+                record = json.loads(line)
+                _take(recording, record.pop("is"), record)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                break  # what came before it counts; without its end the recording is not complete, and judged as such
+    return recording
+
+
+def _header(record: dict[str, Any]) -> Recording:
+    if record.pop("is") != "h":
+        raise ValueError("the first line is no header")
+    tracks, nodes = tuple(Track(**t) for t in record.pop("tracks")), tuple(record.pop("nodes"))
+    return Recording(Header(**record, tracks=tracks, nodes=nodes))
+
+
+def _take(recording: Recording, kind: str, record: dict[str, Any]) -> None:
+    if kind == "s":
+        rows = [Sample(*row) for row in record["rows"]]
+        recording.samples.setdefault(record["track"], []).extend(rows)
+    elif kind == "w":
+        recording.sightings.extend([CapturedPacket(*row) for row in record["rows"]])
+    elif kind == "r":
+        recording.read_back = dict(record["found"])
+    elif kind == "end":
+        recording.complete = True
+    elif kind in ONE_BY_ONE:
+        made, place = ONE_BY_ONE[kind]
+        getattr(recording, place).append(made(**record))
+
+
+def _short(row: tuple) -> list:
+    return [round(value, 6) if isinstance(value, float) else value for value in row]

@@ -1,0 +1,57 @@
+"""The scripts of `harness/remote/scripts`: how they get to a host and run there without leaving a file behind."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import Unusable
+from harness.hosts.host import Host, Process
+
+QUICKLY = ("-I", "-S")  # the scripts need the standard library only; without site-packages an interpreter starts in half the time
+FOLDER = Path(__file__).parent / "scripts"
+
+
+@cache
+def source(name: str) -> bytes:
+    return (FOLDER / f"{name}.py").read_bytes()
+
+
+def start(host: Host, python: str, name: str, plan: dict[str, Any]) -> Process:
+    """Start a script whose input stays open for what comes after it. Its errors come on its standard output."""
+    text = source(name)
+    loader = (
+        "import os\n"
+        "s=b''\n"
+        f"while len(s)<{len(text)}:\n"
+        f" d=os.read(0,{len(text)}-len(s))\n"
+        " if not d: raise SystemExit('the script was cut off')\n"
+        " s+=d\n"
+        f"exec(compile(s,{name!r},'exec'))"
+    )
+    command = ["sh", "-c", f'exec "$0" {" ".join(QUICKLY)} -c "$1" "$2" 2>&1', python, loader, json.dumps(plan)]
+    for last in (False, True):
+        process = host.start(command)
+        try:
+            process.send(text)
+            return process
+        except OSError as error:
+            said = process.recv(4096).decode("utf-8", "replace").strip()
+            process.close()
+            if said or last:  # closed without a word the first time: the transport's fault, and nothing has run yet
+                raise no_python(host, python, name, said or str(error)) from error
+    raise AssertionError("the second try returns or raises")
+
+
+def complaint(process: Process) -> str:
+    """The last line of a stream's standard error, where the transport keeps it (such as what sudo said); else nothing."""
+    said = getattr(process, "errors", "").strip()
+    return said.splitlines()[-1] if said else ""
+
+
+def no_python(host: Host, python: str, name: str, said: str) -> Unusable:
+    return Unusable(
+        f"{host.name}: `{python}` could not run the script `{name}` ({said}); set ssh.python to a Python 3.6 or newer on that host"
+    )

@@ -1,0 +1,1 @@
+"""report.html: view models, chart data and templates."""

@@ -1,0 +1,30 @@
+"""Azure's own view of the balancer's members as lanes beside a measurement's. Pure.
+
+It is shown and never judged: Azure's word may be minutes late (facts API-05). Before its first word a lane says `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from harness.measure.measurement_result import Lane
+
+KIND = "ilb-health"  # of the timeline's events (harness.azure.backend_health)
+
+
+def lanes(events: Iterable[Mapping[str, Any]], start: float, end: float) -> list[Lane]:
+    """One lane for each node that Azure said something of before `end`; times on the harness's monotonic clock."""
+    words: dict[str, list[tuple[float, str]]] = {}
+    for event in events:
+        data = event.get("data")
+        if event.get("kind") == KIND and isinstance(data, Mapping) and "state" in data and event.get("at", end) < end:
+            words.setdefault(str(event.get("source")), []).append((float(event["at"]), str(data.get("reason") or data["state"])))
+    return [Lane(f"Azure on {node}", _spans(sorted(said), start, end)) for node, said in sorted(words.items())]
+
+
+def _spans(said: list[tuple[float, str]], start: float, end: float) -> list[tuple[float, float, str]]:
+    bounds = [(start, "unknown"), *said, (end, "")]
+    rows = ((max(start, at), min(end, until), state) for (at, state), (until, _) in pairwise(bounds))
+    return [row for row in rows if row[1] > row[0]]

@@ -1,0 +1,171 @@
+"""What the browser draws of one measurement: lanes of segments, boundaries and log lines, as compact data. Pure.
+
+Times in it are milliseconds from the disruption. States are numbered, so that a segment is three numbers: start, end, state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from harness.core.text import seconds, visible
+from harness.measure.measurement_result import Lane, Measured, TrackResult
+from harness.remote.recording.recording import NEW
+from harness.report.record.measurement_record import MeasurementRecord
+from harness.report.record.run_record import PathName
+
+MOST_SEGMENTS = 4000  # of one measurement; a track that changes more often is drawn coarser
+MOST_LINES = 400
+LONGEST_LINE = 300
+FAILED = ("silent", "refused", "reset", "unreachable")
+_WORST_FIRST = ("wrong", *FAILED, "gap", "other")
+_DOWN = ("", "down", "lost", "nowhere", "nobody", "none", "off", "out", "unhealthy", "frozen", "gone", "silent")
+_UP = ("up", "in service", "healthy", "whole", "on", "answered")
+_REASONS = ("up_", "down_")  # how Azure's reason codes begin
+_OTHERWISE = {"unknown": "gap", "both": "wrong"}  # both nodes do what one of them should: as loud as an answer by the wrong one
+
+
+class States:
+    """The states of one picture, each with its number, the class that it is drawn with, and its words."""
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        self.table: list[tuple[str, str]] = []
+        self._nodes = list(nodes)
+        self._numbers: dict[tuple[str, str], int] = {}
+
+    def of_segment(self, outcome: str, node: str | None) -> int:
+        if outcome == "answered":
+            return self._number(self._node_class(node), node or "responder not identified")
+        if outcome.startswith("wrong"):
+            return self._number("wrong", f"answered by {node or 'somebody'}, the wrong node")
+        if outcome == "skipped":
+            return self._number("gap", "not tried")
+        words = f"{outcome} (reached {node})" if node else outcome
+        return self._number(outcome if outcome in FAILED else "other", words)
+
+    def of_lane(self, state: str) -> int:
+        if state in self._nodes:
+            return self._number(self._node_class(state), state)
+        plain = state.lower()
+        plain = plain.partition("_")[0] if plain.startswith(_REASONS) else plain
+        css = "down" if plain in _DOWN else "up" if plain in _UP else _OTHERWISE.get(plain, "other")
+        return self._number(css, state or "nothing")
+
+    def _node_class(self, node: str | None) -> str:
+        return f"node{self._nodes.index(node) + 1}" if node in self._nodes[:2] else "other"
+
+    def _number(self, css: str, words: str) -> int:
+        state = (css, visible(words))
+        if state not in self._numbers:
+            self._numbers[state] = len(self.table)
+            self.table.append(state)
+        return self._numbers[state]
+
+
+def picture(record: MeasurementRecord, nodes: Sequence[str], more: Sequence[Lane] = ()) -> dict[str, Any]:
+    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more` lanes go last."""
+    measured = record.measured
+    states = States(nodes)
+    lanes, coarse = _track_lanes(measured, states)
+    lanes += [_state_lane(measured, lane.name, lane.spans, states) for lane in (*measured.lanes, *more)]
+    lines, left_out = _log(measured)
+    return {
+        "id": visible(record.id),
+        "from": _ms(measured.start, measured),
+        "to": _ms(measured.end, measured),
+        "budget": round(measured.budget_s * 1000, 1),
+        "lanes": lanes,
+        "states": states.table,
+        "marks": [[number, visible(b.name), _ms(b.at, measured)] for number, b in enumerate(measured.boundaries, 1) if b.at is not None],
+        "log": lines,
+        "leftOut": left_out,
+        "coarse": coarse,
+    }
+
+
+def embedded(data: dict[str, Any]) -> Markup:
+    """`data` as JSON that can stand in a <script> element: nothing in it can end the element or begin another."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def in_order(tracks: Iterable[TrackResult]) -> list[TrackResult]:
+    """By path as the figure names them, then as recorded, new connections before pinned ones."""
+    places = [path.value for path in PathName]
+    return sorted(tracks, key=lambda t: (places.index(t.path) if t.path in places else len(places), t.kind != NEW))
+
+
+def track_label(track: TrackResult) -> str:
+    return f"{track.service} {'new' if track.kind == NEW else 'established'}"
+
+
+def group_label(track: TrackResult) -> str:
+    return f"{track.path} path, from {track.origin}" if track.path else f"from {track.origin}, on no path at the end"
+
+
+def _track_lanes(measured: Measured, states: States) -> tuple[list[dict[str, Any]], bool]:
+    tracks = in_order(measured.tracks)
+    most = max(50, MOST_SEGMENTS // max(1, len(tracks)))
+    lanes, coarse = [], False
+    for track in tracks:
+        rows = [(_ms(s.start, measured), _ms(s.end, measured), states.of_segment(s.outcome, s.node)) for s in track.segments]
+        if len(rows) > most:
+            rows, coarse = coarser(rows, 2 * (rows[-1][1] - rows[0][0]) / most, states.table), True
+        lanes.append(
+            {
+                "group": visible(group_label(track)),
+                "name": visible(track_label(track)),
+                "about": visible(f"{track.id}, every {seconds(track.period_s)}"),
+                "rows": [value for row in rows for value in row],
+            }
+        )
+    return lanes, coarse
+
+
+def coarser(rows: list[tuple[float, float, int]], grain: float, table: Sequence[tuple[str, str]]) -> list[tuple[float, float, int]]:
+    """`rows` with everything shorter than `grain` gathered into stretches that show the worst state in them: a fault is never lost."""
+
+    def badness(state: int) -> int:
+        css = table[state][0]
+        return _WORST_FIRST.index(css) if css in _WORST_FIRST else len(_WORST_FIRST)
+
+    made: list[tuple[float, float, int]] = []
+    gathering = False
+    for start, end, state in rows:
+        if end - start >= grain:
+            made.append((start, end, state))
+            gathering = False
+        elif gathering and end - made[-1][0] <= grain:
+            before = made[-1]
+            made[-1] = (before[0], end, min(before[2], state, key=badness))
+        else:
+            made.append((start, end, state))
+            gathering = True
+    return made
+
+
+def _state_lane(measured: Measured, name: str, spans: Iterable[tuple[float, float, str]], states: States) -> dict[str, Any]:
+    rows = [(_ms(start, measured), _ms(end, measured), states.of_lane(state)) for start, end, state in spans]
+    return {"group": "states", "name": visible(name), "about": visible(name), "rows": [value for row in rows for value in row]}
+
+
+def _log(measured: Measured) -> tuple[list[tuple[float, str, str]], int]:
+    """The lines nearest to what happened, in order, and how many were left out for the size of the file."""
+    seen = [b.at for b in measured.boundaries if b.at is not None]
+    first, last = measured.anchor - 1, max([measured.anchor, *seen]) + 1
+    nearest = sorted(measured.log, key=lambda line: max(first - line[0], line[0] - last, 0.0))
+    kept = sorted(nearest[:MOST_LINES], key=lambda line: line[0])
+    return [(_ms(at, measured), visible(host), _short(visible(text))) for at, host, text in kept], len(measured.log) - len(kept)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"
+
+
+def _ms(at: float, measured: Measured) -> float:
+    return round((at - measured.anchor) * 1000, 1)

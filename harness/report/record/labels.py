@@ -1,0 +1,100 @@
+"""The words that renderings share: verdicts, wire codes, and what a lab run does not show."""
+
+from __future__ import annotations
+
+from harness.core.text import seconds
+from harness.report.record.run_record import ClusterKind, ClusterSummary, RecoveryRecord, Result, RunRecord, TestRecord
+from harness.report.record.run_verdict import PathSummary
+
+LABEL = {Result.PASS: "PASSED", Result.FAIL: "FAILED", Result.INCONCLUSIVE: "INCONCLUSIVE", Result.SKIPPED: "SKIPPED", None: "NOT CHECKED"}
+MARK = {Result.PASS: "✓", Result.FAIL: "✗", Result.INCONCLUSIVE: "?", Result.SKIPPED: "-", None: "·"}
+
+# The wire codes of the expectation matrix (azure-ilb facts, section 11).
+TRAVELLED = {
+    "W1": "through the ILB, arrived at the node's private address",
+    "W2": "through the ILB, arrived at the virtual address",
+    "W3": "inside the node, on no NIC",
+    "W4": "hairpin: its own packet came back from the ILB, rewritten, and died",
+    "W5": "reached a node, whose kernel refused",
+    "W6": "refused inside the node, on no NIC",
+    "W7": "reached a node that does not hold the virtual address: no answer",
+    "W8": "left its origin and reached no node",
+    "W9": "its own packet came back from the ILB unchanged and died",
+}
+
+# What a stand-in must not claim (cluster-managers facts, section 10).
+LAB_MANAGERS = {
+    "lifekeeper": ("a stand-in", "a stand-in for LifeKeeper, written for these tests: it is neither LifeKeeper nor made by its vendor"),
+    "pacemaker": ("Pacemaker", "Pacemaker with Corosync as the distribution ships them, with timers of its own choice and a fence device"),
+}
+LAB_STANDS_IN = (
+    "This cluster is the embedded lab. Its cluster manager is {}. Azure's network and load balancer are emulated on one Linux machine."
+)
+LAB_DOES_NOT_SHOW = (
+    "how LifeKeeper itself behaves, or how fast it fails over",
+    "how fast Azure's load balancer and network are",
+    "that any other cluster, a customer's or yours, is sound",
+)
+
+
+def is_lab(run: RunRecord) -> bool:
+    return run.cluster is not None and run.cluster.kind is ClusterKind.LAB
+
+
+def lab_manager(run: RunRecord) -> str:
+    """What a lab's nodes run, in a word."""
+    return _lab_manager(run)[0]
+
+
+def lab_stands_in(run: RunRecord) -> str:
+    """What of a lab is not the real thing, in a sentence."""
+    return LAB_STANDS_IN.format(_lab_manager(run)[1])
+
+
+def _lab_manager(run: RunRecord) -> tuple[str, str]:
+    kind = run.cluster.manager if run.cluster else "lifekeeper"
+    return LAB_MANAGERS.get(kind, (kind, kind))
+
+
+def travelled(wire: str | None) -> str:
+    """How a connection travelled, in words; a code that is not known is shown as it is."""
+    if not wire:
+        return "not seen"
+    return f"{TRAVELLED[wire]} ({wire})" if wire in TRAVELLED else wire
+
+
+def where(cluster: ClusterSummary | None) -> str:
+    """On what the run was made: `the lab “demo”, design nat`."""
+    if cluster is None:
+        return "a cluster that was never reached"
+    return f"{'the lab' if cluster.kind is ClusterKind.LAB else 'the attached cluster'} “{cluster.name}”, design {cluster.design}"
+
+
+def measured(recovery: RecoveryRecord) -> str:
+    """An outage as its interval: a meter with a period knows it only to within that period (measuring facts)."""
+    if recovery.seconds is None:
+        return "not measured" if recovery.verdict.outcome is Result.INCONCLUSIVE else "did not recover"
+    if recovery.period_s:
+        return f"{seconds(max(0.0, recovery.seconds - recovery.period_s))} to {seconds(recovery.seconds)}"
+    return seconds(recovery.seconds)
+
+
+def worst_recovery(summary: PathSummary) -> str:
+    """`1.21 s, 6.00 s allowed (switchover)`, and the longest one when that is another."""
+    if summary.worst is None:
+        return "no recovery was measured"
+    name, recovery = summary.worst
+    words = f"{measured(recovery)}, {seconds(recovery.budget_s)} allowed ({name})"
+    if summary.longest and summary.longest[1] is not recovery:
+        name, longest = summary.longest
+        words += f"; longest {measured(longest)}, {seconds(longest.budget_s)} allowed ({name})"
+    return words
+
+
+def skipped_by_reason(run: RunRecord) -> dict[str, list[TestRecord]]:
+    """The skipped tests under the reason they share, in the order the reasons came up."""
+    reasons: dict[str, list[TestRecord]] = {}
+    for test in run.tests:
+        if test.verdict.outcome is Result.SKIPPED:
+            reasons.setdefault(test.verdict.reason, []).append(test)
+    return reasons

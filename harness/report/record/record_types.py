@@ -1,0 +1,18 @@
+"""What every part of run.json is made of: the record and the kinds of values that may stand in it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from harness.core.text import storable
+
+Text = Annotated[str, BeforeValidator(lambda value: storable(value) if isinstance(value, str) else value)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Properties = dict[Text, Text]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", validate_assignment=True, use_attribute_docstrings=True)

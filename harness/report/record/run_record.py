@@ -1,0 +1,270 @@
+"""run.json: everything a report says, as data. HTML, JUnit and terminal only render it.
+
+`schema_version` goes up when a program that reads run.json could be misled: a field is removed or renamed, its meaning or unit
+changes, or an enumeration loses or gains a value. A new field does not raise it; readers must ignore fields they do not know.
+Durations are seconds. A moment carries the wall clock for people and the harness's monotonic clock, which timeline.jsonl uses.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.core.verdict import Verdict
+from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
+from harness.report.record.record_types import Number, Properties, Record, Seconds, Text
+
+SCHEMA_VERSION = 1
+
+AS_FOUND = "the attached cluster is as it was found"  # the audit that a report's first line tells of
+
+
+class Result(StrEnum):
+    """What became of a test: a verdict's outcome, or skipped."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+
+
+class RunState(StrEnum):
+    """Where the run stands. `running` in a file that nobody writes any more means that the run was killed."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    UNUSABLE = "unusable"
+    BAD_USE = "bad_use"
+
+
+class PathName(StrEnum):
+    """The three ways to the one address."""
+
+    CLIENT = "client"
+    INSIDE = "inside"
+    STANDBY = "standby"
+
+
+class ClusterKind(StrEnum):
+    LAB = "lab"
+    ATTACHED = "attached"
+
+
+class Moment(Record):
+    iso: str
+    """UTC, ISO 8601 with milliseconds."""
+    epoch: Number
+    """Seconds since 1970 on the harness's wall clock."""
+    at: Number
+    """Seconds on the harness's monotonic clock: the clock of timeline.jsonl's `at`."""
+
+    @classmethod
+    def now(cls, at: float | None = None) -> Moment:
+        """This moment, or the one that was at monotonic time `at`."""
+        monotonic, wall = time.monotonic(), time.time()
+        at = monotonic if at is None else at
+        epoch = wall - (monotonic - at)
+        iso = datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return cls(iso=iso, epoch=round(epoch, 6), at=round(at, 6))
+
+
+class Judgement(Record):
+    outcome: Result
+    reason: Annotated[Text, Field(min_length=1)]
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Judgement:
+        return cls(outcome=Result(verdict.outcome.value), reason=verdict.reason)
+
+
+class HostSummary(Record):
+    name: Text
+    address: Text
+    second_address: Text | None = None
+
+
+class ServiceSummary(Record):
+    name: Text
+    kind: Text
+    port: int
+
+
+class ProbeSummary(Record):
+    protocol: Text
+    port: int
+    interval_s: Seconds
+    threshold: int
+
+
+class ClusterSummary(Record):
+    name: Text
+    kind: ClusterKind
+    design: Literal["nat", "floating"]
+    vip: Text
+    client: HostSummary
+    nodes: list[HostSummary]
+    services: list[ServiceSummary]
+    probe: ProbeSummary
+    timers: dict[str, Seconds]
+    """The timers that budgets follow from, by their names in the cluster file."""
+    active_at_start: Text | None = None
+    """The node that was active when the run began, where that was seen."""
+    manager: Text = "lifekeeper"
+    """The kind of its cluster manager, as in the cluster file."""
+
+
+class Attempts(Record):
+    total: int
+    outcomes: dict[str, int] = Field({})
+    """How many were answered, refused, silent …"""
+
+
+class CheckRecord(Record):
+    """One comparison of what was expected with what was seen, usually on one path."""
+
+    path: PathName | None = None
+    what: Text = ""
+    """What was checked, where that is not simply a path to a service."""
+    service: Text | None = None
+    origin: Text | None = None
+    destination: Text | None = None
+    expected: Text
+    observed: Text
+    wire: Text | None = None
+    """How it travelled: a wire code W1 to W9 of the expectation matrix."""
+    node: Text | None = None
+    """The node that answered or was reached."""
+    identity: Text | None = None
+    """What the service said of itself."""
+    verdict: Judgement
+    seconds: Seconds | None = None
+    attempts: Attempts | None = None
+
+
+class RecoveryRecord(Record):
+    """For how long a disruption put one path out."""
+
+    path: PathName
+    service: Text | None = None
+    seconds: Seconds | None
+    """Seconds out, counted from the disruption; null when it never answered again or could not be measured (see verdict)."""
+    budget_s: Seconds
+    period_s: Seconds | None = None
+    """The measuring period: the true figure lies in [seconds - period_s, seconds]."""
+    verdict: Judgement
+
+
+class DisruptionRecord(Record):
+    name: Text
+    target: Text | None = None
+    began: Moment
+    took_effect: Moment | None = None
+    undone: Moment | None = None
+    recoveries: list[RecoveryRecord] = Field([])
+
+
+class AuditRecord(Record):
+    name: Text
+    after: Text | None = None
+    """Id of the test it followed."""
+    verdict: Judgement
+
+
+class TestRecord(Record):
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    id: Text
+    title: Text
+    """A sentence that says what holds when the test passes."""
+    situation: Text = ""
+    started: Moment
+    seconds: Seconds = 0.0
+    verdict: Judgement
+    properties: Properties = Field({})
+    checks: list[CheckRecord] = Field([])
+    disruptions: list[DisruptionRecord] = Field([])
+
+
+class HostNote(Record):
+    host: Text
+    text: Text
+
+
+class EvidenceFile(Record):
+    path: Text
+    """Relative to the run's directory."""
+    bytes: int
+
+
+class EvidenceFault(Record):
+    name: Text
+    reason: Text
+
+
+class Counts(Record):
+    passed: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    skipped: int = 0
+
+    @property
+    def executed(self) -> int:
+        return self.passed + self.failed + self.inconclusive
+
+
+class Environment(Record):
+    python: Text
+    platform: Text
+    cpus: int | None = None
+    load_at_start: list[Number] | None = None
+    """Load averages over 1, 5 and 15 minutes of the harness's machine."""
+    load_at_end: list[Number] | None = None
+
+
+class RunRecord(Record):
+    """One run of the harness."""
+
+    schema_version: Literal[1] = 1
+    run_id: Text
+    state: RunState = RunState.RUNNING
+    state_reason: Text = ""
+    """Why the run was interrupted or its environment unusable."""
+    harness_version: Text
+    command: list[Text]
+    started: Moment
+    ended: Moment | None = None
+    seconds: Seconds = 0.0
+    verdict: Judgement
+    exit_code: Literal[0, 1, 2, 3, 4]
+    """0 all passed, 1 a check failed, 2 bad use or configuration, 3 inconclusive, 4 environment not usable."""
+    counts: Counts = Counts()
+    cluster: ClusterSummary | None = None
+    """Null when the run ended before its cluster was known."""
+    tests: list[TestRecord] = Field([])
+    audits: list[AuditRecord] = Field([])
+    calibration: CalibrationRecord | None = None
+    """Null when nothing was measured, or the meter could not check itself."""
+    measurements: list[MeasurementRecord] = Field([])
+    """Every measured disruption, in the order in which they were done."""
+    set_aside: list[MeasurementRecord] = Field([])
+    """Measurements whose timing the noise of a measuring host spoiled, and which were done again: they count for nothing."""
+    host_notes: list[HostNote] = Field([])
+    evidence: list[EvidenceFile] = Field([])
+    evidence_faults: list[EvidenceFault] = Field([])
+    """Collectors and renderings that failed; the rest went on."""
+    environment: Environment
+
+    @property
+    def not_as_found(self) -> str:
+        """The sentence that comes first and last wherever a run is shown, when the cluster was not seen as it was found; else empty."""
+        unproved = next((a.verdict for a in self.audits if a.name == AS_FOUND and a.verdict.outcome is not Result.PASS), None)
+        if unproved is None:
+            return ""
+        known = unproved.outcome is Result.FAIL
+        what = "THE CLUSTER IS NOT AS IT WAS FOUND" if known else "NOBODY HAS SEEN WHETHER THE CLUSTER IS AS IT WAS FOUND"
+        return f"{what}: {unproved.reason}"

@@ -1,0 +1,177 @@
+"""The verdict on a whole run, from what its record says. Pure: a stored run can be judged again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.core.errors import ExitCode
+from harness.core.text import count, seconds
+from harness.core.verdict import Verdict, failed, inconclusive, passed
+from harness.report.record.measurement_record import MeasurementRecord
+from harness.report.record.run_record import (
+    CheckRecord,
+    Counts,
+    DisruptionRecord,
+    Judgement,
+    PathName,
+    RecoveryRecord,
+    Result,
+    RunRecord,
+    RunState,
+    TestRecord,
+)
+
+_WORST_FIRST = (Result.FAIL, Result.INCONCLUSIVE, Result.PASS, Result.SKIPPED)
+
+
+def worst(results: Iterable[Result]) -> Result | None:
+    """A failure outweighs a broken measurement, which outweighs a pass; None of nothing."""
+    return min(results, key=_WORST_FIRST.index, default=None)
+
+
+def severity(result: Result) -> int:
+    """For sorting what needs a reader's eye first."""
+    return _WORST_FIRST.index(result)
+
+
+def judge_recovery(path: PathName, out_for: float | None, budget: float, *, period: float = 0.0, fault: str | None = None) -> Verdict:
+    """The verdict on one path's outage of `out_for` seconds (None: it never answered again), which may have been over `period` seconds
+    earlier, as nobody looked in between. `fault`: the measurement itself broke."""
+    if fault is not None:
+        return inconclusive(f"the {path} path's recovery could not be measured: {fault}")
+    if out_for is None:
+        return failed(f"the {path} path had not recovered when its budget of {seconds(budget)} ended")
+    if out_for > budget >= out_for - period:
+        interval = f"{seconds(out_for - period)} to {seconds(out_for)}"
+        return inconclusive(f"the {path} path was out for {interval}, and its budget of {seconds(budget)} lies between: nobody looked then")
+    if out_for > budget:
+        return failed(f"the {path} path was out for {seconds(out_for)}, its budget is {seconds(budget)}")
+    return passed(f"the {path} path was out for {seconds(out_for)} of {seconds(budget)} allowed")
+
+
+def judge_test(
+    given: Verdict,
+    checks: Iterable[CheckRecord],
+    disruptions: Iterable[DisruptionRecord],
+    measurements: Iterable[MeasurementRecord] = (),
+) -> Judgement:
+    """The verdict a test was `given`, unless something recorded in it is worse: a test never passes over its own failed check."""
+    recorded = [check.verdict for check in checks] + [r.verdict for d in disruptions for r in d.recoveries]
+    recorded += [Judgement.of(m.measured.verdict) for m in measurements]
+    own = Judgement.of(given)
+    worse = [v for v in recorded if severity(v.outcome) < severity(own.outcome)]
+    return min(worse, key=lambda v: severity(v.outcome), default=own)
+
+
+def tally(tests: Iterable[TestRecord]) -> Counts:
+    results = [test.verdict.outcome for test in tests]
+    return Counts(
+        passed=results.count(Result.PASS),
+        failed=results.count(Result.FAIL),
+        inconclusive=results.count(Result.INCONCLUSIVE),
+        skipped=results.count(Result.SKIPPED),
+    )
+
+
+def judge(run: RunRecord) -> tuple[Verdict, ExitCode]:
+    """The verdict on the run and the exit code that goes with it.
+
+    A failure that was seen stands, whatever happened to the run afterwards. After that a run that could not be set up, was
+    interrupted, or executed nothing may not claim a pass.
+    """
+    verdict, code = _judge(run)
+    said = run.not_as_found
+    return (Verdict(verdict.outcome, f"{said}; {verdict.reason}") if said else verdict), code
+
+
+def _judge(run: RunRecord) -> tuple[Verdict, ExitCode]:
+    failure = _failure(run)
+    if failure:
+        return failed(failure), ExitCode.FAILED
+    if run.state in _ENDED_EARLY:
+        what, code = _ENDED_EARLY[run.state]
+        return inconclusive(f"{what}: {run.state_reason}" if run.state_reason else what), code
+    counts = tally(run.tests)
+    unclear = _unclear(run, counts)
+    if unclear:
+        return inconclusive(unclear), ExitCode.INCONCLUSIVE
+    also = f"; {count(counts.skipped, 'test')} skipped" if counts.skipped else ""
+    return passed(f"{_all(counts.passed)} passed{also}"), ExitCode.PASSED
+
+
+_ENDED_EARLY = {
+    RunState.RUNNING: ("the run has not ended, or was killed", ExitCode.INCONCLUSIVE),
+    RunState.INTERRUPTED: ("the run was interrupted", ExitCode.INCONCLUSIVE),
+    RunState.UNUSABLE: ("the environment was not usable", ExitCode.UNUSABLE),
+    RunState.BAD_USE: ("the run could not begin", ExitCode.BAD_USE),
+}
+
+
+def _failure(run: RunRecord) -> str:
+    tests = [t for t in run.tests if t.verdict.outcome is Result.FAIL]
+    audits = [a for a in run.audits if a.verdict.outcome is Result.FAIL]
+    if tests:
+        head = f"{len(tests)} of {count(tally(run.tests).executed, 'test')} failed"
+        return f"{head}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
+    if audits:
+        return f"{count(len(audits), 'audit')} failed{_first(len(audits), audits[0].name, audits[0].verdict.reason)}"
+    return ""
+
+
+def _unclear(run: RunRecord, counts: Counts) -> str:
+    if not counts.executed:
+        return "no test was executed" + (f"; {count(counts.skipped, 'test')} skipped" if counts.skipped else "")
+    tests = [t for t in run.tests if t.verdict.outcome is Result.INCONCLUSIVE]
+    audits = [a for a in run.audits if a.verdict.outcome is Result.INCONCLUSIVE]
+    if tests:
+        head = f"{len(tests)} of {count(counts.executed, 'test')} could not be judged"
+        return f"{head}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
+    if audits:
+        return f"{count(len(audits), 'audit')} could not be judged{_first(len(audits), audits[0].name, audits[0].verdict.reason)}"
+    return ""
+
+
+def _first(number: int, title: str, reason: str) -> str:
+    return f"{', first' if number > 1 else ''}: “{title}” because {reason}"
+
+
+def _all(number: int) -> str:
+    return "the one executed test" if number == 1 else f"all {number} executed tests"
+
+
+@dataclass(frozen=True)
+class PathSummary:
+    """What a run says about one path: its result (None when nothing looked at it) and its worst recoveries."""
+
+    path: PathName
+    result: Result | None
+    checks: int
+    worst: tuple[str, RecoveryRecord] | None
+    """The recovery that came closest to, or went furthest over, its budget, with its disruption's name."""
+    longest: tuple[str, RecoveryRecord] | None
+    """The longest one measured, which has another budget when it is not also the worst."""
+
+
+def summarise_paths(run: RunRecord) -> list[PathSummary]:
+    return [_summary(run, path) for path in PathName]
+
+
+def _summary(run: RunRecord, path: PathName) -> PathSummary:
+    checks = [c for t in run.tests for c in t.checks if c.path is path]
+    recoveries = [(d.name, r) for t in run.tests for d in t.disruptions for r in d.recoveries if r.path is path]
+    measurements = [Result(t.verdict.outcome.value) for m in run.measurements for t in m.measured.tracks if t.path == path]
+    measured = [(name, r) for name, r in recoveries if r.seconds is not None]
+    return PathSummary(
+        path=path,
+        result=worst([c.verdict.outcome for c in checks] + [r.verdict.outcome for _, r in recoveries] + measurements),
+        checks=len(checks) + len(measurements),
+        worst=min(recoveries, key=lambda found: _closeness(found[1]), default=None),
+        longest=max(measured, key=lambda found: found[1].seconds or 0.0, default=None),
+    )
+
+
+def _closeness(recovery: RecoveryRecord) -> tuple[int, float]:
+    """Sorts failures first, then what used most of its budget."""
+    used = float("inf") if recovery.seconds is None else recovery.seconds / max(recovery.budget_s, 1e-9)
+    return severity(recovery.verdict.outcome), -used

@@ -1,0 +1,1 @@
+"""Statistics over measurements: percentiles for gates, and the comparison of runs. Pure."""

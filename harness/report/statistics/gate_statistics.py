@@ -1,0 +1,327 @@
+"""The figures a gate asks for, from the measurements of a run. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from harness.core.text import count, seconds
+from harness.core.verdict import Outcome
+from harness.measure.measurement_result import Outage, TrackResult
+from harness.remote.recording.recording import NEW
+from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
+from harness.report.record.run_record import PathName, Result, RunRecord
+from harness.report.record.run_verdict import severity
+
+ANY = "any"  # of a path that nothing is demanded of, as in `Measured.expects`
+NEVER = "did not recover"
+
+
+@dataclass(frozen=True)
+class TrackFigure:
+    """One track of one measurement, with what its figure is to be held against."""
+
+    record: MeasurementRecord
+    track: TrackResult
+    speaks: TrackResult | None = None
+    """The track whose verdict is told, where the figure stands for a whole path: the worst verdict need not be the longest figure's."""
+
+    @property
+    def result(self) -> Result:
+        return Result((self.speaks or self.track).verdict.outcome.value)
+
+    @property
+    def reason(self) -> str:
+        return (self.speaks or self.track).verdict.reason
+
+    @property
+    def demanded(self) -> bool:
+        """Had the path to do anything? Of some nothing is demanded, be they out for as long as they may."""
+        return self.record.measured.expects.get(self.track.path) != ANY
+
+    @property
+    def never(self) -> bool:
+        """Was the path still out when the measurement ended?"""
+        return self.track.out_s is None and any(outage.end is None for outage in self.track.outages)
+
+    @property
+    def known(self) -> bool:
+        """Is there a figure at all, be it that the path never came back?"""
+        return self.track.out_s is not None or self.never
+
+    @property
+    def value(self) -> float:
+        """The figure for sorting and comparing: infinite when the path did not come back, 0 where nothing is known."""
+        return self.track.out_s if self.track.out_s is not None else math.inf if self.never else 0.0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which the true figure lies, by the period and the clocks, in seconds; of one that is known."""
+        out, track = self.track.out_s or 0.0, self.track
+        least = max(0.0, out - track.period_s) if track.least_s is None else track.least_s
+        return least, out if track.most_s is None else track.most_s
+
+    @property
+    def words(self) -> str:
+        if self.never:
+            return NEVER
+        if not self.known:
+            return self.track.unknown if self.track.unknown.startswith("not measured") else "not known"
+        if self.track.out_s:
+            return between(*self.bounds)
+        if self.track.unmeasured_s and not self.track.blind_s:  # a record of before
+            return f"not measured for {seconds(self.track.unmeasured_s)}"
+        most = self.bounds[1]
+        return f"no outage longer than {seconds(most)}" if most else "no outage"
+
+    @property
+    def told(self) -> str:
+        """`recovered after 1.69 s to 1.70 s`; where there is no such figure, why."""
+        if not self.track.out_s:
+            return self.words
+        since = f" from {self.track.counted_from}" if self.track.counted_from not in ("", "the disruption") else ""
+        told = f"recovered after {self.words}{since}"
+        return told if self.demanded else f"{told}, of which nothing is demanded"
+
+    @property
+    def out_words(self) -> str:
+        """For how long its longest outage lasted, which began some time after the disruption."""
+        if self.longest is None:
+            return self.words
+        return outage_words(self.longest[1])
+
+    @property
+    def longest(self) -> tuple[int, Outage] | None:
+        """The longest outage of the track and its place among them; one that never ended is the longest."""
+        return max(enumerate(self.track.outages), key=lambda found: (found[1].end is None, found[1].seconds), default=None)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What several repeats of one disruption did to one path: for how long it was out each time, in seconds, in order of length."""
+
+    path: str
+    values: tuple[float, ...]
+    never: int
+    """How often the path did not come back; not among the values."""
+    period_s: float
+    budget_s: float
+    left_out: int = 0
+    """Measurements whose timing could not be relied on; they are not among the values."""
+
+    @property
+    def runs(self) -> int:
+        return len(self.values) + self.never
+
+    @property
+    def median(self) -> float | None:
+        return _finite(median([*self.values, *[math.inf] * self.never]))
+
+    @property
+    def p95(self) -> float | None:
+        """By nearest rank: a value that was measured. Of fewer than 20 runs it is the longest one."""
+        ordered = [*self.values, *[math.inf] * self.never]
+        return _finite(ordered[math.ceil(0.95 * len(ordered)) - 1])
+
+    @property
+    def longest(self) -> float | None:
+        return None if self.never else self.values[-1]
+
+
+@dataclass(frozen=True)
+class Group:
+    """All repeats of one disruption of one design in one direction: from one node, done to one host. Failing over from A to B is another
+    thing than from B to A, and repeats go to and fro."""
+
+    disruption: str
+    design: str
+    before: str
+    """The node that was active before."""
+    target: str
+    records: tuple[MeasurementRecord, ...]
+    alone: bool = True
+    """Was the disruption only measured in this direction?"""
+
+    @property
+    def name(self) -> str:
+        return self.disruption if self.alone else f"{self.disruption} from {self.before}"
+
+    @property
+    def distributions(self) -> list[Distribution]:
+        if len(self.records) < 2:
+            return []
+        relied_on = [record for record in self.records if record.measured.timing.outcome is Outcome.PASS]
+        kinds = [(path, path.value, worst_of) for path in PathName] + [
+            (path, f"{path}, established connection", kept_of) for path in PathName
+        ]
+        found = (self._of(name, [f for r in relied_on if (f := of(r, path)) and f.known]) for path, name, of in kinds)
+        return [one for one in found if one]
+
+    def _of(self, name: str, figures: list[TrackFigure]) -> Distribution | None:
+        if len(figures) < 2:
+            return None
+        known = sorted(f.value for f in figures if not f.never)
+        return Distribution(
+            path=name,
+            values=tuple(known),
+            never=len(figures) - len(known),
+            period_s=max(f.track.period_s for f in figures),
+            budget_s=max(f.record.measured.budget_s for f in figures),
+            left_out=sum(record.measured.timing.outcome is not Outcome.PASS for record in self.records),
+        )
+
+
+@dataclass(frozen=True)
+class TokenTotals:
+    written: int
+    acknowledged: int
+    lost: tuple[str, ...]
+    doubled: tuple[str, ...]
+    both_s: float
+    """For how long both nodes answered at once, over all measurements."""
+    result: Result
+
+
+def interval(out_s: float | None, period_s: float) -> str:
+    """An outage as what is known of it: `1.20 s to 1.21 s`. A meter with a period knows no more (measuring facts)."""
+    if out_s is None:
+        return NEVER
+    if out_s == 0:
+        return "no outage"
+    return between(max(0.0, out_s - period_s), out_s)
+
+
+def between(least: float, most: float) -> str:
+    low, high = seconds(least), seconds(most)
+    return high if low == high else f"{low} to {high}"
+
+
+def outage_words(outage: Outage) -> str:
+    """An outage's own length, which is uncertain at both ends."""
+    if outage.end is None:
+        return f"at least {seconds(outage.seconds if outage.least_s is None else outage.least_s)}"
+    least = max(0.0, outage.seconds - outage.period_s) if outage.least_s is None else outage.least_s
+    return between(least, outage.seconds if outage.most_s is None else outage.most_s)
+
+
+def figures(record: MeasurementRecord, path: str | None = None) -> list[TrackFigure]:
+    """The tracks of a measurement (on one path): new connections before pinned ones, in the order of the recording."""
+    found = [TrackFigure(record, t) for t in record.measured.tracks if path is None or t.path == path]
+    return sorted(found, key=lambda f: f.track.kind != NEW) if path is not None else found
+
+
+def worst_of(record: MeasurementRecord, path: str) -> TrackFigure | None:
+    """A path in a measurement: the longest figure of its new connections, with the worst verdict of all its tracks.
+
+    How long a kept connection is out is mostly the time after which its user gives it up, here the harness (`kept_of`).
+    """
+    found = figures(record, path)
+    longest = max([f for f in found if f.track.kind == NEW] or found, key=_length, default=None)
+    if longest is None:
+        return None
+    return TrackFigure(record, longest.track, min(found, key=lambda f: (severity(f.result), -_length(f)[1])).track)
+
+
+def kept_of(record: MeasurementRecord, path: str) -> TrackFigure | None:
+    """The kept connection of a path that was out the longest."""
+    return max((f for f in figures(record, path) if f.track.kind != NEW), key=_length, default=None)
+
+
+def worst_outages(run: RunRecord) -> dict[str, TrackFigure]:
+    """Per path the longest figure of the run, with the worst verdict. What nothing is demanded of counts where there is nothing else."""
+    return _over(run, worst_of)
+
+
+def worst_kept(run: RunRecord) -> dict[str, TrackFigure]:
+    """The same of the connections that were kept open."""
+    return _over(run, kept_of)
+
+
+def _over(run: RunRecord, of: Callable[[MeasurementRecord, str], TrackFigure | None]) -> dict[str, TrackFigure]:
+    found = {}
+    for path in PathName:
+        candidates = [f for record in run.measurements if (f := of(record, path))]
+        longest = max(candidates, key=lambda f: (f.demanded, *_length(f)), default=None)
+        if longest is not None:
+            speaks = min(candidates, key=lambda f: severity(f.result))
+            found[path.value] = TrackFigure(longest.record, longest.track, speaks.speaks or speaks.track)
+    return found
+
+
+def groups(run: RunRecord) -> list[Group]:
+    """The measurements by what was done and from where, in the order in which each was first done."""
+    gathered: dict[tuple[str, str, str, str], list[MeasurementRecord]] = {}
+    for record in run.measurements:
+        m = record.measured
+        gathered.setdefault((m.disruption, m.design, m.before, m.target), []).append(record)
+    directions = Counter(key[:2] for key in gathered)
+    return [Group(*key, tuple(records), alone=directions[key[:2]] == 1) for key, records in gathered.items()]
+
+
+def token_totals(records: Iterable[MeasurementRecord]) -> TokenTotals | None:
+    """Tokens over all measurements that wrote any; None when none did."""
+    results = [r.measured.tokens for r in records if r.measured.tokens is not None]
+    if not results:
+        return None
+    return TokenTotals(
+        written=sum(t.written for t in results),
+        acknowledged=sum(t.acknowledged for t in results),
+        lost=tuple(line for t in results for line in t.lost),
+        doubled=tuple(line for t in results for line in t.doubled),
+        both_s=sum(max(0.0, end - start) for t in results for start, end in t.both_answered),
+        result=min((Result(t.verdict.outcome.value) for t in results), key=severity),
+    )
+
+
+def tokens_in_words(totals: TokenTotals) -> str:
+    """`512 acknowledged: none lost, none doubled`."""
+    words = f"{totals.acknowledged} acknowledged: {len(totals.lost) or 'none'} lost, {len(totals.doubled) or 'none'} doubled"
+    return f"{words}; both nodes answered for {seconds(totals.both_s)}" if totals.both_s else words
+
+
+def calibration_in_words(calibration: CalibrationRecord) -> str:
+    cut = f"a cut of {seconds(calibration.cut_s)}"
+    if calibration.measured_s is None:
+        return f"{cut} was not seen"
+    measured, period = calibration.measured_s, calibration.period_s
+    return f"{cut} was measured as {between(max(0.0, measured - period), measured + period)}"
+
+
+def sentence(run: RunRecord) -> str:
+    """The measurements of a run in one sentence: `all 20 measured disruptions passed`; empty when nothing was measured."""
+    return " ".join(part for part in (_judged(run), _aside(run)) if part)
+
+
+def _judged(run: RunRecord) -> str:
+    total = len(run.measurements)
+    outcomes = [r.measured.verdict.outcome for r in run.measurements]
+    bad, unclear = outcomes.count(Outcome.FAIL), outcomes.count(Outcome.INCONCLUSIVE)
+    if not total:
+        return ""
+    if not bad and not unclear:
+        return "The one measured disruption passed." if total == 1 else f"All {total} measured disruptions passed."
+    parts = [f"{bad} of {count(total, 'measured disruption')} failed"] if bad else []
+    parts += [f"{unclear} {'more ' if bad else f'of {total} measured disruptions '}could not be judged"] if unclear else []
+    return ", ".join(parts) + "."
+
+
+def _aside(run: RunRecord) -> str:
+    """What was measured again because of noise, and for how long paths were out in that without anybody's doing."""
+    if not run.set_aside:
+        return ""
+    out = [
+        o.seconds for r in run.set_aside for t in r.measured.tracks for o in t.outages if o.end is not None and o.end <= r.measured.anchor
+    ]
+    told = f"; before that a path was out {count(len(out), 'time')}, for up to {seconds(max(out))}, with nothing done" if out else ""
+    return f"{len(run.set_aside)} more set aside because of noise{told}."
+
+
+def _length(figure: TrackFigure) -> tuple[bool, float]:
+    return figure.known, figure.value
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isinf(value) else value

@@ -1,0 +1,97 @@
+"""A run in a few plain lines, for the end of a run and for `lkharness report`."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from harness.core.text import count, one_line, seconds
+from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where, worst_recovery
+from harness.report.record.run_record import Counts, PathName, Result, RunRecord
+from harness.report.record.run_verdict import severity, summarise_paths, worst
+from harness.report.statistics import gate_statistics
+
+_MOST_SHOWN = 20
+
+
+def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
+    """The verdict, what failed and why, the worst recovery per path, what was skipped, and where the report is."""
+    lines = [
+        f"{LABEL[run.verdict.outcome]}: {run.verdict.reason}",
+        f"{counted(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
+    ]
+    if is_lab(run):
+        lines.append(f"The lab's cluster manager is {lab_manager(run)}: this run says nothing about LifeKeeper itself.")
+    lines += _findings(run)
+    lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
+    lines += _measured(run)
+    for reason, tests in skipped_by_reason(run).items():
+        lines.append(f"  skipped {count(len(tests), 'test')}: {reason}")
+    lines += [f"  missing: {fault.name}: {fault.reason}" for fault in run.evidence_faults]
+    report = run_dir / "report.html"
+    lines.append(f"report: {report if report.exists() else run_dir / 'run.json'}")
+    lines += [run.not_as_found] if run.not_as_found else []
+    return "\n".join(wrapped for line in lines for wrapped in _wrap(line, width)) + "\n"
+
+
+def counted(counts: Counts) -> str:
+    """`24 passed, 1 failed`: what did not happen is left out, except that nothing passed."""
+    parts = [f"{counts.passed} passed"]
+    for number, word in ((counts.failed, "failed"), (counts.inconclusive, "inconclusive"), (counts.skipped, "skipped")):
+        if number:
+            parts.append(f"{number} {word}")
+    return ", ".join(parts)
+
+
+def _findings(run: RunRecord) -> list[str]:
+    """Failures first, then what could not be judged."""
+    found = [(t.verdict, t.title) for t in run.tests] + [(a.verdict, f"audit: {a.name}") for a in run.audits]
+    found = [(v, title) for v, title in found if v.outcome in (Result.FAIL, Result.INCONCLUSIVE)]
+    found.sort(key=lambda item: severity(item[0].outcome))
+    lines = [f"  {MARK[verdict.outcome]} {title}: {verdict.reason}" for verdict, title in found[:_MOST_SHOWN]]
+    if len(found) > _MOST_SHOWN:
+        lines.append(f"  … and {len(found) - _MOST_SHOWN} more in the report")
+    return lines
+
+
+def _measured(run: RunRecord) -> list[str]:
+    """The worst of each path, then a line for each disruption: its repeats together."""
+    lines = []
+    for kind, found in (("", gate_statistics.worst_outages(run)), (", established connection", gate_statistics.worst_kept(run))):
+        for path, figure in found.items():
+            measured = figure.record.measured
+            told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.track.service})"
+            lines.append(f"  {path} path{kind}: at worst {told}")
+    if run.calibration and run.measurements:
+        lines.append(
+            f"  {MARK[Result(run.calibration.verdict.outcome.value)]} meter: {gate_statistics.calibration_in_words(run.calibration)}"
+        )
+    return lines + [_group(group) for group in gate_statistics.groups(run)]
+
+
+def _group(group: gate_statistics.Group) -> str:
+    outcome = worst(Result(r.measured.verdict.outcome.value) for r in group.records)
+    repeated = group.distributions
+    if repeated:
+        parts = [f"{d.path} median {_or_never(d.median)}, p95 {_or_never(d.p95)}, max {_or_never(d.longest)}" for d in repeated]
+    else:
+        record = group.records[-1]
+        parts = [f"{path} {f.words}" for path in PathName if (f := gate_statistics.worst_of(record, path))]
+    times = f", {len(group.records)} times" if len(group.records) > 1 else ""
+    tokens = gate_statistics.token_totals(group.records)
+    parts += [f"tokens {gate_statistics.tokens_in_words(tokens)}"] if tokens and (tokens.lost or tokens.doubled) else []
+    return f"  {MARK[outcome]} {group.name}{times}: {'; '.join(parts) or 'no path was measured'}"
+
+
+def _or_never(value: float | None) -> str:
+    return "never" if value is None else seconds(value)
+
+
+def _wrap(line: str, width: int) -> list[str]:
+    """Wrapped under its own indent; names of files are never broken, so that they can be copied."""
+    indent = line[: len(line) - len(line.lstrip())]
+    text = one_line(line)
+    hanging = indent + ("    " if indent else "  ")
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False) or [
+        indent
+    ]

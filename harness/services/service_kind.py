@@ -1,0 +1,84 @@
+"""What a service can say about itself, whatever its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse
+from harness.core.text import visible
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What answered: proof that the protocol was spoken, and whatever tells the node.
+
+    `node` is the name the service gave for its node, `address` the local address it saw the connection arrive at,
+    `started` its start as seconds since the epoch. Each may be None: then only the packets tell the node.
+    """
+
+    kind: str
+    said: str
+    node: str | None = None
+    address: str | None = None
+    started: float | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """What a stranger's service says of itself is text to be read, and nothing else."""
+        for name in ("said", "node", "address"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, visible(value))
+        object.__setattr__(self, "facts", {key: visible(value) for key, value in self.facts.items()})
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The shortest exchange that only the service itself can have, for connections made a hundred times a second.
+
+    `say` is sent as soon as the connection stands; `expect`, a regular expression on bytes, is searched in all that was heard since.
+    Empty: nothing is said, and nothing can be expected. `keeps`: it may be said again and again on the same connection.
+    `again`: an answer that asks for the same words once more on the same connection. `http`: the answer is whole when HTTP says so,
+    which matters where the connection is kept. `least_period_s`: the service does not bear it more often, in seconds.
+    """
+
+    say: bytes
+    expect: bytes
+    keeps: bool
+    again: bytes = b""
+    http: bool = False
+    least_period_s: float = 0.0
+
+
+class TurnedAway(BadUse):
+    """The service serves, and refuses the account that the cluster file names; the message is its own sentence."""
+
+
+class NotTheService(Exception):
+    """Something answered, but it did not speak the service's protocol; the message quotes what it said."""
+
+
+class WrongAnswer(NotTheService):
+    """It spoke the protocol, and answered what it should not: an error status, a redirection elsewhere."""
+
+
+class ServiceKind(Protocol):
+    """The dialogue of one kind of service. `host` and `port` are where to connect: often a loopback forwarder that
+    carries the bytes over the origin host's own connection, which is why no kind may rely on the address it dials."""
+
+    kind: str
+
+    def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
+        """Ask. Raises NotTheService when the protocol is wrong, OSError when the connection breaks, DeadlineExceeded in time."""
+
+    def hello(self, settings: dict[str, str]) -> Hello:
+        """What an agent says on each of its connections, and what the service must answer. Raises BadUse for wrong settings."""
+
+
+@runtime_checkable
+class Proof(Protocol):
+    """A kind that needs a second connection, to a service that has already said who it is, to prove that it serves its clients."""
+
+    def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """Returns what proved it, in words. Raises as `who_are_you` does."""

@@ -1,0 +1,29 @@
+"""What a look at a host's disks amounts to."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.cluster.disk_preflight import judge
+
+MOUNTS = "/dev/vda1 / ext4 rw,relatime 0 0\ntmpfs /run tmpfs rw,nosuid 0 0\n"
+SOUND = "".join(f"{p} /dev/vda1 100 50 50000 1% /\n" for p in ("/tmp", "/var/tmp", "/var/log")) + "/run tmpfs 9 1 8000 1% /run\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (SOUND + MOUNTS, []),
+        (SOUND.replace("/tmp /dev/vda1 100 50 50000 1% /", "/tmp absent", 1) + MOUNTS, ["there is no /tmp"]),
+        (SOUND.replace("8000", "0") + MOUNTS, ["/run is full: /run has 0 kB left"]),
+        (SOUND + MOUNTS + "tmpfs /run tmpfs ro 0 0\n", ["/run cannot be written to: /run is mounted read-only"]),
+        (
+            SOUND + MOUNTS.replace("rw,relatime", "ro"),
+            [f"{p} cannot be written to: / is mounted read-only" for p in ("/tmp", "/var/tmp", "/var/log")],
+        ),
+        ("", []),
+        ("/tmp \n/var/tmp df: x\n/var/log\n/run a b c d e f\n", []),
+    ],
+)
+def test_what_keeps_programs_from_writing(text: str, found: list[str]):
+    assert judge(text) == found

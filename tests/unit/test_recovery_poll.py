@@ -1,0 +1,69 @@
+"""The acceptance suite's recovery: when a path has recovered, and what its figure is held against."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.cluster import recovery_poll
+from harness.core.verdict import Outcome, Verdict, failed, passed
+from harness.expectations.connectivity_matrix import Origin
+from harness.expectations.outage_budget import Allowance
+from harness.report.record.run_record import PathName
+from harness.report.record.run_verdict import judge_recovery
+
+WHOLE = 24
+
+
+def followed(monkeypatch: pytest.MonkeyPatch, verdicts: list[tuple[Verdict, Verdict]], *, budget: float = 60.0) -> tuple[Any, list[int]]:
+    """Follow one path whose looks end so: what one attempt says, and what all of them say."""
+    looks = iter(verdicts)
+    asked: list[int] = []
+    current: list[tuple[Verdict, Verdict]] = []
+
+    def check(*_: object, count: int | None = None) -> Any:
+        asked.append(WHOLE if count is None else count)
+        if count is not None:
+            current[:] = [next(looks)]
+        return SimpleNamespace(verdict=current[0][count is None])
+
+    monkeypatch.setattr(recovery_poll, "check_path", check)
+    monkeypatch.setattr(recovery_poll, "EVERY_S", 0.01)
+    service: Any = SimpleNamespace(name="listener")
+    subject: Any = SimpleNamespace(cluster=SimpleNamespace(services=[service]), active="lknode02")
+    subject.together = lambda *work: [one() for one in work]
+    (recovery,) = recovery_poll.follow(subject, [Origin.CLIENT], Allowance(budget, "for a test"), time.monotonic())
+    return recovery, asked
+
+
+def test_one_right_attempt_is_no_recovery_while_others_go_elsewhere(monkeypatch):
+    """Every other connection reaches the standby: one attempt in two is right, and of 24 some are not."""
+    shared = (passed("answered"), failed("the standby refused"))
+    recovery, asked = followed(monkeypatch, [shared, shared, (failed("silent"), failed("silent")), (passed("answered"), passed("all"))])
+    assert asked == [1, WHOLE, 1, WHOLE, 1, 1, WHOLE]
+    assert recovery.seconds is not None and recovery.last.verdict.reason == "all"
+
+
+def test_a_path_that_is_shared_out_to_the_end_has_not_recovered(monkeypatch):
+    shared = (passed("answered"), failed("the standby refused"))
+    recovery, _ = followed(monkeypatch, [shared] * 1000, budget=0.1)
+    assert recovery.seconds is None and recovery.last.verdict.outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("seconds", "period", "budget", "outcome"),
+    [
+        (2.30, 1.10, 2.25, Outcome.INCONCLUSIVE),  # recovered between 1.20 and 2.30 s
+        (2.30, 1.10, 2.30, Outcome.PASS),
+        (2.30, 1.10, 1.10, Outcome.FAIL),
+        (2.30, 0.0, 2.25, Outcome.FAIL),
+    ],
+)
+def test_a_recovery_is_an_interval_that_is_held_against_the_budget(seconds, period, budget, outcome):
+    verdict = judge_recovery(PathName.CLIENT, seconds, budget, period=period)
+    assert verdict.outcome is outcome, verdict
+    if outcome is Outcome.INCONCLUSIVE:
+        assert "1.20 s to 2.30 s" in verdict.reason

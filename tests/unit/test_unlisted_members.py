@@ -1,0 +1,152 @@
+"""What the file does not name is named before anything is done: a third node, a second hierarchy, another group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from permitting import PermittingManager
+
+from harness.attach.preconditions import against
+from harness.attach.preflight import Preflight
+from harness.config import cluster_config
+from harness.core.errors import Inconclusive
+from harness.disrupt import disruption
+from harness.lab.lifecycle import default_cluster
+from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
+from harness.managers.parse.lcdstatus_parse import rows_with_depth
+from harness.managers.unlisted_members import of_lifekeeper, of_pacemaker
+
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
+NODES = ("lknode01", "lknode02")
+ONE = """\
+LOCAL     TAG              ID              STATE     PRIO  PRIMARY
+lknode01  listener-1521    listener-1521   ISP          1  lknode01
+lknode01   ip-10.20.1.200  IP-10.20.1.200  ISP          1  lknode01
+lknode01    disk           disk            ISP          1  lknode01
+lknode01   lbhc-12345      lbhc-12345      ISP          1  lknode01
+"""
+PATHS = """
+MACHINE   NETWORK ADDRESSES/DEVICE       STATE     PRIO
+lknode02  TCP     10.20.1.11/10.20.1.12  ALIVE        1
+"""
+SECOND = """\
+lknode01  pgsql            pgsql           ISP          1  lknode01
+lknode01   ip-10.20.1.201  IP-10.20.1.201  ISP          1  lknode01
+"""
+SHARED = """\
+lknode01  web              web             ISP          1  lknode01
+lknode01   ip-10.20.1.200  IP-10.20.1.200  ISP          1  lknode01
+"""
+
+
+def test_the_depth_is_the_indent_under_the_title():
+    assert list(rows_with_depth(ONE)) == [("listener-1521", 0), ("ip-10.20.1.200", 1), ("disk", 2), ("lbhc-12345", 1)]
+
+
+@pytest.mark.parametrize(
+    ("printed", "resource", "said"),
+    [
+        (ONE + PATHS, "listener-1521", []),
+        (ONE + PATHS, "lbhc-12345", []),  # above and below it
+        (ONE + SHARED + PATHS, "web", []),  # they share a child
+        (ONE + SECOND + PATHS, "listener-1521", ["does not move ip-10.20.1.201, pgsql,"]),
+        (ONE + SECOND + PATHS, "pgsql", ["does not move disk, ip-10.20.1.200, lbhc-12345, listener-1521,"]),
+        (ONE + PATHS, "oracle", ["knows no resource oracle"]),
+        (ONE + PATHS + "LKNODE02.customer TCP 10.20.2.11/10.20.2.12 ALIVE 2\n", "listener-1521", []),
+        (ONE + PATHS + "lknode03  TCP     10.20.1.11/10.20.1.13  ALIVE        1\n", "listener-1521", ["lknode03 is a node"]),
+    ],
+)
+def test_lifekeeper(printed: str, resource: str, said: list[str]):
+    found = of_lifekeeper(printed, "lknode01", resource, NODES)
+    assert len(found) == len(said) and all(word in one for word, one in zip(said, found, strict=True)), found
+
+
+def node(name: str) -> str:
+    return f'<node name="{name}" id="{name}" online="true"/>'
+
+
+def primitive(tag: str, agent: str = "ocf:heartbeat:Dummy") -> str:
+    return f'<resource id="{tag}" resource_agent="{agent}" role="Started" managed="true"><node name="n1"/></resource>'
+
+
+def monitor(resources: str, nodes: tuple[str, ...] = ("n1", "n2")) -> str:
+    inside = f"<nodes>{''.join(map(node, nodes))}</nodes><resources>{resources}</resources>"
+    return f'<pacemaker-result api-version="2.25">{inside}<status code="0" message="OK"/></pacemaker-result>'
+
+
+GROUP = f'<group id="grp">{primitive("ip")}{primitive("lb")}</group>'
+OTHER = f'<group id="sap">{primitive("ascs")}</group>'
+CLONE = f'<clone id="c">{primitive("ping")}</clone>'
+FENCE = primitive("fence", "stonith:fence_azure_arm")
+WITH = '<rsc_colocation id="x" rsc="db" with-rsc="{}" score="{}"/>'
+REFERENCES = '<resource_ref id="db"/><resource_ref id="grp"/>'
+SET = f'<rsc_colocation id="x" score="INFINITY"><resource_set id="s">{REFERENCES}</resource_set></rsc_colocation>'
+
+
+@pytest.mark.parametrize(
+    ("resources", "rules", "nodes", "said"),
+    [
+        (GROUP + CLONE + FENCE, "", ("n1", "n2"), []),
+        (GROUP + OTHER, "", ("n1", "n2"), ["moving grp (manager.resource) does not move ascs, sap,"]),
+        (GROUP + primitive("db"), "", ("n1", "n2"), ["does not move db,"]),
+        (GROUP + primitive("db"), WITH.format("grp", "INFINITY"), ("n1", "n2"), []),
+        (GROUP + primitive("db"), WITH.format("ip", "INFINITY"), ("n1", "n2"), []),
+        (GROUP + primitive("db"), SET, ("n1", "n2"), []),
+        (GROUP + primitive("db"), WITH.format("grp", "100"), ("n1", "n2"), ["does not move db,"]),
+        (GROUP + primitive("db"), WITH.format("c", "INFINITY"), ("n1", "n2"), ["does not move db,"]),
+        (GROUP, "", ("n1", "n2", "n3"), ["n3 is a node of the cluster"]),
+        (primitive("ip"), "", ("n1", "n2"), ["knows no resource grp"]),
+    ],
+)
+def test_pacemaker(resources: str, rules: str, nodes: tuple[str, ...], said: list[str]):
+    found = of_pacemaker(monitor(resources, nodes), f"<constraints>{rules}</constraints>", "grp", ("n1", "n2"))
+    assert len(found) == len(said) and all(word in one for word, one in zip(said, found, strict=True)), found
+
+
+def test_what_cannot_be_read_is_no_yes():
+    assert of_pacemaker("not connected", "<constraints/>", "grp", ("n1", "n2"))
+
+
+CUTS = {name for name, kind in disruption.all_of().items() if kind.cuts}
+
+
+def guard(strangers: list[str], paths: int = 2) -> Preflight:
+    ways = tuple(CommPath("other", str(n), True) for n in range(paths))
+    states = {
+        n.name: NodeState(n.name, True, {"ip": ResourceState.IN_SERVICE if n is CLUSTER.nodes[0] else ResourceState.STANDBY}, ways)
+        for n in CLUSTER.nodes
+    }
+    manager = PermittingManager(ClusterState(states), strangers=strangers)
+    subject = SimpleNamespace(manager=manager, standby_of=lambda active: CLUSTER.peer_of(active).name)
+    return Preflight(subject, frozenset({"switchover", *CUTS}), str)  # type: ignore[arg-type]
+
+
+def test_a_stranger_stops_everything():
+    guard([]).before("switchover")
+    with pytest.raises(Inconclusive, match="switchover was not done, and nothing was: n3 is a node"):
+        guard(["n3 is a node of the cluster that its file does not name"]).before("switchover")
+
+
+def test_one_ring_is_enough_where_none_is_cut():
+    """As Pacemaker is usually built on Azure."""
+    guard([], paths=1).before("switchover")
+    for name in CUTS:
+        guard([]).before(name)
+        with pytest.raises(Inconclusive, match="names 1 communication paths instead of 2"):
+            guard([], paths=1).before(name)
+    assert {"one comm path cut", "NIC down Subnet#1", "NIC down Subnet#2"} == CUTS
+
+
+def test_none_at_all_is_not():
+    lonely = {n: NodeState(n, True, {"ip": ResourceState.IN_SERVICE}, ()) for n in NODES}
+    assert any("names 0 communication paths instead of 1" in one for one in against(ClusterState(lonely)))
+
+
+def test_within_another_disruption_the_plan_and_the_lease_are_asked():
+    """The cluster is not healthy then, which is the point; what was not shown is not done all the same."""
+    broken = guard(["n3"], paths=0)
+    broken.before("switchover", within=True)
+    with pytest.raises(Inconclusive, match="not in the plan"):
+        broken.before("power loss", within=True)

@@ -1,0 +1,54 @@
+"""The table of the tokens goes at the end, whatever became of making it and of reading it back."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.measure import measured_fault
+from harness.measure.measured_fault import MeasuredFault
+from harness.measure.write_durability import TokensFailed
+
+
+class Tokens:
+    """Fails at what it is told to, and keeps what it was asked for."""
+
+    def __init__(self, *fails: str) -> None:
+        self.asked: list[str] = []
+        self._fails = fails
+
+    def _do(self, what: str) -> Any:
+        self.asked.append(what)
+        if what in self._fails:
+            raise TokensFailed(f"{what} failed")
+        return {}
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: self._do(name)
+
+
+def made(told: list[str]) -> tuple[MeasuredFault, Any]:
+    cluster = SimpleNamespace(client=SimpleNamespace(name="lkclient"), services=["one"])
+    recorder = SimpleNamespace(add=lambda event: told.append(event.text), read_back=lambda found: None)
+    return MeasuredFault(SimpleNamespace(active="a", cluster=cluster), None, None), recorder  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fails", [(), ("read_back",), ("drop",), ("read_back", "drop")])
+def test_it_is_dropped_though_it_could_not_be_read(fails):
+    told: list[str] = []
+    one, recorder = made(told)
+    tokens = Tokens(*fails)
+    one._end_tokens(tokens, recorder)  # type: ignore[arg-type]
+    assert tokens.asked == ["end", "read_back", "drop"] and told == [f"{what} failed" for what in fails]
+
+
+def test_it_is_dropped_though_making_it_failed(monkeypatch):
+    """The database may have made it and its answer been lost."""
+    told: list[str] = []
+    one, recorder = made(told)
+    tokens = Tokens("begin")
+    monkeypatch.setattr(measured_fault, "Tokens", lambda *of: tokens)
+    monkeypatch.setattr(measured_fault, "takes_tokens", lambda service: True)
+    assert one._begin_tokens(recorder) is None and tokens.asked == ["begin", "drop"] and told == ["begin failed"]
