@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from harness.config.cluster_config import Design
 from harness.core.deadline import Deadline
-from harness.core.errors import BadUse
+from harness.core.errors import BadUse, Inconclusive
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.outage_budget import Allowance
 from harness.managers.manager import Question, ResourceState
@@ -76,6 +76,10 @@ class Step(NamedTuple):
     host: str
     phase: str
     command: str
+
+
+class EffectLost(Inconclusive):
+    """It is undone; but it was not in force all the while, so that what was measured meanwhile says nothing."""
 
 
 class Disruption(ABC):

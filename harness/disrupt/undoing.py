@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Inconclusive
+from harness.disrupt.disruption import EffectLost
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
@@ -28,9 +29,17 @@ def begin(subject: ClusterUnderTest, disruption: Disruption, deadline: Deadline)
 
 
 def undo(subject: ClusterUnderTest, disruption: StandingDisruption, deadline: Deadline) -> None:
-    """Undo it, past a test's timeout. Raises what keeps it from being undone; it then still stands."""
+    """Undo it, past a test's timeout. Raises what keeps it from being undone; it then still stands, but for EffectLost."""
     subject.before_undoing()
-    disruption.undo(deadline)
+    try:
+        disruption.undo(deadline)
+    except EffectLost:
+        _no_longer_stands(subject, disruption)
+        raise
+    _no_longer_stands(subject, disruption)
+
+
+def _no_longer_stands(subject: ClusterUnderTest, disruption: StandingDisruption) -> None:
     if disruption in subject.standing:
         subject.standing.remove(disruption)
 
@@ -46,6 +55,8 @@ def undo_what_stands(subject: ClusterUnderTest) -> list[str]:
             undo(subject, disruption, Deadline(limit_s(subject)))
         except BadUse:
             raise
+        except EffectLost:
+            continue
         except HarnessError as error:
             left.append(f"{disruption.name} is not undone: {error}")
     return left

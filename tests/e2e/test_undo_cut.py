@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import pytest
 from own_machine import own_machine, path
 
 from harness.core.deadline import Deadline
-from harness.disrupt.bases.packet_drop_base import VANISHED, Drops, cut_script
+from harness.disrupt import disruption, undoing
+from harness.disrupt.bases.packet_drop_base import MADE_AGAIN, VANISHED, Counters, Cut, Drops, cut_script, not_throughout
+from harness.disrupt.disruption import EffectLost
 from harness.disrupt.network.comm_paths_cut import called_dead, uncut
 from harness.hosts.deadman.deadman_switch import Deadman, remains
 from harness.hosts.local_host import LocalHost
@@ -27,7 +32,7 @@ def test_it_tells_what_it_dropped(here):
     deadman.do(cut_script(deadman.id, DROPS), limit=20)
     here.run(["python3", "-c", "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', ('127.0.0.9', 9))"])
     assert deadman.undo(Deadline(20)) is True
-    assert deadman.said == "note: 1 packets were dropped" and remains(here) == []
+    assert deadman.said.splitlines()[0] == "note: 1 packets were dropped" and remains(here) == []
 
 
 def test_rules_that_a_reload_removed_are_told(here):
@@ -37,6 +42,82 @@ def test_rules_that_a_reload_removed_are_told(here):
     here.check("nft flush ruleset")
     assert deadman.undo(Deadline(20)) is True
     assert VANISHED in deadman.said and remains(here) == []
+
+
+SEND = "for a in 127.0.0.9 127.0.0.8; do echo x >/dev/udp/$a/9; done 2>/dev/null; true"
+# What a firewall does that saves its rules and loads them again, with the counters' values and without.
+RESTORED = "nft list ruleset >/run/saved; nft flush ruleset; nft -f /run/saved"
+RELOADED = "nft -s list ruleset >/run/saved; nft flush ruleset; nft -f /run/saved"
+
+
+class CutHere(Cut):
+    """Between two loopback addresses; nobody is asked for permission in a namespace of one's own."""
+
+    name, sentence, cuts, moves, lasts_s, longest_s = "a cut here", "", True, False, 1.0, 60.0
+    expects, allowance = None, None
+
+    def drops(self):
+        return Drops(outbound=("ip daddr 127.0.0.9", "ip daddr 127.0.0.8"))
+
+    def target(self):
+        return "here"
+
+    def begin(self, deadline):
+        deadman = self._arm("here")
+        deadman.do(self.script(deadman.id), limit=20)
+
+
+CutHere.__abstractmethods__ = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        ("true", ""),
+        ("nft flush ruleset", VANISHED),
+        (RELOADED, MADE_AGAIN),
+        (RESTORED, MADE_AGAIN),
+        (f"{RELOADED}; {SEND}; {SEND}", MADE_AGAIN),
+    ],
+)
+def test_a_cut_that_was_not_in_force_all_the_while_is_inconclusive(here, monkeypatch, meanwhile, why):
+    """Real rules, removed and made again between the effect being seen and the undoing. It is undone all the same."""
+    noted = []
+    monkeypatch.setattr(disruption, "clear_failures", lambda subject, deadline: None)  # there is no manager here
+    timeline = SimpleNamespace(note=lambda *words: noted.append(words))
+    subject = SimpleNamespace(
+        hosts={"here": here}, active="here", standing=[], lost=lambda: "", before_undoing=lambda: None, timeline=timeline
+    )
+    cut = CutHere(subject)
+    undoing.begin(subject, cut, Deadline(60))
+    here.check(["bash", "-c", SEND])
+    cut.took_effect(Deadline(60))
+    here.check(["bash", "-c", meanwhile])
+    if why:
+        with pytest.raises(EffectLost, match=re.escape(why)):
+            undoing.undo(subject, cut, Deadline(60))
+    else:
+        undoing.undo(subject, cut, Deadline(60))
+    assert remains(here) == [] and subject.standing == [] and undoing.undo_what_stands(subject) == []
+    assert "nft" not in here.check("nft list ruleset")
+
+
+@pytest.mark.parametrize(
+    ("seen", "last", "throughout"),
+    [
+        (Counters("7", (1, 1)), Counters("7", (1, 1)), True),
+        (Counters("7", (1, 1)), Counters("7", (5, 9)), True),
+        (Counters("7", (1, 1)), Counters("8", (5, 9)), False),
+        (Counters("7", (3, 1)), Counters("7", (2, 9)), False),  # somebody set them back
+        (Counters("", (3, 1)), Counters("", (9, 0)), False),  # an nft that prints no table's handle
+        (Counters("7", (3, 1)), Counters("7", (9,)), False),
+        (Counters("7", (3, 1)), Counters(), False),
+        (None, Counters("7", (0, 0)), True),
+        (None, Counters(), False),
+    ],
+)
+def test_what_the_counters_prove(seen, last, throughout):
+    assert (not_throughout(seen, last) == "") is throughout
 
 
 def node(name: str, *paths: tuple[str, bool], running: bool = True) -> NodeState:

@@ -26,7 +26,7 @@ class OnHost(Disruption):
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
         self._armed: list[Deadman] = []
-        self._notes: list[str] = []  # what the undoing said on the hosts, for a person
+        self._said: list[str] = []  # what the undoing said on the hosts
 
     @abstractmethod
     def script(self, id: str) -> Script:
@@ -67,7 +67,7 @@ class OnHost(Disruption):
                 continue
             self._armed.remove(deadman)
             said = [line.removeprefix("note: ") for line in deadman.said.splitlines() if line.startswith("note: ")]
-            self._notes += said
+            self._said += deadman.said.splitlines()
             text = f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")
             notes.append((deadman.host.name, "; ".join([text, *said])))
         for host, text in notes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
-from harness.core.errors import Inconclusive
-from harness.disrupt.bases.host_fault_base import OnHost
+from harness.disrupt.bases.host_fault_base import SBIN, OnHost
+from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
 
 
@@ -26,6 +28,7 @@ class Cut(OnHost):
     """Says what to drop on which node."""
 
     _table = ""
+    _seen: Counters | None = None  # when the effect was seen
 
     @abstractmethod
     def drops(self) -> Drops: ...
@@ -38,31 +41,93 @@ class Cut(OnHost):
         return cut_script(id, self.drops())
 
     def took_effect(self, deadline: Deadline) -> None:
-        """By evidence: packets were dropped by every rule."""
+        """By evidence: packets were dropped by every rule. What the counters say then is compared with what they say at the undoing."""
         drops = self.drops()
         rules = len(drops.inbound) + len(drops.outbound)
-        seen = f"[ $(nft list table {self._table} | grep -Ec 'counter packets [1-9]') = {rules} ]"
-        deadline.wait_for(lambda: self._there(seen, deadline), what=f"packets being dropped by each of {rules} rules on {self.target()}")
+
+        def counted() -> Counters | None:
+            said = self._subject.hosts[self.target()].run(f"{SBIN}nft -a list table {self._table}", limit=deadline.within(10.0)).out
+            seen = counters(said)
+            return seen if len(seen.packets) == rules and all(seen.packets) else None
+
+        self._seen = deadline.wait_for(counted, what=f"packets being dropped by each of {rules} rules on {self.target()}")
 
     def undo(self, deadline: Deadline) -> None:
-        """Raises Inconclusive, all being undone, when the rules had been removed by somebody meanwhile: then nothing was cut any more."""
+        """Raises EffectLost, all being undone, when the rules had been removed or made again by somebody meanwhile."""
         super().undo(deadline)
-        if vanished := [note for note in self._notes if VANISHED in note]:
-            raise Inconclusive(f"{self.target()}: {vanished[0]}; it is not known since when nothing was cut")
+        told = last_word(self._said)
+        self._said.clear()
+        if told is not None and (lost := not_throughout(self._seen, told)):
+            raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
 
 
-VANISHED = "the rules of the cut were no longer there"
+@dataclass(frozen=True)
+class Counters:
+    """What nft says of the table of a cut: its handle, which no other table ever gets, and each rule's packets. No packets: no table."""
+
+    handle: str = ""
+    packets: tuple[int, ...] = ()
+
+
+VANISHED = "the rules of the cut were no longer there: something removed them (a reload of the firewall?)"
+MADE_AGAIN = "the rules of the cut were not the same any more: something removed them and made them again"
+COUNTED = "counted "  # begins the line in which the undoing tells what the counters said last
+
+
+def counters(listed: str) -> Counters:
+    """Of `nft -a list table`. An nft that prints no table's handle leaves it empty. Pure."""
+    handle = re.search(r"^table [^\n]*# handle (\d+)", listed, re.MULTILINE)
+    return Counters(handle[1] if handle else "", tuple(int(n) for n in re.findall(r"counter packets (\d+)", listed)))
+
+
+def last_word(said: Sequence[str]) -> Counters | None:
+    """What the undoing's lines tell of the counters; None when it was not this run that undid it. Pure."""
+    told = [line.removeprefix(COUNTED).split() for line in said if line.startswith(COUNTED)]
+    if not told:
+        return None
+    handle, *packets = told[-1]
+    return Counters("" if handle == "-" else handle, tuple(int(n) for n in packets))
+
+
+def not_throughout(seen: Counters | None, last: Counters) -> str:
+    """Why the cut cannot have been in force from when its effect was seen until it was undone; empty when it can. Pure.
+
+    `seen`: None where the effect was never seen; then only that the table is there says anything.
+    """
+    if not last.packets:
+        return VANISHED
+    if seen is None:
+        return ""
+    if seen.handle != last.handle:
+        return MADE_AGAIN
+    if len(seen.packets) != len(last.packets) or any(now < then for then, now in zip(seen.packets, last.packets, strict=True)):
+        words = (" ".join(str(n) for n in one.packets) for one in (seen, last))
+        return f"{MADE_AGAIN} (packets by rule, then and now: {'; '.join(words)})"
+    return ""
+
+
+# Its undoing tells each rule's packets, once: when it has removed the table, a second try has nothing to tell.
+_UNDO = r"""
+if listed=$(nft -a list table inet ID 2>/dev/null); then
+  handle=$(printf '%s\n' "$listed" | sed -n 's/^table .*# handle \([0-9]*\).*/\1/p')
+  packets=$(printf '%s\n' "$listed" | sed -n 's/.*counter packets \([0-9]*\).*/\1/p' | tr '\n' ' ')
+  nft delete table inet ID || exit 1
+  rm -f "$d/cut"
+  echo "note: $(( $(echo $packets | tr ' ' '+') + 0 )) packets were dropped"
+  echo "COUNTED${handle:--} $packets"
+elif [ -e "$d/cut" ]; then
+  echo "note: VANISHED"; echo "COUNTED-"
+fi
+"""
 
 
 def cut_script(id: str, drops: Drops) -> Script:
     """A table of that name; its undoing tells how many packets it dropped, or that somebody else has removed it."""
-    listed = f"nft list table inet {id}"
-    count = "awk '/counter packets/ { for (i = 1; i < NF; i++) if ($i == \"packets\") n += $(i + 1) } END { print n + 0 }'"
+    undo = _UNDO.replace("inet ID", f"inet {id}").replace("COUNTED", COUNTED).replace("VANISHED", VANISHED)
     return Script(
-        f"printf '%s\\n' {quoted(ruleset(id, drops))} | nft -f - && : >\"$d/cut\"",
-        f'if {listed} >/dev/null 2>&1; then echo "note: $({listed} | {count}) packets were dropped"; nft delete table inet {id}\n'
-        f'elif [ -e "$d/cut" ]; then echo "note: {VANISHED}: something removed them (a reload of the firewall?)"; fi',
-        f"! {listed} >/dev/null 2>&1",
+        f"printf '%s\n' {quoted(ruleset(id, drops))} | nft -f - && : >\"$d/cut\"",
+        undo,
+        f"! nft list table inet {id} >/dev/null 2>&1",
     )
 
 
