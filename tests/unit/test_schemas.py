@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from harness import cli
-from harness.commands import schema as schemas
+from harness.commands.docs import schema as schemas
 from harness.core import resources
 from harness.lab.lifecycle import default_cluster
 

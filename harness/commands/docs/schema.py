@@ -1,6 +1,6 @@
 """`lkharness schema cluster|run`: the published JSON Schemas, generated from the models, for editors and other programs.
 
-`python -m harness.commands.schema` writes them to docs/.
+`python -m harness.commands.docs.schema` writes them to docs/.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.commands.common import add
 from harness.core import resources
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-REGENERATE = "python -m harness.commands.schema"
+REGENERATE = "python -m harness.commands.docs.schema"
 
 
 def _run() -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What the product publishes about itself: `lkharness fact` and `schema`."""

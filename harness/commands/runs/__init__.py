@@ -1,0 +1,1 @@
+"""What is done with stored runs: `lkharness report`, `judge` and `compare`."""
