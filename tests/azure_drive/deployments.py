@@ -96,6 +96,10 @@ class Deployments(ThreadingHTTPServer):
         self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.folder = folder
 
+    def besides(self, method: str, path: str, body: Any) -> tuple[int | None, Any] | None:
+        """What a subscription knows that holds more than deployments (`subscription.py`); None for what is asked of those."""
+        return None
+
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.server_address[1]}"
@@ -313,6 +317,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, query: dict[str, str], body: Any) -> tuple[int | None, Any]:
         server, key = self.server, path.lower()
+        if (said := server.besides(self.command, path, body)) is not None:
+            return said
         if server.read_only and self.command != "GET":
             return 403, _error("AuthorizationFailed", "The client does not have authorization to perform action 'a/write' over scope 's'.")
         if server._fresh and "/resourcegroups/" in key:
@@ -388,17 +394,17 @@ def _shown(resource: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Deployments]:
+def serving(folder: Path, kind: type[Deployments] = Deployments) -> Iterator[Deployments]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         patch.setattr(teardown, "QUIET_S", 0.2)
         patch.setattr(resource_removal, "STUBBORN_S", 1.5)
-        yield from _served(folder)
+        yield from _served(folder, kind)
 
 
-def _served(folder: Path) -> Iterator[Deployments]:
-    server = Deployments(folder)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+def _served(folder: Path, kind: type[Deployments]) -> Iterator[Deployments]:
+    server = kind(folder)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield server
