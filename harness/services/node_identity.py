@@ -36,18 +36,19 @@ def node_of(identity: Identity, cluster: Cluster, started_by_node: Mapping[str, 
 def _by_name(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
     if identity.node is None:
         return None, f"the {identity.kind} service gave no name for its node"
-    whole = [node.name for node in cluster.nodes if node.name.casefold() == identity.node.casefold()]
-    # a service may give a short name or one with its domain, and so may the cluster file (facts SQL-63, ORA-20)
-    short = [node.name for node in cluster.nodes if _short(node.name) == _short(identity.node)]
-    found = whole or short
+    found = [node.name for node in cluster.nodes if _same_host(node.name, identity.node)]
     if len(found) == 1:
         return found[0], f"the {identity.kind} service says that it runs on {found[0]}"
     names = " or ".join(node.name for node in cluster.nodes)
     return None, f"the {identity.kind} service says that it runs on {identity.node}, which is not {names}"
 
 
-def _short(name: str) -> str:
-    return name.partition(".")[0].casefold()
+def _same_host(one: str, other: str) -> bool:
+    """A service may give a short name or one with its domain, and so may the cluster file (facts SQL-63, ORA-20): a short name fits any
+    domain, but two names with different domains are two hosts. A dot at the end is the domain's root."""
+    name, _, domain = one.casefold().removesuffix(".").partition(".")
+    other_name, _, other_domain = other.casefold().removesuffix(".").partition(".")
+    return name == other_name and (not domain or not other_domain or domain == other_domain)
 
 
 def _by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:

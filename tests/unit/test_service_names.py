@@ -24,6 +24,22 @@ def test_a_name_counts_up_to_its_first_dot(said: str, node: str | None) -> None:
     assert node_of(Identity("oracle", "", node=said), CLUSTER, {})[0] == node
 
 
+@pytest.mark.parametrize(
+    ("said", "node"),
+    [
+        ("a.corp.example", "a.corp.example"),
+        ("A.corp.example.", "a.corp.example"),
+        ("a", "a.corp.example"),
+        ("b.any.example", "b"),
+        ("a.other.example", None),  # another host, which has the same short name in another domain
+    ],
+)
+def test_two_names_with_different_domains_are_two_hosts(said: str, node: str | None) -> None:
+    one, two = CLUSTER.nodes
+    named = CLUSTER.model_copy(update={"nodes": (one.model_copy(update={"name": "a.corp.example"}), two.model_copy(update={"name": "b"}))})
+    assert node_of(Identity("oracle", "", node=said), named, {})[0] == node
+
+
 def test_a_kind_that_nobody_measured_is_as_impatient_as_a_database() -> None:
     assert (bears_silence_s("tcp"), bears_silence_s("http"), bears_silence_s("mssql")) == (math.inf, 120.0, 60.0)
 
