@@ -140,6 +140,9 @@ class Budget(Part):
     """How long a path may be out beyond what the timers explain (facts TIME-07)."""
 
     margin_s: Seconds = 5.0
+    recovery_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="how long a database may recover after a crash before it serves (PostgreSQL says 57P03 meanwhile)"
+    )
 
 
 class Cluster(Part):

@@ -179,6 +179,7 @@ resource = {_q(a.resource)}   # what is switched over: the top of the hierarchy
 
 {_azure(a.azure)}# [budget]
 # margin_s = 5.0   # beyond what the timers explain
+# recovery_s = 0.0   # how long a database may recover after a crash before it serves
 """)
     return "".join(parts)
 

@@ -25,21 +25,21 @@ def switchover(cluster: Cluster) -> Allowance:
 
 def service_crash(cluster: Cluster) -> Allowance:
     """A crashed service: found by the next check at the latest, then recovered here or there."""
-    return _allow(cluster, cluster.manager.check_interval_s, f"check interval {cluster.manager.check_interval_s:g} + ")
+    return _crashed(cluster, cluster.manager.check_interval_s, f"check interval {cluster.manager.check_interval_s:g} + ")
 
 
 def node_loss(cluster: Cluster) -> Allowance:
     """A node gone silent: every communication path must miss its heartbeats first (facts LKL-35, LKL-36)."""
     manager = cluster.manager
     silence = manager.heartbeat_s * manager.heartbeats_missed
-    return _allow(cluster, silence, f"heartbeats missed {manager.heartbeats_missed} × {manager.heartbeat_s:g} + ")
+    return _crashed(cluster, silence, f"heartbeats missed {manager.heartbeats_missed} × {manager.heartbeat_s:g} + ")
 
 
 def service_hang(cluster: Cluster) -> Allowance:
     """A service that hangs: its check must run into its own limit first, and so may the attempt to end it in order."""
     manager = cluster.manager
     text = f"check interval {manager.check_interval_s:g} + check and end of what hangs 2 × {manager.check_limit_s:g} + "
-    return _allow(cluster, manager.check_interval_s + 2 * manager.check_limit_s, text)
+    return _crashed(cluster, manager.check_interval_s + 2 * manager.check_limit_s, text)
 
 
 def probe_lost(cluster: Cluster) -> Allowance:
@@ -60,7 +60,7 @@ def split_brain(cluster: Cluster) -> Allowance:
     silence = manager.heartbeat_s * manager.heartbeats_missed
     detection = silence + manager.check_interval_s + (probe.threshold + 1) * probe.interval_s
     text = f"heartbeats missed {manager.heartbeats_missed} × {manager.heartbeat_s:g} + loser's check {manager.check_interval_s:g} + "
-    return _allow(cluster, detection, f"{text}loser's probe-down {probe.threshold + 1} × {probe.interval_s:g} + ")
+    return _crashed(cluster, detection, f"{text}loser's probe-down {probe.threshold + 1} × {probe.interval_s:g} + ")
 
 
 def balancer_alone(cluster: Cluster) -> Allowance:
@@ -68,6 +68,12 @@ def balancer_alone(cluster: Cluster) -> Allowance:
     probe, margin = cluster.load_balancer.probe, cluster.budget.margin_s
     down = probe.threshold + 1
     return Allowance(down * probe.interval_s + margin, f"probe verdict {down} × {probe.interval_s:g} + margin {margin:g} s")
+
+
+def _crashed(cluster: Cluster, detection: float, detection_text: str) -> Allowance:
+    """The service had no time to end in order: a database replays its log before it serves, after the takeover."""
+    recovery = cluster.budget.recovery_s
+    return _allow(cluster, detection + recovery, f"{detection_text}database recovery {recovery:g} + " if recovery else detection_text)
 
 
 def _allow(cluster: Cluster, detection: float, detection_text: str) -> Allowance:

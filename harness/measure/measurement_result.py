@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 
 from harness.core.verdict import Verdict
 
-PHASES = ("noticed", "stopped", "vip moved", "service up", "probe answered", "balancer switched", "first answer", "all recovered")
+PHASES = (
+    "noticed",
+    "stopped",
+    "vip moved",
+    "service up",
+    "database ready",
+    "probe answered",
+    "balancer switched",
+    "first answer",
+    "all recovered",
+)
 """The boundaries, in the order in which they usually come; each ends the phase that bears its name."""
 
 

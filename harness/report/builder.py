@@ -298,6 +298,7 @@ def summarise_cluster(cluster: Cluster, kind: ClusterKind, *, active: str | None
             "manager.boot_s": manager.boot_s,
             "load_balancer.idle_timeout_s": balancer.idle_timeout_s,
             "budget.margin_s": cluster.budget.margin_s,
+            **({"budget.recovery_s": cluster.budget.recovery_s} if cluster.budget.recovery_s else {}),
         },
         active_at_start=active,
         manager=manager.kind,

@@ -44,7 +44,7 @@ def a_measured(
     """One disruption of lknode01 that puts every path out for about `out` seconds; `flaps` short refusals follow the silence."""
     dice = random.Random(seed)
     began = ANCHOR + 100 * seed
-    steps = sorted(began + out * dice.uniform(0.05, 0.95) for _ in range(6))
+    steps = sorted(began + out * dice.uniform(0.05, 0.95) for _ in range(7))
     boundaries = [
         Boundary(name, at, f"lknode0{1 + i // 3} said so{text}", f"lknode0{1 + i // 3}")
         for i, (name, at) in enumerate(zip(PHASES, steps, strict=False))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from harness.measure.evaluation import coverage
+from harness.measure.evaluation import coverage, database_phase
 from harness.measure.evaluation.attribution import LOOPBACK, Traces
 from harness.measure.measurement_result import PHASES, Boundary, Outage, TrackResult
 from harness.remote.recording.recording import NodeEvent, Recording
@@ -56,7 +56,17 @@ class Scene:
 
 def boundaries(scene: Scene) -> list[Boundary]:
     """One Boundary for each of PHASES, in that order."""
-    finders = (_noticed, _stopped, _vip_moved, _service_up, _probe_answered, _balancer_switched, _first_answer, _all_recovered)
+    finders = (
+        _noticed,
+        _stopped,
+        _vip_moved,
+        _service_up,
+        _database_ready,
+        _probe_answered,
+        _balancer_switched,
+        _first_answer,
+        _all_recovered,
+    )
     return [find(scene, name) for name, find in zip(PHASES, finders, strict=True)]
 
 
@@ -147,6 +157,12 @@ def _service_up(scene: Scene, name: str) -> Boundary:
         return _unseen(name, f"{', '.join(missing)} was not seen to begin listening on {scene.new}{seen}; perhaps always listening there")
     last = max(ups, key=lambda what: ups[what])
     return Boundary(name, ups[last], f"listening: {_listed(scene, ups)}", scene.new)
+
+
+def _database_ready(scene: Scene, name: str) -> Boundary:
+    header = scene.recording.header
+    found = database_phase.ready(header.tracks, scene.traces, scene.new, scene.anchor)
+    return _unseen(name, found.evidence) if found.at is None else Boundary(name, found.at, found.evidence, found.origin)
 
 
 def _probe_answered(scene: Scene, name: str) -> Boundary:

@@ -325,15 +325,18 @@ def all_chunks(body):
 
 WHO = re.compile(rb"(?is)\AHTTP/1\.\d .*?\r\nServer:[ \t]*([^\r\n]{1,60})")
 ORA = re.compile(rb"\(ERR=(\d{1,5})\)")
+SQLSTATE = re.compile(rb"(?s)\AE.{4}(?:[^\x00]+\x00)*?C([0-9A-Z]{5})\x00")  # of an error by PostgreSQL, whatever its language
 
 
 def words_of(heard):
     """The beginning of what was said, and who sent it or which error it is, where that can be told."""
-    words, who, error = "%r" % heard[:40], WHO.search(heard), ORA.search(heard)
+    words, who, error, state = "%r" % heard[:40], WHO.search(heard), ORA.search(heard), SQLSTATE.search(heard)
     if who:
         words += " by Server: %s" % who.group(1).decode("ascii", "replace")
     elif error:
         words += " (ORA-%05d)" % int(error.group(1))
+    elif state:
+        words += " (SQLSTATE %s)" % state.group(1).decode("ascii")
     return words
 
 

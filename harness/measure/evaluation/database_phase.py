@@ -1,0 +1,61 @@
+"""When a database that listened served at last: the end of its recovery, or of the time in which no instance was there. Pure.
+
+An agent writes the error that a database or its listener sent into the attempt's detail. These errors say *not yet*: the process is
+there and listens, the data is not served (facts PGS-01, PGS-02, ORA-11). Everything else, such as no free connection, is no phase.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from harness.measure.evaluation.attribution import Traced, Traces
+from harness.remote.recording.recording import Track
+
+NOT_YET = {
+    "SQLSTATE 57P03": "PostgreSQL starts, recovers or shuts down",
+    "ORA-12514": "no instance has registered the service",
+    "ORA-12526": "all instances are restricted",
+    "ORA-12528": "all instances block new connections",
+}
+SAID = re.compile(r"\(((?:SQLSTATE|ORA)[ -][0-9A-Z]{5})\)(?: between heartbeats)?\Z")  # as the agent writes it, after all that is quoted
+
+
+class Ready(NamedTuple):
+    """The moment, the words for it, and the host that saw it; `at` None: not seen, and the words say why."""
+
+    at: float | None
+    evidence: str
+    origin: str = ""
+
+
+def code_of(detail: str) -> str:
+    """The database's own error in an attempt's detail that means *not yet*; else empty."""
+    found = SAID.search(detail)
+    return found[1] if found and found[1] in NOT_YET else ""
+
+
+def ready(tracks: Iterable[Track], traces: Traces, node: str, anchor: float) -> Ready:
+    """The last of the databases on `node` that said *not yet* since `anchor`, by the first right answer after its last such word."""
+    by_service: dict[str, list[tuple[Track, Sequence[Traced]]]] = {}
+    for track in tracks:
+        rows = [one for one in traces.get(track.id, ()) if one.at >= anchor and one.node == node]
+        by_service.setdefault(track.service, []).append((track, rows))
+    found = [one for service, rows in by_service.items() if (one := _of_service(service, rows, node, anchor))]
+    if not found:
+        return Ready(None, f"no database was seen to recover, or to wait for its instance, on {node}")
+    return max(found, key=lambda one: float("inf") if one.at is None else one.at)
+
+
+def _of_service(service: str, rows: Sequence[tuple[Track, Sequence[Traced]]], node: str, anchor: float) -> Ready | None:
+    waited = sorted((one.at, code_of(one.detail)) for _, attempts in rows for one in attempts if code_of(one.detail))
+    if not waited:
+        return None
+    (first, _), (last, code) = waited[0], waited[-1]
+    said = f"{service}: {code} ({NOT_YET[code]}), told {len(waited)} times, from {first - anchor:+.3f} to {last - anchor:+.3f} s"
+    answers = [(one.ended, track) for track, attempts in rows for one in attempts if one.good and one.at > last]
+    if not answers:
+        return Ready(None, f"{said}; it was not seen to serve on {node} after that")
+    at, track = min(answers, key=lambda answer: answer[0])
+    return Ready(at, f"{said}; then served, by {track.id}, asked every {track.period_s:g} s", track.origin)
