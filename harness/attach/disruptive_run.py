@@ -71,6 +71,8 @@ class DisruptiveRun:
         self._subject.lease_line = self._lease.line
         self._subject.lost = lambda: self._lease.lost
         self._subject.permit = self._permit
+        if self._guardian is not None:
+            self._subject.arming, self._subject.disarmed = self._guardian.arms, self._guardian.disarmed
 
     def before(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""

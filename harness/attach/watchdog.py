@@ -24,6 +24,7 @@ from typing import TextIO
 from pydantic import BaseModel, ValidationError
 
 from harness.attach.baseline import Found
+from harness.attach.host_undoings import HostUndoings, not_seen_undone
 from harness.attach.lease import Lease
 from harness.attach.restore import put_back
 from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -34,9 +35,10 @@ from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.core.files import own_uid
 from harness.core.redaction.cleaner import Cleaner
 from harness.core.timeline import Timeline
-from harness.core.verdict import Verdict, failed
+from harness.core.verdict import Verdict, all_of, failed
 from harness.disrupt.disruption import COMMAND_S, HARNESS, Disruption, Step, clear_failures
 from harness.expectations import outage_budget
+from harness.hosts.deadman.deadman_switch import Armed
 
 FILE = "put-back.txt"
 ENDS_WITHIN_S = 10.0  # of a farewell
@@ -59,7 +61,8 @@ class WatchdogConfig(BaseModel):
 class WatchdogMessage(BaseModel):
     """`active`: the node that has everything, before anything is done, and `before`, how everything is then. `longest_s`: after that many
     seconds it is undone, by the hosts or by `commands`, which undo it on this machine in `command_s` each, to be given after `after_s`,
-    when who should have undone it by then has not; `unseen`: at once, because every host may answer while it lasts."""
+    when who should have undone it by then has not; `unseen`: at once, because every host may answer while it lasts. `armed`: what hosts
+    undo by themselves, and `undone`, which of it (by token) the run has seen undone."""
 
     farewell: bool = False
     active: str = ""
@@ -69,6 +72,8 @@ class WatchdogMessage(BaseModel):
     command_s: float = COMMAND_S
     after_s: float = 0.0
     unseen: bool = False
+    armed: list[Armed] = []
+    undone: list[str] = []
 
 
 def longest_s(cluster: Cluster, disruption_s: float) -> float:
@@ -108,6 +113,14 @@ class Watchdog:
         """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a guardian."""
         self._tell(word := word_for(disruption))
         return word.longest_s
+
+    def arms(self, armed: Armed) -> None:
+        """Before a host is armed. Raises HarnessError when there is no guardian any more."""
+        self._tell(WatchdogMessage(armed=[armed]))
+
+    def disarmed(self, token: str) -> None:
+        with suppress(HarnessError):  # it is dead, which the next thing that it must be told says
+            self._tell(WatchdogMessage(undone=[token]))
 
     def leave_to_it(self) -> None:
         """End without a farewell: it does what it would do if this process were killed."""
@@ -240,7 +253,9 @@ def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: T
             ripe = [w for w in reversed(words) if killed.elapsed() >= w.after_s]
             _give_power(commands_of(ripe) | unseen, say)
 
-        _wait_for_the_hosts(subject, Deadline(deadline.seconds + UNDOES_FOR_S, anchor=deadline.anchor), power)
+        armed = not_seen_undone((one for w in words for one in w.armed), (token for w in words for token in w.undone))
+        undoings = HostUndoings(armed, subject.hosts, killed, say)
+        _wait_for_the_hosts(subject, Deadline(deadline.seconds + UNDOES_FOR_S, anchor=deadline.anchor), power, undoings)
         if deadline.expired:
             say("it was undone late")
             deadline = Deadline(longest_s(cluster, 0.0))
@@ -304,8 +319,8 @@ def _run(command: Sequence[str], limit_s: float) -> str:
     return f"{command[0]} exited {done.returncode}"
 
 
-def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Callable[[], object]) -> None:
-    """Until no host has anything of ours any more: what is moved sooner would be moved under a disruption.
+def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Callable[[], object], undoings: HostUndoings) -> None:
+    """Until no host has anything of ours any more, and each has undone its own: what is moved sooner would be moved under a disruption.
 
     A node that cannot be asked is given its power back, where that is the guardian's to do; and again, because the dead harness's
     command may still be taking it away.
@@ -318,11 +333,12 @@ def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Ca
             power()
             again = Deadline(POWER_AGAIN_S)
         try:
-            return nothing_left(subject)
+            left = nothing_left(subject)
         except BadUse:
             raise
         except HarnessError as error:  # a node on its way down or up says anything
-            return failed(str(error))
+            left = failed(str(error))
+        return all_of([left, undoings.go_on(nothing_left=bool(left))])
 
     deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
 

@@ -18,6 +18,7 @@ from harness.core.errors import Inconclusive, Unusable
 from harness.core.redaction.cleaner import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
+from harness.hosts.deadman.deadman_switch import Armed
 from harness.hosts.host import CommandFailed
 from harness.hosts.host_facts import facts_of
 from harness.hosts.ssh.ssh_connection import SessionsTaken
@@ -57,6 +58,9 @@ class ClusterUnderTest:
         self.absent: set[str] = set()  # hosts that a disruption has silenced: they can neither be watched nor asked
         self.standing: list[StandingDisruption] = []  # what was done to the cluster and was not seen undone yet, in its order
         self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
+        # Told of what a host is about to be armed with, and of what was seen undone there (its token).
+        self.arming: Callable[[Armed], None] = lambda armed: None
+        self.disarmed: Callable[[str], None] = lambda token: None
         # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
         self.lease_line = ""
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why

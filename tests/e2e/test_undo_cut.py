@@ -88,6 +88,7 @@ def test_a_cut_that_was_not_in_force_all_the_while_is_inconclusive(here, monkeyp
     subject = SimpleNamespace(
         hosts={"here": here}, active="here", standing=[], lost=lambda: "", before_undoing=lambda: None, timeline=timeline
     )
+    subject.arming, subject.disarmed = lambda armed: None, lambda token: None
     cut = CutHere(subject)
     undoing.begin(subject, cut, Deadline(60))
     here.check(["bash", "-c", SEND])

@@ -41,7 +41,7 @@ def subject_of(cluster: cluster_config.Cluster) -> Any:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No cluster: what is asked of one is at rest."""
     monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
-    monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda subject, deadline, power: power())
+    monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda subject, deadline, power, undoings: power())
     monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: passed("as it was"))
 
 

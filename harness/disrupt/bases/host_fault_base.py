@@ -52,7 +52,8 @@ class OnHost(Disruption):
         self.moment = Moment(self.target(), *moment) if moment else None
 
     def _arm(self, host: str) -> Deadman:
-        deadman = Deadman(self._subject.hosts[host], self.name, longest=self.longest_s)
+        subject = self._subject
+        deadman = Deadman(subject.hosts[host], self.name, longest=self.longest_s, armed=subject.arming, undone=subject.disarmed)
         self._armed.append(deadman)
         return deadman
 

@@ -16,6 +16,7 @@ import math
 import re
 import secrets
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
@@ -40,15 +41,46 @@ class Script:
     check: str = ":"
 
 
+@dataclass(frozen=True)
+class Armed:
+    """What another process needs to undo it in this one's place: after `longest_s` seconds the host should have done it itself."""
+
+    host: str
+    token: str
+    of: str
+    undo: str
+    check: str
+    longest_s: float
+
+
+def send_undoing(host: Host, armed: Armed, *, limit: float) -> bool:
+    """Carry it out there; False when the host had done it already. Raises UndoFailed with its words, HostUnreachable, DeadlineExceeded."""
+    sent = undoing(armed.token, armed.of, armed.undo, armed.check)
+    done = host.run(["sh", "-c", BY_INPUT, "lkharness-undo"], limit=limit, input=sent)
+    if not done.ok:
+        raise UndoFailed((done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1])
+    return "undone" in done.out.split()
+
+
 class Deadman:
     """One disruption's hold on one host. `longest`: seconds after which the host itself has undone it, if it can be undone then.
 
-    `said`: what the undoing printed on the host.
+    `armed` is told before anything is done, and may refuse by raising; `undone` when it was seen undone. `said`: what the undoing printed
+    on the host.
     """
 
-    def __init__(self, host: Host, name: str, *, longest: float) -> None:
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        *,
+        longest: float,
+        armed: Callable[[Armed], None] = lambda one: None,
+        undone: Callable[[str], None] = lambda token: None,
+    ) -> None:
         self.host = host
         self.longest = longest
+        self._tell_armed, self._tell_undone = armed, undone
         self.token = secrets.token_hex(8)
         self.of = f"{RUN}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
         self.said = ""
@@ -65,6 +97,7 @@ class Deadman:
         With `severs` the connection to the host may die of it. Raises CommandFailed, HostUnreachable, DeadlineExceeded;
         after any of them `undo` must be called, because the thing may have been done.
         """
+        self._tell_armed(Armed(self.host.name, self.token, self.of, script.undo, script.check, self.longest))
         self._script = script
         wait = math.ceil(max(self.longest - UNDO_S, self.longest * 0.5) * 10) / 10
         sent = arming(self.token, self.of, wait, script.act, script.undo, script.check)
@@ -110,10 +143,12 @@ class Deadman:
             return None
 
         try:
-            return bool(deadline.wait_for(once, until=lambda said: said is not None, what="the undoing", every=0.5))
+            by_us = bool(deadline.wait_for(once, until=lambda said: said is not None, what="the undoing", every=0.5))
         except DeadlineExceeded:
             look = f"it goes on trying by itself; or look at {FOLDER}/{self.token} there and run its `undo` with sh"
             raise UndoFailed(f"{self.host.name}: what was done to it could not be undone: {why}; {look}") from None
+        self._tell_undone(self.token)
+        return by_us
 
 
 def remains(host: Host, *, limit: float = 10.0) -> list[str]:

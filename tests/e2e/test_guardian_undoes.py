@@ -1,0 +1,100 @@
+"""A host whose own undoing is gone or refused: the guardian goes on with it, on a real host, until it is seen undone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from own_machine import own_machine
+
+from harness.attach import host_undoings, watchdog
+from harness.attach.host_undoings import HostUndoings, not_seen_undone
+from harness.attach.watchdog import WatchdogMessage
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
+from harness.core.verdict import failed, passed
+from harness.hosts.deadman.deadman_switch import FOLDER, Armed, Deadman, Script, remains
+
+NO_DEADMAN = f"kill -9 -$(cat {FOLDER}/*/pid)"
+PASSED = Deadline(0.0)  # long over when a term of no seconds counts from it
+
+
+@pytest.fixture
+def here():
+    with own_machine() as host:
+        yield host
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_undoings, "AGAIN_S", 0.01)
+
+
+def a_thing(folder: Path) -> Script:
+    """A file that is made; as long as `refused` is there it cannot be undone."""
+    return Script(f"touch {folder}/done", f"[ ! -e {folder}/refused ] && rm -f {folder}/done", f"[ ! -e {folder}/done ]")
+
+
+def dead_run(here, folder: Path, longest: float) -> list[Armed]:
+    """What a run had told its guardian that armed this host and died."""
+    told: list[Armed] = []
+    Deadman(here, "a thing", longest=longest, armed=told.append).do(a_thing(folder), limit=60)
+    assert (folder / "done").exists()
+    return told
+
+
+@pytest.mark.parametrize("lost", [NO_DEADMAN, f"{NO_DEADMAN}; rm -r {FOLDER}", f"echo >{FOLDER}/x; {NO_DEADMAN}; rm {FOLDER}/*/undo"])
+def test_what_a_host_does_not_undo_is_undone(here, tmp_path, monkeypatch, lost):
+    """Its deadman killed; the folder removed as well; the undoing's own text removed. Refused for a while in each case."""
+    armed = dead_run(here, tmp_path, 60.0)
+    here.check(["sh", "-c", lost])
+    (tmp_path / "refused").touch()
+    said: list[str] = []
+    undoings = HostUndoings([Armed(**{**one.__dict__, "longest_s": 0.0}) for one in armed], {"here": here}, PASSED, said.append)
+    subject = SimpleNamespace(cluster=SimpleNamespace(nodes=[]), hosts={"here": here})
+    tries = []
+
+    def nothing_left(about):
+        tries.append(1)
+        if len(tries) == 3:
+            assert (tmp_path / "done").exists() and len(said) == 1
+            (tmp_path / "refused").unlink()
+        return failed("left") if remains(here) else passed("nothing")
+
+    monkeypatch.setattr(watchdog, "nothing_left", nothing_left)
+    watchdog._wait_for_the_hosts(subject, Deadline(120), lambda: None, undoings)
+    assert not (tmp_path / "done").exists() and remains(here) == []
+    assert said[-1].endswith("undone by this process; the host had not done it by itself"), said
+
+
+def test_before_a_host_s_own_time_is_over_nothing_is_sent(here, tmp_path):
+    armed = dead_run(here, tmp_path, 600.0)
+    undoings = HostUndoings(armed, {"here": here}, Deadline(0.0), pytest.fail)
+    assert not undoings.go_on(nothing_left=False) and (tmp_path / "done").exists()
+
+
+def test_what_the_run_has_seen_undone_is_not_sent_again(here, tmp_path):
+    words: list[WatchdogMessage] = []
+    tell = SimpleNamespace(_tell=words.append)
+    arms = lambda one: watchdog.Watchdog.arms(tell, one)  # noqa: E731
+    disarmed = lambda token: watchdog.Watchdog.disarmed(tell, token)  # noqa: E731
+    for n in range(2):
+        deadman = Deadman(here, f"thing {n}", longest=60, armed=arms, undone=disarmed)
+        deadman.do(a_thing(tmp_path), limit=60)
+        if n == 0:
+            deadman.undo(Deadline(60))
+    read = [WatchdogMessage.model_validate_json(one.model_dump_json()) for one in words]
+    left = not_seen_undone((one for w in read for one in w.armed), (token for w in read for token in w.undone))
+    assert [one.token for one in left] == [deadman.token]
+    deadman.undo(Deadline(60))
+
+
+def test_without_a_guardian_nothing_is_armed(here, tmp_path):
+    def ended(one: Armed) -> None:
+        raise HarnessError("the process that would put the cluster back if this one were killed has ended")
+
+    deadman = Deadman(here, "a thing", longest=60, armed=ended)
+    with pytest.raises(HarnessError, match="has ended"):
+        deadman.do(a_thing(tmp_path), limit=60)
+    assert not (tmp_path / "done").exists() and remains(here) == [] and deadman.undo(Deadline(60)) is False
