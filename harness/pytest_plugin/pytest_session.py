@@ -162,7 +162,9 @@ class Session:
             self._attached = DisruptiveRun(self._subject, run.id, run.directory, self._look)
             self._attached.take()
         self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
-        if self._lab_data is None and not (found := self._audited()):  # what was broken before the first test is no test's fault
+        if self._lab_data is None and not (
+            found := self._audited(patience_s=0.0)
+        ):  # what was broken before the first test is no test's fault
             self._not_whole = self._not_whole or found.reason
         if self._attached is not None:
             self._attached.show_plan(wanted, say)
@@ -264,10 +266,10 @@ class Session:
 
         return measure
 
-    def _audited(self, after: str | None = None) -> Verdict:
+    def _audited(self, after: str | None = None, patience_s: float | None = None) -> Verdict:
         assert self._subject is not None and self._report is not None
         try:
-            verdict = audit(self._subject)
+            verdict = audit(self._subject, patience_s=patience_s)
         except HarnessError as error:
             verdict = inconclusive(f"the cluster could not be audited: {error}")
         self._report.audit("the cluster is healthy", verdict, after=after)

@@ -52,7 +52,7 @@ def test_the_official_load_balancer() -> None:
 
 def test_the_official_health() -> None:
     told = backend_health.words(through("LoadBalancerHealthPerRule", example("LoadBalancerHealth")))
-    assert told == {"10.1.0.4": backend_health.Word("Up", "Up_Probe_Success")}
+    assert told == {"10.1.0.4": backend_health.MemberHealth("Up", "Up_Probe_Success")}
 
 
 def test_the_official_interface() -> None:

@@ -245,7 +245,7 @@ def test_with_a_service_name_only_an_instance_that_takes_the_connection_up_answe
             ConnectionAbortedError,
             "the listener answers, but refuses the service payroll: ORA-12514, no instance has registered",
         ),
-        (REDIRECT, NotTheService, r"redirects a connect to payroll to 10\.99\.0\.7, past the load balancer.* not followed"),
+        (REDIRECT, NotTheService, r"redirects a connect to payroll to 10\.99\.0\.7, port 49152, past the load balancer.* not followed"),
     ],
 )
 def test_a_listener_without_its_service_is_told(answer: bytes, raised: type[Exception], said: str) -> None:

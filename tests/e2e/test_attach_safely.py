@@ -147,7 +147,9 @@ def test_a_cluster_with_a_dead_comm_path_is_not_disturbed(shell: Shell, file: Pa
         dead = Deadline(120)
         dead.wait_for(lambda: "DEAD" in sh(shell, "lknode01", "/opt/LifeKeeper/bin/lcdstatus -q"), what="the path being DEAD")
         done = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path)
-        assert done.returncode == 3, done.stdout
+        assert done.returncode == 1, done.stdout
+        (audit,) = run_of(tmp_path)["audits"]
+        assert (audit["after"], audit["verdict"]["outcome"]) == (None, "fail") and "dead" in audit["verdict"]["reason"]
         (test,) = run_of(tmp_path)["tests"]
         assert test["verdict"]["outcome"] == "inconclusive" and not test["disruptions"] and "dead" in test["verdict"]["reason"]
         checked = shell.lkharness("check", "--cluster", file)

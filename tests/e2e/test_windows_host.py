@@ -50,7 +50,7 @@ def test_it_is_reached(host):
 
 def test_words_arrive_as_they_are(host):
     result = host.run([r"C:\Program Files\x\y.exe", "-t", "it's", "$HOME", "%PATH%", "a;b&c|d", "ü"])
-    assert (result.exit, result.out, result.err) == (3, "out\n", "err\n")
+    assert (result.exit, result.out) == (3, "out\n") and result.err.endswith("err\n"), "a log-in shell's profile may say something before"
 
 
 def test_a_double_quote_in_a_word_is_refused_instead_of_mangled(host):

@@ -75,7 +75,7 @@ def test_it_ends_with_a_verdict(run, record):
     said = done.stdout + done.stderr
     assert not any(word in said for word in ("Traceback", "INTERNALERROR", " error")), said
     assert done.returncode in (0, 3) and record["state"] == "finished", said
-    assert [a["verdict"]["outcome"] for a in record["audits"]] == ["pass", "pass"], "after the test, and that it is as it was found"
+    assert [a["verdict"]["outcome"] for a in record["audits"]] == ["pass"] * 3, "before and after the test, and that it is as it was found"
     assert record["verdict"]["outcome"] in ("pass", "inconclusive") and not record["counts"]["failed"]
 
 
