@@ -80,7 +80,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
             lambda: None if subject.absent else _audited(subject),
             lambda: evidence_gathering.hosts(subject),
         )
-        active = state.leading or _favoured(cluster, state)
+        active = state.leading or favoured(cluster, state)
         checks, may_move, fencing, left = [], {}, None, []
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
@@ -136,7 +136,7 @@ def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], 
     return Findings(evidence.active, whole, seen.checks, all_found, told)
 
 
-def _favoured(cluster: Cluster, state: ClusterState) -> str | None:
+def favoured(cluster: Cluster, state: ClusterState) -> str | None:
     """Where services are apart: the node that the balancer sends clients to, because its health-check resource is in service."""
     tags = responders(cluster, state)
     nodes = [n for n, s in state.nodes.items() if any(s.resources.get(t) and s.resources[t].active for t in tags)]

@@ -6,9 +6,9 @@ import http.client
 from collections.abc import Mapping, Sequence
 
 from harness.check import captured_evidence
-from harness.check.host_script import script
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.path_check import PathCheck
+from harness.collect.host_script import SCRIPT_S, script
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
@@ -18,7 +18,6 @@ from harness.managers.manager import Answer, Question, answer
 from harness.remote.connections.attempt import attempt
 from harness.remote.connections.tcp_tunnel import relay
 
-SCRIPT_S = 20.0
 DIRECT_S = 1.0
 ASK_S = 3.0
 LATE_S = 0.3  # by how much a probe may be late

@@ -137,10 +137,17 @@ class _Bounded:
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A bundle's index and its cluster file as data. Nothing is unpacked to disk. Raises BadUse for what is no bundle."""
+    index, cluster, _ = read_with_texts(path, re.compile(r"(?!)"))
+    return index, cluster
+
+
+def read_with_texts(path: Path, wanted: re.Pattern[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """The same, and the texts whose names in the bundle are `wanted`, by these names; at most TEXT_AT_MOST bytes of all together."""
+    texts: dict[str, str] = {}
     try:
         # As a stream: what is passed over is read in small pieces and counted.
         with path.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r|", tarinfo=_Member) as tar:  # type: ignore[call-overload]
-            found = _members(tar, path)
+            found = _members(tar, wanted, texts)
     except OSError as error:
         if not isinstance(error, tarfile.TarError) and error.strerror:
             raise BadUse(f"{path}: cannot be read ({error.strerror}); give the path of a bundle that `lkharness collect` wrote") from error
@@ -152,13 +159,21 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     index, cluster = found[INDEX], found[CLUSTER]
     if index.get("format") != FORMAT:
         raise BadUse(f"{path}: is a bundle of format {index.get('format')!r}, this harness reads {FORMAT}; use the harness that made it")
-    return index, cluster
+    return index, cluster, texts
 
 
-def _members(tar: tarfile.TarFile, path: Path) -> dict[str, dict[str, Any]]:
+def _members(tar: tarfile.TarFile, wanted: re.Pattern[str], texts: dict[str, str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
+    left = TEXT_AT_MOST
     for member in tar:
         name = member.name.partition("/")[2]
+        if member.isfile() and wanted.fullmatch(name):
+            left -= member.size
+            if left < 0:
+                raise ValueError(f"its texts are larger than {TEXT_AT_MOST} bytes")
+            text = tar.extractfile(member)
+            texts[name] = text.read().decode("utf-8", "replace") if text else ""
+            continue
         if name not in (INDEX, CLUSTER) or not member.isfile():
             continue
         if member.size > INDEX_AT_MOST:

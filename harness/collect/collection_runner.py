@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import __version__
+from harness.cluster import disk_preflight
 from harness.collect import collectors
 from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, cut
 from harness.collect.collectors import Collector
+from harness.collect.host_script import SCRIPT_S, script
 from harness.collect.index_html import page_of
 from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.config.cluster_config import Cluster, Machine
@@ -22,13 +24,14 @@ from harness.core.redaction.redact import Redactor
 from harness.core.text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
-from harness.managers.manager import LOG_AT_MOST, ClusterState, Manager
+from harness.managers.manager import LOG_AT_MOST, ClusterState, Manager, Question
 from harness.remote.captures.packet_capture import Witness
 from harness.remote.recording import pcapng
 
 REACH_S = 10.0  # to log in to a host and run `true` there
 HOST_S = 90.0  # for all collectors of one host together; captures come on top
 CAPTURE_AT_MOST_S = 60.0
+LOOK_AT_MOST = 1024 * 1024  # bytes of what a host's script for the diagnosis printed
 PACKETS_AT_MOST = 50_000  # of one host's capture
 
 
@@ -78,7 +81,27 @@ class Gathering:
     def _state(self) -> None:
         with self._guarded(self.reports[self.cluster.nodes[0].name], "manager-state"):
             self._must_be_asked()
-            self.state = _state(self.manager.state())
+            state = self.manager.state()
+            self.state = _state(state)
+        if self.state:
+            self._failover(state)
+
+    def _failover(self, state: ClusterState) -> None:
+        """What the manager says of the next failover, for the diagnosis of the bundle."""
+        report = self.reports[self.cluster.nodes[0].name]
+        to = self.cluster.peer_of(state.leading).name if state.leading else self.cluster.nodes[0].name
+        questions = (Question.LOST, Question.FAILED) if state.leading else (Question.LOST,)
+        told = self.state["may_move"] = {}
+        for question in questions:
+            with self._guarded(report, f"failover: {question}"):
+                self._must_be_asked()
+                told[str(question)] = asdict(self.manager.may_switch_over(to, question))
+        if state.leading:
+            with self._guarded(report, "failover: what it leaves behind"):
+                self.state["left_behind"] = self.manager.strangers()
+            if self.cluster.manager.kind == "pacemaker":
+                with self._guarded(report, "failover: fencing"):
+                    self.state["fencing"] = asdict(self.manager.fencing())
 
     def _host(self, machine: Machine) -> None:
         report, host = self.reports[machine.name], self.hosts[machine.name]
@@ -99,6 +122,10 @@ class Gathering:
             with self._guarded(report, row.name):
                 self._must_be_asked(deadline)
                 self._collect(report, host, row, deadline, ahead)
+        if machine.platform == "linux":
+            with self._guarded(report, "look"):
+                self._must_be_asked(deadline)
+                self._look(report, machine, host)
         if machine.name != self.cluster.client.name:
             with self._guarded(report, "manager-log"):
                 self._must_be_asked(deadline)
@@ -123,6 +150,15 @@ class Gathering:
         if exit != "0":
             note = "; ".join(filter(None, [note, f"its command exited {exit}"]))
         self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
+
+    def _look(self, report: HostReport, machine: Machine, host: Host) -> None:
+        """What `check` reads of the host, in its shape, for `check BUNDLE`."""
+        began = time.monotonic()
+        said = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_S)
+        text, note = cut(said.out, LOOK_AT_MOST)
+        self._keep(report, "look.txt", "What the diagnosis reads", text, note, time.monotonic() - began)
+        if machine.name != self.cluster.client.name:
+            report.facts["disks"] = list(disk_preflight.trouble(host))
 
     def _log(self, report: HostReport, ahead: float) -> None:
         began = time.monotonic()
@@ -247,6 +283,7 @@ def _state(state: ClusterState) -> dict[str, Any]:
             name: {
                 "running": s.running,
                 "why": s.why,
+                "stopped": s.stopped,
                 "resources": {tag: str(r) for tag, r in s.resources.items()},
                 "comm_paths": [asdict(p) for p in s.comm_paths],
             }

@@ -6,10 +6,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands import trust
 from harness.commands.common import add, add_json, print_json
 from harness.core.errors import BadUse, ExitCode
+
+if TYPE_CHECKING:
+    from harness.check.check_result import Findings
 
 
 def add_to(commands) -> None:
@@ -18,8 +22,9 @@ def add_to(commands) -> None:
         "check",
         _check,
         "check every path of a cluster, and its hosts against the design, without disturbing it",
-        "lkharness check --cluster customer.toml",
+        "lkharness check --cluster customer.toml; lkharness check case-4711.tar.gz",
     )
+    check.add_argument("bundle", metavar="BUNDLE", nargs="?", help="look at an archive of `lkharness collect` instead, without its cluster")
     check.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
     check.add_argument(
         "--run-command",
@@ -36,15 +41,25 @@ def add_to(commands) -> None:
 
 
 def _check(given: argparse.Namespace) -> int:
+    from harness.check import bundle_check
     from harness.check.cluster_check import look
     from harness.collect.known_secrets import known_secrets
     from harness.config import cluster_config
+    from harness.core.terminal import CLEANER
+
+    if given.bundle:
+        if given.cluster or given.run_command or given.trust_cluster_file:
+            raise BadUse("a bundle holds its own cluster file, and nothing is asked of a host; leave out the other options, or the bundle")
+        return _told(bundle_check.look(Path(given.bundle)), given)
+    cluster = cluster_config.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file, only_looked_at=True)
+    CLEANER.knows(known_secrets(cluster, {})[0])
+    return _told(look(cluster, run_command=given.run_command), given)
+
+
+def _told(findings: Findings, given: argparse.Namespace) -> int:
     from harness.core.finding import Weight
     from harness.core.terminal import CLEANER
 
-    cluster = cluster_config.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file, only_looked_at=True)
-    CLEANER.knows(known_secrets(cluster, {})[0])
-    findings = look(cluster, run_command=given.run_command)
     worst = findings.exit_code
     if given.json:
         print_json(CLEANER.data(findings.as_data()))

@@ -1,4 +1,4 @@
-"""The script by which one Linux host tells all that `lkharness check` wants to know of it, in one go. It changes nothing."""
+"""The script by which one Linux host tells all that a diagnosis wants to know of it, in one go. It changes nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from harness.hosts.linux.linux import FIREWALL, TOOLS
 from harness.managers.manager import Manager
 
 LOG_LINES = 400
+SCRIPT_S = 20.0  # for all of it
 FULL_BYTES = 1500
 WAIT_S = 0.7  # for an echo, where round trips are below 5 ms
 

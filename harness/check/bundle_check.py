@@ -1,0 +1,125 @@
+"""`lkharness check BUNDLE`: the diagnosis of what `lkharness collect` gathered, without the cluster.
+
+A bundle is a stranger's: it is read within limits, nothing in it is executed, and no file that it names is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.check.check_result import Findings
+from harness.check.cluster_check import favoured
+from harness.check.host_rules import NodeFacts, judge
+from harness.collect.bundle import read_with_texts
+from harness.config import cluster_config
+from harness.config.cluster_config import Cluster
+from harness.core.errors import BadUse
+from harness.core.finding import Finding, Weight
+from harness.core.verdict import failed, inconclusive, passed
+from harness.diagnosis import bundle_text, host_text
+from harness.diagnosis.engine import diagnose
+from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.hosts.linux.linux_parse import Listener
+from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
+
+LACKS = "paths were not tried, and neither the balancer's probes nor packets were watched: a bundle holds what hosts say of themselves"
+DO = "look at the cluster itself with `lkharness check` for what only packets show"
+
+
+def look(path: Path) -> Findings:
+    """What the bundle shows. Raises BadUse for what is no bundle, or one that was changed so that it cannot be read."""
+    index, data, texts = read_with_texts(path, bundle_text.WANTED)
+    cluster = cluster_config.parse(data, path, only_looked_at=True)
+    try:
+        return _judged(cluster, index, texts)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
+        raise BadUse(f"{path}: its {type(error).__name__} {error}; was it changed by hand?") from error
+
+
+def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]) -> Findings:
+    state = _state(cluster, index["manager"])
+    reports = {report["name"]: report for report in index["hosts"]}
+    seen: dict[str, HostSeen] = {}
+    facts: dict[str, NodeFacts] = {}
+    found: list[Finding] = []
+    for machine in cluster.machines:
+        report = reports[machine.name]
+        if not report["reached"]:
+            do = "collect again when it can be reached; the rest is judged without it"
+            found.append(Finding(Weight.UNKNOWN, machine.name, "log-in", f"nothing of it is in the bundle: {report['why']}", do))
+            continue
+        if machine.platform != "linux":
+            do = "look at the cluster itself with `lkharness check`"
+            found.append(Finding(Weight.UNKNOWN, machine.name, "not told", "what a Windows host says is not read from a bundle", do))
+            continue
+        mine = {name.split("/")[-1]: text for name, text in texts.items() if name.startswith(f"hosts/{machine.name}/")}
+        text, whole = bundle_text.of_host(mine)
+        seen[machine.name] = one = host_text.host(machine.name, text, cluster.ip_resource.tag)
+        facts[machine.name] = _facts(cluster, one, text, report["facts"], is_node=machine.name != cluster.client.name)
+        if not whole:
+            says = "the bundle is of a harness that gathered less: its routes by source, its queues and its names are not known"
+            found.append(Finding(Weight.UNKNOWN, machine.name, "not told", says, "collect again with this harness"))
+    found += judge(cluster, state, facts)
+    active = state.leading or favoured(cluster, state)
+    manager = index["manager"]
+    fencing = manager.get("fencing")
+    evidence = Evidence(
+        cluster,
+        state,
+        active,
+        seen,
+        may_move={Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()},
+        fencing=_answer(fencing) if fencing else None,
+        left_behind=[str(line) for line in manager.get("left_behind", [])],
+        findings=tuple(found),
+    )
+    whole_cluster = passed(str(state)) if state.whole else failed(str(state))
+    if not any(node.running for node in state.nodes.values()):
+        whole_cluster = inconclusive("the bundle does not hold what the cluster manager says")
+    notes = [Finding(Weight.NOTE, cluster.name, "not in a bundle", LACKS, DO)]
+    return Findings(active, whole_cluster, [], [*found, *notes], diagnose(evidence))
+
+
+def _state(cluster: Cluster, told: Mapping[str, Any]) -> ClusterState:
+    nodes = told.get("nodes", {})
+    return ClusterState({n.name: _node(n.name, nodes.get(n.name)) for n in cluster.nodes})
+
+
+def _node(name: str, told: Mapping[str, Any] | None) -> NodeState:
+    if told is None:
+        return NodeState(name, False, {}, (), "its cluster manager's word is not in the bundle")
+    resources = {str(tag): ResourceState(state) for tag, state in told["resources"].items()}
+    paths = tuple(CommPath(str(p["peer"]), str(p["addresses"]), p["alive"] is True) for p in told["comm_paths"])
+    return NodeState(name, told["running"] is True, resources, paths, str(told["why"]), told.get("stopped") is True)
+
+
+def _answer(told: Mapping[str, Any]) -> Answer:
+    return Answer(Says(told["says"]), tuple(str(line) for line in told["because"]))
+
+
+def _facts(cluster: Cluster, one: HostSeen, text: str, facts: Mapping[str, Any], *, is_node: bool) -> NodeFacts:
+    """As the survey of a live look reads them."""
+    parts = host_text.sections(text)
+    firewall = parts.get("firewall") if "not told" not in parts.get("firewall told", "") else None
+    clock = facts.get("clock_offset")
+    offset = (float(clock["ahead_s"]), float(clock["error_s"])) if clock else None
+    addresses = list(one.addresses) if one.addresses is not None else None
+    if not is_node:
+        return NodeFacts(one.name, addresses if firewall else None, firewall=firewall or None, offset=offset)
+    listeners = [Listener(s.address, s.port, "tcp", s.pid, s.process) for s in one.listeners] if one.listeners is not None else None
+    told = {"its addresses": addresses, "its listeners": listeners, "its firewall": firewall}
+    return NodeFacts(
+        one.name,
+        addresses,
+        listeners,
+        one.routes.get((str(cluster.vip), "")),
+        one.routes.get((str(cluster.load_balancer.probe.source), "")),
+        {re.sub(r"^net\.ipv4\.(conf\.)?", "", str(k)): str(v) for k, v in facts.get("sysctls", {}).items()},
+        firewall,
+        offset,
+        tuple(f"{what}: it is not in the bundle" for what, there in told.items() if there is None),
+        tuple(str(line) for line in facts.get("disks", [])),
+    )
