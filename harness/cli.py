@@ -9,23 +9,20 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the program still loads simply ends it; `main` takes over
 
 import argparse
+import os
 import sys
 
 from harness import __version__
-from harness.commands import suite
-from harness.core.errors import BadUse, ExitCode, HarnessError
+from harness.commands import completion, suite
+from harness.commands.common import print_error, wants_json
+from harness.commands.parser import Parser
+from harness.core.errors import ExitCode, HarnessError
 
 EXIT_CODES = (
     "exit codes: 0 all passed · 1 a check failed · 2 bad use or configuration · 3 inconclusive · "
     "4 environment not reachable or not usable · 130 interrupted"
 )
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaint is one sentence, with the exit code of the contract."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise BadUse(f"{message}; see `{self.prog} --help`")
+INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given = sys.argv[1:] if arguments is None else arguments
+    if completion.ENVIRONMENT in os.environ:
+        completion.answer(_parser())
     if suite.is_one(given):
         return _suite(given)
     with guarded():
@@ -60,13 +59,19 @@ def _run(arguments: list[str]) -> int:
             demand_linux()
         return int(given.command(given))
     except HarnessError as error:
-        print(f"lkharness: {CLEANER.text(str(error))}", file=sys.stderr)
-        return int(error.exit_code)
+        return _complain(CLEANER.text(str(error)), int(error.exit_code), as_json=wants_json(arguments))
     except KeyboardInterrupt:
-        print("lkharness: interrupted; nothing was left behind", file=sys.stderr)
-        return 130
+        return _complain("interrupted; nothing was left behind", INTERRUPTED, as_json=wants_json(arguments))
     except BrokenPipeError:
         return int(ExitCode.PASSED)  # the reader of our output has seen enough
+
+
+def _complain(sentence: str, exit_code: int, *, as_json: bool) -> int:
+    """To a person on standard error; to a program as the one JSON object that it waits for."""
+    if as_json:
+        return print_error(sentence, exit_code)
+    print(f"lkharness: {sentence}", file=sys.stderr)
+    return exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     from harness.commands.lab import lab
     from harness.commands.runs import compare, judge, report
 
-    for module in (lab, init, trust, check, suite, report, judge, compare, collect, fact, schema, azure):
+    for module in (lab, init, trust, check, suite, report, judge, compare, collect, fact, schema, azure, completion):
         module.add_to(commands)
     return parser
 

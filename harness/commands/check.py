@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import trust
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, add_cluster, cluster_file, print_json
 from harness.core.errors import BadUse, ExitCode
 
 if TYPE_CHECKING:
@@ -25,19 +24,17 @@ def add_to(commands) -> None:
         "lkharness check --cluster customer.toml; lkharness check case-4711.tar.gz",
     )
     check.add_argument("bundle", metavar="BUNDLE", nargs="?", help="look at an archive of `lkharness collect` instead, without its cluster")
-    check.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
+    add_cluster(check)
     check.add_argument(
         "--run-command",
         action="store_true",
         help="read a node that SSH does not reach by Azure's run-command, as root; that installs an extension in the machine, which stays",
     )
     trust.add_option(check)
-    add_json(check)
 
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
     doctor.set_defaults(needs_linux=True)
     doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
-    add_json(doctor)
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -51,7 +48,7 @@ def _check(given: argparse.Namespace) -> int:
         if given.cluster or given.run_command or given.trust_cluster_file:
             raise BadUse("a bundle holds its own cluster file, and nothing is asked of a host; leave out the other options, or the bundle")
         return _told(bundle_check.look(Path(given.bundle)), given)
-    cluster = cluster_config.load(_cluster_file(given.cluster), trusted=given.trust_cluster_file, only_looked_at=True)
+    cluster = cluster_config.load(cluster_file(given.cluster), trusted=given.trust_cluster_file, only_looked_at=True)
     CLEANER.knows(known_secrets(cluster, {})[0])
     return _told(look(cluster, run_command=given.run_command), given)
 
@@ -61,39 +58,32 @@ def _told(findings: Findings, given: argparse.Namespace) -> int:
     from harness.core.terminal import CLEANER
 
     worst = findings.exit_code
+    unreachable = "; ".join(f.says for f in findings.found if f.weight is Weight.UNREACHABLE)
     if given.json:
-        print_json(CLEANER.data(findings.as_data()))
-    else:
-        print(CLEANER.text(findings.as_text()))
-    if (gone := [f for f in findings.found if f.weight is Weight.UNREACHABLE]) and not given.json:
+        error = {"error": unreachable} if unreachable else {}
+        print_json(CLEANER.data({**findings.as_data(), **error, "exit_code": int(worst)}))
+        return int(worst)
+    print(CLEANER.text(findings.as_text()))
+    if unreachable:
         sys.stdout.flush()
-        print(CLEANER.text(f"lkharness: {'; '.join(f.says for f in gone)}"), file=sys.stderr)
+        print(CLEANER.text(f"lkharness: {unreachable}"), file=sys.stderr)
     return int(worst)
-
-
-def _cluster_file(given: str | None) -> Path:
-    file = given or os.environ.get("LKHARNESS_CLUSTER")
-    if file:
-        return Path(file)
-    from harness.lab.control import lab_registry
-
-    try:
-        return lab_registry.find(None).cluster_file
-    except BadUse as error:
-        raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
 def _doctor(given: argparse.Namespace) -> int:
     from harness.lab.lifecycle import doctor
 
     findings = doctor.examine(given.manager)
+    lacking = [f.what for f in findings if not f.ok]
+    exit_code = int(ExitCode.UNUSABLE if lacking else ExitCode.PASSED)
     if given.json:
-        print_json([vars(f) for f in findings])
+        error = {"error": f"this machine lacks {', '.join(lacking)} for a lab"} if lacking else {}
+        print_json({"findings": [vars(f) for f in findings], **error, "exit_code": exit_code})
     else:
         for finding in findings:
             print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.says}")
             if not finding.ok:
                 print(f"       mend it with: {finding.mend}")
-        if all(f.ok for f in findings):
+        if not lacking:
             print("this machine can carry a lab")
-    return int(ExitCode.PASSED if all(f.ok for f in findings) else ExitCode.UNUSABLE)
+    return exit_code

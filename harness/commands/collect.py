@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import trust
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, add_cluster, cluster_file, print_json
 from harness.core.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:
@@ -29,9 +28,7 @@ CAPTURE_AT_MOST_S = 60.0
 def add_to(commands) -> None:
     about = "gather what all hosts of a cluster say into one archive for support, without secrets; changes nothing"
     collect = add(commands, "collect", _collect, about, "lkharness collect --cluster customer.toml --since 2h --output case-4711.tar.gz")
-    collect.add_argument(
-        "--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)"
-    )
+    add_cluster(collect)
     collect.add_argument("--since", metavar="TIME", help="logs of the last 30m (the default), 2h, 1d …")
     collect.add_argument(
         "--from", dest="begin", metavar="TIME", help="logs from here on: 2026-03-01T14:00, with +01:00 or Z, or this machine's time"
@@ -47,7 +44,6 @@ def add_to(commands) -> None:
     )
     collect.add_argument("--output", metavar="FILE.tar.gz", help="where to (default: lkharness-CLUSTER-TIME.tar.gz here)")
     trust.add_option(collect)
-    add_json(collect)
 
 
 def _collect(given: argparse.Namespace) -> int:
@@ -59,7 +55,7 @@ def _collect(given: argparse.Namespace) -> int:
     from harness.managers.manager_registry import manager_of
 
     span = span_of(given, time.time())
-    file = _cluster_file(given.cluster)
+    file = cluster_file(given.cluster)
     cluster, data = cluster_config.load_with_data(file, trusted=given.trust_cluster_file)
     output = _output(given.output, cluster.name)
     connected: dict[str, Host] = dict(connect_all(cluster, Timeline()))
@@ -70,11 +66,13 @@ def _collect(given: argparse.Namespace) -> int:
         for host in connected.values():
             host.close()
     reached = [h for h in index["hosts"] if h["reached"]]
+    exit_code = int(ExitCode.PASSED if reached else ExitCode.UNUSABLE)
     if given.json:
-        print_json({"bundle": str(output), "bytes": output.stat().st_size, "index": index})
+        error = {} if reached else {"error": "no host was reached", "exit_code": exit_code}
+        print_json({"bundle": str(output), "bytes": output.stat().st_size, "index": index, **error})
     else:
         print(_as_text(index, output))
-    return int(ExitCode.PASSED if reached else ExitCode.UNUSABLE)
+    return exit_code
 
 
 def _readable(cluster: Cluster, hosts: dict[str, Host], *, run_command: bool) -> AbstractContextManager[dict[str, Host]]:
@@ -126,18 +124,6 @@ def _output(given: str | None, cluster: str) -> Path:
     if not output.parent.is_dir():
         raise Unusable(f"--output {output}: there is no folder {output.parent}; make it, or name another place")
     return output
-
-
-def _cluster_file(given: str | None) -> Path:
-    file = given or os.environ.get("LKHARNESS_CLUSTER")
-    if file:
-        return Path(file)
-    from harness.lab.control import lab_registry
-
-    try:
-        return lab_registry.find(None).cluster_file
-    except BadUse as error:
-        raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
 
 
 def _as_text(index: dict[str, Any], output: Path) -> str:

@@ -1,25 +1,66 @@
-"""What all commands share: the look of their help, and JSON on demand."""
+"""What all commands share: the look of their help, JSON on demand, and which cluster file is meant."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from harness.core.errors import BadUse
 
 Command = Callable[[argparse.Namespace], int]
 
+SCHEMA_VERSION = 1  # goes up when a program that reads a command's JSON could be misled: a key is removed, renamed, or means something else
+TAKES_A_COMMAND = (("lab", "exec"), ("lab", "ssh"))  # whose words behind the host are no options of ours
 
-def add(commands, name: str, run: Command, about: str, example: str) -> argparse.ArgumentParser:
-    """A subcommand with its help and an example of its use."""
+
+def add(commands, name: str, run: Command, about: str, example: str, *, has_json: bool = True) -> argparse.ArgumentParser:
+    """A subcommand with its help, an example of its use, and `--json` unless it is a person's alone."""
     parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"example: {example}")
     parser.set_defaults(command=run)
+    if has_json:
+        parser.add_argument("--json", action="store_true", help="print one JSON object, for other programs")
     return parser
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Which cluster; `cluster_file` reads it."""
+    parser.add_argument("--cluster", metavar="FILE", help="the cluster file (also LKHARNESS_CLUSTER; default: the one lab that is running)")
 
 
-def print_json(data: Any) -> None:
-    print(json.dumps(data, indent=2, default=str))
+def cluster_file(given: str | None) -> Path:
+    """The file that --cluster or the environment names, or that of the one lab that runs. Raises BadUse."""
+    file = given or os.environ.get("LKHARNESS_CLUSTER")
+    if file:
+        return Path(file)
+    from harness.lab.control import lab_registry
+
+    try:
+        return lab_registry.find(None).cluster_file
+    except BadUse as error:
+        raise BadUse(f"say which cluster with --cluster FILE, or start a lab ({error})") from None
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """One object with its schema_version; a run's record brings its own."""
+    print(json.dumps({"schema_version": SCHEMA_VERSION, **data}, indent=2, default=str))
+
+
+def print_error(sentence: str, exit_code: int, more: dict[str, Any] | None = None) -> int:
+    """What `--json` gives instead of a sentence on standard error, with what is known all the same. The exit code."""
+    print_json({**(more or {}), "error": sentence, "exit_code": exit_code})
+    return exit_code
+
+
+def wants_json(arguments: list[str]) -> bool:
+    """Whether `--json` is among a command's own options, before anything of them is known to be right."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if tuple(own[:2]) in TAKES_A_COMMAND:
+        host = 2
+        while host < len(own) and own[host].startswith("-"):
+            host += 2 if own[host] == "--name" else 1
+        own = own[:host]
+    return "--json" in own

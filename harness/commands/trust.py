@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from harness.commands.common import add
+from harness.commands.common import add, print_error, print_json
 from harness.core.errors import BadUse, ExitCode
 
 
@@ -33,6 +33,8 @@ def _trust(given: argparse.Namespace) -> int:
     file = Path(given.file)
     raw = content(file)
     asked = trust.asks(toml(raw, file))
+    if given.json:
+        return _as_json(file, raw, asked, agreed=given.yes)
     if not asked:
         print(f"{file} asks nothing of this machine, so there is nothing to agree to")
         return int(ExitCode.PASSED)
@@ -42,6 +44,20 @@ def _trust(given: argparse.Namespace) -> int:
         _ask()
     trust.agree(raw, file)
     print("agreed; that is remembered for exactly this content")
+    return int(ExitCode.PASSED)
+
+
+def _as_json(file: Path, raw: bytes, asked: list[str], *, agreed: bool) -> int:
+    """For a program: nobody is asked, so `--yes` decides."""
+    from harness.config import trust
+
+    shown = {"file": str(file), "asks": [str(ask) for ask in asked]}
+    if asked:
+        trust.may_be_agreed_to(file)
+        if not agreed:
+            return print_error("nothing was agreed to: look through it, then give --yes", int(ExitCode.BAD_USE), {**shown, "agreed": False})
+        trust.agree(raw, file)
+    print_json({**shown, "agreed": True})
     return int(ExitCode.PASSED)
 
 

@@ -20,7 +20,7 @@ def test_every_question_says_how_to_see_it(capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().out
     assert all(f"OQ-{n:02d}" in said for n in range(1, 20)) and said.count("how to see it:") == len(rehearsal.QUESTIONS) == 21
     assert cli.main(["azure", "rehearse", "--json"]) == 0
-    assert [q["id"] for q in json.loads(capsys.readouterr().out)] == [q.id for q in rehearsal.QUESTIONS]
+    assert [q["id"] for q in json.loads(capsys.readouterr().out)["questions"]] == [q.id for q in rehearsal.QUESTIONS]
 
 
 def test_a_cluster_file_puts_its_own_addresses_into_the_commands(capsys: pytest.CaptureFixture[str], pytestconfig: pytest.Config) -> None:

@@ -113,7 +113,7 @@ def heal_by_what_it_says(lab: AzureLab) -> subprocess.CompletedProcess[str]:
     first = heal(lab)
     if first.returncode == 0:
         return first  # nothing was left, or it was undone before the kill
-    (told,) = json.loads(first.stdout)
+    (told,) = json.loads(first.stdout)["undone"]
     command = re.search(r"`lkharness azure heal --cluster FILE (--run \w+)`", told["failed"])
     assert first.returncode == 4 and command, told
     done = heal(lab, *command[1].split())
@@ -155,9 +155,9 @@ def test_a_killed_harness_is_healed(lab: AzureLab, number: int) -> None:
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stderr
     assert lab.undisturbed() == []
-    assert all(h["failed"] is None for h in json.loads(done.stdout))
+    assert all(h["failed"] is None for h in json.loads(done.stdout)["undone"])
     again = heal(lab)
-    assert (again.returncode, json.loads(again.stdout)) == (0, [])
+    assert (again.returncode, json.loads(again.stdout)["undone"]) == (0, [])
 
 
 def test_what_cannot_be_healed_is_told_and_keeps_its_tag(lab: AzureLab) -> None:
@@ -173,7 +173,7 @@ def test_what_cannot_be_healed_is_told_and_keeps_its_tag(lab: AzureLab) -> None:
     try:
         done = heal(lab, "--all")
         assert done.returncode == 4
-        (told,) = json.loads(done.stdout)
+        (told,) = json.loads(done.stdout)["undone"]
         assert "may not" in told["failed"] and node in told["resource"] and "power it on" in told["what"]
         assert lab.power(node) == "off"
     finally:
@@ -192,7 +192,7 @@ def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
     arm.patch(where, {"operation": "Merge", "properties": {"tags": {KEY: "please"}}}, "tagging")
     try:
         done = heal(lab)
-        assert done.returncode == 4 and "no undoing of ours" in json.loads(done.stdout)[0]["failed"]
+        assert done.returncode == 4 and "no undoing of ours" in json.loads(done.stdout)["undone"][0]["failed"]
     finally:
         arm.patch(where, {"operation": "Delete", "properties": {"tags": {KEY: "please"}}}, "untagging")
     assert heal(lab).returncode == 0
@@ -240,10 +240,10 @@ def test_what_a_living_run_disturbs_is_left_alone(lab: AzureLab) -> None:
     node = lab.cluster.nodes[0].name
     disturbed_by_another(lab, 600.0)
     done = heal(lab)
-    (told,) = json.loads(done.stdout)
+    (told,) = json.loads(done.stdout)["undone"]
     assert done.returncode == 4 and "may still be at work" in told["failed"] and "--all" in told["failed"] and lab.power(node) == "off"
     ours = heal(lab, "--run", "0123abcd")  # as the guardian of another run does
-    assert (ours.returncode, json.loads(ours.stdout), lab.power(node)) == (0, [], "off")
+    assert (ours.returncode, json.loads(ours.stdout)["undone"], lab.power(node)) == (0, [], "off")
     assert heal(lab, "--run", "another").returncode == 0 and lab.power(node) == "on"
 
 
@@ -255,7 +255,7 @@ def test_a_resource_that_cannot_be_read_keeps_no_other_from_being_undone(lab: Az
         done = heal(lab)
     finally:
         lab.own("faults", "DELETE")
-    told = {one["resource"].rpartition("/")[2]: one["failed"] for one in json.loads(done.stdout)}
+    told = {one["resource"].rpartition("/")[2]: one["failed"] for one in json.loads(done.stdout)["undone"]}
     assert done.returncode == 4 and told[node] is None and "may not" in told[other] and lab.power(node) == "on"
 
 

@@ -41,7 +41,7 @@ def test_the_command_line(whole) -> None:
     assert "dropped-after" in said.stdout, said.stderr
     assert command(whole, "azure", "fault", "slow", "--path", "instanceView", "--seconds", "0.01").returncode == 0
     whole.power_state("lknode02")
-    requests = json.loads(command(whole, "azure", "requests", "--path", "instanceView", "--json").stdout)
+    requests = json.loads(command(whole, "azure", "requests", "--path", "instanceView", "--json").stdout)["requests"]
     assert requests[-1]["fault"] == "slow"
     assert "on: floating-ip, floating IP is against the design" in command(whole, "azure", "wrong", "floating-ip").stdout
     assert command(whole, "azure", "clear").returncode == 0

@@ -362,6 +362,6 @@ def test_clean_removes_the_dead_only(labs: Shell):
 def test_doctor(shell: Shell):
     """This machine carries labs, and says so finding by finding."""
     done = shell.lkharness("doctor", "--json")
-    findings = json.loads(done.stdout)
+    findings = json.loads(done.stdout)["findings"]
     assert done.returncode == 0 and all(f["ok"] for f in findings)
     assert all({"what", "says", "mend"} <= f.keys() for f in findings)

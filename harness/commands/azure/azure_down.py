@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from harness.commands.azure.azure_up import limit, place
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 from harness.core.errors import ExitCode
 
 
@@ -17,7 +18,6 @@ def add_to(verbs) -> None:
     down.add_argument("--run", metavar="ID", required=True, help="the run, as its plan and the tag lkharness-run say")
     down.add_argument("--plan", action="store_true", help="say what would be removed, and remove nothing")
     limit(down, 60)
-    add_json(down)
 
 
 def _down(given: argparse.Namespace) -> int:
@@ -42,10 +42,15 @@ def _down(given: argparse.Namespace) -> int:
         talk.close()
     if given.json:
         about = {"run": made.run, "resources": [r["id"] for r in made.resources], "group": made.group, "left_alone": list(made.strangers)}
-        print_json({**about, "left": left})
-    for one in left:
+        print_json({**about, "left": left, **left_over(left)})
+    for one in left if not given.json else ():
         print(f"lkharness: left: {one}", file=sys.stderr)
     return int(ExitCode.UNUSABLE if left else ExitCode.PASSED)
+
+
+def left_over(left: list[str]) -> dict[str, Any]:
+    """For JSON: what is left of what should be gone is an error."""
+    return {"error": f"left: {'; '.join(left)}", "exit_code": int(ExitCode.UNUSABLE)} if left else {}
 
 
 def say(text: str) -> None:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from harness.commands import trust
-from harness.commands.common import add, add_json, print_json
+from harness.commands.azure.azure_up import limit
+from harness.commands.common import add, print_json
 from harness.core.errors import BadUse
 
 
@@ -19,9 +20,8 @@ def add_to(verbs) -> None:
     whose = heal.add_mutually_exclusive_group()
     whose.add_argument("--run", metavar="ID", default="", help="only what this run left, and at once: it is known to be dead")
     whose.add_argument("--all", action="store_true", help="what every run left, even one that may still be at work on another cluster")
-    heal.add_argument("--limit", metavar="SECONDS", type=float, help="for each undoing (default: twice operation_limit_s)")
+    limit(heal, None, "for each undoing (default: twice operation_limit_s)")
     trust.add_option(heal)
-    add_json(heal)
 
 
 def _heal(given: argparse.Namespace) -> int:
@@ -30,8 +30,6 @@ def _heal(given: argparse.Namespace) -> int:
     file = given.cluster or os.environ.get("LKHARNESS_CLUSTER")
     if not file:
         raise BadUse("say which cluster with --cluster FILE")
-    if given.limit is not None and given.limit <= 0:
-        raise BadUse(f"--limit {given.limit:g}: give a number of seconds above 0")
     cluster = cluster_config.load(Path(file), trusted=given.trust_cluster_file)
     trust.demand(cluster, file)
     azure = cluster.azure
@@ -43,10 +41,13 @@ def _heal(given: argparse.Namespace) -> int:
     def say(source: str, kind: str, text: str, **data: object) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    healed = heal(azure, say, ours=Ours.of(cluster), limit_s=given.limit, run=given.run, all_runs=given.all)
+    healed = heal(azure, say, ours=Ours.of(cluster), limit_s=given.limit and given.limit * 60.0, run=given.run, all_runs=given.all)
+    code = exit_code(healed)
     if given.json:
-        print_json([vars(h) for h in healed])
+        failed = [str(h) for h in healed if h.failed]
+        error = {"error": "; ".join(failed), "exit_code": int(code)} if failed else {}
+        print_json({"undone": [vars(h) for h in healed], **error})
     else:
         whose = f" of run {given.run}" if given.run else ""
         print("\n".join(map(str, healed)) or f"nothing{whose} in {azure.resource_group} is left to undo")
-    return exit_code(healed)
+    return int(code)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 from harness.core.errors import BadUse, Unusable
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def add_to(verbs) -> None:
     rehearse.add_argument("--ask", metavar="FILE", help="ask each open question here, and write the answers to this file")
     rehearse.add_argument("--force", action="store_true", help="with --template: replace a file that is there")
     rehearse.add_argument("--cluster", metavar="FILE", help="put this cluster's addresses and ports into the commands")
-    add_json(rehearse)
 
 
 def _rehearse(given: argparse.Namespace) -> int:
@@ -45,6 +44,9 @@ def _rehearse(given: argparse.Namespace) -> int:
         if file.exists() and not given.force:
             raise BadUse(f"{file} is there already; name another file, or replace it with --force")
         _write(file, rehearsal.template(questions=questions))
+        if given.json:
+            print_json({"file": str(file), "questions": [vars(q) for q in questions]})
+            return 0
         print(f"{file} is written; fill it in, then: lkharness azure rehearse --answers {file}")
     elif given.answers:
         answers, about = rehearsal.read(Path(given.answers))
@@ -53,9 +55,11 @@ def _rehearse(given: argparse.Namespace) -> int:
         else:
             print(rehearsal.summary(answers))
     elif given.ask:
+        if given.json:
+            raise BadUse("--ask is for a person, and --json for a program; give one of them")
         _ask_them(Path(given.ask), questions)
     elif given.json:
-        print_json([vars(q) for q in questions])
+        print_json({"questions": [vars(q) for q in questions]})
     else:
         print(rehearsal.as_text(questions))
     return 0

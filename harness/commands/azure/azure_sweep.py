@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.commands.azure.azure_down import say
+from harness.commands.azure.azure_down import left_over, say
 from harness.commands.azure.azure_up import agreed, limit, place
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 from harness.core.errors import ExitCode
 
 
@@ -20,7 +20,6 @@ def add_to(verbs) -> None:
     sweep.add_argument("--yes", action="store_true", help="remove it without asking first")
     sweep.add_argument("--owner", metavar="NAME", help="only what runs of this owner made")
     limit(sweep, 120)
-    add_json(sweep)
 
 
 def _sweep(given: argparse.Namespace) -> int:
@@ -43,9 +42,9 @@ def _sweep(given: argparse.Namespace) -> int:
         talk.close()
     if given.json:
         shown = [{"run": m.run, "owner": m.owner, "group": m.group, "resources": [r["id"] for r in m.resources]} for m in over]
-        print_json({"expired": shown, "left": left})
+        print_json({"expired": shown, "left": left, **left_over(left)})
     elif not over:
         print("nothing has expired")
-    for one in left:
+    for one in left if not given.json else ():
         print(f"lkharness: left: {one}", file=sys.stderr)
     return int(ExitCode.UNUSABLE if left else ExitCode.PASSED)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import ask
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_error, print_json
 from harness.core.errors import BadUse, HarnessError, Unusable
 
 if TYPE_CHECKING:
@@ -63,19 +63,24 @@ def add_to(verbs) -> None:
     up.add_argument("--prices", choices=["table", "retail"], default="table", help="the repo's own table (default), or Azure's price list")
     limit(up, 60)
     up.add_argument("--cluster-file", metavar="FILE", help="where to write the cluster file (default: RUN.toml here)")
-    add_json(up)
 
 
 def place(parser: argparse.ArgumentParser, *, group: bool = True) -> None:
     """The options that say where in Azure."""
-    parser.add_argument("--azure", metavar="FILE", help="a file with an [azure] table, such as a cluster file: how to log in, and where")
+    parser.add_argument(
+        "--azure-from", dest="azure", metavar="FILE", help="a file with an [azure] table, such as a cluster file: how to log in, and where"
+    )
+    parser.add_argument(
+        "--azure", dest="azure", metavar="FILE", help=argparse.SUPPRESS
+    )  # its name before; of `init` and `lab up` it is a flag
     parser.add_argument("--subscription", metavar="ID", help="overrides the file's")
     if group:
         parser.add_argument("--resource-group", metavar="NAME", help="overrides the file's; made when there is none")
 
 
-def limit(parser: argparse.ArgumentParser, default: int) -> None:
-    parser.add_argument("--limit", metavar="MINUTES", type=_minutes, default=float(default), help=f"for all of it (default: {default})")
+def limit(parser: argparse.ArgumentParser, default: float | None, about: str = "") -> None:
+    """How long it may take, in minutes everywhere."""
+    parser.add_argument("--limit", metavar="MINUTES", type=_minutes, default=default, help=about or f"for all of it (default: {default:g})")
 
 
 def _minutes(text: str) -> float:
@@ -112,14 +117,29 @@ def _up(given: argparse.Namespace) -> int:
     cluster_config.parse(
         provision.cluster_file(wanted, table, given.manager), file
     )  # a cluster whose file nothing can read would be made for nothing
-    if given.json:
-        print_json(planned)
-    else:
+    if not given.json:
         print(deployment_request.as_text(planned), flush=True)
+    elif given.plan:
+        print_json(planned)
     if given.plan:
         return 0
+    if given.json:
+        return _made_for_a_program(planned, given, lambda: _make(azure, table, wanted, script, given, file))
     agreed(given, "make this?", "nothing was made")
     return _make(azure, table, wanted, script, given, file)
+
+
+def _made_for_a_program(planned: dict[str, Any], given: argparse.Namespace, make: Callable[[], int]) -> int:
+    """The plan, and what became of it, as one object at the end: whoever made something must learn its run whatever happens."""
+    try:
+        agreed(given, "make this?", "nothing was made")
+        code = make()
+    except HarnessError as error:
+        return print_error(str(error), int(error.exit_code), planned)
+    except KeyboardInterrupt:
+        return print_error(f"interrupted; see what is left: lkharness azure down --plan --run {planned['run']}", 130, planned)
+    print_json(planned)
+    return code
 
 
 def _make(azure: Any, table: dict[str, Any], wanted: DeploymentRequest, script: str | None, given: argparse.Namespace, file: Path) -> int:
@@ -214,7 +234,7 @@ def agreed(given: argparse.Namespace, question: str, otherwise: str) -> None:
 
     if given.yes:
         return
-    if sys.stdin is None or not sys.stdin.isatty():
+    if given.json or sys.stdin is None or not sys.stdin.isatty():
         raise BadUse(f"{otherwise}: look at the plan, then give --yes")
     try:
         answer = ask.ask(f"{question} [y/N] ", to=sys.stderr)

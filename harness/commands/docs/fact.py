@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 
 
 def add_to(commands) -> None:
     parser = add(commands, "fact", _fact, "explain a fact that a message cites by its id", "lkharness fact DSN-06")
     parser.add_argument("ids", metavar="ID", nargs="+", help="as in brackets behind a message")
-    add_json(parser)
 
 
 def _fact(given: argparse.Namespace) -> int:
@@ -18,7 +17,7 @@ def _fact(given: argparse.Namespace) -> int:
 
     found = {name.strip().upper(): facts.fact(name) for name in given.ids}
     if given.json:
-        print_json({"schema_version": 1, "facts": found})
+        print_json({"facts": found})
     else:
         print("\n".join(f"{name}  {says}" for name, says in found.items()))
     return 0

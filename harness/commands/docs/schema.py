@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from harness.commands.common import add
+from harness.commands.common import add, print_json
 from harness.core import resources
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -50,7 +50,10 @@ def add_to(commands) -> None:
 
 
 def _schema(given: argparse.Namespace) -> int:
-    print(text(given.of), end="")
+    if given.json:
+        print_json({"of": given.of, "schema": SCHEMAS[given.of]()})
+    else:
+        print(text(given.of), end="")
     return 0
 
 

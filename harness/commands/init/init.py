@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.commands import ask as terminal
-from harness.commands.common import add
+from harness.commands.common import add, print_json
 from harness.commands.init import init_azure
 from harness.core.errors import BadUse, Unusable
 
@@ -48,7 +48,7 @@ def add_to(commands) -> None:
         "--probe-port", type=int, default=12345, metavar="PORT", help="the health probe's port (default: 12345); --azure reads it"
     )
     init.add_argument("--ip-tag", metavar="TAG", help="the IP resource in the cluster manager (default: ip-FRONTEND)")
-    init.add_argument("--user", default="root", help="who to log in as (default: root)")
+    init.add_argument("--user", metavar="NAME", default="root", help="who to log in as (default: root)")
     init.add_argument("--key", default="", metavar="FILE", help="a private key (default: the SSH agent)")
     init.add_argument("--known-hosts", default="", metavar="FILE", help="the hosts' keys, relative to the file that is written")
     init.add_argument("--jump", default="", metavar="NAME", help="reach the nodes through this host, such as the client")
@@ -65,7 +65,7 @@ def _init(given: argparse.Namespace) -> int:
 
     file = Path(given.file)
     _can_be_written(file, force=given.force)  # before anybody is asked, so that no answers are lost
-    asked = sys.stdin is not None and sys.stdin.isatty()
+    asked = sys.stdin is not None and sys.stdin.isatty() and not given.json
     ask = _ask if asked else None
     answers, unsure = init_azure.answers(given, ask) if given.azure or given.azure_from else (_answers(given, ask), [])
     # By this line, editors complete and check the file.
@@ -77,6 +77,9 @@ def _init(given: argparse.Namespace) -> int:
     except UnicodeEncodeError:
         raise BadUse("an answer holds bytes that are no text (UTF-8), and nothing was written; give it in plain letters") from None
     trust.agree_to_own(file)
+    if given.json:
+        print_json({"file": str(file), "unsure": unsure})
+        return 0
     for sentence in unsure:
         print(f"look: {sentence}")
     print(f"{file} is written; look through what is commented out in it, above all the manager's timers, then:")

@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 from harness.commands.lab import lab_azure
 from harness.core.errors import BadUse, Unusable
 
@@ -39,7 +40,6 @@ def add_to(commands) -> None:
         verbs, "status", _status, "tell who is active, who holds the VIP, and what the balancer believes", "lkharness lab status --json"
     )
     _name(status)
-    add_json(status)
 
     down = add(verbs, "down", _down, "take a lab down", "lkharness lab down")
     _name(down)
@@ -47,7 +47,9 @@ def add_to(commands) -> None:
     clean = add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean")
     clean.set_defaults(name=None)
 
-    ssh = add(verbs, "ssh", _ssh, "log in to a host of the lab", "lkharness lab ssh lknode01 /opt/LifeKeeper/bin/lcdstatus -q")
+    ssh = add(
+        verbs, "ssh", _ssh, "log in to a host of the lab", "lkharness lab ssh lknode01 /opt/LifeKeeper/bin/lcdstatus -q", has_json=False
+    )
     _name(ssh)
     ssh.add_argument("host")
     ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="a command to run there instead of a shell")
@@ -124,14 +126,22 @@ def _up(given: argparse.Namespace) -> int:
     agreed = not trust.asks(data) or bool(given.file and trust.agreed(content(Path(given.file))))
     lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)
     record = lab.record
+    in_service_s = lab.timings["in_service_s"]
     cluster, suite = cluster_config.load(record.cluster_file), resources.suite_command("acceptance")
+    differs: list[str] = []
     if shape:
         from harness.lab.lifecycle import apply_bundle_state
 
-        for words in shape.differs + apply_bundle_state.apply(record, cluster, shape):
-            print(f"  differs from {given.like}: {words}")
+        differs = shape.differs + apply_bundle_state.apply(record, cluster, shape)
+    if given.json:
+        about = {"name": record.name, "pid": record.pid, "cluster_file": record.cluster_file, "in_service_s": in_service_s}
+        azure = cluster.azure.model_dump(mode="json", exclude_defaults=True) if cluster.azure else None
+        print_json({**about, "azure": azure, "differs": differs})
+        return 0
+    for words in differs:
+        print(f"  differs from {given.like}: {words}")
     print(
-        f"the lab {record.name!r} is in service after {lab.timings['in_service_s']:.1f} s; its first process is {record.pid}\n"
+        f"the lab {record.name!r} is in service after {in_service_s:.1f} s; its first process is {record.pid}\n"
         f"  cluster file   {record.cluster_file}\n"
         f"  log in         lkharness lab ssh{_and_name(given.name)} {cluster.nodes[0].name}\n"
         f"  look at it     lkharness lab status{_and_name(given.name)}\n"
@@ -195,7 +205,10 @@ def _down(given: argparse.Namespace) -> int:
 
     lab = lab_registry.find(given.name)
     lab.end()
-    print(f"the lab {lab.name!r} is down")
+    if given.json:
+        print_json({"name": lab.name, "is_down": True})
+    else:
+        print(f"the lab {lab.name!r} is down")
     return 0
 
 
@@ -205,13 +218,15 @@ def _clean(given: argparse.Namespace) -> int:
     dead = [lab for lab in lab_registry.all_labs() if not lab.alive]
     for lab in dead:
         lab.end()
-        print(f"removed what the lab {lab.name!r} left in {lab.folder}")
     logs = list(lab_registry.state_folder().glob("*.failed.log"))
     for log in logs:
         log.unlink()
-        print(f"removed {log}, the log of a lab that did not come up")
-    if not dead and not logs:
-        print("there is nothing to clean")
+    if given.json:
+        print_json({"labs": [{"name": lab.name, "folder": lab.folder} for lab in dead], "logs": logs})
+        return 0
+    lines = [f"removed what the lab {lab.name!r} left in {lab.folder}" for lab in dead]
+    lines += [f"removed {log}, the log of a lab that did not come up" for log in logs]
+    print("\n".join(lines) or "there is nothing to clean")
     return 0
 
 
@@ -239,8 +254,19 @@ def _exec(given: argparse.Namespace) -> int:
 
     lab = lab_registry.find(given.name)
     words = nsenter.command(lab, given.host, _after_dashes(given.words) or ["bash", "-l"])
+    if given.json:
+        return _exec_for_a_program(given.host, words)
     sys.stdout.flush()
     os.execvp(words[0], words)
+
+
+def _exec_for_a_program(host: str, words: list[str]) -> int:
+    """The command's output and exit code in one object; the exit code is the command's own."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    code = done.returncode if done.returncode >= 0 else 128 - done.returncode
+    texts = {name: text.decode(errors="replace") for name, text in (("stdout", done.stdout), ("stderr", done.stderr))}
+    print_json({"host": host, "exit_code": code, **texts})
+    return code
 
 
 def _after_dashes(words: list[str]) -> list[str]:
@@ -251,11 +277,15 @@ def _power(given: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
     lab = lab_registry.find(given.name)
-    print(f"{given.host} is {lab.ask('power', node=given.host, to=given.to, seconds=given.seconds)}")
+    state, silenced = lab.ask("power", node=given.host, to=given.to, seconds=given.seconds), None
+    if not given.json:
+        print(f"{given.host} is {state}")
     if given.to in ("off", "reboot", "freeze"):
         silenced = next(h["silenced"] for h in lab.ask("status")["hosts"] if h["name"] == given.host)
-        if silenced:  # the harness takes this as the moment of the disruption
-            print(f"moment {silenced[0]:.6f} {silenced[1]:.6f}")
+    if given.json:
+        print_json({"host": given.host, "state": state, "moment": silenced})
+    elif silenced:  # the harness takes this as the moment of the disruption
+        print(f"moment {silenced[0]:.6f} {silenced[1]:.6f}")
     return 0
 
 
@@ -268,5 +298,9 @@ def _nsg(given: argparse.Namespace) -> int:
             rules = [] if given.rules == "none" else json.loads(Path(given.rules).read_text())
         except (OSError, ValueError) as error:
             raise BadUse(f"{given.rules}: {error}; give a JSON file with a list of rules") from error
-    print_json(lab_registry.find(given.name).ask("nsg", place=given.place, rules=rules))
+    found = lab_registry.find(given.name).ask("nsg", place=given.place, rules=rules)
+    if given.json:
+        print_json({"place": given.place, "rules": found})
+    else:
+        print(json.dumps(found, indent=2, default=str))
     return 0

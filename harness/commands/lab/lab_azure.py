@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def add_to(verbs) -> None:
     _lab(requests)
     requests.add_argument("--method", default="", metavar="METHOD")
     requests.add_argument("--path", default="", metavar="REGEX")
-    add_json(requests)
 
     clear = add(whats, "clear", _clear, "switch every fault and misconfiguration off, and empty the record", "lkharness lab azure clear")
     _lab(clear)
@@ -66,12 +65,18 @@ def _fault(given: argparse.Namespace) -> int:
     hand = _hand(given)
     if given.kind is None:
         known = hand.faults()
+        if given.json:
+            print_json(known)
+            return 0
         _print_kinds(known["kinds"])
         for fault in known["on"]:
             print(f"on: {fault['kind']} for {fault['method'] or 'any method'} {fault['path'] or 'any path'}, met by {fault['met']}")
         return 0
     options = {key: getattr(given, key) for key in ("method", "path", "times", "skip", "seconds", "retry_after")}
     fault = hand.fault(given.kind, **{key: value for key, value in options.items() if value is not None})
+    if given.json:
+        print_json({"fault": fault})
+        return 0
     print(f"{fault['kind']} is on for {'all' if not fault['times'] else fault['times']} matching request(s)")
     return 0
 
@@ -80,6 +85,9 @@ def _wrong(given: argparse.Namespace) -> int:
     hand = _hand(given)
     hand.wrong(*given.kind)
     known = hand.wrongs()
+    if given.json:
+        print_json(known)
+        return 0
     if not given.kind:
         _print_kinds(known["kinds"])
     for kind in known["on"]:
@@ -95,7 +103,7 @@ def _print_kinds(kinds: dict[str, str]) -> None:
 def _requests(given: argparse.Namespace) -> int:
     found = _hand(given).requests(given.method, given.path)
     if given.json:
-        print_json(found)
+        print_json({"requests": found})
     else:
         for request in found:
             fault = f"  ({request['fault']})" if request["fault"] else ""
@@ -105,5 +113,8 @@ def _requests(given: argparse.Namespace) -> int:
 
 def _clear(given: argparse.Namespace) -> int:
     _hand(given).clear()
-    print("every fault and misconfiguration is off, and the record is empty")
+    if given.json:
+        print_json({"faults": [], "wrongs": []})
+    else:
+        print("every fault and misconfiguration is off, and the record is empty")
     return 0

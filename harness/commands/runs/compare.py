@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 
 if TYPE_CHECKING:
     from harness.report.statistics.compare_runs import Comparison, Row
@@ -22,7 +22,6 @@ def add_to(commands) -> None:
     compare.formatter_class = argparse.RawDescriptionHelpFormatter
     compare.add_argument("before", metavar="RUN_A", help="the folder of the run that is the yardstick")
     compare.add_argument("after", metavar="RUN_B", help="the folder of the run that may be slower")
-    add_json(compare)
 
 
 def _compare(given: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ def add_to(commands) -> None:
         help="judge by this budget instead of the stored one: of all disruptions, or of the named one; can be given several times",
     )
     judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html and junit.xml")
-    add_json(judge)
 
 
 def _judge(given: argparse.Namespace) -> int:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.common import add, add_json, print_json
+from harness.commands.common import add, print_json
 
 
 def add_to(commands) -> None:
     report = add(commands, "report", _report, "render a stored run again and sum it up", "lkharness report reports/latest")
     report.add_argument("run", metavar="RUN", nargs="?", default="reports/latest", help="the run's folder (default: reports/latest)")
-    add_json(report)
 
 
 def _report(given: argparse.Namespace) -> int:

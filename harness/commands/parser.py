@@ -1,0 +1,49 @@
+"""The parser of the command line: its complaint is one sentence, which names what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from harness.core.errors import BadUse
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser with the exit code of the contract. Options are not abbreviated: a new one would break whoever did."""
+
+    def __init__(self, *more: Any, **options: Any) -> None:
+        super().__init__(*more, **{**options, "allow_abbrev": False})
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise BadUse(f"{message}; see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """A command complains of what it does not know itself: its own options are those that may have been meant."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            meant = [near for near in (meant_by(word, self._option_string_actions) for word in options) if near]
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(meant)}")
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        near = meant_by(str(value), map(str, action.choices))
+        choices = ", ".join(map(repr, action.choices))
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}{_did_you_mean([near] if near else [])} (choose from {choices})")
+
+
+def meant_by(word: str, known: Iterable[str]) -> str | None:
+    """The known word that a mistyped or abbreviated one is nearest to, or None where none is near."""
+    words = list(known)
+    begun = [one for one in words if len(word.strip("-")) > 1 and one.startswith(word)]
+    if begun:  # of several, who knows
+        return begun[0] if len(begun) == 1 else None
+    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=0.7)), None)
+
+
+def _did_you_mean(words: list[str]) -> str:
+    return f", did you mean {' '.join(words)}?" if words else ""

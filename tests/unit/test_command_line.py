@@ -1,0 +1,115 @@
+"""The command line's help for who mistypes: the word that was meant is named. And completion, by the program itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.commands.completion import INSTALL
+from harness.commands.parser import meant_by
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("chek", "check"),
+        ("acceptence", "acceptance"),
+        ("lab stats", "status"),
+        ("lab pwer off lknode01", "power"),
+        ("lab azure falt", "fault"),
+        ("azure hael", "heal"),
+        ("check --clster x.toml", "--cluster"),
+        ("lab up --desing nat", "--design"),
+        ("lab up --prof fast", "--profile"),
+        ("lab status --jsno", "--json"),
+        ("lab power of lknode01", "off"),
+        ("lab up --design floting", "floating"),
+    ],
+)
+def test_what_was_meant_is_named(words: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert f"did you mean {meant}?" in err and err.count("\n") == 1 and not out
+
+
+@pytest.mark.parametrize("words", ["frobnicate", "lab up --zzz", "check --qqq=3"])
+def test_nothing_is_guessed_where_nothing_is_near(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words.split()) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_an_abbreviation_of_two_options_is_not_guessed() -> None:
+    assert meant_by("--pro", ["--profile", "--probe-port"]) is None
+    assert meant_by("--prof", ["--profile", "--probe-port"]) == "--profile"
+
+
+def test_an_option_means_the_same_everywhere() -> None:
+    """One option, one kind of value: a flag of one command takes no file in another, and what counts minutes counts them everywhere."""
+    import argparse
+
+    seen: dict[str, set[tuple[bool, str | None]]] = {}
+
+    def walk(parser: argparse.ArgumentParser) -> None:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for child in action.choices.values():
+                    walk(child)
+            elif action.help != argparse.SUPPRESS:
+                for option in action.option_strings:
+                    metavar = action.metavar if isinstance(action.metavar, str) else None
+                    kind = (action.nargs == 0, None if action.choices else metavar)
+                    seen.setdefault(option, set()).add(kind)
+
+    walk(cli._parser())
+    several = {option for option, kinds in seen.items() if len(kinds) > 1}
+    assert several == {"--manager"}, "of `azure up` it may be a script, too"
+
+
+@pytest.mark.parametrize("shell", list(INSTALL))
+def test_a_script_for_every_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "lkharness" in script and "_ARGCOMPLETE" in script
+    if shell in ("bash", "zsh", "fish") and shutil.which(shell):
+        subprocess.run([shell, "-n"], input=script, text=True, check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`lkharness` as it is installed: a program on the search path."""
+    file = tmp_path_factory.mktemp("bin") / "lkharness"
+    file.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m harness.cli \"$@\"\n")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("che", {"check"}),
+        ("lab st", {"status"}),
+        ("lab azure ", {"fault", "wrong", "requests", "clear"}),
+        ("lab up --des", {"--design"}),
+        ("lab up --design ", {"nat", "floating"}),
+        ("compl", {"completion"}),
+        ("judge --w", {"--write"}),
+    ],
+)
+def test_bash_completes(program: Path, typed: str, offered: set[str], pytestconfig: pytest.Config) -> None:
+    """As bash does it: the function that the script defines, on what was typed."""
+    line = f"lkharness {typed}"
+    words = line.split(" ")
+    script = (
+        f'eval "$(lkharness completion bash)"; COMP_TYPE=9 COMP_LINE="{line}" COMP_POINT={len(line)}; '
+        f"COMP_WORDS=({' '.join(w or chr(39) * 2 for w in words)}); COMP_CWORD={len(words) - 1}; "
+        f"_python_argcomplete lkharness; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(pytestconfig.rootpath)}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert {word.strip() for word in done.stdout.splitlines()} - {"-h", "--help", ""} == offered, done.stderr
