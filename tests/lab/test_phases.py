@@ -256,8 +256,10 @@ def test_every_boundary_is_where_the_lab_has_it(measurer, name):
 def test_a_boundary_that_is_off_is_told(measurer):
     """Every boundary that was observed, moved either way by 30 ms more than the machine was late, is found out."""
     done = measurer.measure("switchover")
+    assert {b.name for b in done.result.boundaries if b.at is None} <= {"database ready"}, "in a switchover no database needs to recover"
     for b in done.result.boundaries:
-        assert b.at is not None
+        if b.at is None:
+            continue
         span = done.happened()[b.name]
         assert span is not None
         beyond = 0.030 + done.tolerance(b) - PERIOD_S - WATCH_EVERY_S
