@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from harness.azure.client import error_mapping
-from harness.azure.client.polling import result_of
-from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 
 if TYPE_CHECKING:
@@ -74,10 +72,6 @@ class Arm:
         """What an operation that is over came to."""
         with error_mapping.told(doing):
             return poller.result()
-
-    def operate(self, method: str, path: str, body: dict[str, Any] | None, doing: str, deadline: Deadline, *, api: str = RESOURCES) -> Any:
-        """A long-running operation to its end. Raises DeadlineExceeded while it still runs."""
-        return result_of(self.begin(method, path, body, doing, api=api), deadline, doing)
 
     def _send(self, method: str, path: str, doing: str, api: str, body: Any, query: dict[str, str]) -> dict[str, Any]:
         return self._told(method, self._url(path, api, query), doing, body)

@@ -102,9 +102,6 @@ class Balancer:
     rules: tuple[Rule, ...] = ()
     pools: tuple[Pool, ...] = ()
 
-    def frontend_of(self, rule: Rule) -> Frontend | None:
-        return next((f for f in self.frontends if same(f.id, rule.frontend_id)), None)
-
     def probe_of(self, rule: Rule) -> Probe | None:
         return next((p for p in self.probes if same(p.id, rule.probe_id)), None)
 

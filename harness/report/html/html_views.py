@@ -201,9 +201,7 @@ def _row(record: MeasurementRecord, figure: TrackFigure, widest: float) -> Row:
         parts=stack(record, figure, widest),
         outage=f"{words}; {more} more" if more > 0 else words,
         reason=outage.reason if outage else "",
-        received=", ".join(f"{n} received by {node or 'nobody who was watched'}" for node, n in outage.attributed.items())
-        if outage
-        else "",
+        received=_received(outage.attributed) if outage else "",
     )
 
 

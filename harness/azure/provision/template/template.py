@@ -12,7 +12,6 @@ from harness.azure.provision.template.arm_expressions import Scope, evaluated
 from harness.core.errors import BadUse
 
 FILE = Path(__file__).with_name("template.json")
-SAID_ELSEWHERE = ("type", "apiVersion", "name", "location", "tags", "dependsOn", "condition", "copy")
 
 
 @dataclass(frozen=True)
@@ -117,16 +116,3 @@ def _in_order(found: list[Resource]) -> list[Resource]:
         placed += ready
         waiting = [r for r in waiting if r not in ready]
     return placed
-
-
-def tiers(found: list[Resource]) -> list[list[Resource]]:
-    """The same in groups: all of a group can be made together once the groups before it are there."""
-    done: set[str] = set()
-    groups: list[list[Resource]] = []
-    waiting = list(found)
-    while waiting:
-        ready = [r for r in waiting if r.after <= done]
-        groups.append(ready)
-        done |= {r.id for r in ready}
-        waiting = [r for r in waiting if r.id not in done]
-    return groups

@@ -27,7 +27,6 @@ KINDS = {
     lro.ENDLESS: "the operation is accepted, does what it should, and is said to be in progress for ever",
 }
 FATES = (lro.FAILS, lro.HAPPENS_AND_FAILS, lro.ENDLESS)
-HAPPENS_ALL_THE_SAME = ("dropped-after", "happens-unavailable")
 
 
 @dataclass
