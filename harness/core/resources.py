@@ -6,9 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 PACKAGE = Path(str(files("harness")))
-REPOSITORY = (
-    PACKAGE.parent if (PACKAGE.parent / "tests" / "acceptance").is_dir() else None
-)  # None where the package is installed from a wheel
+# None where the package is installed from a wheel.
+REPOSITORY = PACKAGE.parent if (PACKAGE.parent / "tests" / "acceptance").is_dir() else None
 SUITES = ("acceptance", "failover")
 
 

@@ -9,10 +9,12 @@ import jsonschema
 import pytest
 from report_sample import HOSTILE, REFUSED, a_builder, fill
 
+from harness.commands.docs import schema as published
+from harness.core import resources
 from harness.core.errors import ExitCode
 from harness.core.verdict import failed, passed
 from harness.report.record.run_record import ClusterKind, RunRecord, RunState
-from harness.report.record.run_schema import PUBLISHED, REGENERATE, schema, schema_text
+from harness.report.record.run_schema import schema
 
 
 @pytest.fixture
@@ -27,7 +29,8 @@ def stored(builder) -> dict:
 
 
 def test_the_published_schema_is_that_of_the_model():
-    assert PUBLISHED.exists() and PUBLISHED.read_text(encoding="utf-8") == schema_text(), f"run `{REGENERATE}` and commit {PUBLISHED}"
+    path = resources.document("run.schema.json")
+    assert path.exists() and path.read_text(encoding="utf-8") == published.text("run"), f"run `{published.REGENERATE}` and commit {path}"
 
 
 @pytest.mark.parametrize("text", ["", HOSTILE])

@@ -32,16 +32,19 @@ def _cluster() -> dict[str, Any]:
     lab = LabSettings.model_json_schema(mode="validation")
     definitions = {**body.pop("$defs", {}), **lab.pop("$defs", {})}
     body["properties"]["lab"] = {**lab, "description": "the lab's own settings; an attached cluster has none"}
-    comment = f"Generated; do not edit. Regenerate with: {REGENERATE}"
-    return {"$schema": DRAFT, **body, "title": "lkharness cluster file", "$comment": comment, "$defs": definitions}
+    return {**body, "title": "lkharness cluster file", "$defs": definitions}
 
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"cluster": _cluster, "run": _run}
 
 
-def text(name: str) -> str:
+def published(name: str) -> dict[str, Any]:
     """One of SCHEMAS, as it is published."""
-    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
+    return {"$schema": DRAFT, "$comment": f"Generated; do not edit. Regenerate with: {REGENERATE}", **SCHEMAS[name]()}
+
+
+def text(name: str) -> str:
+    return json.dumps(published(name), indent=2, ensure_ascii=False) + "\n"
 
 
 def add_to(commands) -> None:
@@ -51,7 +54,7 @@ def add_to(commands) -> None:
 
 def _schema(given: argparse.Namespace) -> int:
     if given.json:
-        print_json({"of": given.of, "schema": SCHEMAS[given.of]()})
+        print_json({"of": given.of, "schema": published(given.of)})
     else:
         print(text(given.of), end="")
     return 0
