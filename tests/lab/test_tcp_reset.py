@@ -119,6 +119,7 @@ def test_an_idle_flow_is_reset_at_both_ends(resetting):
     assert ask(talk.client, f"hear {IDLE / 4}") == "silent" and talk.works()
     assert ask(talk.client, "hear 10") == "reset"
     assert ask(talk.server, "hear 10") == "reset"
+    resetting.wait_for(lambda: resets(resetting, talk.port), "the record of the reset")  # written after it was sent
     assert len(resets(resetting, talk.port)) == 1
 
 
