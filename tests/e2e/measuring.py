@@ -67,6 +67,14 @@ class Seen:
         least = count() + more
         Deadline(LIMIT).wait_for(count, what=f"{more} {outcome} samples of {track}", every=0.01, until=lambda n: n >= least)
 
+    def wait_row_after(self, track: str, at: float, outcome: str) -> None:
+        """Wait for a sample of that outcome that began after `at`, in seconds on this process's monotonic clock."""
+
+        def found() -> bool:
+            return any(row.at > at and row.outcome == outcome for row in list(self.rows.get(track, [])))
+
+        Deadline(LIMIT).wait_for(found, what=f"a sample of {track} that began later and was {outcome}", every=0.01)
+
 
 class Service:
     """Listens on loopback and treats every connection in one way: answer (slow: after 50 ms), hang, reset, close, babble,
