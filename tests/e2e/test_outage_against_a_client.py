@@ -145,8 +145,7 @@ def by_the_client(file: Path) -> Span:
 
 def by_the_meter(seen: Seen) -> tuple[Span, set[str]]:
     """The longest outage by the pure code, and what the database said in it. A crash that fits between two answered attempts is no outage
-    to the meter: then it lasted no longer than from
-    the beginning of one to the end of the next."""
+    to the meter: then it lasted no longer than from the beginning of the one to the end of the other."""
     one = Track("t", "here", "postgres", NEW, 5432, PERIOD_S, 1.0)
     rows = sorted(seen.rows["t"], key=lambda row: row.at)
     runs = outages.runs_of_failure(one, [Traced(r.at, r.seconds, r.outcome, None, r.detail) for r in rows])
