@@ -26,17 +26,19 @@ INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return the exit code."""
+    """Run a command and return the exit code. What it writes is its owner's alone: reports, evidence, archives, cluster files."""
+    from harness.core.files import OWNER_ALONE, writing_for
     from harness.core.terminal import guarded
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given = sys.argv[1:] if arguments is None else arguments
     if completion.ENVIRONMENT in os.environ:
         completion.answer(_parser())
-    if suite.is_one(given):
-        return _suite(given)
-    with guarded():
-        return _run(given)
+    with writing_for(OWNER_ALONE):
+        if suite.is_one(given):
+            return _suite(given)
+        with guarded():
+            return _run(given)
 
 
 def _suite(arguments: list[str]) -> int:

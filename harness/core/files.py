@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import BadUse
@@ -18,15 +20,31 @@ def expand_user(path: Path | str) -> Path:
         raise BadUse(f"{path}: nobody's home is known for that; write the whole path") from None
 
 
+OTHERS_READ = 0o022  # umasks: everybody may read what is written, its owner alone may write it
+OWNER_ALONE = 0o077  # nobody but the owner may do either
+
+
+@contextlib.contextmanager
+def writing_for(others: int) -> Iterator[None]:
+    """Within it this process and its children write with the umask `others`, whatever the caller's was. No rights on Windows."""
+    before = os.umask(others)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
     """Write `text` so that `path` holds either its old content or all of the new, even if the machine stops in between.
 
-    `private`: for its owner alone to read.
+    `private`: for its owner alone to read. Otherwise a file that is there keeps its rights, and a new one has those of the umask.
     """
     beside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
         with os.fdopen(opened, "w", encoding="utf-8", newline="\n") as file:
+            if not private:
+                _keep_rights(path, opened)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -36,6 +54,12 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
         raise
     _settle(path.parent)
     return path
+
+
+def _keep_rights(path: Path, opened: int) -> None:
+    """What was published stays so when it is written again. Windows keeps rights in lists, which the folder gives."""
+    if hasattr(os, "fchmod") and path.is_file() and not path.is_symlink():
+        os.fchmod(opened, stat.S_IMODE(path.stat().st_mode))
 
 
 def own_uid() -> int:

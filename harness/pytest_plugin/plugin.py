@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from harness.attach.execution_plan import Wanted, wanted_of
 from harness.attach.lease import Held
 from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
-from harness.core.files import expand_user
+from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
 from harness.core.terminal import allow_every_encoding
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Planned
@@ -68,7 +68,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if _is_about_a_cluster(config):
+        _write_for(config, config.add_cleanup)
     allow_every_encoding()
     config.addinivalue_line(
         "markers",
@@ -81,6 +84,13 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(str(error), returncode=int(error.exit_code))
     config.stash[KEY] = session
     config.pluginmanager.register(_Ending(session), "lkharness-ending")
+
+
+def _write_for(config: pytest.Config, at_the_end: Callable[[Callable[[], object]], object]) -> None:
+    """The run's files are their owner's alone, or everybody's to read where that is asked for, whatever the caller's umask."""
+    rights = contextlib.ExitStack()
+    rights.enter_context(writing_for(OTHERS_READ if config.option.readable_reports else OWNER_ALONE))
+    at_the_end(rights.close)
 
 
 def _reports(config: pytest.Config) -> Path:
@@ -159,6 +169,7 @@ def _say(config: pytest.Config, text: str) -> None:
 def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The session with its cluster attached; ends the run (report first, then teardown)."""
     session = request.config.stash[KEY]
+    _write_for(request.config, request.addfinalizer)
     try:
         session.attach(planned_faults(request.session.items), partial(_say, request.config))
         yield session

@@ -49,6 +49,7 @@ class Lab:
         self.topology = topology.make_topology(self.cluster)
         self.began = order["began"]
         self.timings: dict[str, float] = {}
+        (self.folder / "events.jsonl").touch(mode=0o600)
         self._events = (self.folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
         self.nft = Nft()
         self.nsg = Nsg(self.cluster, self.topology, self.settings.nsg, self.settings.unknowns.nsg_destination_under_floating)
