@@ -86,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Ending(session), "lkharness-ending")
 
 
-def _write_for(config: pytest.Config, at_the_end: Callable[[Callable[[], object]], object]) -> None:
+def _write_for(config: pytest.Config, at_the_end: Callable[[Callable[[], None]], None]) -> None:
     """The run's files are their owner's alone, or everybody's to read where that is asked for, whatever the caller's umask."""
     rights = contextlib.ExitStack()
     rights.enter_context(writing_for(OTHERS_READ if config.option.readable_reports else OWNER_ALONE))
