@@ -19,10 +19,11 @@ from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_
 from harness.config import trust
 from harness.config.azure_config import Azure
 from harness.config.cluster_manager_config import Manager
-from harness.config.config_types import Name, Part, Port, Seconds
+from harness.config.config_types import Name, OneOf, Part, Port, Seconds
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
 from harness.core.toml_file import content, toml
+from harness.plugins.registries import SERVICES
 
 ON_WINDOWS = ("lifekeeper-windows", "wsfc")  # kinds of manager whose nodes run Windows
 
@@ -99,7 +100,7 @@ class Service(Part):
     """A service that the cluster protects. `settings` is for its kind: user, database, password_file …"""
 
     name: Name
-    kind: Literal["postgres", "oracle", "http", "tcp"]
+    kind: Annotated[str, OneOf(SERVICES)]
     port: Port
     tag: str = Field(description="its resource in the cluster manager")
     settings: dict[str, str] = Field({})

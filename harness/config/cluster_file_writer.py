@@ -13,8 +13,8 @@ from typing import Any
 
 from harness.config import cluster_config
 from harness.core.errors import BadUse
+from harness.plugins.registries import SERVICES
 
-KINDS = ("postgres", "oracle", "http", "tcp")
 NL = "\n"
 
 
@@ -101,9 +101,9 @@ def address_of(text: str) -> str:
 
 def service_of(text: str) -> ServiceAnswer:
     """`NAME=KIND:PORT:TAG`. Raises BadUse."""
-    found = re.fullmatch(r"\s*([^=]+)=([a-z]+):(\d{1,5}):(\S+)\s*", text)
-    if not found or found[2] not in KINDS:
-        kinds = ", ".join(KINDS)
+    found = re.fullmatch(r"\s*([^=]+)=([A-Za-z0-9_.-]+):(\d{1,5}):(\S+)\s*", text)
+    if not found or found[2] not in SERVICES.names():
+        kinds = ", ".join(SERVICES.names())
         raise BadUse(
             f"{text!r} does not name a service; write NAME=KIND:PORT:TAG (KIND: {kinds}; TAG: its resource in the cluster manager), "
             "such as listener=oracle:1521:listener-1521"
@@ -156,7 +156,7 @@ tag = {_q(a.ip_tag)}   # its name in the cluster manager
         parts.append(f"""
 [[services]]
 name = {_q(service.name)}
-kind = {_q(service.kind)}   # {", ".join(KINDS)}
+kind = {_q(service.kind)}   # {", ".join(SERVICES.names())}
 port = {service.port}
 tag = {_q(service.tag)}   # its resource in the cluster manager
 # settings = {{ user = "…", password_file = "…" }}   # for its kind

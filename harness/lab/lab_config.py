@@ -19,6 +19,9 @@ from harness.lab import topology
 SSH_PORT = 22
 
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
+# What a lab runs for services of that kind: the module of harness.lab.services, and the dialogue that shows it to work. PostgreSQL is
+# Debian's own.
+STAND_INS = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}
 
 
 class NsgRule(Part):
@@ -99,6 +102,12 @@ def make_lab_config(cluster: Cluster, path: Path) -> LabSettings:
 def _cannot_be_carried(cluster: Cluster) -> list[str]:
     """What a real cluster may have and a lab's hosts cannot."""
     faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
+    carried = sorted({"postgres", *STAND_INS})
+    faults += [
+        f"services: {s.name} is of kind {s.kind}, and the lab has servers of {', '.join(carried)} only; attach a cluster that runs it"
+        for s in cluster.services
+        if s.kind not in carried
+    ]
     if cluster.load_balancer.probe.port == SSH_PORT:
         faults.append("load_balancer.probe.port is 22, where the lab's sshd listens, so that its responder cannot; take another port")
     if not Path(os.path.normpath(cluster.manager.root)).is_relative_to("/opt"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.cluster_config import Cluster, Node, Service
-from harness.lab.lab_config import LabSettings
+from harness.lab.lab_config import STAND_INS, LabSettings
 
 PYTHON = "/opt/lab/bin/lab-python"  # runs the lab's own modules inside a host
 MOUNTPOINT = Path("/srv/shared")
@@ -137,7 +137,7 @@ def command(service: Service, node: str, action: str, bind: str = "0.0.0.0", *, 
         if action == "check" and limit:  # a restart has limits of its own: a crashed database needs time to recover
             data += ["--limit", f"{limit:g}"]
         return [PYTHON, "-m", "harness.lab.services.postgres", action, *data]
-    module, protocol = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}[service.kind]
+    module, protocol = STAND_INS[service.kind]
     where = "127.0.0.1" if bind == "0.0.0.0" else bind
     unit = ["--name", service.name, "--pid-file", f"/run/{service.name}.pid", "--protocol", protocol]
     asked = ["--port", str(service.port), "--address", where, "--log", log]

@@ -17,6 +17,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
 from harness.remote.connections.tcp_tunnel import relay
 from harness.remote.recording.recording import Token
+from harness.services import service_registry
 from harness.services.postgres_session import Session
 from harness.services.service_kind import NotTheService
 
@@ -31,8 +32,8 @@ class TokensFailed(Inconclusive):
 
 
 def takes_tokens(service: Service) -> bool:
-    """A PostgreSQL that the harness may write to; the setting `tokens = "no"` says that it may not."""
-    return service.kind == "postgres" and service.settings.get("tokens", "yes") != "no"
+    """Is it a database that the harness may write to?"""
+    return service_registry.kind(service.kind).takes_tokens(service.settings)
 
 
 class Tokens:

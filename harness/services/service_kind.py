@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
@@ -63,15 +65,33 @@ class WrongAnswer(NotTheService):
     """It spoke the protocol, and answered what it should not: an error status, a redirection elsewhere."""
 
 
-class ServiceKind(Protocol):
-    """The dialogue of one kind of service. `host` and `port` are where to connect: often a loopback forwarder that
-    carries the bytes over the origin host's own connection, which is why no kind may rely on the address it dials."""
+class ServiceKind(ABC):
+    """All that the product knows of one kind of service: its dialogue, and what else depends on the kind. Made without arguments.
 
-    kind: str
+    `host` and `port` are where to connect: often a loopback forwarder that carries the bytes over the origin host's own connection, which
+    is why no kind may rely on the address it dials.
+    """
 
+    kind: ClassVar[str]  # what the cluster file calls it
+    usual_ports: ClassVar[tuple[int, ...]] = ()  # a load-balancing rule for one of them is taken for this kind
+    # For how long it bears a client that has not logged in or asked for anything, in seconds; then it ends the connection itself, and
+    # nothing is learnt of the balancer's idle timeout. One of which nothing is said may be as impatient as a database.
+    bears_silence_s: ClassVar[float] = 60.0
+    data_on_shared_disk: ClassVar[bool] = False  # does its process work in a folder of the disk that moves with it?
+
+    def usual_settings(self, vip: str, port: int) -> Mapping[str, str]:
+        """What its clients say by themselves at that frontend; the cluster file's settings count first."""
+        return {}
+
+    def takes_tokens(self, settings: Mapping[str, str]) -> bool:
+        """May the harness write rows into it, in PostgreSQL's protocol and SQL, to see which of them survive?"""
+        return False
+
+    @abstractmethod
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         """Ask. Raises NotTheService when the protocol is wrong, OSError when the connection breaks, DeadlineExceeded in time."""
 
+    @abstractmethod
     def hello(self, settings: dict[str, str]) -> Hello:
         """What an agent says on each of its connections, and what the service must answer. Raises BadUse for wrong settings."""
 

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from harness.core.errors import BadUse
+from harness.plugins.registries import SERVICES
 from harness.services.service_kind import Hello, ServiceKind
 
 if TYPE_CHECKING:
     from harness.config.cluster_config import Cluster, Service
 
-KINDS = {"postgres": "Postgres", "oracle": "Oracle", "http": "Http", "tcp": "Tcp"}  # module in harness.services → class
-
 
 def kind(name: str) -> ServiceKind:
-    """The dialogue of that kind of service. Raises BadUse for a kind that nobody wrote."""
-    if name not in KINDS:
-        raise BadUse(f"there is no service kind {name}; known: {', '.join(sorted(KINDS))}")
-    make: Callable[[], ServiceKind] = getattr(import_module(f"harness.services.{name}"), KINDS[name])
-    return make()
+    """All that is known of that kind of service. Raises BadUse for one that nobody wrote, Unusable for a plug-in that cannot be used."""
+    made: ServiceKind = SERVICES.get(name)()
+    return made
 
 
 def settings_of(service: Service, cluster: Cluster) -> dict[str, str]:
-    """The service's settings; a web server is asked for the frontend's address, as its clients do, unless they name another host
-    (facts IIS-09: a host that no binding fits is answered with 400 or 404)."""
-    if service.kind != "http":
-        return dict(service.settings)
-    frontend = str(cluster.vip) if service.port == 80 else f"{cluster.vip}:{service.port}"
-    return {"host_header": frontend, **service.settings}
+    """The service's settings, and beside them what its kind's clients say by themselves at this frontend."""
+    return {**kind(service.kind).usual_settings(str(cluster.vip), service.port), **service.settings}
 
 
 def hello(service: Service, cluster: Cluster) -> Hello:
     """What is said to that service on each connection that is measured. Raises BadUse for wrong settings."""
     return kind(service.kind).hello(settings_of(service, cluster))
+
+
+def kind_of_port(port: int) -> str:
+    """The kind that usually listens there, this product's own first; any TCP service where none says so."""
+    own = SERVICES.built_in()
+    usable = SERVICES.usable()
+    return next((name for name in sorted(usable, key=lambda n: (n not in own, n)) if port in usable[name].usual_ports), "tcp")

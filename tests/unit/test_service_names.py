@@ -41,7 +41,7 @@ def test_two_names_with_different_domains_are_two_hosts(said: str, node: str | N
 
 
 def test_a_kind_that_nobody_measured_is_as_impatient_as_a_database() -> None:
-    assert (bears_silence_s("tcp"), bears_silence_s("http"), bears_silence_s("mssql")) == (math.inf, 120.0, 60.0)
+    assert (bears_silence_s("tcp"), bears_silence_s("http"), bears_silence_s("oracle")) == (math.inf, 120.0, 60.0)
 
 
 def test_a_web_server_is_asked_for_the_frontend_by_both_questions() -> None:

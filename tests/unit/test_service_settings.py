@@ -13,12 +13,13 @@ import pytest
 from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
+from harness.plugins.registries import SERVICES
 from harness.services import service_registry
 
 SECRET = "tr0ub4dor"
 
 
-@pytest.mark.parametrize("name", sorted(service_registry.KINDS))
+@pytest.mark.parametrize("name", SERVICES.built_in())
 def test_every_kind_is_found_and_refuses_a_misspelt_setting(name: str) -> None:
     kind = service_registry.kind(name)
     assert kind.kind == name
@@ -35,7 +36,7 @@ def test_drivers_are_not_imported_before_they_are_used() -> None:
     drivers = "{'oracledb', 'psycopg', 'pydantic'}"
     ask = (
         f"import sys; from harness.services import service_registry as r; "
-        f"[r.kind(k) for k in r.KINDS]; print(sorted({drivers} & set(sys.modules)))"
+        f"[r.kind(k) for k in r.SERVICES.built_in()]; print(sorted({drivers} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 

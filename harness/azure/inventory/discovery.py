@@ -9,8 +9,8 @@ from ipaddress import IPv4Address
 from harness.azure.inventory.resource_model import AzureResources, Balancer, Frontend, Machine, Nic, Rule
 from harness.config.cluster_file_writer import BalancerAnswer, HostAnswer, ServiceAnswer
 from harness.core.errors import BadUse
-
-KINDS = {1521: "oracle", 5432: "postgres", 80: "http", 8080: "http"}  # by their usual ports; anything else is tcp
+from harness.plugins.registries import SERVICES
+from harness.services.service_registry import kind_of_port
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def found(seen: AzureResources, address: str | None = None, given: tuple[HostAns
     rules = [r for r in balancer.rules_of(frontend) if r.protocol in ("tcp", "all")]
     if not rules:
         raise BadUse(f"the frontend {frontend.name} of {balancer.name} has no load-balancing rule for TCP; make the cluster's rules first")
-    unsure = list(seen.untold)
+    unsure = [*seen.untold, *SERVICES.faults()]
     probe = next((p for r in rules if (p := balancer.probe_of(r)) is not None), None)
     if probe is None:
         raise BadUse(f"no rule of {balancer.name} has a health probe, so every node would get connections; give the rules one (PRB-19)")
@@ -126,7 +126,7 @@ def _address_in(seen: AzureResources, machine: Machine, subnet_id: str | None) -
 
 
 def _service(rule: Rule) -> ServiceAnswer:
-    kind = KINDS.get(rule.frontend_port, "tcp")
+    kind = kind_of_port(rule.frontend_port)
     return ServiceAnswer(_name(rule.name), kind, rule.frontend_port, f"{_name(rule.name)}")
 
 

@@ -10,6 +10,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.disrupt.disruption import NOTHING, Disruption, Effect, Step, both, register
 from harness.expectations.outage_budget import Allowance
+from harness.services import service_registry
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 LONGEST_IDLE_S = 30.0  # nobody waits for longer; a service of its own might also close what says nothing
 MARGIN_S = 3.0  # beyond the timeout: balancers count in whole seconds, and look now and then
 PATIENCE_S = 2.0  # for an answer to what is sent after it
-# How long a service bears a client that has not logged in or asked for anything, in seconds (facts IIS-12, PGS-06, ORA-22); then it
-# ends the connection itself, and nothing is learnt of the balancer. A kind that is not named here may be as impatient as a database.
-BEARS_SILENCE_S = {"tcp": math.inf, "http": 120.0}
-OTHERS_BEAR_S = 60.0
 
 # One connection says nothing; the other one's keepalives are the control: it must live (facts IDLE-06). Then both send a line.
 # TCP's own count of what nobody acknowledged tells silence from a service that has nothing to say.
@@ -70,7 +67,8 @@ print(json.dumps(answer), flush=True)
 
 
 def bears_silence_s(kind: str) -> float:
-    return BEARS_SILENCE_S.get(kind, OTHERS_BEAR_S)
+    """For how long a service of that kind bears a client that says nothing, in seconds."""
+    return service_registry.kind(kind).bears_silence_s
 
 
 @register

@@ -16,6 +16,7 @@ from harness.disrupt.service.service_hang import FAMILY
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
 from harness.hosts.host import HostUnreachable
+from harness.services import service_registry
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -95,6 +96,7 @@ class SharedDiskFull(OnHost):
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
         self._place = ""
+        self._database = next((s for s in subject.cluster.services if service_registry.kind(s.kind).data_on_shared_disk), None)
 
     def allowance(self) -> outage_budget.Allowance:
         return outage_budget.service_crash(self._subject.cluster)
@@ -104,8 +106,8 @@ class SharedDiskFull(OnHost):
         return 2.0 + self._subject.cluster.manager.check_interval_s
 
     def skip_reason(self) -> str | None:
-        if not any(s.kind == "postgres" for s in self._subject.cluster.services):
-            return "the cluster has no PostgreSQL service, whose data directory would tell where the shared disk is"
+        if self._database is None:
+            return "the cluster has no database such as PostgreSQL, whose data directory would tell where the shared disk is"
         return self._needs("fallocate", "util-linux")
 
     def steps(self) -> list[Step]:
@@ -115,8 +117,8 @@ class SharedDiskFull(OnHost):
 
     def _find_place(self, deadline: Deadline) -> str:
         """Where the database's file system is mounted. Raises Unusable when anything but the database lives on it."""
-        database = next(s for s in self._subject.cluster.services if s.kind == "postgres")
-        pid = listener_pid(self._subject, self._node, database.port)
+        assert self._database is not None, "skip_reason says so"
+        pid = listener_pid(self._subject, self._node, self._database.port)
         asked = _WHERE.format(pid=pid, own=" ".join(_NODES_OWN), family=FAMILY.format(pid=pid))
         said = self._subject.hosts[self._node].check(asked, limit=deadline.within(20.0)).splitlines()
         if why := against(said):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from xml.etree import ElementTree as xml
 
 from harness.config.cluster_config import Cluster, Service
+from harness.lab.lab_config import STAND_INS
 from harness.lab.manager_config import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit
 from harness.lab.pacemaker import monitor_hook
 from harness.lab.services.postgres_template import server_binaries
@@ -72,7 +73,7 @@ def _fence(resources: xml.Element, cluster: Cluster) -> None:
 def _service(group: xml.Element, cluster: Cluster, service: Service) -> None:
     if service.kind == "postgres":
         return _postgres(group, cluster, service)
-    module, protocol = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}[service.kind]
+    module, protocol = STAND_INS[service.kind]
     parameters = {
         "binfile": PYTHON,
         "cmdline_options": f"-m harness.lab.services.{module} --port {service.port} --bind 0.0.0.0 --node $(hostname)",

@@ -5,10 +5,12 @@ See `postgres_session` for the conversation.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.services.postgres_session import Session, startup_packet
-from harness.services.service_kind import Hello, Identity
+from harness.services.service_kind import Hello, Identity, ServiceKind
 
 SETTINGS = {
     "user",
@@ -35,7 +37,7 @@ QUESTION = b"""
 """
 
 
-class Postgres:
+class Postgres(ServiceKind):
     """Settings: `user` (default harness), `dbname` (default: as the user), `password_file` (its first line), `password_env` or
     `password_command`, `sslmode` (default prefer), `sslrootcert` (a file of certificates), `require_auth` (how the server may ask for the
     password: libpq's words; default scram-sha-256, by which neither side tells it to the other),
@@ -48,6 +50,13 @@ class Postgres:
     """
 
     kind = "postgres"
+    usual_ports = (5432,)
+    bears_silence_s = 60.0  # facts PGS-06
+    data_on_shared_disk = True
+
+    def takes_tokens(self, settings: Mapping[str, str]) -> bool:
+        """Unless the setting `tokens = "no"` says that it may not."""
+        return settings.get("tokens", "yes") != "no"
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)

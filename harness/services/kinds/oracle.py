@@ -10,7 +10,7 @@ import re
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.services import tns
-from harness.services.service_kind import Hello, Identity, NotTheService, WrongAnswer
+from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 
 SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s"}
 SERVICE_EVERY_S = 0.25  # each connect to a real service makes its server start a process
@@ -27,13 +27,15 @@ REASONS = {
 UNKNOWN_SERVICE = "lkharness-no-such-service"
 
 
-class Oracle:
+class Oracle(ServiceKind):
     """Settings: `alias_pattern`, a regular expression with a group `node` that the listener's alias is matched with, for
     listeners that are named after their node (LISTENER_(?P<node>.+)); `unknown_service`, a name that no database has;
     `service_name`, the service that clients connect to: with it *answered* means that an instance takes the connection up, asked at most
     every `service_every_s` (default 0.25 s) from each host. A ping alone is answered while no database is there (facts ORA-24)."""
 
     kind = "oracle"
+    usual_ports = (1521,)
+    bears_silence_s = 60.0  # facts ORA-22
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)

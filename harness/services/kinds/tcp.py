@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import select
 
@@ -9,18 +10,19 @@ from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.services.deadline_socket import BoundedSocket, dial, quoted
-from harness.services.service_kind import Hello, Identity, NotTheService
+from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind
 
 SETTINGS = {"greeting"}
 LONGEST_GREETING = 4096
 STAYS_OPEN_S = 0.2  # how long an accepted connection is watched when nothing is expected on it
 
 
-class Tcp:
+class Tcp(ServiceKind):
     """Setting: `greeting`, a regular expression for what the service says first; its groups `node` and `started` (seconds
     since the epoch) tell who it is. Without it nobody is identified: "accepted" may come from a proxy or a forwarder."""
 
     kind = "tcp"
+    bears_silence_s = math.inf
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)

@@ -5,24 +5,32 @@ from __future__ import annotations
 import http.client
 import json
 import re
+from collections.abc import Mapping
 
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.services.deadline_socket import dial, quoted
-from harness.services.service_kind import Hello, Identity, NotTheService, WrongAnswer
+from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 
 SETTINGS = {"path", "node_header", "status", "host_header"}
 LONGEST_BODY = 65_536
 
 
-class Http:
+class Http(ServiceKind):
     """Settings: `path` (default /), `node_header` (default X-Served-By), `status` (default 200), `host_header` for virtual hosts.
 
     A JSON body with a number `started` tells the start as seconds since the epoch.
     """
 
     kind = "http"
+    usual_ports = (80, 8080)
+    bears_silence_s = 120.0  # facts IIS-12
+
+    def usual_settings(self, vip: str, port: int) -> Mapping[str, str]:
+        """It is asked for the frontend's address, as its clients do (facts IIS-09: a host that no binding fits is answered with 400 or
+        404)."""
+        return {"host_header": vip if port == 80 else f"{vip}:{port}"}
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)

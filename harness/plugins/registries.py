@@ -1,0 +1,7 @@
+"""What can be plugged in. The implementations lie in rooms above this one, and are imported only when they are asked for."""
+
+from __future__ import annotations
+
+from harness.plugins.registry import Registry
+
+SERVICES = Registry("service kind", "lkharness.services", "harness.services.kinds", "harness.services.service_kind:ServiceKind")

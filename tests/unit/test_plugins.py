@@ -1,0 +1,141 @@
+"""Implementations are found one way: by being in the package, or as an entry point of an installed one."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from plugin_packages import install, installed
+
+from harness.config import cluster_config
+from harness.config.cluster_file_writer import service_of
+from harness.core.errors import BadUse, ExitCode, Unusable
+from harness.lab import lab_config
+from harness.lab.lifecycle import default_cluster
+from harness.plugins.registries import SERVICES
+from harness.services import service_registry
+
+KIND = """
+from harness.services.service_kind import Hello, Identity, ServiceKind
+
+class Redis(ServiceKind):
+    kind = "redis"
+    usual_ports = (6379, 5432)
+
+    def who_are_you(self, host, port, *, settings, deadline):
+        return Identity(kind=self.kind, said="PONG")
+
+    def hello(self, settings):
+        return Hello(b"PING\\r\\n", b"PONG", keeps=True)
+"""
+REDIS = "[lkharness.services]\nredis = lk_redis:Redis\n"
+
+
+def cluster(kind: str) -> cluster_config.Cluster:
+    data = copy.deepcopy(default_cluster.cluster_data())
+    data["services"] = [{"name": "cache", "kind": kind, "port": 6379, "tag": "cache"}]
+    return cluster_config.parse(data, Path("cluster.toml"))
+
+
+def test_what_is_in_the_package_is_there() -> None:
+    assert set(SERVICES.built_in()) == {"http", "oracle", "postgres", "tcp"}
+    for name in SERVICES.built_in():
+        assert SERVICES.get(name).kind == name
+
+
+def test_nothing_is_imported_or_looked_for_before_it_is_asked_for() -> None:
+    ask = (
+        "import sys; import harness.config.cluster_config; from harness.plugins.registries import SERVICES as s; s.get('tcp'); "
+        "print([m for m in sys.modules if m.startswith('harness.services.kinds.')], 'harness.plugins.entry_points' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    assert said == "['harness.services.kinds.tcp'] False"
+
+
+@pytest.mark.parametrize("value", ["lk_redis:Redis", "lk_redis", "lk_redis : Redis [extra]"])
+def test_a_plug_in_is_used_as_one_of_the_package(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "lk_redis", {"lk_redis.py": KIND}, f"[other]\nredis = no\n\n[lkharness.services]\n# one\nredis = {value}\n")
+    with installed(monkeypatch, tmp_path):
+        assert SERVICES.names() == ["http", "oracle", "postgres", "redis", "tcp"]
+        assert service_registry.kind("redis").hello({}).say == b"PING\r\n"
+        assert service_registry.kind_of_port(6379) == "redis"
+        assert service_registry.kind_of_port(5432) == "postgres", "this product's own come first"
+        assert cluster("redis").services[0].kind == "redis"
+        assert service_of("cache=redis:6379:cache").kind == "redis"
+        assert "redis" in cluster_config.Cluster.model_json_schema()["$defs"]["Service"]["properties"]["kind"]["enum"]
+        assert SERVICES.faults() == []
+    with pytest.raises(BadUse, match=r"services\[0\]\.kind: there is no service kind redis; known: http, oracle, postgres, tcp"):
+        cluster("redis")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("lk_redis_that_is_not_there", r"it cannot be imported \(ModuleNotFoundError: "),
+        ("lk_broken:Redis", r"it cannot be imported \(ZeroDivisionError: division by zero\)"),
+        ("lk_ends:Redis", r"it cannot be imported \(SystemExit: 3\)"),
+        ("lk_half:Gone", r"it cannot be imported \(AttributeError: "),
+        ("", r"it cannot be imported \(ValueError: an entry point is written NAME = MODULE:CLASS\)"),
+        ("lk_half:Redis", "lk_half:Redis does not give one class that is derived from ServiceKind, with all the methods that it demands"),
+        ("lk_two", "lk_two does not give one class"),
+        ("lk_empty", "lk_empty does not give one class"),
+        ("lk_empty:NAME", "lk_empty:NAME does not give one class"),
+    ],
+)
+def test_one_that_cannot_be_used_is_a_sentence_and_hides_nothing_else(
+    value: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half, two = KIND.replace("def hello", "def hullo"), f"{KIND}\nclass Other(Redis):\n    pass\n"
+    modules = {"lk_broken.py": "1 / 0\n", "lk_ends.py": "raise SystemExit(3)\n", "lk_half.py": half, "lk_two.py": two}
+    install(tmp_path, "lk_faulty", {**modules, "lk_empty.py": "NAME = 1\n"}, f"[lkharness.services]\nredis = {value}\n")
+    with installed(monkeypatch, tmp_path):
+        with pytest.raises(
+            Unusable, match=rf"\Athe plug-in lk_faulty 1\.0 \(lkharness\.services: redis = .*\) cannot be used: {why}"
+        ) as said:
+            cluster("redis")
+        assert said.value.exit_code is ExitCode.UNUSABLE and "\n" not in str(said.value)
+        assert SERVICES.faults() == [str(said.value)]
+        assert cluster("http").services[0].kind == "http"
+        assert service_registry.kind_of_port(6379) == "tcp"
+
+
+def test_a_name_of_the_product_cannot_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "lk_thief", {"lk_thief.py": KIND}, "[lkharness.services]\nhttp = lk_thief\n")
+    with installed(monkeypatch, tmp_path):
+        assert type(service_registry.kind("http")).__module__ == "harness.services.kinds.http"
+        [fault] = SERVICES.faults()
+        assert "lk_thief 1.0" in fault and "the name http is this product's own" in fault
+
+
+def test_a_name_that_two_plug_ins_give_is_neither_one_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("lk_one", "lk_two"):
+        install(tmp_path, name, {f"{name}.py": KIND}, f"[lkharness.services]\nredis = {name}\n")
+    with installed(monkeypatch, tmp_path):
+        with pytest.raises(Unusable, match=r"the plug-in lk_(one|two) 1\.0 .*: lk_(one|two) 1\.0 gives the same name"):
+            cluster("redis")
+        assert cluster("http").services[0].kind == "http"
+
+
+def test_one_package_s_faulty_metadata_is_its_own_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no installer would have written: no metadata beside the entry points, lines that say nothing, bytes that are no text; and a
+    package that is on the path twice is one."""
+    install(tmp_path / "first", "lk_redis", {"lk_redis.py": KIND}, f"nonsense\n{REDIS}nothing\n")
+    (tmp_path / "first" / "lk_redis-1.0.dist-info" / "METADATA").unlink()
+    install(tmp_path / "second", "LK.Redis", {}, REDIS)
+    install(tmp_path / "second", "lk_bytes", {}, "")
+    (tmp_path / "second" / "lk_bytes-1.0.dist-info" / "entry_points.txt").write_bytes(b"[lkharness.services]\nredis = \xff\xfe\n")
+    with monkeypatch.context() as path, installed(path, tmp_path / "second"), installed(path, tmp_path / "first"):
+        assert service_registry.kind("redis").kind == "redis"
+        assert SERVICES.plugged_in()["redis"][0].package == "lk_redis 1.0"
+        assert [fault.partition(" cannot")[0] for fault in SERVICES.faults()] == [
+            "the plug-in lk_redis 1.0 (lkharness.services: nothing = )"
+        ]
+
+
+def test_a_lab_says_which_kinds_it_has_servers_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "lk_redis", {"lk_redis.py": KIND}, REDIS)
+    with installed(monkeypatch, tmp_path), pytest.raises(BadUse, match="cache is of kind redis, and the lab has servers of http, oracle"):
+        lab_config.make_lab_config(cluster("redis"), Path("cluster.toml"))
