@@ -56,7 +56,7 @@ ON_A_NODE = (
         before="cat /proc/sys/net/ipv4/conf/eth0/rp_filter >/run/customer-rp",
     ),
     Planted("mkdir /run/m && mount -t tmpfs none /run/m", "umount /run/m && rmdir /run/m", "mount /run/m from none is new"),
-    Planted("echo x >/etc/stray", "rm /etc/stray", "file /etc/stray is new (-rw-r--r-- 0:0"),
+    Planted("echo x >/etc/stray", "rm /etc/stray", "file /etc/stray is new (-rw"),
     Planted("echo x >>/etc/hosts", "sed -i '$d' /etc/hosts", "file /etc/hosts is -rw-r--r-- 0:0"),
     Planted("chmod 4755 /etc/motd", "chmod 644 /etc/motd", "file /etc/motd is -rwsr-xr-x 0:0"),
     Planted("mv /etc/hostname /etc/.h", "mv /etc/.h /etc/hostname", "file /etc/hostname is gone"),
