@@ -1,0 +1,207 @@
+"""A measurement explained: every outage's longest phase with what it waited for, and the phase that was over its part of the budget. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from harness.core.text import count, one_line, seconds
+from harness.core.verdict import Outcome
+from harness.diagnosis.cause import Cause, Certainty
+from harness.diagnosis.outages import phase_waits
+from harness.diagnosis.outages.budget_terms import Term, share, terms
+from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT, PathPhases, cut
+from harness.diagnosis.outages.phase_waits import Wait
+from harness.measure.measurement_result import Measured, Outage, TrackResult
+
+MOST_LOG = 3  # lines of a host's log that are quoted of one phase
+NOTHING_MOVED = "nothing moved"
+
+
+@dataclass(frozen=True)
+class OutageTold:
+    """One outage: its phases by what this path waited for, and the wait that was the longest."""
+
+    track: TrackResult
+    number: int
+    outage: Outage
+    phases: PathPhases
+    wait: Wait
+    certainty: Certainty
+    over: str = ""  # the phases that took more than their part of the budget, in words
+
+    @property
+    def name(self) -> str:
+        kept = "" if self.track.kind == "new" else ", kept connection"
+        return f"{self.track.path or self.track.origin}/{self.track.service}{kept}"
+
+    @property
+    def failed(self) -> bool:
+        return self.track.verdict.outcome is Outcome.FAIL
+
+    def as_data(self, measurement: str, measured: Measured) -> dict[str, Any]:
+        longest = self.phases.longest
+        return {
+            "measurement": measurement,
+            "disruption": measured.disruption,
+            "track": self.track.id,
+            "path": self.track.path,
+            "service": self.track.service,
+            "outage": self.number,
+            "seconds": round(self.outage.seconds, 6),
+            "ended": self.outage.end is not None,
+            "budget_s": measured.budget_s,
+            "outcome": str(self.track.verdict.outcome),
+            "longest": {
+                "phase": longest.name,
+                "seconds": round(longest.seconds, 6),
+                "waited": self.wait.until,
+                "host": self.wait.host,
+                "certainty": str(self.certainty),
+            },
+            "over": self.over,
+            "phases": [{"name": p.name, "seconds": round(p.seconds, 6)} for p in self.phases.pieces],
+        }
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Causes of one measurement, each with the outages that it explains."""
+
+    causes: tuple[Cause, ...] = ()
+    under: tuple[tuple[str, ...], ...] = ()
+    failed: tuple[bool, ...] = ()
+    outages: tuple[OutageTold, ...] = field(default=())
+
+
+def explain(measured: Measured) -> Explained:
+    """Outages with the same longest wait are one cause; those of paths that failed come first, then the longest."""
+    found = terms(measured.budget_because)
+    told = [_told(measured, track, n, outage, found) for track in measured.tracks for n, outage in enumerate(track.outages)]
+    told.sort(key=lambda one: (not one.failed, one.phases.longest.name, one.wait.until))
+    groups = [list(group) for _, group in groupby(told, key=lambda one: (one.failed, one.phases.longest.name, one.wait.until))]
+    groups.sort(key=lambda group: (not group[0].failed, -max(one.outage.seconds for one in group)))
+    return Explained(
+        tuple(_cause(measured, group, found) for group in groups),
+        tuple(tuple(one.name for one in group) for group in groups),
+        tuple(group[0].failed for group in groups),
+        tuple(one for group in groups for one in group),
+    )
+
+
+def _told(measured: Measured, track: TrackResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageTold:
+    phases = cut(measured, track, outage)
+    wait = phase_waits.of(phases.longest, measured, track, found)
+    return OutageTold(track, number, outage, phases, wait, _certainty(phases), _over(phases, track, found))
+
+
+def _certainty(phases: PathPhases) -> Certainty:
+    """Certain where the phase's end was seen and no other moment may hide in it."""
+    longest = phases.longest
+    if longest.name in (LASTED, STILL_OUT):
+        return Certainty.CERTAIN if longest.name == LASTED else Certainty.LIKELY
+    return Certainty.CERTAIN if not hidden(phases) else Certainty.LIKELY
+
+
+def hidden(phases: PathPhases) -> list[str]:
+    """The moments that nobody saw and that usually come in the longest phase: after the moment before it, and before its end."""
+    longest = phases.longest
+    place = phases.pieces.index(longest)
+    before = phases.pieces[place - 1].name if place else ""
+    first = OWN.index(before) + 1 if before in OWN else 0
+    last = OWN.index(longest.name) if longest.name in OWN else len(OWN)
+    names = OWN[first:last]
+    return [f"{b.name} was {b.evidence}" for b in phases.unseen if b.name in names and NOTHING_MOVED not in b.evidence]
+
+
+def _over(phases: PathPhases, track: TrackResult, found: Mapping[str, Term]) -> str:
+    """Which part of the outage took more than the budget has for it, by more than the meter's period; the worst one."""
+    worst, said = track.period_s, ""
+    for piece in phases.pieces:
+        part = share(piece.name, found)
+        if part is None:
+            continue
+        names, allowed = part
+        took = phases.of(names)
+        if took - allowed > worst:
+            mine = [p.name for p in phases.pieces if p.name in names]
+            worst = took - allowed
+            said = f"“{', '.join(dict.fromkeys(mine))}” took {seconds(took)}, of the budget's sum {seconds(allowed)} are for it"
+    return said
+
+
+def _cause(measured: Measured, group: Sequence[OutageTold], found: Mapping[str, Term]) -> Cause:
+    worst = max(group, key=lambda one: (one.phases.longest.seconds, one.outage.seconds))
+    longest = worst.phases.longest
+    of = f" of {measured.target}" if measured.target else ""
+    whose = group[0].name if len(group) == 1 else count(len(group), "path")
+    out = _span([one.outage.seconds for one in group])
+    allowed = f", {seconds(measured.budget_s)} allowed" if worst.failed else ""
+    says = f"{measured.disruption}{of}: {whose} out for {out}{allowed}; {_most(group)} waited {worst.wait.until}"
+    if longest.name == STILL_OUT:
+        missing = hidden(worst.phases)
+        says = f"{measured.disruption}{of}: {whose} did not come back in {out}{f': {missing[0]}' if missing else ''}"
+    overs = list(dict.fromkeys(one.over for one in group if one.over))
+    if worst.failed and overs:
+        says += f"; {overs[0]}"
+    certainty = Certainty.LIKELY if any(one.certainty is Certainty.LIKELY for one in group) else Certainty.CERTAIN
+    return Cause(
+        one_line(says),
+        worst.wait.host or measured.target,
+        certainty,
+        worst.wait.do,
+        tuple(one_line(line) for line in _evidence(measured, group, worst)),
+        one_line(_otherwise(worst, measured)),
+    )
+
+
+def _most(group: Sequence[OutageTold]) -> str:
+    longest = [one.phases.longest.seconds for one in group]
+    half = all(one.phases.longest.seconds * 2 >= one.outage.seconds for one in group)
+    part = "most of it" if half else "the longest part of it"
+    return f"{part}, {_span(longest)},"
+
+
+def _span(values: Sequence[float]) -> str:
+    least, most = seconds(min(values)), seconds(max(values))
+    return most if least == most else f"{least.removesuffix(' s')} to {most}"
+
+
+def _evidence(measured: Measured, group: Sequence[OutageTold], worst: OutageTold) -> Iterator[str]:
+    for one in group:
+        pieces = ", ".join(f"{p.name} {seconds(p.seconds)}" for p in one.phases.pieces)
+        yield f"{one.name} from {one.track.origin}: {one.outage.seconds:.3f} s = {pieces} (recording)"
+    for piece in worst.phases.pieces:
+        if piece is worst.phases.longest and piece.end is not None and piece.end.at is not None:
+            yield f"{piece.end.name} {piece.end.at - measured.anchor:+.3f} s: {piece.end.evidence} ({piece.end.source or 'harness'})"
+    yield f"budget {measured.budget_s:g} s = {measured.budget_because} (cluster file)"
+    yield from _log(measured, worst)
+    for one in group:
+        if one.failed:
+            yield f"{one.name}: {one.track.verdict.reason} (judgement)"
+
+
+def _log(measured: Measured, worst: OutageTold) -> Iterator[str]:
+    """What managers logged in the longest phase: its last words before the end of it."""
+    began = worst.outage.start
+    for piece in worst.phases.pieces:
+        if piece is worst.phases.longest:
+            break
+        began += piece.seconds
+    until = began + worst.phases.longest.seconds
+    events = ("packet ", "vip-", "listener-", "host-", "agent-", "witness-", "no-capture", "coarse", "tokens")
+    said = [(at, host, text) for at, host, text in measured.log if began <= at <= until and host != "harness"]
+    lines = [(at, host, text) for at, host, text in said if not text.startswith(events)]
+    for at, host, text in lines[-MOST_LOG:]:
+        yield f"log {at - measured.anchor:+.3f} s: {text} ({host})"
+
+
+def _otherwise(worst: OutageTold, measured: Measured) -> str:
+    said = hidden(worst.phases)
+    if worst.phases.longest.name == ANSWER and worst.phases.longest.seconds > 2 * worst.track.period_s:
+        said = [*said, "what came between was not seen to have a moment of its own"]
+    if measured.timing.outcome is not Outcome.PASS:
+        said = [*said, f"the timing may not be trusted: {measured.timing.reason}"]
+    return f"the time may belong to something that was not seen: {'; '.join(said)}" if said else ""
