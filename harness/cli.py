@@ -90,9 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     from harness.commands.docs import fact, schema
     from harness.commands.init import init
     from harness.commands.lab import lab
-    from harness.commands.runs import compare, judge, report
+    from harness.commands.runs import compare, explain, judge, report
 
-    for module in (lab, init, trust, check, suite, report, judge, compare, collect, fact, schema, azure, completion):
+    for module in (lab, init, trust, check, suite, explain, report, judge, compare, collect, fact, schema, azure, completion):
         module.add_to(commands)
     return parser
 

@@ -15,6 +15,8 @@ from harness.core.text import one_line
 from harness.report.record.run_record import SCHEMA_VERSION, Judgement, RunRecord
 from harness.report.record.run_verdict import judge, tally
 
+RECORD_AT_MOST = 256 * 1024 * 1024  # bytes of run.json; two disruptions on a lab take 0.15 MB
+
 
 def render(run_dir: Path) -> list[Path]:
     """Write report.html and junit.xml beside run.json and return their paths.
@@ -50,6 +52,10 @@ def load_record(run_dir: Path) -> RunRecord:
     """Read run.json of a run's directory. Every fault is one BadUse sentence."""
     path = run_dir / "run.json"
     try:
+        if path.exists() and not path.is_file():
+            raise BadUse(f"{path}: is no plain file; name a run's directory, such as reports/latest")
+        if path.stat().st_size > RECORD_AT_MOST:
+            raise BadUse(f"{path}: is larger than {RECORD_AT_MOST} bytes, so it is no run of this harness; choose another run")
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadUse(f"{path}: cannot be read ({error.strerror or error}); name a run's directory, such as reports/latest") from error

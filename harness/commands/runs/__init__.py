@@ -1,1 +1,1 @@
-"""What is done with stored runs: `lkharness report`, `judge` and `compare`."""
+"""What is done with stored runs: `lkharness explain`, `report`, `judge` and `compare`."""

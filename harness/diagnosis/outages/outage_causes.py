@@ -1,4 +1,4 @@
-"""A measurement explained: every outage's longest phase with what it waited for, and the phase that was over its part of the budget. Pure."""
+"""A measurement explained: every outage's longest phase with what it waited for, and which phase was over its part of the budget. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from harness.core.verdict import Outcome
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages import phase_waits
 from harness.diagnosis.outages.budget_terms import Term, share, terms
-from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT, PathPhases, cut
+from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT, Cutter, PathPhases
 from harness.diagnosis.outages.phase_waits import Wait
 from harness.measure.measurement_result import Measured, Outage, TrackResult
 
+MOST_OUTAGES = 1000  # of one measurement: a run's folder may be a stranger's
 MOST_LOG = 3  # lines of a host's log that are quoted of one phase
 NOTHING_MOVED = "nothing moved"
 
@@ -79,7 +80,9 @@ class Explained:
 def explain(measured: Measured) -> Explained:
     """Outages with the same longest wait are one cause; those of paths that failed come first, then the longest."""
     found = terms(measured.budget_because)
-    told = [_told(measured, track, n, outage, found) for track in measured.tracks for n, outage in enumerate(track.outages)]
+    cutter = Cutter(measured)
+    outages = [(track, n, outage) for track in measured.tracks for n, outage in enumerate(track.outages)]
+    told = [_told(cutter, track, n, outage, found) for track, n, outage in outages[:MOST_OUTAGES]]
     told.sort(key=lambda one: (not one.failed, one.phases.longest.name, one.wait.until))
     groups = [list(group) for _, group in groupby(told, key=lambda one: (one.failed, one.phases.longest.name, one.wait.until))]
     groups.sort(key=lambda group: (not group[0].failed, -max(one.outage.seconds for one in group)))
@@ -91,9 +94,9 @@ def explain(measured: Measured) -> Explained:
     )
 
 
-def _told(measured: Measured, track: TrackResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageTold:
-    phases = cut(measured, track, outage)
-    wait = phase_waits.of(phases.longest, measured, track, found)
+def _told(cutter: Cutter, track: TrackResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageTold:
+    phases = cutter.cut(track, outage)
+    wait = phase_waits.of(phases.longest, phases.node, cutter.measured, track, found)
     return OutageTold(track, number, outage, phases, wait, _certainty(phases), _over(phases, track, found))
 
 

@@ -1,21 +1,28 @@
 """One path's outage cut at the moments that this path had to wait for. Pure.
 
 A measurement's boundaries are the cluster's: the last service to listen ends “service up”, whichever path waits for another. Here a
-path's own service counts, only its own database's recovery, and the balancer only where the path leads through it.
+path's own service counts, only its own database's recovery, and the balancer only where the path leads through it. An outage that is not
+the one the boundaries are of (everything moved back, or came back where it was) is cut by the lanes of the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.measure.measurement_result import Boundary, Measured, Outage, TrackResult
 
 OWN = ("noticed", "stopped", "vip moved", "service up", "database ready", "probe answered", "balancer switched")
 ANSWER, STILL_OUT, LASTED = "first answer", "still out", "the disruption itself"
-UNDONE = "it is undone"
+UNDOING = "the undoing begins"  # as a measurement's log has it
 BALANCED = ("probe answered", "balancer switched")
 REACH_S = 0.25  # a boundary so soon after an outage's end is what ended it: both are seen by polling
+LANES = {"vip moved": "VIP", "probe answered": "probe", "balancer switched": "balancer"}
+SAID = {
+    "vip moved": "the VIP is on {node}",
+    "probe answered": "{node} answers the balancer's probe",
+    "balancer switched": "connections of the client arrive at {node}",
+}
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class PathPhases:
-    """`pieces` in order, without a hole; `unseen` are the moments of this path that nobody saw, each with the reason."""
+    """`pieces` in order, without a hole; `node` served in the end; `unseen` are this path's moments that nobody saw, and why."""
 
     pieces: tuple[Piece, ...]
+    node: str
     unseen: tuple[Boundary, ...] = ()
 
     @property
@@ -42,60 +50,77 @@ class PathPhases:
         return sum(piece.seconds for piece in self.pieces if piece.name in names)
 
 
-def serving(measured: Measured) -> str:
-    """The node on which everything was waited for: the one that served in the end, as far as that was seen."""
-    return measured.after or measured.before
+class Cutter:
+    """Cuts the outages of one measurement."""
+
+    def __init__(self, measured: Measured) -> None:
+        self.measured = measured
+        self._whole = {b.name: b for b in measured.boundaries}
+        self._lanes = {lane.name: lane.spans for lane in measured.lanes}
+        self._undoing = [at for at, host, text in measured.log if host == "harness" and text.startswith(UNDOING)]
+
+    def cut(self, track: TrackResult, outage: Outage) -> PathPhases:
+        """The outage of that track, by its own moments."""
+        node = self._served(track, outage)
+        found = list(self._own(track, outage, node))
+        stop = outage.start + outage.seconds
+        seen = sorted((b for b in found if b.at is not None), key=lambda b: b.at or 0.0)
+        pieces: list[Piece] = []
+        since = outage.start
+        for boundary in seen:
+            at = boundary.at or 0.0
+            if outage.start < at < stop:
+                pieces.append(Piece(boundary.name, at - since, boundary))
+                since = at
+        if outage.end is None:
+            pieces.append(Piece(STILL_OUT, stop - since))
+        else:
+            ending = next((b for b in seen if stop <= (b.at or 0.0) <= _reach(track, outage)), None)
+            pieces.append(Piece(ending.name if ending else ANSWER, stop - since, ending))
+        return PathPhases(tuple(pieces), node, tuple(b for b in found if b.at is None))
+
+    def _served(self, track: TrackResult, outage: Outage) -> str:
+        """The node that answered this path after the outage, or else in the end, as far as that was seen."""
+        if outage.end is not None:
+            for segment in track.segments:
+                if segment.end > outage.end and segment.outcome == "answered" and segment.node:
+                    return segment.node
+        return self.measured.after or self.measured.before
+
+    def _own(self, track: TrackResult, outage: Outage, node: str) -> Iterator[Boundary]:
+        for name in OWN:
+            boundary = self._whole.get(name, Boundary(name, None, "not observed: the record does not have it"))
+            if name in BALANCED and track.path == "inside":
+                continue
+            if name == "database ready" and not boundary.evidence.startswith(f"{track.service}: "):
+                continue
+            if name == "service up":
+                boundary = self._service_up(track, outage, node, boundary)
+            elif name in LANES and (boundary.at is None or not outage.start < boundary.at <= _reach(track, outage)):
+                at = self._began(LANES[name], lambda state: state == node, track, outage)
+                boundary = boundary if at is None else Boundary(name, at, SAID[name].format(node=node), node)
+            yield boundary
+        for at in self._undoing[:1]:
+            yield Boundary(LASTED, at, UNDOING, "harness")
+
+    def _service_up(self, track: TrackResult, outage: Outage, node: str, whole: Boundary) -> Boundary:
+        """When this track's own service began to listen on the node that served it."""
+        at = self._began(f"{node} services", lambda state: track.service in state.split(", "), track, outage)
+        if at is not None:
+            return Boundary("service up", at, f"{track.service} listens", node)
+        why = whole.evidence if whole.at is None else f"not observed: {track.service} was not seen to begin listening on {node}"
+        return Boundary("service up", None, why, node)
+
+    def _began(self, lane: str, holds: Callable[[str], bool], track: TrackResult, outage: Outage) -> float | None:
+        """When it began to hold, the last time in the outage or right behind it."""
+        found, before = None, True  # what holds from the start of the lane did not begin
+        for start, _, state in self._lanes.get(lane, ()):
+            now = holds(state)
+            if now and not before and max(outage.start, self.measured.anchor) < start <= _reach(track, outage):
+                found = start
+            before = now
+        return found
 
 
-def cut(measured: Measured, track: TrackResult, outage: Outage) -> PathPhases:
-    """The outage of that track, by its own moments."""
-    found = list(_own(measured, track, outage))
-    stop = outage.start + outage.seconds
-    seen = sorted((b for b in found if b.at is not None), key=lambda b: b.at or 0.0)
-    pieces: list[Piece] = []
-    since = outage.start
-    for boundary in seen:
-        at = boundary.at or 0.0
-        if outage.start < at < stop:
-            pieces.append(Piece(boundary.name, at - since, boundary))
-            since = at
-    if outage.end is None:
-        pieces.append(Piece(STILL_OUT, stop - since))
-    else:
-        reach = stop + max(2 * track.period_s, REACH_S)
-        ending = next((b for b in seen if stop <= (b.at or 0.0) <= reach), None)
-        pieces.append(Piece(ending.name if ending else ANSWER, stop - since, ending))
-    return PathPhases(tuple(pieces), tuple(b for b in found if b.at is None))
-
-
-def _own(measured: Measured, track: TrackResult, outage: Outage) -> Iterator[Boundary]:
-    whole = {b.name: b for b in measured.boundaries}
-    for name in OWN:
-        boundary = whole.get(name, Boundary(name, None, "not observed: the record does not have it"))
-        if name in BALANCED and track.path == "inside":
-            continue
-        if name == "database ready" and not boundary.evidence.startswith(f"{track.service}: "):
-            continue
-        if name == "service up":
-            boundary = _service_up(measured, track, outage, boundary)
-        yield boundary
-    undone = [at for at, host, text in measured.log if host == "harness" and text.startswith(UNDONE)]
-    if undone:
-        yield Boundary(LASTED, undone[0], UNDONE, "harness")
-
-
-def _service_up(measured: Measured, track: TrackResult, outage: Outage, whole: Boundary) -> Boundary:
-    """When this track's own service began to listen on the node that served: by the picture's lane of that node."""
-    node = serving(measured)
-    spans = next((lane.spans for lane in measured.lanes if lane.name == f"{node} services"), [])
-    began, before = [], ""
-    for start, _, state in spans:
-        if track.service in state.split(", ") and track.service not in before.split(", "):
-            began.append(start)
-        before = state
-    stop = outage.start + outage.seconds + max(2 * track.period_s, REACH_S)
-    mine = [at for at in began if max(outage.start, measured.anchor) < at <= stop]
-    if mine:
-        return Boundary("service up", mine[-1], f"{track.service} listens", node)
-    why = whole.evidence if whole.at is None else f"not observed: {track.service} was not seen to begin listening on {node}"
-    return Boundary("service up", None, why, node)
+def _reach(track: TrackResult, outage: Outage) -> float:
+    return outage.start + outage.seconds + max(2 * track.period_s, REACH_S)

@@ -9,25 +9,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.diagnosis.outages.budget_terms import Term
-from harness.diagnosis.outages.path_phases import ANSWER, LASTED, STILL_OUT, Piece, serving
+from harness.diagnosis.outages.path_phases import ANSWER, LASTED, STILL_OUT, Piece
 from harness.measure.measurement_result import Measured, TrackResult
 
 
 @dataclass(frozen=True)
 class Wait:
-    """`until` completes “most of it waited …”; `host` is where it was waited."""
+    """`until` completes “most of it waited …”; `host` is where it was waited. `node` below is the one that served afterwards."""
 
     until: str
     host: str
     do: str
 
 
-def of(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    return WAITS.get(piece.name, _answer)(piece, measured, track, terms)
+def of(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+    return WAITS.get(piece.name, _answer)(piece, node, measured, track, terms)
 
 
-def _noticed(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    host = piece.end.source if piece.end and piece.end.source else serving(measured)
+def _noticed(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+    host = piece.end.source if piece.end and piece.end.source else node
     found = [said for name, say in NOTICES.items() if (term := terms.get(name)) and (said := say(term))]
     if found:
         until = f"until the cluster manager on {host} had noticed: {'; '.join(words for words, _ in found)}"
@@ -61,14 +61,13 @@ NOTICES: Mapping[str, Callable[[Term], tuple[str, str]]] = {
 }
 
 
-def _stopped(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _stopped(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
     last = f" ({piece.end.evidence})" if piece.end else ""
     do = f"look in the manager's log on {measured.before} for what stops slowly there"
     return Wait(f"until {measured.before} had stopped everything{last}", measured.before, do)
 
 
-def _vip(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    node = serving(measured)
+def _vip(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
     do = (
         f"look in the manager's log on {node} for what it does before it takes the address: fencing of the other node, its disks, its own "
         "order of resources"
@@ -76,14 +75,12 @@ def _vip(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[st
     return Wait(f"until {node} had taken the VIP", node, do)
 
 
-def _service(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    node = serving(measured)
+def _service(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
     do = f"look in the manager's log on {node} for how long {track.service} and what it depends on (disk, file system) take to start"
     return Wait(f"until {track.service} listened on {node}", node, do)
 
 
-def _database(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    node = serving(measured)
+def _database(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
     said = piece.end.evidence.partition(": ")[2].partition(", told")[0] if piece.end else ""
     do = (
         f"let {track.service} write checkpoints more often, so that less of its log is replayed when it starts; a planned switchover goes "
@@ -92,31 +89,29 @@ def _database(piece: Piece, measured: Measured, track: TrackResult, terms: Mappi
     return Wait(f"until {track.service} on {node} had recovered{f' ({said})' if said else ''}", node, do)
 
 
-def _probe(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    node, term = serving(measured), terms.get("first probe")
+def _probe(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+    term = terms.get("first probe")
     every = f", which comes every {term.each:g} s" if term else ""
-    do = f"see in the manager's log on {node} when the health-check resource starts; shorten the probe's interval if the probe itself is late"
+    do = f"see in the manager's log on {node} when the health-check resource starts; shorten the probe's interval if the probe is late"
     return Wait(f"until {node} had answered the balancer's probe{every}", node, do)
 
 
-def _balancer(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    node, term = serving(measured), terms.get("probe-up") or terms.get("probe verdict")
+def _balancer(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+    term = terms.get("probe-up") or terms.get("probe verdict")
     by = f": it changes its mind by {term.times} probes, one every {term.each:g} s" if term else ""
     return Wait(f"until the balancer sent connections to {node}{by}", node, "shorten the interval or the threshold of the balancer's probe")
 
 
-def _lasted(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _lasted(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
     do = "nothing: the disruption was to last so long; what counts for the budget is what came after it"
-    return Wait(f"until the disruption itself ({measured.disruption}) was undone", measured.target or serving(measured), do)
+    return Wait(f"until the disruption itself ({measured.disruption}) was undone", measured.target or node, do)
 
 
-def _still_out(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    node = serving(measured)
+def _still_out(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
     return Wait("for what never came", node, f"look at the cluster as it is with `lkharness check`, and in the manager's log on {node}")
 
 
-def _answer(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    node = serving(measured)
+def _answer(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
     if piece.seconds <= 2 * track.period_s:
         do = "nothing: this path was tried no more often"
         return Wait(f"until the next attempt of this path, which came every {track.period_s:g} s", track.origin, do)
@@ -124,7 +119,7 @@ def _answer(piece: Piece, measured: Measured, track: TrackResult, terms: Mapping
     return Wait(f"until {track.service} had answered rightly", node, do)
 
 
-Waiting = Callable[[Piece, Measured, TrackResult, Mapping[str, Term]], Wait]
+Waiting = Callable[[Piece, str, Measured, TrackResult, Mapping[str, Term]], Wait]
 WAITS: Mapping[str, Waiting] = {
     "noticed": _noticed,
     "stopped": _stopped,

@@ -1,0 +1,45 @@
+"""An explanation: causes, those of what failed first, each with what follows from it. As text and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core.text import one_line
+from harness.diagnosis.cause import Cause
+
+MOST_LINES = 12  # of evidence under one cause on a terminal; --json has them all
+
+
+@dataclass(frozen=True)
+class Told:
+    """One cause of something in a run or a capture: `of` is the measurement, the test or the file that it is of."""
+
+    cause: Cause
+    of: str = ""
+    symptoms: tuple[str, ...] = ()
+    failed: bool = False  # does it explain something that failed, or something that took its time and passed?
+
+    def as_data(self) -> dict[str, Any]:
+        return {**self.cause.as_data(), "symptoms": list(self.symptoms), "of": self.of, "failed": self.failed}
+
+    def as_text(self) -> str:
+        cause = self.cause
+        lines = [f"{cause.certainty:11} {cause.host}: {cause.says}"]
+        lines += [f"{'':12}seen: {line}" for line in cause.evidence[:MOST_LINES]]
+        if left := len(cause.evidence) - MOST_LINES:
+            lines += [f"{'':12}… and {left} more lines with --json"] if left > 0 else []
+        lines.append(f"{'':12}do: {cause.do}")
+        lines += [f"{'':12}otherwise: {cause.otherwise}"] if cause.otherwise else []
+        lines += [f"{'':12}follows from it: {'; '.join(self.symptoms)}"] if self.symptoms else []
+        return "\n".join(_one(line) for line in lines)
+
+
+def first(told: Sequence[Told]) -> list[Told]:
+    """Those of what failed before all others, else in their order."""
+    return sorted(told, key=lambda one: not one.failed)
+
+
+def _one(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())] + one_line(line)
