@@ -107,18 +107,20 @@ def test_the_plan_comes_first_and_the_cluster_is_left_as_it_was_found(shell: She
 
 
 def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, file: Path, tmp_path: Path):
-    words = [*PYTEST, "tests/failover", "-q", "--disruption", "none", "--repeat", "50"]
+    words = [*PYTEST, "tests/failover", "-q", "--disruption", "none", "--repeat", "50", "--period", "250"]
     first = shell.begin(*words, "--cluster", file, "--allow-disruption", "--reports", tmp_path / "first")
-    Deadline(120).wait_for(lambda: "yes" in sh(shell, "lknode02", f"[ ! -e {FOLDER}/lease ] || echo yes"), what="the first run's lease")
-    second = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path / "second")
-    assert second.returncode == 4, second.stdout
-    run = (tmp_path / "first" / "latest").resolve().name
-    assert f"process {first.pid}, run {run}" in re.sub(r"\s+", " ", second.stdout + second.stderr)
-    assert run_of(tmp_path / "second")["tests"] == []
-    reading = shell.pytest("tests/acceptance/test_placement.py", "-q", "--cluster", file, "--reports", tmp_path / "third")
-    assert reading.returncode == 0, "who only reads needs no lease"
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    try:
+        Deadline(120).wait_for(lambda: "yes" in sh(shell, "lknode02", f"[ ! -e {FOLDER}/lease ] || echo yes"), what="the first run's lease")
+        second = shell.pytest(SWITCHOVER, "-q", "--cluster", file, "--allow-disruption", "--reports", tmp_path / "second")
+        assert second.returncode == 4, second.stdout
+        run = (tmp_path / "first" / "latest").resolve().name
+        assert f"process {first.pid}, run {run}" in re.sub(r"\s+", " ", second.stdout + second.stderr)
+        assert run_of(tmp_path / "second")["tests"] == []
+        reading = shell.pytest("tests/acceptance/test_placement.py", "-q", "--cluster", file, "--reports", tmp_path / "third")
+        assert reading.returncode == 0, f"who only reads needs no lease: {reading.stdout}"
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
     killed = Deadline(120)
     cluster = cluster_config.load(file)
     hosts = connect_all(cluster)

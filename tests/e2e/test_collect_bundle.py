@@ -106,7 +106,7 @@ def shape(bundle: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("names", TOGETHER, ids=["first", "second"])
+@pytest.mark.parametrize("names", [TOGETHER[0], pytest.param(TOGETHER[1], marks=pytest.mark.deep)], ids=["first", "second"])
 def test_a_lab_like_a_broken_one_shows_the_same_faults(shell: Shell, tmp_path: Path, names: tuple[str, ...]) -> None:
     asleep = tmp_path / "asleep.toml"
     asleep.write_text("[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n")

@@ -1,4 +1,7 @@
-"""Hosts that are hostile or sick: each condition is made on a running lab, and every command ends in time, with a sentence for a person."""
+"""Hosts that are hostile or sick: each condition is made on a running lab, and every command ends in time, with a sentence for a person.
+
+`check` looks at every one of them in every run; whole runs of the suite, of which each takes ten times as long, are for most of them deep.
+"""
 
 from __future__ import annotations
 
@@ -132,6 +135,7 @@ def test_a_slow_host(shell: Shell, file: Path, tmp_path: Path):
     assert (done.code, done.found, done.paths("pass")) == (0, set(), 9), done.said
 
 
+@pytest.mark.deep  # half a minute of waiting for packets
 @pytest.mark.timing  # the product gives a log-in to a database 10 s, which a far way to a busy machine may take
 def test_200_ms_to_every_host_and_back(shell: Shell, file: Path, tmp_path: Path):
     with by_wires(file, tmp_path, **{host: {"delay_s": 0.1} for host in EVERYWHERE}) as through:
@@ -199,20 +203,32 @@ def test_no_tmp(shell: Shell, file: Path, tmp_path: Path):
 NOISE = r"""echo '*** AUTHORISED USE ONLY *** {"id": 0} 12:00 [ok]'; echo 'mail: you have none' >&2; printf '\377\376 no end of line'"""
 
 
-def test_a_profile_that_prints(shell: Shell, file: Path, tmp_path: Path):
+@contextlib.contextmanager
+def profiles_that_print(shell: Shell) -> Iterator[None]:
     """On both streams, with what looks like an answer, bytes that are no text, and a trace of every command."""
     banner = "echo 'Banner /etc/motd' >>/etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)"
     noisy = f"cat >/root/.bashrc <<'EOF'\n{NOISE}\n{NOISE} >&2\nset -x\nEOF\n{banner}"
     quiet = "rm /root/.bashrc; sed -i /^Banner/d /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)"
     with sick(shell, noisy, quiet, *EVERYWHERE):
+        yield
+
+
+def test_a_profile_that_prints(shell: Shell, file: Path):
+    with profiles_that_print(shell):
         done = checked(shell, file)
-        assert (done.code, done.found, done.paths("pass")) == (0, set(), 9), done.said
+    assert (done.code, done.found, done.paths("pass")) == (0, set(), 9), done.said
+
+
+@pytest.mark.deep
+def test_a_measured_run_with_a_profile_that_prints(shell: Shell, file: Path, tmp_path: Path):
+    with profiles_that_print(shell):
         run = ran(shell, file, tmp_path, *MEASURED, "--allow-disruption")
-        assert run.code == 0, run.said
+    assert run.code == 0, run.said
     (measured,) = run_of(tmp_path)["measurements"]
     assert measured["measured"]["verdict"]["outcome"] == "pass"
 
 
+@pytest.mark.deep
 def test_a_locale_that_is_not_english(shell: Shell, file: Path, tmp_path: Path):
     """Not installed there, so that every bash complains of it at log-in."""
     setting = "export LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8"
@@ -222,21 +238,37 @@ def test_a_locale_that_is_not_english(shell: Shell, file: Path, tmp_path: Path):
         assert ran(shell, file, tmp_path / "reports", PLACEMENT).code == 0
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to make a host's clock wrong: the kernel has one for all")
-def test_a_clock_ten_minutes_off(shell: Shell, file: Path, tmp_path: Path):
+needs_cc = pytest.mark.skipif(
+    shutil.which("cc") is None, reason="needs a C compiler to make a host's clock wrong: the kernel has one for all"
+)
+
+
+@contextlib.contextmanager
+def clock_ten_minutes_off(shell: Shell, node: str, folder: Path) -> Iterator[None]:
     """Every program that starts there is told another time, by a library before libc; the kernel's own stamps stay right."""
-    library = tmp_path / "late.so"
+    library = folder / "late.so"
     source = Path(__file__).with_name("late_clock.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-Os", "-s", "-DLATE_S=600", "-o", library, source], check=True)
     packed = base64.b64encode(library.read_bytes()).decode()
-    node = role(shell, "standby")
     late = f"echo {packed} | base64 -d >/opt/lab/late.so; echo /opt/lab/late.so >/etc/ld.so.preload"
     with sick(shell, late, "rm /etc/ld.so.preload", node):
         assert float(sh(shell, node, "date +%s")) - time.time() > 590
+        yield
+
+
+@needs_cc
+def test_a_clock_ten_minutes_off(shell: Shell, file: Path, tmp_path: Path):
+    with clock_ten_minutes_off(shell, role(shell, "standby"), tmp_path):
         done = checked(shell, file)
-        assert done.code == 1 and {w for w, _, what in done.found if what == "clock"} == {"fault"} and done.paths("pass") == 9, done.said
-        assert "600" in done.said
+    assert done.code == 1 and {w for w, _, what in done.found if what == "clock"} == {"fault"} and done.paths("pass") == 9, done.said
+    assert "600" in done.said
+
+
+@needs_cc
+@pytest.mark.deep
+def test_a_measured_run_with_a_clock_ten_minutes_off(shell: Shell, file: Path, tmp_path: Path):
+    with clock_ten_minutes_off(shell, role(shell, "standby"), tmp_path):
         run = ran(shell, file, tmp_path / "reports", *MEASURED, "--allow-disruption")
-        assert run.code == 0, run.said
+    assert run.code == 0, run.said
     (measured,) = run_of(tmp_path / "reports")["measurements"]
     assert measured["measured"]["verdict"]["outcome"] == "pass"

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from outside import Shell, shell_in
 
+from harness.config import cluster_config
 from harness.measure.evaluation.attribution import clock_errors
+from harness.pytest_plugin.measurement_session import MeasurementOptions
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording
+from tests import depth
 
 SUITE = "tests/failover"
+STEPS = depth.number(2, 3, "LKHARNESS_STEPS")
 NEAR_S = 0.015  # of a start to the moment that was asked for, on a machine that has nothing else to do
 
 
@@ -48,14 +52,15 @@ def measure(shell: Shell, reports: Path, *words: str) -> Measured:
 
 
 def test_a_seed_repeats_a_run(shell, tmp_path):
-    """The same offsets twice, each repeat with its own, and the starts were held back by them."""
-    runs = [measure(shell, tmp_path / str(n), "--disruption", "none", "--repeat", "2", "--seed", "7") for n in (1, 2)]
-    assert runs[0].offsets == runs[1].offsets and len(set(runs[0].offsets)) == 2
-    for run in runs:
-        assert run.done.returncode in (0, 3), run.done.stdout
-        assert [one["measured"]["repeat"] for one in run.record["measurements"]] == [0, 1]
-        assert {r.header.seed for r in run.recordings} == {7} and [r.header.offset_s for r in run.recordings] == run.offsets
-        assert len(run.record["tests"]) == 2 and len({t["id"] for t in run.record["tests"]}) == 2
+    """The offsets are those that this process draws of the same seed, each repeat with its own, and the starts were held back by them."""
+    run = measure(shell, tmp_path, "--disruption", "none", "--repeat", "2", "--seed", "7")
+    assert run.done.returncode in (0, 3), run.done.stdout
+    cluster = cluster_config.load(shell.labs / "measured" / "cluster.toml")
+    assert run.offsets == [start.offset_s for start in MeasurementOptions(repeat=2, seed=7).starts("none", cluster)]
+    assert len(set(run.offsets)) == 2
+    assert [one["measured"]["repeat"] for one in run.record["measurements"]] == [0, 1]
+    assert {r.header.seed for r in run.recordings} == {7} and [r.header.offset_s for r in run.recordings] == run.offsets
+    assert len(run.record["tests"]) == 2 and len({t["id"] for t in run.record["tests"]}) == 2
 
 
 def after_probe(read: Recording) -> tuple[float, float]:
@@ -76,12 +81,12 @@ def after_probe(read: Recording) -> tuple[float, float]:
 
 @pytest.mark.timing
 def test_a_sweep_walks_through_the_probes_period(shell, tmp_path):
-    """Three starts: at a probe, a third and two thirds of its interval after one."""
-    run = measure(shell, tmp_path, "--disruption", "none", "--sweep", "3")
+    """Two starts: at a probe, and half of its interval after one. Three of the deep part: a third and two thirds of it after one."""
+    run = measure(shell, tmp_path, "--disruption", "none", "--sweep", str(STEPS))
     assert run.done.returncode in (0, 3), run.done.stdout
     interval = run.recordings[0].header.probe_interval_s
-    assert run.offsets == pytest.approx([0.0, interval / 3, interval * 2 / 3])
-    assert len(run.record["tests"]) == 3
+    assert run.offsets == pytest.approx([step * interval / STEPS for step in range(STEPS)])
+    assert len(run.record["tests"]) == STEPS
     for wanted, read in zip(run.offsets, run.recordings, strict=True):
         found, near = after_probe(read)
         off = (found - wanted + interval / 2) % interval - interval / 2  # one right before a probe is right at it

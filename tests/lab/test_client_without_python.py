@@ -1,4 +1,4 @@
-"""A client without Python, and one whose sshd does nothing but forward: a whole measured run on a lab, and what its report says."""
+"""A client without Python, and (deep) one whose sshd does nothing but forward: a whole measured run on a lab, and what its report says."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class Ground:
         return PERIOD_S[self.kind]
 
 
-@pytest.fixture(scope="module", params=list(PERIOD_S), ids=str)
+KINDS = [Kind.SHELL, pytest.param(Kind.FORWARDING, marks=pytest.mark.deep)]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def ground(request) -> Iterator[Ground]:
     data = default_cluster.cluster_data(
         given={"services": [s for s in default_cluster.FIGURE["services"] if s["kind"] != "postgres"], "budget": {"margin_s": 60.0}}
