@@ -157,6 +157,9 @@ class LifeKeeper:
             return Told(None, f"`{done.command}` exited {done.exit} and said: {last_words(done.err, done.out)}")
         return Told(done.out)
 
+    def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
+        return ""  # `-s` limits it to the tag (LKL-28)
+
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         self._act(node, tag, "remove", ["-s"], deadline)
 

@@ -133,6 +133,9 @@ class LifeKeeperWindows(OnWindows):
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         return [f"perform_action -s -t {tag} -a remove"]
 
+    def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
+        return ""  # `-s` limits it to the tag (LKL-28)
+
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         self._act(node, tag, "remove", ["-s"], deadline)
 

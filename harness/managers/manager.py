@@ -219,7 +219,11 @@ class Manager(Protocol):
         """Take one resource out of service on its node and leave everything else as it is."""
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
-        """The commands by which `take_out` changes something, run on that node; nothing is run for it."""
+        """The commands by which `take_out` would change something, run on that node; the cluster is only read for it. None where it would
+        be refused."""
+
+    def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
+        """Why `take_out` would not take the resource out alone; empty when it would. Only reads, and raises nothing for what it reads."""
 
     def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Put that resource back in service."""

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -20,6 +19,7 @@ from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, ResourceState, SwitchRefused, answer
 from harness.managers.parse.pacemaker_parse import Reading, borne, fail_counts, moved_by_hand, node_state, notices, read, timed_moves
+from harness.managers.rules import pacemaker_take_out_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by
 from harness.managers.rules.pacemaker_switchover_rules import (
@@ -43,9 +43,8 @@ SBIN = f"export {TOOLS.strip()}; "
 MONITOR = "{ crm_mon --output-as=xml -1 || crm_mon --as-xml -1; } 2>&1"  # PCM-01
 CUT = "-- links --"
 LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; corosync-cfgtool -s 2>&1; true"
-OURS = "lkharness-out"  # begins the id of everything that taking a resource out puts into the CIB
-CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{OURS}')]\""
-CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{OURS}'"
+CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{take_out.OURS}')]\""
+CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{take_out.OURS}'"
 OUT_FOR_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
 # The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a node is
 # fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not respawning …
@@ -197,8 +196,8 @@ class Pacemaker:
         node = self._cluster.nodes[0].name
         return borne(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
 
-    def _told(self, node: str, line: str, limit: float) -> Told:
-        done = self._try(node, line, limit)
+    def _told(self, node: str, line: str, limit: float, given: bytes | None = None) -> Told:
+        done = self._try(node, line, limit, given)
         return Told(None, f"{node} could not be asked") if done is None else Told(done.out, last_words(done.err))
 
     def _reading(self, node: str, limit: float) -> Reading:
@@ -206,33 +205,33 @@ class Pacemaker:
         return Reading(f"{node} could not be asked") if done is None else read(done.out)
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
-        others = (
-            f'<meta_attributes id="{OURS}-rest" score="1000">{_until("rest")}'
-            f'<nvpair id="{OURS}-rest-managed" name="is-managed" value="false"/>'
-        )
-        its = (
-            f'<primitive id={quoteattr(tag)}><meta_attributes id="{OURS}-it" score="1000">{_until("it")}'
-            f'<nvpair id="{OURS}-it-managed" name="is-managed" value="true"/>'
-            f'<nvpair id="{OURS}-it-role" name="target-role" value="Stopped"/></meta_attributes></primitive>'
-        )
-        primitive = f"//primitive[@id={quoteattr(tag)}]"
-        words = (
-            f"until=$(date -u -d '+{OUT_FOR_S} seconds' '+%Y-%m-%d %H:%M:%SZ') && "
-            f"cibadmin --modify --allow-create -o rsc_defaults --xml-text {shlex.quote(others + '</meta_attributes>')} && "
-            f"cibadmin --modify --allow-create --xpath {shlex.quote(primitive)} --xml-text {shlex.quote(its)}"
-        )
-        return [words.replace("UNTIL", "'\"$until\"'")]
+        found = self._alone(tag, node, 20.0)
+        return [] if found.why else [take_out.line(tag, found.unmanaged, OUT_FOR_S)]
+
+    def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
+        why = self._alone(tag, node, limit).why
+        return f"{node}: {tag} cannot be taken out alone: {why}" if why else ""
+
+    def _alone(self, tag: str, node: str, limit: float) -> take_out.Alone:
+        """Asked in the same moment as it is done: what depends on what may have been changed since the plan."""
+        deadline = Deadline(limit)
+
+        def simulate(cib: str) -> Told:
+            return self._told(node, take_out.ASK, max(deadline.remaining(), 0.1), cib.encode())
+
+        return take_out.alone(tag, self._told(node, "cibadmin -Q", limit), simulate)
 
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
-        """Told to stop while nothing else is managed. Raises SwitchRefused where others are ordered after it (as in one group): Pacemaker
-        would have to stop those first, and they are not managed, so it does nothing at all, and what was set is taken away again."""
-        (words,) = self.take_out_lines(tag, node)
+        """Told to stop, while what would be stopped with it is not managed. Raises SwitchRefused, with nothing done, where Pacemaker says
+        that it would not do that (as where others are ordered after it, in one group); what was set is taken away again."""
+        found = self._alone(tag, node, deadline.within(20.0))
+        if found.why:
+            raise SwitchRefused(f"{node}: {tag} cannot be taken out alone: {found.why}")
         try:
-            done = self._do(node, words, deadline)
+            done = self._do(node, take_out.line(tag, found.unmanaged, OUT_FOR_S), deadline)
             if not done.ok:
                 raise SwitchRefused(f"{node}: taking {tag} out exited {done.exit}; it said: {last_words(done.err, done.out)}")
-            out = f"{tag} out of service on {node} (a group or an order that makes others depend on it keeps it in service)"
-            self._wait(lambda: self._seen(tag, node, deadline) is ResourceState.STANDBY, out, deadline)
+            self._wait(lambda: self._seen(tag, node, deadline) is ResourceState.STANDBY, f"{tag} out of service on {node}", deadline)
         except BaseException:
             self._do(node, CLEAN, Deadline(10.0))
             raise
@@ -295,14 +294,9 @@ class Pacemaker:
         """What only reads or waits."""
         return self._hosts[node].run(SBIN + line, limit=max(deadline.remaining(), 5.0))
 
-    def _try(self, node: str, line: str, limit: float) -> CommandResult | None:
+    def _try(self, node: str, line: str, limit: float, given: bytes | None = None) -> CommandResult | None:
+        more = {} if given is None else {"input": given}
         try:
-            return self._hosts[node].run(SBIN + line, limit=limit)
+            return self._hosts[node].run(SBIN + line, limit=limit, **more)
         except (HostUnreachable, DeadlineExceeded):
             return None
-
-
-def _until(of: str) -> str:
-    """A rule that holds what it is in to a moment, by the node's own clock; UNTIL stands for it."""
-    rule = f"{OURS}-{of}-until"
-    return f'<rule id="{rule}" score="INFINITY"><date_expression id="{rule}-date" operation="lt" end="UNTIL"/></rule>'

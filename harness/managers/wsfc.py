@@ -121,11 +121,14 @@ class Wsfc(OnWindows):
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         return [f"Stop-ClusterResource -Name {quoted(tag)}"]
 
+    def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
+        above = self._dependents(node, tag, Deadline(limit))
+        return f"{node}: {', '.join(above)} depends on {tag} and would go offline with it" if above else ""
+
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Windows takes with a resource all that depends on it, so that is refused while anything does."""
-        above = self._dependents(node, tag, deadline)
-        if above:
-            raise SwitchRefused(f"{node}: {', '.join(above)} depends on {tag} and would go offline with it; nothing was done")
+        if why := self.stays_in(tag, node, limit=max(deadline.remaining(), 1.0)):
+            raise SwitchRefused(f"{why}; nothing was done")
         self._drive(node, tag, "Stop", deadline)
 
     def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:

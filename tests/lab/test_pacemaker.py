@@ -20,6 +20,7 @@ from harness.lab.pacemaker import packages
 from harness.managers import pacemaker
 from harness.managers.manager import Question, ResourceState, SwitchRefused
 from harness.managers.pacemaker import Pacemaker
+from harness.managers.rules import pacemaker_take_out_rules
 
 LACKING = packages.missing()
 
@@ -127,9 +128,9 @@ def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: ClusterUnderTe
     disruption = IpResourceOut(whole)
     monkeypatch.setattr(IpResourceOut, "longest_s", 12.0)
     monkeypatch.setattr(Pacemaker, "_wait", lambda *of: None)
-    tag = whole.cluster.ip_resource.tag
-    (line,) = whole.manager.take_out_lines(tag, active)
-    monkeypatch.setattr(Pacemaker, "take_out_lines", lambda *of: [line.replace('name="target-role" value="Stopped"', 'name="x" value="y"')])
+    (line,) = whole.manager.take_out_lines(whole.cluster.ip_resource.tag, active)
+    idle = line.replace('name="target-role" value="Stopped"', 'name="x" value="y"')
+    monkeypatch.setattr(pacemaker_take_out_rules, "line", lambda *of: idle)
     disruption.begin(Deadline(30.0))
     assert out_of(whole) and whole.holders_of_vip()
     assert any("configuration" in left for left in remains(whole.hosts[active]))

@@ -105,6 +105,9 @@ class IpResourceOut(OnHost):
     def allowance(self) -> outage_budget.Allowance:
         return outage_budget.switchover(self._subject.cluster)
 
+    def skip_reason(self) -> str | None:
+        return self._subject.manager.stays_in(self._subject.cluster.ip_resource.tag, self._node) or None
+
     def script(self, id: str) -> Script:
         cluster, manager = self._subject.cluster, self._subject.manager
         if settings := manager.out_settings:
