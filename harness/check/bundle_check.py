@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.check.check_result import Findings
 from harness.check.cluster_check import favoured
-from harness.check.host_rules import NodeFacts, judge
+from harness.check.host_rules import NodeFacts, firewalls, judge
 from harness.collect.bundle import read_with_texts
 from harness.config import cluster_config
 from harness.config.cluster_config import Cluster
@@ -62,7 +62,8 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         if not whole:
             says = "the bundle is of a harness that gathered less: its routes by source, its queues and its names are not known"
             found.append(Finding(Weight.UNKNOWN, machine.name, "not told", says, "collect again with this harness"))
-    found += judge(cluster, state, facts)
+    evaluated = firewalls(cluster, facts)
+    found += judge(cluster, state, facts, evaluated)
     active = state.leading or favoured(cluster, state)
     manager = index["manager"]
     fencing = manager.get("fencing")
@@ -74,6 +75,7 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         may_move={Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()},
         fencing=_answer(fencing) if fencing else None,
         left_behind=[str(line) for line in manager.get("left_behind", [])],
+        firewalls=evaluated,
         findings=tuple(found),
     )
     whole_cluster = passed(str(state)) if state.whole else failed(str(state))

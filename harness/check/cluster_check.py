@@ -75,11 +75,12 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
     cluster = subject.cluster
     with ExitStack() as stack:
         sight, since = _watching(subject, stack), Deadline(0.0)
-        (state, more), audited, hosts = subject.together(
+        surveyed, audited, hosts = subject.together(
             lambda: survey(subject, instead),
             lambda: None if subject.absent else _audited(subject),
             lambda: evidence_gathering.hosts(subject),
         )
+        state, more = surveyed.state, surveyed.found
         active = state.leading or favoured(cluster, state)
         checks, may_move, fencing, left = [], {}, None, []
         if active is not None:
@@ -116,6 +117,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         may_move,
         fencing,
         left,
+        surveyed.firewalls,
         tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
     )

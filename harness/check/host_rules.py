@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from harness.check.firewall_findings import of_client, of_node
+from harness.check.firewall_findings import findings
 from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import responders
+from harness.diagnosis.firewall import parse
+from harness.diagnosis.must_pass import Judged, judged
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.managers.manager import ClusterState, ResourceState
@@ -36,8 +38,18 @@ class NodeFacts:
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
 
 
-def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts]) -> list[Finding]:
-    """Everything that is not as it should be; `seen` has the nodes that could be asked."""
+def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts]) -> dict[str, Judged]:
+    """Every host's own firewall that was told, evaluated: once for each look."""
+    found: dict[str, Judged] = {}
+    for name, one in seen.items():
+        if one.firewall is not None:
+            back = one.probe_route.interface if one.probe_route else None
+            found[name] = judged(cluster, name, parse(one.firewall), one.nic_of, back)
+    return found
+
+
+def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], evaluated: Mapping[str, Judged]) -> list[Finding]:
+    """Everything that is not as it should be; `seen` has the nodes that could be asked, `evaluated` what `firewalls` says of them."""
     found: list[Finding] = [*_comm_paths(state)]
     active = state.leading
     if active is None:  # who should hold the VIP, answer and listen is not known, and advice that guesses could take the live node down
@@ -53,10 +65,8 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts]) 
         if node is not None:
             found += [*_of_its_role(cluster, node, one, name == active, state)] if active is not None else []
             found += _sysctls(node, one)
-        if one.firewall is not None:
-            told = (one.firewall, one.nic_of)
-            back = one.probe_route.interface if one.probe_route else None
-            found += of_node(cluster, node, *told, back) if node else of_client(cluster, cluster.client, *told)
+    for name, firewall in evaluated.items():
+        found += findings(name, firewall)
     return [*found, *clocks(seen)]
 
 

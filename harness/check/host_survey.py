@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.check.host_rules import NodeFacts, judge
+from harness.check.host_rules import NodeFacts, firewalls, judge
 from harness.cluster import disk_preflight
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.finding import Finding, Weight
+from harness.diagnosis.must_pass import Judged
 from harness.hosts.host import CommandFailed, Host, HostUnreachable
 from harness.hosts.host_facts import facts_of
 from harness.hosts.linux.linux import LinuxHost
@@ -46,8 +48,17 @@ def unreachable(subject: ClusterUnderTest) -> list[Finding]:
     return found
 
 
-def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None) -> tuple[ClusterState, list[Finding]]:
-    """The cluster's state, and what is not as the design demands on the hosts that can be asked.
+@dataclass(frozen=True)
+class Survey:
+    """The cluster's state, what is not as the design demands on the hosts that can be asked, and their firewalls, evaluated."""
+
+    state: ClusterState
+    found: list[Finding]
+    firewalls: Mapping[str, Judged]
+
+
+def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None) -> Survey:
+    """What the hosts that can be asked say, judged.
 
     `instead` has what else reads a host that is absent: it is looked at as far as that goes, and nothing is measured there.
     """
@@ -58,7 +69,9 @@ def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None)
     )
     lost = [one for one in told if isinstance(one, Finding)]
     subject.absent |= {f.host for f in lost}
-    return state, [*untold, *lost, *judge(subject.cluster, state, {one.node: one for one in told if isinstance(one, NodeFacts)})]
+    seen = {one.node: one for one in told if isinstance(one, NodeFacts)}
+    evaluated = firewalls(subject.cluster, seen)
+    return Survey(state, [*untold, *lost, *judge(subject.cluster, state, seen, evaluated)], evaluated)
 
 
 def _state(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[ClusterState, list[Finding]]:

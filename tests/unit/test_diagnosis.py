@@ -12,7 +12,7 @@ import pytest
 
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
-from harness.diagnosis import rules
+from harness.diagnosis import must_pass, rules
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import Diagnosis, all_rules, diagnose
 from harness.diagnosis.evidence import Direct, Evidence, HostSeen, PathSeen, ProbesSeen, Socket
@@ -87,7 +87,12 @@ def evidence(**more: Any) -> Evidence:
         "probes": {"lknode01": probed("lknode01"), "lknode02": probed("lknode02")},
         "may_move": {q: Answer(Says.YES) for q in Question},
     }
-    return Evidence(**({"cluster": CLUSTER, "state": state(), "active": "lknode01"} | told | more))
+    told |= {"cluster": CLUSTER, "state": state(), "active": "lknode01"} | more
+    return Evidence(**({"firewalls": evaluated(told["hosts"])} | told))
+
+
+def evaluated(hosts: dict[str, HostSeen]) -> dict[str, must_pass.Judged]:
+    return {n: must_pass.judged(CLUSTER, n, one.firewall, one.nic_of) for n, one in hosts.items() if one.firewall is not None}
 
 
 def client(**more: Any) -> HostSeen:
@@ -96,7 +101,8 @@ def client(**more: Any) -> HostSeen:
 
 def with_host(seen: HostSeen, **more: Any) -> Evidence:
     base = evidence(**more)
-    return replace(base, hosts={**base.hosts, seen.name: seen})
+    hosts = {**base.hosts, seen.name: seen}
+    return replace(base, hosts=hosts, firewalls=evaluated(hosts))
 
 
 def faults(told: Diagnosis) -> list[Cause]:

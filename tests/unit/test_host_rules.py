@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.check.host_rules import NodeFacts, judge
+from harness.check.host_rules import NodeFacts, firewalls, judge
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
@@ -48,7 +48,11 @@ def found(active: NodeFacts = ACTIVE, standby: NodeFacts = STANDBY, dead: bool =
     about = (
         CLUSTER if not cluster else cluster_config.parse(default_cluster.merged(default_cluster.cluster_data(), cluster), Path("a test's"))
     )
-    return judge(about, state(dead), {"lknode01": active, "lknode02": standby, "lkclient": NodeFacts("lkclient", offset=(0.0, 0.01))})
+    return judged(state(dead), {"lknode01": active, "lknode02": standby, "lkclient": NodeFacts("lkclient", offset=(0.0, 0.01))}, about)
+
+
+def judged(seen: ClusterState, facts: dict[str, NodeFacts], cluster: cluster_config.Cluster = CLUSTER) -> list[Finding]:
+    return judge(cluster, seen, facts, firewalls(cluster, facts))
 
 
 def test_a_sound_cluster_has_no_finding():
@@ -58,10 +62,10 @@ def test_a_sound_cluster_has_no_finding():
 def test_where_nobody_is_known_to_be_active_no_advice_is_given_that_needs_to_know():
     """It could be to take the live node's address away."""
     denied = {n.name: NodeState(n.name, False, {}, (), why="sudo refused") for n in CLUSTER.nodes}
-    (only,) = judge(CLUSTER, ClusterState(denied), {"lknode01": ACTIVE, "lknode02": STANDBY})
+    (only,) = judged(ClusterState(denied), {"lknode01": ACTIVE, "lknode02": STANDBY})
     assert (only.weight, only.what) == (Weight.UNKNOWN, "roles") and "sudo refused" in only.says
     strict = replace(ACTIVE, sysctls={**SYSCTLS, "all.rp_filter": "1"})
-    assert "rp_filter" in {f.what for f in judge(CLUSTER, ClusterState(denied), {"lknode01": strict})}
+    assert "rp_filter" in {f.what for f in judged(ClusterState(denied), {"lknode01": strict})}
 
 
 def test_a_rule_that_spares_a_port_does_not_name_it():
@@ -74,7 +78,7 @@ def test_a_rule_that_spares_a_port_does_not_name_it():
 def test_a_rule_that_forgets_what_comes_back_is_found():
     """Answers to what the node itself asks have the node's own, unforeseeable port."""
     (one,) = found(replace(ACTIVE, firewall=NFT % "tcp dport != { 1521, 5432, 80, 12345, 7365 } drop"))
-    assert "the answers of 10.20.1.200:1521" in one.says and one.weight is Weight.FAULT
+    assert "the answers (SYN-ACK) of 10.20.1.200:1521" in one.says and one.weight is Weight.FAULT
 
 
 def test_the_answers_to_the_probe_and_the_managers_own_traffic_are_judged_too():
@@ -91,7 +95,7 @@ def test_the_clients_own_firewall_is_judged_too():
     client = NodeFacts(
         "lkclient", [InterfaceAddress("eth0", "10.20.1.20", 24, "UP")], firewall=NFT % "tcp sport 1521 tcp flags syn,ack drop"
     )
-    (one,) = judge(CLUSTER, state(), {"lknode01": ACTIVE, "lknode02": STANDBY, "lkclient": client})
+    (one,) = judged(state(), {"lknode01": ACTIVE, "lknode02": STANDBY, "lkclient": client})
     assert one.host == "lkclient" and "the answers (SYN-ACK) of 10.20.1.200:1521" in one.says
 
 
@@ -185,7 +189,7 @@ def test_what_is_done_about_a_silent_port_follows_from_what_the_manager_says_of_
     for told, words in ((ResourceState.FAILED, "failed there"), (ResourceState.IN_SERVICE, "says that"), (ResourceState.STANDBY, "put ")):
         one = NodeState("lknode01", True, {"ip": ResourceState.IN_SERVICE, "lbhc-12345": told}, state().nodes["lknode01"].comm_paths)
         silent = replace(ACTIVE, listeners=[x for x in LISTENING if x.port not in (12345, PORTS[0])])
-        seen = judge(CLUSTER, ClusterState({**state().nodes, "lknode01": one}), {"lknode01": silent})
+        seen = judged(ClusterState({**state().nodes, "lknode01": one}), {"lknode01": silent})
         probe = next(f for f in seen if f.what == "probe port")
         assert "nobody listens on 12345" in probe.says and words in probe.do, probe
         assert not any("INADDR_ANY" in f.says or "only" in f.says for f in seen)

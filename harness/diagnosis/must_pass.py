@@ -1,0 +1,157 @@
+"""What has to pass a host's own firewall for the cluster to live, and what becomes of each there. One list, evaluated once. Pure.
+
+Every node is judged as if it were active: a standby whose firewall is closed is a failover that will not work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness.config.cluster_config import Cluster, Design, Node, Service
+from harness.diagnosis.firewall import Opening, Outcome, Packet, Ruleset, evaluate, opening
+
+MANAGER_PORTS = {"lifekeeper": ("tcp", 7365), "pacemaker": ("udp", 5405)}  # LKL-36, PCM-02
+OUTSIDE = ("client/*", "standby/*")
+NicOf = Callable[[object], str | None]
+K = TypeVar("K")
+
+
+@dataclass(frozen=True)
+class Needed:
+    """One exchange, `first` the packet that opens it as this host's kernel sees it; `question` and `answer` say in words what is lost
+    where that one, or what answers it, is. `explains` are the symptoms that follow (as in a `Cause`).
+
+    `back` is the NIC by which answers leave, where that is known. `as_standby`: only the standby sends it, as a client of the services.
+    """
+
+    first: Packet
+    question: str
+    answer: str
+    explains: tuple[str, ...] = ()
+    back: str | None = None
+    as_standby: bool = False
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of one exchange, by which rule."""
+
+    needed: Needed
+    found: Opening
+
+    @property
+    def lost(self) -> str:
+        """In words, what does not pass."""
+        return self.needed.question if self.found.packet == self.needed.first else self.needed.answer
+
+    @property
+    def does(self) -> str:
+        """What the deciding rule does: `drops`, `rejects (with tcp reset)`."""
+        decision = self.found.decision
+        if decision.outcome is Outcome.REJECT:
+            return f"rejects (with {decision.told})"
+        return "drops" if decision.outcome is Outcome.DROP else "drops or rejects"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One host's firewall. `not_told`: why some of its rules could not be read."""
+
+    fates: tuple[Fate, ...]
+    not_told: str = ""
+
+    @property
+    def stopped(self) -> dict[tuple[str, str], list[Fate]]:
+        """What does not pass, by the rule that decides and what that does."""
+        lost = [f for f in self.fates if f.found.passes is False]
+        return _grouped(lost, lambda f: (f.found.decision.rule, f.does))
+
+    @property
+    def unsure(self) -> dict[str, list[Fate]]:
+        """What cannot be told, by what would have to be known."""
+        return _grouped([f for f in self.fates if f.found.passes is None], lambda f: f.found.decision.why)
+
+    @property
+    def moved(self) -> dict[str, list[Fate]]:
+        """What passes and is given another destination, by the rule that does it."""
+        return _grouped([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
+
+
+def judged(cluster: Cluster, host: str, ruleset: Ruleset, nic_of: NicOf, probe_back: str | None = None) -> Judged:
+    """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
+    connections to the frontend."""
+    node = next((n for n in cluster.nodes if n.name == host), None)
+    needed = _of_node(cluster, node, nic_of, probe_back) if node else _of_client(cluster, nic_of)
+    return Judged(tuple(Fate(one, _opened(ruleset, one)) for one in needed), ruleset.not_told)
+
+
+def listed(lost: Iterable[str]) -> str:
+    """`a, b and c`, each once."""
+    several = list(dict.fromkeys(lost))
+    return several[0] if len(several) == 1 else f"{', '.join(several[:-1])} and {several[-1]}"
+
+
+def _grouped(fates: Iterable[Fate], key: Callable[[Fate], K]) -> dict[K, list[Fate]]:
+    found: dict[K, list[Fate]] = {}
+    for fate in fates:
+        found.setdefault(key(fate), []).append(fate)
+    return found
+
+
+def _opened(ruleset: Ruleset, one: Needed) -> Opening:
+    if one.first.protocol == "tcp":
+        return opening(ruleset, one.first, back=one.back)
+    return Opening(one.first, evaluate(ruleset, one.first), "")
+
+
+def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None) -> Iterator[Needed]:
+    first = nic_of(node.address)
+    peer, probe = cluster.peer_of(node.name), cluster.load_balancer.probe
+    own, vip = str(node.address), str(cluster.vip)
+    yield Needed(
+        Packet(str(probe.source), own, probe.port, in_nic=first),
+        f"the probe from {probe.source} to port {probe.port}",
+        f"the answers to the probe's source {probe.source} on their way out",
+        (*OUTSIDE, f"{node.name}:probe port", f"{node.name}:resource"),
+        probe_back,
+    )
+    target = own if cluster.design is Design.NAT else vip
+    for service in cluster.services:
+        named = f"port {service.port} ({service.name})"
+        for who, address, path in (("the client", cluster.client.address, "client"), (peer.name, peer.address, "standby")):
+            syn = Packet(str(address), target, service.port, in_nic=first)
+            answers = f"the answers of {named} to {who} on their way out"
+            yield Needed(syn, f"connections to {named} from {who}", answers, (f"{path}/{service.name}",))
+        for leaves in (True, False):
+            hook, out, come = ("output", "lo", None) if leaves else ("input", None, "lo")
+            syn = Packet(vip, vip, service.port, hook=hook, out_nic=out, in_nic=come)
+            yield Needed(syn, f"its own connections to {named}", f"the answers of {named} to itself", (f"inside/{service.name}",))
+        yield _to_the_frontend(cluster, service, own, first, f"standby/{service.name}", as_standby=True)
+    yield from _of_the_manager(cluster, node, peer, nic_of)
+
+
+def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf) -> Iterator[Needed]:
+    if cluster.manager.kind not in MANAGER_PORTS:
+        return
+    protocol, port = MANAGER_PORTS[cluster.manager.kind]
+    for mine, its in ((node.address, peer.address), (node.second_address, peer.second_address)):
+        nic, kind = nic_of(mine), "" if protocol == "tcp" else f"{protocol.upper()} "
+        named = f"the cluster manager's communication path ({kind}port {port}) with {its}"
+        come = Packet(str(its), str(mine), port, protocol=protocol, in_nic=nic)
+        leave = Packet(str(mine), str(its), port, protocol=protocol, hook="output", out_nic=nic)
+        for packet in (come, leave):
+            yield Needed(packet, named, named, ("*:communication path", "*/*"))
+
+
+def _of_client(cluster: Cluster, nic_of: NicOf) -> Iterator[Needed]:
+    own = cluster.client.address
+    for service in cluster.services:
+        yield _to_the_frontend(cluster, service, str(own), nic_of(own), f"client/{service.name}")
+
+
+def _to_the_frontend(cluster: Cluster, service: Service, own: str, nic: str | None, path: str, *, as_standby: bool = False) -> Needed:
+    there = f"{cluster.vip}:{service.port} ({service.name})"
+    leave = Packet(own, str(cluster.vip), service.port, hook="output", out_nic=nic)
+    return Needed(leave, f"what it sends to {there}", f"the answers (SYN-ACK) of {there}", (path,), as_standby=as_standby)

@@ -1,0 +1,74 @@
+"""What has to pass a host's own firewall: one list, from which findings and causes come alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.check.firewall_findings import findings
+from harness.config import cluster_config
+from harness.diagnosis import must_pass
+from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.firewall import opening, parse
+from harness.diagnosis.must_pass import MANAGER_PORTS, Judged, judged
+from harness.diagnosis.rules import firewall
+from harness.lab.lifecycle import default_cluster
+from harness.managers.manager import ClusterState
+
+LIFEKEEPER = default_cluster.cluster_data()
+PACEMAKER = default_cluster.merged(LIFEKEEPER, {"manager": {"kind": "pacemaker"}})
+NICS = {"10.20.1.11": "eth0", "10.20.2.11": "eth1", "10.20.1.12": "eth0", "10.20.2.12": "eth1", "10.20.1.20": "eth0"}
+CHAIN = "table inet own {\n chain c {\n  type filter hook %s priority 0; policy accept;\n  %s\n }\n}\n"
+
+# (manager, host, hook, rule, words of what is lost)
+STOPPED = [
+    (LIFEKEEPER, "lknode01", "input", "tcp dport 12345 drop", "the probe from 168.63.129.16 to port 12345"),
+    (LIFEKEEPER, "lknode02", "output", "ip daddr 168.63.129.16 drop", "the answers to the probe's source 168.63.129.16 on their way out"),
+    (LIFEKEEPER, "lknode02", "input", "tcp dport 1521 drop", "connections to port 1521 (listener) from the client"),
+    (LIFEKEEPER, "lknode01", "input", 'iifname "lo" tcp dport 1521 drop', "its own connections to port 1521 (listener)"),
+    (LIFEKEEPER, "lknode02", "output", 'oifname "eth0" ip daddr 10.20.1.200 drop', "what it sends to 10.20.1.200:1521 (listener)"),
+    (LIFEKEEPER, "lkclient", "input", "tcp sport 1521 drop", "the answers (SYN-ACK) of 10.20.1.200:1521 (listener)"),
+    (LIFEKEEPER, "lknode01", "input", 'iifname "eth1" tcp dport 7365 drop', "(port 7365) with 10.20.2.12"),
+    (PACEMAKER, "lknode01", "input", 'iifname "eth1" udp dport 5405 drop', "(UDP port 5405) with 10.20.2.12"),
+    (PACEMAKER, "lknode02", "output", "udp dport 5405 drop", "(UDP port 5405) with 10.20.1.11"),
+]  # fmt: skip
+
+
+def of(data: dict, host: str, hook: str, rule: str) -> tuple[Evidence, Judged]:
+    cluster = cluster_config.parse(data, Path("a test's"))
+    told = judged(cluster, host, parse(CHAIN % (hook, rule)), lambda address: NICS.get(str(address)))
+    return Evidence(cluster, ClusterState({}), "lknode01", firewalls={host: told}), told
+
+
+@pytest.mark.parametrize(("data", "host", "hook", "rule", "lost"), STOPPED, ids=[s[3] for s in STOPPED])
+def test_what_is_stopped_is_a_finding_and_a_cause_in_the_same_words(data: dict, host: str, hook: str, rule: str, lost: str) -> None:
+    evidence, told = of(data, host, hook, rule)
+    (finding,), (cause,) = list(findings(host, told)), list(firewall.causes(evidence))
+    assert lost in finding.says and lost in cause.says, (finding, cause)
+    assert (finding.host, cause.host) == (host, host) and rule in finding.says and rule in cause.says
+
+
+def test_a_standby_that_only_cannot_be_a_client_could_take_over_all_the_same() -> None:
+    evidence, _ = of(LIFEKEEPER, "lknode02", "output", 'oifname "eth0" ip daddr 10.20.1.200 drop')
+    (cause,) = firewall.causes(evidence)
+    assert "take over" not in cause.says and "standby/listener" in cause.explains and "client/listener" not in cause.explains
+    evidence, _ = of(LIFEKEEPER, "lknode02", "input", "tcp dport 1521 drop")
+    (cause,) = firewall.causes(evidence)
+    assert "could not take over" in cause.says and "client/listener" not in cause.explains
+
+
+def test_the_ports_of_the_managers_are_written_in_one_place() -> None:
+    root = Path(__file__).parents[2] / "harness"
+    files = [p for room in ("check", "diagnosis") for p in (root / room).rglob("*.py")]
+    for _, port in MANAGER_PORTS.values():
+        assert [p.name for p in files if str(port) in p.read_text()] == ["must_pass.py"]
+
+
+def test_a_look_evaluates_each_firewall_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings and causes both rest on it."""
+    asked: list[str] = []
+    monkeypatch.setattr(must_pass, "opening", lambda ruleset, syn, **more: asked.append(str(syn)) or opening(ruleset, syn, **more))
+    evidence, told = of(LIFEKEEPER, "lknode01", "input", "tcp dport 12345 drop")
+    once = len(asked)
+    assert list(findings("lknode01", told)) and list(firewall.causes(evidence)) and len(asked) == once
