@@ -10,6 +10,7 @@ from harness.check import evidence_gathering
 from harness.check.check_result import Findings
 from harness.check.host_survey import survey, unreachable
 from harness.check.unreachable_node import second_way
+from harness.cluster.bearable_services import demand_bearable
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.invariants import audit
 from harness.cluster.path_check import PathCheck, check_path, unchecked
@@ -54,6 +55,7 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
                 if cluster.azure is None:
                     raise Unusable(found[len(left_out)].says)
                 return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure(None)])
+            demand_bearable(subject)
             for last in (*[False] * (AGAIN - 1), True):
                 seen, moved = _once(subject, instead)
                 if not moved or last:

@@ -19,7 +19,7 @@ from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
 from harness.remote.connections.tcp_tunnel import relay
 from harness.services import service_registry
 from harness.services.node_identity import node_of
-from harness.services.service_kind import NotTheService, Proof, TurnedAway, WrongAnswer
+from harness.services.service_kind import NotTheService, Proof, TurnedAway, Unbearable, WrongAnswer
 
 T = TypeVar("T")
 
@@ -128,10 +128,10 @@ def ask_identity(
     where = f"{host} → {subject.cluster.vip}:{service.port}"
     kind = service_registry.kind(service.kind)
     try:
-        identity = _over_the_path(subject, host, service, kind.who_are_you, limit)
+        identity = ask_over_the_path(subject, host, service, kind.who_are_you, limit)
         said = identity.said
         if isinstance(kind, Proof):
-            said += f", {_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
+            said += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except TurnedAway as error:
         return failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error)
     except WrongAnswer as error:
@@ -161,7 +161,7 @@ def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) ->
     return tried[0].answered and time.monotonic() - began < QUICK_S
 
 
-def _over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
+def ask_over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
     """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, with the service's own address
     in its sentence instead of the relay's; ConnectionError without a connection."""
     with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
@@ -169,7 +169,7 @@ def _over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: 
             raise ConnectionError(f"the connection was {link.attempt.outcome}")
         try:
             return ask(link.host, link.port, settings=service_registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
-        except (NotTheService, TurnedAway, DeadlineExceeded, OSError) as error:
+        except (NotTheService, TurnedAway, Unbearable, DeadlineExceeded, OSError) as error:
             relayed, own = f"{link.host}:{link.port}", f"{subject.cluster.vip}:{service.port}"
             if relayed not in str(error):
                 raise

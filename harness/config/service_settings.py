@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from harness.core.errors import BadUse, Inconclusive
 from harness.core.files import expand_user
@@ -79,6 +79,14 @@ def seconds(settings: Mapping[str, str], key: str, default: float) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise BadUse(f"setting {key} = {settings[key]!r} is not a number of seconds above 0")
+    return value
+
+
+def one_of(settings: Mapping[str, str], key: str, words: Sequence[str]) -> str:
+    """One of these words, or nothing where the setting is not there."""
+    value = settings.get(key, "")
+    if value and value not in words:
+        raise BadUse(f"setting {key} = {value!r} is not {' or '.join(words)}")
     return value
 
 

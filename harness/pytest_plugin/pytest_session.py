@@ -17,6 +17,7 @@ from harness.attach.execution_plan import Wanted, show
 from harness.attach.lease import Held
 from harness.attach.preconditions import Preconditions
 from harness.attach.watchdog import FILE as PUT_BACK
+from harness.cluster.bearable_services import demand_bearable
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import audit
 from harness.collect.known_secrets import known_secrets
@@ -157,6 +158,7 @@ class Session:
         self._subject = ClusterUnderTest(self.cluster, run.timeline)
         self._subject.cleaner = run.cleaner
         self._subject.reach()
+        demand_bearable(self._subject)
         self._watch_health(run)
         if self._lab_data is None and self._allowed and wanted:
             self._attached = DisruptiveRun(self._subject, run.id, run.directory, self._look)

@@ -57,6 +57,10 @@ class TurnedAway(BadUse):
     """The service serves, and refuses the account that the cluster file names; the message is its own sentence."""
 
 
+class Unbearable(BadUse):
+    """The service does not bear to be connected to as the harness does, and somebody else would pay for it; the message says how."""
+
+
 class NotTheService(Exception):
     """Something answered, but it did not speak the service's protocol; the message quotes what it said."""
 
@@ -102,3 +106,11 @@ class Proof(Protocol):
 
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """Returns what proved it, in words. Raises as `who_are_you` does."""
+
+
+@runtime_checkable
+class AskedFirst(Protocol):
+    """A kind that may stand for a service that does not bear being connected to in number; it is asked once before it is."""
+
+    def demand_bearable(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> None:
+        """One connection. Raises Unbearable; as `who_are_you` does, when nothing can be found out."""

@@ -125,7 +125,7 @@ def test_settings_shape_the_hello() -> None:
         b"GET /healthz HTTP/1.1\r\nHost: db.example\r\n"
     )
     assert re.search(hello("http", status="204").expect, b"HTTP/1.1 204 No Content\r\n\r\n")
-    assert hello("tcp") == Hello(b"", b"", keeps=False)
+    assert hello("tcp") == Hello(b"", b"", keeps=False, least_period_s=0.1)
     assert hello("oracle").say == tns.connect_packet(tns.PING)
 
 

@@ -10,16 +10,24 @@ from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.services.deadline_socket import BoundedSocket, dial, quoted
-from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind
+from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, Unbearable
 
-SETTINGS = {"greeting"}
+SETTINGS = {"greeting", "connect_every_s", "broken_handshakes"}
 LONGEST_GREETING = 4096
+CONNECT_EVERY_S = 0.1  # what it does for each connection is not known
+GREETS_WITHIN_S = 1.0  # a server that looks up the name of its client first is slow to greet
+UNCOUNTED = "uncounted"
+# A packet's length, number 0, and protocol 10 with the version, or an error: 1129, too many handshakes were broken off already.
+MYSQL = re.compile(rb"...\x00(?:\x0a[\x20-\x7e]{3,64}\x00|\xff\x69\x04)", re.DOTALL)
 STAYS_OPEN_S = 0.2  # how long an accepted connection is watched when nothing is expected on it
 
 
 class Tcp(ServiceKind):
     """Setting: `greeting`, a regular expression for what the service says first; its groups `node` and `started` (seconds
-    since the epoch) tell who it is. Without it nobody is identified: "accepted" may come from a proxy or a forwarder."""
+    since the epoch) tell who it is. Without it nobody is identified: "accepted" may come from a proxy or a forwarder.
+    `connect_every_s`: how often each host may connect at most (default 0.1 s). `broken_handshakes = "uncounted"`: a server that greets as
+    MySQL or MariaDB refuses a host that has broken off 100 handshakes (max_connect_errors), but not this one, because its
+    skip_name_resolve is on."""
 
     kind = "tcp"
     bears_silence_s = math.inf
@@ -30,6 +38,19 @@ class Tcp(ServiceKind):
         with dial(host, port, deadline) as sock:
             return _stays_open(sock, host, port, deadline) if greeting is None else _greets(sock, host, port, greeting)
 
+    def demand_bearable(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> None:
+        """Hears the greeting, at most a second. Raises Unbearable for MySQL's or MariaDB's."""
+        if given.one_of(settings, "broken_handshakes", (UNCOUNTED,)):
+            return
+        with dial(host, port, deadline) as sock:
+            said = sock.recv(LONGEST_GREETING) if select.select([sock], [], [], deadline.within(GREETS_WITHIN_S))[0] else b""
+        if MYSQL.match(said):
+            raise Unbearable(
+                f"{host}:{port} greets as MySQL or MariaDB, which refuses a host, its real clients included, that has broken off 100 "
+                "handshakes (max_connect_errors), as measuring does; leave this service out, or, where its skip_name_resolve is on, say "
+                f'broken_handshakes = "{UNCOUNTED}" in its settings'
+            )
+
     def hello(self, settings: dict[str, str]) -> Hello:
         """The greeting when there is one; else the accepted connection alone counts, which a frozen process still gives."""
         given.only_known(settings, self.kind, SETTINGS)
@@ -39,7 +60,7 @@ class Tcp(ServiceKind):
             re.compile(expect)
         except (re.error, ValueError) as error:
             raise BadUse(f"setting greeting = {settings['greeting']!r} cannot be matched with bytes: {error}") from error
-        return Hello(b"", expect, keeps=False)
+        return Hello(b"", expect, keeps=False, least_period_s=given.seconds(settings, "connect_every_s", CONNECT_EVERY_S))
 
 
 def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -> Identity:

@@ -1,0 +1,106 @@
+"""A service that does not bear to be connected to a hundred times is found out with one connection, and not measured."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from harness.cluster import bearable_services
+from harness.config.cluster_config import Cluster
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, ExitCode, Unusable
+from harness.lab.lifecycle import default_cluster
+from harness.remote.agents.agent_launch import bearable
+from harness.services import service_registry
+from harness.services.service_kind import Unbearable
+
+MYSQL = b"J\x00\x00\x00\x0a8.0.36-28\x00\x0b\x00\x00\x00abcdefgh\x00\xff\xff\xff\x02\x00" + b"x" * 40
+MARIADB = b"n\x00\x00\x00\x0a5.5.5-10.11.6-MariaDB-log\x00\x1f\x00\x00\x00abcdefgh\x00"
+BLOCKED = b"J\x00\x00\x00\xff\x69\x04Host '10.20.1.20' is blocked because of many connection errors"
+
+
+@pytest.fixture
+def greeter() -> Iterator[SimpleNamespace]:
+    """A server that greets each client with `says` and waits for it to leave; `came` counts them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        own = SimpleNamespace(says=b"", came=0, port=listener.getsockname()[1])
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    one, _ = listener.accept()
+                    own.came += 1
+                    with one, contextlib.suppress(OSError):
+                        one.sendall(own.says)
+                        one.recv(1)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield own
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def demand(port: int, **settings: str) -> None:
+    service_registry.kind("tcp").demand_bearable("127.0.0.1", port, settings=settings, deadline=Deadline(60))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("says", [MYSQL, MARIADB, BLOCKED])
+def test_who_counts_broken_handshakes_is_not_measured(greeter: SimpleNamespace, says: bytes) -> None:
+    greeter.says = says
+    with pytest.raises(Unbearable, match=r"max_connect_errors.*broken_handshakes = "):
+        demand(greeter.port)
+    assert Unbearable("").exit_code == ExitCode.BAD_USE and greeter.came == 1
+    demand(greeter.port, broken_handshakes="uncounted")
+    assert greeter.came == 1, "it is not even asked"
+
+
+@pytest.mark.parametrize("says", [b"", b"220 mail.example ESMTP\r\n", b"SSH-2.0-x\r\n", b"\x00" * 80, b"J\x00\x00\x00\x0b8.0\x00"])
+def test_who_is_not_is_not_mistaken_for_it(greeter: SimpleNamespace, says: bytes) -> None:
+    greeter.says = says
+    demand(greeter.port)
+
+
+def test_a_word_that_means_nothing_is_refused(greeter: SimpleNamespace) -> None:
+    with pytest.raises(BadUse, match="broken_handshakes = 'yes' is not uncounted"):
+        demand(greeter.port, broken_handshakes="yes")
+
+
+@pytest.mark.parametrize(("settings", "period"), [({}, 0.1), ({"connect_every_s": "0.01"}, 0.01), ({"connect_every_s": "0.2"}, 0.25)])
+def test_how_often_an_unknown_service_is_connected_to(settings: dict[str, str], period: float) -> None:
+    """Whatever period is asked for; PERIODS_S are those that there are."""
+    assert bearable(0.01, service_registry.kind("tcp").hello(settings)) == period
+
+
+def subject(*kinds: str, absent: set[str] | None = None) -> SimpleNamespace:
+    data = default_cluster.cluster_data()
+    data["services"] = [{"name": k, "kind": k, "port": 3000 + i, "tag": k} for i, k in enumerate(kinds)]
+    return SimpleNamespace(cluster=Cluster.model_validate(data), absent=absent or set())
+
+
+def test_each_such_service_is_asked_once_before_anything_else(greeter: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    greeter.says = MYSQL
+
+    def over_the_path(subject, host, service, ask, limit):
+        assert host == "lkclient" and service.kind == "tcp"
+        return ask("127.0.0.1", greeter.port, settings=service.settings, deadline=Deadline(limit))
+
+    monkeypatch.setattr(bearable_services, "ask_over_the_path", over_the_path)
+    with pytest.raises(Unbearable):
+        bearable_services.demand_bearable(subject("http", "tcp"))  # type: ignore[arg-type]
+    assert greeter.came == 1
+    bearable_services.demand_bearable(subject("http", "oracle"))  # type: ignore[arg-type]
+    bearable_services.demand_bearable(subject("tcp", absent={"lkclient"}))  # type: ignore[arg-type]
+    assert greeter.came == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionError("refused"), Unusable("the host is away")])
+def test_what_cannot_be_asked_is_for_the_checks_to_say(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*of: object) -> None:
+        raise error
+
+    monkeypatch.setattr(bearable_services, "ask_over_the_path", fails)
+    bearable_services.demand_bearable(subject("tcp"))  # type: ignore[arg-type]
