@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from harness.core.errors import BadUse
+
+
+class LateChoices:
+    """Choices that are read when somebody asks for them, because what is plugged in is not looked for on every `--help`.
+
+    The option needs a metavar: argparse would read the choices at once to make one.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[str]]) -> None:
+        self._read = read
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __contains__(self, value: object) -> bool:
+        return value in list(self._read())
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,6 +34,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise BadUse(f"{message}; see `{self.prog} --help`")
+
+    def format_usage(self) -> str:
+        self._name_late_choices()
+        return super().format_usage()
+
+    def format_help(self) -> str:
+        self._name_late_choices()
+        return super().format_help()
+
+    def _name_late_choices(self) -> None:
+        for action in self._actions:
+            if isinstance(action.choices, LateChoices):
+                action.metavar = f"{{{','.join(action.choices)}}}"
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """A command complains of what it does not know itself: its own options are those that may have been meant."""

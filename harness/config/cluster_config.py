@@ -23,9 +23,7 @@ from harness.config.config_types import Name, OneOf, Part, Port, Seconds
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
 from harness.core.toml_file import content, toml
-from harness.plugins.registries import SERVICES
-
-ON_WINDOWS = ("lifekeeper-windows", "wsfc")  # kinds of manager whose nodes run Windows
+from harness.plugins.registries import MANAGERS, SERVICES
 
 
 class Design(StrEnum):
@@ -227,7 +225,7 @@ class Cluster(Part):
         ]
 
     def _platform_faults(self) -> list[str]:
-        wanted = "windows" if self.manager.kind in ON_WINDOWS else "linux"
+        wanted = platform_of(self.manager.kind)
         return [
             *(
                 f'{n.name}: a node of {self.manager.kind} runs {wanted}; set its platform = "{wanted}"'
@@ -266,6 +264,12 @@ class Cluster(Part):
 
     def peer_of(self, name: str) -> Node:
         return next(n for n in self.nodes if n.name != name)
+
+
+def platform_of(manager: str) -> str:
+    """What the nodes of a cluster with that kind of manager run. Raises Unusable for a plug-in that cannot be used."""
+    platform: str = MANAGERS.get(manager).platform
+    return platform
 
 
 def reserved(subnet: IPv4Network) -> set[IPv4Address]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.config import cluster_config
 from harness.core.errors import BadUse
-from harness.plugins.registries import SERVICES
+from harness.plugins.registries import MANAGERS, SERVICES
 
 NL = "\n"
 
@@ -163,7 +163,7 @@ tag = {_q(service.tag)}   # its resource in the cluster manager
 """)
     parts.append(f"""
 [manager]
-kind = {_q(a.manager)}   # lifekeeper, pacemaker, lifekeeper-windows or wsfc
+kind = {_q(a.manager)}   # {", ".join(MANAGERS.names())}
 resource = {_q(a.resource)}   # what is switched over: the top of the hierarchy
 # heartbeat_s = 5.0   # LCMHBEATTIME; the budgets follow from these timers, so write down the cluster's own
 # heartbeats_missed = 3   # LCMNUMHBEATS
@@ -230,7 +230,7 @@ def _ssh(table: str, a: Answers, host: str) -> str:
 
 
 def _platform(manager: str) -> str:
-    return 'platform = "windows"\n' if manager in cluster_config.ON_WINDOWS else ""
+    return 'platform = "windows"\n' if cluster_config.platform_of(manager) == "windows" else ""
 
 
 def _net(address: str) -> str:

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from harness.config.config_types import Part, Seconds
+from harness.config.config_types import OneOf, Part, Seconds
+from harness.plugins.registries import MANAGERS
 
 
 class Manager(Part):
     """The cluster manager and the timers that a failover's budget follows from (facts LKL-35, LKL-41)."""
 
-    kind: Literal["lifekeeper", "lifekeeper-windows", "pacemaker", "wsfc"] = "lifekeeper"
+    kind: Annotated[str, OneOf(MANAGERS)] = "lifekeeper"
     root: Path = Path("/opt/LifeKeeper")
     resource: str = Field("cluster-services", description="the resource whose switchover moves everything")
     heartbeat_s: Seconds = 5.0

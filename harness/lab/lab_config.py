@@ -19,6 +19,7 @@ from harness.lab import topology
 SSH_PORT = 22
 
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
+MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 # What a lab runs for services of that kind: the module of harness.lab.services, and the dialogue that shows it to work. PostgreSQL is
 # Debian's own.
 STAND_INS = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}
@@ -102,6 +103,8 @@ def make_lab_config(cluster: Cluster, path: Path) -> LabSettings:
 def _cannot_be_carried(cluster: Cluster) -> list[str]:
     """What a real cluster may have and a lab's hosts cannot."""
     faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
+    if cluster.manager.kind not in MANAGERS:
+        faults.append(f"manager.kind: {cluster.manager.kind} runs in no lab, which has {' or '.join(MANAGERS)}; attach its own cluster")
     carried = sorted({"postgres", *STAND_INS})
     faults += [
         f"services: {s.name} is of kind {s.kind}, and the lab has servers of {', '.join(carried)} only; attach a cluster that runs it"

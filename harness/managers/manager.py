@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Literal
 
+from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
+from harness.hosts.host import Host
 
 
 class ResourceState(StrEnum):
@@ -149,6 +152,7 @@ def answer(against: Sequence[str], unknown: Sequence[str] = ()) -> Answer:
     return Answer(says, tuple(dict.fromkeys([*against, *unknown])))
 
 
+NOT_ASKED = Answer(Says.CANNOT_TELL, ("the adapter of this cluster manager does not ask it",))
 LOG_AT_MOST = 512 * 1024  # characters of one log window
 
 
@@ -164,34 +168,49 @@ class SwitchRefused(HarnessError):
     """The manager did not do what it was told; the message quotes it."""
 
 
-class Manager(Protocol):
-    """The adapter of one cluster manager."""
+class Manager(ABC):
+    """The adapter of one cluster manager. Made of the cluster file and its hosts by their names; what it is made with, it does not ask yet.
 
-    name: str
+    What a manager cannot be asked is "cannot tell", which is never taken for yes: the answers that nothing is written for say so.
+    """
+
+    name: ClassVar[str]  # what reports and messages call it
+    platform: ClassVar[Literal["linux", "windows"]] = "linux"  # what its nodes run
+
+    @abstractmethod
+    def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None: ...
 
     @property
+    @abstractmethod
     def out_settings(self) -> tuple[str, str] | None:
         """Where `take_out` sets something in the cluster's configuration: a line of shell that removes all of that, on whichever node, and
         one that exits 0 when the configuration was read and has nothing of it. None where it sets nothing."""
 
+    @abstractmethod
     def state(self, *, limit: float = 10.0) -> ClusterState:
         """Ask both nodes. An unreachable node is a NodeState that says so, not an exception."""
 
+    @abstractmethod
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """Move everything to the node `to` and return when the manager says it has. Raises SwitchRefused."""
 
+    @abstractmethod
     def switch_over_lines(self, to: str) -> list[str]:
         """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
 
+    @abstractmethod
     def strangers(self, *, limit: float = 10.0) -> list[str]:
         """What the cluster has besides what its file names: nodes, and resources that `switch_over` would leave behind; sentences."""
 
+    @abstractmethod
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         """Node → tag → how many failures the manager counts, where it counts any. Raises HarnessError where that cannot be read."""
 
+    @abstractmethod
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """End what a `switch_over` that was killed has left in force. Only for who holds the lease, and saw nothing of it before."""
 
+    @abstractmethod
     def by_hand_line(self, to: str) -> str:
         """One line of the shell of the node `to` by which a person moves everything there; nothing is run for it."""
 
@@ -201,60 +220,78 @@ class Manager(Protocol):
         No with each reason: policies, confirmation asked for, maintenance, quorum, flags and locks that forbid it, `to` not able, all
         communication paths dead, everything there already. What cannot be read is "cannot tell", never yes; nothing is raised for it.
         """
+        return NOT_ASKED
 
     def fencing(self, *, limit: float = 10.0) -> Answer:
         """If the nodes lost each other, would one of them surely be stopped? Only proof is yes; nothing is raised."""
+        return NOT_ASKED
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
         """Does `to` hold all data of the services, copied in the right direction? Yes where nothing is copied; nothing is raised."""
+        return NOT_ASKED
 
     def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
         """Does a node that is reset or fenced come back into the cluster by itself? Nothing is raised."""
+        return NOT_ASKED
 
+    @abstractmethod
     def failures_left(self, *, limit: float = 10.0) -> dict[str, tuple[int, int]]:
         """Tag → how many failures the manager counts on the node that has it in service, and at how many it bans that node. Only where it
         counts and bans. Raises HarnessError where that cannot be read."""
 
+    @abstractmethod
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Take one resource out of service on its node and leave everything else as it is."""
 
+    @abstractmethod
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         """The commands by which `take_out` would change something, run on that node; the cluster is only read for it. None where it would
         be refused."""
 
+    @abstractmethod
     def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
         """Why `take_out` would not take the resource out alone; empty when it would. Only reads, and raises nothing for what it reads."""
 
+    @abstractmethod
     def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Put that resource back in service."""
 
+    @abstractmethod
     def address_of(self, tag: str, node: str) -> str | None:
         """The address that an IP resource carries, by the manager's own database on that node; None when it knows none."""
 
     @property
+    @abstractmethod
     def log(self) -> Path | None:
         """The manager's log file on every node; None where it keeps none (Windows' event log)."""
 
+    @abstractmethod
     def notices(self, line: str) -> bool:
         """Is this line of the log the manager's notice of something wrong, or the beginning of what it does about it?"""
 
+    @abstractmethod
     def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Have a resource that failed on a node, and is out of service there, stand by again."""
 
+    @abstractmethod
     def in_service_test(self, tag: str) -> str:
         """A line of the node's own shell (PowerShell on Windows): exit 0 when the manager there says that it has this resource in service.
 
         For undoing on the host."""
 
+    @abstractmethod
     def put_back_line(self, tag: str) -> str:
         """A line of the node's own shell that puts this one resource back in service there. For undoing on the host."""
 
+    @abstractmethod
     def daemon_pids_line(self) -> str:
         """A line of the node's own shell that prints the pids of the manager's own daemons, those that a supervisor brings back."""
 
+    @abstractmethod
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         """The end of the manager's log on a node, as evidence."""
 
+    @abstractmethod
     def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
         """The log's lines from `begin` to `end`, seconds since the epoch on the node's own clock; the newest `most` characters of them.
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from harness.config import cluster_config
 from harness.hosts.host import Host
 from harness.managers.manager import Manager
+from harness.plugins.registries import MANAGERS
 
 
 def manager_of(cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> Manager:
-    """The adapter for the cluster's manager; the model admits no kind that is not here."""
-    from harness.managers.lifekeeper import LifeKeeper
-    from harness.managers.lifekeeper_windows import LifeKeeperWindows
-    from harness.managers.pacemaker import Pacemaker
-    from harness.managers.wsfc import Wsfc
-
-    kinds: dict[str, Callable[[cluster_config.Cluster, Mapping[str, Host]], Manager]] = {
-        "lifekeeper": LifeKeeper,
-        "lifekeeper-windows": LifeKeeperWindows,
-        "pacemaker": Pacemaker,
-        "wsfc": Wsfc,
-    }
-    return kinds[cluster.manager.kind](cluster, hosts)
+    """The adapter for the cluster's manager. Raises Unusable for a plug-in that cannot be used."""
+    made: Manager = MANAGERS.get(cluster.manager.kind)(cluster, hosts)
+    return made

@@ -13,7 +13,7 @@ from harness.hosts.host import CommandFailed, Host
 from harness.hosts.windows.windows import EVENTS_AT_MOST, WindowsHost
 from harness.hosts.windows.windows_parse import Event
 from harness.managers.log_window import bounded
-from harness.managers.manager import LOG_AT_MOST, Answer, LogWindow, answer
+from harness.managers.manager import LOG_AT_MOST, Answer, LogWindow, Manager, answer
 
 T = TypeVar("T")
 NOT_ASKED = (Unusable, DeadlineExceeded, CommandFailed)  # what asking a node may end with instead of an answer
@@ -22,9 +22,10 @@ ALARMING = 2  # levels of an event: 1 critical, 2 error
 SOURCE_LOG_S = 7 * 24 * 3600.0  # how far back the recent log is looked for
 
 
-class OnWindows:
+class OnWindows(Manager):
     """Base of the adapters; `source` is who writes the manager's events, `logs` where."""
 
+    platform = "windows"
     source: ClassVar[str]
     logs: ClassVar[Sequence[str]] = ("Application", "System")
     log = None  # Windows keeps events, not a file

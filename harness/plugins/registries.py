@@ -5,3 +5,4 @@ from __future__ import annotations
 from harness.plugins.registry import Registry
 
 SERVICES = Registry("service kind", "lkharness.services", "harness.services.kinds", "harness.services.service_kind:ServiceKind")
+MANAGERS = Registry("cluster manager", "lkharness.managers", "harness.managers.kinds", "harness.managers.manager:Manager")

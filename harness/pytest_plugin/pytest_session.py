@@ -105,6 +105,7 @@ class Session:
             kept = {"plan": plan, "readable": options.readable_reports}
             return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
         from harness.core.needs_linux import demand_linux
+        from harness.lab import lab_config
         from harness.lab.lifecycle import default_cluster  # only the default needs the lab
 
         demand_linux()
@@ -112,8 +113,8 @@ class Session:
             raise BadUse(f"--profile {options.profile}: there is {' and '.join(default_cluster.PROFILES)}")
         if options.design not in (None, *cluster_config.Design):
             raise BadUse(f"--design {options.design}: there is {' and '.join(cluster_config.Design)}")
-        if options.manager not in (None, *default_cluster.MANAGERS):
-            raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(default_cluster.MANAGERS)}")
+        if options.manager not in (None, *lab_config.MANAGERS):
+            raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(lab_config.MANAGERS)}")
         wanted = {"design": options.design} if options.design else {}
         data = default_cluster.cluster_data(
             options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})}

@@ -18,7 +18,7 @@ from harness.hosts.jobs import JobLost, StillRunning, run_to_its_end, unfinished
 from harness.hosts.local_host import LocalHost
 from harness.hosts.shell_command import wrapped
 from harness.lab.lifecycle import default_cluster
-from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import SwitchRefused
 
 PATIENT_S = 60.0

@@ -17,8 +17,8 @@ from harness.config import cluster_config
 from harness.core.errors import HarnessError
 from harness.hosts.host import CommandResult
 from harness.lab.lifecycle import default_cluster
+from harness.managers.kinds.pacemaker import CUT, MONITOR
 from harness.managers.manager import Question
-from harness.managers.pacemaker import CUT, MONITOR
 
 N1, N2, RESOURCE = "lknode01", "lknode02", "cluster-services"
 CLUSTER = cluster_config.Cluster.model_validate(

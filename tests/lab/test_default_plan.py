@@ -18,8 +18,8 @@ from harness.config import cluster_config
 from harness.disrupt import disruption
 from harness.hosts.host import CommandResult
 from harness.lab.lifecycle import default_cluster
-from harness.managers.lifekeeper import LifeKeeper
-from harness.managers.pacemaker import Pacemaker
+from harness.managers.kinds.lifekeeper import LifeKeeper
+from harness.managers.kinds.pacemaker import Pacemaker
 from harness.pytest_plugin.measurement_plan import Plan
 from tests.lab.pacemaker_states import LINKS, N1, N2, TOOLS, VOTES, OnFile, State, run
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.config import cluster_config
 from harness.hosts.local_host import LocalHost
-from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Question
 from tests.lab.lifekeeper_cluster import NODES, TOP, eventually
 from tests.lab.lifekeeper_fixtures import cluster, kept, needs_namespaces, whole  # noqa: F401

@@ -17,9 +17,9 @@ from harness.disrupt.network.ip_resource import IpResourceOut
 from harness.hosts.deadman.deadman_switch import remains
 from harness.lab.lifecycle import default_cluster, doctor, launch
 from harness.lab.pacemaker import packages
-from harness.managers import pacemaker
+from harness.managers.kinds import pacemaker
+from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.manager import Question, ResourceState, SwitchRefused
-from harness.managers.pacemaker import Pacemaker
 from harness.managers.rules import pacemaker_take_out_rules
 
 LACKING = packages.missing()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.manager import Question, Says
-from harness.managers.pacemaker import Pacemaker
 from tests.lab.pacemaker_states import CLUSTER, N1, N2, TOOLS, Maker, NoState, OnFile, State, goes
 
 pytestmark = pytest.mark.skipif(not TOOLS, reason="install pacemaker-cli-utils for Pacemaker's own scheduler")

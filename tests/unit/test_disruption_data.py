@@ -19,7 +19,7 @@ from harness.expectations import outage_budget
 from harness.expectations.connectivity_matrix import Origin, Situation, expectation
 from harness.lab import lab_config, manager_config
 from harness.lab.lifecycle import default_cluster
-from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.kinds.lifekeeper import LifeKeeper
 
 WANTED = {
     *("switchover", "failback", "service crash", "service hang", "manager crash", "power loss", "node reboot", "node freeze"),

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from harness import cli
 from harness.config import cluster_config
 from harness.config.cluster_file_writer import Answers, HostAnswer, ServiceAnswer, written
+from harness.plugins.registries import MANAGERS
 
 EXAMPLE = Path(__file__).parents[2] / "cluster.example.toml"
 
@@ -63,15 +64,12 @@ def test_it_loads_as_it_is_and_with_everything_uncommented(tmp_path: Path) -> No
     assert {name: getattr(full.azure, name) for name in defaults} == defaults
 
 
-MANAGERS = typing.get_args(cluster_config.Manager.model_fields["kind"].annotation)
-
-
-@pytest.mark.parametrize("manager", MANAGERS)
+@pytest.mark.parametrize("manager", sorted(MANAGERS.built_in()))
 @pytest.mark.parametrize("design", ["nat", "floating"])
 def test_what_init_writes_is_the_cluster_of_its_options(tmp_path: Path, manager: str, design: str) -> None:
     """Every option finds its place, and nothing that was not said differs from the model's defaults."""
     file = tmp_path / "mine.toml"
-    windows = manager in cluster_config.ON_WINDOWS
+    windows = cluster_config.platform_of(manager) == "windows"
     given = {
         "--client": "cl=10.9.1.20", "--frontend": "10.9.1.200", "--resource": "top", "--name": "case-1", "--design": design,
         "--manager": manager, "--probe-port": "61000", "--ip-tag": "the-ip", "--user": "me", "--key": "k", "--known-hosts": "kh",

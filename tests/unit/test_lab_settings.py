@@ -9,6 +9,9 @@ import pytest
 from harness import cli
 from harness.lab.lifecycle import launch
 
+NODES = "".join(
+    f'[[nodes]]\nname = "n{i}"\naddress = "10.20.1.{i}0"\nsecond_address = "10.20.2.{i}0"\nplatform = "windows"\n' for i in (3, 4)
+)
 HTTP = '[load_balancer.probe]\nprotocol = "http"\n'
 
 
@@ -31,6 +34,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (HTTP, ["--manager", "pacemaker"], "load_balancer.probe.protocol: azure-lb"),
         (f'{HTTP}[manager]\nkind = "pacemaker"\n', [], "load_balancer.probe.protocol: azure-lb"),
         ("[load_balancer.probe]\nport = 22\n", [], "load_balancer.probe.port is 22"),
+        ('[manager]\nkind = "wsfc"\n' + NODES, [], "manager.kind: wsfc runs in no lab, which has lifekeeper or pacemaker"),
         ('[manager]\nroot = "/srv/LifeKeeper"\n', [], "manager.root"),
         ('[[services]]\nname = "sftp"\nkind = "tcp"\nport = 22\ntag = "t"\n', [], "services: sftp has port 22"),
     ],

@@ -20,7 +20,7 @@ from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome, Verdict, failed, passed
 from harness.disrupt import undoing
 from harness.lab.lifecycle import default_cluster
-from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
 from harness.managers.parse.pacemaker_parse import fail_counts
 from harness.managers.switchover_readiness import by_state

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.managers.lifekeeper import address_in, notices, parse
+from harness.managers.kinds.lifekeeper import address_in, notices, parse
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
 
 HEADER = "LOCAL     TAG              ID              STATE     PRIO  PRIMARY\n"

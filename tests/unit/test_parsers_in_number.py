@@ -16,7 +16,7 @@ import parser_inputs_wsfc as wsfc
 import pytest
 from parser_inputs import INPUTS, NODES, SEED, Truth, active_in, agrees, mangled, numbered
 
-from harness.managers import lifekeeper_windows
+from harness.managers.kinds import lifekeeper_windows
 from harness.managers.manager import ClusterState, NodeState
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.parse.pacemaker_parse import comm_paths, moved_by_hand, node_state

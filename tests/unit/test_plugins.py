@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from plugin_packages import install, installed
 
+from harness import cli
 from harness.config import cluster_config
 from harness.config.cluster_file_writer import service_of
 from harness.core.errors import BadUse, ExitCode, Unusable
 from harness.lab import lab_config
 from harness.lab.lifecycle import default_cluster
-from harness.plugins.registries import SERVICES
+from harness.managers.manager import Manager, Says
+from harness.managers.manager_registry import manager_of
+from harness.plugins.registries import MANAGERS, SERVICES
 from harness.services import service_registry
 
 KIND = """
@@ -44,6 +47,9 @@ def test_what_is_in_the_package_is_there() -> None:
     assert set(SERVICES.built_in()) == {"http", "oracle", "postgres", "tcp"}
     for name in SERVICES.built_in():
         assert SERVICES.get(name).kind == name
+    assert set(MANAGERS.built_in()) == {"lifekeeper", "lifekeeper-windows", "pacemaker", "wsfc"}
+    for name in MANAGERS.built_in():
+        assert MANAGERS.get(name).platform == ("windows" if name in ("lifekeeper-windows", "wsfc") else "linux")
 
 
 def test_nothing_is_imported_or_looked_for_before_it_is_asked_for() -> None:
@@ -139,3 +145,58 @@ def test_a_lab_says_which_kinds_it_has_servers_of(tmp_path: Path, monkeypatch: p
     install(tmp_path, "lk_redis", {"lk_redis.py": KIND}, REDIS)
     with installed(monkeypatch, tmp_path), pytest.raises(BadUse, match="cache is of kind redis, and the lab has servers of http, oracle"):
         lab_config.make_lab_config(cluster("redis"), Path("cluster.toml"))
+
+
+KEEPER = """
+from harness.managers.kinds.pacemaker import Pacemaker
+
+class Fork(Pacemaker):
+    name = "a fork of Pacemaker"
+"""
+KEEPERS = "[lkharness.managers]\nfork = lk_fork:Fork\n"
+
+
+def test_a_cluster_manager_is_plugged_in_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "lk_fork", {"lk_fork.py": KEEPER}, KEEPERS)
+    data = {**default_cluster.cluster_data(), "manager": {"kind": "fork"}}
+    with installed(monkeypatch, tmp_path):
+        cluster = cluster_config.parse(data, Path("cluster.toml"))
+        assert manager_of(cluster, {}).name == "a fork of Pacemaker"
+        with pytest.raises(BadUse, match=r"manager\.kind: fork runs in no lab, which has lifekeeper or pacemaker"):
+            lab_config.make_lab_config(cluster, Path("cluster.toml"))
+    with pytest.raises(BadUse, match=r"manager\.kind: there is no cluster manager fork; known: lifekeeper, lifekeeper-w"):
+        cluster_config.parse(data, Path("cluster.toml"))
+
+
+def test_what_an_adapter_does_not_ask_is_never_yes() -> None:
+    """Without a word of its own on whether it may be done, nothing is done."""
+    methods = {name: lambda self, *a, **b: None for name in Manager.__abstractmethods__}
+    mute = type("Mute", (Manager,), methods)({}, {})
+    answers = [mute.may_switch_over("n1"), mute.fencing(), mute.mirror("n1"), mute.starts_at_boot()]
+    assert [answer.says for answer in answers] == [Says.CANNOT_TELL] * 4
+
+
+def test_init_offers_managers_that_are_plugged_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(tmp_path, "lk_fork", {"lk_fork.py": KEEPER}, KEEPERS)
+    words = "--node a=10.20.1.11,10.20.2.11 --node b=10.20.1.12,10.20.2.12 --client c=10.20.1.20 --frontend 10.20.1.200"
+    given = ["init", *words.split(), "--service", "web=http:80:w", str(tmp_path / "mine.toml")]
+    with installed(monkeypatch, tmp_path):
+        assert cli.main([*given, "--manager", "fork"]) == 0
+        assert cluster_config.load(tmp_path / "mine.toml").manager.kind == "fork"
+        capsys.readouterr()
+        assert cli.main([*given, "--manager", "frok", "--force"]) == 2
+        assert "did you mean fork? (choose from 'fork', 'lifekeeper'," in capsys.readouterr().err
+        with pytest.raises(SystemExit):
+            cli.main(["init", "--help"])
+        assert "--manager {fork,lifekeeper,lifekeeper-windows,pacemaker,wsfc}" in capsys.readouterr().out
+
+
+def test_no_help_but_its_own_looks_for_plug_ins(tmp_path: Path) -> None:
+    ask = (
+        "import sys, contextlib, io; from harness import cli\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): cli.main(['--help'])\n"
+        "print([m for m in sys.modules if m.startswith(('harness.plugins', 'importlib.metadata'))])"
+    )
+    assert subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip() == "[]"

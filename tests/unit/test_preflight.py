@@ -21,7 +21,7 @@ from harness.core.timeline import Timeline
 from harness.core.verdict import failed, passed
 from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster
-from harness.managers.lifekeeper import LifeKeeper
+from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
 from harness.report.record.run_record import AS_FOUND
 from harness.report.record.run_verdict import judge

@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.core.deadline import Deadline
-from harness.managers import lifekeeper_windows
+from harness.managers.kinds import lifekeeper_windows
+from harness.managers.kinds.wsfc import Wsfc
 from harness.managers.manager import ClusterState, NodeState, ResourceState, SwitchRefused
 from harness.managers.parse import wsfc_parse
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.parse.wsfc_parse import allowed, node_state, read
-from harness.managers.wsfc import Wsfc
 
 TABLE = """\
 LOCAL     TAG             ID           STATE  PRIO  PRIMARY

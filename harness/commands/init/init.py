@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.commands import ask as terminal
 from harness.commands.common import add, print_json
 from harness.commands.init import init_azure
+from harness.commands.parser import LateChoices
 from harness.core.errors import BadUse, Unusable
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ EXAMPLE = (
     "lkharness init --client lkclient=10.20.1.20 --node lknode01=10.20.1.11,10.20.2.11 --node lknode02=10.20.1.12,10.20.2.12 "
     "--frontend 10.20.1.200 --service listener=oracle:1521:listener-1521 --user azureuser --sudo customer.toml"
 )
-MANAGERS = ["lifekeeper", "pacemaker", "lifekeeper-windows", "wsfc"]
 
 
 def add_to(commands) -> None:
@@ -42,7 +42,10 @@ def add_to(commands) -> None:
         "--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on; --azure reads it"
     )
     init.add_argument(
-        "--manager", choices=MANAGERS, help="the cluster manager (default: lifekeeper, on Windows nodes of Azure lifekeeper-windows)"
+        "--manager",
+        metavar="KIND",
+        choices=LateChoices(_managers),
+        help="the cluster manager (default: lifekeeper, on Windows nodes of Azure lifekeeper-windows)",
     )
     init.add_argument(
         "--probe-port", type=int, default=12345, metavar="PORT", help="the health probe's port (default: 12345); --azure reads it"
@@ -55,6 +58,12 @@ def add_to(commands) -> None:
     init.add_argument("--sudo", action="store_true", help="run commands through `sudo -n`")
     init_azure.add_options(init)
     init.add_argument("--force", action="store_true", help="replace a file that is there")
+
+
+def _managers() -> list[str]:
+    from harness.plugins.registries import MANAGERS
+
+    return MANAGERS.names()
 
 
 def _init(given: argparse.Namespace) -> int:

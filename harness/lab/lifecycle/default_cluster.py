@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 Profile = Literal["fast", "azure"]
 
 PROFILES: dict[str, dict[str, Any]] = {

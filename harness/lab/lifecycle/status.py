@@ -8,8 +8,8 @@ from typing import Any
 from harness.config import cluster_config
 from harness.lab.control import lab_registry, nsenter
 from harness.lab.guests.host_provisioning import stand_in_note
-from harness.managers import pacemaker
-from harness.managers.lifekeeper import parse
+from harness.managers.kinds import pacemaker
+from harness.managers.kinds.lifekeeper import parse
 from harness.managers.manager import NodeState, ResourceState
 from harness.managers.parse import pacemaker_parse
 

@@ -17,7 +17,18 @@ from harness.hosts.jobs import run_to_its_end
 from harness.hosts.linux.linux import TOOLS
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
-from harness.managers.manager import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, ResourceState, SwitchRefused, answer
+from harness.managers.manager import (
+    LOG_AT_MOST,
+    Answer,
+    ClusterState,
+    LogWindow,
+    Manager,
+    NodeState,
+    Question,
+    ResourceState,
+    SwitchRefused,
+    answer,
+)
 from harness.managers.parse.pacemaker_parse import Reading, borne, fail_counts, moved_by_hand, node_state, notices, read, timed_moves
 from harness.managers.rules import pacemaker_take_out_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
@@ -53,7 +64,7 @@ DAEMONS = ("pacemaker-schedulerd",)
 SPARE_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
 
 
-class Pacemaker:
+class Pacemaker(Manager):
     """Asks each node itself; drives from the node that is to act. What it puts into the CIB has an end or a name of its own."""
 
     name = "Pacemaker"

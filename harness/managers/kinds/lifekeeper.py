@@ -15,7 +15,7 @@ from harness.hosts.host import Command, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
-from harness.managers.manager import LOG_AT_MOST, Answer, ClusterState, LogWindow, NodeState, Question, SwitchRefused
+from harness.managers.manager import LOG_AT_MOST, Answer, ClusterState, LogWindow, Manager, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
@@ -45,7 +45,7 @@ def address_in(row: str) -> str | None:
     return found[0] if found else None
 
 
-class LifeKeeper:
+class LifeKeeper(Manager):
     """Reads each node over its own connection; drives from the node that is to act."""
 
     name = "LifeKeeper"
