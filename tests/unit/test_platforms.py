@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typing
-
 import pytest
 from pydantic import ValidationError
 
@@ -13,8 +11,7 @@ from harness.hosts.linux.linux import LinuxHost
 from harness.hosts.local_host import LocalHost
 from harness.hosts.windows.windows import WindowsHost
 from harness.managers.manager_registry import manager_of
-
-KINDS = typing.get_args(cluster_config.Manager.model_fields["kind"].annotation)
+from harness.plugins.registries import MANAGERS
 
 
 def cluster(kind: str, platform: str, **ssh: object) -> cluster_config.Cluster:
@@ -32,9 +29,9 @@ def cluster(kind: str, platform: str, **ssh: object) -> cluster_config.Cluster:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(MANAGERS.built_in()))
 def test_every_kind_has_an_adapter_and_its_platform(kind):
-    right, wrong = ("windows", "linux") if kind in cluster_config.ON_WINDOWS else ("linux", "windows")
+    right, wrong = ("windows", "linux") if kind in ("lifekeeper-windows", "wsfc") else ("linux", "windows")
     made = cluster(kind, right)
     manager = manager_of(made, {m.name: LocalHost(m.name) for m in made.machines})
     assert (manager.log is None) is (right == "windows")
