@@ -1,0 +1,146 @@
+"""Connections to a cluster as captures of one or several hosts show them: attempts with their outcome, each with its own packets. Pure.
+
+A connection is told from others by its ends and the number of its SYN, which the balancer leaves as they are: a port that is used again
+has another number. Answers carry that number plus one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.config.cluster_config import Cluster, Machine
+from harness.core.errors import BadUse
+from harness.remote.captures.capture_file import UNKNOWN
+from harness.remote.captures.route_classifier import Way, classify
+from harness.remote.connections.attempt import Attempt, AttemptOutcome
+from harness.remote.recording.packets import LOOPBACK, Packet
+
+MOST = 50_000  # attempts
+SKEW_S = 1.0  # by which the clocks of hosts may differ
+UNDER_WAY_S = 1.0  # one that began so shortly before the end of a capture may yet have been answered
+
+Seen = Mapping[str, Sequence[Packet]]
+Span = tuple[float, float]
+_Key = tuple[str, int, int, int]  # the origin's address and port, the service's port, the number of the SYN
+
+
+@dataclass(frozen=True)
+class Tried:
+    attempt: Attempt
+    way: Way
+    path: str  # of whom it came: a client, or the name of a node
+    watched: tuple[str, ...] = ()  # the hosts that were captured when it was made
+
+    @property
+    def outcome(self) -> str:
+        return str(self.attempt.outcome)
+
+
+def taken_at(name: str, packets: Sequence[Packet], cluster: Cluster) -> str:
+    """On which host a capture was made: by its name, else by whom its packets come from and go to. Raises BadUse if that is not clear."""
+    named = [m.name for m in cluster.machines if name == m.name or name.startswith((f"{m.name}.", f"{m.name}-", f"{m.name}_"))]
+    if len(named) == 1:
+        return named[0]
+    owners = {address: m.name for m in cluster.machines for address in _addresses(m)}
+    known = Counter(
+        owner
+        for p in packets
+        if not p.local and (owner := owners.get(p.src if p.outgoing else p.dst if p.kind == "host" else "")) is not None
+    )
+    if known and known.most_common(1)[0][1] > 0.9 * sum(known.values()):
+        return known.most_common(1)[0][0]
+    fits = [m.name for m in cluster.machines if packets and all({p.src, p.dst} & _addresses(m) for p in packets)]
+    to_vip = any(str(cluster.vip) in (p.src, p.dst) for p in packets)
+    if len(fits) > 1 and to_vip and cluster.client.name in fits:  # a node sees the client's connections translated, or with others' besides
+        return cluster.client.name
+    if len(fits) == 1:
+        return fits[0]
+    names = ", ".join(m.name for m in cluster.machines)
+    raise BadUse(f"{name}: its packets do not tell on which host it was taken; write HOST={name}, with HOST one of {names}")
+
+
+def directed(packets: Sequence[Packet], machine: Machine, cluster: Cluster) -> list[Packet]:
+    """With whether each came or went, where the file does not say: what comes from the host's own address went."""
+    own, vip = _addresses(machine), str(cluster.vip)
+    return [p if p.kind != UNKNOWN else _directed(p, own, vip) for p in packets]
+
+
+def _directed(packet: Packet, own: set[str], vip: str) -> Packet:
+    if packet.src == packet.dst == vip:
+        return replace(packet, kind="host", interface=LOOPBACK)
+    went = packet.src != packet.dst and (packet.src in own or (packet.src == vip and packet.dst not in own))
+    return replace(packet, kind="outgoing" if went else "host")
+
+
+def tried(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[Tried]:
+    """Every connection to one of the cluster's services by its VIP, in the order in which they began. `spans`: when each was watched."""
+    ports = {s.port for s in cluster.services}
+    found: dict[_Key, dict[str, list[Packet]]] = {}
+    for host, packets in seen.items():
+        for p in packets:
+            if p.is_syn and p.dport in ports and len(found) < MOST:
+                found.setdefault((p.src, p.sport, p.dport, p.seq), {name: [] for name in seen})[host].append(p)
+    for host, packets in seen.items():
+        for p in packets:
+            if not p.is_syn and p.sport in ports:
+                mine = found.get((p.dst, p.dport, p.sport, (p.ack - 1) % (1 << 32)))
+                if mine is not None:
+                    mine[host].append(p)
+    told = [_tried(key, mine, cluster, spans) for key, mine in found.items()]
+    return sorted((one for one in told if one is not None), key=lambda one: one.attempt.host_time)
+
+
+def _tried(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> Tried | None:
+    address, port, service, _ = key
+    origin = _origin(address, all_of_it, cluster)
+    syns = [p for packets in all_of_it.values() for p in packets if p.is_syn]
+    left = [p for p in all_of_it.get(origin, ()) if p.is_syn]
+    vip = str(cluster.vip)
+    if left and not any(p.dst == vip for p in left):
+        return None  # past the balancer, to a node's own address
+    began = min(p.time for p in left or syns)
+    mine = {host: packets for host, packets in all_of_it.items() if packets or _watched(host, origin, began, spans)}
+    if origin in mine and not left:
+        del mine[origin]  # what left it was seen elsewhere: it was not watched then
+    outcome = _outcome(mine, origin, spans, began)
+    if outcome is None:
+        return None
+    one = Attempt(origin, vip, service, outcome, address, port, 0.0, began, 0.0)
+    way = classify(one, mine, cluster)
+    machine = next((m for m in cluster.machines if m.name == origin), None)
+    return Tried(one, way, "client" if machine is None or machine.name == cluster.client.name else origin, tuple(mine))
+
+
+def _watched(host: str, origin: str, at: float, spans: Mapping[str, Span]) -> bool:
+    """Was that host captured then? Clocks of hosts are taken for equal to within SKEW_S; a quiet host's capture may have begun earlier."""
+    first, last = spans.get(host, (0.0, 0.0))
+    return host != origin and first - SKEW_S <= at <= last + SKEW_S
+
+
+def _origin(address: str, mine: Seen, cluster: Cluster) -> str:
+    """The host that it came from; a client that is not in the cluster file by its address."""
+    if address == str(cluster.vip):  # inside the node that holds it
+        return next((host for host, packets in mine.items() if any(p.local for p in packets)), address)
+    return next((m.name for m in cluster.machines if address in _addresses(m)), address)
+
+
+def _outcome(mine: Seen, origin: str, spans: Mapping[str, Span], began: float) -> AttemptOutcome | None:
+    """By what came back to its origin, where that was watched; else by what left the node. None: it may still have been under way."""
+    watched = origin in mine
+    there = mine[origin] if watched else [p for packets in mine.values() for p in packets]
+    back = [p for p in there if not p.is_syn and (p.local or (p.kind != "outgoing" if watched else p.outgoing))]
+    answers = [p for p in back if p.is_syn_ack]
+    if answers:
+        again = [p for p in there if p.is_syn and p.time > answers[0].time]
+        return AttemptOutcome.ANSWERED if watched or not again else AttemptOutcome.SILENT
+    if any(p.is_rst for p in back):
+        return AttemptOutcome.REFUSED
+    until = max((spans[host][1] for host in ([origin] if watched else mine) if host in spans), default=began)
+    return None if until - began < UNDER_WAY_S else AttemptOutcome.SILENT
+
+
+def _addresses(machine: Machine) -> set[str]:
+    second = getattr(machine, "second_address", None)
+    return {str(machine.address), *([str(second)] if second else [])}
