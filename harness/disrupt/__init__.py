@@ -1,1 +1,1 @@
-"""One short file per disruption, registered by name."""
+"""One short file per disruption: what is defined in a file here, or below, is found."""

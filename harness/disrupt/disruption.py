@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from harness.config.cluster_config import Design
 from harness.core.deadline import Deadline
-from harness.core.errors import BadUse, Inconclusive
+from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.outage_budget import Allowance
 from harness.managers.manager import Question, ResourceState
+from harness.plugins.registries import DISRUPTIONS
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -199,21 +198,25 @@ NOTHING: frozenset[Question] = frozenset()  # for `needs`: the manager need not 
 BY_LOSS = frozenset({Question.LOST, Question.TOLD})  # and back at the end of the run
 BY_FAILURE = frozenset({Question.FAILED, Question.TOLD})
 
-_registry: dict[str, type[Disruption]] = {}
-
-
-def register(kind: type[Disruption]) -> type[Disruption]:
-    assert kind.name not in _registry, f"two disruptions are called {kind.name!r}"
-    _registry[kind.name] = kind
-    return kind
-
 
 def all_of() -> dict[str, type[Disruption]]:
-    """Every disruption by its name: each file in this folder, and in those below it, may register some."""
-    package = importlib.import_module("harness.disrupt")
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
-    return dict(sorted(_registry.items()))
+    """Every disruption that can be used, by its name. What cannot be, `faults` tells."""
+    found: dict[str, type[Disruption]] = {}
+    for kinds in DISRUPTIONS.usable().values():
+        for kind in kinds:
+            found.setdefault(kind.name, kind)  # this product's own come first
+    return dict(sorted(found.items()))
+
+
+def faults() -> list[str]:
+    """Why disruptions of plug-ins cannot be used, a sentence each; for whoever wants all there are."""
+    named, own = all_of(), DISRUPTIONS.built_in()
+    return DISRUPTIONS.faults() + [
+        DISRUPTIONS.unusable(label, f"there is another disruption {kind.name!r}, so give it a name of its own")
+        for label, kinds in DISRUPTIONS.usable().items()
+        for kind in kinds
+        if label not in own and named[kind.name] is not kind
+    ]
 
 
 def resolve_disruption(name: str, cluster: Cluster) -> type[Disruption]:
@@ -225,8 +228,12 @@ def resolve_disruption(name: str, cluster: Cluster) -> type[Disruption]:
 
 
 def get_disruption(name: str) -> type[Disruption]:
-    """The disruption of that name. Raises BadUse with the names there are."""
+    """The disruption of that name. Raises BadUse with the names there are, Unusable where plug-ins cannot be used that may have it."""
+    own = {kind.name: kind for kinds in DISRUPTIONS.own().values() for kind in kinds}
+    if name in own:
+        return own[name]
     known = all_of()
     if name not in known:
-        raise BadUse(f"there is no disruption {name!r}; there are {', '.join(known)}")
+        lack = f"there is no disruption {name!r}; there are {', '.join(known)}"
+        raise Unusable("; ".join([lack, *broken])) if (broken := faults()) else BadUse(lack)
     return known[name]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from harness.core.deadline import Deadline
-from harness.disrupt.disruption import NOTHING, Disruption, Effect, both, register
+from harness.disrupt.disruption import NOTHING, Disruption, Effect, both
 from harness.expectations import outage_budget
 
 
-@register
 class Nothing(Disruption):
     """What is out here is out by itself, or by the measuring."""
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 class Registry:
     """Implementations of one kind: concrete classes below `base` (`module:Class`, imported late, because it lies in a room above).
 
-    `what` is what messages call one of them, `group` the group of entry points. A module of the package `package` is called as its file is,
-    with `-` for `_`; with `nested`, modules in folders below it count, too.
+    `what` is what messages call one of them, `group` the group of entry points, `demands` what a class must have besides its methods.
+    A module of the package `package` is called as its file is, with `-` for `_`. With `many`, modules in folders below it count, too, and
+    one module or entry point may give several.
     """
 
-    def __init__(self, what: str, group: str, package: str, base: str, *, nested: bool = False) -> None:
+    def __init__(self, what: str, group: str, package: str, base: str, *, demands: tuple[str, ...], many: bool = False) -> None:
         self.what, self.group = what, group
-        self._package, self._base, self._nested = package, base, nested
+        self._package, self._base, self._demands, self._many = package, base, demands, many
         self._plugged: dict[str, list[Plugin]] | None = None
         self._loaded: dict[str, tuple[type[Any], ...]] = {}
 
@@ -37,7 +38,7 @@ class Registry:
         """Name → module, of this package. Nothing of them is imported."""
         paths = import_module(self._package).__path__
         prefix = f"{self._package}."
-        found = pkgutil.walk_packages(paths, prefix) if self._nested else pkgutil.iter_modules(paths, prefix)
+        found = pkgutil.walk_packages(paths, prefix) if self._many else pkgutil.iter_modules(paths, prefix)
         return {module.name.removeprefix(prefix).replace("_", "-"): module.name for module in found if not module.ispkg}
 
     def plugged_in(self) -> Mapping[str, list[Plugin]]:
@@ -65,12 +66,16 @@ class Registry:
             self._loaded[name] = self._offered(import_module(own[name])) if name in own else self._of_plugin(name)
         return self._loaded[name]
 
-    def usable(self) -> dict[str, type[Any]]:
-        """Every implementation that can be used, by its name. Imports them all; what cannot be used, `faults` tells."""
-        found = {}
-        for name in self.names():
+    def own(self) -> dict[str, tuple[type[Any], ...]]:
+        """Name → what this product's own modules give. Imports them all."""
+        return {name: self.load(name) for name in sorted(self.built_in())}
+
+    def usable(self) -> dict[str, tuple[type[Any], ...]]:
+        """Name → what can be used of it, this product's own first. Imports them all; what cannot be used, `faults` tells."""
+        found = self.own()
+        for name in sorted(self.plugged_in().keys() - found):
             try:
-                found[name] = self.get(name)
+                found[name] = self.load(name)
             except Unusable:
                 continue
         return found
@@ -88,6 +93,10 @@ class Registry:
                 found.append(str(fault))
         return found
 
+    def unusable(self, name: str, why: str) -> str:
+        """The sentence on the plug-in of that name which somebody found unfit for a reason of his own."""
+        return self._unusable(self.plugged_in()[name][0], why)
+
     def _of_plugin(self, name: str) -> tuple[type[Any], ...]:
         if name not in self.plugged_in():
             raise BadUse(f"there is no {self.what} {name}; known: {', '.join(self.names())}")
@@ -101,9 +110,11 @@ class Registry:
         except BaseException as error:  # whatever a stranger's module does while it is imported, sys.exit() included
             why = one_line(f"{type(error).__name__}: {error}")
             raise Unusable(self._unusable(first, f"it cannot be imported ({why})")) from error
-        if not offered or (len(offered) > 1 and not self._nested):
-            wanted = f"{'classes that are' if self._nested else 'one class that is'} derived from {self._base.partition(':')[2]}"
-            raise Unusable(self._unusable(first, f"{first.value} does not give {wanted}, with all the methods that it demands"))
+        if not offered or (len(offered) > 1 and not self._many):
+            wanted = f"{'classes that are' if self._many else 'one class that is'} derived from {self._base.partition(':')[2]}"
+            raise Unusable(
+                self._unusable(first, f"{first.value} does not give {wanted}, with {', '.join(self._demands)} and all its methods")
+            )
         return offered
 
     def _offered(self, found: object) -> tuple[type[Any], ...]:
@@ -114,7 +125,9 @@ class Registry:
 
     def _fits(self, one: object) -> bool:
         module, _, name = self._base.partition(":")
-        return inspect.isclass(one) and issubclass(one, getattr(import_module(module), name)) and not inspect.isabstract(one)
+        base = getattr(import_module(module), name)
+        whole = inspect.isclass(one) and issubclass(one, base) and not inspect.isabstract(one)
+        return whole and all(hasattr(one, demanded) for demanded in self._demands)
 
     def _unusable(self, plugin: Plugin, why: str) -> str:
         return f"the plug-in {plugin.package} ({self.group}: {plugin.name} = {plugin.value}) cannot be used: {why}"

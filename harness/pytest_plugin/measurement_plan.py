@@ -6,7 +6,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 
 from harness.config.cluster_config import Cluster
-from harness.core.errors import BadUse
+from harness.core.errors import BadUse, Unusable
 from harness.disrupt import disruption as disruptions
 from harness.measure.measured_fault import Start
 from harness.pytest_plugin.measurement_session import MeasurementOptions
@@ -52,9 +52,17 @@ class Plan:
         """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named.
 
         So is what destroys something for good, always, and what may put both nodes in service, except on a lab of the run's `own`.
+        Raises Unusable when all are meant and plug-ins cannot be used.
         """
-        every = disruptions.all_of().items()
-        names = self.names or tuple(
-            name for name, kind in every if (azure or not kind.by_azure) and not kind.destroys and (own or not kind.splits)
-        )
+        names = self.names or self._all(azure, own)
         return [Planned(name, start) for name in names for start in self.wish.starts(name, cluster)]
+
+    @staticmethod
+    def _all(azure: bool, own: bool) -> tuple[str, ...]:
+        if broken := disruptions.faults():
+            raise Unusable("; ".join([*broken, "name the disruptions to be done with --disruption, or mend it"]))
+        return tuple(
+            name
+            for name, kind in disruptions.all_of().items()
+            if (azure or not kind.by_azure) and not kind.destroys and (own or not kind.splits)
+        )

@@ -25,6 +25,7 @@ from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.pytest_session import Session
 
 KEY = pytest.StashKey[Session]()
+NO_PLAN = pytest.StashKey[HarnessError]()  # why no disruption could be planned
 # Reading, tagging, doing, seeing and ending it; an undoing, which has the time of two; and another at the end of the session.
 AZURE_OPERATIONS = 10
 
@@ -103,13 +104,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         services = metafunc.config.stash[KEY].cluster.services
         metafunc.parametrize("service", [s.name for s in services], indirect=True)
     if "disruption" in metafunc.fixturenames:
-        planned = metafunc.config.stash[KEY].planned()
+        try:
+            planned = metafunc.config.stash[KEY].planned()
+        except HarnessError as error:  # while a file is collected, pytest takes an exit for a fault of that file
+            metafunc.config.stash[NO_PLAN], planned = error, []
         metafunc.parametrize("disruption", planned, ids=str, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     session = config.stash[KEY]
+    if error := config.stash.get(NO_PLAN, None):
+        pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))
     if not session.has_azure and (without := [item for item in items if item.get_closest_marker("in_azure")]):
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in without]

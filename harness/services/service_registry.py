@@ -29,6 +29,4 @@ def hello(service: Service, cluster: Cluster) -> Hello:
 
 def kind_of_port(port: int) -> str:
     """The kind that usually listens there, this product's own first; any TCP service where none says so."""
-    own = SERVICES.built_in()
-    usable = SERVICES.usable()
-    return next((name for name in sorted(usable, key=lambda n: (n not in own, n)) if port in usable[name].usual_ports), "tcp")
+    return next((name for name, (one,) in SERVICES.usable().items() if port in one.usual_ports), "tcp")

@@ -14,11 +14,14 @@ from harness import cli
 from harness.config import cluster_config
 from harness.config.cluster_file_writer import service_of
 from harness.core.errors import BadUse, ExitCode, Unusable
+from harness.disrupt import disruption
 from harness.lab import lab_config
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Manager, Says
 from harness.managers.manager_registry import manager_of
-from harness.plugins.registries import MANAGERS, SERVICES
+from harness.plugins.registries import DISRUPTIONS, MANAGERS, SERVICES
+from harness.pytest_plugin.measurement_plan import Plan
+from harness.pytest_plugin.measurement_session import MeasurementOptions
 from harness.services import service_registry
 
 KIND = """
@@ -85,7 +88,7 @@ def test_a_plug_in_is_used_as_one_of_the_package(value: str, tmp_path: Path, mon
         ("lk_ends:Redis", r"it cannot be imported \(SystemExit: 3\)"),
         ("lk_half:Gone", r"it cannot be imported \(AttributeError: "),
         ("", r"it cannot be imported \(ValueError: an entry point is written NAME = MODULE:CLASS\)"),
-        ("lk_half:Redis", "lk_half:Redis does not give one class that is derived from ServiceKind, with all the methods that it demands"),
+        ("lk_half:Redis", "lk_half:Redis does not give one class that is derived from ServiceKind, with kind and all its methods"),
         ("lk_two", "lk_two does not give one class"),
         ("lk_empty", "lk_empty does not give one class"),
         ("lk_empty:NAME", "lk_empty:NAME does not give one class"),
@@ -200,3 +203,57 @@ def test_no_help_but_its_own_looks_for_plug_ins(tmp_path: Path) -> None:
         "print([m for m in sys.modules if m.startswith(('harness.plugins', 'importlib.metadata'))])"
     )
     assert subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+DRILL = """
+from harness.disrupt.none import Nothing
+
+class Drill(Nothing):
+    name = "a drill"
+
+class AnotherDrill(Nothing):
+    name = "another drill"
+"""
+
+
+def planned(names: tuple[str, ...] = ()) -> list[str]:
+    plan = Plan(names, MeasurementOptions(0.01, 1, 0, None))
+    return [one.name for one in plan.measurements(cluster("http"))]
+
+
+def test_every_disruption_of_the_package_has_a_name_of_its_own() -> None:
+    kinds = [kind for kinds in DISRUPTIONS.own().values() for kind in kinds]
+    assert len({kind.name for kind in kinds}) == len(kinds) >= 28
+
+
+def test_disruptions_are_plugged_in_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module may give several; they are planned, found by their names, and gone with their package."""
+    before = planned()
+    install(tmp_path, "lk_drills", {"lk_drills.py": DRILL}, "[lkharness.disruptions]\ndrills = lk_drills\n")
+    with installed(monkeypatch, tmp_path):
+        assert planned() == sorted([*before, "a drill", "another drill"])
+        assert disruption.get_disruption("a drill").__module__ == "lk_drills" and disruption.faults() == []
+    assert planned() == before
+    with pytest.raises(BadUse, match="there is no disruption 'a drill'; there are "):
+        disruption.get_disruption("a drill")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("raise OSError('no such thing')\n", r"it cannot be imported \(OSError: no such thing\)"),
+        (DRILL.replace("another drill", "none"), "there is another disruption 'none', so give it a name of its own"),
+        (DRILL.replace("name =", "title =").replace("Nothing", "Disruption").replace("none", "disruption"), "with name, sentence, expects"),
+    ],
+)
+def test_a_disruption_that_cannot_be_used_is_told_to_who_wants_all(
+    text: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "lk_drills", {"lk_drills.py": text}, "[lkharness.disruptions]\ndrills = lk_drills\n")
+    with installed(monkeypatch, tmp_path):
+        assert planned(("none",)) == ["none"]
+        assert disruption.get_disruption("none").__module__ == "harness.disrupt.none"
+        assert "lk_drills" not in sys.modules, "what this product has itself is found without looking at plug-ins"
+        for asks in (planned, lambda: disruption.get_disruption("a third drill")):
+            with pytest.raises(Unusable, match=rf"the plug-in lk_drills 1\.0 \(lkharness\.disruptions: drills = lk_drills\) .*{why}"):
+                asks()

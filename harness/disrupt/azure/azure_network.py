@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive, Unusable
 from harness.disrupt.azure.azure_base import ByAzure
-from harness.disrupt.disruption import BY_FAILURE, NOTHING, Effect, both, register
+from harness.disrupt.disruption import BY_FAILURE, NOTHING, Effect, both
 from harness.expectations import outage_budget
 from harness.expectations.outage_budget import Allowance
 
@@ -66,7 +66,6 @@ class ByAzureNetwork(ByAzure):
         """`begin` has read in Azure that it is so."""
 
 
-@register
 class AzureDeny(ByAzureNetwork):
     """For new connections only (facts NSG-03), matched by the node's own address and port (NSG-04; the frontend is named, too, for OQ-15).
     Never for the probe: current docs call that unsupported (NSG-12)."""
@@ -118,7 +117,6 @@ class OutOfService(ByAzureNetwork):
             self.moves, self.expects = None, EITHER
 
 
-@register
 class AzurePoolLeft(OutOfService):
     """New flows stop; established ones go on until the machine stops (facts FLOW-13)."""
 
@@ -169,7 +167,6 @@ class ByAdminState(ByAzureNetwork):
             ) from error
 
 
-@register
 class AzureAdminDown(ByAdminState, OutOfService):
     """No new flows; what becomes of established ones is open (facts FLOW-10, OQ-04)."""
 
@@ -178,7 +175,6 @@ class AzureAdminDown(ByAdminState, OutOfService):
     state = "Down"
 
 
-@register
 class AzureAdminUp(ByAdminState):
     """The standby is eligible whatever its probe says (facts FLOW-09), so connections are shared out by the hash, and half of them reach a
     node without the service or the VIP (N6, F6)."""

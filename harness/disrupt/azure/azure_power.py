@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.disrupt.azure.azure_base import ByAzure
-from harness.disrupt.disruption import BY_LOSS, HARNESS, Effect, Moment, both, register
+from harness.disrupt.disruption import BY_LOSS, HARNESS, Effect, Moment, both
 from harness.disrupt.node.node_reboot import WHICH_BOOT
 from harness.expectations import outage_budget
 from harness.expectations.outage_budget import Allowance
@@ -112,7 +112,6 @@ class ByAzurePower(ByAzure):
         self._subject.absent.discard(self._node)
 
 
-@register
 class AzurePowerOff(ByAzurePower):
     """Without a shutdown (skipShutdown), so to the cluster it is a power loss (facts LKL-36, LKL-39); the machine's flows end in silence
     (FLOW-14), and a stopped one is not probed (PRB-17)."""
@@ -256,7 +255,6 @@ class ComesBack(ByAzurePower):
         return self._triggered is None or self._triggered.refused is not None or self._lapsed
 
 
-@register
 class AzureRestart(ComesBack):
     """The platform's own restart."""
 
@@ -268,7 +266,6 @@ class AzureRestart(ComesBack):
         return self._machine.restart(self._is_gone, deadline)
 
 
-@register
 class AzureRedeploy(ComesBack):
     """As a restart, only longer: the machine boots on other hardware. What is on the old hardware's own disks is lost ("Scheduled Events":
     Redeploy, "ephemeral disks are lost"), so it is done only where it is named, and never to a machine whose OS disk is such a one."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.packet_drop_base import Cut, Drops, between
-from harness.disrupt.disruption import BY_LOSS, Effect, both, register
+from harness.disrupt.disruption import BY_LOSS, Effect, both
 from harness.expectations import outage_budget
 from harness.managers.manager import ClusterState, CommPath, Question
 
@@ -72,7 +72,6 @@ def uncut(state: ClusterState, pairs: Sequence[tuple[str, str]]) -> list[str]:
     return sorted({p.addresses for node in state.nodes.values() for p in node.comm_paths if not of_pair(p, pairs)})
 
 
-@register
 class OneCommPathCut(_AtTheStandby):
     """Heartbeats use every path, and a failover starts only when all are DEAD (facts LKL-36, LKL-37)."""
 
@@ -105,7 +104,6 @@ class OneCommPathCut(_AtTheStandby):
         return super().pairs()[1:]
 
 
-@register
 class AllCommPathsCut(_AtTheStandby):
     """Split brain: each node starts what it does not run, and the shared disk's reservation decides (facts LKL-40). The loser halts
     and reboots; while the cut lasts it may win the disk back, so either node is right at the end, and the cut must end soon."""
@@ -137,7 +135,6 @@ class AllCommPathsCut(_AtTheStandby):
         return between(self._own.address, self._peer.address) + between(self._own.second_address, self._peer.second_address)
 
 
-@register
 class OneWayCut(AllCommPathsCut):
     """Heartbeats are answered on the same connection, so one direction lost is both lost (facts LKL-35, as the stand-in has it)."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
-from harness.disrupt.disruption import NOTHING, Disruption, Effect, Step, both, register
+from harness.disrupt.disruption import NOTHING, Disruption, Effect, Step, both
 from harness.expectations.outage_budget import Allowance
 from harness.services import service_registry
 
@@ -71,7 +71,6 @@ def bears_silence_s(kind: str) -> float:
     return service_registry.kind(kind).bears_silence_s
 
 
-@register
 class IdleTimeout(Disruption):
     """The balancer forgets the flow: in silence, or with a reset to both ends where that is enabled (facts IDLE-02, IDLE-03). It is the
     held connection's affair alone; new ones are untouched. The host ends the holder by itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
-from harness.disrupt.disruption import BY_FAILURE, Effect, Step, by_design, paths, register
+from harness.disrupt.disruption import BY_FAILURE, Effect, Step, by_design, paths
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
 from harness.managers.manager import Question
@@ -57,7 +57,6 @@ def _would_go(addresses: str) -> str:
     return f"the VIP is the first address of its subnet on its NIC, and {addresses} would be deleted with it; give the VIP a prefix of /32"
 
 
-@register
 class IpResourceLost(OnHost):
     """In the nat design only the inside path needs the address, in the floating design every path does (facts N2, F2). The check finds
     it gone and local recovery puts it back (LKL-42), at once or never: the host puts it back only while the manager wants it here."""
@@ -86,7 +85,6 @@ class IpResourceLost(OnHost):
         """The host looked right after deleting it; by now the manager may have put it back."""
 
 
-@register
 class IpResourceOut(OnHost):
     """Everything but the IP resource stays. What is set in the cluster's configuration for it is removed from either node, whatever has
     become of the resource. Where nothing is set, the deadman puts it back only where the services still are: elsewhere it would move it."""

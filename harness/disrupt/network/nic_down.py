@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.host_fault_base import OnHost
-from harness.disrupt.disruption import BY_FAILURE, Effect, both, register
+from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_probes, lacks_hc_timeout, never_missed
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
@@ -138,7 +138,6 @@ class _NicDown(OnHost):
         deadline.wait_for(seen, what=f"the NIC with {self._address} on {self._node} going down")
 
 
-@register
 class NicDownSubnet1(_NicDown):
     """No probe and no client reaches the node; the cluster notices by the probe that stays away (facts LKL-59), and moves over the
     communication path in Subnet#2. The node that was active has no way to the VIP then, until its NIC is back. Where probes are never
@@ -162,7 +161,6 @@ class NicDownSubnet1(_NicDown):
         return lacks_hc_timeout(self._subject.cluster)
 
 
-@register
 class NicDownSubnet2(_NicDown):
     """The IP resource's link check fails (facts LKL-52, TRP-09), and a link cannot be mended locally, so everything goes over (LKL-42).
     With the link check off (IP_NOLINKCHECK=1) it stays: an address serves its own node and the balancer without a link."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.disrupt.bases.packet_drop_base import Cut, Drops
-from harness.disrupt.disruption import BY_FAILURE, Effect, both, register
+from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.expectations import outage_budget
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ DEAF = ("pacemaker",)  # azure-lb's monitor only sees whether its process is the
 STAYS_OUT = both(Effect.OUT, Effect.UNTOUCHED, Effect.OUT)  # the balancer sends nobody there, and nobody moves anything
 
 
-@register
 class ProbeBlocked(Cut):
     """Silent for everybody but the active node itself (facts N5, F5), until the health-check resource, hearing no probe for HC_TIMEOUT,
     fails its check and everything goes over (LKL-59). Where it cannot miss a probe, clients stay out for as long as it lasts."""

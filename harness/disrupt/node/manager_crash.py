@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.disrupt.bases.port_owner import START, at_once
-from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both, register
+from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ echo $killed
 """
 
 
-@register
 class ManagerCrash(Disruption):
     """Their supervisor brings them back at once (facts LKL-02), so no path may notice."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from harness.disrupt.bases.power_base import ByPower
-from harness.disrupt.disruption import Effect, both, register
+from harness.disrupt.disruption import Effect, both
 
 
-@register
 class NodeFreeze(ByPower):
     """As a power loss until it thaws. Then both nodes have everything in service until the thawed one looks at its disk's reservation
     (at most one check interval later) and halts (facts LKL-40): the time in which two nodes may answer."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.disrupt.bases.power_base import ByPower
-from harness.disrupt.disruption import Effect, both, register
+from harness.disrupt.disruption import Effect, both
 from harness.hosts.host import HostUnreachable
 
 WHICH_BOOT = "cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat"  # hosts that share a kernel differ in process 1
 
 
-@register
 class NodeReboot(ByPower):
     """A hard reset, not an orderly shutdown (which by default moves nothing: facts LKL-46). No machine boots faster than its peer
     misses its heartbeats [inferred], so the peer takes over (LKL-39), and the node comes back as standby (LKL-49)."""

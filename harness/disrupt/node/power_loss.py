@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from harness.disrupt.bases.power_base import ByPower
-from harness.disrupt.disruption import Effect, both, register
+from harness.disrupt.disruption import Effect, both
 
 
-@register
 class PowerLoss(ByPower):
     """The peer takes over when every communication path was silent for long enough (facts LKL-36, LKL-39). The lost node is the only
     other member, so the standby path has no origin until it is back; it comes back as standby (LKL-49, LKL-51)."""

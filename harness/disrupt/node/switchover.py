@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.disrupt.disruption import Disruption, Effect, Step, both, register
+from harness.disrupt.disruption import Disruption, Effect, Step, both
 from harness.expectations import outage_budget
 from harness.managers.manager import Question
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
 
 
-@register
 class Switchover(Disruption):
     """Both nodes live on, so the old one follows as standby, through the balancer (facts LKL-29, FLOW-15)."""
 
@@ -45,7 +44,6 @@ class Switchover(Disruption):
         deadline.wait_for(self._subject.manager.state, until=lambda s: s.active == self._to, what=f"the switchover to {self._to}")
 
 
-@register
 class Failback(Switchover):
     """To the first node of the cluster file, the one with the best priority. When it is active already, everything moves away first."""
 

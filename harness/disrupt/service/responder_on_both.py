@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.host_fault_base import OnHost
-from harness.disrupt.disruption import NOTHING, Effect, both, register
+from harness.disrupt.disruption import NOTHING, Effect, both
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import MARK, Script, quoted
 from harness.remote.connections.attempt import attempt
@@ -34,7 +34,6 @@ HTTP_OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"  #
 OURS = f'grep -lsz "^{MARK}={{id}}$" /proc/[0-9]*/environ'
 
 
-@register
 class ResponderOnBoth(OnHost):
     """Connections are shared out by the hash, and half of them reach a node without the service or the VIP (facts N6, F6, TRP-06).
     The inside path never leaves the node that holds the VIP."""

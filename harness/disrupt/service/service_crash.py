@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.port_owner import kill, listener_pid, wait_for_end
-from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both, register
+from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from harness.config.cluster_config import Service
 
 
-@register
 class ServiceCrash(Disruption):
     """kill -9 of the process that listens on a service's port, on the active node (the first service's, when none is named).
 
@@ -51,7 +50,6 @@ class ServiceCrash(Disruption):
         wait_for_end(self._subject, self._node, self._pid, deadline)
 
 
-@register
 class ProbeResponderCrash(ServiceCrash):
     """What answers the probe dies: a recovery event, and without local recovery a failover (facts LKL-58, DES-06). Whether the
     product's health-check resource has a local recovery is not known, so either node is right."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.disrupt.bases.host_fault_base import OnHost
 from harness.disrupt.bases.port_owner import START, listener_pid
-from harness.disrupt.disruption import BY_FAILURE, Effect, both, register
+from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import MARK, Script
 
@@ -61,7 +61,6 @@ def hang_script(pid: int) -> Script:
     return Script(START + stop, START + _GO_ON, START + _NONE_STOPPED)
 
 
-@register
 class ServiceHang(OnHost):
     """SIGSTOP to every process of the listener. A check that only runs out of time is no failure to the product (facts LKL-44), so
     a resource recovers from it when its own check gives up; that it does is what this demands."""

@@ -11,7 +11,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
 from harness.disrupt.bases.port_owner import listener_pid
-from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both, register
+from harness.disrupt.disruption import BY_FAILURE, Effect, Step, both
 from harness.disrupt.service.service_hang import FAMILY
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
@@ -82,7 +82,6 @@ cat "$d/why" >&2; exit 1
 """
 
 
-@register
 class SharedDiskFull(OnHost):
     """What a full disk does to a database is its own affair: it may refuse writes, or stop and be found dead; no fact says more (to
     LifeKeeper such a disk may be ISU: LKL-15). So nothing is demanded while it lasts; afterwards everything must have recovered."""
