@@ -121,6 +121,7 @@ def _cannot_be_carried(cluster: Cluster) -> list[str]:
 
 
 def parse(data: dict[str, Any], path: Path) -> LabSettings:
+    """The `[lab]` table of a cluster file; raises BadUse with one line for each fault."""
     try:
         return LabSettings.model_validate(data)
     except ValidationError as error:

@@ -25,22 +25,28 @@ class Nic:
 
     @property
     def key(self) -> str:
+        """`host.nic`, unique in the lab."""
         return f"{self.host}.{self.name}"
 
     @property
     def gateway(self) -> IPv4Address:
+        """The subnet's first address, which Azure keeps for its gateway."""
         return self.subnet.network_address + 1
 
     @property
     def mac(self) -> str:
+        """A MAC address with Azure's prefix, made of the NIC's address."""
         return "00:0d:3a:" + ":".join(f"{b:02x}" for b in self.address.packed[1:])
 
 
 @dataclass(frozen=True)
 class Topology:
+    """All NICs of the lab, with their legs in the fabric."""
+
     nics: tuple[Nic, ...]
 
     def of(self, host: str) -> list[Nic]:
+        """The NICs of one host."""
         return [n for n in self.nics if n.host == host]
 
     @property
@@ -55,6 +61,7 @@ class Topology:
 
 
 def make_topology(cluster: Cluster) -> Topology:
+    """The topology of a cluster: one NIC for the client, two for each node."""
     plan = [(cluster.client.name, "eth0", cluster.client.address, 1, False)]
     for node in cluster.nodes:
         plan.append((node.name, "eth0", node.address, 1, True))

@@ -33,6 +33,8 @@ class Dropped(Exception):
 
 
 class Handler(BaseHTTPRequestHandler):
+    """One connection of the HTTPS server: requests one after the other until the client closes or is silent for SILENT_S seconds."""
+
     protocol_version = "HTTP/1.1"
     server_version = "lkharness-lab-azure"
     sys_version = ""
@@ -46,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def do_GET(self) -> None:
+        """Serves one request of any method."""
         self._serve()
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
@@ -144,6 +147,7 @@ class Handler(BaseHTTPRequestHandler):
             plain.close()
 
     def finish(self) -> None:
+        """Closes the connection; one that broke has nothing left to flush."""
         with contextlib.suppress(OSError, ValueError):  # nothing is left to flush on a connection that broke
             super().finish()
 

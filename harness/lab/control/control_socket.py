@@ -25,6 +25,7 @@ class Server:
         self._operations = operations
 
     async def start(self) -> asyncio.AbstractServer:
+        """Listens on the lab's control socket until the server that is returned is closed."""
         return await asyncio.start_unix_server(self._serve, str(SOCKET), limit=1 << 20)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

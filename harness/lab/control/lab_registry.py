@@ -39,6 +39,7 @@ class LabRecord:
 
     @property
     def alive(self) -> bool:
+        """Whether the lab's first process still runs, told apart from a later process of the same number."""
         return self.pid is not None and start_ticks(self.pid) == self.start_ticks
 
     @property
@@ -52,6 +53,7 @@ class LabRecord:
 
     @property
     def cluster_file(self) -> Path:
+        """The cluster file that the lab wrote for its users."""
         return self.folder / "cluster.toml"
 
     def ask(self, operation: str, *, limit: float = 30.0, **arguments):
@@ -84,6 +86,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 def read(folder: Path) -> LabRecord:
+    """What is known of the lab in that folder; without a process where it died before it wrote that down."""
     try:
         data = json.loads((folder / "lab.json").read_text())
     except (OSError, ValueError):
@@ -92,6 +95,7 @@ def read(folder: Path) -> LabRecord:
 
 
 def all_labs() -> list[LabRecord]:
+    """Every lab of this user on this machine, running or not, by name."""
     folder = state_folder()
     return [read(f) for f in sorted(folder.iterdir()) if f.is_dir()] if folder.is_dir() else []
 

@@ -18,6 +18,8 @@ Note = Callable[..., None]
 
 
 class Storage:
+    """The controller of the shared disk; a node that loses its reservation is reset, as by a real controller's fencing."""
+
     def __init__(self, disk: Path, processes_of: Callable[[str], Iterable[int]], note: Note) -> None:
         self._device = disk.stat().st_dev
         self._processes_of = processes_of
@@ -25,6 +27,7 @@ class Storage:
         self.holder: str | None = None
 
     async def serve(self, socket_path: Path) -> asyncio.AbstractServer:
+        """Listens for the nodes' commands on that socket."""
         return await asyncio.start_unix_server(self._answer, str(socket_path))
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

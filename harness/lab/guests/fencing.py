@@ -20,6 +20,7 @@ class Fencing:
         self._turn = asyncio.Lock()
 
     async def serve(self, socket_path: Path) -> asyncio.AbstractServer:
+        """Listens for the fence agents on that socket."""
         return await asyncio.start_unix_server(self._answer, str(socket_path))
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -55,6 +55,7 @@ class Host:
 
     @property
     def power(self) -> str:
+        """`on`, `off` or `frozen`."""
         return "off" if self.pid is None else "frozen" if self.frozen else "on"
 
     def power_on(self) -> int:
@@ -109,6 +110,7 @@ class Host:
         os.waitpid(pid, 0)
 
     def forget_network(self) -> None:
+        """Closes the handle of the host's network namespace, which ends with its last process then."""
         if self.netns is not None:
             os.close(self.netns)
             self.netns = None
@@ -126,6 +128,7 @@ class Host:
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        """Lets every process of a frozen host run again."""
         self._signal_all(signal.SIGCONT)
         self.frozen = False
 

@@ -34,9 +34,11 @@ class Gate:
 
     @property
     def port(self) -> int:
+        """The loopback port of this machine that leads to the host's sshd."""
         return self._listener.getsockname()[1]
 
     async def run(self) -> None:
+        """Accepts connections until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             outer, _ = await loop.sock_accept(self._listener)

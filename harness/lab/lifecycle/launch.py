@@ -41,6 +41,7 @@ class RunningLab:
 
     @property
     def cluster_file(self) -> Path:
+        """The cluster file of this lab."""
         return self.record.cluster_file
 
     def known_cut(self, host: str, seconds: float) -> tuple[float, float]:
@@ -50,6 +51,7 @@ class RunningLab:
         return begun, ended
 
     def down(self) -> None:
+        """Ends the lab and everything that runs in it; does nothing for one that has ended."""
         self.record.end()
         if self._lifeline is not None:
             os.close(self._lifeline)

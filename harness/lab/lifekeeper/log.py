@@ -82,6 +82,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def note(self, kind: str, **data: object) -> None:
+        """Appends one event as a JSON line, with the node's name and the wall clock in microseconds."""
         with self._lock:
             record = {"at_us": time.time_ns() // 1000, "node": self.node, "kind": kind, **data}
             os.write(self._file, (json.dumps(record, ensure_ascii=False) + "\n").encode())

@@ -62,6 +62,7 @@ class Balancer:
         self._forgetting: set[asyncio.Task] = set()
 
     def member(self, host: str) -> Member:
+        """The pool's member of that host; raises StopIteration for a host that is none."""
         return next(m for m in self.members if m.nic.host == host)
 
     def eligible(self) -> list[Member]:
@@ -73,11 +74,13 @@ class Balancer:
         return healthy
 
     def reason(self, member: Member) -> str:
+        """Azure's reason code for a member's state (`Up_Probe_AllDownIsUp`, `NA` …)."""
         if not member.up and member in self.eligible():
             return "Up_Probe_AllDownIsUp"
         return member.reason if member.in_pool else "NA"
 
     def start(self) -> None:
+        """Puts the balancer's frame of nftables rules into the fabric, with no member yet."""
         self._nft.run(self._frame())
         self._wanted = []
 

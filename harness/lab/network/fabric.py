@@ -81,6 +81,7 @@ def _legs(cluster: Cluster, nics: list[Nic], pid: int) -> list[str]:
 
 
 def mark_rules(topology: Topology) -> list[str]:
+    """The policy rules by which a marked packet leaves for its member's NIC, whatever its destination (floating IP)."""
     return [f"rule add fwmark {nic.mark} table {FLOATING_TABLE + nic.mark}" for nic in topology.members]
 
 

@@ -29,6 +29,7 @@ class Nsg:
         return self._topology.nsg_places
 
     def ruleset(self) -> str:
+        """The whole table in nft's language, a chain for each NIC and direction."""
         nics = self._topology.nics
         chains = "\n".join(self._chain(nic, direction) for nic in nics for direction in ("inbound", "outbound"))
         inbound = ", ".join(f'"{n.leg}" : jump {n.leg}_inbound' for n in nics)

@@ -104,6 +104,7 @@ class Prober:
         self.sent = 0
 
     async def run(self) -> None:
+        """Probes the member every interval until it is cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:

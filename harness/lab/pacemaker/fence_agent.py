@@ -30,6 +30,7 @@ METADATA = """<?xml version="1.0" ?>
 
 
 def main() -> int:
+    """Carries out one action of Pacemaker's; returns the exit code (0: done)."""
     words = dict(line.strip().partition("=")[::2] for line in sys.stdin if "=" in line and not line.startswith("#"))
     action = words.get("action", "reboot")
     if "metadata" in (action, *sys.argv):
@@ -48,6 +49,7 @@ def main() -> int:
 
 
 def ask(**request: str) -> dict:
+    """One question to the lab's fence device, as a JSON line each way; raises OSError."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(LIMIT_S)
         line.connect(str(SOCKET))

@@ -40,6 +40,7 @@ class Operations:
         self._timers: dict[str, asyncio.Task] = {}  # what gives a host its power back, or thaws it, if nobody does before
 
     def table(self) -> dict[str, Operation]:
+        """Every operation by the name that `lab` uses for it."""
         return {
             "status": self.status,
             "power": self.power,
@@ -56,6 +57,7 @@ class Operations:
         }
 
     async def status(self) -> dict[str, Any]:
+        """Everything that `lab status --json` shows, as of now."""
         lab = self._lab
         return {
             "design": str(lab.cluster.design),
@@ -255,6 +257,7 @@ class Operations:
         self._lab.note("lab", "cut", f"{source} no longer reaches {destination}")
 
     async def heal(self, source: str, destination: str) -> None:
+        """Ends a cut from one address to another."""
         self._lab.nft.run(f"delete element ip fabric cuts {{ {source} . {destination} }}")
         self._lab.note("lab", "heal", f"{source} reaches {destination} again")
 
@@ -281,6 +284,7 @@ class Operations:
         self._lab.nft.run(f"add element ip fabric blocked_probes {{ {self._member(node).nic.address} }}")
 
     async def unblock_probe(self, node: str) -> None:
+        """Lets the balancer's probes reach a node again."""
         self._lab.nft.run(f"delete element ip fabric blocked_probes {{ {self._member(node).nic.address} }}")
 
     async def nft(self) -> str:

@@ -63,6 +63,7 @@ class Lab:
         self._tasks: set[asyncio.Task] = set()
 
     def power_of(self, host: str) -> str:
+        """The power of a host: on, off or frozen."""
         return self.hosts[host].power
 
     def note(self, source: str, kind: str, text: str, **data: Any) -> None:
@@ -95,6 +96,7 @@ class Lab:
         return host_provisioning.plans(self.cluster, self.settings, self.topology, ROOT, self.folder, bare=bare)
 
     async def serve(self, listeners: dict[str, socket.socket]) -> None:
+        """Brings everything up, then serves until the lab is told to end."""
         home = own_netns()
         self.storage = Storage(ROOT / "shared", lambda name: self.hosts[name].processes(), self.note)
         await self.storage.serve(ROOT / "storage.sock")
@@ -124,10 +126,12 @@ class Lab:
 
 
 def tell(said: int, **news: Any) -> None:
+    """Writes one JSON line of news for whoever started the lab."""
     os.write(said, json.dumps(news).encode() + b"\n")
 
 
 def main() -> None:
+    """The lab's first process, with its orders as JSON in the first argument."""
     order = json.loads(sys.argv[1])
     said, lifeline = order["said_fd"], order["lifeline_fd"]
     try:

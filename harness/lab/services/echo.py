@@ -43,6 +43,7 @@ def answer_datagrams(service: service_base.Service, sock: socket.socket) -> None
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Serves until it is ended by a signal."""
     assert __doc__
     parser = service_base.options("echo", __doc__, port=7)
     parser.add_argument("--udp", action="store_true", help="echo datagrams on the same port as well")

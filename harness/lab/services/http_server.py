@@ -100,6 +100,7 @@ def _line(stream: BinaryIO) -> str:
 
 
 def answer(service: service_base.Service, method: str, path: str, status_file: Path | None) -> tuple[int, dict[str, object]]:
+    """The status and the JSON body for one request."""
     about: dict[str, object] = {"node": service.node, "started": service.started}
     if method not in ("GET", "HEAD"):
         return 405, {"error": f"{method} is not allowed", **about}
@@ -127,6 +128,7 @@ def health(status_file: Path | None) -> tuple[int, str]:
 
 
 def response(service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False) -> bytes:
+    """The bytes of a response, headers included."""
     content = json.dumps(body).encode() + b"\n"
     lines = [
         f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}",
@@ -142,6 +144,7 @@ def response(service: service_base.Service, status: int, body: dict[str, object]
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Serves until it is ended by a signal."""
     assert __doc__
     parser = service_base.options("http_server", __doc__, port=80)
     parser.add_argument("--status-file", type=Path, metavar="FILE", help="holds the status code of /healthz")

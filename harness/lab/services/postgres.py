@@ -237,6 +237,7 @@ def _act(given: argparse.Namespace) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Prepares, starts, stops, restarts or checks a server; returns the exit code."""
     parser = _options()
     given = parser.parse_args(arguments)
     if given.action == "prepare" and not (given.cache and given.password_file):

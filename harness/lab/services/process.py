@@ -43,6 +43,7 @@ def born(pid: int) -> int | None:
 
 
 def find(pid: int) -> Process | None:
+    """The process of that number, told apart from a later one of the same number; None when there is none."""
     at = born(pid)
     return None if at is None else Process(pid, at)
 

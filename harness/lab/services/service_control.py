@@ -121,6 +121,7 @@ def stop(given: argparse.Namespace) -> str:
 
 
 def end(running: process.Process, name: str, limit: float) -> str:
+    """Ends a process by SIGTERM, then SIGKILL, each within `limit` seconds; returns how. Raises Faulty when it stays."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not process.send(running, number) or process.gone_within(running, Deadline(limit)):
             return f"ended with {number.name}"
@@ -128,6 +129,7 @@ def end(running: process.Process, name: str, limit: float) -> str:
 
 
 def restart(given: argparse.Namespace) -> str:
+    """Stops the service, then starts it; returns a sentence for the log."""
     stop(given)
     return start(given)
 
@@ -154,6 +156,7 @@ def _options() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Carries one action out; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     cut = words.index("--") if "--" in words else len(words)
     parser = _options()

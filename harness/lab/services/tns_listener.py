@@ -142,6 +142,7 @@ async def _let_the_answer_arrive(reader: asyncio.StreamReader, writer: asyncio.S
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Serves until it is ended by a signal."""
     assert __doc__
     parser = service_base.options("tns_listener", __doc__, port=1521)
     parser.add_argument("--alias", help="the listener's name in its answers (default LISTENER_<node>)")

@@ -108,6 +108,7 @@ def _pool(fabric: AzureState, status: dict[str, Any], rules: list[dict[str, str]
 
 
 def resource(fabric: AzureState) -> dict[str, Any]:
+    """The balancer as the resource manager shows it: frontend, pool, probe, rules, each with its id, as the fabric has them now."""
     status = fabric.status()
     rules = _rules(fabric, status)
     ids = [{"id": rule["id"]} for rule in rules]
@@ -143,20 +144,24 @@ def resource(fabric: AzureState) -> dict[str, Any]:
 
 
 def find(fabric: AzureState, group: str, balancer: str) -> dict[str, Any]:
+    """The balancer of that name; raises Problem 404 for any other."""
     if balancer.lower() != resource_ids.BALANCER:
         raise not_found(KIND, balancer, group)
     return resource(fabric)
 
 
 def get(fabric: AzureState, request: Request, group: str, balancer: str) -> Answer:
+    """GET of one load balancer."""
     return Answer(200, find(fabric, group, balancer))
 
 
 def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    """GET of the resource group's load balancers."""
     return Answer(200, {"value": [resource(fabric)]})
 
 
 def parts_of(fabric: AzureState, group: str, balancer: str, kind: str) -> list[dict[str, Any]]:
+    """The balancer's children of one kind, such as `probes`; raises Problem 404 for a kind that it does not have."""
     found = find(fabric, group, balancer)["properties"]
     for known in PARTS:
         if known.lower() == kind.lower():
@@ -165,10 +170,12 @@ def parts_of(fabric: AzureState, group: str, balancer: str, kind: str) -> list[d
 
 
 def list_parts(fabric: AzureState, request: Request, group: str, balancer: str, kind: str) -> Answer:
+    """GET of the balancer's children of one kind."""
     return Answer(200, {"value": parts_of(fabric, group, balancer, kind)})
 
 
 def get_part(fabric: AzureState, request: Request, group: str, balancer: str, kind: str, part: str) -> Answer:
+    """GET of one child by its name, in any case of letters; raises Problem 404."""
     for found in parts_of(fabric, group, balancer, kind):
         if found["name"].lower() == part.lower():
             return Answer(200, found)

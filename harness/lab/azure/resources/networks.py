@@ -13,6 +13,7 @@ ROUTES_KIND = "Microsoft.Network/routeTables"
 
 
 def subnets(fabric: AzureState) -> list[dict[str, Any]]:
+    """Both subnets with their address prefixes, NSGs and, where it is switched on, a wrong route table."""
     said = []
     for name, network in (("subnet1", fabric.cluster.subnet1), ("subnet2", fabric.cluster.subnet2)):
         group = next(g for g in resource_ids.guarded(fabric.topology) if g.subnet == name)
@@ -37,6 +38,7 @@ def subnets(fabric: AzureState) -> list[dict[str, Any]]:
 
 
 def resource(fabric: AzureState) -> dict[str, Any]:
+    """The virtual network as the resource manager shows it."""
     id = resource_ids.network_id("virtualNetworks", resource_ids.VNET)
     return with_etags(
         {
@@ -53,20 +55,24 @@ def resource(fabric: AzureState) -> dict[str, Any]:
 
 
 def get(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
+    """GET of the virtual network."""
     _known(network, group)
     return Answer(200, resource(fabric))
 
 
 def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    """GET of the resource group's virtual networks."""
     return Answer(200, {"value": [resource(fabric)]})
 
 
 def list_subnets(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
+    """GET of the virtual network's subnets."""
     _known(network, group)
     return Answer(200, {"value": subnets(fabric)})
 
 
 def get_subnet(fabric: AzureState, request: Request, group: str, network: str, subnet: str) -> Answer:
+    """GET of one subnet by its name; raises Problem 404."""
     _known(network, group)
     for found in subnets(fabric):
         if found["name"] == subnet.lower():
@@ -80,10 +86,12 @@ def _known(network: str, group: str) -> None:
 
 
 def list_route_tables(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    """GET of the route tables: none, unless a misconfiguration made one."""
     return Answer(200, {"value": [with_etags(table) for table in fabric.wrongs.route_tables(fabric)]})
 
 
 def get_route_table(fabric: AzureState, request: Request, group: str, table: str) -> Answer:
+    """GET of one route table by its name; raises Problem 404."""
     for found in fabric.wrongs.route_tables(fabric):
         if found["name"].lower() == table.lower():
             return Answer(200, with_etags(found))

@@ -16,6 +16,7 @@ KIND = "Microsoft.Network/networkInterfaces"
 
 
 def find(fabric: AzureState, group: str, name: str) -> Nic:
+    """The lab's NIC behind a network interface's name; raises Problem 404."""
     for nic in fabric.topology.nics:
         if resource_ids.nic_name(nic).lower() == name.lower():
             return nic
@@ -23,10 +24,12 @@ def find(fabric: AzureState, group: str, name: str) -> Nic:
 
 
 def in_pool(fabric: AzureState, nic: Nic) -> bool:
+    """Whether the NIC is a member of the backend pool at this moment."""
     return nic.pooled and next(m["in_pool"] for m in fabric.status()["balancer"] if m["node"] == nic.host)
 
 
 def resource(fabric: AzureState, nic: Nic) -> dict[str, Any]:
+    """The network interface as the resource manager shows it: address, subnet, pool membership, MAC, machine."""
     id = resource_ids.nic_id(nic)
     configuration: dict[str, Any] = {
         "provisioningState": "Succeeded",
@@ -70,10 +73,12 @@ def resource(fabric: AzureState, nic: Nic) -> dict[str, Any]:
 
 
 def get(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
+    """GET of one network interface."""
     return Answer(200, resource(fabric, find(fabric, group, nic)))
 
 
 def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    """GET of the resource group's network interfaces."""
     return Answer(200, {"value": [resource(fabric, nic) for nic in fabric.topology.nics]})
 
 
@@ -195,6 +200,7 @@ def _expanded(fabric: AzureState, tag: str) -> list[str]:
 
 
 def effective_routes(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
+    """POST effectiveRouteTable: a long-running operation; raises Problem 409 while the machine is off."""
     found = find(fabric, group, nic)
     _must_run(fabric, found)
 

@@ -44,6 +44,7 @@ DEFAULTS = (
 
 
 def default_rules(group_id: str) -> list[dict[str, Any]]:
+    """The six rules that Azure puts behind every group's own, which cannot be deleted (facts NSG-01)."""
     return [
         {
             "name": name,
@@ -109,6 +110,7 @@ def _said(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def resource(fabric: AzureState, place: resource_ids.Guarded) -> dict[str, Any]:
+    """One network security group with its own rules, the default rules, and what it is attached to."""
     to = (
         {"networkInterfaces": [{"id": resource_ids.nic_id(place.nic)}]}
         if place.nic
@@ -136,6 +138,7 @@ def find(fabric: AzureState, group: str, nsg: str) -> resource_ids.Guarded:
 
 
 def find_rule(fabric: AzureState, place: resource_ids.Guarded, rule: str, group: str) -> dict[str, Any]:
+    """One of the group's own rules by its name, in any case of letters; raises Problem 404."""
     for found in rules_of(fabric, place):
         if found["name"].lower() == rule.lower():
             return found
@@ -143,26 +146,32 @@ def find_rule(fabric: AzureState, place: resource_ids.Guarded, rule: str, group:
 
 
 def get(fabric: AzureState, request: Request, group: str, nsg: str) -> Answer:
+    """GET of one network security group."""
     return Answer(200, resource(fabric, find(fabric, group, nsg)))
 
 
 def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    """GET of the resource group's network security groups."""
     return Answer(200, {"value": [resource(fabric, place) for place in resource_ids.guarded(fabric.topology)]})
 
 
 def list_rules(fabric: AzureState, request: Request, group: str, nsg: str) -> Answer:
+    """GET of a group's own rules."""
     return Answer(200, {"value": rules_of(fabric, find(fabric, group, nsg))})
 
 
 def list_defaults(fabric: AzureState, request: Request, group: str, nsg: str) -> Answer:
+    """GET of a group's default rules."""
     return Answer(200, {"value": default_rules(find(fabric, group, nsg).group_id)})
 
 
 def get_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: str) -> Answer:
+    """GET of one of the group's own rules."""
     return Answer(200, find_rule(fabric, find(fabric, group, nsg), rule, group))
 
 
 def put_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: str) -> Answer:
+    """PUT of a rule: checked as Azure does, then put before the lab's own; a long-running operation. Raises Problem 400."""
     place = find(fabric, group, nsg)
     given = request.body.get("properties") if isinstance(request.body, dict) else None
     if not isinstance(given, dict):
@@ -191,6 +200,7 @@ def put_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: s
 
 
 def delete_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: str) -> Answer:
+    """DELETE of a rule: a long-running operation; 204 when there is no such rule."""
     place = find(fabric, group, nsg)
     with fabric.changing:
         if rule.lower() not in [r["name"].lower() for r in rules_of(fabric, place)]:

@@ -13,6 +13,7 @@ from harness.lab.azure.state.http_types import Answer, Problem, Request, lab_can
 
 
 def subscription(fabric: AzureState, request: Request) -> Answer:
+    """GET of the subscription that was asked for, which is the lab's."""
     return Answer(
         200,
         {
@@ -26,6 +27,7 @@ def subscription(fabric: AzureState, request: Request) -> Answer:
 
 
 def subscriptions(fabric: AzureState, request: Request) -> Answer:
+    """GET of the subscriptions that the caller may see: the lab's one."""
     return Answer(200, {"value": [subscription(fabric, request).body]})
 
 
@@ -35,10 +37,12 @@ def _group(fabric: AzureState) -> dict[str, Any]:
 
 
 def group_(fabric: AzureState, request: Request, group: str) -> Answer:
+    """GET of the resource group."""
     return Answer(200, _group(fabric))
 
 
 def list_groups(fabric: AzureState, request: Request) -> Answer:
+    """GET of the subscription's resource groups, filtered by tag where the request asks for that."""
     return Answer(200, {"value": _filtered(request, [_group(fabric)])})
 
 
@@ -56,6 +60,7 @@ def every(fabric: AzureState) -> list[dict[str, Any]]:
 
 
 def list_resources(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    """GET of all resources of the group, filtered by tag, without those that the list is made to lag behind with."""
     listed = [r for r in every(fabric) if r["name"] not in fabric.conditions.unlisted]
     return Answer(200, {"value": _filtered(request, listed)})
 
@@ -87,6 +92,7 @@ def _tags(fabric: AzureState, id: str) -> Answer:
 
 
 def get_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
+    """GET of the tags at any scope."""
     return _tags(fabric, _at(fabric, scope))
 
 
@@ -99,6 +105,7 @@ def _given(request: Request) -> dict[str, str]:
 
 
 def put_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
+    """PUT of the tags at any scope: they replace what was there."""
     id = _at(fabric, scope)
     fabric.tags[id.lower()] = _given(request)
     return _tags(fabric, id)
@@ -121,6 +128,7 @@ def patch_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
 
 
 def delete_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
+    """DELETE of all tags at any scope."""
     fabric.tags.pop(_at(fabric, scope).lower(), None)
     return Answer(200)
 

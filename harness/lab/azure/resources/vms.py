@@ -59,6 +59,7 @@ def power_state(fabric: AzureState, host: str) -> str:
 
 
 def instance_view(fabric: AzureState, host: str) -> dict[str, Any]:
+    """The instance view of one machine: power state, provisioning state, and the agent's."""
     state = power_state(fabric, host)
     agent = fabric.power(host) == "on"
     return {
@@ -87,6 +88,7 @@ def instance_view(fabric: AzureState, host: str) -> dict[str, Any]:
 
 
 def resource(fabric: AzureState, host: str, *, view: bool = False) -> dict[str, Any]:
+    """The virtual machine as the resource manager shows it; with its instance view where that was asked for."""
     id = resource_ids.machine_id(host)
     nics = [
         {"id": resource_ids.nic_id(nic), "properties": {"primary": nic.name == "eth0", "deleteOption": "Detach"}}
@@ -130,16 +132,19 @@ def resource(fabric: AzureState, host: str, *, view: bool = False) -> dict[str, 
 
 
 def get(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+    """GET of one machine, with `$expand=instanceView` its view as well."""
     wanted = request.query.get("$expand", "").lower() == "instanceview"
     return Answer(200, resource(fabric, fabric.host(machine, group), view=wanted))
 
 
 def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
+    """GET of the resource group's machines."""
     wanted = request.query.get("$expand", "").lower() == "instanceview"
     return Answer(200, {"value": [resource(fabric, m.name, view=wanted) for m in fabric.cluster.machines]})
 
 
 def get_view(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+    """GET of one machine's instance view."""
     return Answer(200, instance_view(fabric, fabric.host(machine, group)))
 
 
@@ -234,6 +239,9 @@ def _off_and_on(fabric: AzureState, host: str, seconds: float) -> None:
 
 
 def run(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:
+    """POST runCommand: runs the script inside the lab's host as a long-running operation; raises Problem 409 when the machine is off or
+    busy with another.
+    """
     host = fabric.host(machine, group)
     script = vm_run_command.script_of(request.body)
     if fabric.power(host) != "on":

@@ -44,6 +44,7 @@ class Fault:
     met: int = field(default=0)  # requests that it has been done to
 
     def wants(self, request: Request) -> bool:
+        """Whether this fault is for that request, by method and path; what becomes of an operation concerns no GET."""
         if self.method and self.method.upper() != request.method:
             return False
         if self.path and not re.search(self.path, request.path, re.IGNORECASE):
@@ -82,10 +83,12 @@ class Faults:
         return fault
 
     def clear(self) -> None:
+        """Switches every fault off."""
         with self._lock:
             self._on = []
 
     def list(self) -> list[dict[str, Any]]:
+        """The faults that are on, as JSON-ready dictionaries."""
         with self._lock:
             return [asdict(fault) for fault in self._on]
 

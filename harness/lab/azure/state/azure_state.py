@@ -45,6 +45,7 @@ class AzureState:
 
     @classmethod
     def of(cls, folder: Path, secret: str) -> AzureState:
+        """The state for the lab in that folder; raises BadUse where its cluster file cannot be read."""
         lab = lab_registry.read(folder)
         cluster = cluster_config.load(lab.cluster_file)
         own = lab_config.make_lab_config(cluster, lab.cluster_file)
@@ -53,6 +54,7 @@ class AzureState:
 
     @property
     def topology(self) -> topology.Topology:
+        """The lab's NICs and legs, from its cluster file."""
         return topology.make_topology(self.cluster)
 
     def ask(self, operation: str, **arguments: Any) -> Any:
@@ -83,6 +85,7 @@ class AzureState:
         )
 
     def tags_of(self, id: str) -> dict[str, str]:
+        """The tags of a resource, by its id in any case of letters."""
         return dict(self.tags.get(id.lower(), {}))
 
     def common(self, id: str, name: str, kind: str) -> dict[str, Any]:

@@ -28,6 +28,8 @@ MINUTE_S = 60.0
 
 @dataclass
 class Conditions:
+    """The switches, by the names that `lab azure condition` sets; times in seconds."""
+
     unlisted: list[str] = field(default_factory=list)
     locks: list[dict[str, str]] = field(default_factory=list)
     one_script: bool = False
@@ -53,6 +55,7 @@ class Conditions:
         return asdict(self)
 
     def clear(self) -> dict[str, Any]:
+        """Sets every switch to its default and returns them all."""
         return self.set(asdict(Conditions()))
 
     def locks_at(self, scope: str) -> list[dict[str, Any]]:
@@ -87,6 +90,7 @@ class Conditions:
         return {"DocumentIncarnation": 1, "Events": [about for about, _ in list(self._events.values())]}
 
     def approve(self, given: dict[str, Any]) -> None:
+        """Approves the scheduled events that a POST names in `StartRequests`, as a machine does that need not wait."""
         for one in given.get("StartRequests", []):
             if event := self._events.get(str(one.get("EventId"))):
                 event[1].set()

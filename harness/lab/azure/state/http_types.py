@@ -31,6 +31,8 @@ class Request:
 
 @dataclass
 class Answer:
+    """A status code, a body that is sent as JSON (None: no body), and headers."""
+
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -45,14 +47,17 @@ class Problem(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
+        """The error in the resource manager's format, without its envelope."""
         return {"code": self.code, "message": str(self)}
 
     @property
     def answer(self) -> Answer:
+        """The error as an answer."""
         return Answer(self.status, {"error": self.body}, self.headers)
 
 
 def not_found(kind: str, name: str, group: str) -> Problem:
+    """The 404 that Azure gives for a resource that does not exist, with its wording."""
     return Problem(404, "ResourceNotFound", f"The Resource '{kind}/{name}' under resource group '{group}' was not found.")
 
 

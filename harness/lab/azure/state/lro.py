@@ -20,6 +20,7 @@ NETWORK, COMPUTE = "Microsoft.Network", "Microsoft.Compute"
 
 
 def now() -> str:
+    """The time in the format of the resource manager, UTC with microseconds."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
 
 
@@ -56,6 +57,7 @@ class Operations:
         self._lock = threading.Lock()
 
     def list(self) -> list[Operation]:
+        """Every operation that was ever begun, in that order."""
         with self._lock:
             return list(self._all.values())
 

@@ -149,6 +149,7 @@ class Wrongs:
         self._lock = threading.RLock()
 
     def switched_on(self) -> list[str]:
+        """The names of the misconfigurations that are on."""
         return list(self._on)
 
     def switch_on(self, fabric: AzureState, kind: str) -> dict[str, str]:
@@ -170,6 +171,7 @@ class Wrongs:
             self._on = []
 
     def on_balancer(self, fabric: AzureState, balancer: Json) -> None:
+        """Changes the balancer's description as the misconfigurations that are on demand."""
         for kind in self.switched_on():
             if kind in OF_BALANCER:
                 OF_BALANCER[kind][1](fabric, balancer)
@@ -178,6 +180,7 @@ class Wrongs:
             pool["backendIPConfigurations"].append({"id": _secondary(fabric, nic)["id"]})
 
     def on_interface(self, fabric: AzureState, nic: Nic, said: Json) -> None:
+        """Changes a network interface's description likewise; only the first node's NIC in Subnet#1 is concerned."""
         if nic.host != fabric.cluster.nodes[0].name or not nic.pooled:
             return
         if FORWARDING in self._on:
@@ -186,6 +189,7 @@ class Wrongs:
             said["properties"]["ipConfigurations"].append(_secondary(fabric, nic))
 
     def on_subnet(self, fabric: AzureState, name: str, subnet: Json) -> None:
+        """Changes a subnet's description likewise."""
         if DIVERTED in self._on and name == "subnet1":
             subnet["properties"]["routeTable"] = {"id": resource_ids.network_id("routeTables", resource_ids.ROUTE_TABLE)}
 
@@ -209,6 +213,7 @@ class Wrongs:
         routes += [invalid, user]
 
     def route_tables(self, fabric: AzureState) -> list[Json]:
+        """The route tables that exist: one that diverts the answers, where that is switched on."""
         if DIVERTED not in self._on:
             return []
         id = resource_ids.network_id("routeTables", resource_ids.ROUTE_TABLE)

@@ -25,6 +25,7 @@ class Tokens:
         self.lasts_s: float = LASTS_S
 
     def is_secret(self, given: str) -> bool:
+        """Whether this is the application's secret, compared in constant time."""
         return secrets.compare_digest(given.encode(), self._secret.encode())
 
     def discovery(self, base: str, tenant: str) -> Answer:

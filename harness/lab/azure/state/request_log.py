@@ -11,6 +11,8 @@ LONGEST_BODY = 8192
 
 
 class Record:
+    """The requests in the order in which they came, safe to use from several threads."""
+
     def __init__(self) -> None:
         self._entries: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -37,9 +39,11 @@ class Record:
         return entry
 
     def list(self) -> list[dict[str, Any]]:
+        """A copy of every request so far."""
         with self._lock:
             return [dict(entry) for entry in self._entries]
 
     def clear(self) -> None:
+        """Forgets every request."""
         with self._lock:
             self._entries = []

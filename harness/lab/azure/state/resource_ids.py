@@ -19,10 +19,12 @@ IP_CONFIGURATION = "ipconfig1"
 
 
 def group_id() -> str:
+    """The id of the resource group."""
     return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
 
 
 def machine_id(host: str) -> str:
+    """The id of a host's virtual machine."""
     return f"{group_id()}/providers/Microsoft.Compute/virtualMachines/{host}"
 
 
@@ -37,18 +39,22 @@ def nic_name(nic: Nic) -> str:
 
 
 def nic_id(nic: Nic) -> str:
+    """The id of a NIC's network interface."""
     return network_id("networkInterfaces", nic_name(nic))
 
 
 def configuration_id(nic: Nic) -> str:
+    """The id of a NIC's IP configuration."""
     return f"{nic_id(nic)}/ipConfigurations/{IP_CONFIGURATION}"
 
 
 def subnet_id(name: str) -> str:
+    """The id of a subnet, by its name."""
     return network_id("virtualNetworks", VNET, "subnets", name)
 
 
 def balancer_id(*rest: str) -> str:
+    """The id of the load balancer, or of a child of it when its kind and name are given."""
     return network_id("loadBalancers", BALANCER, *rest)
 
 
@@ -67,6 +73,7 @@ class Guarded:
 
     @property
     def group_id(self) -> str:
+        """The id of the network security group that guards this place."""
         return network_id("networkSecurityGroups", self.group)
 
 

@@ -22,10 +22,12 @@ class Line:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, message: dict[str, Any], limit: float) -> None:
+        """Sends one message; raises OSError when it could not be handed over within `limit` seconds."""
         self._connection.settimeout(max(limit, 0.001))
         self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self, limit: float) -> dict[str, Any]:
+        """The next message; raises OSError when none came within `limit` seconds or the other side closed."""
         deadline = Deadline(limit)
         while b"\n" not in self._rest:
             self._connection.settimeout(max(deadline.remaining(), 0.001))
@@ -45,6 +47,7 @@ class Line:
         return message
 
     def close(self) -> None:
+        """Closes the connection."""
         self._connection.close()
 
 
@@ -62,6 +65,7 @@ class Path:
         return f"{self.ends.local}/{self.ends.peer}"
 
     def connect(self) -> Line:
+        """A new connection from this path's own address to the peer's; raises OSError."""
         return Line(
             socket.create_connection(
                 (self.ends.peer, self.port), timeout=max(self.connect_limit, 0.001), source_address=(self.ends.local, 0)

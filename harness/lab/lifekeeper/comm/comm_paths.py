@@ -48,9 +48,11 @@ class Comm:
         self._thread("judge", self._judge)
 
     def stop(self) -> None:
+        """Ends the heartbeats; the threads end by themselves."""
         self._stopping.set()
 
     def contact(self) -> bool:
+        """Whether at least one path to the peer is alive."""
         return any(path.alive for path in self.paths)
 
     def peer_state(self, tag: str) -> str | None:
@@ -58,6 +60,7 @@ class Comm:
         return self.peer.get("states", {}).get(tag) if self.contact() else None
 
     def heard(self, path: Path, message: Answer) -> None:
+        """Takes a heartbeat of the peer in: when it came, and what the peer says of itself."""
         if message.get("node") != self.config.peer:
             return
         with self.changed:

@@ -18,12 +18,16 @@ NOT_REMOTE = ("perform_action", "ins_setstate", "lk_confirmso", "lkstop")
 
 @dataclass(frozen=True)
 class Result:
+    """What a command ends with: its exit code and what it prints."""
+
     exit: int
     out: str = ""
     err: str = ""
 
 
 class Commands:
+    """The commands of LKROOT/bin as the daemon carries them out, one method each."""
+
     def __init__(self, node: Node) -> None:
         self.node = node
         self._do: dict[str, Callable[[dict[str, str]], Result]] = {
@@ -72,6 +76,7 @@ class Commands:
         return vars(self.carry_out(argv))
 
     def snapshot(self) -> lcdstatus.Snapshot:
+        """Everything that lcdstatus prints, taken at one moment."""
         node = self.node
         views = [lcdstatus.PathView(p.ends.local, p.ends.peer, p.ends.priority, p.alive, p.comm_downs) for p in node.comm.paths]
         reasons = {tag: node.store.reason(tag) for tag in node.tree.resources}

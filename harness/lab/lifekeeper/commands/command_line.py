@@ -80,5 +80,6 @@ def await_end(run: str) -> None:
 
 
 def complain(command: str, message: str, code: int) -> int:
+    """Prints one sentence to standard error and returns the exit code that was given."""
     print(f"{command}: {message} ({STAND_IN})", file=sys.stderr)
     return code

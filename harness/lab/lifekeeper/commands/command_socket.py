@@ -19,6 +19,8 @@ REQUEST_LIMIT_S = 5.0
 
 
 class Control:
+    """Listens for the commands, each in a thread of its own."""
+
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
         self._path = Path(commands.node.config.control_socket)
@@ -35,6 +37,7 @@ class Control:
         threading.Thread(target=self._serve, args=(listener,), name="control", daemon=True).start()
 
     def stop(self) -> None:
+        """Removes the socket, so that no further command gets in."""
         self._path.unlink(missing_ok=True)
 
     def _serve(self, listener: socket.socket) -> None:

@@ -20,6 +20,7 @@ class PathView:
 
     @property
     def state(self) -> str:
+        """`ALIVE` or `DEAD`, as lcdstatus prints it."""
         return "ALIVE" if self.alive else "DEAD"
 
 

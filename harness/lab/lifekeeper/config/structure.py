@@ -117,10 +117,12 @@ class Config:
 
     @property
     def control_socket(self) -> str:
+        """Where the daemon listens for commands."""
         return f"{self.directories.run}/control.sock"
 
 
 def config_path() -> Path:
+    """The file with the structure: the environment's, else the default."""
     return Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG))
 
 

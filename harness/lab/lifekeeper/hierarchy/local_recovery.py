@@ -25,9 +25,11 @@ class Recovery:
         self._stopping = threading.Event()
 
     def start(self) -> None:
+        """Begins to look, every LKCHECKINTERVAL seconds, in a thread of its own."""
         threading.Thread(target=self._loop, name="lkcheck", daemon=True).start()
 
     def stop(self) -> None:
+        """Ends that after the look that goes on."""
         self._stopping.set()
 
     def _loop(self) -> None:

@@ -53,6 +53,7 @@ class Switching:
 
     @contextmanager
     def claiming(self, tags: set[str]) -> Iterator[None]:
+        """While the block runs these resources are being moved by hand, and lkcheck leaves them alone."""
         self.claims = set(tags)
         try:
             yield

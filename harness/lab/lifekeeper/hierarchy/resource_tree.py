@@ -19,9 +19,11 @@ class Tree:
 
     @property
     def roots(self) -> list[str]:
+        """The resources that nothing depends on."""
         return [tag for tag, parents in self.parents.items() if not parents]
 
     def children(self, tag: str) -> tuple[str, ...]:
+        """What that resource depends on."""
         return self.resources[tag].children
 
     def below(self, tags: Iterable[str]) -> set[str]:

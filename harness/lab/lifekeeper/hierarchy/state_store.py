@@ -28,6 +28,7 @@ class Store:
         self._facts: dict[str, bool] = dict(data.get("facts", {}))
 
     def save(self) -> None:
+        """Writes everything to the node's disk."""
         with self._lock:
             data = {
                 "states": self._states,
@@ -44,19 +45,24 @@ class Store:
 
     # states
     def state(self, tag: str) -> str:
+        """The state of a resource, such as ISP or OSU."""
         return self._states[tag]
 
     def states(self) -> dict[str, str]:
+        """The state of every resource."""
         with self._lock:
             return dict(self._states)
 
     def reason(self, tag: str) -> str:
+        """Why a resource is in its state, in the words of lcdstatus."""
         return self._reasons[tag]
 
     def in_service(self, tag: str) -> bool:
+        """Whether a resource is in service here."""
         return self._states[tag] in IN_SERVICE
 
     def set_state(self, tag: str, state: str, reason: str) -> None:
+        """Changes a resource's state with its reason, saves it, and tells whoever listens for changes."""
         with self._lock:
             before, self._states[tag], self._reasons[tag] = self._states[tag], state, reason
             self.save()
@@ -75,6 +81,7 @@ class Store:
         return self._at_stop is not None
 
     def remember_stop(self) -> None:
+        """Notes what is in service at an orderly stop, once until it is forgotten (LKL-49)."""
         with self._lock:
             if self._at_stop is None:
                 self._at_stop = [tag for tag, s in self._states.items() if s in IN_SERVICE]
@@ -87,15 +94,18 @@ class Store:
             self.save()
 
     def forget_stop(self) -> None:
+        """Forgets what was in service at the last stop."""
         with self._lock:
             self._at_stop = None
             self.save()
 
     # small facts about the peer that outlive the daemon
     def fact(self, name: str) -> bool:
+        """Something that is remembered of the peer; False when it never was set."""
         return self._facts.get(name, False)
 
     def set_fact(self, name: str, value: bool) -> None:
+        """Remembers it across a restart."""
         with self._lock:
             if self._facts.get(name, False) != value:
                 self._facts[name] = value
@@ -103,10 +113,12 @@ class Store:
 
     # flags (LKL-22, LKL-23)
     def flags(self) -> list[str]:
+        """The names of all flags, sorted."""
         with self._lock:
             return sorted(self._flags)
 
     def has_flag(self, flag: str) -> bool:
+        """Whether that flag is set."""
         return flag in self._flags
 
     def create_flag(self, flag: str) -> bool:
@@ -128,6 +140,7 @@ class Store:
             return True
 
     def drop_flags(self, prefix: str) -> None:
+        """Removes every flag whose name begins so."""
         with self._lock:
             self._flags = [f for f in self._flags if not f.startswith(prefix)]
             self.save()

@@ -21,6 +21,7 @@ class Disk(Kind):
     needs = ("storage", "source", "mountpoint")
 
     def restore(self) -> None:
+        """Reserves the disk for this node and mounts it; raises Failed when another holds it."""
         answer = self._ask(op="reserve", node=self._node, preempt=True)
         if not answer.get("ok"):
             raise Failed(f"the disk could not be reserved; holder: {answer.get('holder')}")
@@ -29,6 +30,7 @@ class Disk(Kind):
             self._command("mount", "--bind", str(self.parameter("source")), self._mountpoint)
 
     def remove(self) -> None:
+        """Unmounts the disk and gives this node's reservation back."""
         if self._is_mounted():
             self._command("umount", self._mountpoint)
         if self._ask(op="holder").get("holder") == self._node:

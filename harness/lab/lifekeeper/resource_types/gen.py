@@ -28,15 +28,18 @@ class Gen(Kind):
         self.has_recovery = self.parameter("recover") is not None
 
     def restore(self) -> None:
+        """Runs the application's `restore` command; raises Failed."""
         self._script("restore")
 
     def remove(self) -> None:
+        """Runs the application's `remove` command; raises Failed."""
         self._script("remove")
 
     def recover(self) -> None:
         self._script("recover")
 
     def quick_check(self) -> None:
+        """Runs `quickCheck`; raises Failed, or TimedOut when it did not end in time."""
         try:
             self._run("quickCheck", self.around.config.timers.quick_check_limit_s)
         except RanOut as out:

@@ -37,10 +37,12 @@ class Ip(Kind):
         self._check_link()
 
     def remove(self) -> None:
+        """Takes the address away from the NIC, where it is there."""
         if self._is_here():
             self._ip("addr", "del", self.interface.with_prefixlen, "dev", self.nic)
 
     def quick_check(self) -> None:
+        """Whether the address is on its NIC, the link is up, and somebody answers a broadcast ping; raises Failed."""
         shown = self._shown()
         if not self._held_in(shown):
             raise Failed(f"{self.interface.with_prefixlen} is not on {self.nic}")

@@ -37,6 +37,7 @@ class Lbhc(Kind):
         self._pid_file = around.run / f"lbhcd-{resource.tag.replace('/', '_')}.pid"
 
     def restore(self) -> None:
+        """Starts the daemon that the probe reaches, unless it runs; raises Failed when it does not come up."""
         if self._running_pid() is not None:
             return
         self.around.clear_flag(self.flag)
@@ -56,6 +57,7 @@ class Lbhc(Kind):
                 process.stdout.close()
 
     def remove(self) -> None:
+        """Ends the daemon and waits for its end; raises Failed when it stays."""
         pid = self._running_pid()
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
@@ -67,6 +69,7 @@ class Lbhc(Kind):
         self.around.clear_flag(self.flag)
 
     def quick_check(self) -> None:
+        """Whether the daemon runs and was reached within HC_TIMEOUT seconds; raises Failed."""
         if self._running_pid() is None:
             raise Failed(f"its daemon lbhcd is not running, nothing answers port {self.port}")
         if self.waits and self.around.has_flag(self.flag):

@@ -17,6 +17,7 @@ CONTROL_LIMIT_S = 1.0
 
 
 def main() -> None:
+    """Listens with the settings of the first argument (JSON) until it is ended."""
     settings = json.loads(sys.argv[1])
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:

@@ -27,7 +27,8 @@ class Fenced(Exception):
 class Commands(Protocol):
     """Something that runs a command to its end, as `kinds.command.run` does."""
 
-    def run(self, argv: Sequence[str], limit: float, *, extra: Mapping[str, str]) -> str: ...
+    def run(self, argv: Sequence[str], limit: float, *, extra: Mapping[str, str]) -> str:
+        """Runs a command on this node; returns what it printed, raises Failed, or RanOut after `limit` seconds."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Surroundings:
 
     @property
     def run(self) -> Path:
+        """The folder for what lives until the next boot."""
         return Path(self.config.directories.run)
 
 
@@ -63,13 +65,17 @@ class Kind:
             )
 
     def parameter(self, name: str, default: Any = None) -> Any:
+        """A parameter of the resource, or the default."""
         return self.resource.parameters.get(name, default)
 
-    def restore(self) -> None: ...
+    def restore(self) -> None:
+        """Brings the resource in service here; raises Failed."""
 
-    def remove(self) -> None: ...
+    def remove(self) -> None:
+        """Takes the resource out of service here; raises Failed."""
 
-    def quick_check(self) -> None: ...
+    def quick_check(self) -> None:
+        """Returns when the resource is healthy here; raises Failed, or TimedOut."""
 
     def recover(self) -> None:
         """Local recovery; only asked for when `has_recovery`."""
