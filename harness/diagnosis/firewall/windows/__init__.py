@@ -1,0 +1,11 @@
+"""Windows Firewall: would this packet pass, and which rule decides? The same verdict as of a Linux host's firewall. Pure.
+
+firewall = read(profiles, rules, nics)  # rows of the scripts' JSON
+decision = evaluate(firewall, Packet("168.63.129.16", "10.20.1.11", 12345, in_nic="Ethernet"))
+"""
+
+from harness.diagnosis.firewall.windows.windows_rows import read
+from harness.diagnosis.firewall.windows.windows_rules import Owner, WindowsFirewall
+from harness.diagnosis.firewall.windows.windows_verdict import evaluate, opening
+
+__all__ = ["Owner", "WindowsFirewall", "evaluate", "opening", "read"]
