@@ -56,7 +56,7 @@ def _run(arguments: list[str]) -> int:
     try:
         given = _parser().parse_args(arguments)
         if getattr(given, "needs_linux", False):
-            from harness.core.needs_linux import demand_linux
+            from harness.core.linux_required import demand_linux
 
             demand_linux()
         return int(given.command(given))

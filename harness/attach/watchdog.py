@@ -24,8 +24,8 @@ from typing import TextIO
 from pydantic import BaseModel, ValidationError
 
 from harness.attach.baseline import Found
-from harness.attach.host_undoings import HostUndoings, not_seen_undone
 from harness.attach.lease import Lease
+from harness.attach.pending_host_undos import HostUndoings, not_seen_undone
 from harness.attach.restore import put_back
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import nothing_left
@@ -33,7 +33,7 @@ from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.core.files import own_uid
-from harness.core.redaction.cleaner import Cleaner
+from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed
 from harness.disrupt.disruption import COMMAND_S, HARNESS, Disruption, Step, clear_failures

@@ -19,7 +19,7 @@ from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import failed, inconclusive, passed
-from harness.diagnosis import bundle_text, host_text
+from harness.diagnosis import bundle_parse, host_script_parse
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen
 from harness.hosts.linux.linux_parse import Listener
@@ -31,7 +31,7 @@ DO = "look at the cluster itself with `lkharness check` for what only packets sh
 
 def look(path: Path) -> Findings:
     """What the bundle shows. Raises BadUse for what is no bundle, or one that was changed so that it cannot be read."""
-    index, data, texts = read_with_texts(path, bundle_text.WANTED)
+    index, data, texts = read_with_texts(path, bundle_parse.WANTED)
     cluster = cluster_config.parse(data, path, only_looked_at=True)
     try:
         return _judged(cluster, index, texts)
@@ -56,8 +56,8 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
             found.append(Finding(Weight.UNKNOWN, machine.name, "not told", "what a Windows host says is not read from a bundle", do))
             continue
         mine = {name.split("/")[-1]: text for name, text in texts.items() if name.startswith(f"hosts/{machine.name}/")}
-        text, whole = bundle_text.of_host(mine)
-        seen[machine.name] = one = host_text.host(machine.name, text, cluster.ip_resource.tag)
+        text, whole = bundle_parse.of_host(mine)
+        seen[machine.name] = one = host_script_parse.host(machine.name, text, cluster.ip_resource.tag)
         facts[machine.name] = _facts(cluster, one, text, report["facts"], is_node=machine.name != cluster.client.name)
         if not whole:
             says = "the bundle is of a harness that gathered less: its routes by source, its queues and its names are not known"
@@ -104,7 +104,7 @@ def _answer(told: Mapping[str, Any]) -> Answer:
 
 def _facts(cluster: Cluster, one: HostSeen, text: str, facts: Mapping[str, Any], *, is_node: bool) -> NodeFacts:
     """As the survey of a live look reads them."""
-    parts = host_text.sections(text)
+    parts = host_script_parse.sections(text)
     firewall = parts.get("firewall") if "not told" not in parts.get("firewall told", "") else None
     clock = facts.get("clock_offset")
     offset = (float(clock["ahead_s"]), float(clock["error_s"])) if clock else None

@@ -10,8 +10,8 @@ from harness.check import evidence_gathering
 from harness.check.check_result import Findings
 from harness.check.host_survey import survey, unreachable
 from harness.check.unreachable_node import second_way
-from harness.cluster.bearable_services import demand_bearable
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
+from harness.cluster.connection_tolerance import demand_bearable
 from harness.cluster.invariants import audit
 from harness.cluster.path_check import PathCheck, check_path, unchecked
 from harness.config import trust

@@ -12,7 +12,7 @@ from harness.collect.host_script import SCRIPT_S, script
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
-from harness.diagnosis import host_text
+from harness.diagnosis import host_script_parse
 from harness.diagnosis.evidence import Direct, HostSeen, ProbesSeen
 from harness.managers.manager import Answer, Question, answer
 from harness.remote.connections.attempt import attempt
@@ -36,7 +36,7 @@ def hosts(subject: ClusterUnderTest) -> dict[str, HostSeen]:
             text = subject.hosts[name].run(script(cluster, subject.machine(name), subject.manager), limit=SCRIPT_S).out
         except HarnessError:
             return None  # the survey asks the same host, and tells what became of it
-        return host_text.host(name, text, cluster.ip_resource.tag)
+        return host_script_parse.host(name, text, cluster.ip_resource.tag)
 
     found = subject.together(*(lambda n=n: told(n) for n in names))
     return {one.name: one for one in found if one is not None}

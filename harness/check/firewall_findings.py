@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.must_pass import Judged, listed
+from harness.diagnosis.required_flows import Judged, listed
 
 
 def findings(host: str, firewall: Judged) -> Iterator[Finding]:

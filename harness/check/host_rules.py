@@ -10,7 +10,7 @@ from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import responders
 from harness.diagnosis.firewall import parse
-from harness.diagnosis.must_pass import Judged, judged
+from harness.diagnosis.required_flows import Judged, judged
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.managers.manager import ClusterState, ResourceState

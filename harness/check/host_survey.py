@@ -11,7 +11,7 @@ from harness.cluster import disk_preflight
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.must_pass import Judged
+from harness.diagnosis.required_flows import Judged
 from harness.hosts.host import CommandFailed, Host, HostUnreachable
 from harness.hosts.host_facts import facts_of
 from harness.hosts.linux.linux import LinuxHost

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
-from harness.core.redaction.cleaner import Cleaner
+from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.deadman.deadman_switch import Armed

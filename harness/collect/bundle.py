@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from harness.core.errors import BadUse, Unusable
-from harness.core.redaction.redact import Redactor
+from harness.core.redaction.redactor import Redactor
 from harness.core.text import storable
 
 FORMAT = 1

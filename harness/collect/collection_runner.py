@@ -20,7 +20,7 @@ from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
-from harness.core.redaction.redact import Redactor
+from harness.core.redaction.redactor import Redactor
 from harness.core.text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of

@@ -12,7 +12,7 @@ from harness.config import service_settings as given
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
-from harness.core.redaction.redact import GONE, Redactor, secret_words
+from harness.core.redaction.redactor import GONE, Redactor, secret_words
 from harness.core.redaction.secret_names import sensitive
 
 READ_AT_MOST = 64 * 1024  # bytes of a file that holds a secret

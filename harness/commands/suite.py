@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from harness.core import resources
+from harness.core import package_data
 from harness.core.errors import Unusable
 
 ABOUT = {
@@ -26,7 +26,7 @@ def add_to(commands) -> None:
 
 def is_one(arguments: Sequence[str]) -> bool:
     """Whether the command is a suite."""
-    return bool(arguments) and arguments[0] in resources.SUITES
+    return bool(arguments) and arguments[0] in package_data.SUITES
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(more):
         print(_help(name))
         raise SystemExit(0)  # as argparse does
-    folder, options = resources.suite(name), resources.pytest_options()
+    folder, options = package_data.suite(name), package_data.pytest_options()
     if not folder.is_dir():
         raise Unusable(f"{folder} is not there; install lkharness again, with its suites")
     import pytest

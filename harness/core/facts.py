@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from harness.core import resources
+from harness.core import package_data
 from harness.core.errors import BadUse, Unusable
 
 ID = re.compile(r"[A-Z]{2,4}-\d{2}")
@@ -14,7 +14,7 @@ _ROW = re.compile(r"^- \*\*(" + ID.pattern + r")\*\* (.+)$", re.MULTILINE)
 
 def rows() -> dict[str, str]:
     """Every fact by its id. Raises Unusable where the document is not there."""
-    path = resources.document("facts.md")
+    path = package_data.document("facts.md")
     try:
         return dict(_ROW.findall(path.read_text(encoding="utf-8")))
     except OSError as error:

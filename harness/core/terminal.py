@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harness.core.redaction.cleaner import Cleaner
+from harness.core.redaction.output_redaction import Cleaner
 from harness.core.text import visible
 
 CLEANER = Cleaner()  # of this process's terminal; a verb that learns of secrets tells it

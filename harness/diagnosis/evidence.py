@@ -9,7 +9,7 @@ from datetime import UTC, timezone
 from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Ruleset
-from harness.diagnosis.must_pass import Judged
+from harness.diagnosis.required_flows import Judged
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
 

@@ -17,8 +17,8 @@ from harness.attach.execution_plan import Wanted, show
 from harness.attach.lease import Held
 from harness.attach.preconditions import Preconditions
 from harness.attach.watchdog import FILE as PUT_BACK
-from harness.cluster.bearable_services import demand_bearable
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.connection_tolerance import demand_bearable
 from harness.cluster.invariants import audit
 from harness.collect.known_secrets import known_secrets
 from harness.config import cluster_config, trust
@@ -104,7 +104,7 @@ class Session:
             trust.demand(attached, file)
             kept = {"plan": plan, "readable": options.readable_reports}
             return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
-        from harness.core.needs_linux import demand_linux
+        from harness.core.linux_required import demand_linux
         from harness.lab import lab_config
         from harness.lab.lifecycle import default_cluster  # only the default needs the lab
 

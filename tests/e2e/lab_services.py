@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.deadline import Deadline
-from harness.lab.services import process
+from harness.lab.services import node_process
 from harness.services import service_registry
 from harness.services.service_kind import Identity
 from tests.free_port import free_port
@@ -34,8 +34,8 @@ class Unit:
         return subprocess.run([*words, *(self.service if "start" in action else [])], capture_output=True, text=True, timeout=LIMIT)
 
     @property
-    def process(self) -> process.Process:
-        found = process.written_in(self.pid_file)
+    def process(self) -> node_process.Process:
+        found = node_process.written_in(self.pid_file)
         assert found is not None, self.log.read_text()
         return found
 

@@ -16,7 +16,7 @@ from measuring import measuring, track
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.hosts.local_host import LocalHost
-from harness.lab.services import postgres, postgres_template, process
+from harness.lab.services import node_process, postgres, postgres_template
 from harness.services import service_registry
 from harness.services.service_kind import Hello, NotTheService
 from tests.free_port import free_port
@@ -63,7 +63,7 @@ class Server:
         self.log = folder / "log"
         postgres_template.copy_template(template, self.data)
 
-    def start(self) -> process.Process:
+    def start(self) -> node_process.Process:
         return postgres.start(self.data, "lknode01", port=self.port, bind="127.0.0.1", log=self.log, socket_dir=self.sockets, limit=LIMIT)
 
     def start_in_vain(self) -> None:

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from own_machine import own_machine
 
-from harness.attach import host_undoings, watchdog
-from harness.attach.host_undoings import HostUndoings, not_seen_undone
+from harness.attach import pending_host_undos, watchdog
+from harness.attach.pending_host_undos import HostUndoings, not_seen_undone
 from harness.attach.watchdog import WatchdogMessage
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
@@ -28,7 +28,7 @@ def here():
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_undoings, "AGAIN_S", 0.01)
+    monkeypatch.setattr(pending_host_undos, "AGAIN_S", 0.01)
 
 
 def a_thing(folder: Path) -> Script:

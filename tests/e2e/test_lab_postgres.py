@@ -20,7 +20,7 @@ from lab_services import LIMIT, open_folder
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
-from harness.lab.services import postgres, postgres_template, process
+from harness.lab.services import node_process, postgres, postgres_template
 from harness.services import service_registry
 from harness.services.service_kind import Identity, NotTheService
 from tests.free_port import free_port
@@ -42,7 +42,7 @@ class Database:
         (folder / "pw").write_text(PASSWORD + "\nnot this\n")
         self.settings = {"user": "harness", "password_file": str(folder / "pw")}
 
-    def start(self, node: str = "lknode01") -> process.Process:
+    def start(self, node: str = "lknode01") -> node_process.Process:
         return postgres.start(self.data, node, port=self.port, bind="127.0.0.1", log=self.log, socket_dir=self.sockets, limit=LIMIT)
 
     def check(self, limit: float = LIMIT) -> str:
@@ -91,7 +91,7 @@ def test_committed_data_survives_the_postmasters_death_and_a_move(database: Data
         connection.commit()
         connection.execute("insert into kept values (-1)")  # never committed
         os.kill(running.pid, signal.SIGKILL)
-        assert process.gone_within(running, Deadline(LIMIT))
+        assert node_process.gone_within(running, Deadline(LIMIT))
         with pytest.raises(postgres.Faulty, match="does not run"):
             database.check()
         with contextlib.suppress(psycopg.OperationalError):  # leaving this connection now finds it broken

@@ -31,7 +31,7 @@ from measuring import Seen, measuring, track
 
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
-from harness.lab.services import postgres, postgres_template, process
+from harness.lab.services import node_process, postgres, postgres_template
 from harness.measure.evaluation import database_phase, outages
 from harness.measure.evaluation.attribution import Traced
 from harness.remote.recording.recording import NEW, Track
@@ -70,7 +70,7 @@ class Server:
     def socket(self) -> str:
         return str(self.sockets / f".s.PGSQL.{self.port}")
 
-    def start(self) -> process.Process:
+    def start(self) -> node_process.Process:
         return postgres.start(self.data, NODE, port=self.port, bind="127.0.0.1", log=self.log, socket_dir=self.sockets, limit=LIMIT)
 
     def run(self, statement: str) -> None:

@@ -14,7 +14,7 @@ from harness.config.cluster_config import Design, Service
 from harness.core.deadline import Deadline
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Situation
-from harness.lab import manager_config
+from harness.lab import lifekeeper_config
 from harness.lab.lifecycle import launch
 
 LIMIT_S = 120.0  # for the balancer to believe: probes come every quarter of a second
@@ -95,7 +95,7 @@ class Stage:
         assert self.listener.port in left and self._responder.port in left, "`lkstop -f` has to leave what is in service"
         assert list(self.subject.holders_of_vip()) == [self.active], "`lkstop -f` has to leave the VIP"
         self._run(self.active, ["kill", "-KILL", str(left[self._responder.port])])
-        self._run(self.active, manager_config.command(self._responder, self.active, "start"))
+        self._run(self.active, lifekeeper_config.command(self._responder, self.active, "start"))
 
     def bring_about(self, wanted: Placement) -> None:
         """Change what differs, then wait until the balancer believes it."""
@@ -119,14 +119,14 @@ class Stage:
         rebind = wanted.listener != now.listener
         # A listener bound to the VIP goes before the VIP goes, and comes after it has come.
         if rebind and now.listener:
-            self._run(node, manager_config.command(self.listener, node, "stop"))
+            self._run(node, lifekeeper_config.command(self.listener, node, "stop"))
         if wanted.vip != now.vip:
             vip = f"{self.cluster.vip}/{self.cluster.ip_resource.prefix}"
             self._run(node, ["ip", "addr", "add" if wanted.vip else "del", vip, "dev", "eth1"])
         if rebind and wanted.listener:
-            self._run(node, manager_config.command(self.listener, node, "start", bind=self._address(node, wanted.listener)))
+            self._run(node, lifekeeper_config.command(self.listener, node, "start", bind=self._address(node, wanted.listener)))
         if wanted.responder != now.responder:
-            self._run(node, manager_config.command(self._responder, node, "start" if wanted.responder else "stop"))
+            self._run(node, lifekeeper_config.command(self._responder, node, "start" if wanted.responder else "stop"))
         self._now[node] = wanted
 
     def _address(self, node: str, bound: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from harness.config.cluster_config import Probe
 from harness.lab.lab_config import Unknowns
-from harness.lab.network.prober import FLAP_WINDOW, Judge, Result, timeout_of
+from harness.lab.network.health_probe import FLAP_WINDOW, Judge, Result, timeout_of
 
 OK, FAILED = Result(True, "Up_Probe_Success"), Result(False, "Down_Probe_TcpProbeTimeout")
 STATUS_200 = Result(True, "Up_Probe_Success", explicit=True)

@@ -12,7 +12,7 @@ from harness.core.deadline import Deadline
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut
 from harness.lab.lifekeeper.resource_types.fork_server import Warm
 from harness.lab.lifekeeper.resource_types.resource_type import Failed
-from harness.lab.services import process
+from harness.lab.services import node_process
 from tests.free_port import free_port
 
 UNIT, WEB = "harness.lab.services.service_control", "harness.lab.services.http_server"
@@ -52,7 +52,7 @@ def test_bad_use_is_a_failure_too(warm: Warm, tmp_path: Path) -> None:
 def test_what_a_command_starts_outlasts_it_and_its_output_is_returned(warm: Warm, tmp_path: Path) -> None:
     service = ["--", "http_server", "--port", PORT, "--bind", "127.0.0.1", "--node", "lknode01"]
     assert "started with pid" in warm.run(unit("start", tmp_path, *service), 10.0, extra={})
-    started = process.written_in(tmp_path / "web.pid")
+    started = node_process.written_in(tmp_path / "web.pid")
     assert started is not None and started.alive
     try:
         warm.run(unit("check", tmp_path), 10.0, extra={})

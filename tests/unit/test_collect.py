@@ -22,7 +22,7 @@ from harness.collect.lab_from_bundle import ANY, Binding, Vip, shape_of
 from harness.commands.collect import span_of
 from harness.config import cluster_config
 from harness.core.errors import BadUse, Unusable
-from harness.core.redaction.redact import GONE, Redactor
+from harness.core.redaction.redactor import GONE, Redactor
 from harness.lab.lifecycle import default_cluster
 
 CANARY = "ka/na+ri 'enn€vogel\"7"

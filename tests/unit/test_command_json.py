@@ -12,7 +12,7 @@ import pytest
 
 from harness import cli
 from harness.commands.common import SCHEMA_VERSION, wants_json
-from harness.core.resources import SUITES
+from harness.core.package_data import SUITES
 
 A_PERSON_ONLY = {("lab", "ssh")}  # a shell in a host
 # What each command needs to get past its parser; what it then looks for is not there.

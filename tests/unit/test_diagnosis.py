@@ -12,7 +12,7 @@ import pytest
 
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
-from harness.diagnosis import must_pass, rules
+from harness.diagnosis import required_flows, rules
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import Diagnosis, all_rules, diagnose
 from harness.diagnosis.evidence import Direct, Evidence, HostSeen, PathSeen, ProbesSeen, Socket
@@ -91,8 +91,8 @@ def evidence(**more: Any) -> Evidence:
     return Evidence(**({"firewalls": evaluated(told["hosts"])} | told))
 
 
-def evaluated(hosts: dict[str, HostSeen]) -> dict[str, must_pass.Judged]:
-    return {n: must_pass.judged(CLUSTER, n, one.firewall, one.nic_of) for n, one in hosts.items() if one.firewall is not None}
+def evaluated(hosts: dict[str, HostSeen]) -> dict[str, required_flows.Judged]:
+    return {n: required_flows.judged(CLUSTER, n, one.firewall, one.nic_of) for n, one in hosts.items() if one.firewall is not None}
 
 
 def client(**more: Any) -> HostSeen:

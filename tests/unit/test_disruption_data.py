@@ -17,7 +17,7 @@ from harness.disrupt.disruption import Effect
 from harness.disrupt.network.probe_blocked import lacks_hc_timeout
 from harness.expectations import outage_budget
 from harness.expectations.connectivity_matrix import Origin, Situation, expectation
-from harness.lab import lab_config, manager_config
+from harness.lab import lab_config, lifekeeper_config
 from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.lifekeeper import LifeKeeper
 
@@ -37,7 +37,7 @@ POWER = {to: ["power", to, "{node}", "{seconds}"] for to in ("off", "freeze")} |
 def cluster(profile: str = "fast", **over) -> cluster_config.Cluster:
     data = default_cluster.cluster_data(profile, default_cluster.merged({"power": POWER}, over))  # type: ignore[arg-type]
     parsed = cluster_config.parse(data, Path("a test's"))
-    known = manager_config.known_of_manager(parsed, lab_config.make_lab_config(parsed, Path("a test's")))
+    known = lifekeeper_config.known_of_manager(parsed, lab_config.make_lab_config(parsed, Path("a test's")))
     return cluster_config.parse({**data, "manager": {**known, **data["manager"]}}, Path("a test's"))
 
 

@@ -11,7 +11,7 @@ from recordings import a_header
 
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive
-from harness.core.redaction.cleaner import Cleaner
+from harness.core.redaction.output_redaction import Cleaner
 from harness.lab.lifecycle import default_cluster
 from harness.measure import meter as module
 from harness.measure.meter import Meter

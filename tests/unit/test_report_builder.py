@@ -10,7 +10,7 @@ import pytest
 from report_sample import HOSTILE, REFUSED, a_builder, fill
 
 from harness.commands.docs import schema as published
-from harness.core import resources
+from harness.core import package_data
 from harness.core.errors import ExitCode
 from harness.core.verdict import failed, passed
 from harness.report.record.run_record import ClusterKind, RunRecord, RunState
@@ -29,7 +29,7 @@ def stored(builder) -> dict:
 
 
 def test_the_published_schema_is_that_of_the_model():
-    path = resources.document("run.schema.json")
+    path = package_data.document("run.schema.json")
     assert path.exists() and path.read_text(encoding="utf-8") == published.text("run"), f"run `{published.REGENERATE}` and commit {path}"
 
 

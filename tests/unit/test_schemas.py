@@ -12,19 +12,19 @@ import pytest
 
 from harness import cli
 from harness.commands.docs import schema as schemas
-from harness.core import resources
+from harness.core import package_data
 from harness.lab.lifecycle import default_cluster
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def cluster_schema() -> dict[str, Any]:
-    return json.loads(resources.document("cluster.schema.json").read_text(encoding="utf-8"))
+    return json.loads(package_data.document("cluster.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", schemas.SCHEMAS)
 def test_what_is_published_is_the_model_s(name: str, capsys: pytest.CaptureFixture[str]):
-    assert resources.document(f"{name}.schema.json").read_text(encoding="utf-8") == schemas.text(name), f"run {schemas.REGENERATE}"
+    assert package_data.document(f"{name}.schema.json").read_text(encoding="utf-8") == schemas.text(name), f"run {schemas.REGENERATE}"
     assert cli.main(["schema", name]) == 0
     assert json.loads(capsys.readouterr().out)["$schema"] == schemas.DRAFT
 
@@ -57,5 +57,5 @@ def test_init_names_it_for_editors(tmp_path: Path):
     more = ["--service", "web=http:80:iis", "--key", "key", "--known-hosts", "hosts", str(tmp_path / "customer.toml")]
     assert cli.main(["init", *words.split(), *more]) == 0
     first, _, rest = (tmp_path / "customer.toml").read_text(encoding="utf-8").partition("\n")
-    assert first == f"#:schema {resources.document('cluster.schema.json').as_uri()}"
+    assert first == f"#:schema {package_data.document('cluster.schema.json').as_uri()}"
     jsonschema.validate(tomllib.loads(rest), cluster_schema())

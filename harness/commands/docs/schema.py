@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.commands.common import add, print_json
-from harness.core import resources
+from harness.core import package_data
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 REGENERATE = "python -m harness.commands.docs.schema"
@@ -62,7 +62,7 @@ def _schema(given: argparse.Namespace) -> int:
 
 def main() -> None:
     for name in SCHEMAS:
-        path = resources.document(f"{name}.schema.json")
+        path = package_data.document(f"{name}.schema.json")
         path.write_text(text(name), encoding="utf-8")
         print(f"wrote {path}")
 

@@ -114,7 +114,7 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
 
 def _up(given: argparse.Namespace) -> int:
     from harness.config import cluster_config, trust
-    from harness.core import resources
+    from harness.core import package_data
     from harness.core.toml_file import content
     from harness.lab.guests.host_provisioning import stand_in_note
     from harness.lab.lifecycle import launch
@@ -127,7 +127,7 @@ def _up(given: argparse.Namespace) -> int:
     lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)
     record = lab.record
     in_service_s = lab.timings["in_service_s"]
-    cluster, suite = cluster_config.load(record.cluster_file), resources.suite_command("acceptance")
+    cluster, suite = cluster_config.load(record.cluster_file), package_data.suite_command("acceptance")
     differs: list[str] = []
     if shape:
         from harness.lab.lifecycle import apply_bundle_state

@@ -5,9 +5,9 @@ decision = evaluate(ruleset, Packet("168.63.129.16", "10.20.1.11", 12345, in_nic
 decision.outcome, decision.rule, decision.why
 """
 
-from harness.diagnosis.firewall.listing import parse
-from harness.diagnosis.firewall.opening import Opening, opening
 from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
 from harness.diagnosis.firewall.ruleset import Ruleset, evaluate
+from harness.diagnosis.firewall.ruleset_parse import parse
+from harness.diagnosis.firewall.tcp_handshake import Opening, opening
 
 __all__ = ["Decision", "Opening", "Outcome", "Packet", "Ruleset", "evaluate", "opening", "parse"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.diagnosis.firewall.flow import Flow, merged
-from harness.diagnosis.firewall.values import Truth
+from harness.diagnosis.firewall.packet_state import Flow, merged
+from harness.diagnosis.firewall.partial_values import Truth
 
 DEEPEST = 64  # the kernel lets jumps go 16 deep; more is a listing that no kernel made
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.diagnosis.firewall import nft_words
+from harness.diagnosis.firewall import nft_json_to_text
 from harness.diagnosis.firewall.chains import Chain, Choice, Rule, Step, Verdict
-from harness.diagnosis.firewall.flow import Flow, redirected
-from harness.diagnosis.firewall.nft_values import Read, Sets, depends, fit, kinds_of, lookup, value
-from harness.diagnosis.firewall.values import Missing, Span, Truth, Value, exactly, no, unknown, within
+from harness.diagnosis.firewall.nft_expressions import Read, Sets, depends, fit, kinds_of, lookup, value
+from harness.diagnosis.firewall.packet_state import Flow, redirected
+from harness.diagnosis.firewall.partial_values import Missing, Span, Truth, Value, exactly, no, unknown, within
 
 PLAIN = ("accept", "drop", "return", "continue")
 NOTHING = {
@@ -66,7 +66,7 @@ def _chain(table: str, about: dict[str, Any]) -> Chain:
 
 
 def _rule(chain: Chain, about: dict[str, Any], sets: Sets) -> Rule:
-    text = nft_words.rule(about)
+    text = nft_json_to_text.rule(about)
     handle = f", handle {about['handle']}" if "handle" in about else ""
     parts = about.get("expr", [])
     steps = [step for at, part in enumerate(parts) for step in _steps(part, sets, chain.table, at == len(parts) - 1)]
@@ -96,7 +96,7 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
     if name in ("dnat", "redirect"):
         return _elsewhere(name, about if isinstance(about, dict) else {}, sets)
     if name in ("limit", "quota", "ct count", "meter"):
-        return [lambda flow: f"whether the packets before this one leave room for it ({nft_words.statement(part)})"]
+        return [lambda flow: f"whether the packets before this one leave room for it ({nft_json_to_text.statement(part)})"]
     if name in ("set", "map") and isinstance(about, dict):
         return _remember(about, sets)
     if name in ELSEWHERE:
@@ -104,7 +104,7 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
     if name == "xt":
         why = "nft does not show what this extension of iptables does"
         return [lambda flow: Choice((None, Verdict("unsure", why)), why) if last else why]
-    return [] if name in NOTHING else [_not_known(nft_words.statement(part))]
+    return [] if name in NOTHING else [_not_known(nft_json_to_text.statement(part))]
 
 
 def _not_known(text: str) -> Step:
@@ -131,9 +131,9 @@ def _match(about: dict[str, Any], sets: Sets) -> Step:
     left, right, op = about.get("left"), about.get("right"), str(about.get("op", "=="))
     read, kinds = value(left, sets), kinds_of(left)
     if op in ORDERS:
-        return _ordered(read, op, nft_words.number(right, kinds[0]), nft_words.expression(right))
+        return _ordered(read, op, nft_json_to_text.number(right, kinds[0]), nft_json_to_text.expression(right))
     is_set = (isinstance(right, dict) and "set" in right) or (isinstance(right, str) and right.startswith("@"))
-    bits = kinds[0] in nft_words.BITS and op in ("in", "!") and not is_set
+    bits = kinds[0] in nft_json_to_text.BITS and op in ("in", "!") and not is_set
     if isinstance(right, dict) and not is_set and next(iter(right), "") in ("payload", "meta", "ct", "fib", "map", "&"):
         return _compared(read, value(right, sets), op)
     fits = fit(right, kinds, sets, bits)
@@ -195,14 +195,14 @@ def _verdict(what: Any, table: str) -> Verdict:
     name, about = next(iter(what.items()), ("", None)) if isinstance(what, dict) else (what, None)
     if name in ("jump", "goto") and isinstance(about, dict):
         return Verdict(name, f"{table} {about.get('target')}")
-    return Verdict(name) if name in PLAIN else Verdict("unsure", f"what the map gives ({nft_words.expression(what)})")
+    return Verdict(name) if name in PLAIN else Verdict("unsure", f"what the map gives ({nft_json_to_text.expression(what)})")
 
 
 def _mangle(about: dict[str, Any], sets: Sets) -> Step:
     key, given = about.get("key"), value(about.get("value"), sets)
     target: Any = next(iter(key.values()), {}) if isinstance(key, dict) else {}
-    name = nft_words.expression(key)
-    known = nft_words.number(about.get("value"), nft_words.kind(key))
+    name = nft_json_to_text.expression(key)
+    known = nft_json_to_text.number(about.get("value"), nft_json_to_text.kind(key))
     changes: dict[str, str] = {"meta mark": "mark", "ct mark": "ct mark", "tcp dport": "dport", "tcp sport": "sport"}
     changes |= {"ip saddr": "saddr", "ip daddr": "daddr", "ip6 saddr": "saddr", "ip6 daddr": "daddr", "th dport": "dport"}
     field = changes.get(name)
@@ -222,7 +222,7 @@ def _mangle(about: dict[str, Any], sets: Sets) -> Step:
 
 def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
     port, where = about.get("port"), about.get("addr")
-    shown = nft_words.verdict({name: about})
+    shown = nft_json_to_text.verdict({name: about})
 
     def change(flow: Flow) -> Flow:
         changes: dict[str, Value] = {}
@@ -233,7 +233,7 @@ def _elsewhere(name: str, about: dict[str, Any], sets: Sets) -> list[Step]:
         return redirected(flow, changes, shown)
 
     def end(flow: Flow) -> Verdict:
-        if name == "dnat" and nft_words.number(where, "address") != flow.known("daddr") and where is not None:
+        if name == "dnat" and nft_json_to_text.number(where, "address") != flow.known("daddr") and where is not None:
             return Verdict("unsure", f"it is sent to another address ({shown})")
         return Verdict("accept")
 

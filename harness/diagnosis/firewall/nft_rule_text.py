@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.diagnosis.firewall import nft_words
+from harness.diagnosis.firewall import nft_json_to_text
 
 VERDICTS = ("accept", "drop", "return", "continue", "notrack")
 META = {
@@ -270,7 +270,11 @@ def _match(words: Words, left: Any) -> dict[str, Any]:
     if words.peek() == "/":  # tcp flags syn / fin,syn,rst,ack
         words.next()
         left, op = {"&": [left, value(words.next())]}, op or "=="
-    bits = nft_words.kind(left) in nft_words.BITS and not (isinstance(against, dict) and "set" in against) and not _named(against)
+    bits = (
+        nft_json_to_text.kind(left) in nft_json_to_text.BITS
+        and not (isinstance(against, dict) and "set" in against)
+        and not _named(against)
+    )
     return {"match": {"op": op or ("in" if bits else "=="), "left": left, "right": against}}
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from harness.diagnosis.firewall import flow as flows
+from harness.diagnosis.firewall import packet_state as flows
 from harness.diagnosis.firewall.chains import Chain, End, Walk
-from harness.diagnosis.firewall.flow import Flow, merged
 from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
-from harness.diagnosis.firewall.values import MISSING, Value, exactly, joined
+from harness.diagnosis.firewall.packet_state import Flow, merged
+from harness.diagnosis.firewall.partial_values import MISSING, Value, exactly, joined
 
 HOOKS = {"input": ("ingress", "prerouting", "input"), "output": ("output", "postrouting", "egress")}
 TRACKED = ("ct state", "ct status", "ct direction", "ct mark")

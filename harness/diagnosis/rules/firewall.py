@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.must_pass import Fate, listed
+from harness.diagnosis.required_flows import Fate, listed
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:

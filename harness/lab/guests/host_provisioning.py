@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.config.cluster_config import Cluster, Node
 from harness.core.errors import BadUse
-from harness.lab import manager_config
+from harness.lab import lifekeeper_config
 from harness.lab.guests.guest_host import Plan
 from harness.lab.lab_config import LabSettings
 from harness.lab.lifekeeper.install import install
@@ -28,7 +28,7 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
     for machine in cluster.machines:
         is_node = isinstance(machine, Node)
         has_pacemaker = is_node and cluster.manager.kind == "pacemaker"
-        shared = {root / "shared": manager_config.DISK_SOURCE, root / "storage.sock": manager_config.STORAGE_SOCKET}
+        shared = {root / "shared": lifekeeper_config.DISK_SOURCE, root / "storage.sock": lifekeeper_config.STORAGE_SOCKET}
         if has_pacemaker:
             shared[root / "fence.sock"] = pacemaker.FENCE_SOCKET
         overlays = ("opt", "usr/sbin") if has_pacemaker else ("opt",)
@@ -102,8 +102,8 @@ def _install_cluster_manager(disk: FileSystem, cluster: Cluster, settings: LabSe
         disk.add_accounts(*pacemaker.accounts())
         pacemaker.install(disk, cluster, secret=(folder / "keys" / "login").read_text())
         return [pacemaker.START]
-    structure = manager_config.structure(cluster, settings, node)
+    structure = lifekeeper_config.structure(cluster, settings, node)
     disk.write("etc/lifekeeper-standin.json", json.dumps(structure, indent=1))
-    disk.write("etc/default/LifeKeeper", manager_config.tunables(cluster, settings))
-    install(_inside(disk.disk, cluster.manager.root), manager_config.PYTHON)
+    disk.write("etc/default/LifeKeeper", lifekeeper_config.tunables(cluster, settings))
+    install(_inside(disk.disk, cluster.manager.root), lifekeeper_config.PYTHON)
     return [str(cluster.manager.root / "bin/lkstart")]

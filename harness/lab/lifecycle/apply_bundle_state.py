@@ -13,7 +13,7 @@ from harness.core.errors import HarnessError, Unusable
 from harness.core.timeline import Timeline
 from harness.hosts.linux.linux_parse import Listener, addresses, listeners
 from harness.hosts.ssh.ssh_host import connect_all
-from harness.lab import manager_config
+from harness.lab import lifekeeper_config
 from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from harness.lab.guests import host_provisioning
@@ -101,24 +101,24 @@ class _Making:
                 self.failed.append(f"{node}: the database listened there too; the lab's disk is with one node only, so here it does not")
                 return
             # Its data directory belongs to one server: it has to end in order, and starts once with all addresses.
-            self._sh(node, manager_config.command(service, node, "stop"))
+            self._sh(node, lifekeeper_config.command(service, node, "stop"))
             if wanted.addresses:
-                self._sh(node, manager_config.command(service, node, "start", bind=",".join(wanted.addresses)))
+                self._sh(node, lifekeeper_config.command(service, node, "start", bind=",".join(wanted.addresses)))
             return
         for pid in {str(one.pid) for one in here if one.pid}:
             self._sh(node, ["kill", "-KILL", pid])
         Deadline(LISTENS_S).wait_for(lambda: not self._listening(node, port), what=f"{node}: port {port} being free", every=0.05)
         for address in wanted.addresses or ():
             if service:
-                words = manager_config.command(service, node, "start", bind=address)
+                words = lifekeeper_config.command(service, node, "start", bind=address)
                 words = words[words.index("--") + 1 :]
-                words = [manager_config.PYTHON, "-m", f"harness.lab.services.{words[0]}", *words[1:]]
+                words = [lifekeeper_config.PYTHON, "-m", f"harness.lab.services.{words[0]}", *words[1:]]
             elif wanted.sshd:
                 words = [host_provisioning.SSHD, "-D", "-p", str(port), "-o", f"ListenAddress={address}:{port}", "-o", "PidFile=none"]
             else:
                 module = "http_server" if self._cluster.load_balancer.probe.protocol == "http" else "echo"
                 words = [
-                    manager_config.PYTHON,
+                    lifekeeper_config.PYTHON,
                     "-m",
                     f"harness.lab.services.{module}",
                     "--port",

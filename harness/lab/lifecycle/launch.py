@@ -20,7 +20,7 @@ import tomli_w
 from harness.config import cluster_config, trust
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Unusable
-from harness.lab import lab_config, manager_config
+from harness.lab import lab_config, lifekeeper_config
 from harness.lab.azure import launch_api
 from harness.lab.control import control_socket, lab_registry
 from harness.lab.guests.host_provisioning import REPOSITORY, stand_in_note
@@ -146,7 +146,7 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
     """Write the folder's content; return the listening loopback socket of each host."""
     file = folder / "cluster.toml"
     cluster = cluster_config.parse(data, file)
-    of_manager = manager_config.known_of_manager(cluster, lab_config.make_lab_config(cluster, file))
+    of_manager = lifekeeper_config.known_of_manager(cluster, lab_config.make_lab_config(cluster, file))
     if not network_only:
         _ports_can_be_shared_out(cluster, file)
     (folder / "keys").mkdir(mode=0o700)

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as xml
 
 from harness.config.cluster_config import Cluster, Service
 from harness.lab.lab_config import STAND_INS
-from harness.lab.manager_config import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit
+from harness.lab.lifekeeper_config import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit
 from harness.lab.pacemaker import monitor_hook
 from harness.lab.services.postgres_template import server_binaries
 

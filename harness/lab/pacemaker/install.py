@@ -9,8 +9,8 @@ import pwd
 from pathlib import Path
 
 from harness.config.cluster_config import Cluster
+from harness.lab.lifekeeper_config import PYTHON
 from harness.lab.linux.filesystem import FileSystem
-from harness.lab.manager_config import PYTHON
 from harness.lab.pacemaker import cib, monitor_hook
 
 START = "/opt/lab/bin/cluster-start"

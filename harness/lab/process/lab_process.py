@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import cluster_config
-from harness.lab import lab_config, manager_config, topology
+from harness.lab import lab_config, lifekeeper_config, topology
 from harness.lab.control.control_socket import Server
 from harness.lab.guests import host_provisioning
 from harness.lab.guests.disk_reservation import Storage
@@ -28,8 +28,8 @@ from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft
 from harness.lab.network import fabric, fabric_ruleset
 from harness.lab.network.balancer import Balancer
+from harness.lab.network.health_probe import Prober
 from harness.lab.network.nsg import Nsg
-from harness.lab.network.prober import Prober
 from harness.lab.network.tcp_reset import Resets, idle_seconds, resets_needed
 from harness.lab.process.control_operations import Operations, has_booted
 from harness.lab.services.postgres_template import copy_template
@@ -141,7 +141,7 @@ def main() -> None:
         lab = Lab(order)
         linux_syscalls.tmpfs(ROOT / "shared", size=f"{lab.settings.shared_disk_mb}m")
         if order["database_template"]:
-            copy_template(Path(order["database_template"]), ROOT / "shared" / manager_config.DATABASE.name)
+            copy_template(Path(order["database_template"]), ROOT / "shared" / lifekeeper_config.DATABASE.name)
         if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
             asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
         asyncio.run(_live(lab, said, lifeline))

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
-from harness.lab.services import process
+from harness.lab.services import node_process
 from harness.lab.services.postgres_ping import Faulty, ask
 
 PID_LINE, STATUS_LINE = 0, 7  # of postmaster.pid
@@ -30,7 +30,7 @@ PID_LINE, STATUS_LINE = 0, 7  # of postmaster.pid
 
 def start(
     data: Path, node: str, *, port: int = 5432, bind: str = "*", log: Path | None = None, socket_dir: Path, limit: float = 60.0
-) -> process.Process:
+) -> node_process.Process:
     """Start the server in the background and wait until it accepts, crash recovery included. One that already runs is left alone.
 
     Raises Faulty with the last line of the log, Unusable when this machine has no server.
@@ -53,7 +53,7 @@ def start(
         account.become()
         os.execv(words[0], words)
 
-    return _wait_until_it_accepts(process.start_in_background(become, log), data, node, log, deadline)
+    return _wait_until_it_accepts(node_process.start_in_background(become, log), data, node, log, deadline)
 
 
 def _make_socket_dir(socket_dir: Path) -> None:
@@ -66,7 +66,9 @@ def _make_socket_dir(socket_dir: Path) -> None:
             os.chown(socket_dir, *owner)
 
 
-def _wait_until_it_accepts(started: process.Process, data: Path, node: str, log: Path | None, deadline: Deadline) -> process.Process:
+def _wait_until_it_accepts(
+    started: node_process.Process, data: Path, node: str, log: Path | None, deadline: Deadline
+) -> node_process.Process:
     """The postmaster itself writes into its pid file when it takes connections; that costs no connection and no log line."""
 
     def accepts_or_ended() -> str:
@@ -86,16 +88,16 @@ def _wait_until_it_accepts(started: process.Process, data: Path, node: str, log:
             end(data, Deadline(5.0))
             raise
     if seen == "ended":
-        raise Faulty(f"{node}: PostgreSQL did not start; its log says: {process.last_line(log, 'FATAL: ')}")
+        raise Faulty(f"{node}: PostgreSQL did not start; its log says: {node_process.last_line(log, 'FATAL: ')}")
     return started
 
 
-def postmaster(data: Path) -> process.Process | None:
+def postmaster(data: Path) -> node_process.Process | None:
     """The living postmaster of this data directory in this pid namespace."""
     lines = _pid_file(data)
     if not lines or not lines[PID_LINE].strip().isdigit():
         return None
-    found = process.find(int(lines[PID_LINE]))
+    found = node_process.find(int(lines[PID_LINE]))
     return found if found and _works_in(found.pid, data) else None
 
 
@@ -109,16 +111,16 @@ def _pid_file(data: Path) -> list[str]:
 def _works_in(pid: int, data: Path) -> bool:
     """Every PostgreSQL process stands in its data directory; no other process with that pid does."""
     try:
-        entry = process.PROC / str(pid)
+        entry = node_process.PROC / str(pid)
         return (entry / "comm").read_text().strip() == "postgres" and data.samefile(entry / "cwd")
     except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or another user's and so none of ours
         return False
 
 
-def _of(data: Path) -> list[process.Process]:
+def _of(data: Path) -> list[node_process.Process]:
     """Every PostgreSQL process of this data directory in this pid namespace, with or without a postmaster."""
-    pids = [int(entry.name) for entry in process.PROC.iterdir() if entry.name.isdigit()]
-    return [found for pid in pids if _works_in(pid, data) and (found := process.find(pid))]
+    pids = [int(entry.name) for entry in node_process.PROC.iterdir() if entry.name.isdigit()]
+    return [found for pid in pids if _works_in(pid, data) and (found := node_process.find(pid))]
 
 
 def clear_remains_of_a_crash(data: Path, port: int, socket_dir: Path) -> list[str]:
@@ -131,8 +133,8 @@ def clear_remains_of_a_crash(data: Path, port: int, socket_dir: Path) -> list[st
     servers could write to one database.
     """
     for orphan in _of(data):  # children of a killed postmaster still hold its shared memory, if only for a moment
-        process.send(orphan, signal.SIGKILL)
-        process.gone_within(orphan, Deadline(5.0))
+        node_process.send(orphan, signal.SIGKILL)
+        node_process.gone_within(orphan, Deadline(5.0))
     removed = []
     for stale in (data / "postmaster.pid", socket_dir / f".s.PGSQL.{port}.lock"):
         if stale.name == "postmaster.pid" or not _names_a_postgres(stale):
@@ -148,7 +150,7 @@ def _names_a_postgres(lock: Path) -> bool:
     """Does a socket's lock file name a living server, of whatever database? A zombie, which nobody has reaped yet, is none."""
     try:
         pid = int(lock.read_text().split()[0])
-        return process.find(pid) is not None and (process.PROC / str(pid) / "comm").read_text().strip() == "postgres"
+        return node_process.find(pid) is not None and (node_process.PROC / str(pid) / "comm").read_text().strip() == "postgres"
     except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
         return False
 
@@ -161,10 +163,10 @@ def stop(data: Path, *, limit: float = 20.0) -> str:
     running = postmaster(data)
     if running is None:
         left = _of(data)
-        clear = [process.send(orphan, signal.SIGKILL) and process.gone_within(orphan, Deadline(5.0)) for orphan in left]
+        clear = [node_process.send(orphan, signal.SIGKILL) and node_process.gone_within(orphan, Deadline(5.0)) for orphan in left]
         return f"did not run; {len(clear)} processes of a crashed server ended" if clear else "did not run"
     for number, how, seconds in ((signal.SIGINT, "stopped fast", limit), (signal.SIGQUIT, "stopped at once", 5.0)):
-        if not process.send(running, number) or process.gone_within(running, Deadline(seconds)):
+        if not node_process.send(running, number) or node_process.gone_within(running, Deadline(seconds)):
             return how
     return end(data, Deadline(5.0))
 
@@ -173,8 +175,8 @@ def end(data: Path, deadline: Deadline) -> str:
     """Kill every process of the server. Raises Faulty when one survives."""
     everyone = _of(data)
     for one in everyone:
-        process.send(one, signal.SIGKILL)
-    left = [one.pid for one in everyone if not process.gone_within(one, deadline)]
+        node_process.send(one, signal.SIGKILL)
+    left = [one.pid for one in everyone if not node_process.gone_within(one, deadline)]
     if left:
         raise Faulty(f"PostgreSQL in {data} cannot be killed: {left} are stuck in the kernel, most likely in the disk")
     return "killed"

@@ -26,7 +26,7 @@ from typing import NoReturn
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from harness.lab.services import process
+from harness.lab.services import node_process
 from harness.lab.services.service_base import READY_VARIABLE
 
 SERVICES = ("tns_listener", "http_server", "echo")
@@ -49,11 +49,11 @@ class Faulty(Exception):
 
 def start(given: argparse.Namespace) -> str:
     """Start it unless it already runs. One that runs but does not answer is for `restart`, and said to be so."""
-    if running := process.written_in(given.pid_file):
+    if running := node_process.written_in(given.pid_file):
         return f"{given.name} already runs with pid {running.pid}"
     deadline = Deadline(given.limit)
     ready, tell = os.pipe()
-    started = process.start_in_background(lambda: _become(given.service, tell), given.log, keep=(tell,))
+    started = node_process.start_in_background(lambda: _become(given.service, tell), given.log, keep=(tell,))
     os.close(tell)
     try:
         _wait_until_ready(given, ready, deadline)
@@ -79,12 +79,12 @@ def _wait_until_ready(given: argparse.Namespace, ready: int, deadline: Deadline)
     if not select.select([ready], [], [], deadline.remaining())[0]:
         raise Faulty(f"{given.name} did not listen within {given.limit:g} s")
     if not os.read(ready, 16):  # the service ended, and its end of the pipe with it
-        raise Faulty(f"{given.name} could not start; its log says: {process.last_line(given.log)}")
+        raise Faulty(f"{given.name} could not start; its log says: {node_process.last_line(given.log)}")
 
 
 def check(given: argparse.Namespace) -> str:
     """Its process is alive and answers in its own protocol; the pid alone would not see a frozen one."""
-    running = process.written_in(given.pid_file)
+    running = node_process.written_in(given.pid_file)
     if running is None:
         raise Faulty(f"{given.name} does not run: {given.pid_file} names no living process")
     answers(given, Deadline(given.limit))
@@ -114,16 +114,16 @@ def answers(given: argparse.Namespace, deadline: Deadline) -> None:
 
 def stop(given: argparse.Namespace) -> str:
     """End it: TERM, and KILL when that was not enough. Nothing to stop is good, too."""
-    running = process.written_in(given.pid_file)
+    running = node_process.written_in(given.pid_file)
     how = end(running, given.name, given.limit) if running else "did not run"
     given.pid_file.unlink(missing_ok=True)
     return f"{given.name} {how}"
 
 
-def end(running: process.Process, name: str, limit: float) -> str:
+def end(running: node_process.Process, name: str, limit: float) -> str:
     """Ends a process by SIGTERM, then SIGKILL, each within `limit` seconds; returns how. Raises Faulty when it stays."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not process.send(running, number) or process.gone_within(running, Deadline(limit)):
+        if not node_process.send(running, number) or node_process.gone_within(running, Deadline(limit)):
             return f"ended with {number.name}"
     raise Faulty(f"{name} (pid {running.pid}) is still there {limit:g} s after SIGKILL: look at /proc/{running.pid}/stack")
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
 from harness.diagnosis.firewall.chains import Step
-from harness.diagnosis.firewall.flow import FLAGS, PROTOCOLS, STATES, STATUSES, Flow
-from harness.diagnosis.firewall.values import Missing, Span, Truth, Value, both, either, exactly, no, within
+from harness.diagnosis.firewall.packet_state import FLAGS, PROTOCOLS, STATES, STATUSES, Flow
+from harness.diagnosis.firewall.partial_values import Missing, Span, Truth, Value, both, either, exactly, no, within
 
 Test = Callable[[Flow], Truth]
 TARGETS = ("-j", "-g", "--jump", "--goto")

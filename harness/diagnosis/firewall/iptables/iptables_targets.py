@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from harness.diagnosis.firewall.chains import Step, Verdict
-from harness.diagnosis.firewall.flow import Flow, redirected
-from harness.diagnosis.firewall.values import Missing, Span, Value, exactly, unknown
+from harness.diagnosis.firewall.packet_state import Flow, redirected
+from harness.diagnosis.firewall.partial_values import Missing, Span, Value, exactly, unknown
 
 VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "RETURN": "return", "MASQUERADE": "accept", "SNAT": "accept"}
 # Targets that change nothing about where a packet goes, or whether.

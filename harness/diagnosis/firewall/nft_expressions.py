@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.diagnosis.firewall import nft_words
-from harness.diagnosis.firewall.flow import Flow
-from harness.diagnosis.firewall.values import MISSING, Missing, Span, Truth, Value, either, exactly, no, unknown, within
+from harness.diagnosis.firewall import nft_json_to_text
+from harness.diagnosis.firewall.packet_state import Flow
+from harness.diagnosis.firewall.partial_values import MISSING, Missing, Span, Truth, Value, either, exactly, no, unknown, within
 
 Read = Callable[[Flow], Value]
 Fits = Callable[[Value, Flow], Truth]
@@ -47,7 +47,7 @@ def value(what: Any, sets: Sets) -> Read:
             return _mapped(about, sets)
         if name in ("payload", "meta", "ct", "fib") and isinstance(about, dict):
             return _field(name, about)
-    why = nft_words.expression(what)
+    why = nft_json_to_text.expression(what)
     return lambda flow: unknown(f"what `{why}` is")
 
 
@@ -56,7 +56,7 @@ def _together(parts: list[Value]) -> Value:
 
 
 def _field(name: str, about: dict[str, Any]) -> Read:
-    shown = nft_words.expression({name: about})
+    shown = nft_json_to_text.expression({name: about})
     if name == "payload":
         return _payload(about, shown)
     key = str(about.get("key", ""))
@@ -64,7 +64,7 @@ def _field(name: str, about: dict[str, Any]) -> Read:
         plain = {"l4proto": "l4proto", "mark": "mark", "skuid": "uid", "nfproto": "family"}
         if key in plain:
             return lambda flow: flow.get(plain[key])
-        if key in nft_words.QUOTED:  # a NIC that there is none of at this hook has the empty name
+        if key in nft_json_to_text.QUOTED:  # a NIC that there is none of at this hook has the empty name
             return lambda flow: flow.values.get(f"{key[0]}ifname", "")
         if key == "pkttype":
             return lambda flow: exactly(0)  # for this host, as it was sent to its address
@@ -135,14 +135,14 @@ def _tracked(key: str, way: str, shown: str) -> Read:
 
 
 def _calculated(op: str, about: list[Any], sets: Sets) -> Read:
-    kind = nft_words.kind(about[0])
+    kind = nft_json_to_text.kind(about[0])
     first = value(about[0], sets)
     rest: list[Read] = []
     for part in about[1:]:
-        known = nft_words.number(part, kind)
+        known = nft_json_to_text.number(part, kind)
         rest.append(value(part, sets) if known is None else (lambda flow, known=known: exactly(known)))  # type: ignore[misc]
-    shown = nft_words.expression({op: about})
-    whole = op == "&" and "frag-off" in nft_words.expression(about[0])
+    shown = nft_json_to_text.expression({op: about})
+    whole = op == "&" and "frag-off" in nft_json_to_text.expression(about[0])
 
     def read(flow: Flow) -> Value:
         got: Value = first(flow)
@@ -180,7 +180,7 @@ def lookup(about: dict[str, Any], sets: Sets) -> Callable[[Flow], list[tuple[Any
     read, kinds = value(about.get("key"), sets), kinds_of(about.get("key"))
     data = about.get("data")
     pairs = elements(data, sets)
-    shown = nft_words.expression(data)
+    shown = nft_json_to_text.expression(data)
     fits = [(fit(pair[0], kinds, sets), pair[1], pair[0] == "*") for pair in pairs or () if isinstance(pair, list) and len(pair) == 2]
 
     def find(flow: Flow) -> list[tuple[Any, str]]:
@@ -210,8 +210,8 @@ def _mapped(about: dict[str, Any], sets: Sets) -> Read:
         if not found:
             return MISSING
         if len(found) == 1 and not found[0][1]:
-            known = nft_words.number(found[0][0], "number")
-            known = nft_words.number(found[0][0], "address") if known is None else known
+            known = nft_json_to_text.number(found[0][0], "number")
+            known = nft_json_to_text.number(found[0][0], "address") if known is None else known
             return exactly(known) if known is not None else str(found[0][0])
         return unknown(found[0][1])
 
@@ -221,8 +221,8 @@ def _mapped(about: dict[str, Any], sets: Sets) -> Read:
 def kinds_of(left: Any) -> list[str]:
     """The kinds of an expression's parts: one, or as many as are joined."""
     if isinstance(left, dict) and isinstance(left.get("concat"), list):
-        return [nft_words.kind(part) for part in left["concat"]]
-    return [nft_words.kind(left)]
+        return [nft_json_to_text.kind(part) for part in left["concat"]]
+    return [nft_json_to_text.kind(left)]
 
 
 def fit(right: Any, kinds: list[str], sets: Sets, bits: bool = False) -> Fits:
@@ -266,7 +266,7 @@ def _in_set(name: str, kinds: list[str], sets: Sets) -> Fits:
 
 
 def _single(right: Any, kind: str, bits: bool) -> Fits:
-    shown = nft_words.expression(right)
+    shown = nft_json_to_text.expression(right)
     if kind == "name" and isinstance(right, str):
         return lambda got, flow: _named(got, right)
     if right == "*":
@@ -274,15 +274,15 @@ def _single(right: Any, kind: str, bits: bool) -> Fits:
     low: int | None
     high: int | None
     if isinstance(right, dict) and isinstance(right.get("prefix"), dict):
-        base, length = nft_words.number(right["prefix"].get("addr"), "address"), right["prefix"].get("len")
+        base, length = nft_json_to_text.number(right["prefix"].get("addr"), "address"), right["prefix"].get("len")
         width = 128 if ":" in str(right["prefix"].get("addr")) else 32
         size = (1 << (width - length)) if isinstance(length, int) and 0 <= length <= width else None
         low = None if base is None or size is None else base // size * size
         high = None if low is None or size is None else low + size - 1
     elif isinstance(right, dict) and isinstance(right.get("range"), list) and len(right["range"]) == 2:
-        low, high = (nft_words.number(end, kind) for end in right["range"])
+        low, high = (nft_json_to_text.number(end, kind) for end in right["range"])
     else:
-        low = high = nft_words.number(right, kind)
+        low = high = nft_json_to_text.number(right, kind)
     if low is None or high is None:
         return lambda got, flow: False if isinstance(got, Missing) else f"what {shown} means"
     if bits:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.cluster import bearable_services
+from harness.cluster import connection_tolerance
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, ExitCode, Unusable
@@ -88,12 +88,12 @@ def test_each_such_service_is_asked_once_before_anything_else(greeter: SimpleNam
         assert host == "lkclient" and service.kind == "tcp"
         return ask("127.0.0.1", greeter.port, settings=service.settings, deadline=Deadline(limit))
 
-    monkeypatch.setattr(bearable_services, "ask_over_the_path", over_the_path)
+    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", over_the_path)
     with pytest.raises(Unbearable):
-        bearable_services.demand_bearable(subject("http", "tcp"))  # type: ignore[arg-type]
+        connection_tolerance.demand_bearable(subject("http", "tcp"))  # type: ignore[arg-type]
     assert greeter.came == 1
-    bearable_services.demand_bearable(subject("http", "oracle"))  # type: ignore[arg-type]
-    bearable_services.demand_bearable(subject("tcp", absent={"lkclient"}))  # type: ignore[arg-type]
+    connection_tolerance.demand_bearable(subject("http", "oracle"))  # type: ignore[arg-type]
+    connection_tolerance.demand_bearable(subject("tcp", absent={"lkclient"}))  # type: ignore[arg-type]
     assert greeter.came == 1
 
 
@@ -102,5 +102,5 @@ def test_what_cannot_be_asked_is_for_the_checks_to_say(error: Exception, monkeyp
     def fails(*of: object) -> None:
         raise error
 
-    monkeypatch.setattr(bearable_services, "ask_over_the_path", fails)
-    bearable_services.demand_bearable(subject("tcp"))  # type: ignore[arg-type]
+    monkeypatch.setattr(connection_tolerance, "ask_over_the_path", fails)
+    connection_tolerance.demand_bearable(subject("tcp"))  # type: ignore[arg-type]

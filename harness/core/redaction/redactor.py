@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from harness.core.redaction.secret_forms import SHORT, pattern_of
+from harness.core.redaction.secret_encodings import SHORT, pattern_of
 from harness.core.redaction.secret_names import POINTS, WORDS, sensitive
 
 GONE = "[removed]"

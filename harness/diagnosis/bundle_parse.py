@@ -1,17 +1,17 @@
-"""What a bundle holds of one Linux host, in the shape in which `harness.diagnosis.host_text` reads it. Pure; no text makes it raise."""
+"""What a bundle holds of one Linux host, in the shape in which `host_script_parse` reads it. Pure; no text makes it raise."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from harness.diagnosis.host_text import MARK
+from harness.diagnosis.host_script_parse import MARK
 
 FILES = ("look.txt", "addresses.txt", "routes.txt", "listeners.txt", "sockets.txt", "sysctls.txt", "firewall.txt", "clock.txt",
          "pacemaker-settings.txt", "manager.log")  # fmt: skip
 WANTED = re.compile(r"hosts/[^/]{1,64}/(?:" + "|".join(re.escape(name) for name in FILES) + ")")
 
-# Of a bundle without look.txt: the part that host_text reads, the file, and the command there.
+# Of a bundle without look.txt: the part that host_script_parse reads, the file, and the command there.
 FROM = (
     ("addresses", "addresses.txt", "ip addr"),
     ("rules", "routes.txt", "ip rule"),

@@ -8,10 +8,10 @@ import pytest
 
 from harness.check.firewall_findings import findings
 from harness.config import cluster_config
-from harness.diagnosis import must_pass
+from harness.diagnosis import required_flows
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.firewall import opening, parse
-from harness.diagnosis.must_pass import MANAGER_PORTS, Judged, judged
+from harness.diagnosis.required_flows import MANAGER_PORTS, Judged, judged
 from harness.diagnosis.rules import firewall
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState
@@ -62,13 +62,13 @@ def test_the_ports_of_the_managers_are_written_in_one_place() -> None:
     root = Path(__file__).parents[2] / "harness"
     files = [p for room in ("check", "diagnosis") for p in (root / room).rglob("*.py")]
     for _, port in MANAGER_PORTS.values():
-        assert [p.name for p in files if str(port) in p.read_text()] == ["must_pass.py"]
+        assert [p.name for p in files if str(port) in p.read_text()] == ["required_flows.py"]
 
 
 def test_a_look_evaluates_each_firewall_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings and causes both rest on it."""
     asked: list[str] = []
-    monkeypatch.setattr(must_pass, "opening", lambda ruleset, syn, **more: asked.append(str(syn)) or opening(ruleset, syn, **more))
+    monkeypatch.setattr(required_flows, "opening", lambda ruleset, syn, **more: asked.append(str(syn)) or opening(ruleset, syn, **more))
     evidence, told = of(LIFEKEEPER, "lknode01", "input", "tcp dport 12345 drop")
     once = len(asked)
     assert list(findings("lknode01", told)) and list(firewall.causes(evidence)) and len(asked) == once

@@ -1,4 +1,4 @@
-"""The ways in which a known secret is written down: docs/secret-forms.md is the table, and the test. Pure."""
+"""The ways in which a known secret is written down: docs/secret-encodings.md is the table, and the test. Pure."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from harness.diagnosis.firewall.packet import Packet
-from harness.diagnosis.firewall.values import MISSING, Span, Value, exactly, joined, unknown
+from harness.diagnosis.firewall.partial_values import MISSING, Span, Value, exactly, joined, unknown
 
 PROTOCOLS = {
     "icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "udp": 17, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58, "ipv6-icmp": 58,

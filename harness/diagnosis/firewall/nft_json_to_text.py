@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
-from harness.diagnosis.firewall.flow import FLAGS, PROTOCOLS, STATES, STATUSES
+from harness.diagnosis.firewall.packet_state import FLAGS, PROTOCOLS, STATES, STATUSES
 
 UNQUALIFIED = {"iif", "iifname", "iiftype", "iifgroup", "oif", "oifname", "oiftype", "oifgroup"}
 QUOTED = {"iif", "iifname", "oif", "oifname"}

@@ -12,8 +12,8 @@ import pytest
 
 from harness import cli
 from harness.core.errors import Unusable
-from harness.core.redaction.cleaner import Cleaner
-from harness.core.redaction.redact import GONE
+from harness.core.redaction.output_redaction import Cleaner
+from harness.core.redaction.redactor import GONE
 from harness.core.terminal import guarded
 from harness.core.text import visible
 from harness.core.verdict import failed, inconclusive

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from harness.core.redaction.redact import GONE, Redactor
+from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.text import visible
 
 REMEMBERED = 20_000  # texts: a run says the same sentences over and over

@@ -1,4 +1,4 @@
-"""docs/secret-forms.md is the table of the forms in which secrets are recognised, and is held to here."""
+"""docs/secret-encodings.md is the table of the forms in which secrets are recognised, and is held to here."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 
 from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.config import cluster_config
-from harness.core.redaction.redact import GONE, Redactor
+from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.redaction.secret_names import sensitive
 from harness.lab.lifecycle import default_cluster
 
-PAGE = (Path(__file__).parents[2] / "docs" / "secret-forms.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "secret-encodings.md").read_text()
 CANARY = "Zk9vcanary"  # nothing knows it, and it looks like nothing
 KNOWN = "ka/na+ri 'enn€vog&el\"7<%Σ😀"
 SAFE = "canary-known-7Qz"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.last_words import about, recoveries
+from harness.diagnosis.manager_log_excerpts import about, recoveries
 from harness.managers.manager import ResourceState
 
 AGAIN = 4  # seconds in which a recovery was logged, of AGAIN_S: something takes it away as often as it is put back
