@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.diagnosis.firewall.opening import Opening
 from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
+from harness.diagnosis.firewall.tcp_handshake import Opening
 from harness.diagnosis.firewall.windows.windows_matches import Seen, matches
 from harness.diagnosis.firewall.windows.windows_rules import Owner, Profile, WindowsFirewall
 
