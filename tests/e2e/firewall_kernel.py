@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from harness.diagnosis.firewall import Packet, parse, opening
+from harness.diagnosis.firewall import Packet, opening, parse
 from harness.lab.linux.nft import Nft
 
 PORTS = (80, 1521, 1522, 3389, 5432, 12345)

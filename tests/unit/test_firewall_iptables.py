@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.diagnosis.firewall import Outcome, Packet, evaluate, parse, opening
+from harness.diagnosis.firewall import Outcome, Packet, evaluate, opening, parse
 
 PROBE = Packet("168.63.129.16", "10.20.1.11", 12345, in_nic="eth0")
 FILTER = "*filter\n:INPUT {policy} [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:OWN - [0:0]\n{rules}\nCOMMIT\n"

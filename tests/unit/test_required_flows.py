@@ -10,7 +10,7 @@ from harness.check.firewall_findings import findings
 from harness.config import cluster_config
 from harness.diagnosis import required_flows
 from harness.diagnosis.evidence import Evidence
-from harness.diagnosis.firewall import parse, opening
+from harness.diagnosis.firewall import opening, parse
 from harness.diagnosis.required_flows import MANAGER_PORTS, Judged, judged
 from harness.diagnosis.rules import firewall
 from harness.lab.lifecycle import default_cluster
