@@ -5,15 +5,14 @@ What a tool did not print, or printed so that it cannot be read, is None or left
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
-from xml.etree import ElementTree as xml
 
 from harness.diagnosis.evidence import HostSeen, Socket
 from harness.diagnosis.firewall import parse
+from harness.hosts.documents import json_of, xml_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import Route
@@ -74,7 +73,7 @@ def _read(reader: Callable[[str], T], text: str) -> T | None:
 
 def _mtus(text: str) -> dict[str, int]:
     try:
-        links = json.loads(text)
+        links = json_of(text)
         return {link["ifname"]: int(link["mtu"]) for link in links if "mtu" in link}
     except (ValueError, TypeError, KeyError):
         return {found[1]: int(found[2]) for found in re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\bmtu (\d{1,6})\b", text)}
@@ -183,8 +182,8 @@ def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
 def _configuration(text: str, ip_tag: str) -> dict[str, str]:
     """Pacemaker's `cibadmin -Q`: the IP resource's NIC, and which resources have no recurring monitor."""
     try:
-        root = xml.fromstring(text) if text.lstrip().startswith("<") else None
-    except xml.ParseError:
+        root = xml_of(text) if text.lstrip().startswith("<") else None
+    except ValueError:
         return {}
     found: dict[str, str] = {}
     for primitive in root.iter("primitive") if root is not None else ():

@@ -63,5 +63,6 @@ def text(data: bytes) -> str:
 
 
 def _tail(said: str) -> str:
-    said = said.strip()
+    """The end of it, on one line."""
+    said = " ".join(said[-4 * SAID_AT_MOST :].split())
     return said if len(said) <= SAID_AT_MOST else "…" + said[-SAID_AT_MOST:]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.managers.manager import LOG_AT_MOST, LogWindow
 
-READ_AT_MOST = 4 * 1024 * 1024  # bytes of the log's end that are looked through
+READ_AT_MOST = 2 * 1024 * 1024  # bytes of the log's end that are looked through
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SHORT = re.compile(r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.\d+)?\s", re.ASCII)
 LONG = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?(?=\s)", re.ASCII)

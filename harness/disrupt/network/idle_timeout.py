@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.disrupt.disruption import NOTHING, Disruption, Effect, Step, both
 from harness.expectations.outage_budget import Allowance
+from harness.hosts.documents import json_of
 from harness.services import service_registry
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class IdleTimeout(Disruption):
         Raises Inconclusive otherwise.
         """
         try:
-            told = json.loads(next(self._lines, ""))
+            told = json_of(next(self._lines, ""))
         except ValueError:
             raise Inconclusive(f"{self.target()}: the held connection's fate was not told; was its host lost?") from None
         expected = "reset" if self._subject.cluster.load_balancer.tcp_reset else "silent"

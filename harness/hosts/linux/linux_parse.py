@@ -6,13 +6,13 @@ Nothing here raises on any text but `NotReadable`, with a sentence.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from harness.hosts.documents import json_of
 from harness.hosts.host import NotReadable
 
 P = ParamSpec("P")
@@ -72,7 +72,7 @@ class Route:
 @_of("ip addr")
 def addresses(text: str) -> list[InterfaceAddress]:
     """`ip -json addr`, or plain `ip addr`."""
-    return list(_addresses_json(json.loads(text)) if _is_json(text) else _addresses_plain(text))
+    return list(_addresses_json(json_of(text)) if _is_json(text) else _addresses_plain(text))
 
 
 @_of("ss")
@@ -86,7 +86,7 @@ def route(text: str) -> Route:
     """`ip -json route get ADDRESS`, or plain `ip route get ADDRESS`."""
     if not _is_json(text):
         return _whole(_route_plain(text))
-    (found, *_) = json.loads(text)
+    (found, *_) = json_of(text)
     return _whole(Route(found.get("type", "unicast"), found.get("dev"), found.get("prefsrc"), found.get("gateway")))
 
 

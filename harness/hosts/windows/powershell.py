@@ -43,6 +43,7 @@ FROM_INPUT = (
     ". ([ScriptBlock]::Create($r.ReadToEnd()))"
 )
 
+ERRORS_AT_MOST = 2 * 1024 * 1024  # characters
 CLIXML = re.compile(r"#< CLIXML\r?\n?")
 OBJECTS = re.compile(r"<Objs\b.*?(?:</Objs>|\Z)", re.DOTALL)
 SAID = re.compile(r'<S S="(?:[Ee]rror|[Ww]arning)">([^<]*)</S>')  # `<` is escaped there; `.*?` would search to the end for each
@@ -98,7 +99,11 @@ def clean_output(out: str) -> str:
 
 
 def clean_errors(err: str) -> str:
-    """What stderr says to a person: the errors and warnings of CLIXML as text, its progress left out, everything else as it is."""
+    """What stderr says to a person: the errors and warnings of CLIXML as text, its progress left out, everything else as it is.
+
+    As much of it as a person would read: the beginning.
+    """
+    err = err[:ERRORS_AT_MOST]
     if not CLIXML.search(err):
         return clean_output(err)
     plain = OBJECTS.sub(lambda found: "".join(_unescaped(said) for said in SAID.findall(found[0])), CLIXML.sub("", err))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from harness.hosts.documents import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 
@@ -93,8 +94,8 @@ def rows(text: str) -> list[Row]:
         if line.lstrip()[:1] not in ("[", "{"):
             continue
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
+            found = json_of(line)
+        except ValueError:
             continue
         if isinstance(found, dict) and set(found) == {"value", "Count"}:
             found = found["value"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from xml.etree import ElementTree as xml
 
+from harness.hosts.documents import xml_of
 from harness.managers.manager import CommPath, NodeState, ResourceState
 from harness.managers.switchover_readiness import last_words
 
@@ -202,8 +203,8 @@ def _refusal(text: str) -> xml.Element | None:
 
 def _element(text: str) -> xml.Element | None:
     try:
-        return xml.fromstring(text.encode("utf-8", "replace"))
-    except (xml.ParseError, ValueError, LookupError):  # the last of an encoding that there is not
+        return xml_of(text.encode("utf-8", "replace"))
+    except ValueError:
         return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import Inconclusive
+from harness.hosts.documents import json_of
 from harness.hosts.host import Host, Process
 from harness.remote import script_transport
 from harness.remote.recording.recording import NEW, PINNED
@@ -141,7 +142,7 @@ def _run(host: Host, python: str, text: bytes, plan: dict[str, Any], limit: floa
     """Run a script to its end; the JSON object that it printed."""
     result = host.run([python, *script_transport.QUICKLY, "-", json.dumps(plan)], limit=limit, input=text)
     try:
-        return dict(json.loads(result.out))
-    except (ValueError, TypeError, RecursionError) as error:
+        return dict(json_of(result.out))
+    except (ValueError, TypeError) as error:
         words = (result.err.strip() or result.out.strip() or "nothing").splitlines()[-1]
         raise script_transport.no_python(host, python, "agent", f"exit {result.exit}: {words}") from error

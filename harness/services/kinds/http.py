@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import json
 import re
 from collections.abc import Mapping
 
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
+from harness.hosts.documents import json_of
 from harness.services.deadline_socket import dial, quoted
 from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 
@@ -90,7 +90,7 @@ def _who(server: str | None, status: int) -> str:
 
 def _started(body: bytes) -> float | None:
     try:
-        told = json.loads(body)
+        told = json_of(body)
     except ValueError:  # most web pages are no JSON; then the start is not known
         return None
     started = told.get("started") if isinstance(told, dict) else None
