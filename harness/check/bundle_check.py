@@ -6,7 +6,7 @@ A bundle is a stranger's: it is read within limits, nothing in it is executed, a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from harness.core.finding import Finding, Weight
 from harness.core.verdict import failed, inconclusive, passed
 from harness.diagnosis import bundle_parse, host_script_parse
 from harness.diagnosis.engine import diagnose
-from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.hosts.linux.linux_parse import Listener
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
 
@@ -29,17 +29,21 @@ LACKS = "paths were not tried, and neither the balancer's probes nor packets wer
 DO = "look at the cluster itself with `lkharness check` for what only packets show"
 
 
-def look(path: Path) -> Findings:
-    """What the bundle shows. Raises BadUse for what is no bundle, or one that was changed so that it cannot be read."""
+Paths = Callable[[Cluster], Sequence[PathSeen]]
+
+
+def look(path: Path, paths: Paths = lambda cluster: ()) -> Findings:
+    """What the bundle shows. `paths`: what paths did at the time that it was made, where somebody tried them. Raises BadUse for what is no
+    bundle, or one that was changed so that it cannot be read."""
     index, data, texts = read_with_texts(path, bundle_parse.WANTED)
     cluster = cluster_config.parse(data, path, only_looked_at=True)
     try:
-        return _judged(cluster, index, texts)
+        return _judged(cluster, index, texts, paths(cluster))
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise BadUse(f"{path}: its {type(error).__name__} {error}; was it changed by hand?") from error
 
 
-def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]) -> Findings:
+def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str], paths: Sequence[PathSeen]) -> Findings:
     state = _state(cluster, index["manager"])
     reports = {report["name"]: report for report in index["hosts"]}
     seen: dict[str, HostSeen] = {}
@@ -72,6 +76,7 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         state,
         active,
         seen,
+        paths=paths,
         may_move={Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()},
         fencing=_answer(fencing) if fencing else None,
         left_behind=[str(line) for line in manager.get("left_behind", [])],

@@ -60,7 +60,10 @@ class HostReport:
 class Gathering:
     """One gathering of evidence. Use `gather`."""
 
-    def __init__(self, cluster: Cluster, hosts: Mapping[str, Host], manager: Manager, span: Span, bundle: Bundle) -> None:
+    def __init__(
+        self, cluster: Cluster, hosts: Mapping[str, Host], manager: Manager, span: Span, bundle: Bundle, host_s: float = HOST_S
+    ) -> None:
+        self.host_s = host_s
         self.cluster, self.hosts, self.manager, self.span, self.bundle = cluster, hosts, manager, span, bundle
         self.reports = {m.name: HostReport(m.name, str(m.address)) for m in cluster.machines}
         self.state: dict[str, Any] = {}
@@ -111,7 +114,7 @@ class Gathering:
             report.why = one_line(str(error))
             return
         report.reached = True
-        deadline = Deadline(getattr(host, "patience_s", HOST_S))  # one that is read by Azure's run-command takes some 20 s for each
+        deadline = Deadline(getattr(host, "patience_s", self.host_s))  # one that is read by Azure's run-command takes some 20 s for each
         facts = facts_of(machine, host)
         for name, read in _structured(facts).items():
             with self._guarded(report, name):
@@ -226,9 +229,17 @@ class Gathering:
 
 
 def gather(
-    cluster: Cluster, data: dict[str, Any], hosts: Mapping[str, Host], manager: Manager, span: Span, make: Callable[[Redactor], Bundle]
+    cluster: Cluster,
+    data: dict[str, Any],
+    hosts: Mapping[str, Host],
+    manager: Manager,
+    span: Span,
+    make: Callable[[Redactor], Bundle],
+    *,
+    host_s: float = HOST_S,
 ) -> dict[str, Any]:
-    """Gather everything into the bundle that `make` opens; returns its index. `data` is the cluster file as it was written.
+    """Gather everything into the bundle that `make` opens; returns its index. `data` is the cluster file as it was written; no host is
+    asked for anything more after `host_s` seconds.
 
     Raises Unusable when the bundle itself cannot be written, and for nothing that a host does.
     """
@@ -236,7 +247,7 @@ def gather(
     redactor = Redactor(known)
     began = time.time()
     with make(redactor) as bundle:
-        gathering = Gathering(cluster, hosts, manager, span, bundle)
+        gathering = Gathering(cluster, hosts, manager, span, bundle, host_s)
         gathering.all()
         bundle.data(CLUSTER, without_secrets(data, redactor))
         index = {

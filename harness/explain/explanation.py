@@ -20,6 +20,7 @@ class Told:
     of: str = ""
     symptoms: tuple[str, ...] = ()
     failed: bool = False  # does it explain something that failed, or something that took its time and passed?
+    tests: tuple[str, ...] = ()  # ids of the tests that failed by it
 
     def as_data(self) -> dict[str, Any]:
         return {**self.cause.as_data(), "symptoms": list(self.symptoms), "of": self.of, "failed": self.failed}

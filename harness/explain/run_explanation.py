@@ -9,14 +9,18 @@ from typing import Any
 
 from harness.core.text import one_line, seconds
 from harness.core.verdict import Outcome
+from harness.diagnosis import wire_causes
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages.outage_causes import Explained, explain
+from harness.diagnosis.wire_causes import Travelled
 from harness.explain.explanation import Told, first
+from harness.explain.failure_state import FailureStates
 from harness.report.record.labels import LABEL, where
 from harness.report.record.measurement_record import MeasurementRecord
-from harness.report.record.run_record import CheckRecord, Result, RunRecord, RunState, TestRecord
+from harness.report.record.run_record import AuditRecord, CauseRecord, CheckRecord, Result, RunRecord, RunState, TestRecord
 from harness.report.render import load_record
 
+MOST_STORED = 50  # causes in run.json
 BAD = (Result.FAIL, Result.INCONCLUSIVE)
 ENDED_EARLY = (RunState.UNUSABLE, RunState.BAD_USE, RunState.INTERRUPTED)
 LOOK = "look at the cluster as it is with `lkharness check`, which tells the rule and the host"
@@ -53,19 +57,39 @@ class RunExplanation:
 
 def look(folder: Path) -> RunExplanation:
     """The explanation of the run in that folder. Raises BadUse for what is no run."""
-    return explained(load_record(folder))
+    return explained(load_record(folder), folder)
 
 
-def explained(run: RunRecord) -> RunExplanation:
+def causes(run: RunRecord, folder: Path) -> list[CauseRecord]:
+    """Why what failed in the run did so, as run.json stores it."""
+    told = [one for one in explained(run, folder).told if one.failed][:MOST_STORED]
+    return [
+        CauseRecord(
+            says=one.cause.says,
+            host=one.cause.host,
+            certainty=one.cause.certainty.value,
+            evidence=list(one.cause.evidence),
+            do=one.cause.do,
+            otherwise=one.cause.otherwise,
+            symptoms=list(one.symptoms),
+            of=one.of,
+            tests=list(one.tests),
+        )
+        for one in told
+    ]
+
+
+def explained(run: RunRecord, folder: Path) -> RunExplanation:
+    """`folder` has what hosts said when something failed; what lies outside of it is not read."""
     told: list[Told] = []
     outages: list[dict[str, Any]] = []
+    states = FailureStates(run, folder)
     for record in run.measurements:
         found = explain(record.measured)
         told += _of_measurement(record, found)
         outages += [one.as_data(record.id, record.measured) for one in found.outages]
-    audits = [audit for audit in run.audits if audit.verdict.outcome in BAD]
-    told += [Told(_plain(audit.verdict.reason, "", LOOK), audit.after or audit.name, (audit.name,), failed=True) for audit in audits]
-    told += [one for test in run.tests for one in _of_test(run, test)]
+    told += [one for audit in run.audits if audit.verdict.outcome in BAD for one in _of_audit(states, audit)]
+    told += [one for test in run.tests for one in _of_test(run, states, test)]
     if run.state in ENDED_EARLY and not any(one.failed for one in told):
         told.append(Told(_plain(run.state_reason or str(run.state), "", "mend that, and run it again"), run.run_id, failed=True))
     return RunExplanation(run, tuple(first(_once(told))), tuple(outages))
@@ -79,8 +103,8 @@ def _once(told: list[Told]) -> list[Told]:
         if same is None:
             kept.append(one)
             continue
-        symptoms = tuple(dict.fromkeys([*kept[same].symptoms, *one.symptoms]))
-        kept[same] = replace(kept[same], symptoms=symptoms)
+        symptoms, tests = ([*kept[same].symptoms, *one.symptoms], [*kept[same].tests, *one.tests])
+        kept[same] = replace(kept[same], symptoms=tuple(dict.fromkeys(symptoms)), tests=tuple(dict.fromkeys(tests)))
     return kept
 
 
@@ -88,31 +112,52 @@ def _of_measurement(record: MeasurementRecord, found: Explained) -> Iterator[Tol
     """Its outages, and what else the verdict has against it: a token lost, two active nodes, the wrong node."""
     measured = record.measured
     for cause, under, failed in zip(found.causes, found.under, found.failed, strict=True):
-        yield Told(cause, record.id, under, failed)
+        yield Told(cause, record.id, under, failed, (record.test,) if failed else ())
     if measured.verdict.outcome is Outcome.PASS or any(found.failed):
         return
     certainty = Certainty.CERTAIN if measured.verdict.outcome is Outcome.FAIL else Certainty.POSSIBLE
     do = f"look at {record.recording} with `lkharness judge`, and at the picture of {record.id} in report.html"
     cause = _plain(f"{measured.disruption}: {measured.verdict.reason}", measured.target, do, certainty)
-    yield Told(cause, record.id, failed=True)
+    yield Told(cause, record.id, failed=True, tests=(record.test,))
 
 
-def _of_test(run: RunRecord, test: TestRecord) -> Iterator[Told]:
+def _of_audit(states: FailureStates, audit: AuditRecord) -> Iterator[Told]:
+    """By what all hosts said when it failed; the audit's own sentence where that names no cause."""
+    tests = (audit.after,) if audit.after else ()
+    found = states.causes(audit.after or "")
+    for cause, _ in found:
+        yield Told(cause, audit.after or audit.name, (f"{audit.name}: {audit.verdict.reason}",), True, tests)
+    if not found:
+        yield Told(_plain(audit.verdict.reason, "", LOOK), audit.after or audit.name, (audit.name,), True, tests)
+
+
+def _of_test(run: RunRecord, states: FailureStates, test: TestRecord) -> Iterator[Told]:
     """Why its checks failed; a test that failed by its measurement was explained with that."""
     measured = [m.measured.verdict.outcome for m in run.measurements if m.test == test.id]
     if test.verdict.outcome not in BAD or any(outcome is not Outcome.PASS for outcome in measured):
         return
     checks = [check for check in test.checks if check.verdict.outcome in BAD]
-    for check in checks:
-        yield Told(_of_check(check), test.id, (test.title,), failed=True)
-    if not checks:
-        yield Told(
-            _plain(test.verdict.reason, "", "see the test in report.html, and timeline.jsonl around it"), test.id, (test.title,), True
-        )
+    found = states.causes(test.id) if test.verdict.outcome is Result.FAIL else []
+    known = {symptom for _, under in found for symptom in under}
+    left = [c for c in checks if (f"{c.path}/{c.service}" not in known if c.path else not found)]
+    told = [cause for check in left for cause in _of_check(run, check)]
+    if not checks and not found:
+        told = [_plain(test.verdict.reason, "", "see the test in report.html, and timeline.jsonl around it")]
+    # what explains a path of this test comes first, then how that travelled, then what else is wrong
+    best = [cause for cause, under in found if under]
+    for cause in [*best, *told, *(cause for cause, _ in found if cause not in best)]:
+        yield Told(cause, test.id, (test.title,), True, (test.id,))
 
 
-def _of_check(check: CheckRecord) -> Cause:
-    return _plain(check.verdict.reason, check.node or check.origin or "", LOOK, evidence=(f"expected {check.expected}",))
+def _of_check(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
+    """By how its attempts travelled, else by its own sentence."""
+    vip = run.cluster.vip if run.cluster else "the VIP"
+    evidence = (f"expected {check.expected}; seen {check.observed}",)
+    expected = wire_causes.codes(check.expected)
+    codes = [code for code in wire_causes.codes(check.wire or "") if code not in expected]
+    ways = [Travelled(c, str(check.path), check.service or "", None, check.origin or "", check.node or "", vip) for c in codes]
+    found = [cause for way in ways if (cause := wire_causes.cause(way, evidence)) is not None]
+    yield from found or [_plain(check.verdict.reason, check.node or check.origin or "", LOOK, evidence=evidence)]
 
 
 def _plain(says: str, host: str, do: str, certainty: Certainty = Certainty.LIKELY, evidence: tuple[str, ...] = ()) -> Cause:

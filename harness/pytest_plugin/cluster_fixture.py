@@ -27,17 +27,21 @@ from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
 from harness.report.builder import OpenDisruption, ReportBuilder
 
 Measure = Callable[[Callable[[], disruptions.Disruption], Start], Measured]
+Failing = Callable[[str], None]  # told, with the disruptions in force, when a test is about to fail
 Before = Callable[[disruptions.Disruption, bool], None]  # raises Inconclusive when it must not be done now; is it within another?
 
 
 class ClusterFixture:
     """What the `cluster` fixture hands to a test. Node names never appear in a test: only roles do."""
 
-    def __init__(self, subject: ClusterUnderTest, report: ReportBuilder, measure: Measure, before: Before) -> None:
+    def __init__(
+        self, subject: ClusterUnderTest, report: ReportBuilder, measure: Measure, before: Before, failing: Failing = lambda during: None
+    ) -> None:
         self.subject = subject
+        self._failing = failing
         self._measure = measure
         self._before = before
-        self._ongoing = 0
+        self._ongoing: list[str] = []
         self.report = report
         self.services = subject.cluster.services
         self._active: str | None = None
@@ -56,18 +60,24 @@ class ClusterFixture:
     def demand(self, what: str, verdict: Verdict, *, expected: str, origin: str | None = None, destination: str | None = None) -> None:
         """Record a finding and end the test unless it is a pass."""
         self.report.add_check(verdict, what=what, expected=expected, observed=verdict.reason, origin=origin, destination=destination)
-        settle(verdict)
+        self.settle(verdict)
 
     def expect(self, origin: Origin, service: Service, situation: Situation = Situation.HEALTHY) -> None:
         """The path must do what the design demands in this situation."""
-        settle(self._record(check_path(self.subject, origin, service, self.active, situation)))
+        self.settle(self._record(check_path(self.subject, origin, service, self.active, situation)))
 
     def expect_every_path(self, situation: Situation = Situation.HEALTHY, *, origins: tuple[Origin, ...] = tuple(Origin)) -> None:
         """All paths to all services, at once; every finding is recorded before the test ends."""
         active = self.active
         pairs = [(o, s) for o in origins for s in self.services]
         done = self.subject.together(*(lambda o=o, s=s: check_path(self.subject, o, s, active, situation) for o, s in pairs))
-        settle(all_of([self._record(check) for check in done]))
+        self.settle(all_of([self._record(check) for check in done]))
+
+    def settle(self, verdict: Verdict) -> None:
+        """End the test unless it is a pass; what all hosts say is kept before anything is undone."""
+        if verdict.outcome is Outcome.FAIL:
+            self._failing(", ".join(self._ongoing))
+        settle(verdict)
 
     def _record(self, check: PathCheck) -> Verdict:
         self.report.add_check(
@@ -210,9 +220,9 @@ class ClusterFixture:
         target = disruption.target()
         if not disruption.self_stabilizes:
             self._active = target  # the manager calls no node active while a part of it is out
-        self._before(disruption, self._ongoing > 0)
+        self._before(disruption, bool(self._ongoing))
         record = self.report.disruption(disruption.name, target=target)
-        self._ongoing += 1
+        self._ongoing.append(disruption.name)
         anchor = time.monotonic()
         limit = allowance.seconds + self.subject.cluster.manager.takeover_s
         try:
@@ -223,7 +233,7 @@ class ClusterFixture:
             self._active = None if disruption.self_stabilizes else disruption.target()
             yield Disrupted(self, disruption, record, anchor)
         finally:
-            self._ongoing -= 1
+            self._ongoing.pop()
             self.subject.absent.discard(target)
             undoing.undo(self.subject, disruption, Deadline(undo_limit + self.subject.cluster.manager.boot_s))
             record.undone()
@@ -236,7 +246,7 @@ class ClusterFixture:
         if reason := kind(self.subject).skip_reason() or self.subject.skips.get(kind.name):
             pytest.skip(reason)
         result = self._measure(lambda: kind(self.subject), planned.start)
-        settle(result.verdict)
+        self.settle(result.verdict)
 
     def becomes_whole(self) -> None:
         """One node active, the other standing by, all communication paths alive, within the time that a node may take to boot."""
@@ -259,7 +269,7 @@ class Disrupted:
         allowance = self._disruption.allowance()
         self._trial.report.run.note("harness", "budget", f"{self._disruption.name}: {allowance.seconds:g} s = {allowance.because}")
         recoveries = follow(self._trial.subject, list(origins), allowance, self._anchor, active=to)
-        settle(all_of([self._judge(r, allowance.seconds) for r in recoveries]))
+        self._trial.settle(all_of([self._judge(r, allowance.seconds) for r in recoveries]))
 
     def _judge(self, recovery: Recovery, budget: float) -> Verdict:
         if recovery.last is not None:

@@ -253,6 +253,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     own = config.stash.get(KEY, None)
     if own is not None and own.finished is not None:
+        terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once
         terminalreporter.section("acceptance run")
         terminalreporter.write_line(own.summary())
 

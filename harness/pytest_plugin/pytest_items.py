@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 
@@ -25,3 +27,15 @@ def skip_reason(report: pytest.TestReport) -> str:
 def first_line(call: pytest.CallInfo) -> str:
     assert call.excinfo is not None
     return str(call.excinfo.value).strip().splitlines()[0] if str(call.excinfo.value).strip() else call.excinfo.typename
+
+
+def clean(report: pytest.TestReport, shown: Callable[[str], str]) -> None:
+    """Everything that pytest prints of a test through `shown`."""
+    report.sections = [(title, shown(text)) for title, text in report.sections]
+    if isinstance(report.longrepr, tuple):
+        place, line, reason = report.longrepr
+        report.longrepr = (place, line, shown(reason))
+    elif report.longrepr is not None:
+        said = report.longreprtext
+        if (clean := shown(said)) != said:
+            report.longrepr = clean

@@ -38,6 +38,7 @@ from harness.pytest_plugin.cluster_fixture import ClusterFixture, Measure
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Plan, Planned
 from harness.pytest_plugin.measurement_session import MeasurementSession
+from harness.pytest_plugin.run_evidence import RunEvidence, explain
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import AS_FOUND, ClusterKind, Result, RunState
@@ -63,6 +64,7 @@ class Session:
         lab_data: dict | None,
         allowed: bool,
         plan: Plan,
+        data: dict | None = None,
         lab_azure: bool = False,
         readable: bool = False,
     ) -> None:
@@ -75,6 +77,8 @@ class Session:
         self._reports = reports
         self._readable = readable
         self._lab_data = lab_data
+        self._data = data or {}  # the cluster file as it was written
+        self._evidence: RunEvidence | None = None
         self._lab_azure = lab_azure
         self._allowed = allowed
         self._plan = plan
@@ -100,9 +104,9 @@ class Session:
         if file:
             if options.design or options.profile or options.manager or options.azure:
                 raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
-            attached = cluster_config.load(Path(file), trusted=options.trust_cluster_file)
+            attached, written = cluster_config.load_with_data(Path(file), trusted=options.trust_cluster_file)
             trust.demand(attached, file)
-            kept = {"plan": plan, "readable": options.readable_reports}
+            kept = {"plan": plan, "readable": options.readable_reports, "data": written}
             return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
         from harness.core.linux_required import demand_linux
         from harness.lab import lab_config
@@ -158,6 +162,7 @@ class Session:
         run.cleaner.knows(known)  # reports are passed on: what anybody wrote down of passwords is not
         self._subject = ClusterUnderTest(self.cluster, run.timeline)
         self._subject.cleaner = run.cleaner
+        self._evidence = RunEvidence(self._subject, self._report, self._data, own=self._lab_data is not None)
         self._subject.reach()
         demand_bearable(self._subject)
         self._watch_health(run)
@@ -169,6 +174,7 @@ class Session:
             found := self._audited(patience_s=0.0)
         ):  # what was broken before the first test is no test's fault
             self._not_whole = self._not_whole or found.reason
+            self._evidence.failing()
         if self._attached is not None:
             self._attached.show_plan(wanted, say)
 
@@ -205,20 +211,22 @@ class Session:
         self._down = lab.down
         self._known_cut = lab.known_cut
         run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
-        self.cluster = cluster_config.load(lab.cluster_file)
+        self.cluster, self._data = cluster_config.load_with_data(lab.cluster_file)
         self._lab_events = lab.record.folder / "events.jsonl"
 
     @contextlib.contextmanager
     def test(self, item: pytest.Item) -> Iterator[ClusterFixture]:
         """Record one test; audit the cluster behind it."""
-        assert self._subject is not None and self._report is not None
+        assert self._subject is not None and self._report is not None and self._evidence is not None
         self._report.begin_test(item.nodeid, pytest_items.title(item), properties={"design": str(self.cluster.design)})
         try:
             if reason := self._why_not_run(item):
                 item.stash[VERDICT] = inconclusive(reason)
                 raise Inconclusive(reason)
             self._subject.before_undoing = partial(pytest_items.end_timeout, item)
-            yield ClusterFixture(self._subject, self._report, self._measure(item.nodeid), self._before)
+            yield ClusterFixture(
+                self._subject, self._report, self._measure(item.nodeid), self._before, partial(self._evidence.failing, item.nodeid)
+            )
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
             self._report.end_test(verdict)
@@ -285,13 +293,16 @@ class Session:
         if verdict.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(f"audit: {verdict.reason}")
         if verdict.outcome is Outcome.FAIL:
+            assert self._evidence is not None
+            self._evidence.failing(item.nodeid)
             pytest.fail(f"audit: {verdict.reason}", pytrace=False)
 
     def heard(self, item: pytest.Item, call: pytest.CallInfo, report: pytest.TestReport) -> None:
         """Keep what pytest found of a test, as a verdict; a broken measurement is told in one sentence, not in a traceback."""
         if call.excinfo is not None and isinstance(call.excinfo.value, HarnessError) and report.failed:
             report.longrepr = f"{type(call.excinfo.value).__name__}: {call.excinfo.value}"
-        self._clean_report(report)
+        if self._report is not None:  # what pytest itself prints of a test that used the cluster goes by the same door
+            pytest_items.clean(report, self.shown)
         if call.when == "teardown":
             return
         if report.skipped:
@@ -299,21 +310,10 @@ class Session:
         elif report.failed:
             unclear = call.excinfo is not None and isinstance(call.excinfo.value, HarnessError)
             item.stash[VERDICT] = (inconclusive if unclear else failed)(pytest_items.first_line(call))
+            if not unclear and self._evidence is not None:
+                self._evidence.failing(item.nodeid)
         elif call.when == "call":
             item.stash[VERDICT] = passed(pytest_items.title(item))
-
-    def _clean_report(self, report: pytest.TestReport) -> None:
-        """What pytest itself prints of a test that used the cluster goes by the same door."""
-        if self._report is None:
-            return
-        report.sections = [(title, self.shown(text)) for title, text in report.sections]
-        if report.longrepr is not None and not isinstance(report.longrepr, tuple):
-            said = report.longreprtext
-            if (clean := self.shown(said)) != said:
-                report.longrepr = clean
-        elif isinstance(report.longrepr, tuple):
-            place, line, reason = report.longrepr
-            report.longrepr = (place, line, self.shown(reason))
 
     def shown(self, text: str) -> str:
         """`text` without secrets and fit for a terminal."""
@@ -376,12 +376,11 @@ class Session:
     def _collect_evidence(self, run: Run) -> None:
         if self._lab_data is not None and self._down is not None:
             run.collect("lab-events.jsonl", lambda path: path.write_bytes(self._lab_events.read_bytes()))
-        if self._subject is None or isinstance(self._died, HostUnreachable | Held):
-            return  # nobody to ask, or somebody else's evidence
-        for name, witness in self._subject.evidence().items():
-            run.collect(f"{name}.pcapng", witness.write_pcap)
-        for node in self.cluster.nodes:
-            run.collect(f"{node.name}-manager.log", partial(self._subject.write_manager_log, node.name))
+        if self._evidence is not None and not isinstance(
+            self._died, HostUnreachable | Held
+        ):  # else nobody to ask, or somebody else's evidence
+            self._evidence.at_the_end()
+        explain(run)
 
     def exit_code(self, exitstatus: int, failures: int) -> int:
         """The contract's code, when every failure of the session is one of this run's."""

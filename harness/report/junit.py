@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from harness.core.text import xml_safe
 from harness.report.record.labels import is_lab, lab_manager, worst_recovery
 from harness.report.record.measurement_record import MeasurementRecord
-from harness.report.record.run_record import AuditRecord, Judgement, Result, RunRecord, TestRecord
+from harness.report.record.run_record import AuditRecord, CauseRecord, Judgement, Result, RunRecord, TestRecord
 from harness.report.record.run_verdict import summarise_paths
 from harness.report.statistics.gate_statistics import figures, worst_outages
 
@@ -24,10 +24,10 @@ def junit(run: RunRecord) -> str:
     _add_properties(suite, _suite_properties(run))
     verdicts: list[Judgement] = []
     for test in run.tests:
-        _add_case(suite, test.id, test.verdict, test.seconds, _case_properties(run, test), test.title)
+        _add_case(suite, test.id, test.verdict, test.seconds, _case_properties(run, test), test.title, run.cause_of(test.id))
         verdicts.append(test.verdict)
     for audit in run.audits:
-        _add_case(suite, _audit_id(audit), audit.verdict, 0.0, _audit_properties(audit), audit.name)
+        _add_case(suite, _audit_id(audit), audit.verdict, 0.0, _audit_properties(audit), audit.name, run.cause_of_audit(audit))
         verdicts.append(audit.verdict)
     whole = run.verdict.outcome
     if whole is not Result.PASS and not any(v.outcome in (Result.FAIL, Result.INCONCLUSIVE) for v in verdicts):
@@ -146,16 +146,32 @@ def _listed(values: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(value for value in values if value))
 
 
-def _add_case(suite: ET.Element, id: str, verdict: Judgement, seconds: float, properties: Mapping[str, str], title: str) -> None:
+def _add_case(
+    suite: ET.Element,
+    id: str,
+    verdict: Judgement,
+    seconds: float,
+    properties: Mapping[str, str],
+    title: str,
+    cause: CauseRecord | None = None,
+) -> None:
     place, _, name = id.rpartition("::")
     place = place.removesuffix(".py").replace("/", ".").replace(".py::", ".")
     case = ET.SubElement(suite, "testcase", _texts({"classname": place or "lkharness", "name": name or id, "time": f"{seconds:.3f}"}))
     _add_properties(case, properties)
     if verdict.outcome in _CHILD:
-        child = ET.SubElement(case, _CHILD[verdict.outcome], _texts({"message": verdict.reason}))
+        known = cause if verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE) else None
+        child = ET.SubElement(case, _CHILD[verdict.outcome], _texts({"message": known.sentence if known else verdict.reason}))
         if verdict.outcome is Result.INCONCLUSIVE:
             child.set("type", "inconclusive")
-        child.text = xml_safe(f"{title}\n{verdict.reason}")
+        said = "" if known and verdict.reason in known.says else verdict.reason
+        child.text = xml_safe("\n".join(filter(None, [title, *(_explained(known) if known else ()), said])))
+
+
+def _explained(cause: CauseRecord) -> list[str]:
+    """What proves the cause of the message and what to do, before the symptom."""
+    lines = [f"the cause is {cause.certainty}", *(f"seen: {line}" for line in cause.evidence), f"do: {cause.do}"]
+    return [*lines, f"otherwise: {cause.otherwise}"] if cause.otherwise else lines
 
 
 def _add_properties(parent: ET.Element, properties: Mapping[str, str]) -> None:

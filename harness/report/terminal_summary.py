@@ -7,21 +7,23 @@ from pathlib import Path
 
 from harness.core.text import count, one_line, seconds
 from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where, worst_recovery
-from harness.report.record.run_record import Counts, PathName, Result, RunRecord
+from harness.report.record.run_record import CauseRecord, Counts, Judgement, PathName, Result, RunRecord
 from harness.report.record.run_verdict import severity, summarise_paths, worst
 from harness.report.statistics import gate_statistics
 
 _MOST_SHOWN = 20
+_MOST_CAUSES = 5
 
 
 def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
     """The verdict, what failed and why, the worst recovery per path, what was skipped, and where the report is."""
     lines = [
-        f"{LABEL[run.verdict.outcome]}: {run.verdict.reason}",
+        _headline(run),
         f"{counted(run.counts)} in {seconds(run.seconds)} on {where(run.cluster)}",
     ]
     if is_lab(run):
         lines.append(f"The lab's cluster manager is {lab_manager(run)}: this run says nothing about LifeKeeper itself.")
+    lines += _causes(run)
     lines += _findings(run)
     lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
     lines += _measured(run)
@@ -43,15 +45,40 @@ def counted(counts: Counts) -> str:
     return ", ".join(parts)
 
 
+def _headline(run: RunRecord) -> str:
+    """The verdict; where causes are told, they follow, and its first reason stands behind them."""
+    failed = run.counts.failed
+    if not run.causes or not failed or run.not_as_found:
+        return f"{LABEL[run.verdict.outcome]}: {run.verdict.reason}"
+    return f"{LABEL[run.verdict.outcome]}: {failed} of {count(run.counts.executed, 'test')} failed, because"
+
+
+def _causes(run: RunRecord) -> list[str]:
+    """The cause before the symptom, each once, with what to do; what proves it is in the report and with `lkharness explain`."""
+    lines = []
+    for number, cause in enumerate(run.causes[:_MOST_CAUSES], 1):
+        lines += [f"  {number}. {cause.sentence} ({cause.certainty})", f"     do: {cause.do}"]
+    if (left := len(run.causes) - _MOST_CAUSES) > 0:
+        lines.append(f"  … and {count(left, 'more cause')} in the report, and with `lkharness explain`")
+    return lines
+
+
 def _findings(run: RunRecord) -> list[str]:
-    """Failures first, then what could not be judged."""
-    found = [(t.verdict, t.title) for t in run.tests] + [(a.verdict, f"audit: {a.name}") for a in run.audits]
-    found = [(v, title) for v, title in found if v.outcome in (Result.FAIL, Result.INCONCLUSIVE)]
+    """Failures first, then what could not be judged. Whose sentence is a cause's own is named by the cause's number."""
+    found = [(t.verdict, t.title, run.cause_of(t.id)) for t in run.tests]
+    found += [(a.verdict, f"audit: {a.name}", run.cause_of_audit(a)) for a in run.audits]
+    found = [(v, title, cause) for v, title, cause in found if v.outcome in (Result.FAIL, Result.INCONCLUSIVE)]
     found.sort(key=lambda item: severity(item[0].outcome))
-    lines = [f"  {MARK[verdict.outcome]} {title}: {verdict.reason}" for verdict, title in found[:_MOST_SHOWN]]
+    lines = [f"  {MARK[verdict.outcome]} {title}: {_why(run, verdict, cause)}" for verdict, title, cause in found[:_MOST_SHOWN]]
     if len(found) > _MOST_SHOWN:
         lines.append(f"  … and {len(found) - _MOST_SHOWN} more in the report")
     return lines
+
+
+def _why(run: RunRecord, verdict: Judgement, cause: CauseRecord | None) -> str:
+    """What a cause has said is not said again."""
+    place = run.causes.index(cause) if cause is not None else _MOST_CAUSES
+    return f"see {place + 1}" if place < _MOST_CAUSES else verdict.reason
 
 
 def _measured(run: RunRecord) -> list[str]:

@@ -31,3 +31,7 @@ def test_it_is_read_to_the_end(tmp_path: Path):
     assert not_run and all("must not be disturbed" in outcomes[name]["reason"] for name in not_run)
     assert sum(verdict["outcome"] == "pass" for verdict in outcomes.values()) >= 10
     assert done.returncode == 1, done.stdout
+    cause = run["causes"][0]  # what all hosts said when it failed names it, once for the audit and the test
+    assert "/24" in cause["says"] and any(test.endswith("test_vip_on_subnet2") for test in cause["tests"]), run["causes"]
+    kept = {state["path"] for state in run["states"]}
+    assert kept and kept <= {file["path"] for file in run["evidence"]}, run["evidence_faults"]

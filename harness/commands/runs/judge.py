@@ -29,6 +29,7 @@ def add_to(commands) -> None:
 
 
 def _judge(given: argparse.Namespace) -> int:
+    from harness.explain.run_explanation import causes
     from harness.report.reevaluate import exit_code, put_into, rejudge
     from harness.report.render import load_record, render, store_record
 
@@ -39,6 +40,7 @@ def _judge(given: argparse.Namespace) -> int:
     code = exit_code(found)
     if given.write and found:
         put_into(record, found)
+        record.causes = causes(record, folder)
         store_record(folder, record)
         render(folder)
     if given.json:

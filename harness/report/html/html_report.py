@@ -26,6 +26,7 @@ from harness.report.terminal_summary import counted
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _ROLES = ("active node", "standby node")
+_MOST_CAUSES = 10  # that the report opens with
 _MOST_EVENTS = 5000  # keeps the file small enough for a mail; timeline.jsonl has them all
 
 
@@ -59,6 +60,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             lab_stands_in=labels.lab_stands_in(run),
             lab_does_not_show=labels.LAB_DOES_NOT_SHOW,
             titles={test.id: test.title for test in run.tests},
+            most_causes=_MOST_CAUSES,
         )
     )
 

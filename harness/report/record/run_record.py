@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.core.verdict import Verdict
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
@@ -190,6 +190,45 @@ class TestRecord(Record):
     disruptions: list[DisruptionRecord] = Field([])
 
 
+class StateRecord(Record):
+    """What all hosts said of themselves at the moment in which something failed: a bundle, as `lkharness collect` makes it."""
+
+    path: Text
+    """Relative to the run's directory."""
+    test: Text = ""
+    """Id of the test that failed, or that an audit failed after; empty before the first test."""
+    during: Text = ""
+    """The disruption that was in force then, if one was: what it does is no cause."""
+
+
+class CauseRecord(Record):
+    """Why something failed: the sentence that the report opens with, the same as in junit.xml and on the terminal."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    says: Text
+    host: Text
+    certainty: Literal["certain", "likely", "possible"]
+    evidence: list[Text] = Field([])
+    do: Text
+    otherwise: Text = Field("", alias="else")
+    """What else it could be, and the one thing to look at that would decide."""
+    symptoms: list[Text] = Field([])
+    of: Text = ""
+    """The measurement or the test that it is of."""
+    tests: list[Text] = Field([])
+    """Ids of the tests that failed by it."""
+
+    @model_serializer(mode="wrap")
+    def _as_commands_print_it(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return {("else" if key == "otherwise" else key): value for key, value in data.items()}
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.host}: {self.says}"
+
+
 class HostNote(Record):
     host: Text
     text: Text
@@ -253,11 +292,22 @@ class RunRecord(Record):
     """Every measured disruption, in the order in which they were done."""
     set_aside: list[MeasurementRecord] = Field([])
     """Measurements whose timing the noise of a measuring host spoiled, and which were done again: they count for nothing."""
+    causes: list[CauseRecord] = Field([])
+    """Why what failed did so, best first; empty where nothing did."""
+    states: list[StateRecord] = Field([])
+    """What all hosts said when something failed; of the first few of a run."""
     host_notes: list[HostNote] = Field([])
     evidence: list[EvidenceFile] = Field([])
     evidence_faults: list[EvidenceFault] = Field([])
     """Collectors and renderings that failed; the rest went on."""
     environment: Environment
+
+    def cause_of(self, test: str) -> CauseRecord | None:
+        """The best cause of that test's failure."""
+        return next((cause for cause in self.causes if test in cause.tests), None)
+
+    def cause_of_audit(self, audit: AuditRecord) -> CauseRecord | None:
+        return next((cause for cause in self.causes if any(s.startswith(audit.name) for s in cause.symptoms)), None)
 
     @property
     def not_as_found(self) -> str:

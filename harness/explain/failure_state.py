@@ -1,0 +1,75 @@
+"""Causes from what all hosts said of themselves when a test failed: the bundles in a run's evidence/, judged as any bundle is.
+
+What was said while a disruption was in force names no cause: it would blame what the harness itself did. A test that failed when no more
+was kept is judged by the last that was, unless something was disturbed since.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.check import bundle_check
+from harness.config.cluster_config import Cluster
+from harness.core.errors import BadUse
+from harness.diagnosis import wire_causes
+from harness.diagnosis.cause import Cause
+from harness.diagnosis.evidence import PathSeen
+from harness.report.record.run_record import CheckRecord, RunRecord, StateRecord
+
+LOOKS_AT_MOST = 30  # at bundles, for one explanation: a run's folder may be a stranger's
+
+
+class FailureStates:
+    """Of one run and its folder; what lies outside of the folder is not read."""
+
+    def __init__(self, run: RunRecord, folder: Path) -> None:
+        self._run, self._folder = run, folder
+        self._looks = 0
+        disturbed = {m.test for m in run.measurements} | {t.id for t in run.tests if t.disruptions}
+        kept = {s.test: s for s in reversed(run.states)}
+        self._of: dict[str, StateRecord] = {}
+        last = kept.get("")
+        for test in run.tests:
+            own = kept.get(test.id)
+            last = own or (None if test.id in disturbed else last)
+            if last is not None and not last.during:
+                self._of[test.id] = last
+            if test.id in disturbed:
+                last = None
+        if "" in kept:
+            self._of[""] = kept[""]
+
+    def causes(self, test: str) -> list[tuple[Cause, tuple[str, ...]]]:
+        """Those that are faults, best first, each with the symptoms under it; none where nothing was kept, or where it cannot be read."""
+        state = self._of.get(test)
+        if state is None or self._looks >= LOOKS_AT_MOST:
+            return []
+        path = self._folder / state.path
+        if not path.resolve().is_relative_to(self._folder.resolve()) or not path.is_file():
+            return []
+        self._looks += 1
+        checks = [check for t in self._run.tests if t.id == test for check in t.checks if check.path]
+        try:
+            found = bundle_check.look(path, lambda cluster: _paths(checks, cluster))
+        except BadUse:  # it was changed, or cut off: what the run itself recorded is told
+            return []
+        told = zip(found.diagnosis.causes, found.diagnosis.under, strict=True)
+        return [(cause, under) for cause, under in told if cause.is_fault]
+
+
+def _paths(checks: list[CheckRecord], cluster: Cluster) -> list[PathSeen]:
+    services = {s.name: s for s in cluster.services}
+    return [
+        PathSeen(
+            str(check.path),
+            check.origin or "",
+            services[check.service],
+            str(check.verdict.outcome),
+            check.verdict.reason,
+            outcomes=frozenset(check.attempts.outcomes if check.attempts else ()),
+            ways=frozenset(wire_causes.codes(check.wire or "")),
+            nodes=frozenset([check.node] if check.node else ()),
+        )
+        for check in checks
+        if check.service in services and check.what == ""
+    ]

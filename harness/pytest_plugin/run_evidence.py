@@ -1,0 +1,68 @@
+"""What goes into a run's evidence/ beside its measurements: captures and logs at its end, and what all hosts say when something fails."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.collect.bundle import MB, Bundle
+from harness.collect.collection_runner import Span, gather
+from harness.core.redaction.redact import Redactor
+from harness.explain import run_explanation
+from harness.report.builder import ReportBuilder
+from harness.report.record.run_directory import Run
+from harness.report.record.run_record import StateRecord
+
+STATES_AT_MOST = 3  # of one run: what fails after those fails of the same, or of the first
+STATE_AT_MOST = 8 * MB  # of texts in one of them
+HOST_S = 20.0  # after so long a host is asked for nothing more
+LOG_S = 15 * 60.0  # of managers' logs
+
+
+class RunEvidence:
+    """Of one run. `data` is the cluster file as it was written."""
+
+    def __init__(self, subject: ClusterUnderTest, report: ReportBuilder, data: dict[str, Any], *, own: bool) -> None:
+        self._subject, self._report, self._data, self._own = subject, report, data, own
+        self._tests: set[str] = set()
+
+    def failing(self, test: str = "", in_force: str = "") -> None:
+        """Keep what all hosts say of themselves now, because `test` fails (empty: something before the first test); once for each.
+
+        A stranger's cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
+        """
+        record, run = self._report.run.record, self._report.run
+        if test in self._tests or len(self._tests) >= STATES_AT_MOST or (in_force and not self._own):
+            return
+        self._tests.add(test)
+        name = f"{test.rpartition('::')[2] or 'before-the-first-test'}-state.tar.gz"
+        if (path := run.collect(name, self._gather)) is not None:
+            during = in_force or ", ".join(d.name for t in record.tests if t.id == test for d in t.disruptions)
+            record.states = [*record.states, StateRecord(path=path.relative_to(run.directory).as_posix(), test=test, during=during)]
+
+    def _gather(self, path: Path) -> None:
+        subject, now = self._subject, time.time()
+
+        def make(redactor: Redactor) -> Bundle:
+            return Bundle(path, redactor, most=STATE_AT_MOST)
+
+        gather(subject.cluster, self._data, subject.hosts, subject.manager, Span(now - LOG_S, now), make, host_s=HOST_S)
+
+    def at_the_end(self) -> None:
+        """What was captured all the while, and what managers logged."""
+        run = self._report.run
+        for name, witness in self._subject.evidence().items():
+            run.collect(f"{name}.pcapng", witness.write_pcap)
+        for node in self._subject.cluster.nodes:
+            run.collect(f"{node.name}-manager.log", partial(self._subject.write_manager_log, node.name))
+
+
+def explain(run: Run) -> None:
+    """Put into the record why what failed did so. A run is never lost to that."""
+    try:
+        run.record.causes = run_explanation.causes(run.record, run.directory)
+    except Exception as error:
+        run.evidence_fault("causes", f"{type(error).__name__}: {error}")
