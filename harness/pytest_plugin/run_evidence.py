@@ -10,7 +10,7 @@ from typing import Any
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.collect.bundle import MB, Bundle
 from harness.collect.collection_runner import Span, gather
-from harness.core.redaction.redact import Redactor
+from harness.core.redaction.redactor import Redactor
 from harness.explain import run_explanation
 from harness.report.builder import ReportBuilder
 from harness.report.record.run_directory import Run
