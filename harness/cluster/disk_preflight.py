@@ -3,16 +3,21 @@ read-only still serves, but a switchover leaves its resources half way."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.hosts.host import Host
 
 PLACES = ("/tmp", "/var/tmp", "/var/log", "/run")
 FULL_KB = 256  # less than this is nothing to a log
+WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
 # For each place a line: the place, and `absent` or what df says of its file system; then the mounts, of which the last on a place counts.
 _LOOK = f"""for place in {" ".join(PLACES)}; do
   if [ -d "$place" ]; then echo "$place $(df -Pk "$place" | tail -n 1)"; else echo "$place absent"; fi
 done
-cat /proc/mounts"""
+cat /proc/mounts
+echo "@ blocks"; df -Plk
+echo "@ inodes"; df -Pli"""
 
 
 def trouble(host: Host) -> list[str]:
@@ -22,7 +27,9 @@ def trouble(host: Host) -> list[str]:
 
 def judge(text: str) -> list[str]:
     """Pure. What a host does not tell of a place is no trouble."""
-    lines = [line.split() for line in text.splitlines()]
+    first, _, rest = text.partition("@ blocks\n")
+    blocks, _, inodes = rest.partition("@ inodes\n")
+    lines = [line.split() for line in first.splitlines()]
     told, mounts = lines[: len(PLACES)], lines[len(PLACES) :]
     options = {words[1]: words[3].split(",") for words in mounts if len(words) > 3}
     found = []
@@ -35,4 +42,21 @@ def judge(text: str) -> list[str]:
                 found.append(f"{place} cannot be written to: {mounted} is mounted read-only")
             elif free < FULL_KB:
                 found.append(f"{place} is full: {mounted} has {free} kB left")
+    kinds = {words[1]: words[2] for words in mounts if len(words) > 3 and "rw" in words[3].split(",")}
+    named = {words[5] for _, *words in told if len(words) >= 6}
+    for mounted, free, share in _filled(blocks, kinds):
+        if mounted not in named and free < FULL_KB:
+            found.append(f"{mounted} is full: {free} kB are left, {share} % are used")
+    found += [
+        f"{mounted} is full: no inode is left there, though it may have room" for mounted, free, _ in _filled(inodes, kinds) if free == 0
+    ]
     return found
+
+
+def _filled(text: str, kinds: dict[str, str]) -> Iterator[tuple[str, int, int]]:
+    """Of `df -P`: where data are written and nearly nothing is free: the mount, how much is left, and the share in use."""
+    for line in text.splitlines():
+        words = line.split(maxsplit=5)
+        share = words[4].rstrip("%") if len(words) == 6 else ""
+        if share.isdigit() and words[3].isdigit() and int(share) >= 99 and kinds.get(words[5]) in WRITTEN_TO:
+            yield words[5], int(words[3]), int(share)

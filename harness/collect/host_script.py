@@ -70,15 +70,16 @@ def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
         "echo '@@ time'; date '+%s.%N %z'",
         "echo '@@ addresses'; ip -json addr || ip addr",
         "echo '@@ rules'; ip rule",
-        f"echo '@@ neighbour of the VIP'; ip neigh show {cluster.vip}",
+        "echo '@@ neighbours written down'; ip neigh show nud permanent",
         "echo '@@ routes'",
         *_routes(cluster, machine, node is not None),
         "echo '@@ listening'; ss -tlnp",
         f"echo '@@ sockets'; ss -tanopi {shlex.quote(f'( {about} )')} | head -n 2000",
-        "echo '@@ processes'; for pid in $(ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); do cat "
-        "/proc/$pid/stat; done",
+        "pids=$(ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200)",
+        "echo '@@ processes'; for pid in $pids; do cat /proc/$pid/stat; done",
+        "echo '@@ descriptors'; for pid in $pids; do set -- /proc/$pid/fd/*; echo $pid $# $(grep 'open files' /proc/$pid/limits); done",
         "echo '@@ sysctls'; (cd /proc/sys/net/ipv4 && grep -H . conf/*/rp_filter tcp_keepalive_time tcp_retries2 ip_local_port_range "
-        "ip_local_reserved_ports tcp_syncookies ip_nonlocal_bind)",
+        "ip_local_reserved_ports tcp_syncookies ip_nonlocal_bind; cd ../netfilter && grep -H . nf_conntrack_count nf_conntrack_max)",
         f"echo '@@ firewall'; ({FIREWALL}) || untold=yes",
         "echo '@@ firewall told'; [ -z \"$untold\" ] || echo not told",
         "echo '@@ names'; for name in "

@@ -23,6 +23,7 @@ STATES = {
 }  # fmt: skip
 OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
+NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
 T = TypeVar("T")
 
 
@@ -44,11 +45,13 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         firewall=parse(parts["firewall"]) if "firewall" in parts and "not told" not in parts.get("firewall told", "") else None,
         large=dict(_large(parts.get("large", ""))),
         processes=dict(_processes(parts.get("processes", ""))),
+        descriptors=dict(_descriptors(parts.get("descriptors", ""))),
+        neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
         clock=clock,
         zone=zone,
         names=_names(parts.get("names", "")),
-        units={**_neighbour(parts), **_instances(parts, ip_tag), **_configuration(parts.get("configuration", ""), ip_tag)},
+        units={**_instances(parts, ip_tag), **_configuration(parts.get("configuration", ""), ip_tag)},
     )
 
 
@@ -150,6 +153,13 @@ def _processes(text: str) -> Iterator[tuple[int, str]]:
             yield int(found[1]), found[2]
 
 
+def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Lines `PID NUMBER Max open files SOFT HARD files`."""
+    for line in text.splitlines():
+        if found := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
+            yield int(found[1]), (int(found[2]), int(found[3]))
+
+
 def _time(text: str) -> tuple[float | None, timezone]:
     words = text.split()
     if len(words) != 2 or not re.fullmatch(r"\d+(\.\d+)?", words[0]) or not re.fullmatch(r"[+-]\d{4}", words[1]):
@@ -163,9 +173,10 @@ def _names(text: str) -> dict[str, tuple[str, ...]]:
     return {words[0]: tuple(dict.fromkeys(words[1:])) for line in text.splitlines() if (words := line.split())}
 
 
-def _neighbour(parts: dict[str, str]) -> dict[str, str]:
-    said = parts.get("neighbour of the VIP", "").strip()
-    return {"neighbour of the VIP": said.splitlines()[0]} if said else {}
+def _neighbours(parts: dict[str, str]) -> dict[str, str]:
+    """`ip neigh`, of which the entries count that nobody learns; a bundle of before has the VIP's only."""
+    text = "\n".join(parts.get(name, "") for name in ("neighbours written down", "neighbour of the VIP"))
+    return {found[1]: found[2] for found in NEIGHBOUR.finditer(text)}
 
 
 def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
 
+FABRIC = "12:34:56:78:9a:bc"  # FAB-04
 DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}
 
 
@@ -46,16 +47,23 @@ def _of(evidence: Evidence, seen: HostSeen, address: str, subnet: str) -> Iterat
 
 def _written_down(evidence: Evidence) -> Iterator[Cause]:
     """In Azure every address of the subnet is answered for by one and the same hardware address (facts FAB-04 to FAB-06)."""
-    vip = str(evidence.cluster.vip)
+    cluster = evidence.cluster
+    vip = str(cluster.vip)
+    names = {vip: "the load balancer's frontend", **{str(m.address): m.name for m in cluster.machines}}
+    names |= {str(n.second_address): n.name for n in cluster.nodes}
     for name, seen in evidence.hosts.items():
-        said = seen.units.get("neighbour of the VIP", "")
-        if "PERMANENT" in said:
+        for address, hardware in seen.neighbours.items():
+            if address not in names or hardware.lower() == FABRIC:
+                continue
+            to_vip = [p.name for p in evidence.failed if p.origin == name and address == vip]
+            answers = [p.name for p in evidence.failed if name == evidence.active and names[address] == p.origin]
+            second = address in {str(n.second_address) for n in cluster.nodes}
             yield Cause(
-                f"{name} has a neighbour entry for {vip} that somebody wrote down ({said}): its packets go to that machine, not to "
-                f"the load balancer",
+                f"{name} has a neighbour entry for {address} ({names[address]}) that somebody wrote down (lladdr {hardware}, PERMANENT): "
+                f"its packets to {address} go to that machine, and ARP is not asked",
                 name,
-                Certainty.LIKELY,
-                f"take it away: `ip neigh del {vip} dev …` on {name}",
-                (f"`ip neigh show {vip}` on {name}: {said}",),
-                explains=tuple(p.name for p in evidence.failed if p.origin == name),
+                Certainty.CERTAIN if to_vip or answers else Certainty.LIKELY,
+                f"take it away: `ip neigh del {address} dev …` on {name}, and where it is configured",
+                (f"`ip neigh show nud permanent` on {name}: {address} lladdr {hardware}; Azure answers every ARP query with {FABRIC}",),
+                explains=(*to_vip, *answers, *(("*:communication path",) if second or address != vip else ())),
             )

@@ -17,11 +17,14 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             explains = _explains(evidence, node.name, port)
             yield from _full(seen, port, what, explains)
             yield from _stopped(seen, port, what, explains)
+            yield from _no_descriptors(seen, port, what, explains)
             yield from _version_6_only(node, seen, port, what, explains)
             yield from _bound_to_a_nic(node, seen, port, what, explains)
             yield from _held(evidence, seen, port, what)
         if node.name != evidence.active:
             yield from _other_program(evidence, seen)
+    for name, seen in evidence.hosts.items():
+        yield from _no_ports_left(evidence, name, seen)
 
 
 def _explains(evidence: Evidence, name: str, port: int) -> tuple[str, ...]:
@@ -66,6 +69,42 @@ def _stopped(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) ->
                 f"see who stopped it; `kill -CONT {one.pid}` lets it go on",
                 (f"/proc/{one.pid}/stat on {seen.name}: state {letter}",),
                 explains=explains,
+            )
+
+
+def _no_descriptors(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    """A process at its limit of open files can accept nobody: the kernel goes on completing handshakes for it."""
+    for one in seen.listening(port):
+        number, most = seen.descriptors.get(one.pid or 0, (0, 0))
+        if most and number >= most:
+            yield Cause(
+                f"{one.owner}, which listens on port {port} ({what}), has all the file descriptors open that it may ({number} of {most}): "
+                f"it can accept nobody",
+                seen.name,
+                Certainty.CERTAIN,
+                f"see what holds them (`ls -l /proc/{one.pid}/fd`), raise its limit of open files (LimitNOFILE, ulimit -n), and restart it",
+                (f"/proc/{one.pid} on {seen.name}: {number} descriptors, Max open files {most}",),
+                explains=explains,
+            )
+
+
+def _no_ports_left(evidence: Evidence, name: str, seen: HostSeen) -> Iterator[Cause]:
+    """Each connection to one address and port takes an ephemeral port of its own."""
+    low, high = _range(seen)
+    room = high - low + 1 - len({p for p in _reserved(seen) if low <= p <= high})
+    for service in evidence.cluster.services:
+        mine = {
+            s.port for s in seen.sockets if s.peer == str(evidence.cluster.vip) and s.peer_port == service.port and low <= s.port <= high
+        }
+        if len(mine) >= room and "ip_local_port_range" in seen.sysctls:
+            yield Cause(
+                f"{name} has no ephemeral port left for port {service.port} ({service.name}): {len(mine)} connections to it take all "
+                f"{room} ports of ip_local_port_range, {low}–{high}",
+                name,
+                Certainty.CERTAIN,
+                f"widen net.ipv4.ip_local_port_range on {name}, or see what opens so many connections and does not close them",
+                (f"`ss -tan` on {name}: {len(mine)} sockets to {evidence.cluster.vip}:{service.port}",),
+                explains=tuple(p.name for p in evidence.failed if p.origin == name),
             )
 
 

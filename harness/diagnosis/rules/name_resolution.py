@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import ANY, Evidence
+from harness.diagnosis.evidence import ANY, Evidence, HostSeen
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -30,19 +31,69 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 ),
                 explains=(f"*/{service.name}", f"{node.name}:listener of {service.name}"),
             )
+        yield from _own(evidence, node, seen)
+        yield from _unknown(evidence, node, seen)
+    for name, seen in evidence.hosts.items():
         for other in evidence.cluster.nodes:
-            known = seen.names.get(other.name, ())
-            right = {str(other.address), str(other.second_address)}
-            wrong = [a for a in known if a not in right and not _is_loopback(a) and ":" not in a]
-            if other.name != node.name and known and wrong and not set(known) & right:
-                yield Cause(
-                    f"{other.name} resolves to {', '.join(wrong)} on {node.name}, which is none of its addresses "
-                    f"({', '.join(sorted(right))})",
-                    node.name,
-                    Certainty.LIKELY,
-                    "correct it in /etc/hosts or in the name service; the cluster manager's nodes must find each other",
-                    (f"`getent hosts {other.name}` on {node.name}: {', '.join(known)}",),
-                )
+            if other.name != name:
+                yield from _wrong(evidence, name, seen, other)
+
+
+def _wrong(evidence: Evidence, name: str, seen: HostSeen, other: Node) -> Iterator[Cause]:
+    """What a node's name resolves to elsewhere; to a client the cluster's own name matters, and nodes' names only by a listener's word."""
+    known = seen.names.get(other.name, ())
+    right = {str(other.address), str(other.second_address)}
+    wrong = [a for a in known if a not in right and not _is_loopback(a) and ":" not in a]
+    if not wrong or set(known) & right:
+        return
+    of_a_node = name != evidence.cluster.client.name
+    yield Cause(
+        f"{other.name} resolves to {', '.join(wrong)} on {name}, which is none of its addresses ({', '.join(sorted(right))})",
+        name,
+        Certainty.LIKELY if of_a_node else Certainty.POSSIBLE,
+        "correct it in /etc/hosts or in the name service"
+        + (
+            "; the cluster manager's nodes must find each other"
+            if of_a_node
+            else "; whoever connects to the node by its name goes elsewhere"
+        ),
+        (f"`getent hosts {other.name}` on {name}: {', '.join(known)}",),
+    )
+
+
+def _own(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+    """A program that binds to, or registers, what its host's own name resolves to."""
+    known = seen.names.get(node.name, ())
+    held = {a.address for a in seen.addresses or ()}
+    wrong = [a for a in known if a not in held and not _is_loopback(a) and ":" not in a]
+    if seen.addresses is None or not wrong or len(wrong) < len([a for a in known if ":" not in a]):
+        return
+    owner = next((m.name for m in evidence.cluster.machines if str(m.address) in wrong and m.name != node.name), None)
+    yield Cause(
+        f"{node.name}'s own name resolves to {', '.join(wrong)} there, which is on none of its NICs"
+        + (f" but {owner}'s address" if owner else "")
+        + ": what binds to its own name does not start, and what it tells others of itself leads elsewhere",
+        node.name,
+        Certainty.LIKELY,
+        f"correct {node.name}'s line in /etc/hosts there, or in the name service",
+        (f"`getent hosts {node.name}` on {node.name}: {', '.join(known)}",),
+    )
+
+
+def _unknown(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+    """Where the nodes know each other by name at all, that is: one does, and the other does not."""
+    peer = evidence.cluster.peer_of(node.name)
+    theirs = evidence.hosts.get(peer.name)
+    if theirs is None or node.name not in seen.names or peer.name not in seen.names or seen.names[peer.name]:
+        return
+    if seen.names[node.name] and theirs.names.get(node.name):
+        yield Cause(
+            f"{node.name} cannot resolve the name {peer.name}, its peer's, while {peer.name} resolves {node.name}",
+            node.name,
+            Certainty.LIKELY,
+            f"give {node.name} a line for {peer.name} in /etc/hosts, as {peer.name} has one for it",
+            (f"`getent hosts {peer.name}` on {node.name}: nothing",),
+        )
 
 
 def _is_loopback(address: str) -> bool:

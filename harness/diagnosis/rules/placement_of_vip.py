@@ -11,6 +11,7 @@ from harness.diagnosis.evidence import Evidence
 def causes(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
     yield from _twice(evidence)
+    yield from _anothers(evidence)
     tag = cluster.ip_resource.tag
     usual = {name: seen.nic_of(cluster.node(name).second_address) for name, seen in ((n.name, s) for n, s in evidence.nodes)}
     for node, seen in evidence.nodes:
@@ -54,3 +55,25 @@ def _twice(evidence: Evidence) -> Iterator[Cause]:
             (f"`ip addr` on {seen.name}: {cluster.vip} on {', '.join(places)}",),
             explains=(f"{seen.name}:VIP",),
         )
+
+
+def _anothers(evidence: Evidence) -> Iterator[Cause]:
+    """An address of another machine: what is sent there from here never leaves, and answers of the two get mixed up."""
+    cluster = evidence.cluster
+    own = {m.name: {str(m.address)} for m in cluster.machines}
+    for node in cluster.nodes:
+        own[node.name].add(str(node.second_address))
+    for name, seen in evidence.hosts.items():
+        for at in seen.addresses or ():
+            whose = next((other for other, those in own.items() if other != name and at.address in those), None)
+            if whose is None:
+                continue
+            yield Cause(
+                f"{name} holds {at.address} on {at.interface}, which is {whose}'s own address: the address is there twice, and what {name} "
+                f"sends to {whose} stays on {name} itself",
+                name,
+                Certainty.CERTAIN,
+                f"take {at.address} off {at.interface} of {name}, and see who put it there",
+                (f"`ip addr` on {name}: {at.address}/{at.prefix} on {at.interface}",),
+                explains=("*:communication path", *(p.name for p in evidence.failed if p.origin == name)),
+            )

@@ -19,9 +19,29 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         wrong = {d: r for d in _asked_from(evidence, node) if (r := _wrong(seen, d, str(node.address), first)) is not None}
         if wrong:
             yield _answers(evidence, node, seen, first, wrong, probe)
+        yield from _from_another_address(evidence, node, seen, first)
     yield from _as_the_vip(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
+
+
+def _from_another_address(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+    """What a node begins by itself: Azure drops what leaves a NIC with an address that is not that NIC's (facts FAB-08, ILB-12)."""
+    cluster = evidence.cluster
+    others = [str(cluster.client.address), str(cluster.peer_of(node.name).address)]
+    taken = {d: r for d in others if (r := seen.routes.get((d, ""))) and r.source not in (None, str(node.address)) and r.interface == first}
+    if taken:
+        to, route = next(iter(taken.items()))
+        whose = "the VIP, " if route.source == str(cluster.vip) else ""
+        yield Cause(
+            f"connections that {node.name} opens to {' and '.join(taken)} take {whose}{route.source}, as their source address, not "
+            f"{first}'s own {node.address}: Azure drops what leaves a NIC with an address that is not the NIC's own",
+            node.name,
+            Certainty.CERTAIN,
+            f"take `src {route.source}` off the route (`ip route show table all`); the VIP's prefix is /{cluster.ip_resource.prefix}",
+            (f"`ip route get {to}` on {node.name}: dev {route.interface} src {route.source}",),
+            explains=("*:communication path",),
+        )
 
 
 def _as_the_vip(evidence: Evidence) -> Iterator[Cause]:

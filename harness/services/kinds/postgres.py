@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.services.postgres_session import Session, startup_packet
-from harness.services.service_kind import Hello, Identity, ServiceKind
+from harness.services.service_kind import Hello, Identity, ServiceKind, WrongAnswer
 
 SETTINGS = {
     "user",
@@ -33,7 +33,9 @@ NOT_SERVING = rb"57P01|57P02|57P03|53300"
 ANSWER = rb"(?s)\A(?:R\x00\x00|E.{4}(?:[^\x00]+\x00)*?C(?!" + NOT_SERVING + rb")[0-9A-Z]{5}\x00)"
 QUESTION = b"""
     select current_setting('cluster_name'), host(inet_server_addr()), extract(epoch from pg_postmaster_start_time()),
-           current_setting('server_version'), pg_is_in_recovery()
+           current_setting('server_version'), pg_is_in_recovery(),
+           (select setting = 'on' and source not in ('user', 'database user', 'client', 'session')
+            from pg_settings where name = 'default_transaction_read_only')
 """
 
 
@@ -46,7 +48,8 @@ class Postgres(ServiceKind):
 
     `cluster_name` must be set per node, not in a configuration file on the shared disk.
 
-    Raises BadUse when the server turns the account away, ConnectionError when it answers but does not serve (yet).
+    Raises BadUse when the server turns the account away, ConnectionError when it answers but does not serve (yet), WrongAnswer when it
+    takes no writes.
     """
 
     kind = "postgres"
@@ -61,14 +64,17 @@ class Postgres(ServiceKind):
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)
         with Session(host, port, settings, deadline) as session:
-            [(name, address, started, version, recovering)] = session.query(QUESTION, deadline)
+            [(name, address, started, version, recovering, reads_only)] = session.query(QUESTION, deadline)
+        if "t" in (recovering, reads_only):  # a read-only role is somebody's wish; a database that takes no writes serves half (PGS-11)
+            why = "it is in recovery, a standby" if recovering == "t" else "default_transaction_read_only is on"
+            raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: {why}, so it is read-only")
         return Identity(
             kind=self.kind,
             said=f"PostgreSQL {version}",
             node=name or None,
             address=address or None,
             started=float(started),
-            facts={"version": version, "in_recovery": "yes" if recovering == "t" else "no"},
+            facts={"version": version},
         )
 
     def hello(self, settings: dict[str, str]) -> Hello:

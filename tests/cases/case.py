@@ -1,0 +1,91 @@
+"""What a case is, how it is read, and the judgement on an answer to it. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "faults"
+LOUD = ("fault", "certain", "likely")
+KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "never", "code", "quiet"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault. `lab` are words for `lab up`, `settings` and what else its file has; `asked_with` replaces in the file that the harness
+    is given: what somebody believes. `make` and `proof` are lines `HOST: COMMAND` (tests/cases/lab_of_a_case.py says which others).
+
+    `names` are regular expressions that one cause or finding must match, all of them; `never` what none may match; `quiet`: a control.
+    `code`: the exit code, where a fault that is named does not make the check fail.
+    """
+
+    name: str
+    family: str
+    fault: str
+    lab: tuple[str, ...] = ()
+    settings: str = ""
+    asked_with: tuple[tuple[str, str], ...] = ()
+    make: tuple[str, ...] = ()
+    proof: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    code: int | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """NAMED, SYMPTOM (something failed, and nothing names it), MISSED (all green) or WRONG (it misleads, or a control is not quiet).
+
+    `by` is what named it, a cause or a finding; `says` its sentence.
+    """
+
+    verdict: str
+    by: str = ""
+    says: str = ""
+
+
+def all_cases() -> list[Case]:
+    return [case for path in sorted(FOLDER.glob("*.toml")) for case in read(path)]
+
+
+def read(path: Path) -> Iterator[Case]:
+    """The cases of one file, whose name is their family. Raises ValueError for a key that is none."""
+    for data in tomllib.loads(path.read_text())["case"]:
+        if unknown := set(data) - KEYS:
+            raise ValueError(f"{path.name}: {data.get('name')}: {', '.join(sorted(unknown))}")
+        lists = {key: tuple(data.get(key, ())) for key in ("make", "proof", "names", "never")}
+        rest = {key: data[key] for key in ("settings", "code", "quiet") if key in data}
+        replaced = tuple((old, new) for old, new in data.get("asked_with", ()))
+        lab = tuple(data.get("lab", "").split())
+        yield Case(data["name"], path.stem, data["fault"], lab=lab, asked_with=replaced, **lists, **rest)
+
+
+def judge(case: Case, answer: Mapping[str, Any], code: int) -> Result:
+    told = [*_told(answer)]
+    texts = [(by, says, json.dumps(one, ensure_ascii=False)) for by, says, one in told]
+    for pattern in case.never:
+        for by, says, text in texts:
+            if re.search(pattern, text, re.IGNORECASE):
+                return Result("WRONG", by, says)
+    loud = [(by, says) for by, says, one in told if one.get("weight", one.get("certainty")) in LOUD]
+    if case.quiet:
+        return Result("WRONG", *(loud or [("exit code", str(code))])[0]) if loud or code else Result("NAMED", "nothing", "nothing is found")
+    for by, says, text in texts:
+        if all(re.search(pattern, text, re.IGNORECASE) for pattern in case.names):
+            right = code == case.code if case.code is not None else code != 0
+            return Result("NAMED" if right else "MISSED", by, says)
+    return Result("SYMPTOM" if code else "MISSED", "", " | ".join(f"{by}: {says}" for by, says in loud))
+
+
+def _told(answer: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Causes first, then findings, each with what it is, its sentence and all of it."""
+    for cause in answer.get("causes", ()):
+        yield f"cause, {cause['certainty']}", f"{cause['host']}: {cause['says']}", cause
+    for finding in answer.get("findings", ()):
+        yield f"finding, {finding['what']}", f"{finding['host']}: {finding['says']}", finding
