@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.cases import page
+from tests.cases import catches
 from tests.cases.case import Result, all_cases
 from tests.cases.lab_of_a_case import CannotBeMade, run
 
@@ -39,8 +39,8 @@ def main() -> int:
         sums[result.verdict] = sums.get(result.verdict, 0) + 1
         print(f"{result.verdict:8} {case.name:36} {time.monotonic() - began:5.1f} s  {result.by}: {result.says}", flush=True)
         if result.verdict != "NOT MADE":
-            page.store({case.name: result})
-    page.PAGE.write_text(page.page())
+            catches.store({case.name: result})
+    catches.PAGE.write_text(catches.page())
     print(" · ".join(f"{k} {n}" for k, n in sorted(sums.items())))
     return 0 if set(sums) <= {"NAMED"} else 1
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.must_pass import MANAGER_PORTS
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
 DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}
@@ -17,6 +18,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             if seen.addresses is not None:
                 yield from _of(evidence, seen, str(address), subnet)
     yield from _written_down(evidence)
+    yield from _dead_path(evidence)
 
 
 def _of(evidence: Evidence, seen: HostSeen, address: str, subnet: str) -> Iterator[Cause]:
@@ -66,4 +68,31 @@ def _written_down(evidence: Evidence) -> Iterator[Cause]:
                 f"take it away: `ip neigh del {address} dev …` on {name}, and where it is configured",
                 (f"`ip neigh show nud permanent` on {name}: {address} lladdr {hardware}; Azure answers every ARP query with {FABRIC}",),
                 explains=(*to_vip, *answers, *(("*:communication path",) if second or address != vip else ())),
+            )
+
+
+def _dead_path(evidence: Evidence) -> Iterator[Cause]:
+    """Told only where nothing of the nodes themselves explains it: what is between them in Azure is their security groups and routes."""
+    cluster = evidence.cluster
+    subnets = {str(n.second_address): "Subnet#2" for n in cluster.nodes} | {str(n.address): "Subnet#1" for n in cluster.nodes}
+    told: set[frozenset[str]] = set()
+    for name, state in evidence.state.nodes.items():
+        for path in state.comm_paths:
+            ends = frozenset(path.addresses.split("/"))
+            subnet = next((subnets[e] for e in sorted(ends) if e in subnets), None)
+            if path.alive or subnet is None or ends in told or not all(n.running for n in evidence.state.nodes.values()):
+                continue
+            told.add(ends)
+            protocol, port = MANAGER_PORTS.get(cluster.manager.kind, ("", 0))
+            ports = f"{protocol.upper()} port {port}" if port else ""
+            yield Cause(
+                f"the communication path {path.addresses} in {subnet} is dead, though the cluster manager runs on both nodes: a network "
+                f"security group (NSG) rule there denies {ports or 'its port'} between them, or a route takes it elsewhere",
+                name,
+                Certainty.LIKELY,
+                f"look at the security rules of both nodes' NICs in {subnet} for {ports or 'that port'}"
+                "; with the last path gone both nodes start everything",
+                (f"the cluster manager on {name}: {path.addresses} is dead; both NICs have their addresses, and are up",),
+                explains=("*:communication path",),
+                general=True,
             )

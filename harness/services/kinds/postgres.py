@@ -65,7 +65,7 @@ class Postgres(ServiceKind):
         given.only_known(settings, self.kind, SETTINGS)
         with Session(host, port, settings, deadline) as session:
             [(name, address, started, version, recovering, reads_only)] = session.query(QUESTION, deadline)
-        if "t" in (recovering, reads_only):  # a read-only role is somebody's wish; a database that takes no writes serves half (PGS-11)
+        if "t" in (recovering, reads_only):  # a read-only role is somebody's wish; a database that takes no writes serves half
             why = "it is in recovery, a standby" if recovering == "t" else "default_transaction_read_only is on"
             raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: {why}, so it is read-only")
         return Identity(
@@ -74,7 +74,7 @@ class Postgres(ServiceKind):
             node=name or None,
             address=address or None,
             started=float(started),
-            facts={"version": version},
+            facts={"version": version, "in_recovery": "yes" if recovering == "t" else "no"},
         )
 
     def hello(self, settings: dict[str, str]) -> Hello:

@@ -1,0 +1,51 @@
+"""docs/catches.md tells of every case what was said of it, and the judgement on an answer is what the page means by its words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.cases import catches
+from tests.cases.case import Case, all_cases, judge
+
+CAUSE = {"says": "the filter of it drops 1521", "host": "lknode01", "certainty": "certain"}
+CASE = Case("a", "family", "a fault", names=("lknode01", "1521", "drop"))
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    assert catches.PAGE.read_text() == catches.page(), "run: python -m tests.cases --page"
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=lambda c: c.name)
+def test_each_case_is_on_the_page_and_was_named(case: Case) -> None:
+    assert f"(`{case.name}`)" in catches.PAGE.read_text()
+    assert catches.results()[case.name].verdict == "NAMED", "run: python -m tests.cases NAME"
+    assert case.quiet or case.names
+    assert all(re.compile(pattern) for pattern in (*case.names, *case.never))
+
+
+def test_no_two_cases_share_a_name_and_both_managers_and_designs_are_there() -> None:
+    cases = all_cases()
+    assert len({c.name for c in cases}) == len(cases)
+    assert {m in c.lab for c in cases for m in ("pacemaker",)} == {d in c.lab for c in cases for d in ("floating",)} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("case", "answer", "code", "verdict"),
+    [
+        (CASE, {"causes": [CAUSE]}, 1, "NAMED"),
+        (CASE, {"causes": [CAUSE]}, 0, "MISSED"),
+        (CASE, {"causes": [CAUSE | {"host": "lknode02"}]}, 1, "SYMPTOM"),
+        (CASE, {"causes": [CAUSE | {"says": "1521"}, CAUSE | {"says": "drop"}]}, 1, "SYMPTOM"),
+        (CASE, {"causes": []}, 0, "MISSED"),
+        (CASE, {"findings": [{"host": "lknode01", "what": "x", "says": "1521: a drop", "weight": "fault"}]}, 1, "NAMED"),
+        (Case("a", "f", "", never=("ip addr del",), names=("x",)), {"causes": [CAUSE | {"do": "ip addr del"}]}, 1, "WRONG"),
+        (Case("a", "f", "", quiet=True), {"causes": [CAUSE]}, 1, "WRONG"),
+        (Case("a", "f", "", quiet=True), {"causes": [CAUSE | {"certainty": "possible"}]}, 0, "NAMED"),
+        (Case("a", "f", "", quiet=True), {}, 3, "WRONG"),
+    ],
+)
+def test_the_judgement(case: Case, answer: dict[str, Any], code: int, verdict: str) -> None:
+    assert judge(case, answer, code).verdict == verdict

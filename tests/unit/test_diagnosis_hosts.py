@@ -1,0 +1,90 @@
+"""The diagnosis of what hosts tell of themselves: sources, neighbours, descriptors, ports, addresses and names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from test_diagnosis import BY_ETH0, SILENT, WEB, client, diagnose, evidence, faults, listening, node, only, paths, with_host
+
+from harness.core.finding import Finding, Weight
+from harness.diagnosis.evidence import Socket
+from harness.diagnosis.host_text import host
+from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.managers.manager import ClusterState, CommPath
+
+
+def test_connections_that_take_the_vip_as_their_source_are_dropped_by_azure() -> None:
+    seen = node("lknode01")
+    routes = {**seen.routes, ("10.20.1.12", ""): Route("unicast", "eth0", source="10.20.1.200")}
+    only(with_host(replace(seen, routes=routes)), "lknode01", "the VIP, 10.20.1.200, as their source", "10.20.1.11")
+    routes |= {("10.20.1.12", ""): replace(BY_ETH0, source="10.20.1.11")}
+    assert faults(diagnose(with_host(replace(seen, routes=routes)))) == []
+
+
+@pytest.mark.parametrize(("hardware", "found"), [("02:00:00:00:00:99", 1), ("12:34:56:78:9A:BC", 0)])
+def test_a_neighbour_that_somebody_wrote_down_is_told_unless_it_is_what_azure_answers(hardware: str, found: int) -> None:
+    seen = host("lknode01", f"@@ neighbours written down\n10.20.1.20 dev eth0 lladdr {hardware} PERMANENT\n")
+    assert seen.neighbours == {"10.20.1.20": hardware}
+    told = faults(diagnose(with_host(node("lknode01", neighbours=seen.neighbours))))
+    assert [("lknode01", True)] * found == [(c.host, "10.20.1.20 (lkclient)" in c.says and hardware in c.says) for c in told]
+
+
+def test_a_neighbour_of_a_stranger_is_nobodys_business() -> None:
+    assert faults(diagnose(with_host(node("lknode01", neighbours={"10.20.1.77": "02:00:00:00:00:99"})))) == []
+
+
+def test_a_process_without_a_descriptor_left_accepts_nobody() -> None:
+    text = "@@ descriptors\n5 64 Max open files            64                   4096                 files\n6 3 \n"
+    known = host("lknode01", text).descriptors
+    assert known == {5: (64, 64)}
+    listeners = [listening(WEB.port, pid=5), *(listening(p, pid=6) for p in (12345, 1521, 5432))]
+    broken = paths(client={"outcome": "fail"})
+    only(with_host(node("lknode01", listeners=listeners, descriptors=known), paths=broken[:0]), "lknode01", "64 of 64", str(WEB.port))
+    assert faults(diagnose(with_host(node("lknode01", listeners=listeners, descriptors={5: (63, 64)})))) == []
+
+
+def test_a_client_whose_ephemeral_ports_are_used_up() -> None:
+    held = [Socket("ESTAB", "10.20.1.20", port, "10.20.1.200", WEB.port) for port in (50000, 50001)]
+    seen = client(sockets=held, sysctls={"ip_local_port_range": "50000\t50001"})
+    only(with_host(seen, paths=paths(client=SILENT)[:0]), "lkclient", "ip_local_port_range, 50000–50001", "ephemeral")
+    assert faults(diagnose(with_host(replace(seen, sysctls={"ip_local_port_range": "50000 50002"})))) == []
+    assert faults(diagnose(with_host(replace(seen, sysctls={})))) == []
+
+
+def test_an_address_that_is_another_machines_own() -> None:
+    seen = node("lknode02")
+    twice = [*(seen.addresses or ()), InterfaceAddress("lo", "10.20.1.11", 32, "UNKNOWN")]
+    only(with_host(replace(seen, addresses=twice)), "lknode02", "10.20.1.11 on lo", "lknode01's own address")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"lknode02": ("10.20.1.11",)}, ("lknode02's own name", "10.20.1.11", "lknode01's address")),
+        ({"lknode02": ("10.20.1.99",)}, ("lknode02's own name", "10.20.1.99")),
+        ({"lknode01": ("10.20.1.91",)}, ("lknode01 resolves to 10.20.1.91 on lknode02",)),
+        ({"lknode01": ()}, ("cannot resolve the name lknode01",)),
+    ],
+)
+def test_names_that_lead_elsewhere(names: dict[str, tuple[str, ...]], words: tuple[str, ...]) -> None:
+    right = {"lknode01": ("10.20.1.11",), "lknode02": ("10.20.1.12",), "lkclient": ("10.20.1.20",)}
+    base = with_host(node("lknode01", names=right))
+    broken = replace(base, hosts={**base.hosts, "lknode02": node("lknode02", names=right | names)})
+    only(broken, "lknode02", *words)
+
+
+def test_names_that_no_node_knows_are_labels_of_the_file() -> None:
+    unknown = {"lknode01": (), "lknode02": (), "lkclient": ()}
+    base = evidence()
+    assert faults(diagnose(replace(base, hosts={n: replace(base.hosts[n], names=unknown) for n in base.hosts}))) == []
+
+
+@pytest.mark.parametrize("subnet", [1, 2])
+def test_a_dead_communication_path_that_nothing_on_the_nodes_explains_is_denied_between_them(subnet: int) -> None:
+    base = evidence()
+    dead = (CommPath("other", f"10.20.{subnet}.11/10.20.{subnet}.12", False), CommPath("other", "10.20.9.11/10.20.9.12", True))
+    nodes = {name: replace(one, comm_paths=dead) for name, one in base.state.nodes.items()}
+    finding = Finding(Weight.FAULT, "lknode01", "communication path", "it is dead", "mend the network")
+    told = replace(base, state=ClusterState(nodes), findings=(finding,))
+    only(told, "lknode01", f"Subnet#{subnet}", "TCP port 7365", "security group")
