@@ -11,7 +11,7 @@ from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import Socket
 from harness.diagnosis.host_text import host
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
-from harness.managers.manager import ClusterState, CommPath
+from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, Says
 
 
 def test_connections_that_take_the_vip_as_their_source_are_dropped_by_azure() -> None:
@@ -88,3 +88,22 @@ def test_a_dead_communication_path_that_nothing_on_the_nodes_explains_is_denied_
     finding = Finding(Weight.FAULT, "lknode01", "communication path", "it is dead", "mend the network")
     told = replace(base, state=ClusterState(nodes), findings=(finding,))
     only(told, "lknode01", f"Subnet#{subnet}", "TCP port 7365", "security group")
+
+
+def test_a_manager_that_is_stopped_is_told_and_what_could_not_be_asked_of_it_is_its_evidence() -> None:
+    base = evidence()
+    away = NodeState("lknode02", False, {}, (), "it does not answer", stopped=True)
+    asked = Answer(Says.NO, ("lknode02: it does not answer", "its configuration could not be read"))
+    told = replace(base, state=ClusterState({**base.state.nodes, "lknode02": away}), may_move={Question.LOST: asked})
+    both = faults(diagnose(told))
+    assert [c.host for c in both] == ["lknode02", "lknode02"]
+    assert [c for c in both if "LifeKeeper" in c.says] and not [c for c in both if "configuration" in c.says]
+
+
+def test_what_the_scheduler_would_do_follows_from_the_reason_and_is_told_by_itself_only_without_one() -> None:
+    foretold = ("Pacemaker would have a stopped (crm_simulate)", "Pacemaker would have b stopped (crm_simulate)")
+    asked = {Question.LOST: Answer(Says.NO, ("the constraint c forbids lknode02", *foretold))}
+    (cause,) = faults(diagnose(evidence(may_move=asked)))
+    assert "constraint c" in cause.says and set(foretold) <= set(cause.evidence)
+    (cause,) = faults(diagnose(evidence(may_move={Question.LOST: Answer(Says.NO, foretold)})))
+    assert foretold[0] in cause.says and foretold[1] in cause.evidence

@@ -18,13 +18,17 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for question, answer in evidence.may_move.items():
         for why in answer.because if answer.no else ():
             against.setdefault(why, []).append(question)
-    for why, questions in against.items():
+    reasons, foretold = _told(evidence, to, list(against))
+    for why in reasons:
         yield Cause(
             f"the next failover to {to} would not work: {why}",
             to,
             Certainty.CERTAIN,
             f"take that away, so that the cluster manager may bring everything to {to}; what was set by hand is cleared by hand",
-            tuple(f"the cluster manager, asked about {question} to {to}: no" for question in questions),
+            (
+                *(f"the cluster manager, asked about {question} to {to}: no" for question in against[why]),
+                *(foretold if why == reasons[0] else ()),
+            ),
         )
     cluster = evidence.cluster
     ours = (cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services))
@@ -46,3 +50,14 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             "give the cluster a fence device that works for both nodes, and switch fencing on (stonith-enabled)",
             ("the cluster manager, asked about its fence devices",),
         )
+
+
+def _told(evidence: Evidence, to: str, against: list[str]) -> tuple[list[str], list[str]]:
+    """The reasons, and what only follows from them: what the scheduler would do, and what could not be asked of a manager that is away."""
+    there = evidence.state.nodes.get(to)
+    if there is not None and not there.running and there.stopped:
+        own = [why for why in against if there.why and there.why in why][:1]
+        return own, [why for why in against if why not in own]
+    foretold = [why for why in against if why.endswith("(crm_simulate)")]
+    reasons = [why for why in against if why not in foretold] or foretold[:1]
+    return reasons, [why for why in foretold if why not in reasons]

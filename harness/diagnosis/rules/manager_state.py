@@ -16,6 +16,7 @@ AGAIN_S = 120.0
 def causes(evidence: Evidence) -> Iterator[Cause]:
     if evidence.moved:
         return
+    yield from _stopped(evidence)
     yield from _both_or_none(evidence)
     yield from _failed(evidence)
     yield from _disagrees(evidence)
@@ -36,6 +37,25 @@ def _explains(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
         return ((paths,) if here else ()) + (f"{node}:VIP", f"{node}:route to the VIP")
     service = next((s.name for s in cluster.services if s.tag == tag), None)
     return ((f"*/{service}",) if here else ()) + (f"{node}:listener of {service}",) if service else (f"{node}:resource",)
+
+
+def _stopped(evidence: Evidence) -> Iterator[Cause]:
+    """It was asked and does not run, or is no member: what runs there is watched by nobody, and nothing moves there."""
+    name = {"lifekeeper": "LifeKeeper", "pacemaker": "Pacemaker"}.get(evidence.cluster.manager.kind, evidence.cluster.manager.kind)
+    for node in evidence.state.nodes.values():
+        if node.running or not node.stopped:
+            continue
+        seen = evidence.hosts.get(node.node)
+        services = [s.name for s in evidence.cluster.services if seen is not None and seen.listening(s.port)]
+        runs = f"{', '.join(services)} run there, and nobody watches them" if services else "it takes nothing over"
+        yield Cause(
+            f"the cluster manager ({name}) is stopped or stands aside on {node.node}: {node.why}; {runs}",
+            node.node,
+            Certainty.CERTAIN,
+            f"see who stopped it and why, then start {name} on {node.node}, or let it take part again",
+            (f"{name}'s own commands on {node.node}: {node.why}",),
+            explains=("*:communication path", "*:roles"),
+        )
 
 
 def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
