@@ -9,7 +9,7 @@ from test_diagnosis import BY_ETH0, SILENT, WEB, client, diagnose, evidence, fau
 
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import Socket
-from harness.diagnosis.host_text import host
+from harness.diagnosis.host_script_parse import host
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, Says
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.must_pass import MANAGER_PORTS
+from harness.diagnosis.required_flows import MANAGER_PORTS
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
 DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}
