@@ -1,7 +1,8 @@
 """One run at a time per cluster: a folder on every node that says who disturbs it, until when, and that ends by itself.
 
-The folder is made by mkdir, which only one can; taking, renewing and giving back are done under a lock on the folder that it lies
-in, so that two who find an old lease cannot both take it. Times are the node's own, since its boot: no clock that somebody sets moves them.
+The folder is made by mkdir, which only one can; taking, renewing and giving back are done under a lock on a folder beside it, which only
+root may open, so that two who find an old lease cannot both take it, and nobody else can hold it. Times
+are the node's own, since its boot: no clock that somebody sets moves them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Host
@@ -28,12 +28,20 @@ LONGEST_S = 3600  # what says more is no lease: the script takes it for one of b
 RENEW_S = 7.0
 LIMIT_S = 10.0
 
-# Arguments: verb, folder, token, holder, term. Says `mine`, `gone`, `held <seconds left> <holder>`.
+# By its input, line by line, for everybody may read arguments: verb, folder, token, holder, term. Says `mine`, `gone`,
+# `held <seconds left> <holder>`. Who gives back removes the folder of the lock while he holds it: who waited for it looks again.
 _SCRIPT = r"""
-verb=$1 folder=$2 token=$3 holder=$4 term=$5
+read -r verb; read -r folder; read -r token; read -r holder; read -r term
 command -v flock >/dev/null || { echo "flock is not installed; install the package util-linux" >&2; exit 3; }
-exec 9<"${folder%/*}" && flock -w 5 9 || { echo "${folder%/*} cannot be locked" >&2; exit 3; }
-umask 022
+umask 077
+lock=$folder.lock again=0
+until [ "$lock" -ef /proc/self/fd/9 ]; do
+  again=$((again + 1))
+  mkdir "$lock" 2>/dev/null
+  [ ! -L "$lock" ] && [ "$(stat -c '%u %a' "$lock" 2>/dev/null)" = "$(id -u) 700" ] && [ $again -lt 20 ] &&
+    exec 9<"$lock" && flock -w 5 9 && continue
+  echo "$lock cannot be locked; it must be a folder of this account's own, with mode 700" >&2; exit 3
+done
 read -r now rest </proc/uptime; now=${now%.*}
 write() {
   { echo "$token"; echo "$holder"; echo "$1"; echo "$((now + term))"; date -u +%Y-%m-%dT%H:%M:%SZ; } >"$folder/new" &&
@@ -45,6 +53,7 @@ theirs= who= since= until=
 case $until in *[!0-9]*|"") until=0 ;; esac
 if [ "$verb" = give ]; then
   [ "$theirs" = "$token" ] && rm -rf "$folder"
+  [ -e "$folder" ] || rmdir "$lock"
   echo gone; exit 0
 fi
 [ -d "$folder" ] && [ "$theirs" = "$token" ] && write "$since"
@@ -133,7 +142,7 @@ class Lease:
         """A line of a node's shell that exits 0 only while the lease there is this one, asked under the lock of who takes it."""
         folder = shlex.quote(self._folder)
         held = f'[ "$(head -n 1 {folder}/lease 2>/dev/null)" = {shlex.quote(self.token)} ]'
-        return f"( exec 9<{shlex.quote(str(PurePosixPath(self._folder).parent))} && flock -w 5 9 && {held} )"
+        return f"( exec 9<{folder}.lock && flock -w 5 9 && {held} )"
 
     def resume(self) -> bool:
         """Go on with the lease whose `token` this was made with, whose process is dead. False while no node can be asked.
@@ -194,8 +203,8 @@ class Lease:
 
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""
-        words = ["sh", "-c", _SCRIPT, "lkharness-lease", verb, self._folder, self.token, self._holder, str(self._term_s)]
-        done = host.run(words, limit=LIMIT_S)
+        told = "\n".join([verb, self._folder, self.token, self._holder, str(self._term_s), ""])
+        done = host.run(["sh", "-c", _SCRIPT, "lkharness-lease"], limit=LIMIT_S, input=told.encode())
         said = done.out.strip()
         if done.ok and said in ("mine", "gone"):
             return ""

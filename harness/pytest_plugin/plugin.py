@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -71,8 +71,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    if _is_about_a_cluster(config):
-        _write_for(config, config.add_cleanup)
+    if config.option.cluster or os.environ.get("LKHARNESS_CLUSTER"):
+        _write_for(config)
     allow_every_encoding()
     config.addinivalue_line(
         "markers",
@@ -87,11 +87,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Ending(session), "lkharness-ending")
 
 
-def _write_for(config: pytest.Config, at_the_end: Callable[[Callable[[], None]], None]) -> None:
-    """The run's files are their owner's alone, or everybody's to read where that is asked for, whatever the caller's umask."""
+def _write_for(config: pytest.Config) -> None:
+    """To the session's end its files are their owner's alone, or everybody's to read where that is asked for, whatever the umask was."""
     rights = contextlib.ExitStack()
     rights.enter_context(writing_for(OTHERS_READ if config.option.readable_reports else OWNER_ALONE))
-    at_the_end(rights.close)
+    config.add_cleanup(rights.close)
 
 
 def _reports(config: pytest.Config) -> Path:
@@ -175,7 +175,7 @@ def _say(config: pytest.Config, text: str) -> None:
 def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The session with its cluster attached; ends the run (report first, then teardown)."""
     session = request.config.stash[KEY]
-    _write_for(request.config, request.addfinalizer)
+    _write_for(request.config)
     try:
         session.attach(planned_faults(request.session.items), partial(_say, request.config))
         yield session

@@ -95,11 +95,62 @@ def test_all_or_none(tmp_path: Path):
     other.take()
 
     class Elsewhere(LocalHost):
-        def run(self, command, **about):
-            return super().run([w.replace(str(tmp_path / "lease"), str(tmp_path / "a" / "lease")) for w in command], **about)
+        def run(self, command, *, input, **about):
+            there = input.replace(str(tmp_path / "lease").encode(), str(tmp_path / "a" / "lease").encode())
+            return super().run(command, input=there, **about)
 
     both = Lease({"a": Elsewhere("a"), "b": LocalHost("b")}, "run", folder=str(tmp_path / "lease"))
     with pytest.raises(Held, match=r"^b: "):
         both.take()
     assert list((tmp_path / "a").iterdir()) == []
     other.give_back()
+
+
+def test_nothing_but_the_lease_is_there_and_nothing_afterwards(tmp_path: Path):
+    """For its owner alone; and arguments, which everybody may read, tell nothing of it."""
+    held = lease(tmp_path, "run-1")
+    seen: list[str] = []
+
+    class Listening(LocalHost):
+        def run(self, command, **about):
+            seen.extend(command)
+            return super().run(command, **about)
+
+    held._nodes = {"lknode01": Listening("lknode01")}
+    held.take()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lease", "lease.lock"]
+    assert all(p.stat().st_mode & 0o077 == 0 for p in [*tmp_path.iterdir(), tmp_path / "lease" / "lease"])
+    assert not [word for word in seen if held.token in word or "run-1" in word]
+    assert held.give_back() == [] and list(tmp_path.iterdir()) == []
+
+
+def test_many_who_take_and_give_back_at_once_have_it_one_at_a_time(tmp_path: Path):
+    """The lock's folder comes and goes with the lease."""
+    inside, most = [0], [0]
+
+    def one(number: int) -> int:
+        had = 0
+        for _ in range(4):
+            mine = lease(tmp_path, f"run-{number}", renew_s=60.0)
+            try:
+                mine.take()
+            except Unusable:
+                continue
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            had += 1
+            inside[0] -= 1
+            assert mine.give_back() == []
+        return had
+
+    with ThreadPoolExecutor(4) as pool:
+        had = sum(pool.map(one, range(4)))
+    assert had and most[0] == 1 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("made", [lambda p: p.mkdir(mode=0o755), lambda p: p.symlink_to("/tmp"), lambda p: p.touch()])
+def test_a_lock_that_others_may_hold_is_not_used(tmp_path: Path, made):
+    made(tmp_path / "lease.lock")
+    with pytest.raises(Unusable, match=r"lease.lock cannot be locked; it must be a folder of this account's own, with mode 700"):
+        lease(tmp_path).take()
+    assert not (tmp_path / "lease").exists()
