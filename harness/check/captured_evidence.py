@@ -43,6 +43,8 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
         answers_left=any(name in nodes and p.outgoing for name, p in back),
         answers_came=any(name == check.origin_host and p.came_in for name, p in back),
         identity=check.identity if not check.verdict else "",
+        full=check.full.passes,
+        full_says=check.full.says,
     )
 
 

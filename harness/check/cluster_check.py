@@ -189,7 +189,7 @@ def _in_azure(cluster: Cluster) -> Callable[[str | None], list[Finding]]:
 def _check(subject: ClusterUnderTest, origin: Origin, service: Service, active: str) -> PathCheck:
     """A path whose checking breaks is told as that, besides what the others showed."""
     try:
-        return check_path(subject, origin, service, active)
+        return check_path(subject, origin, service, active, in_full=True)
     except BadUse:
         raise
     except HarnessError as error:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
+from harness.cluster.asked_over_path import ATTEMPT_LIMIT_S, ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.full_segments import NOT_ASKED, FullSegments, ask_in_full
 from harness.config.cluster_config import Service
-from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
 from harness.remote.captures.route_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
-from harness.remote.connections.tcp_tunnel import relay
 from harness.services import service_registry
 from harness.services.node_identity import node_of
-from harness.services.service_kind import NotTheService, Proof, TurnedAway, Unbearable, WrongAnswer
+from harness.services.service_kind import NotTheService, Proof, TurnedAway, WrongAnswer
 
-T = TypeVar("T")
-
-ATTEMPT_LIMIT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
 SILENCE_LIMIT_S = 1.3
 IDENTITY_LIMIT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
 QUICK_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
@@ -45,6 +40,7 @@ class PathCheck:
     verdict: Verdict
     seconds: float
     broke: bool = False  # the check itself, so that nothing was seen of the path
+    full: FullSegments = NOT_ASKED
 
     @property
     def node(self) -> str | None:
@@ -74,8 +70,10 @@ def check_path(
     situation: Situation = Situation.HEALTHY,
     *,
     count: int | None = None,
+    in_full: bool = False,
 ) -> PathCheck:
-    """Try the path and judge it. Where it must reach a node, the service there is asked who it is as well."""
+    """Try the path and judge it. Where it must reach a node, the service there is asked who it is as well; with `in_full`, also
+    something that fills segments, where its kind bears that."""
     began = time.monotonic()
     cluster = subject.cluster
     expected = expectation(cluster.design, origin, situation)
@@ -88,12 +86,15 @@ def check_path(
     seen = [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
     unseen = why_unseen(subject, host)
     verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
-    identity = ""
+    identity, full = "", NOT_ASKED
     if verdict and not expected.mixed and expected.ways[0].by is not None:
         wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
         told, identity = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
-        verdict = all_of([verdict, told])
-    return PathCheck(origin, host, service, situation, expected, attempts, ways, active, identity, verdict, time.monotonic() - began)
+        if told and in_full:
+            full = ask_in_full(subject, host, service)
+        verdict = all_of([verdict, told, *([full.verdict] if full is not NOT_ASKED else [])])
+    seconds = time.monotonic() - began
+    return PathCheck(origin, host, service, situation, expected, attempts, ways, active, identity, verdict, seconds, full=full)
 
 
 def why_unseen(subject: ClusterUnderTest, origin: str) -> str:
@@ -159,21 +160,6 @@ def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) ->
     began = time.monotonic()
     tried = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_LIMIT_S)
     return tried[0].answered and time.monotonic() - began < QUICK_S
-
-
-def ask_over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
-    """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, with the service's own address
-    in its sentence instead of the relay's; ConnectionError without a connection."""
-    with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
-        if link.port is None:
-            raise ConnectionError(f"the connection was {link.attempt.outcome}")
-        try:
-            return ask(link.host, link.port, settings=service_registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
-        except (NotTheService, TurnedAway, Unbearable, DeadlineExceeded, OSError) as error:
-            relayed, own = f"{link.host}:{link.port}", f"{subject.cluster.vip}:{service.port}"
-            if relayed not in str(error):
-                raise
-            raise type(error)(str(error).replace(relayed, own)) from error
 
 
 def _starts(subject: ClusterUnderTest, service: Service) -> dict[str, float | None]:

@@ -87,6 +87,8 @@ class PathSeen:
     answers_left: bool = False  # a node was seen sending a SYN-ACK
     answers_came: bool = False  # and the origin's NIC was seen receiving one
     identity: str = ""
+    full: bool | None = None  # do full-sized segments pass? None: the service was not asked, or it cannot be told
+    full_says: str = ""
 
     @property
     def name(self) -> str:

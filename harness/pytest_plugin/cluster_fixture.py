@@ -64,13 +64,13 @@ class ClusterFixture:
 
     def expect(self, origin: Origin, service: Service, situation: Situation = Situation.HEALTHY) -> None:
         """The path must do what the design demands in this situation."""
-        self.settle(self._record(check_path(self.subject, origin, service, self.active, situation)))
+        self.settle(self._record(check_path(self.subject, origin, service, self.active, situation, in_full=True)))
 
     def expect_every_path(self, situation: Situation = Situation.HEALTHY, *, origins: tuple[Origin, ...] = tuple(Origin)) -> None:
         """All paths to all services, at once; every finding is recorded before the test ends."""
         active = self.active
         pairs = [(o, s) for o in origins for s in self.services]
-        done = self.subject.together(*(lambda o=o, s=s: check_path(self.subject, o, s, active, situation) for o, s in pairs))
+        done = self.subject.together(*(lambda o=o, s=s: check_path(self.subject, o, s, active, situation, in_full=True) for o, s in pairs))
         self.settle(all_of([self._record(check) for check in done]))
 
     def settle(self, verdict: Verdict) -> None:

@@ -66,9 +66,9 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._connection.finish()
 
-    def query(self, question: bytes, deadline: Deadline) -> list[list[str]]:
-        """The rows of the answer, none for a statement that returns none. Raises as the login does."""
-        return _query(self._connection, question, self._host, self._port, deadline)
+    def query(self, question: bytes, deadline: Deadline, *, of: str = "a query") -> list[list[str]]:
+        """The rows of the answer, none for a statement that returns none. Raises as the login does; `of` is the query in words."""
+        return _query(self._connection, question, f"{self._host}:{self._port}", of, deadline)
 
 
 def startup_packet(user: str, database: str) -> bytes:
@@ -133,7 +133,7 @@ def _connect(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
         polled = connection.connect_poll()
 
 
-def _query(connection: PGconn, question: bytes, host: str, port: int, deadline: Deadline) -> list[list[str]]:
+def _query(connection: PGconn, question: bytes, server: str, of: str, deadline: Deadline) -> list[list[str]]:
     from psycopg.pq import ExecStatus
 
     connection.nonblocking = 1
@@ -148,14 +148,14 @@ def _query(connection: PGconn, question: bytes, host: str, port: int, deadline: 
             answer = result
             continue
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if unsent else 0)
-        _wait(connection, deadline, f"{host}:{port} let us in, but did not answer a query", wanted)
+        _wait(connection, deadline, f"{server} let us in, but did not answer {of}", wanted)
         try:
             connection.consume_input()
         except Exception as error:
-            raise ConnectionResetError(f"{host}:{port} broke the connection during a query: {_text(connection.error_message)}") from error
+            raise ConnectionResetError(f"{server} broke the connection during {of}: {_text(connection.error_message)}") from error
     if answer is None or answer.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         said = answer.error_message if answer else connection.error_message
-        raise ConnectionAbortedError(f"{host}:{port} did not answer the query: {_text(said)}")
+        raise ConnectionAbortedError(f"{server} did not answer {of}: {_text(said)}")
     return [[(answer.get_value(row, column) or b"").decode() for column in range(answer.nfields)] for row in range(answer.ntuples)]
 
 

@@ -108,6 +108,18 @@ class Proof(Protocol):
         """Returns what proved it, in words. Raises as `who_are_you` does."""
 
 
+FULL_BYTES = 3000  # fills two segments at the usual MTU of 1500; well within the longest header and query that any server takes
+
+
+@runtime_checkable
+class FillsSegments(Protocol):
+    """A kind that may be asked something long without harm. What passes while small things do only is lost on the way (MTU)."""
+
+    def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """One exchange of FULL_BYTES; returns which way so much was sent, in words. Raises as `who_are_you` does, DeadlineExceeded with
+        what was not answered."""
+
+
 @runtime_checkable
 class AskedFirst(Protocol):
     """A kind that may stand for a service that does not bear being connected to in number; it is asked once before it is."""

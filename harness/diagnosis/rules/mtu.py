@@ -2,41 +2,96 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.required_flows import listed
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
-    cluster = evidence.cluster
-    names = {str(m.address): m.name for m in cluster.machines} | {str(n.second_address): n.name for n in cluster.nodes}
+    echoes = _echoes(evidence)
+    segments = [p for p in evidence.paths if p.full is False]
+    if echoes:
+        yield _all_packets(evidence, echoes, segments)
+    elif segments:
+        yield _segments_only(evidence, segments)
+    yield from _unequal(evidence)
+
+
+def _echoes(evidence: Evidence) -> dict[str, list[tuple[str, int]]]:
+    """By host: to which addresses large echoes are lost, of how many bytes."""
     lost: dict[str, list[tuple[str, int]]] = {}
     for name, seen in evidence.hosts.items():
         for address, (small, large, size) in seen.large.items():
             if small and not large:
                 lost.setdefault(name, []).append((address, size))
-    if lost:
-        often: dict[str, int] = {}
-        for name, those in lost.items():
-            for end in (name, *(names.get(a, a) for a, _ in those)):
-                often[end] = often.get(end, 0) + 1
-        host = max(often, key=lambda n: (often[n], n == cluster.client.name))
-        size = max(size for those in lost.values() for _, size in those)
-        pairs = ", ".join(f"{name} and {names.get(a, a)}" for name, those in lost.items() for a, _ in those)
-        yield Cause(
-            f"full-sized packets of {size} bytes are lost between {pairs}, and small ones pass: an MTU black hole at {host} or on the "
-            f"way; large answers to the client hang",
-            host,
-            Certainty.LIKELY,
-            f"look on {host} for a filter on the length, a smaller MTU or a tunnel (`ip link`, `tracepath`); let ICMP type 3 code 4 "
-            f"pass, or lower the MTU at both ends",
-            tuple(
+    return lost
+
+
+def _all_packets(evidence: Evidence, lost: dict[str, list[tuple[str, int]]], segments: list[PathSeen]) -> Cause:
+    cluster = evidence.cluster
+    names = {str(m.address): m.name for m in cluster.machines} | {str(n.second_address): n.name for n in cluster.nodes}
+    often: Counter[str] = Counter()
+    for name, those in lost.items():
+        for end in (name, *(names.get(a, a) for a, _ in those)):
+            often[end] += 1
+    host = max(often, key=lambda n: (often[n], n == cluster.client.name))
+    size = max(size for those in lost.values() for _, size in those)
+    pairs = ", ".join(f"{name} and {names.get(a, a)}" for name, those in lost.items() for a, _ in those)
+    return Cause(
+        f"full-sized packets of {size} bytes are lost between {pairs}, and small ones pass: an MTU black hole at {host} or on the "
+        f"way; large answers to the client hang",
+        host,
+        Certainty.LIKELY,
+        f"look on {host} for a filter on the length, a smaller MTU or a tunnel (`ip link`, `tracepath`); let ICMP type 3 code 4 "
+        f"pass, or lower the MTU at both ends",
+        (
+            *(
                 f"from {name} to {a}: an echo of 56 bytes came back, one of {size} bytes with DF did not"
                 for name, those in lost.items()
                 for a, size in those
             ),
-        )
+            *(p.full_says for p in segments),
+        ),
+        explains=tuple(p.name for p in segments),
+    )
+
+
+def _segments_only(evidence: Evidence, lost: list[PathSeen]) -> Cause:
+    """Echoes of the same size pass, or were not tried: what drops them looks at TCP."""
+    passing = [p for p in evidence.paths if p.full]
+    host = _where(evidence, lost, passing)
+    which = listed(f"{p.name} (port {p.service.port})" for p in lost)
+    tried = any(large for seen in evidence.hosts.values() for _, large, _ in seen.large.values())
+    return Cause(
+        f"full-sized TCP segments are lost on the paths {which}, and short exchanges pass there: an MTU black hole at {host} "
+        "or on the way; what is larger than one segment hangs",
+        host,
+        Certainty.LIKELY,
+        f"look on {host} for a rule on the length of TCP packets (`nft list ruleset`), a smaller MTU or a tunnel (`ip link`, "
+        f"`tracepath`); let ICMP type 3 code 4 pass, or clamp the MSS to what passes",
+        (
+            *(p.full_says for p in lost),
+            *(f"{p.path} to {p.service.name}: {p.full_says}" for p in passing[:3]),
+            *(("echoes of full size come back between the hosts: only TCP's are lost",) if tried else ()),
+        ),
+        f"where nothing on {host} drops them: capture on both ends (`tcpdump greater 1400`) and see where the segments end",
+        explains=tuple(p.name for p in lost),
+    )
+
+
+def _where(evidence: Evidence, lost: list[PathSeen], passing: list[PathSeen]) -> str:
+    """The host that all that is lost has in common: the one origin, unless the others' origins lose as much; else the active node."""
+    origins = {p.origin for p in lost}
+    if len(origins) == 1 and {p.origin for p in passing} - origins:
+        return origins.pop()
+    return evidence.active or lost[0].origin
+
+
+def _unequal(evidence: Evidence) -> Iterator[Cause]:
+    cluster = evidence.cluster
     for node, seen in evidence.nodes:
         first = seen.nic_of(node.address)
         mtu = seen.mtus.get(first or "")

@@ -11,7 +11,7 @@ from harness.diagnosis.evidence import Evidence, PathSeen
 def causes(evidence: Evidence) -> Iterator[Cause]:
     told: dict[tuple[str, str], list[PathSeen]] = {}
     for path in evidence.paths:
-        if path.failed and path.connects and path.identity:
+        if path.failed and path.connects and path.identity and path.full is not False:  # what only loses large segments serves
             told.setdefault((path.service.name, path.identity.partition(": ")[2] or path.identity), []).append(path)
     for (service, _), paths in told.items():
         one = paths[0]

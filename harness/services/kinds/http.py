@@ -11,7 +11,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.hosts.documents import json_of
 from harness.services.deadline_socket import dial, quoted
-from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, WrongAnswer
+from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 
 SETTINGS = {"path", "node_header", "status", "host_header"}
 LONGEST_BODY = 65_536
@@ -66,6 +66,18 @@ class Http(ServiceKind):
             started=_started(body),
             facts={"status": str(response.status), "server": response.getheader("Server") or "(not told)"},
         )
+
+    def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """A GET with a long header of no meaning. Any status is an answer: the question has arrived."""
+        path, named = settings.get("path", "/"), settings.get("host_header", "lkharness")
+        headers = f"Host: {named}\r\nUser-Agent: lkharness\r\nX-Lkharness-Fill: {'x' * FULL_BYTES}\r\nConnection: close"
+        say = f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"
+        with dial(host, port, deadline) as sock:
+            sock.what = f"{host}:{port} did not answer a GET of {len(say)} bytes"
+            sock.sendall(say.encode("latin-1", "replace"))
+            if not sock.recv(LONGEST_BODY):
+                raise ConnectionResetError(f"{host}:{port} closed the connection on a GET of {len(say)} bytes without a word")
+        return "there"
 
     def hello(self, settings: dict[str, str]) -> Hello:
         """A GET of `path` that leaves the connection open; its whole header with the right status is the answer."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.services.postgres_session import Session, startup_packet
-from harness.services.service_kind import Hello, Identity, ServiceKind, WrongAnswer
+from harness.services.service_kind import FULL_BYTES, Hello, Identity, ServiceKind, WrongAnswer
 
 SETTINGS = {
     "user",
@@ -76,6 +76,13 @@ class Postgres(ServiceKind):
             started=float(started),
             facts={"version": version, "in_recovery": "yes" if recovering == "t" else "no"},
         )
+
+    def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """In one session a query with a long comment, then one with a long answer; neither touches a table."""
+        with Session(host, port, settings, deadline) as session:
+            session.query(b"select 1 /* %s */" % (b"x" * FULL_BYTES), deadline, of=f"a query of {FULL_BYTES} bytes")
+            session.query(b"select repeat('x', %d)" % FULL_BYTES, deadline, of=f"a query whose answer has {FULL_BYTES} bytes")
+        return "there and back"
 
     def hello(self, settings: dict[str, str]) -> Hello:
         """A startup packet, which a server that recovers, shuts down or has no connection left turns away (facts PGS-01, PGS-02: an

@@ -1,0 +1,76 @@
+"""One exchange of full-sized segments over a path whose small ones pass: an MTU black hole lets every small exchange through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.cluster.asked_over_path import ask_over_the_path
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Service
+from harness.core.errors import DeadlineExceeded
+from harness.core.verdict import Verdict, failed, inconclusive, passed
+from harness.services import service_registry
+from harness.services.service_kind import FillsSegments, NotTheService
+
+FULL_LIMIT_S = 1.5  # for three retransmissions of what is lost
+SMALL_LIMIT_S = 5.0
+TIMES = 4  # as long as the short exchange took, for the second long one: beside a slow service it may be slow, too
+
+
+@dataclass(frozen=True)
+class FullSegments:
+    """`passes` is None where the service may not be asked anything long, or where it cannot be told; `says` is the sentence."""
+
+    passes: bool | None = None
+    says: str = "full-sized segments were not tried"
+    slow: bool = False  # short exchanges were not answered in time, either
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.passes is False:
+            return failed(self.says)
+        return inconclusive(self.says) if self.slow else passed(self.says)
+
+
+NOT_ASKED = FullSegments()
+
+
+def ask_in_full(subject: ClusterUnderTest, host: str, service: Service) -> FullSegments:
+    """Of a service that has just said who it is. Raises what the way to the host raises."""
+    kind = service_registry.kind(service.kind)
+    if not isinstance(kind, FillsSegments):
+        return NOT_ASKED
+    return compared(
+        f"{host} → {subject.cluster.vip}:{service.port}",
+        lambda limit: ask_over_the_path(subject, host, service, kind.full_sized, limit),
+        lambda: ask_over_the_path(subject, host, service, kind.who_are_you, SMALL_LIMIT_S),
+    )
+
+
+def compared(where: str, large: Callable[[float], str], small: Callable[[], object]) -> FullSegments:
+    """What was long and got no answer is asked again, with a limit that a short exchange sets, which was answered meanwhile."""
+    try:
+        went, lost = _answered(lambda: large(FULL_LIMIT_S))
+        if went:
+            return FullSegments(True, f"full-sized segments pass, {went}")
+        began = time.monotonic()
+        _, unanswered = _answered(small)
+        if unanswered:
+            return FullSegments(None, f"{where}: {lost}; nor was something short: {unanswered}; is it overloaded?", slow=True)
+        limit = max(FULL_LIMIT_S, TIMES * (time.monotonic() - began))
+        went, lost = _answered(lambda: large(limit))
+    except (NotTheService, OSError) as error:
+        return FullSegments(None, f"{where}: it does not take what fills a segment: {error}")
+    if went:
+        return FullSegments(True, f"full-sized segments pass, {went}, the second time")
+    return FullSegments(False, f"{where}: short exchanges pass, and {lost}, twice: full-sized segments are lost on this path (MTU)")
+
+
+def _answered(ask: Callable[[], object]) -> tuple[object, str]:
+    """What it returns, or what was not answered in time."""
+    try:
+        return ask() or "answered", ""
+    except DeadlineExceeded as error:
+        return None, str(error)
