@@ -149,7 +149,7 @@ class DisruptiveRun:
         done = undo_leftovers.undo_own(self._subject.cluster.azure, self._subject.timeline.note)
         self._subject.absent.clear()
         failures = [str(one) for one in done if one.failed]
-        by_us = f"if that does not mend it, run {self._by_hand_azure}"
+        by_us = f"if that does not fix it, run {self._by_hand_azure}"
         return True, f"{'; '.join(failures)}; {by_us}" if failures else ""
 
     @property
@@ -169,14 +169,14 @@ class DisruptiveRun:
 
     @property
     def _goes_on(self) -> str:
-        return f"the process beside this run goes on with it and says so in {FILE}"
+        return f"the watchdog process of this run goes on with it and says so in {FILE}"
 
     def give_back(self) -> list[str]:
-        """End the lease; what could not be removed. Unless the cluster was seen to be as it was found, both are the guardian's."""
+        """End the lease; what could not be removed. Unless the cluster was seen to be as it was found, both are the watchdog's."""
         if self._guardian is not None and (self._standing or (self._disturbed and not self._proved)):
             self._lease.leave_to_another()
             self._guardian.leave_to_it()
-            also = f"; if it does not mend it, run {self._by_hand_azure}" if self._standing else ""
+            also = f"; if it does not fix it, run {self._by_hand_azure}" if self._standing else ""
             return [f"what was done to the cluster was not seen undone; {self._goes_on}{also}"]
         if self._guardian is not None:
             self._guardian.dismiss()

@@ -153,7 +153,7 @@ def _as_it_is_done(wanted: Wanted, cluster: Cluster) -> Wanted:
 def _if_killed(subject: ClusterUnderTest, active: str, entries: list[Entry]) -> str:
     undone = max((e.undone_s for e in entries), default=0.0)
     return (
-        f"If this run is killed, a process beside it on this machine puts everything back to {active} and ends the lease, "
+        f"If this run is killed, a watchdog process on this machine puts everything back to {active} and ends the lease, "
         f"within {longest_s(subject.cluster, undone):g} s at most; it writes what it does to {FILE} in the run's folder."
     )
 

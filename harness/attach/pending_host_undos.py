@@ -1,4 +1,4 @@
-"""What hosts were to undo by themselves and did not: the guardian sends the same undoing again, until the host says that it is done.
+"""What hosts were to undo by themselves and did not: the watchdog sends the same undoing again, until the host says that it is done.
 
 A host's own dead man's switch may be gone (out of memory, its control group ended, somebody killed it), or its folder may, and what was
 done is still done. Before a host's own term is over nothing is sent there, unless nothing of ours is left on any host: then the check

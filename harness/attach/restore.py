@@ -125,7 +125,7 @@ def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadli
     def ready(now: ClusterState) -> bool:
         return now.whole or ((still.expired or deadline.expired) and not hindrances(now, active))
 
-    return deadline.wait_for(state, until=ready, what="the cluster being whole", every=0.5)
+    return deadline.wait_for(state, until=ready, what="the cluster being healthy", every=0.5)
 
 
 def _against_moving(subject: ClusterUnderTest, state: ClusterState, active: str) -> list[str]:

@@ -1,8 +1,8 @@
-"""What puts an attached cluster back when the harness that disturbs it is killed: a process beside it, on the same machine.
+"""What puts an attached cluster back when the harness that disturbs it is killed: a watchdog process on the same machine.
 
 The hosts undo their own disruptions; that everything is on the node where it was found, and that the lease is gone, nobody but somebody
-who can log in everywhere can see to. The guardian waits on a pipe that the harness holds. Words on it say what is being done; its end
-without a farewell says that the harness is dead, however it died. What the guardian does then it writes to put-back.txt in the run's
+who can log in everywhere can see to. The watchdog waits on a pipe that the harness holds. Words on it say what is being done; its end
+without a farewell says that the harness is dead, however it died. What the watchdog does then it writes to put-back.txt in the run's
 folder. It outlives the terminal and the process group of the harness, and not the machine.
 
     python -m harness.attach.watchdog        a WatchdogConfig on the first line of its input, then one Word a line
@@ -45,7 +45,7 @@ ENDS_WITHIN_S = 10.0  # of a farewell
 POWER_AGAIN_S = 10.0
 SCOPE_WITHIN_S = 10.0
 PUT_BACK_AGAIN_S = 5.0
-UNDOES_FOR_S = 3600.0  # beyond the stated time, for what still stands: a node without power is worse than a guardian that stays
+UNDOES_FOR_S = 3600.0  # beyond the stated time, for what still stands: a node without power is worse than a watchdog that stays
 SYSTEMD = Path("/run/systemd/system")
 
 
@@ -110,12 +110,12 @@ class Watchdog:
         self._tell(WatchdogMessage(active=active, before=before))
 
     def disturbs(self, disruption: Disruption) -> float:
-        """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a guardian."""
+        """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a watchdog."""
         self._tell(word := word_for(disruption))
         return word.longest_s
 
     def arms(self, armed: Armed) -> None:
-        """Before a host is armed. Raises HarnessError when there is no guardian any more."""
+        """Before a host is armed. Raises HarnessError when there is no watchdog any more."""
         self._tell(WatchdogMessage(armed=[armed]))
 
     def disarmed(self, token: str) -> None:
@@ -155,7 +155,7 @@ def own_scope() -> list[str]:
     """What a command begins with to run in a control group of its own; empty where systemd cannot give it one.
 
     Whatever ends a control group as a whole (a job that is cancelled, a unit that stops, a session that runs out of memory) would else
-    end the guardian with the run.
+    end the watchdog with the run.
     """
     if not SYSTEMD.is_dir():
         return []
@@ -168,12 +168,12 @@ def own_scope() -> list[str]:
 
 
 def shared_fates(cluster: Cluster) -> list[str]:
-    """What would end the guardian, or take from it what it needs, together with the run; sentences for the plan."""
+    """What would end the watchdog, or take from it what it needs, together with the run; sentences for the plan."""
     found = []
     if not own_scope():
         found.append(
-            "The process beside this run shares its control group: what ends that as a whole (a cancelled job, a container or unit that is "
-            "stopped) ends both, and then nothing is moved back and no power is given back; the hosts still undo their own part."
+            "The watchdog of this run shares its control group: what ends that as a whole (a cancelled job, a container or unit that "
+            "is stopped) ends both, and then nothing is moved back and no power is given back; the hosts still undo their own part."
         )
     agent = os.environ.get("SSH_AUTH_SOCK")
     if agent and os.environ.get("SSH_CONNECTION") and any(m.ssh.key is None for m in cluster.machines):
@@ -185,7 +185,7 @@ def shared_fates(cluster: Cluster) -> list[str]:
 
 
 def word_for(disruption: Disruption) -> WatchdogMessage:
-    """What the guardian must know of a disruption: the power commands that bring a node back are not the host's own to give."""
+    """What the watchdog must know of a disruption: the power commands that bring a node back are not the host's own to give."""
     lasts, steps = disruption.longest_s, disruption.steps()
     return WatchdogMessage(
         longest_s=undone_s(disruption, steps),
@@ -197,7 +197,7 @@ def word_for(disruption: Disruption) -> WatchdogMessage:
 
 
 def undone_s(disruption: Disruption, steps: Sequence[Step]) -> float:
-    """How long after its run was killed it is undone, at the latest: by a host itself, or by the commands that the guardian gives."""
+    """How long after its run was killed it is undone, at the latest: by a host itself, or by the commands that the watchdog gives."""
     lasts = disruption.longest_s
     return len(_undone_here(steps)) * disruption.command_s if math.isinf(lasts) else lasts
 
@@ -322,7 +322,7 @@ def _run(command: Sequence[str], limit_s: float) -> str:
 def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Callable[[], object], undoings: HostUndoings) -> None:
     """Until no host has anything of ours any more, and each has undone its own: what is moved sooner would be moved under a disruption.
 
-    A node that cannot be asked is given its power back, where that is the guardian's to do; and again, because the dead harness's
+    A node that cannot be asked is given its power back, where that is the watchdog's to do; and again, because the dead harness's
     command may still be taking it away.
     """
     again = Deadline(0.0)
@@ -355,7 +355,7 @@ def wait_until_whole(subject: ClusterUnderTest, deadline: Deadline) -> None:
         except HarnessError:
             return False
 
-    deadline.wait_for(whole, what="the cluster being whole", every=0.5)
+    deadline.wait_for(whole, what="the cluster being healthy", every=0.5)
 
 
 def main() -> int:

@@ -56,10 +56,10 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], 
         do = "see which node serves before you change anything; what follows from being active or not was not judged"
         found.append(Finding(Weight.UNKNOWN, cluster.name, "roles", f"no single node is known to be active: {state}", do))
     for name, one in seen.items():
-        found += [Finding(Weight.FAULT, name, "disk", says, "make room or mend it before anything is switched over") for says in one.disks]
+        found += [Finding(Weight.FAULT, name, "disk", says, "make room or fix it before anything is switched over") for says in one.disks]
         node = cluster.node(name) if any(n.name == name for n in cluster.nodes) else None
         found += [
-            Finding(Weight.UNKNOWN, name, "not told", why, "mend what it says; what only root may read needs a log-in as root, or ssh.sudo")
+            Finding(Weight.UNKNOWN, name, "not told", why, "fix what it says; what only root may read needs a log-in as root, or ssh.sudo")
             for why in one.untold
         ]
         if node is not None:
@@ -81,7 +81,7 @@ def _start(cluster: Cluster, state: ClusterState, node: str, tags: list[str]) ->
     said = {tag: state.nodes[node].resources.get(tag) for tag in tags} if node in state.nodes else {}
     for tag, seen in said.items():
         if seen is ResourceState.FAILED:
-            return f"{tag} failed there: mend what the cluster manager's log says of it"
+            return f"{tag} failed there: fix what the cluster manager's log says of it"
         if seen is not None and seen.active:
             return f"the cluster manager says that {tag} is in service there: let it check {tag}, or restart it"
         if seen is ResourceState.STANDBY:
@@ -93,7 +93,7 @@ def _comm_paths(state: ClusterState) -> Iterator[Finding]:
     for node in state.nodes.values():
         for path in node.comm_paths:
             if not path.alive:
-                do = "mend the network between these two addresses; with the last path gone both nodes start everything"
+                do = "fix the network between these two addresses; with the last path gone both nodes start everything"
                 yield Finding(Weight.FAULT, node.node, "communication path", f"{path.addresses} is dead", do, ("LKL-36",))
 
 
@@ -157,7 +157,7 @@ def _listeners(cluster: Cluster, node: Node, seen: NodeFacts, leads: bool, state
         do = f"bind the responder to any address, or to {private}: the probe never goes to the VIP"
         yield Finding(Weight.FAULT, seen.node, "probe port", f"{port} is listened to on {shown} only", do, ("DSN-12", "PRB-03"))
     elif not leads and reached:
-        who = ", ".join(sorted({f"{x.process or 'a process'} ({x.pid or 'pid not told'})" for x in reached}))
+        who = ", ".join(sorted({f"{x.process or 'a process'} ({x.pid or 'pid not known'})" for x in reached}))
         do = "stop it there: the balancer sends clients to every node that answers"
         yield Finding(
             Weight.FAULT, seen.node, "probe port", f"{who} listens on {port}, and the node is not active", do, ("PRB-22", "TRP-06")

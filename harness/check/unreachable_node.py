@@ -45,4 +45,4 @@ def _told(name: str, one: Host | HarnessError) -> Finding:
     if isinstance(one, HarnessError):
         return Finding(Weight.NOTE, name, WHAT, str(one), "see that the machine runs, and that its agent does")
     says = f"SSH does not reach it, so it was read by Azure's run-command; {_NOT_MEASURED}"
-    return Finding(Weight.NOTE, name, WHAT, says, f"mend the log-in by SSH to have them measured; {REMOVAL}")
+    return Finding(Weight.NOTE, name, WHAT, says, f"fix the log-in by SSH to have them measured; {REMOVAL}")

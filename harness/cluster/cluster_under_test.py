@@ -177,7 +177,7 @@ class ClusterUnderTest:
                 old.mark()
                 return old
             except Inconclusive as lost:
-                self.timeline.note(name, "witness", f"begins again: {lost}")
+                self.timeline.note(name, "packet-capture", f"begins again: {lost}")
                 old.stop()
         witness = Witness(self.hosts[name], self.python(name))
         witness.start()
@@ -190,7 +190,7 @@ class ClusterUnderTest:
 
     def wait_until_whole(self, deadline: Deadline) -> ClusterState:
         """Until one node is active, the other stands by and all communication paths are alive. Raises DeadlineExceeded."""
-        return deadline.wait_for(self.manager.state, until=lambda s: s.whole, what="the cluster being whole", every=0.2)
+        return deadline.wait_for(self.manager.state, until=lambda s: s.whole, what="the cluster being healthy", every=0.2)
 
     def close(self) -> None:
         for witness in self._witnesses.values():

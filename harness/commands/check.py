@@ -32,7 +32,7 @@ def add_to(commands) -> None:
     )
     trust.add_option(check)
 
-    doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what mends it", "lkharness doctor")
+    doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what fixes it", "lkharness doctor")
     doctor.set_defaults(needs_linux=True)
     doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
 
@@ -83,7 +83,7 @@ def _doctor(given: argparse.Namespace) -> int:
         for finding in findings:
             print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.says}")
             if not finding.ok:
-                print(f"       mend it with: {finding.mend}")
+                print(f"       fix it with: {finding.mend}")
         if not lacking:
             print("this machine can carry a lab")
     return exit_code

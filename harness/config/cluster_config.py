@@ -43,7 +43,7 @@ class SshAccess(Part):
     known_hosts: Path | None = None
     jump: Name | None = Field(None, description="name of another host of this file to go through")
     sudo: bool = Field(False, description="run commands through `sudo -n`")
-    python: str = Field("python3", description="a Python 3.6 or newer on that host, for the attempts and the witness")
+    python: str = Field("python3", description="a Python 3.6 or newer on that host, for the attempts and the packet capture")
     connect_limit_s: Seconds = 5.0
 
 

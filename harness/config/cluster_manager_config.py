@@ -21,7 +21,7 @@ class Manager(Part):
     heartbeats_missed: Annotated[int, Field(ge=2)] = 3
     check_interval_s: Seconds = 120.0
     takeover_s: Seconds = Field(30.0, description="how long a hierarchy may take to go out of service here and in service there")
-    boot_s: Seconds = Field(300.0, description="how long a node may take from power on to a whole cluster")
+    boot_s: Seconds = Field(300.0, description="how long a node may take from power on to a healthy cluster")
     check_limit_s: Seconds = Field(
         60.0, description="how long the check of a service that hangs takes to fail, and how long ending that service takes"
     )

@@ -96,7 +96,7 @@ class Disruption(ABC):
     by_azure: ClassVar[bool] = False  # is it done through Azure's management API? Then it is planned only for a cluster that has one
     destroys: ClassVar[str] = ""  # what of the customer's it may destroy for good: then it is planned only where it is named
     instead_of: ClassVar[str] = ""  # the disruption that this is another way to do, for a suite that only wants it done
-    undo_blindly: ClassVar[bool] = False  # may every host answer while it lasts? Then a guardian undoes it without looking at them first
+    undo_blindly: ClassVar[bool] = False  # may every host answer while it lasts? Then a watchdog undoes it without looking at them first
     # What the manager must be known to do for it, so that nothing is left half way; and what else the cluster must be proven to do.
     needs: ClassVar[frozenset[Question]] = frozenset(Question)
     splits: ClassVar[bool] = (
@@ -135,7 +135,7 @@ class Disruption(ABC):
 
     @property
     def command_s(self) -> float:
-        """How long a command that undoes it on the harness's own machine may take, where a guardian has to give it."""
+        """How long a command that undoes it on the harness's own machine may take, where a watchdog has to give it."""
         return COMMAND_S
 
     @property

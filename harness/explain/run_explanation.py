@@ -91,7 +91,7 @@ def explained(run: RunRecord, folder: Path) -> RunExplanation:
     told += [one for audit in run.audits if audit.verdict.outcome in BAD for one in _of_audit(states, audit)]
     told += [one for test in run.tests for one in _of_test(run, states, test)]
     if run.state in ENDED_EARLY and not any(one.failed for one in told):
-        told.append(Told(_plain(run.state_reason or str(run.state), "", "mend that, and run it again"), run.run_id, failed=True))
+        told.append(Told(_plain(run.state_reason or str(run.state), "", "fix that, and run it again"), run.run_id, failed=True))
     return RunExplanation(run, tuple(first(_once(told))), tuple(outages))
 
 

@@ -254,7 +254,7 @@ class MeasuredFault:
     def _heal(self, recorder: Recorder) -> None:
         """The cluster healthy again, and then every path right from every host."""
         manager = self._subject.cluster.manager
-        self._say("undone; waiting for the cluster to be whole")
+        self._say("undone; waiting for the cluster to be healthy")
         self._subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s))
         recorder.add(Mark(time.monotonic(), "whole"))
         self._until_right(self._everyone(), Deadline(self._disruption.allowance().seconds + FIRST_SAMPLE_S), recorder)

@@ -60,7 +60,7 @@ class Plan:
     @staticmethod
     def _all(azure: bool, own: bool) -> tuple[str, ...]:
         if broken := disruptions.faults():
-            raise Unusable("; ".join([*broken, "name the disruptions to be done with --disruption, or mend it"]))
+            raise Unusable("; ".join([*broken, "name the disruptions to be done with --disruption, or fix it"]))
         return tuple(
             name
             for name, kind in disruptions.all_of().items()

@@ -198,7 +198,7 @@ class Session:
                 raise
             self._not_whole = str(error)
             assert self._report is not None
-            self._report.host_note(self.cluster.name, f"the cluster was not whole when it was attached to: {error}")
+            self._report.host_note(self.cluster.name, f"the cluster was not healthy when the run attached to it: {error}")
             return None
 
     def _bring_up_lab(self, run: Run) -> None:
@@ -352,7 +352,7 @@ class Session:
             return
         try:
             verdict = self._attached.end(broken=self._broken is not None)
-        except BaseException as error:  # whatever ends it, a test's timeout too, leaves the cluster to the guardian, and is told
+        except BaseException as error:  # whatever ends it, a test's timeout too, leaves the cluster to the watchdog, and is told
             self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
             what = "somebody ended it (Ctrl-C)" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
             verdict = self._attached.not_put_back(f"putting it back was cut short: {what}")

@@ -242,7 +242,7 @@ def test_what_a_living_run_disturbs_is_left_alone(lab: AzureLab) -> None:
     done = heal(lab)
     (told,) = json.loads(done.stdout)["undone"]
     assert done.returncode == 4 and "may still be at work" in told["failed"] and "--all" in told["failed"] and lab.power(node) == "off"
-    ours = heal(lab, "--run", "0123abcd")  # as the guardian of another run does
+    ours = heal(lab, "--run", "0123abcd")  # as the watchdog of another run does
     assert (ours.returncode, json.loads(ours.stdout)["undone"], lab.power(node)) == (0, [], "off")
     assert heal(lab, "--run", "another").returncode == 0 and lab.power(node) == "on"
 
@@ -260,7 +260,7 @@ def test_a_resource_that_cannot_be_read_keeps_no_other_from_being_undone(lab: Az
 
 
 class Beside:
-    """In the guardian's and the lease's place: what they were told at the end."""
+    """In the watchdog's and the lease's place: what they were told at the end."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -270,7 +270,7 @@ class Beside:
         self.told.append("dismissed")
 
     def leave_to_it(self) -> None:
-        self.told.append("left to the guardian")
+        self.told.append("left to the watchdog")
 
     def give_back(self) -> list[str]:
         self.told.append("given back")
@@ -323,5 +323,5 @@ def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, at
     finally:
         lab.own("faults", "DELETE")
     assert verdict is not None and not verdict and "may not" in verdict.reason
-    assert f"--run {RUN}" in left and attached._guardian.told == ["lease left", "left to the guardian"]  # type: ignore[union-attr]
+    assert f"--run {RUN}" in left and attached._guardian.told == ["lease left", "left to the watchdog"]  # type: ignore[union-attr]
     assert heal(lab, "--run", RUN).returncode == 0 and lab.power(one.target()) == "on"

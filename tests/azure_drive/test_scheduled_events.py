@@ -33,7 +33,7 @@ KINDS = ("azure VM restart", "azure VM redeploy")
 def as_before(lab: AzureLab) -> Iterator[None]:
     yield
     lab.own("conditions", "DELETE")
-    Deadline(60).wait_for(lambda: lab.undisturbed() == [], what="the lab being whole")
+    Deadline(60).wait_for(lambda: lab.undisturbed() == [], what="the lab being healthy")
     STANDING.clear()
 
 

@@ -115,6 +115,6 @@ def test_a_killed_run_leaves_the_cluster_as_it_was_found(shell: Shell, subject: 
     Deadline(limit, anchor=killed).wait_for(
         lambda: as_found(subject, found), until=lambda left: not left, what=f"{words} being put back ({said[-300:]})", every=0.5
     )
-    told = (folder / FILE).read_text() if (folder / FILE).exists() else "no guardian had begun, or it was dismissed\n"
+    told = (folder / FILE).read_text() if (folder / FILE).exists() else "no watchdog had begun, or it was dismissed\n"
     print(f"as it was found {time.monotonic() - killed:.1f} s after that, {limit - LATE_S:g} s stated\n{told}")
     assert "could not be put back" not in told and json.loads((folder / "run.json").read_text())["run_id"] == folder.name

@@ -1,4 +1,4 @@
-"""A run whose own put-back fails says so first and last, in every format and in its exit code; its guardian goes on and mends it."""
+"""A run whose own put-back fails says so first and last, in every format and in its exit code; its watchdog goes on and mends it."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def test_it_is_said_first_and_last_and_the_guardian_mends_it(shell: Shell, tmp_p
     assert SAYS in (run / "junit.xml").read_text() and (run / "report.html").read_text().count(SAYS) >= 2
     log = run / FILE
     ended = Deadline(120.0)
-    ended.wait_for(lambda: log.exists() and "the lease is given back" in log.read_text(), what="the guardian's last word", every=0.5)
+    ended.wait_for(lambda: log.exists() and "the lease is given back" in log.read_text(), what="the watchdog's last word", every=0.5)
     assert "pass:" in log.read_text(), log.read_text()
     assert [(n["name"], n["role"]) for n in shell.status()["nodes"]] == [(n["name"], n["role"]) for n in before]

@@ -208,7 +208,7 @@ def test_the_capture_can_be_read_with_its_interfaces(net, tmp_path):
 def test_a_witness_that_died_is_inconclusive_with_the_reason(net):
     witness = net.watched["lknode01"]
     os.kill(witness._process.pid, 9)
-    with pytest.raises(Inconclusive, match="lknode01: the witness no longer watches"):
+    with pytest.raises(Inconclusive, match="lknode01: the packet capture has ended"):
         witness.mark()
 
 

@@ -28,7 +28,7 @@ LACKING = packages.missing()
 def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to find out by a lab that does not come up."""
     monkeypatch.setitem(packages.SIGNS, "corosync", "no-such-program")
-    with pytest.raises(Unusable, match=r"the package corosync must be installed; mend it with: .*apt-get install .* corosync") as told:
+    with pytest.raises(Unusable, match=r"the package corosync must be installed; fix it with: .*apt-get install .* corosync") as told:
         doctor.demand("pacemaker")
     assert told.value.exit_code == 4
     doctor.demand()  # any other lab does without

@@ -280,12 +280,12 @@ def test_where_roles_moved_nothing_is_advised_that_depends_on_them() -> None:
 def test_a_nic_that_is_down_explains_the_dead_communication_path() -> None:
     base = node("lknode02")
     down = [replace(a, state="DOWN") if a.interface == "eth1" else a for a in base.addresses or ()]
-    dead = Finding(Weight.FAULT, "lknode02", "communication path", "10.20.2.12/10.20.2.11 is dead", "mend the network")
+    dead = Finding(Weight.FAULT, "lknode02", "communication path", "10.20.2.12/10.20.2.11 is dead", "fix the network")
     only(with_host(replace(base, addresses=down), findings=(dead,)), "lknode02", "eth1", "down")
 
 
 def test_a_dead_communication_path_that_nothing_explains_is_told_by_itself() -> None:
-    dead = Finding(Weight.FAULT, "lknode02", "communication path", "10.20.2.12/10.20.2.11 is dead", "mend the network")
+    dead = Finding(Weight.FAULT, "lknode02", "communication path", "10.20.2.12/10.20.2.11 is dead", "fix the network")
     assert only(evidence(findings=(dead,)), "lknode02", "is dead").certainty is Certainty.LIKELY
 
 

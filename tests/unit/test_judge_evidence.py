@@ -128,7 +128,7 @@ def test_a_perfect_switchover_to_a_node_that_nobody_watches_is_no_failure(told):
     if told:
         recording.events.append(NodeEvent(0.0, B, "witness-lost", data={"from": 0.0}))
     result = measured(recording)
-    assert result.verdict.outcome is OPEN and "no witness saw which node answered in the end" in result.verdict.reason
+    assert result.verdict.outcome is OPEN and "no packet capture shows which node answered in the end" in result.verdict.reason
     assert ("none reached a node that was watching" in track_of(result, CLIENT).outages[0].reason) is told
     assert result.after is None
 

@@ -1,4 +1,4 @@
-"""That a cluster is as it was found is proved, or the run says that it is not, and the guardian goes on."""
+"""That a cluster is as it was found is proved, or the run says that it is not, and the watchdog goes on."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Manager:
 
 def subject_of(manager: Manager) -> Any:
     def wait_until_whole(deadline: Deadline) -> ClusterState:
-        return deadline.wait_for(manager.state, until=lambda s: s.whole, what="the cluster being whole", every=0.01)
+        return deadline.wait_for(manager.state, until=lambda s: s.whole, what="the cluster being healthy", every=0.01)
 
     return SimpleNamespace(
         cluster=CLUSTER,
@@ -166,10 +166,10 @@ class Lease:
 def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[DisruptiveRun, Watchdog, Lease]:
     subject = subject_of(Manager(both(node("lknode01", ip=S), node("lknode02", ip=B))))
     one = DisruptiveRun(subject, "r", tmp_path)
-    guardian, lease = Watchdog(), Lease()
-    one._guardian, one._lease, one._active = guardian, lease, "lknode01"  # type: ignore[assignment]
+    watchdog, lease = Watchdog(), Lease()
+    one._guardian, one._lease, one._active = watchdog, lease, "lknode01"  # type: ignore[assignment]
     one._guard = SimpleNamespace(disturbed=disturbed)  # type: ignore[assignment]
-    return one, guardian, lease
+    return one, watchdog, lease
 
 
 @pytest.mark.parametrize(
@@ -178,17 +178,17 @@ def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[DisruptiveRu
 )
 def test_farewell_only_after_a_put_back_that_passed(monkeypatch, tmp_path, verdict: Verdict, guardian_told: str, lease_told: str) -> None:
     monkeypatch.setattr(disruptive_run, "put_back", lambda *about, **more: verdict)
-    one, guardian, lease = an_attached(tmp_path)
+    one, watchdog, lease = an_attached(tmp_path)
     said = one.end(broken=True)
     assert said is not None and said.outcome is verdict.outcome
     one.give_back()
-    assert (guardian.told, lease.told) == ([guardian_told], [lease_told])
+    assert (watchdog.told, lease.told) == ([guardian_told], [lease_told])
 
 
 def test_nothing_done_nothing_kept(tmp_path: Path) -> None:
-    one, guardian, lease = an_attached(tmp_path, disturbed=False)
+    one, watchdog, lease = an_attached(tmp_path, disturbed=False)
     assert one.end(broken=True) is None and one.give_back() == []
-    assert (guardian.told, lease.told) == (["farewell"], ["given back"])
+    assert (watchdog.told, lease.told) == (["farewell"], ["given back"])
 
 
 class Stubborn:
@@ -210,7 +210,7 @@ class Stubborn:
 
 
 def test_what_was_not_undone_is_undone_at_the_end(tmp_path: Path) -> None:
-    one, guardian, _ = an_attached(tmp_path)
+    one, watchdog, _ = an_attached(tmp_path)
     disruption: Any = Stubborn(failures=1)
     with pytest.raises(Unusable):
         undoing.begin(one._subject, disruption, Deadline(1.0))
@@ -219,16 +219,16 @@ def test_what_was_not_undone_is_undone_at_the_end(tmp_path: Path) -> None:
     verdict = one.end(broken=False)
     assert verdict is not None and verdict and disruption.undone == 1 and not one._subject.standing
     one.give_back()
-    assert guardian.told == ["farewell"]
+    assert watchdog.told == ["farewell"]
 
 
 def test_what_cannot_be_undone_is_said_and_left_to_the_guardian(tmp_path: Path) -> None:
-    one, guardian, _ = an_attached(tmp_path)
+    one, watchdog, _ = an_attached(tmp_path)
     one._subject.standing.append(Stubborn(failures=99))  # type: ignore[arg-type]
     verdict = one.end(broken=False)
     assert verdict is not None and "power loss is not undone: power.on exited 1" in verdict.reason
     one.give_back()
-    assert guardian.told == ["left to it"]
+    assert watchdog.told == ["left to it"]
 
 
 def a_session(attached: Any) -> Session:
@@ -264,7 +264,7 @@ def test_whatever_ends_the_put_back_the_run_says_so_first_and_last(tmp_path: Pat
 
     def give_back() -> list[str]:
         given.append("given back")
-        return ["the process beside this run goes on"]
+        return ["the watchdog process of this run goes on"]
 
     attached = SimpleNamespace(end=end, give_back=give_back, not_put_back=lambda why: failed(why))
     session = a_session(attached)

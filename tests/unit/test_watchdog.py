@@ -1,4 +1,4 @@
-"""What the process beside a run understands of the run's last words, whatever cuts them short."""
+"""What the watchdog process understands of the run's last words, whatever cuts them short."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def azure_disruption(name: str = "azure NSG deny") -> Disruption:
 
 
 def test_healing_has_the_time_of_its_operations_and_is_in_the_stated_time():
-    """Looking, and two tags: twice 300 s each; a guardian that cut it short at 600 s would leave what Azure did."""
+    """Looking, and two tags: twice 300 s each; a watchdog that cut it short at 600 s would leave what Azure did."""
     word = word_for(azure_disruption())
     assert word.command_s == word.longest_s == 3 * 2 * 300.0 + 30.0 and word.unseen
     assert word.commands[0][-2] == RUN, "of this run's tags alone"

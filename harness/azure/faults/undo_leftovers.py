@@ -1,6 +1,6 @@
 """Undoes what a harness that died left disturbed: every tag in the resource group says of what. Doing it twice does no harm.
 
-python -m harness.azure.faults.undo_leftovers SETTINGS RUN OURS        what a guardian runs
+python -m harness.azure.faults.undo_leftovers SETTINGS RUN OURS        what a watchdog runs
 SETTINGS: the cluster file's [azure] as JSON; RUN: whose tags; OURS: what belongs to the cluster (harness.azure.faults.ownership)
 """
 

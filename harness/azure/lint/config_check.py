@@ -44,7 +44,7 @@ class Survey:
         if isinstance(self._error, BadUse):
             raise self._error
         if isinstance(self._error, HarnessError):
-            do = "mend what it says; what Azure has configured was not judged"
+            do = "fix what it says; what Azure has configured was not judged"
             return [Finding(Weight.UNREACHABLE, "azure", "log-in", str(self._error), do)]
         if self._error is not None:
             raise self._error
@@ -66,5 +66,5 @@ class Survey:
         try:
             self._health = backend_health.of_every_rule(self._clients, balancer, self._cluster.vip, Deadline(resource_reader.LIMIT_S / 2))
         except HarnessError as error:
-            do = "mend what it says; the balancer's own view of its members was not judged"
+            do = "fix what it says; the balancer's own view of its members was not judged"
             self._findings.append(Finding(Weight.UNKNOWN, "azure", "health", str(error), do, ("API-02",)))

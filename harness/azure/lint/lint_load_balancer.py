@@ -15,7 +15,7 @@ from harness.core.finding import Finding, Weight
 def judge(cluster: Cluster, seen: AzureResources) -> list[Finding]:
     """Everything in Azure that is not as it should be; what could not be read is UNKNOWN, and is not guessed at."""
     found = [
-        Finding(Weight.UNKNOWN, "azure", "not told", why, "mend what it says; the rest of Azure was judged without it")
+        Finding(Weight.UNKNOWN, "azure", "not told", why, "fix what it says; the rest of Azure was judged without it")
         for why in seen.untold
     ]
     if seen.balancer is None:

@@ -305,5 +305,5 @@ def _moment(run: str, text: str) -> datetime:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone()
     except (ValueError, OverflowError) as error:
         raise Unusable(
-            f"its tag {EXPIRES} says {text!r}, which is no time; mend the tag, or remove the run with `lkharness azure down --run {run}`"
+            f"its tag {EXPIRES} says {text!r}, which is no time; fix the tag, or remove the run with `lkharness azure down --run {run}`"
         ) from error

@@ -10,7 +10,7 @@ from harness.commands import azure as here
 
 def add_to(commands) -> None:
     azure = commands.add_parser(
-        "azure", help="what the harness reads, disturbs, mends, makes and removes in Azure", epilog="example: lkharness azure rehearse"
+        "azure", help="what the harness reads, disturbs, fixes, makes and removes in Azure", epilog="example: lkharness azure rehearse"
     )
     verbs = azure.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(azure))
     for name in sorted(found.name for found in pkgutil.iter_modules(here.__path__) if found.name.startswith("azure_")):

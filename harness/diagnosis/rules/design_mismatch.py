@@ -67,7 +67,7 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
             Certainty.CERTAIN,
             'turn floating IP off in the rules, or set design = "floating" in the cluster file and set the nodes up for that',
             tuple(
-                f"the witness: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))} as → {cluster.vip}"
+                f"packet capture: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))} as → {cluster.vip}"
                 for p in as_vip[:3]
             ),
             explains=explains,
@@ -82,7 +82,7 @@ def _floating(evidence: Evidence) -> Iterator[Cause]:
             Certainty.CERTAIN,
             'turn floating IP on in the rules, or set design = "nat" in the cluster file and set the nodes up for that',
             tuple(
-                f"the witness: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))} as → {', '.join(p.arrived_as)}"
+                f"packet capture: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))} as → {', '.join(p.arrived_as)}"
                 for p in translated[:3]
             ),
             explains=explains,
@@ -93,7 +93,7 @@ def _no_rule(evidence: Evidence, mine: list[PathSeen]) -> Cause:
     service, active = mine[0].service, evidence.active or evidence.cluster.name
     tried = evidence.tried(active, service.port)
     evident = [
-        f"the witnesses: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do" for p in mine
+        f"the packet captures: what {p.origin} sends to {evidence.cluster.vip}:{service.port} reaches no node, other ports do" for p in mine
     ]
     evident += [f"from {d.origin} to {active}'s own address, port {service.port}: {d.outcome}" for d in tried]
     explains = tuple(p.name for p in mine)
@@ -130,7 +130,7 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
     address = evidence.cluster.node(active).address
     tried = [d for d in evidence.direct if d.node == active and d.port != evidence.cluster.load_balancer.probe.port]
     evident = (
-        f"the witness on {active}: {probes.answered} probes answered by {', '.join(sorted(probes.answers_by))}, no SYN of a client",
+        f"the packet capture on {active}: {probes.answered} probes answered by {', '.join(sorted(probes.answers_by))}, no SYN of a client",
         *(f"from {d.origin} to {address}:{d.port}: {d.outcome}" for d in tried[:4]),
     )
     explains = tuple(p.name for p in outside)
@@ -154,7 +154,7 @@ def _sends_nothing(evidence: Evidence, outside: list[PathSeen]) -> Iterator[Caus
         Certainty.LIKELY,
         "look at the pool member's admin state, at the load-balancing rules, and at the balancer's own view of its members",
         evident,
-        "the answers of the probe leave by the right NIC when the witness says so; a route table on the subnet can still lead them away",
+        "the answers of the probe leave by the right NIC if a packet capture says so; a route table on the subnet can still lead them away",
         explains=explains,
         general=True,
     )
@@ -198,7 +198,7 @@ def _one_origin(evidence: Evidence, mine: list[PathSeen]) -> Cause:
         Certainty.LIKELY,
         f"look at the security rules of the nodes' NICs and subnet for {origin}'s address, and at `ip route get "
         f"{evidence.cluster.vip}` on {origin}",
-        (f"the witnesses: the SYNs left {origin} and arrived at no node; those of the other origin arrived",),
+        (f"the packet captures: the SYNs left {origin} and arrived at no node; those of the other origin arrived",),
         f"`ip neigh show {evidence.cluster.vip}` on {origin} decides whether the fabric or another machine takes them",
         explains=tuple(p.name for p in mine),
         general=True,
@@ -221,7 +221,7 @@ def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iter
             path.origin,
             Certainty.LIKELY,
             f"look at the security rules of the nodes' NICs and subnet that name port {path.service.port}",
-            (f"the witnesses: SYNs to {port} left {path.origin} and arrived at no node; those of the other origin arrived",),
+            (f"the packet captures: SYNs to {port} left {path.origin} and arrived at no node; those of the other origin arrived",),
             f"a filter on the way out of {path.origin}'s subnet: its outbound security rules decide",
             explains=(path.name,),
         )
@@ -237,7 +237,7 @@ def _lost(evidence: Evidence, path: PathSeen) -> Cause:
             path.origin,
             Certainty.LIKELY,
             f"look at the firewall and at rp_filter of {path.origin}",
-            (f"the witnesses: SYN-ACKs left {node} and were seen on {path.origin}; its connection stayed silent",),
+            (f"the packet captures: SYN-ACKs left {node} and were seen on {path.origin}; its connection stayed silent",),
             explains=(path.name,),
             general=True,
         )
@@ -246,7 +246,7 @@ def _lost(evidence: Evidence, path: PathSeen) -> Cause:
         path.origin,
         Certainty.LIKELY,
         f"see by which NIC and route {node} answers {path.origin}, and whether a route table or an appliance takes the way back elsewhere",
-        (f"the witnesses: SYN-ACKs left {node}, none arrived at {path.origin}",),
+        (f"the packet captures: SYN-ACKs left {node}, none arrived at {path.origin}",),
         explains=(path.name,),
         general=True,
     )

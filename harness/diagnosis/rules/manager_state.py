@@ -72,7 +72,7 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
             f"{names} both have {', '.join(both)} in service: each thinks that the other is dead (split brain){dead}",
             cluster.nodes[-1].name,
             Certainty.LIKELY,
-            "see which node's data is right before anything is stopped; mend the way between the nodes first",
+            "see which node's data is right before anything is stopped; fix the way between the nodes first",
             tuple(f"the cluster manager on {n}: {', '.join(both)} in service" for n in nodes),
             explains=("*/*", "*:communication path", "*:roles"),
             general=bool(dead),
@@ -85,7 +85,7 @@ def _both_or_none(evidence: Evidence) -> Iterator[Cause]:
             f"nothing is in service on {names}" + (f": {known}" if known else ", and nothing says why: it was taken out, or not started"),
             cluster.nodes[0].name,
             Certainty.CERTAIN,
-            "mend what failed, then let the cluster manager bring everything into service on one node",
+            "fix what failed, then let the cluster manager bring everything into service on one node",
             tuple(f"the cluster manager on {n.node}: {', '.join(f'{t} {s}' for t, s in n.resources.items())}" for n in nodes.values()),
             explains=("*/*", "*:roles"),
         )
@@ -103,7 +103,7 @@ def _failed(evidence: Evidence) -> Iterator[Cause]:
                 f"{tag} failed on {node.node}, so what it serves is not there{last}",
                 node.node,
                 Certainty.CERTAIN,
-                "mend what the log says of it, then let the manager try again; nothing is wrong with addresses that nobody listens on yet",
+                "fix what the log says of it, then let the manager try again; nothing is wrong with addresses that nobody listens on yet",
                 (f"the cluster manager on {node.node}: {tag} is {state}", *(f"its log on {node.node}: {w}" for w in words[-3:])),
                 explains=_explains(evidence, node.node, tag),
             )

@@ -29,7 +29,7 @@ def _no_probe(evidence: Evidence, node: Node, seen: ProbesSeen, *, both: bool) -
     probe = evidence.cluster.load_balancer.probe
     active = node.name == evidence.active
     evident = [
-        f"the witness on {node.name}: no SYN from {probe.source} to port {probe.port} in {seen.seconds:.1f} s; one is due every "
+        f"the packet capture on {node.name}: no SYN from {probe.source} to port {probe.port} in {seen.seconds:.1f} s; one is due every "
         f"{probe.interval_s:g} s"
     ]
     evident += [f"from {d.origin} to {node.address}:{d.port}: {d.outcome}" for d in evidence.tried(node.name, probe.port)[:2]]
@@ -41,7 +41,7 @@ def _no_probe(evidence: Evidence, node: Node, seen: ProbesSeen, *, both: bool) -
             node.name,
             Certainty.CERTAIN,
             f"make the probe ask {probe.port}, or let the health-check resource and the cluster file have {others}",
-            (*evident, f"the witness on {node.name}: SYNs from {probe.source} to port {others}"),
+            (*evident, f"the packet capture on {node.name}: SYNs from {probe.source} to port {others}"),
             explains=(*explains, f"{node.name}:probe port"),
         )
     if both:
@@ -86,7 +86,7 @@ def _unanswered(evidence: Evidence, node: Node, seen: ProbesSeen) -> Cause:
         node.name,
         Certainty.LIKELY,
         f"look at the firewall of {node.name} and at `ss -tlnp 'sport = :{probe.port}'` there",
-        (f"the witness on {node.name}: {count} SYNs to port {probe.port} in {seen.seconds:.1f} s, no SYN-ACK and no RST",),
+        (f"the packet capture on {node.name}: {count} SYNs to port {probe.port} in {seen.seconds:.1f} s, no SYN-ACK and no RST",),
         explains=(*OUTSIDE, f"{node.name}:probe port", "-") if node.name == evidence.active else ("-",),
         general=True,
     )
@@ -114,8 +114,8 @@ def _sent_though_down(evidence: Evidence) -> Iterator[Cause]:
         "see what the pool member's admin state and the rule's behaviour without healthy members are, and set them back to None and "
         "AllProbedDown",
         (
-            f"the witness on {standby}: {seen.syns.get(port, 0)} probes, {seen.refused} refused and none answered",
-            *(f"the witnesses: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))}" for p in sent[:3]),
+            f"the packet capture on {standby}: {seen.syns.get(port, 0)} probes, {seen.refused} refused and none answered",
+            *(f"the packet captures: {p.path} to port {p.service.port} arrived at {', '.join(sorted(p.nodes))}" for p in sent[:3]),
         ),
         explains=OUTSIDE,
         general=none_up,

@@ -118,7 +118,7 @@ def _answers(evidence: Evidence, node: Node, seen: HostSeen, first: str, wrong: 
     evident = [f"`ip route get {d} from {node.address}` on {node.name}: {r.kind} dev {r.interface}" for d, r in wrong.items()]
     if saw and saw.answers_by and first not in saw.answers_by:
         evident.append(
-            f"the witness on {node.name}: probes come in by {', '.join(saw.came_by)}, answers leave by {', '.join(saw.answers_by)}"
+            f"the packet capture on {node.name}: probes come in by {', '.join(saw.came_by)}, answers leave by {', '.join(saw.answers_by)}"
         )
     active = node.name == evidence.active
     explains = [f"{node.name}:route to the probe", f"{node.name}:route to the VIP"]
@@ -129,7 +129,7 @@ def _answers(evidence: Evidence, node: Node, seen: HostSeen, first: str, wrong: 
         f"what its address {node.address} answers to {to} is routed {way} by {by}, not by {first} where the question came in",
         node.name,
         Certainty.CERTAIN,
-        f"let what comes from {node.address} leave by {first}: look at `ip rule` and `ip route show table all` there, and mend it "
+        f"let what comes from {node.address} leave by {first}: look at `ip rule` and `ip route show table all` there, and fix it "
         f"where it is configured",
         tuple(evident),
         explains=tuple(explains),
@@ -154,7 +154,7 @@ def _strict(evidence: Evidence) -> Iterator[Cause]:
                     f"drops what {name} sends",
                     node.name,
                     Certainty.CERTAIN,
-                    f"set net.ipv4.conf.{first}.rp_filter=2, or mend the route",
+                    f"set net.ipv4.conf.{first}.rp_filter=2, or fix the route",
                     (f"`ip route get {address}` on {node.name}: {back.kind} dev {back.interface}",),
                     explains=(f"{node.name}:rp_filter", "client/*", "standby/*"),
                 )

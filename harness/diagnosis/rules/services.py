@@ -20,7 +20,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             f"{service} (port {one.service.port}) takes connections and does not serve them, {where}: {one.identity}",
             evidence.active or one.origin,
             Certainty.CERTAIN,
-            "mend what the service itself says: the way to it is right",
+            "fix what the service itself says: the way to it is right",
             tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
             explains=tuple(p.name for p in paths),
         )

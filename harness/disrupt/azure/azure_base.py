@@ -1,7 +1,7 @@
 """What Azure does to the cluster, through its management API: the common part. No Azure package is imported before one is used.
 
 A tag on the resource says what to undo before anything is done, so whoever finds it can: the harness, `lkharness azure heal` from any
-machine, and, on an attached cluster, the guardian beside a harness that is killed.
+machine, and, on an attached cluster, the watchdog beside a harness that is killed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ByAzure(Disruption):
 
     @property
     def longest_s(self) -> float:
-        """Nobody but the harness, its guardian or `lkharness azure heal` undoes it."""
+        """Nobody but the harness, its watchdog or `lkharness azure heal` undoes it."""
         return math.inf
 
     @property
@@ -175,7 +175,7 @@ class ByAzure(Disruption):
             else:
                 undo_leftovers.untag(self._hand, resource, undo, limit)
         except HarnessError as error:
-            raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not mend it, run {BY_HAND}") from error
+            raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not fix it, run {BY_HAND}") from error
 
     def _undone(self, deadline: Deadline) -> None:
         """What is left to do when Azure's part is undone."""

@@ -40,7 +40,7 @@ class ByPower(Disruption):
     def undoing(self) -> str:
         by_command = f"by the cluster file's power.{self.back} command"
         if math.isinf(self.longest_s):
-            return f"{by_command}, which a process beside the harness runs if the harness is killed; by nobody if this machine dies"
+            return f"{by_command}, which the watchdog process runs if the harness is killed; by nobody if this machine dies"
         return f"{by_command}; if the harness dies, by what powers the node, {self.longest_s:g} s after it began at the latest"
 
     def steps(self) -> list[Step]:

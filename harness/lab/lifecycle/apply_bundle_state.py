@@ -30,11 +30,11 @@ def suspend_checks(shape: Shape) -> None:
     if not shape.broken:
         return
     if shape.data["manager"]["kind"] == "pacemaker":
-        shape.differs.append("Pacemaker checks its resources and will mend what was broken here")
+        shape.differs.append("Pacemaker checks its resources and will fix what was broken here")
         return
     lab = shape.data.setdefault("lab", {})
     lab["lifekeeper"] = {**lab.get("lifekeeper", {}), "LKCHECKINTERVAL": ASLEEP_S}
-    shape.differs.append("the stand-in's own checks sleep, so that they leave the faults alone; a switchover would mend them")
+    shape.differs.append("the stand-in's own checks sleep, so that they leave the faults alone; a switchover would fix them")
 
 
 def apply(lab: LabRecord, cluster: Cluster, shape: Shape) -> list[str]:

@@ -54,10 +54,10 @@ PROGRAMS = (
 def demand(manager: str = "lifekeeper") -> None:
     """Raise Unusable with the first lack that a quick look finds (programs and libraries; the kernel shows itself)."""
     if manager == "pacemaker" and not (lack := pacemaker()).ok:
-        raise Unusable(f"{lack.says}; mend it with: {lack.mend}")
+        raise Unusable(f"{lack.says}; fix it with: {lack.mend}")
     for check in (*(_program(*p) for p in PROGRAMS), _libnftables(), _postgres()):
         if not check.ok:
-            raise Unusable(f"{check.says}; mend it with: {check.mend}")
+            raise Unusable(f"{check.says}; fix it with: {check.mend}")
 
 
 def _apt(*packages: str) -> str:

@@ -158,7 +158,7 @@ def _timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Ver
     whole = all_of([*doubts, *hosts, *(of_gaps(view) for view in judged)])
     if whole.outcome is not Outcome.PASS:
         return whole
-    return passed("; ".join(v.reason for v in [*doubts, *hosts]) + "; no gap in any track")
+    return passed("; ".join(v.reason for v in [*doubts, *hosts]) + "; no gap in any series")
 
 
 def _noise(case: Case, views: Sequence[View]) -> Verdict:
@@ -196,7 +196,7 @@ def _place(case: Case) -> Verdict:
     if header.moves not in (True, False):
         return passed("the cluster might move or stay")
     if after is None:
-        return inconclusive("no witness saw which node answered in the end")
+        return inconclusive("no packet capture shows which node answered in the end")
     moved = after != header.active
     if moved == header.moves:
         return passed(f"{after} answers in the end")
@@ -271,6 +271,6 @@ def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary],
     for result in tracks:
         unknown = sum(s.count for s in result.segments if s.node is None and s.outcome == attribution.ANSWERED and s.start >= case.anchor)
         if unknown and result.kind != PINNED:  # its SYN may be older than the recording
-            notes.append(f"{result.id}: no witness saw who answered {unknown} of {result.attempts} attempts")
+            notes.append(f"{result.id}: no packet capture shows who answered {unknown} of {result.attempts} attempts")
     period = min((track.period_s for track in recording.header.tracks), default=0.0)
     return [*notes, *phases.out_of_order(found, case.anchor, period)]

@@ -126,7 +126,7 @@ class Witness:
 
     def _ask(self, mark: int) -> None:
         if self._process is None:
-            raise Inconclusive(f"{self.name}: the witness was never started")
+            raise Inconclusive(f"{self.name}: the packet capture was never started")
         try:
             self._process.send(b"mark %d\n" % mark)
         except (OSError, ValueError) as error:  # ValueError: its input was closed by stop
@@ -143,11 +143,11 @@ class Witness:
                 if self._ended is not None:
                     raise self._broken()
                 if deadline.expired:
-                    raise Inconclusive(f"{self.name}: the witness did not {what} within {limit:g} s; what was sent there is unknown")
+                    raise Inconclusive(f"{self.name}: the packet capture did not {what} within {limit:g} s; what was sent there is unknown")
                 self._changed.wait(deadline.remaining())
 
     def _broken(self, otherwise: str = "its stream ended") -> Inconclusive:
-        return Inconclusive(f"{self.name}: the witness no longer watches: {self._ended or otherwise}; what was sent there is unknown")
+        return Inconclusive(f"{self.name}: the packet capture has ended: {self._ended or otherwise}; what was sent there is unknown")
 
     def _read(self, process: Process) -> None:
         reason = "its stream ended: the host or the connection to it was lost"

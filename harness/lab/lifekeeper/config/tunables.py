@@ -48,7 +48,7 @@ def read_tunables(path: Path) -> Tunables:
     except FileNotFoundError:
         return Tunables()
     except OSError as error:
-        raise BadUse(f"{path}: cannot be read ({error.strerror}); mend or remove the file") from error
+        raise BadUse(f"{path}: cannot be read ({error.strerror}); fix or remove the file") from error
     known = {f.name: NUMBERS[str(f.type)] for f in fields(Tunables) if str(f.type) in NUMBERS}
     values: dict[str, float] = {}
     ignored: list[str] = []

@@ -86,4 +86,4 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
         for node in recording.header.nodes
         if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in coverage.unwitnessed(recording, node))
     ]
-    return f"the packets of {' and '.join(lost)} were not watched then" if lost else "no witness saw their packets"
+    return f"the packets of {' and '.join(lost)} were not watched then" if lost else "no packet capture shows their packets"

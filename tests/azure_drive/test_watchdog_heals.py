@@ -1,4 +1,4 @@
-"""A run against an attached cluster, killed while Azure has disturbed it: its guardian undoes it by the tag, even where every host
+"""A run against an attached cluster, killed while Azure has disturbed it: its watchdog undoes it by the tag, even where every host
 answers all the time."""
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_the_guardian_undoes_what_azure_did(lab: AzureLab, tmp_path: Path, name:
     (folder,) = tmp_path.glob("2*")
     log = folder / FILE
     Deadline(100).wait_for(
-        lambda: log.exists() and "the lease is given back" in log.read_text(), what="the guardian's last word", every=0.5
+        lambda: log.exists() and "the lease is given back" in log.read_text(), what="the watchdog's last word", every=0.5
     )
     print(log.read_text())
     assert lab.undisturbed() == [] and "pass:" in log.read_text()

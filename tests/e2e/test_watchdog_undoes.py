@@ -1,4 +1,4 @@
-"""A host whose own undoing is gone or refused: the guardian goes on with it, on a real host, until it is seen undone."""
+"""A host whose own undoing is gone or refused: the watchdog goes on with it, on a real host, until it is seen undone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def a_thing(folder: Path) -> Script:
 
 
 def dead_run(here, folder: Path, longest: float) -> list[Armed]:
-    """What a run had told its guardian that armed this host and died."""
+    """What a run had told its watchdog that armed this host and died."""
     told: list[Armed] = []
     Deadman(here, "a thing", longest=longest, armed=told.append).do(a_thing(folder), limit=60)
     assert (folder / "done").exists()

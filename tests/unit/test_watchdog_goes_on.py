@@ -1,4 +1,4 @@
-"""The guardian does its work with a full disk, goes on until it is done, and is told what would end it with its run."""
+"""The watchdog does its work with a full disk, goes on until it is done, and is told what would end it with its run."""
 
 from __future__ import annotations
 
