@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_diagnosis import BY_ETH0, SILENT, WEB, client, diagnose, evidence, faults, listening, node, only, paths, with_host
+from test_diagnosis import BY_ETH0, CLUSTER, SILENT, WEB, client, diagnose, evidence, faults, listening, node, only, paths, with_host
 
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.evidence import Socket
+from harness.diagnosis.evidence import Direct, Socket
 from harness.diagnosis.host_script_parse import host
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, Says
@@ -107,3 +107,21 @@ def test_what_the_scheduler_would_do_follows_from_the_reason_and_is_told_by_itse
     assert "constraint c" in cause.says and set(foretold) <= set(cause.evidence)
     (cause,) = faults(diagnose(evidence(may_move={Question.LOST: Answer(Says.NO, foretold)})))
     assert foretold[0] in cause.says and foretold[1] in cause.evidence
+
+
+def test_a_standby_that_cannot_be_reached_is_silent_by_itself_and_nothing_denies_clients_there() -> None:
+    silent = [Direct("lkclient", "lknode02", s.port, "silent") for s in CLUSTER.services]
+    assert any("NSG" in c.says for c in faults(diagnose(evidence(direct=silent))))
+    away = Finding(Weight.UNREACHABLE, "lknode02", "log-in", "it does not answer", "see that it runs")
+    assert not [c for c in faults(diagnose(evidence(direct=silent, findings=(away,)))) if "NSG" in c.says]
+
+
+@pytest.mark.parametrize(("count", "words"), [(1000, "is full"), (960, "nearly full"), (900, "")])
+def test_a_table_of_connections_that_is_full(count: int, words: str) -> None:
+    text = f"@@ sysctls\nnf_conntrack_count:{count}\nnf_conntrack_max:1000\n"
+    sysctls = host("lknode01", text).sysctls
+    seen = with_host(node("lknode01", sysctls=sysctls))
+    if words:
+        only(seen, "lknode01", words, f"{count} of 1000")
+    else:
+        assert faults(diagnose(seen)) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.config.cluster_config import Design
+from harness.core.finding import Weight
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.firewall import Packet, evaluate
@@ -164,7 +165,8 @@ def _standby_shut(evidence: Evidence) -> Iterator[Cause]:
     """The standby's kernel refuses what nobody listens to; silence was made before it."""
     cluster, standby = evidence.cluster, evidence.standby
     seen = evidence.hosts.get(standby or "")
-    if standby is None or evidence.moved:
+    away = any(f.host == standby and f.weight is Weight.UNREACHABLE for f in evidence.findings)
+    if standby is None or evidence.moved or away:  # a machine that is off or frozen is silent by itself
         return
     address, nic = cluster.node(standby).address, seen.nic_of(cluster.node(standby).address) if seen else None
     services = {s.port: s.name for s in cluster.services}
