@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.check.check_result import Findings
-from harness.check.cluster_check import favoured
 from harness.check.host_rules import NodeFacts, firewalls, judge
+from harness.check.manager_word import favoured
+from harness.check.node_facts import of_script
 from harness.collect.bundle import read_with_texts
 from harness.config import cluster_config
 from harness.config.cluster_config import Cluster
@@ -22,7 +24,6 @@ from harness.core.verdict import failed, inconclusive, passed
 from harness.diagnosis import bundle_parse, host_script_parse
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
-from harness.hosts.linux.linux_parse import Listener
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
 
 LACKS = "paths were not tried, and neither the balancer's probes nor packets were watched: a bundle holds what hosts say of themselves"
@@ -62,8 +63,9 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         mine = {name.split("/")[-1]: text for name, text in texts.items() if name.startswith(f"hosts/{machine.name}/")}
         text, whole = bundle_parse.of_host(mine)
         seen[machine.name] = one = host_script_parse.host(machine.name, text, cluster.ip_resource.tag)
-        facts[machine.name] = _facts(cluster, one, text, report["facts"], is_node=machine.name != cluster.client.name)
+        facts[machine.name] = told = _facts(cluster, one, text, report["facts"])
         if not whole:
+            facts[machine.name] = replace(told, untold=tuple(why for why in told.untold if not why.startswith("its route")))
             says = "the bundle is of a harness that gathered less: its routes by source, its queues and its names are not known"
             found.append(Finding(Weight.UNKNOWN, machine.name, "not told", says, "collect again with this harness"))
     evaluated = firewalls(cluster, facts)
@@ -107,26 +109,10 @@ def _answer(told: Mapping[str, Any]) -> Answer:
     return Answer(Says(told["says"]), tuple(str(line) for line in told["because"]))
 
 
-def _facts(cluster: Cluster, one: HostSeen, text: str, facts: Mapping[str, Any], *, is_node: bool) -> NodeFacts:
-    """As the survey of a live look reads them."""
-    parts = host_script_parse.sections(text)
-    firewall = parts.get("firewall") if "not told" not in parts.get("firewall told", "") else None
+def _facts(cluster: Cluster, one: HostSeen, text: str, facts: Mapping[str, Any]) -> NodeFacts:
+    """As a live look has them. A bundle of before has the kernel's settings and the disks beside the text."""
     clock = facts.get("clock_offset")
     offset = (float(clock["ahead_s"]), float(clock["error_s"])) if clock else None
-    addresses = list(one.addresses) if one.addresses is not None else None
-    if not is_node:
-        return NodeFacts(one.name, addresses if firewall else None, firewall=firewall or None, offset=offset)
-    listeners = [Listener(s.address, s.port, "tcp", s.pid, s.process) for s in one.listeners] if one.listeners is not None else None
-    told = {"its addresses": addresses, "its listeners": listeners, "its firewall": firewall}
-    return NodeFacts(
-        one.name,
-        addresses,
-        listeners,
-        one.routes.get((str(cluster.vip), "")),
-        one.routes.get((str(cluster.load_balancer.probe.source), "")),
-        {re.sub(r"^net\.ipv4\.(conf\.)?", "", str(k)): str(v) for k, v in facts.get("sysctls", {}).items()},
-        firewall,
-        offset,
-        tuple(f"{what}: it is not in the bundle" for what, there in told.items() if there is None),
-        tuple(str(line) for line in facts.get("disks", [])),
-    )
+    settings = {re.sub(r"^net\.ipv4\.(conf\.)?", "", str(k)): str(v) for k, v in facts.get("sysctls", {}).items()}
+    disks = [str(line) for line in facts.get("disks", [])]
+    return of_script(cluster, one, text, offset=offset, settings=settings, disks=disks)

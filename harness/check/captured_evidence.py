@@ -20,7 +20,7 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
         (name, p)
         for name, those in packets.items()
         for p in those
-        if p.protocol == "tcp" and p.dport == check.service.port and (p.src, p.sport) in ports and p.is_syn and p.came_in
+        if p.dport == check.service.port and p.protocol == "tcp" and (p.src, p.sport) in ports and p.is_syn and p.came_in
     ]
     nodes = {n.name for n in cluster.nodes}
     arrived = [(name, p) for name, p in at if name in nodes and name != check.origin_host]
@@ -28,7 +28,7 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
         (name, p)
         for name, those in packets.items()
         for p in those
-        if p.protocol == "tcp" and p.is_syn_ack and p.sport == check.service.port and (p.dst, p.dport) in ports and not p.local
+        if p.sport == check.service.port and p.protocol == "tcp" and p.is_syn_ack and (p.dst, p.dport) in ports and not p.local
     ]
     return PathSeen(
         str(check.origin),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
 from harness.check import evidence_gathering
 from harness.check.check_result import Findings
-from harness.check.host_survey import survey, unreachable
+from harness.check.host_rules import firewalls, judge
+from harness.check.host_survey import Survey, survey, unreachable
+from harness.check.manager_word import ask_manager
 from harness.check.unreachable_node import second_way
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.connection_tolerance import demand_bearable
-from harness.cluster.invariants import audit
+from harness.cluster.invariants import by_identity, nothing_left, placed, probe_answered, sent_to
 from harness.cluster.path_check import PathCheck, check_path, unchecked
 from harness.config import trust
 from harness.config.cluster_config import Cluster, Service
@@ -20,15 +23,13 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Inconclusive, Unusable
 from harness.core.finding import Finding, Weight
 from harness.core.timeline import Timeline
-from harness.core.verdict import Verdict, failed, inconclusive
+from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.diagnosis.engine import diagnose
-from harness.diagnosis.evidence import Evidence, responders
+from harness.diagnosis.evidence import Evidence
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
-from harness.managers.manager import ClusterState, Question
-from harness.services.service_kind import TurnedAway
+from harness.managers.manager import ClusterState
 
-FAILOVERS = (Question.LOST, Question.FAILED)  # what forbids a told move forbids these as well
 AGAIN = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
 OF_A_ROLE = ("VIP", "route to the VIP", "probe port", "listener of ")  # findings that depend on which node is active
 
@@ -75,34 +76,30 @@ class _Seen:
 def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
     """Look once; and whether a role moved between its beginning and its end."""
     cluster = subject.cluster
-    with ExitStack() as stack:
-        sight, since = _watching(subject, stack), Deadline(0.0)
-        surveyed, audited, hosts = subject.together(
-            lambda: survey(subject, instead),
-            lambda: None if subject.absent else _audited(subject),
-            lambda: evidence_gathering.hosts(subject),
+    with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as beside:
+        left_of_us = beside.submit(lambda: None if subject.absent else _guarded(lambda: nothing_left(subject)))
+        # The hosts tell of their sockets before there are attempts, which could fill a listener's queue.
+        sight, word, surveyed = subject.together(
+            lambda: _watching(subject, stack), lambda: ask_manager(subject, instead), lambda: survey(subject, instead)
         )
-        state, more = surveyed.state, surveyed.found
-        active = state.leading or favoured(cluster, state)
-        checks, may_move, fencing, left = [], {}, None, []
+        since, state, active = Deadline(0.0), word.state, word.active
+        subject.absent |= {f.host for f in surveyed.lost}
+        evaluated = firewalls(cluster, surveyed.facts)
+        more = [*word.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
+        checks, direct, probe = [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             pairs = [(o, s) for o in origins for s in cluster.services]
-            standby = subject.standby_of(active)
-            asked = () if standby in subject.absent else FAILOVERS  # a node that is away takes nothing over, which is said already
-            fencing, left, *told = subject.together(
-                lambda: evidence_gathering.fencing(subject) if asked else None,
-                lambda: evidence_gathering.left_behind(subject) if asked else [],
-                *(lambda q=q: evidence_gathering.may_move(subject, standby, q) for q in asked),
+            direct, probe, *checks = subject.together(
+                lambda: evidence_gathering.direct(subject, active, only_standby=True),
+                lambda: None if subject.absent or not state.whole else _guarded(lambda: probe_answered(subject, active)),
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
-            may_move, checks = dict(zip(asked, told, strict=False)), told[len(asked) :]
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
-        elif not subject.absent:  # what keeps it from being in service anywhere
-            may_move = {Question.LOST: evidence_gathering.may_move(subject, cluster.nodes[0].name, Question.LOST)}
-        broken = active is not None and any(not c.verdict for c in checks)
-        direct = evidence_gathering.direct(subject, active, only_standby=not broken) if active else []
+        whole = _whole(subject, state, surveyed, checks, probe, left_of_us.result())
+        if active is not None and not all(c.verdict for c in checks):
+            direct = evidence_gathering.direct(subject, active, only_standby=False)
         statuses = evidence_gathering.http_probes(subject, subject.standby_of(active)) if active else {}
         seen, packets = _seen_on_the_wire(sight, cluster, since)
         after = state if instead or subject.absent else subject.manager.state()  # one that is away would be waited for once more
@@ -111,19 +108,19 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         cluster,
         state,
         active,
-        hosts,
+        surveyed.seen,
         evidence_gathering.paths(checks, packets, cluster),
         seen,
         direct,
         statuses,
-        may_move,
-        fencing,
-        left,
-        surveyed.firewalls,
+        word.may_move,
+        word.fencing,
+        word.left_behind,
+        evaluated,
         tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
     )
-    return _Seen(evidence, _whole(subject, state, audited), checks, list(evidence.findings)), moved
+    return _Seen(evidence, whole, checks, list(evidence.findings)), moved
 
 
 def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], list[Finding]]) -> Findings:
@@ -138,13 +135,6 @@ def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], 
     if evidence.active is None:
         whole = inconclusive(f"{evidence.state.why_none_leads}: {evidence.state}")
     return Findings(evidence.active, whole, seen.checks, all_found, told)
-
-
-def favoured(cluster: Cluster, state: ClusterState) -> str | None:
-    """Where services are apart: the node that the balancer sends clients to, because its health-check resource is in service."""
-    tags = responders(cluster, state)
-    nodes = [n for n, s in state.nodes.items() if any(s.resources.get(t) and s.resources[t].active for t in tags)]
-    return nodes[0] if len(nodes) == 1 else None
 
 
 def _roles(state: ClusterState) -> dict[str, dict[str, bool]]:
@@ -196,20 +186,35 @@ def _check(subject: ClusterUnderTest, origin: Origin, service: Service, active: 
         return unchecked(subject, origin, service, active, str(error))
 
 
-def _audited(subject: ClusterUnderTest) -> Verdict:
+def _guarded(judged: Callable[[], Verdict]) -> Verdict:
+    """One of the questions of an audit."""
     try:
-        return audit(subject, patience_s=0.0)
-    except TurnedAway as error:
-        return failed(str(error))
+        return judged()
     except BadUse:
         raise
     except HarnessError as error:  # the survey, which looks at the same time, says which host it was
         return inconclusive(f"the cluster could not be audited: {error}")
 
 
-def _whole(subject: ClusterUnderTest, state: ClusterState, audited: Verdict | None) -> Verdict:
-    """The audit needs every host; without one of them the manager's own word has to do."""
-    if audited is not None and not subject.absent:
-        return audited
-    gone = " and ".join(sorted(subject.absent))
-    return inconclusive(f"without {gone}, which cannot be reached: {state}")
+def _whole(
+    subject: ClusterUnderTest, state: ClusterState, surveyed: Survey, checks: list[PathCheck], probe: Verdict | None, left: Verdict | None
+) -> Verdict:
+    """What an audit between two tests asks, answered by what this look has seen already. It needs every host; without one of them the
+    manager's own word has to do."""
+    if subject.absent or left is None:
+        gone = " and ".join(sorted(subject.absent))
+        return inconclusive(f"without {gone}, which cannot be reached: {state}")
+    active = state.active
+    if not state.whole or active is None or probe is None:
+        return failed(f"the cluster is not healthy: {state}")
+    told = {n.name: surveyed.facts[n.name].addresses for n in subject.cluster.nodes}
+    addresses = {name: those for name, those in told.items() if those is not None}
+    silent = [name for name, those in told.items() if those is None]
+    placement = (
+        inconclusive(f"the cluster could not be audited: {' and '.join(silent)} did not tell the addresses there")
+        if silent
+        else placed(subject.cluster, active, addresses)
+    )
+    first = next(c for c in checks if c.origin is Origin.CLIENT and c.service == subject.cluster.services[0])
+    by_balancer = sent_to(first) if not first.broke else _guarded(lambda: by_identity(subject, active))
+    return all_of([passed(f"{active} is active"), placement, probe, by_balancer, left])

@@ -1,20 +1,16 @@
-"""The evidence of one look, beside the survey of hosts: each host's script, attempts past the balancer, probes, the manager's word."""
+"""The evidence of one look, beside the survey of hosts: attempts past the balancer, and probes."""
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Mapping, Sequence
 
 from harness.check import captured_evidence
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest
 from harness.cluster.path_check import PathCheck
-from harness.collect.host_script import SCRIPT_S, script
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
-from harness.diagnosis import host_script_parse
-from harness.diagnosis.evidence import Direct, HostSeen, ProbesSeen
-from harness.managers.manager import Answer, Question, answer
+from harness.diagnosis.evidence import Direct, ProbesSeen
 from harness.remote.connections.attempt import attempt
 from harness.remote.connections.tcp_tunnel import relay
 
@@ -22,43 +18,6 @@ DIRECT_S = 1.0
 ASK_S = 3.0
 LATE_S = 0.3  # by how much a probe may be late
 LONGEST_WATCH_S = 20.0
-
-
-def hosts(subject: ClusterUnderTest) -> dict[str, HostSeen]:
-    """What every Linux host that runs commands tells by its script; one that cannot be read is left out, the survey says why."""
-    cluster = subject.cluster
-    names = [m.name for m in cluster.machines if m.name not in subject.absent and m.platform == "linux"]
-
-    def told(name: str) -> HostSeen | None:
-        try:
-            if not subject.runs_commands(name):
-                return None
-            text = subject.hosts[name].run(script(cluster, subject.machine(name), subject.manager), limit=SCRIPT_S).out
-        except HarnessError:
-            return None  # the survey asks the same host, and tells what became of it
-        return host_script_parse.host(name, text, cluster.ip_resource.tag)
-
-    found = subject.together(*(lambda n=n: told(n) for n in names))
-    return {one.name: one for one in found if one is not None}
-
-
-def may_move(subject: ClusterUnderTest, to: str, question: Question) -> Answer:
-    try:
-        return subject.manager.may_switch_over(to, question)
-    except HarnessError as error:
-        return answer([], [str(error)])
-
-
-def fencing(subject: ClusterUnderTest) -> Answer | None:
-    """Asked of a manager that fences by itself: where it does not, a split is told by other means."""
-    return subject.manager.fencing() if subject.cluster.manager.kind == "pacemaker" else None
-
-
-def left_behind(subject: ClusterUnderTest) -> list[str]:
-    try:
-        return subject.manager.strangers()
-    except HarnessError:
-        return []  # the state is asked as well, and says why nothing is told
 
 
 def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> list[Direct]:
@@ -88,6 +47,7 @@ def http_probes(subject: ClusterUnderTest, origin: str) -> dict[str, str]:
     probe = subject.cluster.load_balancer.probe
     if probe.protocol != "http" or origin in subject.absent:
         return {}
+    import http.client  # takes long to import, and few clusters need it
 
     def ask(address: str) -> str:
         try:

@@ -1,32 +1,42 @@
-"""Reading what every host tells of itself for `lkharness check`: nothing is installed, and nothing is changed."""
+"""Reading what every host tells of itself for `lkharness check`: nothing is installed, and nothing is changed.
+
+A Linux host tells everything by one script, of which evidence and facts are made; a Windows host is asked fact by fact.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.check.host_rules import NodeFacts, firewalls, judge
-from harness.cluster import disk_preflight
+from harness.check.host_rules import NodeFacts
+from harness.check.node_facts import of_script, offset_of
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.collect.host_script import FACTS, SCRIPT_S, pieces, script
+from harness.config.cluster_config import Machine
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.required_flows import Judged
+from harness.diagnosis import host_script_parse
+from harness.diagnosis.evidence import HostSeen
 from harness.hosts.host import CommandFailed, Host, HostUnreachable
-from harness.hosts.host_facts import facts_of
-from harness.hosts.linux.linux import LinuxHost
-from harness.managers.manager import ClusterState
-from harness.managers.manager_registry import manager_of
+from harness.hosts.shell_command import CommandTookTooLong
 
 T = TypeVar("T")
 STILL_THERE_S = 3.0  # for a host that left a question unanswered to say that it is there
 
-# Not the shell's `read`: it asks byte by byte, which these files do not bear.
-_SYSCTLS = "cd /proc/sys/net/ipv4 && grep -H . conf/*/rp_filter conf/*/arp_ignore tcp_timestamps"
-
 
 class _Lost(Exception):
     """The host answers no more; the message is its last failure. What else there would be to ask need not be waited for."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the hosts told: `seen` of the Linux ones, `facts` of all; `lost` has a finding for each that stopped answering meanwhile."""
+
+    seen: Mapping[str, HostSeen] = field(default_factory=dict)
+    facts: Mapping[str, NodeFacts] = field(default_factory=dict)
+    lost: tuple[Finding, ...] = ()
 
 
 def unreachable(subject: ClusterUnderTest) -> list[Finding]:
@@ -48,41 +58,19 @@ def unreachable(subject: ClusterUnderTest) -> list[Finding]:
     return found
 
 
-@dataclass(frozen=True)
-class Survey:
-    """The cluster's state, what is not as the design demands on the hosts that can be asked, and their firewalls, evaluated."""
-
-    state: ClusterState
-    found: list[Finding]
-    firewalls: Mapping[str, Judged]
-
-
 def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None) -> Survey:
-    """What the hosts that can be asked say, judged.
-
-    `instead` has what else reads a host that is absent: it is looked at as far as that goes, and nothing is measured there.
-    """
+    """Every host that can be asked, all at once. `instead` has what else reads a host that is absent: it is looked at as far as that
+    goes, and nothing is measured there."""
     second = instead or {}
-    present = [m.name for m in subject.cluster.machines if m.name not in subject.absent or m.name in second]
-    (state, untold), *told = subject.together(
-        lambda: _state(subject, second), *(lambda n=n: _seen(subject, n, second.get(n)) for n in present)
-    )
+    present = [m for m in subject.cluster.machines if m.name not in subject.absent or m.name in second]
+    told = subject.together(*(lambda m=m: _seen(subject, m, second.get(m.name)) for m in present))
     lost = [one for one in told if isinstance(one, Finding)]
-    subject.absent |= {f.host for f in lost}
-    seen = {one.node: one for one in told if isinstance(one, NodeFacts)}
-    evaluated = firewalls(subject.cluster, seen)
-    return Survey(state, [*untold, *lost, *judge(subject.cluster, state, seen, evaluated)], evaluated)
-
-
-def _state(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[ClusterState, list[Finding]]:
-    """By the manager's word, and what of it could not be had by the second way."""
-    if instead:
-        try:
-            return manager_of(subject.cluster, {**subject.hosts, **instead}).state(), []
-        except HarnessError as error:
-            do = "reach the host by SSH; its manager's word is missing"
-            return subject.manager.state(), [Finding(Weight.UNKNOWN, name, "the cluster manager", str(error), do) for name in instead]
-    return subject.manager.state(), []
+    both = [one for one in told if not isinstance(one, Finding)]
+    return Survey(
+        {seen.name: seen for seen, _ in both if seen is not None and seen.name not in second},
+        {facts.node: facts for _, facts in both},
+        tuple(lost),
+    )
 
 
 def _gone(name: str, why: str) -> Finding:
@@ -90,17 +78,57 @@ def _gone(name: str, why: str) -> Finding:
     return Finding(Weight.UNREACHABLE, name, "log-in", why, do)
 
 
-def _seen(subject: ClusterUnderTest, name: str, instead: Host | None = None) -> NodeFacts | Finding:
+def _seen(subject: ClusterUnderTest, machine: Machine, instead: Host | None) -> tuple[HostSeen | None, NodeFacts] | Finding:
     try:
-        return _told(subject, name, instead)
+        if instead is not None:
+            return _in_pieces(subject, machine, instead)
+        if not subject.runs_commands(machine.name):
+            return None, NodeFacts(machine.name)
+        return _by_script(subject, machine) if machine.platform == "linux" else (None, _of_windows(subject, machine))
     except _Lost as lost:
-        return _gone(name, str(lost))
+        return _gone(machine.name, str(lost))
+    except HarnessError as error:
+        if isinstance(error, HostUnreachable | DeadlineExceeded) and not _still_there(instead or subject.hosts[machine.name]):
+            return _gone(machine.name, str(error))
+        return None, NodeFacts(machine.name, untold=(f"what it says of itself: {error}",))
 
 
-def _told(subject: ClusterUnderTest, name: str, instead: Host | None) -> NodeFacts:
-    """What one host tells. Raises _Lost when it stops answering meanwhile."""
-    cluster, host = subject.cluster, instead or subject.hosts[name]
-    facts = facts_of(subject.machine(name), instead) if instead else subject.facts[name]
+def _by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[HostSeen, NodeFacts]:
+    """Raises what `Host.run` raises. Of a script that one of the host's tools keeps from its end, what came before counts."""
+    cluster, host, name, why = subject.cluster, subject.hosts[machine.name], machine.name, ""
+    asked = time.time()
+    try:
+        text = host.run(script(cluster, machine, subject.manager), limit=SCRIPT_S).out
+    except CommandTookTooLong as error:
+        if host_script_parse.MARK not in error.out or not _still_there(host):
+            raise
+        text = error.out[: error.out.rindex(host_script_parse.MARK)]  # the last section may be half of one
+        why = f"{[*host_script_parse.sections(error.out)][-1]} took longer than {SCRIPT_S:g} s"
+    offset = None if why else offset_of(text, asked, time.time())
+    untold = [] if offset or why else [f"its clock: {name}: `date +%s.%N` printed no time; install GNU coreutils there"]
+    seen = host_script_parse.host(name, text, cluster.ip_resource.tag)
+    failed = dict.fromkeys((*FACTS, *host_script_parse.sections(text)), why) if why else {}
+    return seen, of_script(cluster, seen, text, offset=offset, untold=untold, failed=failed)
+
+
+def _in_pieces(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tuple[None, NodeFacts]:
+    """By what brings little text back at once, and takes seconds to answer, so that it tells no time. Raises _Lost."""
+    texts, failed = [], {}
+    for name, piece in pieces(subject.cluster, machine, subject.manager).items():
+        try:
+            texts.append(instead.check(piece))
+        except HarnessError as error:
+            if isinstance(error, HostUnreachable | DeadlineExceeded) and not _still_there(instead):
+                raise _Lost(str(error)) from error
+            failed[name] = str(error)
+    text = "\n".join(texts)
+    seen = host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
+    return None, of_script(subject.cluster, seen, text, failed=failed)
+
+
+def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
+    """Raises _Lost when it stops answering meanwhile."""
+    cluster, host, facts = subject.cluster, subject.hosts[machine.name], subject.facts[machine.name]
     untold: list[str] = []
 
     def told(what: str, read: Callable[[], T]) -> T | None:
@@ -112,36 +140,18 @@ def _told(subject: ClusterUnderTest, name: str, instead: Host | None) -> NodeFac
             untold.append(f"{what}: {error}")
             return None
 
-    if instead is None and not subject.runs_commands(name):
-        return NodeFacts(name)
-    offset = told("its clock", facts.offset) if instead is None else None  # what takes seconds to answer tells no time
-    if name == cluster.client.name:
-        rules = _quietly(facts.firewall) if isinstance(facts, LinuxHost) else None
-        nics = told("its addresses", facts.addresses) if rules else None
-        return NodeFacts(name, nics, firewall=rules, offset=offset, untold=tuple(untold))
-    linux = isinstance(facts, LinuxHost)
-    full = told("its disks", lambda: disk_preflight.trouble(host)) if linux else None
-    sysctls = told("its kernel's settings", lambda: host.check(_SYSCTLS)) if linux else None
+    offset = told("its clock", facts.offset)
+    if machine.name == cluster.client.name:
+        return NodeFacts(machine.name, offset=offset, untold=tuple(untold))
     return NodeFacts(
-        name,
+        machine.name,
         addresses=told("its addresses", facts.addresses),
         listeners=told("its listeners", facts.listeners),
         vip_route=told("its route to the VIP", lambda: facts.route_to(str(cluster.vip))),
         probe_route=told("its route to the probe", lambda: facts.route_to(str(cluster.load_balancer.probe.source))),
-        sysctls=_settings(sysctls or ""),
-        firewall=told("its firewall", facts.firewall) if isinstance(facts, LinuxHost) else None,
         offset=offset,
         untold=tuple(untold),
-        disks=tuple(full or ()),
     )
-
-
-def _quietly(read: Callable[[], str]) -> str | None:
-    """Of a client, whose firewall an ordinary user need not be able to read."""
-    try:
-        return read()
-    except CommandFailed:
-        return None
 
 
 def _still_there(host: Host) -> bool:
@@ -149,9 +159,3 @@ def _still_there(host: Host) -> bool:
         return host.alive(limit=STILL_THERE_S)
     except HostUnreachable:
         return False
-
-
-def _settings(text: str) -> dict[str, str]:
-    """`conf/eth0/rp_filter:1` as eth0.rp_filter: "1"."""
-    pairs = (line.rpartition(":") for line in text.splitlines())
-    return {name.removeprefix("conf/").replace("/", "."): value for name, _, value in pairs if name}

@@ -165,24 +165,23 @@ class ClusterUnderTest:
         blind = () if names else self.unwatchable()
         chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
         with self._witness_lock:
-            witnesses = dict(zip(chosen, self.together(*(lambda n=n: self._witness(n) for n in chosen)), strict=True))
-        starts = dict(zip(chosen, self.together(*(lambda w=w: w.mark() for w in witnesses.values())), strict=True))
-        yield CaptureWindow(self, witnesses, starts)
+            began = self.together(*(lambda n=n: self._witness(n) for n in chosen))
+        witnesses = {name: witness for name, (witness, _) in zip(chosen, began, strict=True)}
+        yield CaptureWindow(self, witnesses, {name: start for name, (_, start) in zip(chosen, began, strict=True)})
 
-    def _witness(self, name: str) -> Witness:
-        """The host's witness; a new one where the old one died with its host."""
+    def _witness(self, name: str) -> tuple[Witness, int]:
+        """The host's witness, and the position of what it sees from now on; a new witness where the old one died with its host."""
         old = self._witnesses.get(name)
         if old is not None:
             try:
-                old.mark()
-                return old
+                return old, old.mark()
             except Inconclusive as lost:
                 self.timeline.note(name, "packet-capture", f"begins again: {lost}")
                 old.stop()
         witness = Witness(self.hosts[name], self.python(name))
         witness.start()
         self._witnesses[name] = witness
-        return witness
+        return witness, witness.mark()
 
     def evidence(self) -> dict[str, Witness]:
         """The witnesses that have watched, for their captures."""

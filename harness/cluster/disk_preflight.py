@@ -12,7 +12,7 @@ FULL_KB = 256  # less than this is nothing to a log
 WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
 # For each place a line: the place, and `absent` or what df says of its file system; then the mounts, of which the last on a place counts.
-_LOOK = f"""for place in {" ".join(PLACES)}; do
+LOOK = f"""for place in {" ".join(PLACES)}; do
   if [ -d "$place" ]; then echo "$place $(df -Pk "$place" | tail -n 1)"; else echo "$place absent"; fi
 done
 cat /proc/mounts
@@ -22,7 +22,7 @@ echo "@ inodes"; df -Pli"""
 
 def trouble(host: Host) -> list[str]:
     """What keeps programs there from writing; sentences without the host's name. Raises what `Host.check` raises."""
-    return judge(host.check(_LOOK))
+    return judge(host.check(LOOK))
 
 
 def judge(text: str) -> list[str]:

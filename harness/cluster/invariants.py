@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.path_check import ask_identity, check_path
-from harness.config.cluster_config import Node
+from harness.cluster.path_check import PathCheck, ask_identity, check_path
+from harness.config.cluster_config import Cluster, Node
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.core.verdict import Verdict, all_of, failed, passed
@@ -12,6 +14,7 @@ from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import unfinished
+from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.remote.connections.attempt import attempt
 
 
@@ -30,7 +33,7 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None) -> Verd
     assert active is not None  # a whole cluster has one
     found = subject.together(
         lambda: vip_in_place(subject, active),
-        lambda: _probe(subject, active),
+        lambda: probe_answered(subject, active),
         lambda: _balancer(subject, active),
         lambda: nothing_left(subject),
     )
@@ -39,10 +42,17 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None) -> Verd
 
 def vip_in_place(subject: ClusterUnderTest, active: str) -> Verdict:
     """The VIP is on the active node's Subnet#2 NIC, with the prefix of the cluster file, and nowhere else (facts DSN-06, FAB-14)."""
-    cluster = subject.cluster
-    holders = subject.holders_of_vip()
-    second = str(cluster.node(active).second_address)
-    nics = [a.interface for a in subject.facts[active].addresses() if a.address == second]
+    nodes = [n.name for n in subject.cluster.nodes]
+    told = subject.together(*(subject.facts[n].addresses for n in nodes))
+    return placed(subject.cluster, active, dict(zip(nodes, told, strict=True)))
+
+
+def placed(cluster: Cluster, active: str, addresses: Mapping[str, Sequence[InterfaceAddress]]) -> Verdict:
+    """The same, of addresses that every node has told. Pure."""
+    vip, second = str(cluster.vip), str(cluster.node(active).second_address)
+    places = {n: [f"{a.interface}/{a.prefix}" for a in told if a.address == vip] for n, told in addresses.items()}
+    holders = {n: where for n, where in places.items() if where}
+    nics = [a.interface for a in addresses[active] if a.address == second]
     where = "; ".join(f"{n}: {', '.join(p)}" for n, p in holders.items()) or "nowhere"
     in_place = holders == {active: [f"{nic}/{cluster.ip_resource.prefix}" for nic in nics]}
     return (passed if in_place else failed)(f"{cluster.vip} is on {where}")
@@ -58,23 +68,34 @@ def _balancer(subject: ClusterUnderTest, active: str) -> Verdict:
     except HostUnreachable:
         raise
     except Unusable:
-        client = subject.cluster.client.name
-        return all_of([ask_identity(subject, client, service, active)[0] for service in subject.cluster.services])
-    return check.verdict if not check.verdict else passed(f"the balancer sends clients to {active}")
+        return by_identity(subject, active)
+    return sent_to(check)
+
+
+def sent_to(check: PathCheck) -> Verdict:
+    """The same, by what a check of the client's path to the first service found."""
+    return check.verdict if not check.verdict else passed(f"the balancer sends clients to {check.active}")
+
+
+def by_identity(subject: ClusterUnderTest, active: str) -> Verdict:
+    """The same, by what every service says of itself."""
+    client = subject.cluster.client.name
+    return all_of([ask_identity(subject, client, service, active)[0] for service in subject.cluster.services])
 
 
 def nothing_left(subject: ClusterUnderTest) -> Verdict:
     """Nothing that a disruption put on a host is still there, and no command that changes the cluster still runs there."""
     names = [name for name in subject.hosts if subject.runs_commands(name)]  # nothing of ours gets to a host that runs nothing for us
-    found = dict(zip(names, subject.together(*(lambda n=n: remains(subject.hosts[n]) for n in names)), strict=True))
-    left = [f"{host}: {what}" for host, those in found.items() for what in those]
     nodes = [node.name for node in subject.cluster.nodes if node.platform == "linux"]
-    running = dict(zip(nodes, subject.together(*(lambda n=n: unfinished(subject.hosts[n]) for n in nodes)), strict=True))
-    left += [f"{node}: `{command}` still runs" for node, those in running.items() for command in those]
+    found = subject.together(
+        *(lambda n=n: [f"{n}: {what}" for what in remains(subject.hosts[n])] for n in names),
+        *(lambda n=n: [f"{n}: `{command}` still runs" for command in unfinished(subject.hosts[n])] for n in nodes),
+    )
+    left = [what for those in found for what in those]
     return failed(f"left behind: {'; '.join(left)}") if left else passed("nothing of ours is left on any host")
 
 
-def _probe(subject: ClusterUnderTest, active: str | None) -> Verdict:
+def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, check_path
+from harness.cluster.shared_question import SharedQuestion
 from harness.config.cluster_config import Service
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
@@ -39,10 +41,11 @@ def follow(
     """
     deadline = Deadline(allowance.seconds, anchor=anchor)
     work = [(o, s) for o in origins for s in subject.cluster.services]
-    return subject.together(*(lambda o=o, s=s: _follow_one(subject, o, s, deadline, active) for o, s in work))
+    who: Callable[[], str] = SharedQuestion(lambda: subject.active) if active is None else lambda: active
+    return subject.together(*(lambda o=o, s=s: _follow_one(subject, o, s, deadline, who) for o, s in work))
 
 
-def _follow_one(subject: ClusterUnderTest, origin: Origin, service: Service, deadline: Deadline, active: str | None) -> Recovery:
+def _follow_one(subject: ClusterUnderTest, origin: Origin, service: Service, deadline: Deadline, who: Callable[[], str]) -> Recovery:
     last: PathCheck | None = None
     fault: str | None = None
     looked: list[float] = [deadline.anchor]
@@ -51,7 +54,7 @@ def _follow_one(subject: ClusterUnderTest, origin: Origin, service: Service, dea
         nonlocal last, fault
         looked.append(time.monotonic())
         try:
-            node = active or subject.active
+            node = who()
             last, fault = check_path(subject, origin, service, node, count=1), None
             if last.verdict:
                 last = check_path(subject, origin, service, node)

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import __version__
-from harness.cluster import disk_preflight
 from harness.collect import collectors
 from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, cut
 from harness.collect.collectors import Collector
@@ -160,8 +159,6 @@ class Gathering:
         said = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_S)
         text, note = cut(said.out, LOOK_AT_MOST)
         self._keep(report, "look.txt", "What the diagnosis reads", text, note, time.monotonic() - began)
-        if machine.name != self.cluster.client.name:
-            report.facts["disks"] = list(disk_preflight.trouble(host))
 
     def _log(self, report: HostReport, ahead: float) -> None:
         began = time.monotonic()

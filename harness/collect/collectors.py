@@ -16,7 +16,8 @@ LINUX, WINDOWS = "linux", "windows"
 EXITED = "# exited "  # and the code, as the last line of what a line printed that failed
 PATHS = 'PATH="$PATH:/usr/sbin:/sbin"; '  # an ordinary user's PATH often lacks them
 
-# Kernel settings that decide what becomes of the VIP's and the probe's packets, and how soon a dead peer is noticed. {nic}: of every NIC.
+# Kernel settings that decide what becomes of the VIP's and the probe's packets, and how soon a dead peer is noticed; NIC_SYSCTLS of every
+# NIC. What the diagnosis reads of a live host are those of net.ipv4.
 SYSCTLS = (
     "net.ipv4.ip_forward",
     "net.ipv4.ip_nonlocal_bind",
@@ -30,6 +31,7 @@ SYSCTLS = (
     "net.ipv4.tcp_fin_timeout",
     "net.ipv4.tcp_mtu_probing",
     "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
     "net.core.somaxconn",
 )
 NIC_SYSCTLS = ("rp_filter", "arp_ignore", "arp_announce", "arp_filter", "accept_local", "route_localnet", "src_valid_mark", "forwarding")

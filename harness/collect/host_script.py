@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from harness.cluster.disk_preflight import LOOK as DISKS
+from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config.cluster_config import Cluster, Machine
 from harness.hosts.linux.linux import FIREWALL, TOOLS
 from harness.managers.manager import Manager
@@ -57,40 +59,68 @@ for i, address in enumerate(to):
 """
 
 
+# Run a tool; of one that fails, its exit and its last word are kept for the section `failed`.
+_ASK = """ask() { what=$1; shift; { err=$("$@" 2>&1 >&4 4>&-) || why="$why$what $? $(printf %s "$err" | tail -n 1)
+"; } 4>&1; }"""
+_TOOLS = f"""addresses() {{ ip -json addr || ip addr; }}
+rules() (
+{FIREWALL})
+disks() {{
+{DISKS}
+}}"""
+_NAMES = 'function end() { if (line) print line } $1 == "=" { end(); line = $2; next } { line = line " " $1 } END { end() }'
+_FAILED = 'printf %s "$why"'
+FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # what findings are made of by themselves
+
+
 def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
-    """For `Host.run`: a line of shell."""
-    node = next((n for n in cluster.nodes if n.name == machine.name), None)
+    """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.host_script_parse` reads."""
+    others = [str(m.address) for m in cluster.machines if m.name != machine.name]
+    echoes = f"{shlex.quote(machine.ssh.python)} -c {shlex.quote(_ECHO)} {FULL_BYTES} {WAIT_S} {' '.join(others)} 2>/dev/null"
+    parts = {"time": "date '+%s.%N %z'", **_parts(cluster, machine, manager), "failed": _FAILED, "large": "cat <&3", "ended": "date +%s.%N"}
+    rest = "\n".join(["exec 3<&0 </dev/null", *_beginning(), *_sections(parts), "true"])
+    return f"{echoes} | {{\n{rest}\n}}"  # the echoes travel while the rest is asked
+
+
+def pieces(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, str]:
+    """The sections in FACTS as scripts of their own, for a host that brings little text back at once."""
+    parts = _parts(cluster, machine, manager)
+    return {name: "\n".join([*_beginning(), *_sections({name: parts[name], "failed": _FAILED}), "true"]) for name in FACTS if name in parts}
+
+
+def _beginning() -> list[str]:
+    return [f"export {TOOLS.strip()} LC_ALL=C", "exec 2>/dev/null", "why=", _ASK, _TOOLS]
+
+
+def _sections(parts: dict[str, str]) -> list[str]:
+    return [f"echo '@@ {name}'; {line}" for name, line in parts.items()]
+
+
+def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, str]:
+    is_node = any(n.name == machine.name for n in cluster.nodes)
     ports = [cluster.load_balancer.probe.port, *(s.port for s in cluster.services)]
     about = " or ".join(f"sport = :{p} or dport = :{p}" for p in ports)
-    others = [m for m in cluster.machines if m.name != machine.name]
-    full = [str(m.address) for m in others]
-    parts = [
-        f"export {TOOLS.strip()} LC_ALL=C",
-        "exec 2>/dev/null",
-        "echo '@@ time'; date '+%s.%N %z'",
-        "echo '@@ addresses'; ip -json addr || ip addr",
-        "echo '@@ rules'; ip rule",
-        "echo '@@ neighbours written down'; ip neigh show nud permanent",
-        "echo '@@ routes'",
-        *_routes(cluster, machine, node is not None),
-        "echo '@@ listening'; ss -tlnp",
-        f"echo '@@ sockets'; ss -tanopi {shlex.quote(f'( {about} )')} | head -n 2000",
-        "pids=$(ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200)",
-        "echo '@@ processes'; for pid in $pids; do cat /proc/$pid/stat; done",
-        "echo '@@ descriptors'; for pid in $pids; do set -- /proc/$pid/fd/*; echo $pid $# $(grep 'open files' /proc/$pid/limits); done",
-        "echo '@@ sysctls'; (cd /proc/sys/net/ipv4 && grep -H . conf/*/rp_filter tcp_keepalive_time tcp_retries2 ip_local_port_range "
-        "ip_local_reserved_ports tcp_syncookies ip_nonlocal_bind; cd ../netfilter && grep -H . nf_conntrack_count nf_conntrack_max)",
-        f"echo '@@ firewall'; ({FIREWALL}) || untold=yes",
-        "echo '@@ firewall told'; [ -z \"$untold\" ] || echo not told",
-        "echo '@@ names'; for name in "
-        + " ".join(shlex.quote(m.name) for m in cluster.machines)
-        + "; do echo $name $(getent ahosts $name | awk '{print $1}'); done",
-    ]
-    if node is not None:
-        parts += _of_the_manager(cluster, manager)
-    echoes = f"{shlex.quote(machine.ssh.python)} -c {shlex.quote(_ECHO)} {FULL_BYTES} {WAIT_S} {' '.join(full)} 2>/dev/null"
-    rest = "\n".join(["exec 3<&0 </dev/null", *parts, "echo '@@ large'; cat <&3", "true"])
-    return f"{echoes} | {{\n{rest}\n}}"  # the echoes travel while the rest is asked
+    names = " ".join(shlex.quote(m.name) for m in cluster.machines)
+    settings = [s.removeprefix("net.ipv4.") for s in SYSCTLS if s.startswith("net.ipv4.")]
+    parts = {
+        "addresses": "ask addresses addresses",
+        "rules": "ip rule",
+        "neighbours written down": "ip neigh show nud permanent",
+        "routes": "; ".join(_routes(cluster, machine, is_node)),
+        "listening": "ask listening ss -tlnp",
+        "sockets": f"ss -tanopi {shlex.quote(f'( {about} )')} | head -n 2000",
+        "processes": "pids=$(ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
+        '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
+        "descriptors": "for pid in $pids; do set -- /proc/$pid/fd/*; echo $pid $# $(grep 'open files' /proc/$pid/limits); done",
+        "sysctls": f"(cd /proc/sys/net/ipv4 && grep -H . {' '.join([f'conf/*/{n}' for n in NIC_SYSCTLS] + settings)}; "
+        "cd ../netfilter && grep -H . nf_conntrack_count nf_conntrack_max)",
+        "firewall": "ask firewall rules",
+        "firewall told": 'case "$why" in *"firewall "*) echo not told ;; esac',
+        "names": f"for name in {names}; do echo \"= $name\"; getent ahosts $name; done | awk '{_NAMES}'",
+    }
+    if is_node:
+        parts |= {"disks": "ask disks disks", **_of_the_manager(cluster, manager)}
+    return parts
 
 
 def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
@@ -101,16 +131,14 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
         probe = str(cluster.load_balancer.probe.source)
         pairs += [(probe, ""), (probe, own)]
         pairs += [(str(cluster.client.address), str(cluster.vip))]  # what answers as the VIP; refused where the VIP is not
-    return [f"echo '# {d} {s}'; ip route get {d}{f' from {s}' if s else ''} 2>&1 | head -n 2" for d, s in pairs]
+    return [f"echo '# {d} {s}'; ip route get {d}{f' from {s}' if s else ''} 2>&1" for d, s in pairs]
 
 
-def _of_the_manager(cluster: Cluster, manager: Manager) -> list[str]:
-    log = shlex.quote(str(manager.log)) if manager.log else "/dev/null"
-    parts = [f"echo '@@ log'; tail -n {LOG_LINES} {log}"]
+def _of_the_manager(cluster: Cluster, manager: Manager) -> dict[str, str]:
+    parts = {"log": f"tail -n {LOG_LINES} {shlex.quote(str(manager.log)) if manager.log else '/dev/null'}"}
     if cluster.manager.kind == "lifekeeper":
-        parts.append(
-            f"echo '@@ instances'; {shlex.quote(str(cluster.manager.root / 'bin' / 'ins_list'))} -t {shlex.quote(cluster.ip_resource.tag)}"
-        )
+        tool = shlex.quote(str(cluster.manager.root / "bin" / "ins_list"))
+        parts["instances"] = f"{tool} -t {shlex.quote(cluster.ip_resource.tag)}"
     if cluster.manager.kind == "pacemaker":
-        parts.append("echo '@@ configuration'; cibadmin -Q")
+        parts["configuration"] = "cibadmin -Q"
     return parts

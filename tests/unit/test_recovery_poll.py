@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 from harness.cluster import recovery_poll
+from harness.cluster.shared_question import SharedQuestion
+from harness.core.deadline import Deadline
+from harness.core.errors import Inconclusive
 from harness.core.verdict import Outcome, Verdict, failed, passed
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.outage_budget import Allowance
@@ -67,3 +71,47 @@ def test_a_recovery_is_an_interval_that_is_held_against_the_budget(seconds, peri
     assert verdict.outcome is outcome, verdict
     if outcome is Outcome.INCONCLUSIVE:
         assert "1.20 s to 2.30 s" in verdict.reason
+
+
+def test_what_paths_ask_at_the_same_time_is_asked_once_and_never_answered_with_what_was_before() -> None:
+    """Three ask; while the manager answers the first, it moves everything, and only then do the others ask."""
+    begun, go_on, moved = threading.Event(), threading.Event(), []
+    asked: list[int] = []
+
+    def ask() -> str:
+        asked.append(len(asked))
+        if len(asked) == 1:
+            begun.set()
+            assert go_on.wait(60)
+            return "lknode01"
+        return moved[0]
+
+    question = SharedQuestion(ask)
+    told: dict[str, str] = {}
+    first = threading.Thread(target=lambda: told.update(first=question()))
+    first.start()
+    assert begun.wait(60)
+    moved.append("lknode02")
+    others = [threading.Thread(target=lambda n=n: told.update({n: question()})) for n in ("second", "third")]
+    for one in others:
+        one.start()
+    Deadline(60).wait_for(lambda: question.waiting, until=lambda n: n == 2, what="both to wait", every=0.001)
+    go_on.set()
+    for one in (first, *others):
+        one.join(60)
+    assert told == {"first": "lknode01", "second": "lknode02", "third": "lknode02"} and len(asked) == 2
+
+
+def test_an_error_is_of_those_who_asked_then_and_of_nobody_later() -> None:
+    answers = iter([Inconclusive("no single node"), "lknode02"])
+
+    def ask() -> str:
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    question = SharedQuestion(ask)
+    with pytest.raises(Inconclusive):
+        question()
+    assert question() == "lknode02"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 
 LOOPBACK = "lo"
 FLAGS = ((0x02, "S"), (0x10, "A"), (0x04, "R"), (0x01, "F"), (0x08, "P"))
@@ -84,6 +83,5 @@ def decode(time: float, interface: str, kind: str, raw: bytes) -> Packet:
     if protocol == "tcp":
         seq, ack, _, bits = struct.unpack_from("!IIBB", raw, header + 4)
         flags = "".join(letter for bit, letter in FLAGS if bits & bit)
-    return Packet(
-        time, interface, kind, protocol, str(IPv4Address(raw[12:16])), sport, str(IPv4Address(raw[16:20])), dport, flags, seq, ack, raw
-    )
+    source, destination = f"{raw[12]}.{raw[13]}.{raw[14]}.{raw[15]}", f"{raw[16]}.{raw[17]}.{raw[18]}.{raw[19]}"
+    return Packet(time, interface, kind, protocol, source, sport, destination, dport, flags, seq, ack, raw)

@@ -1,0 +1,47 @@
+"""A host that is asked nothing twice in one look: a command that several questions need is run once, and all have that answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from concurrent.futures import Future
+
+from harness.hosts.host import Command, CommandFailed, CommandResult, Host, Process
+from harness.hosts.shell_command import as_line
+
+
+class AskedOnce:
+    """Implements `Host` for commands that only read. The limit of who asks first counts for all; an error is everybody's."""
+
+    def __init__(self, host: Host) -> None:
+        self.name = host.name
+        self._host = host
+        self._told: dict[Hashable, Future[CommandResult]] = {}
+        self._telling = threading.Lock()
+
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
+        key = (as_line(command), input)
+        with self._telling:
+            mine = key not in self._told
+            told = self._told.setdefault(key, Future())
+        if mine:
+            try:
+                told.set_result(self._host.run(command, limit=limit, input=input))
+            except BaseException as error:
+                told.set_exception(error)
+        return told.result()
+
+    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
+        result = self.run(command, limit=limit, input=input)
+        if not result.ok:
+            raise CommandFailed(result)
+        return result.out
+
+    def start(self, command: Command) -> Process:
+        return self._host.start(command)
+
+    def alive(self, *, limit: float = 2.0) -> bool:
+        return self._host.alive(limit=limit)
+
+    def close(self) -> None:
+        """The host is its owner's to close."""

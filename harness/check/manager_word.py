@@ -1,0 +1,84 @@
+"""What the cluster manager says in one look: the state, and what would keep the next failover from working. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from harness.check.asked_once import AskedOnce
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Cluster
+from harness.core.errors import HarnessError
+from harness.core.finding import Finding, Weight
+from harness.diagnosis.evidence import responders
+from harness.hosts.host import Host
+from harness.managers.manager import Answer, ClusterState, Manager, Question, answer
+from harness.managers.manager_registry import manager_of
+
+FAILOVERS = (Question.LOST, Question.FAILED)  # what forbids a told move forbids these as well
+
+
+@dataclass(frozen=True)
+class ManagerWord:
+    """`active` is the node that paths are held against; `found` has what could not be asked the second way."""
+
+    state: ClusterState
+    active: str | None
+    found: tuple[Finding, ...] = ()
+    may_move: Mapping[Question, Answer] = field(default_factory=dict)
+    fencing: Answer | None = None
+    left_behind: tuple[str, ...] = ()
+
+
+def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> ManagerWord:
+    """Everything that a look asks of it, each command once on each node, so that all answers rest on the same. `instead` has what else
+    reads a node that is absent."""
+    cluster = subject.cluster
+    hosts: dict[str, Host] = {name: AskedOnce(host) for name, host in subject.hosts.items()}
+    manager = manager_of(cluster, hosts)
+    state, found = _state(manager, cluster, hosts, instead)
+    active = state.leading or favoured(cluster, state)
+    if active is None:  # what keeps it from being in service anywhere
+        lost = {} if subject.absent else {Question.LOST: _may_move(manager, cluster.nodes[0].name, Question.LOST)}
+        return ManagerWord(state, None, found, lost)
+    standby = subject.standby_of(active)
+    if standby in subject.absent:  # a node that is away takes nothing over, which is said already
+        return ManagerWord(state, active, found)
+    fences: Callable[[], Answer | None] = manager.fencing if cluster.manager.kind == "pacemaker" else lambda: None  # others by other means
+    fencing, left, *answers = subject.together(
+        fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
+    )
+    return ManagerWord(state, active, found, dict(zip(FAILOVERS, answers, strict=True)), fencing, left)
+
+
+def favoured(cluster: Cluster, state: ClusterState) -> str | None:
+    """Where services are apart: the node that the balancer sends clients to, because its health-check resource is in service."""
+    tags = responders(cluster, state)
+    nodes = [n for n, s in state.nodes.items() if any(s.resources.get(t) and s.resources[t].active for t in tags)]
+    return nodes[0] if len(nodes) == 1 else None
+
+
+def _state(
+    manager: Manager, cluster: Cluster, hosts: Mapping[str, Host], instead: Mapping[str, Host]
+) -> tuple[ClusterState, tuple[Finding, ...]]:
+    if instead:
+        try:
+            return manager_of(cluster, {**hosts, **instead}).state(), ()
+        except HarnessError as error:
+            do = "reach the host by SSH; its manager's word is missing"
+            return manager.state(), tuple(Finding(Weight.UNKNOWN, name, "the cluster manager", str(error), do) for name in instead)
+    return manager.state(), ()
+
+
+def _may_move(manager: Manager, to: str, question: Question) -> Answer:
+    try:
+        return manager.may_switch_over(to, question)
+    except HarnessError as error:
+        return answer([], [str(error)])
+
+
+def _left_behind(manager: Manager) -> tuple[str, ...]:
+    try:
+        return tuple(manager.strangers())
+    except HarnessError:
+        return ()  # the state is asked as well, and says why nothing is told
