@@ -56,6 +56,7 @@ class Entry:
 
     @property
     def title(self) -> str:
+        """The disruption with its service and its number of times."""
         about = f" ({self.wanted.service})" if self.wanted.service else ""
         return f"{self.wanted.name}{about}" + (f", {self.times} times" if self.times > 1 else "")
 
@@ -79,6 +80,7 @@ class Shown:
 
     @property
     def names(self) -> frozenset[str]:
+        """The disruptions that were shown."""
         return frozenset(e.wanted.name for e in self.entries)
 
     @property
@@ -87,6 +89,7 @@ class Shown:
         return {e.wanted.name: e.skipped for e in self.entries if e.skipped}
 
     def as_text(self, *, commands: bool = False) -> str:
+        """The plan for a person; with every command where that is asked for."""
         lines = [f"the plan, as the cluster is now ({self.active} is active; whenever it moves, the hosts' parts change with it):"]
         for entry in self.entries:
             lines += _lines(entry, commands)

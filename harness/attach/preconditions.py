@@ -71,6 +71,7 @@ class Preconditions:
 
     @cached_property
     def state(self) -> ClusterState:
+        """The manager's word on the cluster, asked once."""
         return self._subject.manager.state()
 
     @cached_property

@@ -69,6 +69,7 @@ class HealthWatch:
         self._thread = threading.Thread(target=self._run, daemon=True, name="azure-health")
 
     def start(self) -> None:
+        """Begins to ask for the health at its interval, in a thread of its own."""
         self._thread.start()
 
     def close(self) -> None:

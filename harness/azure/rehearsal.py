@@ -31,6 +31,7 @@ class Question:
 
     @property
     def in_seconds(self) -> bool:
+        """Whether the answer is a number of seconds."""
         return self.choices == ("seconds, as a number",)
 
     def is_assumed(self, answer: str) -> bool:

@@ -15,6 +15,7 @@ Seen = Mapping[str, Sequence[Packet]]
 
 
 def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
+    """One path's check with its packets, as evidence."""
     ports = {(a.local_address, a.local_port) for a in check.attempts if a.local_port is not None}
     at = [
         (name, p)
@@ -49,6 +50,7 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
 
 
 def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: float) -> ProbesSeen:
+    """What arrived of the balancer's probes at a node within these seconds, and what was answered."""
     source, port = str(cluster.load_balancer.probe.source), cluster.load_balancer.probe.port
     came = [p for p in packets if p.protocol == "tcp" and p.src == source and p.is_syn and p.came_in]
     back = [p for p in packets if p.protocol == "tcp" and p.dst == source and p.sport == port and p.outgoing and not p.local]
@@ -65,4 +67,5 @@ def probes(node: Node, packets: Sequence[Packet], cluster: Cluster, seconds: flo
 
 
 def outcome(attempt: Attempt) -> str:
+    """An attempt's outcome as a word."""
     return str(attempt.outcome)

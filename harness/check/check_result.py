@@ -14,6 +14,8 @@ from harness.diagnosis.engine import Diagnosis
 
 @dataclass(frozen=True)
 class Findings:
+    """Everything that one look found."""
+
     active: str | None
     whole: Verdict
     paths: list[PathCheck]
@@ -22,6 +24,7 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
+        """The verdict on the cluster: its invariants, causes, paths and findings together."""
         causes = [failed(f"{c.host}: {c.says}") for c in self.diagnosis.causes if c.is_fault]
         return all_of([self.whole, *causes, *(p.verdict for p in self.paths), *verdicts(self.found)])
 
@@ -35,6 +38,7 @@ class Findings:
         ]
 
     def as_data(self) -> dict[str, Any]:
+        """The look as `check --json` prints it."""
         paths = [
             {
                 "path": str(p.origin),
@@ -62,6 +66,7 @@ class Findings:
         }
 
     def as_text(self) -> str:
+        """The look for a terminal, causes first."""
         told = list(zip(self.diagnosis.causes, self.diagnosis.under, strict=True))
         lines = [cause.as_text(under) for cause, under in told if cause.is_fault]
         lines += [""] if lines else []

@@ -90,4 +90,5 @@ def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since
 
 
 def paths(checks: Sequence[PathCheck], packets: Mapping[str, list], cluster: Cluster) -> list:
+    """The paths' checks as evidence."""
     return [captured_evidence.path(c, packets, cluster) for c in checks]

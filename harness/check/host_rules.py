@@ -35,6 +35,7 @@ class NodeFacts:
     disks: tuple[str, ...] = ()  # what keeps programs there from writing
 
     def nic_of(self, address: object) -> str | None:
+        """The NIC that has this address on the node; None where it is on none."""
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
 
 

@@ -39,9 +39,11 @@ class StandingDisruption(Protocol):
     by_azure: ClassVar[bool]
 
     @property
-    def chosen_as_active(self) -> str: ...
+    def chosen_as_active(self) -> str:
+        """The node that was chosen as the active one."""
 
-    def undo(self, deadline: Deadline) -> None: ...
+    def undo(self, deadline: Deadline) -> None:
+        """Undoes it; raises HarnessError or DeadlineExceeded."""
 
 
 class ClusterUnderTest:
@@ -72,6 +74,7 @@ class ClusterUnderTest:
         self._asking = {name: threading.Lock() for name in self.hosts}
 
     def clean(self, text: str) -> str:
+        """Text without secrets."""
         return self.cleaner.text(text)
 
     def write_manager_log(self, node: str, path: Path) -> None:
@@ -113,9 +116,11 @@ class ClusterUnderTest:
         return state.leading
 
     def standby_of(self, active: str) -> str:
+        """The node that is not this one."""
         return self.cluster.peer_of(active).name
 
     def machine(self, name: str) -> Machine:
+        """The host of that name in the cluster file."""
         return next(m for m in self.cluster.machines if m.name == name)
 
     def origin(self, origin: Origin, active: str) -> str:
@@ -124,6 +129,7 @@ class ClusterUnderTest:
         return places[origin]
 
     def python(self, name: str) -> str:
+        """The Python that the cluster file names for a host."""
         return self.machine(name).ssh.python
 
     def means(self, name: str) -> Capabilities:
@@ -192,6 +198,7 @@ class ClusterUnderTest:
         return deadline.wait_for(self.manager.state, until=lambda s: s.whole, what="the cluster being healthy", every=0.2)
 
     def close(self) -> None:
+        """Ends what runs on the hosts and closes every connection."""
         for witness in self._witnesses.values():
             witness.stop()
         for resident in self.residents.values():
@@ -225,6 +232,7 @@ class CaptureWindow:
 
     @property
     def watching(self) -> tuple[str, ...]:
+        """The hosts that are captured."""
         return tuple(self._witnesses)
 
     def packets(self) -> dict[str, list]:

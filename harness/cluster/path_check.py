@@ -44,21 +44,25 @@ class PathCheck:
 
     @property
     def node(self) -> str | None:
+        """The one node that every attempt reached; None where they reached several or none."""
         nodes = {w.node for w in self.ways}
         return nodes.pop() if len(nodes) == 1 else None
 
     @property
     def codes(self) -> str:
+        """The wire codes of the attempts, each with its number."""
         return ", ".join(
             f"{code} × {n}" if len(set(self.ways)) > 1 and n > 1 else code for code, n in Counter(w.code for w in self.ways).items()
         )
 
     @property
     def outcomes(self) -> dict[str, int]:
+        """How many attempts ended in which way."""
         return dict(Counter(str(a.outcome) for a in self.attempts))
 
     @property
     def observed(self) -> str:
+        """What was seen of the attempts, in words."""
         return "; ".join(dict.fromkeys(str(w) for w in self.ways[:3])) or "nothing"
 
 

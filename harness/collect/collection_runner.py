@@ -69,6 +69,7 @@ class Gathering:
         self.given_up = False
 
     def all(self) -> None:
+        """Asks every host at once, and the manager beside them."""
         machines = self.cluster.machines
         with ThreadPoolExecutor(len(machines) + 1) as pool:
             try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands) -> None:
+    """Adds both commands to the parser."""
     check = add(
         commands,
         "check",

@@ -26,6 +26,7 @@ CAPTURE_AT_MOST_S = 60.0
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     about = "gather what all hosts of a cluster say into one archive for support, without secrets; changes nothing"
     collect = add(commands, "collect", _collect, about, "lkharness collect --cluster customer.toml --since 2h --output case-4711.tar.gz")
     add_cluster(collect)

@@ -16,6 +16,7 @@ ENVIRONMENT = "_ARGCOMPLETE"  # set by the shell's function when it asks this pr
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     about = "print what makes a shell complete commands and options"
     parser = add(commands, "completion", _completion, about, 'eval "$(lkharness completion bash)"')
     parser.description = f"{parser.description} To have it in every shell:\n" + "\n".join(f"  {how}" for how in INSTALL.values())

@@ -36,10 +36,12 @@ class Parser(argparse.ArgumentParser):
         raise BadUse(f"{message}; see `{self.prog} --help`")
 
     def format_usage(self) -> str:
+        """The usage line, with choices that are only looked up when they are shown."""
         self._name_late_choices()
         return super().format_usage()
 
     def format_help(self) -> str:
+        """The help, with choices that are only looked up when they are shown."""
         self._name_late_choices()
         return super().format_help()
 

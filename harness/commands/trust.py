@@ -12,6 +12,7 @@ from harness.core.errors import BadUse, ExitCode
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     about = "show what a cluster file asks of this machine (programs, secrets, other ends of Azure), and agree to exactly that content"
     trust = add(commands, "trust", _trust, about, "lkharness trust customer.toml")
     trust.add_argument("file", metavar="FILE", help="the cluster file; after any change it must be agreed to anew")
@@ -19,6 +20,7 @@ def add_to(commands) -> None:
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --trust-cluster-file to another command's parser."""
     parser.add_argument(
         "--trust-cluster-file",
         action="store_true",

@@ -53,6 +53,7 @@ def _place(url: Any) -> str:
 
 
 def same_end(url: str, other: str) -> bool:
+    """Whether two URLs lead to the same host and port."""
     return _place(url) == _place(other)
 
 

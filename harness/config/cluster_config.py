@@ -48,6 +48,8 @@ class SshAccess(Part):
 
 
 class Machine(Part):
+    """A host of the cluster file, and how it is logged in to."""
+
     name: Name
     address: IPv4Address = Field(description="the private address in Subnet#1")
     platform: Literal["linux", "windows"] = Field("linux", description="what runs there: a POSIX shell or PowerShell answers over SSH")
@@ -252,6 +254,7 @@ class Cluster(Part):
 
     @property
     def machines(self) -> list[Machine]:
+        """The client and both nodes."""
         return [self.client, *self.nodes]
 
     @property
@@ -260,9 +263,11 @@ class Cluster(Part):
         return self.load_balancer.frontend
 
     def node(self, name: str) -> Node:
+        """The node of that name; raises StopIteration for another."""
         return next(n for n in self.nodes if n.name == name)
 
     def peer_of(self, name: str) -> Node:
+        """The other node."""
         return next(n for n in self.nodes if n.name != name)
 
 

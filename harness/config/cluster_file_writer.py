@@ -20,6 +20,8 @@ NL = "\n"
 
 @dataclass(frozen=True)
 class HostAnswer:
+    """What a person said of one host."""
+
     name: str
     addresses: tuple[str, ...]
     platform: str = ""
@@ -27,6 +29,8 @@ class HostAnswer:
 
 @dataclass(frozen=True)
 class ServiceAnswer:
+    """What a person said of one service."""
+
     name: str
     kind: str
     port: int

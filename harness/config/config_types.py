@@ -17,6 +17,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 
 
 class Part(BaseModel):
+    """The base of every table: unknown names are a fault, and nothing is changed after it was read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

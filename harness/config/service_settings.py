@@ -38,6 +38,7 @@ class Secret:
         raise TypeError("a secret is not written anywhere")
 
     def reveal(self) -> str:
+        """The secret itself, for the service that it is meant for."""
         return self._value
 
 
@@ -65,6 +66,7 @@ def pattern(settings: Mapping[str, str], key: str, *, groups: set[str]) -> re.Pa
 
 
 def whole_number(settings: Mapping[str, str], key: str, default: int) -> int:
+    """A setting as a whole number; raises BadUse."""
     value = settings.get(key, str(default))
     if not value.isdigit():
         raise BadUse(f"setting {key} = {value!r} is not a whole number")

@@ -108,6 +108,7 @@ def refusal(asked: list[str], file: Path | str, *, once: bool = True) -> str:
 
 
 def what_to_do(file: Path | str, *, once: bool = True) -> str:
+    """How a person agrees to a cluster file, as part of a sentence."""
     return f"look through it, then agree with `lkharness trust {shlex.quote(str(file))}`{f', or for once with {OPTION}' if once else ''}"
 
 

@@ -44,6 +44,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
+        """Whether its moment has come."""
         return time.monotonic() >= self.at
 
     def within(self, seconds: float) -> float:

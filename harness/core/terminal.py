@@ -41,10 +41,12 @@ class Shown:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Writes text to the terminal without secrets and without control characters."""
         self._stream.write(visible(CLEANER.known(text)))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
+        """Writes several texts likewise."""
         for line in lines:
             self.write(line)
 

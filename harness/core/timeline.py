@@ -26,6 +26,7 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> str:
+        """The event as a line of timeline.jsonl."""
         record = {"at": round(self.at, 6), "wall": round(self.wall, 6), "source": self.source, "kind": self.kind, "text": self.text}
         if self.data:
             record["data"] = self.data
@@ -62,6 +63,7 @@ class Timeline:
         return event
 
     def close(self) -> None:
+        """Closes the file; later events are kept in memory only."""
         with self._lock:
             if self._file:
                 try:

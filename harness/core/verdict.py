@@ -10,6 +10,8 @@ from harness.core.text import visible
 
 
 class Outcome(StrEnum):
+    """What a verdict says."""
+
     PASS = "pass"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
@@ -35,14 +37,17 @@ class Verdict:
 
 
 def passed(reason: str) -> Verdict:
+    """A pass, and why."""
     return Verdict(Outcome.PASS, reason)
 
 
 def failed(reason: str) -> Verdict:
+    """A failure, and why."""
     return Verdict(Outcome.FAIL, reason)
 
 
 def inconclusive(reason: str) -> Verdict:
+    """That it cannot be told, and why."""
     return Verdict(Outcome.INCONCLUSIVE, reason)
 
 

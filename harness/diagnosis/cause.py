@@ -16,6 +16,7 @@ class Certainty(StrEnum):
 
     @property
     def rank(self) -> int:
+        """0 for the surest."""
         return list(Certainty).index(self)
 
 
@@ -39,6 +40,7 @@ class Cause:
 
     @property
     def is_fault(self) -> bool:
+        """Whether it is sure enough to make a check fail."""
         return self.certainty is not Certainty.POSSIBLE
 
     def as_data(self) -> dict[str, Any]:
@@ -53,6 +55,7 @@ class Cause:
         }
 
     def as_text(self, symptoms: tuple[str, ...] = ()) -> str:
+        """The cause as lines for a terminal, with the symptoms that follow from it."""
         lines = [f"{self.certainty:11} {self.host}: {self.says}"]
         lines += [f"{'':12}seen: {line}" for line in self.evidence]
         lines.append(f"{'':12}do: {self.do}")

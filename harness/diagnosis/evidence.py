@@ -38,6 +38,7 @@ class Socket:
 
     @property
     def owner(self) -> str:
+        """The program that holds the socket, with its process id where the host told it."""
         return f"{self.process} (pid {self.pid})" if self.process else "a process that was not told"
 
 
@@ -65,9 +66,11 @@ class HostSeen:
     units: Mapping[str, str] = field(default_factory=dict)  # what the manager there has in its own database, by what it is
 
     def nic_of(self, address: object) -> str | None:
+        """The NIC that has this address on the host; None where it is on none, or where that was not told."""
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
 
     def listening(self, port: int) -> list[Socket]:
+        """The sockets that listen on that port."""
         return [s for s in self.listeners or () if s.port == port]
 
 
@@ -92,18 +95,22 @@ class PathSeen:
 
     @property
     def name(self) -> str:
+        """`path/service`."""
         return f"{self.path}/{self.service.name}"
 
     @property
     def failed(self) -> bool:
+        """Whether the path's check failed."""
         return self.outcome == "fail"
 
     @property
     def connects(self) -> bool:
+        """Whether every attempt was answered."""
         return self.outcomes == {"answered"}
 
     @property
     def silent(self) -> bool:
+        """Whether no attempt got any answer."""
         return self.outcomes == {"silent"}
 
 
@@ -152,6 +159,7 @@ class Evidence:
 
     @property
     def standby(self) -> str | None:
+        """The node that is not active; None when none is."""
         return self.cluster.peer_of(self.active).name if self.active else None
 
     @property
@@ -163,15 +171,19 @@ class Evidence:
 
     @property
     def failed(self) -> list[PathSeen]:
+        """The paths that did not pass."""
         return [p for p in self.paths if p.outcome != "pass"]
 
     def path(self, path: str, service: Service) -> PathSeen | None:
+        """What was seen of one path and service; None where that was not tried."""
         return next((p for p in self.paths if p.path == path and p.service.name == service.name), None)
 
     def tried(self, node: str, port: int) -> list[Direct]:
+        """The connections that were tried to a node's own address at that port."""
         return [d for d in self.direct if d.node == node and d.port == port]
 
     def resource(self, node: str, tag: str) -> ResourceState | None:
+        """A resource's state on a node; None where the manager did not tell it."""
         there = self.state.nodes.get(node)
         return there.resources.get(tag) if there else None
 
@@ -182,10 +194,12 @@ class Evidence:
         return responders(self.cluster, self.state)
 
     def unserved_port(self, service: Service) -> bool:
+        """Whether some path to that service did not pass."""
         return any(p.service.name == service.name and p.outcome != "pass" for p in self.paths)
 
 
 def responders(cluster: Cluster, state: ClusterState) -> list[str]:
+    """The resources that answer the probe, by their tags' words; the cluster file's other resources are none."""
     port = str(cluster.load_balancer.probe.port)
     known = {cluster.ip_resource.tag, cluster.manager.resource, *(s.tag for s in cluster.services)}
     tags = dict.fromkeys(tag for node in state.nodes.values() for tag in node.resources if tag not in known)

@@ -28,6 +28,7 @@ class Travelled:
 
     @property
     def to(self) -> str:
+        """What the path leads to, for a sentence."""
         return f"{self.vip}:{self.port}" if self.port else f"{self.service} on {self.vip}"
 
 

@@ -55,6 +55,7 @@ def both(client: Effect, inside: Effect, standby: Effect) -> Expects:
 
 
 def by_design(nat: Mapping[Origin, Effect], floating: Mapping[Origin, Effect]) -> Expects:
+    """What each path may see, for each design."""
     return {Design.NAT: nat, Design.FLOATING: floating}
 
 

@@ -76,14 +76,17 @@ class Expectation:
 
 
 def reaches(by: Role, way: str) -> Expectation:
+    """Answered, by that role and in that way."""
     return Expectation("answered", way, by)
 
 
 def refused(way: str) -> Expectation:
+    """Refused in that way."""
     return Expectation("refused", way)
 
 
 def silent(way: str) -> Expectation:
+    """No answer, in that way."""
     return Expectation("silent", way)
 
 
@@ -98,6 +101,7 @@ class Cell:
 
     @property
     def mixed(self) -> bool:
+        """Whether more than one thing may be seen."""
         return len(self.ways) > 1
 
     @property
@@ -122,6 +126,7 @@ class PathObservation:
 
 
 def cell(*ways: Expectation) -> Cell:
+    """A cell of the matrix."""
     return Cell(ways)
 
 

@@ -28,6 +28,8 @@ _Key = tuple[str, int, int, int]  # the origin's address and port, the service's
 
 @dataclass(frozen=True)
 class Tried:
+    """One connection of a capture, and how it travelled."""
+
     attempt: Attempt
     way: Way
     path: str  # of whom it came: a client, or the name of a node
@@ -35,6 +37,7 @@ class Tried:
 
     @property
     def outcome(self) -> str:
+        """How it ended, in a word."""
         return str(self.attempt.outcome)
 
 

@@ -44,13 +44,16 @@ class PathShown:
 
     @property
     def name(self) -> str:
+        """`path/service`."""
         return f"{self.path}/{self.service.name}"
 
     @property
     def outcomes(self) -> str:
+        """How many connections ended in which way, the most frequent first."""
         return ", ".join(f"{number} {outcome}" for outcome, number in Counter(one.outcome for one in self.tried).most_common())
 
     def as_data(self) -> dict[str, Any]:
+        """The path as `explain --json` prints it."""
         return {
             "path": self.path,
             "service": self.service.name,
@@ -65,6 +68,8 @@ class PathShown:
 
 @dataclass(frozen=True)
 class CaptureExplanation:
+    """What the captures show, and what explains it."""
+
     active: str | None
     watched: tuple[str, ...]
     paths: tuple[PathShown, ...]
@@ -73,12 +78,14 @@ class CaptureExplanation:
 
     @property
     def exit_code(self) -> ExitCode:
+        """0 when every path passed, 1 when one failed, 3 when that cannot be told."""
         if any(one.failed for one in self.told) or any(p.verdict.outcome is Outcome.FAIL for p in self.paths):
             return ExitCode.FAILED
         clear = self.paths and all(p.verdict.outcome is Outcome.PASS for p in self.paths)
         return ExitCode.PASSED if clear else ExitCode.INCONCLUSIVE
 
     def as_data(self) -> dict[str, Any]:
+        """The explanation as `explain --json` prints it."""
         return {
             "active": self.active,
             "watched": list(self.watched),
@@ -89,6 +96,7 @@ class CaptureExplanation:
         }
 
     def as_text(self) -> str:
+        """The explanation for a terminal, causes first."""
         lines = [one.as_text() for one in self.told]
         lines += [""] if lines else []
         for p in self.paths:

@@ -23,9 +23,11 @@ class Told:
     tests: tuple[str, ...] = ()  # ids of the tests that failed by it
 
     def as_data(self) -> dict[str, Any]:
+        """The cause as `explain --json` prints it."""
         return {**self.cause.as_data(), "symptoms": list(self.symptoms), "of": self.of, "failed": self.failed}
 
     def as_text(self) -> str:
+        """The cause for a terminal, with what follows from it."""
         cause = self.cause
         lines = [f"{cause.certainty:11} {cause.host}: {cause.says}"]
         lines += [f"{'':12}seen: {line}" for line in cause.evidence[:MOST_LINES]]

@@ -35,6 +35,7 @@ class RunExplanation:
     outages: tuple[dict[str, Any], ...] = ()
 
     def as_data(self) -> dict[str, Any]:
+        """The explanation as `explain --json` prints it."""
         return {
             "run": self.run.run_id,
             "outcome": str(self.run.verdict.outcome),
@@ -45,6 +46,7 @@ class RunExplanation:
         }
 
     def as_text(self) -> str:
+        """The explanation for a terminal, causes of failures first."""
         run = self.run
         lines = [one.as_text() for one in self.told if one.failed]
         lines += [""] if lines else []

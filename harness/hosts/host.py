@@ -25,6 +25,7 @@ class CommandResult:
 
     @property
     def ok(self) -> bool:
+        """Whether the command exited with 0."""
         return self.exit == 0
 
 
@@ -55,7 +56,9 @@ class Process(Protocol):
     def lines(self) -> Iterator[str]:
         """Its standard output, line by line, until it ends."""
 
-    def send(self, data: bytes) -> None: ...
+    def send(self, data: bytes) -> None:
+        """Writes to its standard input; raises HostUnreachable when it is gone."""
+
     def recv(self, size: int) -> bytes:
         """Raw bytes of its standard output (do not mix with `lines`); empty at its end."""
 
@@ -74,8 +77,11 @@ class Host(Protocol):
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
 
-    def start(self, command: Command) -> Process: ...
+    def start(self, command: Command) -> Process:
+        """Starts a command that is streamed; raises HostUnreachable."""
+
     def alive(self, *, limit: float = 2.0) -> bool:
         """Does the host itself answer now (not only the local end of a connection)?"""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes the connection; does nothing for one that is closed."""

@@ -17,13 +17,26 @@ class HostFacts(Protocol):
     name: str
     host: Host
 
-    def addresses(self) -> list[InterfaceAddress]: ...
-    def listeners(self) -> list[Listener]: ...
-    def route_to(self, address: str) -> Route: ...
-    def hostname(self) -> str: ...
-    def boot_id(self) -> str: ...
-    def process_start(self, pid: int) -> float | None: ...
-    def offset(self) -> tuple[float, float]: ...
+    def addresses(self) -> list[InterfaceAddress]:
+        """Every address with its interface and prefix; raises HostUnreachable."""
+
+    def listeners(self) -> list[Listener]:
+        """Every listening TCP socket."""
+
+    def route_to(self, address: str) -> Route:
+        """The route that a packet to this address would take."""
+
+    def hostname(self) -> str:
+        """The host's own name."""
+
+    def boot_id(self) -> str:
+        """What changes with every boot and with nothing else."""
+
+    def process_start(self, pid: int) -> float | None:
+        """When that process began, in seconds after the boot; None when there is none."""
+
+    def offset(self) -> tuple[float, float]:
+        """The host's wall clock against the harness's, and how far that may be off, both in seconds."""
 
 
 def facts_of(machine: Machine, host: Host) -> HostFacts:

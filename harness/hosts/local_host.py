@@ -68,6 +68,7 @@ class LocalHost:
         return stream
 
     def alive(self, *, limit: float = 2.0) -> bool:
+        """Whether a command runs there within `limit` seconds."""
         try:
             return self.run(["true"], limit=limit).ok
         except (HostUnreachable, CommandTookTooLong):
@@ -98,13 +99,16 @@ class LocalProcess:
 
     @property
     def running(self) -> bool:
+        """Whether it has not ended."""
         return self._process.poll() is None
 
     @property
     def pid(self) -> int:
+        """Its process id."""
         return self._process.pid
 
     def lines(self) -> Iterator[str]:
+        """What it prints, line by line until it ends."""
         lines = Lines()
         while data := self.recv(65536):
             yield from map(text, lines.feed(data))
@@ -118,6 +122,7 @@ class LocalProcess:
         self._process.stdin.flush()
 
     def recv(self, size: int) -> bytes:
+        """The next bytes that it prints; empty when it has ended."""
         assert self._process.stdout is not None
         return os.read(self._process.stdout.fileno(), size)
 

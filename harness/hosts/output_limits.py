@@ -29,12 +29,14 @@ class Kept:
         self._most = most
 
     def add(self, data: bytes) -> None:
+        """Counts these bytes, and keeps what still fits."""
         self.size += len(data)
         if (room := self._most - len(self.data)) > 0:
             self.data += data[:room]
 
     @property
     def whole(self) -> bool:
+        """Whether everything was kept."""
         return self.size <= self._most
 
 

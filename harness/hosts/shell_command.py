@@ -59,6 +59,7 @@ def shortened(command: str, most: int = 160) -> str:
 
 
 def text(data: bytes) -> str:
+    """Bytes as text, whatever they are."""
     return data.decode("utf-8", errors="replace")
 
 

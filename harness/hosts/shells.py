@@ -28,15 +28,20 @@ class Shell(Protocol):
 
 
 class Posix:
+    """A POSIX shell."""
+
     begins = BEGINS.encode()
 
     def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
+        """The line for a command with a limit in seconds, and what goes to its standard input."""
         return wrapped(command, sudo=sudo, limit=limit), data
 
     def to_stream(self, command: Command, *, sudo: bool) -> str:
+        """The line for a command that is streamed."""
         return wrapped(command, sudo=sudo)
 
     def clean(self, out: str, err: str) -> tuple[str, str]:
+        """Standard output and error without what a profile printed before."""
         return without_greeting(out), without_greeting(err)
 
 
@@ -46,12 +51,15 @@ class PowerShell:
     begins = b""
 
     def to_run(self, command: Command, data: bytes | None, *, sudo: bool, limit: float) -> tuple[str, bytes | None]:
+        """The same for PowerShell, which gets the command as a script."""
         return powershell.invocation(command, data, limit=limit)
 
     def to_stream(self, command: Command, *, sudo: bool) -> str:
+        """The same for a command that is streamed."""
         return powershell.invocation(command, streams=True)[0]
 
     def clean(self, out: str, err: str) -> tuple[str, str]:
+        """Standard output and error without PowerShell's own wrapping."""
         return powershell.clean_output(out), powershell.clean_errors(err)
 
 

@@ -26,6 +26,7 @@ class ResourceState(StrEnum):
 
     @property
     def active(self) -> bool:
+        """Whether the resource is in service there, protected or not."""
         return self in (ResourceState.IN_SERVICE, ResourceState.UNPROTECTED)
 
 
@@ -54,14 +55,17 @@ class NodeState:
 
     @property
     def has_everything(self) -> bool:
+        """Whether every resource is in service on the node."""
         return bool(self.resources) and all(s.active for s in self.resources.values())
 
     @property
     def has_something(self) -> bool:
+        """Whether some resource is."""
         return any(s.active for s in self.resources.values())
 
     @property
     def stands_by(self) -> bool:
+        """Whether the node runs and could take every resource."""
         return self.running and bool(self.resources) and all(s is ResourceState.STANDBY for s in self.resources.values())
 
 
@@ -136,10 +140,12 @@ class Answer:
 
     @property
     def yes(self) -> bool:
+        """Whether the answer is a proven yes."""
         return self.says is Says.YES
 
     @property
     def no(self) -> bool:
+        """Whether the answer is a proven no."""
         return self.says is Says.NO
 
     def __str__(self) -> str:

@@ -15,12 +15,14 @@ class Case:
     unknown: list[str] = field(default_factory=list)
 
     def add(self, other: Case) -> Case:
+        """Adds another case's reasons to this one, which it returns."""
         self.against += other.against
         self.unknown += other.unknown
         return self
 
     @property
     def answer(self) -> Answer:
+        """The answer that the reasons amount to."""
         return answer(self.against, self.unknown)
 
 

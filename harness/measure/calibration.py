@@ -176,6 +176,7 @@ class SampleSink:
                 self._changed.wait(deadline.within(0.5))
 
     def samples(self, track: str, rows: list[Sample]) -> None:
+        """Takes the attempts of the known cut."""
         with self._changed:
             self.rows.extend(rows)
             self._changed.notify_all()
@@ -187,6 +188,7 @@ class SampleSink:
         """As for events."""
 
     def clock(self, clock: Clock) -> None:
+        """Takes the host's clock."""
         self.clock_error_s, self.offset_s = max(self.clock_error_s, clock.error_s), clock.offset_s
 
 

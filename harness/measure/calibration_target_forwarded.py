@@ -36,6 +36,7 @@ class ForwardedService:
         self._forwarding.close()
 
     def track(self, period_s: float, limit_s: float) -> AgentTrack:
+        """The series that measures the service; times in seconds."""
         return AgentTrack(f"{self._host.name}/loopback/calibration", LOOPBACK, self._port, NEW, period_s, limit_s, b"", b"^here")
 
     def cut(self, host: str, seconds: float) -> tuple[float, float]:

@@ -41,6 +41,7 @@ class Live:
         self._lock = threading.Lock()
 
     def samples(self, track: str, rows: Iterable[Sample]) -> None:
+        """Takes attempts of one series."""
         with self._lock:
             kept = self._samples[track]
             for row in rows:
@@ -52,6 +53,7 @@ class Live:
                 kept.popleft()
 
     def sightings(self, rows: Iterable[CapturedPacket]) -> None:
+        """Takes packets of a witness: probes are what is shown of them."""
         with self._lock:
             for row in rows:
                 if row.what == "syn" and (row.src, row.dport) == self._probe and not row.outgoing:
@@ -70,6 +72,7 @@ class Live:
             self._received = {key: found for key, found in self._received.items() if found[0] > now - 2 * REMEMBERED_S}
 
     def event(self, event: NodeEvent) -> None:
+        """Takes an event; the last one is shown."""
         if event.kind != "log" or event.data.get("means"):
             self.news = f"{event.host}: {event.kind} {event.text}".strip()
 
@@ -91,6 +94,7 @@ class Live:
             return len(known) == 1 and (node is None or known == {node})
 
     def standing(self) -> list[SeriesState]:
+        """The state of every series now."""
         with self._lock:
             return [self._standing(t) for t in self._tracks.values()]
 

@@ -257,6 +257,7 @@ class Meter:
                 self._recorder.sightings(rows)
 
     def samples(self, track: str, rows: list[Sample]) -> None:
+        """Takes attempts from an agent, for the screen and the recording."""
         self.live.samples(track, rows)
         with self._lock:
             self._flush()
@@ -274,6 +275,7 @@ class Meter:
             self._sightings.append(seen)
 
     def event(self, event: NodeEvent) -> None:
+        """Takes an event from an agent."""
         if event.kind == "connected":
             return self._connected(event)
         if event.kind == "log" and self.subject.manager.notices(event.text):
@@ -288,6 +290,7 @@ class Meter:
                 self._recorder.add(event)
 
     def add(self, one: Noise | Clock) -> None:
+        """Takes a host's noise or clock."""
         with self._lock:
             if isinstance(one, Clock):
                 self._clocks[one.host] = one

@@ -65,6 +65,7 @@ class Tokens:
         return len(self._flowing) == len(self._subject.cluster.machines)
 
     def end(self) -> None:
+        """Stops to write, and waits for the writers."""
         self._over.set()
         for thread in self._threads:
             thread.join(CONNECTION_S)
@@ -79,6 +80,7 @@ class Tokens:
         return {value: int(count) for value, count in rows}
 
     def drop(self) -> None:
+        """Removes the table that the tokens are in."""
         self._once(self._subject.cluster.client.name, f"drop table if exists {TABLE}")
 
     def _once(self, origin: str, statement: str, *, limit: float = 10.0) -> list[list[str]]:

@@ -55,6 +55,7 @@ class ClusterFixture:
 
     @property
     def standby(self) -> str:
+        """The node that is not active."""
         return self.subject.standby_of(self.active)
 
     def demand(self, what: str, verdict: Verdict, *, expected: str, origin: str | None = None, destination: str | None = None) -> None:
@@ -139,6 +140,7 @@ class ClusterFixture:
         self.demand("route to the VIP", verdict, expected="unicast, by a NIC", origin=self.active)
 
     def one_node_is_active(self) -> None:
+        """Demands that everything is in service on exactly one node."""
         state = self.subject.manager.state()
         verdict = passed(f"{state.active} is active") if state.active else failed(f"no single node is active: {state}")
         self.demand("placement", verdict, expected="everything in service on exactly one node")
@@ -172,6 +174,7 @@ class ClusterFixture:
         self.demand("azure", all_of(verdicts(found) or [whole]), expected="Azure's configuration fits the design and the cluster file")
 
     def listens_for_the_design(self, service: Service) -> None:
+        """Demands that a service on the active node listens on the addresses that the design needs."""
         cluster, active = self.subject.cluster, self.active
         addresses = {x.address for x in self.subject.facts[active].listeners() if x.port == service.port}
         verdict = listens_rightly(cluster.design, addresses, str(cluster.node(active).address), str(cluster.vip))

@@ -38,6 +38,7 @@ class LiveView:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
+        """While the block runs, the terminal is this view's."""
         with self._uncaptured():
             self._console = Console(file=sys.stdout, highlight=False)
             self._began = time.monotonic()
@@ -49,12 +50,14 @@ class LiveView:
                 self._console = Console(quiet=True)
 
     def say(self, text: str) -> None:
+        """Says what is being done."""
         self._doing = text
         if not self._console.is_terminal:
             self._line(text)
 
     @contextlib.contextmanager
     def following(self, live: Live, title: str) -> Iterator[None]:
+        """While the block runs, the state of every path is shown."""
         self._doing = title
         over = threading.Event()
         work = self._draw if self._console.is_terminal else self._tell

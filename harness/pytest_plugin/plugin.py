@@ -31,6 +31,7 @@ AZURE_OPERATIONS = 10
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the options of both suites."""
     group = parser.getgroup("lkharness", "the cluster under test")
     group.addoption(
         "--cluster", metavar="FILE", help="attach to the cluster of this file (also LKHARNESS_CLUSTER); without it the lab is brought up"
@@ -100,6 +101,7 @@ def _reports(config: pytest.Config) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Gives a test that asks for `service` one case for each service of the cluster."""
     if "service" in metafunc.fixturenames:
         services = metafunc.config.stash[KEY].cluster.services
         metafunc.parametrize("service", [s.name for s in services], indirect=True)
@@ -112,6 +114,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts what disturbs the cluster behind what only looks, and shows the plan."""
     items.sort(key=lambda item: item.get_closest_marker("disruptive") is not None)
     session = config.stash[KEY]
     if error := config.stash.get(NO_PLAN, None):
@@ -220,6 +223,7 @@ def service(request: pytest.FixtureRequest, lk_session: Session) -> cluster_conf
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Tells the session how each phase of a test ended."""
     report = yield
     item.config.stash[KEY].heard(item, call, report)
     return report
@@ -251,6 +255,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Prints the run's summary."""
     own = config.stash.get(KEY, None)
     if own is not None and own.finished is not None:
         terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once

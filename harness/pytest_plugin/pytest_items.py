@@ -14,6 +14,7 @@ def end_timeout(item: pytest.Item) -> None:
 
 
 def title(item: pytest.Item) -> str:
+    """A test's sentence: the first line of its docstring, with the values that it was parametrised with."""
     doc = (getattr(item, "function", None) and item.function.__doc__) or item.name  # type: ignore[attr-defined]
     sentence = doc.strip().splitlines()[0]
     callspec = getattr(item, "callspec", None)
@@ -21,10 +22,12 @@ def title(item: pytest.Item) -> str:
 
 
 def skip_reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped."""
     return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "no reason given"
 
 
 def first_line(call: pytest.CallInfo) -> str:
+    """The first line of what a test raised."""
     assert call.excinfo is not None
     return str(call.excinfo.value).strip().splitlines()[0] if str(call.excinfo.value).strip() else call.excinfo.typename
 

@@ -133,6 +133,7 @@ class Session:
 
     @property
     def may_disturb(self) -> bool:
+        """Whether this run may disturb the cluster."""
         return self._allowed
 
     why_not_disturb = "it would disturb the attached cluster; allow that with --allow-disruption"
@@ -320,6 +321,7 @@ class Session:
         return (self._report.run.cleaner if self._report else CLEANER).shown(text)
 
     def record_setup_error(self, error: HarnessError) -> None:
+        """Notes what keeps the cluster from being used at all."""
         self._died = error
 
     def close(self) -> None:
@@ -395,5 +397,6 @@ class Session:
         return self._report.run.record.not_as_found if self._report is not None else ""
 
     def summary(self) -> str:
+        """The run's summary as text for the terminal."""
         assert self._report is not None
         return self.shown(summary(self._report.run.record, self._report.run.directory))

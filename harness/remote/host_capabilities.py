@@ -55,9 +55,11 @@ class Capabilities:
 
     @property
     def whole(self) -> bool:
+        """Whether the host runs the agent in Python."""
         return self.kind is Kind.PYTHON
 
     def period_s(self, asked: float) -> float:
+        """The period that is possible there when this one is asked for, in seconds."""
         return max(asked, self.least_period_s)
 
     def sentence(self, host: str, asked_s: float) -> str:

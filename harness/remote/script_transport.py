@@ -52,6 +52,7 @@ def complaint(process: Process) -> str:
 
 
 def no_python(host: Host, python: str, name: str, said: str) -> Unusable:
+    """The error for a host whose Python did not run a script, with what to do."""
     return Unusable(
         f"{host.name}: `{python}` could not run the script `{name}` ({said}); set ssh.python to a Python 3.6 or newer on that host"
     )

@@ -244,10 +244,12 @@ class OpenDisruption:
         self.record = record
 
     def took_effect(self, *, at: float | None = None) -> None:
+        """Notes that the disruption's effect was seen, now or at that moment of the harness's clock."""
         self.record.took_effect = Moment.now(at)
         self._run.note("harness", "disruption", f"{self.record.name} took effect", at=at)
 
     def undone(self, *, at: float | None = None) -> None:
+        """Notes that the disruption is undone, now or at that moment."""
         self.record.undone = Moment.now(at)
         self._run.note("harness", "disruption", f"{self.record.name} is undone", at=at)
 

@@ -32,6 +32,7 @@ class Rejudged:
 
     @property
     def verdict(self) -> Verdict:
+        """The verdict that the recording gets now; inconclusive where it cannot be read."""
         return self.after.measured.verdict if self.after else inconclusive(f"{self.recording}: {self.fault}")
 
     @property
@@ -52,6 +53,7 @@ class Budgets:
     by_name: Mapping[str, float]
 
     def of(self, id: str, disruption: str) -> float | None:
+        """The budget for a measurement in seconds, by its id, its disruption, or for all; None: the stored one."""
         return self.by_name.get(id, self.by_name.get(disruption, self.for_all))
 
 

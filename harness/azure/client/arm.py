@@ -24,6 +24,9 @@ class Arm:
         self.group = f"{self.subscription}/resourceGroups/{clients.azure.resource_group}"
 
     def get(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> dict[str, Any]:
+        """The resource at that path as JSON; `doing` says in an error what was tried. Raises NotThere, and HarnessError for any other
+        refusal.
+        """
         return self._send("GET", path, doing, api, None, query)
 
     def listed(self, path: str, doing: str, *, api: str = RESOURCES, **query: str) -> Iterator[dict[str, Any]]:
@@ -36,6 +39,7 @@ class Arm:
             page = self._told("GET", link, doing, None)
 
     def patch(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
+        """Changes parts of a resource and returns it; raises as `get` does."""
         return self._send("PATCH", path, doing, api, body, {})
 
     def put(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
@@ -47,9 +51,11 @@ class Arm:
         return bool(self._sent("PUT", self._url(path, api, {}), doing, body).status_code == 201)
 
     def post(self, path: str, doing: str, *, api: str = RESOURCES) -> None:
+        """Asks for an action without a body, such as a cancellation; raises as `get` does."""
         self._sent("POST", self._url(path, api, {}), doing, None)
 
     def exists(self, path: str, doing: str, *, api: str = RESOURCES) -> bool:
+        """Whether there is such a resource; raises HarnessError when that could not be asked."""
         try:
             self.get(path, doing, api=api)
         except error_mapping.NotThere:

@@ -96,6 +96,7 @@ class Clients:
 
     @cached_property
     def credential(self) -> Any:
+        """The log-in that all clients share; nothing is asked before the first request."""
         return credentials.Renewable(self.azure)
 
     def renew(self) -> None:
@@ -104,6 +105,7 @@ class Clients:
 
     @cached_property
     def compute(self) -> ComputeManagementClient:
+        """The client for machines; raises HarnessError when Azure's package is missing or cannot be used."""
         with error_mapping.told("opening Azure's compute API"):
             from azure.mgmt.compute import ComputeManagementClient
 
@@ -111,6 +113,7 @@ class Clients:
 
     @cached_property
     def network(self) -> NetworkManagementClient:
+        """The client for networks; raises HarnessError likewise."""
         with error_mapping.told("opening Azure's network API"):
             from azure.mgmt.network import NetworkManagementClient
 
@@ -155,6 +158,7 @@ class Clients:
         return self.azure.resource_manager or own["resource_manager"].rstrip("/"), scope
 
     def close(self) -> None:
+        """Closes every client that was made."""
         for name in ("compute", "network", "resources", "credential"):
             if name in self.__dict__ and hasattr(self.__dict__[name], "close"):
                 self.__dict__[name].close()

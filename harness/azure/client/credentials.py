@@ -59,15 +59,19 @@ class Renewable:
         self._own = make_credential(azure)
 
     def renew(self) -> None:
+        """Logs in anew with the next request, as after an expired log-in of a command-line tool."""
         self._own = make_credential(self._azure)
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
+        """A token for these scopes, in azure-identity's older form; raises what the credential raises."""
         return self._own.get_token(*scopes, **options)
 
     def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        """A token for these scopes, in azure-core's newer form; raises what the credential raises."""
         return self._own.get_token_info(*scopes, options=options)
 
     def close(self) -> None:
+        """Closes the credential, where it can be closed."""
         if hasattr(self._own, "close"):
             self._own.close()
 
@@ -110,12 +114,15 @@ class FirstOf:
         self._used: Any = None
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
+        """A token of the first credential that gives one; that one is asked from then on."""
         return self._asked(lambda one: one.get_token(*scopes, **options))
 
     def get_token_info(self, *scopes: str, options: Any = None) -> Any:
+        """The same in azure-core's newer form."""
         return self._asked(lambda one: one.get_token_info(*scopes, options=options))
 
     def close(self) -> None:
+        """Closes the credential that is in use."""
         if hasattr(self._used, "close"):
             self._used.close()
 

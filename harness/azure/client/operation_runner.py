@@ -74,6 +74,7 @@ class Triggered:
 
     @property
     def ended(self) -> bool:
+        """Whether the operation is over; one that Azure finished at once is."""
         return self.poller is None or bool(self.poller.done())
 
 
@@ -124,6 +125,7 @@ class OperationRunner:
         self._note = note
 
     def say(self, text: str, **data: Any) -> None:
+        """Puts one sentence on the run's timeline."""
         self._note("azure", "azure", text, **data)
 
     def trigger(

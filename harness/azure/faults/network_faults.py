@@ -166,6 +166,7 @@ class Network:
         self._member(nic, configuration, pool, False, deadline)
 
     def join(self, nic: str, configuration: str, pool: str, deadline: Deadline) -> None:
+        """Puts a NIC's configuration back into a backend pool and waits until it is a member; raises HarnessError or DeadlineExceeded."""
         self._member(nic, configuration, pool, True, deadline)
 
     def _may_be_put(self, nic: str, deadline: Deadline) -> None:

@@ -33,14 +33,17 @@ class Ours:
 
     @classmethod
     def of(cls, cluster: Cluster) -> Ours:
+        """What belongs to this cluster: its frontend's address and its machines' names."""
         assert cluster.azure is not None
         return cls(str(cluster.vip), tuple(cluster.azure.machine(m.name) for m in cluster.machines))
 
     def text(self) -> str:
+        """The same as one JSON argument for another process."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def read(cls, text: str) -> Ours:
+        """Reads `text` back; raises ValueError or KeyError for anything else."""
         said = json.loads(text)
         return cls(str(said["frontend"]), tuple(map(str, said["machines"])))
 

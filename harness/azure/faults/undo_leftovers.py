@@ -126,6 +126,7 @@ def healed(hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) 
 
 
 def skip_message(one: Undo) -> str:
+    """Why one disturbance is left alone, and the command that undoes it."""
     return (
         f"left alone, because run {one.run} may still be at work and undo it itself; if that run is dead, "
         f"`lkharness azure heal --cluster FILE --run {one.run}` undoes it now, and --all in place of --run what every run left"
@@ -150,6 +151,7 @@ def _say(source: str, kind: str, text: str, **data: object) -> None:
 
 
 def main() -> int:
+    """What the guardian starts: undoes one run's leftovers; the exit code is 0 when nothing is left."""
     try:
         done = heal(Azure.model_validate_json(sys.argv[1]), _say, ours=Ours.read(sys.argv[3]), run=sys.argv[2])
     except (HarnessError, DeadlineExceeded) as error:

@@ -54,6 +54,7 @@ class Undo:
 
     @classmethod
     def now(cls, undo: Kind, lasts_s: float, **about: str) -> Undo:
+        """A tag for something that is about to be disturbed for at most `lasts_s` seconds."""
         return cls(undo, int(time.time()), int(time.time() + lasts_s), **about)
 
     def text(self) -> str:

@@ -26,6 +26,7 @@ class Machine:
 
     @property
     def id(self) -> str:
+        """The machine's resource id."""
         return f"{self._hand.arm.group}/providers/Microsoft.Compute/virtualMachines/{self.name}"
 
     def look(self) -> tuple[str, bool]:
@@ -41,9 +42,11 @@ class Machine:
         return power, bool(said and said.provisioning_state == "Updating")
 
     def state(self) -> str:
+        """Its power state, such as `running` or `deallocated`."""
         return self.look()[0]
 
     def busy(self) -> bool:
+        """Whether an operation on it is going on."""
         return self.look()[1]
 
     def has_ephemeral_disk(self) -> bool:
@@ -53,6 +56,7 @@ class Machine:
         return bool(profile and profile.os_disk and profile.os_disk.diff_disk_settings)
 
     def is_gone(self) -> bool:
+        """Whether it has no power, deallocated or not."""
         return self.state() in GONE
 
     def power_off(self, deadline: Deadline) -> Triggered:
@@ -117,6 +121,7 @@ class Machine:
 
 
 def name_of(resource: str) -> str:
+    """The last part of a resource's id."""
     return resource.rstrip("/").rpartition("/")[2]
 
 

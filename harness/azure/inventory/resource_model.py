@@ -14,6 +14,7 @@ def same(one: str | None, other: str | None) -> bool:
 
 
 def name_of(resource_id: str | None) -> str:
+    """The last part of a resource's id; empty for None."""
     return (resource_id or "").rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -25,6 +26,8 @@ def part_of(resource_id: str, kind: str) -> str | None:
 
 @dataclass(frozen=True)
 class Frontend:
+    """A frontend of a load balancer."""
+
     name: str
     id: str
     address: str | None = None
@@ -34,6 +37,7 @@ class Frontend:
 
     @property
     def static(self) -> bool:
+        """Whether its address stays the same."""
         return self.allocation.lower() == "static"
 
 
@@ -71,6 +75,7 @@ class Rule:
 
     @property
     def ha_ports(self) -> bool:
+        """Whether the rule forwards every port of every protocol."""
         return self.protocol == "all" and self.frontend_port == 0
 
 
@@ -86,6 +91,8 @@ class Member:
 
 @dataclass(frozen=True)
 class Pool:
+    """A backend pool with its members."""
+
     name: str
     id: str
     members: tuple[Member, ...] = ()
@@ -93,6 +100,8 @@ class Pool:
 
 @dataclass(frozen=True)
 class Balancer:
+    """A load balancer with its parts."""
+
     name: str
     id: str
     sku: str = "Basic"
@@ -103,17 +112,22 @@ class Balancer:
     pools: tuple[Pool, ...] = ()
 
     def probe_of(self, rule: Rule) -> Probe | None:
+        """The probe that decides for a rule; None where it has none."""
         return next((p for p in self.probes if same(p.id, rule.probe_id)), None)
 
     def pools_of(self, rule: Rule) -> list[Pool]:
+        """The pools that a rule sends to."""
         return [p for p in self.pools if any(same(p.id, i) for i in rule.pool_ids)]
 
     def rules_of(self, frontend: Frontend) -> list[Rule]:
+        """The rules of a frontend."""
         return [r for r in self.rules if same(r.frontend_id, frontend.id)]
 
 
 @dataclass(frozen=True)
 class IpConfiguration:
+    """One address of a NIC, and the pools that it is in."""
+
     name: str
     id: str
     address: str | None = None
@@ -125,6 +139,8 @@ class IpConfiguration:
 
 @dataclass(frozen=True)
 class Nic:
+    """A network interface with its addresses."""
+
     name: str
     id: str
     primary: bool = False
@@ -135,9 +151,11 @@ class Nic:
 
     @property
     def main(self) -> IpConfiguration | None:
+        """The primary configuration, else the first; None where there is none."""
         return next((c for c in self.configurations if c.primary), self.configurations[0] if self.configurations else None)
 
     def has(self, address: object) -> bool:
+        """Whether the NIC has that address."""
         return any(c.address == str(address) for c in self.configurations)
 
 
@@ -167,6 +185,8 @@ class SecurityGroup:
 
 @dataclass(frozen=True)
 class Route:
+    """A route in force at a NIC, as Azure tells it."""
+
     prefixes: tuple[str, ...]
     next_hop: str  # VnetLocal, VirtualAppliance, Internet, None …
     addresses: tuple[str, ...] = ()
@@ -200,6 +220,7 @@ class AzureResources:
     untold: tuple[str, ...] = ()
 
     def nics_of(self, host: str) -> list[Nic]:
+        """The NICs of a host's machine."""
         machine = self.machines.get(host)
         return [n for n in self.nics if machine is not None and any(same(n.id, i) for i in machine.nic_ids)]
 
@@ -209,12 +230,15 @@ class AzureResources:
         return machine is not None and len(self.nics_of(host)) == len(machine.nic_ids)
 
     def nic_with(self, host: str, address: object) -> Nic | None:
+        """The host's NIC that has this address; None where there is none."""
         return next((n for n in self.nics_of(host) if n.has(address)), None)
 
     def nic(self, nic_id: str) -> Nic | None:
+        """The NIC of that id; None where there is none."""
         return next((n for n in self.nics if same(n.id, nic_id)), None)
 
     def configuration(self, wanted: str | None) -> tuple[Nic, IpConfiguration] | None:
+        """The NIC and its configuration of that id; None where there is none."""
         return next(((n, c) for n in self.nics for c in n.configurations if same(c.id, wanted)), None)
 
     def members_of(self, pool: Pool) -> list[tuple[Member, Nic | None, IpConfiguration | None]]:

@@ -29,6 +29,7 @@ class DeploymentFailed(Unusable):
 
 
 def group_is_there(arm: Arm) -> bool:
+    """Whether the resource group exists; raises HarnessError when that could not be asked."""
     return arm.exists(arm.group, "looking for the resource group")
 
 

@@ -40,6 +40,7 @@ class DeploymentRequest:
 
     @property
     def tags(self) -> dict[str, str]:
+        """The tags of everything that is made: the user's, and whose run it is and until when."""
         return {
             **self.more_tags,
             RUN: self.run,
@@ -49,6 +50,7 @@ class DeploymentRequest:
 
     @property
     def parameters(self) -> dict[str, Any]:
+        """The template's parameters."""
         return {"location": self.location, "tags": self.tags, **self.over}
 
     def resources(self, azure: Azure) -> list[template.Resource]:
@@ -170,6 +172,7 @@ def _about(resource: template.Resource) -> str:
 
 
 def as_text(planned: dict[str, Any]) -> str:
+    """A plan as a table for a person."""
     rows: Sequence[dict[str, Any]] = planned["resources"]
     width = max(len(r["name"]) for r in rows)
     lines = [
@@ -200,4 +203,5 @@ def span_s(text: str) -> float:
 
 
 def expires_in(text: str) -> float:
+    """When something ends that lasts for a span such as `4h`, in seconds since 1970; raises BadUse."""
     return time.time() + span_s(text)

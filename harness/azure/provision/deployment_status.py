@@ -17,6 +17,7 @@ STOP_S = 900.0  # for a cancelled deployment's end
 
 
 def name_of(run: str) -> str:
+    """The name of a run's deployment."""
     return f"lkharness-{run}"
 
 
@@ -32,6 +33,7 @@ class Running:
         self._told = self._cancelled = False
 
     def exists(self) -> bool:
+        """Whether Azure knows the deployment."""
         return self._arm.exists(self.where, "looking for the deployment")
 
     def state(self, deadline: Deadline, shows: Deadline) -> str:

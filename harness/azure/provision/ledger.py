@@ -74,6 +74,7 @@ def tag(resource: dict[str, Any], name: str) -> str | None:
 
 
 def folder() -> Path:
+    """Where the ledgers of this user lie."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lkharness" / "azure"
 
 

@@ -91,6 +91,7 @@ def _remove(arm: Arm, wish: DeploymentRequest, why: str, say: Say) -> None:
 
 
 def how_to_remove(azure: Azure, wish: DeploymentRequest) -> str:
+    """The command that removes what the request has made."""
     return f"lkharness azure down --run {wish.run} --subscription {azure.subscription}"
 
 

@@ -65,6 +65,7 @@ class RunCommandHost:
         return result.out
 
     def start(self, command: Command) -> NoReturn:
+        """Raises HostUnreachable: run-command has no stream."""
         raise HostUnreachable(f"{self.name} is reached by Azure's run-command only, which streams nothing; what measures needs SSH")
 
     def alive(self, *, limit: float = 2.0) -> bool:

@@ -9,6 +9,7 @@ from harness.commands import azure as here
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     azure = commands.add_parser(
         "azure", help="what the harness reads, disturbs, fixes, makes and removes in Azure", epilog="example: lkharness azure rehearse"
     )

@@ -13,6 +13,7 @@ from harness.core.errors import ExitCode
 
 
 def add_to(verbs) -> None:
+    """Adds the command to the parser."""
     down = add(verbs, "down", _down, "remove exactly what a run of `azure up` made", "lkharness azure down --subscription S --run 1f2e3d4c")
     place(down, group=False)
     down.add_argument("--run", metavar="ID", required=True, help="the run, as its plan and the tag lkharness-run say")
@@ -54,4 +55,5 @@ def left_over(left: list[str]) -> dict[str, Any]:
 
 
 def say(text: str) -> None:
+    """Prints one line of progress to standard error."""
     print(text, file=sys.stderr, flush=True)

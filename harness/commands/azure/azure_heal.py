@@ -14,6 +14,7 @@ from harness.core.errors import BadUse
 
 
 def add_to(verbs) -> None:
+    """Adds the command to the parser."""
     about = "undo everything that a killed run left disturbed in the cluster's resource group, by the tags that say how"
     heal = add(verbs, "heal", _heal, about, "lkharness azure heal --cluster customer.toml --run 1a2b3c4d")
     heal.add_argument("--cluster", metavar="FILE", help="the cluster file with [azure] (also LKHARNESS_CLUSTER)")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_to(verbs) -> None:
+    """Adds the command to the parser."""
     rehearse = add(
         verbs,
         "rehearse",

@@ -13,6 +13,7 @@ from harness.core.errors import ExitCode
 
 
 def add_to(verbs) -> None:
+    """Adds the command to the parser."""
     about = "find what runs of `azure up` made and whose time is over, and remove it"
     sweep = add(verbs, "sweep", _sweep, about, "lkharness azure sweep --subscription S --plan")
     place(sweep, group=False)

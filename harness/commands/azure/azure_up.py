@@ -23,6 +23,7 @@ LONGEST_MIN = 7 * 24 * 60
 
 
 def add_to(verbs) -> None:
+    """Adds the command to the parser."""
     about = "make a cluster in Azure: two nodes with two NICs each, a client and an internal load balancer, with tags that say whose it is"
     up = add(verbs, "up", _up, about, EXAMPLE)
     place(up)

@@ -8,6 +8,7 @@ from harness.commands.common import add, print_json
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     parser = add(commands, "fact", _fact, "explain a fact that a message cites by its id", "lkharness fact DSN-06")
     parser.add_argument("ids", metavar="ID", nargs="+", help="as in brackets behind a message")
 

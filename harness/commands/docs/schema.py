@@ -44,10 +44,12 @@ def published(name: str) -> dict[str, Any]:
 
 
 def text(name: str) -> str:
+    """The schema of that name as it is published."""
     return json.dumps(published(name), indent=2, ensure_ascii=False) + "\n"
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     parser = add(commands, "schema", _schema, "print the JSON Schema of the cluster file or of run.json", "lkharness schema cluster")
     parser.add_argument("of", choices=list(SCHEMAS), help="a cluster file, or a run's run.json")
 
@@ -61,6 +63,7 @@ def _schema(given: argparse.Namespace) -> int:
 
 
 def main() -> None:
+    """Writes every schema into docs/."""
     for name in SCHEMAS:
         path = package_data.document(f"{name}.schema.json")
         path.write_text(text(name), encoding="utf-8")

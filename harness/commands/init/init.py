@@ -26,6 +26,7 @@ EXAMPLE = (
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     init = add(commands, "init", _init, "write a commented cluster file; asks for what no option says", EXAMPLE)
     init.add_argument("file", nargs="?", default="cluster.toml", help="where to write it (default: cluster.toml)")
     init.add_argument("--client", metavar="NAME=ADDRESS", help="the machine that clients' connections are made from")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands) -> None:
+    """Adds the command and its verbs to the parser."""
     lab = commands.add_parser("lab", help="the cluster in namespaces on this machine", epilog="example: lkharness lab up")
     lab.set_defaults(needs_linux=True)
     verbs = lab.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(lab))

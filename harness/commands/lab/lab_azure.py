@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_to(verbs) -> None:
+    """Adds the command to the parser."""
     azure = verbs.add_parser(
         "azure",
         help="Azure's API of a lab that was brought up with --azure",

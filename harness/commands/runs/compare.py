@@ -16,6 +16,7 @@ RESULTS = "exit codes: 0 not slower · 1 slower · 2 bad use · 3 cannot tell"
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     about = "tell whether failover got slower from one run to another"
     compare = add(commands, "compare", _compare, about, "lkharness compare reports/release-1 reports/latest")
     compare.epilog = f"{compare.epilog}\n{RESULTS}"

@@ -13,6 +13,7 @@ EXAMPLE = "lkharness explain reports/latest; lkharness explain lknode01.pcapng -
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     explain = add(commands, "explain", _explain, ABOUT, EXAMPLE)
     explain.add_argument(
         "what",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     about = "judge the stored recordings of a run again, without the cluster"
     judge = add(commands, "judge", _judge, about, "lkharness judge reports/latest --budget 5 --budget switchover=2.5")
     judge.add_argument("run", metavar="RUN", nargs="?", default="reports/latest", help="the run's folder (default: reports/latest)")

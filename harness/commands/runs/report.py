@@ -9,6 +9,7 @@ from harness.commands.common import add, print_json
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     report = add(commands, "report", _report, "render a stored run again and sum it up", "lkharness report reports/latest")
     report.add_argument("run", metavar="RUN", nargs="?", default="reports/latest", help="the run's folder (default: reports/latest)")
 

@@ -30,6 +30,7 @@ class Cleaner:
         self.knows(known)
 
     def knows(self, values: Iterable[str]) -> None:
+        """Adds secrets that it removes from now on, in every form."""
         self._values |= set(values)
         redactor = Redactor(self._values)
         self._clean, self._clean_known = lru_cache(REMEMBERED)(redactor.clean), lru_cache(REMEMBERED)(redactor.clean_known)

@@ -62,6 +62,7 @@ class Chain:
 
     @property
     def where(self) -> str:
+        """The table and the chain, for a sentence."""
         return f"{self.table}, chain {self.name}"
 
 

@@ -47,23 +47,28 @@ class Words:
 
     @property
     def at_end(self) -> bool:
+        """Whether every word was read."""
         return self._at >= len(self._words)
 
     def peek(self, ahead: int = 0) -> str:
+        """The next word, or one further ahead, without reading it; raises ValueError at the end."""
         if self._at + ahead >= len(self._words):
             raise ValueError("the listing ends in the middle")
         return self._words[self._at + ahead]
 
     def next(self) -> str:
+        """Reads one word; raises ValueError at the end."""
         word = self.peek()
         self._at += 1
         return word
 
     def skip(self, beginning: str) -> None:
+        """Reads the next word if it begins so."""
         if not self.at_end and self.peek().startswith(beginning):
             self.next()
 
     def expect(self, wanted: str) -> None:
+        """Reads one word, which must be this one; raises ValueError."""
         if (word := self.next()) != wanted:
             raise ValueError(f"`{word}` where `{wanted}` should stand")
 
@@ -144,6 +149,7 @@ def _statement(words: Words) -> dict[str, Any]:
 
 
 def verdict(words: Words) -> dict[str, Any]:
+    """A verdict such as `drop`, `jump CHAIN` or `reject with …` as nft's JSON has it."""
     word = words.next()
     if word in ("jump", "goto"):
         return {word: {"target": words.next()}}

@@ -28,6 +28,7 @@ class Flow:
     changed: tuple[str, ...] = ()  # the rules that gave it another destination
 
     def get(self, name: str) -> Value:
+        """What is known of one property of the packet; MISSING where nothing is."""
         return self.values.get(name, MISSING)
 
     def known(self, name: str) -> int | None:
@@ -36,9 +37,11 @@ class Flow:
         return value.low if isinstance(value, Span) and value.exact else None
 
     def having(self, **changes: Value) -> Flow:
+        """The same packet with these properties."""
         return replace(self, values={**self.values, **changes})
 
     def touching(self, name: str) -> Flow:
+        """The same packet, with the note that rules may have changed this property."""
         return replace(self, touched=self.touched | {name})
 
 

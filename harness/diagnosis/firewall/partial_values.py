@@ -23,6 +23,7 @@ class Span:
 
     @property
     def exact(self) -> bool:
+        """Whether the number is known."""
         return self.low == self.high
 
 
@@ -36,10 +37,12 @@ MISSING = Missing()
 
 
 def exactly(number: int) -> Span:
+    """A number that is known."""
     return Span(number, number)
 
 
 def unknown(why: str) -> Span:
+    """A number of which nothing is known, and why."""
     return Span(0, ALL_BITS, why)
 
 
@@ -55,6 +58,7 @@ def within(value: Value, low: int, high: int) -> Truth:
 
 
 def no(truth: Truth) -> Truth:
+    """The opposite of a truth; what cannot be told stays so."""
     return truth if isinstance(truth, str) else not truth
 
 

@@ -32,6 +32,7 @@ class Opening:
 
     @property
     def passes(self) -> bool | None:
+        """Whether the connection can be opened; None where that cannot be told."""
         return self.decision.passes
 
 

@@ -19,6 +19,7 @@ class Term(NamedTuple):
 
     @property
     def seconds(self) -> float:
+        """How much of the budget the term stands for."""
         return self.times * self.each
 
 

@@ -35,14 +35,17 @@ class OutageTold:
 
     @property
     def name(self) -> str:
+        """The path or origin and the service, for a sentence."""
         kept = "" if self.track.kind == "new" else ", kept connection"
         return f"{self.track.path or self.track.origin}/{self.track.service}{kept}"
 
     @property
     def failed(self) -> bool:
+        """Whether the track failed."""
         return self.track.verdict.outcome is Outcome.FAIL
 
     def as_data(self, measurement: str, measured: Measured) -> dict[str, Any]:
+        """The outage as `explain --json` prints it."""
         longest = self.phases.longest
         return {
             "measurement": measurement,

@@ -44,9 +44,11 @@ class PathPhases:
 
     @property
     def longest(self) -> Piece:
+        """The longest phase."""
         return max(self.pieces, key=lambda piece: piece.seconds)
 
     def of(self, names: Sequence[str]) -> float:
+        """How long the phases of these names were together, in seconds."""
         return sum(piece.seconds for piece in self.pieces if piece.name in names)
 
 

@@ -23,6 +23,7 @@ class Wait:
 
 
 def of(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+    """What one phase waited for, and what makes it shorter."""
     return WAITS.get(piece.name, _answer)(piece, node, measured, track, terms)
 
 

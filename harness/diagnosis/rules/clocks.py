@@ -9,6 +9,7 @@ from harness.diagnosis.evidence import Evidence
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     for one in evidence.findings:
         if one.what == "clock":
             yield Cause(

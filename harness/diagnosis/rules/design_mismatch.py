@@ -14,6 +14,7 @@ OUTSIDE = ("client", "standby")
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     yield from _frontend(evidence)
     yield from _floating(evidence)
     outside = [p for p in evidence.paths if p.path in OUTSIDE]

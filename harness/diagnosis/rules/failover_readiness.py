@@ -11,6 +11,7 @@ from harness.managers.manager import Question
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     to = evidence.standby
     if to is None or evidence.moved:
         return

@@ -10,6 +10,7 @@ from harness.diagnosis.required_flows import Fate, listed
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     for host, firewall in evidence.firewalls.items():
         for rule, fates in firewall.moved.items():
             yield _moved(evidence, host, rule, fates)

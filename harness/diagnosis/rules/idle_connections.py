@@ -9,6 +9,7 @@ from harness.diagnosis.evidence import Evidence, Socket
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     limit = evidence.cluster.load_balancer.idle_timeout_s
     late: dict[str, int] = {}
     for name, seen in evidence.hosts.items():

@@ -13,6 +13,7 @@ DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     for node, seen in evidence.nodes:
         for address, subnet in ((node.address, "Subnet#1"), (node.second_address, "Subnet#2")):
             if seen.addresses is not None:

@@ -10,6 +10,7 @@ from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     probe = evidence.cluster.load_balancer.probe.port
     ports = {probe: "the health-check resource", **{s.port: s.name for s in evidence.cluster.services}}
     for node, seen in evidence.nodes:

@@ -14,6 +14,7 @@ AGAIN_S = 120.0
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     if evidence.moved:
         return
     yield from _stopped(evidence)

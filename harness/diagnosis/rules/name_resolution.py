@@ -11,6 +11,7 @@ from harness.diagnosis.evidence import ANY, Evidence, HostSeen
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     for node, seen in evidence.nodes:
         own = seen.names.get(node.name, ())
         loops = [a for a in own if _is_loopback(a)]

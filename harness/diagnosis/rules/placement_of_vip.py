@@ -9,6 +9,7 @@ from harness.diagnosis.evidence import Evidence
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     cluster = evidence.cluster
     yield from _twice(evidence)
     yield from _anothers(evidence)

@@ -12,6 +12,7 @@ OUTSIDE = ("client/*", "standby/*")
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     probe = evidence.cluster.load_balancer.probe
     unprobed = [n for n in evidence.cluster.nodes if (p := evidence.probes.get(n.name)) and not p.syns.get(probe.port)]
     for node in unprobed:

@@ -11,6 +11,7 @@ from harness.hosts.linux.linux_parse import Route
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     for node, seen in evidence.nodes:
         first = seen.nic_of(node.address)
         if first is None:

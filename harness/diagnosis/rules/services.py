@@ -9,6 +9,7 @@ from harness.diagnosis.evidence import Evidence, PathSeen
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     told: dict[tuple[str, str], list[PathSeen]] = {}
     for path in evidence.paths:
         if path.failed and path.connects and path.identity and path.full is not False:  # what only loses large segments serves

@@ -24,6 +24,8 @@ EITHER = both(Effect.OUT, Effect.ANY, Effect.OUT)
 
 
 class ByAzureNetwork(ByAzure):
+    """What Azure's network does to a node."""
+
     needs = NOTHING
 
     def __init__(self, subject: ClusterUnderTest) -> None:
@@ -136,6 +138,8 @@ class AzurePoolLeft(OutOfService):
 
 
 class ByAdminState(ByAzureNetwork):
+    """What the balancer's administrative state does to a node."""
+
     state = ""
     call = "PUT backendAddressPools"
 

@@ -31,7 +31,8 @@ class Cut(OnHost):
     _seen: Counters | None = None  # when the effect was seen
 
     @abstractmethod
-    def drops(self) -> Drops: ...
+    def drops(self) -> Drops:
+        """Which packets are dropped."""
 
     def skip_reason(self) -> str | None:
         return self._needs("nft", "nftables")

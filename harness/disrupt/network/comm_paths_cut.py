@@ -98,6 +98,7 @@ class OneCommPathCut(_AtTheStandby):
         return outage_budget.node_loss(self._subject.cluster)
 
     def drops(self) -> Drops:
+        """Everything between the nodes in Subnet#2."""
         return between(self._own.second_address, self._peer.second_address)
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -132,6 +133,7 @@ class AllCommPathsCut(_AtTheStandby):
         return outage_budget.split_brain(self._subject.cluster)
 
     def drops(self) -> Drops:
+        """Everything between the nodes in both subnets."""
         return between(self._own.address, self._peer.address) + between(self._own.second_address, self._peer.second_address)
 
 
@@ -142,6 +144,7 @@ class OneWayCut(AllCommPathsCut):
     sentence = "the standby no longer hears the active node on any communication path; the other direction is open"
 
     def drops(self) -> Drops:
+        """What the peer sends to the node, in both subnets."""
         own, peer = self._own, self._peer
         first = between(own.address, peer.address, outbound=False)
         return first + between(own.second_address, peer.second_address, outbound=False)

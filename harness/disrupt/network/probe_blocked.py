@@ -40,6 +40,7 @@ class ProbeBlocked(Cut):
         return lacks_hc_timeout(self._subject.cluster) or super().skip_reason()
 
     def drops(self) -> Drops:
+        """The balancer's probes, by their source and port."""
         probe = self._subject.cluster.load_balancer.probe
         return Drops((f"ip saddr {probe.source} tcp dport {probe.port}",))
 
@@ -50,10 +51,12 @@ def never_missed(cluster: Cluster) -> bool:
 
 
 def allowance_without_probes(cluster: Cluster) -> outage_budget.Allowance:
+    """The outage that is allowed while a node's probes get lost."""
     return outage_budget.balancer_alone(cluster) if never_missed(cluster) else outage_budget.probe_lost(cluster)
 
 
 def lacks_hc_timeout(cluster: Cluster) -> str | None:
+    """What the cluster file has to say for this; None where it says it."""
     if cluster.manager.hc_timeout_s is None and not never_missed(cluster):
         return (
             "the cluster file does not say manager.hc_timeout_s: how long the health check bears to hear no probe is not known, "

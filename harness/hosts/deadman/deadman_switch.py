@@ -157,4 +157,5 @@ def remains(host: Host, *, limit: float = 10.0) -> list[str]:
 
 
 def quoted(*words: str) -> str:
+    """These words as one line for a POSIX shell."""
     return shlex.join(words)

@@ -33,6 +33,7 @@ class Opening:
 
     @property
     def stands(self) -> bool:
+        """Whether the connection was made."""
         return self.ended.is_set() and not self.said
 
 
@@ -103,6 +104,7 @@ class Forwarding:
 
     @property
     def usable(self) -> bool:
+        """Whether the SSH connection still stands."""
         return self._connection.usable
 
     @property
@@ -154,9 +156,11 @@ class Forwarding:
         return took if heard and self.transport.is_active() else None
 
     def lost(self) -> HostUnreachable:
+        """The error for a lost SSH connection."""
         return HostUnreachable(f"{self.name}: the SSH connection that its connections are made through was lost")
 
     def close(self) -> None:
+        """Closes the SSH connection with all that goes through it."""
         self._connection.close()
 
 

@@ -44,6 +44,7 @@ class Known:
     revoked: frozenset[bytes]
 
     def vouches_for(self, key_type: str, key: bytes) -> bool:
+        """Whether the file has this key for the host and has not revoked it."""
         return key not in self.revoked and key in self.keys.get(key_type, frozenset())
 
 

@@ -120,6 +120,7 @@ class Connection:
             raise NotYet(f"{self.name}, the jump host, gave no connection to {address}:{port} ({_reason(error)})") from error
 
     def close(self) -> None:
+        """Closes the connection and every session on it."""
         self.transport.close()
         self.transport.logger.removeHandler(self._last_words)
 
@@ -147,6 +148,7 @@ def connect(machine: Machine, dial: Dial, deadline: Deadline, transport_of: type
 
 
 def address_of(machine: Machine) -> tuple[str, int]:
+    """Where a host's sshd is reached: address or name, and port."""
     return machine.ssh.host or str(machine.address), machine.ssh.port
 
 

@@ -41,6 +41,7 @@ def execute(channel: paramiko.Channel, host: str, line: str, command: str, deadl
 
 
 def lost(host: str, command: str) -> HostUnreachable:
+    """The error for a connection that was lost while a command ran."""
     return HostUnreachable(f"{host}: the connection was lost while `{shortened(command)}` ran; whether it finished is unknown")
 
 
@@ -109,6 +110,7 @@ class SshProcess:
 
     @property
     def running(self) -> bool:
+        """Whether the command has not ended."""
         return not self._channel.exit_status_ready()
 
     @property
@@ -118,6 +120,7 @@ class SshProcess:
         return text(said.partition(self._begins)[2] if self._begins and self._begins in said else said)
 
     def lines(self) -> Iterator[str]:
+        """What it prints, line by line until it ends."""
         lines = Lines()
         while data := self.recv(CHUNK):
             yield from map(text, lines.feed(data))
@@ -167,6 +170,7 @@ class SshProcess:
         return b""
 
     def close(self) -> None:
+        """Closes the channel, without waiting for a host that does not answer."""
         apart(self._close)
 
     def _close(self) -> None:

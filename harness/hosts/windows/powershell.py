@@ -77,6 +77,7 @@ def whole(command: Command, limit: float | None = None) -> str:
 
 
 def encoded(script: str) -> str:
+    """A script as one command line that needs no quoting."""
     return f"{EXE} {OPTIONS} -EncodedCommand {base64.b64encode(script.encode('utf-16-le')).decode()}"
 
 

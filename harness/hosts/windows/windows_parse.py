@@ -25,6 +25,7 @@ class WindowsListener(Listener):
 
     @property
     def on_any_address(self) -> bool:
+        """Whether it listens on every IPv4 address."""
         return self.address == "0.0.0.0"
 
 
@@ -67,6 +68,7 @@ class Service:
 
     @property
     def running(self) -> bool:
+        """Whether the service runs."""
         return self.state == "Running"
 
 

@@ -72,12 +72,15 @@ class Reading:
         return None if said is None else said == "true"
 
     def unmanaged(self) -> list[str]:
+        """The resources that Pacemaker leaves alone."""
         return [tag for tag, found in self.resources.items() if not _is(found, "managed", True)]
 
     def blocked(self) -> list[str]:
+        """The resources that Pacemaker gave up on."""
         return [tag for tag, found in self.resources.items() if _is(found, "blocked")]
 
     def disabled(self) -> list[str]:
+        """The resources that somebody wants stopped."""
         return [tag for tag, found in self.resources.items() if found.get("target_role", "").lower() == "stopped"]
 
 

@@ -27,6 +27,7 @@ class Rows:
     stopped: bool = False
 
     def of(self, kind: str) -> list[Row]:
+        """The rows of one kind; none where the node told none."""
         return self.by_kind.get(kind, [])
 
 
@@ -167,4 +168,5 @@ def same(a: Any, b: Any) -> bool:
 
 
 def word(value: object) -> str:
+    """A value as text; empty for anything else."""
     return value.strip() if isinstance(value, str) else ""

@@ -35,10 +35,12 @@ class Traced(NamedTuple):
 
     @property
     def ended(self) -> float:
+        """When its outcome was known, on the harness's clock."""
         return self.at + self.seconds
 
     @property
     def good(self) -> bool:
+        """Whether it was answered."""
         return self.outcome == ANSWERED
 
     @property

@@ -18,6 +18,7 @@ def seconds(value: float, period: float = 0.01) -> str:
 
 
 def places(period: float) -> int:
+    """How many decimals of a second a period is worth."""
     return max(2, math.ceil(-math.log10(period))) if 0 < period < 1 else 2
 
 

@@ -60,10 +60,12 @@ class Run:
 
     @property
     def outcomes(self) -> dict[str, int]:
+        """How many of its attempts ended in which way, the most frequent first."""
         return dict(Counter(one.outcome for one in self.failed).most_common())
 
     @property
     def attributed(self) -> dict[str, int]:
+        """How many of its attempts reached which node; an empty name for those that reached none."""
         return dict(Counter(one.node or "" for one in self.failed).most_common())
 
 

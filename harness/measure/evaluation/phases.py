@@ -31,10 +31,12 @@ class Scene:
 
     @property
     def old(self) -> str:
+        """The node that was active before."""
         return self.recording.header.active
 
     @property
     def moved(self) -> bool:
+        """Whether another node is active afterwards."""
         return self.after not in (None, self.old)
 
     @cached_property
@@ -45,6 +47,7 @@ class Scene:
 
     @cached_property
     def services(self) -> dict[int, str]:
+        """The service of each port."""
         return {track.port: track.service for track in self.recording.header.tracks}
 
     def events(self, kind: str, host: str | None = None) -> list[NodeEvent]:

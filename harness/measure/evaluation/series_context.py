@@ -42,11 +42,13 @@ class Case:
     hosts: dict[str, Verdict]  # how well each origin kept its ticks; one that the disruption took away is missing
 
     def path_of(self, origin: str) -> str:
+        """The path that a host's attempts belong to, by who is active in the end."""
         if origin == self.recording.header.client:
             return "client"
         return "inside" if origin == (self.after or self.recording.header.active) else "standby"
 
     def effect_on(self, track: Track) -> str:
+        """What the disruption may do to a series."""
         return self.recording.header.expects.get(self.path_of(track.origin), ANY)
 
     def may_be_gone(self, origin: str) -> bool:
@@ -70,6 +72,7 @@ class Case:
 
     @cached_property
     def lasts(self) -> bool:
+        """Whether the disruption lasts until it is undone."""
         return disruption_effect.lasts(self.recording.header)
 
     def clock_error(self, origin: str) -> float:
@@ -96,15 +99,18 @@ class View:
 
     @property
     def path(self) -> str:
+        """The path's name; empty for a host that has left its path."""
         left_out = self.gone is not None and (self.excused or self.track.origin not in self.case.recording.header.nodes)
         return "" if left_out else self.case.path_of(self.track.origin)
 
     @property
     def name(self) -> str:
+        """The series in words."""
         return formatting.called(self.track, self.path)
 
     @property
     def effect(self) -> str:
+        """What the disruption may do to it."""
         return self.case.effect_on(self.track)
 
     @cached_property
@@ -136,6 +142,7 @@ class View:
 
     @cached_property
     def runs(self) -> list[Run]:
+        """The failures and absences in the order of their beginning."""
         return sorted([*self.failures_of_it, *self.absences], key=lambda run: run.start)
 
     @cached_property
@@ -217,6 +224,7 @@ class View:
 
     @cached_property
     def blind_s(self) -> float:
+        """The widest gap between two attempts, in seconds."""
         return timing_quality.widest_s(self.track, self.attempts, self.case.anchor, self.case.end)
 
     @property
@@ -226,9 +234,11 @@ class View:
 
     # words
     def told(self, run: Run) -> str:
+        """One failure as a sentence."""
         return f"{self.name}: {self.lasted(run)}; {self.failures(run)}"
 
     def lasted(self, run: Run) -> str:
+        """How long a failure lasted, in words."""
         length = run.seconds(self.until)
         if run.end is None:
             return f"still out after {self.s(length)} when {self._why_ended()}"
@@ -236,6 +246,7 @@ class View:
         return f"out {formatting.figure(length, length - run.uncertainty(period), length + run.earlier(period), period)}"
 
     def failures(self, run: Run) -> str:
+        """How its attempts failed, in words."""
         if not run.failed:
             return (
                 f"{self.track.origin} itself was lost, from {self._at(run.start)} to {'the end' if run.end is None else self._at(run.end)}"
@@ -270,9 +281,11 @@ class View:
 
     @property
     def noun(self) -> str:
+        """What an attempt of this series is called."""
         return "heartbeats" if self.track.kind == PINNED else "attempts"
 
     def s(self, value: float) -> str:
+        """Seconds in words, with the decimals that the period is worth."""
         return formatting.seconds(value, self.track.period_s)
 
     def _why_ended(self) -> str:

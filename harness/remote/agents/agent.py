@@ -33,10 +33,17 @@ DRAIN_S = 5.0
 class Sink(Protocol):
     """Takes what comes in, from threads of the agent; all times are on the harness's monotonic clock. It must not block for long."""
 
-    def samples(self, track: str, rows: list[Sample]) -> None: ...
-    def event(self, event: NodeEvent) -> None: ...
-    def noise(self, noise: Noise) -> None: ...
-    def clock(self, clock: Clock) -> None: ...
+    def samples(self, track: str, rows: list[Sample]) -> None:
+        """Takes attempts of one series."""
+
+    def event(self, event: NodeEvent) -> None:
+        """Takes an event at a host."""
+
+    def noise(self, noise: Noise) -> None:
+        """Takes how well a host kept its ticks in the last second."""
+
+    def clock(self, clock: Clock) -> None:
+        """Takes a better estimate of a host's clock."""
 
 
 class _How(Enum):
@@ -107,6 +114,7 @@ class Agent:
 
     @property
     def running(self) -> bool:
+        """Whether it was started and has not ended."""
         return bool(self._threads) and not self._over.is_set()
 
     @property

@@ -18,11 +18,18 @@ class Measures(Protocol):
 
     name: str
 
-    def start(self, limit: float = START_S) -> None: ...
+    def start(self, limit: float = START_S) -> None:
+        """Starts to measure; raises HarnessError when the host does not within `limit` seconds."""
+
     @property
-    def remaining_s(self) -> float: ...
-    def renew(self) -> None: ...
-    def stop(self, limit: float = 15.0) -> list[str]: ...
+    def remaining_s(self) -> float:
+        """How long it measures yet unless it is renewed, in seconds."""
+
+    def renew(self) -> None:
+        """Has it measure for another lifetime."""
+
+    def stop(self, limit: float = 15.0) -> list[str]:
+        """Ends it and takes in what it still had; returns a sentence for everything that went wrong."""
 
 
 def agent_of(host: Host, means: Capabilities, python: str, plan: AgentPlan, sink: Sink) -> Measures:

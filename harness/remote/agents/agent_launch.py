@@ -49,6 +49,7 @@ class AgentTrack:
             raise ValueError(f"{self.id}: a pinned connection needs something to say and an answer to expect")
 
     def wire(self) -> dict[str, Any]:
+        """The series as the agent's script takes it."""
         return {
             "id": self.id,
             "destination": str(self.destination),

@@ -70,6 +70,7 @@ class HostClock:
         return b"", self._judge()
 
     def time(self, host_mono: float) -> float:
+        """A moment of the host's monotonic clock on the harness's, in seconds."""
         assert self.best is not None
         return host_mono + self.best.offset_s
 

@@ -46,6 +46,7 @@ def speak(
 
 
 def of_refusal(opening: Opening) -> Tried:
+    """The outcome for sshd's reason not to open the connection."""
     now, said = time.monotonic(), opening.said.casefold()
     if opening.forbidden:
         return Tried("skipped", now, f"sshd may not connect there ({opening.said})")

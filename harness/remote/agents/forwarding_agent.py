@@ -72,6 +72,7 @@ class ForwardingAgent:
 
     @property
     def running(self) -> bool:
+        """Whether it was started and has not ended."""
         return bool(self._threads) and not self._over.is_set()
 
     # --- attempts

@@ -75,12 +75,14 @@ class Addresses:
         self._found: dict[tuple[str, str], str] = {}
 
     def take(self, line: bytes) -> None:
+        """Takes the script's line about one attempt's local address in."""
         _, track, at, told = line.decode().split(" ")
         if len(self._found) >= TOLD:
             self._found.clear()
         self._found[track, at] = socket.inet_ntoa(struct.pack("=I", int(told, 16)))
 
     def get(self, track: str, at: str) -> str | None:
+        """The local address of an attempt; None where the script did not tell it."""
         return self._found.get((track, at))
 
 
@@ -124,12 +126,15 @@ class Judged:
         return b" ".join([b"s", track, at, took, outcome, port, detail])
 
     def lines(self) -> Iterator[str]:
+        """Raises NotImplementedError: the stream is read as bytes."""
         raise NotImplementedError("its stream is read as bytes")
 
     def send(self, data: bytes) -> None:
+        """Sends bytes to the script."""
         self._process.send(data)
 
     def close(self) -> None:
+        """Ends the script."""
         self._process.close()
 
 

@@ -47,6 +47,7 @@ class Way:
 
     @property
     def known(self) -> bool:
+        """Whether the packets told how the attempt travelled."""
         return self.code != UNKNOWN
 
     def __str__(self) -> str:

@@ -67,6 +67,7 @@ class Attempt:
 
     @property
     def answered(self) -> bool:
+        """Whether the service answered."""
         return self.outcome is AttemptOutcome.ANSWERED
 
     def __str__(self) -> str:

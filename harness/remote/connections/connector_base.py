@@ -25,4 +25,5 @@ class ConnectorBase(ABC):
         """As `harness.remote.connections.tcp_tunnel.relay`."""
 
     @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes what it has open."""

@@ -157,6 +157,7 @@ class FallbackConnector(ConnectorBase):
                 thread.join(5)
 
     def close(self) -> None:
+        """Closes the SSH connection that its attempts go through."""
         with self._connecting:
             if self._forwarding is not None:
                 self._forwarding.close()

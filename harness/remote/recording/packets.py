@@ -43,6 +43,7 @@ class Packet:
 
     @property
     def outgoing(self) -> bool:
+        """Whether the host sent it."""
         return self.kind == "outgoing"
 
     @property
@@ -62,10 +63,12 @@ class Packet:
 
     @property
     def is_syn_ack(self) -> bool:
+        """Whether it answers an opening."""
         return "S" in self.flags and "A" in self.flags
 
     @property
     def is_rst(self) -> bool:
+        """Whether it refuses or resets."""
         return "R" in self.flags
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ def write(path: Path, packets: Iterable[Packet], *, host: str) -> None:
 
 
 def encode(packets: Iterable[Packet], *, host: str) -> bytes:
+    """The file's bytes, with an interface block for each interface of the packets."""
     packets = list(packets)
     interfaces = list(dict.fromkeys(p.interface for p in packets))
     blocks = [_block(SECTION, struct.pack("<IHHq", MAGIC, 1, 0, -1), [(SHB_HARDWARE_HOST, host.encode())])]

@@ -171,6 +171,7 @@ class Recording:
 
     @property
     def node_of_address(self) -> dict[str, str]:
+        """The host of each address that the recording knows."""
         return {address: host for host, addresses in self.header.addresses.items() for address in addresses}
 
 
@@ -190,18 +191,23 @@ class Recorder:
         self._put({"is": "h", **asdict(header)})
 
     def samples(self, track: str, rows: Iterable[Sample]) -> None:
+        """Appends attempts of one series."""
         self._put({"is": "s", "track": track, "rows": [_short(row) for row in rows]})
 
     def sightings(self, rows: Iterable[CapturedPacket]) -> None:
+        """Appends packets that a witness saw."""
         self._put({"is": "w", "rows": [_short(row) for row in rows]})
 
     def add(self, one: NodeEvent | Mark | Clock | Noise | Token) -> None:
+        """Appends one event, mark, clock, noise or token."""
         self._put({"is": LETTER[type(one)], **asdict(one)})
 
     def read_back(self, found: dict[str, int]) -> None:
+        """Appends how often each token was found in the database afterwards."""
         self._put({"is": "r", "found": found})
 
     def close(self) -> None:
+        """Ends the file with its last line; one without it was cut off."""
         with self._lock:
             if not self._file.closed:
                 self._file.write('{"is":"end"}\n')

@@ -37,6 +37,7 @@ class States:
         self._numbers: dict[tuple[str, str], int] = {}
 
     def of_segment(self, outcome: str, node: str | None) -> int:
+        """The number of the state that a segment is drawn in."""
         if outcome == "answered":
             return self._number(self._node_class(node), node or "responder not identified")
         if outcome.startswith("wrong"):
@@ -47,6 +48,7 @@ class States:
         return self._number(outcome if outcome in FAILED else "other", words)
 
     def of_lane(self, state: str) -> int:
+        """The number of the state that a lane is drawn in."""
         if state in self._nodes:
             return self._number(self._node_class(state), state)
         plain = state.lower()
@@ -101,10 +103,12 @@ def in_order(tracks: Iterable[TrackResult]) -> list[TrackResult]:
 
 
 def track_label(track: TrackResult) -> str:
+    """A series' label in the chart."""
     return f"{track.service} {'new' if track.kind == NEW else 'established'}"
 
 
 def group_label(track: TrackResult) -> str:
+    """The heading of the series from one origin."""
     return f"{track.path} path, from {track.origin}" if track.path else f"from {track.origin}, on no path at the end"
 
 

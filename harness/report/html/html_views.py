@@ -44,6 +44,8 @@ class Row:
 
 @dataclass(frozen=True)
 class BoundaryRow:
+    """One boundary between phases, as a row of the table."""
+
     number: int
     colour: int
     name: str
@@ -83,6 +85,8 @@ class Strip:
 
 @dataclass(frozen=True)
 class GroupView:
+    """Repeats of one disruption beside each other."""
+
     title: str
     group: Group
     strips: list[Strip]
@@ -103,6 +107,7 @@ class MeasuredView:
 
 
 def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> MeasuredView:
+    """The measurements of a run for the page's templates."""
     titles = {test.id: test.title for test in run.tests}
     nodes = node_order(run)
     bad = [r.id for r in run.measurements if r.measured.verdict.outcome.value != Result.PASS]

@@ -38,6 +38,7 @@ LAB_DOES_NOT_SHOW = (
 
 
 def is_lab(run: RunRecord) -> bool:
+    """Whether the run was against a lab."""
     return run.cluster is not None and run.cluster.kind is ClusterKind.LAB
 
 

@@ -76,9 +76,11 @@ class MeasurementRecord(Record):
         return cls(id=id, recording=where, test=test, measured=measured, phases=list(_phases(measured)))
 
     def phases_of(self, track: str, outage: int) -> list[PhaseRecord]:
+        """The phases of one outage of a series, by its number; none where it was not cut."""
         return next((cut.phases for cut in self.phases if (cut.track, cut.outage) == (track, outage)), [])
 
     def track(self, id: str) -> TrackResult | None:
+        """The result of that series; None where there is none."""
         return next((track for track in self.measured.tracks if track.id == id), None)
 
 

@@ -15,4 +15,6 @@ Properties = dict[Text, Text]
 
 
 class Record(BaseModel):
+    """The base of every part: unknown names are left out when an older version reads a newer one's."""
+
     model_config = ConfigDict(extra="ignore", validate_assignment=True, use_attribute_docstrings=True)

@@ -76,6 +76,7 @@ class Run:
 
     @property
     def id(self) -> str:
+        """The run's id, which is its folder's name."""
         return self.record.run_id
 
     def save(self) -> Path:
@@ -89,6 +90,7 @@ class Run:
         return json.dumps(self.cleaner.data(json.loads(self.record.model_dump_json())), indent=indent, ensure_ascii=False)
 
     def judge(self) -> None:
+        """Sets the run's verdict and exit code from what its record says now."""
         verdict, code = judge(self.record)
         self.record.verdict = Judgement.of(verdict)
         self.record.exit_code = code.value
@@ -140,6 +142,7 @@ class Run:
         return self.timeline.note(storable(source), storable(kind), storable(text), at=at, **clean)
 
     def close(self) -> None:
+        """Closes the timeline."""
         self.timeline.close()
 
     def _point_latest_here(self) -> None:

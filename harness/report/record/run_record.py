@@ -51,11 +51,15 @@ class PathName(StrEnum):
 
 
 class ClusterKind(StrEnum):
+    """Where the cluster is from."""
+
     LAB = "lab"
     ATTACHED = "attached"
 
 
 class Moment(Record):
+    """One moment, on three scales."""
+
     iso: str
     """UTC, ISO 8601 with milliseconds."""
     epoch: Number
@@ -74,27 +78,36 @@ class Moment(Record):
 
 
 class Judgement(Record):
+    """An outcome with its reason."""
+
     outcome: Result
     reason: Annotated[Text, Field(min_length=1)]
 
     @classmethod
     def of(cls, verdict: Verdict) -> Judgement:
+        """The record of a verdict."""
         return cls(outcome=Result(verdict.outcome.value), reason=verdict.reason)
 
 
 class HostSummary(Record):
+    """A host, by its name and addresses."""
+
     name: Text
     address: Text
     second_address: Text | None = None
 
 
 class ServiceSummary(Record):
+    """A service of the cluster."""
+
     name: Text
     kind: Text
     port: int
 
 
 class ProbeSummary(Record):
+    """The balancer's health probe; times in seconds."""
+
     protocol: Text
     port: int
     interval_s: Seconds
@@ -102,6 +115,8 @@ class ProbeSummary(Record):
 
 
 class ClusterSummary(Record):
+    """The cluster that the run was against."""
+
     name: Text
     kind: ClusterKind
     design: Literal["nat", "floating"]
@@ -119,6 +134,8 @@ class ClusterSummary(Record):
 
 
 class Attempts(Record):
+    """How many connections were tried, and how they ended."""
+
     total: int
     outcomes: dict[str, int] = Field({})
     """How many were answered, refused, silent …"""
@@ -160,6 +177,8 @@ class RecoveryRecord(Record):
 
 
 class DisruptionRecord(Record):
+    """One disruption, from its beginning to its undoing."""
+
     name: Text
     target: Text | None = None
     began: Moment
@@ -169,6 +188,8 @@ class DisruptionRecord(Record):
 
 
 class AuditRecord(Record):
+    """One audit of the cluster's invariants."""
+
     name: Text
     after: Text | None = None
     """Id of the test it followed."""
@@ -176,6 +197,8 @@ class AuditRecord(Record):
 
 
 class TestRecord(Record):
+    """One test of the suite."""
+
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
     id: Text
@@ -230,22 +253,30 @@ class CauseRecord(Record):
 
 
 class HostNote(Record):
+    """Something worth knowing of a host that is no failure."""
+
     host: Text
     text: Text
 
 
 class EvidenceFile(Record):
+    """A file that was collected."""
+
     path: Text
     """Relative to the run's directory."""
     bytes: int
 
 
 class EvidenceFault(Record):
+    """Evidence that could not be collected, and why."""
+
     name: Text
     reason: Text
 
 
 class Counts(Record):
+    """How many tests came to which outcome."""
+
     passed: int = 0
     failed: int = 0
     inconclusive: int = 0
@@ -253,10 +284,13 @@ class Counts(Record):
 
     @property
     def executed(self) -> int:
+        """How many tests were run at all."""
         return self.passed + self.failed + self.inconclusive
 
 
 class Environment(Record):
+    """The machine that the harness ran on."""
+
     python: Text
     platform: Text
     cpus: int | None = None

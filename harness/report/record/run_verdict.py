@@ -65,6 +65,7 @@ def judge_test(
 
 
 def tally(tests: Iterable[TestRecord]) -> Counts:
+    """How many tests came to which outcome."""
     results = [test.verdict.outcome for test in tests]
     return Counts(
         passed=results.count(Result.PASS),
@@ -154,6 +155,7 @@ class PathSummary:
 
 
 def summarise_paths(run: RunRecord) -> list[PathSummary]:
+    """One summary for each path."""
     return [_summary(run, path) for path in PathName]
 
 

@@ -24,6 +24,8 @@ SURPRISING = 0.05
 
 
 class Change(StrEnum):
+    """What became of one row from the first run to the second."""
+
     SLOWER = "slower"
     FASTER = "faster"
     SAME = "no change"
@@ -49,6 +51,7 @@ class Row:
 
     @property
     def name(self) -> str:
+        """The disruption, with the node that was active before where that matters."""
         return f"{self.disruption} from {self.before_node}" if self.before_node else self.disruption
 
     @property
@@ -84,6 +87,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
+        """The whole comparison in one sentence."""
         number = {change: sum(row.change is change for row in self.rows) for change in Change}
         if not self.rows:
             return "Cannot tell: the two runs have no measured disruption in common."

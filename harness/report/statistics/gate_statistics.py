@@ -31,10 +31,12 @@ class TrackFigure:
 
     @property
     def result(self) -> Result:
+        """The outcome that counts for the series."""
         return Result((self.speaks or self.track).verdict.outcome.value)
 
     @property
     def reason(self) -> str:
+        """The reason of that outcome."""
         return (self.speaks or self.track).verdict.reason
 
     @property
@@ -66,6 +68,7 @@ class TrackFigure:
 
     @property
     def words(self) -> str:
+        """The figure in words."""
         if self.never:
             return NEVER
         if not self.known:
@@ -114,10 +117,12 @@ class Distribution:
 
     @property
     def runs(self) -> int:
+        """How many measurements it is made of."""
         return len(self.values) + self.never
 
     @property
     def median(self) -> float | None:
+        """The median in seconds; None when half of them or more never recovered."""
         return _finite(median([*self.values, *[math.inf] * self.never]))
 
     @property
@@ -128,6 +133,7 @@ class Distribution:
 
     @property
     def longest(self) -> float | None:
+        """The longest in seconds; None when one never recovered."""
         return None if self.never else self.values[-1]
 
 
@@ -147,10 +153,12 @@ class Group:
 
     @property
     def name(self) -> str:
+        """The disruption, with the node that was active before where that matters."""
         return self.disruption if self.alone else f"{self.disruption} from {self.before}"
 
     @property
     def distributions(self) -> list[Distribution]:
+        """The outages of each series over the repeats; none for a single measurement."""
         if len(self.records) < 2:
             return []
         relied_on = [record for record in self.records if record.measured.timing.outcome is Outcome.PASS]
@@ -176,6 +184,8 @@ class Group:
 
 @dataclass(frozen=True)
 class TokenTotals:
+    """What became of the written tokens, over all measurements."""
+
     written: int
     acknowledged: int
     lost: tuple[str, ...]
@@ -195,6 +205,7 @@ def interval(out_s: float | None, period_s: float) -> str:
 
 
 def between(least: float, most: float) -> str:
+    """A range of seconds in words."""
     low, high = seconds(least), seconds(most)
     return high if low == high else f"{low} to {high}"
 
@@ -283,6 +294,7 @@ def tokens_in_words(totals: TokenTotals) -> str:
 
 
 def calibration_in_words(calibration: CalibrationRecord) -> str:
+    """What the meter made of the known cut, in words."""
     cut = f"a cut of {seconds(calibration.cut_s)}"
     if calibration.measured_s is None:
         return f"{cut} was not seen"

@@ -60,6 +60,7 @@ class Oracle(ServiceKind):
         return Hello(tns.connect_packet(tns.PING), tns.PING_ANSWER, keeps=False)
 
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """The listener's own word for who it is; raises HarnessError."""
         if "service_name" in settings:
             return taken_up(host, port, settings["service_name"], deadline)
         refusal = refused_by(host, port, settings.get("unknown_service", UNKNOWN_SERVICE), deadline)

@@ -30,10 +30,12 @@ class Cost:
 
 
 def table() -> dict[str, Any]:
+    """The dated table of prices that comes with the product."""
     return json.loads(TABLE.read_text(encoding="utf-8"))
 
 
 def of_table(size: str) -> float | None:
+    """What a machine of that size costs an hour; None where the table does not say."""
     return table()["virtualMachines"].get(size)
 
 

@@ -27,6 +27,7 @@ class Resource:
 
 
 def load() -> dict[str, Any]:
+    """The template as JSON."""
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 

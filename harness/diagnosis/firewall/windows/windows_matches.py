@@ -36,14 +36,17 @@ class Seen:
 
     @property
     def inbound(self) -> bool:
+        """Whether the packet comes to the host."""
         return self.packet.hook == "input"
 
     @property
     def local(self) -> str:
+        """The host's own address in the packet."""
         return self.packet.destination if self.inbound else self.packet.source
 
     @property
     def remote(self) -> str:
+        """The other host's address in the packet."""
         return self.packet.source if self.inbound else self.packet.destination
 
 

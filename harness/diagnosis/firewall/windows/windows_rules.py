@@ -46,6 +46,7 @@ class Nic:
 
     @property
     def profile(self) -> str | None:
+        """The profile that applies to the NIC; None where its network's category is not known."""
         return None if self.category is None else self.category.removesuffix("Authenticated")
 
 
@@ -74,6 +75,7 @@ class Rule:
 
     @property
     def blocks(self) -> bool:
+        """Whether the rule blocks."""
         return self.action == "Block"
 
     @property
@@ -103,4 +105,5 @@ class WindowsFirewall:
     not_told: str = ""
 
     def nic(self, alias: str | None) -> Nic | None:
+        """The NIC of that alias, in any case of letters."""
         return next((n for n in self.nics if alias is not None and n.alias.lower() == alias.lower()), None)

@@ -25,6 +25,7 @@ def lines(recording: Recording, moments: Iterable[float]) -> list[tuple[float, s
 
 
 def sentence(seen: CapturedPacket) -> str:
+    """One packet in words."""
     way = "on" if seen.interface == "lo" else "out of" if seen.outgoing else "into"
     where = f"{way} {seen.interface}" if seen.interface else "in its socket table"
     return f"packet {seen.what} {seen.src}:{seen.sport} → {seen.dst}:{seen.dport}, {where}"
