@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*more, **{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> None:  # type: ignore[override]
+        """Raises BadUse in place of exiting, with the command whose help to read."""
         raise BadUse(f"{message}; see `{self.prog} --help`")
 
     def format_usage(self) -> str:

@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parent / "scripts"
 
 @cache
 def source(name: str) -> bytes:
+    """A script's text, with the parts that it is made of."""
     return (FOLDER / f"{name}.py").read_bytes()
 
 

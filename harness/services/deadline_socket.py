@@ -32,9 +32,11 @@ class BoundedSocket(socket.socket):
         raise DeadlineExceeded(f"{self.what} within {self.deadline.seconds:g} s") from None
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
         return self._step(super().recv, size, flags)
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0, /) -> int:
+        """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
         return self._step(super().recv_into, buffer, size, flags)
 
     def already_there(self, size: int) -> bytes:
@@ -42,6 +44,7 @@ class BoundedSocket(socket.socket):
         return super().recv(size) if select.select([self], [], [], min(0.05, self.deadline.remaining()))[0] else b""
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
         self._step(super().sendall, data, flags)
 
 

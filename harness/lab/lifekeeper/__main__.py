@@ -11,6 +11,7 @@ from harness.lab.lifekeeper.node import Node
 
 
 def main() -> int:
+    """Runs the daemon until it is told to stop; returns the exit code, 2 when one runs already."""
     try:
         config = load()
         if lock(config) is None:

@@ -24,6 +24,7 @@ $d=[Text.Encoding]::UTF8.GetString($b)|ConvertFrom-Json;$plan=$d.plan;. ([Script
 
 @cache
 def script() -> str:
+    """The script's text."""
     return (Path(__file__).parent / "agent.ps1").read_text(encoding="utf-8")
 
 

@@ -29,6 +29,7 @@ LOADER = 'eval "$(dd bs=1 count="$0" 2>/dev/null)"'
 
 @cache
 def script() -> str:
+    """The script's text."""
     text = (script_transport.FOLDER / "agent.sh").read_text(encoding="utf-8")
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 

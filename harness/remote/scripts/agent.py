@@ -72,22 +72,26 @@ class Agent:
         self.flush()
 
     def add(self, attempt):
+        """Watches an attempt's socket."""
         fd = attempt.sock.fileno()
         self.by_fd[fd] = attempt
         self.sockets += 1
         self.epoll.register(fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)  # one call for its whole life
 
     def close(self, attempt):
+        """Closes an attempt's socket."""
         del self.by_fd[attempt.sock.fileno()]
         attempt.sock.close()
         attempt.sock = None
         self.sockets -= 1
 
     def event(self, kind, text="", **data):
+        """Writes an event."""
         record = {"at": int((mono() - self.t0) * 1000000), "kind": kind, "text": text, "data": data}
         self.lines.append("v %s\n" % json.dumps(record))
 
     def flush(self):
+        """Appends what was written to the spool; raises Ended when it is full or gone."""
         data = "".join(self.lines).encode("utf-8", "replace")
         del self.lines[:]
         try:
@@ -103,6 +107,7 @@ class Agent:
             raise Ended("its spool cannot be written: %s" % error.strerror) from error
 
     def run(self):
+        """The loop; ends by Ended."""
         poll, by_fd, tracks, lines = self.epoll.poll, self.by_fd, self.tracks, self.lines
         start = mono()
         for i, track in enumerate(tracks):
@@ -137,6 +142,7 @@ class Agent:
                 self.noise.tell(now)
 
     def go_on(self, now):
+        """Raises Ended when the agent has to end."""
         if self.stopping:
             raise Ended(self.stopping, final=False)
         if now >= self.end:
@@ -158,6 +164,7 @@ class Agent:
                 raise Ended("nobody followed it for %g s" % self.orphan, final=False)
 
     def is_followed(self):
+        """Whether a follower holds its lock."""
         try:
             fcntl.flock(self.followers, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -166,6 +173,7 @@ class Agent:
         return False
 
     def finish(self, reason, final):
+        """Writes how every series ended, and why the agent does."""
         for attempt in list(self.by_fd.values()):
             self.close(attempt)
         at = int((mono() - self.t0) * 1000000)
@@ -179,6 +187,7 @@ class Agent:
 
 
 def pause(seconds):
+    """Waits so many seconds."""
     select.select([], [], [], seconds)
 
 
@@ -195,6 +204,7 @@ def make_folder(candidates):
 
 
 def remove(folder):
+    """Removes the agent's folder."""
     for name in os.listdir(folder):
         os.unlink(os.path.join(folder, name))
     os.rmdir(folder)
@@ -210,6 +220,7 @@ def linger(folder, keep):
 
 
 def detach():
+    """Lets go of the streams of the SSH session."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -226,6 +237,7 @@ def first_in_line():
 
 
 def worker(plan, folder, guard, tell):
+    """The process that measures."""
     first_in_line()
     try:
         agent = Agent(plan, folder, guard)
@@ -268,6 +280,7 @@ def background(plan, folder, tell):
 
 
 def main():
+    """Makes the folder, and leaves the agent in the background."""
     plan = json.loads(sys.argv[1])
     try:
         folder = make_folder(plan["folders"])

@@ -31,6 +31,7 @@ mono = time.monotonic
 
 
 def text_of(path, default=""):
+    """A file's text, or the default."""
     try:
         with open(path, errors="replace") as file:
             return file.read()
@@ -52,6 +53,7 @@ class Ports:
         self.next = low + int(binascii.hexlify(os.urandom(4)), 16) % (high - low + 1)
 
     def bind(self, sock):
+        """Binds a socket to the next free port of its own."""
         # reusable, so that a service which starts on that very port meanwhile is not turned away because of us
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for _ in range(256):
@@ -89,9 +91,11 @@ class New:
         self.first, self.count, self.next = 0.0, 0, 0.0
 
     def schedule(self, first):
+        """Sets the first tick."""
         self.first = self.next = first
 
     def tick(self):
+        """One attempt begins."""
         self.begin()
 
     def renew(self):
@@ -120,6 +124,7 @@ class New:
         agent.add(attempt)
 
     def happened(self, attempt, mask):
+        """Something happened to an attempt's socket."""
         if not attempt.connected:
             if mask & TROUBLE:
                 code = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -147,6 +152,7 @@ class New:
         return True
 
     def hear(self, attempt):
+        """Reads an answer."""
         while attempt.sock is not None:  # to the last byte: the descriptor is edge-triggered
             try:
                 data = attempt.sock.recv(4096)
@@ -170,18 +176,22 @@ class New:
             self.end(attempt, SILENT, "said %s, and more than %d bytes of it" % (words_of(attempt.heard), HEARD))
 
     def answered(self, attempt):
+        """The answer was right."""
         self.end(attempt, ANSWERED)
 
     def lost(self, attempt, code):
+        """The connection broke, with this errno or with none."""
         outcome = OUTCOME_OF.get(code, UNREACHABLE) if code else RESET
         detail = detail_of(code) if code else "closed after %s" % words_of(attempt.heard) if attempt.heard else "closed without a word"
         self.end(attempt, outcome, detail)
 
     def end(self, attempt, outcome, detail=""):
+        """Notes how an attempt ended."""
         self.record(attempt.at, mono() - attempt.at, outcome, attempt.port, detail)
         self.agent.close(attempt)
 
     def record(self, at, took, outcome, port, detail=""):
+        """Writes one sample."""
         agent = self.agent
         agent.lines.append(
             "s %d %d %d %s %d %s\n" % (self.number, (at - agent.t0) * 1000000, took * 1000000, outcome, port, detail.replace("\n", " "))
@@ -217,6 +227,7 @@ class Pinned(New):
         self.stale = True
 
     def tick(self):
+        """One heartbeat, or a new connection."""
         line = self.line
         if self.stale and not self.waiting:
             self.stale = False
@@ -248,6 +259,7 @@ class Pinned(New):
             New.weigh(self, attempt)
 
     def answered(self, attempt):
+        """A heartbeat, or an opening, was answered."""
         if attempt is not self.line:
             if self.line is not None:  # it was overtaken, and is answered all the same
                 New.answered(self, attempt)
@@ -266,6 +278,7 @@ class Pinned(New):
         attempt.heard, self.waiting = b"", False
 
     def end(self, attempt, outcome, detail=""):
+        """Notes how an attempt ended; another connection follows."""
         if attempt is self.line:
             if not self.waiting:
                 attempt.at, detail = mono(), (detail + " between heartbeats").strip()
@@ -273,6 +286,7 @@ class Pinned(New):
         New.end(self, attempt, outcome, detail)
 
     def lost(self, attempt, code):
+        """The established connection broke."""
         # A web server may end it in the moment in which it is asked once more: nobody was refused anything, and the next one tells.
         crossed = self.http and not attempt.heard
         if attempt is self.line and not code and (crossed or not self.waiting):
@@ -309,6 +323,7 @@ def state_of(heard):
 
 
 def all_chunks(body):
+    """The end of a chunked HTTP body, or None while it lacks something."""
     at = 0
     while True:
         end = body.find(b"\r\n", at)
@@ -341,10 +356,12 @@ def words_of(heard):
 
 
 def detail_of(code):
+    """An errno's name, unless the outcome says it."""
     return "" if code in (errno.ECONNREFUSED, errno.ECONNRESET) else errno.errorcode.get(code, str(code))
 
 
 def silence_of(attempt):
+    """What an attempt without an answer had come to."""
     if attempt.heard:
         return "said %s" % words_of(attempt.heard)
     return "accepted, but not answered" if attempt.connected else ""

@@ -28,6 +28,7 @@ class NobodyReads(Exception):
 
 
 def say(data):
+    """Writes to the harness; raises NobodyReads when it takes nothing."""
     poll = select.poll()
     poll.register(1, select.POLLOUT)
     while data:
@@ -52,6 +53,8 @@ def alive(spool):
 
 
 class Follower:
+    """Passes an agent's spool on as it grows."""
+
     def __init__(self, folder, offset):
         self.folder, self.offset = folder, offset
         self.spool = None
@@ -60,6 +63,7 @@ class Follower:
         self.input.register(0, select.POLLIN)
 
     def run(self):
+        """Follows until the agent has ended and everything was passed on."""
         os.set_blocking(1, False)
         try:
             self.spool = os.open(os.path.join(self.folder, "spool"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -79,6 +83,7 @@ class Follower:
                     return say(b"x\n")
 
     def followers(self):
+        """The file whose lock says that somebody follows."""
         return os.open(os.path.join(self.folder, "followers"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def answer(self, wait):
@@ -120,10 +125,12 @@ def opened(folder):
 
 
 def stop(folder):
+    """Asks an agent to end."""
     ask_to_end(opened(folder))
 
 
 def ask_to_end(place):
+    """Leaves the file in an agent's folder that asks it to end."""
     os.close(os.open("stop", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=place))
 
 
@@ -139,6 +146,7 @@ def holders(spool):
 
 
 def has_open(pid, wanted):
+    """Whether a process has that file open."""
     try:
         for name in os.listdir("/proc/%d/fd" % pid):
             try:
@@ -152,6 +160,7 @@ def has_open(pid, wanted):
 
 
 def until(done):
+    """Waits until that is so, END_S seconds at most; returns whether it is."""
     end = mono() + END_S
     while not done():
         if mono() >= end:
@@ -161,6 +170,7 @@ def until(done):
 
 
 def clean(folder):
+    """Ends an agent and removes its folder, whatever state they are in."""
     place = opened(folder)
     ask_to_end(place)
     try:
@@ -179,6 +189,7 @@ def clean(folder):
 
 
 def main():
+    """Follows, stops or cleans, as the plan says."""
     plan = json.loads(sys.argv[1])
     for folder in plan["folders"]:
         if not os.path.basename(folder).startswith(PREFIX):

@@ -35,6 +35,7 @@ class Watch:
     # --- the VIP
 
     def follow_addresses(self):
+        """Has the kernel tell each change of an address."""
         try:
             self.link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
             self.link.bind((0, RTMGRP_IPV4_IFADDR))
@@ -50,6 +51,7 @@ class Watch:
         self.link.send(struct.pack("=IHHIIBBBBI", 24, RTM_GETADDR, REQUEST_DUMP, 1, 0, socket.AF_INET, 0, 0, 0, 0))
 
     def address_changed(self):
+        """Reads what the kernel tells."""
         try:
             while True:
                 self.addresses(self.link.recv(65536))
@@ -63,6 +65,7 @@ class Watch:
                 self.ask_addresses()  # changes were dropped: look at all of them again
 
     def addresses(self, data):
+        """Takes the kernel's messages apart."""
         while len(data) >= 16:
             length, kind = struct.unpack_from("=IH", data)
             if kind in (RTM_NEWADDR, RTM_DELADDR) and self.is_vip(data[24:length]):
@@ -75,6 +78,7 @@ class Watch:
             data = data[(length + 3) & ~3 :]
 
     def is_vip(self, attributes):
+        """Whether a message is about the VIP."""
         found = {}
         while len(attributes) >= 4:
             length, kind = struct.unpack_from("=HH", attributes)
@@ -83,6 +87,7 @@ class Watch:
         return found.get(IFA_LOCAL, found.get(IFA_ADDRESS)) == socket.inet_aton(self.vip)
 
     def vip_at(self, index, here, answer):
+        """Notes that the VIP came to an interface, or left it."""
         if answer:
             self.asked.add(index)
         elif self.held_by is not None:
@@ -91,6 +96,7 @@ class Watch:
             (self.asked.add if here else self.asked.discard)(index)
 
     def vip_is_at(self, indexes):
+        """Tells where the VIP is, when that changed."""
         before, self.held_by = self.held_by, set(indexes)
         if before is None or bool(before) != bool(indexes):
             where = ", ".join(sorted(filter(None, map(name_of, indexes)))) if indexes else ""
@@ -102,12 +108,14 @@ class Watch:
     # --- listeners, connections and the log
 
     def watched_connections(self, ports):
+        """What tells new connections to these ports; None where nothing can."""
         try:
             return Connections(ports) if ports else None
         except OSError as error:
             return self.agent.event("unwatched", "who connects here cannot be watched: %s" % error.strerror, what="connections")
 
     def look_for_connections(self):
+        """Tells new connections."""
         try:
             for port, address, peer_port, peer in self.connections.new():
                 self.agent.event("connected", "", port=port, address=address, peer=peer, peer_port=peer_port)
@@ -116,6 +124,7 @@ class Watch:
             self.agent.event("unwatched", "who connects here can no longer be watched: %s" % error.strerror, what="connections")
 
     def look(self, now):
+        """One look at connections, listeners and the log."""
         self.next = now + self.every
         if self.connections:
             self.look_for_connections()
@@ -125,6 +134,7 @@ class Watch:
             self.log.look()
 
     def look_for_listeners(self):
+        """Tells listeners that came or went."""
         try:
             seen = self.listeners.now()
         except OSError as error:
@@ -142,6 +152,7 @@ class Watch:
 
 
 def name_of(index):
+    """An interface's name; empty when it has gone."""
     try:
         return socket.if_indextoname(index)
     except OSError:
@@ -170,9 +181,11 @@ class Listeners:
         return set().union(*map(self.read, list(self.families)))
 
     def told(self, family):
+        """The listeners of one family, by the kernel's socket diagnosis."""
         return {(port, address) for port, address, _, _ in diagnosed(self.diagnosis, family, 1 << LISTEN) if port in self.ports}
 
     def read(self, family):
+        """The same, read from /proc."""
         seen = set()
         try:
             with open("/proc/net/tcp" if family == socket.AF_INET else "/proc/net/tcp6", "rb", 4096) as lines:
@@ -244,6 +257,7 @@ class Log:
         self.reopen(os.SEEK_END)
 
     def reopen(self, where):
+        """Opens the log, at its beginning or its end."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -258,6 +272,7 @@ class Log:
         return True
 
     def look(self):
+        """Tells what was appended."""
         if self.fd is None and not self.reopen(os.SEEK_SET):
             return
         try:
@@ -278,6 +293,7 @@ class Log:
                 self.agent.event("unwatched", "%s: %s" % (self.path, error.strerror), what="log")
 
     def leave_out_a_flood(self):
+        """Counts the lines of each second beyond LOG_A_SECOND, which are left out."""
         now = mono()
         if now >= self.second:
             self.second, self.left = now + 1.0, LOG_A_SECOND
@@ -289,6 +305,7 @@ class Log:
             self.out += max(0, os.lseek(self.fd, 0, os.SEEK_END) - here)
 
     def take(self, data):
+        """Takes the bytes apart into lines."""
         lines = (self.rest + data).split(b"\n")
         self.rest = lines.pop()[:LONGEST_LINE]
         for line in lines:
@@ -321,6 +338,7 @@ class Noise:
         return values[7] if len(values) > 7 else 0, sum(values)
 
     def tell(self, now):
+        """Writes how the last second went."""
         spent = self.times()
         steal = (spent[0] - self.spent[0]) / float(max(1, spent[1] - self.spent[1]))
         load = float((text_of("/proc/loadavg").split() or [0])[0]) / self.cores

@@ -15,6 +15,7 @@ GREETING = b"here\n"
 
 
 def listening(port):
+    """A listening socket on loopback."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("127.0.0.1", port))
@@ -23,10 +24,12 @@ def listening(port):
 
 
 def tell(record):
+    """Writes one JSON line for the harness."""
     os.write(1, json.dumps(record).encode() + b"\n")
 
 
 def greet(listener):
+    """Answers one connection."""
     connection, _ = listener.accept()
     try:
         connection.sendall(GREETING)
@@ -48,6 +51,7 @@ def cut(listener, seconds):
 
 
 def main():
+    """Listens, and goes deaf as it is told."""
     listener = listening(0)
     tell({"port": listener.getsockname()[1]})
     while True:

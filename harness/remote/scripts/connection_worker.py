@@ -88,6 +88,7 @@ class Attempt:
         return None if code == errno.EINPROGRESS else code
 
     def result(self):
+        """The errno that the kernel has for it; 0: connected."""
         return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def line(self, code):
@@ -103,6 +104,7 @@ class Attempt:
         }
 
     def close(self, reset=False):
+        """Closes the socket, with a reset where that is asked for."""
         if self.sock is not None:
             if reset:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -140,6 +142,7 @@ class Attempts:
             self.loop.end(self.number)
 
     def launch(self):
+        """Starts one more."""
         attempt = Attempt(self.plan, self.used)
         code = attempt.start()
         if code is not None:
@@ -150,6 +153,7 @@ class Attempts:
         self.loop.at(attempt.started + self.plan["limit"], lambda: self.decided(attempt, None))
 
     def decided(self, attempt, code):
+        """One has its outcome."""
         if attempt in self.pending:
             self.pending.discard(attempt)
             self.loop.watch(attempt.sock.fileno(), 0)
@@ -157,11 +161,13 @@ class Attempts:
             self.go()
 
     def report(self, attempt, code):
+        """Tells the harness of an outcome."""
         self.loop.say(self.number, attempt.line(code))
         attempt.close(reset=self.plan["reset"] and code == 0)
         self.loop.leave_place()
 
     def stop(self):
+        """Gives up those that have none yet."""
         self.stopped = True
         for attempt in self.pending:
             self.loop.watch(attempt.sock.fileno(), 0)
@@ -185,6 +191,7 @@ class Connection:
         loop.at(time.monotonic() + plan["lifetime"], lambda: loop.end(number, "its lifetime is over"))
 
     def go(self):
+        """Starts to connect, when there is a place."""
         if self.attempt is not None or self.stopped or not self.loop.place_for(self):
             return
         self.attempt = Attempt(self.plan, {self.plan["port"]})
@@ -196,6 +203,7 @@ class Connection:
         self.loop.at(self.attempt.started + self.plan["limit"], lambda: self.decided(None))
 
     def decided(self, code):
+        """It is connected, or why not."""
         if self.tried or self.stopped:
             return
         self.tried = True
@@ -221,6 +229,7 @@ class Connection:
             self.loop.watch(self.sock.fileno(), events, self.carry)
 
     def carry(self):
+        """Reads and writes what can be now."""
         try:
             if self.out:
                 self.write()
@@ -232,6 +241,7 @@ class Connection:
             self.attend()
 
     def write(self):
+        """Sends on what the harness gave."""
         try:
             sent = self.sock.send(self.out[:CHUNK])
         except BlockingIOError:
@@ -244,6 +254,7 @@ class Connection:
         self.end_output()
 
     def read(self):
+        """Tells the harness what the peer said."""
         try:
             data = self.sock.recv(CHUNK)
         except BlockingIOError:
@@ -253,6 +264,7 @@ class Connection:
         self.loop.say(self.number, {"data": binascii.b2a_base64(data, newline=False).decode()} if data else {"eof": True})
 
     def end_output(self):
+        """Ends our direction when everything was sent."""
         if self.we_ended and not self.out:
             self.sock.shutdown(socket.SHUT_WR)
 
@@ -274,6 +286,7 @@ class Connection:
             self.carry()
 
     def stop(self):
+        """Closes the connection."""
         self.stopped = True
         if self.attempt is not None:
             if self.attempt.sock is not None:
@@ -305,6 +318,7 @@ class Loop:
             self.poll.unregister(fd)
 
     def at(self, when, call):
+        """Calls this at that moment of the monotonic clock."""
         self.turn += 1
         heapq.heappush(self.timers, (when, self.turn, call))
 
@@ -318,21 +332,25 @@ class Loop:
         return False
 
     def leave_place(self):
+        """A socket is free again: those that wait may try."""
         self.places += 1
         waiting, self.waiting = self.waiting, []
         for request in waiting:
             self.at(time.monotonic(), request.go)
 
     def say(self, number, record):
+        """Queues a record for the harness."""
         self.out += json.dumps(dict(record, id=number), separators=(",", ":")).encode() + b"\n"
 
     def end(self, number, why=None):
+        """Ends a request, and tells why where there is a reason."""
         request = self.requests.pop(number, None)
         if request is not None:
             request.stop()
             self.say(number, {"end": time.monotonic(), "why": why})
 
     def hear(self):
+        """Reads orders of the harness."""
         data = os.read(0, 4 * CHUNK)
         if not data:
             raise SystemExit  # the harness has gone, and every socket goes with us
@@ -342,6 +360,7 @@ class Loop:
             self.obey(json.loads(line.decode()))
 
     def obey(self, order):
+        """Carries one order out."""
         number, do = order["id"], order["do"]
         try:
             if do in self.KINDS:
@@ -368,6 +387,7 @@ class Loop:
         self.watch(1, select.POLLOUT if self.out else 0, self.flush)
 
     def run(self):
+        """The loop; ends when the harness has gone."""
         self.watch(0, select.POLLIN, self.hear)
         while True:
             self.flush()
@@ -382,6 +402,7 @@ class Loop:
 
 
 def main():
+    """Takes orders until standard input ends."""
     plan = json.loads(sys.argv[1])
     os.set_blocking(1, False)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

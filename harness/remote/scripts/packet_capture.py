@@ -51,6 +51,7 @@ def program(ports, flags, snap):
 
 
 def assembled(code):
+    """The kernel's bytes for a filter program with labels."""
     places, steps = {}, []
     for step in code:
         if isinstance(step, str):
@@ -65,11 +66,13 @@ def assembled(code):
 
 
 def attach(sock, raw):
+    """Puts the filter on the socket."""
     held = ctypes.create_string_buffer(raw, len(raw))
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(raw) // 8, ctypes.addressof(held)))
 
 
 def opened(plan):
+    """A socket that captures what passes the filter."""
     # protocol 0 captures nothing; only ETH_P_ALL sees outgoing packets, and binding to it starts the capture,
     # so that nothing comes in before the filter stands
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
@@ -94,6 +97,7 @@ def bind_to_all(sock):
 
 
 def stamp(ancillary):
+    """The kernel's time of a packet, in seconds since 1970."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
             seconds, nanoseconds = struct.unpack("ll", data[: struct.calcsize("ll")])
@@ -108,11 +112,13 @@ class Out:
         self.lines = []
 
     def add(self, record):
+        """Queues one record."""
         self.lines.append(json.dumps(record, separators=(",", ":")))
         if len(self.lines) >= 200:
             self.flush()
 
     def flush(self):
+        """Writes what is queued."""
         data = ("\n".join(self.lines) + "\n").encode() if self.lines else b""
         self.lines = []
         while data:
@@ -141,6 +147,7 @@ def dropped(sock):
 
 
 def watch(sock, out):
+    """Captures until standard input ends."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     poll.register(0, select.POLLIN)
@@ -164,6 +171,7 @@ def watch(sock, out):
 
 
 def main():
+    """Captures as the plan says."""
     plan = json.loads(sys.argv[1])
     out = Out()
     try:
