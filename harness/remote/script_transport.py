@@ -12,12 +12,16 @@ from harness.hosts.host import Host, Process
 
 QUICKLY = ("-I", "-S")  # the scripts need the standard library only; without site-packages an interpreter starts in half the time
 FOLDER = Path(__file__).parent / "scripts"
+PARTS = {  # of those that are too long for one file
+    "agent": ("agent_connections", "agent_monitors", "agent"),
+    "connection_worker": ("connection_attempt", "connection_worker"),
+}
 
 
 @cache
 def source(name: str) -> bytes:
     """A script's text, with the parts that it is made of."""
-    return (FOLDER / f"{name}.py").read_bytes()
+    return b"\n".join((FOLDER / f"{part}.py").read_bytes() for part in PARTS.get(name, (name,)))
 
 
 def start(host: Host, python: str, name: str, plan: dict[str, Any]) -> Process:

@@ -356,9 +356,9 @@ def test_a_host_without_python_is_told(here, tmp_path) -> None:
         Agent(here, "/bin/false", given, Seen()).start()
 
 
-def test_its_parts_are_python_3_6() -> None:
-    for part in (*agent_launch.PARTS, agent_launch.FOLLOW):
-        ast.parse(script_transport.source(part), feature_version=(3, 6))
+def test_its_scripts_are_python_3_6() -> None:
+    for script in (agent_launch.SCRIPT, agent_launch.FOLLOW):
+        ast.parse(script_transport.source(script), feature_version=(3, 6))
 
 
 def test_it_needs_no_root(here, tmp_path) -> None:

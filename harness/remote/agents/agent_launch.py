@@ -16,7 +16,7 @@ from harness.remote import script_transport
 from harness.remote.recording.recording import NEW, PINNED
 from harness.services.service_kind import Hello
 
-PARTS = ("agent_connections", "agent_monitors", "agent")  # sent as one script
+SCRIPT = "agent"
 FOLLOW = "agent_follow"
 PREFIX = "lkharness-agent-"
 PLACES = ("/dev/shm", "/run", "/var/tmp", "/tmp")  # memory first: it keeps no writer waiting as a busy disk would
@@ -120,8 +120,7 @@ def launch(host: Host, python: str, plan: AgentPlan, folders: list[str], *, life
         "max_open": plan.max_open,
         "folders": folders,
     }
-    text = b"\n".join(script_transport.source(part) for part in PARTS)
-    said = _run(host, python, text, task, limit)
+    said = _run(host, python, script_transport.source(SCRIPT), task, limit)
     if "error" in said:
         raise Inconclusive(f"{host.name}: the measuring agent cannot work there: {said['error']}")
     return str(said["folder"])
