@@ -72,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """Takes only its owner's rights for what a run about a cluster writes, and lets the terminal print everything."""
     if config.option.cluster or os.environ.get("LKHARNESS_CLUSTER"):
         _write_for(config)
     allow_every_encoding()

@@ -73,9 +73,7 @@ class Session:
         self.finished: Finished | None = None
         self.interrupted = False
         self.view: LiveView | None = None
-        self._command = command
-        self._reports = reports
-        self._readable = readable
+        self._command, self._reports, self._readable = command, reports, readable
         self._lab_data = lab_data
         self._data = data or {}  # the cluster file as it was written
         self._evidence: RunEvidence | None = None
@@ -368,8 +366,7 @@ class Session:
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)
         if self._died is not None:
-            state = RunState.BAD_USE if isinstance(self._died, BadUse) else RunState.UNUSABLE
-            self.finished = report.finish(state, str(self._died))
+            self.finished = report.finish(RunState.BAD_USE if isinstance(self._died, BadUse) else RunState.UNUSABLE, str(self._died))
         elif self.interrupted:
             self.finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
         else:

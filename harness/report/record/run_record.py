@@ -249,6 +249,7 @@ class CauseRecord(Record):
 
     @property
     def sentence(self) -> str:
+        """The cause in one sentence."""
         return f"{self.host}: {self.says}"
 
 
@@ -341,6 +342,7 @@ class RunRecord(Record):
         return next((cause for cause in self.causes if test in cause.tests), None)
 
     def cause_of_audit(self, audit: AuditRecord) -> CauseRecord | None:
+        """The cause that explains an audit; None where none does."""
         return next((cause for cause in self.causes if any(s.startswith(audit.name) for s in cause.symptoms)), None)
 
     @property
