@@ -29,6 +29,7 @@ class FullSegments:
 
     @property
     def verdict(self) -> Verdict:
+        """What the exchange says of the path."""
         if self.passes is False:
             return failed(self.says)
         return inconclusive(self.says) if self.slow else passed(self.says)

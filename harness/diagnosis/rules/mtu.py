@@ -11,6 +11,7 @@ from harness.diagnosis.required_flows import listed
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     echoes = _echoes(evidence)
     segments = [p for p in evidence.paths if p.full is False]
     if echoes:
