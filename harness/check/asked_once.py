@@ -20,6 +20,7 @@ class AskedOnce:
         self._telling = threading.Lock()
 
     def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
+        """The command's result, of the one time that it was run; raises what that raised."""
         key = (as_line(command), input)
         with self._telling:
             mine = key not in self._told
@@ -32,15 +33,18 @@ class AskedOnce:
         return told.result()
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
+        """What the command printed; raises CommandFailed when it failed."""
         result = self.run(command, limit=limit, input=input)
         if not result.ok:
             raise CommandFailed(result)
         return result.out
 
     def start(self, command: Command) -> Process:
+        """Starts a command that is streamed, each time anew."""
         return self._host.start(command)
 
     def alive(self, *, limit: float = 2.0) -> bool:
+        """Whether the host answers now."""
         return self._host.alive(limit=limit)
 
     def close(self) -> None:

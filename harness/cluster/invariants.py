@@ -96,6 +96,7 @@ def nothing_left(subject: ClusterUnderTest) -> Verdict:
 
 
 def probe_answered(subject: ClusterUnderTest, active: str | None) -> Verdict:
+    """Whether the active node alone answers on the probe's port."""
     cluster = subject.cluster
     client, port = cluster.client.name, cluster.load_balancer.probe.port
 

@@ -11,6 +11,7 @@ NEARLY = 0.95  # of the table: a burst of connections fills the rest
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
+    """The causes of this family that the evidence supports."""
     for name, seen in evidence.hosts.items():
         number, most = (seen.sysctls.get(f"nf_conntrack_{what}", "").strip() for what in ("count", "max"))
         if not number.isdigit() or not most.isdigit() or not int(most) or int(number) < NEARLY * int(most):
