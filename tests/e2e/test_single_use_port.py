@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import pytest
+from hostile_user import SPEAK
 from loopback import PYTHON, echo_server
 
 from harness.core.deadline import Deadline
@@ -15,10 +16,6 @@ from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.single_use_port import admit, door
 from harness.remote.connections.tcp_tunnel import relay
 
-STRANGER = (
-    "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.sendall(b'of a stranger'); print(s.recv(9))"
-)
-
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
 def test_another_user_who_comes_first_is_hung_up_on_and_the_client_is_served() -> None:
@@ -26,7 +23,7 @@ def test_another_user_who_comes_first_is_hung_up_on_and_the_client_is_served() -
     resident = ConnectionWorker(host, PYTHON)
     try:
         with echo_server(b"hello\n") as (port, _), relay(resident, "127.0.0.1", port) as link:
-            words = ["/usr/bin/python3", "-c", STRANGER, str(link.port)]
+            words = ["/usr/bin/python3", "-c", SPEAK, str(link.port)]
             stranger = subprocess.run(words, user=65534, group=65534, capture_output=True, timeout=30)
             assert b"hello" not in stranger.stdout
             with socket.create_connection((link.host, link.port), timeout=10) as sock, sock.makefile("rb") as heard:
