@@ -20,6 +20,7 @@ from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, CheckRecord, Result, RunRecord, RunState, TestRecord
 from harness.report.render import load_record
 
+LONGEST = 300  # characters of a verdict that is told as a cause
 MOST_STORED = 50  # causes in run.json
 BAD = (Result.FAIL, Result.INCONCLUSIVE)
 ENDED_EARLY = (RunState.UNUSABLE, RunState.BAD_USE, RunState.INTERRUPTED)
@@ -163,4 +164,14 @@ def _of_check(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
 
 
 def _plain(says: str, host: str, do: str, certainty: Certainty = Certainty.LIKELY, evidence: tuple[str, ...] = ()) -> Cause:
-    return Cause(one_line(says), host or "the run", certainty, do, evidence)
+    return Cause(_short(one_line(says)), host or "the run", certainty, do, evidence)
+
+
+def _short(says: str) -> str:
+    """A verdict may quote hundreds of attempts: its first sentences say what it is about, the report has them all."""
+    parts = says.split("; ")
+    kept = parts[:1]
+    while len(kept) < len(parts) and len("; ".join(kept)) + len(parts[len(kept)]) < LONGEST:
+        kept.append(parts[len(kept)])
+    left = len(parts) - len(kept)
+    return "; ".join(kept)[: 2 * LONGEST] + (f"; and {left} more like it in the report" if left else "")

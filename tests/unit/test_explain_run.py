@@ -82,3 +82,11 @@ def test_a_pipe_or_a_giant_in_place_of_a_record_is_refused(tmp_path: Path, capsy
     with (tmp_path / "run.json").open("wb") as giant:
         giant.truncate(1 << 40)
     assert main(["explain", str(tmp_path)]) == 2 and "larger than" in capsys.readouterr().err
+
+
+def test_a_verdict_that_quotes_hundreds_of_attempts_is_told_shortly(builder: ReportBuilder) -> None:
+    builder.begin_test("t::one", "One")
+    builder.end_test(failed("the beginning is not known; " + "; ".join(f"yet path {n} was out" for n in range(999))))
+    builder.finish()
+    says = look(builder.run.directory).told[0].cause.says
+    assert says.startswith("the beginning is not known") and len(says) < 700 and "more like it in the report" in says

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from recordings import a_switchover
 
-from harness.core.verdict import failed, passed
+from harness.core.verdict import failed, inconclusive, passed
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.outages.budget_terms import Term, share, terms
 from harness.diagnosis.outages.outage_causes import explain
@@ -123,3 +123,26 @@ def test_those_that_failed_come_first_and_equal_waits_are_one_cause() -> None:
     found = explain(replace(a_measured(a_track(), a_track(path="standby"), slow, up={"web": 20.0, "db": 149.0}), end=200.0))
     assert found.failed == (True, False) and found.under == (("client/db",), ("client/web", "standby/web"))
     assert len(found.outages) == 3
+
+
+def test_where_nothing_was_done_no_outage_is_its_doing() -> None:
+    assert (
+        explain(replace(a_measured(a_track()), verdict=inconclusive("the recording does not say when the disruption began"))).causes == ()
+    )
+
+
+def test_what_was_out_before_is_not_explained_by_it() -> None:
+    assert explain(a_measured(a_track(start=-0.9, end=-0.1))).causes == ()
+
+
+def test_a_timing_that_may_not_be_trusted_leaves_nothing_certain() -> None:
+    (cause,) = explain(replace(a_measured(a_track()), timing=inconclusive("many ticks were late"))).causes
+    assert cause.certainty is Certainty.LIKELY and "many ticks were late" in cause.otherwise
+
+
+def test_a_path_that_is_out_many_times_is_one_path() -> None:
+    track = a_track()
+    again = [replace(track.outages[0], start=22 + n * 0.2, end=22.05 + n * 0.2, seconds=0.05) for n in range(40)]
+    found = explain(a_measured(replace(track, outages=[*track.outages, *again])))
+    many = found.causes[1]
+    assert "client/web was out 40 times" in many.says and found.under[1] == ("client/web",) and len(many.evidence) < 30

@@ -18,6 +18,8 @@ from harness.measure.measurement_result import Measured, Outage, TrackResult
 
 MOST_OUTAGES = 1000  # of one measurement: a run's folder may be a stranger's
 MOST_LOG = 3  # lines of a host's log that are quoted of one phase
+MOST_LINES = 20  # outages that are listed under one cause
+BEGINS = "the disruption begins"  # as a measurement's log has it
 NOTHING_MOVED = "nothing moved"
 
 
@@ -82,30 +84,41 @@ class Explained:
 
 def explain(measured: Measured) -> Explained:
     """Outages with the same longest wait are one cause; those of paths that failed come first, then the longest."""
+    if not _was_done(measured):
+        return Explained()  # the verdict says so, and what was out meanwhile is not its doing
     found = terms(measured.budget_because)
     cutter = Cutter(measured)
     outages = [(track, n, outage) for track in measured.tracks for n, outage in enumerate(track.outages)]
+    outages = [(t, n, o) for t, n, o in outages if o.end is None or o.end >= measured.anchor]
     told = [_told(cutter, track, n, outage, found) for track, n, outage in outages[:MOST_OUTAGES]]
     told.sort(key=lambda one: (not one.failed, one.phases.longest.name, one.wait.until))
     groups = [list(group) for _, group in groupby(told, key=lambda one: (one.failed, one.phases.longest.name, one.wait.until))]
     groups.sort(key=lambda group: (not group[0].failed, -max(one.outage.seconds for one in group)))
     return Explained(
         tuple(_cause(measured, group, found) for group in groups),
-        tuple(tuple(one.name for one in group) for group in groups),
+        tuple(tuple(dict.fromkeys(one.name for one in group)) for group in groups),
         tuple(group[0].failed for group in groups),
         tuple(one for group in groups for one in group),
     )
 
 
+def _was_done(measured: Measured) -> bool:
+    """Does the record say when the disruption began? Where it passed, it did."""
+    begun = any(host == "harness" and text.startswith(BEGINS) for _, host, text in measured.log)
+    return begun or measured.verdict.outcome is not Outcome.INCONCLUSIVE
+
+
 def _told(cutter: Cutter, track: TrackResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageTold:
     phases = cutter.cut(track, outage)
     wait = phase_waits.of(phases.longest, phases.node, cutter.measured, track, found)
-    return OutageTold(track, number, outage, phases, wait, _certainty(phases), _over(phases, track, found))
+    return OutageTold(track, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, track, found))
 
 
-def _certainty(phases: PathPhases) -> Certainty:
-    """Certain where the phase's end was seen and no other moment may hide in it."""
+def _certainty(phases: PathPhases, measured: Measured) -> Certainty:
+    """Certain where the phase's end was seen, no other moment may hide in it, and the timing may be trusted."""
     longest = phases.longest
+    if measured.timing.outcome is not Outcome.PASS:
+        return Certainty.LIKELY
     if longest.name in (LASTED, STILL_OUT):
         return Certainty.CERTAIN if longest.name == LASTED else Certainty.LIKELY
     return Certainty.CERTAIN if not hidden(phases) else Certainty.LIKELY
@@ -142,13 +155,16 @@ def _cause(measured: Measured, group: Sequence[OutageTold], found: Mapping[str, 
     worst = max(group, key=lambda one: (one.phases.longest.seconds, one.outage.seconds))
     longest = worst.phases.longest
     of = f" of {measured.target}" if measured.target else ""
-    whose = group[0].name if len(group) == 1 else count(len(group), "path")
+    names = dict.fromkeys(one.name for one in group)
+    whose = group[0].name if len(names) == 1 else count(len(names), "path")
+    whose += " was" if len(names) == 1 else " were"
+    whose += f" out {len(group)} times" if len(group) > len(names) else " out"
     out = _span([one.outage.seconds for one in group])
     allowed = f", {seconds(measured.budget_s)} allowed" if worst.failed else ""
-    says = f"{measured.disruption}{of}: {whose} out for {out}{allowed}; {_most(group)} waited {worst.wait.until}"
+    says = f"{measured.disruption}{of}: {whose} for {out}{allowed}; {_most(group)} waited {worst.wait.until}"
     if longest.name == STILL_OUT:
         missing = hidden(worst.phases)
-        says = f"{measured.disruption}{of}: {whose} did not come back in {out}{f': {missing[0]}' if missing else ''}"
+        says = f"{measured.disruption}{of}: {whose}, and did not come back in {out}{f': {missing[0]}' if missing else ''}"
     overs = list(dict.fromkeys(one.over for one in group if one.over))
     if worst.failed and overs:
         says += f"; {overs[0]}"
@@ -176,17 +192,17 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _evidence(measured: Measured, group: Sequence[OutageTold], worst: OutageTold) -> Iterator[str]:
-    for one in group:
+    for one in group[:MOST_LINES]:
         pieces = ", ".join(f"{p.name} {seconds(p.seconds)}" for p in one.phases.pieces)
         yield f"{one.name} from {one.track.origin}: {one.outage.seconds:.3f} s = {pieces} (recording)"
+    if len(group) > MOST_LINES:
+        yield f"and {count(len(group) - MOST_LINES, 'more outage')} with the same longest wait (recording)"
     for piece in worst.phases.pieces:
         if piece is worst.phases.longest and piece.end is not None and piece.end.at is not None:
             yield f"{piece.end.name} {piece.end.at - measured.anchor:+.3f} s: {piece.end.evidence} ({piece.end.source or 'harness'})"
     yield f"budget {measured.budget_s:g} s = {measured.budget_because} (cluster file)"
     yield from _log(measured, worst)
-    for one in group:
-        if one.failed:
-            yield f"{one.name}: {one.track.verdict.reason} (judgement)"
+    yield from dict.fromkeys(f"{one.name}: {one.track.verdict.reason} (judgement)" for one in group if one.failed)
 
 
 def _log(measured: Measured, worst: OutageTold) -> Iterator[str]:
