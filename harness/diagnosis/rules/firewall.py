@@ -8,9 +8,12 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.required_flows import Fate, listed
 
+NEARLY = 0.95  # of the table of tracked connections: a burst fills the rest
+
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
+    yield from _full_table(evidence)
     for host, firewall in evidence.firewalls.items():
         for rule, fates in firewall.moved.items():
             yield _moved(evidence, host, rule, fates)
@@ -49,3 +52,22 @@ def _explained(evidence: Evidence, host: str, fates: Sequence[Fate]) -> tuple[st
     standby = host == evidence.standby
     patterns = [p for f in fates for p in f.needed.explains if ":" in p or f.needed.as_standby is standby]
     return tuple(dict.fromkeys(patterns))
+
+
+def _full_table(evidence: Evidence) -> Iterator[Cause]:
+    """The kernel's table of tracked connections: when it is full, what is new is dropped without a word to either end."""
+    for name, seen in evidence.hosts.items():
+        number, most = (seen.sysctls.get(f"nf_conntrack_{what}", "").strip() for what in ("count", "max"))
+        if not number.isdigit() or not most.isdigit() or not int(most) or int(number) < NEARLY * int(most):
+            continue
+        full = int(number) >= int(most)
+        here = ("*/*",) if full and name == evidence.active else tuple(p.name for p in evidence.failed if full and p.origin == name)
+        yield Cause(
+            f"the connection-tracking table of {name} is {'full' if full else 'nearly full'}, {number} of {most} entries: its kernel drops "
+            f"{'what' if full else 'soon what'} is new, probes and clients alike",
+            name,
+            Certainty.CERTAIN if full else Certainty.LIKELY,
+            f"raise net.netfilter.nf_conntrack_max on {name}, and see what fills it (`conntrack -S`, `ss -s`)",
+            (f"net.netfilter on {name}: nf_conntrack_count {number}, nf_conntrack_max {most}",),
+            explains=here,
+        )
