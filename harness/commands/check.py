@@ -1,4 +1,4 @@
-"""`lkharness check` and `lkharness doctor`: look, and change nothing."""
+"""`lkharness check`: look at a cluster, and change nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.commands import trust
 from harness.commands.common import add, add_cluster, cluster_file, print_json
-from harness.core.errors import BadUse, ExitCode
+from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
     from harness.check.check_result import Findings
@@ -32,10 +32,6 @@ def add_to(commands) -> None:
         help="read a node that SSH does not reach by Azure's run-command, as root; that installs an extension in the machine, which stays",
     )
     trust.add_option(check)
-
-    doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what fixes it", "lkharness doctor")
-    doctor.set_defaults(needs_linux=True)
-    doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -69,22 +65,3 @@ def _told(findings: Findings, given: argparse.Namespace) -> int:
         sys.stdout.flush()
         print(CLEANER.text(f"lkharness: {unreachable}"), file=sys.stderr)
     return int(worst)
-
-
-def _doctor(given: argparse.Namespace) -> int:
-    from harness.lab.lifecycle import doctor
-
-    findings = doctor.examine(given.manager)
-    lacking = [f.what for f in findings if not f.ok]
-    exit_code = int(ExitCode.UNUSABLE if lacking else ExitCode.PASSED)
-    if given.json:
-        error = {"error": f"this machine lacks {', '.join(lacking)} for a lab"} if lacking else {}
-        print_json({"findings": [vars(f) for f in findings], **error, "exit_code": exit_code})
-    else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.says}")
-            if not finding.ok:
-                print(f"       fix it with: {finding.mend}")
-        if not lacking:
-            print("this machine can carry a lab")
-    return exit_code

@@ -1,4 +1,4 @@
-"""An orderly switchover to the other node, and back to the one that the cluster prefers."""
+"""An orderly switchover to the standby node."""
 
 from __future__ import annotations
 
@@ -42,26 +42,3 @@ class Switchover(Disruption):
 
     def took_effect(self, deadline: Deadline) -> None:
         deadline.wait_for(self._subject.manager.state, until=lambda s: s.active == self._to, what=f"the switchover to {self._to}")
-
-
-class Failback(Switchover):
-    """To the first node of the cluster file, the one with the best priority. When it is active already, everything moves away first."""
-
-    name = "failback"
-    sentence = "the cluster manager is told to move everything back to the node with the best priority"
-
-    def __init__(self, subject: ClusterUnderTest) -> None:
-        super().__init__(subject)
-        self._to = subject.cluster.nodes[0].name
-
-    def steps(self) -> list[Step]:
-        away = self._subject.cluster.peer_of(self._to).name
-        lines = self._subject.manager.switch_over_lines(away) if self._subject.active != away else []
-        return [*(Step(away, "prepare", line) for line in lines), *super().steps()]
-
-    def prepare(self, deadline: Deadline) -> None:
-        away = self._subject.cluster.peer_of(self._to).name
-        if self._subject.active != away:
-            self._subject.manager.switch_over(away, deadline=deadline)
-            self._subject.wait_until_whole(deadline)
-        self._node = away

@@ -48,16 +48,3 @@ class ServiceCrash(Disruption):
 
     def took_effect(self, deadline: Deadline) -> None:
         wait_for_end(self._subject, self._node, self._pid, deadline)
-
-
-class ProbeResponderCrash(ServiceCrash):
-    """What answers the probe dies: a recovery event, and without local recovery a failover (facts LKL-58, DES-06). Whether the
-    product's health-check resource has a local recovery is not known, so either node is right."""
-
-    name = "probe responder crash"
-    sentence = "the process that answers the balancer's probe is killed (SIGKILL)"
-    runs_with = frozenset({"one comm path cut"})
-
-    def __init__(self, subject: ClusterUnderTest) -> None:
-        super().__init__(subject)
-        self._port = subject.cluster.load_balancer.probe.port

@@ -31,7 +31,8 @@ from harness.lab.network.balancer import Balancer
 from harness.lab.network.health_probe import Prober
 from harness.lab.network.nsg import Nsg
 from harness.lab.network.tcp_reset import Resets, idle_seconds, resets_needed
-from harness.lab.process.control_operations import Operations, has_booted
+from harness.lab.process.control_operations import Operations
+from harness.lab.process.host_power import has_booted
 from harness.lab.services.postgres_template import copy_template
 
 ROOT = Path("/run/lab")

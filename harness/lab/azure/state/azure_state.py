@@ -14,14 +14,12 @@ from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.api_faults import Faults
 from harness.lab.azure.state.conditions import Conditions
 from harness.lab.azure.state.http_types import Problem
-from harness.lab.azure.state.lro import Operations
+from harness.lab.azure.state.lro import PACE, Operations
 from harness.lab.azure.state.misconfigurations import Wrongs
 from harness.lab.azure.state.oauth_tokens import Tokens
 from harness.lab.azure.state.request_log import Record
 from harness.lab.control import control_socket, lab_registry
 
-# How fast the lab's Azure is: the least seconds of an operation, and what Retry-After says.
-PACE = {"fast": (0.05, 0), "azure": (3.0, 5)}
 ASK_S = 90.0  # the longest thing that a lab can be asked: a host's boot
 
 

@@ -18,6 +18,9 @@ FAILS, HAPPENS_AND_FAILS, ENDLESS = "fails-late", "happens-and-fails", "never-en
 API_VERSION = "2025-04-01"
 NETWORK, COMPUTE = "Microsoft.Network", "Microsoft.Compute"
 
+# How fast the lab's Azure is: the least seconds of an operation, and what Retry-After says.
+PACE = {"fast": (0.05, 0), "azure": (3.0, 5)}
+
 
 def now() -> str:
     """The time in the format of the resource manager, UTC with microseconds."""
