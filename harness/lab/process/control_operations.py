@@ -1,4 +1,4 @@
-"""What a running lab can be asked to do: power (host_power.py), NSGs, the balancer's settings, cuts. All that an operator of Azure could do."""
+"""What a running lab can be asked to do: power (host_power), NSGs, the balancer's settings, cuts. As an operator of Azure could do."""
 
 from __future__ import annotations
 
