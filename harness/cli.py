@@ -85,11 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lkharness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    from harness.commands import check, collect, doctor, trust
+    from harness.commands import check, collect, trust
     from harness.commands.azure import azure
     from harness.commands.docs import fact, schema
     from harness.commands.init import init
-    from harness.commands.lab import lab
+    from harness.commands.lab import doctor, lab
     from harness.commands.runs import compare, explain, judge, report
 
     for module in (lab, init, trust, check, doctor, suite, explain, report, judge, compare, collect, fact, schema, azure, completion):

@@ -14,6 +14,7 @@ MAX_ENTRIES = 15
 SAME_NAMES = {
     "agent.py",
     "connection_worker.py",
+    "doctor.py",
     "install.py",
     "manager.py",
     "packet_capture.py",

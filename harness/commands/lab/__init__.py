@@ -1,1 +1,1 @@
-"""The verbs of `lkharness lab`."""
+"""The verbs of `lkharness lab`, and `lkharness doctor`, which says what a machine lacks for a lab."""
