@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,12 @@ import pytest
 import tomli_w
 from outside import Shell, shell_in
 
+from tests.encodings_of_secrets import found_in, lines_of
+
 PLACEMENT = "tests/acceptance/test_placement.py"
 PATHS = "tests/acceptance/test_client_path.py"
 KNOWN, UNKNOWN = "canary-known-7Qz&4%x", "canary-unknown-7Qz"
+LOGGED = "said as"
 # OSC 52 (the clipboard), a cleared screen, a green word, hidden text; in octal for printf
 SAYS = rf"\033]52;c;aGk=\007\033[2J\033[32mpass\033[8m refused {KNOWN.replace('%', '%%')} password={UNKNOWN}"
 
@@ -31,8 +36,12 @@ def file(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = folder / "lcdstatus"
     script.write_text(f"#!/bin/sh\nprintf '{SAYS}\\n' >&2\nexit 3\n")
     copied = f"cat >/opt/LifeKeeper/bin/lcdstatus <<'END'\n{script.read_text()}END\nchmod 755 /opt/LifeKeeper/bin/lcdstatus"
-    done = shell.lkharness("lab", "exec", "lknode02", "--", "sh", "-c", copied)
-    assert done.returncode == 0, done.stderr
+    lines = "".join(f"lcm[7]: {LOGGED} {name}: {text}\n" for name, text in lines_of(KNOWN).items())
+    stamped = "stamp=$(tail -n 1 $log | cut -d' ' -f1-4); while read -r line; do printf '%s %s\\n' \"$stamp\" \"$line\"; done"
+    logged = f"{stamped} >>$log <<'END'\n{lines}END"
+    for host, line in (("lknode02", copied), ("lknode01", f"log=/var/log/lifekeeper.log; {logged}")):
+        done = shell.lkharness("lab", "exec", host, "--", "sh", "-c", line)
+        assert done.returncode == 0, done.stderr
     data = tomllib.loads((lab / "cluster.toml").read_text())
     for machine in (data["client"], *data["nodes"]):
         machine["ssh"] |= {"key": str(lab / "keys/login"), "known_hosts": str(lab / "known_hosts")}
@@ -40,6 +49,25 @@ def file(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.write_text(tomli_w.dumps(data))
     assert shell.lkharness("trust", "--yes", made).returncode == 0
     return made
+
+
+@pytest.fixture(autouse=True)
+def arguments() -> Iterator[None]:
+    """Everybody may read those of every process: the value is in none of them, in no encoding, as long as a test lasts."""
+    over, seen = threading.Event(), set[str]()
+
+    def look() -> None:
+        while not over.wait(0.3):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    seen.update(f"{file} {name}" for name in found_in(file.read_bytes(), KNOWN))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    yield
+    over.set()
+    watcher.join()
+    assert not seen
 
 
 def clean(said: str) -> None:
@@ -59,6 +87,10 @@ def test_no_file_of_a_run_has_it(shell: Shell, file: Path, tmp_path: Path):
     files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     leaks = [(str(path), one) for path, raw in files.items() for one in (KNOWN, UNKNOWN, "\x1b]52") if one.encode() in raw]
     assert len(files) >= 4 and not leaks
+    encoded = {str(path): found for path, raw in files.items() if (found := found_in(raw, KNOWN))}
+    assert not encoded and not found_in((done.stdout + done.stderr).encode(), KNOWN), encoded
+    logs = [raw.decode() for path, raw in files.items() if path.name == "lknode01-manager.log"]
+    assert logs and logs[0].count(LOGGED) == len(lines_of(KNOWN)) >= 40, "the log with all encodings was not collected"
     assert any(b"refused [removed] password=[removed]" in raw for raw in files.values()), "nobody quoted the node at all"
 
 
@@ -71,3 +103,5 @@ def test_no_bundle_has_it(shell: Shell, file: Path, tmp_path: Path):
         inside = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
     assert not [(name, one) for name, raw in inside.items() for one in (KNOWN, UNKNOWN) if one.encode() in raw]
     assert any(b"refused [removed] password=[removed]" in raw for raw in inside.values())
+    assert not {name: found for name, raw in inside.items() if (found := found_in(raw, KNOWN))}
+    assert max(raw.count(LOGGED.encode()) for raw in inside.values()) >= 40, "the log with all encodings was not collected"

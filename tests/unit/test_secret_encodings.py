@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
-import quopri
 import re
-import shlex
-import textwrap
-from collections.abc import Callable
-from html import escape
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -21,6 +14,7 @@ from harness.config import cluster_config
 from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.redaction.secret_names import sensitive
 from harness.lab.lifecycle import default_cluster
+from tests.encodings_of_secrets import ENCODINGS, found_in, lines_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secret-encodings.md").read_text()
 CANARY = "Zk9vcanary"  # nothing knows it, and it looks like nothing
@@ -46,61 +40,6 @@ def test_what_looks_like_a_secret_goes(example: str) -> None:
 @pytest.mark.parametrize("example", examples("What stays"))
 def test_what_is_no_secret_stays(example: str) -> None:
     assert Redactor().clean(example) == example
-
-
-def utf16(value: str) -> bytes:
-    return value.encode("utf-16-le")
-
-
-ENCODINGS: dict[str, Callable[[str], str]] = {
-    "as it is": str,
-    "stripped of nothing in a line": lambda v: f"x{v}y",
-    "shlex": shlex.quote,
-    "shell, backslashes": lambda v: re.sub(r"([^\w])", r"\\\1", v),
-    "SQL": lambda v: v.replace("'", "''"),
-    "URL": lambda v: quote(v, safe=""),
-    "URL with /": quote,
-    "URL, small": lambda v: re.sub("%..", lambda m: m[0].lower(), quote(v, safe="")),
-    "URL, form": quote_plus,
-    "URL, twice": lambda v: quote(quote(v, safe=""), safe=""),
-    "JSON": json.dumps,
-    "JSON, no ASCII": lambda v: json.dumps(v, ensure_ascii=False),
-    "JSON in JSON": lambda v: json.dumps(json.dumps({"a": v})),
-    "JSON three deep": lambda v: json.dumps(json.dumps(json.dumps(v))),
-    "JSON, as PowerShell does": lambda v: json.dumps(v).replace("<", r"\u003c").replace("&", r"\u0026").replace("'", r"\u0027"),
-    "JSON, capital": lambda v: re.sub(r"\\u....", lambda m: "\\u" + m[0][2:].upper(), json.dumps(v)),
-    "XML": escape,
-    "XML, decimal": lambda v: re.sub(r"[^\w ]", lambda m: f"&#{ord(m[0])};", v),
-    "XML, hexadecimal": lambda v: re.sub(r"[^\w ]", lambda m: f"&#x{ord(m[0]):X};", v),
-    "XML twice": lambda v: escape(escape(v)),
-    "URL in XML": lambda v: escape(quote(v)),
-    "hexadecimal": lambda v: v.encode().hex(),
-    "hexadecimal, capital": lambda v: v.encode().hex().upper(),
-    "hexadecimal of UTF-16": lambda v: utf16(v).hex(),
-    "base64": lambda v: base64.b64encode(v.encode()).decode(),
-    "base64 without padding": lambda v: base64.b64encode(v.encode()).decode().rstrip("="),
-    "base64url": lambda v: base64.urlsafe_b64encode(v.encode()).decode(),
-    **{f"base64 of {'x' * n}:": lambda v, n=n: base64.b64encode(("x" * n + ":" + v).encode()).decode() for n in range(1, 4)},  # type: ignore[misc]
-    **{f"base64 behind and before, {n}": lambda v, n=n: base64.b64encode(("x" * n + v + "y" * n).encode()).decode() for n in range(1, 4)},  # type: ignore[misc]
-    "base64 in MIME's lines": lambda v: base64.encodebytes((v * 4).encode()).decode().rstrip(),
-    "base64 in short lines": lambda v: "\n".join(textwrap.wrap(base64.b64encode(v.encode()).decode(), 7)),
-    "base64 in lines, in JSON": lambda v: "\\n".join(textwrap.wrap(base64.b64encode(v.encode()).decode(), 7)),
-    "hexadecimal, a dump's": lambda v: v.encode().hex(" "),
-    "hexadecimal, with colons": lambda v: v.encode().hex(":"),
-    "hexadecimal, pairs of bytes, in lines": lambda v: v.encode().hex(" ", 2).replace(" ", "\n", 3),
-    "hexadecimal, as C writes it": lambda v: "".join(f"\\x{byte:02x}" for byte in v.encode()),
-    "hexadecimal, as an array": lambda v: ", ".join(f"0x{byte:02X}" for byte in v.encode()),
-    "URL, every byte": lambda v: "".join(f"%{byte:02X}" for byte in v.encode()),
-    "quoted-printable": lambda v: quopri.encodestring(v.encode(), quotetabs=True).decode(),
-    "quoted-printable, every byte": lambda v: "".join(f"={byte:02X}" for byte in v.encode()),
-    "quoted-printable, in lines": lambda v: quopri.encodestring(("x" * 68 + v).encode()).decode().lstrip("x"),
-    "ANSI-C quotes": lambda v: "".join(c if c.isascii() else "".join(f"\\{byte:03o}" for byte in c.encode()) for c in v),
-    "escaped bytes": lambda v: "".join(c if c.isascii() else "".join(f"\\x{byte:02x}" for byte in c.encode()) for c in v),
-    "wrapped at a terminal's width": lambda v: v[:6] + "\n" + v[6:],
-    "wrapped, with carriage returns": lambda v: v[:3] + "\r\n" + v[3:9] + "\r\n" + v[9:],
-    "base64 of UTF-16": lambda v: base64.b64encode(utf16(v)).decode(),
-    **{f"base64 of UTF-16 behind {n}": lambda v, n=n: base64.b64encode(utf16("x" * n + v)).decode() for n in range(1, 4)},  # type: ignore[misc]
-}
 
 
 @pytest.mark.parametrize("value", [KNOWN, *LENGTHS])
@@ -216,3 +155,10 @@ def test_of_documents_only_what_is_secret(tmp_path: Path) -> None:
     data["services"][1]["settings"] = {"password_file": "pw"}
     known, _ = known_secrets(cluster_config.parse(data, tmp_path / "cluster.toml"), {}, {"AZURE_CREDENTIALS": document})
     assert known == {"canary-first", "canary-secret"}
+
+
+def test_what_looks_for_encodings_in_files_finds_each() -> None:
+    """The control of the tests that look through what a whole run has written."""
+    written = lines_of(KNOWN)
+    assert len(written) >= 40
+    assert found_in("\n".join(written.values()).encode(), KNOWN) == list(written) and not found_in(b"nothing", KNOWN)
