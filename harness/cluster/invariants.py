@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, ask_identity, check_path
 from harness.config.cluster_config import Cluster, Node
 from harness.core.deadline import Deadline
-from harness.core.errors import DeadlineExceeded, Unusable
+from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.verdict import Verdict, all_of, failed, passed
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.deadman.deadman_switch import remains
@@ -16,6 +17,8 @@ from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import unfinished
 from harness.hosts.linux.linux_parse import InterfaceAddress
 from harness.remote.connections.attempt import attempt
+
+T = TypeVar("T")
 
 
 def audit(subject: ClusterUnderTest, *, patience_s: float | None = None) -> Verdict:
@@ -25,26 +28,45 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None) -> Verd
     """
     cluster = subject.cluster
     patience = cluster.manager.boot_s + cluster.manager.takeover_s if patience_s is None else patience_s
-    try:
-        state = subject.wait_until_whole(Deadline(patience))
-    except DeadlineExceeded as error:
-        return failed(str(error) if patience else f"the cluster is not healthy: {subject.manager.state()}")
+    # What does not depend on who is active is asked beside the state. Where that was not whole at once, or the answer is no pass, it is
+    # asked again when the cluster is whole, and only that counts.
+    state, early_addresses, early_left = subject.together(
+        subject.manager.state, lambda: _early(lambda: _addresses(subject)), lambda: _early(lambda: nothing_left(subject))
+    )
+    if not state.whole:
+        early_addresses = early_left = None
+        try:
+            state = subject.wait_until_whole(Deadline(patience))
+        except DeadlineExceeded as error:
+            return failed(str(error) if patience else f"the cluster is not healthy: {subject.manager.state()}")
     active = state.active
     assert active is not None  # a whole cluster has one
     found = subject.together(
-        lambda: vip_in_place(subject, active),
+        lambda: (early_addresses and placed(cluster, active, early_addresses)) or vip_in_place(subject, active),
         lambda: probe_answered(subject, active),
         lambda: _balancer(subject, active),
-        lambda: nothing_left(subject),
+        lambda: early_left or nothing_left(subject),
     )
     return all_of([passed(f"{active} is active"), *found])
 
 
+def _early(read: Callable[[], T]) -> T | None:
+    """None where it cannot be read yet: it is read again, and then the error counts."""
+    try:
+        return read()
+    except HarnessError:
+        return None
+
+
 def vip_in_place(subject: ClusterUnderTest, active: str) -> Verdict:
     """The VIP is on the active node's Subnet#2 NIC, with the prefix of the cluster file, and nowhere else (facts DSN-06, FAB-14)."""
+    return placed(subject.cluster, active, _addresses(subject))
+
+
+def _addresses(subject: ClusterUnderTest) -> dict[str, list[InterfaceAddress]]:
     nodes = [n.name for n in subject.cluster.nodes]
     told = subject.together(*(subject.facts[n].addresses for n in nodes))
-    return placed(subject.cluster, active, dict(zip(nodes, told, strict=True)))
+    return dict(zip(nodes, told, strict=True))
 
 
 def placed(cluster: Cluster, active: str, addresses: Mapping[str, Sequence[InterfaceAddress]]) -> Verdict:
