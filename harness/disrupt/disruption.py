@@ -168,6 +168,10 @@ class Disruption(ABC):
     def begin(self, deadline: Deadline) -> None:
         """Do it."""
 
+    def told(self) -> list[str]:
+        """What it showed beside the paths' outages, in sentences for the report; asked when all is over. May read on the hosts."""
+        return []
+
     @abstractmethod
     def took_effect(self, deadline: Deadline) -> None:
         """Return when it is seen to have taken effect; raises DeadlineExceeded otherwise, and the test is then not run."""

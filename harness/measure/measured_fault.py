@@ -67,6 +67,8 @@ class MeasuredFault:
                 finally:
                     self._undo(recorder)
                 self._heal(recorder)
+                for text in self._disruption.told():
+                    recorder.add(Mark(time.monotonic(), "told", text))
             except BaseException as error:  # whoever judges the recording must know that it did not come to its end, and why
                 recorder.add(Mark(time.monotonic(), "broken-off", str(error) or type(error).__name__))
                 raise

@@ -137,4 +137,5 @@ class Measured:
     offset_s: float = 0.0
     notes: list[str] = field(default_factory=list)  # such as "lknode01 could not capture packets"
     noise: Verdict | None = None  # did the measuring hosts work quietly while it was measured, and when a path was out before it?
+    told: list[str] = field(default_factory=list)  # what it showed beside outages: what became of a held connection, and the like
     expects: dict[str, str] = field(default_factory=dict)  # path → recovers, untouched, out or any, as in the header

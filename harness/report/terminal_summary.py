@@ -93,7 +93,10 @@ def _measured(run: RunRecord) -> list[str]:
         lines.append(
             f"  {MARK[Result(run.calibration.verdict.outcome.value)]} meter: {gate_statistics.calibration_in_words(run.calibration)}"
         )
-    return lines + [_group(group) for group in gate_statistics.groups(run)]
+    for group in gate_statistics.groups(run):
+        lines.append(_group(group))
+        lines += [f"    {said}" for said in dict.fromkeys(s for record in group.records for s in record.measured.told)]
+    return lines
 
 
 def _group(group: gate_statistics.Group) -> str:

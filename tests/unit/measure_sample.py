@@ -78,6 +78,7 @@ def a_measured(
         verdict=verdict,
         repeat=repeat,
         notes=[f"lknode01 could not capture packets{text}"] if text else [],
+        told=[f"lkclient's kernel itself gives up after 925 s or more{text}"] if disruption == "power loss" else [],
         expects={"client": "recovers", "inside": "recovers", "standby": "recovers"},
     )
 

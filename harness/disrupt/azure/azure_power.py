@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.disrupt.azure.azure_base import ByAzure
+from harness.disrupt.bases import client_patience
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Effect, Moment, both
 from harness.disrupt.node.node_reboot import WHICH_BOOT
 from harness.expectations import outage_budget
@@ -125,6 +126,9 @@ class AzurePowerOff(ByAzurePower):
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         return self._machine.power_off(deadline)
+
+    def told(self) -> list[str]:
+        return [client_patience.told_by(self._subject)]
 
     def took_effect(self, deadline: Deadline) -> None:
         """Azure itself must say that it is off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.disrupt.bases import client_patience
 from harness.disrupt.bases.power_base import ByPower
 from harness.disrupt.disruption import Effect, both
 
@@ -16,3 +17,6 @@ class PowerLoss(ByPower):
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
     runs_with = frozenset({"one comm path cut"})
+
+    def told(self) -> list[str]:
+        return [client_patience.told_by(self._subject)]

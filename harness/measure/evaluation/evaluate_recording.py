@@ -93,6 +93,7 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
         offset_s=header.offset_s,
         notes=_notes(case, tracks, found, calibration),
         noise=_noise(case, views),
+        told=[m.text for m in recording.marks if m.kind == "told"],
         expects=dict(header.expects),
     )
 

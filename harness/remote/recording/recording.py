@@ -72,7 +72,8 @@ class NodeEvent:
 
 @dataclass(frozen=True)
 class Mark:
-    """What the harness did: begin, done, took-effect, undo-begin, undone; whole (the cluster is healthy again); broken-off (text: why)."""
+    """What the harness did: begin, done, took-effect, undo-begin, undone; whole (the cluster is healthy again); broken-off (text: why);
+    told (text: what it showed beside outages)."""
 
     at: float
     kind: str
