@@ -61,6 +61,8 @@ class MeasuredFault:
             tokens = self._begin_tokens(recorder)
             try:
                 self._begin_steady(tokens, start)
+                if recorder.broken:
+                    raise Inconclusive(f"{self._disruption.name} was not done, because it could not be recorded: {recorder.broken}")
                 try:
                     self._disrupt(recorder)
                     self._follow(recorder)
@@ -74,6 +76,8 @@ class MeasuredFault:
                 raise
             finally:
                 self._end_tokens(tokens, recorder)
+        if recorder.broken:
+            raise Inconclusive(f"the measurement was not recorded to its end: {recorder.broken}")
 
     def _header(self, start: Start) -> Header:
         cluster, disruption = self._subject.cluster, self._disruption

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -116,3 +117,32 @@ def test_what_comes_after_the_end_belongs_to_no_measurement(tmp_path):
     recorder.add(Mark(9.0, "late"))
     recorder.close()
     assert read(path).marks == [] and read(path).complete
+
+
+class FullDisk:
+    """A file on a disk that is full by now."""
+
+    name, closed = "recording.jsonl", False
+
+    def write(self, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_stops_nobody_and_leaves_a_recording_that_was_cut_off(tmp_path: Path) -> None:
+    """Who records also undoes: what cannot be written is told at the end, and is no reason to stop before it is undone."""
+    with Recorder(tmp_path / "recording.jsonl", a_header()) as recorder:
+        recorder.samples(TRACK, [GOOD])
+        disk, recorder._file = recorder._file, FullDisk()
+        recorder.add(Mark(1.4, "begin", "moved"))
+        assert recorder.broken == "recording.jsonl: No space left on device"
+        recorder._file = disk  # there is room again: what was lost stays lost, and nothing is added that would hide that
+        recorder.add(Mark(1.9, "undone"))
+    found = read(tmp_path / "recording.jsonl")
+    assert found.samples == {TRACK: [GOOD]} and found.marks == [] and not found.complete
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+def test_a_disk_that_is_full_from_the_beginning_is_told() -> None:
+    with Recorder(Path("/dev/full"), a_header()) as recorder:
+        recorder.add(Mark(1.4, "begin", "moved"))
+    assert recorder.broken == "/dev/full: No space left on device"

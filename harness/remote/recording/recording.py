@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,7 +182,11 @@ LETTER = {kind: letter for letter, (kind, _) in ONE_BY_ONE.items()}
 
 
 class Recorder:
-    """Writes a recording as it comes in; thread-safe. A context manager: leaving it writes the end line."""
+    """Writes a recording as it comes in; thread-safe. A context manager: leaving it writes the end line.
+
+    Nothing that it is given makes it raise: what writes to it also undoes what was done. `broken` says why it could not be written (a full
+    disk); from then on nothing is, so that what lies on the disk ends there, and has no end line.
+    """
 
     def __init__(self, path: Path, header: Header, clean: Callable[[Any], Any] = lambda data: data) -> None:
         """`clean` takes secrets out of every text before it is written."""
@@ -189,6 +194,7 @@ class Recorder:
         self._file = path.open("w", encoding="utf-8", buffering=1)
         self._lock = threading.Lock()
         self._clean = clean
+        self.broken = ""
         self._put({"is": "h", **asdict(header)})
 
     def samples(self, track: str, rows: Iterable[Sample]) -> None:
@@ -210,8 +216,10 @@ class Recorder:
     def close(self) -> None:
         """Ends the file with its last line; one without it was cut off."""
         with self._lock:
-            if not self._file.closed:
-                self._file.write('{"is":"end"}\n')
+            if self._file.closed:
+                return
+            self._write('{"is":"end"}\n')
+            with suppress(OSError):  # what could not be written before is tried once more
                 self._file.close()
 
     def __enter__(self) -> Recorder:
@@ -224,7 +232,15 @@ class Recorder:
         line = json.dumps(self._clean(record), separators=(",", ":"), ensure_ascii=False)
         with self._lock:
             if not self._file.closed:  # what comes in after the end (a late stream) belongs to no measurement
-                self._file.write(line + "\n")
+                self._write(line + "\n")
+
+    def _write(self, line: str) -> None:
+        if self.broken:
+            return
+        try:
+            self._file.write(line)
+        except OSError as error:
+            self.broken = f"{self._file.name}: {error.strerror or error}"
 
 
 def read(path: Path) -> Recording:
