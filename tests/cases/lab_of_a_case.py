@@ -17,7 +17,7 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from tests.cases.case import Case, Result, judge
-from tests.e2e.outside import Shell, shell_in
+from tests.e2e.command_shell import Shell, shell_in
 
 HOLDS_S = 60.0
 QUIET = "[manager]\nhc_timeout_s = 900.0\ncheck_interval_s = 900.0\n"  # a manager that leaves alone what is broken

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from measuring import LIMIT, Seen, complete, header, launched, measuring, namespace, nothing_of, plan, processes_of, service, track
+from agent_fixtures import LIMIT, Seen, complete, header, launched, measuring, namespace, nothing_of, plan, processes_of, service, track
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from measuring import LIMIT, Seen, plan, service, track
+from agent_fixtures import LIMIT, Seen, plan, service, track
 
 from harness.core.errors import HarnessError
 from harness.hosts.local_host import LocalHost

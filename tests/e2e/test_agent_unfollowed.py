@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from measuring import LIMIT, complete, header, launched, measuring, nothing_of, processes_of, service, track
+from agent_fixtures import LIMIT, complete, header, launched, measuring, nothing_of, processes_of, service, track
 
 from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from agent_fixtures import measuring, track
 from lab_services import LIMIT, open_folder
-from measuring import measuring, track
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded

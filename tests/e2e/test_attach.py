@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import Shell, shell_in
+from command_shell import Shell, shell_in
 
 SUITE = "tests/acceptance"
 SOME = [f"{SUITE}/test_{what}.py" for what in ("placement", "client_path", "standby_path", "probe", "switching", "without_ip_resource")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from outside import shell_in
+from command_shell import shell_in
 
 ASLEEP = "[lab.lifekeeper]\nLKCHECKINTERVAL = 86400.0\n"  # so that nobody mends what is broken
 WIDER = "ip addr add 10.20.1.200/24 dev eth1; ip addr del 10.20.1.200/32 dev eth1"

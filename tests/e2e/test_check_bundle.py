@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broken import FAULTS
-from outside import Shell, one_sentence, shell_in
+from broken_clusters import FAULTS
+from command_shell import Shell, one_sentence, shell_in
 
 TOGETHER = {
     "places": [FAULTS["VIP /24"], FAULTS["both nodes listening"], FAULTS["rp_filter strict"]],

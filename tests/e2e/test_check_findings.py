@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broken import FAULTS, NAMED, cut_a_comm_path
-from outside import Shell, shell_in
+from broken_clusters import FAULTS, NAMED, cut_a_comm_path
+from command_shell import Shell, shell_in
 
 from harness.lab.control import lab_registry
 

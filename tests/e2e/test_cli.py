@@ -14,7 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import tomli_w
-from outside import Shell, Traces, one_sentence, shell_in
+from command_shell import Shell, Traces, one_sentence, shell_in
 
 from harness import cli
 from harness.lab.lifecycle import default_cluster

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from broken import FAULTS, QUIET, cut_a_comm_path
-from outside import Shell, one_sentence, shell_in
+from broken_clusters import FAULTS, QUIET, cut_a_comm_path
+from command_shell import Shell, one_sentence, shell_in
 
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from own_machine import own_machine
+from namespaced_host import own_machine
 
 from harness.core.deadline import Deadline
 from harness.hosts.deadman.deadman_switch import FOLDER, MARK, RUN, Deadman, Script, UndoFailed, remains

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from own_machine import NOBODY, as_nobody, own_machine
+from namespaced_host import NOBODY, as_nobody, own_machine
 
 from harness.core.deadline import Deadline
 from harness.hosts.deadman import deadman_scripts as scripts

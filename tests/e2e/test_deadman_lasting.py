@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from own_machine import own_machine, path
+from namespaced_host import own_machine, path
 
 from harness.core.deadline import Deadline
 from harness.hosts.deadman.deadman_switch import FOLDER, Deadman, Script, remains

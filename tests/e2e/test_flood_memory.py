@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_shell import REPOSITORY
 from flooded import FLOODS, MIB
-from outside import REPOSITORY
 from sshd_server import SSHD, start_server
 
 from harness.attach.lease import TERM_S

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from bad_wire import by_wires
-from outside import REPOSITORY, Shell, shell_in
+from command_shell import REPOSITORY, Shell, shell_in
 
 CHECK_S = (
     90.0  # at most, for a look at the cluster, however sick one of its hosts is; a sound one takes two seconds; wide, for busy machines

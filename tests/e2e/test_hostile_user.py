@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from agent_fixtures import Seen, plan, track
+from command_shell import Shell, shell_in
 from hostile_user import ON_A_PATH, ON_A_PORT, ON_A_PROCESS, PYTHON, tried
-from measuring import Seen, plan, track
-from outside import Shell, shell_in
-from own_machine import as_nobody, own_machine
+from namespaced_host import as_nobody, own_machine
 
 from harness.attach.lease import FOLDER as LEASE
 from harness.attach.lease import Lease

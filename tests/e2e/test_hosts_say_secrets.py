@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from outside import Shell, shell_in
+from command_shell import Shell, shell_in
 
 from tests.encodings_of_secrets import found_in, lines_of
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from outside import one_sentence
+from command_shell import one_sentence
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline

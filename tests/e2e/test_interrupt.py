@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import Shell, Traces, shell_in
+from command_shell import Shell, Traces, shell_in
 
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from outside import Shell, shell_in
+from command_shell import Shell, shell_in
 
 from harness.attach.lease import FOLDER
 from harness.attach.watchdog import FILE

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import Shell, shell_in
+from command_shell import Shell, shell_in
 
 from harness.config import cluster_config
 from harness.measure.evaluation.attribution import clock_errors

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from outside import shell_in
+from command_shell import shell_in
 
 pytestmark = pytest.mark.deep
 

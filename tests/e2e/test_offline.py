@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import REPOSITORY
+from command_shell import REPOSITORY
 
 CEILING_S = 600
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -26,8 +26,8 @@ from statistics import median
 from typing import NamedTuple
 
 import pytest
+from agent_fixtures import Seen, measuring, track
 from lab_services import LIMIT, open_folder
-from measuring import Seen, measuring, track
 
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
@@ -42,7 +42,7 @@ from tests.free_port import free_port
 CRASHES = depth.number(2, 50, "LKHARNESS_CRASHES")
 PERIOD_S = 0.1  # what PostgreSQL is asked with
 NODE = "lknode01"
-CLIENT = Path(__file__).with_name("every_5_ms.py")
+CLIENT = Path(__file__).with_name("postgres_reference_client.py")
 WAL = "checkpoint_timeout = 1h\nmax_wal_size = 4GB\nfsync = off\nautovacuum = off\n"
 
 

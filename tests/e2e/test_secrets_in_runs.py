@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from outside import Shell, shell_in
+from command_shell import Shell, shell_in
 
 from harness.config import cluster_config
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from outside import REPOSITORY, Shell, shell_in
+from command_shell import REPOSITORY, Shell, shell_in
 
 from harness.lab.lifecycle import default_cluster
 from tests.pytest_process import PYTEST

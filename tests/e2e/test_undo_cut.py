@@ -6,7 +6,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from own_machine import own_machine, path
+from namespaced_host import own_machine, path
 
 from harness.core.deadline import Deadline
 from harness.disrupt import disruption, undoing

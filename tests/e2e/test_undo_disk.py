@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from own_machine import own_machine
+from namespaced_host import own_machine
 
 from harness.core.deadline import Deadline
 from harness.disrupt.service.service_hang import FAMILY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from own_machine import own_machine, path
+from namespaced_host import own_machine, path
 
 from harness.core.deadline import Deadline
 from harness.disrupt.network.ip_resource import lost_script

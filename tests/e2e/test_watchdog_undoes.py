@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from own_machine import own_machine
+from namespaced_host import own_machine
 
 from harness.attach import pending_host_undos, watchdog
 from harness.attach.pending_host_undos import HostUndoings, not_seen_undone

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from outside import REPOSITORY, Shell, shell_in
+from command_shell import REPOSITORY, Shell, shell_in
 
 from harness.commands.suite import ABOUT
 

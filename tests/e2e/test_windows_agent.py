@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from measuring import Seen
+from agent_fixtures import Seen
 from sshd_server import SSHD, stop_server
 from windows_server import asked, start_windows
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import REPOSITORY, Shell, shell_in
+from command_shell import REPOSITORY, Shell, shell_in
 
 AS_THERE = "import sys, windows_python; windows_python.take_away(); from harness import cli; sys.exit(cli.main(sys.argv[1:]))"
 

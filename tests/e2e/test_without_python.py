@@ -11,8 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from agent_fixtures import EXPECT, SAY, Seen, Service, service, track
 from loopback import echo_server
-from measuring import EXPECT, SAY, Seen, Service, service, track
 from sshd_server import SSHD, Server, servers
 
 from harness.core.deadline import Deadline

@@ -12,7 +12,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 
 from tests.lab.connections import SECOND_APP, gently, side_by_side  # noqa: F401
-from tests.lab.eyes import ADDRESS, APP, CLIENT, NODE1, NODE2, Eyes, in_fabric, only_up
+from tests.lab.frame_capture import ADDRESS, APP, CLIENT, NODE1, NODE2, Eyes, in_fabric, only_up
 
 CLIENTS = [f"10.20.1.{n}" for n in range(64, 72)]
 TCP_PORTS = [APP, SECOND_APP, *range(8000, 8009)]

@@ -11,7 +11,7 @@ from scapy.layers.l2 import ARP, GRE, Ether
 
 from harness.core.errors import BadUse
 from harness.lab.topology import FABRIC_MAC
-from tests.lab.eyes import (
+from tests.lab.frame_capture import (
     ADDRESS,
     APP,
     CLIENT,

@@ -9,7 +9,22 @@ from typing import Any
 import pytest
 
 from harness.lab.topology import FABRIC_MAC
-from tests.lab.eyes import ADDRESS, APP, CLIENT, NODE1, NODE2, SILENT, Eyes, holding, in_service, only_up, outcomes, quiet, reach, shell
+from tests.lab.frame_capture import (
+    ADDRESS,
+    APP,
+    CLIENT,
+    NODE1,
+    NODE2,
+    SILENT,
+    Eyes,
+    holding,
+    in_service,
+    only_up,
+    outcomes,
+    quiet,
+    reach,
+    shell,
+)
 
 MANY = 40
 

@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import GRE
 
-from tests.lab.eyes import (
+from tests.lab.frame_capture import (
     ADDRESS,
     APP,
     CLIENT,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 
-from tests.lab.eyes import (
+from tests.lab.frame_capture import (
     ADDRESS,
     APP,
     CLIENT,

@@ -1,4 +1,4 @@
-"""How long a verdict takes, on the wire (facts TIME). The exact windows are proved in test_probe_judge.py; here the lower bounds are
+"""How long a verdict takes, on the wire (facts TIME). The exact windows are proved in test_health_probe.py; here the lower bounds are
 firm and the upper ones leave a loaded machine room."""
 
 from __future__ import annotations

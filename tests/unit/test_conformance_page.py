@@ -21,7 +21,7 @@ def rows() -> list[tuple[str, list[str]]]:
             continue
         tests, file = [], ""
         for named_file, name in re.findall(r"(?:(test_\w+\.py|judge))?::(test_\w+)", cells[2]):
-            file = {"judge": "test_probe_judge.py"}.get(named_file, named_file) or file
+            file = {"judge": "test_health_probe.py"}.get(named_file, named_file) or file
             tests.append(f"{file}::{name}")
         found += [(fact, tests) for fact in facts]
     return found

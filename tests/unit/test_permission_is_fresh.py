@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from permitting import PermittingManager
+from permissive_manager import PermittingManager
 
 from harness.attach.lease import Held, Lease
 from harness.attach.preflight import Preflight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from permitting import YES, PermittingManager, cannot_tell, no
+from permissive_manager import YES, PermittingManager, cannot_tell, no
 
 from harness.attach.execution_plan import Wanted, show
 from harness.attach.preconditions import Preconditions, used_up

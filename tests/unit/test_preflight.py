@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from permitting import PermittingManager
+from permissive_manager import PermittingManager
 from report_sample import a_builder
 
 from harness.attach.execution_plan import Wanted, show, wanted_of

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from permitting import PermittingManager
+from permissive_manager import PermittingManager
 
 from harness.attach.preconditions import against
 from harness.attach.preflight import Preflight

@@ -2,7 +2,7 @@
 
 A script runs on both nodes, as root, by Azure's run-command and by the interpreter that its first line names (else sh), with LKH_…
 variables that say what it is there for. LifeKeeper's media and licence are the user's: such a script fetches them from where the user keeps
-them (docs/azure/making.md).
+them (docs/azure/provisioning.md).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import Shell, shell_in
+from command_shell import Shell, shell_in
 
 from harness.attach.watchdog import FILE
 from harness.core.deadline import Deadline

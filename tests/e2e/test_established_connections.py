@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from measuring import LIMIT, measuring, service, track
+from agent_fixtures import LIMIT, measuring, service, track
 from test_answered_means_served import peer
 
 from harness.core.deadline import Deadline

@@ -1,6 +1,6 @@
 """A client that shares nothing with the meter: it queries a PostgreSQL on its Unix socket every 5 ms, in the raw protocol.
 
-    python every_5_ms.py SOCKET
+    python postgres_reference_client.py SOCKET
 
 A line per query: `BEGAN ENDED ok|no`, in seconds on this machine's monotonic clock. It keeps its session while that is answered, and
 tries a new one every 5 ms while there is none. It ends when its standard input does.

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from deployments import run_of, serving, up
-from mortal import Killed, living
+from killed_harness import Killed, living
 from subscription import Subscription
 
 from harness.azure.provision import ledger, teardown
