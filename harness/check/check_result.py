@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ class Findings:
     paths: list[PathCheck]
     found: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    probe_path: str = ""  # what an HTTP probe asks for, and by node what that was answered, "" where nobody answered
+    probe_said: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -62,6 +65,7 @@ class Findings:
             "outcome": str(self.verdict.outcome),
             "cluster": str(self.whole),
             "paths": paths,
+            "probe": {"path": self.probe_path, "answers": dict(self.probe_said)} if self.probe_said else None,
             "findings": [asdict(f) for f in self.found],
         }
 
@@ -71,6 +75,9 @@ class Findings:
         lines = [cause.as_text(under) for cause, under in told if cause.is_fault]
         lines += [""] if lines else []
         lines.append(f"{self.whole.outcome:13} cluster            {self.whole.reason}")
+        if self.probe_said:
+            said = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_said.items())
+            lines.append(f"{'':13} probe              GET {self.probe_path} is answered {said}")
         lines += [f"{p.verdict.outcome:13} {p.origin:8} {p.service.name:9} {p.verdict.reason}" for p in self.paths]
         lines += [str(f) for f in self.found]
         return "\n".join([*lines, *(cause.as_text(under) for cause, under in told if not cause.is_fault)])

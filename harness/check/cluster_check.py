@@ -100,7 +100,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         whole = _whole(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
             direct = evidence_gathering.direct(subject, active, only_standby=False)
-        statuses = evidence_gathering.http_probes(subject, subject.standby_of(active)) if active else {}
+        statuses = evidence_gathering.http_probes(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         seen, packets = _seen_on_the_wire(sight, cluster, since)
         after = state if instead or subject.absent else subject.manager.state()  # one that is away would be waited for once more
     moved = _roles(state) != _roles(after)
@@ -134,7 +134,8 @@ def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], 
     whole = seen.whole
     if evidence.active is None:
         whole = inconclusive(f"{evidence.state.why_none_leads}: {evidence.state}")
-    return Findings(evidence.active, whole, seen.checks, all_found, told)
+    probe = evidence.cluster.load_balancer.probe
+    return Findings(evidence.active, whole, seen.checks, all_found, told, probe.path or "", evidence.asked_by_probe)
 
 
 def _roles(state: ClusterState) -> dict[str, dict[str, bool]]:

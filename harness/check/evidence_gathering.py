@@ -42,10 +42,12 @@ def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> lis
     return [one for one in found if one is not None]
 
 
-def http_probes(subject: ClusterUnderTest, origin: str) -> dict[str, str]:
-    """What an HTTP probe's own question is answered on each node, asked from `origin`; nothing where the probe is none."""
+def http_probes(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, str]:
+    """What an HTTP probe's own question is answered on each node, asked from the first of these hosts that is there; nothing where the
+    probe is none."""
     probe = subject.cluster.load_balancer.probe
-    if probe.protocol != "http" or origin in subject.absent:
+    origin = next((o for o in origins if o not in subject.absent), None)
+    if probe.protocol != "http" or origin is None:
         return {}
     import http.client  # takes long to import, and few clusters need it
 
