@@ -155,7 +155,7 @@ def ask_identity(
     if node is None:
         return passed(f"it speaks {service.kind}; the packets tell the node ({known})"), said
     if node != wanted:
-        return failed(f"{where}: expected {wanted}, but {known}"), said
+        return failed(f"{where}: expected {wanted}, but {known}"), f"{said}, as {wanted} was expected, but {known}"
     return passed(known), said
 
 

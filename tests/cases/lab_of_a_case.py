@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,10 @@ class LabOfACase:
         return self._run("exec", host, "--", "sh", "-c", command) is not no
 
     def _run(self, *words: object) -> bool:
-        done = self._shell.lkharness("lab", *words)
+        try:
+            done = self._shell.lkharness("lab", *words)
+        except subprocess.TimeoutExpired as error:
+            raise CannotBeMade(f"{self._case.name}: {' '.join(map(str, words))} did not end in {error.timeout:g} s") from error
         self._said = (done.stdout + done.stderr).strip()[-400:]
         return done.returncode == 0
 

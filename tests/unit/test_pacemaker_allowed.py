@@ -13,6 +13,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     by_cib,
     by_clones,
     by_cluster,
+    by_failures,
     by_fencing,
     by_quorum,
     by_simulation,
@@ -245,3 +246,21 @@ def test_what_is_counted_where_it_is_in_service() -> None:
     history = f'<node_history><node name="{A}">{rows}</node><node name="{B}">{row.format("web", 3)}</node></node_history>'
     assert borne(changed("<node_history/>", history)) == {"web": (2, 3)}
     assert borne("no XML") == {}
+
+
+@pytest.mark.parametrize(
+    ("node", "attribute", "value", "found"),
+    [
+        ("lknode02", "fail-count-web#start_0", "INFINITY", ["web has a fail count of INFINITY on lknode02"]),
+        ("lknode02", "fail-count-web", "3", ["web has a fail count of 3 on lknode02"]),
+        ("lknode02", "fail-count-web#start_0", "0", []),
+        ("lknode01", "fail-count-web#start_0", "3", []),
+        ("lknode02", "fail-count-of-a-stranger#start_0", "3", []),
+        ("lknode02", "last-failure-web#start_0", "3", []),
+    ],
+)
+def test_failures_that_are_counted_on_the_other_node_are_why(node: str, attribute: str, value: str, found: list[str]):
+    pair = f'<nvpair id="a" name="{attribute}" value="{value}"/>'
+    text = f'<cib><status><node_state uname="{node}"><transient_attributes id="1"><instance_attributes id="s">{pair}</instance_attributes>'
+    told = Told(text + "</transient_attributes></node_state></status></cib>")
+    assert [why.partition(", which")[0] for why in by_failures("lknode02", told, read(MONITOR)).against] == found

@@ -39,6 +39,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     by_cib,
     by_clones,
     by_cluster,
+    by_failures,
     by_fencing,
     by_quorum,
     by_simulation,
@@ -169,6 +170,7 @@ class Pacemaker(Manager):
         case = by_state(to, state.result(), question).add(by_cluster(to, reading, health=health_counts(cib)))
         simulated = by_simulation(to, would.result(), reading)
         case.add(by_cib(cib, reading, resource, question)).add(simulated)
+        case.add(by_failures(to, cib, reading) if simulated.against else Case())
         if simulated.unknown:  # else Pacemaker has said so itself
             case.add(by_clones(to, cib, reading))
         case.add(by_quorum(active, to, quorum.result(), reading) if quorum else Case())

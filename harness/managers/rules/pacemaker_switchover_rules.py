@@ -22,6 +22,7 @@ FLAGS = re.compile(r"^Flags:(?P<flags>.*)$", re.MULTILINE)
 MEMBER = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+(?P<votes>\d+)\s+(?P<rest>.*)$", re.MULTILINE)
 NAME = re.compile(r"[\w.:-]+\Z", re.ASCII)
 NEXT = "-- next --"
+FAIL_COUNT = re.compile(r"fail-count-(?P<tag>[^#]+)(?:#.*)?\Z")  # an attribute of a node's status
 
 
 def would_line(question: Question, resource: str, active: str, to: str, tags: Iterable[str] = ()) -> str:
@@ -90,6 +91,24 @@ def by_cib(told: Told, reading: Reading, resource: str, question: Question = Que
                 continue
             case.against.append(f"{tag} is {STAYS_FAILED[word]} when it fails (on-fail={word})")
     return case
+
+
+def by_failures(to: str, told: Told, reading: Reading) -> Case:
+    """Why the scheduler would not have something on `to`, where it would not: failures that are counted there. By themselves they forbid
+    nothing, below the threshold and after their time-out; crm_mon does not list them of a node where nothing has run."""
+    root = document(told.text or "")
+    counted: dict[str, str] = {}
+    for node in root.iterfind("status/node_state") if root is not None else ():
+        for pair in node.iterfind("transient_attributes//nvpair") if node.get("uname") == to else ():
+            found = FAIL_COUNT.match(pair.get("name", ""))
+            if found and found["tag"] in reading.resources and pair.get("value", "0") != "0":
+                counted[found["tag"]] = pair.get("value", "")
+    return Case(
+        against=[
+            f"{tag} has a fail count of {count} on {to}, which nobody cleaned up: from its threshold on, it may not run there"
+            for tag, count in counted.items()
+        ]
+    )
 
 
 def _on_fail(root: xml.Element, reading: Reading) -> Iterator[tuple[str, str]]:
