@@ -257,7 +257,7 @@ def gather(
             "capture_s": span.capture_s,
             "manager": {"kind": cluster.manager.kind, **gathering.state},
             "hosts": [asdict(report) for report in gathering.reports.values()],
-            "notes": [*(f"left out, because nobody has agreed to it: {ask}" for ask in cluster.left_out), *notes],
+            "notes": [*(f"left out, because nobody has agreed to it: {ask}" for ask in cluster.left_out), *notes, *collectors.faults()],
         }
         index = redactor.clean_data(index)
         index["secrets_removed"] = redactor.removed

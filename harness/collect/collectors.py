@@ -1,4 +1,4 @@
-"""What is gathered from a host: a table of names, lines of its shell, and limits. Adding a row is all it takes to gather more.
+"""What is gathered from a host: names, lines of its shell, and limits, in tables; adding a row, or a table, is all it takes to gather more.
 
 No row asks for processes' arguments or environments: that is where secrets live, and nothing there explains a network.
 """
@@ -6,10 +6,13 @@ No row asks for processes' arguments or environments: that is where secrets live
 from __future__ import annotations
 
 import shlex
+from abc import ABC
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from harness.config.cluster_config import Cluster, Machine
+from harness.plugins.registries import COLLECTORS
 
 KB = 1024
 LINUX, WINDOWS = "linux", "windows"
@@ -56,102 +59,33 @@ class Collector:
     newest: bool = False
 
 
-def _each(*commands: str) -> str:
-    """Several commands, each under its own heading; one that is not installed says so and the rest goes on."""
-    return "; ".join(f'echo "# {c}"; {c} 2>&1' for c in commands)
+class CollectorTable(ABC):
+    """Questions that belong together; found by being in `tables/`, or an entry point of an installed package."""
+
+    rows: ClassVar[tuple[Collector, ...]]
 
 
-_SYSCTL_LINE = (
-    f"cd /proc/sys && for f in {' '.join(n.replace('.', '/') for n in SYSCTLS)}"
-    + "".join(f" net/ipv4/conf/*/{n}" for n in NIC_SYSCTLS)
-    + '; do [ -r "$f" ] && echo "$f = $(cat "$f")"; done'
-)
-_PACKAGES = (
-    "steeleye|lifekeeper|sios|pacemaker|corosync|resource-agents|fence-agents|pcs|crmsh|postgres|oracle|openssh|nftables|iptables|iproute"
-)
-_JOURNAL = "journalctl --no-pager -q -o short-iso --since {begin} --until {end} -n 4000"
-_LK, _PCMK = ("lifekeeper",), ("pacemaker",)
+def table() -> list[Collector]:
+    """Every row that can be used, this product's own first. What cannot be used, `faults` tells."""
+    return _table()[0]
 
-TABLE: tuple[Collector, ...] = (
-    Collector(
-        "os", "Kernel, operating system, uptime", _each("uname -a", "cat /etc/os-release", "uptime", "date --iso-8601=seconds", "id")
-    ),
-    Collector("addresses", "Links and addresses", _each("ip -s -d link", "ip addr")),
-    Collector("routes", "Routes, rules, neighbours", _each("ip rule", "ip route show table all", "ip -6 route", "ip neigh")),
-    Collector("listeners", "Who listens", _each("ss -Hltnp", "ss -Hlunp")),
-    Collector("sockets", "Connections", _each("ss -s", "ss -Htanoi", "nstat -az"), most=512 * KB),
-    Collector("sysctls", "Kernel settings that matter", _SYSCTL_LINE, most=64 * KB),
-    Collector("firewall", "Firewall", _each("nft list ruleset", "iptables-save", "firewall-cmd --list-all-zones", "ufw status verbose")),
-    Collector("clock", "Clock and its source", _each("date +%s.%N", "timedatectl", "chronyc -n tracking", "ntpq -pn")),
-    Collector("load", "Load, memory, disks", _each("cat /proc/loadavg", "free -m", "df -hT", "cat /proc/pressure/cpu /proc/pressure/io")),
-    Collector("processes", "Processes, by name only", "ps -eo pid,ppid,user,stat,lstart,rss,comm"),
-    Collector(
-        "packages",
-        "Versions of what is installed",
-        "{ rpm -qa 2>/dev/null; dpkg-query -W 2>/dev/null; } | grep -Ei '" + _PACKAGES + "' | sort",
-    ),
-    Collector("kernel-log", "The kernel's log", "{ journalctl -k --no-pager -q -n 1000 || dmesg; } 2>&1 | tail -n 1000", newest=True),
-    Collector("system-log", "The system's log in the time window", _JOURNAL + " 2>&1", most=1024 * KB, seconds=20.0, newest=True),
-    Collector(
-        "lifekeeper-status", "LifeKeeper's tables", _each("{root}/bin/lcdstatus -q", "{root}/bin/lcdstatus"), nodes_only=True, managers=_LK
-    ),
-    Collector("lifekeeper-settings", "LifeKeeper's settings", "cat /etc/default/LifeKeeper", nodes_only=True, managers=_LK),
-    Collector(
-        "lifekeeper-flags", "LifeKeeper's flags", "ls -la {root}/config/flg 2>&1; {root}/bin/flg_list 2>&1", nodes_only=True, managers=_LK
-    ),
-    Collector(
-        "pacemaker-status",
-        "Pacemaker's and Corosync's state",
-        _each("crm_mon -1rnfA", "corosync-cfgtool -s", "corosync-quorumtool -s", "pcs constraint", "crmadmin --version", "corosync -v"),
-        nodes_only=True,
-        managers=_PCMK,
-    ),
-    Collector(
-        "pacemaker-settings",
-        "Pacemaker's configuration",
-        _each("cibadmin -Q", "cat /etc/corosync/corosync.conf"),
-        nodes_only=True,
-        managers=_PCMK,
-    ),
-    # Windows: shapes from memory, never run there.
-    Collector(
-        "os",
-        "Windows version and uptime",
-        "Get-CimInstance Win32_OperatingSystem|fl Caption,Version,BuildNumber,LastBootUpTime",
-        WINDOWS,
-        30.0,
-    ),
-    Collector("addresses", "Addresses and adapters", "Get-NetIPAddress|ft -auto;Get-NetAdapter|ft -auto", WINDOWS, 30.0),
-    Collector("routes", "Routes and neighbours", "Get-NetRoute|ft -auto;Get-NetNeighbor|ft -auto", WINDOWS, 30.0),
-    Collector(
-        "sockets",
-        "Listeners and connections",
-        "Get-NetTCPConnection|ft -auto LocalAddress,LocalPort,RemoteAddress,RemotePort,State,OwningProcess",
-        WINDOWS,
-        30.0,
-    ),
-    Collector(
-        "weak-host",
-        "Weak-host settings",
-        "Get-NetIPInterface|ft -auto InterfaceAlias,AddressFamily,WeakHostSend,WeakHostReceive,Forwarding",
-        WINDOWS,
-        30.0,
-    ),
-    Collector(
-        "firewall", "Firewall", "Get-NetFirewallProfile -PolicyStore ActiveStore|ft -auto Name,Enabled,DefaultInboundAction", WINDOWS, 30.0
-    ),
-    Collector("clock", "Clock and its source", "[DateTime]::UtcNow.ToString('o');w32tm /query /status", WINDOWS, 30.0),
-    Collector("processes", "Processes, by name only", "Get-Process|ft -auto Id,ProcessName,StartTime", WINDOWS, 30.0),
-    Collector(
-        "cluster",
-        "Failover cluster",
-        "Get-ClusterNode|ft -auto;Get-ClusterResource|ft -auto",
-        WINDOWS,
-        30.0,
-        nodes_only=True,
-        managers=("wsfc",),
-    ),
-)
+
+def faults() -> list[str]:
+    """Why tables of plug-ins, or rows of them, cannot be used, a sentence each."""
+    return COLLECTORS.faults() + _table()[1]
+
+
+def _table() -> tuple[list[Collector], list[str]]:
+    found: dict[tuple[str, str], Collector] = {}
+    against: list[str] = []
+    for label, (one,) in COLLECTORS.usable().items():
+        if not isinstance(one.rows, tuple) or not all(isinstance(row, Collector) for row in one.rows):
+            against.append(COLLECTORS.unusable(label, "its rows are no tuple of Collector"))
+            continue
+        for row in one.rows:
+            if found.setdefault((row.platform, row.name), row) is not row:
+                against.append(COLLECTORS.unusable(label, f"there is another collector {row.name!r}, so give it a name of its own"))
+    return list(found.values()), against
 
 
 def of_machine(cluster: Cluster, machine: Machine) -> list[Collector]:
@@ -159,7 +93,7 @@ def of_machine(cluster: Cluster, machine: Machine) -> list[Collector]:
     is_node = machine.name != cluster.client.name
     return [
         row
-        for row in TABLE
+        for row in table()
         if row.platform == machine.platform
         and (is_node or not row.nodes_only)
         and (not row.managers or cluster.manager.kind in row.managers)

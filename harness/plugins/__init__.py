@@ -1,1 +1,1 @@
-"""Implementations by name: services, cluster managers and disruptions, of this package and of others' entry points."""
+"""Implementations by name: services, cluster managers, disruptions, collectors, of this package and of others' entry points."""

@@ -18,3 +18,10 @@ DISRUPTIONS = Registry(
     demands=("name", "sentence", "expects"),
     many=True,
 )
+COLLECTORS = Registry(
+    "table of collectors",
+    "lkharness.collectors",
+    "harness.collect.tables",
+    "harness.collect.collectors:CollectorTable",
+    demands=("rows",),
+)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from harness.collect.bundle import Bundle, cut, read
-from harness.collect.collectors import TABLE, line_for, of_machine
+from harness.collect.collectors import line_for, of_machine, table
 from harness.collect.index_html import page_of
 from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.collect.lab_from_bundle import ANY, Binding, Vip, shape_of
@@ -170,7 +170,7 @@ def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_no_row_asks_for_arguments_or_environments() -> None:
-    for row in TABLE:
+    for row in table():
         assert not any(word in row.line for word in ("args", "cmdline", "environ", "CommandLine", "pgrep", "ps aux", "systemctl status")), (
             row.name
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from plugin_packages import install, installed
 
 from harness import cli
+from harness.collect import collectors
 from harness.config import cluster_config
 from harness.config.cluster_file_writer import service_of
 from harness.core.errors import BadUse, ExitCode, Unusable
@@ -19,7 +21,7 @@ from harness.lab import lab_config
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Manager, Says
 from harness.managers.manager_registry import manager_of
-from harness.plugins.registries import DISRUPTIONS, MANAGERS, SERVICES
+from harness.plugins.registries import COLLECTORS, DISRUPTIONS, MANAGERS, SERVICES
 from harness.pytest_plugin.measurement_plan import Plan
 from harness.pytest_plugin.measurement_session import MeasurementOptions
 from harness.services import service_registry
@@ -257,3 +259,35 @@ def test_a_disruption_that_cannot_be_used_is_told_to_who_wants_all(
         for asks in (planned, lambda: disruption.get_disruption("a third drill")):
             with pytest.raises(Unusable, match=rf"the plug-in lk_drills 1\.0 \(lkharness\.disruptions: drills = lk_drills\) .*{why}"):
                 asks()
+
+
+QUESTIONS = """
+from harness.collect.collectors import Collector, CollectorTable
+
+class Mine(CollectorTable):
+    rows = (Collector("redis", "Redis", "redis-cli info", nodes_only=True), Collector("routes", "mine", "true"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "why", "added"),
+    [
+        (QUESTIONS, "there is another collector 'routes', so give it a name of its own", ["redis"]),
+        (QUESTIONS.replace("rows = ", "rows = 1, "), "its rows are no tuple of Collector", []),
+        ("1 / 0\n", r"it cannot be imported \(ZeroDivisionError: division by zero\)", []),
+    ],
+)
+def test_collectors_are_plugged_in_the_same_way(
+    text: str, why: str, added: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Support gets what can be had: what cannot be used is a note in the bundle, and never keeps the rest from being gathered."""
+    asked = cluster("http")
+    before = collectors.of_machine(asked, asked.nodes[0])
+    assert set(COLLECTORS.built_in()) == {"linux-hosts", "windows-hosts"} and collectors.faults() == []
+    install(tmp_path, "lk_questions", {"lk_questions.py": text}, "[lkharness.collectors]\nmine = lk_questions\n")
+    with installed(monkeypatch, tmp_path):
+        rows = collectors.of_machine(asked, asked.nodes[0])
+        assert rows[: len(before)] == before and [row.name for row in rows[len(before) :]] == added
+        assert not [row for row in collectors.of_machine(asked, asked.client) if row.name == "redis"]
+        [fault] = collectors.faults()
+        assert re.search(rf"the plug-in lk_questions 1\.0 \(lkharness\.collectors: mine = lk_questions\) cannot be used: {why}", fault)

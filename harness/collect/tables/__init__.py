@@ -1,0 +1,1 @@
+"""Tables of what is gathered from hosts, one file for each platform."""
