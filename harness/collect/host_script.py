@@ -108,7 +108,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),
         "listening": "ask listening ss -tlnp",
-        "sockets": f"ss -tanopi {shlex.quote(f'( {about} )')} | head -n 2000",
+        "sockets": f"ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
         "processes": "pids=$(ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
         "descriptors": "for pid in $pids; do set -- /proc/$pid/fd/*; echo $pid $# $(grep 'open files' /proc/$pid/limits); done",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -167,3 +169,21 @@ def test_an_error_is_everybodys() -> None:
         with pytest.raises(HostUnreachable, match="gone"):
             once.run("one")
     assert host.asked == ["one"]
+
+
+def test_of_sockets_those_are_told_that_somebody_has_or_waits_for() -> None:
+    """Not the hundreds that a look's own attempts leave in TIME-WAIT, which would push others out. By the kernel's own word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        kept, ended = (socket.create_connection(("127.0.0.1", port)) for _ in range(2))
+        first, second = (server.accept()[0] for _ in range(2))
+        ended.close()
+        second.close()
+        data = default_cluster.merged(default_cluster.cluster_data(), {"load_balancer": {"probe": {"port": port}}})
+        line = re.search(r"(?m)^echo '@@ sockets'; (.*)$", script(cluster_config.parse(data, Path("a test's")), NODE, MANAGER))
+        assert line is not None
+        said = subprocess.run(["/bin/sh", "-c", line[1]], capture_output=True, text=True, timeout=60, check=True).stdout
+        kept.close()
+        first.close()
+    states = {s.state for s in host_script_parse.host(NODE.name, f"@@ sockets\n{said}").sockets}
+    assert {"LISTEN", "ESTAB"} <= states and "TIME-WAIT" not in states
