@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from measuring import measuring, track
-from outside import REPOSITORY, shell_in
+from agent_fixtures import measuring, track
+from command_shell import REPOSITORY, shell_in
 from test_answered_means_served import peer
 
 from harness.config import cluster_config
