@@ -10,7 +10,7 @@ import pytest
 
 from harness.core.deadline import Deadline
 from harness.hosts.host import CommandResult
-from harness.managers import pacemaker
+from harness.managers.kinds import pacemaker
 from harness.managers.manager import SwitchRefused
 from harness.managers.rules import pacemaker_take_out_rules as take_out
 from harness.managers.switchover_readiness import Told
