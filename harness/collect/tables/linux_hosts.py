@@ -23,6 +23,8 @@ _LK, _PCMK = ("lifekeeper",), ("pacemaker",)
 
 
 class Linux(CollectorTable):
+    """What is asked of a Linux host."""
+
     rows = (
         Collector(
             "os", "Kernel, operating system, uptime", _each("uname -a", "cat /etc/os-release", "uptime", "date --iso-8601=seconds", "id")

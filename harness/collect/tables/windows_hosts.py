@@ -6,6 +6,8 @@ from harness.collect.collectors import WINDOWS, Collector, CollectorTable
 
 
 class Windows(CollectorTable):
+    """What is asked of a Windows host."""
+
     rows = (
         Collector(
             "os",

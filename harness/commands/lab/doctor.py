@@ -9,6 +9,7 @@ from harness.core.errors import ExitCode
 
 
 def add_to(commands) -> None:
+    """Adds the command to the parser."""
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what fixes it", "lkharness doctor")
     doctor.set_defaults(needs_linux=True)
     doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")

@@ -20,6 +20,7 @@ def given_up_after_s(retries: int) -> float:
 
 
 def sentence(client: str, retries: int) -> str:
+    """How long the client's own kernel would have waited, by its `tcp_retries2`."""
     waits = f"{given_up_after_s(retries):.0f} s or more ({SETTING} = {retries})"
     return (
         f"{client}'s kernel itself gives up a connection on which what it sends is not acknowledged after {waits}; an ordinary client that "

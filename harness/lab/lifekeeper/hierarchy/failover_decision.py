@@ -94,7 +94,7 @@ class Failover:
 
     # the peer is silent (LKL-36, LKL-39)
     def on_silence(self) -> None:
-        """The last path to the peer died: takes over what it had, unless something forbids that (LKL-38 to LKL-40)."""
+        """The last path to the peer died: takes over what it had, unless something forbids that (LKL-39, LKL-40)."""
         peer = self.config.peer
         self.log.write(Code.PEER_SILENT, f"{peer} is silent: all communication paths to it are DEAD")
         self.journal.note("peer-silent")
