@@ -41,9 +41,17 @@ def differences(before: Baseline, now: Look) -> list[str]:
     return [_said(t, before.look.get(t), now.get(t)) for t in things if before.look.get(t) != now.get(t)]
 
 
-def lasting(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
-    """What two looks in a row have seen: a check that a manager runs each second has ended in between."""
-    return [one for one in later if one in set(earlier)]
+def lasting(seen: Sequence[Sequence[str]]) -> list[str]:
+    """What is left, from the differences of one look after the other: what two of the last three have seen.
+
+    A check that a manager runs each second has ended by then. Nothing is left when the last look has seen nothing at all, or three in a row
+    had nothing in common.
+    """
+    *earlier, last = seen[-3:]
+    if len(earlier) < 2 or not last:
+        return list(last)
+    before, between = earlier
+    return [*(one for one in last if one in between or one in before), *(one for one in between if one in before and one not in last)]
 
 
 def _said(thing: Thing, was: str | None, now: str | None) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.core.deadline import Deadline
-from harness.core.errors import HarnessError
+from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from tests.harm.differences import WHOLE, Baseline, Look, Thing, baseline, differences, lasting
@@ -16,6 +16,7 @@ from tests.harm.differences import WHOLE, Baseline, Look, Thing, baseline, diffe
 PROGRAM = Path(__file__).with_name("node_look.py").read_text()
 PYTHON = "/opt/lab/bin/python3"
 SAMPLES = 3
+AGAIN_S = 0.5  # between two looks
 LOOK_S = 120.0  # for one host, on a busy machine
 
 
@@ -46,9 +47,13 @@ class LabLook:
 
     def left(self, before: Baseline, deadline: Deadline, *, said: Callable[[str], bool] = lambda one: False) -> list[str]:
         """What is not as it was when the time is over; looked at again and again until there is nothing. `said`: what the run told of."""
-        earlier: Sequence[str] = differences(before, self.look())
-        while left := [one for one in earlier if not said(one)]:
-            if deadline.expired:
-                return left
-            earlier = lasting(left, differences(before, self.look()))
-        return []
+        seen: list[list[str]] = []
+
+        def look() -> list[str]:
+            seen.append([one for one in differences(before, self.look()) if not said(one)])
+            return lasting(seen)
+
+        try:
+            return deadline.wait_for(look, until=lambda left: not left, what="all being as it was", every=AGAIN_S)
+        except DeadlineExceeded:
+            return lasting(seen)

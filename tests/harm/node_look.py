@@ -20,7 +20,7 @@ from pathlib import Path
 FOLDERS = ("/etc", "/root", "/srv", "/var", "/run", "/tmp", "/home", "/dev/shm", "/opt/LifeKeeper")
 WRITTEN_BY_THEMSELVES = (
     *("/var/log", "/srv/shared/pgdata", "/run/shared-disk/pgdata", "/dev/shm/qb-", "/dev/shm/PostgreSQL."),
-    *("/var/lib/pacemaker", "/var/lib/corosync", "/var/lib/lifekeeper-standin"),
+    *("/run/postgresql/", "/var/lib/pacemaker", "/var/lib/corosync", "/var/lib/lifekeeper-standin"),
 )
 BY_SIZE = 1 << 20  # bytes; larger files are not read
 LIFEKEEPER = "/opt/LifeKeeper/bin"
@@ -176,7 +176,7 @@ def sysctls():
 def mounts():
     for line in Path("/proc/mounts").read_text().splitlines():
         source, place, kind, options = line.split()[:4]
-        yield "mount", f"{place} from {source}", f"{kind} {options}"
+        yield "mount", f"{place} from {source}", f"{kind} {options.removesuffix(',uuid=on')}"  # which a kernel says when it likes
         if place.startswith(FOLDERS) and os.path.isdir(place):  # noqa: PTH112 - a plain string
             size = os.statvfs(place)
             yield "file system", place, "full" if size.f_blocks and size.f_bavail < FULL * size.f_blocks else "has room"
@@ -200,7 +200,7 @@ def walked(folder):
 
 
 def described(path):
-    """Type, mode, owner, and what is in it; a number alone (a process's, a time) counts as any other."""
+    """Type, mode, owner, and what is in it; numbers alone (a process's, a time) count as any others."""
     seen = os.lstat(path)
     about = f"{stat.filemode(seen.st_mode)} {seen.st_uid}:{seen.st_gid}"
     if stat.S_ISLNK(seen.st_mode):
@@ -210,7 +210,8 @@ def described(path):
     if seen.st_size > BY_SIZE:
         return f"{about} {seen.st_size} bytes"
     content = Path(path).read_bytes()
-    return f"{about} {'a number' if content.strip().isdigit() else hashlib.sha256(content).hexdigest()[:12]}"
+    what = "numbers" if re.fullmatch(rb"[\d\s]+", content) else hashlib.sha256(content).hexdigest()[:12]
+    return f"{about} {what}"
 
 
 def lifekeeper():
@@ -247,6 +248,8 @@ def pacemaker():
     for one in seen.iter("resource"):
         flags = ("role", "active", "orphaned", "blocked", "managed", "failed")
         where = ", ".join(sorted(n.get("name", "") for n in one.findall("node")))
+        if one.get("resource_agent", "").startswith("stonith:"):
+            where = "any node"  # a fence device is looked after by whichever node the cluster likes
         yield "cluster", f"resource {one.get('id')}", " ".join(f"{f}={one.get(f)}" for f in flags) + f" on {where}"
     for one in seen.findall("bans/ban"):
         yield "cluster", f"ban {one.get('id')}", f"{one.get('resource')} on {one.get('node')}"

@@ -38,8 +38,16 @@ def test_what_moves_by_itself_says_nothing() -> None:
     assert differences(before, {CHECK: "2 times"}) == ["n1: file /etc/hosts is gone (a)"]
 
 
-def test_only_what_two_looks_have_seen_lasts() -> None:
-    assert lasting(["a", "b"], ["b", "c"]) == ["b"]
+def test_what_two_of_three_looks_have_seen_lasts() -> None:
+    assert lasting([["a"], ["b"], ["b", "c"]]) == ["b"]
+    assert lasting([["a"], ["b"], ["a"]]) == ["a"]
+
+
+def test_nothing_lasts_only_when_it_was_looked_often_enough() -> None:
+    assert lasting([["a"]]) == ["a"] and lasting([["a"], ["b"]]) == ["b"]
+    assert lasting([["the host is away"], ["b"], ["b"]]) == ["b"]
+    assert lasting([["a"], ["a"], ["b"]]) == ["a"]
+    assert lasting([["a"], ["b"], ["c"]]) == [] and lasting([["a"], []]) == []
 
 
 def test_of_a_host_that_is_not_seen_only_that_is_said() -> None:

@@ -1,0 +1,201 @@
+"""What befalls a run that disturbs a cluster, one function each; each returns when the cluster should be on its way to what it was.
+
+They return the seconds after which it must be as it was found.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from harness.core.deadline import Deadline
+from tests.harm.killed_run import LATE_S, KilledRun
+
+REFUSES_S = 60.0  # every undoing, from the deed on
+DISK = "8m"  # for the reports: a run's first files fit
+AFTER_THE_RUN_S = 120.0
+SESSIONS = r"""ps -eo pid=,args= | awk '/[s]shd.*: root/ { print $1 }' | xargs -r kill -9"""
+
+# Agents that nobody asks any more end and tidy up after minutes; here sooner.
+SHORT_LIVES = """
+from harness.remote.agents import agent_launch
+agent_launch.ORPHAN_S, agent_launch.KEEP_S = 4.0, 1.0
+"""
+# Prepended to each undoing that a host is sent: it fails as long as a file is there. The guardian gets the same text.
+REFUSE = """
+from harness.hosts.deadman import deadman_switch as deadman
+do = deadman.Deadman.do
+def refusing(self, script, **more):
+    undo = "[ ! -e /run/customer/refuses ] || { echo 'the undoing is refused' >&2; exit 1; }\\n" + script.undo
+    return do(self, deadman.Script(script.act, undo, script.check), **more)
+deadman.Deadman.do = refusing
+"""
+# Between the last look and the deed somebody else acts: this process says that it has looked, and waits for that.
+PAUSE = """
+from pathlib import Path
+from harness.core.deadline import Deadline
+from harness.disrupt import disruption as base
+here = Path(__file__).parent
+for kind in base.all_of().values():
+    def begin(self, deadline, do=kind.begin):
+        if not (here / "looked").exists():
+            (here / "looked").touch()
+            Deadline(300).wait_for((here / "moved").exists, what="somebody else's move", every=0.05)
+        do(self, Deadline(deadline.seconds))
+    kind.begin = begin
+"""
+
+
+def none(run: KilledRun) -> float:
+    run.begin()
+    run.finish()
+    return AFTER_THE_RUN_S
+
+
+def harness_killed(run: KilledRun) -> float:
+    run.begin(plugin=SHORT_LIVES)
+    _at_a_moment(run)
+    return _it_ends(run)
+
+
+def harness_and_guardian_killed(run: KilledRun) -> float:
+    """Nobody is left who could move anything back: the hosts undo their own, and a person moves the rest by the plan's own line."""
+    run.begin(plugin=SHORT_LIVES)
+    _at_a_moment(run)
+    return _both_end(run)
+
+
+def _it_ends(run: KilledRun) -> float:
+    if not run.over:
+        run.kill()
+    return run.stated_s() + LATE_S
+
+
+def _both_end(run: KilledRun) -> float:
+    for pid in run.guardians():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if not run.over:
+        run.kill()
+    stated = Deadline(run.stated_s() + LATE_S)
+    stated.wait_for(lambda: stated.expired or not _armed(run), what="the hosts undoing their own", every=0.5)
+    assert not _armed(run), (run.told, _armed(run))
+    _power(run)
+    if run.active() != run.found:
+        run.tell("moved back by hand")
+        run.move_to(run.found)
+    for node in (run.found, run.other()):
+        run.inside(node, "rm -rf /run/lkharness-lease /run/lkharness-lease.lock")  # over by its date; lies there until the next run
+    return AFTER_THE_RUN_S
+
+
+def sessions_killed(run: KilledRun) -> float:
+    run.begin()
+    if _at_a_moment(run):
+        for node in (run.found, run.other()):
+            with suppress(AssertionError):  # it may have no power just now
+                run.inside(node, SESSIONS)
+    run.finish()
+    return AFTER_THE_RUN_S
+
+
+def node_reset(run: KilledRun) -> float:
+    run.begin()
+    if _at_a_moment(run):
+        node = run.chance.choice([run.found, run.other()])
+        run.reset = True
+        run.tell(f"{node} is reset")
+        run.lab.ask("power", node=node, to="reboot")
+    run.finish()
+    return AFTER_THE_RUN_S + run.stated_s()
+
+
+def disk_full(run: KilledRun) -> float:
+    run.begin(disk=DISK)
+    if _at_a_moment(run):
+        with suppress(OSError), (run.reports / "filler").open("wb") as filler:
+            while filler.write(b"0" * 65536):
+                filler.flush()
+        run.tell("the disk of the reports is full")
+    stated = run.stated_s()
+    run.finish()
+    return AFTER_THE_RUN_S + stated
+
+
+def undo_refused(run: KilledRun) -> float:
+    for node in (run.found, run.other()):
+        run.inside(node, "touch /run/customer/refuses")
+    run.begin(plugin=REFUSE)
+    if run.until("the deed", run.done):
+        refused = Deadline(REFUSES_S)
+        refused.wait_for(lambda: refused.expired, what="a minute", every=0.5)
+    for node in (run.found, run.other()):
+        run.inside(node, "rm -f /run/customer/refuses")
+    run.tell("undoing is refused no longer")
+    run.finish()
+    return AFTER_THE_RUN_S + run.stated_s()
+
+
+def role_moved(run: KilledRun) -> float:
+    """Somebody else moves everything between the look and the deed: what is done then is done to nobody who was looked at."""
+    run.begin(plugin=PAUSE)
+    if run.until("the look", (run.folder / "looked").exists):
+        run.move_to(run.other())
+    (run.folder / "moved").touch()
+    run.finish()
+    if run.active() != run.found:
+        run.tell("moved back by who moved it")
+        run.move_to(run.found)
+    return AFTER_THE_RUN_S
+
+
+def killed_anywhere(run: KilledRun) -> float:
+    """At any moment from the run's first word on; sometimes its guardian with it."""
+    run.begin(plugin=SHORT_LIVES)
+    run.until("the run's first word", lambda: list(run.reports.glob("2*/timeline.jsonl")))
+    moment = Deadline(run.chance.uniform(0.0, 30.0))
+    moment.wait_for(lambda: moment.expired or run.over, what="the moment", every=0.01)
+    both = run.chance.random() < 0.3
+    run.tell(f"killed {moment.elapsed():.2f} s after its first word{', with its guardian' if both else ''}")
+    return _both_end(run) if both else _it_ends(run)
+
+
+CRASHES: dict[str, Callable[[KilledRun], float]] = {
+    "none": none,
+    "harness killed": harness_killed,
+    "harness and guardian killed": harness_and_guardian_killed,
+    "sessions killed": sessions_killed,
+    "node reset": node_reset,
+    "disk full": disk_full,
+    "undo refused": undo_refused,
+    "role moved": role_moved,
+}
+
+
+def _at_a_moment(run: KilledRun) -> bool:
+    """Some time after the deed, within the next seconds; whether the run still went on."""
+    if not run.until("the deed", run.done):
+        return False
+    moment = Deadline(run.chance.uniform(0.0, 4.0))
+    moment.wait_for(lambda: moment.expired or run.over, what="the moment", every=0.01)
+    run.tell(f"{moment.elapsed():.2f} s after the deed")
+    return not run.over
+
+
+def _armed(run: KilledRun) -> list[str]:
+    """Whose undoing is still waiting, by what a person would look for."""
+    found = []
+    for node in (run.found, run.other(), "lkclient"):
+        with suppress(Exception):
+            found += [f"{node}: {one}" for one in run.inside(node, "ls -d /run/lkharness/* 2>/dev/null || true").split()]
+    return found
+
+
+def _power(run: KilledRun) -> None:
+    """A node without power gets it by the lab's own time; what the lab does not know of a person gives back."""
+    for host in run.lab.ask("status")["hosts"]:
+        if host["power"] != "on":
+            run.tell(f"{host['name']} was {host['power']}; given back by hand")
+            run.lab.ask("power", node=host["name"], to="thaw" if host["power"] == "frozen" else "on")

@@ -1,0 +1,130 @@
+"""Every disruption on both managers, and everything that may befall the run meanwhile, on nodes with what customers have besides: every
+host is as before afterwards, but for what the run said.
+
+One cell of a few, chosen by seed; all of the matrix with --deep. LKHARNESS_HARM sets how many of the matrix, or `all`; LKHARNESS_HARM_CELL
+names one.
+With --deep also kills at any moment, 20 or LKHARNESS_HARM_KILLS.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from harness.disrupt import disruption as base
+from tests import depth
+from tests.e2e.outside import Shell, shell_in
+from tests.harm.crashes import CRASHES, killed_anywhere
+from tests.harm.killed_run import KilledRun
+
+MANAGERS = ("lifekeeper", "pacemaker")
+DISRUPTIONS = [n for n, kind in base.all_of().items() if not kind.by_azure and n not in ("none", "idle beyond the balancer's timeout")]
+SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
+AT_ONCE = int(os.environ.get("LKHARNESS_HARM_AT_ONCE") or 3)
+NAMED = os.environ.get("LKHARNESS_HARM_CELL", "")  # one cell: `lifekeeper / power loss / node reset`
+KILLS = depth.number(20, 20, "LKHARNESS_HARM_KILLS")
+
+# What the ordinary run draws its one cell from: a process and a link, a run that lives, one that is killed, one that loses its sessions.
+USUAL = (
+    "lifekeeper / NIC down Subnet#2 / none",
+    "lifekeeper / service crash / harness and guardian killed",
+    "pacemaker / NIC down Subnet#2 / sessions killed",
+)
+
+
+class Cell(NamedTuple):
+    manager: str
+    disruption: str
+    crash: str
+
+    def __str__(self) -> str:
+        return " / ".join(self)
+
+
+CELLS = [Cell(*one) for one in product(MANAGERS, DISRUPTIONS, CRASHES)]
+
+
+def chosen() -> list[Cell]:
+    """The cells of this run, by seed."""
+    if NAMED:
+        return [Cell(*NAMED.split(" / "))]
+    asked, chance = os.environ.get("LKHARNESS_HARM", ""), random.Random(SEED)
+    if not asked and not depth.is_deep():
+        return [Cell(*chance.choice(USUAL).split(" / "))]
+    count = int(asked) if asked.isdigit() else len(CELLS)
+    return chance.sample(CELLS, min(count, len(CELLS)))
+
+
+def kills() -> list[Cell]:
+    chance = random.Random(SEED)
+    return [Cell(chance.choice(MANAGERS), chance.choice(DISRUPTIONS), "killed") for _ in range(KILLS)]
+
+
+class Outcome(NamedTuple):
+    left: list[str]
+    told: list[str]
+
+
+def harm(shell: Shell, folder: Path, at: int, cell: Cell, crash: Callable[[KilledRun], float]) -> Outcome:
+    run = KilledRun(shell, folder / f"harm{os.getpid()}-{at}", cell.manager, cell.disruption, f"{SEED} {at}")
+    try:
+        limit = crash(run)
+        left = run.left(limit, lives=run.reset or base.get_disruption(cell.disruption).reboots)
+        return Outcome(left, [*run.told, run.output[-1500:]])
+    finally:
+        print(f"{cell}: {run.told}", flush=True)
+        run.close()
+
+
+@contextmanager
+def outcomes(folder: Path, cells: list[Cell], crash: Callable[[KilledRun], float] | None = None) -> Iterator[list[Future[Outcome]]]:
+    """A few at a time, because most of their time is waiting."""
+    with shell_in(folder / "state") as shell, ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            yield [pool.submit(harm, shell, folder, at, cell, crash or CRASHES[cell.crash]) for at, cell in enumerate(cells)]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Future[Outcome]]]:
+    with outcomes(tmp_path_factory.mktemp("harm"), chosen()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Future[Outcome]]]:
+    with outcomes(tmp_path_factory.mktemp("kills"), kills(), killed_anywhere) as running:
+        yield running
+
+
+def nothing_left(cell: Cell, outcome: Future[Outcome]) -> None:
+    print(f"LKHARNESS_TEST_SEED={SEED}: {cell}")
+    left, told = outcome.result()
+    print(*told, sep="\n")
+    assert not left, "\n".join(left)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a full disk of its own")
+
+
+@needs_root
+@pytest.mark.timeout(0)  # each wait within has its own ceiling
+@pytest.mark.parametrize("at", range(len(chosen())))
+def test_nothing_harmed(cells: list[Future[Outcome]], at: int) -> None:
+    nothing_left(chosen()[at], cells[at])
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("at", range(KILLS))
+def test_killed_anywhere(killed: list[Future[Outcome]], at: int) -> None:
+    nothing_left(kills()[at], killed[at])
