@@ -21,7 +21,7 @@ import pytest
 
 from harness.disrupt import disruption as base
 from tests import depth
-from tests.e2e.outside import Shell, shell_in
+from  import Shell, shell_in
 from tests.harm.crashes import CRASHES, killed_anywhere
 from tests.harm.killed_run import KilledRun
 
@@ -32,11 +32,10 @@ AT_ONCE = int(os.environ.get("LKHARNESS_HARM_AT_ONCE") or 3)
 NAMED = os.environ.get("LKHARNESS_HARM_CELL", "")  # one cell: `lifekeeper / power loss / node reset`
 KILLS = depth.number(20, 20, "LKHARNESS_HARM_KILLS")
 
-# What the ordinary run draws its one cell from: a process and a link, a run that lives, one that is killed, one that loses its sessions.
+# What the ordinary run draws its one cell from: a process and a link, a run that lives and one that is killed with its guardian.
 USUAL = (
     "lifekeeper / NIC down Subnet#2 / none",
     "lifekeeper / service crash / harness and guardian killed",
-    "pacemaker / NIC down Subnet#2 / sessions killed",
 )
 
 
