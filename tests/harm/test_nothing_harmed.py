@@ -21,7 +21,7 @@ import pytest
 
 from harness.disrupt import disruption as base
 from tests import depth
-from  import Shell, shell_in
+from tests.e2e.command_shell import Shell, shell_in
 from tests.harm.crashes import CRASHES, killed_anywhere
 from tests.harm.killed_run import KilledRun
 
