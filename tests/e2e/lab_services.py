@@ -26,7 +26,7 @@ class Unit:
         self.folder, self.port = folder, free_port()
         self.pid_file, self.log = folder / f"{service}.pid", folder / f"{service}.log"
         self.words = ["--name", service, "--pid-file", str(self.pid_file), "--protocol", protocol, "--port", str(self.port)]
-        self.words += ["--log", str(self.log), "--limit", "3"]
+        self.words += ["--log", str(self.log), "--limit", "60"]
         self.service = ["--", service, "--port", str(self.port), "--bind", "127.0.0.1", "--node", "lknode01", *extra]
 
     def do(self, action: str) -> subprocess.CompletedProcess[str]:

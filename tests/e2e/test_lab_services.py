@@ -259,8 +259,8 @@ def test_a_unit_starts_checks_restarts_and_stops(folder: Path) -> None:
 def test_a_frozen_service_fails_its_check_and_is_stopped_by_force(folder: Path) -> None:
     unit = Unit(folder / "frozen", "tns_listener", "tns")
     unit.folder.mkdir()
-    unit.words[-1] = "0.5"
     with started(unit):
+        unit.words[-1] = "0.5"  # from now on: it cannot answer however long one waits
         os.kill(unit.process.pid, signal.SIGSTOP)
         checked = unit.do("check")
         assert checked.returncode == 1 and "did not answer within 0.5 s" in checked.stderr

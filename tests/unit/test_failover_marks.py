@@ -30,13 +30,15 @@ class Around(MeasuredFault):
         self.told: list[Any] = []
         self.warm_ups = 0
         answers = iter(steady)
-        meter: Any = SimpleNamespace(recording=lambda path, header: contextlib.nullcontext(SimpleNamespace(add=self.told.append)))
+        recorder = SimpleNamespace(add=self.told.append, broken="")
+        meter: Any = SimpleNamespace(recording=lambda path, header: contextlib.nullcontext(recorder))
         meter.all_right = lambda hosts, node, *, since: next(answers)
         disruption: Any = SimpleNamespace(
             name="power loss",
             sentence="the power is cut",
             moment=None,
             allowance=lambda: SimpleNamespace(seconds=1.0),
+            told=tuple,
             begin=does or (lambda deadline: None),
             took_effect=lambda deadline: None,
             undo=lambda deadline: None,
