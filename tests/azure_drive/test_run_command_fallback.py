@@ -17,6 +17,7 @@ from harness import cli
 from harness.azure.client import clients
 from harness.azure.client.clients import Clients
 from harness.azure.run_command.run_command_host import RunCommandHost
+from harness.collect import collection_runner
 from harness.config import trust
 from harness.lab.lifecycle import default_cluster, launch
 
@@ -127,7 +128,7 @@ def test_collect_gives_it_the_time_that_its_readings_take(
     lab: AzureLab, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some thirty readings of 20 s each do not fit into what a host that SSH reaches has for all of them."""
-    monkeypatch.setattr("harness.collect.collection_runner.HOST_S", 0.0)
+    monkeypatch.setitem(collection_runner.gather.__kwdefaults__, "host_s", 0.0)
     output = tmp_path / "case.tar.gz"
     cli.main(["collect", "--cluster", str(file), "--output", str(output), "--json", "--run-command"])
     hosts = {h["name"]: h for h in json.loads(capsys.readouterr().out)["index"]["hosts"]}

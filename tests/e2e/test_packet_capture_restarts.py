@@ -52,7 +52,7 @@ def test_a_witness_that_ends_is_told_and_followed_by_another(tmp_path: Path) -> 
     one.write_pcap(tmp_path / "n.pcapng")
     lost, back = events
     assert lost.data == {"from": lost.at, "dropped": 0} and back.data == {"from": lost.at, "until": back.at, "dropped": 0}
-    assert lost.at < back.at and "no longer watches" in lost.text and (tmp_path / "n.pcapng").stat().st_size > 0
+    assert lost.at < back.at and "the packet capture has ended" in lost.text and (tmp_path / "n.pcapng").stat().st_size > 0
 
 
 @needs_root

@@ -112,7 +112,9 @@ def test_the_suite_runs_on_an_attached_cluster(installed: Installed, shell: Shel
 
 
 def test_the_lab_names_commands_that_are_there(installed: Installed, tmp_path: Path):
-    told = installed.run("python", "-c", "from harness.core import resources; print(resources.suite_command('acceptance'))", at=tmp_path)
+    told = installed.run(
+        "python", "-c", "from harness.core import package_data; print(package_data.suite_command('acceptance'))", at=tmp_path
+    )
     assert told.strip() == "lkharness acceptance"
 
 

@@ -110,6 +110,7 @@ def spoilt(draw) -> str:
 
 @given(answers | spoilt())
 @example('[{"K":"node","Name":"lknode01","State":"Up"},{"K":"group","Name":"listener-1521","OwnerNode":"lknode01"}]')
+@example('[{"K":"resource","State":"Online","OwnerNode":"lknode01"}]')
 @example(json.dumps([*SOUND[:4], SOUND[4] | {"OwnerNode": "LKNODE02"}]))
 def test_no_answer_makes_the_windows_cluster_raise_or_active(text):
     """Active is only what a row of this role calls Online on a node that the cluster knows, and that owns both the row and the role."""
@@ -120,7 +121,7 @@ def test_no_answer_makes_the_windows_cluster_raise_or_active(text):
         state = node_state(node, "listener-1521", text)
         assert state.running or state.why
         online = {
-            r["Name"]
+            r.get("Name")
             for r in rows
             if r.get("K") == "resource" and r.get("State") == "Online" and _low(r.get("OwnerNode")) == node
         }  # fmt: skip
