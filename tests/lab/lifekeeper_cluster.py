@@ -64,7 +64,9 @@ class Node:
         Deadline(LIMIT).wait_for(lambda: not self.cluster.links() & old, what=f"the old links of {self.name} being gone", every=0.02)
         lines = []
         for i in (0, 1):
-            lines += [f"link add n{number}e{i} type veth peer name eth{i} netns {self.pid}", f"link set n{number}e{i} master br{i} up"]
+            mac = f"02:00:00:00:0{number}:0{i}"  # as before a crash, so that no neighbour has to find out that it changed
+            lines += [f"link add n{number}e{i} type veth peer name eth{i} address {mac} netns {self.pid}"]
+            lines += [f"link set n{number}e{i} master br{i} up"]
         subprocess.run(["nsenter", "-t", str(world), "-n", "ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
         lines = [f"addr add {a}/24 dev eth{i}\nlink set eth{i} up" for i, a in enumerate(NODES[self.name])]
         subprocess.run([*self.enter, "ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)

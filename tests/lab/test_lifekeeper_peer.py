@@ -31,9 +31,10 @@ def test_after_both_crashed_the_former_standby_starts_nothing(whole):
     """LKL-50: the former active node does, when it arrives."""
     whole.node2.crash()
     whole.node1.crash()
+    before = len(kinds_of(whole.node2))
     whole.boot(whole.node2)
     whole.node2.starts()
-    eventually(lambda: kinds_of(whole.node2)[-3:], lambda seen: "started" in seen, "the start's end")
+    eventually(lambda: kinds_of(whole.node2)[before:], lambda since: "started" in since, "the second start's end")
     assert whole.node2.all("OSU")
     whole.boot(whole.node1)
     whole.node1.starts()
