@@ -55,10 +55,16 @@ class Cause:
         }
 
     def as_text(self, symptoms: tuple[str, ...] = ()) -> str:
-        """The cause as lines for a terminal, with the symptoms that follow from it."""
+        """The cause for a terminal, with the symptoms that follow from it."""
+        return "\n".join(self.as_lines(", ".join(symptoms)))
+
+    def as_lines(self, symptoms: str, most: int | None = None) -> list[str]:
+        """The same line by line, with so much of the evidence at most; `symptoms` in words, or empty."""
         lines = [f"{self.certainty:11} {self.host}: {self.says}"]
-        lines += [f"{'':12}seen: {line}" for line in self.evidence]
+        lines += [f"{'':12}seen: {line}" for line in self.evidence[:most]]
+        if most is not None and len(self.evidence) > most:
+            lines.append(f"{'':12}… and {len(self.evidence) - most} more lines with --json")
         lines.append(f"{'':12}do: {self.do}")
         lines += [f"{'':12}otherwise: {self.otherwise}"] if self.otherwise else []
-        lines += [f"{'':12}follows from it: {', '.join(symptoms)}"] if symptoms else []
-        return "\n".join(lines)
+        lines += [f"{'':12}follows from it: {symptoms}"] if symptoms else []
+        return lines

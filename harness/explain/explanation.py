@@ -28,15 +28,7 @@ class Told:
 
     def as_text(self) -> str:
         """The cause for a terminal, with what follows from it."""
-        cause = self.cause
-        lines = [f"{cause.certainty:11} {cause.host}: {cause.says}"]
-        lines += [f"{'':12}seen: {line}" for line in cause.evidence[:MOST_LINES]]
-        if left := len(cause.evidence) - MOST_LINES:
-            lines += [f"{'':12}… and {left} more lines with --json"] if left > 0 else []
-        lines.append(f"{'':12}do: {cause.do}")
-        lines += [f"{'':12}otherwise: {cause.otherwise}"] if cause.otherwise else []
-        lines += [f"{'':12}follows from it: {'; '.join(self.symptoms)}"] if self.symptoms else []
-        return "\n".join(_one(line) for line in lines)
+        return "\n".join(_one(line) for line in self.cause.as_lines("; ".join(self.symptoms), MOST_LINES))
 
 
 def first(told: Sequence[Told]) -> list[Told]:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, TypeVar
 
 from harness.config import cluster_config
+from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import CommandFailed, Host
 from harness.hosts.windows.windows import EVENTS_AT_MOST, WindowsHost
@@ -76,3 +77,17 @@ class OnWindows(Manager):
     def _events(self, node: str, begin: float, end: float, most: int) -> list[Event]:
         host = WindowsHost(self._hosts[node], limit=60.0)
         return host.events(begin, end, source=self.source, logs=self.logs, most=most)
+
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        """A cluster on Windows is not disturbed, so nobody asks."""
+        return []
+
+    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
+        """A cluster on Windows is not disturbed, so nobody asks."""
+        return {}
+
+    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
+        """A move leaves nothing in force here."""
+
+    def by_hand_line(self, to: str) -> str:
+        return "; ".join(self.switch_over_lines(to))

@@ -116,20 +116,6 @@ class LifeKeeperWindows(OnWindows):
     def switch_over_lines(self, to: str) -> list[str]:
         return [f"perform_action -t {self._cluster.manager.resource} -a restore"]
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
-        """A cluster on Windows is not disturbed, so nobody asks."""
-        return []
-
-    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
-        """LifeKeeper counts none."""
-        return {}
-
-    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
-        """A move leaves nothing in force here."""
-
-    def by_hand_line(self, to: str) -> str:
-        return "; ".join(self.switch_over_lines(to))
-
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         return [f"perform_action -s -t {tag} -a remove"]
 

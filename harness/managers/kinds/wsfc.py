@@ -104,20 +104,6 @@ class Wsfc(OnWindows):
     def switch_over_lines(self, to: str) -> list[str]:
         return [f"Move-ClusterGroup -Name {quoted(self._group)} -Node {quoted(to)} -Wait 0"]
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
-        """A cluster on Windows is not disturbed, so nobody asks."""
-        return []
-
-    def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
-        """A cluster on Windows is not disturbed, so nobody asks."""
-        return {}
-
-    def end_own_move(self, node: str, *, deadline: Deadline) -> None:
-        """A move leaves nothing in force here."""
-
-    def by_hand_line(self, to: str) -> str:
-        return "; ".join(self.switch_over_lines(to))
-
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         return [f"Stop-ClusterResource -Name {quoted(tag)}"]
 
