@@ -21,7 +21,7 @@ from harness.core.verdict import Verdict, failed
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.undoing import undo_what_stands
 
-SOON_S = 5.0  # for a cluster that is known to be broken: it has been waited for already
+BROKEN_CLUSTER_TIMEOUT_S = 5.0  # for a cluster that is known to be broken: it has been waited for already
 
 
 class DisruptiveRun:
@@ -136,7 +136,12 @@ class DisruptiveRun:
                 wait_until_whole(self._subject, Deadline(patience_s))
             except HarnessError as error:
                 return failed(f"{self._active} was active; what Azure had disturbed was undone late, and {error}")
-        return put_back(self._subject, self._active, self._before, patience_s=SOON_S if broken and not (taken_up or late) else patience_s)
+        return put_back(
+            self._subject,
+            self._active,
+            self._before,
+            patience_s=BROKEN_CLUSTER_TIMEOUT_S if broken and not (taken_up or late) else patience_s,
+        )
 
     def _take_up(self) -> tuple[bool, str]:
         """What Azure disturbed, and whose undoing failed or was cut short (a test's timeout, Ctrl-C), is undone now: was there any, and

@@ -22,11 +22,11 @@ from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Host
 
 FOLDER = "/run/lkharness-lease"
-TERM_S = 30  # a harness that was killed holds a cluster for no longer, unless what it armed lasts longer
-SPARE_S = 10
-LONGEST_S = 3600  # what says more is no lease: the script takes it for one of before a boot
-RENEW_S = 7.0
-LIMIT_S = 10.0
+LEASE_DURATION_S = 30  # a harness that was killed holds a cluster for no longer, unless what it armed lasts longer
+LEASE_MARGIN_S = 10
+MAX_LEASE_S = 3600  # what says more is no lease: the script takes it for one of before a boot
+RENEWAL_INTERVAL_S = 7.0
+COMMAND_TIMEOUT_S = 10.0
 
 # By its input, line by line, for everybody may read arguments: verb, folder, token, holder, term. Says `mine`, `gone`,
 # `held <seconds left> <holder>`. Who gives back removes the folder of the lock while he holds it: who waited for it looks again.
@@ -63,7 +63,7 @@ fi
 rm -rf "$folder"
 mkdir "$folder" || exit 3
 write "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-""".replace("LONGEST", str(LONGEST_S))
+""".replace("LONGEST", str(MAX_LEASE_S))
 
 
 class Held(Unusable):
@@ -84,8 +84,8 @@ class Lease:
         token: str = "",
         lasts_s: float = 0.0,
         folder: str = FOLDER,
-        term_s: int = TERM_S,
-        renew_s: float = RENEW_S,
+        term_s: int = LEASE_DURATION_S,
+        renew_s: float = RENEWAL_INTERVAL_S,
     ) -> None:
         self._nodes = dict(sorted(nodes.items()))  # every run takes them in the same order, so that none waits for the other
         self.token = token or secrets.token_hex(8)
@@ -107,7 +107,7 @@ class Lease:
             return self.stolen
         for name, said in list(self._doubted.items()):
             return f"{name}: another run seems to have this cluster: {said}"
-        limit_s = min(self._term_s, TERM_S)
+        limit_s = min(self._term_s, LEASE_DURATION_S)
         if self._taken and _now() - self._confirmed > limit_s:
             return f"the lease on the cluster could not be renewed for {limit_s} s on any node, so somebody else may have it"
         return ""
@@ -204,7 +204,7 @@ class Lease:
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""
         told = "\n".join([verb, self._folder, self.token, self._holder, str(self._term_s), ""])
-        done = host.run(["sh", "-c", _SCRIPT, "lkharness-lease"], limit=LIMIT_S, input=told.encode())
+        done = host.run(["sh", "-c", _SCRIPT, "lkharness-lease"], limit=COMMAND_TIMEOUT_S, input=told.encode())
         said = done.out.strip()
         if done.ok and said in ("mine", "gone"):
             return ""
@@ -219,7 +219,7 @@ class Lease:
 
 def _term_of(lasts_s: float) -> int:
     """The term in seconds that covers what is armed for so long."""
-    return min(max(TERM_S, math.ceil(lasts_s) + SPARE_S), LONGEST_S)
+    return min(max(LEASE_DURATION_S, math.ceil(lasts_s) + LEASE_MARGIN_S), MAX_LEASE_S)
 
 
 def _now() -> float:

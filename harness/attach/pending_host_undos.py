@@ -15,8 +15,8 @@ from harness.core.verdict import Verdict, failed, passed
 from harness.hosts.deadman.deadman_switch import Armed, send_undoing
 from harness.hosts.host import Host
 
-AGAIN_S = 10.0  # between two tries on one host
-TRY_S = 60.0  # the harness waits so long for one try; on the host nothing ends it
+RETRY_INTERVAL_S = 10.0  # between two tries on one host
+TRY_TIMEOUT_S = 60.0  # the harness waits so long for one try; on the host nothing ends it
 
 
 def not_seen_undone(armed: Iterable[Armed], undone: Iterable[str]) -> list[Armed]:
@@ -48,12 +48,12 @@ class HostUndoings:
 
     def _try(self, one: Armed) -> None:
         try:
-            undone_now = send_undoing(self._hosts[one.host], one, limit=TRY_S)
+            undone_now = send_undoing(self._hosts[one.host], one, limit=TRY_TIMEOUT_S)
         except HarnessError as error:
             if (one.token, str(error)) not in self._told:
                 self._told.add((one.token, str(error)))
                 self._say(f"{one.of} on {one.host} is not undone yet: {error}")
-            self._again[one.token] = Deadline(AGAIN_S)
+            self._again[one.token] = Deadline(RETRY_INTERVAL_S)
             return
         self._left.remove(one)
         if undone_now:

@@ -13,7 +13,7 @@ from harness.disrupt.disruption import Disruption
 from harness.managers.manager import Answer, ClusterState, Question
 
 UNPROVEN = "--allow-unproven"
-COMM_PATHS = 2  # where one is cut the other must hold: with a single one, whatever cuts it is a split brain (facts LKL-36)
+MIN_COMM_PATHS = 2  # where one is cut the other must hold: with a single one, whatever cuts it is a split brain (facts LKL-36)
 LOST_DATA = "data written meanwhile on the losing side is lost"
 ORDER = (Question.TOLD, Question.LOST, Question.FAILED)
 
@@ -41,10 +41,10 @@ def against(state: ClusterState) -> list[str]:
 
 def split_by(state: ClusterState) -> list[str]:
     """Why cutting one communication path would cut the nodes off from each other altogether. Pure."""
-    few = [node for node in state.nodes.values() if len(node.comm_paths) < COMM_PATHS]
+    few = [node for node in state.nodes.values() if len(node.comm_paths) < MIN_COMM_PATHS]
     return [
-        f"{node.node} names {len(node.comm_paths)} communication paths instead of {COMM_PATHS}, so the nodes would not reach each other at "
-        "all, and one of them might be fenced"
+        f"{node.node} names {len(node.comm_paths)} communication paths instead of {MIN_COMM_PATHS}, so the nodes would not reach each "
+        "other at all, and one of them might be fenced"
         for node in few
     ]
 

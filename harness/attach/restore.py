@@ -15,7 +15,7 @@ from harness.hosts.jobs import StillRunning, unfinished
 from harness.managers.manager import ClusterState, ResourceState
 from harness.managers.switchover_readiness import by_state
 
-ACTION_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
+ACTION_TIMEOUT_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
 
 
 def put_back(subject: ClusterUnderTest, active: str, before: Found | None = None, *, patience_s: float) -> Verdict:
@@ -153,7 +153,9 @@ def _let_finish(subject: ClusterUnderTest) -> None:
             told = True
         return "; ".join(found)
 
-    Deadline(ACTION_S).wait_for(running, until=lambda found: not found, what="the end of an action that changes the cluster", every=0.5)
+    Deadline(ACTION_TIMEOUT_S).wait_for(
+        running, until=lambda found: not found, what="the end of an action that changes the cluster", every=0.5
+    )
 
 
 def _running_on(subject: ClusterUnderTest, node: str) -> list[str]:

@@ -36,16 +36,16 @@ from harness.core.files import own_uid
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed
-from harness.disrupt.disruption import COMMAND_S, HARNESS, Disruption, Step, clear_failures
+from harness.disrupt.disruption import HARNESS, POWER_COMMAND_TIMEOUT_S, Disruption, Step, clear_failures
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Armed
 
 FILE = "put-back.txt"
-ENDS_WITHIN_S = 10.0  # of a farewell
-POWER_AGAIN_S = 10.0
-SCOPE_WITHIN_S = 10.0
-PUT_BACK_AGAIN_S = 5.0
-UNDOES_FOR_S = 3600.0  # beyond the stated time, for what still stands: a node without power is worse than a watchdog that stays
+END_TIMEOUT_S = 10.0  # of a farewell
+POWER_RETRY_INTERVAL_S = 10.0
+SCOPE_TIMEOUT_S = 10.0
+PUT_BACK_RETRY_INTERVAL_S = 5.0
+MAX_UNDO_S = 3600.0  # beyond the stated time, for what still stands: a node without power is worse than a watchdog that stays
 SYSTEMD = Path("/run/systemd/system")
 
 
@@ -69,7 +69,7 @@ class WatchdogMessage(BaseModel):
     before: Found | None = None
     longest_s: float = 0.0
     commands: list[list[str]] = []
-    command_s: float = COMMAND_S
+    command_s: float = POWER_COMMAND_TIMEOUT_S
     after_s: float = 0.0
     unseen: bool = False
     armed: list[Armed] = []
@@ -137,7 +137,7 @@ class Watchdog:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
-            self._process.wait(ENDS_WITHIN_S)
+            self._process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -163,7 +163,7 @@ def own_scope() -> list[str]:
         return []
     words = ["systemd-run", *([] if own_uid() == 0 else ["--user"]), "--scope", "--quiet", "--collect"]
     try:
-        made = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_WITHIN_S)
+        made = subprocess.run([*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SCOPE_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return []
     return words if made.returncode == 0 else []
@@ -257,7 +257,7 @@ def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: T
 
         armed = not_seen_undone((one for w in words for one in w.armed), (token for w in words for token in w.undone))
         undoings = HostUndoings(armed, subject.hosts, killed, say)
-        _wait_for_the_hosts(subject, Deadline(deadline.seconds + UNDOES_FOR_S, anchor=deadline.anchor), power, undoings)
+        _wait_for_the_hosts(subject, Deadline(deadline.seconds + MAX_UNDO_S, anchor=deadline.anchor), power, undoings)
         if deadline.expired:
             say("it was undone late")
             deadline = Deadline(longest_s(cluster, 0.0))
@@ -286,7 +286,7 @@ def _put_back(lease: Lease, attempt: Callable[[], Verdict], deadline: Deadline, 
         return verdict
 
     try:
-        return 0 if deadline.wait_for(once, until=lambda v: bool(v) or bool(lease.stolen), what="", every=PUT_BACK_AGAIN_S) else 1
+        return 0 if deadline.wait_for(once, until=lambda v: bool(v) or bool(lease.stolen), what="", every=PUT_BACK_RETRY_INTERVAL_S) else 1
     except DeadlineExceeded:
         say("it could not be put back in the stated time; a person must do it")
         return 1
@@ -333,7 +333,7 @@ def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Ca
         nonlocal again
         if again.expired and not all(subject.hosts[node.name].alive() for node in subject.cluster.nodes):
             power()
-            again = Deadline(POWER_AGAIN_S)
+            again = Deadline(POWER_RETRY_INTERVAL_S)
         try:
             left = nothing_left(subject)
         except BadUse:

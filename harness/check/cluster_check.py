@@ -30,7 +30,7 @@ from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
 from harness.managers.manager import ClusterState
 
-AGAIN = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
+MAX_LOOKS_WHILE_ROLES_MOVE = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
 OF_A_ROLE = ("VIP", "route to the VIP", "probe port", "listener of ")  # findings that depend on which node is active
 
 
@@ -57,7 +57,7 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
                     raise Unusable(found[len(left_out)].says)
                 return Findings(None, inconclusive("no node lets anybody log in"), [], [*found, *in_azure(None)])
             demand_bearable(subject)
-            for last in (*[False] * (AGAIN - 1), True):
+            for last in (*[False] * (MAX_LOOKS_WHILE_ROLES_MOVE - 1), True):
                 seen, moved = _once(subject, instead)
                 if not moved or last:
                     break
@@ -128,7 +128,7 @@ def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], 
     all_found = [*found, *seen.found, *in_azure(evidence.state.leading)]
     if evidence.moved:
         do = "ask again when the cluster rests; what depends on which node is active was not judged"
-        says = f"they moved while it was looked, {AGAIN} times; at last: {evidence.state}"
+        says = f"they moved while it was looked, {MAX_LOOKS_WHILE_ROLES_MOVE} times; at last: {evidence.state}"
         all_found.append(Finding(Weight.UNKNOWN, evidence.cluster.name, "roles", says, do))
     told = diagnose(replace(evidence, findings=tuple(all_found)))
     whole = seen.whole

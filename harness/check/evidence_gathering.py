@@ -14,10 +14,10 @@ from harness.diagnosis.evidence import Direct, ProbesSeen
 from harness.remote.connections.attempt import attempt
 from harness.remote.connections.tcp_tunnel import relay
 
-DIRECT_S = 1.0
-ASK_S = 3.0
-LATE_S = 0.3  # by how much a probe may be late
-LONGEST_WATCH_S = 20.0
+DIRECT_ATTEMPT_TIMEOUT_S = 1.0
+QUESTION_TIMEOUT_S = 3.0
+MAX_PROBE_LATENESS_S = 0.3  # by how much a probe may be late
+MAX_WATCH_S = 20.0
 
 
 def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> list[Direct]:
@@ -33,7 +33,7 @@ def direct(subject: ClusterUnderTest, active: str, *, only_standby: bool) -> lis
 
     def one(origin: str, node: str, address: str, port: int) -> Direct | None:
         try:
-            tried = attempt(subject.residents[origin], address, port, count=1, limit=DIRECT_S)[0]
+            tried = attempt(subject.residents[origin], address, port, count=1, limit=DIRECT_ATTEMPT_TIMEOUT_S)[0]
         except HarnessError:
             return None  # the paths that begin there say it
         return Direct(origin, node, port, str(tried.outcome), tried.detail)
@@ -53,10 +53,10 @@ def http_probes(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, 
 
     def ask(address: str) -> str:
         try:
-            with relay(subject.residents[origin], address, probe.port, limit=DIRECT_S) as link:
+            with relay(subject.residents[origin], address, probe.port, limit=DIRECT_ATTEMPT_TIMEOUT_S) as link:
                 if link.port is None:
                     return ""
-                connection = http.client.HTTPConnection(link.host, link.port, timeout=ASK_S)
+                connection = http.client.HTTPConnection(link.host, link.port, timeout=QUESTION_TIMEOUT_S)
                 try:
                     connection.request("GET", probe.path, headers={"Host": f"{address}:{probe.port}", "Connection": "close"})
                     response = connection.getresponse()
@@ -64,7 +64,7 @@ def http_probes(subject: ClusterUnderTest, origins: Sequence[str]) -> dict[str, 
                 finally:
                     connection.close()
         except TimeoutError:
-            return f"with nothing within {ASK_S:g} s"
+            return f"with nothing within {QUESTION_TIMEOUT_S:g} s"
         except (OSError, http.client.HTTPException) as error:
             return f"with no HTTP ({type(error).__name__})"
         except HarnessError:
@@ -78,7 +78,7 @@ def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since
     """Wait until every watched node has seen a probe, or as long as one more would have had to come."""
     nodes = [n for n in cluster.nodes if n.name in watched]
     probe = cluster.load_balancer.probe
-    limit = min(LONGEST_WATCH_S, 1.2 * probe.interval_s + LATE_S)
+    limit = min(MAX_WATCH_S, 1.2 * probe.interval_s + MAX_PROBE_LATENESS_S)
 
     def seen() -> dict[str, ProbesSeen]:
         packets = sight.packets()

@@ -16,7 +16,7 @@ from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.managers.manager import ClusterState, ResourceState
 
 ANY = {"0.0.0.0", "*", "::"}
-APART_S = 1.0  # clocks further apart than this cannot be put side by side in logs
+MAX_CLOCK_DIFFERENCE_S = 1.0  # clocks further apart than this cannot be put side by side in logs
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,6 @@ def clocks(seen: Mapping[str, NodeFacts]) -> Iterator[Finding]:
         return
     last, first = max(told, key=lambda n: told[n][0]), min(told, key=lambda n: told[n][0])
     apart, unsure = told[last][0] - told[first][0], told[last][1] + told[first][1]
-    if apart - unsure > APART_S:
+    if apart - unsure > MAX_CLOCK_DIFFERENCE_S:
         do = "let both follow one time server; until then the lines of their logs cannot be put side by side"
         yield Finding(Weight.FAULT, last, "clock", f"it is {apart:.1f} s ahead of {first}'s", do)

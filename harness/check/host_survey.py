@@ -13,7 +13,7 @@ from typing import TypeVar
 from harness.check.host_rules import NodeFacts
 from harness.check.node_facts import of_script, offset_of
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.collect.host_script import FACTS, SCRIPT_S, pieces, script
+from harness.collect.host_script import FACTS, SCRIPT_TIMEOUT_S, pieces, script
 from harness.config.cluster_config import Machine
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.finding import Finding, Weight
@@ -23,7 +23,7 @@ from harness.hosts.host import CommandFailed, Host, HostUnreachable
 from harness.hosts.shell_command import CommandTookTooLong
 
 T = TypeVar("T")
-STILL_THERE_S = 3.0  # for a host that left a question unanswered to say that it is there
+LIVENESS_TIMEOUT_S = 3.0  # for a host that left a question unanswered to say that it is there
 
 
 class _Lost(Exception):
@@ -98,12 +98,12 @@ def _by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[HostSeen, N
     cluster, host, name, why = subject.cluster, subject.hosts[machine.name], machine.name, ""
     asked = time.time()
     try:
-        text = host.run(script(cluster, machine, subject.manager), limit=SCRIPT_S).out
+        text = host.run(script(cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out
     except CommandTookTooLong as error:
         if host_script_parse.MARK not in error.out or not _still_there(host):
             raise
         text = error.out[: error.out.rindex(host_script_parse.MARK)]  # the last section may be half of one
-        why = f"{[*host_script_parse.sections(error.out)][-1]} took longer than {SCRIPT_S:g} s"
+        why = f"{[*host_script_parse.sections(error.out)][-1]} took longer than {SCRIPT_TIMEOUT_S:g} s"
     offset = None if why else offset_of(text, asked, time.time())
     untold = [] if offset or why else [f"its clock: {name}: `date +%s.%N` printed no time; install GNU coreutils there"]
     seen = host_script_parse.host(name, text, cluster.ip_resource.tag)
@@ -156,6 +156,6 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
 
 def _still_there(host: Host) -> bool:
     try:
-        return host.alive(limit=STILL_THERE_S)
+        return host.alive(limit=LIVENESS_TIMEOUT_S)
     except HostUnreachable:
         return False

@@ -14,13 +14,13 @@ from harness.services import service_registry
 from harness.services.service_kind import NotTheService, TurnedAway, Unbearable
 
 T = TypeVar("T")
-ATTEMPT_LIMIT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
+ATTEMPT_TIMEOUT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
 
 
 def ask_over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
     """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, with the service's own address
     in its sentence instead of the relay's; ConnectionError without a connection."""
-    with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_LIMIT_S) as link:
+    with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_TIMEOUT_S) as link:
         if link.port is None:
             raise ConnectionError(f"the connection was {link.attempt.outcome}")
         try:

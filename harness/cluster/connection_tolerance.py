@@ -8,7 +8,7 @@ from harness.core.errors import BadUse, HarnessError
 from harness.services import service_registry
 from harness.services.service_kind import AskedFirst, NotTheService
 
-LIMIT_S = 5.0
+ATTEMPT_TIMEOUT_S = 5.0
 
 
 def demand_bearable(subject: ClusterUnderTest) -> None:
@@ -20,7 +20,7 @@ def demand_bearable(subject: ClusterUnderTest) -> None:
         kind = service_registry.kind(service.kind)
         if isinstance(kind, AskedFirst):
             try:
-                ask_over_the_path(subject, client, service, kind.demand_bearable, LIMIT_S)
+                ask_over_the_path(subject, client, service, kind.demand_bearable, ATTEMPT_TIMEOUT_S)
             except BadUse:
                 raise
             except (NotTheService, HarnessError, OSError):

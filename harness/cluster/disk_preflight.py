@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.hosts.host import Host
 
 PLACES = ("/tmp", "/var/tmp", "/var/log", "/run")
-FULL_KB = 256  # less than this is nothing to a log
+MIN_FREE_KB = 256  # less than this is nothing to a log
 WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
 # For each place a line: the place, and `absent` or what df says of its file system; then the mounts, of which the last on a place counts.
@@ -40,12 +40,12 @@ def judge(text: str) -> list[str]:
             free, mounted = int(words[3]), words[5]
             if "ro" in options.get(mounted, ()):
                 found.append(f"{place} cannot be written to: {mounted} is mounted read-only")
-            elif free < FULL_KB:
+            elif free < MIN_FREE_KB:
                 found.append(f"{place} is full: {mounted} has {free} kB left")
     kinds = {words[1]: words[2] for words in mounts if len(words) > 3 and "rw" in words[3].split(",")}
     named = {words[5] for _, *words in told if len(words) >= 6}
     for mounted, free, share in _filled(blocks, kinds):
-        if mounted not in named and free < FULL_KB:
+        if mounted not in named and free < MIN_FREE_KB:
             found.append(f"{mounted} is full: {free} kB are left, {share} % are used")
     found += [
         f"{mounted} is full: no inode is left there, though it may have room" for mounted, free, _ in _filled(inodes, kinds) if free == 0

@@ -14,9 +14,9 @@ from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.services import service_registry
 from harness.services.service_kind import FillsSegments, NotTheService
 
-FULL_LIMIT_S = 1.5  # for three retransmissions of what is lost
-SMALL_LIMIT_S = 5.0
-TIMES = 4  # as long as the short exchange took, for the second long one: beside a slow service it may be slow, too
+FULL_TIMEOUT_S = 1.5  # for three retransmissions of what is lost
+SMALL_TIMEOUT_S = 5.0
+SECOND_TIMEOUT_FACTOR = 4  # as long as the short exchange took, for the second long one: beside a slow service it may be slow, too
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ def ask_in_full(subject: ClusterUnderTest, host: str, service: Service) -> FullS
     return compared(
         f"{host} → {subject.cluster.vip}:{service.port}",
         lambda limit: ask_over_the_path(subject, host, service, kind.full_sized, limit),
-        lambda: ask_over_the_path(subject, host, service, kind.who_are_you, SMALL_LIMIT_S),
+        lambda: ask_over_the_path(subject, host, service, kind.who_are_you, SMALL_TIMEOUT_S),
     )
 
 
 def compared(where: str, large: Callable[[float], str], small: Callable[[], object]) -> FullSegments:
     """What was long and got no answer is asked again, with a limit that a short exchange sets, which was answered meanwhile."""
     try:
-        went, lost = _answered(lambda: large(FULL_LIMIT_S))
+        went, lost = _answered(lambda: large(FULL_TIMEOUT_S))
         if went:
             return FullSegments(True, f"full-sized segments pass, {went}")
         began = time.monotonic()
         _, unanswered = _answered(small)
         if unanswered:
             return FullSegments(None, f"{where}: {lost}; nor was something short: {unanswered}; is it overloaded?", slow=True)
-        limit = max(FULL_LIMIT_S, TIMES * (time.monotonic() - began))
+        limit = max(FULL_TIMEOUT_S, SECOND_TIMEOUT_FACTOR * (time.monotonic() - began))
         went, lost = _answered(lambda: large(limit))
     except (NotTheService, OSError) as error:
         return FullSegments(None, f"{where}: it does not take what fills a segment: {error}")

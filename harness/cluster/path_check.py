@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from harness.cluster.asked_over_path import ATTEMPT_LIMIT_S, ask_over_the_path
+from harness.cluster.asked_over_path import ATTEMPT_TIMEOUT_S, ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.full_segments import NOT_ASKED, FullSegments, ask_in_full
 from harness.config.cluster_config import Service
@@ -19,9 +19,9 @@ from harness.services import service_registry
 from harness.services.node_identity import node_of
 from harness.services.service_kind import NotTheService, Proof, TurnedAway, WrongAnswer
 
-SILENCE_LIMIT_S = 1.3
-IDENTITY_LIMIT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
-QUICK_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
+SILENCE_TIMEOUT_S = 1.3
+IDENTITY_TIMEOUT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
+USUAL_ATTEMPT_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def check_path(
     cluster = subject.cluster
     expected = expectation(cluster.design, origin, situation)
     host = subject.origin(origin, active)
-    limit = ATTEMPT_LIMIT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_LIMIT_S
+    limit = ATTEMPT_TIMEOUT_S if all(e.outcome == "answered" for e in expected.ways) else SILENCE_TIMEOUT_S
     with subject.watched() as sight:
         attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
         packets = sight.packets()
@@ -124,7 +124,7 @@ def _seen(one: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> Pat
 
 
 def ask_identity(
-    subject: ClusterUnderTest, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_LIMIT_S, packets_tell: bool = True
+    subject: ClusterUnderTest, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_TIMEOUT_S, packets_tell: bool = True
 ) -> tuple[Verdict, str]:
     """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said.
 
@@ -162,8 +162,8 @@ def ask_identity(
 def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) -> bool:
     """The control of a question that was not answered in time: is everything but the answer as quick as ever?"""
     began = time.monotonic()
-    tried = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_LIMIT_S)
-    return tried[0].answered and time.monotonic() - began < QUICK_S
+    tried = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_TIMEOUT_S)
+    return tried[0].answered and time.monotonic() - began < USUAL_ATTEMPT_S
 
 
 def _starts(subject: ClusterUnderTest, service: Service) -> dict[str, float | None]:

@@ -15,7 +15,7 @@ from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.outage_budget import Allowance
 
-EVERY_S = 0.2
+POLL_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _follow_one(subject: ClusterUnderTest, origin: Origin, service: Service, dea
         return bool(last.verdict)
 
     try:
-        deadline.wait_for(look, what=f"the {origin} path to {service.name}", every=EVERY_S)
+        deadline.wait_for(look, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S)
     except DeadlineExceeded:
         return Recovery(origin, service, None, 0.0, last, fault if last is None else None)
     # The path was right when the passing check began; the one before began a period earlier.

@@ -13,7 +13,7 @@ from harness import __version__
 from harness.collect import collectors
 from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, cut
 from harness.collect.collectors import Collector
-from harness.collect.host_script import SCRIPT_S, script
+from harness.collect.host_script import SCRIPT_TIMEOUT_S, script
 from harness.collect.index_html import page_of
 from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.config.cluster_config import Cluster, Machine
@@ -23,15 +23,15 @@ from harness.core.redaction.redactor import Redactor
 from harness.core.text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
-from harness.managers.manager import LOG_AT_MOST, ClusterState, Manager, Question
+from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
 from harness.remote.captures.packet_capture import Witness
 from harness.remote.recording import pcapng
 
-REACH_S = 10.0  # to log in to a host and run `true` there
-HOST_S = 90.0  # for all collectors of one host together; captures come on top
-CAPTURE_AT_MOST_S = 60.0
-LOOK_AT_MOST = 1024 * 1024  # bytes of what a host's script for the diagnosis printed
-PACKETS_AT_MOST = 50_000  # of one host's capture
+LOGIN_TIMEOUT_S = 10.0  # to log in to a host and run `true` there
+HOST_TIMEOUT_S = 90.0  # for all collectors of one host together; captures come on top
+MAX_CAPTURE_S = 60.0
+MAX_LOOK_BYTES = 1024 * 1024  # bytes of what a host's script for the diagnosis printed
+MAX_PACKETS = 50_000  # of one host's capture
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Gathering:
     """One gathering of evidence. Use `gather`."""
 
     def __init__(
-        self, cluster: Cluster, hosts: Mapping[str, Host], manager: Manager, span: Span, bundle: Bundle, host_s: float = HOST_S
+        self, cluster: Cluster, hosts: Mapping[str, Host], manager: Manager, span: Span, bundle: Bundle, host_s: float = HOST_TIMEOUT_S
     ) -> None:
         self.host_s = host_s
         self.cluster, self.hosts, self.manager, self.span, self.bundle = cluster, hosts, manager, span, bundle
@@ -109,7 +109,7 @@ class Gathering:
     def _host(self, machine: Machine) -> None:
         report, host = self.reports[machine.name], self.hosts[machine.name]
         try:
-            host.check(["true"] if machine.platform == "linux" else "$true", limit=REACH_S)
+            host.check(["true"] if machine.platform == "linux" else "$true", limit=LOGIN_TIMEOUT_S)
         except HarnessError as error:
             report.why = one_line(str(error))
             return
@@ -157,13 +157,13 @@ class Gathering:
     def _look(self, report: HostReport, machine: Machine, host: Host) -> None:
         """What `check` reads of the host, in its shape, for `check BUNDLE`."""
         began = time.monotonic()
-        said = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_S)
-        text, note = cut(said.out, LOOK_AT_MOST)
+        said = host.run(script(self.cluster, machine, self.manager), limit=SCRIPT_TIMEOUT_S)
+        text, note = cut(said.out, MAX_LOOK_BYTES)
         self._keep(report, "look.txt", "What the diagnosis reads", text, note, time.monotonic() - began)
 
     def _log(self, report: HostReport, ahead: float) -> None:
         began = time.monotonic()
-        window = self.manager.log_between(report.name, self.span.begin + ahead, self.span.end + ahead, most=LOG_AT_MOST)
+        window = self.manager.log_between(report.name, self.span.begin + ahead, self.span.end + ahead, most=MAX_LOG_LENGTH)
         self._keep(
             report, "manager.log", "The cluster manager's log in the time window", window.text, window.left_out, time.monotonic() - began
         )
@@ -171,20 +171,20 @@ class Gathering:
     def _capture(self, report: HostReport, machine: Machine, host: Host) -> None:
         """Headers only: what connections carry is nobody's business, and may hold secrets."""
         ports = [self.cluster.load_balancer.probe.port, *(s.port for s in self.cluster.services)]
-        seconds = min(self.span.capture_s, CAPTURE_AT_MOST_S)
+        seconds = min(self.span.capture_s, MAX_CAPTURE_S)
         with Witness(host, machine.ssh.python, ports=ports) as witness:
             capturing = Deadline(seconds)
             # Asking for marks all along notices at once when the host is gone.
             capturing.wait_for(
-                witness.mark, until=lambda n: n >= PACKETS_AT_MOST or capturing.expired, what=f"{machine.name}: its capture", every=0.5
+                witness.mark, until=lambda n: n >= MAX_PACKETS or capturing.expired, what=f"{machine.name}: its capture", every=0.5
             )
-            packets = [p.headers for p in witness.packets(0, PACKETS_AT_MOST)]
+            packets = [p.headers for p in witness.packets(0, MAX_PACKETS)]
             lost = witness.dropped
         note = "; ".join(
             filter(
                 None,
                 [
-                    f"stopped at its limit of {PACKETS_AT_MOST} packets" if len(packets) >= PACKETS_AT_MOST else "",
+                    f"stopped at its limit of {MAX_PACKETS} packets" if len(packets) >= MAX_PACKETS else "",
                     f"the kernel dropped {lost} packets" if lost else "",
                 ],
             )
@@ -234,7 +234,7 @@ def gather(
     span: Span,
     make: Callable[[Redactor], Bundle],
     *,
-    host_s: float = HOST_S,
+    host_s: float = HOST_TIMEOUT_S,
 ) -> dict[str, Any]:
     """Gather everything into the bundle that `make` opens; returns its index. `data` is the cluster file as it was written; no host is
     asked for anything more after `host_s` seconds.

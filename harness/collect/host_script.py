@@ -10,10 +10,10 @@ from harness.config.cluster_config import Cluster, Machine
 from harness.hosts.linux.linux import FIREWALL, TOOLS
 from harness.managers.manager import Manager
 
-LOG_LINES = 400
-SCRIPT_S = 20.0  # for all of it
+MAX_LOG_LINES = 400
+SCRIPT_TIMEOUT_S = 20.0  # for all of it
 FULL_BYTES = 1500
-WAIT_S = 0.7  # for an echo, where round trips are below 5 ms
+ECHO_TIMEOUT_S = 0.7  # for an echo, where round trips are below 5 ms
 
 # Echoes of 56 and 1500 bytes to each address, the large ones not to be cut into pieces. Prints ADDRESS SMALL LARGE SIZE.
 _ECHO = r"""
@@ -76,7 +76,7 @@ FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # 
 def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
     """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.host_script_parse` reads."""
     others = [str(m.address) for m in cluster.machines if m.name != machine.name]
-    echoes = f"{shlex.quote(machine.ssh.python)} -c {shlex.quote(_ECHO)} {FULL_BYTES} {WAIT_S} {' '.join(others)} 2>/dev/null"
+    echoes = f"{shlex.quote(machine.ssh.python)} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
     parts = {"time": "date '+%s.%N %z'", **_parts(cluster, machine, manager), "failed": _FAILED, "large": "cat <&3", "ended": "date +%s.%N"}
     rest = "\n".join(["exec 3<&0 </dev/null", *_beginning(), *_sections(parts), "true"])
     return f"{echoes} | {{\n{rest}\n}}"  # the echoes travel while the rest is asked
@@ -135,7 +135,7 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
 
 
 def _of_the_manager(cluster: Cluster, manager: Manager) -> dict[str, str]:
-    parts = {"log": f"tail -n {LOG_LINES} {shlex.quote(str(manager.log)) if manager.log else '/dev/null'}"}
+    parts = {"log": f"tail -n {MAX_LOG_LINES} {shlex.quote(str(manager.log)) if manager.log else '/dev/null'}"}
     if cluster.manager.kind == "lifekeeper":
         tool = shlex.quote(str(cluster.manager.root / "bin" / "ins_list"))
         parts["instances"] = f"{tool} -t {shlex.quote(cluster.ip_resource.tag)}"

@@ -15,9 +15,9 @@ from harness.core.files import expand_user
 from harness.core.redaction.redactor import GONE, Redactor, secret_words
 from harness.core.redaction.secret_names import sensitive
 
-READ_AT_MOST = 64 * 1024  # bytes of a file that holds a secret
-WEAK = 4  # characters: a value of fewer would shred the evidence
-SHORT_NUMBER = 8  # digits
+MAX_SECRET_FILE_BYTES = 64 * 1024  # bytes of a file that holds a secret
+MIN_SECRET_LENGTH = 4  # characters: a value of fewer would shred the evidence
+MIN_NUMBER_DIGITS = 8  # digits
 PROSE = ("true", "false", "none", "null", "yes", "no")  # values of secret-looking variables that are no secrets
 
 
@@ -113,7 +113,7 @@ def _words_of(cluster: Cluster) -> set[str]:
 
 def _is_weak(value: str, words: set[str]) -> bool:
     value = value.strip()
-    return len(value) < WEAK or (value.isdigit() and len(value) < SHORT_NUMBER) or value in words
+    return len(value) < MIN_SECRET_LENGTH or (value.isdigit() and len(value) < MIN_NUMBER_DIGITS) or value in words
 
 
 def _written_out(data: Any, name: str = "") -> Iterator[str]:
@@ -131,7 +131,7 @@ def _written_out(data: Any, name: str = "") -> Iterator[str]:
 def _content(path: Path | str, place: str) -> tuple[set[str], list[str]]:
     try:
         with expand_user(path).open("rb") as file:
-            return {file.read(READ_AT_MOST).decode("utf-8", "replace").strip()}, []
+            return {file.read(MAX_SECRET_FILE_BYTES).decode("utf-8", "replace").strip()}, []
     except (OSError, BadUse) as error:
         why = getattr(error, "strerror", None) or error
         return set(), [f"{place}: {path} cannot be read ({why}), so that what it holds could not be looked for"]

@@ -18,7 +18,7 @@ ANY = "0.0.0.0"
 ANYWHERE = {ANY, "::", "*", "[::]"}
 SETTABLE = re.compile(r"net\.(?:ipv4|core)\.[a-z0-9_.]{1,80}\Z", re.ASCII)
 VALUE = re.compile(r"-?\d{1,10}(?:[ \t]-?\d{1,10}){0,3}\Z", re.ASCII)
-CLOCK_S = 1.0  # a clock that is further off than this is worth a word
+MAX_CLOCK_OFFSET_S = 1.0  # a clock that is further off than this is worth a word
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class _Reading:
             if not host["reached"]:
                 said.append(f"{host['name']} was not reached, so nothing is known of it; here it is healthy")
             ahead = (host["facts"].get("clock_offset") or {}).get("ahead_s", 0.0)
-            if abs(ahead) > CLOCK_S:
+            if abs(ahead) > MAX_CLOCK_OFFSET_S:
                 said.append(f"{host['name']}'s clock was {ahead:+.1f} s off; the lab's hosts share one clock")
         said += [f"{n}: its cluster manager did not run ({s['why']}); here it runs" for n, s in self._states().items() if not s["running"]]
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from harness.hosts.host import Host
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-SINCE_S = 30 * 60
-CAPTURE_AT_MOST_S = 60.0
+DEFAULT_SINCE_S = 30 * 60
+MAX_CAPTURE_S = 60.0
 
 
 def add_to(commands) -> None:
@@ -93,10 +93,10 @@ def span_of(given: argparse.Namespace, now: float) -> Span:
         raise BadUse("--since and --from or --to are both given; keep one")
     if given.end and not given.begin:
         raise BadUse("--to needs --from; say when the window begins")
-    if not 0 <= given.capture <= CAPTURE_AT_MOST_S:
-        raise BadUse(f"--capture {given.capture:g}: 0 to {CAPTURE_AT_MOST_S:g} seconds can be recorded")
+    if not 0 <= given.capture <= MAX_CAPTURE_S:
+        raise BadUse(f"--capture {given.capture:g}: 0 to {MAX_CAPTURE_S:g} seconds can be recorded")
     end = _moment("--to", given.end) if given.end else now
-    begin = _moment("--from", given.begin) if given.begin else now - (_duration(given.since) if given.since else SINCE_S)
+    begin = _moment("--from", given.begin) if given.begin else now - (_duration(given.since) if given.since else DEFAULT_SINCE_S)
     if begin >= end:
         raise BadUse("the time window is empty: its beginning is not before its end (the end is now when there is no --to)")
     return Span(begin, end, given.capture)

@@ -13,7 +13,7 @@ from harness.core.errors import BadUse, Inconclusive
 from harness.core.files import expand_user
 
 WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; its value is the first one's name
-COMMAND_S = 15.0  # for password_command to print it
+PASSWORD_COMMAND_TIMEOUT_S = 15.0  # for password_command to print it
 
 _asking = threading.Lock()
 _told: dict[str, Secret] = {}  # what each password_command said in this process
@@ -139,11 +139,11 @@ def _ask(line: str) -> Secret:
         raise BadUse("password_command is empty; give a program with its arguments")
     program = f"password_command: `{words[0]}`"  # its arguments may be secret themselves
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_S)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=PASSWORD_COMMAND_TIMEOUT_S)
     except OSError as error:
         raise BadUse(f"{program} cannot be started on this machine: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise BadUse(f"{program} did not end within {COMMAND_S:g} s; does it wait for somebody to answer it?") from None
+        raise BadUse(f"{program} did not end within {PASSWORD_COMMAND_TIMEOUT_S:g} s; does it wait for somebody to answer it?") from None
     said = done.stdout.decode("utf-8", "replace").splitlines()
     if done.returncode != 0:
         raise BadUse(f"{program} exited {done.returncode}; run it by hand to see what it says, which is not shown here")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
     from harness.config.cluster_config import Cluster
 
-UNDO_S = 10.0  # what an undoing may take on a host, and what a harness may be late with it, before the host does it itself
+UNDO_MARGIN_S = 10.0  # what an undoing may take on a host, and what a harness may be late with it, before the host does it itself
 
-COMMAND_S = 600.0  # for one of the cluster file's power commands
+POWER_COMMAND_TIMEOUT_S = 600.0  # for one of the cluster file's power commands
 
 
 class Effect(StrEnum):
@@ -137,7 +137,7 @@ class Disruption(ABC):
     @property
     def command_s(self) -> float:
         """How long a command that undoes it on the harness's own machine may take, where a watchdog has to give it."""
-        return COMMAND_S
+        return POWER_COMMAND_TIMEOUT_S
 
     @property
     def undoing(self) -> str:
@@ -187,7 +187,7 @@ class Disruption(ABC):
     def _outlasting(self) -> float:
         """A longest duration that leaves a harness that lives the time for everything it does before it undoes."""
         cluster = self._subject.cluster
-        return math.ceil(max(self.allowance().seconds, self.lasts_s) + cluster.manager.takeover_s + UNDO_S)
+        return math.ceil(max(self.allowance().seconds, self.lasts_s) + cluster.manager.takeover_s + UNDO_MARGIN_S)
 
 
 def clear_failures(subject: ClusterUnderTest, deadline: Deadline) -> None:

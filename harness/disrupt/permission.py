@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
     from harness.disrupt.disruption import Disruption
 
-REFUSED = 77
+REFUSED_EXIT = 77
 
 
 def permitted(subject: ClusterUnderTest, disruption: Disruption, act: str) -> str:
@@ -31,4 +31,4 @@ def permitted(subject: ClusterUnderTest, disruption: Disruption, act: str) -> st
 
 
 def _demand(line: str, otherwise: str) -> str:
-    return f"{line} || {{ echo {shlex.quote(otherwise)} >&2; exit {REFUSED}; }}"
+    return f"{line} || {{ echo {shlex.quote(otherwise)} >&2; exit {REFUSED_EXIT}; }}"

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
     from harness.disrupt.disruption import Disruption
 
-UNDO_S = 60.0  # beyond a node's boot
+UNDO_TIMEOUT_S = 60.0  # beyond a node's boot
 
 
 def limit_s(subject: ClusterUnderTest) -> float:
     """How long an undoing may take; seconds. A node that was taken away has to boot in it."""
-    return UNDO_S + subject.cluster.manager.boot_s
+    return UNDO_TIMEOUT_S + subject.cluster.manager.boot_s
 
 
 def begin(subject: ClusterUnderTest, disruption: Disruption, deadline: Deadline) -> None:

@@ -17,9 +17,9 @@ from harness.remote.captures.route_classifier import Way, classify
 from harness.remote.connections.attempt import Attempt, AttemptOutcome
 from harness.remote.recording.packets import LOOPBACK, Packet
 
-MOST = 50_000  # attempts
-SKEW_S = 1.0  # by which the clocks of hosts may differ
-UNDER_WAY_S = 1.0  # one that began so shortly before the end of a capture may yet have been answered
+MAX_ATTEMPTS = 50_000  # attempts
+MAX_CLOCK_SKEW_S = 1.0  # by which the clocks of hosts may differ
+UNANSWERED_AT_END_S = 1.0  # one that began so shortly before the end of a capture may yet have been answered
 
 Seen = Mapping[str, Sequence[Packet]]
 Span = tuple[float, float]
@@ -83,7 +83,7 @@ def tried(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[Tried
     found: dict[_Key, dict[str, list[Packet]]] = {}
     for host, packets in seen.items():
         for p in packets:
-            if p.is_syn and p.dport in ports and len(found) < MOST:
+            if p.is_syn and p.dport in ports and len(found) < MAX_ATTEMPTS:
                 found.setdefault((p.src, p.sport, p.dport, p.seq), {name: [] for name in seen})[host].append(p)
     for host, packets in seen.items():
         for p in packets:
@@ -117,9 +117,12 @@ def _tried(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Spa
 
 
 def _watched(host: str, origin: str, at: float, spans: Mapping[str, Span]) -> bool:
-    """Was that host captured then? Clocks of hosts are taken for equal to within SKEW_S; a quiet host's capture may have begun earlier."""
+    """Was that host captured then? Clocks of hosts are taken for equal to within MAX_CLOCK_SKEW_S.
+
+    A quiet host's capture may have begun earlier.
+    """
     first, last = spans.get(host, (0.0, 0.0))
-    return host != origin and first - SKEW_S <= at <= last + SKEW_S
+    return host != origin and first - MAX_CLOCK_SKEW_S <= at <= last + MAX_CLOCK_SKEW_S
 
 
 def _origin(address: str, mine: Seen, cluster: Cluster) -> str:
@@ -141,7 +144,7 @@ def _outcome(mine: Seen, origin: str, spans: Mapping[str, Span], began: float) -
     if any(p.is_rst for p in back):
         return AttemptOutcome.REFUSED
     until = max((spans[host][1] for host in ([origin] if watched else mine) if host in spans), default=began)
-    return None if until - began < UNDER_WAY_S else AttemptOutcome.SILENT
+    return None if until - began < UNANSWERED_AT_END_S else AttemptOutcome.SILENT
 
 
 def _addresses(machine: Machine) -> set[str]:

@@ -26,8 +26,8 @@ from harness.remote.captures import capture_file
 from harness.remote.captures.route_classifier import MEANING
 from harness.remote.recording.packets import Packet
 
-FILES_AT_MOST = 16
-PROBES = 2  # intervals that a capture must have lasted to show that no probe comes
+MAX_FILES = 16
+MIN_PROBE_INTERVALS = 2  # intervals that a capture must have lasted to show that no probe comes
 NOT_ASKED = "a capture does not hold what the cluster manager says"
 
 
@@ -115,8 +115,8 @@ def look(files: Sequence[str], cluster: Cluster) -> CaptureExplanation:
     seen: dict[str, list[Packet]] = {}
     spans: dict[str, Span] = {}
     notes: list[str] = []
-    if len(files) > FILES_AT_MOST:
-        raise BadUse(f"{len(files)} captures are more than the {FILES_AT_MOST} that are looked at together")
+    if len(files) > MAX_FILES:
+        raise BadUse(f"{len(files)} captures are more than the {MAX_FILES} that are looked at together")
     for given in files:
         host, path = _named(given, cluster)
         captured = capture_file.read(path, ports)
@@ -156,7 +156,7 @@ def _probed(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> dict[str
     """The probes that each node saw. That a node saw none is only told where another's were captured, and for long enough: a capture may
     have been made of the services' ports alone."""
     found = {n.name: probes(n, seen[n.name], cluster, _length(spans, n.name)) for n in cluster.nodes if n.name in seen}
-    enough = PROBES * cluster.load_balancer.probe.interval_s
+    enough = MIN_PROBE_INTERVALS * cluster.load_balancer.probe.interval_s
     captured = any(one.syns for one in found.values())
     return {name: one for name, one in found.items() if one.syns or (captured and one.seconds >= enough)}
 

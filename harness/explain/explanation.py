@@ -9,7 +9,7 @@ from typing import Any
 from harness.core.text import one_line
 from harness.diagnosis.cause import Cause
 
-MOST_LINES = 12  # of evidence under one cause on a terminal; --json has them all
+MAX_LINES = 12  # of evidence under one cause on a terminal; --json has them all
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Told:
 
     def as_text(self) -> str:
         """The cause for a terminal, with what follows from it."""
-        return "\n".join(_one(line) for line in self.cause.as_lines("; ".join(self.symptoms), MOST_LINES))
+        return "\n".join(_one(line) for line in self.cause.as_lines("; ".join(self.symptoms), MAX_LINES))
 
 
 def first(told: Sequence[Told]) -> list[Told]:

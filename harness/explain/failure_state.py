@@ -16,7 +16,7 @@ from harness.diagnosis.cause import Cause
 from harness.diagnosis.evidence import PathSeen
 from harness.report.record.run_record import CheckRecord, RunRecord, StateRecord
 
-LOOKS_AT_MOST = 30  # at bundles, for one explanation: a run's folder may be a stranger's
+MAX_BUNDLES = 30  # at bundles, for one explanation: a run's folder may be a stranger's
 
 
 class FailureStates:
@@ -42,7 +42,7 @@ class FailureStates:
     def causes(self, test: str) -> list[tuple[Cause, tuple[str, ...]]]:
         """Those that are faults, best first, each with the symptoms under it; none where nothing was kept, or where it cannot be read."""
         state = self._of.get(test)
-        if state is None or self._looks >= LOOKS_AT_MOST:
+        if state is None or self._looks >= MAX_BUNDLES:
             return []
         path = self._folder / state.path
         if not path.resolve().is_relative_to(self._folder.resolve()) or not path.is_file():

@@ -20,8 +20,8 @@ from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, CheckRecord, Result, RunRecord, RunState, TestRecord
 from harness.report.render import load_record
 
-LONGEST = 300  # characters of a verdict that is told as a cause
-MOST_STORED = 50  # causes in run.json
+MAX_VERDICT_LENGTH = 300  # characters of a verdict that is told as a cause
+MAX_STORED_CAUSES = 50  # causes in run.json
 BAD = (Result.FAIL, Result.INCONCLUSIVE)
 ENDED_EARLY = (RunState.UNUSABLE, RunState.BAD_USE, RunState.INTERRUPTED)
 LOOK = "look at the cluster as it is with `lkharness check`, which tells the rule and the host"
@@ -65,7 +65,7 @@ def look(folder: Path) -> RunExplanation:
 
 def causes(run: RunRecord, folder: Path) -> list[CauseRecord]:
     """Why what failed in the run did so, as run.json stores it."""
-    told = [one for one in explained(run, folder).told if one.failed][:MOST_STORED]
+    told = [one for one in explained(run, folder).told if one.failed][:MAX_STORED_CAUSES]
     return [
         CauseRecord(
             says=one.cause.says,
@@ -171,7 +171,7 @@ def _short(says: str) -> str:
     """A verdict may quote hundreds of attempts: its first sentences say what it is about, the report has them all."""
     parts = says.split("; ")
     kept = parts[:1]
-    while len(kept) < len(parts) and len("; ".join(kept)) + len(parts[len(kept)]) < LONGEST:
+    while len(kept) < len(parts) and len("; ".join(kept)) + len(parts[len(kept)]) < MAX_VERDICT_LENGTH:
         kept.append(parts[len(kept)])
     left = len(parts) - len(kept)
-    return "; ".join(kept)[: 2 * LONGEST] + (f"; and {left} more like it in the report" if left else "")
+    return "; ".join(kept)[: 2 * MAX_VERDICT_LENGTH] + (f"; and {left} more like it in the report" if left else "")

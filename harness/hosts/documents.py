@@ -6,7 +6,7 @@ import json
 from typing import Any
 from xml.etree import ElementTree
 
-DOCUMENT_AT_MOST = 2 * 1024 * 1024  # characters; a cluster of a hundred resources prints some 300,000
+MAX_DOCUMENT_LENGTH = 2 * 1024 * 1024  # characters; a cluster of a hundred resources prints some 300,000
 
 
 def json_of(text: str | bytes) -> Any:
@@ -28,5 +28,5 @@ def xml_of(text: str | bytes) -> ElementTree.Element:
 
 
 def _demand_bounded(text: str | bytes) -> None:
-    if len(text) > DOCUMENT_AT_MOST:
-        raise ValueError(f"{len(text)} characters, of which {DOCUMENT_AT_MOST} at most are read")
+    if len(text) > MAX_DOCUMENT_LENGTH:
+        raise ValueError(f"{len(text)} characters, of which {MAX_DOCUMENT_LENGTH} at most are read")

@@ -17,9 +17,9 @@ from harness.hosts.host import Command, CommandResult, Host, HostUnreachable, No
 from harness.hosts.shell_command import as_line, shortened
 
 FOLDER = "/run/lkharness-jobs"
-SAID_AT_MOST = 20_000  # bytes of a command's output, the last ones
-LOOK_S = 10.0  # for one look at a host; looking may have a limit
-UNCOLLECTED_S = 600  # for so long a result is kept for somebody who comes back for it
+MAX_OUTPUT_BYTES = 20_000  # bytes of a command's output, the last ones
+LOOK_TIMEOUT_S = 10.0  # for one look at a host; looking may have a limit
+RESULT_KEPT_S = 600  # for so long a result is kept for somebody who comes back for it
 
 # Runs in its own session; arguments: the job's folder, the umask to work with. Where systemd is, in a scope of its own: a session that
 # ends with `KillUserProcesses` would end it, and unlike a service's, a scope's end ends nothing that the command has started. The pipe
@@ -40,7 +40,7 @@ echo "$$ ${22}" >"$d/pid.new" && mv "$d/pid.new" "$d/pid"
   while [ -d "$d" ] && [ $n -lt UNCOLLECTED ]; do sleep 1; n=$((n + 1)); done
   rm -rf "$d"; rmdir "${d%/*}" 2>/dev/null
 } | { tail -c SAID >"$d/said"; : >"$d/end"; } 2>/dev/null
-""".replace("UNCOLLECTED", str(UNCOLLECTED_S)).replace("SAID", str(SAID_AT_MOST))
+""".replace("UNCOLLECTED", str(RESULT_KEPT_S)).replace("SAID", str(MAX_OUTPUT_BYTES))
 
 # Arguments: folder, name, job, command. Exit 3 with a reason: nothing was started.
 _START = r"""
@@ -110,7 +110,7 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     line, name = as_line(command), secrets.token_hex(6)
     folder = folder or FOLDER
     place = f"{folder}/{name}"
-    started = host.run(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line], limit=max(deadline.within(LOOK_S), 5.0))
+    started = host.run(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line], limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0))
     if not started.ok:
         raise Unusable(f"{host.name}: `{shortened(line)}` was not started: {_last(started)}")
     unseen = ""
@@ -118,7 +118,7 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     def ended() -> CommandResult | None:
         nonlocal unseen
         try:
-            seen = host.run(["sh", "-c", _LOOK, "lkharness-look", place], limit=max(deadline.within(LOOK_S), 3.0))
+            seen = host.run(["sh", "-c", _LOOK, "lkharness-look", place], limit=max(deadline.within(LOOK_TIMEOUT_S), 3.0))
         except (HostUnreachable, DeadlineExceeded) as error:  # it may be heard of again; the command does not mind
             unseen = f" ({error})"
             return None
@@ -139,11 +139,11 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
             f"{host.name}: `{shortened(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
         ) from None
     assert done is not None  # that is what was waited for
-    host.run(["rm", "-rf", place], limit=LOOK_S)
+    host.run(["rm", "-rf", place], limit=LOOK_TIMEOUT_S)
     return done
 
 
-def unfinished(host: Host, *, limit: float = LOOK_S, folder: str | None = None) -> list[str]:
+def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever started them there with `run_to_its_end`."""
     return host.check(["sh", "-c", _UNFINISHED, "lkharness-unfinished", folder or FOLDER], limit=limit).splitlines()
 

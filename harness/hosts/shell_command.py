@@ -11,7 +11,7 @@ from harness.hosts.host import Command
 BEGINS = "\x1elkharness\x1e\n"  # comes on both streams before a command's own output; what a profile prints at log-in comes before it
 # Its octal form, so that no trace or complaint that quotes the command can be taken for it. C before sudo, so that sudo speaks it, too.
 _BEGIN = 'printf "\\036lkharness\\036\\n"; printf "\\036lkharness\\036\\n" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
-SAID_AT_MOST = 600  # characters of output that a message to a person quotes
+MAX_QUOTED_LENGTH = 600  # characters of output that a message to a person quotes
 
 
 class CommandTookTooLong(DeadlineExceeded):
@@ -65,5 +65,5 @@ def text(data: bytes) -> str:
 
 def _tail(said: str) -> str:
     """The end of it, on one line."""
-    said = " ".join(said[-4 * SAID_AT_MOST :].split())
-    return said if len(said) <= SAID_AT_MOST else "…" + said[-SAID_AT_MOST:]
+    said = " ".join(said[-4 * MAX_QUOTED_LENGTH :].split())
+    return said if len(said) <= MAX_QUOTED_LENGTH else "…" + said[-MAX_QUOTED_LENGTH:]

@@ -21,7 +21,7 @@ DISK, DISK_SOURCE, STORAGE_SOCKET = "disk-shared", Path("/run/shared-disk"), Pat
 HALT = ("kill", "-USR1", "1")  # the host's first process then ends it, silent on the wire
 HTTP_OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"  # facts PRB-13
 DAEMON_PID_FILE = "/run/lifekeeper-standin/daemon.pid"
-RESTART_LIMIT_S = 2.0  # to end what hangs, and to start it again: a tenth of a second each, on a machine that is not busy
+RESTART_TIMEOUT_S = 2.0  # to end what hangs, and to start it again: a tenth of a second each, on a machine that is not busy
 PRIORITIES = (1, 10)  # the vendor's own choice (facts LKL-21)
 
 
@@ -125,7 +125,7 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
 
 def _scripts(service: Service, node: Node, limit: float) -> dict[str, list[str]]:
     actions = {"restore": "start", "remove": "stop", "quickCheck": "check", "recover": "restart"}
-    limits = {"check": limit, "restart": max(RESTART_LIMIT_S, limit)}
+    limits = {"check": limit, "restart": max(RESTART_TIMEOUT_S, limit)}
     return {script: command(service, node.name, action, limit=limits.get(action)) for script, action in actions.items()}
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from harness.managers.manager import LOG_AT_MOST, LogWindow
+from harness.managers.manager import MAX_LOG_LENGTH, LogWindow
 
-READ_AT_MOST = 2 * 1024 * 1024  # bytes of the log's end that are looked through
+MAX_READ_BYTES = 2 * 1024 * 1024  # bytes of the log's end that are looked through
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 SHORT = re.compile(r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.\d+)?\s", re.ASCII)
 LONG = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?(?=\s)", re.ASCII)
@@ -25,10 +25,10 @@ def fetch_line(log: Path) -> str:
     quoted = shlex.quote(str(log))
     files = f"$(ls -1tr {quoted}.1 {quoted}-* 2>/dev/null | grep -v '\\.[gbx]z2*$' | tail -n 1) {quoted}"
     readable = f"exec 2>&1; test -r {quoted} || {{ ls -ld {quoted}; exit 1; }}"
-    return f"{readable}; date +%z; cat {files} | wc -c; cat {files} | tail -c {READ_AT_MOST}"
+    return f"{readable}; date +%z; cat {files} | wc -c; cat {files} | tail -c {MAX_READ_BYTES}"
 
 
-def window(fetched: str, begin: float, end: float, most: int = LOG_AT_MOST) -> LogWindow:
+def window(fetched: str, begin: float, end: float, most: int = MAX_LOG_LENGTH) -> LogWindow:
     """What `fetch_line` printed, cut to the span; lines without a time belong to the line above them."""
     zone_text, _, rest = fetched.partition("\n")
     size_text, _, text = rest.partition("\n")
@@ -36,14 +36,14 @@ def window(fetched: str, begin: float, end: float, most: int = LOG_AT_MOST) -> L
         quoted = (fetched.strip().splitlines() or ["nothing"])[-1][:200]
         return LogWindow("", f"the log could not be read; the host said: {quoted}")
     zone = _zone(zone_text.strip())
-    cut_off = int(size_text) > READ_AT_MOST
+    cut_off = int(size_text) > MAX_READ_BYTES
     lines = text.splitlines()[1 if cut_off else 0 :]
     chosen, first = _within(lines, zone, begin, end)
     missing = []
     if first is None and any(line.strip() for line in lines):
         missing.append("no line of the log has a time that could be read")
     if cut_off and (first is None or first > begin):
-        missing.append(f"only the last {READ_AT_MOST} bytes of the log were looked through")
+        missing.append(f"only the last {MAX_READ_BYTES} bytes of the log were looked through")
     return bounded(chosen, most, missing)
 
 

@@ -159,7 +159,7 @@ def answer(against: Sequence[str], unknown: Sequence[str] = ()) -> Answer:
 
 
 NOT_ASKED = Answer(Says.CANNOT_TELL, ("the adapter of this cluster manager does not ask it",))
-LOG_AT_MOST = 512 * 1024  # characters of one log window
+MAX_LOG_LENGTH = 512 * 1024  # characters of one log window
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ class Manager(ABC):
         """The end of the manager's log on a node, as evidence."""
 
     @abstractmethod
-    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+    def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         """The log's lines from `begin` to `end`, seconds since the epoch on the node's own clock; the newest `most` characters of them.
 
         Raises what `Host.run` raises; a log that cannot be read is an empty window that says why.

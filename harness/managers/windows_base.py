@@ -14,13 +14,13 @@ from harness.hosts.host import CommandFailed, Host
 from harness.hosts.windows.windows import EVENTS_AT_MOST, WindowsHost
 from harness.hosts.windows.windows_parse import Event
 from harness.managers.log_window import bounded
-from harness.managers.manager import LOG_AT_MOST, Answer, LogWindow, Manager, answer
+from harness.managers.manager import MAX_LOG_LENGTH, Answer, LogWindow, Manager, answer
 
 T = TypeVar("T")
 NOT_ASKED = (Unusable, DeadlineExceeded, CommandFailed)  # what asking a node may end with instead of an answer
 NOT_THERE = 44  # a script's own exit for "that is not installed here"
-ALARMING = 2  # levels of an event: 1 critical, 2 error
-SOURCE_LOG_S = 7 * 24 * 3600.0  # how far back the recent log is looked for
+MAX_ALARMING_LEVEL = 2  # levels of an event: 1 critical, 2 error
+MAX_LOG_AGE_S = 7 * 24 * 3600.0  # how far back the recent log is looked for
 
 
 class OnWindows(Manager):
@@ -60,13 +60,13 @@ class OnWindows(Manager):
     def notices(self, line: str) -> bool:
         """An event of level error or worse, by the form that `recent_log` and `log_between` give it."""
         words = line.split(": ", 1)[0].split()
-        return len(words) >= 5 and words[-2] == "level" and words[-1].isdecimal() and 0 < int(words[-1]) <= ALARMING
+        return len(words) >= 5 and words[-2] == "level" and words[-1].isdecimal() and 0 < int(words[-1]) <= MAX_ALARMING_LEVEL
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
-        found = self._events(node, time.time() - SOURCE_LOG_S, time.time() + 3600, min(lines, EVENTS_AT_MOST))
+        found = self._events(node, time.time() - MAX_LOG_AGE_S, time.time() + 3600, min(lines, EVENTS_AT_MOST))
         return "".join(f"{event}\n" for event in found)
 
-    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+    def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         try:
             found = self._events(node, begin, end, EVENTS_AT_MOST)
         except CommandFailed as error:

@@ -28,13 +28,13 @@ from harness.remote.recording.recording import NEW, Clock, NodeEvent, Noise, Sam
 from harness.services import service_registry
 
 CUT_S = 0.3
-AROUND_S = 0.3  # measured before and after the cut
-SLACK_S = 0.001  # for what making the cut itself takes
-THINNED = 0.1  # of all attempts that may be missing around the cut
-EDGE = 2  # periods around the beginning and the end of a cut: an attempt that is missing there moves them
-LATE = 0.5  # of a period: an attempt that is later than that makes the figure coarser than a period
-TRIES = 3  # where attempts came late: then the host was busy, and the check says nothing of the meter
-LIMIT_S = 0.25
+MEASURED_AROUND_S = 0.3  # measured before and after the cut
+CUT_TOLERANCE_S = 0.001  # for what making the cut itself takes
+MAX_MISSING_SHARE = 0.1  # of all attempts that may be missing around the cut
+EDGE_PERIODS = 2  # periods around the beginning and the end of a cut: an attempt that is missing there moves them
+MAX_LATE_PERIODS = 0.5  # of a period: an attempt that is later than that makes the figure coarser than a period
+MAX_TRIES = 3  # where attempts came late: then the host was busy, and the check says nothing of the meter
+ATTEMPT_TIMEOUT_S = 0.25
 PERIODS_AROUND, PERIODS_CUT = 4, 3  # at least, where the period is coarse
 
 KnownCut = Callable[[str, float], tuple[float, float]]
@@ -63,18 +63,18 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     """
     cut, period = ended - begun, track.period_s
     rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
-    around = max(AROUND_S, PERIODS_AROUND * period)
+    around = max(MEASURED_AROUND_S, PERIODS_AROUND * period)
     starts = [one.at for one in rows if one.evidence and begun - around <= one.at <= ended + around]
     longest = max((b - a for a, b in pairwise(starts)), default=float("inf"))
-    bearable = period + max(LATE * period, SLACK_S)
+    bearable = period + max(MAX_LATE_PERIODS * period, CUT_TOLERANCE_S)
     holes = [(a, b) for a, b in pairwise(starts) if b - a > bearable]
-    reach = EDGE * period
+    reach = EDGE_PERIODS * period
     sharp = len(starts) > 1 and not any(a <= edge + reach and edge - reach <= b for a, b in holes for edge in (begun, ended))
 
     def found(measured: float | None, verdict: Verdict) -> Calibration:
         return Calibration(cut, measured, period, how, verdict, kept=longest <= bearable, sharp=sharp)
 
-    near = clock_error_s + period + max(LIMIT_S, track.limit_s)
+    near = clock_error_s + period + max(ATTEMPT_TIMEOUT_S, track.limit_s)
     runs = [r for r in runs_of_failure(track, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
     if not runs or runs[-1].end is None:
         return found(None, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
@@ -82,13 +82,13 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     off = end - start - cut
     said = f"a known cut of {cut:.4f} s was measured as {end - start:.4f} s ({off:+.4f} s; period {period:g} s; {how})"
     faults = [f"as {len(runs)} outages"] if len(runs) > 1 else []
-    if abs(off) > period + SLACK_S:
+    if abs(off) > period + CUT_TOLERANCE_S:
         faults.append("wrong by more than a period")
     # the first to fail may have been under way when the cut began, the first right one begins within a period after its end
-    if max(abs(start - begun), abs(end - ended)) > period + SLACK_S + clock_error_s:
+    if max(abs(start - begun), abs(end - ended)) > period + CUT_TOLERANCE_S + clock_error_s:
         faults.append(f"not when it was made ({start - begun:+.4f} s at its start, {end - ended:+.4f} s at its end)")
     every = (starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 1 else float("inf")
-    if every > (1 + THINNED) * period:
+    if every > (1 + MAX_MISSING_SHARE) * period:
         faults.append(f"by attempts that came every {every * 1000:.3g} ms")
     if faults:
         apart = f" (one attempt came {longest * 1000:.3g} ms after the one before)" if longest > bearable else ""
@@ -101,7 +101,7 @@ def calibrate(subject: ClusterUnderTest, *, period_s: float, cut: KnownCut | Non
 
     What keeps it from being done makes it inconclusive, and so every figure of the run. It is done again only where attempts came late.
     """
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         done = _calibrate(subject, period_s, cut)
         if done.verdict.outcome is Outcome.PASS or done.kept:
             break
@@ -118,7 +118,7 @@ def _calibrate(subject: ClusterUnderTest, period_s: float, cut: KnownCut | None)
             return _measure(subject, vip_track(subject.cluster, period_s), cut, how)
         if not means.whole:
             with ForwardedService(subject.hosts[client]) as forwarded:
-                return _measure(subject, forwarded.track(period_s, LIMIT_S), forwarded.cut, f"{how} by its sshd")
+                return _measure(subject, forwarded.track(period_s, ATTEMPT_TIMEOUT_S), forwarded.cut, f"{how} by its sshd")
         with _Loopback(subject) as service:
             return _measure(subject, service.track(period_s), service.cut, how, clients_clock=True)
     except HarnessError as error:
@@ -130,14 +130,16 @@ def vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
     service = cluster.services[0]
     hello = service_registry.hello(service, cluster)
     name = f"{cluster.client.name}/{service.name}/calibration"
-    return AgentTrack(name, str(cluster.vip), service.port, NEW, bearable(period_s, hello), LIMIT_S, hello.say, hello.expect, hello.again)
+    return AgentTrack(
+        name, str(cluster.vip), service.port, NEW, bearable(period_s, hello), ATTEMPT_TIMEOUT_S, hello.say, hello.expect, hello.again
+    )
 
 
 def _measure(subject: ClusterUnderTest, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
     client = subject.cluster.client.name
     ear = SampleSink()
     agent = agent_of(subject.hosts[client], subject.means(client), subject.python(client), AgentPlan([track], lifetime_s=60.0), ear)
-    around, length = max(AROUND_S, PERIODS_AROUND * track.period_s), max(CUT_S, PERIODS_CUT * track.period_s)
+    around, length = max(MEASURED_AROUND_S, PERIODS_AROUND * track.period_s), max(CUT_S, PERIODS_CUT * track.period_s)
     agent.start()
     try:
         ear.wait_until_good(around, Deadline(10.0))
@@ -166,7 +168,7 @@ class SampleSink:
         """Until every attempt of the last `seconds` was answered, and there were some. Raises DeadlineExceeded."""
 
         def good() -> bool:
-            begin = max(since, time.monotonic() - seconds - LIMIT_S)
+            begin = max(since, time.monotonic() - seconds - ATTEMPT_TIMEOUT_S)
             rows = [s for s in self.rows[-2000:] if s.at >= begin]
             return len(rows) > 2 and rows[-1].at - rows[0].at >= seconds and all(s.outcome == "answered" for s in rows)
 
@@ -211,7 +213,7 @@ class _Loopback:
         self._process.close()
 
     def track(self, period_s: float) -> AgentTrack:
-        return AgentTrack(f"{self._client}/loopback/calibration", "127.0.0.1", self._port, NEW, period_s, LIMIT_S, b"", b"^here")
+        return AgentTrack(f"{self._client}/loopback/calibration", "127.0.0.1", self._port, NEW, period_s, ATTEMPT_TIMEOUT_S, b"", b"^here")
 
     def cut(self, host: str, seconds: float) -> tuple[float, float]:
         self._process.send(b"cut %f\n" % seconds)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.remote.recording.recording import CapturedPacket, NodeEvent, Sample, Track
 
-REMEMBERED_S = 3.0
+KEPT_S = 3.0
 UNKNOWN = "?"
 
 
@@ -48,7 +48,7 @@ class Live:
                 kept.append(row)
                 if row.outcome == "answered":
                     self._last_good[track] = row.at
-            horizon = kept[-1].at - REMEMBERED_S if kept else 0.0
+            horizon = kept[-1].at - KEPT_S if kept else 0.0
             while kept and kept[0].at < horizon:
                 kept.popleft()
 
@@ -67,9 +67,9 @@ class Live:
 
     def _prune(self) -> None:
         now = time.monotonic()
-        if now - self._pruned > REMEMBERED_S:
+        if now - self._pruned > KEPT_S:
             self._pruned = now
-            self._received = {key: found for key, found in self._received.items() if found[0] > now - 2 * REMEMBERED_S}
+            self._received = {key: found for key, found in self._received.items() if found[0] > now - 2 * KEPT_S}
 
     def event(self, event: NodeEvent) -> None:
         """Takes an event; the last one is shown."""
@@ -110,4 +110,4 @@ class Live:
 
     def _node(self, track: str, sample: Sample) -> str | None:
         found = self._received.get((self._tracks[track].origin, sample.port))
-        return found[1] if found is not None and abs(found[0] - sample.at) < REMEMBERED_S else None
+        return found[1] if found is not None and abs(found[0] - sample.at) < KEPT_S else None

@@ -14,14 +14,14 @@ from harness.core.errors import DeadlineExceeded, Inconclusive
 from harness.disrupt import undoing
 from harness.disrupt.disruption import HARNESS, Disruption, Effect
 from harness.expectations.connectivity_matrix import Origin
-from harness.measure.meter import LIMIT_S, Meter
+from harness.measure.meter import ATTEMPT_TIMEOUT_S, Meter
 from harness.measure.write_durability import Tokens, TokensFailed, takes_tokens
 from harness.remote.recording.recording import Header, Mark, NodeEvent, Recorder
 
 STEADY_S = 0.5  # for so long every path must have been right before a disruption may begin, and after it before the measuring ends
-WARM_UP_S = 15.0
-BEGINNINGS = 5  # so often a path may be out just when the start was held back
-PROBES = 3  # so many intervals are waited for one
+WARM_UP_TIMEOUT_S = 15.0
+MAX_BEGINNINGS = 5  # so often a path may be out just when the start was held back
+MAX_PROBE_INTERVALS = 3  # so many intervals are waited for one
 COUNTED_FROM = {True: "when it was done, as its host told", False: "when the harness asked for it, so with what doing it took"}
 FIRST_SAMPLE_S = 2.0  # beyond the budget: what is still out at its end must be measured past it, to be told
 
@@ -140,11 +140,11 @@ class MeasuredFault:
 
     def _begin_steady(self, tokens: Tokens | None, start: Start) -> None:
         """Every path right, the start held back, and every path still right at its end: what is out then is not the disruption's."""
-        for _ in range(BEGINNINGS):
+        for _ in range(MAX_BEGINNINGS):
             self._steady_first(tokens)
             self._subject.permit(self._disruption)  # what was asked before calibrating and warming up is minutes old
             self._hold_back(start)
-            if self._meter.all_right(self._everyone(), self._before, since=time.monotonic() - STEADY_S - LIMIT_S):
+            if self._meter.all_right(self._everyone(), self._before, since=time.monotonic() - STEADY_S - ATTEMPT_TIMEOUT_S):
                 return
         raise Inconclusive(f"{self._disruption.name} was not done, because the paths did not stay right while its start was held back")
 
@@ -152,8 +152,8 @@ class MeasuredFault:
         self._say("warming up: every path must be right, and tokens be taken, before anything is done")
         try:
             if tokens is not None:
-                Deadline(WARM_UP_S).wait_for(tokens.flow, what="a token acknowledged from every host", every=0.05)
-            self._meter.wait_until_right(self._everyone(), self._before, Deadline(WARM_UP_S), steady_s=STEADY_S)
+                Deadline(WARM_UP_TIMEOUT_S).wait_for(tokens.flow, what="a token acknowledged from every host", every=0.05)
+            self._meter.wait_until_right(self._everyone(), self._before, Deadline(WARM_UP_TIMEOUT_S), steady_s=STEADY_S)
         except DeadlineExceeded as error:
             raise Inconclusive(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error
 
@@ -175,11 +175,11 @@ class MeasuredFault:
             return live.last_probe(self._before) or 0.0
 
         try:
-            return Deadline(PROBES * interval + 1.0).wait_for(seen, until=lambda at: at > asked, what="a probe", every=0.01)
+            return Deadline(MAX_PROBE_INTERVALS * interval + 1.0).wait_for(seen, until=lambda at: at > asked, what="a probe", every=0.01)
         except DeadlineExceeded as error:
             raise Inconclusive(
-                f"no probe of {self._before} was seen for {PROBES} intervals, so the start cannot be swept through its period; "
-                "may packets be captured there?"
+                f"no probe of {self._before} was seen for {MAX_PROBE_INTERVALS} intervals, so the start cannot be swept through its "
+                "period; may packets be captured there?"
             ) from error
 
     def _disrupt(self, recorder: Recorder) -> None:

@@ -16,7 +16,7 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster, Service
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
-from harness.measure.evaluation.timing_quality import CALM_LINES, is_calm
+from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
 from harness.remote.agents.agent_factory import Measures, agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, AgentWatch, bearable
@@ -28,11 +28,11 @@ from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Cloc
 from harness.services import service_registry
 
 OTHER_PERIOD_S = 0.1  # for services beside the first: PostgreSQL forks a process for each connection, and every path is measured anyway
-LIMIT_S = 0.25  # an attempt that has heard nothing for so long is given up (facts, measuring: open loop)
-PINNED_LIMIT_S = 1.0
-WATCH_EVERY_S = 0.005
+ATTEMPT_TIMEOUT_S = 0.25  # an attempt that has heard nothing for so long is given up (facts, measuring: open loop)
+PINNED_ATTEMPT_TIMEOUT_S = 1.0
+WATCH_INTERVAL_S = 0.005
 FLUSH = 64
-ENOUGH = 4  # attempts that tell whether a path is right
+MIN_ATTEMPTS = 4  # attempts that tell whether a path is right
 
 
 def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Capabilities]) -> list[Track]:
@@ -46,11 +46,19 @@ def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Capabilitie
         for i, service in enumerate(cluster.services):
             hello = service_registry.hello(service, cluster)
             period = bearable(bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S)), hello)
-            made.append(Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, LIMIT_S))
+            made.append(
+                Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, ATTEMPT_TIMEOUT_S)
+            )
             if bears.whole and hello.keeps:
                 beat = max(period_s, OTHER_PERIOD_S)
                 pinned = Track(
-                    f"{machine.name}/{service.name}/pinned", machine.name, service.name, PINNED, service.port, beat, PINNED_LIMIT_S
+                    f"{machine.name}/{service.name}/pinned",
+                    machine.name,
+                    service.name,
+                    PINNED,
+                    service.port,
+                    beat,
+                    PINNED_ATTEMPT_TIMEOUT_S,
                 )
                 made.append(pinned)
     return made
@@ -85,7 +93,7 @@ class Meter:
             tuple[str, str, Any], NodeEvent
         ] = {}  # the last word on each VIP and listener, for recordings that begin later
         self._sightings: list[CapturedPacket] = []
-        self._noise: dict[str, deque[Noise]] = defaultdict(lambda: deque(maxlen=CALM_LINES))  # the newest of each host
+        self._noise: dict[str, deque[Noise]] = defaultdict(lambda: deque(maxlen=MIN_CALM_LINES))  # the newest of each host
         self._lock = threading.RLock()
 
     def start(self) -> None:
@@ -151,7 +159,7 @@ class Meter:
     def wait_until_right(self, hosts: list[str], node: str | None, deadline: Deadline, *, steady_s: float) -> None:
         """Until every track from these hosts has been answered by `node` for `steady_s` without a gap. Raises DeadlineExceeded."""
         deadline.wait_for(
-            lambda: self.all_right(hosts, node, since=time.monotonic() - steady_s - LIMIT_S),
+            lambda: self.all_right(hosts, node, since=time.monotonic() - steady_s - ATTEMPT_TIMEOUT_S),
             what=f"every path from {', '.join(hosts)} being answered{f' by {node}' if node else ''} for {steady_s:g} s",
             every=0.05,
         )
@@ -178,7 +186,7 @@ class Meter:
             ports=ports,
             connections=tuple(s.port for s in cluster.services) if host in self.blind else (),
             log=str(self.subject.manager.log or ""),
-            every_s=WATCH_EVERY_S,
+            every_s=WATCH_INTERVAL_S,
         )
         return AgentPlan(tracks, lifetime_s, watch)
 
@@ -191,7 +199,7 @@ class Meter:
     def _watch(self, node: str) -> None:
         """Begin to watch a node's packets; where that is not allowed, its connections are looked at instead, and that is told."""
         if node in self.blind:
-            instead = f"; its connections were looked at every {WATCH_EVERY_S * 1000:g} ms instead" if self._means[node].whole else ""
+            instead = f"; its connections were looked at every {WATCH_INTERVAL_S * 1000:g} ms instead" if self._means[node].whole else ""
             text = f"{self.blind[node]}{instead}"
             self.event(NodeEvent(time.monotonic(), node, "no-capture", text))
             return
@@ -302,7 +310,7 @@ class Meter:
 
 def _enough(track: Track) -> float:
     """The latest moment since which a track must have been right to be called so: a few of its attempts have ended since."""
-    return time.monotonic() - track.limit_s - ENOUGH * track.period_s
+    return time.monotonic() - track.limit_s - MIN_ATTEMPTS * track.period_s
 
 
 class _MeterSink:

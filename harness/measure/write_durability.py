@@ -22,9 +22,9 @@ from harness.services.postgres_session import Session
 from harness.services.service_kind import NotTheService
 
 TABLE = "lkharness_tokens"
-EVERY_S = 0.1
-ANSWER_S = 1.0  # a token that was not acknowledged within this is given up, with its connection
-CONNECTION_S = 3600.0
+TOKEN_INTERVAL_S = 0.1
+TOKEN_TIMEOUT_S = 1.0  # a token that was not acknowledged within this is given up, with its connection
+MAX_CONNECTION_S = 3600.0
 
 
 class TokensFailed(Inconclusive):
@@ -68,7 +68,7 @@ class Tokens:
         """Stops to write, and waits for the writers."""
         self._over.set()
         for thread in self._threads:
-            thread.join(CONNECTION_S)
+            thread.join(MAX_CONNECTION_S)
 
     def read_back(self) -> dict[str, int]:
         """How often each token of this run is in the database; none, where even the table is gone. Raises TokensFailed when it cannot be
@@ -90,11 +90,11 @@ class Tokens:
         except (OSError, DeadlineExceeded, NotTheService, BadUse) as error:
             raise TokensFailed(f"tokens: {self._service.name} could not be asked from {origin}: {error}") from error
 
-    def _path(self, origin: str, limit: float = ANSWER_S):
+    def _path(self, origin: str, limit: float = TOKEN_TIMEOUT_S):
         vip = str(self._subject.cluster.vip)
-        return relay(self._subject.residents[origin], vip, self._service.port, limit=limit, lifetime=CONNECTION_S)
+        return relay(self._subject.residents[origin], vip, self._service.port, limit=limit, lifetime=MAX_CONNECTION_S)
 
-    def _session(self, port: int | None, limit: float = ANSWER_S) -> Session:
+    def _session(self, port: int | None, limit: float = TOKEN_TIMEOUT_S) -> Session:
         if port is None:
             raise ConnectionError("the connection did not come about")
         return Session("127.0.0.1", port, self._service.settings, Deadline(limit))
@@ -109,17 +109,17 @@ class Tokens:
                     while not self._over.is_set():
                         number += 1
                         self._one(origin, session, f"{origin}-{number}")
-                        self._over.wait(EVERY_S)
+                        self._over.wait(TOKEN_INTERVAL_S)
             except (OSError, HarnessError, NotTheService) as error:
                 # The path is out: what that means is for the meter to say; here it only delays the next token.
                 self._subject.timeline.note(origin, "tokens", f"connection lost or not made: {error}")
-            self._over.wait(max(0.0, began + EVERY_S - time.monotonic()))
+            self._over.wait(max(0.0, began + TOKEN_INTERVAL_S - time.monotonic()))
 
     def _one(self, origin: str, session: Session, value: str) -> None:
         began = time.monotonic()
         statement = f"insert into {TABLE} values ('{self._run}', '{value}', current_setting('cluster_name')) returning node"
         try:
-            rows = session.query(statement.encode(), Deadline(ANSWER_S))
+            rows = session.query(statement.encode(), Deadline(TOKEN_TIMEOUT_S))
         except BaseException as error:
             self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error)))
             raise

@@ -20,7 +20,7 @@ from rich.text import Text
 from harness.core.text import one_line, visible
 from harness.measure.live_state import UNKNOWN, Live, SeriesState
 
-EVERY_S = 0.2
+REFRESH_INTERVAL_S = 0.2
 COLOURS = {"answered": "green", "silent": "red", "refused": "yellow", "reset": "magenta", "unreachable": "red"}
 
 
@@ -71,7 +71,7 @@ class LiveView:
 
     def _draw(self, live: Live, title: str, pause: Callable[[float], bool]) -> None:
         with Screen(console=self._console, auto_refresh=False, transient=True) as screen:
-            while not pause(EVERY_S):
+            while not pause(REFRESH_INTERVAL_S):
                 screen.update(self._table(live, title), refresh=True)
 
     def _table(self, live: Live, title: str) -> Table:
@@ -93,7 +93,7 @@ class LiveView:
         self._line(title)
         before: dict[str, tuple[str, str | None]] = {}
         news = live.news
-        while not pause(EVERY_S):
+        while not pause(REFRESH_INTERVAL_S):
             if live.news != news:
                 news = live.news
                 self._line(news)

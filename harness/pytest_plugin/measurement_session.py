@@ -25,9 +25,9 @@ from harness.remote.recording import recording
 from harness.report.builder import ReportBuilder
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 
-PREPARE_S = 60.0
-TRIES = 5  # of a measurement that noise spoils …
-CALM_WITHIN_S = 30.0  # … each begun when the hosts are quiet again, or after this
+PREPARATION_TIMEOUT_S = 60.0
+MAX_TRIES = 5  # of a measurement that noise spoils …
+CALM_TIMEOUT_S = 30.0  # … each begun when the hosts are quiet again, or after this
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class MeasurementSession:
         the cluster's own doing: that stands.
         """
         with self._view.open() if self._view else contextlib.nullcontext():
-            for left in reversed(range(TRIES)):
+            for left in reversed(range(MAX_TRIES)):
                 result, name = self._measure(make(), start, test)
                 if not (left and self._is_spoiled(result)):
                     break
@@ -88,7 +88,7 @@ class MeasurementSession:
         """Noise comes in bursts; if it does not end, the next try tells so as well as any."""
         assert self._meter is not None
         try:
-            self._meter.wait_until_calm(Deadline(CALM_WITHIN_S))
+            self._meter.wait_until_calm(Deadline(CALM_TIMEOUT_S))
         except DeadlineExceeded as error:
             self._say(str(error))
 
@@ -102,7 +102,7 @@ class MeasurementSession:
         self._number += 1
         name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
         path = self._report.run.directory / "evidence" / name / "recording.jsonl"
-        disruption.prepare(Deadline(PREPARE_S + self._subject.cluster.manager.takeover_s))
+        disruption.prepare(Deadline(PREPARATION_TIMEOUT_S + self._subject.cluster.manager.takeover_s))
         self._subject.wait_until_whole(Deadline(self._subject.cluster.manager.boot_s))
         try:
             with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():

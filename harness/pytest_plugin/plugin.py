@@ -27,7 +27,7 @@ from harness.pytest_plugin.pytest_session import Session
 KEY = pytest.StashKey[Session]()
 NO_PLAN = pytest.StashKey[HarnessError]()  # why no disruption could be planned
 # Reading, tagging, doing, seeing and ending it; an undoing, which has the time of two; and another at the end of the session.
-AZURE_OPERATIONS = 10
+MAX_AZURE_OPERATIONS = 10
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -137,7 +137,7 @@ def _extend_timeouts(config: pytest.Config, items: list[pytest.Item], operation_
         return
     for item in items:
         if item.get_closest_marker("disruptive") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(float(usual) + AZURE_OPERATIONS * operation_limit_s))
+            item.add_marker(pytest.mark.timeout(float(usual) + MAX_AZURE_OPERATIONS * operation_limit_s))
 
 
 def planned_faults(items: list[pytest.Item]) -> list[Wanted]:

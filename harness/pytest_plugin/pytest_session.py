@@ -47,7 +47,7 @@ from harness.report.terminal_summary import summary
 if TYPE_CHECKING:
     from harness.azure.backend_health import HealthWatch
 
-WHOLE_SOON_S = 5.0  # an attached cluster is healthy or it is not; this only lets a passing state pass
+HEALTHY_TIMEOUT_S = 5.0  # an attached cluster is healthy or it is not; this only lets a passing state pass
 
 VERDICT = pytest.StashKey[Verdict]()
 
@@ -191,7 +191,7 @@ class Session:
         """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
         limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
         try:
-            return subject.wait_until_whole(Deadline(limit if self._lab_data else WHOLE_SOON_S)).active
+            return subject.wait_until_whole(Deadline(limit if self._lab_data else HEALTHY_TIMEOUT_S)).active
         except DeadlineExceeded as error:
             if self._lab_data:
                 raise

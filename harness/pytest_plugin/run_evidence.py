@@ -16,10 +16,10 @@ from harness.report.builder import ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import StateRecord
 
-STATES_AT_MOST = 3  # of one run: what fails after those fails of the same, or of the first
+MAX_STATES = 3  # of one run: what fails after those fails of the same, or of the first
 STATE_AT_MOST = 8 * MB  # of texts in one of them
-HOST_S = 20.0  # after so long a host is asked for nothing more
-LOG_S = 15 * 60.0  # of managers' logs
+HOST_TIMEOUT_S = 20.0  # after so long a host is asked for nothing more
+LOG_WINDOW_S = 15 * 60.0  # of managers' logs
 
 
 class RunEvidence:
@@ -35,7 +35,7 @@ class RunEvidence:
         A stranger's cluster is not kept disturbed any longer for it: what is `in_force` there is undone first, and this is called again.
         """
         record, run = self._report.run.record, self._report.run
-        if test in self._tests or len(self._tests) >= STATES_AT_MOST or (in_force and not self._own):
+        if test in self._tests or len(self._tests) >= MAX_STATES or (in_force and not self._own):
             return
         self._tests.add(test)
         name = f"{test.rpartition('::')[2] or 'before-the-first-test'}-state.tar.gz"
@@ -49,7 +49,7 @@ class RunEvidence:
         def make(redactor: Redactor) -> Bundle:
             return Bundle(path, redactor, most=STATE_AT_MOST)
 
-        gather(subject.cluster, self._data, subject.hosts, subject.manager, Span(now - LOG_S, now), make, host_s=HOST_S)
+        gather(subject.cluster, self._data, subject.hosts, subject.manager, Span(now - LOG_WINDOW_S, now), make, host_s=HOST_TIMEOUT_S)
 
     def at_the_end(self) -> None:
         """What was captured all the while, and what managers logged."""

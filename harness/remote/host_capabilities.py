@@ -11,7 +11,7 @@ from harness.hosts.ssh.forwarding import Forwarding
 from harness.hosts.ssh.ssh_connection import SessionsTaken
 from harness.hosts.ssh.ssh_host import SshHost
 
-ASK_S = 15.0
+QUESTION_TIMEOUT_S = 15.0
 
 # What it takes: bash 4 with /dev/tcp, and the few tools that the script calls.
 QUESTION = """echo lkharness-asks
@@ -118,7 +118,7 @@ def ask(host: Host, platform: str, python: str) -> Capabilities:
 def _of_its_shell(host: Host, python: str) -> Answers:
     """A host that runs nothing for us says nothing of what was asked."""
     try:
-        said = host.run(["sh", "-c", QUESTION, python], limit=ASK_S).out.split()
+        said = host.run(["sh", "-c", QUESTION, python], limit=QUESTION_TIMEOUT_S).out.split()
     except SessionsTaken:
         return Answers()
     said = said[1:] if said[:1] == ["lkharness-asks"] else []  # else something else ran there, whatever it printed
@@ -129,10 +129,10 @@ def forwarding_of(host: Host, *, checked: bool = False) -> Forwarding:
     """An SSH connection for forwarding. Raises HostUnreachable; Unusable when the host has no such thing, or (`checked`) forbids it."""
     if not isinstance(host, SshHost):
         raise Unusable(f"{host.name}: no connection can be made from there: it has no Python, no bash, and is not reached by SSH")
-    forwarding = host.forwarding(ASK_S)
+    forwarding = host.forwarding(QUESTION_TIMEOUT_S)
     try:
         if checked:
-            forwarding.permitted(ASK_S)
+            forwarding.permitted(QUESTION_TIMEOUT_S)
     except BaseException:
         forwarding.close()
         raise

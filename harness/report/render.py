@@ -15,7 +15,7 @@ from harness.core.text import one_line
 from harness.report.record.run_record import SCHEMA_VERSION, Judgement, RunRecord
 from harness.report.record.run_verdict import judge, tally
 
-RECORD_AT_MOST = 256 * 1024 * 1024  # bytes of run.json; two disruptions on a lab take 0.15 MB
+MAX_RECORD_BYTES = 256 * 1024 * 1024  # bytes of run.json; two disruptions on a lab take 0.15 MB
 
 
 def render(run_dir: Path) -> list[Path]:
@@ -54,8 +54,8 @@ def load_record(run_dir: Path) -> RunRecord:
     try:
         if path.exists() and not path.is_file():
             raise BadUse(f"{path}: is no plain file; name a run's directory, such as reports/latest")
-        if path.stat().st_size > RECORD_AT_MOST:
-            raise BadUse(f"{path}: is larger than {RECORD_AT_MOST} bytes, so it is no run of this harness; choose another run")
+        if path.stat().st_size > MAX_RECORD_BYTES:
+            raise BadUse(f"{path}: is larger than {MAX_RECORD_BYTES} bytes, so it is no run of this harness; choose another run")
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadUse(f"{path}: cannot be read ({error.strerror or error}); name a run's directory, such as reports/latest") from error

@@ -11,8 +11,8 @@ from harness.report.record.run_record import CauseRecord, Counts, Judgement, Pat
 from harness.report.record.run_verdict import severity, summarise_paths, worst
 from harness.report.statistics import gate_statistics
 
-_MOST_SHOWN = 20
-_MOST_CAUSES = 5
+_MAX_SHOWN = 20
+_MAX_CAUSES = 5
 
 
 def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
@@ -56,9 +56,9 @@ def _headline(run: RunRecord) -> str:
 def _causes(run: RunRecord) -> list[str]:
     """The cause before the symptom, each once, with what to do; what proves it is in the report and with `lkharness explain`."""
     lines = []
-    for number, cause in enumerate(run.causes[:_MOST_CAUSES], 1):
+    for number, cause in enumerate(run.causes[:_MAX_CAUSES], 1):
         lines += [f"  {number}. {cause.sentence} ({cause.certainty})", f"     do: {cause.do}"]
-    if (left := len(run.causes) - _MOST_CAUSES) > 0:
+    if (left := len(run.causes) - _MAX_CAUSES) > 0:
         lines.append(f"  … and {count(left, 'more cause')} in the report, and with `lkharness explain`")
     return lines
 
@@ -69,16 +69,16 @@ def _findings(run: RunRecord) -> list[str]:
     found += [(a.verdict, f"audit: {a.name}", run.cause_of_audit(a)) for a in run.audits]
     found = [(v, title, cause) for v, title, cause in found if v.outcome in (Result.FAIL, Result.INCONCLUSIVE)]
     found.sort(key=lambda item: severity(item[0].outcome))
-    lines = [f"  {MARK[verdict.outcome]} {title}: {_why(run, verdict, cause)}" for verdict, title, cause in found[:_MOST_SHOWN]]
-    if len(found) > _MOST_SHOWN:
-        lines.append(f"  … and {len(found) - _MOST_SHOWN} more in the report")
+    lines = [f"  {MARK[verdict.outcome]} {title}: {_why(run, verdict, cause)}" for verdict, title, cause in found[:_MAX_SHOWN]]
+    if len(found) > _MAX_SHOWN:
+        lines.append(f"  … and {len(found) - _MAX_SHOWN} more in the report")
     return lines
 
 
 def _why(run: RunRecord, verdict: Judgement, cause: CauseRecord | None) -> str:
     """What a cause has said is not said again."""
-    place = run.causes.index(cause) if cause is not None else _MOST_CAUSES
-    return f"see {place + 1}" if place < _MOST_CAUSES else verdict.reason
+    place = run.causes.index(cause) if cause is not None else _MAX_CAUSES
+    return f"see {place + 1}" if place < _MAX_CAUSES else verdict.reason
 
 
 def _measured(run: RunRecord) -> list[str]:

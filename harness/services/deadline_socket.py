@@ -9,7 +9,7 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 
-QUOTE = 120  # bytes of an unexpected answer that a message quotes
+MAX_QUOTED_BYTES = 120  # bytes of an unexpected answer that a message quotes
 
 
 class BoundedSocket(socket.socket):
@@ -67,7 +67,7 @@ def quoted(data: bytes) -> str:
     """What somebody said, fit for a message: its first line when it is text, escaped bytes otherwise."""
     if not data:
         return "nothing"
-    text = data[:QUOTE]
+    text = data[:MAX_QUOTED_BYTES]
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in text):
         return repr(text.decode("ascii").strip().splitlines()[0] if text.strip() else text.decode("ascii"))
     return repr(text)[1:]

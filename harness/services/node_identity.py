@@ -10,7 +10,7 @@ from harness.services.service_kind import Identity
 if TYPE_CHECKING:
     from harness.config.cluster_config import Cluster
 
-STARTS_AGREE_S = 2.0  # two clocks and a rounding apart, a start is still the same start
+MAX_START_DIFFERENCE_S = 2.0  # two clocks and a rounding apart, a start is still the same start
 
 
 def node_of(identity: Identity, cluster: Cluster, started_by_node: Mapping[str, float | None]) -> tuple[str | None, str]:
@@ -65,9 +65,9 @@ def _by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
 def _by_start(identity: Identity, started_by_node: Mapping[str, float | None]) -> tuple[str | None, str]:
     if identity.started is None:
         return None, "it did not tell its start"
-    near = [name for name, at in started_by_node.items() if at is not None and abs(at - identity.started) <= STARTS_AGREE_S]
+    near = [name for name, at in started_by_node.items() if at is not None and abs(at - identity.started) <= MAX_START_DIFFERENCE_S]
     if len(near) == 1:
         return near[0], f"the {identity.kind} service started when the one on {near[0]} did, and no other"
     if near:
-        return None, f"its start is the same within {STARTS_AGREE_S:g} s on {' and '.join(sorted(near))}"
+        return None, f"its start is the same within {MAX_START_DIFFERENCE_S:g} s on {' and '.join(sorted(near))}"
     return None, "no node reports a service with its start"

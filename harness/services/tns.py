@@ -18,7 +18,7 @@ HEADER = struct.Struct(">HHBBH")  # length, checksum, type, flags, header checks
 CONNECT_FIELDS = struct.Struct(">HHHHHHHHHHIBB")
 DATA_AT = 58  # where connect data begins in the packet
 PING = "(DESCRIPTION=(CONNECT_DATA=(COMMAND=ping)))"
-MOST = 32_767
+MAX_PACKET_BYTES = 32_767
 ACCEPTED, ASKED_AGAIN = rb"(?s)\A.{4}\x02", rb"(?s)\A.{4}\x0b"
 """What a listener says to a connect that an instance takes up, and when it wants the same CONNECT once more (facts ORA-05)."""
 SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.$#-]{0,127}")
@@ -87,7 +87,7 @@ def _answer(sock: BoundedSocket, host: str, port: int) -> tuple[int, bytes]:
     if not head:
         raise ConnectionResetError(f"{host}:{port} closed the connection on a TNS ping without a word")
     length, kind = (HEADER.unpack(head)[0], head[4]) if len(head) == HEADER.size else (0, 0)
-    if not HEADER.size <= length <= MOST or kind not in (ACCEPT, REFUSE, REDIRECT, RESEND):
+    if not HEADER.size <= length <= MAX_PACKET_BYTES or kind not in (ACCEPT, REFUSE, REDIRECT, RESEND):
         raise NotTheService(f"{host}:{port} does not speak TNS; it said {quoted(head + sock.already_there(200))}")
     return kind, _read(sock, length - HEADER.size)
 

@@ -118,7 +118,7 @@ class Token:
 @pytest.mark.timeout(900)
 def test_a_peer_that_says_nothing_holds_nobody_up(server: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a read nor a look for a sign takes longer than its deadline and a last look."""
-    monkeypatch.setattr(clients, "LAST_LOOK_S", 0.4)
+    monkeypatch.setattr(clients, "LAST_REQUEST_TIMEOUT_S", 0.4)
     with silence() as url, talking(server, resource_manager=url) as talk:
         talk.credential = Token()
         hand = OperationRunner(talk, lambda *a, **k: None)

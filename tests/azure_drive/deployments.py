@@ -397,8 +397,8 @@ def _shown(resource: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
 def serving(folder: Path, kind: type[Deployments] = Deployments) -> Iterator[Deployments]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        patch.setattr(teardown, "QUIET_S", 0.2)
-        patch.setattr(resource_removal, "STUBBORN_S", 1.5)
+        patch.setattr(teardown, "NO_PROGRESS_TIMEOUT_S", 0.2)
+        patch.setattr(resource_removal, "BUSY_RESOURCE_TIMEOUT_S", 1.5)
         yield from _served(folder, kind)
 
 

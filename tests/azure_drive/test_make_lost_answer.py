@@ -61,7 +61,7 @@ def test_one_that_was_accepted_and_shows_late_is_cancelled_and_removed(arm, caps
 
 
 def test_one_that_was_never_accepted_ends_in_bounded_time(arm, capsys, monkeypatch):
-    monkeypatch.setattr(deploy, "SHOWS_S", 0.2)
+    monkeypatch.setattr(deploy, "DEPLOYMENT_VISIBLE_TIMEOUT_S", 0.2)
     arm.on_put = at_first(Answer(None))
     assert up() == 4
     said = capsys.readouterr().err

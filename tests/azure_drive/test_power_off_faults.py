@@ -61,7 +61,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 
 @pytest.fixture(autouse=True)
 def settings(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(operation_runner, "SHOWS_S", SHOWS_S)
+    monkeypatch.setattr(operation_runner, "MIN_VISIBLE_TIMEOUT_S", SHOWS_S)
     azure = lab.azure.model_copy(update={"operation_limit_s": LIMIT_S})
     lab.cluster = lab.cluster.model_copy(update={"azure": azure})
     lab.own("faults", "DELETE")

@@ -10,7 +10,7 @@ import pytest
 
 from harness.azure.client.operation_runner import OperationRunner
 from harness.azure.faults import undo_leftovers
-from harness.azure.faults.undo_tag import LONGEST, STANDING, Undo, UndoTags, parse
+from harness.azure.faults.undo_tag import MAX_TAG_LENGTH, STANDING, Undo, UndoTags, parse
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.disrupt import disruption
@@ -25,7 +25,7 @@ EVERY = [
 
 @pytest.mark.parametrize("undo", EVERY, ids=lambda u: u.undo)
 def test_it_says_the_same_when_it_is_read(undo):
-    assert parse(undo.text()) == undo and len(undo.text()) <= LONGEST
+    assert parse(undo.text()) == undo and len(undo.text()) <= MAX_TAG_LENGTH
     assert undo.until - undo.since in (60, 61) and undo.run in str(undo)
 
 

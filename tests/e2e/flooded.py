@@ -16,7 +16,7 @@ from itertools import pairwise
 from harness.attach.lease import Lease, _now
 from harness.config.cluster_config import Machine
 from harness.core.errors import HarnessError
-from harness.hosts.documents import DOCUMENT_AT_MOST
+from harness.hosts.documents import MAX_DOCUMENT_LENGTH
 from harness.hosts.host import Host
 from harness.hosts.linux import linux_parse
 from harness.hosts.local_host import LocalHost
@@ -56,12 +56,12 @@ FLOODS: dict[str, Callable[[Host], str]] = {
     "a line without end": lambda host: asked(host, "tr '\\0' x </dev/zero", len, FLOOD_S),
     "a stream of a line without end": lambda host: streamed(host, "tr '\\0' x </dev/zero"),
     "64 MiB of JSON": lambda host: asked(host, printed(OBJECT, 64 * MIB, "[", "{}]"), linux_parse.addresses),
-    "JSON, as much as is read": lambda host: asked(host, printed(OBJECT, DOCUMENT_AT_MOST - 100, "[", "{}]"), linux_parse.addresses),
-    "JSON, more than is read": lambda host: asked(host, printed(OBJECT, DOCUMENT_AT_MOST + 100, "[", "{}]"), linux_parse.addresses),
-    "JSON, nested": lambda host: asked(host, printed("[", DOCUMENT_AT_MOST - 100), linux_parse.addresses),
+    "JSON, as much as is read": lambda host: asked(host, printed(OBJECT, MAX_DOCUMENT_LENGTH - 100, "[", "{}]"), linux_parse.addresses),
+    "JSON, more than is read": lambda host: asked(host, printed(OBJECT, MAX_DOCUMENT_LENGTH + 100, "[", "{}]"), linux_parse.addresses),
+    "JSON, nested": lambda host: asked(host, printed("[", MAX_DOCUMENT_LENGTH - 100), linux_parse.addresses),
     "XML, as much as is read": lambda host: asked(
         host,
-        printed('<a b=""/>', DOCUMENT_AT_MOST - 100, "<crm_mon>", "</crm_mon>"),
+        printed('<a b=""/>', MAX_DOCUMENT_LENGTH - 100, "<crm_mon>", "</crm_mon>"),
         lambda said: f"crm_mon: {pacemaker_parse.read(said).why}",
     ),
     "short lines, as many as are read": lambda host: asked(host, f"yes x | head -c {OUTPUT_AT_MOST}", linux_parse.listeners),

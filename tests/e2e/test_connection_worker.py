@@ -134,7 +134,7 @@ def test_a_silent_request_delays_no_other(here, silent):
 
 
 def test_the_sockets_of_all_requests_together_are_bounded(host, silent, monkeypatch):
-    monkeypatch.setattr(module, "SOCKETS", 5)
+    monkeypatch.setattr(module, "MAX_SOCKETS", 5)
     here = ConnectionWorker(host, PYTHON)
     with ThreadPoolExecutor(3) as pool:
         all_of_them = [pool.submit(attempt, here, "127.0.0.1", silent.port, count=8, limit=0.3) for _ in range(3)]
@@ -229,8 +229,8 @@ def test_a_relay_whose_script_is_killed_ends_its_client_s_stream(here, host):
 
 
 def test_a_frozen_script_is_replaced_when_it_is_asked_again(here, host, monkeypatch):
-    monkeypatch.setattr(module, "QUIET_S", 0.0)
-    monkeypatch.setattr(module, "PING_S", 0.2)
+    monkeypatch.setattr(module, "QUIET_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(module, "PING_TIMEOUT_S", 0.2)
     attempt(here, "127.0.0.1", free_port())
     os.kill(host.started[0].pid, signal.SIGSTOP)
     assert attempt(here, "127.0.0.1", free_port())[0].outcome is AttemptOutcome.REFUSED

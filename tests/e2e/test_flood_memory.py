@@ -14,7 +14,7 @@ from command_shell import REPOSITORY
 from flooded import FLOODS, MIB
 from sshd_server import SSHD, start_server
 
-from harness.attach.lease import TERM_S
+from harness.attach.lease import LEASE_DURATION_S
 
 MORE_AT_MOST = 100 * MIB
 HERE = ["output without end", "JSON, as much as is read"]  # these in every run, the others in the deep one
@@ -41,7 +41,7 @@ def flood(how: str, folder: Path, *machine: str) -> None:
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     told = json.loads(process.communicate(timeout=600)[0])
     assert told["more"] <= MORE_AT_MOST, told
-    assert not told["lost"] and told["longest"] < TERM_S, told
+    assert not told["lost"] and told["longest"] < LEASE_DURATION_S, told
     assert "\n" not in told["said"] and (": " in told["said"] or how in WHOLE) and len(told["said"]) < 1000, told
 
 

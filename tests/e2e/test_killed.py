@@ -67,7 +67,8 @@ class Case:
         folder.mkdir()
         (folder / "lab.toml").write_text(tomli_w.dumps(TIMERS))
         (folder / "short_lives.py").write_text(
-            f"from harness.remote.agents import agent_launch as agent_plan\nagent_plan.ORPHAN_S, agent_plan.KEEP_S = {ORPHAN_S}, {KEEP_S}\n"
+            "from harness.remote.agents import agent_launch\n"
+            f"agent_launch.ORPHAN_TIMEOUT_S, agent_launch.SPOOL_KEPT_S = {ORPHAN_S}, {KEEP_S}\n"
         )
         shell.up("--name", self._name, "--file", folder / "lab.toml")
         self._folder = folder

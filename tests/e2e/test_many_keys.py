@@ -67,7 +67,7 @@ def test_more_keys_than_are_tried_are_told_before_any_is(load, server: Server) -
 
 def test_an_sshd_that_hangs_up_over_the_keys_is_told_and_not_asked_again(load, server: Server, monkeypatch) -> None:
     load(9)
-    monkeypatch.setattr(ssh_connection, "KEYS_TRIED", 100)
+    monkeypatch.setattr(ssh_connection, "MAX_KEYS_TRIED", 100)
     timeline = Timeline()
     with pytest.raises(HostUnreachable, match=r"sshd hung up after \d of the 9 keys in ssh-agent .*MaxAuthTries.*ssh\.key"):
         host_of(server, None, timeline).run(["true"])

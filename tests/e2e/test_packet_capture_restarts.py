@@ -24,8 +24,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it captur
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch) -> None:
-    monkeypatch.setattr(continuous_capture, "MARK_EVERY_S", 0.05)
-    monkeypatch.setattr(continuous_capture, "AGAIN_S", 0.05)
+    monkeypatch.setattr(continuous_capture, "MARK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(continuous_capture, "RETRY_INTERVAL_S", 0.05)
 
 
 def wait(events: list[NodeEvent], *kinds: str) -> None:
@@ -57,7 +57,7 @@ def test_a_witness_that_ends_is_told_and_followed_by_another(tmp_path: Path) -> 
 
 @needs_root
 def test_a_witness_of_the_newest_does_not_end_when_much_was_seen(monkeypatch) -> None:
-    monkeypatch.setattr(packet_capture, "NEWEST_AT_MOST", 20)
+    monkeypatch.setattr(packet_capture, "MAX_NEWEST_PACKETS", 20)
     seen = []
     with Witness(LocalHost("lknode01"), sys.executable, flags=SYN, tell=seen.append, newest=True) as one:
         for _ in range(50):

@@ -28,7 +28,7 @@ def here():
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending_host_undos, "AGAIN_S", 0.01)
+    monkeypatch.setattr(pending_host_undos, "RETRY_INTERVAL_S", 0.01)
 
 
 def a_thing(folder: Path) -> Script:

@@ -87,7 +87,7 @@ def test_it_is_sent_whole_and_its_stream_is_read(server):
 def test_the_meter_chooses_it_by_itself(server):
     host = SshHost(server.machine().model_copy(update={"platform": "windows"}))
     bears = host_capabilities.ask(host, "windows", "python3")
-    assert bears.kind is host_capabilities.Kind.POWERSHELL and bears.period_s(0.01) == powershell_agent.LEAST_PERIOD_S
+    assert bears.kind is host_capabilities.Kind.POWERSHELL and bears.period_s(0.01) == powershell_agent.MIN_PERIOD_S
     tracks = [replace(track, period_s=bears.period_s(track.period_s)) for track in TRACKS]
     seen = Seen()
     agent = agent_of(host, bears, "", AgentPlan(tracks, lifetime_s=60.0), seen)

@@ -158,7 +158,7 @@ def test_connections_that_sshd_still_tries_do_not_pile_up(host, bears, monkeypat
     """SSH cannot take them back, so the SSH connection is given up for another one, and no tick is missed meanwhile."""
     if bears.kind is not Kind.FORWARDING:
         pytest.skip("a script ends its own")
-    monkeypatch.setattr(forwarding, "STUCK_AT_MOST", 4)
+    monkeypatch.setattr(forwarding, "MAX_ABANDONED_CHANNELS", 4)
     dialled = []
     monkeypatch.setattr(host, "forwarding", lambda limit, open=host.forwarding: dialled.append(open(limit)) or dialled[-1])
     with socket.socket() as door:

@@ -21,7 +21,7 @@ SESSIONS = r"""ps -eo pid=,args= | awk '/[s]shd.*: root/ { print $1 }' | xargs -
 # Agents that nobody asks any more end and tidy up after minutes; here sooner.
 SHORT_LIVES = """
 from harness.remote.agents import agent_launch
-agent_launch.ORPHAN_S, agent_launch.KEEP_S = 4.0, 1.0
+agent_launch.ORPHAN_TIMEOUT_S, agent_launch.SPOOL_KEPT_S = 4.0, 1.0
 """
 # Prepended to each undoing that a host is sent: it fails as long as a file is there. The guardian gets the same text.
 REFUSE = """

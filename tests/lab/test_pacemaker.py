@@ -146,7 +146,7 @@ def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: ClusterUnderTe
 def test_what_takes_the_ip_resource_out_ends_by_itself(whole: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is left to remove it: after its moment it means nothing any more, and the IP resource starts."""
     active, tag = whole.active, whole.cluster.ip_resource.tag
-    monkeypatch.setattr(pacemaker, "OUT_FOR_S", 20)
+    monkeypatch.setattr(pacemaker, "MAX_OUT_S", 20)
     whole.manager.take_out(tag, active, deadline=Deadline(18.0))
     assert not whole.holders_of_vip()
     Deadline(90.0).wait_for(whole.holders_of_vip, what="the IP resource in service again", every=0.5)

@@ -50,7 +50,7 @@ from harness.measure.evaluation.attribution import clock_errors
 from harness.measure.evaluation.evaluate_recording import measured
 from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Boundary, Measured
-from harness.measure.meter import WATCH_EVERY_S, Meter
+from harness.measure.meter import WATCH_INTERVAL_S, Meter
 from harness.remote.recording import recording
 
 PERIOD_S = 0.01
@@ -170,7 +170,7 @@ class Done(NamedTuple):
         at = boundary.at or 0.0
         late = [n.worst_late_s for n in self.recording.noise if n.at - 1.5 < at < n.at + 0.5]  # a line tells of the second before it
         own = self._took(boundary) if boundary.name == "first answer" else 0.0
-        return PERIOD_S + WATCH_EVERY_S + clock_errors(self.recording)[boundary.source] + max(late, default=0.0) + own
+        return PERIOD_S + WATCH_INTERVAL_S + clock_errors(self.recording)[boundary.source] + max(late, default=0.0) + own
 
     def _took(self, answer: Boundary) -> float:
         """The seconds of the attempt that was answered then: what is its own time, and not the meter's."""
@@ -262,7 +262,7 @@ def test_a_boundary_that_is_off_is_told(measurer):
             continue
         span = done.happened()[b.name]
         assert span is not None
-        beyond = 0.030 + done.tolerance(b) - PERIOD_S - WATCH_EVERY_S
+        beyond = 0.030 + done.tolerance(b) - PERIOD_S - WATCH_INTERVAL_S
         for moved in (span.start - beyond, span.end + beyond):
             told = deviations(done, [Boundary(b.name, moved, b.evidence, b.source)])
             assert len(told) == 1 and told[0].startswith(b.name), told

@@ -216,7 +216,7 @@ def test_where_none_may_be_written_none_is(database):
 
 def test_paths_that_are_not_right_first_leave_no_table(database, monkeypatch):
     """A disruption that is not done takes its tokens back as well."""
-    monkeypatch.setattr(measured_fault, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(measured_fault, "WARM_UP_TIMEOUT_S", 0.0)
     with pytest.raises(Inconclusive, match="not right before it"):
         database.measure("none")
     assert database.as_owner(f"select count(*) from pg_tables where tablename = '{TABLE}'") == "0"

@@ -13,7 +13,7 @@ from test_bundle_check import a_bundle
 from harness.core.verdict import failed, passed
 from harness.diagnosis.cause import Cause, Certainty
 from harness.explain.run_explanation import causes, look
-from harness.pytest_plugin.run_evidence import STATES_AT_MOST, RunEvidence, explain
+from harness.pytest_plugin.run_evidence import MAX_STATES, RunEvidence, explain
 from harness.report.builder import ReportBuilder
 from harness.report.html.html_report import html
 from harness.report.junit import junit
@@ -154,10 +154,10 @@ class Gathered(RunEvidence):
 
 def test_the_state_is_kept_once_for_each_test_and_of_the_first_few(builder: ReportBuilder) -> None:
     evidence = Gathered(None, builder, {}, own=True)  # type: ignore[arg-type]
-    for number in range(STATES_AT_MOST + 2):
+    for number in range(MAX_STATES + 2):
         for _ in range(2):
             evidence.failing(f"t::{number}")
-    assert [s.test for s in builder.run.record.states] == [f"t::{n}" for n in range(STATES_AT_MOST)]
+    assert [s.test for s in builder.run.record.states] == [f"t::{n}" for n in range(MAX_STATES)]
 
 
 def test_a_stranger_s_cluster_is_not_kept_disturbed_for_it(builder: ReportBuilder) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.remote.agents.agent_launch import AgentTrack
-from harness.remote.agents.clock_sync import DRIFT, HostClock
+from harness.remote.agents.clock_sync import MAX_CLOCK_DRIFT, HostClock
 from harness.remote.agents.spool_reader import AgentRun, Reader
 from harness.remote.recording.recording import PINNED
 
@@ -32,7 +32,7 @@ def test_a_worse_clock_takes_over_only_when_drift_may_have_made_the_old_one_wors
     clock = HostClock("h")
     first = burst(clock, [0.002], ahead=5.0)
     assert burst(clock, [0.2], ahead=5.0) is None and clock.best is first
-    clock.best = type(first)("h", first.at - 0.2 / DRIFT, first.offset_s, first.error_s)
+    clock.best = type(first)("h", first.at - 0.2 / MAX_CLOCK_DRIFT, first.offset_s, first.error_s)
     assert burst(clock, [0.2], ahead=5.0) is clock.best
 
 

@@ -92,7 +92,7 @@ def test_durations(name, profile):
         return
     assert math.isfinite(one.longest_s)
     if one.longest_s and name != "node reboot":  # that one comes back by itself
-        assert one.longest_s >= max(allowance.seconds, one.lasts_s) + disruption.UNDO_S - 5.0
+        assert one.longest_s >= max(allowance.seconds, one.lasts_s) + disruption.UNDO_MARGIN_S - 5.0
     if Effect.RECOVERS in {e for row in one.expects.values() for e in row.values()}:
         assert one.lasts_s < allowance.seconds
 

@@ -108,7 +108,7 @@ def test_paths_that_went_out_while_the_start_was_held_back_are_waited_for_again(
 
 
 def test_paths_that_never_stay_right_are_no_beginning(tmp_path):
-    one = Around([False] * measured_fault.BEGINNINGS)
+    one = Around([False] * measured_fault.MAX_BEGINNINGS)
     with pytest.raises(Inconclusive, match="did not stay right"):
         one.record(tmp_path, Start())
     assert one.kinds == ["broken-off"]

@@ -13,7 +13,7 @@ from harness.config import cluster_config
 from harness.config.cluster_config import Manager
 from harness.lab.lifecycle import default_cluster
 from harness.managers.data_mirror import check_mirror
-from harness.managers.log_window import READ_AT_MOST, time_of, window
+from harness.managers.log_window import MAX_READ_BYTES, time_of, window
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says, answer
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_policies, by_settings
@@ -273,9 +273,9 @@ def test_a_year_is_found_for_a_line_without_one():
 def test_a_window_is_bounded_and_says_what_is_missing():
     small = window(fetched(LOG), 0, NOW + 3600, most=100)
     assert small.text == LOG.splitlines(keepends=True)[-1] and small.left_out == "its first 4 lines did not fit into 100 characters"
-    cut = window(fetched("half a line\n" + LOG, size=READ_AT_MOST + 1), NOW - 60, NOW + 60)
+    cut = window(fetched("half a line\n" + LOG, size=MAX_READ_BYTES + 1), NOW - 60, NOW + 60)
     assert "half a line" not in cut.text and "were looked through" in cut.left_out
-    assert not window(fetched(LOG, size=READ_AT_MOST + 1), NOW, NOW + 60).left_out  # the log begins before the span
+    assert not window(fetched(LOG, size=MAX_READ_BYTES + 1), NOW, NOW + 60).left_out  # the log begins before the span
     assert window("ls: cannot access '/var/log/x': No such file\n", 0, NOW).left_out.endswith("No such file")
     assert "no line of the log has a time" in window(fetched("what\n"), 0, NOW).left_out
 

@@ -10,10 +10,10 @@ from recordings import CLIENT, a_switchover
 
 from harness.core.verdict import Outcome, inconclusive, passed
 from harness.measure.evaluation.evaluate_recording import measured
-from harness.measure.evaluation.timing_quality import CALM_LINES, is_calm
+from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.measured_fault import Start
 from harness.measure.measurement_result import Measured
-from harness.pytest_plugin.measurement_session import TRIES, MeasurementOptions, MeasurementSession
+from harness.pytest_plugin.measurement_session import MAX_TRIES, MeasurementOptions, MeasurementSession
 from harness.remote.recording.recording import Noise
 
 QUIET = Noise(3.0, CLIENT, 100, 0, 0.001, 0.0, 0.1)
@@ -78,8 +78,8 @@ def test_one_before_which_a_path_was_out_is_done_again_only_where_its_host_was_n
 
 def test_a_machine_that_stays_noisy_has_the_last_word():
     last = noisy()
-    measuring = Scripted([*(noisy() for _ in range(TRIES - 1)), last])
-    assert measuring.done() is last and len(measuring.aside) == TRIES - 1
+    measuring = Scripted([*(noisy() for _ in range(MAX_TRIES - 1)), last])
+    assert measuring.done() is last and len(measuring.aside) == MAX_TRIES - 1
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
@@ -92,6 +92,6 @@ def test_a_verdict_is_never_asked_for_twice(calibrated):
 
 def test_a_host_is_calm_when_its_newest_seconds_all_were():
     late, stolen = Noise(3.0, CLIENT, 100, 50, 0.01, 0.0, 1.0), Noise(3.0, CLIENT, 100, 0, 0.0, 0.6, 1.0)
-    assert is_calm(CLIENT, [late, *[QUIET] * CALM_LINES], 0.01)
-    assert not is_calm(CLIENT, [QUIET] * (CALM_LINES - 1), 0.01)
+    assert is_calm(CLIENT, [late, *[QUIET] * MIN_CALM_LINES], 0.01)
+    assert not is_calm(CLIENT, [QUIET] * (MIN_CALM_LINES - 1), 0.01)
     assert not is_calm(CLIENT, [QUIET, QUIET, late], 0.01) and not is_calm(CLIENT, [stolen, QUIET, QUIET], 0.01)

@@ -16,7 +16,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
 from harness.disrupt import undoing
-from harness.disrupt.permission import REFUSED, permitted
+from harness.disrupt.permission import REFUSED_EXIT, permitted
 from harness.hosts.local_host import LocalHost
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
@@ -116,15 +116,15 @@ def test_a_node_does_nothing_without_the_lease(tmp_path: Path) -> None:
     (tmp_path / "done").unlink()
     stolen(tmp_path)
     refused = run(act)
-    assert refused.exit == REFUSED and "not this run's any more" in refused.err and not (tmp_path / "done").exists()
+    assert refused.exit == REFUSED_EXIT and "not this run's any more" in refused.err and not (tmp_path / "done").exists()
     one.give_back()
-    assert run(permitted(a_subject(lease_line=one.line), a_disruption(), "true")).exit == REFUSED, "no lease at all"
+    assert run(permitted(a_subject(lease_line=one.line), a_disruption(), "true")).exit == REFUSED_EXIT, "no lease at all"
 
 
 def test_a_node_whose_role_moved_does_nothing(tmp_path: Path) -> None:
     act = f"touch {tmp_path}/done"
     refused = run(permitted(a_subject(role="false"), a_disruption(), act))
-    assert refused.exit == REFUSED and "was active and is not any more" in refused.err and not (tmp_path / "done").exists()
+    assert refused.exit == REFUSED_EXIT and "was active and is not any more" in refused.err and not (tmp_path / "done").exists()
     assert run(permitted(a_subject(role="false"), a_disruption("lknode02"), act)).ok, "it was not chosen for being active"
     within = a_subject(role="false", standing=[a_disruption()])
     assert run(permitted(within, a_disruption(), act)).ok, "within another disruption no node is active"

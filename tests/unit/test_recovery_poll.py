@@ -35,7 +35,7 @@ def followed(monkeypatch: pytest.MonkeyPatch, verdicts: list[tuple[Verdict, Verd
         return SimpleNamespace(verdict=current[0][count is None])
 
     monkeypatch.setattr(recovery_poll, "check_path", check)
-    monkeypatch.setattr(recovery_poll, "EVERY_S", 0.01)
+    monkeypatch.setattr(recovery_poll, "POLL_INTERVAL_S", 0.01)
     service: Any = SimpleNamespace(name="listener")
     subject: Any = SimpleNamespace(cluster=SimpleNamespace(services=[service]), active="lknode02")
     subject.together = lambda *work: [one() for one in work]

@@ -68,7 +68,7 @@ def test_a_password_from_a_command_is_asked_for_once(tmp_path: Path) -> None:
 
 
 def test_a_command_that_waits_for_somebody_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_settings, "COMMAND_S", 0.2)
+    monkeypatch.setattr(service_settings, "PASSWORD_COMMAND_TIMEOUT_S", 0.2)
     with pytest.raises(BadUse, match=r"`tail` did not end within 0\.2 s") as told:
         service_settings.password({"password_command": f"tail -f /dev/null {SECRET}"})
     assert SECRET not in str(told.value)

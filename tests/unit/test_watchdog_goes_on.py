@@ -59,7 +59,7 @@ def test_a_full_disk_does_not_keep_it_from_its_work(monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("alone")
 def test_it_goes_on_until_it_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [failed("an action goes on"), failed("an action goes on"), passed("as it was")]
-    monkeypatch.setattr(watchdog, "PUT_BACK_AGAIN_S", 0.01)
+    monkeypatch.setattr(watchdog, "PUT_BACK_RETRY_INTERVAL_S", 0.01)
     monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: answers.pop(0))
     log = io.StringIO()
     assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), WatchdogMessage(longest_s=1.0)], log) == 0
@@ -126,7 +126,7 @@ def test_a_session_s_agent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_power_is_given_back_again_until_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once throttled must not be a node without power."""
-    monkeypatch.setattr(power_base, "AGAIN_S", 0.01)
+    monkeypatch.setattr(power_base, "RETRY_INTERVAL_S", 0.01)
     line = f"echo try >>{tmp_path}/tries; [ $(wc -l <{tmp_path}/tries) -ge 3 ] || {{ echo throttled >&2; exit 1; }}"
     one = PowerLoss(subject_of(cluster_with(["sh", "-c", line])))
     one.begin(Deadline(30.0))
@@ -137,7 +137,7 @@ def test_power_is_given_back_again_until_it_is(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_refuses_to_the_end_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power_base, "AGAIN_S", 0.01)
+    monkeypatch.setattr(power_base, "RETRY_INTERVAL_S", 0.01)
     one = PowerLoss(subject_of(cluster_with(["sh", "-c", "echo throttled >&2; exit 1"])))
     one.begin(Deadline(30.0))
     with pytest.raises(Unusable, match=r"power\.on command exited 1 for lknode01; it said: throttled"):

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.network import NetworkManagementClient
 
-RETRIES = 3  # of what only reads
-LONGEST_PAUSE_S = 30.0  # the longest Retry-After that is waited out inside a call
-LAST_LOOK_S = 3.0  # what a request may take that is sent when its deadline is over: a last look
+MAX_RETRIES = 3  # of what only reads
+MAX_PAUSE_S = 30.0  # the longest Retry-After that is waited out inside a call
+LAST_REQUEST_TIMEOUT_S = 3.0  # what a request may take that is sent when its deadline is over: a last look
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,18 @@ class _Bounds:
     retries: int
 
     def left(self) -> float:
-        return max(self.deadline.remaining(), LAST_LOOK_S)
+        return max(self.deadline.remaining(), LAST_REQUEST_TIMEOUT_S)
 
 
 _bounds: ContextVar[_Bounds | None] = ContextVar("bounds", default=None)
 
 
 @contextmanager
-def within(deadline: Deadline, *, retries: int = RETRIES) -> Iterator[None]:
-    """No request that is sent inside outlives the deadline (but LAST_LOOK_S), its retries included. A poller's own thread is not bound."""
+def within(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
+    """No request that is sent inside outlives the deadline (but LAST_REQUEST_TIMEOUT_S), its retries included.
+
+    A poller's own thread is not bound.
+    """
     before = _bounds.set(_Bounds(deadline, retries))
     try:
         yield
@@ -200,10 +203,10 @@ def _bounded_retry() -> Any:
 
         def is_retry(self, settings: Any, response: Any) -> bool:
             after, bounds = self.get_retry_after(response), _bounds.get()
-            longest = LONGEST_PAUSE_S if bounds is None else min(LONGEST_PAUSE_S, bounds.deadline.remaining())
+            longest = MAX_PAUSE_S if bounds is None else min(MAX_PAUSE_S, bounds.deadline.remaining())
             return (after is None or after <= longest) and super().is_retry(settings, response)
 
-    return BoundedRetry(retry_total=RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
+    return BoundedRetry(retry_total=MAX_RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
 
 
 def _ear(heard: OnRequest) -> Any:

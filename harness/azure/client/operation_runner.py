@@ -23,9 +23,9 @@ from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 
 Send = Callable[..., Any]  # a client's begin_…, which takes the options of a trigger and returns a poller
 Happened = Callable[[], bool]  # read in Azure: did it happen, or is it under way?
-ENDED_S = 0.2  # between two looks at whether an operation has ended, of which nobody is asked
-SHOWS_AFTER = 4  # so many poll intervals a trigger whose answer got lost may take to show …
-SHOWS_S = 2.0  # … and so many seconds at least
+END_CHECK_INTERVAL_S = 0.2  # between two looks at whether an operation has ended, of which nobody is asked
+MAX_POLLS_UNTIL_VISIBLE = 4  # so many poll intervals a trigger whose answer got lost may take to show …
+MIN_VISIBLE_TIMEOUT_S = 2.0  # … and so many seconds at least
 LOST = (
     error_mapping.Unanswered,
     error_mapping.Throttled,
@@ -176,7 +176,7 @@ class OperationRunner:
         Raises its failure, or DeadlineExceeded.
         """
         try:
-            deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=ENDED_S)
+            deadline.wait_for(lambda: triggered.ended, what=f"{triggered.doing}: the end of Azure's operation", every=END_CHECK_INTERVAL_S)
         except DeadlineExceeded:
             triggered.stop.set()
             if not self._is(triggered.happened, deadline):
@@ -250,7 +250,7 @@ class OperationRunner:
 
     @property
     def _shows_s(self) -> float:
-        return max(SHOWS_S, SHOWS_AFTER * self.azure.poll_s)
+        return max(MIN_VISIBLE_TIMEOUT_S, MAX_POLLS_UNTIL_VISIBLE * self.azure.poll_s)
 
     def _seen(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
         patience = Deadline(deadline.within(self._shows_s))

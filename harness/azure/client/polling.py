@@ -12,8 +12,8 @@ from harness.core.errors import DeadlineExceeded, HarnessError
 
 K = TypeVar("K")
 T = TypeVar("T")
-AT_ONCE = 8
-HEARD_S = 0.5  # a Ctrl-C that comes right before a wait begins is heard at its end only
+MAX_CONCURRENT_POLLS = 8
+INTERRUPT_CHECK_INTERVAL_S = 0.5  # a Ctrl-C that comes right before a wait begins is heard at its end only
 
 
 def result_of(poller: Any, deadline: Deadline, doing: str) -> Any:
@@ -40,7 +40,7 @@ def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T
     """
     results: dict[K, T | HarnessError] = {}
     broken: list[BaseException] = []
-    places = threading.BoundedSemaphore(AT_ONCE)
+    places = threading.BoundedSemaphore(MAX_CONCURRENT_POLLS)
 
     def one(key: K, do: Callable[[], T]) -> None:
         with places:
@@ -58,7 +58,7 @@ def together(deadline: Deadline, work: Mapping[K, Callable[[], T]]) -> dict[K, T
         thread.start()
     for thread in threads:
         while thread.is_alive() and not deadline.expired:
-            thread.join(min(deadline.remaining(), HEARD_S))
+            thread.join(min(deadline.remaining(), INTERRUPT_CHECK_INTERVAL_S))
     if broken:
         raise broken[0]
     late = DeadlineExceeded(f"Azure did not answer within {deadline.seconds:g} s; see the way out of this machine")

@@ -15,7 +15,7 @@ from harness.core.errors import Unusable
 from harness.hosts.host import Host
 
 WHERE = "http://169.254.169.254/metadata/scheduledevents?api-version=2020-07-01"
-ASK_S = 15.0
+QUESTION_TIMEOUT_S = 15.0
 KINDS = ("Reboot", "Redeploy")
 
 
@@ -43,11 +43,11 @@ def pending(said: str, machine: str) -> list[Mapping[str, Any]]:
 
 def approve(host: Host, machine: str, say: Callable[[str], None]) -> bool:
     """Let what a user's restart of this machine waits for go on at once; was there anything? Raises HarnessError."""
-    waiting = pending(host.check(["sh", "-c", command()], limit=ASK_S), machine)
+    waiting = pending(host.check(["sh", "-c", command()], limit=QUESTION_TIMEOUT_S), machine)
     for one in waiting:
         id = str(one.get("EventId"))
         if not id.replace("-", "").isalnum():
             raise Unusable(f"the metadata service names an event {id[:80]!r}, which is no id")
         say(f"{machine}: Azure has scheduled it as event {id} ({one.get('EventType')}, not before {one.get('NotBefore')}); it is approved")
-        host.check(["sh", "-c", command(json.dumps({"StartRequests": [{"EventId": id}]}))], limit=ASK_S)
+        host.check(["sh", "-c", command(json.dumps({"StartRequests": [{"EventId": id}]}))], limit=QUESTION_TIMEOUT_S)
     return bool(waiting)

@@ -17,7 +17,7 @@ from harness.azure.client.arm import Arm
 from harness.core.errors import Unusable
 
 KEY = "lkharness-undo"
-LONGEST = 256
+MAX_TAG_LENGTH = 256
 YEAR_9999 = 253_370_764_800  # seconds since the epoch; what comes after it is no date
 Kind = Literal["start", "restart", "rule", "pool", "admin"]
 RUN = secrets.token_hex(4)  # this harness process
@@ -60,8 +60,10 @@ class Undo:
     def text(self) -> str:
         """Raises Unusable when it is too long for a tag."""
         said = json.dumps({key: value for key, value in asdict(self).items() if value != ""}, separators=(",", ":"))
-        if len(said) > LONGEST:
-            raise Unusable(f"what undoes it has {len(said)} characters, and a tag holds {LONGEST}: the names of the resources are too long")
+        if len(said) > MAX_TAG_LENGTH:
+            raise Unusable(
+                f"what undoes it has {len(said)} characters, and a tag holds {MAX_TAG_LENGTH}: the names of the resources are too long"
+            )
         return said
 
     def __str__(self) -> str:

@@ -10,9 +10,11 @@ from harness.core.errors import DeadlineExceeded, Unusable
 PREFIX = "PowerState/"
 NOTHING_KNOWN = ("unknown", "")
 GONE = ("stopping", "stopped", "deallocating", "deallocated")
-FENCING = 2  # so many poll intervals between two looks while the peer may fence, and needs its share of the reads
-LOOKS = 2  # so many poll intervals a machine must have been running before nothing is thought to be under way any more
-OVERTAKES = 12  # so many poll intervals of an operation on a running machine, or of an unknown power, before a start overtakes it
+FENCING_POLL_INTERVALS = 2  # so many poll intervals between two looks while the peer may fence, and needs its share of the reads
+MIN_RUNNING_POLL_INTERVALS = 2  # so many poll intervals a machine must have been running before nothing is thought to be under way any more
+OVERTAKING_POLL_INTERVALS = (
+    12  # so many poll intervals of an operation on a running machine, or of an unknown power, before a start overtakes it
+)
 
 
 class Machine:
@@ -89,19 +91,19 @@ class Machine:
         under way for longer than that while it runs is overtaken: Azure lets the newer one win. A machine of which Azure says for as long
         that nothing is known, or nothing at all, is powered on, too.
         """
-        calm, overtake = self._patience(LOOKS), self._patience(OVERTAKES)
+        calm, overtake = self._patience(MIN_RUNNING_POLL_INTERVALS), self._patience(OVERTAKING_POLL_INTERVALS)
         told = False
         while True:
             state, busy = self._hand.read(self.look, deadline, f"reading the power of {self.name}")
             busy = busy and not told
             if state != "running" or busy:
-                calm = self._patience(LOOKS)
+                calm = self._patience(MIN_RUNNING_POLL_INTERVALS)
             if calm.expired:
                 return
             deadline.require(f"{self.name} running (Azure says {state or 'nothing'}{', and busy' if busy else ''})")
             if state in ("stopped", "deallocated") or ((busy or state in NOTHING_KNOWN) and overtake.expired):
                 self._power_on(deadline)
-                told, overtake = True, self._patience(OVERTAKES)
+                told, overtake = True, self._patience(OVERTAKING_POLL_INTERVALS)
             self._pause(deadline)
 
     def _power_on(self, deadline: Deadline) -> None:
@@ -135,6 +137,6 @@ def must_be_gone(machine: Machine, hand: OperationRunner, deadline: Deadline) ->
         return last in GONE
 
     try:
-        deadline.wait_for(gone, what=f"{machine.name} being off", every=FENCING * hand.azure.poll_s)
+        deadline.wait_for(gone, what=f"{machine.name} being off", every=FENCING_POLL_INTERVALS * hand.azure.poll_s)
     except DeadlineExceeded as error:
         raise Unusable(f"{machine.name} was told to power off, and Azure still says {last!r}") from error

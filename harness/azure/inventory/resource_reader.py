@@ -29,10 +29,12 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError
 
 T = TypeVar("T")
-LIMIT_S = 120.0  # for everything that a look asks
+READ_TIMEOUT_S = 120.0  # for everything that a look asks
 
 
-def look(clients: Clients, machines: Mapping[str, str], frontend: IPv4Address | None = None, limit_s: float = LIMIT_S) -> AzureResources:
+def look(
+    clients: Clients, machines: Mapping[str, str], frontend: IPv4Address | None = None, limit_s: float = READ_TIMEOUT_S
+) -> AzureResources:
     """What Azure says of the load balancer and of these hosts (name here to name there).
 
     What cannot be read is named in `untold`, and the rest is read. Raises HarnessError when there is nothing to judge: no log-in,
@@ -54,7 +56,7 @@ def look(clients: Clients, machines: Mapping[str, str], frontend: IPv4Address | 
     return with_effects(clients, seen, deadline)
 
 
-def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float = LIMIT_S) -> AzureResources:
+def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float = READ_TIMEOUT_S) -> AzureResources:
     """Everything of the resource group that a cluster may be made of; machines by their own names. Raises HarnessError."""
     deadline = Deadline(limit_s)
     found = balancer(clients, frontend)

@@ -17,7 +17,7 @@ from harness.core.finding import Finding, Weight
 
 
 class Survey:
-    """Begins at once, in a thread of its own; bounded by twice `read.LIMIT_S`.
+    """Begins at once, in a thread of its own; bounded by twice `resource_reader.READ_TIMEOUT_S`.
 
     Raises BadUse for what this machine can tell by itself: no Azure packages, no CA file, no secret where it should be.
     """
@@ -38,9 +38,9 @@ class Survey:
 
         Raises BadUse when `[azure]` names what is not there.
         """
-        self._thread.join(2 * resource_reader.LIMIT_S)
+        self._thread.join(2 * resource_reader.READ_TIMEOUT_S)
         if self._thread.is_alive():
-            self._error = Unusable(f"Azure did not answer within {2 * resource_reader.LIMIT_S:g} s; see the way out of this machine")
+            self._error = Unusable(f"Azure did not answer within {2 * resource_reader.READ_TIMEOUT_S:g} s; see the way out of this machine")
         if isinstance(self._error, BadUse):
             raise self._error
         if isinstance(self._error, HarnessError):
@@ -64,7 +64,9 @@ class Survey:
 
     def _ask_the_balancer(self, balancer: Balancer) -> None:
         try:
-            self._health = backend_health.of_every_rule(self._clients, balancer, self._cluster.vip, Deadline(resource_reader.LIMIT_S / 2))
+            self._health = backend_health.of_every_rule(
+                self._clients, balancer, self._cluster.vip, Deadline(resource_reader.READ_TIMEOUT_S / 2)
+            )
         except HarnessError as error:
             do = "fix what it says; the balancer's own view of its members was not judged"
             self._findings.append(Finding(Weight.UNKNOWN, "azure", "health", str(error), do, ("API-02",)))

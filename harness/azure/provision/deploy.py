@@ -19,9 +19,9 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 Say = Callable[[str], None]
-GROUP_SHOWS_S = 60.0  # so long a fresh group may be unknown here and there
-SIGHTINGS = 3  # in a row, until it is taken for known
-SHOWS_S = 20.0  # so long a fresh deployment may be unknown to Azure, which reads from more than one place
+GROUP_VISIBLE_TIMEOUT_S = 60.0  # so long a fresh group may be unknown here and there
+MIN_SIGHTINGS = 3  # in a row, until it is taken for known
+DEPLOYMENT_VISIBLE_TIMEOUT_S = 20.0  # so long a fresh deployment may be unknown to Azure, which reads from more than one place
 
 
 class DeploymentFailed(Unusable):
@@ -39,8 +39,8 @@ def make_group(arm: Arm, wish: DeploymentRequest, deadline: Deadline) -> bool:
     A fresh group is known in one region and not yet in another (terraform-provider-azurerm 18268), so it must be seen several times.
     """
     made = arm.makes(arm.group, {"location": wish.location, "tags": wish.tags}, "making the resource group")
-    seen, shows = 0, Deadline(deadline.within(GROUP_SHOWS_S))
-    while seen < SIGHTINGS and not shows.expired:
+    seen, shows = 0, Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S))
+    while seen < MIN_SIGHTINGS and not shows.expired:
         seen = seen + 1 if group_is_there(arm) else 0
         pause(min(1.0, arm.clients.azure.poll_s), shows)
     return made
@@ -72,7 +72,7 @@ class Deployment:
         """Until everything is there. Raises DeploymentFailed with each resource and why, or when it takes too long."""
         try:
             self._start(deadline)
-            look = partial(self._progress, deadline, Deadline(SHOWS_S))
+            look = partial(self._progress, deadline, Deadline(DEPLOYMENT_VISIBLE_TIMEOUT_S))
             state = deadline.wait_for(look, until=lambda s: s in ENDED, what="the deployment", every=self._arm.clients.azure.poll_s)
         except DeadlineExceeded as error:
             raise DeploymentFailed(f"{error}; give it longer with --limit") from error
@@ -86,7 +86,7 @@ class Deployment:
         if not self._goes_on:
             return
         try:
-            self._running.stop(Deadline(deployment_status.STOP_S), Deadline(SHOWS_S))
+            self._running.stop(Deadline(deployment_status.CANCELLATION_TIMEOUT_S), Deadline(DEPLOYMENT_VISIBLE_TIMEOUT_S))
         except error_mapping.NotThere as error:
             self._say(f"there is no deployment to stop: {error}")
         self._goes_on = False
@@ -98,7 +98,7 @@ class Deployment:
         tags = {**self._wish.tags, MADE_GROUP: "yes" if self.made_group else "no"}
         body, doing = {"tags": tags, "properties": properties}, "starting the deployment"
 
-        shows = Deadline(deadline.within(GROUP_SHOWS_S if self.made_group else 0.0))
+        shows = Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S if self.made_group else 0.0))
 
         def send(**options: Any) -> None:  # the options are for what has a poller; the hand itself sees to it that nothing is retried
             while True:

@@ -18,10 +18,10 @@ from harness.core.errors import BadUse
 from harness.core.files import expand_user
 
 OWN_TAGS = (RUN, OWNER, EXPIRES)
-RSA_2048 = 360  # base64 characters: a key of 2048 bits has 372, one of 1024 has 204
-LONGEST_LIFE_S = 30 * 86400.0  # a cluster that somebody forgot costs until then
+MIN_RSA_KEY_LENGTH = 360  # base64 characters: a key of 2048 bits has 372, one of 1024 has 204
+MAX_CLUSTER_LIFETIME_S = 30 * 86400.0  # a cluster that somebody forgot costs until then
 FREE_PUBLISHERS = ("debian", "canonical")  # whose images in the marketplace cost no more than the machine
-RULES_IN_THE_PRICE = 5  # of a load balancer; each further one costs extra
+INCLUDED_BALANCER_RULES = 5  # of a load balancer; each further one costs extra
 GROUPS = "Microsoft.Resources/resourceGroups"
 FREE = prices.Cost(0.0, "free")
 Keep = Literal["never", "failed", "always"]
@@ -64,7 +64,7 @@ class DeploymentRequest:
 
 
 TAG = re.compile(r"([^<>%&\\?/=]{1,128})=(.{0,256})")
-MOST_TAGS = 15  # that all types of the template take, ours included
+MAX_TAGS = 15  # that all types of the template take, ours included
 
 
 def tags_of(given: Sequence[str]) -> dict[str, str]:
@@ -77,8 +77,8 @@ def tags_of(given: Sequence[str]) -> dict[str, str]:
         if found[1].lower().startswith("lkharness"):
             raise BadUse(f"--tag {text}: tags that begin with lkharness are the harness's own; write another key")
         tags[found[1]] = found[2]
-    if len(tags) + len(OWN_TAGS) > MOST_TAGS:
-        raise BadUse(f"--tag: {len(tags)} are too many; some resources take {MOST_TAGS} tags, and {len(OWN_TAGS)} are the harness's own")
+    if len(tags) + len(OWN_TAGS) > MAX_TAGS:
+        raise BadUse(f"--tag: {len(tags)} are too many; some resources take {MAX_TAGS} tags, and {len(OWN_TAGS)} are the harness's own")
     return tags
 
 
@@ -91,7 +91,7 @@ def public_key(file: Path) -> str:
     if not re.match(r"^(ssh-|ecdsa-|sk-)\S+ \S+", line) or "\n" in line:
         raise BadUse(f"--ssh-key {file}: is no public key; name the file that ends in .pub")
     kind = line.split()[0]
-    if kind not in ("ssh-rsa", "ssh-ed25519") or (kind == "ssh-rsa" and len(line.split()[1]) < RSA_2048):
+    if kind not in ("ssh-rsa", "ssh-ed25519") or (kind == "ssh-rsa" and len(line.split()[1]) < MIN_RSA_KEY_LENGTH):
         raise BadUse(
             f"--ssh-key {file}: Azure takes RSA keys of 2048 bits or more and Ed25519 ones (SshPublicKey.keyData), no {kind} such as this"
         )
@@ -107,9 +107,9 @@ def plan(wish: DeploymentRequest, azure: Azure, of_size: prices.OfSize, source: 
         if image := _paid_image(resource):
             costs.append(prices.Cost(None, "on top; see the image's plan"))
             rows.append(_row("software", f"{resource.name}-image", f"what {image} costs per vCPU and hour", costs[-1]))
-        if more := max(0, len(resource.body["properties"].get("loadBalancingRules", [])) - RULES_IN_THE_PRICE):
+        if more := max(0, len(resource.body["properties"].get("loadBalancingRules", [])) - INCLUDED_BALANCER_RULES):
             costs.append(prices.rule_cost(more))
-            rows.append(_row("rules", f"{resource.name}-rules", f"{more} beyond {RULES_IN_THE_PRICE}", costs[-1]))
+            rows.append(_row("rules", f"{resource.name}-rules", f"{more} beyond {INCLUDED_BALANCER_RULES}", costs[-1]))
         if disk := _disk_of(resource):
             kind = disk["managedDisk"]["storageAccountType"]
             costs.append(prices.disk_cost(kind))
@@ -197,8 +197,10 @@ def span_s(text: str) -> float:
     if not found or not int(found[1]):
         raise BadUse(f"--expires {text}: is no span of time; write 90m, 8h or 2d")
     seconds = int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
-    if seconds > LONGEST_LIFE_S:
-        raise BadUse(f"--expires {text}: is too long; write at most {LONGEST_LIFE_S / 86400:.0f}d, and lengthen it by the tag {EXPIRES}")
+    if seconds > MAX_CLUSTER_LIFETIME_S:
+        raise BadUse(
+            f"--expires {text}: is too long; write at most {MAX_CLUSTER_LIFETIME_S / 86400:.0f}d, and lengthen it by the tag {EXPIRES}"
+        )
     return seconds
 
 

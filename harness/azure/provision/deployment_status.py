@@ -13,7 +13,7 @@ from harness.core.errors import HarnessError
 Say = Callable[[str], None]
 ENDED = ("Succeeded", "Failed", "Canceled")
 UNSEEN = "not to be seen yet"
-STOP_S = 900.0  # for a cancelled deployment's end
+CANCELLATION_TIMEOUT_S = 900.0  # for a cancelled deployment's end
 
 
 def name_of(run: str) -> str:

@@ -12,7 +12,7 @@ from harness.azure.provision.template.template import Resource
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 
-READ_S = 60.0
+READ_TIMEOUT_S = 60.0
 
 
 def address_wanted(wish: DeploymentRequest, clients: Clients) -> Resource | None:
@@ -32,7 +32,7 @@ def public_address(clients: Clients, address: Resource) -> IPv4Address:
     """What Azure chose. Raises Unusable, or what reading was refused with."""
     doing = f"reading the public address {address.name}"
     arm, hand = Arm(clients), OperationRunner(clients, lambda *_, **__: None)
-    read = hand.read(lambda: arm.get(address.id, doing, api=address.api_version), Deadline(READ_S), doing)
+    read = hand.read(lambda: arm.get(address.id, doing, api=address.api_version), Deadline(READ_TIMEOUT_S), doing)
     said = (read.get("properties") or {}).get("ipAddress")
     try:
         return IPv4Address(said)

@@ -19,7 +19,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable
 
 PACEMAKER = Path(__file__).with_name("install_pacemaker.sh")
-MARGIN_S = 5.0
+TIMEOUT_MARGIN_S = 5.0
 
 
 def script_of(given: str) -> str | None:
@@ -68,6 +68,6 @@ def install(clients: Clients, parameters: Mapping[str, Any], run: str, script: s
         return f"{machine}: the cluster manager's script exited {said.exit} and said: {words}"
 
     # Not in a pool, which would hold up Ctrl-C until both scripts have ended. The margin is for the deadline's own words.
-    done = together(Deadline(deadline.remaining() + MARGIN_S), {index: partial(one, index) for index in (0, 1)})
+    done = together(Deadline(deadline.remaining() + TIMEOUT_MARGIN_S), {index: partial(one, index) for index in (0, 1)})
     if faults := [str(fault) for fault in done.values() if fault]:
         raise Unusable("; ".join(faults))

@@ -24,7 +24,7 @@ from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.core.files import write_atomically
 
 Say = Callable[[str], None]
-REMOVE_S = 3600.0  # with the wait for a group that must be seen empty twice
+REMOVAL_TIMEOUT_S = 3600.0  # with the wait for a group that must be seen empty twice
 
 
 def up(clients: Clients, wish: DeploymentRequest, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
@@ -86,7 +86,7 @@ def _words(error: BaseException) -> str:
 def _remove(arm: Arm, wish: DeploymentRequest, why: str, say: Say) -> None:
     """Raises Unusable with what is left of it."""
     say(f"removing what run {wish.run} made, because it failed ({why})")
-    if left := remove(arm, made_by(arm, wish.run), Deadline(REMOVE_S), say):
+    if left := remove(arm, made_by(arm, wish.run), Deadline(REMOVAL_TIMEOUT_S), say):
         raise Unusable(f"of what was made this is left: {'; '.join(left)}")
 
 

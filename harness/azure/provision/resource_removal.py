@@ -16,7 +16,9 @@ from harness.core.errors import HarnessError, Unusable
 
 Say = Callable[[str], None]
 IsOurs = Callable[[dict[str, Any]], bool]
-STUBBORN_S = 600.0  # so long "not now" is heard about one resource; a NIC of a machine that could not be made stays reserved for 180 s
+BUSY_RESOURCE_TIMEOUT_S = (
+    600.0  # so long "not now" is heard about one resource; a NIC of a machine that could not be made stays reserved for 180 s
+)
 # What Azure says of a resource that it will let go of later: it is being deleted, or what uses it is.
 NOT_NOW = re.compile(r"InUse|CannotBeDeleted|NicReservedForAnotherVm|AnotherOperation|Retryable|OperationNotAllowed|Conflict")
 
@@ -99,14 +101,14 @@ class _Removal:
         if isinstance(error, error_mapping.NotLoggedIn):
             self._arm.clients.renew()
         if self._stubborn is None:
-            self._stubborn = Deadline(STUBBORN_S)
+            self._stubborn = Deadline(BUSY_RESOURCE_TIMEOUT_S)
         elif self._stubborn.expired:
             raise error
         if str(error) != str(self.last):
             self._say(f"{error}; trying again")
         self.last = error
         poll_s = self._arm.clients.azure.poll_s
-        self._not_before = time.monotonic() + max(poll_s, min(asked_pause(error, poll_s), STUBBORN_S / 10))
+        self._not_before = time.monotonic() + max(poll_s, min(asked_pause(error, poll_s), BUSY_RESOURCE_TIMEOUT_S / 10))
 
 
 def may_pass(error: HarnessError) -> bool:

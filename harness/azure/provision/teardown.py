@@ -21,7 +21,7 @@ from harness.core.errors import BadUse, HarnessError, Unusable
 Say = Callable[[str], None]
 # Between the two looks at a group that seems empty. The list of all types was seen to lag by 20 minutes (azure-sdk-for-net 22664), and what
 # somebody has put there meanwhile would go with the group. What costs is gone by then.
-QUIET_S = 1200.0
+NO_PROGRESS_TIMEOUT_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def stopped(arm: Arm, made: Made, deadline: Deadline, say: Say) -> Made:
     """
     if not made.record:
         return made
-    limit = Deadline(deadline.within(deployment_status.STOP_S))
+    limit = Deadline(deadline.within(deployment_status.CANCELLATION_TIMEOUT_S))
     try:
         _deployment(arm, made, say).stop(limit, shows=Deadline(0.0))
     except error_mapping.NotThere:
@@ -210,9 +210,9 @@ def _group_gone(arm: Arm, made: Made, deadline: Deadline, say: Say, is_ours: res
         if not last:
             say(
                 f"all that run {made.run} made is removed but the resource group {made.group}, which seems empty and costs nothing; it is "
-                f"looked at again in {QUIET_S:g} s, because Azure's lists lag, and goes if it is empty still"
+                f"looked at again in {NO_PROGRESS_TIMEOUT_S:g} s, because Azure's lists lag, and goes if it is empty still"
             )
-            pause(QUIET_S, deadline)
+            pause(NO_PROGRESS_TIMEOUT_S, deadline)
     if deadline.expired:
         return [f"the resource group {made.group}: there was no time to see whether it stays empty; try again"]
     return resource_removal.gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say, is_ours)

@@ -15,7 +15,7 @@ from harness.azure.provision.template import template
 from harness.core.errors import BadUse
 
 RULES_LAST_PORT, LAST_PORT = 65534, 65535
-LONGEST_TAG = 256
+MAX_TAG_LENGTH = 256
 USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}")
 PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}")
 SIZE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -49,8 +49,8 @@ def _faults(wish: DeploymentRequest) -> Iterator[str]:
         yield f"--size {_shown(p['vmSize'])}: is no machine's size; write one such as Standard_D2s_v5"
     if not REGION.fullmatch(wish.location):
         yield f"--location {_shown(wish.location)}: is no region's name; write one such as westeurope"
-    if len(wish.owner) > LONGEST_TAG:
-        yield f"--owner: is {len(wish.owner)} characters long, and a tag holds {LONGEST_TAG}; write a shorter one"
+    if len(wish.owner) > MAX_TAG_LENGTH:
+        yield f"--owner: is {len(wish.owner)} characters long, and a tag holds {MAX_TAG_LENGTH}; write a shorter one"
 
 
 def _port_faults(ports: list[int]) -> Iterator[str]:

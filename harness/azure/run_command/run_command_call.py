@@ -19,11 +19,11 @@ from harness.azure.inventory import resource_parser
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
 
-TURN_S = 900.0  # for the scripts of ours that are before it on the same machine
+QUEUE_TIMEOUT_S = 900.0  # for the scripts of ours that are before it on the same machine
 _TURNS: dict[str, threading.Lock] = {}
 _TURNS_LOCK = threading.Lock()
-TAIL = 4096  # characters of each stream that Azure keeps
-LONGEST_WORD = 100_000  # bytes; Linux takes no word of a command over 128 KiB
+MAX_OUTPUT_LENGTH = 4096  # characters of each stream that Azure keeps
+MAX_ARGUMENT_BYTES = 100_000  # bytes; Linux takes no word of a command over 128 KiB
 LINUX, WINDOWS = "RunShellScript", "RunPowerShellScript"
 
 # Nothing is written where it can be helped: a host that is read this way may be out of room.
@@ -65,8 +65,8 @@ def turn(clients: Clients, machine: str) -> Iterator[None]:
     key = f"{clients.azure.subscription}/{clients.azure.resource_group}/{machine}".lower()
     with _TURNS_LOCK:
         mine = _TURNS.setdefault(key, threading.Lock())
-    if not mine.acquire(timeout=TURN_S):
-        raise Unusable(f"{machine}: other scripts of this harness kept its run-command busy for {TURN_S:g} s")
+    if not mine.acquire(timeout=QUEUE_TIMEOUT_S):
+        raise Unusable(f"{machine}: other scripts of this harness kept its run-command busy for {QUEUE_TIMEOUT_S:g} s")
     try:
         yield
     finally:
@@ -118,7 +118,7 @@ def wrapped(script: str, mark: str, variables: Mapping[str, str] = MappingProxyT
     """Ends with a mark and the exit code, whatever the script does; begins with a mark, so that a lost beginning is noticed."""
     told = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
     bound = f"timeout -k 5 {ends_after_s:.0f} " if ends_after_s else ""
-    as_file = script.startswith("#!") or len(script.encode()) > LONGEST_WORD
+    as_file = script.startswith("#!") or len(script.encode()) > MAX_ARGUMENT_BYTES
     return f"""{told}printf '%s\\n' 'begin {mark}'
 {(_FROM_A_FILE if as_file else _AS_A_WORD).format(bound=bound, script=script, word=f"lkharness_{mark}")}
 printf '\\n%s %s\\n' 'end {mark}' "$code"

@@ -10,14 +10,14 @@ from typing import NoReturn
 
 from harness.azure.client import error_mapping
 from harness.azure.client.clients import Clients
-from harness.azure.run_command.run_command_call import TAIL, run, turn
+from harness.azure.run_command.run_command_call import MAX_OUTPUT_LENGTH, run, turn
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable
 from harness.hosts.shell_command import as_line
 
-SLOW_S = 90.0  # at least, whatever a caller that thinks of SSH allows: one that is idle takes some 20 s on Azure
-LONGEST = 200_000  # characters of a script
+MIN_TIMEOUT_S = 90.0  # at least, whatever a caller that thinks of SSH allows: one that is idle takes some 20 s on Azure
+MAX_SCRIPT_LENGTH = 200_000  # characters of a script
 
 
 class RunCommandHost:
@@ -34,14 +34,14 @@ class RunCommandHost:
         self._machine = machine
 
     def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
-        """Run to the end, within `limit` seconds or SLOW_S, whichever is longer. Raises HostUnreachable, DeadlineExceeded.
+        """Run to the end, within `limit` seconds or MIN_TIMEOUT_S, whichever is longer. Raises HostUnreachable, DeadlineExceeded.
 
         Raises Unusable when more was said than comes back: half an answer must not be taken for a whole one.
         """
         line = as_line(command)
-        longest = max(limit, SLOW_S)
+        longest = max(limit, MIN_TIMEOUT_S)
         script = line if input is None else f"printf %s {shlex.quote(self._text(input))} | {{ {line}\n}}"
-        if len(script) > LONGEST:
+        if len(script) > MAX_SCRIPT_LENGTH:
             raise Unusable(f"{self.name}: a command of {len(script)} characters is too long for Azure's run-command; reach the host by SSH")
         try:
             with turn(self._clients, self._machine):
@@ -53,7 +53,8 @@ class RunCommandHost:
             raise HostUnreachable(f"{self.name}: Azure's run-command does not get through: {error}") from error
         if said.cut:
             raise Unusable(
-                f"{self.name}: `{line[:80]}` says more than the {TAIL} characters that run-command brings back; reach the host by SSH"
+                f"{self.name}: `{line[:80]}` says more than the {MAX_OUTPUT_LENGTH} characters that run-command brings back; "
+                "reach the host by SSH"
             )
         return CommandResult(self.name, line, said.exit, said.out, said.err, deadline.anchor, deadline.elapsed())
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.azure.provision.deployment_request import DeploymentRequest
 
 EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --ssh-key ~/.ssh/id.pub --plan"
-LONGEST_MIN = 7 * 24 * 60
+MAX_LIFETIME_MIN = 7 * 24 * 60
 
 
 def add_to(verbs) -> None:
@@ -90,8 +90,8 @@ def _minutes(text: str) -> float:
         minutes = float(text)
     except ValueError:
         minutes = 0.0
-    if not 0.0 < minutes <= LONGEST_MIN:  # which is not so for nan, either
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write minutes, more than 0 and at most {LONGEST_MIN} (a week)")
+    if not 0.0 < minutes <= MAX_LIFETIME_MIN:  # which is not so for nan, either
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write minutes, more than 0 and at most {MAX_LIFETIME_MIN} (a week)")
     return minutes
 
 

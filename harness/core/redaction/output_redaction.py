@@ -12,8 +12,8 @@ from typing import Any
 from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.text import visible
 
-REMEMBERED = 20_000  # texts: a run says the same sentences over and over
-LONGEST_KEY = 400  # lines; a key whose end never comes must not take the rest of a log with it
+MAX_CACHED_TEXTS = 20_000  # texts: a run says the same sentences over and over
+MAX_KEY_LINES = 400  # lines; a key whose end never comes must not take the rest of a log with it
 
 _BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\bPrivate-Lines: \d")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\bPrivate-MAC: ")
@@ -33,7 +33,7 @@ class Cleaner:
         """Adds secrets that it removes from now on, in every form."""
         self._values |= set(values)
         redactor = Redactor(self._values)
-        self._clean, self._clean_known = lru_cache(REMEMBERED)(redactor.clean), lru_cache(REMEMBERED)(redactor.clean_known)
+        self._clean, self._clean_known = lru_cache(MAX_CACHED_TEXTS)(redactor.clean), lru_cache(MAX_CACHED_TEXTS)(redactor.clean_known)
 
     @property
     def values(self) -> list[str]:
@@ -67,7 +67,7 @@ class Cleaner:
             if _BEGIN.search(line):
                 self._in_key[log] = 0
             elif since is not None:
-                if _END.search(line) or since >= LONGEST_KEY:
+                if _END.search(line) or since >= MAX_KEY_LINES:
                     del self._in_key[log]
                 else:
                     self._in_key[log] = since + 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from harness.core.redaction.secret_encodings import SHORT, pattern_of
+from harness.core.redaction.secret_encodings import MIN_SUBSTRING_LENGTH, pattern_of
 from harness.core.redaction.secret_names import POINTS, WORDS, sensitive
 
 GONE = "[removed]"
@@ -26,7 +26,7 @@ _VALUE = rf"(?:{_QUOTED}|{_TO_SEMICOLON}|{_UNQUOTED})"
 _VALUE_OF_OPTION = r"(?:\"(?:[^\"\\\n]|\\.){0,4000}\"|'(?:[^'\\\n]|\\.){0,4000}'|[^\s;|\"'<>]{1,4000})"
 _BASE64_LINE = re.compile(r"(?:^|[\s\"'])([A-Za-z0-9+/=]{1,100})\s*\Z")
 _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,6}-----")
-LONGEST_KEY = 200  # lines before an end that may be of the key
+MAX_KEY_LINES = 200  # lines before an end that may be of the key
 
 
 def _named(found: re.Match[str]) -> str:
@@ -156,7 +156,7 @@ class Redactor:
 def _parts(value: str) -> set[str]:
     """The value, and its lines where it has several: one of them gives a key away. Those that are short are only a frame."""
     lines = [line.strip() for line in value.splitlines()]
-    return {value.strip(), *(line for line in lines if len(line) >= SHORT and "-----" not in line)} - {""}
+    return {value.strip(), *(line for line in lines if len(line) >= MIN_SUBSTRING_LENGTH and "-----" not in line)} - {""}
 
 
 def _without_rests_of_keys(text: str) -> str:
@@ -165,7 +165,7 @@ def _without_rests_of_keys(text: str) -> str:
         return text
     lines = text.split("\n")
     for end in (number for number, line in enumerate(lines) if _END.search(line)):
-        for number in range(end - 1, max(-1, end - 1 - LONGEST_KEY), -1):
+        for number in range(end - 1, max(-1, end - 1 - MAX_KEY_LINES), -1):
             found = _BASE64_LINE.search(lines[number])
             if "-----BEGIN" in lines[number] or not found or (len(found[1]) < 32 and number != end - 1):
                 break

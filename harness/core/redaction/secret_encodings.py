@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import re
 
-SHORT = 8  # a value of fewer characters is removed only where the whole of it stands: anywhere else it would shred the text
-LEAST_CODED = 6  # characters of base64 or hexadecimal that are enough to know a value by
+MIN_SUBSTRING_LENGTH = 8  # a value of fewer characters is removed only where the whole of it stands: anywhere else it would shred the text
+MIN_ENCODED_LENGTH = 6  # characters of base64 or hexadecimal that are enough to know a value by
 
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 _BACK = r"\\{0,8}"
@@ -18,7 +18,7 @@ _BETWEEN = r"(?:\\{1,8}x|%|=|[\s:,-]{1,2}(?:0x)?)?"  # between two bytes of hexa
 def pattern_of(value: str) -> str:
     """A regular expression for a value as it is, quoted for a shell, escaped for URLs, JSON (also in JSON) and XML in any mixture, in
     base64 at each of its three alignments and in hexadecimal, both of UTF-8 and of UTF-16 (PowerShell's); whole or in wrapped lines."""
-    if len(value) < SHORT:
+    if len(value) < MIN_SUBSTRING_LENGTH:
         return rf"(?<![\w-])(?<!\w\.){''.join(map(_character, value))}(?![\w-]|\.\w)"
     plain = _WRAP.join(map(_character, value))
     raws = (value.encode("utf-8", "surrogateescape"), value.encode("utf-16-le", "surrogatepass"))
@@ -58,7 +58,7 @@ def _base64(raw: bytes) -> list[str]:
     for before in range(3):
         coded = base64.b64encode(bytes(before) + raw).decode()
         begin, end = (0, 2, 3)[before], (before + len(raw)) * 8 // 6
-        if end - begin >= LEAST_CODED:
+        if end - begin >= MIN_ENCODED_LENGTH:
             either = _BREAK.join({"+": r"[+\-]", "/": "[/_]"}.get(one, one) for one in coded[begin:end])
             shared = "" if (before + len(raw)) % 3 == 0 else rf"(?:{_BREAK}[A-Za-z0-9+/_-]={{0,2}})?"
             found.append(rf"{'[A-Za-z0-9+/_-]?' if before else ''}{either}{shared}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from harness.diagnosis.firewall.packet_state import Flow, merged
 from harness.diagnosis.firewall.partial_values import Truth
 
-DEEPEST = 64  # the kernel lets jumps go 16 deep; more is a listing that no kernel made
+MAX_JUMP_DEPTH = 64  # the kernel lets jumps go 16 deep; more is a listing that no kernel made
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Walk:
                 self.doubts.append(f"{verdict.target}: {rule}")
             return None
         chain = self.chains.get(verdict.target)
-        if chain is None or depth >= DEEPEST:
+        if chain is None or depth >= MAX_JUMP_DEPTH:
             why = f"the chain {verdict.target} is not in the listing" if chain is None else "chains jump too deep"
             self.doubts.append(f"{why}: {rule}")
             ends.append(End(Verdict("unsure", why), str(rule), flow))

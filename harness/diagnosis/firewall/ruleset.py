@@ -13,7 +13,7 @@ from harness.diagnosis.firewall.partial_values import MISSING, Value, exactly, j
 
 HOOKS = {"input": ("ingress", "prerouting", "input"), "output": ("output", "postrouting", "egress")}
 TRACKED = ("ct state", "ct status", "ct direction", "ct mark")
-CONNTRACK = -200  # the priority from which on the kernel knows a packet's connection
+CONNTRACK_PRIORITY = -200  # the priority from which on the kernel knows a packet's connection
 NAT = {"prerouting": -100, "output": -100, "input": 100, "postrouting": 100}  # where chains of kind nat really stand
 
 
@@ -75,7 +75,7 @@ def _decided(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value], old
         for chain in ruleset.at(hook, packet, old_first):
             if current is None:
                 break
-            if not known and hook != "ingress" and (chain.priority >= CONNTRACK or chain.kind == "nat"):
+            if not known and hook != "ingress" and (chain.priority >= CONNTRACK_PRIORITY or chain.kind == "nat"):
                 current, known = _tracked(current, start), True
             if chain.kind == "nat" and current.known("ct state") in (1, 2, 4, 64):
                 continue  # only what opens a connection is asked about

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 TERM = re.compile(r"(?P<name>\S[^+]{0,80}?) (?:(?P<times>\d{1,6}) × )?(?P<each>\d{1,9}(?:\.\d{1,9})?)(?: s)?")
-MOST_TERMS = 20
+MAX_TERMS = 20
 
 
 class Term(NamedTuple):
@@ -36,7 +36,7 @@ SHARES: Mapping[tuple[str, ...], tuple[str, ...]] = {
 def terms(because: str) -> dict[str, Term]:
     """By their names, in their order; empty where the words are no sum, such as a budget that was given by hand."""
     found: dict[str, Term] = {}
-    for part in because.split(" + ")[:MOST_TERMS]:
+    for part in because.split(" + ")[:MAX_TERMS]:
         term = TERM.fullmatch(part.strip())
         if term is None:
             return {}

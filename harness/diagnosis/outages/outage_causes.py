@@ -16,9 +16,9 @@ from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT
 from harness.diagnosis.outages.phase_waits import Wait
 from harness.measure.measurement_result import Measured, Outage, TrackResult
 
-MOST_OUTAGES = 1000  # of one measurement: a run's folder may be a stranger's
-MOST_LOG = 3  # lines of a host's log that are quoted of one phase
-MOST_LINES = 20  # outages that are listed under one cause
+MAX_OUTAGES = 1000  # of one measurement: a run's folder may be a stranger's
+MAX_LOG_LINES = 3  # lines of a host's log that are quoted of one phase
+MAX_LISTED_OUTAGES = 20  # outages that are listed under one cause
 BEGINS = "the disruption begins"  # as a measurement's log has it
 NOTHING_MOVED = "nothing moved"
 
@@ -90,7 +90,7 @@ def explain(measured: Measured) -> Explained:
     cutter = Cutter(measured)
     outages = [(track, n, outage) for track in measured.tracks for n, outage in enumerate(track.outages)]
     outages = [(t, n, o) for t, n, o in outages if o.end is None or o.end >= measured.anchor]
-    told = [_told(cutter, track, n, outage, found) for track, n, outage in outages[:MOST_OUTAGES]]
+    told = [_told(cutter, track, n, outage, found) for track, n, outage in outages[:MAX_OUTAGES]]
     told.sort(key=lambda one: (not one.failed, one.phases.longest.name, one.wait.until))
     groups = [list(group) for _, group in groupby(told, key=lambda one: (one.failed, one.phases.longest.name, one.wait.until))]
     groups.sort(key=lambda group: (not group[0].failed, -max(one.outage.seconds for one in group)))
@@ -192,11 +192,11 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _evidence(measured: Measured, group: Sequence[OutageTold], worst: OutageTold) -> Iterator[str]:
-    for one in group[:MOST_LINES]:
+    for one in group[:MAX_LISTED_OUTAGES]:
         pieces = ", ".join(f"{p.name} {seconds(p.seconds)}" for p in one.phases.pieces)
         yield f"{one.name} from {one.track.origin}: {one.outage.seconds:.3f} s = {pieces} (recording)"
-    if len(group) > MOST_LINES:
-        yield f"and {count(len(group) - MOST_LINES, 'more outage')} with the same longest wait (recording)"
+    if len(group) > MAX_LISTED_OUTAGES:
+        yield f"and {count(len(group) - MAX_LISTED_OUTAGES, 'more outage')} with the same longest wait (recording)"
     for piece in worst.phases.pieces:
         if piece is worst.phases.longest and piece.end is not None and piece.end.at is not None:
             yield f"{piece.end.name} {piece.end.at - measured.anchor:+.3f} s: {piece.end.evidence} ({piece.end.source or 'harness'})"
@@ -216,7 +216,7 @@ def _log(measured: Measured, worst: OutageTold) -> Iterator[str]:
     events = ("packet ", "vip-", "listener-", "host-", "agent-", "witness-", "no-capture", "coarse", "tokens")
     said = [(at, host, text) for at, host, text in measured.log if began <= at <= until and host != "harness"]
     lines = [(at, host, text) for at, host, text in said if not text.startswith(events)]
-    for at, host, text in lines[-MOST_LOG:]:
+    for at, host, text in lines[-MAX_LOG_LINES:]:
         yield f"log {at - measured.anchor:+.3f} s: {text} ({host})"
 
 

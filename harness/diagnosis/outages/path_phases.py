@@ -16,7 +16,7 @@ OWN = ("noticed", "stopped", "vip moved", "service up", "database ready", "probe
 ANSWER, STILL_OUT, LASTED = "first answer", "still out", "the disruption itself"
 UNDOING = "the undoing begins"  # as a measurement's log has it
 BALANCED = ("probe answered", "balancer switched")
-REACH_S = 0.25  # a boundary so soon after an outage's end is what ended it: both are seen by polling
+BOUNDARY_TOLERANCE_S = 0.25  # a boundary so soon after an outage's end is what ended it: both are seen by polling
 LANES = {"vip moved": "VIP", "probe answered": "probe", "balancer switched": "balancer"}
 SAID = {
     "vip moved": "the VIP is on {node}",
@@ -125,4 +125,4 @@ class Cutter:
 
 
 def _reach(track: TrackResult, outage: Outage) -> float:
-    return outage.start + outage.seconds + max(2 * track.period_s, REACH_S)
+    return outage.start + outage.seconds + max(2 * track.period_s, BOUNDARY_TOLERANCE_S)

@@ -8,7 +8,7 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.required_flows import Fate, listed
 
-NEARLY = 0.95  # of the table of tracked connections: a burst fills the rest
+MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -58,7 +58,7 @@ def _full_table(evidence: Evidence) -> Iterator[Cause]:
     """The kernel's table of tracked connections: when it is full, what is new is dropped without a word to either end."""
     for name, seen in evidence.hosts.items():
         number, most = (seen.sysctls.get(f"nf_conntrack_{what}", "").strip() for what in ("count", "max"))
-        if not number.isdigit() or not most.isdigit() or not int(most) or int(number) < NEARLY * int(most):
+        if not number.isdigit() or not most.isdigit() or not int(most) or int(number) < MAX_CONNTRACK_SHARE * int(most):
             continue
         full = int(number) >= int(most)
         here = ("*/*",) if full and name == evidence.active else tuple(p.name for p in evidence.failed if full and p.origin == name)

@@ -9,8 +9,10 @@ from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.manager_log_excerpts import about, recoveries
 from harness.managers.manager import ResourceState
 
-AGAIN = 4  # seconds in which a recovery was logged, of AGAIN_S: something takes it away as often as it is put back
-AGAIN_S = 120.0
+MIN_REPEATED_RECOVERIES = (
+    4  # seconds in which a recovery was logged, of REPEATED_RECOVERY_WINDOW_S: something takes it away as often as it is put back
+)
+REPEATED_RECOVERY_WINDOW_S = 120.0
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -252,13 +254,13 @@ def _again_and_again(evidence: Evidence) -> Iterator[Cause]:
     tags = {cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)}
     for name, seen in evidence.hosts.items():
         for tag in sorted(tags):
-            times = recoveries(seen.log, tag, seen.clock, seen.zone, AGAIN_S)
-            if len(times) < AGAIN:
+            times = recoveries(seen.log, tag, seen.clock, seen.zone, REPEATED_RECOVERY_WINDOW_S)
+            if len(times) < MIN_REPEATED_RECOVERIES:
                 continue
             vip = tag == cluster.ip_resource.tag
             what = f"{cluster.vip} is taken away again and again: something removes it" if vip else f"{tag} fails again and again"
             yield Cause(
-                f"{what}, and the cluster manager has recovered {tag} {len(times)} times in the last {AGAIN_S:g} s",
+                f"{what}, and the cluster manager has recovered {tag} {len(times)} times in the last {REPEATED_RECOVERY_WINDOW_S:g} s",
                 name,
                 Certainty.CERTAIN,
                 f"find what takes {cluster.vip} away: a network manager, a DHCP client or a script on {name} (`ip monitor address` "

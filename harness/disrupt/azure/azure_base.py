@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
     from harness.config.cluster_config import Azure
 
-OPERATIONS = 6  # tagging, doing and seeing it; then the end of what still goes on, and an undoing, which has twice the time
-TAGS = 2  # that one run may have at a time: a disruption within another
-HEAL_STARTS_S = 30.0  # until its program has started, logged in and ended
+MAX_OPERATIONS = 6  # tagging, doing and seeing it; then the end of what still goes on, and an undoing, which has twice the time
+MAX_UNDO_TAGS = 2  # that one run may have at a time: a disruption within another
+UNDO_START_TIMEOUT_S = 30.0  # until its program has started, logged in and ended
 
 
 class ByAzure(Disruption):
@@ -56,7 +56,7 @@ class ByAzure(Disruption):
     @property
     def command_s(self) -> float:
         """Looking for the tags, and undoing each; for an operation there is twice its limit."""
-        return (1 + TAGS) * 2 * self._azure.operation_limit_s + HEAL_STARTS_S
+        return (1 + MAX_UNDO_TAGS) * 2 * self._azure.operation_limit_s + UNDO_START_TIMEOUT_S
 
     @property
     def undoing(self) -> str:
@@ -80,7 +80,7 @@ class ByAzure(Disruption):
     @property
     def _meant_s(self) -> float:
         """How long after it tagged a run that lives has undone it at the latest."""
-        return self._outlasting() + self._subject.cluster.manager.boot_s + OPERATIONS * self._azure.operation_limit_s
+        return self._outlasting() + self._subject.cluster.manager.boot_s + MAX_OPERATIONS * self._azure.operation_limit_s
 
     @property
     def _azure(self) -> Azure:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.azure.faults.undo_tag import Undo
     from harness.cluster.cluster_under_test import ClusterUnderTest
 
-MANAGEMENT_S = 30.0  # most management operations are done within it (facts API-14)
+MANAGEMENT_OPERATION_S = 30.0  # most management operations are done within it (facts API-14)
 STAYS_OUT = both(Effect.OUT, Effect.UNTOUCHED, Effect.OUT)  # the balancer sends nobody there, and nobody moves anything
 # A health-check resource that hears no probe moves everything after a while (facts LKL-59); whether Azure goes on probing a member that
 # was taken out, or whose adminState is Down, no fact tells.
@@ -35,7 +35,9 @@ class ByAzureNetwork(ByAzure):
     def allowance(self) -> Allowance:
         """Counted from the undoing's beginning, so with the time that Azure takes for an operation."""
         own = outage_budget.balancer_alone(self._subject.cluster)
-        return Allowance(MANAGEMENT_S + own.seconds, f"an operation of Azure's {MANAGEMENT_S:g} (API-14) + {own.because}")
+        return Allowance(
+            MANAGEMENT_OPERATION_S + own.seconds, f"an operation of Azure's {MANAGEMENT_OPERATION_S:g} (API-14) + {own.because}"
+        )
 
     @property
     def _network(self) -> Network:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
 
 
-EVENT_AFTER = 6  # so many poll intervals what was accepted may take to come until scheduled events are looked at, and between two looks
+SCHEDULED_EVENT_POLL_INTERVALS = (
+    6  # so many poll intervals what was accepted may take to come until scheduled events are looked at, and between two looks
+)
 
 
 class ByAzurePower(ByAzure):
@@ -176,7 +178,7 @@ class ComesBack(ByAzurePower):
 
     def _trigger(self, deadline: Deadline) -> Triggered:
         triggered = self._order(deadline)
-        self._accepted, self._look = Deadline(self._azure.event_limit_s), Deadline(EVENT_AFTER * self._azure.poll_s)
+        self._accepted, self._look = Deadline(self._azure.event_limit_s), Deadline(SCHEDULED_EVENT_POLL_INTERVALS * self._azure.poll_s)
         return triggered
 
     def _order(self, deadline: Deadline) -> Triggered:
@@ -188,7 +190,7 @@ class ComesBack(ByAzurePower):
 
         if self._look is None or not self._look.expired:
             return
-        self._look = Deadline(EVENT_AFTER * self._azure.poll_s)
+        self._look = Deadline(SCHEDULED_EVENT_POLL_INTERVALS * self._azure.poll_s)
         try:
             scheduled_events.approve(self._subject.hosts[self._node], self._azure.machine(self._node), self._hand.say)
         except HarnessError as error:

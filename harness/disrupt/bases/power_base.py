@@ -13,7 +13,7 @@ from harness.core.redaction.redactor import Redactor, secret_words
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Disruption, Moment, Step
 from harness.expectations import outage_budget
 
-AGAIN_S = 2.0  # between two tries of a command that brings a node back
+RETRY_INTERVAL_S = 2.0  # between two tries of a command that brings a node back
 MOMENT = re.compile(r"^moment (\d+\.?\d*) (\d+\.?\d*)$", re.MULTILINE)  # seconds since the epoch on this machine: before and after
 
 
@@ -84,7 +84,7 @@ class ByPower(Disruption):
             return True
 
         try:
-            deadline.wait_for(once, what=f"power.{self.back} for {self._node}", every=AGAIN_S)
+            deadline.wait_for(once, what=f"power.{self.back} for {self._node}", every=RETRY_INTERVAL_S)
         except DeadlineExceeded as late:
             raise refused or late from None
         self._begun = False

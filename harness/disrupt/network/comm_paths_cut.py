@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
 
 
-ASKED_S = 2.0  # a node that has lost is halting, and must not keep the cut from ending in time
+QUESTION_TIMEOUT_S = 2.0  # a node that has lost is halting, and must not keep the cut from ending in time
 
 
 class _AtTheStandby(Cut):
@@ -41,7 +41,7 @@ class _AtTheStandby(Cut):
         pairs = self.pairs()
 
         def dead() -> bool:
-            return called_dead(self._subject.manager.state(limit=ASKED_S), pairs)
+            return called_dead(self._subject.manager.state(limit=QUESTION_TIMEOUT_S), pairs)
 
         deadline.wait_for(dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
     from harness.hosts.host import Process
 
-LONGEST_IDLE_S = 30.0  # nobody waits for longer; a service of its own might also close what says nothing
-MARGIN_S = 3.0  # beyond the timeout: balancers count in whole seconds, and look now and then
-PATIENCE_S = 2.0  # for an answer to what is sent after it
+MAX_IDLE_S = 30.0  # nobody waits for longer; a service of its own might also close what says nothing
+IDLE_MARGIN_S = 3.0  # beyond the timeout: balancers count in whole seconds, and look now and then
+ANSWER_TIMEOUT_S = 2.0  # for an answer to what is sent after it
 
 # One connection says nothing; the other one's keepalives are the control: it must live (facts IDLE-06). Then both send a line.
 # TCP's own count of what nobody acknowledged tells silence from a service that has nothing to say.
@@ -90,35 +90,33 @@ class IdleTimeout(Disruption):
 
     @property
     def _idle_s(self) -> float:
-        return self._subject.cluster.load_balancer.idle_timeout_s + MARGIN_S
+        return self._subject.cluster.load_balancer.idle_timeout_s + IDLE_MARGIN_S
 
     @property
     def longest_s(self) -> float:
-        return math.ceil(self._idle_s + 2 * PATIENCE_S) + 10.0
+        return math.ceil(self._idle_s + 2 * ANSWER_TIMEOUT_S) + 10.0
 
     def allowance(self) -> Allowance:
-        seconds = self._idle_s + 2 * PATIENCE_S
-        return Allowance(seconds, f"idle timeout and margin {self._idle_s:g} + used 2 × {PATIENCE_S:g} s")
+        seconds = self._idle_s + 2 * ANSWER_TIMEOUT_S
+        return Allowance(seconds, f"idle timeout and margin {self._idle_s:g} + used 2 × {ANSWER_TIMEOUT_S:g} s")
 
     @property
     def undoing(self) -> str:
         return "by itself: the two connections are closed"
 
     def steps(self) -> list[Step]:
-        words = [str(self._subject.cluster.vip), str(self._service.port), str(self._idle_s), str(PATIENCE_S)]
+        words = [str(self._subject.cluster.vip), str(self._service.port), str(self._idle_s), str(ANSWER_TIMEOUT_S)]
         line = f"{self._subject.cluster.client.ssh.python} -u -c HOLDER {' '.join(words)}  # holds two connections to the service"
         return [Step(self.target(), "do", line)]
 
     def skip_reason(self) -> str | None:
         idle = self._subject.cluster.load_balancer.idle_timeout_s
-        if idle <= LONGEST_IDLE_S:
+        if idle <= MAX_IDLE_S:
             return None
         bears, said = bears_silence_s(self._service.kind), ""
-        if self._idle_s + PATIENCE_S >= bears:
+        if self._idle_s + ANSWER_TIMEOUT_S >= bears:
             said = f" ({self._service.name} ends a silent connection itself after {bears:g} s; a session that logged in would last)"
-        return (
-            f"the balancer's idle timeout is {idle:g} s; lower it, and load_balancer.idle_timeout_s, to at most {LONGEST_IDLE_S:g} s{said}"
-        )
+        return f"the balancer's idle timeout is {idle:g} s; lower it, and load_balancer.idle_timeout_s, to at most {MAX_IDLE_S:g} s{said}"
 
     def target(self) -> str:
         return self._subject.cluster.client.name
@@ -127,7 +125,7 @@ class IdleTimeout(Disruption):
         cluster = self._subject.cluster
         if not self._subject.means(self.target()).whole:
             raise Inconclusive(f"{self.target()}: no connection can be held there without a Python; set ssh.python to one")
-        words = [str(cluster.vip), str(self._service.port), str(self._idle_s), str(PATIENCE_S)]
+        words = [str(cluster.vip), str(self._service.port), str(self._idle_s), str(ANSWER_TIMEOUT_S)]
         self._holder = self._subject.hosts[self.target()].start([cluster.client.ssh.python, "-u", "-c", HOLDER, *words])
         self._lines = self._holder.lines()
         if next(self._lines, "") != "connected":

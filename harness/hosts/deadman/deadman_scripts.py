@@ -12,7 +12,7 @@ import shlex
 
 FOLDER = "/run/lkharness"
 MARK = "LKHARNESS_DEADMAN"  # in the environment of every process that we leave running on a host
-LONGEST_PAUSE_S = 60  # between two tries of an undoing that fails
+MAX_RETRY_INTERVAL_S = 60  # between two tries of an undoing that fails
 
 _OURS = r"""
 ours() {
@@ -66,7 +66,7 @@ while [ -d "$d" ]; do
   [ $pause -le LONGEST_PAUSE ] || pause=LONGEST_PAUSE
 done
 exit 0
-""".replace("LONGEST_PAUSE", str(LONGEST_PAUSE_S))
+""".replace("LONGEST_PAUSE", str(MAX_RETRY_INTERVAL_S))
 
 # In a session of its own, before anything is done: makes the folder, and becomes the deadman, or has systemd start it, whose units
 # outlive every log-in. Its texts come in its environment, which root alone may read.

@@ -25,7 +25,7 @@ from harness.hosts.deadman.deadman_scripts import BY_INPUT, FOLDER, MARK, REMAIN
 from harness.hosts.host import Host, HostUnreachable
 
 RUN = secrets.token_hex(4)  # this harness process, so that two of them never meet in one folder
-UNDO_S = 5.0  # at most; how long before the longest duration the host begins with the undoing
+UNDO_MARGIN_S = 5.0  # at most; how long before the longest duration the host begins with the undoing
 
 
 class UndoFailed(HarnessError):
@@ -99,7 +99,7 @@ class Deadman:
         """
         self._tell_armed(Armed(self.host.name, self.token, self.of, script.undo, script.check, self.longest))
         self._script = script
-        wait = math.ceil(max(self.longest - UNDO_S, self.longest * 0.5) * 10) / 10
+        wait = math.ceil(max(self.longest - UNDO_MARGIN_S, self.longest * 0.5) * 10) / 10
         sent = arming(self.token, self.of, wait, script.act, script.undo, script.check)
         try:
             said = self.host.check(["sh", "-c", BY_INPUT, "lkharness-arm"], limit=limit, input=sent)

@@ -16,8 +16,8 @@ from harness.hosts.ssh.ssh_connection import Connection, OrderedTransport
 from harness.hosts.ssh.ssh_library import paramiko
 
 WINDOW, PACKET = 256 * 1024, 32768
-FORBIDDEN = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254
-STUCK_AT_MOST = 32  # connections that sshd still tries and nobody waits for
+SSH_OPEN_ADMINISTRATIVELY_PROHIBITED = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254
+MAX_ABANDONED_CHANNELS = 32  # connections that sshd still tries and nobody waits for
 
 
 @dataclass
@@ -84,7 +84,7 @@ class ForwardingTransport(OrderedTransport):
         if opening is not None:
             whole = paramiko.Message(message.asbytes())
             whole.get_int()
-            opening.forbidden = whole.get_int() == FORBIDDEN
+            opening.forbidden = whole.get_int() == SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
             opening.said = whole.get_text().strip() or "sshd did not say why"
             self._channels.delete(opening.channel.chanid)  # type: ignore[attr-defined]
             opening.ended.set()
@@ -110,7 +110,7 @@ class Forwarding:
     @property
     def worn(self) -> bool:
         """So many connections are still being tried that another SSH connection should take its place."""
-        return self.transport.stuck >= STUCK_AT_MOST
+        return self.transport.stuck >= MAX_ABANDONED_CHANNELS
 
     def begin(self, address: str, port: int) -> Opening:
         """Have sshd connect. Raises HostUnreachable when the way to it is lost."""

@@ -24,13 +24,13 @@ from harness.hosts.host import HostUnreachable, WrongHostKey
 from harness.hosts.ssh import known_hosts
 from harness.hosts.ssh.ssh_library import paramiko
 
-KEYS_TRIED = 5  # of an agent: sshd's MaxAuthTries is 6, and a program that bans may begin at 5 failed log-ins
+MAX_KEYS_TRIED = 5  # of an agent: sshd's MaxAuthTries is 6, and a program that bans may begin at 5 failed log-ins
 NAME_ONE = "name the one that is meant with ssh.key: its private file, or its .pub for a key that ssh-agent holds"
-SESSIONS_AT_ONCE = 8  # sshd's default MaxSessions is 10; two are left for liveness and for people
-KEEPALIVE_S = 10
+MAX_SESSIONS = 8  # sshd's default MaxSessions is 10; two are left for liveness and for people
+KEEPALIVE_INTERVAL_S = 10
 OF_AN_OPEN_CHANNEL = {bytes([number]) for number in (93, 94, 95, 96, 98)}  # WINDOW_ADJUST, DATA, EXTENDED_DATA, EOF, REQUEST (RFC 4254)
 REFUSED_TO_ANOTHER = "Unable to open channel."  # paramiko keeps one reason for all threads; the second one refused hears only this
-SILENT_PEER_MS = 30_000  # unanswered for this long, the kernel gives a connection up
+SILENT_PEER_TIMEOUT_MS = 30_000  # unanswered for this long, the kernel gives a connection up
 
 # what paramiko logs is told to people as sentences; without a handler Python would print it to the terminal as well
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -86,7 +86,7 @@ class Connection:
     def __init__(self, machine: Machine, transport: paramiko.Transport) -> None:
         self.name = machine.name
         self.transport = transport
-        self.slots = threading.BoundedSemaphore(SESSIONS_AT_ONCE)
+        self.slots = threading.BoundedSemaphore(MAX_SESSIONS)
         self._last_words = _LastWords()
         transport.logger.addHandler(self._last_words)
 
@@ -102,7 +102,7 @@ class Connection:
         except (paramiko.SSHException, EOFError, OSError) as error:
             if isinstance(error, paramiko.ChannelException) or str(error) == REFUSED_TO_ANOTHER:
                 raise SessionsTaken(
-                    f"{self.name}: sshd refused another session ({_reason(error)}); does its MaxSessions admit {SESSIONS_AT_ONCE + 1}?"
+                    f"{self.name}: sshd refused another session ({_reason(error)}); does its MaxSessions admit {MAX_SESSIONS + 1}?"
                 ) from error
             raise NotYet(f"{self.name}: the connection no longer answers ({_reason(error)}); is the host still up?") from error
 
@@ -143,7 +143,7 @@ def connect(machine: Machine, dial: Dial, deadline: Deadline, transport_of: type
     except BaseException:
         transport.close()
         raise
-    transport.set_keepalive(KEEPALIVE_S)
+    transport.set_keepalive(KEEPALIVE_INTERVAL_S)
     return Connection(machine, transport)
 
 
@@ -172,7 +172,7 @@ def dial_directly(name: str) -> Dial:
                 f"{name}: {address}:{port} cannot be reached ({error.strerror or error}); is there a route to it from here?"
             ) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_PEER_MS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_PEER_TIMEOUT_MS)
         return sock
 
     return dial
@@ -290,7 +290,7 @@ def _keys(machine: Machine, stack: contextlib.ExitStack) -> Sequence[paramiko.PK
     if path is not None:
         return [_key_of(machine, path)]
     keys = _agent_keys(machine, stack)
-    if len(keys) > KEYS_TRIED:
+    if len(keys) > MAX_KEYS_TRIED:
         raise TooManyKeys(
             f"{machine.name}: ssh-agent holds {len(keys)} keys, and to try them all would be as many failed log-ins; {NAME_ONE}"
         )

@@ -24,7 +24,7 @@ from harness.hosts.output_limits import OUTPUT_AT_MOST
 from harness.hosts.shell_command import as_line
 from harness.hosts.shells import SHELLS
 from harness.hosts.ssh.forwarding import Forwarding, ForwardingTransport
-from harness.hosts.ssh.ssh_connection import SESSIONS_AT_ONCE, Connection, NotYet, SessionsTaken, connect, dial_directly
+from harness.hosts.ssh.ssh_connection import MAX_SESSIONS, Connection, NotYet, SessionsTaken, connect, dial_directly
 from harness.hosts.ssh.ssh_library import paramiko
 from harness.hosts.ssh.ssh_process import SshProcess, close, execute, finish
 
@@ -177,7 +177,7 @@ class SshHost:
             connection = self._connected(way_there)
             if not connection.slots.acquire(timeout=deadline.remaining()):
                 raise DeadlineExceeded(
-                    f"{self.name}: all {SESSIONS_AT_ONCE} sessions stayed busy for {deadline.seconds:g} s; close streams you no longer read"
+                    f"{self.name}: all {MAX_SESSIONS} sessions stayed busy for {deadline.seconds:g} s; close streams you no longer read"
                 )
             try:
                 # half, so that a connection that has died unnoticed leaves time for a new one

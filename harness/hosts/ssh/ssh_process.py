@@ -16,10 +16,10 @@ from harness.hosts.ssh.ssh_library import paramiko
 Clean = Callable[[str, str], tuple[str, str]]
 
 CHUNK = 65536
-QUIET_S = 0.5  # after the exit, how long output may pause before a daemon that kept it open is no longer waited for
-STDERR_KEPT = 64 * 1024
-GREETING_KEPT = 64 * 1024  # of what a profile prints before a stream begins
-WINDOW_S = 0.02  # how often a full window is tried again; paramiko does not announce that it has opened
+OUTPUT_QUIET_TIMEOUT_S = 0.5  # after the exit, how long output may pause before a daemon that kept it open is no longer waited for
+MAX_STDERR_BYTES = 64 * 1024
+MAX_GREETING_BYTES = 64 * 1024  # of what a profile prints before a stream begins
+WINDOW_RETRY_INTERVAL_S = 0.02  # how often a full window is tried again; paramiko does not announce that it has opened
 
 
 def execute(channel: paramiko.Channel, host: str, line: str, command: str, deadline: Deadline) -> None:
@@ -64,7 +64,7 @@ def finish(
     out, err = Kept(most), Kept(most)
     pending = memoryview(data or b"")
     input_open = True
-    quiet = Deadline(QUIET_S)
+    quiet = Deadline(OUTPUT_QUIET_TIMEOUT_S)
     channel.settimeout(0.0)
     arrival = _Arrival(channel)
     while True:
@@ -74,7 +74,7 @@ def finish(
                 input_open = False
                 _end_input(channel)
         if _drain(channel, out, err):
-            quiet = Deadline(QUIET_S)
+            quiet = Deadline(OUTPUT_QUIET_TIMEOUT_S)
             if not deadline.expired:
                 continue
         exited = channel.exit_status_ready()
@@ -84,7 +84,7 @@ def finish(
             break  # a daemon it left behind holds the streams open
         if deadline.expired:
             raise CommandTookTooLong(host, command, deadline.seconds, *clean(text(bytes(out.data)), text(bytes(err.data))))
-        arrival.wait(deadline.within(WINDOW_S if input_open or exited else QUIET_S))
+        arrival.wait(deadline.within(WINDOW_RETRY_INTERVAL_S if input_open or exited else OUTPUT_QUIET_TIMEOUT_S))
     if channel.exit_status == -1 and not channel.get_transport().is_active():
         raise lost(host, command)
     if not (out.whole and err.whole):
@@ -136,7 +136,7 @@ class SshProcess:
             if _gone(self._channel):
                 raise BrokenPipeError("the remote command has ended")
             if pending := _feed(self._channel, pending):
-                self._channel.status_event.wait(WINDOW_S)
+                self._channel.status_event.wait(WINDOW_RETRY_INTERVAL_S)
         if _gone(self._channel):
             raise BrokenPipeError("the remote command has ended")
 
@@ -148,7 +148,7 @@ class SshProcess:
         while True:
             while self._channel.recv_stderr_ready():
                 self._errors += self._channel.recv_stderr(CHUNK)
-                del self._errors[:-STDERR_KEPT]
+                del self._errors[:-MAX_STDERR_BYTES]
             if self._channel.recv_ready():
                 if data := self._past_the_greeting(self._channel.recv(size)):
                     return data
@@ -166,7 +166,7 @@ class SshProcess:
         if mark:
             self._greeting = None
             return own
-        del self._greeting[:-GREETING_KEPT]
+        del self._greeting[:-MAX_GREETING_BYTES]
         return b""
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse, Unusable
 
-LIMIT_S = 30.0
+REQUEST_TIMEOUT_S = 30.0
 
 
 class ControlClient:
@@ -69,7 +69,7 @@ class ControlClient:
 
     def _ask(self, method: str, what: str, body: Any = None) -> Any:
         """Raises BadUse with the stand-in's own words, Unusable when it does not answer."""
-        line = http.client.HTTPSConnection(self._where, context=self._tls, timeout=LIMIT_S)
+        line = http.client.HTTPSConnection(self._where, context=self._tls, timeout=REQUEST_TIMEOUT_S)
         try:
             line.request(method, f"/lab/{what}", json.dumps(body) if body is not None else None, {"Authorization": f"Lab {self._secret}"})
             reply = line.getresponse()

@@ -23,7 +23,7 @@ from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 from harness.lab.azure.state.oauth_tokens import challenge, revoked
 
-SILENT_S = 300.0  # a connection that says nothing for so long is closed
+IDLE_TIMEOUT_S = 300.0  # a connection that says nothing for so long is closed
 LONGEST_BODY = 4 << 20
 NEVER = threading.Event()  # to wait on for a time
 
@@ -33,17 +33,17 @@ class Dropped(Exception):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of the HTTPS server: requests one after the other until the client closes or is silent for SILENT_S seconds."""
+    """One connection of the HTTPS server: requests one after the other until the client closes or is silent for IDLE_TIMEOUT_S seconds."""
 
     protocol_version = "HTTP/1.1"
     server_version = "lkharness-lab-azure"
     sys_version = ""
-    timeout = SILENT_S
+    timeout = IDLE_TIMEOUT_S
     server: Server
 
     def setup(self) -> None:
         """The handshake belongs to the connection's own thread: whoever does not shake hands keeps nobody else waiting."""
-        self.request.settimeout(SILENT_S)
+        self.request.settimeout(IDLE_TIMEOUT_S)
         self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 

@@ -20,9 +20,9 @@ from harness.lab.guests import host_provisioning
 from harness.managers.manager import Manager
 from harness.managers.manager_registry import manager_of
 
-ASLEEP_S = 86400.0  # between two checks of the stand-in: for a day it leaves alone what was broken on purpose
-WHOLE_S = 30.0  # until the nodes have found each other
-LISTENS_S = 10.0  # until a program that was started in a host listens
+SUSPENDED_CHECK_INTERVAL_S = 86400.0  # between two checks of the stand-in: for a day it leaves alone what was broken on purpose
+JOIN_TIMEOUT_S = 30.0  # until the nodes have found each other
+LISTEN_TIMEOUT_S = 10.0  # until a program that was started in a host listens
 
 
 def suspend_checks(shape: Shape) -> None:
@@ -33,7 +33,7 @@ def suspend_checks(shape: Shape) -> None:
         shape.differs.append("Pacemaker checks its resources and will fix what was broken here")
         return
     lab = shape.data.setdefault("lab", {})
-    lab["lifekeeper"] = {**lab.get("lifekeeper", {}), "LKCHECKINTERVAL": ASLEEP_S}
+    lab["lifekeeper"] = {**lab.get("lifekeeper", {}), "LKCHECKINTERVAL": SUSPENDED_CHECK_INTERVAL_S}
     shape.differs.append("the stand-in's own checks sleep, so that they leave the faults alone; a switchover would fix them")
 
 
@@ -81,7 +81,7 @@ class _Making:
     def roles(self, shape: Shape) -> None:
         """The active node, and what is out of service there."""
         assert shape.active is not None
-        deadline = Deadline(WHOLE_S + 2 * self._cluster.manager.takeover_s)
+        deadline = Deadline(JOIN_TIMEOUT_S + 2 * self._cluster.manager.takeover_s)
         # Whole, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
         done = (lambda s: s.leading is not None) if self._again else (lambda s: s.whole)
         deadline.wait_for(self._manager.state, until=done, what="the lab's cluster being in service", every=0.1)
@@ -107,7 +107,7 @@ class _Making:
             return
         for pid in {str(one.pid) for one in here if one.pid}:
             self._sh(node, ["kill", "-KILL", pid])
-        Deadline(LISTENS_S).wait_for(lambda: not self._listening(node, port), what=f"{node}: port {port} being free", every=0.05)
+        Deadline(LISTEN_TIMEOUT_S).wait_for(lambda: not self._listening(node, port), what=f"{node}: port {port} being free", every=0.05)
         for address in wanted.addresses or ():
             if service:
                 words = lifekeeper_config.command(service, node, "start", bind=address)
@@ -130,7 +130,7 @@ class _Making:
                 ]
             self._sh(node, ["sh", "-c", f"setsid {shlex.join(words)} </dev/null >>/var/log/as-found.log 2>&1 &"])
         if wanted.addresses:
-            Deadline(LISTENS_S).wait_for(
+            Deadline(LISTEN_TIMEOUT_S).wait_for(
                 lambda: {one.address for one in self._listening(node, port)},
                 until=lambda seen: set(wanted.addresses) <= {ANY if a == "*" else a for a in seen},
                 what=f"{node}: port {port} being listened on at {', '.join(wanted.addresses)}",

@@ -28,7 +28,7 @@ from harness.lab.lifecycle import doctor, ssh_keys
 from harness.lab.services.postgres_template import ensure_template
 
 Progress = Callable[[str], None]
-TELLS_S = 5.0  # before the launch gives up, the lab's first process says what it waits for
+REASON_MARGIN_S = 5.0  # before the launch gives up, the lab's first process says what it waits for
 
 
 class RunningLab:
@@ -101,7 +101,7 @@ def up(
             "persistent": persistent,
             "network_only": network_only,
             "database_template": "" if network_only else _database_template(data),
-            "limit": max(1.0, deadline.remaining() - TELLS_S),  # so that it can say itself what is missing
+            "limit": max(1.0, deadline.remaining() - REASON_MARGIN_S),  # so that it can say itself what is missing
             "began": began,
         }
         process = _spawn(order, folder, [said, lifeline, *doors.values()])

@@ -20,9 +20,9 @@ from harness.config.cluster_config import Cluster, Design, LoadBalancer
 from harness.lab.topology import Nic, Topology
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-REMEMBERED = 10_000  # flows without an answer yet, and lost ones, of each the newest
-AT_ONCE = 256  # packets per turn, so that a bulk transfer does not keep the probes waiting
-SEEN_BYTES = 128  # both headers at their longest
+MAX_REMEMBERED_FLOWS = 10_000  # flows without an answer yet, and lost ones, of each the newest
+MAX_PACKETS_PER_TURN = 256  # packets per turn, so that a bulk transfer does not keep the probes waiting
+SNAP_LENGTH = 128  # both headers at their longest
 SO_ATTACH_FILTER = 26  # not in Python's socket module
 ETH_P_IP = 0x0800
 
@@ -115,9 +115,9 @@ class Resets:
             self._give_up(flow, "its member was taken out of service")
 
     def _read(self, now: float) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_PACKETS_PER_TURN):
             try:
-                packet, (leg, *_) = self._wire.recvfrom(SEEN_BYTES)
+                packet, (leg, *_) = self._wire.recvfrom(SNAP_LENGTH)
             except BlockingIOError:
                 return
             nic = self._legs.get(leg)
@@ -144,7 +144,7 @@ class Resets:
     def _opens(self, s: Segment, nic: Nic) -> None:
         self._forget(self._lost.get((s.source, s.target)))  # the same ports again are a new flow
         self._opening[s.source, (s.seq + 1) % 2**32] = Flow(s.source, s.target, nic)
-        while len(self._opening) > REMEMBERED:
+        while len(self._opening) > MAX_REMEMBERED_FLOWS:
             self._opening.popitem(last=False)
 
     def _answers(self, s: Segment, nic: Nic, now: float) -> None:
@@ -186,7 +186,7 @@ class Resets:
             return  # its handshake was never finished
         self._lost[flow.origin, flow.frontend] = flow
         self._lost_by_server[flow.server, flow.origin] = flow
-        while len(self._lost) > REMEMBERED:
+        while len(self._lost) > MAX_REMEMBERED_FLOWS:
             self._forget(next(iter(self._lost.values())))
         self._send(flow.origin_nic, flow.frontend, flow.origin, flow.expects["origin"])
         self._send(flow.server_nic, flow.origin, flow.server, flow.expects["server"])
@@ -249,7 +249,7 @@ def _attach_filter(wire: socket.socket, vip: IPv4Address, members: list[IPv4Addr
         (load_word, 0, 0, 12),
         *((equal, last - 7 - i, 0, a) for i, a in enumerate(sources)),
         (give, 0, 0, 0),
-        (give, 0, 0, SEEN_BYTES),
+        (give, 0, 0, SNAP_LENGTH),
     ]
     code = b"".join(struct.pack("HBBI", *step) for step in program)
     kept = ctypes.create_string_buffer(code)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 SOCKET = Path("/run/fence.sock")
-LIMIT_S = 15.0
+REQUEST_TIMEOUT_S = 15.0
 SILENT = {"monitor", "status", "list", "validate-all"}
 METADATA = """<?xml version="1.0" ?>
 <resource-agent name="fence_lab" shortdesc="Power of a node of a test lab">
@@ -51,7 +51,7 @@ def main() -> int:
 def ask(**request: str) -> dict:
     """One question to the lab's fence device, as a JSON line each way; raises OSError."""
     with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(LIMIT_S)
+        line.settimeout(REQUEST_TIMEOUT_S)
         line.connect(str(SOCKET))
         line.sendall(json.dumps(request).encode() + b"\n")
         return json.loads(line.makefile("rb").readline())

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from harness.lab.services.service_base import BACKLOG, Service
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-GATHER_S = 0.1  # so many seconds' lines are written at once: a wake-up for each would cost as much as an answer
+LOG_FLUSH_INTERVAL_S = 0.1  # so many seconds' lines are written at once: a wake-up for each would cost as much as an answer
 
 _lines: SimpleQueue[str] = SimpleQueue()
 
@@ -55,7 +55,7 @@ def note(service: Service, text: str) -> None:
 def _write_lines() -> None:
     while True:
         waiting = [_lines.get()]
-        time.sleep(GATHER_S)
+        time.sleep(LOG_FLUSH_INTERVAL_S)
         while not _lines.empty():
             waiting.append(_lines.get())
         with contextlib.suppress(OSError):  # a full disk: these lines are lost, later ones may not be, and the service goes on

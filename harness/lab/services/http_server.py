@@ -16,9 +16,9 @@ from typing import BinaryIO
 
 from harness.lab.services import service_base
 
-IDLE_LIMIT_S = 120.0  # IIS's default connection timeout
-LONGEST_LINE = 8192
-MOST_HEADERS = 100
+IDLE_TIMEOUT_S = 120.0  # IIS's default connection timeout
+MAX_LINE_LENGTH = 8192
+MAX_HEADERS = 100
 REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -35,7 +35,7 @@ class BadRequest(Exception):
 
 def converse(service: service_base.Service, connection: socket.socket, status_file: Path | None) -> None:
     """Answer requests on one connection until the peer closes it, asks for that, or sends what is not HTTP."""
-    connection.settimeout(IDLE_LIMIT_S)
+    connection.settimeout(IDLE_TIMEOUT_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with connection.makefile("rb") as stream:
         while True:
@@ -78,8 +78,8 @@ def _headers(stream: BinaryIO) -> list[str]:
     lines = []
     while line := _line(stream):
         lines.append(line)
-        if len(lines) > MOST_HEADERS:
-            raise BadRequest(f"more than {MOST_HEADERS} headers")
+        if len(lines) > MAX_HEADERS:
+            raise BadRequest(f"more than {MAX_HEADERS} headers")
     return lines
 
 
@@ -91,9 +91,9 @@ def _header(line: str) -> tuple[str, str]:
 
 
 def _line(stream: BinaryIO) -> str:
-    raw = stream.readline(LONGEST_LINE)
+    raw = stream.readline(MAX_LINE_LENGTH)
     if not raw.endswith(b"\n"):
-        if len(raw) >= LONGEST_LINE:
+        if len(raw) >= MAX_LINE_LENGTH:
             raise BadRequest("a line is too long")
         raise ConnectionError("the peer left in the middle of a request")
     return raw.decode("latin-1").rstrip("\r\n")

@@ -21,8 +21,8 @@ from harness.lab.services import async_server, service_base
 CONNECT, REFUSE, DATA = 1, 4, 6  # packet types
 HEADER = struct.Struct(">HHBBH")  # length, checksum, type, flags, header checksum
 CONNECT_HEAD = 26  # a CONNECT packet's fixed part up to and with the length and offset of its connect data
-LARGEST_CONNECT_DATA = 32_767
-INBOUND_LIMIT_S = 60.0  # a real listener's INBOUND_CONNECT_TIMEOUT: how long a peer may take to say what it wants
+MAX_CONNECT_DATA = 32_767
+INBOUND_CONNECT_TIMEOUT_S = 60.0  # a real listener's INBOUND_CONNECT_TIMEOUT: how long a peer may take to say what it wants
 VERSION_19 = 0x13000000  # VSNNUM of a 19c listener
 EMFI = 4  # the facility of all the listener's own errors
 
@@ -38,7 +38,7 @@ async def converse(service: service_base.Service, reader: asyncio.StreamReader, 
     """Read one connect request, answer it, close: a listener never does more unless it hands over to a database."""
     peer = "{}:{}".format(*writer.get_extra_info("peername"))
     try:
-        async with asyncio.timeout(INBOUND_LIMIT_S):
+        async with asyncio.timeout(INBOUND_CONNECT_TIMEOUT_S):
             request = await read_connect_data(reader)
     except NotTns as fault:
         async_server.note(service, f"{peer} * TNS-12569: {fault}")
@@ -65,7 +65,7 @@ async def read_connect_data(reader: asyncio.StreamReader) -> str | None:
     if len(body) < CONNECT_HEAD - HEADER.size + 2:
         raise NotTns(f"CONNECT packet of only {len(body) + HEADER.size} bytes")
     length, offset = struct.unpack_from(">HH", body, CONNECT_HEAD - HEADER.size - 2)
-    if length > LARGEST_CONNECT_DATA:
+    if length > MAX_CONNECT_DATA:
         raise NotTns(f"connect data of {length} bytes")
     start = offset - HEADER.size
     data = body[start : start + length] if start >= 0 else b""
@@ -86,7 +86,7 @@ async def _read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes] | None
     length, _, kind, _, _ = HEADER.unpack(head)
     # Until a connection is accepted the length has two bytes; some clients already write four, with the upper two zero.
     length = length or struct.unpack_from(">I", head)[0]
-    if not HEADER.size <= length <= LARGEST_CONNECT_DATA + HEADER.size + 2 or not 1 <= kind <= 19:
+    if not HEADER.size <= length <= MAX_CONNECT_DATA + HEADER.size + 2 or not 1 <= kind <= 19:
         raise NotTns(f"not a TNS packet: {head!r}")
     body = await _read(reader, length - HEADER.size)
     if len(body) < length - HEADER.size:

@@ -15,7 +15,7 @@ from harness.hosts.host import Command, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
-from harness.managers.manager import LOG_AT_MOST, Answer, ClusterState, LogWindow, Manager, NodeState, Question, SwitchRefused
+from harness.managers.manager import MAX_LOG_LENGTH, Answer, ClusterState, LogWindow, Manager, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
@@ -203,5 +203,5 @@ class LifeKeeper(Manager):
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         return self._hosts[node].run(["tail", "-n", str(lines), str(self.log)]).out
 
-    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+    def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)

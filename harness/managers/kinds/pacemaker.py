@@ -18,7 +18,7 @@ from harness.hosts.linux.linux import TOOLS
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import (
-    LOG_AT_MOST,
+    MAX_LOG_LENGTH,
     Answer,
     ClusterState,
     LogWindow,
@@ -57,12 +57,12 @@ CUT = "-- links --"
 LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; corosync-cfgtool -s 2>&1; true"
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{take_out.OURS}')]\""
 CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{take_out.OURS}'"
-OUT_FOR_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
+MAX_OUT_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
 # The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a node is
 # fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not respawning …
 # subdaemon until cluster returns"), and then leaves them dead for ever.
 DAEMONS = ("pacemaker-schedulerd",)
-SPARE_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
+CONSTRAINT_MARGIN_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
 
 
 class Pacemaker(Manager):
@@ -101,7 +101,7 @@ class Pacemaker(Manager):
         if any(s is ResourceState.FAILED for s in before.resources.values()) or before.has_something:
             what_failed = f"crm_resource --cleanup -r {shlex.quote(resource)} -N {shlex.quote(to)}"  # it would not be tried again
             self._do(to, what_failed, deadline)
-        lifetime = f"PT{math.ceil(deadline.remaining() + SPARE_S)}S"
+        lifetime = f"PT{math.ceil(deadline.remaining() + CONSTRAINT_MARGIN_S)}S"
         words = f"crm_resource --move -r {shlex.quote(resource)} -N {shlex.quote(to)} --lifetime {lifetime}"
         done = self._do(to, words, deadline)
         if not done.ok and done.exit != 108:  # PCM-06: it is there already
@@ -219,7 +219,7 @@ class Pacemaker(Manager):
 
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         found = self._alone(tag, node, 20.0)
-        return [] if found.why else [take_out.line(tag, found.unmanaged, OUT_FOR_S)]
+        return [] if found.why else [take_out.line(tag, found.unmanaged, MAX_OUT_S)]
 
     def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
         why = self._alone(tag, node, limit).why
@@ -241,7 +241,7 @@ class Pacemaker(Manager):
         if found.why:
             raise SwitchRefused(f"{node}: {tag} cannot be taken out alone: {found.why}")
         try:
-            done = self._do(node, take_out.line(tag, found.unmanaged, OUT_FOR_S), deadline)
+            done = self._do(node, take_out.line(tag, found.unmanaged, MAX_OUT_S), deadline)
             if not done.ok:
                 raise SwitchRefused(f"{node}: taking {tag} out exited {done.exit}; it said: {last_words(done.err, done.out)}")
             self._wait(lambda: self._seen(tag, node, deadline) is ResourceState.STANDBY, f"{tag} out of service on {node}", deadline)
@@ -286,7 +286,7 @@ class Pacemaker(Manager):
     def recent_log(self, node: str, *, lines: int = 200) -> str:
         return self._hosts[node].run(["tail", "-n", str(lines), str(self.log)]).out
 
-    def log_between(self, node: str, begin: float, end: float, *, most: int = LOG_AT_MOST) -> LogWindow:
+    def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)
 
     def _moved_by_hand(self, node: str, deadline: Deadline) -> list[str]:

@@ -17,8 +17,8 @@ ANSWERED, SKIPPED, WRONG_NODE = "answered", "skipped", "wrong-node"
 LOOPBACK = "lo"
 NO_PORT = 0  # of an attempt from a host that cannot tell
 SYN, SOCKET = "syn", "socket"  # a packet, or a connection in the socket table of a host that may not capture packets
-LEAST_SLACK_S = 0.002  # stamps of packets and of attempts are taken at different places in a host
-UNKNOWN_CLOCK_S = 0.1  # for a host whose clock was never compared; such a recording's timing is inconclusive anyhow
+MIN_TOLERANCE_S = 0.002  # stamps of packets and of attempts are taken at different places in a host
+UNKNOWN_CLOCK_ERROR_S = 0.1  # for a host whose clock was never compared; such a recording's timing is inconclusive anyhow
 
 
 class Traced(NamedTuple):
@@ -63,10 +63,10 @@ def trace(recording: Recording) -> Traces:
     """Every track's samples in order of their start, each with the node that it was traced to."""
     received, answered = _index(recording)
     slack = clock_errors(recording)
-    worst = max([slack.get(node, UNKNOWN_CLOCK_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_S)
+    worst = max([slack.get(node, UNKNOWN_CLOCK_ERROR_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_ERROR_S)
     traces: Traces = {}
     for track in recording.header.tracks:
-        margin = LEAST_SLACK_S + slack.get(track.origin, UNKNOWN_CLOCK_S) + worst
+        margin = MIN_TOLERANCE_S + slack.get(track.origin, UNKNOWN_CLOCK_ERROR_S) + worst
         find = _find_connection if track.kind == PINNED else _find_attempt
         rows = []
         for s in sorted(recording.samples.get(track.id, ()), key=lambda s: s.at):

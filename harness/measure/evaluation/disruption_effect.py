@@ -17,7 +17,7 @@ TOOK_AWAY = frozenset(
 )
 NOTHING_LASTED = frozenset({"switchover", "failback", "manager crash", "service crash", "probe responder crash", "none"})
 WAS_SHARED = frozenset({"responder up on both nodes", "azure adminState up on the standby"})
-PROBES_MISSED = 3  # intervals until a balancer's verdict, where the header does not say how many
+DEFAULT_PROBE_THRESHOLD = 3  # intervals until a balancer's verdict, where the header does not say how many
 
 
 def takes_away(header: Header) -> bool:
@@ -37,7 +37,7 @@ def is_shared(header: Header) -> bool:
 
 def settles_s(header: Header) -> float:
     """How long after it took effect, in seconds, what must be out may still be answered."""
-    return PROBES_MISSED * header.probe_interval_s if header.settles_s is None else header.settles_s
+    return DEFAULT_PROBE_THRESHOLD * header.probe_interval_s if header.settles_s is None else header.settles_s
 
 
 def happened(recording: Recording) -> Verdict:

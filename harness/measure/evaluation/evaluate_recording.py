@@ -29,8 +29,8 @@ from harness.measure.evaluation.verdicts.series_verdict import judge_track, look
 from harness.measure.measurement_result import Boundary, Measured, TokenResult, TrackResult
 from harness.remote.recording.recording import NEW, PINNED, NodeEvent, Recording, Track
 
-SENT_AGAIN_S = 1.0  # after so long Linux sends a SYN again
-AFTER_LAST_S = 1.0  # the measured time goes on so long after the last path has recovered
+SYN_RETRANSMISSION_S = 1.0  # after so long Linux sends a SYN again
+MEASURED_AFTER_RECOVERY_S = 1.0  # the measured time goes on so long after the last path has recovered
 MARKS = {
     "begin": "the disruption begins",
     "done": "the disruption is done",
@@ -127,7 +127,7 @@ def _window(case: Case, traces: Traces) -> tuple[float, float]:
     finished = [stop for stop in ends if stop is not None and stop > case.anchor]
     if not finished or None in ends:
         return case.anchor, case.end
-    return case.anchor, min(case.end, max(finished) + AFTER_LAST_S)
+    return case.anchor, min(case.end, max(finished) + MEASURED_AFTER_RECOVERY_S)
 
 
 def _judged(case: Case) -> list[Track]:
@@ -267,7 +267,7 @@ def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary],
         if verdict.outcome is not Outcome.PASS and host == recording.header.target:
             notes.append(f"{verdict.reason} (it is what the disruption was done to)")
     for track in recording.header.tracks:
-        if track.kind == NEW and track.limit_s >= SENT_AGAIN_S:
+        if track.kind == NEW and track.limit_s >= SYN_RETRANSMISSION_S:
             notes.append(f"{track.id}: within its limit of {track.limit_s:g} s a SYN sent again is answered, so shorter cuts are missed")
     for result in tracks:
         unknown = sum(s.count for s in result.segments if s.node is None and s.outcome == attribution.ANSWERED and s.start >= case.anchor)

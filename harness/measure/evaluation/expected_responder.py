@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import combinations
 
-from harness.measure.evaluation.attribution import LEAST_SLACK_S, UNKNOWN_CLOCK_S, WRONG_NODE, Traced, Traces, clock_errors
+from harness.measure.evaluation.attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, WRONG_NODE, Traced, Traces, clock_errors
 from harness.remote.recording.recording import Recording, Track
 
 Span = tuple[float, float]
@@ -39,7 +39,7 @@ def with_wrong_nodes(recording: Recording, traces: Traces, anchor: float) -> Tra
 
     marked: Traces = {}
     for track in header.tracks:
-        slack = LEAST_SLACK_S + 2 * errors.get(track.origin, UNKNOWN_CLOCK_S)
+        slack = MIN_TOLERANCE_S + 2 * errors.get(track.origin, UNKNOWN_CLOCK_ERROR_S)
         rows = traces.get(track.id, [])
         marked[track.id] = [one._replace(outcome=WRONG_NODE) if is_wrong(one, slack) else one for one in rows]
     return marked
@@ -59,7 +59,7 @@ def other_began(recording: Recording, traces: Traces, anchor: float) -> float | 
 def both_answered(recording: Recording, traces: Traces) -> list[Span]:
     """When both nodes answered at once, by the moments at which their answers came; overlaps within the clocks' error do not count."""
     errors = clock_errors(recording)
-    slack = LEAST_SLACK_S + 2 * max([errors.get(t.origin, UNKNOWN_CLOCK_S) for t in recording.header.tracks], default=0.0)
+    slack = MIN_TOLERANCE_S + 2 * max([errors.get(t.origin, UNKNOWN_CLOCK_ERROR_S) for t in recording.header.tracks], default=0.0)
     spans = [_answering(recording.header.tracks, traces, node) for node in recording.header.nodes]
     overlaps = [(max(a[0], b[0]), min(a[1], b[1]), a, b) for one, other in combinations(spans, 2) for a in one for b in other]
     return sorted((start, end) for start, end, *of in overlaps if start <= end and _certain(start, end, slack, of))

@@ -134,7 +134,7 @@ class View:
         seen = [s.at for s in recording.sightings if s.host == origin]
         found = []
         for start, end in holes:
-            inner = (start + timing_quality.ARRIVES_S, end - timing_quality.ARRIVES_S)
+            inner = (start + timing_quality.MAX_SAMPLE_DELAY_S, end - timing_quality.MAX_SAMPLE_DELAY_S)
             if any(a <= end and start <= b for a, b in lost) and not any(inner[0] < at < inner[1] for at in seen):
                 back = any(one.at >= end for one in self.attempts)
                 found.append(Run(start, end if back else None, start if not back else end - self.track.period_s, (), start))
@@ -213,7 +213,7 @@ class View:
             return self.case.happened.reason
         if any(run.end is None or run.end > self.case.anchor for run in self.before):
             return "out before the disruption already"
-        if not self.due and self.blind_s > timing_quality.AFTERWARDS_S:
+        if not self.due and self.blind_s > timing_quality.MIN_MEASURED_AFTER_RECOVERY_S:
             return f"not measured for {self.s(self.unmeasured_s)}"
         return ""
 
@@ -230,7 +230,7 @@ class View:
     @property
     def is_coarse(self) -> bool:
         """Were attempts further apart than a period or two, so that "never out" says less than it seems to?"""
-        return self.blind_s > timing_quality.UNTOUCHED_PERIODS * self.track.period_s
+        return self.blind_s > timing_quality.MAX_UNMEASURED_PERIODS * self.track.period_s
 
     # words
     def told(self, run: Run) -> str:

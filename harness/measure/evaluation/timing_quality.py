@@ -14,28 +14,32 @@ from harness.core.verdict import Outcome, Verdict, all_of, inconclusive, passed
 from harness.measure.evaluation.attribution import Traced, clock_errors
 from harness.remote.recording.recording import PINNED, Noise, Recording, Track
 
-LATE_TICKS = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below
-PERIODS_LATE = 5  # a tick, or a sample, that comes this many periods after the one before …
-LEAST_LATE_S = 0.05  # … and at least this much is a gap in the measuring
-STEAL = 0.20  # of all cores, on average over the measured time. What it does to the ticks is seen there; beyond this, the cluster is slowed
-ARRIVES_S = 1.0  # samples may still have been on their way when the recording ended
-UNTOUCHED_PERIODS = 3  # from one attempt to the next, where none may fail: a longer time may hide one that would have …
-AFTERWARDS_S = 1.0  # … and so long nothing may be unmeasured after the last path had recovered: another outage may hide there
-CLOCK_ERROR_S = 0.05  # phases are put together from several hosts' clocks
+MAX_LATE_TICK_SHARE = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below
+GAP_PERIODS = 5  # a tick, or a sample, that comes this many periods after the one before …
+MIN_GAP_S = 0.05  # … and at least this much is a gap in the measuring
+MAX_STEAL_SHARE = (
+    0.20  # of all cores, on average over the measured time. What it does to the ticks is seen there; beyond this, the cluster is slowed
+)
+MAX_SAMPLE_DELAY_S = 1.0  # samples may still have been on their way when the recording ended
+MAX_UNMEASURED_PERIODS = 3  # from one attempt to the next, where none may fail: a longer time may hide one that would have …
+MIN_MEASURED_AFTER_RECOVERY_S = (
+    1.0  # … and so long nothing may be unmeasured after the last path had recovered: another outage may hide there
+)
+MAX_CLOCK_ERROR_S = 0.05  # phases are put together from several hosts' clocks
 
-CALM_LINES = 3  # of the newest lines, one a second: a host that kept its ticks in all of them is quiet again
+MIN_CALM_LINES = 3  # of the newest lines, one a second: a host that kept its ticks in all of them is quiet again
 
 Span = tuple[float, float]
 
 
 def bearable_s(period_s: float) -> float:
     """How late a tick may be, in seconds."""
-    return max(PERIODS_LATE * period_s, LEAST_LATE_S)
+    return max(GAP_PERIODS * period_s, MIN_GAP_S)
 
 
 def arrives_s(period_s: float) -> float:
     """How much of the end what a witness saw may be missing, in seconds: on its way still, and of no attempt that was just made."""
-    return ARRIVES_S + 2 * period_s
+    return MAX_SAMPLE_DELAY_S + 2 * period_s
 
 
 def gaps(
@@ -60,7 +64,7 @@ def _between(track: Track, attempts: Sequence[Traced], start: float, end: float)
     """The times between one piece of evidence and the next. What came in the last second may still have been on its way."""
     waits = track.kind == PINNED
     spans = [(one.at, one.ended if waits else one.at) for one in attempts if one.evidence and start < one.at < end]
-    last = max(end - ARRIVES_S, start)
+    last = max(end - MAX_SAMPLE_DELAY_S, start)
     return [(a, b) for (_, a), (b, _) in pairwise([(start, start), *spans, (last, last)])]
 
 
@@ -81,8 +85,8 @@ def kept_its_ticks(host: str, lines: Sequence[Noise], period_s: float) -> Verdic
 
 def is_calm(host: str, newest: Sequence[Noise], period_s: float) -> bool:
     """May a measurement be begun again that noise spoiled?"""
-    last = newest[-CALM_LINES:]
-    return len(last) == CALM_LINES and all(kept_its_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
+    last = newest[-MIN_CALM_LINES:]
+    return len(last) == MIN_CALM_LINES and all(kept_its_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
 
 
 def of_track(
@@ -118,8 +122,8 @@ def _late(host: str, lines: Sequence[Noise], bearable: float) -> Verdict:
     worst = max(n.worst_late_s for n in lines)
     share = late / ticks if ticks else 0.0
     told = f"{host}: {share:.1%} of {ticks} ticks late, the worst by {worst * 1000:.0f} ms"
-    if share > LATE_TICKS:
-        return inconclusive(f"{told}; more than {LATE_TICKS:.0%} is too many: give the host more processor, or a longer period")
+    if share > MAX_LATE_TICK_SHARE:
+        return inconclusive(f"{told}; more than {MAX_LATE_TICK_SHARE:.0%} is too many: give the host more processor, or a longer period")
     if worst > bearable:
         return inconclusive(f"{told}; more than {bearable * 1000:.0f} ms is a gap: give the host more processor, or a longer period")
     return passed(told)
@@ -130,8 +134,10 @@ def _steal(host: str, lines: Sequence[Noise]) -> Verdict:
     if not known:
         return passed(f"{host}: steal not known")
     steal = sum(known) / len(known)
-    if steal > STEAL:
-        return inconclusive(f"{host}: {steal:.0%} of its processors were taken away by the machine it runs on (steal; {STEAL:.0%} allowed)")
+    if steal > MAX_STEAL_SHARE:
+        return inconclusive(
+            f"{host}: {steal:.0%} of its processors were taken away by the machine it runs on (steal; {MAX_STEAL_SHARE:.0%} allowed)"
+        )
     return passed(f"{host}: {steal:.0%} steal")
 
 
@@ -139,9 +145,9 @@ def _clock(recording: Recording, host: str) -> Verdict:
     error = clock_errors(recording).get(host)
     if error is None:
         return inconclusive(f"{host}: its clock was never compared with the harness's")
-    if error > CLOCK_ERROR_S:
+    if error > MAX_CLOCK_ERROR_S:
         return inconclusive(
-            f"{host}: its clock is known to {error * 1000:.0f} ms only, {CLOCK_ERROR_S * 1000:.0f} ms are allowed; "
+            f"{host}: its clock is known to {error * 1000:.0f} ms only, {MAX_CLOCK_ERROR_S * 1000:.0f} ms are allowed; "
             "is the connection to it slow?"
         )
     return passed(f"{host}: clock known to {error * 1000:.1f} ms")

@@ -21,13 +21,13 @@ from harness.remote.agents.clock_sync import HostClock
 from harness.remote.agents.spool_reader import AgentRun, Reader
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
-START_S = 20.0
+START_TIMEOUT_S = 20.0
 PINGS_AT_FIRST, PINGS_LATER, PING_EVERY_S = 10, 3, 2.0
-QUIET_S = 2.0  # a host that has said nothing for so long is called lost; a living one says something at least each second
-GIVE_UP_S = 6.0  # then the connection is given up and a new one tried
-AGAIN_S = 0.2
-UNWILLING_S = 10.0  # for so long a host that answers may fail to run a script; longer, and something is wrong with it
-DRAIN_S = 5.0
+LOST_TIMEOUT_S = 2.0  # a host that has said nothing for so long is called lost; a living one says something at least each second
+CONNECTION_TIMEOUT_S = 6.0  # then the connection is given up and a new one tried
+RETRY_INTERVAL_S = 0.2
+SCRIPT_FAILURE_TIMEOUT_S = 10.0  # for so long a host that answers may fail to run a script; longer, and something is wrong with it
+DRAIN_TIMEOUT_S = 5.0
 
 
 class Sink(Protocol):
@@ -72,7 +72,7 @@ class Agent:
         self._why = ""
         self._threads: list[threading.Thread] = []
 
-    def start(self, limit: float = START_S) -> None:
+    def start(self, limit: float = START_TIMEOUT_S) -> None:
         """Begin; on return it measures and its clock is known. Raises HostUnreachable, Unusable, Inconclusive, DeadlineExceeded."""
         deadline = Deadline(limit)
         self._whole = Deadline(self._plan.lifetime_s)
@@ -101,8 +101,10 @@ class Agent:
         if self._life is not None and not self._over.is_set():
             try:
                 self._ask_to_end(max(0.1, deadline.remaining()))
-                if not self._over.wait(deadline.within(DRAIN_S)):
-                    trouble.append(f"{self.name}: the agent did not hand over all it saw within {DRAIN_S:g} s of being asked to end")
+                if not self._over.wait(deadline.within(DRAIN_TIMEOUT_S)):
+                    trouble.append(
+                        f"{self.name}: the agent did not hand over all it saw within {DRAIN_TIMEOUT_S:g} s of being asked to end"
+                    )
             except HarnessError as error:
                 trouble.append(f"{self.name}: the agent could not be asked to end: {error}")
         self._over.set()
@@ -179,7 +181,7 @@ class Agent:
                     break
                 if how is _How.GONE and not self._replace():
                     break
-                self._over.wait(AGAIN_S)
+                self._over.wait(RETRY_INTERVAL_S)
         except Exception as error:
             self._why = self._why or f"{type(error).__name__}: {error}"
         finally:
@@ -191,19 +193,19 @@ class Agent:
         """A new agent in the place of the one that is gone; False when none is to be had."""
         self._tell("agent-lost", self._why)
         while not self._stopping.is_set() and not self._whole.expired:
-            self._clean(START_S)
+            self._clean(START_TIMEOUT_S)
             try:
-                self._life = self._begin(START_S)
+                self._life = self._begin(START_TIMEOUT_S)
                 return True
             except HarnessError as error:
                 self._tolerate(error)
-            self._over.wait(AGAIN_S)
+            self._over.wait(RETRY_INTERVAL_S)
         return False
 
     def _tolerate(self, error: HarnessError) -> None:
         """What a host that goes down or comes up may say, for a while, is told and tried again; all else is raised."""
         away = isinstance(error, HostUnreachable | DeadlineExceeded) and not isinstance(error, WrongHostKey)
-        self._trying = self._trying if self._trying and not away else Deadline(UNWILLING_S)
+        self._trying = self._trying if self._trying and not away else Deadline(SCRIPT_FAILURE_TIMEOUT_S)
         if isinstance(error, WrongHostKey) or self._trying.expired:
             raise error
         self._tell("host-lost" if away else "agent-lost", str(error))
@@ -268,9 +270,9 @@ class Agent:
             if process is None or self._life is None:
                 continue
             silent = now - self._heard
-            if silent > QUIET_S:
-                self._tell("host-lost", f"nothing was heard of it for {QUIET_S:g} s")
-            if silent > GIVE_UP_S:
+            if silent > LOST_TIMEOUT_S:
+                self._tell("host-lost", f"nothing was heard of it for {LOST_TIMEOUT_S:g} s")
+            if silent > CONNECTION_TIMEOUT_S:
                 self._disconnect()
             elif now - asked > PING_EVERY_S and self._clocked.is_set():
                 asked = now

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from harness.hosts.host import Host, Process
 from harness.remote.agents import powershell_agent, shell_agent
-from harness.remote.agents.agent import START_S, Agent, Sink
+from harness.remote.agents.agent import START_TIMEOUT_S, Agent, Sink
 from harness.remote.agents.agent_launch import AgentPlan
 from harness.remote.agents.forwarding_agent import ForwardingAgent
 from harness.remote.agents.streamed_agent import StreamedAgent
@@ -18,7 +18,7 @@ class Measures(Protocol):
 
     name: str
 
-    def start(self, limit: float = START_S) -> None:
+    def start(self, limit: float = START_TIMEOUT_S) -> None:
         """Starts to measure; raises HarnessError when the host does not within `limit` seconds."""
 
     @property

@@ -20,8 +20,8 @@ SCRIPT = "agent"
 FOLLOW = "agent_follow"
 PREFIX = "lkharness-agent-"
 PLACES = ("/dev/shm", "/run", "/var/tmp", "/tmp")  # memory first: it keeps no writer waiting as a busy disk would
-KEEP_S = 60.0
-ORPHAN_S = 120.0  # long enough for a connection that is lost and comes back, or a harness that is being debugged
+SPOOL_KEPT_S = 60.0
+ORPHAN_TIMEOUT_S = 120.0  # long enough for a connection that is lost and comes back, or a harness that is being debugged
 PERIODS_S = (0.001, 0.01, 0.05, 0.1, 0.25)
 
 
@@ -89,8 +89,8 @@ class AgentPlan:
     tracks: Sequence[AgentTrack]
     lifetime_s: float
     watch: AgentWatch = field(default_factory=AgentWatch)
-    keep_s: float = field(default_factory=lambda: KEEP_S)
-    orphan_s: float = field(default_factory=lambda: ORPHAN_S)
+    keep_s: float = field(default_factory=lambda: SPOOL_KEPT_S)
+    orphan_s: float = field(default_factory=lambda: ORPHAN_TIMEOUT_S)
     max_open: int = 4000
     places: tuple[str, ...] = PLACES
 

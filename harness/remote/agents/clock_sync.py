@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from harness.remote.recording.recording import Clock
 
-DRIFT = 1e-4  # how far two clocks may part, in seconds per second; NTP slews by half a thousandth at the very most, seldom that
+MAX_CLOCK_DRIFT = 1e-4  # how far two clocks may part, in seconds per second; NTP slews by half a thousandth at the very most, seldom that
 
 
-WALL_DRIFT = 5e-4  # a wall clock that NTP slews
+MAX_WALL_CLOCK_DRIFT = 5e-4  # a wall clock that NTP slews
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class HostClock:
             self._agreed = clock.at
             return clock
         self._agreed = clock.at
-        if self.best is None or clock.error_s <= self.best.error_s + DRIFT * (clock.at - self.best.at):
+        if self.best is None or clock.error_s <= self.best.error_s + MAX_CLOCK_DRIFT * (clock.at - self.best.at):
             self.best = clock
             return clock
         return None
@@ -97,6 +97,6 @@ class HostClock:
     def _jump(self, best: Clock, clock: Clock) -> Step | None:
         passed, errors = clock.at - best.at, clock.error_s + best.error_s
         mono, wall = clock.offset_s - best.offset_s, clock.wall_s - best.wall_s
-        if abs(mono) <= errors + DRIFT * passed and abs(wall) <= errors + WALL_DRIFT * passed:
+        if abs(mono) <= errors + MAX_CLOCK_DRIFT * passed and abs(wall) <= errors + MAX_WALL_CLOCK_DRIFT * passed:
             return None
         return Step(self._agreed, clock.at, mono, wall)

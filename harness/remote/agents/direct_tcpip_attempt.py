@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.core.deadline import Deadline
 from harness.hosts.ssh.forwarding import Forwarding, Opening
 
-ANSWER_AT_MOST = 16384
+MAX_ANSWER_BYTES = 16384
 OUTCOMES = (
     ("refused", "refused"),
     ("timed out", "silent"),
@@ -63,10 +63,10 @@ def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: D
             channel.sendall(say)
         while expect and not re.search(expect, heard):
             channel.settimeout(max(0.001, deadline.remaining()))
-            data = channel.recv(ANSWER_AT_MOST)
+            data = channel.recv(MAX_ANSWER_BYTES)
             if not data:
                 return Tried("reset", time.monotonic(), "closed after another answer" if heard else "closed without a word")
-            heard = (heard + data)[-ANSWER_AT_MOST:]
+            heard = (heard + data)[-MAX_ANSWER_BYTES:]
             if again and re.search(again, heard):
                 heard = b""
                 channel.sendall(say)

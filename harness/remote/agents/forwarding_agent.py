@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.hosts.ssh.forwarding import Forwarding, Opening
-from harness.remote.agents.agent import AGAIN_S, PING_EVERY_S, QUIET_S, START_S, Sink
+from harness.remote.agents.agent import LOST_TIMEOUT_S, PING_EVERY_S, RETRY_INTERVAL_S, START_TIMEOUT_S, Sink
 from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.host_capabilities import forwarding_of
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
-TOLD_EVERY_S = 1.0
+REPORT_INTERVAL_S = 1.0
 PINGS = 5
 
 
@@ -38,7 +38,7 @@ class ForwardingAgent:
         self._heard = time.monotonic()
         self._look_now = False
 
-    def start(self, limit: float = START_S) -> None:
+    def start(self, limit: float = START_TIMEOUT_S) -> None:
         """Begin; on return it measures. Raises HostUnreachable, or Unusable when sshd forwards nothing."""
         deadline = Deadline(limit)
         self._forwarding = forwarding_of(self._host, checked=True)
@@ -90,7 +90,7 @@ class ForwardingAgent:
             ticks, late, worst = ticks + 1 + missed, late + missed + (behind % period > period / 2), max(worst, behind)
             self._try_all(tracks)
             due += period * (1 + missed)
-            if now - told >= TOLD_EVERY_S:
+            if now - told >= REPORT_INTERVAL_S:
                 self._sink.noise(Noise(now, self.name, ticks, late, worst, -1.0, -1.0))
                 told, ticks, late, worst = now, 0, 0, 0.0
 
@@ -132,9 +132,9 @@ class ForwardingAgent:
                 self._renew("")
             elif self._look_now or time.monotonic() - self._heard > PING_EVERY_S:
                 try:
-                    self._look_at_the_clock(forwarding, Deadline(QUIET_S))
+                    self._look_at_the_clock(forwarding, Deadline(LOST_TIMEOUT_S))
                 except DeadlineExceeded:
-                    self._renew(f"nothing was heard of it for {QUIET_S:g} s")
+                    self._renew(f"nothing was heard of it for {LOST_TIMEOUT_S:g} s")
 
     def _look_at_the_clock(self, forwarding: Forwarding, deadline: Deadline) -> None:
         trips = [forwarding.round_trip(max(0.01, deadline.remaining())) for _ in range(PINGS)]
@@ -153,7 +153,7 @@ class ForwardingAgent:
             fresh = forwarding_of(self._host)
         except HarnessError as error:
             self._tell(lost=True, text=str(error))
-            self._over.wait(AGAIN_S)
+            self._over.wait(RETRY_INTERVAL_S)
             return
         old, self._forwarding = self._forwarding, fresh
         self._look_now = True

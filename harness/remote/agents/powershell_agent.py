@@ -15,7 +15,7 @@ from typing import Any
 from harness.core.errors import BadUse
 from harness.hosts.host import Host, Process
 
-LEAST_PERIOD_S = 0.05  # the resolution that is left, for the report to state
+MIN_PERIOD_S = 0.05  # the resolution that is left, for the report to state
 # The script is too long for a command line, and Console.In would read ahead what is meant for the agent: so many bytes, no more.
 LOADER = """$i=[Console]::OpenStandardInput();$b=New-Object byte[] COUNT;$k=0
 while($k -lt $b.Length){$g=$i.Read($b,$k,$b.Length-$k);if($g -le 0){exit 45};$k+=$g}
@@ -38,7 +38,7 @@ def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float,
         raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
     wanted = ("id", "destination", "port", "period", "limit", "say", "expect", "again")
     plan = {
-        "tracks": [{key: track[key] for key in wanted} | {"period": max(LEAST_PERIOD_S, track["period"])} for track in tracks],
+        "tracks": [{key: track[key] for key in wanted} | {"period": max(MIN_PERIOD_S, track["period"])} for track in tracks],
         "lifetime": lifetime_s,
         "max_open": max_open,
     }

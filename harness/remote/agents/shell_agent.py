@@ -22,7 +22,7 @@ from harness.remote import script_transport
 from harness.remote.agents.agent_launch import AgentTrack
 from harness.remote.recording.recording import NEW
 
-TOLD = 4096  # attempts of which it is remembered that they were told already
+MAX_REMEMBERED_ATTEMPTS = 4096  # attempts of which it is remembered that they were told already
 # The script comes by the input, of which the loader takes so many bytes and no more; what follows is for the script.
 LOADER = 'eval "$(dd bs=1 count="$0" 2>/dev/null)"'
 
@@ -78,7 +78,7 @@ class Addresses:
     def take(self, line: bytes) -> None:
         """Takes the script's line about one attempt's local address in."""
         _, track, at, told = line.decode().split(" ")
-        if len(self._found) >= TOLD:
+        if len(self._found) >= MAX_REMEMBERED_ATTEMPTS:
             self._found.clear()
         self._found[track, at] = socket.inet_ntoa(struct.pack("=I", int(told, 16)))
 
@@ -94,7 +94,7 @@ class Judged:
         self._process = process
         self._tracks = tracks
         self._lines = Lines()
-        self._told: deque[tuple[bytes, bytes]] = deque(maxlen=TOLD)
+        self._told: deque[tuple[bytes, bytes]] = deque(maxlen=MAX_REMEMBERED_ATTEMPTS)
         self.addresses = Addresses()
 
     @property

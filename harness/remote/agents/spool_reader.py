@@ -15,8 +15,8 @@ from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 if TYPE_CHECKING:
     from harness.remote.agents.agent import Sink
 
-WAITING_AT_MOST = 32 * 1024 * 1024  # bytes of lines that wait for the clock: more than an hour's
-COMPLAINT_AT_MOST = 600
+MAX_WAITING_BYTES = 32 * 1024 * 1024  # bytes of lines that wait for the clock: more than an hour's
+MAX_COMPLAINT_LENGTH = 600
 OUTCOMES = {"a": "answered", "r": "refused", "s": "silent", "x": "reset", "u": "unreachable", "k": "skipped"}
 
 
@@ -62,12 +62,12 @@ class Reader:
             elif line[:2] in (b"a ", b"s ", b"v ", b"n ", b"e "):
                 self._waiting.append(line)
                 self._held += len(line) + 64
-                if self._held > WAITING_AT_MOST:
+                if self._held > MAX_WAITING_BYTES:
                     raise NotReadable(
-                        f"{self._host}: it has sent {WAITING_AT_MOST >> 20} MiB and not told its clock; is that host in order?"
+                        f"{self._host}: it has sent {MAX_WAITING_BYTES >> 20} MiB and not told its clock; is that host in order?"
                     )
             elif line.strip():
-                self.complaint = line[:COMPLAINT_AT_MOST].decode("utf-8", "replace").strip()
+                self.complaint = line[:MAX_COMPLAINT_LENGTH].decode("utf-8", "replace").strip()
         if self.life.clock.best is not None:
             self._deal()
 

@@ -18,10 +18,10 @@ from harness.core.errors import BadUse
 from harness.remote.recording.packets import Packet, decode
 
 SUFFIXES = (".pcapng", ".pcap", ".cap")
-FILE_AT_MOST = 2 * 1024**3  # bytes that are read of a file
-READ_AT_MOST = 4 * 1024 * 1024  # bytes of one block: a packet has 64 KiB, the rest are a capture's own notes
-LOOKED_AT_MOST = 5_000_000  # packets
-KEPT_AT_MOST = 200_000  # packets with SYN or RST from or to the cluster's ports
+MAX_FILE_BYTES = 2 * 1024**3  # bytes that are read of a file
+MAX_BLOCK_BYTES = 4 * 1024 * 1024  # bytes of one block: a packet has 64 KiB, the rest are a capture's own notes
+MAX_PACKETS_READ = 5_000_000  # packets
+MAX_PACKETS_KEPT = 200_000  # packets with SYN or RST from or to the cluster's ports
 GZIP, PCAPNG = b"\x1f\x8b", b"\x0a\x0d\x0d\x0a"
 ETHERNET, NULL, RAW, LINUX, LINUX_2, IPV4 = 1, 0, {12, 14, 101}, 113, 276, 228
 IP, VLAN = 0x0800, (0x8100, 0x88A8, 0x9100)
@@ -50,9 +50,9 @@ class _Bounded:
         self.cut = False
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= READ_AT_MOST:
+        if not 0 <= size <= MAX_BLOCK_BYTES:
             raise ValueError(f"a block of {size} bytes at byte {self.at}")
-        if self.at > FILE_AT_MOST:
+        if self.at > MAX_FILE_BYTES:
             return b""
         found = self._file.read(size)
         self.at += len(found)
@@ -108,7 +108,7 @@ def _gathered(reader: Any, file: _Bounded, path: Path, size: int, ports: set[int
             first, last = first or packet.time, max(last, packet.time)
             if not {packet.sport, packet.dport} & ports or not (packet.is_syn or packet.is_syn_ack or packet.is_rst):
                 continue
-            if len(kept) == KEPT_AT_MOST or looked == LOOKED_AT_MOST:
+            if len(kept) == MAX_PACKETS_KEPT or looked == MAX_PACKETS_READ:
                 notes.append(f"{path.name}: it holds more than is looked at: what comes after packet {looked} was left out")
                 break
             kept.append(replace(packet, raw=b""))

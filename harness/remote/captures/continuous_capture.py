@@ -18,10 +18,10 @@ from harness.remote.captures.packet_capture import Witness
 from harness.remote.recording import pcapng
 from harness.remote.recording.recording import NodeEvent
 
-MARK_EVERY_S = 1.0  # so often it is asked whether all came in; what is lost is known to this
-MARK_S = 5.0
-AGAIN_S = 0.5
-END_S = 10.0  # a witness on a busy host may tell late what it saw; what it does not tell makes a measurement inconclusive
+MARK_INTERVAL_S = 1.0  # so often it is asked whether all came in; what is lost is known to this
+MARK_TIMEOUT_S = 5.0
+RETRY_INTERVAL_S = 0.5
+END_TIMEOUT_S = 10.0  # a witness on a busy host may tell late what it saw; what it does not tell makes a measurement inconclusive
 
 
 class Watched:
@@ -45,9 +45,9 @@ class Watched:
     def stop(self) -> None:
         """End it; what is missing at the end is told."""
         self._over.set()
-        self._thread.join(MARK_S + END_S)
+        self._thread.join(MARK_TIMEOUT_S + END_TIMEOUT_S)
         if self._working:
-            self._look(END_S)
+            self._look(END_TIMEOUT_S)
         for witness in self._witnesses:
             witness.stop()
 
@@ -57,9 +57,9 @@ class Watched:
             pcapng.write(path, [packet.headers for one in self._witnesses for packet in one.packets()], host=self._node)
 
     def _keep(self) -> None:
-        while not self._over.wait(MARK_EVERY_S if self._working else AGAIN_S):
+        while not self._over.wait(MARK_INTERVAL_S if self._working else RETRY_INTERVAL_S):
             if self._working:
-                self._look(MARK_S)
+                self._look(MARK_TIMEOUT_S)
             elif not self._begin():
                 return
 

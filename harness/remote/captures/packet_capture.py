@@ -20,14 +20,14 @@ from harness.remote import script_transport
 from harness.remote.recording import pcapng
 from harness.remote.recording.packets import Packet, decode
 
-START_S = 20.0
-REASON_S = 5.0  # its reader hears why it ended a moment after nothing can be sent to it any more
-SNAP = 96
-BUFFER = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
-KEPT_AT_MOST = 500_000
-NEWEST_AT_MOST = 50_000
-NOTES_AT_MOST = 1000
-SAID_AT_MOST = 600  # characters of a complaint
+START_TIMEOUT_S = 20.0
+REASON_TIMEOUT_S = 5.0  # its reader hears why it ended a moment after nothing can be sent to it any more
+SNAP_LENGTH = 96
+BUFFER_BYTES = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
+MAX_PACKETS_KEPT = 500_000
+MAX_NEWEST_PACKETS = 50_000
+MAX_NOTES = 1000
+MAX_COMPLAINT_LENGTH = 600  # characters of a complaint
 SYN, FIN_SYN_RST = 0x02, 0x07
 
 
@@ -51,13 +51,13 @@ class Witness:
         self.name = host.name
         self.dropped = 0
         """Packets that the kernel dropped because the script was too slow, as of the last mark. Not 0: do not trust absence."""
-        self.notes: deque[str] = deque(maxlen=NOTES_AT_MOST)
+        self.notes: deque[str] = deque(maxlen=MAX_NOTES)
         self.left_out = 0
         """Packets that are no longer kept here; `tell` has heard of them."""
         self._host = host
         self._python = python
         self._tell = tell
-        self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP, "buffer": BUFFER}
+        self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP_LENGTH, "buffer": BUFFER_BYTES}
         self._newest = newest
         self._packets: list[Packet] = []
         self._marks: dict[int, int] = {}
@@ -75,7 +75,7 @@ class Witness:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, limit: float = START_S) -> None:
+    def start(self, limit: float = START_TIMEOUT_S) -> None:
         """Begin; on return every further packet will be seen. Raises HostUnreachable, Unusable, or Inconclusive with the reason."""
         self._process = script_transport.start(self._host, self._python, "packet_capture", self._plan)
         self._thread = threading.Thread(target=self._read, args=(self._process,), name=f"witness-{self.name}", daemon=True)
@@ -130,7 +130,7 @@ class Witness:
         try:
             self._process.send(b"mark %d\n" % mark)
         except (OSError, ValueError) as error:  # ValueError: its input was closed by stop
-            deadline = Deadline(REASON_S)
+            deadline = Deadline(REASON_TIMEOUT_S)
             with self._changed:
                 while self._ended is None and not deadline.expired:
                     self._changed.wait(deadline.remaining())
@@ -157,7 +157,7 @@ class Witness:
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
-                    other = line.strip()[:SAID_AT_MOST]  # not ours: a shell's or an interpreter's complaint
+                    other = line.strip()[:MAX_COMPLAINT_LENGTH]  # not ours: a shell's or an interpreter's complaint
                     continue
                 self._take(record)
                 if "error" in record:
@@ -176,18 +176,18 @@ class Witness:
     def _take(self, record: dict[str, Any]) -> None:
         with self._changed:
             if "raw" in record:
-                if self._newest and len(self._packets) >= NEWEST_AT_MOST:
-                    self.left_out += NEWEST_AT_MOST // 2
-                    del self._packets[: NEWEST_AT_MOST // 2]
-                if len(self._packets) >= KEPT_AT_MOST:
-                    raise Inconclusive(f"more than {KEPT_AT_MOST} packets came, so that the host's own traffic drowns the test's")
+                if self._newest and len(self._packets) >= MAX_NEWEST_PACKETS:
+                    self.left_out += MAX_NEWEST_PACKETS // 2
+                    del self._packets[: MAX_NEWEST_PACKETS // 2]
+                if len(self._packets) >= MAX_PACKETS_KEPT:
+                    raise Inconclusive(f"more than {MAX_PACKETS_KEPT} packets came, so that the host's own traffic drowns the test's")
                 packet = decode(record["t"], record["if"], record["k"], bytes.fromhex(record["raw"]))
                 self._packets.append(packet)
                 if self._tell is not None:
                     self._tell(packet)
                 return
             if "mark" in record:
-                if len(self._marks) < NOTES_AT_MOST:
+                if len(self._marks) < MAX_NOTES:
                     self._marks[record["mark"]] = len(self._packets)
                 self.dropped = record["dropped"]
             elif "note" in record:

@@ -12,8 +12,8 @@ from harness.core.errors import DeadlineExceeded, Inconclusive
 from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.connector_base import ConnectorBase
 
-AT_ONCE = 256  # the most sockets that one call has open together; further attempts wait for a free place
-START_S = 15.0  # for the log-in and the interpreter's start, beyond what the attempts themselves may take
+MAX_CONCURRENT_ATTEMPTS = 256  # the most sockets that one call has open together; further attempts wait for a free place
+START_TIMEOUT_S = 15.0  # for the log-in and the interpreter's start, beyond what the attempts themselves may take
 
 MEANING = {
     "ENETUNREACH": "the origin has no route to it",
@@ -89,8 +89,8 @@ def attempt(
 ) -> list[Attempt]:
     """Open `count` connections from the resident's host and close them at once, each from a fresh port and abandoned after its own `limit`.
 
-    All go together (at most AT_ONCE open), or one every `spacing` seconds, which no slow one delays. `source` binds them to an
-    address; `reset` closes answered ones with RST, which leaves no TIME_WAIT. In the order in which they ended.
+    All go together (at most MAX_CONCURRENT_ATTEMPTS open), or one every `spacing` seconds, which no slow one delays. `source` binds them to
+    an address; `reset` closes answered ones with RST, which leaves no TIME_WAIT. In the order in which they ended.
     From a host without Python ports may be missing, and more time lies between them.
     Raises HostUnreachable, DeadlineExceeded, Unusable (no Python there), or Inconclusive when the origin could not try.
     """
@@ -104,10 +104,10 @@ def attempt(
         "spacing": spacing,
         "source": source and str(source),
         "reset": reset,
-        "at_once": AT_ONCE,
+        "at_once": MAX_CONCURRENT_ATTEMPTS,
     }
-    rounds = -(-count // AT_ONCE)
-    deadline = Deadline(count * spacing + rounds * limit + START_S)
+    rounds = -(-count // MAX_CONCURRENT_ATTEMPTS)
+    deadline = Deadline(count * spacing + rounds * limit + START_TIMEOUT_S)
     lines: list[Mapping[str, Any]] = []
     with resident.ask("attempts", **plan) as request:
         while (line := request.next(deadline.remaining())) is not None and "end" not in line:

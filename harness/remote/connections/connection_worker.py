@@ -20,14 +20,14 @@ from harness.hosts.interrupt_shield import apart
 from harness.remote import script_transport
 
 SCRIPT = "connection_worker"
-SOCKETS = 768  # the most that the script has open together; an ordinary limit is 1024 files for each process
-WINDOW = 256 * 1024  # bytes of one relayed connection that may be under way, each way
-HELD_AT_MOST = 8 * 1024 * 1024  # bytes about one request that may wait to be read
-START_S = 15.0  # for the interpreter to start; the log-in has its own limit
-QUIET_S = 2.0  # a script that has said nothing for so long is asked whether it is still there
-PING_S = 3.0
+MAX_SOCKETS = 768  # the most that the script has open together; an ordinary limit is 1024 files for each process
+WINDOW_BYTES = 256 * 1024  # bytes of one relayed connection that may be under way, each way
+MAX_HELD_BYTES = 8 * 1024 * 1024  # bytes about one request that may wait to be read
+START_TIMEOUT_S = 15.0  # for the interpreter to start; the log-in has its own limit
+QUIET_TIMEOUT_S = 2.0  # a script that has said nothing for so long is asked whether it is still there
+PING_TIMEOUT_S = 3.0
 
-SAID_AT_MOST = 600  # characters of a complaint
+MAX_COMPLAINT_LENGTH = 600  # characters of a complaint
 
 Line = dict[str, Any]
 
@@ -87,16 +87,18 @@ class ConnectionWorker:
 
     def _start(self) -> _WorkerProcess:
         for last in (False, True):
-            process = script_transport.start(self._host, self._python, SCRIPT, {"sockets": SOCKETS, "window": WINDOW})
+            process = script_transport.start(self._host, self._python, SCRIPT, {"sockets": MAX_SOCKETS, "window": WINDOW_BYTES})
             life = _WorkerProcess(self.name, process)
-            if life.ready.wait(START_S) and life.running:
+            if life.ready.wait(START_TIMEOUT_S) and life.running:
                 return life
             silent = life.running
             life.end("it did not start")
             if said := life.said:
                 raise script_transport.no_python(self._host, self._python, SCRIPT, said)
             if silent:
-                raise Inconclusive(f"{self.name}: the script `{SCRIPT}` did not start within {START_S:g} s; is the host overloaded?")
+                raise Inconclusive(
+                    f"{self.name}: the script `{SCRIPT}` did not start within {START_TIMEOUT_S:g} s; is the host overloaded?"
+                )
             if last:
                 break
             # closed without a word: the transport's fault, and nothing has run yet
@@ -171,8 +173,8 @@ class Request:
             return
         with self._counting:
             self._held += size
-            if line is not None and self._held > HELD_AT_MOST:
-                raise NotReadable(f"{self._host}: {HELD_AT_MOST >> 20} MiB came about {self} that nobody asked for")
+            if line is not None and self._held > MAX_HELD_BYTES:
+                raise NotReadable(f"{self._host}: {MAX_HELD_BYTES >> 20} MiB came about {self} that nobody asked for")
         self._lines.put((line, size))
 
     def _tell(self, do: str, more: Line) -> None:
@@ -212,15 +214,15 @@ class _WorkerProcess:
 
     def answers(self) -> bool:
         """Is it there? Asked of the script itself only when it has been quiet: a connection can be lost without anybody noticing."""
-        if not self.running or time.monotonic() - self._heard < QUIET_S:
+        if not self.running or time.monotonic() - self._heard < QUIET_TIMEOUT_S:
             return self.running
         with Request(self._host, {"do": "ping"}, lambda line: False) as ping:
             try:
-                answered = ping.begin(self) and ping.next(PING_S) is not None
+                answered = ping.begin(self) and ping.next(PING_TIMEOUT_S) is not None
             except HarnessError:
                 return False  # it died before it answered
         if not answered:
-            self.end(f"it has not answered for {PING_S:g} s")
+            self.end(f"it has not answered for {PING_TIMEOUT_S:g} s")
         return answered
 
     def enter(self, request: Request) -> int | None:
@@ -268,7 +270,7 @@ class _WorkerProcess:
                     line = json.loads(text)
                     number = line["id"]
                 except (ValueError, TypeError, KeyError, RecursionError):
-                    self.said = text.strip()[:SAID_AT_MOST] or self.said
+                    self.said = text.strip()[:MAX_COMPLAINT_LENGTH] or self.said
                     continue
                 if number == 0:
                     self.said = ""  # a log-in's greeting, and no complaint

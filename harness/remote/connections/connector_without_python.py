@@ -23,7 +23,7 @@ from harness.remote.connections.single_use_port import admit, door
 from harness.remote.connections.tcp_tunnel import CHUNK, Link
 from harness.remote.host_capabilities import FORWARDED, Capabilities, Kind, forwarding_of
 
-START_S = 15.0
+START_TIMEOUT_S = 15.0
 
 
 class FallbackConnector(ConnectorBase):
@@ -49,7 +49,7 @@ class FallbackConnector(ConnectorBase):
         """The measuring agent, for so many ticks."""
         period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         track = AgentTrack("attempt", destination, port, period_s=period, limit_s=limit)
-        deadline = Deadline(START_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
+        deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
         process = self._start(track, deadline.seconds)
         ended = threading.Timer(deadline.seconds, process.close)
         ended.daemon = True

@@ -10,13 +10,13 @@ from harness.core.deadline import Deadline
 from harness.core.files import own_uid
 
 LOOPBACK = "127.0.0.1"
-WAITING = 16  # others who come first must not keep our own client out
+MAX_WAITING_CONNECTIONS = 16  # others who come first must not keep our own client out
 TABLE = Path("/proc/net/tcp")
 
 
 def door() -> socket.socket:
     """The listener; `admit` takes one connection of it."""
-    return socket.create_server((LOOPBACK, 0), backlog=WAITING)
+    return socket.create_server((LOOPBACK, 0), backlog=MAX_WAITING_CONNECTIONS)
 
 
 def admit(listener: socket.socket, deadline: Deadline) -> socket.socket | None:

@@ -15,12 +15,12 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.remote.connections.attempt import Attempt, of_report
-from harness.remote.connections.connection_worker import WINDOW, ConnectionWorker, Line, Request
+from harness.remote.connections.connection_worker import WINDOW_BYTES, ConnectionWorker, Line, Request
 from harness.remote.connections.connector_base import ConnectorBase
 from harness.remote.connections.single_use_port import LOOPBACK, admit, door
 
 CHUNK = 65536
-START_S = 15.0  # for the log-in and the interpreter's start, beyond the connection's own limit
+START_TIMEOUT_S = 15.0  # for the log-in and the interpreter's start, beyond the connection's own limit
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def relay(
     carrier = _Carrier()
     with contextlib.ExitStack() as stack:
         far = stack.enter_context(resident.ask("connect", heed=carrier.heed, limit=limit, lifetime=lifetime, **plan))
-        line = far.next(limit + START_S)
+        line = far.next(limit + START_TIMEOUT_S)
         if line is None:
-            raise Inconclusive(f"{resident.name}: the relay did not report within {limit + START_S:g} s; is the host overloaded?")
+            raise Inconclusive(f"{resident.name}: the relay did not report within {limit + START_TIMEOUT_S:g} s; is the host overloaded?")
         if "end" in line:
             raise Inconclusive(f"{resident.name}: the relay to {destination}:{port} ended before it began: {line['why']}")
         attempt = of_report(resident.name, destination, port, line, started=time.monotonic() - (line["now"] - line["mono"]))
@@ -73,7 +73,7 @@ class _Carrier:
     """Carries one client's bytes to the far end and back, in two threads: neither direction ever waits for the other."""
 
     def __init__(self) -> None:
-        self._room = WINDOW
+        self._room = WINDOW_BYTES
         self._changed = threading.Condition()
         self._over = False
         self._client: socket.socket | None = None
@@ -152,7 +152,7 @@ class _Carrier:
                     data = binascii.a2b_base64(line["data"])
                     client.sendall(data)
                     taken += len(data)
-                    if taken >= WINDOW // 4:
+                    if taken >= WINDOW_BYTES // 4:
                         self._far.tell("took", bytes=taken)
                         taken = 0
                 else:

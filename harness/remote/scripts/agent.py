@@ -28,7 +28,7 @@ FLUSH_S, LINES = 0.05, 200  # one write to the spool for so many
 
 
 SPOOL_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-RESERVE = 4096  # bytes kept free, so that a full disk can still be told
+MIN_FREE_BYTES = 4096  # bytes kept free, so that a full disk can still be told
 
 
 class Ended(Exception):
@@ -64,7 +64,7 @@ class Agent:
         self.orphan, self.followed, self.look_at = plan["orphan"], self.t0, self.t0
         self.size, self.stored, self.reserve = 0, 0, os.path.join(folder, "reserve")
         with open(self.reserve, "wb") as reserve:
-            reserve.write(b"." * RESERVE)
+            reserve.write(b"." * MIN_FREE_BYTES)
         header = {"t0": self.t0, "wall": time.time(), "pid": os.getpid(), "nice": os.nice(0), "tracks": [t["id"] for t in plan["tracks"]]}
         self.lines.append("a %s\n" % json.dumps(header))
         self.watch = Watch(self, watch)

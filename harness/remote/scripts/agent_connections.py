@@ -10,8 +10,8 @@ import select
 import socket
 import time
 
-HEARD = 16384  # bytes of an answer that are kept for the regular expression; who says more without an answer in it gives none
-LONGEST_KEPT = 65536  # bytes of a whole HTTP answer on a kept connection; a longer one is not read to its end ten times a second
+MAX_ANSWER_BYTES = 16384  # bytes of an answer that are kept for the regular expression; who says more without an answer in it gives none
+MAX_HTTP_ANSWER_BYTES = 65536  # bytes of a whole HTTP answer on a kept connection; a longer one is not read to its end ten times a second
 ANSWERED, REFUSED, SILENT, RESET, UNREACHABLE, SKIPPED = "arsxuk"
 TROUBLE = select.EPOLLERR | select.EPOLLHUP
 INCOMING = select.EPOLLIN | select.EPOLLRDHUP | TROUBLE
@@ -172,8 +172,8 @@ class New:
         elif self.again and self.again(attempt.heard):
             attempt.heard = b""
             self.speak(attempt)
-        elif len(attempt.heard) > HEARD:
-            self.end(attempt, SILENT, "said %s, and more than %d bytes of it" % (words_of(attempt.heard), HEARD))
+        elif len(attempt.heard) > MAX_ANSWER_BYTES:
+            self.end(attempt, SILENT, "said %s, and more than %d bytes of it" % (words_of(attempt.heard), MAX_ANSWER_BYTES))
 
     def answered(self, attempt):
         """The answer was right."""
@@ -250,7 +250,7 @@ class Pinned(New):
             attempt.heard = b""  # nobody asked: such as a notice that it will be closed
         elif self.http and self.expect(attempt.heard):
             state = state_of(attempt.heard)
-            if state == UNFINISHED and len(attempt.heard) <= LONGEST_KEPT:
+            if state == UNFINISHED and len(attempt.heard) <= MAX_HTTP_ANSWER_BYTES:
                 return
             self.answered(attempt)
             if state != KEPT and attempt is self.line:

@@ -8,7 +8,7 @@ import select
 import socket
 import struct
 
-LATE_S = 0.002
+MAX_LATENESS_S = 0.002
 LONGEST_LINE, MOST_AT_ONCE = 2000, 65536  # bytes of one line of a log, and of the log at one look
 LOG_A_SECOND = 4 * MOST_AT_ONCE  # bytes: a program that fills its log must not fill the harness's memory with it
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR, NLMSG_ERROR, NLMSG_DONE = 20, 21, 22, 2, 3
@@ -327,7 +327,7 @@ class Noise:
         track.count += missed + 1
         track.next = track.first + track.count * track.period
         self.ticks += missed + 1
-        self.late += missed + (behind - missed * track.period > max(LATE_S, track.period / 2))
+        self.late += missed + (behind - missed * track.period > max(MAX_LATENESS_S, track.period / 2))
         if behind > self.worst:
             self.worst = behind
 

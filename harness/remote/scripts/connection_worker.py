@@ -26,8 +26,8 @@ import sys
 import time
 
 CHUNK = 65536
-BATCH = 64  # attempts that one request starts in one go, so that others get their turn
-SPARE = 100  # descriptors for everything but connections, and for ports that were had before
+MAX_ATTEMPTS_PER_TURN = 64  # attempts that one request starts in one go, so that others get their turn
+SPARE_DESCRIPTORS = 100  # descriptors for everything but connections, and for ports that were had before
 
 
 class Attempts:
@@ -47,7 +47,7 @@ class Attempts:
         begun = 0
         while not self.stopped and self.launched < self.plan["count"] and len(self.pending) < self.plan["at_once"]:
             due = self.begin + self.launched * self.plan["spacing"]
-            if begun == BATCH or time.monotonic() < due:
+            if begun == MAX_ATTEMPTS_PER_TURN or time.monotonic() < due:
                 if self.alarm != self.launched:
                     self.alarm = self.launched
                     self.loop.at(max(due, time.monotonic()), self.go)
@@ -325,7 +325,7 @@ def main():
     plan = json.loads(sys.argv[1])
     os.set_blocking(1, False)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    loop = Loop(min(plan["sockets"], most - SPARE) if most > 0 else plan["sockets"], plan["window"])
+    loop = Loop(min(plan["sockets"], most - SPARE_DESCRIPTORS) if most > 0 else plan["sockets"], plan["window"])
     loop.say(0, {"ready": time.monotonic()})
     loop.run()
 

@@ -17,9 +17,9 @@ from harness.remote.recording.recording import NEW
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName
 
-MOST_SEGMENTS = 4000  # of one measurement; a track that changes more often is drawn coarser
-MOST_LINES = 400
-LONGEST_LINE = 300
+MAX_SEGMENTS = 4000  # of one measurement; a track that changes more often is drawn coarser
+MAX_LINES = 400
+MAX_LINE_LENGTH = 300
 FAILED = ("silent", "refused", "reset", "unreachable")
 _WORST_FIRST = ("wrong", *FAILED, "gap", "other")
 _DOWN = ("", "down", "lost", "nowhere", "nobody", "none", "off", "out", "unhealthy", "frozen", "gone", "silent")
@@ -114,7 +114,7 @@ def group_label(track: TrackResult) -> str:
 
 def _track_lanes(measured: Measured, states: States) -> tuple[list[dict[str, Any]], bool]:
     tracks = in_order(measured.tracks)
-    most = max(50, MOST_SEGMENTS // max(1, len(tracks)))
+    most = max(50, MAX_SEGMENTS // max(1, len(tracks)))
     lanes, coarse = [], False
     for track in tracks:
         rows = [(_ms(s.start, measured), _ms(s.end, measured), states.of_segment(s.outcome, s.node)) for s in track.segments]
@@ -163,12 +163,12 @@ def _log(measured: Measured) -> tuple[list[tuple[float, str, str]], int]:
     seen = [b.at for b in measured.boundaries if b.at is not None]
     first, last = measured.anchor - 1, max([measured.anchor, *seen]) + 1
     nearest = sorted(measured.log, key=lambda line: max(first - line[0], line[0] - last, 0.0))
-    kept = sorted(nearest[:MOST_LINES], key=lambda line: line[0])
+    kept = sorted(nearest[:MAX_LINES], key=lambda line: line[0])
     return [(_ms(at, measured), visible(host), _short(visible(text))) for at, host, text in kept], len(measured.log) - len(kept)
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"
+    return text if len(text) <= MAX_LINE_LENGTH else text[: MAX_LINE_LENGTH - 1] + "…"
 
 
 def _ms(at: float, measured: Measured) -> float:

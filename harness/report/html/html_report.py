@@ -26,8 +26,8 @@ from harness.report.terminal_summary import counted
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _ROLES = ("active node", "standby node")
-_MOST_CAUSES = 10  # that the report opens with
-_MOST_EVENTS = 5000  # keeps the file small enough for a mail; timeline.jsonl has them all
+_MAX_CAUSES = 10  # that the report opens with
+_MAX_EVENTS = 5000  # keeps the file small enough for a mail; timeline.jsonl has them all
 
 
 def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: Sequence[str] = ()) -> str:
@@ -35,7 +35,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
     script = _script(bool(run.measurements))
     m = measured_view(run, events)
     executed = [t for t in run.tests if t.verdict.outcome is not Result.SKIPPED]
-    shown = list(events[:_MOST_EVENTS])
+    shown = list(events[:_MAX_EVENTS])
     return (
         _environment()
         .get_template("report.html.j2")
@@ -60,7 +60,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
             lab_stands_in=labels.lab_stands_in(run),
             lab_does_not_show=labels.LAB_DOES_NOT_SHOW,
             titles={test.id: test.title for test in run.tests},
-            most_causes=_MOST_CAUSES,
+            most_causes=_MAX_CAUSES,
         )
     )
 

@@ -16,7 +16,7 @@ from harness.report.record.run_record import PathName, Result, RunRecord
 from harness.report.statistics import gate_statistics
 from harness.report.statistics.gate_statistics import Distribution, Group, TokenTotals, TrackFigure
 
-_OPEN_AT_ONCE = 3  # so many cards are unfolded from the start; the others one by one
+_MAX_OPEN_CARDS = 3  # so many cards are unfolded from the start; the others one by one
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> M
     nodes = node_order(run)
     bad = [r.id for r in run.measurements if r.measured.verdict.outcome.value != Result.PASS]
     opened = set(bad if bad else [r.id for r in run.measurements[:1]])
-    opened = opened if len(opened) <= _OPEN_AT_ONCE else set(bad[:_OPEN_AT_ONCE])
+    opened = opened if len(opened) <= _MAX_OPEN_CARDS else set(bad[:_MAX_OPEN_CARDS])
     cards = [_card(n, record, nodes, titles, record.id in opened, events) for n, record in enumerate(run.measurements, 1)]
     used = {part.colour for card in cards for row in card.rows for part in row.parts}
     return MeasuredView(

@@ -37,7 +37,7 @@ from harness.report.record.run_verdict import judge, tally
 
 LATEST = "latest"
 TEXTS = (".log", ".txt", ".json", ".jsonl", ".xml")  # suffixes of evidence; captures hold headers only
-_LONGEST_NAME = 120
+_MAX_NAME_LENGTH = 120
 
 
 class Run:
@@ -204,4 +204,4 @@ def _first_record(run_id: str, command: Sequence[str], cluster: ClusterSummary |
 def _safe_name(name: str) -> str:
     """Letters, digits, dot, dash and underscore only; never hidden, never empty, never longer than file systems take."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-    return safe[-_LONGEST_NAME:].strip("-.") or "evidence"
+    return safe[-_MAX_NAME_LENGTH:].strip("-.") or "evidence"

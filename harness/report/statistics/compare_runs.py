@@ -20,7 +20,7 @@ from harness.report.record.run_record import PathName, RunRecord
 from harness.report.statistics.gate_statistics import Group, figures, groups
 from harness.report.statistics.mann_whitney import Test, least_p, mann_whitney
 
-SURPRISING = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 
 class Change(StrEnum):
@@ -63,9 +63,9 @@ class Row:
         middles = f"median {_words(median(self.before))} → {_words(median(self.after))}"
         if self.test is None:
             least = least_p(len(self.before), len(self.after))
-            return f"{middles}, {sizes}: no outcome could reach p < {SURPRISING} (at best {least:.3f})"
+            return f"{middles}, {sizes}: no outcome could reach p < {SIGNIFICANCE_LEVEL} (at best {least:.3f})"
         figures = f"{middles}, shift {_signed(self.test.shift)}, p = {self.test.p:.3f}, {sizes}, period {seconds(self.period_s)}"
-        within = abs(self.test.shift) <= self.period_s and self.test.p < SURPRISING
+        within = abs(self.test.shift) <= self.period_s and self.test.p < SIGNIFICANCE_LEVEL
         return f"{figures}; less than a measuring period" if within else figures
 
 
@@ -106,8 +106,8 @@ def compare(before: RunRecord, after: RunRecord) -> Comparison:
     notes = [*_differences(before, after), *_left_out(before, "the first run"), *_left_out(after, "the second run")]
     notes += _only(old, new, "the first run") + _only(new, old, "the second run")
     judged = sum(row.test is not None for row in rows)
-    if judged >= 1 / SURPRISING:
-        notes.append(f"of {judged} comparisons about {judged * SURPRISING / 2:.1f} look slower by chance alone")
+    if judged >= 1 / SIGNIFICANCE_LEVEL:
+        notes.append(f"of {judged} comparisons about {judged * SIGNIFICANCE_LEVEL / 2:.1f} look slower by chance alone")
     return Comparison(rows, notes)
 
 
@@ -138,7 +138,7 @@ def compared(
     test = None
     if not first or not second:
         change = Change.MISSING
-    elif least_p(len(first), len(second)) >= SURPRISING:
+    elif least_p(len(first), len(second)) >= SIGNIFICANCE_LEVEL:
         change = Change.TOO_FEW
     else:
         test = mann_whitney(first, second)
@@ -147,7 +147,7 @@ def compared(
 
 
 def _change(test: Test, period_s: float) -> Change:
-    if test.p >= SURPRISING or abs(test.shift) <= period_s:
+    if test.p >= SIGNIFICANCE_LEVEL or abs(test.shift) <= period_s:
         return Change.SAME
     return Change.SLOWER if test.shift > 0 else Change.FASTER
 

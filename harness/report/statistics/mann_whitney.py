@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-EXACT_UP_TO = 60
+MAX_EXACT_SAMPLES = 60
 """Samples of together more values than this are judged by the normal approximation, which is then good to three digits."""
 
 
@@ -36,7 +36,7 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> Test:
     ranks = _doubled_midranks([*first, *second])
     total = sum(ranks[len(first) :])
     u = total / 2 - len(second) * (len(second) + 1) / 2
-    exact = len(ranks) <= EXACT_UP_TO
+    exact = len(ranks) <= MAX_EXACT_SAMPLES
     p = _exact_p(ranks, len(second), total) if exact else _approximate_p(ranks, len(first), len(second), u)
     return Test(u, min(1.0, p), hodges_lehmann(first, second), exact)
 

@@ -14,7 +14,7 @@ from harness.services.deadline_socket import dial, quoted
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 
 SETTINGS = {"path", "node_header", "status", "host_header"}
-LONGEST_BODY = 65_536
+MAX_BODY_BYTES = 65_536
 
 
 class Http(ServiceKind):
@@ -44,7 +44,7 @@ class Http(ServiceKind):
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
-            body = response.read(LONGEST_BODY)
+            body = response.read(MAX_BODY_BYTES)
         except http.client.RemoteDisconnected as error:
             raise ConnectionResetError(f"{host}:{port} closed the connection on GET {path} without a word") from error
         except http.client.BadStatusLine as error:
@@ -75,7 +75,7 @@ class Http(ServiceKind):
         with dial(host, port, deadline) as sock:
             sock.what = f"{host}:{port} did not answer a GET of {len(say)} bytes"
             sock.sendall(say.encode("latin-1", "replace"))
-            if not sock.recv(LONGEST_BODY):
+            if not sock.recv(MAX_BODY_BYTES):
                 raise ConnectionResetError(f"{host}:{port} closed the connection on a GET of {len(say)} bytes without a word")
         return "there"
 

@@ -13,7 +13,7 @@ from harness.services import tns
 from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 
 SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s"}
-SERVICE_EVERY_S = 0.25  # each connect to a real service makes its server start a process
+MIN_CONNECT_INTERVAL_S = 0.25  # each connect to a real service makes its server start a process
 REASONS = {
     12505: "it knows no such SID",
     12514: "no instance has registered that service: after a start it may take a minute (facts ORA-11)",
@@ -53,7 +53,7 @@ class Oracle(ServiceKind):
     def hello(self, settings: dict[str, str]) -> Hello:
         """A connect to the real service where one is given, accepted; else a TNS ping. The listener ends the connection with its answer."""
         given.only_known(settings, self.kind, SETTINGS)
-        every = given.seconds(settings, "service_every_s", SERVICE_EVERY_S)
+        every = given.seconds(settings, "service_every_s", MIN_CONNECT_INTERVAL_S)
         if "service_name" in settings:
             say = tns.connect_packet(tns.connect_to(settings["service_name"]))
             return Hello(say, tns.ACCEPTED, keeps=False, again=tns.ASKED_AGAIN, least_period_s=every)

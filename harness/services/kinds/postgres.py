@@ -26,7 +26,7 @@ SETTINGS = {
 }
 # Each session is a process of the server and one of its max_connections until it is hung up on: asked more often, a busy server falls
 # behind for good, and the meter breaks what it measures.
-SESSION_EVERY_S = 0.1
+MIN_SESSION_INTERVAL_S = 0.1
 # Errors of a server that serves nobody just now: shutting down, crashed, starting up or in recovery (57P01 to 57P03), without a free
 # connection (53300). Every other error shows that a session was taken up: a database that is not there, an account that is refused.
 NOT_SERVING = rb"57P01|57P02|57P03|53300"
@@ -88,6 +88,6 @@ class Postgres(ServiceKind):
         """A startup packet, which a server that recovers, shuts down or has no connection left turns away (facts PGS-01, PGS-02: an
         SSLRequest it answers all the same). Asking for a password is the answer, and so is an error that only a serving server gives."""
         given.only_known(settings, self.kind, SETTINGS)
-        every = given.seconds(settings, "session_every_s", SESSION_EVERY_S)
+        every = given.seconds(settings, "session_every_s", MIN_SESSION_INTERVAL_S)
         user = settings.get("user", "harness")
         return Hello(startup_packet(user, settings.get("dbname", user)), ANSWER, keeps=False, least_period_s=every)

@@ -13,9 +13,9 @@ from harness.services.deadline_socket import BoundedSocket, dial, quoted
 from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, Unbearable
 
 SETTINGS = {"greeting", "connect_every_s", "broken_handshakes"}
-LONGEST_GREETING = 4096
-CONNECT_EVERY_S = 0.1  # what it does for each connection is not known
-GREETS_WITHIN_S = 1.0  # a server that looks up the name of its client first is slow to greet
+MAX_GREETING_BYTES = 4096
+MIN_CONNECT_INTERVAL_S = 0.1  # what it does for each connection is not known
+GREETING_TIMEOUT_S = 1.0  # a server that looks up the name of its client first is slow to greet
 UNCOUNTED = "uncounted"
 # A packet's length, number 0, and protocol 10 with the version, or an error: 1129, too many handshakes were broken off already.
 MYSQL = re.compile(rb"...\x00(?:\x0a[\x20-\x7e]{3,64}\x00|\xff\x69\x04)", re.DOTALL)
@@ -43,7 +43,7 @@ class Tcp(ServiceKind):
         if given.one_of(settings, "broken_handshakes", (UNCOUNTED,)):
             return
         with dial(host, port, deadline) as sock:
-            said = sock.recv(LONGEST_GREETING) if select.select([sock], [], [], deadline.within(GREETS_WITHIN_S))[0] else b""
+            said = sock.recv(MAX_GREETING_BYTES) if select.select([sock], [], [], deadline.within(GREETING_TIMEOUT_S))[0] else b""
         if MYSQL.match(said):
             raise Unbearable(
                 f"{host}:{port} greets as MySQL or MariaDB, which refuses a host, its real clients included, that has broken off 100 "
@@ -60,14 +60,14 @@ class Tcp(ServiceKind):
             re.compile(expect)
         except (re.error, ValueError) as error:
             raise BadUse(f"setting greeting = {settings['greeting']!r} cannot be matched with bytes: {error}") from error
-        return Hello(b"", expect, keeps=False, least_period_s=given.seconds(settings, "connect_every_s", CONNECT_EVERY_S))
+        return Hello(b"", expect, keeps=False, least_period_s=given.seconds(settings, "connect_every_s", MIN_CONNECT_INTERVAL_S))
 
 
 def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -> Identity:
     watched = deadline.within(STAYS_OPEN_S)
     said = b""
     if select.select([sock], [], [], watched)[0]:
-        said = sock.recv(LONGEST_GREETING)
+        said = sock.recv(MAX_GREETING_BYTES)
         if not said:
             raise ConnectionResetError(f"{host}:{port} accepted the connection and closed it at once")
     what = f"it said {quoted(said)}" if said else f"it stayed open for {watched:g} s"
@@ -77,7 +77,7 @@ def _stays_open(sock: BoundedSocket, host: str, port: int, deadline: Deadline) -
 def _greets(sock: BoundedSocket, host: str, port: int, greeting: re.Pattern[str]) -> Identity:
     heard = b""
     try:
-        while not heard.endswith(b"\n") and len(heard) < LONGEST_GREETING and (piece := sock.recv(LONGEST_GREETING)):
+        while not heard.endswith(b"\n") and len(heard) < MAX_GREETING_BYTES and (piece := sock.recv(MAX_GREETING_BYTES)):
             heard += piece
     except DeadlineExceeded:
         if not heard:

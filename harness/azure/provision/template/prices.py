@@ -16,7 +16,7 @@ from harness.core.errors import Unusable
 
 TABLE = Path(__file__).with_name("prices.json")
 RETAIL = "https://prices.azure.com/api/retail/prices"
-ANSWER_S = 15.0
+ANSWER_TIMEOUT_S = 15.0
 
 OfSize = Callable[[str], float | None]
 
@@ -39,7 +39,7 @@ def of_table(size: str) -> float | None:
     return table()["virtualMachines"].get(size)
 
 
-def of_retail(region: str, *, url: str = RETAIL, limit: float = ANSWER_S) -> OfSize:
+def of_retail(region: str, *, url: str = RETAIL, limit: float = ANSWER_TIMEOUT_S) -> OfSize:
     """Asks Azure's price list, which wants no log-in, for a size in a region. Raises Unusable when it cannot be asked."""
 
     region = region.replace(" ", "").lower()  # "West Europe" is westeurope there

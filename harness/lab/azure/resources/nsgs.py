@@ -13,7 +13,7 @@ from harness.lab.azure.state.lro import NETWORK
 KIND = "Microsoft.Network/networkSecurityGroups"
 TAGS = ("VirtualNetwork", "AzureLoadBalancer", "Internet", "*")
 PROTOCOLS = {"*": "*", "tcp": "Tcp", "udp": "Udp", "icmp": "Icmp"}
-MOST_PORTS = 1024  # that a range may be written out into
+MAX_PORTS = 1024  # that a range may be written out into
 PART = "~"  # between the name of a rule and the number of its part: Azure's rules name several sources, the lab's one
 
 # The six that every group ends with (facts NSG-01): name, what for, source, destination, access, priority, direction.
@@ -280,6 +280,6 @@ def _ports(name: str, said: dict[str, Any]) -> list[int]:
         if not (first.isdigit() and (last or first).isdigit() and 0 < int(first) <= int(last or first) <= 65535):
             raise Problem(400, "SecurityRuleInvalidPortRange", f"Security rule {name} has an invalid port range {text!r}.")
         ports += range(int(first), int(last or first) + 1)
-    if len(ports) > MOST_PORTS:
-        raise lab_cannot(f"security rule {name} with more than {MOST_PORTS} ports; name fewer, or all with *")
+    if len(ports) > MAX_PORTS:
+        raise lab_cannot(f"security rule {name} with more than {MAX_PORTS} ports; name fewer, or all with *")
     return ports

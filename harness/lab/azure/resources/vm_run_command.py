@@ -11,8 +11,8 @@ from harness.lab.control import nsenter
 if TYPE_CHECKING:
     from harness.lab.azure.state.azure_state import AzureState
 
-TAIL = 4096  # characters of output that are kept, of each stream
-LIMIT_S = 5400.0  # the platform ends a script after 90 minutes
+MAX_OUTPUT_LENGTH = 4096  # characters of output that are kept, of each stream
+SCRIPT_TIMEOUT_S = 5400.0  # the platform ends a script after 90 minutes
 LINUX, WINDOWS = "RunShellScript", "RunPowerShellScript"
 
 
@@ -44,12 +44,12 @@ def run(fabric: AzureState, host: str, script: str) -> dict[str, Any]:
     """Run it to its end, whatever its exit code: on Linux one status holds both streams, and success means only that it was run."""
     words = nsenter.command(fabric.lab, host, ["sh", "-c", RUN])
     try:
-        done = subprocess.run(words, capture_output=True, input=script.encode(), timeout=LIMIT_S)
+        done = subprocess.run(words, capture_output=True, input=script.encode(), timeout=SCRIPT_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise Problem(409, "VMExtensionProvisioningTimeout", "The script did not end within 90 minutes.") from None
     if fabric.power(host) == "off":
         raise Problem(409, "OperationNotAllowed", f"The VM '{host}' lost its power while the script ran.")
-    out, err = (stream.decode("utf-8", "replace")[-TAIL:] for stream in (done.stdout, done.stderr))
+    out, err = (stream.decode("utf-8", "replace")[-MAX_OUTPUT_LENGTH:] for stream in (done.stdout, done.stderr))
     message = f"Enable succeeded: \n[stdout]\n{out}\n[stderr]\n{err}"
     status = {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded", "message": message}
     return {"value": [status]}

@@ -39,10 +39,10 @@ for i in $(seq 50); do
   sleep 0.1
 done
 """
-SHUT_DOWN_S = 70.0
+SHUTDOWN_TIMEOUT_S = 70.0
 REBOOT_S = {"fast": 2.0, "azure": 20.0}  # how long a machine that restarts is off
 REDEPLOY_S = {"fast": 5.0, "azure": 120.0}  # and one that moves to other hardware
-ON_AGAIN_S = 180.0  # until it has booted
+BOOT_TIMEOUT_S = 180.0  # until it has booted
 
 
 def power_state(fabric: AzureState, host: str) -> str:
@@ -206,7 +206,7 @@ def _tell(fabric: AzureState, request: Request, group: str, machine: str, what: 
 def _power_off(fabric: AzureState, host: str, *, orderly: bool) -> None:
     if orderly and fabric.power(host) == "on":
         with contextlib.suppress(subprocess.TimeoutExpired):  # who does not shut down in time is cut off, as the platform does
-            nsenter.run(fabric.lab, host, ["sh", "-c", SHUT_DOWN], limit=SHUT_DOWN_S)
+            nsenter.run(fabric.lab, host, ["sh", "-c", SHUT_DOWN], limit=SHUTDOWN_TIMEOUT_S)
     fabric.ask("power", node=host, to="off")
 
 
@@ -235,7 +235,7 @@ def _redeploy(fabric: AzureState, host: str) -> None:
 
 def _off_and_on(fabric: AzureState, host: str, seconds: float) -> None:
     fabric.ask("power", node=host, to="reboot", seconds=seconds)
-    Deadline(ON_AGAIN_S).wait_for(lambda: fabric.power(host) == "on", what=f"{host} being on again", every=0.05)
+    Deadline(BOOT_TIMEOUT_S).wait_for(lambda: fabric.power(host) == "on", what=f"{host} being on again", every=0.05)
 
 
 def run(fabric: AzureState, request: Request, group: str, machine: str) -> Answer:

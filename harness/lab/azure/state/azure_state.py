@@ -20,7 +20,7 @@ from harness.lab.azure.state.oauth_tokens import Tokens
 from harness.lab.azure.state.request_log import Record
 from harness.lab.control import control_socket, lab_registry
 
-ASK_S = 90.0  # the longest thing that a lab can be asked: a host's boot
+QUESTION_TIMEOUT_S = 90.0  # the longest thing that a lab can be asked: a host's boot
 
 
 @dataclass
@@ -59,7 +59,7 @@ class AzureState:
         """Ask or tell the lab. Raises Problem with the lab's own words when it refuses, Unusable when it has ended."""
         assert self.lab.pid is not None
         try:
-            return control_socket.ask(self.lab.pid, operation, limit=ASK_S, **arguments)
+            return control_socket.ask(self.lab.pid, operation, limit=QUESTION_TIMEOUT_S, **arguments)
         except BadUse as refused:
             raise Problem(409, "OperationNotAllowed", f"The lab refused: {refused}") from refused
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 
-LASTS_S = 3600  # a token's life unless a fault shortens it
+TOKEN_LIFETIME_S = 3600  # a token's life unless a fault shortens it
 
 
 class Tokens:
@@ -22,7 +22,7 @@ class Tokens:
         self._secret = secret
         self._good: dict[str, float] = {}  # until when, seconds on the wall clock
         self._lock = threading.Lock()
-        self.lasts_s: float = LASTS_S
+        self.lasts_s: float = TOKEN_LIFETIME_S
 
     def is_secret(self, given: str) -> bool:
         """Whether this is the application's secret, compared in constant time."""

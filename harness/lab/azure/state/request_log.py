@@ -6,8 +6,8 @@ import threading
 import time
 from typing import Any
 
-MOST = 20000  # requests kept
-LONGEST_BODY = 8192
+MAX_REQUESTS = 20000  # requests kept
+MAX_BODY_LENGTH = 8192
 
 
 class Record:
@@ -35,7 +35,7 @@ class Record:
         with self._lock:
             self._received += 1
             entry["n"] = self._received
-            self._entries = [*self._entries[-MOST + 1 :], entry]
+            self._entries = [*self._entries[-MAX_REQUESTS + 1 :], entry]
         return entry
 
     def list(self) -> list[dict[str, Any]]:

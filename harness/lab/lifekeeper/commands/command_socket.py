@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.lab.lifekeeper.commands.command_handlers import Commands, Result
 from harness.lab.lifekeeper.log import Code
 
-REQUEST_LIMIT_S = 5.0
+REQUEST_TIMEOUT_S = 5.0
 
 
 class Control:
@@ -70,7 +70,7 @@ class Control:
 
     @staticmethod
     def _read(connection: socket.socket) -> list[str]:
-        connection.settimeout(REQUEST_LIMIT_S)
+        connection.settimeout(REQUEST_TIMEOUT_S)
         request = b""
         while data := connection.recv(65536):
             request += data

@@ -12,7 +12,7 @@ from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run
 from harness.lab.lifekeeper.resource_types.resource_type import Failed, Fenced, TimedOut
 
-HALT_LIMIT_S = 60.0  # the halt command ends this very process; it only returns when it failed
+HALT_TIMEOUT_S = 60.0  # the halt command ends this very process; it only returns when it failed
 
 
 class Recovery:
@@ -147,7 +147,7 @@ class Recovery:
         failure = "no halt_command is configured"
         if command:
             try:
-                run(command, HALT_LIMIT_S)
+                run(command, HALT_TIMEOUT_S)
                 failure = f"{command[0]} returned"
             except (Failed, RanOut) as error:
                 failure = str(error)

@@ -11,7 +11,7 @@ from typing import Any
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run
 from harness.lab.lifekeeper.resource_types.resource_type import Failed, Fenced, Kind, TimedOut
 
-COMMAND_LIMIT_S = 10.0  # a bind mount takes milliseconds
+COMMAND_TIMEOUT_S = 10.0  # a bind mount takes milliseconds
 
 
 class Disk(Kind):
@@ -84,6 +84,6 @@ class Disk(Kind):
     @staticmethod
     def _command(*argv: str) -> None:
         try:
-            run(argv, COMMAND_LIMIT_S)
+            run(argv, COMMAND_TIMEOUT_S)
         except RanOut as out:
             raise Failed(str(out)) from None

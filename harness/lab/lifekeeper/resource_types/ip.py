@@ -9,7 +9,7 @@ from harness.lab.lifekeeper.config.structure import Resource
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run
 from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings
 
-COMMAND_LIMIT_S = 5.0  # `ip` answers in milliseconds; longer means the machine is in trouble
+COMMAND_TIMEOUT_S = 5.0  # `ip` answers in milliseconds; longer means the machine is in trouble
 
 
 class Ip(Kind):
@@ -78,6 +78,6 @@ class Ip(Kind):
 
     def _ip(self, *words: str) -> str:
         try:
-            return run(("ip", *words), COMMAND_LIMIT_S)
+            return run(("ip", *words), COMMAND_TIMEOUT_S)
         except RanOut as out:
             raise Failed(str(out)) from None

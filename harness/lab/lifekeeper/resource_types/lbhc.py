@@ -16,7 +16,7 @@ from harness.lab.lifekeeper.config.structure import Resource
 from harness.lab.lifekeeper.resource_types import lbhcd
 from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings
 
-END_LIMIT_S = 2.0  # a killed process is gone within milliseconds
+END_TIMEOUT_S = 2.0  # a killed process is gone within milliseconds
 
 
 class Lbhc(Kind):
@@ -62,7 +62,7 @@ class Lbhc(Kind):
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
             try:
-                Deadline(END_LIMIT_S).wait_for(lambda: self._running_pid() is None, what=f"the end of lbhcd {pid}", every=0.005)
+                Deadline(END_TIMEOUT_S).wait_for(lambda: self._running_pid() is None, what=f"the end of lbhcd {pid}", every=0.005)
             except DeadlineExceeded as late:
                 raise Failed(str(late)) from None
         self._pid_file.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import sys
 import time
 
 BACKLOG = 512
-CONTROL_LIMIT_S = 1.0
+CONTROL_TIMEOUT_S = 1.0
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def serve(listener: socket.socket, settings: dict) -> None:
         with contextlib.suppress(OSError), connection:  # a probe that is gone again has still been here
             if reply:
                 if reply.startswith(b"HTTP/"):  # the request is read first: closing with it unread would reset the answer
-                    connection.settimeout(CONTROL_LIMIT_S)
+                    connection.settimeout(CONTROL_TIMEOUT_S)
                     connection.recv(65536)
                 connection.sendall(reply)
         last = time.monotonic()
@@ -62,7 +62,7 @@ def ask(control: str, command: str, flag: str) -> bool:
     """Have the stand-in's daemon set or clear the flag; False when it is away, to be tried again."""
     try:
         with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(CONTROL_LIMIT_S)
+            line.settimeout(CONTROL_TIMEOUT_S)
             line.connect(control)
             line.sendall("\0".join((command, "-f", flag)).encode())
             line.shutdown(socket.SHUT_WR)

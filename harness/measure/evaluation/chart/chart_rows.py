@@ -16,7 +16,7 @@ from harness.remote.recording.recording import Recording
 UNKNOWN, UP, LOST, NOBODY, BOTH = "unknown", "up", "lost", "nobody", "both"
 PROBES_MISSED = 1.5  # intervals without an answer until a node counts as not answering: a probe falls due every one
 PERIODS_MISSED = 5  # of the finest track from outside, until a node counts as not receiving connections
-LEAST_REACH_S = 0.25
+MIN_REACH_S = 0.25
 
 Rows = list[tuple[float, float, str]]
 
@@ -92,7 +92,7 @@ def _probe(recording: Recording, start: float, end: float) -> Rows:
     for s in recording.sightings:
         if s.what == "syn-ack" and s.outgoing and s.sport == header.probe_port and s.interface != LOOPBACK and s.host in answers:
             answers[s.host].append(s.at)
-    return _by_activity(recording, answers, max(PROBES_MISSED * header.probe_interval_s, LEAST_REACH_S), start, end)
+    return _by_activity(recording, answers, max(PROBES_MISSED * header.probe_interval_s, MIN_REACH_S), start, end)
 
 
 def _balancer(recording: Recording, start: float, end: float) -> Rows:
@@ -105,7 +105,7 @@ def _balancer(recording: Recording, start: float, end: float) -> Rows:
         if outside and s.dport in ports and s.host in came:
             came[s.host].append(s.at)
     finest = min((t.period_s for t in header.tracks if t.origin == header.client), default=0.0)
-    return _by_activity(recording, came, max(PERIODS_MISSED * finest, LEAST_REACH_S), start, end)
+    return _by_activity(recording, came, max(PERIODS_MISSED * finest, MIN_REACH_S), start, end)
 
 
 def _by_activity(recording: Recording, moments: Mapping[str, list[float]], reach: float, start: float, end: float) -> Rows:

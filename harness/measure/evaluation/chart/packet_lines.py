@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from harness.remote.recording.recording import CapturedPacket, Recording
 
 AROUND_S = 0.03
-MOST = 300  # per measurement: a report has to stay small, and the captures beside it hold all of them
+MAX_PACKET_LINES = 300  # per measurement: a report has to stay small, and the captures beside it hold all of them
 
 
 def lines(recording: Recording, moments: Iterable[float]) -> list[tuple[float, str, str]]:
@@ -16,7 +16,7 @@ def lines(recording: Recording, moments: Iterable[float]) -> list[tuple[float, s
     seen = sorted(recording.sightings)
     times = [s.at for s in seen]
     wanted = sorted(set(moments))
-    share = max(1, MOST // max(1, len(wanted)))
+    share = max(1, MAX_PACKET_LINES // max(1, len(wanted)))
     chosen: set[int] = set()
     for moment in wanted:
         near = range(bisect_left(times, moment - AROUND_S), bisect_right(times, moment + AROUND_S))

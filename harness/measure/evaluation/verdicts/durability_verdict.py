@@ -17,9 +17,11 @@ from harness.measure.measurement_result import TokenResult
 from harness.remote.recording.recording import NEW, Recording, Token
 
 Span = tuple[float, float]
-NAMED = 5  # of the lost or doubled ones, in the verdict; all of them stand in the result
-COARSE_S = 1.1  # a token is given up after 1 s, and the next one comes 0.1 s later: writes may go on so much before one is acknowledged
-SILENCE_S = 2.0  # without an acknowledged token, and writes were out
+MAX_NAMED = 5  # of the lost or doubled ones, in the verdict; all of them stand in the result
+TOKEN_RESOLUTION_S = (
+    1.1  # a token is given up after 1 s, and the next one comes 0.1 s later: writes may go on so much before one is acknowledged
+)
+MAX_SILENCE_S = 2.0  # without an acknowledged token, and writes were out
 GO_ON = "they were taken again within the budget"
 TABLE = "lkharness_tokens"
 
@@ -67,7 +69,7 @@ def in_turn(tokens: Sequence[Token]) -> list[Span]:
         others = [t for t in taken[max(0, place - 60) : place + 60] if t.by != one.by]
         before = max((t.at + t.seconds for t in others if t.at + t.seconds <= one.at), default=None)
         after = min((t.at for t in others if t.at >= ended), default=None)
-        if before is not None and after is not None and after - before <= SILENCE_S:
+        if before is not None and after is not None and after - before <= MAX_SILENCE_S:
             found.append((before, after))
     return merged(found)
 
@@ -93,9 +95,9 @@ def _of_tokens(
     told = f"{len(recording.tokens)} tokens written, {acknowledged} acknowledged"
     if lost or doubled:
         named = [*lost, *doubled]
-        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        more = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
         gone = "" if found else "; the table itself is gone, or empty"
-        return failed(f"{told}, {len(lost)} lost, {len(doubled)} doubled{gone}: {'; '.join(named[:NAMED])}{more}")
+        return failed(f"{told}, {len(lost)} lost, {len(doubled)} doubled{gone}: {'; '.join(named[:MAX_NAMED])}{more}")
     if found is None:
         return inconclusive(f"{told}, but what the database holds was never read back, so whether any was lost is not known{why}")
     if not acknowledged:
@@ -130,15 +132,15 @@ def _of_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | None
     over = max([t.at + t.seconds for t in case.recording.tokens] + [m.at for m in case.recording.marks], default=case.end)
     if not later:
         return _of_none(case, name, over - counted, over, taken)
-    own = case.lasts and case.undone is not None and since >= case.undone - timing_quality.ARRIVES_S  # an outage of the undoing's
+    own = case.lasts and case.undone is not None and since >= case.undone - timing_quality.MAX_SAMPLE_DELAY_S  # an outage of the undoing's
     took = later[0].at + later[0].seconds - (since if own else counted)
     worst = _of_again(case, name, took)
     for one, again in pairwise([t for t in taken if t.at >= counted]):  # the database may recover behind a path that is right
         silence = again.at - (one.at + one.seconds)
-        if silence > SILENCE_S:
+        if silence > MAX_SILENCE_S:
             worst = all_of([worst, _of_again(case, name, silence + again.seconds)])
     quiet = over - (taken[-1].at + taken[-1].seconds)
-    if quiet - COARSE_S > case.budget_s:
+    if quiet - TOKEN_RESOLUTION_S > case.budget_s:
         return all_of([worst, _of_none(case, name, quiet, over, taken)])
     return worst
 
@@ -147,15 +149,15 @@ def _of_again(case: Case, name: str, took: float) -> Verdict:
     if took <= case.budget_s:
         return passed(GO_ON)
     told = f"{name} were acknowledged again only after {took:.2f} s, {case.budget_s:.2f} s allowed"
-    if took - COARSE_S > case.budget_s:
+    if took - TOKEN_RESOLUTION_S > case.budget_s:
         return failed(f"{told}: the database took no writes")
-    return inconclusive(f"{told}; a token may come {COARSE_S:g} s after writes are taken")
+    return inconclusive(f"{told}; a token may come {TOKEN_RESOLUTION_S:g} s after writes are taken")
 
 
 def _of_none(case: Case, name: str, waited: float, over: float, taken: Sequence[Token]) -> Verdict:
     last = taken[-1].at + taken[-1].seconds - case.anchor
     told = f"{name}: none was acknowledged after {last:+.2f} s, until {over - case.anchor:+.2f} s; {case.budget_s:.2f} s allowed"
-    if waited - COARSE_S > case.budget_s:
+    if waited - TOKEN_RESOLUTION_S > case.budget_s:
         return failed(f"{told}: the database takes no writes")
     return inconclusive(f"{told}, and only {max(0.0, waited):.2f} s could be waited")
 
@@ -164,8 +166,8 @@ def _of_both(case: Case, both: Sequence[Span], what: str) -> Verdict:
     """Two active nodes. An isolated one may answer itself until it is fenced, but no longer than the budget: from the disruption, or from
     the undoing (the thaw) for what only began with that."""
     header = case.recording.header
-    spans = ", ".join(f"{start - case.anchor:+.2f} to {end - case.anchor:+.2f} s" for start, end in both[:NAMED])
-    told = f"both {' and '.join(header.nodes)} {what}, from {spans}{' …' if len(both) > NAMED else ''}"
+    spans = ", ".join(f"{start - case.anchor:+.2f} to {end - case.anchor:+.2f} s" for start, end in both[:MAX_NAMED])
+    told = f"both {' and '.join(header.nodes)} {what}, from {spans}{' …' if len(both) > MAX_NAMED else ''}"
     if not (header.both_may_answer or (bool(header.expects) and all(effect == ANY for effect in header.expects.values()))):
         return failed(f"{told}: two active nodes")
     longest = max(end - (case.undone if case.undone is not None and start >= case.undone else case.anchor) for start, end in both)

@@ -14,9 +14,11 @@ from harness.measure.evaluation import disruption_effect
 from harness.measure.evaluation.attribution import Traced
 from harness.measure.evaluation.series_context import View
 
-ENOUGH = 16  # attempts that show a share; fewer than that only show that some fail
-LEAST_SHARE = 0.25  # by the hash one half fails; further away from that than this, and than four standard deviations, it is no hash
-DEVIATIONS = 4
+MIN_ATTEMPTS = 16  # attempts that show a share; fewer than that only show that some fail
+MIN_SHARE_DIFFERENCE = (
+    0.25  # by the hash one half fails; further away from that than this, and than four standard deviations, it is no hash
+)
+MIN_DEVIATIONS = 4
 
 
 def of_being_out(view: View) -> Verdict:
@@ -31,7 +33,7 @@ def of_being_out(view: View) -> Verdict:
     meanwhile = [one for one in view.attempts if begin <= one.at <= end and (not one.spoke or one.ended <= end)]
     late = [one for one in meanwhile if one.at >= settled]
     if disruption_effect.is_shared(header):
-        return _of_share(view, late if len(late) >= ENOUGH else meanwhile, (begin, end))
+        return _of_share(view, late if len(late) >= MIN_ATTEMPTS else meanwhile, (begin, end))
     if not late:
         return inconclusive(
             f"{view.name}: had to be out, but no attempt was made between {settled - view.case.anchor:+.2f} s, when the balancer had "
@@ -53,11 +55,11 @@ def _of_share(view: View, attempts: list[Traced], span: tuple[float, float]) -> 
     told = f"{failing} of {number} attempts failed while it lasted, from {begin:+.2f} s to {end:+.2f} s"
     if not number:
         return inconclusive(f"{view.name}: had to be out, but no attempt was made while it lasted")
-    if number < ENOUGH:
+    if number < MIN_ATTEMPTS:
         if failing:
             return passed(f"{view.name}: {told}")
         return inconclusive(f"{view.name}: {told}, which are too few to show whether the balancer shares connections out")
-    reach = max(LEAST_SHARE, DEVIATIONS * math.sqrt(0.25 / number))
+    reach = max(MIN_SHARE_DIFFERENCE, MIN_DEVIATIONS * math.sqrt(0.25 / number))
     if failing and failing < number and abs(failing / number - 0.5) <= reach:
         return passed(f"{view.name}: {told}")
     return failed(f"{view.name}: had to be out for about every other connection, but {told}")

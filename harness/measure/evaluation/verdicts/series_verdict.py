@@ -57,9 +57,9 @@ def of_gaps(view: View) -> Verdict:
     """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
     case, track = view.case, view.track
     excused = coverage.lost_spans(case.recording, track.origin) if case.may_be_gone(track.origin) else []
-    closest = max(timing_quality.UNTOUCHED_PERIODS * track.period_s, timing_quality.LEAST_LATE_S) if view.effect == UNTOUCHED else None
+    closest = max(timing_quality.MAX_UNMEASURED_PERIODS * track.period_s, timing_quality.MIN_GAP_S) if view.effect == UNTOUCHED else None
     start, end = case.window
-    afterwards = max(timing_quality.AFTERWARDS_S, timing_quality.bearable_s(track.period_s))
+    afterwards = max(timing_quality.MIN_MEASURED_AFTER_RECOVERY_S, timing_quality.bearable_s(track.period_s))
     return all_of(
         [
             timing_quality.of_track(track, view.attempts, start, end, case.anchor, excused=excused, longest=closest),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from harness.core.verdict import Verdict, inconclusive
 from harness.measure.evaluation import coverage
-from harness.measure.evaluation.attribution import LEAST_SLACK_S, UNKNOWN_CLOCK_S, Traced, clock_errors
+from harness.measure.evaluation.attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, Traced, clock_errors
 from harness.measure.evaluation.expected_responder import PERIODS_TOGETHER, TOGETHER_S
 from harness.measure.evaluation.series_context import View
 from harness.measure.evaluation.timing_quality import arrives_s
@@ -57,7 +57,7 @@ def unbridged(answers: Sequence[Traced], period_s: float) -> list[Traced]:
 def _since(view: View) -> float | None:
     """From when on it matters who answered; None where it does not."""
     case = view.case
-    slack = LEAST_SLACK_S + 2 * clock_errors(case.recording).get(view.track.origin, UNKNOWN_CLOCK_S)
+    slack = MIN_TOLERANCE_S + 2 * clock_errors(case.recording).get(view.track.origin, UNKNOWN_CLOCK_ERROR_S)
     moves = case.recording.header.moves
     if view.track.kind == PINNED:  # it may be older than the recording: only where another node serves now, it may be the wrong one
         return None if case.taken_over is None or moves is False else case.taken_over + slack
