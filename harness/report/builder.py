@@ -35,6 +35,7 @@ from harness.report.record.run_record import (
 )
 from harness.report.record.run_verdict import judge_recovery, judge_test
 from harness.report.render import render
+from harness.report.statistics.series_figures import series_of
 
 _UNFINISHED = Judgement.of(inconclusive("the run ended before this test did"))
 
@@ -196,6 +197,7 @@ class ReportBuilder:
         record.seconds = max(0.0, record.ended.at - record.started.at)
         record.environment.load_at_end = load_average()
         record.evidence = self.run.list_evidence()
+        record.series = series_of(record)
         if self.run.timeline.fault:
             self.run.evidence_fault("timeline.jsonl", f"it lacks events: {self.run.timeline.fault}")
         try:

@@ -14,6 +14,7 @@ from harness.core.files import write_atomically
 from harness.core.text import one_line
 from harness.report.record.run_record import SCHEMA_VERSION, Judgement, RunRecord
 from harness.report.record.run_verdict import judge, tally
+from harness.report.statistics.series_figures import series_of
 
 MAX_RECORD_BYTES = 256 * 1024 * 1024  # bytes of run.json; two disruptions on a lab take 0.15 MB
 
@@ -40,6 +41,7 @@ def render(run_dir: Path) -> list[Path]:
 
 def store_record(run_dir: Path, run: RunRecord) -> Path:
     """Judge a record as it stands and write it as the run's run.json, whole or not at all. Raises Unusable."""
+    run.series = series_of(run)
     verdict, code = judge(run)
     run.verdict, run.exit_code, run.counts = Judgement.of(verdict), code.value, tally(run.tests)
     try:

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 from harness.core.verdict import Verdict
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.record.record_types import Number, Properties, Record, Seconds, Text
+from harness.report.record.series_record import SeriesRecord
 
 SCHEMA_VERSION = 1
 
@@ -325,6 +326,8 @@ class RunRecord(Record):
     """Null when nothing was measured, or the meter could not check itself."""
     measurements: list[MeasurementRecord] = Field([])
     """Every measured disruption, in the order in which they were done."""
+    series: list[SeriesRecord] = Field([])
+    """n, median, p95, maximum and interval of every series over its repeats; written when the run ends."""
     set_aside: list[MeasurementRecord] = Field([])
     """Measurements whose timing the noise of a measuring host spoiled, and which were done again: they count for nothing."""
     causes: list[CauseRecord] = Field([])

@@ -1,0 +1,88 @@
+"""n, median, p95, maximum and interval of every series of a run. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from harness.core.verdict import Outcome
+from harness.report.record.run_record import PathName, RunRecord
+from harness.report.record.series_record import SeriesRecord
+from harness.report.statistics.gate_statistics import Group, TrackFigure, figures, groups
+
+CONFIDENCE = 0.95
+
+
+def series_of(run: RunRecord) -> list[SeriesRecord]:
+    """One record for each series that was measured, in the order in which their disruptions were first done."""
+    return [record for group in groups(run) for record in _of_group(group)]
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """By nearest rank: a value of the sample. `ordered` has one value at least, in ascending order."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
+    """Of n values in ascending order those two, counted from 0, between which the median lies with this confidence at least.
+
+    They are as far inside as the binomial distribution lets them be. None where even the smallest and the largest do not suffice.
+    """
+    outside, found = 0.0, None
+    for rank in range((n + 1) // 2):
+        outside += 2 * math.comb(n, rank) / 2**n
+        if outside > 1 - confidence:
+            break
+        found = rank
+    return None if found is None else (found, n - 1 - found)
+
+
+def _of_group(group: Group) -> Iterable[SeriesRecord]:
+    found: dict[tuple[str, str, str], list[TrackFigure]] = {}
+    for path in PathName:
+        for record in group.records:
+            for figure in figures(record, path):
+                found.setdefault((path.value, figure.track.service, figure.track.kind), []).append(figure)
+    for (name, service, kind), measured in found.items():
+        yield _series(group, name, service, kind, measured)
+
+
+def _series(group: Group, path: str, service: str, kind: str, measured: Sequence[TrackFigure]) -> SeriesRecord:
+    relied_on = [f for f in measured if f.known and f.record.measured.timing.outcome is Outcome.PASS]
+    values = [f.value for f in relied_on]
+    ordered = sorted(values)
+    return SeriesRecord(
+        disruption=group.disruption,
+        design=group.design,
+        before=group.before,
+        target=group.target,
+        path=path,
+        service=service,
+        kind=kind,
+        expects=measured[0].record.measured.expects.get(path, ""),
+        period_s=max(f.track.period_s for f in measured),
+        budget_s=min(f.record.measured.budget_s for f in measured),
+        n=len(values),
+        never=sum(math.isinf(value) for value in values),
+        left_out=len(measured) - len(values),
+        values_s=[round(value, 6) for value in values if math.isfinite(value)],
+        median_s=_finite(median(ordered)) if ordered else None,
+        p95_s=_finite(percentile(ordered, 0.95)) if ordered else None,
+        max_s=_finite(ordered[-1]) if ordered else None,
+        interval_s=_interval(relied_on),
+    )
+
+
+def _interval(figures: Sequence[TrackFigure]) -> tuple[float, float | None] | None:
+    """By the least that each figure may be at the lower end, and the most at the upper."""
+    ranks = median_ranks(len(figures))
+    if ranks is None:
+        return None
+    least = sorted(math.inf if f.never else f.bounds[0] for f in figures)[ranks[0]]
+    most = sorted(math.inf if f.never else f.bounds[1] for f in figures)[ranks[1]]
+    return (round(least, 6), _finite(most)) if math.isfinite(least) else None
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
