@@ -55,3 +55,9 @@ def test_a_time_for_what_needs_none_is_refused(lab):
         with pytest.raises(BadUse, match="a time is for off, reboot and freeze"):
             lab.ask("power", node=NODE, to=to, seconds=seconds)
     assert power(lab) == "on"
+
+
+def test_what_a_host_cannot_do_is_said_with_the_reason(lab):
+    with pytest.raises(BadUse, match=r"cannot do that \(shutdown\): .*no init system"):
+        lab.ask("power", node=NODE, to="shutdown")
+    assert power(lab) == "on"

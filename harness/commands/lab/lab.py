@@ -60,9 +60,15 @@ def add_to(commands) -> None:
     execute.add_argument("host")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: a shell)")
 
-    power = add(verbs, "power", _power, "cut, restore, reset, freeze or thaw a host", "lkharness lab power off lknode01 --for 30")
+    power = add(
+        verbs,
+        "power",
+        _power,
+        "cut, restore or reset a host's power, shut it down, freeze or thaw it",
+        "lkharness lab power off lknode01 --for 30",
+    )
     _name(power)
-    power.add_argument("to", choices=["off", "on", "reboot", "freeze", "thaw"])
+    power.add_argument("to", choices=["off", "on", "reboot", "shutdown", "freeze", "thaw"])
     power.add_argument("host")
     power.add_argument(
         "--for", dest="seconds", type=float, metavar="SECONDS", help="with off, reboot and freeze: the lab itself undoes it after that time"

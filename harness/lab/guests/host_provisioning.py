@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.config.cluster_config import Cluster, Node
 from harness.core.errors import BadUse
 from harness.lab import lifekeeper_config
-from harness.lab.guests.guest_host import Plan
+from harness.lab.guests.namespace import Plan
 from harness.lab.lab_config import LabSettings
 from harness.lab.lifekeeper.install import install
 from harness.lab.linux.filesystem import FileSystem

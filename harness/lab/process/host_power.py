@@ -7,24 +7,11 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from harness.lab.guests.guest_host import Host
+from harness.lab.guests.guest import Guest
 from harness.lab.network import fabric
 
 if TYPE_CHECKING:
     from harness.lab.process.lab_process import Lab
-
-
-async def has_booted(host: Host) -> None:
-    """Wait, without keeping anything else waiting, until a host that was connected has booted. Raises OSError when it did not."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    news = host.news
-    loop.add_reader(news, told.set)
-    try:
-        await told.wait()
-    finally:
-        loop.remove_reader(news)
-    host.booted()
 
 
 class HostPower:
@@ -34,23 +21,29 @@ class HostPower:
         self._lab = lab
         self._silenced: dict[str, list[float]] = {}  # when each host was last cut off the wire: before and after, seconds since the epoch
         self._reboots: set[str] = set()  # hosts that halted by themselves or were reset, and are not yet on again
+        self._stays_off: set[str] = set()  # hosts that were asked to shut down in order: they are not to come back by themselves
+        self._turns: dict[str, asyncio.Lock] = {}  # by host: a guest's power is changed by one at a time
         self._timers: dict[str, asyncio.Task] = {}  # what gives a host its power back, or thaws it, if nobody does before
 
     async def power(self, node: str, to: str, seconds: float | None = None) -> str:
-        """`off` (silent on the wire), `on`, `reboot`, `freeze`, `thaw`.
+        """`off` (silent on the wire), `on`, `reboot`, `freeze`, `thaw`; `shutdown` asks the host's own init, and tells what it is before.
 
         With `seconds` the lab itself undoes off and freeze after that time, unless somebody has said something else about the
         host's power meanwhile; a reboot then is that long without power. `on` and `thaw` leave a host alone that needs neither.
         """
         host = self._host(node)
         steps = {"off": self._power_off, "on": self._start_up, "reboot": self._power_off, "freeze": self._freeze, "thaw": self._thaw}
+        steps["shutdown"] = self._shut_down
         if to not in steps:
             raise ValueError(f"power can be {', '.join(steps)}; not {to!r}")
-        if seconds is not None and (to in ("on", "thaw") or not seconds > 0):
+        if seconds is not None and (to in ("on", "thaw", "shutdown") or not seconds > 0):
             raise ValueError("a time is for off, reboot and freeze, and more than nothing")
         if to == "thaw" and host.power != "frozen":
             return host.power  # it may even be on its way up, which is not to be disturbed
+        if to in host.cannot:
+            raise ValueError(f"{node} cannot do that ({to}): {host.cannot[to]}")
         self._reboots.discard(node)
+        self._stays_off.discard(node)
         if timer := self._timers.pop(node, None):
             timer.cancel()
         self._lab.note(
@@ -63,7 +56,7 @@ class HostPower:
             self._timers[node] = self._lab.keep(self._back_after(host, seconds))
         return host.power
 
-    async def _back_after(self, host: Host, seconds: float) -> None:
+    async def _back_after(self, host: Guest, seconds: float) -> None:
         """Undo what a host's power was told, because nobody else did in time."""
         await asyncio.sleep(seconds)
         del self._timers[host.name]
@@ -73,19 +66,29 @@ class HostPower:
         elif host.power == "off" and host.name not in self._reboots:
             await self._reboot(host, 0.0)
 
-    async def _power_off(self, host: Host) -> None:
-        if host.power == "off":
-            return
-        lab = self._lab
-        # The link first: otherwise the dying kernel says goodbye with FIN and RST.
-        self._isolate(host.name)
-        lab.gates[host.name].stall()
-        host.kill()
-        lab.gates[host.name].drop_upstream()
-        fabric.detach(lab.topology, host.name)
-        host.forget_network()
+    def _turn(self, host: Guest) -> asyncio.Lock:
+        return self._turns.setdefault(host.name, asyncio.Lock())
 
-    async def _start_up(self, host: Host) -> None:
+    async def _power_off(self, host: Guest) -> None:
+        async with self._turn(host):
+            if host.power == "off":
+                return
+            lab = self._lab
+            # The link first: otherwise the dying kernel says goodbye with FIN and RST.
+            self._isolate(host.name)
+            lab.gates[host.name].stall()
+            await host.power_loss()
+            lab.gates[host.name].drop_upstream()
+            fabric.detach(lab.topology, host.name)
+            host.forget_network()
+
+    async def _shut_down(self, host: Guest) -> None:
+        if host.power != "on":
+            raise ValueError(f"{host.name} is {host.power}; only a running host can be shut down")
+        self._stays_off.add(host.name)
+        await host.shutdown()
+
+    async def _start_up(self, host: Guest) -> None:
         """Power on; a host that halts itself while it boots (it finds its disk reserved elsewhere) boots again, as a machine would."""
         for last in (False, False, True):
             try:
@@ -95,21 +98,23 @@ class HostPower:
                 if last:
                     raise
 
-    async def _power_on(self, host: Host) -> None:
-        if host.power == "on":
-            return
-        if host.power == "frozen":
-            raise ValueError(f"{host.name} is frozen; thaw it, or cut its power first")
-        lab = self._lab
-        pid = host.power_on()
-        fabric.attach(lab.cluster, lab.topology, host.name, pid)
-        self._reconnect(host.name)
-        for prober in lab.probers:
-            if prober._member.nic.host == host.name:
-                prober.judge.booted()
-        host.connect()
+    async def _power_on(self, host: Guest) -> None:
+        async with self._turn(host):
+            if host.power == "on":
+                return
+            if host.power == "frozen":
+                raise ValueError(f"{host.name} is frozen; thaw it, or cut its power first")
+            lab = self._lab
+            place = await host.power_on()
+            pid = host.pid
+            fabric.attach(lab.cluster, lab.topology, host.name, place)
+            self._reconnect(host.name)
+            for prober in lab.probers:
+                if prober._member.nic.host == host.name:
+                    prober.judge.booted()
+            host.connect()
         try:
-            await has_booted(host)
+            await host.booted()
         except OSError:
             if host.pid == pid:
                 await self._power_off(host)
@@ -117,21 +122,26 @@ class HostPower:
         self.watch(host)
         lab.gates[host.name].resume_forwarding()
 
-    def watch(self, host: Host) -> None:
+    def watch(self, host: Guest) -> None:
         """Notice when a running host halts by itself, and let it come back as a machine that reboots does."""
         assert host.pid is not None
-        loop, pid, end = asyncio.get_running_loop(), host.pid, os.pidfd_open(host.pid)
+        loop, pid, end = asyncio.get_running_loop(), host.pid, host.ended()
 
         def ended() -> None:
             loop.remove_reader(end)
             os.close(end)
-            if host.pid == pid:  # otherwise its power was cut
+            if host.pid != pid:
+                return  # its power was cut
+            if host.name in self._stays_off:
+                self._lab.note("lab", "halt", f"{host.name} has shut down in order", node=host.name)
+                self._lab.keep(self._power_off(host))
+            else:
                 self._lab.note("lab", "halt", f"{host.name} halted by itself and reboots", node=host.name)
                 self._lab.keep(self._reboot(host))
 
         loop.add_reader(end, ended)
 
-    async def _reboot(self, host: Host, seconds: float | None = None) -> None:
+    async def _reboot(self, host: Guest, seconds: float | None = None) -> None:
         """Off, for long enough that the peer misses it (no machine boots faster than that), and on again, until it stays on."""
         manager = self._lab.cluster.manager
         self._reboots.add(host.name)
@@ -141,7 +151,7 @@ class HostPower:
             if host.name in self._reboots:  # otherwise somebody has decided about its power meanwhile
                 await self._boot_again(host)
 
-    async def _boot_again(self, host: Host) -> None:
+    async def _boot_again(self, host: Guest) -> None:
         try:
             await self._power_on(host)
         except OSError as error:
@@ -150,17 +160,17 @@ class HostPower:
         self._reboots.discard(host.name)
         self._lab.note("lab", "power", f"{host.name} is up again", node=host.name, to="on")
 
-    async def _freeze(self, host: Host) -> None:
+    async def _freeze(self, host: Guest) -> None:
         if host.power != "on":
             raise ValueError(f"{host.name} is {host.power}; only a running host can be frozen")
         self._isolate(host.name)
         self._lab.gates[host.name].stall()
-        host.freeze()
+        await host.freeze()
 
-    async def _thaw(self, host: Host) -> None:
+    async def _thaw(self, host: Guest) -> None:
         if host.power != "frozen":
             raise ValueError(f"{host.name} is {host.power}, not frozen")
-        host.thaw()
+        await host.thaw()
         self._reconnect(host.name)
         self._lab.gates[host.name].resume_forwarding()
 
@@ -174,7 +184,7 @@ class HostPower:
         legs = ", ".join(f'"{n.leg}"' for n in self._lab.topology.of(name))
         self._lab.nft.run(f"delete element ip fabric dark {{ {legs} }}")
 
-    def _host(self, name: str) -> Host:
+    def _host(self, name: str) -> Guest:
         if name not in self._lab.hosts:
             raise ValueError(f"there is no host {name!r}; there are {', '.join(self._lab.hosts)}")
         return self._lab.hosts[name]

@@ -22,7 +22,8 @@ from harness.lab.control.control_socket import Server
 from harness.lab.guests import host_provisioning
 from harness.lab.guests.disk_reservation import Storage
 from harness.lab.guests.fencing import Fencing
-from harness.lab.guests.guest_host import Host, Plan
+from harness.lab.guests.guest import Guest
+from harness.lab.guests.namespace import NamespaceGuest, Plan
 from harness.lab.guests.ssh_proxy import Gate, own_netns
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft
@@ -32,7 +33,6 @@ from harness.lab.network.health_probe import Prober
 from harness.lab.network.nsg import Nsg
 from harness.lab.network.tcp_reset import Resets, idle_seconds, resets_needed
 from harness.lab.process.control_operations import Operations
-from harness.lab.process.host_power import has_booted
 from harness.lab.services.postgres_template import copy_template
 
 ROOT = Path("/run/lab")
@@ -56,7 +56,7 @@ class Lab:
         self.nsg = Nsg(self.cluster, self.topology, self.settings.nsg, self.settings.unknowns.nsg_destination_under_floating)
         self.balancer = Balancer(self.cluster, self.topology, self.settings, self.nft, self.note)
         probe, unknowns = self.cluster.load_balancer.probe, self.settings.unknowns
-        self.hosts: dict[str, Host] = {}
+        self.hosts: dict[str, Guest] = {}
         self.probers = [Prober(probe, unknowns, m, self.balancer, self.note, self.power_of) for m in self.balancer.members]
         self.resets: Resets | None = None
         self.operations = Operations(self)
@@ -71,12 +71,12 @@ class Lab:
         """The lab's own event record, on the machine's wall clock."""
         self._events.write(json.dumps({"wall": round(time.time(), 6), "source": source, "kind": kind, "text": text, "data": data}) + "\n")
 
-    def network(self) -> None:
+    async def network(self) -> None:
         """The hosts' namespaces, the fabric with a leg to every NIC, and the balancer."""
-        self.hosts = {plan.name: Host(plan) for plan in self._plans()}
+        self.hosts = {plan.name: NamespaceGuest(plan) for plan in self._plans()}
         began = time.monotonic()
-        pids = {name: host.power_on() for name, host in self.hosts.items()}
-        fabric.up(self.cluster, self.topology, pids, self.settings.unknowns.arp_answers)
+        places = dict(zip(self.hosts, await asyncio.gather(*(h.power_on() for h in self.hosts.values())), strict=True))
+        fabric.up(self.cluster, self.topology, places, self.settings.unknowns.arp_answers)
         fabric.batch(fabric.mark_rules(self.topology))
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
         self.nft.run(fabric_ruleset.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
@@ -157,7 +157,7 @@ async def _live(lab: Lab, said: int, lifeline: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_reader(lifeline, ended.set)  # whoever holds its other end has died, or wants the lab down
-    lab.network()
+    await lab.network()
     tell(said, step="network", seconds=lab.timings["network_s"])
     listeners = {name: socket.socket(fileno=fd) for name, fd in lab.order["listeners"].items()}
     await lab.serve(listeners)
@@ -182,7 +182,7 @@ async def _booted(lab: Lab) -> None:
     for host in lab.hosts.values():
         host.connect()
     for host in lab.hosts.values():
-        await has_booted(host)
+        await host.booted()
         lab.operations.watch(host)
 
 

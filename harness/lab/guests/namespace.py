@@ -1,4 +1,4 @@
-"""One lab host: its first process, in namespaces of its own, from power on to power off.
+"""A host that is a set of namespaces: its first process, from power on to power off. The default, and the quickest.
 
 The host's first process is a fork of the lab's (a few milliseconds, nothing to import again). It waits until the fabric
 has connected its NICs, arranges its private file systems, starts what the host runs, and then only reaps.
@@ -6,13 +6,16 @@ has connected its NICs, arranges its private file systems, starts what the host 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.filesystem import FileSystem
@@ -37,8 +40,14 @@ class Plan:
     starts: list[list[str]] = field(default_factory=list)  # commands run once at boot, in this order
 
 
-class Host:
+NO_INIT = "its first process is no init system that could stop services in order; a guest of kind container has one"
+
+
+class NamespaceGuest:
     """A host from the outside: its process, its network namespace, and whether it has power."""
+
+    kind = "namespace"
+    cannot: Mapping[str, str] = MappingProxyType({"shutdown": NO_INIT})
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -58,7 +67,7 @@ class Host:
         """`on`, `off` or `frozen`."""
         return "off" if self.pid is None else "frozen" if self.frozen else "on"
 
-    def power_on(self) -> int:
+    async def power_on(self) -> str:
         """Make the host's namespaces and first process, and return its pid; it now waits for its NICs (`connect`)."""
         news, tell = os.pipe()
         wait, self._go = os.pipe()
@@ -74,7 +83,7 @@ class Host:
             raise OSError(f"{self.name} could not be started: {first or 'its first process died at once'}")
         self.pid = int(first)
         self.netns = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        return self.pid
+        return first
 
     def connect(self) -> None:
         """Its NICs are there: go on booting. `booted` tells when it has."""
@@ -83,23 +92,28 @@ class Host:
         os.close(self._go)
         self._go = None
 
-    def booted(self) -> None:
-        """Block until the host has started everything. Raises OSError with what went wrong."""
+    async def booted(self) -> None:
+        """Wait, without keeping anything else waiting, until the host has started everything. Raises OSError with what went wrong."""
         assert self._news is not None
-        said = _read_line(self._news)
-        os.close(self._news)
+        loop, told, news = asyncio.get_running_loop(), asyncio.Event(), self._news
+        loop.add_reader(news, told.set)
+        try:
+            await told.wait()
+        finally:
+            loop.remove_reader(news)
+        said = _read_line(news)
+        os.close(news)
         self._news = None
         if said != "up":
             raise OSError(f"{self.name} did not come up: {said or 'its first process died'}")
 
-    @property
-    def news(self) -> int:
-        """A file that becomes readable when the host has booted or died."""
-        assert self._news is not None
-        return self._news
+    def ended(self) -> int:
+        """A new file that becomes readable when its first process has ended."""
+        assert self.pid is not None
+        return os.pidfd_open(self.pid)
 
-    def kill(self) -> None:
-        """End everything in it at once, as the loss of power does. Its legs must be dark already.
+    async def power_loss(self) -> None:
+        """End everything in it at once. Its legs must be dark already.
 
         Its network namespace stays until `forget_network`, so that its legs can be taken away in order.
         """
@@ -108,6 +122,10 @@ class Host:
         pid, self.pid, self.frozen = self.pid, None, False
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+    async def shutdown(self) -> None:
+        """It has no init that could do it. Raises ValueError."""
+        raise ValueError(f"{self.name}: {self.cannot['shutdown']}")
 
     def forget_network(self) -> None:
         """Closes the handle of the host's network namespace, which ends with its last process then."""
@@ -122,12 +140,12 @@ class Host:
         own = _pid_namespace(self.pid)
         return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _pid_namespace(int(p.name)) == own]
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         """Stop every process of it where it stands."""
         self.frozen = True
         self._signal_all(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    async def thaw(self) -> None:
         """Lets every process of a frozen host run again."""
         self._signal_all(signal.SIGCONT)
         self.frozen = False
