@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
-from harness.check import evidence_gathering
+from harness.check import evidence_gathering, service_findings
 from harness.check.check_result import Findings
 from harness.check.host_rules import firewalls, judge
 from harness.check.host_survey import Survey, survey, unreachable
@@ -90,11 +90,14 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             pairs = [(o, s) for o in origins for s in cluster.services]
-            direct, probe, *checks = subject.together(
+            telling = [s for s in cluster.services if cluster.client.name not in subject.absent and service_findings.tells(s)]
+            direct, probe, told, *checks = subject.together(
                 lambda: evidence_gathering.direct(subject, active, only_standby=True),
                 lambda: None if subject.absent or not state.whole else _guarded(lambda: probe_answered(subject, active)),
+                lambda: [f for s in telling for f in service_findings.of_service(subject, s)],
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
+            more += told
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
         whole = _whole(subject, state, surveyed, checks, probe, left_of_us.result())

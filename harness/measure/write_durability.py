@@ -1,4 +1,4 @@
-"""Unique tokens written to PostgreSQL through the VIP, one after the other from every host, and read back when all is healed.
+"""Unique tokens written to a database through the VIP, one after the other from every host, and read back when all is healed.
 
 What the server acknowledged must be there afterwards, once. Two servers that both take tokens are the worst that can happen to a
 cluster; the tokens that only one of them kept are what shows it.
@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Service
@@ -18,10 +19,10 @@ from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Inconclu
 from harness.remote.connections.tcp_tunnel import relay
 from harness.remote.recording.recording import Token
 from harness.services import service_registry
-from harness.services.postgres_session import Session
 from harness.services.service_kind import NotTheService
+from harness.services.token_table import TokenTable
 
-TABLE = "lkharness_tokens"
+T = TypeVar("T")
 TOKEN_INTERVAL_S = 0.1
 TOKEN_TIMEOUT_S = 1.0  # a token that was not acknowledged within this is given up, with its connection
 MAX_CONNECTION_S = 3600.0
@@ -52,7 +53,7 @@ class Tokens:
         """Make the table and start writing from every host. Raises TokensFailed when the database cannot be written to."""
         client = self._subject.cluster.client.name
         try:
-            self._once(client, f"create table if not exists {TABLE} (run text, value text, node text)")
+            self._once(client, lambda table, deadline: table.make(deadline))
         except TokensFailed as error:
             raise TokensFailed(f'{error}; let its user make a table there, or give the service the setting tokens = "no"') from error
         for machine in self._subject.cluster.machines:
@@ -73,20 +74,16 @@ class Tokens:
     def read_back(self) -> dict[str, int]:
         """How often each token of this run is in the database; none, where even the table is gone. Raises TokensFailed when it cannot be
         asked."""
-        ((there,),) = self._once(self._subject.cluster.client.name, f"select to_regclass('{TABLE}') is not null")
-        if there != "t":  # the database is another, or older than the run: all that it acknowledged is lost
-            return {}
-        rows = self._once(self._subject.cluster.client.name, f"select value, count(*) from {TABLE} where run = '{self._run}' group by 1")
-        return {value: int(count) for value, count in rows}
+        return self._once(self._subject.cluster.client.name, lambda table, deadline: table.count(self._run, deadline))
 
     def drop(self) -> None:
         """Removes the table that the tokens are in."""
-        self._once(self._subject.cluster.client.name, f"drop table if exists {TABLE}")
+        self._once(self._subject.cluster.client.name, lambda table, deadline: table.drop(deadline))
 
-    def _once(self, origin: str, statement: str, *, limit: float = 10.0) -> list[list[str]]:
+    def _once(self, origin: str, ask: Callable[[TokenTable, Deadline], T], *, limit: float = 10.0) -> T:
         try:
-            with self._path(origin, limit) as link, self._session(link.port, limit) as session:
-                return session.query(statement.encode(), Deadline(limit))
+            with self._path(origin, limit) as link, self._table(link.port, limit) as table:
+                return ask(table, Deadline(limit))
         except (OSError, DeadlineExceeded, NotTheService, BadUse) as error:
             raise TokensFailed(f"tokens: {self._service.name} could not be asked from {origin}: {error}") from error
 
@@ -94,10 +91,11 @@ class Tokens:
         vip = str(self._subject.cluster.vip)
         return relay(self._subject.residents[origin], vip, self._service.port, limit=limit, lifetime=MAX_CONNECTION_S)
 
-    def _session(self, port: int | None, limit: float = TOKEN_TIMEOUT_S) -> Session:
+    def _table(self, port: int | None, limit: float = TOKEN_TIMEOUT_S) -> TokenTable:
         if port is None:
             raise ConnectionError("the connection did not come about")
-        return Session("127.0.0.1", port, self._service.settings, Deadline(limit))
+        settings = service_registry.settings_of(self._service, self._subject.cluster)
+        return service_registry.kind(self._service.kind).token_table("127.0.0.1", port, settings=settings, deadline=Deadline(limit))
 
     def _write(self, origin: str) -> None:
         """One connection as long as it lasts: a client's, with its own reconnects."""
@@ -105,23 +103,22 @@ class Tokens:
         while not self._over.is_set():
             began = time.monotonic()
             try:
-                with self._path(origin) as link, self._session(link.port) as session:
+                with self._path(origin) as link, self._table(link.port) as table:
                     while not self._over.is_set():
                         number += 1
-                        self._one(origin, session, f"{origin}-{number}")
+                        self._one(origin, table, f"{origin}-{number}")
                         self._over.wait(TOKEN_INTERVAL_S)
             except (OSError, HarnessError, NotTheService) as error:
                 # The path is out: what that means is for the meter to say; here it only delays the next token.
                 self._subject.timeline.note(origin, "tokens", f"connection lost or not made: {error}")
             self._over.wait(max(0.0, began + TOKEN_INTERVAL_S - time.monotonic()))
 
-    def _one(self, origin: str, session: Session, value: str) -> None:
+    def _one(self, origin: str, table: TokenTable, value: str) -> None:
         began = time.monotonic()
-        statement = f"insert into {TABLE} values ('{self._run}', '{value}', current_setting('cluster_name')) returning node"
         try:
-            rows = session.query(statement.encode(), Deadline(TOKEN_TIMEOUT_S))
+            by = table.write(self._run, value, Deadline(TOKEN_TIMEOUT_S))
         except BaseException as error:
             self._tell(Token(began, origin, value, False, time.monotonic() - began, detail=str(error)))
             raise
-        self._tell(Token(began, origin, value, True, time.monotonic() - began, by=rows[0][0]))
+        self._tell(Token(began, origin, value, True, time.monotonic() - began, by=by))
         self._flowing.add(origin)

@@ -10,6 +10,7 @@ from harness.services.service_kind import Identity
 if TYPE_CHECKING:
     from harness.config.cluster_config import Cluster
 
+MAX_NETBIOS_NAME = 15  # characters
 MAX_START_DIFFERENCE_S = 2.0  # two clocks and a rounding apart, a start is still the same start
 
 
@@ -45,10 +46,12 @@ def _by_name(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:
 
 def _same_host(one: str, other: str) -> bool:
     """A service may give a short name or one with its domain, and so may the cluster file (facts SQL-63, ORA-20): a short name fits any
-    domain, but two names with different domains are two hosts. A dot at the end is the domain's root."""
+    domain, but two names with different domains are two hosts. A dot at the end is the domain's root. A name of just as many characters
+    as a NetBIOS name may have is the beginning of a longer one."""
     name, _, domain = one.casefold().removesuffix(".").partition(".")
     other_name, _, other_domain = other.casefold().removesuffix(".").partition(".")
-    return name == other_name and (not domain or not other_domain or domain == other_domain)
+    same = name == other_name or (len(other_name) == MAX_NETBIOS_NAME and name.startswith(other_name))
+    return same and (not domain or not other_domain or domain == other_domain)
 
 
 def _by_address(identity: Identity, cluster: Cluster) -> tuple[str | None, str]:

@@ -9,7 +9,9 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
+from harness.core.finding import Finding
 from harness.core.text import visible
+from harness.services.token_table import TokenTable
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,12 @@ class ServiceKind(ABC):
         return {}
 
     def takes_tokens(self, settings: Mapping[str, str]) -> bool:
-        """May the harness write rows into it, in PostgreSQL's protocol and SQL, to see which of them survive?"""
+        """May the harness write rows into it, to see which of them survive? Then `token_table` is there, too."""
         return False
+
+    def token_table(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> TokenTable:
+        """A session in which tokens are written and counted. Raises as `who_are_you` does, BadUse for a kind that takes none."""
+        raise BadUse(f"services of kind {self.kind} take no tokens")
 
     @abstractmethod
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
@@ -118,6 +124,14 @@ class FillsSegments(Protocol):
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """One exchange of FULL_BYTES; returns which way so much was sent, in words. Raises as `who_are_you` does, DeadlineExceeded with
         what was not answered."""
+
+
+@runtime_checkable
+class TellsFindings(Protocol):
+    """A kind that can say what is not as it should be, though it serves: a certificate that ends, a name that no balancer carries."""
+
+    def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
+        """One look, which changes nothing. Raises as `who_are_you` does."""
 
 
 @runtime_checkable

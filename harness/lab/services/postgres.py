@@ -13,6 +13,7 @@ start, stop, restart and check are the restore, remove, recover and quickCheck o
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ from harness.core.errors import HarnessError, Unusable
 from harness.lab.services import node_process
 from harness.lab.services.postgres_ping import Faulty, ask
 
+PR_SET_PDEATHSIG = 1
 PID_LINE, STATUS_LINE = 0, 7  # of postmaster.pid
 
 
@@ -35,12 +37,21 @@ def start(
 
     Raises Faulty with the last line of the log, Unusable when this machine has no server.
     """
+    deadline = Deadline(limit)
+    running = postmaster(data) or begin(data, node, port=port, bind=bind, log=log, socket_dir=socket_dir)
+    return wait_until_it_accepts(running, data, node, log, deadline.remaining())
+
+
+def begin(
+    data: Path, node: str, *, port: int, bind: str, log: Path | None, socket_dir: Path, dies_with_us: bool = False
+) -> node_process.Process:
+    """Start the server in the background, without waiting. `dies_with_us`: it is killed when this process, or the thread that calls, ends.
+
+    Raises Faulty, Unusable.
+    """
     from harness.lab.services import postgres_account as account
     from harness.lab.services.postgres_template import server_binaries
 
-    deadline = Deadline(limit)
-    if running := postmaster(data):
-        return _wait_until_it_accepts(running, data, node, log, deadline)
     binary = server_binaries() / "postgres"
     clear_remains_of_a_crash(data, port, socket_dir)
     if not (data / "PG_VERSION").exists():
@@ -51,9 +62,11 @@ def start(
 
     def become() -> NoReturn:
         account.become()
+        if dies_with_us:  # after the change of account, which takes it back
+            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.execv(words[0], words)
 
-    return _wait_until_it_accepts(node_process.start_in_background(become, log), data, node, log, deadline)
+    return node_process.start_in_background(become, log)
 
 
 def _make_socket_dir(socket_dir: Path) -> None:
@@ -66,10 +79,11 @@ def _make_socket_dir(socket_dir: Path) -> None:
             os.chown(socket_dir, *owner)
 
 
-def _wait_until_it_accepts(
-    started: node_process.Process, data: Path, node: str, log: Path | None, deadline: Deadline
-) -> node_process.Process:
-    """The postmaster itself writes into its pid file when it takes connections; that costs no connection and no log line."""
+def wait_until_it_accepts(started: node_process.Process, data: Path, node: str, log: Path | None, limit: float) -> node_process.Process:
+    """Within `limit` seconds; raises Faulty, DeadlineExceeded. The postmaster itself writes into its pid file when it takes connections;
+    that costs no connection and no log line."""
+
+    deadline = Deadline(limit)
 
     def accepts_or_ended() -> str:
         if not started.alive:

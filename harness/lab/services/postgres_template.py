@@ -46,8 +46,9 @@ SETTINGS = {  # small and quick to start; fsync and full_page_writes stay on, si
     "log_line_prefix": "'%m [%p] '",
 }
 HBA = """\
-# Written by the lab. The socket is for the owner and root only (unix_socket_permissions); everybody else needs the password.
+# Written by the lab. The socket is for the owner and root only (unix_socket_permissions); postgres alone needs no password.
 local  all  postgres                trust
+local  all  all                     scram-sha-256
 host   all  all       0.0.0.0/0     scram-sha-256
 host   all  all       ::/0          scram-sha-256
 """

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.services.postgres_session import Session, startup_packet
+from harness.services.postgres_tokens import PostgresTokens
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, ServiceKind, WrongAnswer
 
 SETTINGS = {
@@ -60,6 +61,11 @@ class Postgres(ServiceKind):
     def takes_tokens(self, settings: Mapping[str, str]) -> bool:
         """Unless the setting `tokens = "no"` says that it may not."""
         return settings.get("tokens", "yes") != "no"
+
+    def token_table(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> PostgresTokens:
+        """Logs in. Raises as `who_are_you` does."""
+        given.only_known(settings, self.kind, SETTINGS)
+        return PostgresTokens(host, port, settings, deadline)
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)

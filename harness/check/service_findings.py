@@ -1,0 +1,31 @@
+"""What services tell of themselves that is not as it should be, though they serve: asked once, from the client's host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.cluster.asked_over_path import ask_over_the_path
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.config.cluster_config import Service
+from harness.core.errors import DeadlineExceeded
+from harness.core.finding import Finding
+from harness.services import service_registry
+from harness.services.service_kind import NotTheService, TellsFindings, TurnedAway
+
+LIMIT_S = 5.0
+
+
+def tells(service: Service) -> bool:
+    """Does its kind have anything to tell?"""
+    return isinstance(service_registry.kind(service.kind), TellsFindings)
+
+
+def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:
+    """Its findings, under its own name. One that cannot be asked has none: the checks of its paths tell why."""
+    kind = service_registry.kind(service.kind)
+    assert isinstance(kind, TellsFindings)
+    try:
+        found = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, LIMIT_S)
+    except (NotTheService, TurnedAway, DeadlineExceeded, OSError):
+        return []
+    return [replace(one, host=f"service {service.name}") for one in found]

@@ -1,0 +1,187 @@
+"""A session with the PostgreSQL beneath, in its own protocol by hand: log-in by SCRAM or trust, queries with and without parameters."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import select
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.lab.services.tds.answer import Column
+
+PROTOCOL_3, CANCEL = 196_608, 80_877_102
+TYPES = {20: "bigint", 21: "int", 23: "int", 26: "bigint", 16: "bit", 700: "float", 701: "float", 1700: "float", 1114: "time"}
+
+
+class Refused(Exception):
+    """An error of the database: its SQLSTATE and its words."""
+
+    def __init__(self, state: str, text: str) -> None:
+        super().__init__(f"{state}: {text}")
+        self.state, self.text = state, text
+
+
+class Rows(NamedTuple):
+    """The answer to one statement. `columns` None: it returns no rows; `touched`: rows changed or returned."""
+
+    columns: list[Column] | None
+    rows: list[list[str | None]]
+    touched: int
+
+
+class Backend:
+    """Logged in. Raises Refused, OSError."""
+
+    def __init__(self, path: Path, user: str, password: str, database: str) -> None:
+        self._path = str(path)
+        self._sock = socket.socket(socket.AF_UNIX)
+        self._key = b""
+        try:
+            self._sock.connect(self._path)
+            words = ["user", user, "database", database, "application_name", "tds stand-in", "client_encoding", "UTF8"]
+            body = struct.pack(">I", PROTOCOL_3) + b"".join(word.encode() + b"\0" for word in words) + b"\0"
+            self._sock.sendall(struct.pack(">I", len(body) + 4) + body)
+            self._log_in(password)
+        except BaseException:
+            self._sock.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up; what is open is rolled back."""
+        self._sock.close()
+
+    def fileno(self) -> int:
+        """For waiting."""
+        return self._sock.fileno()
+
+    def cancel(self) -> None:
+        """Ask for the end of what runs; the answer then is SQLSTATE 57014, unless it was quicker."""
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(self._path)
+            other.sendall(struct.pack(">II", 16, CANCEL) + self._key)
+            other.recv(1)
+
+    def _log_in(self, password: str) -> None:
+        nonce, server_first = base64.b64encode(secrets.token_bytes(18)), b""
+        first = b"n=,r=" + nonce
+        while True:
+            kind, body = self._message()
+            if kind == b"R":
+                method = struct.unpack_from(">I", body)[0]
+                if method == 10:
+                    said = b"n,," + first
+                    self._say(b"p", b"SCRAM-SHA-256\0" + struct.pack(">I", len(said)) + said)
+                elif method == 11:
+                    server_first = body[4:]
+                    self._say(b"p", _proof(password, first, server_first))
+            elif kind == b"K":
+                self._key = body
+            elif kind == b"E":
+                raise _refusal(body)
+            elif kind == b"Z":
+                return
+
+    def run(self, sql: str, parameters: Sequence[tuple[str | None, int]] = (), waiting: Callable[[], None] | None = None) -> Rows:
+        """One statement. `waiting` is called again and again until the answer begins; it may call `cancel`."""
+        oids = b"".join(struct.pack(">I", oid) for _, oid in parameters)
+        self._say(b"P", b"\0" + sql.encode() + b"\0" + struct.pack(">H", len(parameters)) + oids)
+        values = b"".join(
+            struct.pack(">i", -1) if value is None else struct.pack(">i", len(value.encode())) + value.encode() for value, _ in parameters
+        )
+        self._say(b"B", b"\0\0" + struct.pack(">HH", 0, len(parameters)) + values + struct.pack(">H", 0))
+        for kind, body in ((b"D", b"P\0"), (b"E", b"\0" + struct.pack(">I", 0)), (b"S", b"")):
+            self._say(kind, body)
+        if waiting:
+            waiting()
+        return self._answer()
+
+    def script(self, sql: str) -> None:
+        """Many statements at once, without an answer."""
+        self._say(b"Q", sql.encode() + b"\0")
+        self._answer()
+
+    def answered(self, seconds: float) -> bool:
+        """Has the answer begun?"""
+        return bool(select.select([self._sock], [], [], seconds)[0])
+
+    def _answer(self) -> Rows:
+        columns: list[Column] | None = None
+        rows: list[list[str | None]] = []
+        count, refusal = 0, None
+        while True:
+            kind, body = self._message()
+            if kind == b"T":
+                columns = _columns(body)
+            elif kind == b"D":
+                rows.append(_row(body))
+            elif kind == b"C":
+                last = body[:-1].split()[-1]
+                count = int(last) if last.isdigit() else 0
+            elif kind == b"E":
+                refusal = refusal or _refusal(body)
+            elif kind == b"Z":
+                if refusal:
+                    raise refusal
+                return Rows(columns, rows, count)
+
+    def _say(self, kind: bytes, body: bytes) -> None:
+        self._sock.sendall(kind + struct.pack(">I", len(body) + 4) + body)
+
+    def _message(self) -> tuple[bytes, bytes]:
+        head = self._exactly(5)
+        return head[:1], self._exactly(struct.unpack(">I", head[1:])[0] - 4)
+
+    def _exactly(self, size: int) -> bytes:
+        got = b""
+        while len(got) < size:
+            piece = self._sock.recv(size - len(got))
+            if not piece:
+                raise ConnectionResetError("the database ended the session")
+            got += piece
+        return got
+
+
+def _proof(password: str, first: bytes, server_first: bytes) -> bytes:
+    """The client's last word of SCRAM-SHA-256 (RFC 5802)."""
+    told = dict(part.split(b"=", 1) for part in server_first.split(b","))
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(told[b"s"]), int(told[b"i"]))
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    without = b"c=biws,r=" + told[b"r"]
+    signed = b",".join((first, server_first, without))
+    signature = hmac.digest(hashlib.sha256(client_key).digest(), signed, "sha256")
+    return without + b",p=" + base64.b64encode(bytes(a ^ b for a, b in zip(client_key, signature, strict=True)))
+
+
+def _refusal(body: bytes) -> Refused:
+    fields = {field[:1]: field[1:].decode(errors="replace") for field in body.split(b"\0") if field}
+    return Refused(fields.get(b"C", "XX000"), fields.get(b"M", "no reason given"))
+
+
+def _columns(body: bytes) -> list[Column]:
+    found, at = [], 2
+    for _ in range(struct.unpack_from(">H", body)[0]):
+        end = body.index(b"\0", at)
+        name, oid = body[at:end].decode(), struct.unpack_from(">I", body, end + 7)[0]
+        found.append(Column("" if name == "?column?" else name, TYPES.get(oid, "text")))
+        at = end + 19
+    return found
+
+
+def _row(body: bytes) -> list[str | None]:
+    found: list[str | None] = []
+    at = 2
+    for _ in range(struct.unpack_from(">H", body)[0]):
+        length = struct.unpack_from(">i", body, at)[0]
+        at += 4
+        if length < 0:
+            found.append(None)
+        else:
+            found.append(body[at : at + length].decode(errors="replace"))
+            at += length
+    return found

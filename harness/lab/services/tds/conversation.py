@@ -1,0 +1,328 @@
+"""One connection of the stand-in, from PRELOGIN to the end: log-in, batches, calls, transactions, attention."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.lab.services.tds import answer, ask, tsql
+from harness.lab.services.tds.backend import Backend, Refused, Rows
+from harness.lab.services.tds.channel import ATTENTION, Channel, NotTds
+from harness.services.sqlserver import tds
+
+BATCH, RPC, TRANSACTION, LOGIN7 = 0x01, 0x03, 0x0E, 0x10
+PROGRAM = "Stand-in of a lab, not SQL Server"
+SAYS = "This is a stand-in of a test lab, not SQL Server; a PostgreSQL lies beneath."
+PACKET_BYTES = 4096
+IGNORES = 0x02  # a status: the request is to be forgotten (facts SQL-46)
+# What the database says, as SQL Server says it: number and severity (facts SQL-68).
+NUMBERS = {"42P01": (208, 16), "42703": (207, 16), "42601": (102, 15), "22012": (8134, 16), "23505": (2627, 14), "42501": (229, 14)}
+TURNS_AWAY = {"57P03": 17187, "57P01": 17188, "57P02": 17188, "53300": 17809}
+TEXTS = {
+    17187: "SQL Server is not ready to accept new client connections.",
+    17142: "SQL Server has been paused. No new connections will be allowed.",
+    17188: "SQL Server cannot accept new connections, because it is shutting down.",
+    17809: "Could not connect because the maximum number of user connections has already been reached.",
+    18401: "Login failed. Server is in script upgrade mode. Only administrator can connect at this time.",
+    18461: "Login failed. Reason: Server is in single user mode. Only one administrator can connect at this time.",
+    18486: "Login failed because the account is currently locked out.",
+    18487: "Login failed. Reason: The password of the account has expired.",
+    18488: "Login failed. Reason: The password of the account must be changed.",
+}
+CHECKER = "lkharness-check"  # of the node itself: let in without a password and only to be told whether the database answers
+
+
+class Server(NamedTuple):
+    """What all connections share. `encryption`: forced, offered, or none. `sick`: a file with the number of an error that every log-in
+    gets while it is there."""
+
+    name: str
+    instance: str
+    socket: Path
+    context: ssl.SSLContext | None
+    strict: ssl.SSLContext | None
+    encryption: str
+    sick: Path | None
+
+
+class Conversation:
+    """`run` until the client leaves. Raises NotTds, ConnectionError, ssl.SSLError."""
+
+    def __init__(self, server: Server, sock: socket.socket, spid: int) -> None:
+        self._server, self._sock = server, sock
+        self._channel = Channel(sock, spid)
+        self._backend: Backend | None = None
+        self._database = ""
+        self._transaction = 0  # the descriptor of the one that is open; 0: none
+        self._begun = 0
+        self._prepared: dict[int, tuple[str, list[str]]] = {}
+
+    def run(self) -> None:
+        """From the first byte to the last."""
+        try:
+            if self._log_in():
+                self._sock.settimeout(None)
+                while True:
+                    self._request()
+        finally:
+            if self._backend:
+                self._backend.close()
+
+    # --- the log-in
+
+    def _log_in(self) -> bool:
+        strict = self._channel.begins_with_tls()
+        if strict:
+            if not self._server.strict:
+                raise NotTds("TLS at once, and there is no certificate")
+            self._channel.shake_hands(self._server.strict, in_packets=False)
+        kind, _, body = self._channel.read()
+        if kind != tds.PRELOGIN:
+            raise NotTds(f"type {kind:#x} instead of PRELOGIN")
+        try:
+            asked = tds.prelogin_options(body)
+        except ValueError as error:
+            raise NotTds(str(error)) from None
+        theirs = (asked.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
+        ours = tds.NOT_SUPPORTED if strict else agreed(theirs, self._server.encryption)
+        options = {
+            tds.VERSION: b"\x10\x00\x00\x00\x00\x00",
+            tds.ENCRYPTION: bytes([ours]),
+            tds.INSTANCE: b"\0",
+            tds.THREAD: b"",
+            tds.MARS: b"\0",
+        }
+        self._channel.write(tds.prelogin(options))
+        if ours != tds.NOT_SUPPORTED and theirs != tds.NOT_SUPPORTED:
+            assert self._server.context is not None
+            self._channel.shake_hands(self._server.context, in_packets=True)
+        kind, _, body = self._channel.read(only_first_encrypted=ours == tds.LOGIN_ONLY)
+        if kind != LOGIN7:
+            raise NotTds(f"type {kind:#x} instead of LOGIN7")
+        login = ask.login7(body)
+        errors = self._errors_of(login)
+        if errors:
+            told = b"".join(answer.error(n, s, text, self._server.name) for n, s, text in errors)
+            self._channel.write(told + answer.done(answer.FAILED))
+            return False
+        self._channel.write(self._welcome(login))
+        return True
+
+    def _errors_of(self, login: ask.Login) -> list[tuple[int, int, str]]:
+        """Why that log-in is refused; none: it is in."""
+        if login.user == CHECKER and self._sock.getpeername()[0].startswith("127."):
+            user, password, database = "postgres", "", "template1"
+        elif sick := self._sick():
+            return [(sick, 16 if 17000 <= sick < 18000 else 14, TEXTS.get(sick, "The server is not able to serve."))]
+        else:
+            user, password = login.user, login.password
+            database = "harness" if login.database.lower() in ("", "master", "tempdb") else login.database
+        refused = (18456, 14, f"Login failed for user '{login.user}'.")
+        if not user or "\0" in user + password + database:
+            return [refused]
+        try:
+            self._backend = Backend(self._server.socket, user, password, database)
+        except Refused as error:
+            if error.state == "3D000":
+                return [(4060, 11, f'Cannot open database "{login.database}" requested by the login. The login failed.'), refused]
+            if number := TURNS_AWAY.get(error.state):
+                return [(number, 16, TEXTS[number])]
+            return [refused]
+        except OSError:  # the listener lives, and its database does not yet or no more
+            return [(17187, 16, TEXTS[17187])]
+        self._database = login.database or "master"
+        if user != "postgres":
+            self._tell_the_backend()
+        return []
+
+    def _sick(self) -> int:
+        try:
+            held = self._server.sick.read_text(encoding="ascii").strip() if self._server.sick else ""
+        except FileNotFoundError:
+            return 0
+        return int(held) if held.isdigit() else 0
+
+    def _tell_the_backend(self) -> None:
+        here, there = self._sock.getsockname(), self._sock.getpeername()
+        words = {
+            "server": self._server.name,
+            "instance": self._server.instance,
+            "database": self._database,
+            "local_address": here[0],
+            "local_port": str(here[1]),
+            "client_address": there[0],
+            "open": "0",
+        }
+        assert self._backend is not None
+        sets = ", ".join(f"set_config('tsql.{key}', ${n}, false)" for n, key in enumerate(words, 1))
+        self._backend.run(f"select {sets}, set_config('search_path', 'public', false)", [(value, 25) for value in words.values()])
+
+    def _welcome(self, login: ask.Login) -> bytes:
+        """In the order that SQL Server has (facts SQL-26)."""
+        name, database = self._server.name, self._database
+        self._channel.packet_bytes = PACKET_BYTES
+        acknowledged = {f: data for f, data in ask.SESSION_FEATURES.items() if f in login.features}
+        return b"".join(
+            [
+                answer.env_text(1, database, "master"),
+                answer.info(5701, f"Changed database context to '{database}'. {SAYS}", name, state=2),
+                answer.env_bytes(7, answer.COLLATION),
+                answer.env_text(2, "us_english"),
+                answer.info(5703, "Changed language setting to us_english.", name),
+                answer.env_text(4, str(PACKET_BYTES), str(PACKET_BYTES)),
+                answer.login_ack(PROGRAM),
+                answer.feature_ack(acknowledged) if acknowledged else b"",
+                answer.done(),
+            ]
+        )
+
+    # --- requests
+
+    def _request(self) -> None:
+        kind, status, body = self._channel.read()
+        if kind == ATTENTION:
+            self._channel.write(answer.done(answer.ATTENDED))  # also when nothing runs any more (facts SQL-44)
+        elif status & IGNORES:
+            self._channel.write(answer.done())
+        elif kind == BATCH:
+            self._reply(lambda: self._batch(ask.batch(body)))
+        elif kind == RPC:
+            self._reply(lambda: self._call(ask.call(body)), answer.DONEPROC)
+        elif kind == TRANSACTION:
+            self._reply(lambda: self._transact(ask.after_headers(body)))
+        else:
+            raise NotTds(f"type {kind:#x} after the log-in")
+
+    def _reply(self, work, last: int = answer.DONE) -> None:
+        try:
+            made = work()
+        except Refused as error:
+            if error.state == "57014":  # by an attention: two messages (facts SQL-45)
+                self._channel.write(answer.done(token=last))
+                self._channel.write(answer.done(answer.ATTENDED))
+                return
+            number, severity = NUMBERS.get(error.state, (50000, 16))
+            made = answer.error(number, severity, error.text, self._server.name) + answer.done(answer.FAILED, token=last)
+        except ask.Bad as error:
+            made = answer.error(8009, 16, str(error), self._server.name) + answer.done(answer.FAILED, token=last)
+        self._channel.write(made)
+
+    def _batch(self, text: str) -> bytes:
+        made = [self._statement(one, []) for one in tsql.statements(text)] or [(b"", 0)]
+        return b"".join(
+            body + answer.done(answer.COUNTED | (answer.MORE if n < len(made) else 0), count, command=answer.SELECT)
+            for n, (body, count) in enumerate(made, 1)
+        )
+
+    def _statement(self, one: tsql.Statement, parameters: Sequence[tuple[str | None, int]]) -> tuple[bytes, int]:
+        """What one statement answers, without its DONE, and the number of rows."""
+        if one.kind == "ignored":
+            return b"", 0
+        if one.kind == "use":
+            if one.sql.lower() not in (self._database.lower(), "master", "harness"):
+                text = f"Database '{one.sql}' does not exist. Make sure that the name is entered correctly."
+                return answer.error(911, 16, text, self._server.name), 0
+            return answer.env_text(1, one.sql, self._database) + answer.info(
+                5701, f"Changed database context to '{one.sql}'.", self._server.name
+            ), 0
+        if one.kind == "begin":
+            return self._begin(), 0
+        if one.kind in ("commit", "rollback"):
+            return self._end(one.kind), 0
+        rows = self._run(one.sql, parameters)
+        return (b"" if rows.columns is None else answer.table(rows.columns, rows.rows)), rows.touched
+
+    def _call(self, call: ask.Call) -> bytes:
+        given = call.parameters
+        if call.number == ask.EXECUTESQL:
+            statement, names, values = _words(given, 0), tsql.declared(_words(given, 1)), given[2:]
+            return self._executed(statement, names, values)
+        if call.number in (ask.PREPEXEC, ask.PREPARE):
+            names, statement = tsql.declared(_words(given, 1)), _words(given, 2)
+            handle = len(self._prepared) + 1
+            self._prepared[handle] = (statement, names)
+            back = answer.return_status() + answer.return_handle(handle) + answer.done(token=answer.DONEPROC)
+            if call.number == ask.PREPARE:
+                return back
+            return self._executed(statement, names, given[3:], back)
+        if call.number == ask.EXECUTE:
+            statement, names = self._prepared.get(int(given[0].value or 0), ("", []))
+            return self._executed(statement, names, given[1:])
+        if call.number == ask.UNPREPARE or call.name.lower() == "sp_reset_connection":
+            return answer.return_status() + answer.done(token=answer.DONEPROC)
+        text = f"Could not find stored procedure '{call.name or call.number}'."
+        return answer.error(2812, 16, text, self._server.name) + answer.done(answer.FAILED, token=answer.DONEPROC)
+
+    def _executed(self, statement: str, names: list[str], given: Sequence[ask.Parameter], back: bytes = b"") -> bytes:
+        named = {p.name.lower(): p for p in given if p.name}
+        values = [named.get(name.lower(), given[n] if n < len(given) else ask.Parameter("", None, 0)) for n, name in enumerate(names)]
+        made = b""
+        for one in tsql.statements(tsql.with_parameters(statement, names)):
+            body, count = self._statement(one, [(p.value, p.oid) for p in values])
+            made += body + answer.done(answer.MORE | answer.COUNTED, count, answer.DONEINPROC, answer.SELECT)
+        return made + (back or answer.return_status() + answer.done(token=answer.DONEPROC))
+
+    def _run(self, sql: str, parameters: Sequence[tuple[str | None, int]]) -> Rows:
+        assert self._backend is not None
+        return self._backend.run(sql, parameters, self._until_answered)
+
+    def _until_answered(self) -> None:
+        """The client may break off meanwhile, or leave."""
+        backend, channel = self._backend, self._channel
+        assert backend is not None
+        while True:
+            ready = select.select([backend.fileno(), self._sock.fileno()], [], [])[0]
+            if backend.fileno() in ready:
+                return
+            if channel.read()[0] == ATTENTION:
+                backend.cancel()
+                return
+            raise NotTds("a request before the answer to the last one")
+
+    # --- transactions
+
+    def _transact(self, body: bytes) -> bytes:
+        kind = int.from_bytes(body[:2], "little")
+        if kind == 5:
+            return self._begin() + answer.done()
+        if kind in (7, 8):
+            again = bool(body[3 + body[2]] & 1) if len(body) > 3 + body[2] else False
+            made = self._end("commit" if kind == 7 else "rollback")
+            return made + (self._begin() if again else b"") + answer.done()
+        raise ask.Bad(f"a transaction request of kind {kind}")
+
+    def _begin(self) -> bytes:
+        if self._transaction:
+            return b""
+        assert self._backend is not None
+        self._backend.run("begin")
+        self._backend.run("set local tsql.open = 1")
+        self._begun += 1
+        self._transaction = self._begun
+        return answer.env_bytes(8, self._transaction.to_bytes(8, "little"))
+
+    def _end(self, how: str) -> bytes:
+        if not self._transaction:
+            number, text = (3902, "COMMIT") if how == "commit" else (3903, "ROLLBACK")
+            return answer.error(number, 16, f"The {text} TRANSACTION request has no corresponding BEGIN TRANSACTION.", self._server.name)
+        assert self._backend is not None
+        old, self._transaction = self._transaction.to_bytes(8, "little"), 0
+        self._backend.run(how)
+        return answer.env_bytes(9 if how == "commit" else 10, b"", old)
+
+
+def agreed(theirs: int, ours: str) -> int:
+    """The server's answer to a client's wish to encrypt (facts SQL-06)."""
+    if ours == "none":
+        return tds.NOT_SUPPORTED
+    if ours == "forced":
+        return tds.ON if theirs in (tds.ON, tds.REQUIRED) else tds.REQUIRED
+    return {tds.LOGIN_ONLY: tds.LOGIN_ONLY, tds.NOT_SUPPORTED: tds.NOT_SUPPORTED}.get(theirs, tds.ON)
+
+
+def _words(given: Sequence[ask.Parameter], n: int) -> str:
+    return (given[n].value or "") if n < len(given) else ""

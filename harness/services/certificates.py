@@ -1,0 +1,60 @@
+"""What a server's certificate says of its own end, and how certificates are checked. A certificate is judged where it was read: on Windows
+each node has its own."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from collections.abc import Mapping
+
+from harness.config import service_settings as given
+from harness.core.errors import BadUse
+from harness.core.files import expand_user
+from harness.core.finding import Finding, Weight
+
+SETTINGS = {"ca_file", "certificate_name", "trust_certificate"}
+SOON_DAYS = 30
+
+
+def context_of(settings: Mapping[str, str]) -> ssl.SSLContext:
+    """Checks as the settings say: against `ca_file`, else what this machine trusts; `trust_certificate = "yes"` checks nothing.
+
+    Raises BadUse for a file that is none.
+    """
+    trusts = given.one_of(settings, "trust_certificate", ("yes", "no")) == "yes"
+    place = settings.get("ca_file")
+    if trusts and place:
+        raise BadUse('settings ca_file and trust_certificate = "yes" are both given; keep one')
+    try:
+        context = ssl.create_default_context(cafile=str(expand_user(place)) if place else None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadUse(f"ca_file {place} cannot be read as certificates (PEM): {error.strerror or error}") from error
+    if trusts:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def unchecked_context() -> ssl.SSLContext:
+    """For reading a certificate, whatever it is worth; nothing secret is sent on such a connection."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def end_of(certificate: bytes) -> datetime.datetime:
+    """The moment after which it is not valid any more. Raises ValueError for what is no certificate (DER)."""
+    from cryptography import x509
+
+    return x509.load_der_x509_certificate(certificate).not_valid_after_utc
+
+
+def expiry(end: datetime.datetime, now: datetime.datetime, service: str) -> list[Finding]:
+    """A finding for one that has expired or soon will."""
+    do = "put a new one on each node, and bind it there: certificates do not move with the service"
+    left = end - now
+    told = f"{end:%Y-%m-%d %H:%M} UTC"
+    if left.total_seconds() < 0:
+        return [Finding(Weight.FAULT, service, "certificate", f"it expired on {told}", do, ("IIS-15",))]
+    if left.days < SOON_DAYS:
+        return [Finding(Weight.NOTE, service, "certificate", f"it expires in {left.days} days, on {told}", do, ("IIS-15",))]
+    return []

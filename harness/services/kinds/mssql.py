@@ -1,0 +1,177 @@
+"""SQL Server: a log-in and one query that tell the node, the address it was reached at, and its start.
+
+See `harness.services.sqlserver.session` for the conversation.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.config import service_settings as given
+from harness.core.deadline import Deadline
+from harness.core.finding import Finding, Weight
+from harness.services import certificates
+from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheService, ServiceKind, WrongAnswer
+from harness.services.sqlserver import tds
+
+if TYPE_CHECKING:
+    from harness.services.token_table import TokenTable
+
+SETTINGS = {
+    "user",
+    "database",
+    "password_file",
+    "password_env",
+    "password_command",
+    "encrypt",
+    "ca_file",
+    "certificate_name",
+    "trust_certificate",
+    "session_every_s",
+    "tokens",
+}
+# A connection that breaks off before it has logged in is a line of the server's error log (facts SQL-73).
+SESSION_EVERY_S = 0.25
+# PRELOGIN's answer: type, last packet, and the options from the version on, which only SQL Server's protocol has.
+ANSWER = rb"(?s)\A\x04\x01.{6}\x00\x00"
+QUESTION = """
+    select @@servername, cast(serverproperty('ComputerNamePhysicalNetBIOS') as nvarchar(128)),
+           cast(serverproperty('InstanceName') as nvarchar(128)), cast(serverproperty('ProductVersion') as nvarchar(128)),
+           cast(connectionproperty('local_net_address') as nvarchar(48)),
+           (select datediff(second, create_date, getdate()) from sys.databases where name = 'tempdb'),
+           cast(databasepropertyex(db_name(), 'Updateability') as nvarchar(128)),
+           (select delayed_durability_desc from sys.databases where name = db_name()),
+           cast(serverproperty('IsHadrEnabled') as int), db_name()
+"""
+INSTANCE_DO = "have clients name host and port; a balancer carries neither the browser's UDP 1434 nor a port that changes at each start"
+DURABLE_DO = "a lost token after a crash may be this setting's doing; set DELAYED_DURABILITY = DISABLED where nothing may be lost"
+SUBNET_DO = (
+    "nothing here: all clients dial one frontend address, for which MultiSubnetFailover changes nothing; where a listener has an address "
+    "in each subnet, clients need MultiSubnetFailover=Yes, or they try the addresses one after the other"
+)
+
+
+class Mssql(ServiceKind):
+    """Settings: `user` (a SQL Server login, default harness), `database` (the application's: a log-in to master is back too early, facts
+    SQL-71), `password_file` (its first line), `password_env` or `password_command`; `encrypt`: "yes" (default), "strict" (TDS 8.0), "login"
+    (only the log-in, where the server does not force more) or "no"; `ca_file`, `certificate_name` (default: the frontend's address) and
+    `trust_certificate` ("yes": the certificate is not checked);
+    `session_every_s` (how often each host may begin a session at most, default 0.25), `tokens` ("no": write none; otherwise the user
+    must be allowed to create a table there).
+
+    Raises BadUse when the server turns the account away, ConnectionError when it answers but does not serve (yet), WrongAnswer for a
+    database that takes no writes, and for a certificate that cannot be trusted.
+    """
+
+    kind = "mssql"
+    usual_ports = (1433,)
+    bears_silence_s = 30.0
+    data_on_shared_disk = True
+
+    def usual_settings(self, vip: str, port: int) -> Mapping[str, str]:
+        """Clients dial the frontend, so its certificate has to name that (facts SQL-79)."""
+        return {"certificate_name": vip}
+
+    def takes_tokens(self, settings: Mapping[str, str]) -> bool:
+        """Unless the setting `tokens = "no"` says that it may not."""
+        return settings.get("tokens", "yes") != "no"
+
+    def token_table(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> TokenTable:
+        """Logs in. Raises as `who_are_you` does."""
+        from harness.services.sqlserver.tokens import MssqlTokens
+
+        given.only_known(settings, self.kind, SETTINGS)
+        return MssqlTokens(host, port, settings, deadline)
+
+    def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
+        """The physical node's name is the one that tells it in every kind of cluster (facts SQL-60 to SQL-62)."""
+        told = _asked(host, port, settings, deadline)
+        if told.updateability != "READ_WRITE":
+            raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: the database {told.database} is {told.updateability}")
+        facts = {"version": told.version, "server_name": told.server, "database": told.database, "durability": told.durability}
+        return Identity(
+            kind=self.kind,
+            said=f"SQL Server {told.version}, @@SERVERNAME {told.server}, on {told.node}",
+            node=told.node or None,
+            address=told.address or None,
+            started=time.time() - float(told.age_s) if told.age_s else None,
+            facts=facts | ({"instance": told.instance} if told.instance else {}),
+        )
+
+    def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
+        """Its certificate's end, a named instance, commits that are acknowledged before they are durable, an availability group."""
+        from harness.services.sqlserver.session import certificate_of
+
+        given.only_known(settings, self.kind, SETTINGS)
+        found: list[Finding] = []
+        if certificate := certificate_of(host, port, settings, deadline):
+            found += certificates.expiry(certificates.end_of(certificate), datetime.datetime.now(datetime.UTC), self.kind)
+        try:
+            told = _asked(host, port, settings, deadline)
+        except (NotTheService, OSError):
+            return found  # what is wrong with it is told of each path
+        return found + judged(told)
+
+    def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
+        """In one session a query with a long comment, then one with a long answer; neither touches a table."""
+        from harness.services.sqlserver.session import Session
+
+        with Session(host, port, settings, deadline) as session:
+            session.query(f"select 1 /* {'x' * FULL_BYTES} */", deadline, of=f"a query of {FULL_BYTES} bytes")
+            session.query(f"select replicate('x', {FULL_BYTES})", deadline, of=f"a query whose answer has {FULL_BYTES} bytes")
+        return "there and back"
+
+    def hello(self, settings: dict[str, str]) -> Hello:
+        """PRELOGIN. It shows that the server's process lives and no more: it is answered before anybody looks at an account or a database
+        (facts SQL-72), and all that follows is encrypted. When the database serves again, tokens tell (`tokens`)."""
+        given.only_known(settings, self.kind, SETTINGS)
+        every = given.seconds(settings, "session_every_s", SESSION_EVERY_S)
+        encrypted = given.one_of(settings, "encrypt", ("yes", "no", "login", "strict")) or "yes"
+        say = tds.first_words({"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY}.get(encrypted, tds.ON))
+        return Hello(say, ANSWER, keeps=False, least_period_s=every)
+
+
+class Told(NamedTuple):
+    """The answer to `QUESTION`, as text; what is null there is empty."""
+
+    server: str
+    node: str
+    instance: str
+    version: str
+    address: str
+    age_s: str
+    updateability: str
+    durability: str
+    in_group: str
+    database: str
+
+
+def judged(told: Told) -> list[Finding]:
+    """What a server's own words mean for its clients. Pure."""
+    found = []
+    if told.instance:
+        says = (
+            f"it is the named instance {told.instance}: whoever dials host\\{told.instance} asks one node's browser (UDP 1434) for its port"
+        )
+        found.append(Finding(Weight.NOTE, "mssql", "named instance", says, INSTANCE_DO, ("SQL-76", "SQL-77")))
+    if told.durability not in ("DISABLED", ""):
+        says = f"the database {told.database} has DELAYED_DURABILITY = {told.durability}: commits are acknowledged before they are on disk"
+        found.append(Finding(Weight.NOTE, "mssql", "durability", says, DURABLE_DO, ("SQL-87",)))
+    if told.in_group == "1":
+        says = "availability groups are enabled there"
+        found.append(Finding(Weight.NOTE, "mssql", "MultiSubnetFailover", says, SUBNET_DO, ("SQL-80",)))
+    return found
+
+
+def _asked(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> Told:
+    from harness.services.sqlserver.session import Session
+
+    given.only_known(settings, Mssql.kind, SETTINGS)
+    with Session(host, port, settings, deadline) as session:
+        rows = session.query(QUESTION, deadline, of="who it is")
+    if len(rows) != 1 or len(rows[0]) != len(Told._fields):
+        raise NotTheService(f"{host}:{port} answered the question who it is with {len(rows)} rows")
+    return Told(*("" if value is None else str(value) for value in rows[0]))

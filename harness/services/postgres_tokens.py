@@ -1,0 +1,39 @@
+"""The table of tokens in PostgreSQL."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from harness.core.deadline import Deadline
+from harness.services.postgres_session import Session
+from harness.services.token_table import TABLE, TokenTable
+
+
+class PostgresTokens(TokenTable):
+    """Each token is a transaction of its own."""
+
+    def __init__(self, host: str, port: int, settings: dict[str, str], deadline: Deadline) -> None:
+        self._session = Session(host, port, settings, deadline)
+
+    def __enter__(self) -> PostgresTokens:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._session.__exit__(kind, error, trace)
+
+    def make(self, deadline: Deadline) -> None:
+        self._session.query(f"create table if not exists {TABLE} (run text, value text, node text)".encode(), deadline)
+
+    def write(self, run: str, value: str, deadline: Deadline) -> str:
+        statement = f"insert into {TABLE} values ('{run}', '{value}', current_setting('cluster_name')) returning node"
+        return self._session.query(statement.encode(), deadline)[0][0]
+
+    def count(self, run: str, deadline: Deadline) -> dict[str, int]:
+        ((there,),) = self._session.query(f"select to_regclass('{TABLE}') is not null".encode(), deadline)
+        if there != "t":
+            return {}
+        rows = self._session.query(f"select value, count(*) from {TABLE} where run = '{run}' group by 1".encode(), deadline)
+        return {value: int(count) for value, count in rows}
+
+    def drop(self, deadline: Deadline) -> None:
+        self._session.query(f"drop table if exists {TABLE}".encode(), deadline)

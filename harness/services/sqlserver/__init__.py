@@ -1,0 +1,1 @@
+"""SQL Server's protocol, sessions and table of tokens."""

@@ -1,0 +1,285 @@
+"""What stands between python-tds and the network: TLS as SQL Server wants it, every step within the deadline, and the answer to the log-in
+read before the driver reads it.
+
+The driver's own TLS needs pyOpenSSL, knows no address as a certificate's name, and can only be had with a file of certificates. So it is
+told that there is none (PRELOGIN's answer says *not supported*), and all it sends and hears passes through Python's own ssl here.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from harness.services.deadline_socket import BoundedSocket, quoted
+from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
+from harness.services.sqlserver import tds
+
+ALPN = "tds/8.0"  # facts SQL-20
+PIECE = 65_536
+MOST = 1_000_000  # bytes of one answer to a log-in
+
+
+class Encryption(NamedTuple):
+    """`mode`: no, login (only the log-in), yes, or strict (TLS before all else). `context` and `name` check the certificate."""
+
+    mode: str
+    context: ssl.SSLContext
+    name: str
+
+    @property
+    def asked(self) -> int:
+        """What PRELOGIN says of it."""
+        return {"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY, "yes": tds.ON, "strict": tds.NOT_SUPPORTED}[self.mode]
+
+
+class Stop(Exception):
+    """Carries an error past the driver, which would otherwise try again, and wait before it does."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class TdsTransport:
+    """What the driver takes for a socket. `explain` turns the errors in the answer to a log-in into what is raised."""
+
+    def __init__(
+        self, sock: BoundedSocket, server: str, encryption: Encryption, explain: Callable[[list[tds.ServerError]], Exception]
+    ) -> None:
+        self.sock = sock
+        self._server, self._encryption, self._explain = server, encryption, explain
+        self._tls: _Tls | None = None
+        self._ready = bytearray()  # for the driver to read
+        self._say: Callable[[bytes], None] = self._prelogin
+        self._hear: Callable[[], None] = self._first_answer
+        self._only_login = False
+        self._unread = b""  # of what was decrypted
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The server's certificate (DER), None where nothing is encrypted."""
+        return self._tls.object.getpeercert(binary_form=True) if self._tls else None
+
+    # --- as a socket
+
+    def setsockopt(self, *option: Any) -> None:
+        """The connection has the options that `dial` gave it."""
+
+    def settimeout(self, seconds: float | None) -> None:
+        """The deadline bounds every step; the driver takes its own limit off for a commit (facts SQL-86)."""
+
+    def gettimeout(self) -> None:
+        """None: see `settimeout`."""
+
+    def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
+        """Send what the driver says. Raises Stop."""
+        self._carried(lambda: self._say(bytes(data)))
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        """Give the driver what the server says. Raises Stop."""
+        wanted = size or len(buffer)
+        if not self._ready:
+            self._carried(self._hear)
+        piece = bytes(self._ready[:wanted])
+        del self._ready[: len(piece)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.sock.close()
+
+    def handshake_only(self) -> None:
+        """PRELOGIN, and TLS where it comes to that; no log-in. Raises as a log-in does."""
+        self._prelogin(tds.first_words(self._encryption.asked))
+
+    def _carried(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except ssl.SSLCertVerificationError as error:
+            raise Stop(
+                WrongAnswer(f"{self._server}: its certificate is not to be trusted: {why_not_trusted(error, self._encryption.name)}")
+            ) from error
+        except ssl.SSLError as error:
+            raise Stop(WrongAnswer(f"{self._server}: TLS could not be agreed on: {error.reason or error}")) from error
+        except Exception as error:
+            raise Stop(error) from error
+
+    # --- the phases
+
+    def _prelogin(self, said: bytes) -> None:
+        if self._encryption.mode == "strict":
+            self._tls = _Tls(self._encryption, self._plain_send, lambda: self._some(), alpn=True)
+            self._tls.shake_hands()
+        options = tds.prelogin_options(said[tds.HEADER.size :])
+        self._send(tds.packet(tds.PRELOGIN, tds.prelogin({**options, tds.ENCRYPTION: bytes([self._encryption.asked])})))
+        kind, body = self._message()
+        try:
+            answered = tds.prelogin_options(body) if kind == tds.REPLY else {}
+        except ValueError:
+            answered = {}
+        if tds.VERSION not in answered:
+            raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(bytes([kind]) + body)}")
+        theirs = (answered.get(tds.ENCRYPTION) or bytes([tds.NOT_SUPPORTED]))[0]
+        if self._encryption.mode != "strict":
+            self._agree(theirs)
+        rewritten = tds.prelogin({**answered, tds.ENCRYPTION: bytes([tds.NOT_SUPPORTED]), tds.MARS: b"\0"})
+        self._ready += tds.packet(tds.REPLY, rewritten)
+        self._say = self._login
+
+    def _agree(self, theirs: int) -> None:
+        mode = self._encryption.mode
+        if mode == "no" and theirs in (tds.ON, tds.REQUIRED):
+            raise TurnedAway(f'{self._server} demands encryption; set encrypt = "yes" for this service')
+        if mode == "yes" and theirs not in (tds.ON, tds.REQUIRED):
+            raise WrongAnswer(f'{self._server} does not encrypt, and encrypt = "yes" is set; nothing of the account was told')
+        if mode == "login" and theirs == tds.NOT_SUPPORTED:
+            raise WrongAnswer(f"{self._server} cannot encrypt even the log-in; the password was not told")
+        if mode == "no":
+            return
+        self._tls = _Tls(self._encryption, lambda data: self._plain_send(tds.packet(tds.PRELOGIN, data)), self._handshake_piece)
+        self._tls.shake_hands()
+        self._tls.send, self._tls.receive = self._plain_send, self._some
+        self._only_login = theirs == tds.LOGIN_ONLY
+
+    def _handshake_piece(self) -> bytes:
+        kind, body = self._plain_message()
+        if kind not in (tds.PRELOGIN, tds.REPLY):
+            raise NotTheService(f"{self._server} broke the TLS handshake off with a message of type {kind:#x}")
+        return body
+
+    def _login(self, said: bytes) -> None:
+        """The driver sends it packet by packet; where only the log-in is encrypted, that is its first packet (facts SQL-16)."""
+        self._send(said)
+        if self._only_login:
+            self._tls, self._only_login = None, False
+        self._hear = self._login_answer
+        if said[1] & tds.LAST:
+            self._say = self._send
+
+    def _first_answer(self) -> None:
+        raise ConnectionResetError(f"{self._server} said nothing")
+
+    def _login_answer(self) -> None:
+        kind, body = self._message()
+        if errors := tds.login_errors(body):
+            raise self._explain(errors)
+        if route := tds.routed_to(body):
+            raise WrongAnswer(
+                f"{self._server} sends its clients on to {route.host}, port {route.port}, past the load balancer; nothing here follows"
+            )
+        for at in range(0, len(body), 4000):  # in packets of the size that the driver reads
+            last = tds.LAST if at + 4000 >= len(body) else 0
+            piece = body[at : at + 4000]
+            self._ready += tds.HEADER.pack(kind, last, tds.HEADER.size + len(piece), 0, 1, 0) + piece
+        self._hear = self._pass_on
+
+    def _pass_on(self) -> None:
+        self._ready += self._unread or self._receive()
+        self._unread = b""
+
+    # --- bytes
+
+    def _send(self, data: bytes) -> None:
+        if self._tls:
+            self._tls.write(data)
+        else:
+            self._plain_send(data)
+
+    def _receive(self) -> bytes:
+        return self._tls.read() if self._tls else self._some()
+
+    def _plain_send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def _some(self) -> bytes:
+        if piece := self.sock.recv(PIECE):
+            return piece
+        raise ConnectionResetError(f"{self._server} closed the connection")
+
+    def _message(self) -> tuple[int, bytes]:
+        """A whole message, decrypted; nothing of the next one has been sent yet."""
+        return self._whole_message(self._exactly if self._tls else self._exactly_plain)
+
+    def _plain_message(self) -> tuple[int, bytes]:
+        return self._whole_message(self._exactly_plain)
+
+    def _whole_message(self, exactly: Callable[[int], bytes]) -> tuple[int, bytes]:
+        body, kind, status = b"", 0, 0
+        while not status & tds.LAST:
+            head = exactly(tds.HEADER.size)
+            kind, status, length, *_ = tds.HEADER.unpack(head)
+            if kind not in (tds.REPLY, tds.PRELOGIN) or not tds.HEADER.size <= length or len(body) > MOST:
+                raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(head)}")
+            body += exactly(length - tds.HEADER.size)
+        return kind, body
+
+    def _exactly_plain(self, size: int) -> bytes:
+        got = b""
+        while len(got) < size:
+            piece = self.sock.recv(size - len(got))
+            if not piece:
+                if got:
+                    raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(got)}")
+                raise ConnectionResetError(f"{self._server} closed the connection without a word")
+            got += piece
+        return got
+
+    def _exactly(self, size: int) -> bytes:
+        while len(self._unread) < size:
+            self._unread += self._receive()
+        got, self._unread = self._unread[:size], self._unread[size:]
+        return got
+
+
+class _Tls:
+    """TLS whose records are carried by two functions."""
+
+    def __init__(self, encryption: Encryption, send: Callable[[bytes], None], receive: Callable[[], bytes], *, alpn: bool = False) -> None:
+        self.send, self.receive = send, receive
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        if alpn:
+            encryption.context.set_alpn_protocols([ALPN])
+        else:
+            encryption.context.maximum_version = ssl.TLSVersion.TLSv1_2  # facts SQL-14
+        self.object = encryption.context.wrap_bio(self._in, self._out, server_hostname=encryption.name or None)
+
+    def shake_hands(self) -> None:
+        """Raises ssl.SSLError, and what the two functions raise."""
+        while True:
+            try:
+                self.object.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._in.write(self.receive())
+        self._flush()
+
+    def _flush(self) -> None:
+        if waiting := self._out.read():
+            self.send(waiting)
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send."""
+        self.object.write(data)
+        self._flush()
+
+    def read(self) -> bytes:
+        """Whatever comes next, decrypted."""
+        while True:
+            try:
+                if piece := self.object.read(PIECE):
+                    return piece
+                raise ConnectionResetError("the server ended TLS")
+            except ssl.SSLWantReadError:
+                self._in.write(self.receive())
+
+
+def why_not_trusted(error: ssl.SSLCertVerificationError, name: str) -> str:
+    """What is wrong with a certificate, in words of a person."""
+    if error.verify_code == 10:
+        return "it has expired; put a new one on this node"
+    if error.verify_code in (62, 64):
+        return f"it is not for {name}: {error.verify_message}; clients that check will refuse it too"
+    return f"{error.verify_message}; name the certificates that vouch for it in the cluster file, or say that it is not to be checked"
