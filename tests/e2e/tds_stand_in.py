@@ -75,7 +75,7 @@ class StandIn:
         os.set_inheritable(write, True)
         environment = {**os.environ, "LAB_READY_FD": str(write)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.lab.services.mssql", *words, *more], env=environment, pass_fds=(write,)
+            [sys.executable, "-m", "harness.lab.services.tds_server", *words, *more], env=environment, pass_fds=(write,)
         )
         os.close(write)
         with os.fdopen(read, "rb") as ready:

@@ -49,7 +49,7 @@ def cluster(kind: str) -> cluster_config.Cluster:
 
 
 def test_what_is_in_the_package_is_there() -> None:
-    assert set(SERVICES.built_in()) == {"http", "oracle", "postgres", "tcp"}
+    assert set(SERVICES.built_in()) == {"http", "mssql", "oracle", "postgres", "tcp"}
     for name in SERVICES.built_in():
         assert SERVICES.get(name).kind == name
     assert set(MANAGERS.built_in()) == {"lifekeeper", "lifekeeper-windows", "pacemaker", "wsfc"}
@@ -70,7 +70,7 @@ def test_nothing_is_imported_or_looked_for_before_it_is_asked_for() -> None:
 def test_a_plug_in_is_used_as_one_of_the_package(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "lk_redis", {"lk_redis.py": KIND}, f"[other]\nredis = no\n\n[lkharness.services]\n# one\nredis = {value}\n")
     with installed(monkeypatch, tmp_path):
-        assert SERVICES.names() == ["http", "oracle", "postgres", "redis", "tcp"]
+        assert SERVICES.names() == ["http", "mssql", "oracle", "postgres", "redis", "tcp"]
         assert service_registry.kind("redis").hello({}).say == b"PING\r\n"
         assert service_registry.kind_of_port(6379) == "redis"
         assert service_registry.kind_of_port(5432) == "postgres", "this product's own come first"
@@ -78,7 +78,7 @@ def test_a_plug_in_is_used_as_one_of_the_package(value: str, tmp_path: Path, mon
         assert service_of("cache=redis:6379:cache").kind == "redis"
         assert "redis" in cluster_config.Cluster.model_json_schema()["$defs"]["Service"]["properties"]["kind"]["enum"]
         assert SERVICES.faults() == []
-    with pytest.raises(BadUse, match=r"services\[0\]\.kind: there is no service kind redis; known: http, oracle, postgres, tcp"):
+    with pytest.raises(BadUse, match=r"services\[0\]\.kind: there is no service kind redis; known: http, mssql, oracle, postgres, tcp"):
         cluster("redis")
 
 

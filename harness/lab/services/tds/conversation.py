@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.lab.services.tds import answer, ask, tsql
+from harness.lab.services.tds import answer, tds_request, tsql
 from harness.lab.services.tds.backend import Backend, Refused, Rows
 from harness.lab.services.tds.channel import ATTENTION, Channel, NotTds
 from harness.services.sqlserver import tds
@@ -103,7 +103,7 @@ class Conversation:
         kind, _, body = self._channel.read(only_first_encrypted=ours == tds.LOGIN_ONLY)
         if kind != LOGIN7:
             raise NotTds(f"type {kind:#x} instead of LOGIN7")
-        login = ask.login7(body)
+        login = tds_request.login7(body)
         errors = self._errors_of(login)
         if errors:
             told = b"".join(answer.error(n, s, text, self._server.name) for n, s, text in errors)
@@ -112,7 +112,7 @@ class Conversation:
         self._channel.write(self._welcome(login))
         return True
 
-    def _errors_of(self, login: ask.Login) -> list[tuple[int, int, str]]:
+    def _errors_of(self, login: tds_request.Login) -> list[tuple[int, int, str]]:
         """Why that log-in is refused; none: it is in."""
         if login.user == CHECKER and self._sock.getpeername()[0].startswith("127."):
             user, password, database = "postgres", "", "template1"
@@ -161,11 +161,11 @@ class Conversation:
         sets = ", ".join(f"set_config('tsql.{key}', ${n}, false)" for n, key in enumerate(words, 1))
         self._backend.run(f"select {sets}, set_config('search_path', 'public', false)", [(value, 25) for value in words.values()])
 
-    def _welcome(self, login: ask.Login) -> bytes:
+    def _welcome(self, login: tds_request.Login) -> bytes:
         """In the order that SQL Server has (facts SQL-26)."""
         name, database = self._server.name, self._database
         self._channel.packet_bytes = PACKET_BYTES
-        acknowledged = {f: data for f, data in ask.SESSION_FEATURES.items() if f in login.features}
+        acknowledged = {f: data for f, data in tds_request.SESSION_FEATURES.items() if f in login.features}
         return b"".join(
             [
                 answer.env_text(1, database, "master"),
@@ -189,11 +189,11 @@ class Conversation:
         elif status & IGNORES:
             self._channel.write(answer.done())
         elif kind == BATCH:
-            self._reply(lambda: self._batch(ask.batch(body)))
+            self._reply(lambda: self._batch(tds_request.batch(body)))
         elif kind == RPC:
-            self._reply(lambda: self._call(ask.call(body)), answer.DONEPROC)
+            self._reply(lambda: self._call(tds_request.call(body)), answer.DONEPROC)
         elif kind == TRANSACTION:
-            self._reply(lambda: self._transact(ask.after_headers(body)))
+            self._reply(lambda: self._transact(tds_request.after_headers(body)))
         else:
             raise NotTds(f"type {kind:#x} after the log-in")
 
@@ -207,7 +207,7 @@ class Conversation:
                 return
             number, severity = NUMBERS.get(error.state, (50000, 16))
             made = answer.error(number, severity, error.text, self._server.name) + answer.done(answer.FAILED, token=last)
-        except ask.Bad as error:
+        except tds_request.Bad as error:
             made = answer.error(8009, 16, str(error), self._server.name) + answer.done(answer.FAILED, token=last)
         self._channel.write(made)
 
@@ -236,30 +236,32 @@ class Conversation:
         rows = self._run(one.sql, parameters)
         return (b"" if rows.columns is None else answer.table(rows.columns, rows.rows)), rows.touched
 
-    def _call(self, call: ask.Call) -> bytes:
+    def _call(self, call: tds_request.Call) -> bytes:
         given = call.parameters
-        if call.number == ask.EXECUTESQL:
+        if call.number == tds_request.EXECUTESQL:
             statement, names, values = _words(given, 0), tsql.declared(_words(given, 1)), given[2:]
             return self._executed(statement, names, values)
-        if call.number in (ask.PREPEXEC, ask.PREPARE):
+        if call.number in (tds_request.PREPEXEC, tds_request.PREPARE):
             names, statement = tsql.declared(_words(given, 1)), _words(given, 2)
             handle = len(self._prepared) + 1
             self._prepared[handle] = (statement, names)
             back = answer.return_status() + answer.return_handle(handle) + answer.done(token=answer.DONEPROC)
-            if call.number == ask.PREPARE:
+            if call.number == tds_request.PREPARE:
                 return back
             return self._executed(statement, names, given[3:], back)
-        if call.number == ask.EXECUTE:
+        if call.number == tds_request.EXECUTE:
             statement, names = self._prepared.get(int(given[0].value or 0), ("", []))
             return self._executed(statement, names, given[1:])
-        if call.number == ask.UNPREPARE or call.name.lower() == "sp_reset_connection":
+        if call.number == tds_request.UNPREPARE or call.name.lower() == "sp_reset_connection":
             return answer.return_status() + answer.done(token=answer.DONEPROC)
         text = f"Could not find stored procedure '{call.name or call.number}'."
         return answer.error(2812, 16, text, self._server.name) + answer.done(answer.FAILED, token=answer.DONEPROC)
 
-    def _executed(self, statement: str, names: list[str], given: Sequence[ask.Parameter], back: bytes = b"") -> bytes:
+    def _executed(self, statement: str, names: list[str], given: Sequence[tds_request.Parameter], back: bytes = b"") -> bytes:
         named = {p.name.lower(): p for p in given if p.name}
-        values = [named.get(name.lower(), given[n] if n < len(given) else ask.Parameter("", None, 0)) for n, name in enumerate(names)]
+        values = [
+            named.get(name.lower(), given[n] if n < len(given) else tds_request.Parameter("", None, 0)) for n, name in enumerate(names)
+        ]
         made = b""
         for one in tsql.statements(tsql.with_parameters(statement, names)):
             body, count = self._statement(one, [(p.value, p.oid) for p in values])
@@ -293,7 +295,7 @@ class Conversation:
             again = bool(body[3 + body[2]] & 1) if len(body) > 3 + body[2] else False
             made = self._end("commit" if kind == 7 else "rollback")
             return made + (self._begin() if again else b"") + answer.done()
-        raise ask.Bad(f"a transaction request of kind {kind}")
+        raise tds_request.Bad(f"a transaction request of kind {kind}")
 
     def _begin(self) -> bytes:
         if self._transaction:
@@ -324,5 +326,5 @@ def agreed(theirs: int, ours: str) -> int:
     return {tds.LOGIN_ONLY: tds.LOGIN_ONLY, tds.NOT_SUPPORTED: tds.NOT_SUPPORTED}.get(theirs, tds.ON)
 
 
-def _words(given: Sequence[ask.Parameter], n: int) -> str:
+def _words(given: Sequence[tds_request.Parameter], n: int) -> str:
     return (given[n].value or "") if n < len(given) else ""

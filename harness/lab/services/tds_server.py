@@ -1,9 +1,9 @@
 """The lab's stand-in for SQL Server: TDS for real clients, and the lab's PostgreSQL beneath.
 
-It is not SQL Server; crash recovery and durability are PostgreSQL's, and real. It listens at once, and answers log-ins with
-error 17187 until the database has recovered. It and its database live and die together: a stop ends the database in order, a kill of this process kills it.
+It is not SQL Server; crash recovery and durability are PostgreSQL's, and real. It listens at once, and answers log-ins with error 17187
+until the database has recovered. Both live and die together: a stop ends the database in order, a kill of this process kills it.
 
-Example: python -m harness.lab.services.mssql --port 1433 --node lknode01 --data /srv/shared/mssql --certificate /etc/lab/mssql.pem
+Example: python -m harness.lab.services.tds_server --port 1433 --node lknode01 --data /srv/shared/mssql --certificate /etc/lab/mssql.pem
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def prepare(path: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Serves until it is ended by a signal, or its database ends."""
     assert __doc__
-    parser = service_base.options("mssql", __doc__, port=1433)
+    parser = service_base.options("tds_server", __doc__, port=1433)
     parser.add_argument("--data", type=Path, required=True, help="the database's folder")
     parser.add_argument("--socket-dir", type=Path, default=Path("/run/lab-mssql"), help="where the database's socket lies")
     parser.add_argument("--certificate", type=Path, help="PEM with key and certificate; without it nothing is encrypted")
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     service_base.send_log_to(given.log)
     service_base.raise_priority()
-    service = service_base.Service("mssql", given.node)
+    service = service_base.Service("tds_server", given.node)
     service.log("a stand-in for SQL Server in a lab; it is not SQL Server, and a PostgreSQL lies beneath")
     inner, strict = contexts(given.certificate)
     path = given.socket_dir / f".s.PGSQL.{PORT}"
