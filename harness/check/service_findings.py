@@ -12,7 +12,7 @@ from harness.core.finding import Finding
 from harness.services import service_registry
 from harness.services.service_kind import NotTheService, TellsFindings, TurnedAway
 
-LIMIT_S = 5.0
+FINDINGS_TIMEOUT_S = 5.0
 
 
 def tells(service: Service) -> bool:
@@ -25,7 +25,7 @@ def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:
     kind = service_registry.kind(service.kind)
     assert isinstance(kind, TellsFindings)
     try:
-        found = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, LIMIT_S)
+        found = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, FINDINGS_TIMEOUT_S)
     except (NotTheService, TurnedAway, DeadlineExceeded, OSError):
         return []
     return [replace(one, host=f"service {service.name}") for one in found]

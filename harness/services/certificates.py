@@ -13,7 +13,7 @@ from harness.core.files import expand_user
 from harness.core.finding import Finding, Weight
 
 SETTINGS = {"ca_file", "certificate_name", "trust_certificate"}
-SOON_DAYS = 30
+MIN_DAYS_LEFT = 30
 
 
 def context_of(settings: Mapping[str, str]) -> ssl.SSLContext:
@@ -55,6 +55,6 @@ def expiry(end: datetime.datetime, now: datetime.datetime, service: str) -> list
     told = f"{end:%Y-%m-%d %H:%M} UTC"
     if left.total_seconds() < 0:
         return [Finding(Weight.FAULT, service, "certificate", f"it expired on {told}", do, ("IIS-15",))]
-    if left.days < SOON_DAYS:
+    if left.days < MIN_DAYS_LEFT:
         return [Finding(Weight.NOTE, service, "certificate", f"it expires in {left.days} days, on {told}", do, ("IIS-15",))]
     return []

@@ -26,9 +26,10 @@ from harness.measure.evaluation.evaluate_recording import measured
 from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
-from harness.measure.write_durability import TABLE, Tokens
+from harness.measure.write_durability import Tokens
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording
+from harness.services.token_table import TABLE
 
 SERVICES = [s for s in default_cluster.FIGURE["services"] if s["kind"] in ("postgres", "http")]
 GUEST = "guest of the house"
@@ -114,10 +115,15 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tokens], Any
     return tamper
 
 
+def asked(tokens: Tokens, statement: str) -> list[list[str]]:
+    """In the session of the harness's own account."""
+    return tokens._once("lkclient", lambda table, deadline: table._session.query(statement.encode(), deadline))
+
+
 def a_token_of(tokens: Tokens, origin: str) -> tuple[str, str]:
     """The latest from that host, and the node that took it, as the database has them."""
     where = f"where run = '{tokens._run}' and value like '{origin}-%'"
-    [(value, node)] = tokens._once("lkclient", f"select value, node from {TABLE} {where} order by ctid desc limit 1")
+    [(value, node)] = asked(tokens, f"select value, node from {TABLE} {where} order by ctid desc limit 1")
     return value, node
 
 
@@ -139,7 +145,7 @@ def test_every_acknowledged_token_is_there_once(database):
 def test_a_lost_token_is_named_with_its_node(database, by_hand):
     def delete(tokens: Tokens) -> tuple[str, str]:
         value, node = a_token_of(tokens, "lkclient")
-        tokens._once("lkclient", f"delete from {TABLE} where run = '{tokens._run}' and value = '{value}'")
+        asked(tokens, f"delete from {TABLE} where run = '{tokens._run}' and value = '{value}'")
         return value, node
 
     did = by_hand(delete)
@@ -155,7 +161,7 @@ def test_a_lost_token_is_named_with_its_node(database, by_hand):
 def test_a_doubled_token_is_named_with_its_node(database, by_hand):
     def double(tokens: Tokens) -> tuple[str, str]:
         value, node = a_token_of(tokens, "lknode01")
-        tokens._once("lkclient", f"insert into {TABLE} select * from {TABLE} where run = '{tokens._run}' and value = '{value}'")
+        asked(tokens, f"insert into {TABLE} select * from {TABLE} where run = '{tokens._run}' and value = '{value}'")
         return value, node
 
     did = by_hand(double)
@@ -167,7 +173,7 @@ def test_a_doubled_token_is_named_with_its_node(database, by_hand):
 
 
 def test_tokens_of_another_run_are_none_of_ours(database, by_hand):
-    by_hand(lambda tokens: tokens._once("lkclient", f"insert into {TABLE} values ('other', 'lkclient-1', 'x'), ('other', 'odd', 'x')"))
+    by_hand(lambda tokens: asked(tokens, f"insert into {TABLE} values ('other', 'lkclient-1', 'x'), ('other', 'odd', 'x')"))
     read, result = database.measure("none")
     assert result.tokens.verdict.outcome is Outcome.PASS and "odd" not in (read.read_back or {})
 
@@ -176,7 +182,7 @@ def test_a_database_in_which_even_the_table_is_gone(database, by_hand):
     """As after a failover to an empty or an older disk: every acknowledged token is lost, and everything else is told as ever."""
 
     def gone(tokens: Tokens) -> None:
-        tokens._once("lkclient", f"drop table {TABLE}")
+        asked(tokens, f"drop table {TABLE}")
 
     by_hand(gone)
     read, result = database.measure("none")

@@ -24,9 +24,9 @@ from harness.lab.services.tds.channel import NotTds
 from harness.lab.services.tds.conversation import Conversation, Server
 from harness.lab.services.tds.tsql import SETUP
 
-SILENT_S = 30.0  # how long it bears a client that has not logged in; SQL Server's own is not known
+LOGIN_TIMEOUT_S = 30.0  # how long it bears a client that has not logged in; SQL Server's own is not known
 PORT = 5432  # of the database's socket, which only has a name
-STARTS_S = 60.0
+START_TIMEOUT_S = 60.0
 
 
 def contexts(certificate: Path | None) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
@@ -46,7 +46,7 @@ def converse(server: Server, service: service_base.Service, connection: socket.s
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)  # facts SQL-83
-    connection.settimeout(SILENT_S)
+    connection.settimeout(LOGIN_TIMEOUT_S)
     try:
         Conversation(server, connection, spid).run()
     except NotTds as fault:
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         handle = lambda service, connection: converse(server, service, connection, next(spids))  # noqa: E731
         threading.Thread(target=service_base.serve, args=(service, listener, handle), daemon=True).start()
         _end_in_order(service, given.data)
-        postgres.wait_until_it_accepts(database, given.data, given.node, given.log, STARTS_S)
+        postgres.wait_until_it_accepts(database, given.data, given.node, given.log, START_TIMEOUT_S)
         prepare(path)
     except (HarnessError, OSError) as error:
         service.log(f"its database did not start: {error}")

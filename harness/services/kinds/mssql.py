@@ -34,7 +34,7 @@ SETTINGS = {
     "tokens",
 }
 # A connection that breaks off before it has logged in is a line of the server's error log (facts SQL-73).
-SESSION_EVERY_S = 0.25
+SESSION_INTERVAL_S = 0.25
 # PRELOGIN's answer: type, last packet, and the options from the version on, which only SQL Server's protocol has.
 ANSWER = rb"(?s)\A\x04\x01.{6}\x00\x00"
 QUESTION = """
@@ -128,7 +128,7 @@ class Mssql(ServiceKind):
         """PRELOGIN. It shows that the server's process lives and no more: it is answered before anybody looks at an account or a database
         (facts SQL-72), and all that follows is encrypted. When the database serves again, tokens tell (`tokens`)."""
         given.only_known(settings, self.kind, SETTINGS)
-        every = given.seconds(settings, "session_every_s", SESSION_EVERY_S)
+        every = given.seconds(settings, "session_every_s", SESSION_INTERVAL_S)
         encrypted = given.one_of(settings, "encrypt", ("yes", "no", "login", "strict")) or "yes"
         say = tds.first_words({"no": tds.NOT_SUPPORTED, "login": tds.LOGIN_ONLY}.get(encrypted, tds.ON))
         return Hello(say, ANSWER, keeps=False, least_period_s=every)

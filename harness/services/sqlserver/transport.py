@@ -17,7 +17,7 @@ from harness.services.sqlserver import tds
 
 ALPN = "tds/8.0"  # facts SQL-20
 PIECE = 65_536
-MOST = 1_000_000  # bytes of one answer to a log-in
+MAX_ANSWER_BYTES = 1_000_000  # bytes of one answer to a log-in
 
 
 class Encryption(NamedTuple):
@@ -210,7 +210,7 @@ class TdsTransport:
         while not status & tds.LAST:
             head = exactly(tds.HEADER.size)
             kind, status, length, *_ = tds.HEADER.unpack(head)
-            if kind not in (tds.REPLY, tds.PRELOGIN) or not tds.HEADER.size <= length or len(body) > MOST:
+            if kind not in (tds.REPLY, tds.PRELOGIN) or not tds.HEADER.size <= length or len(body) > MAX_ANSWER_BYTES:
                 raise NotTheService(f"{self._server} does not speak SQL Server's protocol (TDS); it said {quoted(head)}")
             body += exactly(length - tds.HEADER.size)
         return kind, body

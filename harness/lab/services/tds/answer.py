@@ -14,7 +14,7 @@ MORE, FAILED, COUNTED, ATTENDED = 0x01, 0x02, 0x10, 0x20  # bits of DONE (facts 
 SELECT = 0xC1
 COLLATION = bytes.fromhex("0904D00034")  # facts SQL-42
 INT, BIT, FLOAT, NVARCHAR, DATETIME2 = 0x26, 0x68, 0x6D, 0xE7, 0x2A
-SHORTEST_MAX = 4000  # characters: what is longer is nvarchar(max)
+MAX_PLAIN_CHARACTERS = 4000  # characters: what is longer is nvarchar(max)
 TICKS = 10_000_000  # of 100 ns
 
 
@@ -88,7 +88,7 @@ def return_handle(handle: int) -> bytes:
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> bytes:
     """COLMETADATA and the rows, whose values are PostgreSQL's texts; rows with nulls as NBCROW."""
-    wide = [any(len(row[n] or "") > SHORTEST_MAX for row in rows) for n in range(len(columns))]
+    wide = [any(len(row[n] or "") > MAX_PLAIN_CHARACTERS for row in rows) for n in range(len(columns))]
     made = struct.pack("<BH", COLMETADATA, len(columns))
     for column, is_wide in zip(columns, wide, strict=True):
         made += struct.pack("<IH", 0, 9) + _type_info(column.type, is_wide) + short_text(column.name)
@@ -104,7 +104,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str | None]]) -> by
 
 def _type_info(kind: str, wide: bool) -> bytes:
     if kind == "text":
-        return struct.pack("<BH", NVARCHAR, 0xFFFF if wide else 2 * SHORTEST_MAX) + COLLATION
+        return struct.pack("<BH", NVARCHAR, 0xFFFF if wide else 2 * MAX_PLAIN_CHARACTERS) + COLLATION
     return {
         "int": bytes([INT, 4]),
         "bigint": bytes([INT, 8]),

@@ -10,8 +10,8 @@ from harness.services.sqlserver.tds import HEADER, LAST, PRELOGIN, REPLY
 
 ATTENTION = 0x06
 TLS_RECORD = 0x16  # the first byte of a client that begins with TLS (facts SQL-20)
-LARGEST = 32_768
-MOST = 4_000_000  # bytes of one message
+MAX_PACKET_BYTES = 32_768
+MAX_MESSAGE_BYTES = 4_000_000  # bytes of one message
 
 
 class NotTds(Exception):
@@ -47,13 +47,13 @@ class Channel:
         body, status, kind = b"", 0, 0
         while not status & LAST:
             kind, status, length, *_ = HEADER.unpack(self._exactly(HEADER.size))
-            if not HEADER.size <= length <= LARGEST or kind not in (0x01, 0x03, 0x06, 0x0E, 0x10, 0x11, 0x12):
+            if not HEADER.size <= length <= MAX_PACKET_BYTES or kind not in (0x01, 0x03, 0x06, 0x0E, 0x10, 0x11, 0x12):
                 raise NotTds(f"type {kind:#x}, length {length}")
             body += self._exactly(length - HEADER.size)
             if only_first_encrypted:
                 self.end_tls()
-            if len(body) > MOST:
-                raise NotTds(f"a message of more than {MOST} bytes")
+            if len(body) > MAX_MESSAGE_BYTES:
+                raise NotTds(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
         return kind, status, body
 
     def write(self, body: bytes, kind: int = REPLY) -> None:
@@ -110,7 +110,7 @@ class Channel:
         while len(self._plain) < size:
             self._in.write(self._record())
             try:
-                while piece := self._tls.read(LARGEST):
+                while piece := self._tls.read(MAX_PACKET_BYTES):
                     self._plain += piece
                 raise ConnectionError("the peer ended TLS")
             except ssl.SSLWantReadError:
