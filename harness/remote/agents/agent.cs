@@ -495,6 +495,7 @@ namespace LkHarness
 
         private void Prioritised()
         {
+            if (!Clocks.OnWindows) return; // whoever starts it there says how nice it is
             try { Process.GetCurrentProcess().PriorityClass = ProcessPriorityClass.High; }
             catch (System.ComponentModel.Win32Exception) { } // the ticks that come late tell how much it mattered
             catch (InvalidOperationException) { }

@@ -1,0 +1,59 @@
+"""The measuring agent in C#, for Windows hosts without Python: new and established connections at 10 ms, in one process that PowerShell
+compiles it in. Run for real on Mono; on Windows shape only.
+
+What it prints is what `harness.remote.agents.spool_reader.Reader` reads. It lives as long as its connection.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.hosts.host import Host, Process
+
+MIN_PERIOD_S = 0.01
+# So many bytes of source from raw standard input, and no more: the rest is the agent's. `-ReferencedAssemblies` has what Add-Type of
+# Windows PowerShell 5.1 takes by itself, and PowerShell 7 must be told.
+LOADER = """$ErrorActionPreference='Stop';$i=[Console]::OpenStandardInput();$b=New-Object byte[] COUNT;$k=0
+while($k -lt $b.Length){$g=$i.Read($b,$k,$b.Length-$k);if($g -le 0){exit 45};$k+=$g}
+try{Add-Type -TypeDefinition ([Text.Encoding]::UTF8.GetString($b))}
+catch{[Console]::Out.Write("no compiler: $($_.Exception.Message)`n");exit 46}
+exit [LkHarness.Agent]::Run($i,[Console]::OpenStandardOutput())"""
+
+
+@cache
+def source() -> str:
+    """The C# file's text."""
+    return (Path(__file__).parent / "agent.cs").read_text(encoding="utf-8")
+
+
+def plan_lines(tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 2000, capture: str = "") -> bytes:
+    """What the agent is told first. `tracks` as `AgentTrack.wire` gives them; `capture`: the host's address whose packets are watched."""
+    lines = []
+    for track in tracks:
+        period = max(MIN_PERIOD_S, track["period"])
+        name = base64.b64encode(str(track["id"]).encode()).decode()
+        where = f"{track['destination']} {track['port']} {track.get('kind', 'new')} {period:g} {track['limit']:g}"
+        where += " 1" if track.get("http") else " 0"
+        words = " ".join(track.get(key) or "-" for key in ("say", "expect", "again"))
+        lines.append(f"track {name} {where} {words}")
+    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *([f"capture {capture}"] if capture else []), "begin"]
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, capture: str = "") -> Process:
+    """Have PowerShell compile and start it; it measures until it is sent `stop`, its input ends or its lifetime is over.
+
+    Raises what `Host.start` raises, OSError.
+    """
+    text = source().encode("utf-8")
+    process = host.start(LOADER.replace("COUNT", f"{len(text):d}", 1))
+    try:
+        process.send(text + plan_lines(tracks, lifetime_s=lifetime_s, capture=capture))
+    except OSError:
+        process.close()
+        raise
+    return process
