@@ -33,7 +33,7 @@ from harness.hosts.host import HostUnreachable
 from harness.measure.calibration import KnownCut
 from harness.measure.measured_fault import Start
 from harness.measure.measurement_result import Measured
-from harness.pytest_plugin import pytest_items
+from harness.pytest_plugin import pytest_items, run_end
 from harness.pytest_plugin.cluster_fixture import ClusterFixture, Measure
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Plan, Planned
@@ -41,7 +41,7 @@ from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.pytest_plugin.run_evidence import RunEvidence, explain
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_directory import Run
-from harness.report.record.run_record import AS_FOUND, ClusterKind, Result, RunState
+from harness.report.record.run_record import AS_FOUND, ClusterKind, Result
 from harness.report.terminal_summary import summary
 
 if TYPE_CHECKING:
@@ -365,12 +365,7 @@ class Session:
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)
-        if self._died is not None:
-            self.finished = report.finish(RunState.BAD_USE if isinstance(self._died, BadUse) else RunState.UNUSABLE, str(self._died))
-        elif self.interrupted:
-            self.finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
-        else:
-            self.finished = report.finish()
+        self.finished = run_end.finish(report, self._died, interrupted=self.interrupted)
 
     def _collect_evidence(self, run: Run) -> None:
         if self._lab_data is not None and self._down is not None:

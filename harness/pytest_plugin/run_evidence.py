@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,10 @@ from typing import Any
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.collect.bundle import MB, Bundle
 from harness.collect.collection_runner import Span, gather
+from harness.core.errors import HarnessError
 from harness.core.redaction.redactor import Redactor
 from harness.explain import run_explanation
+from harness.managers import software_versions
 from harness.report.builder import ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import StateRecord
@@ -52,12 +57,35 @@ class RunEvidence:
         gather(subject.cluster, self._data, subject.hosts, subject.manager, Span(now - LOG_WINDOW_S, now), make, host_s=HOST_TIMEOUT_S)
 
     def at_the_end(self) -> None:
-        """What was captured all the while, and what managers logged."""
+        """What was captured all the while, what managers logged, and which versions the nodes run."""
         run = self._report.run
+        self._ask_versions(run)
         for name, witness in self._subject.evidence().items():
             run.collect(f"{name}.pcapng", witness.write_pcap)
         for node in self._subject.cluster.nodes:
             run.collect(f"{node.name}-manager.log", partial(self._subject.write_manager_log, node.name))
+
+    def _ask_versions(self, run: Run) -> None:
+        """Which kernel and manager each node runs, for the history; a node that cannot be asked is noted."""
+        cluster, summary = self._subject.cluster, run.record.cluster
+        if summary is None:
+            return
+        found = {}
+        for node in cluster.nodes:
+            try:
+                said = self._subject.hosts[node.name].run(software_versions.command(node.platform, cluster.manager.kind))
+                found[node.name] = software_versions.parse(said.out)
+            except HarnessError as error:
+                self._report.host_note(node.name, f"its versions are not known: {error}")
+        summary.versions, summary.file_sha256 = found, "" if self._own else file_digest(self._data)
+
+
+def file_digest(data: Mapping[str, Any]) -> str:
+    """What changes when a cluster file says something else: of all of it but the services' settings, in which secrets may be. Pure."""
+    services = [
+        {key: value for key, value in one.items() if key != "settings"} for one in data.get("services", []) if isinstance(one, dict)
+    ]
+    return hashlib.sha256(json.dumps({**data, "services": services}, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def explain(run: Run) -> None:

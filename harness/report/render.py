@@ -53,6 +53,15 @@ def store_record(run_dir: Path, run: RunRecord) -> Path:
 def load_record(run_dir: Path) -> RunRecord:
     """Read run.json of a run's directory. Every fault is one BadUse sentence."""
     path = run_dir / "run.json"
+    data = load_data(path)
+    try:
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        raise BadUse(f"{path}: {faults_in_words(error)}; the file is damaged, choose another run") from None
+
+
+def load_data(path: Path) -> dict[str, Any]:
+    """What a run.json holds, of a version that this harness can read, not yet looked at any further. Raises BadUse."""
     try:
         if path.exists() and not path.is_file():
             raise BadUse(f"{path}: is no plain file; name a run's directory, such as reports/latest")
@@ -68,10 +77,7 @@ def load_record(run_dir: Path) -> RunRecord:
         raise BadUse(f"{path}: has no schema_version, so it is not a run of this harness; name a run's directory, such as reports/latest")
     if version > SCHEMA_VERSION:
         raise BadUse(f"{path}: was written by a newer harness (schema {version}, this one reads up to {SCHEMA_VERSION}); update lkharness")
-    try:
-        return RunRecord.model_validate(data)
-    except ValidationError as error:
-        raise BadUse(f"{path}: {_faults(error)}; the file is damaged, choose another run") from None
+    return data
 
 
 def load_timeline(run_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -105,7 +111,8 @@ def _event(line: str) -> dict[str, Any] | None:
     return {"at": at, "wall": wall, **words, "data": data if isinstance(data, dict) else {"data": data}}
 
 
-def _faults(error: ValidationError) -> str:
+def faults_in_words(error: ValidationError) -> str:
+    """The first fault with its place, and how many more there are."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     place = ".".join(str(part) for part in faults[0]["loc"])
     more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""

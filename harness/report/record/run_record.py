@@ -132,6 +132,10 @@ class ClusterSummary(Record):
     """The node that was active when the run began, where that was seen."""
     manager: Text = "lifekeeper"
     """The kind of its cluster manager, as in the cluster file."""
+    versions: dict[Text, dict[Text, Text]] = Field({})
+    """Node → what runs there → its version, as the node said at the end of the run: kernel, and the manager's packages."""
+    file_sha256: Text = ""
+    """Of the cluster file's content without its secrets; empty for a lab and in a record of before."""
 
 
 class Attempts(Record):

@@ -38,6 +38,8 @@ class SeriesRecord(Record):
     """How many repeats have no figure that can be relied on."""
     values_s: list[Seconds] = Field([])
     """The figures themselves, in order of time, without those that never came back."""
+    outcomes: dict[str, int] = Field({})
+    """How many repeats of the series passed, failed, or could not be judged: pass, fail, inconclusive."""
     median_s: Seconds | None = None
     """Null when there is no figure, or half of the repeats or more never came back."""
     p95_s: Seconds | None = None

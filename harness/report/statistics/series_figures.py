@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 
@@ -67,6 +68,7 @@ def _series(group: Group, path: str, service: str, kind: str, measured: Sequence
         never=sum(math.isinf(value) for value in values),
         left_out=len(measured) - len(values),
         values_s=[round(value, 6) for value in values if math.isfinite(value)],
+        outcomes=dict(Counter(f.result.value for f in measured)),
         median_s=_finite(median(ordered)) if ordered else None,
         p95_s=_finite(percentile(ordered, 0.95)) if ordered else None,
         max_s=_finite(ordered[-1]) if ordered else None,

@@ -1,0 +1,77 @@
+"""Which runs a folder of reports holds, and how they come into its store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.errors import BadUse
+from harness.history.entry import Entry, read_entry, stamp_of
+from harness.history.store import FILE, Store
+
+RUN_FOLDER = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{4}")
+"""The name that the harness gives to a run's folder."""
+CHUNK = 50  # runs that are read before they are written together: the lock is held for the writing only
+
+
+@dataclass
+class Caught:
+    """What came of looking at the folders."""
+
+    entered: int = 0
+    unfinished: list[str] = field(default_factory=list)
+    """Folders of runs that go on, or were killed."""
+    unreadable: list[str] = field(default_factory=list)
+    """A sentence for each folder whose run.json cannot be read."""
+
+
+def run_folders(reports: Path) -> Iterator[Path]:
+    """The folders of runs, the oldest first; nothing through a link, and nothing that does not bear a run's name. Raises BadUse."""
+    try:
+        found = sorted(reports.iterdir())
+    except OSError as error:
+        raise BadUse(f"{reports}: cannot be read ({error.strerror or error}); name the folder that holds the runs") from error
+    yield from (path for path in found if is_run_folder(path))
+
+
+def is_run_folder(path: Path) -> bool:
+    """A folder of its own, by a run's name, with something called run.json in it."""
+    return RUN_FOLDER.fullmatch(path.name) is not None and not path.is_symlink() and path.is_dir() and (path / "run.json").is_file()
+
+
+def enter(run_dir: Path) -> bool:
+    """Enter one finished run into the store beside it; False while it has not ended. Raises BadUse, Unusable."""
+    entry = read_entry(run_dir)
+    if entry is None:
+        return False
+    with Store(run_dir.parent / FILE) as store:
+        store.enter([entry])
+    return True
+
+
+def catch_up(reports: Path, store: Store, *, anew: bool = False) -> Caught:
+    """Enter every finished run that the store does not have as it is now: its harness was killed, it was copied here, or judged again.
+
+    `anew` reads all of them. A run whose folder is gone stays: figures are kept for ever.
+    """
+    known = {} if anew else store.stamps()
+    caught, entries = Caught(), list[Entry]()
+    for folder in run_folders(reports):
+        try:
+            if known.get(folder.name) == stamp_of(folder):
+                continue
+            entry = read_entry(folder)
+        except (BadUse, OSError) as error:
+            caught.unreadable.append(str(error))
+            continue
+        if entry is None:
+            caught.unfinished.append(folder.name)
+            continue
+        entries.append(entry)
+        if len(entries) >= CHUNK:
+            caught.entered += store.enter(entries)
+            entries = []
+    caught.entered += store.enter(entries) if entries else 0
+    return caught

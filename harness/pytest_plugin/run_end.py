@@ -1,0 +1,30 @@
+"""The end of a run: its record is judged and written, and entered into the history beside it."""
+
+from __future__ import annotations
+
+from harness.core.errors import BadUse, HarnessError
+from harness.report.builder import Finished, ReportBuilder
+from harness.report.record.run_record import RunState
+
+
+def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: bool) -> Finished:
+    """End the run by what became of its session: `died` kept the cluster from being used, somebody `interrupted` it, or neither."""
+    if died is not None:
+        finished = report.finish(RunState.BAD_USE if isinstance(died, BadUse) else RunState.UNUSABLE, str(died))
+    elif interrupted:
+        finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
+    else:
+        finished = report.finish()
+    if finished.files:
+        _enter_into_history(report)
+    return finished
+
+
+def _enter_into_history(report: ReportBuilder) -> None:
+    """A run is never lost to that: `lkharness history` enters later what is not in."""
+    from harness.history.catalogue import enter  # its library is needed by nothing else in a run
+
+    try:
+        enter(report.run.directory)
+    except HarnessError as error:
+        report.run.evidence_fault("its entry in the history", str(error))
