@@ -90,9 +90,26 @@ def _parser() -> argparse.ArgumentParser:
     from harness.commands.docs import fact, schema
     from harness.commands.init import init
     from harness.commands.lab import doctor, lab
-    from harness.commands.runs import compare, explain, judge, report
+    from harness.commands.runs import compare, explain, history, judge, report
 
-    for module in (lab, init, trust, check, doctor, suite, explain, report, judge, compare, collect, fact, schema, azure, completion):
+    for module in (
+        lab,
+        init,
+        trust,
+        check,
+        doctor,
+        suite,
+        explain,
+        report,
+        judge,
+        compare,
+        history,
+        collect,
+        fact,
+        schema,
+        azure,
+        completion,
+    ):
         module.add_to(commands)
     return parser
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,50 +17,12 @@ import peewee
 
 from harness.core.errors import BadUse, Unusable
 from harness.history.entry import Entry
+from harness.history.stored import StoredPoint, StoredRun, StoredSeries
 from harness.history.tables import APPLICATION_ID, FORMAT, TABLES, PointRow, RunRow, SeriesRow
 
 FILE = "history.db"
 BUSY_TIMEOUT_S = 60.0  # for which a writer waits for the others
 MAX_ROWS = 200  # in one statement
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """A run as the store has it. `started` in seconds since 1970; `counts` of tests; `context` is what may explain a change."""
-
-    run_id: str
-    folder: str
-    stamp: str
-    started: float
-    iso: str
-    seconds: float
-    outcome: str
-    reason: str
-    exit_code: int
-    state: str
-    cluster: str
-    name: str
-    kind: str
-    counts: dict[str, int]
-    context: dict[str, str]
-
-
-@dataclass(frozen=True)
-class StoredSeries:
-    """A series: its line, and what must be the same all along it."""
-
-    id: str
-    line: dict[str, str]
-    identity: dict[str, str]
-
-
-@dataclass(frozen=True)
-class StoredPoint:
-    """The figures of one series in one run: `figures` is a SeriesRecord as data, without what is at its default."""
-
-    run_id: str
-    series: str
-    figures: dict[str, Any]
 
 
 class Store:

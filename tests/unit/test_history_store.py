@@ -167,7 +167,7 @@ def _killed_at_random(reports: Path, processes: int, each: int, seed: int) -> No
         running[number].send_signal(signal.SIGKILL)
     for number, one in enumerate(running):
         told += one.communicate(timeout=deadline.remaining())[0].split()
-        assert one.returncode == (-signal.SIGKILL if number in doomed else 0) or number in doomed
+        assert one.returncode == 0 or (number in doomed and one.returncode == -signal.SIGKILL)
     with sqlite3.connect(reports / FILE) as file:
         assert file.execute("pragma integrity_check").fetchone() == ("ok",)
         assert file.execute("pragma foreign_key_check").fetchall() == []
@@ -182,7 +182,7 @@ def _killed_at_random(reports: Path, processes: int, each: int, seed: int) -> No
 
 
 def test_some_processes_that_enter_at_once_and_are_killed_lose_and_double_nothing(tmp_path):
-    _killed_at_random(tmp_path, 4, 5, seed=1)
+    _killed_at_random(tmp_path, 3, 5, seed=1)
 
 
 @pytest.mark.deep

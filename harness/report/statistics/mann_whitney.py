@@ -6,6 +6,7 @@ With ties the exact distribution is that of the observed mid-ranks (a permutatio
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -26,9 +27,11 @@ class Test:
     exact: bool
 
 
-def mann_whitney(first: Sequence[float], second: Sequence[float]) -> Test:
+def mann_whitney(first: Sequence[float], second: Sequence[float], *, exact: bool | None = None, shift: bool = True) -> Test:
     """Compare two samples of at least one value each; infinite values (a path that never came back) are the largest ones.
 
+    `exact` says whether the distribution is counted out; None: for few enough values. Counting is quick where `second` is small.
+    Without `shift` only p is wanted: its shift is not a number then.
     Raises ValueError for an empty sample.
     """
     if not first or not second:
@@ -36,9 +39,9 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> Test:
     ranks = _doubled_midranks([*first, *second])
     total = sum(ranks[len(first) :])
     u = total / 2 - len(second) * (len(second) + 1) / 2
-    exact = len(ranks) <= MAX_EXACT_SAMPLES
+    exact = len(ranks) <= MAX_EXACT_SAMPLES if exact is None else exact
     p = _exact_p(ranks, len(second), total) if exact else _approximate_p(ranks, len(first), len(second), u)
-    return Test(u, min(1.0, p), hodges_lehmann(first, second), exact)
+    return Test(u, min(1.0, p), hodges_lehmann(first, second) if shift else math.nan, exact)
 
 
 def least_p(first: int, second: int) -> float:
@@ -81,7 +84,7 @@ def _exact_p(ranks: Sequence[int], size: int, seen: int) -> float:
 def _approximate_p(ranks: Sequence[int], first: int, second: int, u: float) -> float:
     """Normal approximation with the correction for ties and for continuity."""
     total = first + second
-    ties = sum(ranks.count(rank) ** 3 - ranks.count(rank) for rank in set(ranks))
+    ties = sum(number**3 - number for number in Counter(ranks).values())
     variance = first * second / 12 * (total + 1 - ties / (total * (total - 1)))
     if variance <= 0:
         return 1.0

@@ -1,0 +1,123 @@
+"""`lkharness history`: every run that a folder of reports holds, what changed from night to night, and one page of it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.common import add, print_json
+
+if TYPE_CHECKING:
+    from harness.history.catalogue import Caught
+    from harness.history.nightly_lines import History, Line
+
+ABOUT = "tell what changed from run to run, and write index.html beside the runs"
+PAGE = "index.html"
+MAX_CHANGES = 10  # that the terminal tells of a cluster
+
+
+def add_to(commands) -> None:
+    """Adds the command to the parser."""
+    history = add(commands, "history", _history, ABOUT, "lkharness history; lkharness history --rebuild")
+    history.add_argument(
+        "reports", metavar="REPORTS", nargs="?", default="reports", help="the folder that holds the runs (default: reports)"
+    )
+    history.add_argument("--rebuild", action="store_true", help="read every run's folder anew; figures of folders that are gone stay")
+
+
+def _history(given: argparse.Namespace) -> int:
+    from harness.core.errors import BadUse, Unusable
+    from harness.core.files import expand_user, write_atomically
+    from harness.history.catalogue import catch_up
+    from harness.history.nightly_lines import history
+    from harness.history.page.page import html
+    from harness.history.store import FILE, Store
+
+    reports = expand_user(given.reports)
+    if not reports.is_dir():
+        raise BadUse(f"{reports}: is no folder; name the one that holds the runs, such as reports")
+    with Store(reports / FILE) as store:
+        caught = catch_up(reports, store, anew=given.rebuild)
+        found = history(store.runs(), store.series(), store.points())
+    with_report = {run.folder for run in found.runs if (reports / run.folder / "report.html").is_file()}
+    try:
+        page = write_atomically(reports / PAGE, html(found, with_report))
+    except OSError as error:
+        raise Unusable(f"{reports}: {PAGE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
+    if given.json:
+        print_json(_as_data(found, caught, page))
+    else:
+        print(_as_text(found, caught, page))
+    return 0
+
+
+def _as_text(found: History, caught: Caught, page: Path) -> str:
+    from harness.core.text import count, one_line
+    from harness.history.stability import State
+
+    lines = [f"{count(len(found.runs), 'run')}, {caught.entered} of them entered now"]
+    lines += [f"left out: {sentence}" for sentence in caught.unreadable]
+    if caught.unfinished:
+        lines.append(f"{count(len(caught.unfinished), 'run')} not ended, or killed: {', '.join(caught.unfinished[:5])}")
+    for cluster in found.clusters:
+        lines.append(f"{'the lab' if cluster.kind == 'lab' else cluster.name}:")
+        unsteady = [line for line in cluster.lines if line.stability.state is not State.STEADY]
+        lines += [f"  {line.stability.state.value}: {line.name}: {line.stability.sentence}" for line in unsteady]
+        changed = sorted(((p, line) for line in cluster.lines for p in line.change_points), key=lambda one: -one[0].run)
+        lines += [f"  {found.runs[p.run].iso[:10]} {line.name}: {p.sentence}" for p, line in changed[:MAX_CHANGES]]
+        if len(changed) > MAX_CHANGES:
+            lines.append(f"  … and {count(len(changed) - MAX_CHANGES, 'more change')} on the page")
+    return "\n".join(one_line(line) if not line.startswith("  ") else f"  {one_line(line.strip())}" for line in [*lines, f"page: {page}"])
+
+
+def _as_data(found: History, caught: Caught, page: Path) -> dict[str, Any]:
+    return {
+        "page": str(page),
+        "entered": caught.entered,
+        "unfinished": caught.unfinished,
+        "unreadable": caught.unreadable,
+        "runs": [
+            {"run_id": r.run_id, "folder": r.folder, "started": r.iso, "outcome": r.outcome, "exit_code": r.exit_code, "context": r.context}
+            for r in found.runs
+        ],
+        "clusters": [
+            {"key": c.key, "name": c.name, "kind": c.kind, "lines": [_line(line, found) for line in c.lines]} for c in found.clusters
+        ],
+    }
+
+
+def _line(line: Line, found: History) -> dict[str, Any]:
+    return {
+        "disruption": line.disruption,
+        "from": line.before,
+        "path": line.path,
+        "service": line.service,
+        "kind": line.kind,
+        "state": line.stability.state.value,
+        "reason": line.stability.sentence,
+        "changes": [
+            {
+                "run_id": found.runs[point.run].run_id,
+                "shift_s": point.by if point.by is not None and math.isfinite(point.by) else None,
+                "because": list(point.because),
+                "new_series": point.new_series,
+                "sentence": point.sentence,
+            }
+            for point in line.change_points
+        ],
+        "nights": [
+            {
+                "run_id": found.runs[c.run].run_id,
+                "series": c.series,
+                "n": c.n,
+                "median_s": c.median,
+                "least_s": c.least,
+                "most_s": c.most,
+                "budget_s": c.budget,
+                "outcome": c.outcome,
+            }
+            for c in line.columns
+        ],
+    }

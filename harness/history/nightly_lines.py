@@ -1,0 +1,177 @@
+"""The history as lines of nights: what the page, the terminal and `--json` show. Pure: from what the store holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from harness.core.text import seconds
+from harness.history.change_points import shifts
+from harness.history.series_identity import LINE, changes
+from harness.history.stability import Night, Stability, stability
+from harness.history.stored import StoredPoint, StoredRun, StoredSeries
+
+NOTHING_KNOWN = "nothing that is recorded changed then: not harness, manager, kernel, timers or cluster file"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One night of a line: the place of its run among all runs, and its figures in seconds (None: never came back)."""
+
+    run: int
+    n: int
+    median: float | None
+    least: float | None
+    most: float | None
+    budget: float
+    outcome: str
+    series: str
+
+
+@dataclass(frozen=True)
+class ChangePoint:
+    """A night from which on something is different. `by` is the shift in seconds, where one was found; `because` what changed then."""
+
+    run: int
+    by: float | None
+    because: tuple[str, ...]
+    new_series: bool
+    """Did a new series begin, so that figures before and after must not be held against each other?"""
+
+    @property
+    def sentence(self) -> str:
+        """`slower by 0.50 s; timer manager.heartbeat_s 5 → 10`."""
+        if self.by is None:
+            moved = "a new series begins, no shift is seen" if self.new_series else ""
+        elif math.isinf(self.by):
+            moved = "does not come back any more" if self.by > 0 else "comes back again"
+        else:
+            moved = f"{'slower' if self.by > 0 else 'faster'} by {seconds(abs(self.by))}"
+        return "; ".join(filter(None, [moved, *(self.because or (NOTHING_KNOWN,))]))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One path to one service after one disruption, night after night."""
+
+    cluster: str
+    disruption: str
+    before: str
+    path: str
+    service: str
+    kind: str
+    columns: tuple[Column, ...]
+    change_points: tuple[ChangePoint, ...]
+    stability: Stability
+
+    @property
+    def name(self) -> str:
+        """`switchover from lknode01: client path, listener`."""
+        kept = "" if self.kind == "new" else ", established connection"
+        return f"{self.disruption} from {self.before}: {self.path} path, {self.service}{kept}"
+
+
+@dataclass(frozen=True)
+class ClusterHistory:
+    """One cluster with its lines, the worst first."""
+
+    key: str
+    name: str
+    kind: str
+    lines: tuple[Line, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class History:
+    """All runs, and the lines of each cluster."""
+
+    runs: tuple[StoredRun, ...]
+    clusters: tuple[ClusterHistory, ...]
+
+
+def history(runs: Sequence[StoredRun], series: Iterable[StoredSeries], points: Iterable[StoredPoint]) -> History:
+    """Put what the store holds into lines. Runs are in order of time."""
+    place = {run.run_id: number for number, run in enumerate(runs)}
+    known = {one.id: one for one in series}
+    gathered: dict[tuple[str, ...], list[Column]] = {}
+    for point in points:
+        line = known[point.series].line
+        gathered.setdefault(tuple(line[part] for part in LINE), []).append(_column(place[point.run_id], point))
+    lines: dict[str, list[Line]] = {}
+    for key, columns in gathered.items():
+        found = _line(dict(zip(LINE, key, strict=True)), sorted(columns, key=lambda c: c.run), runs, known)
+        lines.setdefault(found.cluster, []).append(found)
+    last = {run.cluster: run for run in runs if run.cluster}
+    clusters = [ClusterHistory(key, run.name, run.kind, tuple(lines.get(key, ()))) for key, run in last.items()]
+    return History(tuple(runs), tuple(clusters))
+
+
+def _column(run: int, point: StoredPoint) -> Column:
+    figures: Mapping[str, Any] = point.figures
+    values, outcomes = figures.get("values_s", []), figures.get("outcomes", {})
+    outcome = next((o for o in ("fail", "inconclusive", "pass") if outcomes.get(o)), "inconclusive")
+    least = min(values, default=None)
+    most = None if figures.get("never") else figures.get("max_s")
+    return Column(run, figures["n"], figures.get("median_s"), least, most, figures["budget_s"], outcome, point.series)
+
+
+def _line(parts: Mapping[str, str], columns: Sequence[Column], runs: Sequence[StoredRun], known: Mapping[str, StoredSeries]) -> Line:
+    nights = [Night(None if c.outcome == "inconclusive" else c.outcome == "pass", _version(runs[c.run], known[c.series])) for c in columns]
+    found = _change_points(columns, runs, known)
+    return Line(
+        parts["cluster"],
+        parts["disruption"],
+        parts["before"],
+        parts["path"],
+        parts["service"],
+        parts["kind"],
+        tuple(columns),
+        tuple(found),
+        stability(nights),
+    )
+
+
+def _version(run: StoredRun, series: StoredSeries) -> str:
+    return repr((sorted(run.context.items()), sorted(series.identity.items())))
+
+
+def _change_points(columns: Sequence[Column], runs: Sequence[StoredRun], known: Mapping[str, StoredSeries]) -> list[ChangePoint]:
+    """Where a new series begins, and where figures shift; both at once are one."""
+    with_figures = [c for c in columns if c.n]
+    row = [math.inf if c.median is None else c.median for c in with_figures]
+    period = max((_seconds(known[c.series].identity.get("meter period", "")) for c in with_figures), default=0.0)
+    shifted = {with_figures[shift.index].run: shift.by for shift in shifts(row, period)}
+    found = []
+    for before, after in pairwise(columns):
+        new = before.series != after.series
+        if new or after.run in shifted:
+            old, now = known[before.series].identity, known[after.series].identity
+            because = (*changes(old, now), *changes(runs[before.run].context, runs[after.run].context))
+            found.append(ChangePoint(after.run, shifted.get(after.run), because, new))
+    return _near_merged(found, [c.run for c in columns])
+
+
+NEAR = 3
+"""Nights by which a shift may be found beside what changed: figures scatter, the search may be off by that."""
+
+
+def _near_merged(found: Sequence[ChangePoint], runs: Sequence[int]) -> list[ChangePoint]:
+    """A shift that nothing explains, found close to where something changed, is that change's."""
+    place = {run: number for number, run in enumerate(runs)}
+    told: list[ChangePoint] = []
+    for one in found:
+        near = told[-1] if told and place[one.run] - place[told[-1].run] <= NEAR else None
+        if near is not None and near.because and near.by is None and one.by is not None and not one.because:
+            told[-1] = ChangePoint(near.run, one.by, near.because, near.new_series)
+        elif near is not None and not near.because and near.by is not None and one.by is None and one.because:
+            told[-1] = ChangePoint(one.run, near.by, one.because, one.new_series)
+        else:
+            told.append(one)
+    return told
+
+
+def _seconds(words: str) -> float:
+    return float(words.removesuffix(" s")) if words.endswith(" s") else 0.0

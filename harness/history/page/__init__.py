@@ -1,0 +1,1 @@
+"""index.html: the history as one page that needs no network."""

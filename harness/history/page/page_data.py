@@ -1,0 +1,79 @@
+"""The history as the page's script draws it: short names, whole milliseconds, nothing twice. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from harness.history.nightly_lines import Column, History, Line
+from harness.history.stored import StoredRun
+
+MAX_POINTS = 60_000
+"""On the page; with more the oldest nights are left out, which keeps it below 2 MB. `lkharness history --json` has all."""
+NEVER = -1
+OUTCOMES = {"pass": "p", "fail": "f", "inconclusive": "i", "skipped": "s"}
+
+
+def first_shown(found: History) -> int:
+    """The place of the first run that the page shows."""
+    number = [0] * len(found.runs)
+    for cluster in found.clusters:
+        for line in cluster.lines:
+            for column in line.columns:
+                number[column.run] += 1
+    shown = 0
+    for place in range(len(number) - 1, -1, -1):
+        shown += number[place]
+        if shown > MAX_POINTS:
+            return place + 1
+    return 0
+
+
+def page_data(found: History, first: int, reports: Container[str]) -> dict[str, Any]:
+    """`runs` by place, and `lines` in the order of the clusters' lines. `reports`: folders that have a report to link to."""
+    return {
+        "runs": [_run(run, reports) for run in found.runs[first:]],
+        "lines": [_line(line, first) for cluster in found.clusters for line in cluster.lines],
+    }
+
+
+def _run(run: StoredRun, reports: Container[str]) -> list[Any]:
+    """When, folder, outcome, whether there is a report."""
+    return [run.iso[:16].replace("T", " "), run.folder, OUTCOMES.get(run.outcome, "i"), int(run.folder in reports)]
+
+
+def _line(line: Line, first: int) -> dict[str, Any]:
+    columns = [column for column in line.columns if column.run >= first]
+    return {
+        "r": _steps([column.run - first for column in columns]),
+        "m": [_ms(column.median, column) for column in columns],
+        "l": [_ms(column.least, column) for column in columns],
+        "h": [_ms(column.most, column) for column in columns],
+        "n": _runs_of([column.n for column in columns]),
+        "b": _runs_of([round(column.budget * 1000) for column in columns]),
+        "o": "".join(OUTCOMES.get(column.outcome, "i") for column in columns),
+        "c": [[point.run - first, point.sentence] for point in line.change_points if point.run >= first],
+    }
+
+
+def _steps(places: Sequence[int]) -> list[int]:
+    """Differences, which are mostly 1."""
+    return [place - before for before, place in zip([0, *places], places, strict=False)]
+
+
+def _ms(value: float | None, column: Column) -> int | None:
+    """Whole milliseconds; NEVER where the path did not come back, None where there is no figure."""
+    if value is None:
+        return NEVER if column.n else None
+    return round(value * 1000)
+
+
+def _runs_of(values: Sequence[int]) -> list[list[int]]:
+    """Value and how often in a row: budgets change seldom."""
+    found: list[list[int]] = []
+    for value in values:
+        if found and found[-1][0] == value:
+            found[-1][1] += 1
+        else:
+            found.append([value, 1])
+    return found

@@ -1,0 +1,95 @@
+"""Flaky or regressed: what a row of nights that passed and failed amounts to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+MIN_RUN = 3
+"""Nights in a row that must have failed before it is more than a bad night."""
+
+
+class State(StrEnum):
+    """What a line's nights amount to."""
+
+    STEADY = "steady"
+    FLAKY = "flaky"
+    REGRESSED = "regressed"
+    RECOVERED = "recovered"
+    ALWAYS = "always failing"
+    NEW = "new failure"
+    UNKNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class Night:
+    """One night of a line: whether it passed (None: it could not be judged), and the version that it was made on."""
+
+    passed: bool | None
+    version: str
+
+
+@dataclass(frozen=True)
+class Stability:
+    """The state with its sentence. `since` is the place of the night from which on it is so; None where there is no such night."""
+
+    state: State
+    sentence: str
+    since: int | None = None
+
+
+def stability(nights: Sequence[Night]) -> Stability:
+    """Regressed: from a night on all failed, and before it none, or only few. Flaky: both outcomes on one version, time and again."""
+    known = [(place, night) for place, night in enumerate(nights) if night.passed is not None]
+    failed = [place for place, night in known if not night.passed]
+    if not known:
+        return Stability(State.UNKNOWN, "no night could be judged")
+    total = len(known)
+    if not failed:
+        return Stability(State.STEADY, f"passed in {'the one night' if total == 1 else f'all {total} nights'}")
+    if len(failed) == total:
+        return Stability(State.ALWAYS, f"failed in {'the one night' if total == 1 else f'all {total} nights'} that there are", known[0][0])
+    tail = _tail(known)
+    begin = known[total - tail][0] if tail else None
+    earlier = len(failed) - tail
+    rare = earlier <= 0.1 * (total - tail)
+    if tail >= MIN_RUN and rare:
+        before = "never before" if not earlier else f"before that in {earlier} of {total - tail}"
+        return Stability(State.REGRESSED, f"failed in each of the last {tail} nights, {before}", begin)
+    if tail and not earlier:
+        return Stability(
+            State.NEW,
+            f"failed in the last {'night' if tail == 1 else f'{tail} nights'} and never before; too early to tell from flaky",
+            begin,
+        )
+    if not tail and (place := _one_block(known, failed)) is not None and len(failed) >= MIN_RUN:
+        return Stability(
+            State.RECOVERED, f"failed in {len(failed)} nights in a row, and in none of the {total - place} since", known[place][0]
+        )
+    both = _both_on_one_version(known)
+    words = "both outcomes on one version" if both else "no version had both outcomes"
+    return Stability(State.FLAKY, f"failed in {len(failed)} of {total} nights, not in a row; {words}", failed[0])
+
+
+def _tail(known: Sequence[tuple[int, Night]]) -> int:
+    """How many of the last nights failed in a row."""
+    number = 0
+    for _, night in reversed(known):
+        if night.passed:
+            break
+        number += 1
+    return number
+
+
+def _one_block(known: Sequence[tuple[int, Night]], failed: Sequence[int]) -> int | None:
+    """Where the nights behind the only failures begin, when those were in a row."""
+    places = [number for number, (place, _) in enumerate(known) if place in set(failed)]
+    return places[-1] + 1 if places[-1] - places[0] + 1 == len(places) else None
+
+
+def _both_on_one_version(known: Sequence[tuple[int, Night]]) -> bool:
+    outcomes: dict[str, set[bool | None]] = {}
+    for _, night in known:
+        outcomes.setdefault(night.version, set()).add(night.passed)
+    return any(len(found) == 2 for found in outcomes.values())

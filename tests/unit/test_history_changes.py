@@ -1,0 +1,109 @@
+"""Change points in nights of figures, what they are named with, and flaky told from regressed."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from history_sample import nights
+
+from harness.history.catalogue import catch_up
+from harness.history.change_points import shifts
+from harness.history.nightly_lines import NOTHING_KNOWN, history
+from harness.history.stability import Night, State, stability
+from harness.history.store import FILE, Store
+
+
+def read(reports):
+    with Store(reports / FILE) as store:
+        catch_up(reports, store)
+        return history(store.runs(), store.series(), store.points())
+
+
+def row(*parts: tuple[int, float], noise: float = 0.05, seed: int = 1) -> list[float]:
+    dice = random.Random(seed)
+    return [level + dice.gauss(0, noise) for count, level in parts for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_shift_is_found_where_it_is_within_three_nights_of_it(seed):
+    (found,) = shifts(row((60, 1.5), (30, 2.0), seed=seed), 0.01)
+    assert abs(found.index - 60) <= 3 and found.by == pytest.approx(0.5, abs=0.1)
+    (found,) = shifts(row((60, 1.5), (3, 2.0), seed=seed), 0.01)  # on the third night
+    assert found.index == 60
+
+
+def test_several_shifts_a_path_that_does_not_come_back_and_rows_that_are_too_short():
+    found = shifts(row((40, 1.5), (40, 2.5), (40, 1.0)), 0.01)
+    assert [abs(s.index - at) <= 3 for s, at in zip(found, (40, 80), strict=True)] == [True, True]
+    (gone,) = shifts([*row((40, 1.5)), *[math.inf] * 5], 0.01)
+    assert gone.index == 40 and gone.by == math.inf
+    assert shifts([1.0, 1.0, 1.0, 9.0, 9.0], 0.01) == [] == shifts([], 0.01)
+
+
+def test_what_is_no_more_than_a_period_or_one_bad_night_is_no_shift():
+    assert shifts(row((60, 1.5), (30, 1.506), noise=0.0005), 0.01) == []
+    assert shifts([*row((40, 1.5)), 9.0, *row((40, 1.5), seed=2)], 0.01) == []
+
+
+def test_steady_rows_are_said_to_shift_no_more_often_than_promised():
+    found = sum(bool(shifts(row((60, 1.5), seed=seed), 0.0)) for seed in range(300))
+    assert found <= 300 * 0.01 * 2
+
+
+def test_a_timer_changed_at_night_60_of_90_begins_a_new_series_and_is_named(tmp_path):
+    nights(tmp_path, 90, slower_from=60, heartbeat=5.0)
+    (cluster,) = read(tmp_path).clusters
+    for line in cluster.lines:
+        (point,) = line.change_points
+        assert point.run == 60 and point.new_series and point.by == pytest.approx(0.5, abs=0.1)
+        assert point.because == ("timer manager.heartbeat_s 0.2 → 5",) and point.sentence.startswith("slower by 0.")
+
+
+@pytest.mark.parametrize("count", [90, 63])
+def test_a_shift_without_a_new_series_is_named_with_what_changed_that_night(tmp_path, count):
+    nights(tmp_path, count, slower_from=60, kernel="6.18", harness="1.1")
+    for line in read(tmp_path).clusters[0].lines:
+        (point,) = line.change_points
+        assert abs(point.run - 60) <= 3 and not point.new_series
+        assert point.because == ("harness 1.0 → 1.1", "kernel of lknode01 6.1 → 6.18", "kernel of lknode02 6.1 → 6.18")
+
+
+def test_a_shift_that_nothing_explains_says_so(tmp_path):
+    nights(tmp_path, 70, slower_from=60)
+    assert {point.sentence.split("; ")[1] for line in read(tmp_path).clusters[0].lines for point in line.change_points} == {NOTHING_KNOWN}
+
+
+def of(words: str, versions: str = "") -> State:
+    """`.` passed, `F` failed, `?` could not be judged."""
+    told = [{".": True, "F": False, "?": None}[letter] for letter in words]
+    return stability([Night(passed, version) for passed, version in zip(told, versions or "a" * len(told), strict=True)]).state
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ("", State.UNKNOWN),
+        ("??", State.UNKNOWN),
+        ("..........", State.STEADY),
+        (".....?....", State.STEADY),
+        ("FFFFF", State.ALWAYS),
+        (".........F", State.NEW),
+        ("........FF", State.NEW),
+        (".......FFF", State.REGRESSED),
+        ("....F.........................FFFF", State.REGRESSED),  # one bad night long before
+        ("..F...F..F", State.FLAKY),
+        ("..F...F...", State.FLAKY),
+        ("F.F.F.F.FFF", State.FLAKY),
+        ("....FFFF......", State.RECOVERED),
+    ],
+)
+def test_flaky_is_told_from_regressed(words, state):
+    assert of(words) is state
+
+
+def test_where_every_failure_was_on_another_version_it_says_so():
+    nights_of = [Night(letter == ".", version) for letter, version in zip("..F..F..", "aabccdee", strict=True)]
+    assert "no version had both outcomes" in stability(nights_of).sentence
+    assert "both outcomes on one version" in stability([Night(letter == ".", "a") for letter in "..F..F.."]).sentence
