@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     from harness.commands import check, collect, trust
     from harness.commands.azure import azure
-    from harness.commands.docs import fact, schema
+    from harness.commands.docs import fact, schema, sudoers
     from harness.commands.init import init
     from harness.commands.lab import doctor, lab
     from harness.commands.runs import compare, explain, history, judge, report
@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         compare,
         history,
         collect,
+        sudoers,
         fact,
         schema,
         azure,

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Host
+from harness.hosts.root_rights import ROOT
 
 FOLDER = "/run/lkharness-lease"
 LEASE_DURATION_S = 30  # a harness that was killed holds a cluster for no longer, unless what it armed lasts longer
@@ -64,6 +65,18 @@ rm -rf "$folder"
 mkdir "$folder" || exit 3
 write "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 """.replace("LONGEST", str(MAX_LEASE_S))
+
+INSTALLED = "/opt/lkharness/bin/lease"  # where a host's administrator may put it, root's own, so that sudoers can name it
+_BY_ROOT = f"""
+if [ -n "{ROOT}" ] && [ -x {INSTALLED} ]; then exec {ROOT} {INSTALLED}; fi
+exec {ROOT} sh -c "$1" lkharness-lease
+"""
+
+
+def installed() -> str:
+    """The program for INSTALLED: the same, for the one folder whatever it is told."""
+    fixed = _SCRIPT.replace("read -r folder;", f"read -r folder; folder={FOLDER};", 1)
+    return f"#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n{fixed.lstrip()}"
 
 
 class Held(Unusable):
@@ -204,7 +217,7 @@ class Lease:
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""
         told = "\n".join([verb, self._folder, self.token, self._holder, str(self._term_s), ""])
-        done = host.run(["sh", "-c", _SCRIPT, "lkharness-lease"], limit=COMMAND_TIMEOUT_S, input=told.encode())
+        done = host.run(["sh", "-c", _BY_ROOT, "lkharness-lease", _SCRIPT], limit=COMMAND_TIMEOUT_S, input=told.encode())
         said = done.out.strip()
         if done.ok and said in ("mine", "gone"):
             return ""

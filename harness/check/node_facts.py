@@ -34,6 +34,10 @@ def of_script(
     """`text` is what was printed, `seen` what `host_script_parse` made of it. `untold` is known to be missing from it; `failed`
     has why a section is not there. `settings` and `disks` stand for sections that an older text lacks."""
     parts, name = host_script_parse.sections(text), seen.name
+    if refused := parts.get("rights", "").split("\n"):
+        lines = ", ".join(f"`{line.strip()}`" for line in refused if line.strip())
+        lack = f"what sudo refuses: {name}: it does not allow {lines}; `lkharness sudoers` prints the lines that are lacking"
+        untold = [*untold, *([lack] if lines else [])]
     firewall = parts.get("firewall") if seen.firewall is not None else None
     addresses = list(seen.addresses) if seen.addresses is not None else None
     if name == cluster.client.name:  # whose firewall an ordinary user need not be able to read

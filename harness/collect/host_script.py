@@ -8,6 +8,7 @@ from harness.cluster.disk_preflight import LOOK as DISKS
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config.cluster_config import Cluster, Machine
 from harness.hosts.linux.linux import FIREWALL, TOOLS
+from harness.hosts.root_rights import ROOT, WHOLE, asked_for, read_by_root, tells_refusals
 from harness.managers.manager import Manager
 
 MAX_LOG_LINES = 400
@@ -68,6 +69,11 @@ rules() (
 disks() {{
 {DISKS}
 }}"""
+# Of processes that the account may not look into, nothing is told.
+_DESCRIPTORS = (
+    'for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done; '
+    'echo "$pid $n $(grep "open files" "/proc/$pid/limits")"; done'
+)
 _NAMES = 'function end() { if (line) print line } $1 == "=" { end(); line = $2; next } { line = line " " $1 } END { end() }'
 _FAILED = 'printf %s "$why"'
 FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # what findings are made of by themselves
@@ -76,10 +82,12 @@ FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # 
 def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
     """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.host_script_parse` reads."""
     others = [str(m.address) for m in cluster.machines if m.name != machine.name]
-    echoes = f"{shlex.quote(machine.ssh.python)} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
-    parts = {"time": "date '+%s.%N %z'", **_parts(cluster, machine, manager), "failed": _FAILED, "large": "cat <&3", "ended": "date +%s.%N"}
+    echoes = f"whole {shlex.quote(machine.ssh.python)} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
+    asked = _parts(cluster, machine, manager)
+    rights = tells_refusals(dict.fromkeys(line for part in (_TOOLS, *asked.values()) for line in asked_for(part)))
+    parts = {"time": "date '+%s.%N %z'", **asked, "rights": rights, "failed": _FAILED, "large": "cat <&3", "ended": "date +%s.%N"}
     rest = "\n".join(["exec 3<&0 </dev/null", *_beginning(), *_sections(parts), "true"])
-    return f"{echoes} | {{\n{rest}\n}}"  # the echoes travel while the rest is asked
+    return f"{WHOLE}\n{echoes} | {{\n{rest}\n}}"  # the echoes travel while the rest is asked
 
 
 def pieces(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, str]:
@@ -107,11 +115,11 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "rules": "ip rule",
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),
-        "listening": "ask listening ss -tlnp",
-        "sockets": f"ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
-        "processes": "pids=$(ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
+        "listening": f"ask listening {ROOT} ss -tlnp",
+        "sockets": f"whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
+        "processes": f"pids=$({ROOT} ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
-        "descriptors": "for pid in $pids; do set -- /proc/$pid/fd/*; echo $pid $# $(grep 'open files' /proc/$pid/limits); done",
+        "descriptors": f"whole sh -c {shlex.quote(_DESCRIPTORS)} descriptors $pids",
         "sysctls": f"(cd /proc/sys/net/ipv4 && grep -H . {' '.join([f'conf/*/{n}' for n in NIC_SYSCTLS] + settings)}; "
         "cd ../netfilter && grep -H . nf_conntrack_count nf_conntrack_max)",
         "firewall": "ask firewall rules",
@@ -135,10 +143,10 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
 
 
 def _of_the_manager(cluster: Cluster, manager: Manager) -> dict[str, str]:
-    parts = {"log": f"tail -n {MAX_LOG_LINES} {shlex.quote(str(manager.log)) if manager.log else '/dev/null'}"}
+    parts = {"log": read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))}
     if cluster.manager.kind == "lifekeeper":
         tool = shlex.quote(str(cluster.manager.root / "bin" / "ins_list"))
-        parts["instances"] = f"{tool} -t {shlex.quote(cluster.ip_resource.tag)}"
+        parts["instances"] = f"{ROOT} {tool} -t {shlex.quote(cluster.ip_resource.tag)}"
     if cluster.manager.kind == "pacemaker":
-        parts["configuration"] = "cibadmin -Q"
+        parts["configuration"] = f"{ROOT} cibadmin -Q"
     return parts

@@ -42,7 +42,7 @@ class SshAccess(Part):
     key: Path | None = None
     known_hosts: Path | None = None
     jump: Name | None = Field(None, description="name of another host of this file to go through")
-    sudo: bool = Field(False, description="run commands through `sudo -n`")
+    sudo: bool = Field(False, description="what needs root is run through `sudo -n`; docs/sudoers.md")
     python: str = Field("python3", description="a Python 3.6 or newer on that host, for the attempts and the packet capture")
     connect_limit_s: Seconds = 5.0
 

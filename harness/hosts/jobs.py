@@ -14,6 +14,7 @@ import secrets
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Command, CommandResult, Host, HostUnreachable, NotReadable
+from harness.hosts.root_rights import ALLOWED, ROOT, as_root
 from harness.hosts.shell_command import as_line, shortened
 
 FOLDER = "/run/lkharness-jobs"
@@ -92,6 +93,13 @@ exit 0
 """
 )
 
+# Whoever may not become root there sees whether there is anything, and not what.
+_BY_ROOT = f"""
+[ -e "$1" ] || exit 0
+if [ -z "{ROOT}" ] || {ALLOWED} sh >/dev/null 2>&1; then exec {ROOT} sh -c "$2" lkharness-unfinished "$1"; fi
+echo "something in $1, of which only root is told what it is"
+"""
+
 
 class StillRunning(DeadlineExceeded):
     """The harness stopped waiting for a command that goes on; the message names host and command."""
@@ -110,7 +118,9 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     line, name = as_line(command), secrets.token_hex(6)
     folder = folder or FOLDER
     place = f"{folder}/{name}"
-    started = host.run(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line], limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0))
+    started = host.run(
+        as_root(["sh", "-c", _START, "lkharness-start", folder, name, _JOB, line]), limit=max(deadline.within(LOOK_TIMEOUT_S), 5.0)
+    )
     if not started.ok:
         raise Unusable(f"{host.name}: `{shortened(line)}` was not started: {_last(started)}")
     unseen = ""
@@ -118,7 +128,7 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
     def ended() -> CommandResult | None:
         nonlocal unseen
         try:
-            seen = host.run(["sh", "-c", _LOOK, "lkharness-look", place], limit=max(deadline.within(LOOK_TIMEOUT_S), 3.0))
+            seen = host.run(as_root(["sh", "-c", _LOOK, "lkharness-look", place]), limit=max(deadline.within(LOOK_TIMEOUT_S), 3.0))
         except (HostUnreachable, DeadlineExceeded) as error:  # it may be heard of again; the command does not mind
             unseen = f" ({error})"
             return None
@@ -139,13 +149,13 @@ def run_to_its_end(host: Host, command: Command, deadline: Deadline, *, folder: 
             f"{host.name}: `{shortened(line)}` has not ended within {deadline.seconds:.0f} s; it was not ended, and goes on there{unseen}"
         ) from None
     assert done is not None  # that is what was waited for
-    host.run(["rm", "-rf", place], limit=LOOK_TIMEOUT_S)
+    host.run(as_root(["sh", "-c", 'rm -rf "$1"', "lkharness-collected", place]), limit=LOOK_TIMEOUT_S)
     return done
 
 
 def unfinished(host: Host, *, limit: float = LOOK_TIMEOUT_S, folder: str | None = None) -> list[str]:
     """The commands that change the cluster and still run on this host, whoever started them there with `run_to_its_end`."""
-    return host.check(["sh", "-c", _UNFINISHED, "lkharness-unfinished", folder or FOLDER], limit=limit).splitlines()
+    return host.check(["sh", "-c", _BY_ROOT, "lkharness-unfinished", folder or FOLDER, _UNFINISHED], limit=limit).splitlines()
 
 
 def _last(result: CommandResult) -> str:

@@ -7,6 +7,7 @@ import shlex
 
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import Command
+from harness.hosts.root_rights import SUDO, VARIABLE, marked
 
 BEGINS = "\x1elkharness\x1e\n"  # comes on both streams before a command's own output; what a profile prints at log-in comes before it
 # Its octal form, so that no trace or complaint that quotes the command can be taken for it. C before sudo, so that sudo speaks it, too.
@@ -32,16 +33,17 @@ def as_line(command: Command) -> str:
 
 
 def wrapped(command: Command, *, sudo: bool = False, limit: float | None = None) -> str:
-    """The line to send to a login shell: BEGINS, the C locale, root through `sudo -n` if asked, and an end of its own.
+    """The line to send to a login shell: BEGINS, the C locale, an end of its own, and with `sudo` root for what is marked for it
+    (`root_rights`) and for nothing else: sudo is asked for the program itself.
 
     sshd does not end a command that has no terminal when its channel closes, so `timeout` on the host does it, one
     second after the harness has given up; a lost connection then leaves nothing running for longer than that.
     """
     words = ["sh", "-c", _BEGIN, "lkharness"]
-    words += ["sudo", "-n"] if sudo else []
     if limit is not None:
         words += ["timeout", "-k", "2", str(math.ceil(limit) + 1)]
-    words += ["env", "LC_ALL=C"]
+    words += ["env", "LC_ALL=C", *([f"{VARIABLE}={SUDO}"] if sudo else [])]
+    words += SUDO.split() if sudo and marked(command) else []
     words += ["sh", "-c", command] if isinstance(command, str) else list(command)
     return shlex.join(words)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 from harness.config.cluster_config import Cluster
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import Host, HostUnreachable
+from harness.hosts.root_rights import as_root
 from harness.managers.manager import Answer, answer
 from harness.managers.switchover_readiness import last_words
 
@@ -20,7 +20,7 @@ def check_mirror(cluster: Cluster, hosts: Mapping[str, Host], to: str, found: An
             return found
         copies = f"{', '.join(found)} copies data to the other node, and no manager.mirror_check tells whether the copy on {to} is complete"
         return answer([], [copies] if found else [])
-    command = shlex.join(word.replace("{to}", to) for word in words)
+    command = as_root([word.replace("{to}", to) for word in words])
     try:
         done = hosts[active].run(command, limit=limit)
     except (HostUnreachable, DeadlineExceeded) as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from harness.hosts.root_rights import ALLOWED, ROOT, read_by_root
 from harness.managers.manager import MAX_LOG_LENGTH, LogWindow
 
 MAX_READ_BYTES = 2 * 1024 * 1024  # bytes of the log's end that are looked through
@@ -22,10 +23,13 @@ def fetch_line(log: Path) -> str:
 
     What rotated names look like is configuration of the host: `.1` and `-DATE` are the usual two [from memory].
     """
-    quoted = shlex.quote(str(log))
-    files = f"$(ls -1tr {quoted}.1 {quoted}-* 2>/dev/null | grep -v '\\.[gbx]z2*$' | tail -n 1) {quoted}"
-    readable = f"exec 2>&1; test -r {quoted} || {{ ls -ld {quoted}; exit 1; }}"
-    return f"{readable}; date +%z; cat {files} | wc -c; cat {files} | tail -c {MAX_READ_BYTES}"
+    quoted, before = shlex.quote(str(log)), shlex.quote(f"{log}.1")
+    older = f"older=$(ls -1tr {before} {quoted}-* 2>/dev/null | grep -v '\\.[gbx]z2*$' | tail -n 1)"
+    rotated = f'if [ -r "$older" ]; then cat "$older"; elif [ "$older" = {before} ]; then {ROOT} cat {before}; fi'
+    may = f'[ -r {quoted} ] || {{ [ -n "{ROOT}" ] && {ALLOWED} cat {quoted} >/dev/null; }}'
+    readable = f"exec 2>&1; {may} || {{ ls -ld {quoted}; exit 1; }}"
+    both = f"both() {{ {rotated}; {read_by_root('cat', str(log))}; }}"
+    return f"{readable}; {older}; {both}; date +%z; both | wc -c; both | tail -c {MAX_READ_BYTES}"
 
 
 def window(fetched: str, begin: float, end: float, most: int = MAX_LOG_LENGTH) -> LogWindow:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.core.errors import Unusable
 from harness.hosts.host import Host, Process
+from harness.hosts.root_rights import ROOT
 
 QUICKLY = ("-I", "-S")  # the scripts need the standard library only; without site-packages an interpreter starts in half the time
 FOLDER = Path(__file__).parent / "scripts"
@@ -16,6 +17,31 @@ PARTS = {  # of those that are too long for one file
     "agent": ("agent_connections", "agent_monitors", "agent"),
     "connection_worker": ("connection_attempt", "connection_worker"),
 }
+
+# Those that need root, and where a host's administrator may put a copy that is root's own (`installed`), so that sudoers can name it.
+INSTALLABLE = {"packet_capture": "/opt/lkharness/bin/packet-capture"}
+
+# Takes what the harness sends, which must be this very text, and runs its own.
+_INSTALLED = """#!/usr/bin/python3 -IS
+import json, os, sys
+
+SOURCE = {text!r}
+sent = b""
+while len(sent) < len(SOURCE):
+    data = os.read(0, len(SOURCE) - len(sent))
+    if not data:
+        break
+    sent += data
+if sent != SOURCE:
+    print(json.dumps({{"error": "{path} is of another version; install it anew (lkharness sudoers --program packet-capture)"}}))
+    sys.exit(0)
+exec(compile(SOURCE, {name!r}, "exec"))
+"""
+
+
+def installed(name: str) -> str:
+    """The program to be installed at INSTALLABLE[name], root's own and mode 0755."""
+    return _INSTALLED.format(text=source(name), name=name, path=INSTALLABLE[name])
 
 
 @cache
@@ -36,7 +62,10 @@ def start(host: Host, python: str, name: str, plan: dict[str, Any]) -> Process:
         " s+=d\n"
         f"exec(compile(s,{name!r},'exec'))"
     )
-    command = ["sh", "-c", f'exec "$0" {" ".join(QUICKLY)} -c "$1" "$2" 2>&1', python, loader, json.dumps(plan)]
+    itself = f'exec {ROOT if name in INSTALLABLE else ""} "$0" {" ".join(QUICKLY)} -c "$1" "$2" 2>&1'
+    if name in INSTALLABLE:
+        itself = f'if [ -n "{ROOT}" ] && [ -x {INSTALLABLE[name]} ]; then exec {ROOT} {INSTALLABLE[name]} "$2" 2>&1; fi; {itself}'
+    command = ["sh", "-c", itself, python, loader, json.dumps(plan)]
     for last in (False, True):
         process = host.start(command)
         try:

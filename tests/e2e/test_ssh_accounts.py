@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -82,20 +84,30 @@ def logging_in(shell: Shell, folder: Path, **ssh: dict) -> Path:
     return folder / "cluster.toml"
 
 
+SETUP = (
+    f"echo operator:x:{OPERATOR}:{OPERATOR}:o:/run/operator:/bin/sh >>/etc/passwd;"
+    f"echo plain:x:{PLAIN}:{PLAIN}:p:/run/plain:/bin/sh >>/etc/passwd;"
+    f"printf 'operator:x:{OPERATOR}:\\nplain:x:{PLAIN}:\\n' >>/etc/group; mkdir -p /etc/sudoers.d /etc/pam.d;"
+    "printf 'operator:*:1::::::\\nplain:*:1::::::\\nroot:*:1::::::\\n' >/etc/shadow;"
+    "printf 'auth required pam_deny.so\\naccount required pam_permit.so\\nsession required pam_permit.so\\n' >/etc/pam.d/sudo;"
+    "printf 'Defaults !fqdn\\n@includedir /etc/sudoers.d\\n' >/etc/sudoers; echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/lk;"
+    "chmod 440 /etc/sudoers /etc/sudoers.d/lk; mkdir -m 755 -p /run/operator /run/plain"
+)
+HOSTS = ("lkclient", "lknode01", "lknode02")
+
+
+@pytest.fixture(scope="module")
+def accounts(shell: Shell) -> Shell:
+    """The lab with two accounts on each host, neither of them root: `operator` may become root, `plain` may not."""
+    for host in HOSTS:
+        sh(shell, host, SETUP)
+    return shell
+
+
 @NEEDS_SUDO
-def test_an_account_for_each_host_and_sudo_without_a_terminal(shell: Shell, tmp_path: Path):
+def test_an_account_for_each_host_and_sudo_without_a_terminal(accounts: Shell, tmp_path: Path):
     """Two names, neither of them root; sudo is the real one, with a rule of its own in each host's /etc/sudoers.d."""
-    setup = (
-        f"echo operator:x:{OPERATOR}:{OPERATOR}:o:/run/operator:/bin/sh >>/etc/passwd;"
-        f"echo plain:x:{PLAIN}:{PLAIN}:p:/run/plain:/bin/sh >>/etc/passwd;"
-        f"printf 'operator:x:{OPERATOR}:\\nplain:x:{PLAIN}:\\n' >>/etc/group; mkdir -p /etc/sudoers.d /etc/pam.d;"
-        "printf 'operator:*:1::::::\\nplain:*:1::::::\\nroot:*:1::::::\\n' >/etc/shadow;"
-        "printf 'auth required pam_deny.so\\naccount required pam_permit.so\\nsession required pam_permit.so\\n' >/etc/pam.d/sudo;"
-        "printf 'Defaults !fqdn\\n@includedir /etc/sudoers.d\\n' >/etc/sudoers; echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/lk;"
-        "chmod 440 /etc/sudoers /etc/sudoers.d/lk; mkdir -m 755 -p /run/operator /run/plain"
-    )
-    for host in ("lkclient", "lknode01", "lknode02"):
-        sh(shell, host, setup)
+    shell = accounts
     operator = {"user": "operator", "sudo": True}
     done = shell.lkharness("check", "--cluster", logging_in(shell, tmp_path, lkclient=operator, lknode01=operator))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -104,4 +116,59 @@ def test_an_account_for_each_host_and_sudo_without_a_terminal(shell: Shell, tmp_
     refused = shell.lkharness("check", "--cluster", logging_in(shell, tmp_path, lknode02={"user": "plain", "sudo": True}))
     assert refused.returncode == 4 and "Traceback" not in refused.stdout + refused.stderr
     (line,) = refused.stderr.splitlines()
-    assert line.startswith("lkharness: lknode02: `sudo -n` does not work for plain (sudo: a password is required)") and "NOPASSWD" in line
+    assert line.startswith("lkharness: lknode02: `sudo -n` does not work for plain (sudo: a password is required)")
+    assert "lacks the line that allows `" in line
+
+
+def told(reports: Path, sentence: str) -> bool:
+    """Whether a run's timeline has this sentence."""
+    return any(sentence in file.read_text() for file in reports.glob("*/timeline.jsonl"))
+
+
+def allow(shell: Shell, file: Path, level: str) -> None:
+    """What `lkharness sudoers` prints for this level is all that sudo allows `plain` from now on; measuring has its program."""
+    printed = shell.lkharness("sudoers", "--cluster", file, "--level", level, "--json")
+    assert printed.returncode == 0, printed.stderr
+    programs = [json.loads(shell.lkharness("sudoers", "--program", name, "--json").stdout) for name in ("packet-capture", "lease")]
+    for host, text in json.loads(printed.stdout)["machines"].items():
+        put = "install -d -m 755 /opt/lkharness /opt/lkharness/bin"
+        for program in programs:
+            put += f"; printf %s {shlex.quote(program['text'])} >{program['path']}; chmod 755 {program['path']}"
+        sh(shell, host, f"{put}; printf %s {shlex.quote(text)} >/etc/sudoers.d/lk; chmod 440 /etc/sudoers.d/lk; visudo -c")
+
+
+@pytest.fixture(params=["lifekeeper", "pacemaker"])
+def managed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
+    """A lab of its own, with the two accounts on each host."""
+    with shell_in(tmp_path / "state") as one:
+        one.up("--name", "accounts", "--manager", request.param)
+        for host in HOSTS:
+            sh(one, host, SETUP)
+        yield one
+
+
+@pytest.mark.deep
+@NEEDS_SUDO
+def test_each_level_does_with_its_fragment_what_it_is_for_and_names_the_line_that_the_next_one_lacks(managed: Shell, tmp_path: Path):
+    """The published lines and no others, with the real sudo: look, measure, disturb; and one level too little is one sentence."""
+    plain = {"user": "plain", "sudo": True}
+    file = logging_in(managed, tmp_path, **dict.fromkeys(HOSTS, plain))
+    quiet = ["tests/failover", "-q", "--cluster", file, "--period", "100", "--allow-disruption"]
+
+    allow(managed, file, "look")
+    looked = managed.lkharness("check", "--cluster", file)
+    assert looked.returncode == 0 and "not told" not in looked.stdout, looked.stdout + looked.stderr
+    short = managed.pytest(*quiet, "--disruption", "none", "--reports", tmp_path / "look").stdout
+    assert "the line that allows `/opt/lkharness/bin/lease`" in short and "Traceback" not in short, short
+
+    allow(managed, file, "measure")
+    measured = managed.pytest(*quiet, "--disruption", "none", "--reports", tmp_path / "measure")
+    assert measured.returncode == 0, measured.stdout + measured.stderr
+    assert not told(tmp_path / "measure", "sudo does not allow")
+    short = managed.pytest(*quiet, "--disruption", "service crash", "--reports", tmp_path / "short")
+    assert short.returncode == 3 and "the line that allows `sh`" in short.stdout + short.stderr, short.stdout + short.stderr
+    assert "Traceback" not in short.stdout + short.stderr
+
+    allow(managed, file, "disturb")
+    done = managed.pytest(*quiet, "--disruption", "service crash", "--reports", tmp_path / "disturb")
+    assert done.returncode == 0, done.stdout + done.stderr

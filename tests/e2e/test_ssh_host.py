@@ -15,6 +15,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.core.timeline import Timeline
 from harness.hosts.host import CommandFailed
+from harness.hosts.root_rights import as_root
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.remote.captures.packet_capture import Witness
 from harness.remote.connections.attempt import attempt
@@ -178,12 +179,13 @@ def test_missing_sudo_is_one_clear_sentence(serve, tmp_path):
     host = SshHost(server.machine(sudo=True))
     with pytest.raises(Unusable, match=r"lknode01: .*sudo.*not found"):
         Witness(host).start()
-    with pytest.raises(Unusable, match=r"`sudo -n` does not work for root .*not found.*NOPASSWD"):
-        host.run("true")
+    with pytest.raises(Unusable, match=r"`sudo -n` does not work for root .*not found.*lacks the line that allows `true`"):
+        host.run(as_root(["true"]))
+    assert host.run("echo as myself").out == "as myself\n"
     (tools / "sudo").write_text('#!/bin/sh\n[ "$1" = -n ] && shift\nAS=sudo exec "$@"\n')
     (tools / "sudo").chmod(0o755)
     # the shell must not remember that it found none: every command has a shell of its own
-    assert host.run("echo as root").out == "as root\n"
+    assert host.run(as_root("echo as $AS")).out == "as sudo\n" and host.run("echo as $AS").out == "as\n"
     host.close()
 
 

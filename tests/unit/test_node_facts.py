@@ -18,6 +18,7 @@ from harness.collect.host_script import FACTS, pieces, script
 from harness.config import cluster_config
 from harness.diagnosis import host_script_parse
 from harness.hosts.host import CommandFailed, CommandResult, HostUnreachable
+from harness.hosts.root_rights import WHOLE
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager_registry import manager_of
 
@@ -182,7 +183,7 @@ def test_of_sockets_those_are_told_that_somebody_has_or_waits_for() -> None:
         data = default_cluster.merged(default_cluster.cluster_data(), {"load_balancer": {"probe": {"port": port}}})
         line = re.search(r"(?m)^echo '@@ sockets'; (.*)$", script(cluster_config.parse(data, Path("a test's")), NODE, MANAGER))
         assert line is not None
-        said = subprocess.run(["/bin/sh", "-c", line[1]], capture_output=True, text=True, timeout=60, check=True).stdout
+        said = subprocess.run(["/bin/sh", "-c", f"{WHOLE}\n{line[1]}"], capture_output=True, text=True, timeout=60, check=True).stdout
         kept.close()
         first.close()
     states = {s.state for s in host_script_parse.host(NODE.name, f"@@ sockets\n{said}").sockets}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from harness.collect.collectors import KB, NIC_SYSCTLS, SYSCTLS, Collector, CollectorTable
+from harness.hosts.root_rights import ROOT, read_by_root
+
+AS_ROOT = f"{ROOT} "
 
 
 def _each(*commands: str) -> str:
     """Several commands, each under its own heading; one that is not installed says so and the rest goes on."""
-    return "; ".join(f'echo "# {c}"; {c} 2>&1' for c in commands)
+    return "; ".join(f'echo "# {c.removeprefix(AS_ROOT)}"; {c} 2>&1' for c in commands)
 
 
 _SYSCTL_LINE = (
@@ -31,11 +34,13 @@ class Linux(CollectorTable):
         ),
         Collector("addresses", "Links and addresses", _each("ip -s -d link", "ip addr")),
         Collector("routes", "Routes, rules, neighbours", _each("ip rule", "ip route show table all", "ip -6 route", "ip neigh")),
-        Collector("listeners", "Who listens", _each("ss -Hltnp", "ss -Hlunp")),
+        Collector("listeners", "Who listens", _each(f"{ROOT} ss -Hltnp", f"{ROOT} ss -Hlunp")),
         Collector("sockets", "Connections", _each("ss -s", "ss -Htanoi", "nstat -az"), most=512 * KB),
         Collector("sysctls", "Kernel settings that matter", _SYSCTL_LINE, most=64 * KB),
         Collector(
-            "firewall", "Firewall", _each("nft list ruleset", "iptables-save", "firewall-cmd --list-all-zones", "ufw status verbose")
+            "firewall",
+            "Firewall",
+            _each(f"{ROOT} nft list ruleset", f"{ROOT} iptables-save", "firewall-cmd --list-all-zones", "ufw status verbose"),
         ),
         Collector("clock", "Clock and its source", _each("date +%s.%N", "timedatectl", "chronyc -n tracking", "ntpq -pn")),
         Collector(
@@ -52,29 +57,38 @@ class Linux(CollectorTable):
         Collector(
             "lifekeeper-status",
             "LifeKeeper's tables",
-            _each("{root}/bin/lcdstatus -q", "{root}/bin/lcdstatus"),
+            _each(AS_ROOT + "{root}/bin/lcdstatus -q", AS_ROOT + "{root}/bin/lcdstatus"),
             nodes_only=True,
             managers=_LK,
         ),
-        Collector("lifekeeper-settings", "LifeKeeper's settings", "cat /etc/default/LifeKeeper", nodes_only=True, managers=_LK),
+        Collector(
+            "lifekeeper-settings", "LifeKeeper's settings", read_by_root("cat", "/etc/default/LifeKeeper"), nodes_only=True, managers=_LK
+        ),
         Collector(
             "lifekeeper-flags",
             "LifeKeeper's flags",
-            "ls -la {root}/config/flg 2>&1; {root}/bin/flg_list 2>&1",
+            "ls -la {root}/config/flg 2>&1; " + AS_ROOT + "{root}/bin/flg_list 2>&1",
             nodes_only=True,
             managers=_LK,
         ),
         Collector(
             "pacemaker-status",
             "Pacemaker's and Corosync's state",
-            _each("crm_mon -1rnfA", "corosync-cfgtool -s", "corosync-quorumtool -s", "pcs constraint", "crmadmin --version", "corosync -v"),
+            _each(
+                f"{ROOT} crm_mon -1rnfA",
+                f"{ROOT} corosync-cfgtool -s",
+                f"{ROOT} corosync-quorumtool -s",
+                f"{ROOT} pcs constraint",
+                "crmadmin --version",
+                "corosync -v",
+            ),
             nodes_only=True,
             managers=_PCMK,
         ),
         Collector(
             "pacemaker-settings",
             "Pacemaker's configuration",
-            _each("cibadmin -Q", "cat /etc/corosync/corosync.conf"),
+            _each(f"{ROOT} cibadmin -Q", "cat /etc/corosync/corosync.conf"),
             nodes_only=True,
             managers=_PCMK,
         ),

@@ -11,6 +11,7 @@ from harness.disrupt.disruption import Disruption, Moment, Step
 from harness.disrupt.permission import permitted
 from harness.hosts.deadman.deadman_switch import Deadman, Script
 from harness.hosts.linux.linux import TOOLS
+from harness.hosts.root_rights import as_root
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -79,7 +80,7 @@ class OnHost(Disruption):
 
     def _there(self, line: str, deadline: Deadline) -> bool:
         """Does this shell line exit 0 on the target?"""
-        return self._subject.hosts[self.target()].run(SBIN + line, limit=deadline.within(10.0)).ok
+        return self._subject.hosts[self.target()].run(as_root(SBIN + line), limit=deadline.within(10.0)).ok
 
     def _needs(self, tool: str, package: str) -> str | None:
         """A reason to skip where the target has no such tool."""

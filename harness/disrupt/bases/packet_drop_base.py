@@ -11,6 +11,7 @@ from harness.core.deadline import Deadline
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
+from harness.hosts.root_rights import as_root
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Cut(OnHost):
         rules = len(drops.inbound) + len(drops.outbound)
 
         def counted() -> Counters | None:
-            said = self._subject.hosts[self.target()].run(f"{SBIN}nft -a list table {self._table}", limit=deadline.within(10.0)).out
+            said = (
+                self._subject.hosts[self.target()].run(as_root(f"{SBIN}nft -a list table {self._table}"), limit=deadline.within(10.0)).out
+            )
             seen = counters(said)
             return seen if len(seen.packets) == rules and all(seen.packets) else None
 

@@ -10,6 +10,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.disrupt.disruption import Moment
 from harness.hosts.linux.linux_parse import Listener
+from harness.hosts.root_rights import as_root
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -55,7 +56,7 @@ def listener_pid(subject: ClusterUnderTest, node: str, port: int) -> int:
 def at_once(subject: ClusterUnderTest, node: str, line: str, deadline: Deadline) -> tuple[Moment, list[str]]:
     """Do something that needs no undoing; when the host did it, and what it printed. Raises CommandFailed when it exits other than 0."""
     asked = f"before=$(date +%s.%N)\n{line}\necho moment $before $(date +%s.%N)"
-    said = subject.hosts[node].check(["sh", "-ec", asked], limit=deadline.within(10.0))
+    said = subject.hosts[node].check(as_root(["sh", "-ec", asked]), limit=deadline.within(10.0))
     told = re.search(r"^moment (\S+) (\S+)$", said, re.MULTILINE)
     if told is None:
         raise Inconclusive(f"{node}: it did not say when it did what it was told; it printed: {said.strip() or 'nothing'}")
@@ -70,4 +71,6 @@ def kill(subject: ClusterUnderTest, node: str, pid: int, deadline: Deadline) -> 
 def wait_for_end(subject: ClusterUnderTest, node: str, pid: int, deadline: Deadline) -> None:
     """Until the process is gone, or a zombie. Raises DeadlineExceeded."""
     gone = ["sh", "-c", f"! kill -0 {pid:d} 2>/dev/null || grep -q '^State:.Z' /proc/{pid:d}/status"]
-    deadline.wait_for(lambda: subject.hosts[node].run(gone, limit=deadline.within(10.0)).ok, what=f"the end of process {pid} on {node}")
+    deadline.wait_for(
+        lambda: subject.hosts[node].run(as_root(gone), limit=deadline.within(10.0)).ok, what=f"the end of process {pid} on {node}"
+    )

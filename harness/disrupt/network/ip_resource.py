@@ -7,6 +7,7 @@ from harness.disrupt.bases.host_fault_base import SBIN, OnHost
 from harness.disrupt.disruption import BY_FAILURE, Effect, Step, by_design, paths
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
+from harness.hosts.root_rights import as_root
 from harness.managers.manager import Question
 
 # Addresses for which this one is the first of its subnet on its NIC: with it the kernel deletes them, or, with promote_secondaries, lets
@@ -78,7 +79,7 @@ class IpResourceLost(OnHost):
         return lost_script(str(self._subject.cluster.vip), self._subject.manager.in_service_test(self._subject.cluster.ip_resource.tag))
 
     def skip_reason(self) -> str | None:
-        said = self._subject.hosts[self._node].run(SBIN + _besides(str(self._subject.cluster.vip))).out.split()
+        said = self._subject.hosts[self._node].run(as_root(SBIN + _besides(str(self._subject.cluster.vip)))).out.split()
         return f"{self._node}: {_would_go(' '.join(said))}" if said else None
 
     def took_effect(self, deadline: Deadline) -> None:

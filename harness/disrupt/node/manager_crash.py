@@ -9,6 +9,7 @@ from harness.core.errors import Inconclusive
 from harness.disrupt.bases.port_owner import START, at_once
 from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
+from harness.hosts.root_rights import as_root
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -64,4 +65,6 @@ class ManagerCrash(Disruption):
         )
         gone = ["sh", "-c", START + left + "; exit 0"]
         host = self._subject.hosts[self._node]
-        deadline.wait_for(lambda: host.run(gone, limit=deadline.within(10.0)).ok, what=f"the end of the manager's daemons on {self._node}")
+        deadline.wait_for(
+            lambda: host.run(as_root(gone), limit=deadline.within(10.0)).ok, what=f"the end of the manager's daemons on {self._node}"
+        )

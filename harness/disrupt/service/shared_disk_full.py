@@ -16,6 +16,7 @@ from harness.disrupt.service.service_hang import FAMILY
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import RUN, Deadman, Script
 from harness.hosts.host import HostUnreachable
+from harness.hosts.root_rights import as_root
 from harness.services import service_registry
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class SharedDiskFull(OnHost):
         assert self._database is not None, "skip_reason says so"
         pid = listener_pid(self._subject, self._node, self._database.port)
         asked = _WHERE.format(pid=pid, own=" ".join(_NODES_OWN), family=FAMILY.format(pid=pid))
-        said = self._subject.hosts[self._node].check(asked, limit=deadline.within(20.0)).splitlines()
+        said = self._subject.hosts[self._node].check(as_root(asked), limit=deadline.within(20.0)).splitlines()
         if why := against(said):
             raise Unusable(f"{self._node}: {why}; filling it would break more than the database")
         return said[0]
@@ -183,7 +184,7 @@ class SharedDiskFull(OnHost):
         """Is the disk mounted there, and the file removed?"""
         undo, check = removal(self._place, self._file, 0.0)
         try:
-            done = host.run(SBIN + f"{undo}\n{check}", limit=max(deadline.within(10.0), 2.0))
+            done = host.run(as_root(SBIN + f"{undo}\n{check}"), limit=max(deadline.within(10.0), 2.0))
         except (HostUnreachable, DeadlineExceeded):
             return False
         return done.ok and "note: " in done.out

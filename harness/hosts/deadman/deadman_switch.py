@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.deadman.deadman_scripts import BY_INPUT, FOLDER, MARK, REMAINS, arming, undoing
+from harness.hosts.deadman.deadman_scripts import BY_INPUT, FOLDER, MARK, REMAINS, REMAINS_BY_ROOT, arming, undoing
 from harness.hosts.host import Host, HostUnreachable
+from harness.hosts.root_rights import as_root
 
 RUN = secrets.token_hex(4)  # this harness process, so that two of them never meet in one folder
 UNDO_MARGIN_S = 5.0  # at most; how long before the longest duration the host begins with the undoing
@@ -56,7 +57,7 @@ class Armed:
 def send_undoing(host: Host, armed: Armed, *, limit: float) -> bool:
     """Carry it out there; False when the host had done it already. Raises UndoFailed with its words, HostUnreachable, DeadlineExceeded."""
     sent = undoing(armed.token, armed.of, armed.undo, armed.check)
-    done = host.run(["sh", "-c", BY_INPUT, "lkharness-undo"], limit=limit, input=sent)
+    done = host.run(as_root(["sh", "-c", BY_INPUT, "lkharness-undo"]), limit=limit, input=sent)
     if not done.ok:
         raise UndoFailed((done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1])
     return "undone" in done.out.split()
@@ -102,7 +103,7 @@ class Deadman:
         wait = math.ceil(max(self.longest - UNDO_MARGIN_S, self.longest * 0.5) * 10) / 10
         sent = arming(self.token, self.of, wait, script.act, script.undo, script.check)
         try:
-            said = self.host.check(["sh", "-c", BY_INPUT, "lkharness-arm"], limit=limit, input=sent)
+            said = self.host.check(as_root(["sh", "-c", BY_INPUT, "lkharness-arm"]), limit=limit, input=sent)
         except (HostUnreachable, DeadlineExceeded):
             if severs:
                 return None
@@ -132,7 +133,7 @@ class Deadman:
             nonlocal why
             try:
                 limit = max(deadline.within(30.0), 2.0)  # the last look may look, too
-                done = self.host.run(["sh", "-c", BY_INPUT, "lkharness-undo"], limit=limit, input=sent)
+                done = self.host.run(as_root(["sh", "-c", BY_INPUT, "lkharness-undo"]), limit=limit, input=sent)
             except (HostUnreachable, DeadlineExceeded) as error:
                 why = str(error)
                 return None
@@ -152,8 +153,11 @@ class Deadman:
 
 
 def remains(host: Host, *, limit: float = 10.0) -> list[str]:
-    """What of ours is left on a host: folders, nft tables, processes, files that fill a disk, settings of the cluster. Empty is right."""
-    return host.check(["sh", "-c", REMAINS, "lkharness-remains", MARK, FOLDER], limit=limit).splitlines()
+    """What of ours is left on a host: folders, nft tables, processes, files that fill a disk, settings of the cluster. Empty is right.
+
+    An account that may not become root there sees what it may: that there is a folder, tables, settings and files, no processes.
+    """
+    return host.check(["sh", "-c", REMAINS_BY_ROOT, "lkharness-remains", MARK, FOLDER, REMAINS], limit=limit).splitlines()
 
 
 def quoted(*words: str) -> str:

@@ -11,6 +11,7 @@ from harness.core.errors import Unusable
 from harness.hosts.host import CommandFailed, CommandResult, Host
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
+from harness.hosts.root_rights import ROOT
 
 TOOLS = 'PATH="$PATH:/usr/sbin:/sbin" '  # an ordinary user's PATH often lacks them
 
@@ -18,11 +19,11 @@ TOOLS = 'PATH="$PATH:/usr/sbin:/sbin" '  # an ordinary user's PATH often lacks t
 FIREWALL = f"""export {TOOLS.strip()}
 there() {{ command -v "$1" >/dev/null; }}
 if there nft; then any=yes
-  if nft -j list ruleset 2>/dev/null; then told=yes; echo; elif nft list ruleset 2>/dev/null; then told=yes; fi
+  if {ROOT} nft -j list ruleset 2>/dev/null; then told=yes; echo; elif {ROOT} nft list ruleset 2>/dev/null; then told=yes; fi
 fi
-if there iptables-nft-save; then any=yes; iptables-nft-save 2>/dev/null && told=yes
-  if [ -s /proc/net/ip_tables_names ] && there iptables-legacy-save; then iptables-legacy-save 2>/dev/null; fi
-elif there iptables-save; then any=yes; iptables-save 2>/dev/null && told=yes
+if there iptables-nft-save; then any=yes; {ROOT} iptables-nft-save 2>/dev/null && told=yes
+  if [ -s /proc/net/ip_tables_names ] && there iptables-legacy-save; then {ROOT} iptables-legacy-save 2>/dev/null; fi
+elif there iptables-save; then any=yes; {ROOT} iptables-save 2>/dev/null && told=yes
 fi
 [ -z "$any" ] || [ -n "$told" ] || {{ echo "the firewall may be read by root only" >&2; exit 1; }}
 """
@@ -42,7 +43,7 @@ class LinuxHost:
 
     def listeners(self) -> list[Listener]:
         """Every listening TCP socket; who holds it is known to root only."""
-        return linux_parse.listeners(self._ok(self._tool("ss -Hltnp")).out)
+        return linux_parse.listeners(self._ok(self._tool(f"{ROOT} ss -Hltnp")).out)
 
     def route_to(self, address: str) -> Route:
         """How the kernel would send to `address` now; kind `local` means that it never leaves the host (facts HAIR-07)."""
@@ -99,9 +100,11 @@ class LinuxHost:
         return self._tool(f"ip {what}") if unknown else result
 
     def _tool(self, line: str) -> CommandResult:
-        result = self.host.run(TOOLS + line, limit=self._limit)
+        result = self.host.run(f"export {TOOLS.strip()}; {line}", limit=self._limit)
         if result.exit == 127:
-            raise Unusable(f"{self.name}: `{line.split()[0]}` is not installed there; install the package iproute2 (iproute)")
+            raise Unusable(
+                f"{self.name}: `{line.removeprefix(ROOT).split()[0]}` is not installed there; install the package iproute2 (iproute)"
+            )
         return result
 
     @staticmethod

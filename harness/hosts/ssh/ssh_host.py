@@ -6,9 +6,9 @@ is in the timeline. A command that may have started is never repeated. A wrong h
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
@@ -21,6 +21,7 @@ from harness.core.timeline import Timeline
 from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable, WrongHostKey
 from harness.hosts.interrupt_shield import apart
 from harness.hosts.output_limits import OUTPUT_AT_MOST
+from harness.hosts.root_rights import ABSENT, asked_for, lacking, marked, refused_by, tells_refusals
 from harness.hosts.shell_command import as_line
 from harness.hosts.shells import SHELLS
 from harness.hosts.ssh.forwarding import Forwarding, ForwardingTransport
@@ -29,7 +30,6 @@ from harness.hosts.ssh.ssh_library import paramiko
 from harness.hosts.ssh.ssh_process import SshProcess, close, execute, finish
 
 T = TypeVar("T")
-SUDO_REFUSED = re.compile(r"^sudo: (?!unable to resolve host).*|sudo: (?:command )?not found", re.MULTILINE)
 
 
 class SshHost:
@@ -55,15 +55,32 @@ class SshHost:
         """
         deadline = Deadline(limit)
 
-        def work() -> CommandResult:
+        def once(asked: Command, given: bytes | None) -> CommandResult:
             channel, connection = self._session(deadline)
             try:
-                return self._run_on(channel, command, input, deadline, most=most)
+                return self._run_on(channel, asked, given, deadline, most=most)
             finally:
                 close(channel)
                 connection.slots.release()
 
+        def work() -> CommandResult:
+            done = once(command, input)
+            return self._allowed(command, done, lambda line: once(line, None)) if self.machine.ssh.sudo else done
+
         return apart(work, abandon=lambda: setattr(deadline, "seconds", 0.0))
+
+    def _allowed(self, command: Command, done: CommandResult, ask: Callable[[str], CommandResult]) -> CommandResult:
+        """The result, where sudo allowed what needed root, or some of it. Raises Unusable, with the line that is lacking, where it allowed
+        nothing of it. A program that is not there exits 127, as without sudo."""
+        lines = asked_for(command)
+        said = refused_by(done.err) or (None if marked(command) else refused_by(done.out[:4000]))
+        if not lines or not said:
+            return done
+        if marked(command) and ABSENT.search(done.err):
+            return replace(done, exit=127)
+        if not marked(command) and len(ask(tells_refusals(lines)).out.splitlines()) < len(lines):
+            return done
+        raise Unusable(lacking(self.name, self.machine.ssh.user, said, lines))
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
@@ -162,11 +179,6 @@ class SshHost:
         sent, data = self._shell.to_run(command, input, sudo=sudo, limit=deadline.seconds)
         execute(channel, self.name, sent, line, deadline)
         exit, out, err = finish(channel, self.name, line, data, deadline, clean=self._shell.clean, most=most)
-        if sudo and exit in (1, 127) and (said := SUDO_REFUSED.search(err)):
-            raise Unusable(
-                f"{self.name}: `sudo -n` does not work for {self.machine.ssh.user} ({said.group().strip()}); "
-                "install sudo and allow it with NOPASSWD, or log in as root and leave ssh.sudo out"
-            )
         return CommandResult(self.name, line, exit, out, err, deadline.anchor, deadline.elapsed())
 
     def _session(self, deadline: Deadline) -> tuple[paramiko.Channel, Connection]:

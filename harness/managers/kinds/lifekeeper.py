@@ -13,6 +13,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import Command, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
+from harness.hosts.root_rights import as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import MAX_LOG_LENGTH, Answer, ClusterState, LogWindow, Manager, NodeState, Question, SwitchRefused
@@ -24,6 +25,7 @@ from harness.managers.switchover_readiness import Case, Told, by_state, last_wor
 from harness.managers.unlisted_members import of_lifekeeper
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
+READ_SETTINGS = f"test ! -e {SETTINGS} || {read_by_root('cat', SETTINGS)}"
 
 # syslog time, host, program[pid], then LEVEL:kit:action:tag:code:message (LKL-62)
 LOG_LINE = re.compile(r"^\S+ +\d+ [\d:]+ \S+ [^\s:]+: ?(?P<level>[A-Z]+):(?P<kit>[^:]*):(?P<action>[^:]*):(?P<tag>[^:]*):(?P<code>\d{6}):")
@@ -65,7 +67,7 @@ class LifeKeeper(Manager):
 
     def _node_state(self, node: str, limit: float) -> NodeState:
         try:
-            done = self._hosts[node].run([str(self._bin / "lcdstatus"), "-q"], limit=limit)
+            done = self._hosts[node].run(self._reads("lcdstatus", "-q"), limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
             return NodeState(node, False, {}, (), str(error))
         if done.exit == 127:
@@ -81,7 +83,7 @@ class LifeKeeper(Manager):
     def strangers(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            said = list(pool.map(lambda n: self._ask(n, [str(self._bin / "lcdstatus"), "-q"], limit), names))
+            said = list(pool.map(lambda n: self._ask(n, self._reads("lcdstatus", "-q"), limit), names))
         found = []
         for name, told in zip(names, said, strict=True):
             found += [told.why] if told.text is None else of_lifekeeper(told.text, name, self._cluster.manager.resource, names)
@@ -100,6 +102,10 @@ class LifeKeeper(Manager):
     def take_out_lines(self, tag: str, node: str) -> list[str]:
         return [shlex.join(self._action(tag, "remove", ["-s"]))]
 
+    def _reads(self, tool: str, *words: str) -> Command:
+        """A command of LifeKeeper's that only reads; what it answers, root alone is told."""
+        return as_root([str(self._bin / tool), *words])
+
     def _action(self, tag: str, action: str, options: list[str]) -> list[str]:
         return [str(self._bin / "perform_action"), *options, "-t", tag, "-a", action]
 
@@ -108,11 +114,9 @@ class LifeKeeper(Manager):
         manager = self._cluster.manager
         with ThreadPoolExecutor(max_workers=4) as pool:
             state = pool.submit(self.state, limit=limit)
-            flags = pool.submit(self._of_each, [str(self._bin / "flg_list")], limit)
-            settings = pool.submit(self._of_each, f"test ! -e {SETTINGS} || cat {SETTINGS}", limit)
-            policies = (
-                None if question is Question.TOLD else pool.submit(self._of_each, [str(self._bin / "lkpolicy"), "--get-policies"], limit)
-            )
+            flags = pool.submit(self._of_each, self._reads("flg_list"), limit)
+            settings = pool.submit(self._of_each, READ_SETTINGS, limit)
+            policies = None if question is Question.TOLD else pool.submit(self._of_each, self._reads("lkpolicy", "--get-policies"), limit)
         case = by_state(to, state.result(), question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
         case.add(by_policies(policies.result()) if policies else Case())
         return case.add(by_settings(settings.result(), question, manager.quorum)).answer
@@ -120,13 +124,13 @@ class LifeKeeper(Manager):
     def fencing(self, *, limit: float = 10.0) -> Answer:
         """A split ends with one side only where a shared disk's reservation decides, or a quorum mode that stops the other (LKL-40)."""
         manager = self._cluster.manager
-        instances = self._of_each([str(self._bin / "ins_list"), "-f|"], limit)
-        modes = self._of_each(f"test ! -e {SETTINGS} || cat {SETTINGS}", limit)
+        instances = self._of_each(self._reads("ins_list", "-f|"), limit)
+        modes = self._of_each(READ_SETTINGS, limit)
         return fenced_by(instances, modes, manager)
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
         """No fact tells how a copy's state is read on Linux, so the cluster file names the command (WCLU-39)."""
-        found = mirrored_by(self._of_each([str(self._bin / "ins_list"), "-f|"], limit), self._cluster.manager)
+        found = mirrored_by(self._of_each(self._reads("ins_list", "-f|"), limit), self._cluster.manager)
         return check_mirror(self._cluster, self._hosts, to, found, limit)
 
     def starts_at_boot(self, *, limit: float = 10.0) -> Answer:
@@ -178,7 +182,7 @@ class LifeKeeper(Manager):
             raise SwitchRefused(f"{node}: `{' '.join(command)}` left {tag} {seen or 'unknown'} (exit {done.exit}); it said: {said}")
 
     def address_of(self, tag: str, node: str) -> str | None:
-        done = self._hosts[node].run([str(self._bin / "ins_list"), "-t", tag])
+        done = self._hosts[node].run(self._reads("ins_list", "-t", tag))
         return address_in(done.out)
 
     def clear_failure(self, tag: str, node: str, *, deadline: Deadline) -> None:
@@ -201,7 +205,7 @@ class LifeKeeper(Manager):
         return f"{by_name}; cat {files} </dev/null 2>/dev/null" if files else by_name
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
-        return self._hosts[node].run(["tail", "-n", str(lines), str(self.log)]).out
+        return self._hosts[node].run(read_by_root(f"tail -n {lines:d}", str(self.log))).out
 
     def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)

@@ -15,6 +15,7 @@ from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import CommandResult, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
 from harness.hosts.linux.linux import TOOLS
+from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import (
@@ -52,9 +53,9 @@ from harness.managers.switchover_readiness import Case, Told, by_state, last_wor
 from harness.managers.unlisted_members import of_pacemaker
 
 SBIN = f"export {TOOLS.strip()}; "
-MONITOR = "{ crm_mon --output-as=xml -1 || crm_mon --as-xml -1; } 2>&1"  # PCM-01
+MONITOR = f"{{ {ROOT} crm_mon --output-as=xml -1 || {ROOT} crm_mon --as-xml -1; }} 2>&1"  # PCM-01
 CUT = "-- links --"
-LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; corosync-cfgtool -s 2>&1; true"
+LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; {ROOT} corosync-cfgtool -s 2>&1; true"
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{take_out.OURS}')]\""
 CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{take_out.OURS}'"
 MAX_OUT_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
@@ -129,7 +130,7 @@ class Pacemaker(Manager):
 
     def strangers(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
-        seen, rules = (self._try(names[0], line, limit) for line in (MONITOR, "cibadmin -Q -o constraints"))
+        seen, rules = (self._try(names[0], line, limit) for line in (MONITOR, f"{ROOT} cibadmin -Q -o constraints"))
         if seen is None or rules is None:
             return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
         return of_pacemaker(seen.out, rules.out, self._cluster.manager.resource, names)
@@ -159,7 +160,7 @@ class Pacemaker(Manager):
         with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(self.state, limit=limit)
             asked = pool.submit(self._reading, to, limit)
-            whole = pool.submit(self._told, to, f"cibadmin -Q; {NOW}", limit)
+            whole = pool.submit(self._told, to, f"{ROOT} cibadmin -Q; {NOW}", limit)
             quorum = pool.submit(self._told, to, QUORUM, limit) if lost else None
             reading, cib = asked.result(), whole.result()
             in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None]
@@ -179,7 +180,9 @@ class Pacemaker(Manager):
     def fencing(self, *, limit: float = 10.0) -> Answer:
         """A device that is started, covers both nodes and has not failed, by each node's own word."""
         names = [n.name for n in self._cluster.nodes]
-        line = f"{MONITOR}; echo; " + "; ".join(f"echo '{CUT}'; stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
+        line = (
+            f"{MONITOR}; echo; " + "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
+        )
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
             said = list(pool.map(lambda name: self._told(name, line, limit), names))
         return fenced_by(dict(zip(names, said, strict=True)), names, CUT)
@@ -200,7 +203,7 @@ class Pacemaker(Manager):
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
             said = dict(zip(names, pool.map(lambda name: self._told(name, line, limit), names), strict=True))
         units = by_units(said, ["pacemaker"])
-        if not fenced_off(self._told(names[0], "cibadmin -Q", limit)):
+        if not fenced_off(self._told(names[0], f"{ROOT} cibadmin -Q", limit)):
             return units
         off = "a node that is fenced is left without power (stonith-action)"
         return answer([off, *(units.because if units.no else ())], units.because)
@@ -232,7 +235,7 @@ class Pacemaker(Manager):
         def simulate(cib: str) -> Told:
             return self._told(node, take_out.ASK, max(deadline.remaining(), 0.1), cib.encode())
 
-        return take_out.alone(tag, self._told(node, "cibadmin -Q", limit), simulate)
+        return take_out.alone(tag, self._told(node, f"{ROOT} cibadmin -Q", limit), simulate)
 
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Told to stop, while what would be stopped with it is not managed. Raises SwitchRefused, with nothing done, where Pacemaker says
@@ -257,7 +260,7 @@ class Pacemaker(Manager):
         return self._node_state(node, deadline.within(10.0)).resources.get(tag, ResourceState.UNKNOWN)
 
     def address_of(self, tag: str, node: str) -> str | None:
-        done = self._hosts[node].run(f"{SBIN}crm_resource -r {shlex.quote(tag)} --get-parameter ip")
+        done = self._hosts[node].run(f"{SBIN}{ROOT} crm_resource -r {shlex.quote(tag)} --get-parameter ip")
         found = re.search(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", done.out)
         return found[0] if done.ok and found else None
 
@@ -284,7 +287,7 @@ class Pacemaker(Manager):
         return f"ps -eo pid=,args= | awk -v n={shlex.quote(pattern)} '$2 ~ n {{ print $1 }}'"
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
-        return self._hosts[node].run(["tail", "-n", str(lines), str(self.log)]).out
+        return self._hosts[node].run(read_by_root(f"tail -n {lines:d}", str(self.log))).out
 
     def log_between(self, node: str, begin: float, end: float, *, most: int = MAX_LOG_LENGTH) -> LogWindow:
         return window(self._hosts[node].run(fetch_line(self.log), limit=30.0).out, begin, end, most)
@@ -304,8 +307,8 @@ class Pacemaker(Manager):
         return run_to_its_end(self._hosts[node], SBIN + line, Deadline(max(deadline.remaining(), 5.0)))
 
     def _run(self, node: str, line: str, deadline: Deadline) -> CommandResult:
-        """What only reads or waits."""
-        return self._hosts[node].run(SBIN + line, limit=max(deadline.remaining(), 5.0))
+        """What only reads or waits, while something is being done."""
+        return self._hosts[node].run(as_root(SBIN + line), limit=max(deadline.remaining(), 5.0))
 
     def _try(self, node: str, line: str, limit: float, given: bytes | None = None) -> CommandResult | None:
         more = {} if given is None else {"input": given}

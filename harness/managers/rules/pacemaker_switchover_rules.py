@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as xml
 
+from harness.hosts.root_rights import ROOT
 from harness.managers.manager import Answer, Question
 from harness.managers.parse.pacemaker_parse import Reading, document, moved_by_hand, takes_nothing
 from harness.managers.switchover_readiness import Case, Told, last_words
 
 NOW = "date -u '+now %s'"
-QUORUM = "corosync-quorumtool -s 2>&1; true"
+QUORUM = f"{ROOT} corosync-quorumtool -s 2>&1; true"
 STAYS_FAILED = {"block": "left as it is", "ignore": "not acted upon", "stop": "stopped and started nowhere"}
 VOTES = re.compile(r"^(?P<what>Total votes|Quorum):\s*(?P<number>\d+)", re.MULTILINE)
 FLAGS = re.compile(r"^Flags:(?P<flags>.*)$", re.MULTILINE)
@@ -36,11 +37,11 @@ def would_line(question: Question, resource: str, active: str, to: str, tags: It
         return "echo 'names that cannot be asked about'"
     ask = "crm_simulate -p -S --output-as=xml"
     if question is Question.LOST:
-        return f"cibadmin -Q | {ask} -f {active}"
+        return f"{ROOT} cibadmin -Q | {ask} -f {active}"
     if question is Question.TOLD:
-        return f"cibadmin -Q | {_with(resource, to, 'INFINITY')} | {ask}"
+        return f"{ROOT} cibadmin -Q | {_with(resource, to, 'INFINITY')} | {ask}"
     each = f"; echo '{NEXT}'; ".join(f"printf '%s' \"$cib\" | {_with(tag, active, '-INFINITY')} | {ask}" for tag in failing)
-    return f"cib=$(cibadmin -Q); {each or 'true'}"
+    return f"cib=$({ROOT} cibadmin -Q); {each or 'true'}"
 
 
 def _with(resource: str, node: str, score: str) -> str:

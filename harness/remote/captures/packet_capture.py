@@ -16,6 +16,7 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
 from harness.hosts.host import Host, Process
+from harness.hosts.root_rights import refused_by
 from harness.remote import script_transport
 from harness.remote.recording import pcapng
 from harness.remote.recording.packets import Packet, decode
@@ -169,6 +170,9 @@ class Witness:
                 reason = f"the host said: {said}"
             elif other:
                 reason = f"`{self._python}` on the host said: {other}"
+            if refused := refused_by(said or other):
+                line = f"{script_transport.INSTALLABLE['packet_capture']}"
+                reason = f"sudo does not allow it ({refused}); its sudoers lacks the line for `{line}` (`lkharness sudoers` prints it)"
             with self._changed:
                 self._ended = self._ended or reason
                 self._changed.notify_all()

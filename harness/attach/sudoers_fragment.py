@@ -1,0 +1,145 @@
+"""The lines of sudoers for each level of what the harness does on a host. They are not written down anywhere: what the product would run
+there is run against a host that answers nothing, and what it asked root for is what the lines allow.
+
+*look* is what `check` and `collect` ask, who prove each path by packets; *measure* adds the lease, and that the manager's log is followed;
+*disturb* is a shell, so everything: what a disruption does and how it is undone are scripts, and no rule tells a good one from a bad one.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from harness.attach import lease
+from harness.collect import collectors
+from harness.collect.host_script import script
+from harness.config.cluster_config import Cluster, Machine
+from harness.core.errors import HarnessError
+from harness.hosts.deadman.deadman_switch import remains
+from harness.hosts.host import Command, CommandFailed, CommandResult, Process
+from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.root_rights import asked_for
+from harness.managers.manager import Manager, Question
+from harness.managers.manager_registry import manager_of
+from harness.remote.script_transport import INSTALLABLE, installed
+
+LEVELS = ("look", "measure", "disturb")
+SHELL = "sh"
+FOLDERS = {"ss": ("/usr/bin", "/usr/sbin"), "tail": ("/usr/bin",), "cat": ("/usr/bin",), "sh": ("/usr/bin", "/bin"), "pcs": ("/usr/sbin",)}
+ELSEWHERE = ("/usr/sbin",)  # where the tools are that look at what is root's
+PROGRAMS = {INSTALLABLE["packet_capture"]: lambda: installed("packet_capture"), lease.INSTALLED: lease.installed}
+"""Those of ours that an administrator installs on each host, root's own and mode 0755, with their texts."""
+MEANS_SOMETHING = re.compile(r"([,:=\\*?\[\]!#\"])")  # to sudoers, so that it is written with a backslash
+
+
+class Silent:
+    """Implements `Host`: nothing is there, every command prints nothing, and each is remembered."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked: list[Command] = []
+
+    def run(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> CommandResult:
+        """Remember it."""
+        self.asked.append(command)
+        return CommandResult(self.name, str(command), 0, "", "", 0.0, 0.0)
+
+    def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
+        """Remember it."""
+        return self.run(command, limit=limit, input=input).out
+
+    def start(self, command: Command) -> Process:
+        """Nothing is streamed here."""
+        raise CommandFailed(self.run(command))
+
+    def alive(self, *, limit: float = 2.0) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def lines(cluster: Cluster, machine: Machine, level: str) -> list[str]:
+    """What sudo is asked for on this machine up to this level, each once, as a line of shell without the program's folder."""
+    found = [*looks(cluster, machine), INSTALLABLE["packet_capture"]]
+    if level in ("measure", "disturb"):
+        found.append(lease.INSTALLED)
+        found += [f"tail -n 0 -F {shlex.quote(str(log))}" for log in _logs(cluster, machine)]
+    return [*found, SHELL] if level == "disturb" else found
+
+
+def looks(cluster: Cluster, machine: Machine) -> list[str]:
+    """What looking asks root for, on a node by the cluster manager's adapter, too."""
+    hosts = {m.name: Silent(m.name) for m in cluster.machines}
+    host, is_node = hosts[machine.name], machine.name != cluster.client.name
+    manager = manager_of(cluster, hosts)
+    host.run(script(cluster, machine, manager))
+    for row in collectors.of_machine(cluster, machine):
+        host.run(collectors.line_for(row, cluster, 0.0, 0.0))
+    facts = LinuxHost(host)
+    rehearsed = [facts.listeners, facts.firewall, lambda: remains(host)]
+    for question in [*rehearsed, *(_questions(cluster, manager, machine.name) if is_node else [])]:
+        with suppress(HarnessError):  # it complains of the silence; what it asked is known by then
+            question()
+    asked = dict.fromkeys(line for command in host.asked for line in asked_for(command))
+    return [line for line in asked if line != SHELL]
+
+
+def _questions(cluster: Cluster, manager: Manager, node: str) -> list:
+    """Everything that a cluster manager's adapter asks without changing anything."""
+    tags = dict.fromkeys([cluster.ip_resource.tag, *(s.tag for s in cluster.services)])
+    return [
+        manager.state,
+        manager.strangers,
+        manager.fail_counts,
+        manager.fencing,
+        manager.failures_left,
+        manager.starts_at_boot,
+        lambda: manager.mirror(cluster.peer_of(node).name),
+        *(lambda q=q: manager.may_switch_over(node, q) for q in Question),
+        *(lambda t=t: manager.address_of(t, node) for t in tags),
+        lambda: manager.recent_log(node),
+        lambda: manager.log_between(node, 0.0, 1.0),
+    ]
+
+
+def _logs(cluster: Cluster, machine: Machine) -> list:
+    """The logs that a measurement follows there."""
+    log = manager_of(cluster, {m.name: Silent(m.name) for m in cluster.machines}).log
+    return [log] if log and machine.name != cluster.client.name else []
+
+
+def fragment(cluster: Cluster, machine: Machine, level: str, until: datetime | None = None) -> str:
+    """The file for /etc/sudoers.d of one machine. `until`: when the right to disturb ends."""
+    user, asked = machine.ssh.user, lines(cluster, machine, level)
+    alias = f"LKHARNESS_{level.upper()}"
+    own = [line for line in asked if line != SHELL]
+    text = [f"# {machine.name}: what `lkharness` asks root for, level {level}; for /etc/sudoers.d, mode 0440"]
+    text += [f"Cmnd_Alias {alias} = \\\n    " + ", \\\n    ".join(allowed(own)), f"{user} ALL=(root) NOPASSWD: {alias}"]
+    if SHELL in asked:
+        end = f" NOTAFTER={until:%Y%m%d%H%M%SZ}" if until else ""
+        text += ["# A shell: this account is root then.", f"{user} ALL=(root){end} NOPASSWD: {', '.join(allowed([SHELL]))}"]
+    return "\n".join(text) + "\n"
+
+
+def allowed(asked: Iterable[str]) -> list[str]:
+    """Commands as sudoers has them: with the program's whole name, and exactly these words, none where there are none. Pure."""
+    return [one for line in asked for one in _commands(shlex.split(line))]
+
+
+def _commands(words: Sequence[str]) -> list[str]:
+    program, rest = words[0], words[1:]
+    if any(re.search(r"\s", word) for word in words):
+        raise ValueError(f"sudoers cannot tell words with spaces from several words: {words}")
+    places = [""] if "/" in program else [f"{folder}/" for folder in FOLDERS.get(program, ELSEWHERE)]
+    open_ended = program in (SHELL, *PROGRAMS)
+    said = " ".join(map(_escaped, rest)) if rest else "" if open_ended else '""'
+    return [f"{place}{_escaped(program)} {said}".rstrip() for place in places]
+
+
+def _escaped(word: str) -> str:
+    return MEANS_SOMETHING.sub(r"\\\1", word)

@@ -1,0 +1,89 @@
+"""Root for what needs it, and for nothing else: which questions and deeds run as root on a host, and how sudo is asked for it.
+
+A whole command is marked by `as_root`; within a script only the programs that need root are, by `ROOT` before them. Where `ssh.sudo`
+is set, sudo is then asked for the program itself (`sudo -n /usr/sbin/nft list ruleset`), so that a line of sudoers may name it, and
+everything else runs as the account. Elsewhere the marks are nothing, and the log-in's own rights count.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+VARIABLE = "LKHARNESS_ROOT"  # in the environment of every command: what comes before a program that is to be root's
+ROOT = f"${VARIABLE}"
+SUDO = "sudo -n"
+ALLOWED = f"{ROOT} -l"  # before a program: would sudo let us? Only where there is a sudo
+# The program and its words, up to where the shell's own begins; not where a word is only known to the shell that runs it.
+_MARKED = re.compile(rf"\${VARIABLE} (?!-)(?P<words>(?:'[^'\n]*'|[^|;&<>()`\n\"'${{}}])+?)\s*(?=\d*[<>]|[|;&)}}\n]|\Z)")
+_REFUSED = re.compile(
+    r"^sudo: (?!unable to resolve host).*|^Sorry, user .{1,100} is not allowed to execute .*|sudo: (?:command )?not found", re.MULTILINE
+)
+_NO_SUDO = re.compile(r"^(?:env|timeout): .{0,40}.sudo.: No such file", re.MULTILINE)  # what starts it says so
+ABSENT = re.compile(r"^sudo: \S+: command not found$", re.MULTILINE)
+
+
+class RootLine(str):
+    """A line of shell that runs as root, whole."""
+
+    __slots__ = ()
+
+
+class RootWords(list[str]):
+    """A command in words whose program runs as root."""
+
+    __slots__ = ()
+
+
+def as_root(command: str | Sequence[str]) -> RootLine | RootWords:
+    """The same command, to be run as root."""
+    return RootLine(command) if isinstance(command, str) else RootWords(command)
+
+
+def marked(command: str | Sequence[str]) -> bool:
+    """Whether the whole command is to be run as root."""
+    return isinstance(command, RootLine | RootWords)
+
+
+def asked_for(command: str | Sequence[str]) -> list[str]:
+    """What a command has run as root, each as the line of shell that sudo is asked for, without what changes from call to call. Pure."""
+    if isinstance(command, RootLine):
+        return ["sh"]
+    if isinstance(command, RootWords):
+        return ["sh"] if command[0] == "sh" else [shlex.join(command)]
+    line = command if isinstance(command, str) else shlex.join(command)
+    return list(dict.fromkeys(" ".join(found["words"].split()) for found in _MARKED.finditer(line)))
+
+
+def read_by_root(tool: str, *files: str) -> str:
+    """A line of shell that has a tool read files; as root those alone that the account may not read. Each file is read by itself."""
+    each = (f"{{ if [ -r {q} ]; then {tool} {q}; else {ROOT} {tool} {q}; fi; }}" for q in map(shlex.quote, files))
+    return "; ".join(each)
+
+
+WHOLE = f"""may_all=yes
+[ -z "{ROOT}" ] || {ALLOWED} sh >/dev/null 2>&1 || may_all=
+whole() {{ if [ -n "$may_all" ]; then {ROOT} sh -c 'exec "$@"' lkharness "$@"; else "$@"; fi; }}"""
+"""Defines `whole`: run these words as root for an account that may everything, and else as the account."""
+
+
+def tells_refusals(lines: Iterable[str]) -> str:
+    """A line of shell that prints those of these commands that sudo does not allow; nothing where there is no sudo."""
+    tests = "; ".join(f"{ALLOWED} {line} >/dev/null 2>&1 || printf '%s\\n' {shlex.quote(line)}" for line in lines)
+    return f'if [ -n "{ROOT}" ]; then {tests or ":"}; fi'
+
+
+def refused_by(said: str) -> str:
+    """Sudo's own words for its refusal, where there are some in what a command printed."""
+    found = _REFUSED.search(said)
+    return found.group().strip() if found else "sudo: not found" if _NO_SUDO.search(said) else ""
+
+
+def lacking(host: str, user: str, said: str, lines: Sequence[str]) -> str:
+    """The one sentence for what sudo refused: what it said, and what its lines would have to allow."""
+    wanted = " and ".join(f"`{line}`" for line in lines)
+    return (
+        f"{host}: `sudo -n` does not work for {user} ({said}): its sudoers lacks the line that allows {wanted} without a password; "
+        "`lkharness sudoers` prints it, or log in as root and leave ssh.sudo out"
+    )
