@@ -8,7 +8,7 @@ from harness.cluster.asked_over_path import ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded
-from harness.core.finding import Finding
+from harness.core.finding import Finding, Weight
 from harness.services import service_registry
 from harness.services.service_kind import NotTheService, TellsFindings, TurnedAway
 
@@ -21,11 +21,11 @@ def tells(service: Service) -> bool:
 
 
 def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:
-    """Its findings, under its own name. One that cannot be asked has none: the checks of its paths tell why."""
+    """Its findings, under its own name. That it cannot be asked is a note: the checks of its paths judge that."""
     kind = service_registry.kind(service.kind)
     assert isinstance(kind, TellsFindings)
     try:
         found = ask_over_the_path(subject, subject.cluster.client.name, service, kind.findings, FINDINGS_TIMEOUT_S)
-    except (NotTheService, TurnedAway, DeadlineExceeded, OSError):
-        return []
+    except (NotTheService, TurnedAway, DeadlineExceeded, OSError) as error:
+        return [Finding(Weight.NOTE, f"service {service.name}", "not told", f"what it says of itself: {error}", "see its paths")]
     return [replace(one, host=f"service {service.name}") for one in found]

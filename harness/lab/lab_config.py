@@ -22,7 +22,13 @@ AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
 MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 # What a lab runs for services of that kind: the module of harness.lab.services, and the dialogue that shows it to work. PostgreSQL is
 # Debian's own.
-STAND_INS = {"oracle": ("tns_listener", "tns"), "http": ("http_server", "http"), "tcp": ("echo", "echo")}
+STAND_INS = {
+    "oracle": ("tns_listener", "tns"),
+    "http": ("http_server", "http"),
+    "tcp": ("echo", "echo"),
+    "mssql": ("tds_server", "tds"),
+}
+DATABASES = ("postgres", "mssql")  # a PostgreSQL of their own on the disk that moves
 
 
 class NsgRule(Part):

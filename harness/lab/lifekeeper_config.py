@@ -1,6 +1,6 @@
 """What the stand-in for LifeKeeper protects on a lab node, made from the cluster file.
 
-    cluster-services (group) → every service → the IP resource and the health-check responder; PostgreSQL → the shared disk too
+    cluster-services (group) → every service → the IP resource and the health-check responder; a database → the shared disk too
 
 Application on top, IP and health check as its children, as in the vendor's Azure set-up (facts LKL-55).
 """
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.cluster_config import Cluster, Node, Service
-from harness.lab.lab_config import STAND_INS, LabSettings
+from harness.lab.lab_config import DATABASES, STAND_INS, LabSettings
 
 PYTHON = "/opt/lab/bin/lab-python"  # runs the lab's own modules inside a host
 MOUNTPOINT = Path("/srv/shared")
 DATABASE = MOUNTPOINT / "pgdata"
+MSSQL_DATABASE = MOUNTPOINT / "mssqldata"
+MSSQL_CERTIFICATE = Path("/etc/lab-mssql.pem")
+MSSQL_SICK = Path("/run/mssql.sick")  # the number of the error that every log-in gets while it is there
 DISK_TYPE = "filesys/gen"  # its app and type, of the lab's own choice: no fact names the product's
 DISK, DISK_SOURCE, STORAGE_SOCKET = "disk-shared", Path("/run/shared-disk"), Path("/run/storage.sock")
 HALT = ("kill", "-USR1", "1")  # the host's first process then ends it, silent on the wire
@@ -107,7 +110,7 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
     made = [resource(cluster.manager.resource, cluster.manager.resource, "gen", "app", "group", [s.tag for s in cluster.services])]
     shared = [cluster.ip_resource.tag, health_check]
     for service in cluster.services:
-        children = [*shared, DISK] if service.kind == "postgres" else shared
+        children = [*shared, DISK] if service.kind in DATABASES else shared
         made.append(resource(service.tag, service.tag, "gen", "app", "gen", children, **_scripts(service, node, check_limit(cluster))))
     address = str(cluster.ip_resource.address)
     made.append(
@@ -116,7 +119,7 @@ def _resources(cluster: Cluster, settings: LabSettings, node: Node) -> list[dict
     probe = cluster.load_balancer.probe
     answer = {"reply": HTTP_OK} if probe.protocol == "http" else {}
     made.append(resource(health_check, health_check, "gen", "app", "lbhc", [], port=probe.port, **answer))
-    if any(s.kind == "postgres" for s in cluster.services):
+    if any(s.kind in DATABASES for s in cluster.services):
         disk = {"storage": str(STORAGE_SOCKET), "source": str(DISK_SOURCE), "mountpoint": str(MOUNTPOINT)}
         app, type_ = DISK_TYPE.split("/")
         made.append(resource(DISK, DISK, app, type_, "disk", [], **disk))
@@ -144,5 +147,13 @@ def command(service: Service, node: str, action: str, bind: str = "0.0.0.0", *, 
     asked += ["--limit", f"{limit:g}"] if limit else []
     return [
         *(PYTHON, "-m", "harness.lab.services.service_control", action, *unit, *asked),
-        *("--", module, "--port", str(service.port), "--bind", bind, "--node", node),
+        *("--", module, "--port", str(service.port), "--bind", bind, "--node", node, *options_of(service)),
     ]
+
+
+def options_of(service: Service) -> list[str]:
+    """What a stand-in is told besides its port, address and node."""
+    if service.kind != "mssql":
+        return []
+    files = {"--data": MSSQL_DATABASE, "--certificate": MSSQL_CERTIFICATE, "--sick": MSSQL_SICK, "--log": f"/var/log/{service.name}.log"}
+    return [word for option, file in files.items() for word in (option, str(file))]

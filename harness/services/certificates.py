@@ -34,13 +34,6 @@ def context_of(settings: Mapping[str, str]) -> ssl.SSLContext:
     return context
 
 
-def unchecked_context() -> ssl.SSLContext:
-    """For reading a certificate, whatever it is worth; nothing secret is sent on such a connection."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
 def end_of(certificate: bytes) -> datetime.datetime:
     """The moment after which it is not valid any more. Raises ValueError for what is no certificate (DER)."""
     from cryptography import x509

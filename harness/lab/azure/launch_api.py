@@ -65,7 +65,7 @@ class Prepared:
 
 def prepare(folder: Path, data: dict[str, Any]) -> Prepared:
     """Make the certificate and the secret in the lab's folder, and bind the port. Raises BadUse when the file has an [azure] already."""
-    from harness.lab.azure import certificate  # cryptography, which a lab without Azure needs not
+    from harness.lab import certificate  # cryptography, which a lab without Azure needs not
 
     if "azure" in data:
         raise BadUse("the file has an [azure] table already, and --azure would write another; leave one of them out")

@@ -19,6 +19,7 @@ from harness.lab.topology import Topology
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SSHD = "/usr/sbin/sshd"
+MSSQL_FILES = "mssql"  # in the lab's folder: the certificate of the stand-in for SQL Server
 
 
 def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path, *, bare: bool) -> list[Plan]:
@@ -39,6 +40,9 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
         _install_sshd(disk, machine.name, folder, motd=stand_in_note(cluster))
         starts = [[SSHD]]
         if isinstance(machine, Node):
+            if (folder / MSSQL_FILES).exists():
+                own = (folder / MSSQL_FILES / "server.pem").read_text()
+                disk.write(str(lifekeeper_config.MSSQL_CERTIFICATE.relative_to("/")), own, mode=0o600)
             start = _install_cluster_manager(disk, cluster, settings, machine, folder)
             starts += [] if bare else [start]
         made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))

@@ -17,6 +17,7 @@ from harness.lab import lifekeeper_config
 from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from harness.lab.guests import host_provisioning
+from harness.lab.lab_config import DATABASES
 from harness.managers.manager import Manager
 from harness.managers.manager_registry import manager_of
 
@@ -96,7 +97,7 @@ class _Making:
         node, port = wanted.node, wanted.port
         service = next((s for s in self._cluster.services if s.name == wanted.service), None)
         here = self._listening(node, port)
-        if service and service.kind == "postgres":
+        if service and service.kind in DATABASES:
             if not here and wanted.addresses:
                 self.failed.append(f"{node}: the database listened there too; the lab's disk is with one node only, so here it does not")
                 return

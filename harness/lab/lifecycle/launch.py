@@ -23,7 +23,7 @@ from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.lab import lab_config, lifekeeper_config
 from harness.lab.azure import launch_api
 from harness.lab.control import control_socket, lab_registry
-from harness.lab.guests.host_provisioning import REPOSITORY, stand_in_note
+from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, stand_in_note
 from harness.lab.lifecycle import doctor, ssh_keys
 from harness.lab.services.postgres_template import ensure_template
 
@@ -159,6 +159,12 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         listeners[machine.name] = listener
         known += ssh_keys.known_hosts_line(listener.getsockname()[1], str(machine.address), ssh_keys.make(folder / "keys", machine.name))
     (folder / "known_hosts").write_text(known)
+    if any(service.kind == "mssql" for service in cluster.services):
+        from harness.lab import certificate  # cryptography, which most labs need not
+
+        (folder / MSSQL_FILES).mkdir(mode=0o700)
+        addresses = dict.fromkeys(str(one) for one in (cluster.vip, *(node.address for node in cluster.nodes)))
+        certificate.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
     file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
     return listeners
 
@@ -189,7 +195,7 @@ def _password_file() -> Path:
 
 
 def _database_template(data: dict[str, Any]) -> str:
-    if not any(service["kind"] == "postgres" for service in data["services"]):
+    if not any(service["kind"] in lab_config.DATABASES for service in data["services"]):
         return ""
     return str(ensure_template(cache_folder(), _password_file().read_text()))
 
@@ -224,9 +230,11 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
 
 
 def _with_password(service: dict[str, Any]) -> dict[str, Any]:
-    if service["kind"] != "postgres":
+    if service["kind"] not in lab_config.DATABASES:
         return service
-    return {**service, "settings": {"password_file": str(_password_file()), **service.get("settings", {})}}
+    given = service.get("settings", {})
+    trusts = {"ca_file": f"{MSSQL_FILES}/ca.pem"} if service["kind"] == "mssql" and "trust_certificate" not in given else {}
+    return {**service, "settings": {"password_file": str(_password_file()), **trusts, **given}}
 
 
 def _spawn(order: dict[str, Any], folder: Path, fds: list[int]) -> subprocess.Popen:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from xml.etree import ElementTree as xml
 
 from harness.config.cluster_config import Cluster, Service
-from harness.lab.lab_config import STAND_INS
-from harness.lab.lifekeeper_config import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit
+from harness.lab.lab_config import DATABASES, STAND_INS
+from harness.lab.lifekeeper_config import DATABASE, DISK, DISK_SOURCE, MOUNTPOINT, PYTHON, check_limit, options_of
 from harness.lab.pacemaker import monitor_hook
 from harness.lab.services.postgres_template import server_binaries
 
@@ -34,10 +34,10 @@ def text(cluster: Cluster) -> str:
     resources = xml.SubElement(configuration, "resources")
     _fence(resources, cluster)
     group = xml.SubElement(resources, "group", id=cluster.manager.resource)
-    if any(s.kind == "postgres" for s in cluster.services):
+    if any(s.kind in DATABASES for s in cluster.services):
         parameters = {"device": str(DISK_SOURCE), "directory": str(MOUNTPOINT), "fstype": "none", "options": "bind"}
         _primitive(group, cluster, DISK, "Filesystem", parameters)
-    for service in sorted(cluster.services, key=lambda s: s.kind != "postgres"):
+    for service in sorted(cluster.services, key=lambda s: s.kind not in DATABASES):
         _service(group, cluster, service)
     probe = cluster.load_balancer.probe
     _primitive(group, cluster, f"lbhc-{probe.port}", "azure-lb", {"port": str(probe.port)})
@@ -74,11 +74,12 @@ def _service(group: xml.Element, cluster: Cluster, service: Service) -> None:
     if service.kind == "postgres":
         return _postgres(group, cluster, service)
     module, protocol = STAND_INS[service.kind]
+    command = f"-m harness.lab.services.{module} --port {service.port} --bind 0.0.0.0 --node $(hostname)"
     parameters = {
         "binfile": PYTHON,
-        "cmdline_options": f"-m harness.lab.services.{module} --port {service.port} --bind 0.0.0.0 --node $(hostname)",
+        "cmdline_options": " ".join([command, *options_of(service)]),
         "logfile": f"/var/log/{service.name}.log",
-        "stop_timeout": "1",  # of seconds between SIGTERM and SIGKILL
+        "stop_timeout": "10" if service.kind in DATABASES else "1",  # of seconds between SIGTERM and SIGKILL
         "monitor_hook": f"{monitor_hook.PATH} {protocol} {service.port} {check_limit(cluster):g} $__OCF_ACTION",
     }
     _primitive(group, cluster, service.tag, "anything", parameters)

@@ -142,7 +142,9 @@ def main() -> None:
         lab = Lab(order)
         linux_syscalls.tmpfs(ROOT / "shared", size=f"{lab.settings.shared_disk_mb}m")
         if order["database_template"]:
-            copy_template(Path(order["database_template"]), ROOT / "shared" / lifekeeper_config.DATABASE.name)
+            places = {"postgres": lifekeeper_config.DATABASE, "mssql": lifekeeper_config.MSSQL_DATABASE}
+            for kind in {service.kind for service in lab.cluster.services} & set(places):
+                copy_template(Path(order["database_template"]), ROOT / "shared" / places[kind].name)
         if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
             asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
         asyncio.run(_live(lab, said, lifeline))

@@ -20,6 +20,7 @@ import re
 import select
 import signal
 import socket
+import struct
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -28,17 +29,21 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.lab.services import node_process
 from harness.lab.services.service_base import READY_VARIABLE
+from harness.services.sqlserver import tds
 
-SERVICES = ("tns_listener", "http_server", "echo")
+SERVICES = ("tns_listener", "http_server", "echo", "tds_server")
 ROOT = Path(__file__).parents[3]  # where the package `harness` is found
 TNS_PING = (
     b"\x00\x57\x00\x00\x01\x00\x00\x00\x01\x36\x01\x2c\x00\x00\x08\x00\x7f\xff\x86\x0e\x00\x00\x01\x00\x00\x1d\x00\x3a"
     + bytes(30)
     + b"(CONNECT_DATA=(COMMAND=ping))"
 )
+CHECKS_LOGIN = struct.pack("<IIII", 94 + 30, 0x74000004, 4096, 0).ljust(36, b"\0") + struct.pack("<HHHH", 94, 0, 94, 15).ljust(58, b"\0")
+TDS_LOGIN = tds.first_words(tds.NOT_SUPPORTED) + tds.packet(tds.LOGIN7, CHECKS_LOGIN + "lkharness-check".encode("utf-16-le"))
 DIALOGUES = {  # what to say first, and what an answer from the service itself looks like
     "tns": (TNS_PING, rb"\(ERR=0\)"),
     "http": (b"HEAD / HTTP/1.1\r\nHost: check\r\nConnection: close\r\n\r\n", rb"^HTTP/1\.[01] 200 "),
+    "tds": (TDS_LOGIN, rb"(?s)\xad.*S\x00t\x00a\x00n\x00d\x00-\x00i\x00n\x00"),  # the database lets its node's check in
     "echo": (b"", rb"^lab-echo \S+ [\d.]+\n"),
 }
 

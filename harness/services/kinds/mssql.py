@@ -88,7 +88,7 @@ class Mssql(ServiceKind):
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         """The physical node's name is the one that tells it in every kind of cluster (facts SQL-60 to SQL-62)."""
-        told = _asked(host, port, settings, deadline)
+        told, _ = _asked(host, port, settings, deadline)
         if told.updateability != "READ_WRITE":
             raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: the database {told.database} is {told.updateability}")
         facts = {"version": told.version, "server_name": told.server, "database": told.database, "durability": told.durability}
@@ -103,17 +103,11 @@ class Mssql(ServiceKind):
 
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """Its certificate's end, a named instance, commits that are acknowledged before they are durable, an availability group."""
-        from harness.services.sqlserver.session import certificate_of
-
-        given.only_known(settings, self.kind, SETTINGS)
-        found: list[Finding] = []
-        if certificate := certificate_of(host, port, settings, deadline):
+        told, certificate = _asked(host, port, settings, deadline)
+        found = judged(told)
+        if certificate:
             found += certificates.expiry(certificates.end_of(certificate), datetime.datetime.now(datetime.UTC), self.kind)
-        try:
-            told = _asked(host, port, settings, deadline)
-        except (NotTheService, OSError):
-            return found  # what is wrong with it is told of each path
-        return found + judged(told)
+        return found
 
     def full_sized(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """In one session a query with a long comment, then one with a long answer; neither touches a table."""
@@ -166,12 +160,13 @@ def judged(told: Told) -> list[Finding]:
     return found
 
 
-def _asked(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> Told:
+def _asked(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[Told, bytes | None]:
+    """What it says, and its certificate (DER) where it encrypts. One connection: whoever asks may have no second one."""
     from harness.services.sqlserver.session import Session
 
     given.only_known(settings, Mssql.kind, SETTINGS)
     with Session(host, port, settings, deadline) as session:
-        rows = session.query(QUESTION, deadline, of="who it is")
+        rows, certificate = session.query(QUESTION, deadline, of="who it is"), session.certificate
     if len(rows) != 1 or len(rows[0]) != len(Told._fields):
         raise NotTheService(f"{host}:{port} answered the question who it is with {len(rows)} rows")
-    return Told(*("" if value is None else str(value) for value in rows[0]))
+    return Told(*("" if value is None else str(value) for value in rows[0])), certificate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ from harness.services.service_kind import TurnedAway, WrongAnswer
 from harness.services.sqlserver.tds import ServerError
 from harness.services.sqlserver.transport import Encryption, Stop, TdsTransport
 
+logging.getLogger("pytds").addHandler(logging.NullHandler())  # what it would print of time-outs is in the errors that it raises
 ENCRYPT = ("yes", "no", "login", "strict")
 NO_DATABASE = {
     4060: "it cannot be opened: it is not there, this account may not use it, or it is not recovered yet",
@@ -137,25 +139,10 @@ def _secret(settings: Mapping[str, str]) -> str:
     return secret.reveal() if secret else ""
 
 
-def encryption_of(settings: Mapping[str, str], *, checked: bool = True) -> Encryption:
-    """As the settings say. Not `checked`: whatever the certificate is worth, for reading it only. Raises BadUse."""
+def encryption_of(settings: Mapping[str, str]) -> Encryption:
+    """As the settings say. Raises BadUse."""
     mode = given.one_of(settings, "encrypt", ENCRYPT) or "yes"
-    context = certificates.context_of(settings) if checked else certificates.unchecked_context()
-    return Encryption(mode, context, settings.get("certificate_name", ""))
-
-
-def certificate_of(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> bytes | None:
-    """The certificate that the server shows (DER), without logging in; None where it encrypts nothing. Raises as a log-in does."""
-    transport = TdsTransport(
-        dial(host, port, deadline), f"{host}:{port}", encryption_of(settings, checked=False), lambda errors: ConnectionError(str(errors))
-    )
-    try:
-        transport.handshake_only()
-        return transport.certificate
-    except Stop as stop:
-        raise stop.error from None
-    finally:
-        transport.close()
+    return Encryption(mode, certificates.context_of(settings), settings.get("certificate_name", ""))
 
 
 def explained(errors: list[ServerError], server: str, user: str, database: str) -> Exception:

@@ -90,10 +90,6 @@ class TdsTransport:
         """Hang up."""
         self.sock.close()
 
-    def handshake_only(self) -> None:
-        """PRELOGIN, and TLS where it comes to that; no log-in. Raises as a log-in does."""
-        self._prelogin(tds.first_words(self._encryption.asked))
-
     def _carried(self, step: Callable[[], None]) -> None:
         try:
             step()

@@ -1,8 +1,9 @@
-"""A certificate authority for one lab's stand-in, and the certificate of its loopback address."""
+"""A certificate authority for one of a lab's stand-ins, and the certificate of the addresses that it is dialled at."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LASTS = dt.timedelta(days=30)  # longer than any lab
+LASTS = dt.timedelta(days=90)  # longer than any lab, and than what is told as soon to end
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, addresses: Sequence[str] = ("127.0.0.1",), *, of: str = "Azure stand-in") -> None:
     """Write ca.pem (for clients to trust) and server.pem (the server's key and certificate) into `folder`."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = _name("the lab's Azure stand-in, certificate authority")
+    issuer = _name(f"the lab's {of}, certificate authority")
     usages = {"digital_signature", "key_cert_sign", "crl_sign"}
     authority = (
         _builder(issuer, issuer, authority_key, authority_key)
@@ -25,9 +26,10 @@ def make(folder: Path) -> None:
         .add_extension(_usage(usages), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    names = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    names: list[x509.GeneralName] = [x509.IPAddress(ip_address(one)) for one in addresses]
+    names.append(x509.DNSName("localhost"))
     certificate = (
-        _builder(_name("127.0.0.1"), issuer, key, authority_key)
+        _builder(_name(addresses[0]), issuer, key, authority_key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage({"digital_signature"}), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
