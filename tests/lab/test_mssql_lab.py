@@ -15,7 +15,8 @@ import pytest
 from harness.config import cluster_config
 from harness.lab import lab_config, lifekeeper_config
 from harness.lab.lifecycle import default_cluster, launch
-from harness.lab.pacemaker import cib
+from harness.lab.pacemaker import cib, monitor_hook
+from harness.lab.services import service_control
 from tests.pytest_process import PYTEST
 
 SQL = {"name": "sql", "kind": "mssql", "port": 1433, "tag": "mssql-1433", "settings": {"user": "harness", "database": "harness"}}
@@ -42,6 +43,10 @@ def test_it_has_time_to_end_in_order_on_pacemaker() -> None:
     assert values["mssql-1433-instance_attributes-stop_timeout"] == "10" and values["http-80-instance_attributes-stop_timeout"] == "1"
     order = [p.get("id") for p in tree.iter("primitive")]
     assert order.index(lifekeeper_config.DISK) < order.index("mssql-1433")
+
+
+def test_what_a_check_says_is_known_of_every_protocol() -> None:
+    assert set(monitor_hook.PATTERNS) == set(service_control.DIALOGUES) and "tds) printf" in monitor_hook.script()
 
 
 @pytest.fixture

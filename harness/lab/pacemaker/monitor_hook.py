@@ -8,7 +8,13 @@ from __future__ import annotations
 from harness.lab.services.service_control import DIALOGUES
 
 PATH = "/opt/lab/bin/answers"
-PATTERNS = {"tns": r"(ERR=0)", "http": r"^HTTP/1\.[01] 200 ", "echo": r"^lab-echo "}  # of the answers that DIALOGUES expects, for grep
+# Of the answers that DIALOGUES expects, for grep. TDS writes its texts in UTF-16, and grep knows no zero byte.
+PATTERNS = {
+    "tns": "grep -aq '(ERR=0)'",
+    "http": r"grep -aq '^HTTP/1\.[01] 200 '",
+    "echo": "grep -aq '^lab-echo '",
+    "tds": r"LC_ALL=C tr -d '\000' | grep -aq 'Stand-in'",
+}
 SCRIPT = """#!/bin/sh
 # answers PROTOCOL PORT SECONDS [start]: exit 0 when a service of the lab on this host answers in its own protocol within that time.
 # One that has just been started is asked again and again, until the agent's own time for a start is over.
@@ -31,4 +37,4 @@ def script() -> str:
 
 def _case(protocol: str, say: bytes) -> str:
     octal = "".join(f"\\{byte:03o}" for byte in say)
-    return f"""    {protocol}) printf '{octal}' | nc -N -w "$3" 127.0.0.1 "$2" | grep -aq '{PATTERNS[protocol]}' ;;"""
+    return f"""    {protocol}) printf '{octal}' | nc -N -w "$3" 127.0.0.1 "$2" | {PATTERNS[protocol]} ;;"""
