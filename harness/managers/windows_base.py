@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, TypeVar
@@ -18,7 +19,7 @@ from harness.managers.manager import MAX_LOG_LENGTH, Answer, LogWindow, Manager,
 
 T = TypeVar("T")
 NOT_ASKED = (Unusable, DeadlineExceeded, CommandFailed)  # what asking a node may end with instead of an answer
-NOT_THERE = 44  # a script's own exit for "that is not installed here"
+BY_SCRIPT = "a Windows host is asked by its scripts, whose answers are three (yes, no, not known), and not by a line of shell"
 MAX_ALARMING_LEVEL = 2  # levels of an event: 1 critical, 2 error
 MAX_LOG_AGE_S = 7 * 24 * 3600.0  # how far back the recent log is looked for
 
@@ -88,6 +89,19 @@ class OnWindows(Manager):
 
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
         """A move leaves nothing in force here."""
+
+    def in_service_test(self, tag: str) -> str:
+        raise Unusable(BY_SCRIPT)
+
+    def put_back_line(self, tag: str) -> str:
+        raise Unusable(BY_SCRIPT)
+
+    def daemon_pids_line(self) -> str:
+        raise Unusable(BY_SCRIPT)
+
+    @abstractmethod
+    def has_in_service(self, tag: str, node: str, *, limit: float = 20.0) -> bool | None:
+        """Has the manager on that node this resource in service? None: that could not be told. Raises nothing for what it reads."""
 
     def by_hand_line(self, to: str) -> str:
         return "; ".join(self.switch_over_lines(to))

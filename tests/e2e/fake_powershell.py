@@ -1,7 +1,8 @@
-"""Stands where `powershell` would on a Windows host: checks how it is called, and prints what was recorded for exactly that script.
+"""Stands where `powershell` would on a Windows host: checks how it is called, and answers what was recorded.
 
-It is copied onto the PATH of a real sshd. Its first argument (put there by the copy) is the folder of recorded shapes. It knows no
-PowerShell: a script that is not recorded word for word is refused with exit 97, a wrong invocation with 96.
+It is copied onto the PATH of a real sshd. Its first argument (put there by the copy) is the folder of what is recorded. It knows no
+PowerShell. Called with the product's own loop, it is `tests/powershell_loop.py`, which takes scripts by their names and parameters; any
+other script has to be recorded word for word, or is refused with exit 97, a wrong invocation with 96.
 """
 
 import base64
@@ -12,6 +13,11 @@ import select
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from harness.hosts.windows.script_protocol import bootstrap
+from tests.powershell_loop import Loop
 
 OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -InputFormat None -OutputFormat Text -EncodedCommand"
 FROM_INPUT = (
@@ -39,12 +45,13 @@ def main() -> None:
     shapes, *words = sys.argv[1:]
     folder = Path(shapes)
     script, by_input = asked(words)
+    if script == bootstrap():
+        Loop(folder, sys.stdout.buffer).serve(sys.stdin.buffer)
+        sys.exit(0)
     body, seconds = unframed(script, (folder.parent / "prologue.ps1").read_text())
     with (folder / "asked.jsonl").open("a") as log:
         log.write(json.dumps({"body": body, "seconds": seconds, "by_input": by_input, "at": time.time()}) + "\n")
-    if "[Console]::In.ReadLine()" in body:
-        clock(folder)
-    elif loaded := LOADER.fullmatch(body):
+    if loaded := LOADER.fullmatch(body):
         agent(folder, int(loaded[1]))
     elif body == "HANG":
         hang(seconds)
@@ -84,14 +91,6 @@ def answer(folder: Path, body: str) -> None:
             sys.exit(int(parts.get("exit", "0")))
     print(f"no answer is recorded for this script:\n{body}", file=sys.stderr)
     sys.exit(97)
-
-
-def clock(folder: Path) -> None:
-    ahead = float((folder / "clock").read_text())
-    for _ in sys.stdin.buffer:
-        sys.stdout.buffer.write(f"{time.time() + ahead:.6f}\r\n".encode())
-        sys.stdout.flush()
-    sys.exit(0)
 
 
 def agent(folder: Path, count: int) -> None:

@@ -180,7 +180,7 @@ def test_a_windows_cluster_switches_over(lab):
         lab.becomes(node, "state", "moved")
     lab.manager.switch_over("lknode02", deadline=Deadline(20))
     assert lab.manager.state().active == "lknode02"
-    assert any("Move-ClusterGroup" in a["body"] for a in asked(lab.servers["lknode02"]))
+    assert any(a["script"] == "wsfc-change" and a["parameters"]["Action"] == "move" for a in asked(lab.servers["lknode02"]))
 
 
 @wsfc
@@ -188,4 +188,18 @@ def test_what_others_depend_on_is_not_taken_out(lab):
     """Windows would take them offline with it."""
     with pytest.raises(SwitchRefused, match=r"Oracle für 1521 depends on ip-10\.20\.1\.200"):
         lab.manager.take_out("ip-10.20.1.200", "lknode01", deadline=Deadline(20))
-    assert not any("Stop-ClusterResource" in a["body"] for a in asked(lab.servers["lknode01"]))
+    assert not any(a["script"] == "wsfc-change" for a in asked(lab.servers["lknode01"]))
+
+
+@wsfc
+def test_whether_a_resource_is_in_service_has_three_answers(lab):
+    manager = lab.manager
+    assert [manager.has_in_service("ip-10.20.1.200", node) for node in NODES] == [True, False]
+    assert manager.has_in_service("no such resource", "lknode01") is None
+    lab.becomes("lknode01", "state", "stopped")
+    assert manager.has_in_service("ip-10.20.1.200", "lknode01") is None
+
+
+@lifekeeper
+def test_whether_lifekeeper_has_it_in_service(lab):
+    assert [lab.manager.has_in_service("10.20.1.200", node) for node in NODES] == [True, False]

@@ -33,14 +33,20 @@ def asked(server: Server) -> list[dict]:
 
 
 def swap(server: Server, name: str, other: str) -> None:
-    """From now on the shape `name` answers as `other` does, as after something has changed on the host."""
-    shape = _own(server) / f"{name}.shape"
-    kept = shape.read_text(encoding="utf-8").partition("== out\n")[0]
-    shape.write_text(f"{kept}== out\n{(_own(server) / f'{other}.later').read_text(encoding='utf-8')}", encoding="utf-8")
+    """From now on the record `name` answers as `other` does, as after something has changed on the host."""
+    record = _own(server) / f"{name}.json"
+    answer = json.loads((_own(server) / f"{other}.later").read_text(encoding="utf-8"))
+    record.write_text(json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"answer": answer}), encoding="utf-8")
+
+
+def record(server: Server, name: str, script: str, parameters: dict, **how: object) -> None:
+    """From now on this question is answered so: `answer`, `delay`, `hangs`, `dies`."""
+    what = {"script": script, "parameters": parameters, **how}
+    (_own(server) / f"{name}.json").write_text(json.dumps(what), encoding="utf-8")
 
 
 def reset(server: Server) -> None:
-    """Every shape as it was at first, and nothing asked yet."""
+    """Every record as it was at first, and nothing asked yet."""
     own = _own(server)
     shutil.copytree(SHAPES / own.name, own, dirs_exist_ok=True)
     (own / "asked.jsonl").unlink(missing_ok=True)

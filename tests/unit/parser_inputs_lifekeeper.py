@@ -92,8 +92,10 @@ def _marks(rng: random.Random, depth: int) -> str:
 def wrapped(rng: random.Random, text: str) -> tuple[str, bool | None]:
     """As the script of the Windows adapter prints it; and whether the service's state alone says that nothing runs (None: it does not)."""
     service = rng.choice(("Running",) * 8 + ("", "Stopped", "StopPending", "StartPending"))
-    row = {"Text": text, "Exit": rng.choice((0, 1, 7, None)), "Service": service}
-    said = json.dumps(row if rng.random() < 0.5 else [row], ensure_ascii=rng.random() < 0.5)
+    row = {"Text": text, "Errors": rng.choice(("", "warning")), "Exit": rng.choice((0, 1, 7)), "Service": service}
+    rows = row if rng.random() < 0.5 else [row]
+    answer = {"ok": True, "error": None, "message": None, "missing": [], "warnings": [], "rows": rows}
+    said = json.dumps(answer, ensure_ascii=rng.random() < 0.5)
     before = "\ufeff" * rng.randrange(2) + (rng.choice(BANNERS) + "\r\n" if rng.random() < 0.2 else "")
     return f"{before}{said}\r\n", None if service in ("Running", "") else False
 
@@ -118,8 +120,8 @@ def supported_wrapped(node: str, printed: str) -> set[str]:
             said = json.loads(line.lstrip("\ufeff"))
         except (ValueError, RecursionError):
             continue
-        for row in said if isinstance(said, list) else [said]:
+        rows = said.get("rows") if isinstance(said, dict) else None
+        for row in rows if isinstance(rows, list) else [rows]:
             if isinstance(row, dict):
-                for text in (row, *(v for v in (row.get("value"),) if isinstance(v, dict))):
-                    found |= supported(node, str(text.get("Text")))
+                found |= supported(node, str(row.get("Text")))
     return found

@@ -66,7 +66,9 @@ def _cased(rng: random.Random, name: str) -> str:
 
 
 def printed(rng: random.Random, rows: list[Row]) -> str:
-    said = json.dumps(rows if rng.random() < 0.8 else {"value": rows, "Count": len(rows)}, ensure_ascii=rng.random() < 0.5)
+    of_5_1 = {"value": rows, "Count": len(rows)}  # a list as Windows PowerShell may write it
+    answer = {"ok": True, "error": None, "message": None, "missing": [], "warnings": [], "rows": rows if rng.random() < 0.8 else of_5_1}
+    said = json.dumps(answer, ensure_ascii=rng.random() < 0.5)
     return "\ufeff" * rng.randrange(2) + (rng.choice(BANNERS) + "\r\n" if rng.random() < 0.2 else "") + said + "\r\n"
 
 
@@ -95,6 +97,7 @@ def supported(node: str, text: str) -> set[str]:
             said = json.loads(line.lstrip("\ufeff"))
         except (ValueError, RecursionError):
             continue
+        said = said.get("rows") if isinstance(said, dict) else said
         said = said.get("value", said) if isinstance(said, dict) else said
         rows = [row for row in (said if isinstance(said, list) else [said]) if isinstance(row, dict)]
         up = any(_low(r, "K") == "node" and _low(r, "Name") == node and _low(r, "State") in ("up", "paused") for r in rows)

@@ -2,7 +2,8 @@
 
 What Windows does here is [from memory] and known bug reports; nothing of it was run on Windows:
 - cmd.exe, sshd's default shell, takes no line longer than 8191 characters, so a long script travels on standard input.
-- With its stderr in a pipe PowerShell writes progress and errors as CLIXML, whatever -OutputFormat says.
+- With its stderr in a pipe Windows PowerShell may write progress and errors as CLIXML; PowerShell 7 does not where -OutputFormat is given
+  (WHST-27).
 - sshd does not end a command when its channel closes, but Windows ends what the command started when that ends: a watchdog inside the
   script ends it one second after the harness has given up.
 - The code page of the console is anybody's guess: what is read as data is therefore JSON in ASCII (`J` in a script).
@@ -51,6 +52,10 @@ ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+class Complete(str):
+    """A script that is sent as it is: it says itself how it ends, and takes from its input what it wants."""
+
+
 def quoted(text: str) -> str:
     """One literal word of PowerShell. The curly quotes are quotes to it as well."""
     return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", text) + "'"
@@ -85,6 +90,8 @@ def invocation(
     command: Command, data: bytes | None = None, *, limit: float | None = None, streams: bool = False
 ) -> tuple[str, bytes | None]:
     """The line for sshd, and what to send on standard input. Raises BadUse for a long script that needs its input for something else."""
+    if isinstance(command, Complete):
+        return encoded(command), data
     script = whole(command, limit)
     line = encoded(script)
     if len(line) <= LINE_AT_MOST:

@@ -1,4 +1,4 @@
-"""What PowerShell's JSON says about a Windows host, as data. Pure. Nothing here raises on any text but `NotReadable`, with a sentence.
+"""The rows that a Windows host's scripts answer with, as data. Pure. Nothing here raises on any row but `NotReadable`, with a sentence.
 
 Widths, languages and enumerations do not matter: every field was made a string or a number by the script that asked.
 """
@@ -6,22 +6,22 @@ Widths, languages and enumerations do not matter: every field was made a string 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
-from harness.hosts.documents import json_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
+from harness.hosts.windows.script_protocol import Row
 
 T = TypeVar("T")
-Row = dict[str, Any]
+Rows = Sequence[Row]
 
 
 @dataclass(frozen=True)
 class WindowsListener(Listener):
-    """A listening socket of Windows, where `::` takes IPv4 only if its program asked for that, which cannot be seen from outside."""
+    """A listening socket of Windows; a program that takes IPv4 by a socket for `::` shows a second row for `0.0.0.0` (WNET-72)."""
 
     @property
     def on_any_address(self) -> bool:
@@ -49,13 +49,27 @@ class FirewallProfile:
 
 
 @dataclass(frozen=True)
-class FirewallRule:
-    """An enabled inbound rule that names a port, or any; `ports` as the firewall writes them: `1521`, `5000-5010`, `Any`."""
+class FirewallRows:
+    """Windows Firewall as rows, which the evaluator reads: profiles, NICs, and the enabled rules with their filters."""
+
+    profiles: tuple[Row, ...]
+    nics: tuple[Row, ...]
+    rules: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class HostAbout:
+    """Who a host is: PowerShell's version, the language of its messages, its code page, the execution policy, whether the account is an
+    administrator (None: not told), the room for temporary files in bytes, and which boot this is (empty: not asked)."""
 
     name: str
-    action: str
-    profile: str
-    ports: tuple[str, ...]
+    version: str
+    culture: str
+    code_page: int
+    policy: str
+    elevated: bool | None
+    temp_free: int | None
+    boot: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,8 @@ class Service:
     name: str
     state: str
     start: str
+    process: int | None = None
+    account: str = ""
 
     @property
     def running(self) -> bool:
@@ -87,92 +103,78 @@ class Event:
         return f"{self.at:.3f} {self.source} {self.number} level {self.level}: {' '.join(self.text.split())}"
 
 
-def rows(text: str) -> list[Row]:
-    """The objects of a script's JSON. Lines before it (a profile's, a banner's) are passed over; one object counts as one row.
-
-    Windows PowerShell writes some arrays as {"value": [...], "Count": n}.
-    """
-    for line in reversed(text.removeprefix("\ufeff").splitlines()):
-        if line.lstrip()[:1] not in ("[", "{"):
-            continue
-        try:
-            found = json_of(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict) and set(found) == {"value", "Count"}:
-            found = found["value"]
-        found = found if isinstance(found, list) else [found]
-        if all(isinstance(row, dict) for row in found):
-            return list(found)
-    raise NotReadable(f"no JSON came back; it said: {(text.strip().splitlines() or ['nothing'])[-1][:200]}")
+def addresses(rows: Rows) -> list[InterfaceAddress]:
+    """The adapter's status; an address that is not usable (Duplicate, Tentative) has that as its state."""
+    return _each(rows, _address)
 
 
-def addresses(text: str) -> list[InterfaceAddress]:
-    """Get-NetIPAddress with the adapter's Status; an address that is not usable (Duplicate, Tentative) has that as its state."""
-    return _each(text, _address)
+def listeners(rows: Rows) -> list[Listener]:
+    """Listening sockets with their processes' names."""
+    return _each(rows, _listener)
 
 
-def listeners(text: str) -> list[Listener]:
-    """Get-NetTCPConnection -State Listen with the process's name."""
-    return _each(text, _listener)
-
-
-def route(text: str) -> Route:
-    """Find-NetRoute, which answers with two objects: the source address and the route."""
-    found: Row = {}
-    for row in rows(text):
-        found.update({key: value for key, value in row.items() if value not in (None, "")})
-    if found.get("Unreachable"):
+def route(rows: Rows) -> Route:
+    """The one row of a route."""
+    if len(rows) != 1:
+        raise NotReadable(f"a route is one row, not {len(rows)}")
+    found = rows[0]
+    if found.get("Unreachable") is True:
         return Route("unreachable")
     interface, source = _word(found.get("InterfaceAlias")), _word(found.get("IPAddress"))
     if interface is None and source is None:
-        raise NotReadable(f"Find-NetRoute named neither an interface nor a source; it said: {text.strip()[:200]}")
+        raise NotReadable("Find-NetRoute named neither an interface nor a source")
     gateway = _word(found.get("NextHop"))
     kind = "local" if found.get("Local") is True else "unicast"
     return Route(kind, interface, source and _bare(source), None if gateway in (None, "0.0.0.0", "::") else gateway)
 
 
-def weak_hosts(text: str) -> list[WeakHost]:
-    """Get-NetIPInterface -AddressFamily IPv4, its enumerations as words."""
-    return _each(text, _weak_host)
+def weak_hosts(rows: Rows) -> list[WeakHost]:
+    """Interfaces, their enumerations as words."""
+    return _each(rows, _weak_host)
 
 
-def profiles(text: str) -> list[FirewallProfile]:
-    """Get-NetFirewallProfile."""
-    return _each(text, lambda row: FirewallProfile(str(row["Name"]), _on(row.get("Enabled")), str(row.get("Inbound") or "NotConfigured")))
+def firewall(rows: Rows) -> FirewallRows:
+    """The rows of Windows Firewall by their kind."""
+    kinds = [row.get("K") for row in rows]
+    if strange := [kind for kind in kinds if kind not in ("profile", "nic", "rule")]:
+        raise NotReadable(f"a row of the firewall is of no known kind: {strange[0]!r}"[:200])
+    return FirewallRows(*(tuple(row for row in rows if row.get("K") == kind) for kind in ("profile", "nic", "rule")))
 
 
-def rules(text: str) -> list[FirewallRule]:
-    """Enabled inbound rules with their ports."""
-    return _each(text, _rule)
+def profiles(rows: Rows) -> list[FirewallProfile]:
+    """The profiles among the firewall's rows."""
+    return _each(
+        firewall(rows).profiles,
+        lambda row: FirewallProfile(str(row["Name"]), _on(row.get("Enabled")), str(row.get("DefaultInboundAction") or "NotConfigured")),
+    )
 
 
-def service(text: str) -> Service | None:
-    """Get-Service; None when there is no such service."""
-    found = _each(text, lambda row: Service(str(row["Name"]), str(row["Status"]), str(row.get("StartType") or "")))
+def services(rows: Rows) -> list[Service]:
+    """Services with their states; `process` and `account` where they were asked for."""
+    return _each(rows, _service)
+
+
+def events(rows: Rows) -> list[Event]:
+    """Entries of the event log, in the order of time."""
+    return sorted(_each(rows, _event), key=lambda event: event.at)
+
+
+def about(rows: Rows) -> HostAbout:
+    """The one row that tells who a host is."""
+    if len(rows) != 1:
+        raise NotReadable(f"a host tells of itself in one row, not {len(rows)}")
+    return _each(rows, _about)[0]
+
+
+def process_start(rows: Rows) -> float | None:
+    """Seconds since the host's epoch; None when there is no such process."""
+    found = _each(rows, lambda row: _seconds(row["StartedAt"]))
     return found[0] if found else None
 
 
-def events(text: str) -> list[Event]:
-    """Get-WinEvent, in the order of time."""
-    return sorted(_each(text, _event), key=lambda event: event.at)
-
-
-def number(text: str) -> float:
-    """A script's one number, with a point whatever the host's language."""
-    for line in reversed(text.removeprefix("\ufeff").split()):
-        try:
-            found = float(line)
-        except ValueError:
-            continue
-        if math.isfinite(found):
-            return found
-    raise NotReadable(f"no number came back; it said: {text.strip()[:200] or 'nothing'}")
-
-
-def _each(text: str, read: Callable[[Row], T]) -> list[T]:
+def _each(rows: Rows, read: Callable[[Row], T]) -> list[T]:
     """Every row, read; one that lacks what makes it a row is a fault of the answer, not something to leave out silently."""
-    return list(_read(rows(text), read))
+    return list(_read(rows, read))
 
 
 def _read(found: Iterable[Row], read: Callable[[Row], T]) -> Iterable[T]:
@@ -201,19 +203,47 @@ def _weak_host(row: Row) -> WeakHost:
     return WeakHost(str(row["InterfaceAlias"]), *(_on(row.get(key)) for key in ("WeakHostSend", "WeakHostReceive", "Forwarding")))
 
 
-def _rule(row: Row) -> FirewallRule:
-    ports = row.get("Ports")
-    listed = ports if isinstance(ports, list) else [ports]
-    words = tuple(str(port) for port in listed if port not in (None, ""))
-    return FirewallRule(str(row["Name"]), str(row["Action"]), str(row.get("Profile") or ""), words)
+def _service(row: Row) -> Service:
+    pid = row.get("Process")
+    return Service(
+        str(row["Name"]),
+        str(row["Status"]),
+        str(row.get("StartType") or ""),
+        int(pid) if pid else None,
+        str(row.get("Account") or ""),
+    )
+
+
+def _about(row: Row) -> HostAbout:
+    booted = row.get("BootedAt")
+    boot = str(row.get("BootId") or "") or ("" if booted is None else f"started {round(_seconds(booted), -1):.0f}")
+    elevated, free = row.get("Elevated"), row.get("TempFree")
+    return HostAbout(
+        str(row["Name"]),
+        str(row["Version"]),
+        str(row.get("UICulture") or ""),
+        int(row.get("CodePage") or 0),
+        str(row.get("Policy") or ""),
+        elevated if isinstance(elevated, bool) else None,
+        None if free is None else int(free),
+        boot,
+    )
 
 
 def _event(row: Row) -> Event:
-    at = float(row["At"]) / 1000
-    if not math.isfinite(at):
-        raise ValueError("At")
+    at = _seconds(row["At"])
     text = str(row.get("Message") or "")
     return Event(at, str(row.get("LogName") or ""), str(row["ProviderName"]), int(row["Id"]), int(row.get("Level") or 0), text)
+
+
+def _seconds(moment: object) -> float:
+    """A moment in ISO 8601 as seconds since the epoch."""
+    if not isinstance(moment, str):
+        raise ValueError(f"{moment!r}, which is no moment")
+    found = datetime.fromisoformat(moment)
+    if found.tzinfo is None:
+        raise ValueError(f"{moment}, which names no zone")
+    return found.timestamp()
 
 
 def _on(value: object) -> bool | None:

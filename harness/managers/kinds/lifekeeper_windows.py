@@ -7,56 +7,25 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.core.deadline import Deadline
-from harness.hosts.host import NotReadable
-from harness.hosts.windows.powershell import quoted
-from harness.hosts.windows.windows_parse import rows
+from harness.hosts.windows.script_protocol import MISSING, Row, ScriptAnswer
+from harness.hosts.windows.script_runner import ScriptFailed, advice, ask
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_settings
 from harness.managers.switchover_readiness import Told, by_state, last_words
-from harness.managers.windows_base import NOT_ASKED, NOT_THERE, OnWindows
+from harness.managers.windows_base import NOT_ASKED, OnWindows
 
 DEFAULT_ROOT = r"C:\LK"  # LKW-01
-# A command is a program of its own or a script for LifeKeeper's own Perl (LKW-02); its output comes back as JSON, whatever its code page.
-PLACE = """$r=ROOT;if(!$r){$r=$env:LKROOT};if(!$r){$r='C:\\LK'}
-$b=Join-Path $r 'Bin';if(!(Test-Path $b)){exit 44}
-"""
-COMMAND = (
-    PLACE
-    + """$n=NAME;$a=@(ARGS);$x=Join-Path $b "$n.exe"
-if(!(Test-Path $x)){if(!(Test-Path (Join-Path $b $n))){exit 44}
-$a=@($n)+$a;$x=Join-Path $r 'perl\\bin\\perl.exe'
-if(!(Test-Path $x)){$x=@(Get-ChildItem (Join-Path $r 'perl') -Recurse -Filter perl.exe|%{$_.FullName})[0]};if(!$x){exit 44}}
-Set-Location $b;$ErrorActionPreference='Continue'
-$o=@(& $x @a 2>&1|%{"$_"})
-J @{Text=($o -join "`n");Exit=$LASTEXITCODE;Service="$((Get-Service|?{$_.Name -eq 'LifeKeeper'}).Status)"};exit 0"""
-)
-SETTINGS = (
-    PLACE
-    + """$f=Join-Path $r 'etc\\default\\LifeKeeper';$t=if(Test-Path $f){[IO.File]::ReadAllText($f)}else{''}
-J @{Text=$t;Exit=0;Service=''}"""
-)
+COMMAND, SETTINGS = "lifekeeper-command", "lifekeeper-settings"
 DOTTED = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", re.ASCII)
 
 
-def said(text: str) -> tuple[str, int, str]:
-    """Text, exit and the service's state out of what COMMAND printed. Raises NotReadable."""
-    row = rows(text)[-1:]
-    if not row or not isinstance(row[0].get("Text"), str):
-        raise NotReadable(f"the answer holds no text; it said: {last_words(text)}")
-    code = row[0].get("Exit")
-    return row[0]["Text"], code if isinstance(code, int) else -1, str(row[0].get("Service") or "")
-
-
-def state_of(node: str, printed: str) -> NodeState:
-    """What `lcdstatus -q` and the service's state say of `node`. No text makes it raise."""
-    try:
-        text, _, service = said(printed)
-    except NotReadable as error:
-        return NodeState(node, False, {}, (), str(error))
+def state_of(node: str, row: Row) -> NodeState:
+    """What `lcdstatus -q` and the service's state say of `node`. No row makes it raise."""
+    service = str(row.get("Service") or "")
     if service not in ("", "Running"):
         return NodeState(node, False, {}, (), f"the service LifeKeeper is {service}", stopped=service == "Stopped")
-    return parse(node, text)
+    return parse(node, str(row.get("Text") or ""))
 
 
 def address_in(row: str) -> str | None:
@@ -80,14 +49,14 @@ class LifeKeeperWindows(OnWindows):
 
     def _node_state(self, node: str, limit: float) -> NodeState:
         try:
-            done = self._hosts[node].run(self._script("lcdstatus", ["-q"]), limit=limit)
+            answer = self._command(node, "lcdstatus", ["-q"], limit)
         except NOT_ASKED as error:
             return NodeState(node, False, {}, (), str(error))
-        if done.exit == NOT_THERE:
-            return NodeState(node, False, {}, (), f"there is no lcdstatus in LifeKeeper's Bin on {node}; is LifeKeeper installed there?")
-        if not done.ok:
-            return NodeState(node, False, {}, (), f"lcdstatus could not be run there (exit {done.exit}): {last_words(done.err, done.out)}")
-        return state_of(node, done.out)
+        if answer.error == MISSING:
+            return NodeState(node, False, {}, (), f"lcdstatus cannot be asked on {node}: {answer.why}")
+        if not answer.ok:
+            return NodeState(node, False, {}, (), f"lcdstatus could not be run there: {answer.why}{advice(answer)}")
+        return state_of(node, answer.rows[0])
 
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 20.0) -> Answer:
         """From both nodes' states, flags and settings, asked at once. The safety check (LKW-10) needs all paths dead, and then the answer
@@ -95,20 +64,30 @@ class LifeKeeperWindows(OnWindows):
         deadline, manager = Deadline(limit), self._cluster.manager
         with ThreadPoolExecutor(max_workers=3) as pool:
             state = pool.submit(self.state, limit=limit)
-            flags = pool.submit(self._each, lambda node: self._ask(node, self._script("flg_list", []), deadline))
-            settings = pool.submit(self._each, lambda node: self._ask(node, SETTINGS.replace("ROOT", self._root, 1), deadline))
+            flags = pool.submit(self._each, lambda node: self._flags(node, deadline))
+            settings = pool.submit(self._each, lambda node: self._settings(node, deadline))
         case = by_state(to, state.result(), question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
         return case.add(by_settings(settings.result(), question, manager.quorum)).answer
 
-    def _ask(self, node: str, script: str, deadline: Deadline) -> Told:
+    def _flags(self, node: str, deadline: Deadline) -> Told:
         try:
-            done = self._hosts[node].run(script, limit=max(0.1, deadline.remaining()))
-            text, code, _ = said(done.out) if done.ok else ("", done.exit, "")
+            answer = self._command(node, "flg_list", [], max(0.1, deadline.remaining()))
         except NOT_ASKED as error:
             return Told(None, str(error))
-        if done.exit == NOT_THERE:
-            return Told(None, "that command is not in LifeKeeper's Bin")
-        return Told(text) if done.ok and code == 0 else Told(None, f"exit {code}: {last_words(done.err, text, done.out)}")
+        if not answer.ok:
+            return Told(None, answer.why)
+        row = answer.rows[0]
+        if row["Exit"] != 0:
+            return Told(None, f"exit {row['Exit']:.0f}: {last_words(row['Errors'], row['Text'])}")
+        return Told(row["Text"])
+
+    def _settings(self, node: str, deadline: Deadline) -> Told:
+        """A file that is not there settles nothing otherwise than by default."""
+        try:
+            answer = ask(self._hosts[node], SETTINGS, self._root, limit=max(0.1, deadline.remaining()))
+        except NOT_ASKED as error:
+            return Told(None, str(error))
+        return Told("".join(row["Text"] for row in answer.rows)) if answer.ok else Told(None, answer.why)
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)
@@ -135,40 +114,32 @@ class LifeKeeperWindows(OnWindows):
     def _act(self, node: str, tag: str, action: str, options: list[str], deadline: Deadline) -> None:
         """perform_action (LKW-05); what its exit code means is not known, so the state afterwards is what counts."""
         words = [*options, "-t", tag, "-a", action]
-        done = self._hosts[node].run(self._script("perform_action", words), limit=deadline.remaining())
+        answer = self._command(node, "perform_action", words, max(0.1, deadline.remaining()))
         seen = self._node_state(node, max(1.0, deadline.within(20.0))).resources.get(tag)
         if seen is None or seen.active is not (action == "restore"):
-            heard = last_words(_text(done.out), done.err)
+            heard = last_words(answer.rows[0]["Text"], answer.rows[0]["Errors"]) if answer.ok else answer.why
             raise SwitchRefused(f"{node}: `perform_action {' '.join(words)}` left {tag} {seen or 'unknown'}; it said: {heard}")
 
     def address_of(self, tag: str, node: str) -> str | None:
-        return address_in(_text(self._hosts[node].run(self._script("ins_list", ["-t", tag]), limit=20.0).out))
+        answer = self._command(node, "ins_list", ["-t", tag], 20.0)
+        if not answer.ok:
+            raise ScriptFailed(node, COMMAND, answer)
+        return address_in(answer.rows[0]["Text"])
 
-    def in_service_test(self, tag: str) -> str:
+    def has_in_service(self, tag: str, node: str, *, limit: float = 20.0) -> bool | None:
         """By `ins_list`, whose seventh field is the state (LKL-19)."""
-        call = self._script("ins_list", ["-t", tag]).rsplit("\nJ ", 1)[0]
-        return f"{call}\nif((@($o)[0] -split [char]1)[6] -match '^IS[PU]$'){{exit 0}};exit 1"
-
-    def put_back_line(self, tag: str) -> str:
-        return self._script("perform_action", ["-s", "-t", tag, "-a", "restore"])
-
-    def daemon_pids_line(self) -> str:
-        """The processes of its services (LKW-01)."""
-        return "Get-CimInstance Win32_Service|?{$_.Name -like 'LifeKeeper*' -and $_.ProcessId}|%{\"$($_.ProcessId)\"}"
+        try:
+            answer = self._command(node, "ins_list", ["-t", tag], limit)
+        except NOT_ASKED:
+            return None
+        fields = answer.rows[0]["Text"].strip("\r\n").split("\x01") if answer.ok else []
+        return None if len(fields) < 7 else fields[6] in ("ISP", "ISU")
 
     @property
-    def _root(self) -> str:
+    def _root(self) -> dict[str, str]:
         """What the cluster file says; else the host's own %LKROOT%, else the default."""
         manager = self._cluster.manager
-        return quoted(str(manager.root)) if "root" in manager.model_fields_set else "$null"
+        return {"Root": str(manager.root)} if "root" in manager.model_fields_set else {}
 
-    def _script(self, name: str, words: Sequence[str]) -> str:
-        args = ",".join(map(quoted, words))
-        return COMMAND.replace("ROOT", self._root, 1).replace("NAME", quoted(name), 1).replace("ARGS", args, 1)
-
-
-def _text(printed: str) -> str:
-    try:
-        return said(printed)[0]
-    except NotReadable:
-        return printed
+    def _command(self, node: str, name: str, words: Sequence[str], limit: float) -> ScriptAnswer:
+        return ask(self._hosts[node], COMMAND, {"Command": name, "Words": list(words), **self._root}, limit=limit)

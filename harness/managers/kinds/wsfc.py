@@ -5,42 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from harness.hosts.host import CommandFailed, NotReadable
 from harness.hosts.windows.powershell import quoted
-from harness.hosts.windows.windows_parse import rows
+from harness.hosts.windows.script_protocol import MISSING, Row
+from harness.hosts.windows.script_runner import advice, ask, rows_of
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.wsfc_parse import Rows, allowed, node_state, read, same, word
-from harness.managers.switchover_readiness import by_state, last_words
-from harness.managers.windows_base import NOT_ASKED, NOT_THERE, OnWindows
+from harness.managers.switchover_readiness import by_state
+from harness.managers.windows_base import NOT_ASKED, OnWindows
 
-START = """$s=Get-Service|?{$_.Name -eq 'ClusSvc'};if(!$s){exit 44}
-$t="$($s.Status)";if($t -ne 'Running'){J @{K='service';State=$t};exit 0}
-$n=@(Get-ClusterNode|%{@{K='node';Name=$_.Name;State="$($_.State)";Drain="$($_.DrainStatus)";Vote=$_.DynamicWeight}})
-$g=@(Get-ClusterGroup|%{@{K='group';Name=$_.Name;OwnerNode=$_.OwnerNode.Name;State="$($_.State)";Threshold=$_.FailoverThreshold}})
-$e=@(Get-ClusterResource)
-$r=@($e|%{@{K='resource';Name=$_.Name;OwnerGroup=$_.OwnerGroup.Name;OwnerNode=$_.OwnerNode.Name;State="$($_.State)";
-Maintenance=$_.MaintenanceMode}})
-"""
-STATE = (
-    START
-    + """$w=@(Get-ClusterNetwork|%{@{K='network';Name=$_.Name;Role="$($_.Role)"}})
-$i=@(Get-ClusterNetworkInterface|%{@{K='nic';Node="$($_.Node)";Network="$($_.Network)";State="$($_.State)";Address="$($_.Address)"}})
-J ($n+$g+$r+$w+$i)"""
-)
-ALLOWED = (
-    START
-    + """$o=@($e|?{$_.OwnerGroup.Name -eq GROUP}|%{@{K='owners';Name=$_.Name;
-Nodes=@((Get-ClusterOwnerNode -Resource $_.Name).OwnerNodes|%{$_.Name})}})
-$c=Get-ClusterQuorum;$q=@{K='quorum';Witness="$($c.QuorumResource.Name)";State="$($c.QuorumResource.State)"}
-J ($n+$g+$r+$o+@($q))"""
-)
-DEPENDENTS = """J @(Get-ClusterResource|?{"$($_.State)" -ne 'Offline'}|%{$d=Get-ClusterResourceDependency -Resource $_.Name
-@{Name=$_.Name;On="$($d.DependencyExpression)"}})"""
-ADDRESS = """J @{Address="$((Get-ClusterResource -Name TAG|Get-ClusterParameter -Name Address).Value)"}"""
-IN_SERVICE = """$r=Get-ClusterResource -Name TAG
-if("$($r.State)" -eq 'Online' -and $r.OwnerNode.Name -eq [Environment]::MachineName){exit 0};exit 1"""
+SCRIPT, CHANGE = "wsfc-state", "wsfc-change"
 
 
 class Wsfc(OnWindows):
@@ -55,33 +32,31 @@ class Wsfc(OnWindows):
         return ClusterState(self._each(lambda node: self._node_state(node, limit)))
 
     def _node_state(self, node: str, limit: float) -> NodeState:
-        told = self._say(node, STATE, limit)
+        told = self._say(node, limit)
         if isinstance(told, NodeState):
             return told
         return node_state(node, self._group, told)
 
-    def _say(self, node: str, script: str, limit: float) -> str | NodeState:
-        """What a script printed, or a NodeState that says why it did not."""
+    def _say(self, node: str, limit: float, **about: str) -> Sequence[Row] | NodeState:
+        """The rows that a node answers with, or a NodeState that says why it did not. `about`: the script's Group and Resource."""
         try:
-            done = self._hosts[node].run(script, limit=limit)
+            answer = ask(self._hosts[node], SCRIPT, about, limit=limit)
         except NOT_ASKED as error:
             return NodeState(node, False, {}, (), str(error))
-        if done.exit == NOT_THERE:
+        if answer.error == MISSING:
             return NodeState(
                 node, False, {}, (), f"there is no cluster service on {node}; is the feature Failover Clustering installed there?"
             )
-        if not done.ok:
-            return NodeState(
-                node, False, {}, (), f"the cluster could not be asked there (exit {done.exit}): {last_words(done.err, done.out)}"
-            )
-        return done.out
+        if not answer.ok:
+            return NodeState(node, False, {}, (), f"the cluster could not be asked there: {answer.why}{advice(answer)}")
+        return answer.rows
 
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 20.0) -> Answer:
         """From both nodes' states, and what the node that is to take over says of owners, maintenance, quorum and votes."""
         deadline = Deadline(limit)
         case = by_state(to, self.state(limit=limit), question)
         if to in self._names:
-            told = self._say(to, ALLOWED.replace("GROUP", quoted(self._group), 1), max(0.1, deadline.remaining()))
+            told = self._say(to, max(0.1, deadline.remaining()), Group=self._group)
             found = Rows(why=told.why) if isinstance(told, NodeState) else read(told)
             case.add(allowed(to, self._group, to, found))
         return case.answer
@@ -90,7 +65,7 @@ class Wsfc(OnWindows):
         """Told not to wait, and looked at until it is done (WSFC-04)."""
         before = self.state(limit=max(1.0, deadline.within(20.0)))  # what is offline by design is no part of it
         wanted = {tag for node in before.nodes.values() for tag, seen in node.resources.items() if seen.active}
-        self._told(to, f"Move-ClusterGroup -Name {quoted(self._group)} -Node {quoted(to)} -Wait 0", deadline)
+        self._told(to, deadline, Action="move", Name=self._group, Node=to)
         try:
             deadline.wait_for(
                 lambda: self._node_state(to, max(1.0, deadline.within(20.0))),
@@ -126,7 +101,7 @@ class Wsfc(OnWindows):
             self._drive(node, tag, "Stop", deadline)
 
     def _drive(self, node: str, tag: str, verb: str, deadline: Deadline) -> None:
-        self._told(node, f"[void]({verb}-ClusterResource -Name {quoted(tag)} -Wait 0)", deadline)
+        self._told(node, deadline, Action=verb.lower(), Name=tag)
         try:
             deadline.wait_for(
                 lambda: self._node_state(node, max(1.0, deadline.within(20.0))).resources.get(tag),
@@ -137,35 +112,40 @@ class Wsfc(OnWindows):
         except DeadlineExceeded as error:
             raise SwitchRefused(str(error)) from error
 
-    def _told(self, node: str, script: str, deadline: Deadline) -> str:
-        done = self._hosts[node].run(script, limit=max(0.1, deadline.remaining()))
-        if not done.ok:
-            raise SwitchRefused(f"{node}: `{script}` failed (exit {done.exit}); it said: {last_words(done.err, done.out)}")
-        return done.out
+    def _told(self, node: str, deadline: Deadline, **change: str) -> None:
+        answer = ask(self._hosts[node], CHANGE, change, limit=max(0.1, deadline.remaining()))
+        if not answer.ok:
+            raise SwitchRefused(f"{node}: the cluster did not {' '.join(change.values())}: {answer.why}{advice(answer)}")
 
     def _dependents(self, node: str, tag: str, deadline: Deadline) -> list[str]:
         """Resources, not offline, whose dependency expression names this one: `([ip-10.20.1.200]) and ([disk])`."""
-        found = rows(self._told(node, DEPENDENTS, deadline))
+        found = self._of_resource(node, tag, max(0.1, deadline.remaining()))
         named = f"[{tag}]".lower()
-        return [word(row.get("Name")) for row in found if named in word(row.get("On")).lower() and not same(row.get("Name"), tag)]
+        of = [row for row in found if row.get("K") == "dependency"]
+        return [word(row.get("Name")) for row in of if named in word(row.get("On")).lower() and not same(row.get("Name"), tag)]
+
+    def _of_resource(self, node: str, tag: str, limit: float) -> Sequence[Row]:
+        """Raises SwitchRefused with the reason when the cluster there does not tell."""
+        told = self._say(node, limit, Resource=tag)
+        if isinstance(told, NodeState):
+            raise SwitchRefused(f"{node}: {told.why}")
+        found = read(told)
+        if found.why:
+            raise SwitchRefused(f"{node}: {found.why}")
+        return told
 
     def address_of(self, tag: str, node: str) -> str | None:
-        done = self._hosts[node].run(ADDRESS.replace("TAG", quoted(tag), 1), limit=20.0)
-        if not done.ok:
-            raise CommandFailed(done)
-        try:
-            return next((word(row.get("Address")) or None for row in rows(done.out)), None)
-        except NotReadable:
+        found = rows_of(self._hosts[node], SCRIPT, {"Resource": tag}, limit=20.0)
+        return next((word(row.get("Address")) or None for row in found if row.get("K") == "address"), None)
+
+    def has_in_service(self, tag: str, node: str, *, limit: float = 20.0) -> bool | None:
+        told = self._say(node, limit)
+        found = Rows(why="") if isinstance(told, NodeState) else read(told)
+        mine = [row for row in found.of("resource") if same(row.get("Name"), tag)]
+        here = [word(row.get("Node")) for row in found.of("service")]
+        if len(mine) != 1 or len(here) != 1:
             return None
-
-    def in_service_test(self, tag: str) -> str:
-        return IN_SERVICE.replace("TAG", quoted(tag), 1)
-
-    def put_back_line(self, tag: str) -> str:
-        return f"[void](Start-ClusterResource -Name {quoted(tag)} -Wait 0)"
-
-    def daemon_pids_line(self) -> str:
-        return "Get-CimInstance Win32_Service|?{$_.Name -eq 'ClusSvc' -and $_.ProcessId}|%{\"$($_.ProcessId)\"}"
+        return word(mine[0].get("State")) == "Online" and same(mine[0].get("OwnerNode"), here[0])
 
     @property
     def _group(self) -> str:

@@ -1,15 +1,15 @@
-"""What a node of a Windows Server Failover Cluster says, as JSON rows with a kind `K` each. Pure; no text makes it raise.
+"""What a node of a Windows Server Failover Cluster says, as rows with a kind `K` each. Pure; no row makes it raise.
 
 Owners and states were made strings by the script that asked (WSFC-03). What is not a known word is unknown, never active.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.hosts.host import NotReadable
-from harness.hosts.windows.windows_parse import Row, rows
+from harness.hosts.windows.script_protocol import Row
 from harness.managers.manager import CommPath, NodeState, ResourceState
 from harness.managers.switchover_readiness import Case
 
@@ -31,12 +31,8 @@ class Rows:
         return self.by_kind.get(kind, [])
 
 
-def read(text: str) -> Rows:
-    """Sort the rows of an answer; a service that does not run, or an answer that is not one, is said in `why`."""
-    try:
-        found = rows(text)
-    except NotReadable as error:
-        return Rows(why=str(error))
+def read(found: Sequence[Row]) -> Rows:
+    """Sort the rows of an answer; a service that does not run, or an answer without nodes, is said in `why`."""
     by_kind: dict[str, list[Row]] = {}
     for row in found:
         by_kind.setdefault(word(row.get("K")), []).append(row)
@@ -49,9 +45,9 @@ def read(text: str) -> Rows:
     return Rows(by_kind)
 
 
-def node_state(node: str, group: str, text: str) -> NodeState:
+def node_state(node: str, group: str, rows: Sequence[Row]) -> NodeState:
     """The resources of the role `group` on `node`, and its paths to the other, by `node`'s own word."""
-    found = read(text)
+    found = read(rows)
     if found.why:
         return NodeState(node, False, {}, (), found.why, stopped=found.stopped)
     roles = [row for row in found.of("group") if same(row.get("Name"), group)]

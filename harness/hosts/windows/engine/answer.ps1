@@ -1,0 +1,210 @@
+<#
+.SYNOPSIS
+The functions that every script answers with: one JSON object, in ASCII, on standard output.
+.DESCRIPTION
+The object has ok (a boolean), error (an id, the same in every language, or null), message (a sentence in the host's language, or null),
+missing (what is not there on this host), warnings (sentences) and rows (objects of plain values). An exit code has no meaning.
+Windows PowerShell 5.1 and PowerShell 7 alike.
+#>
+
+# A property's value, or null where the object has no such property. A list is unrolled: take it with Get-Words.
+function Get-Field {
+    param([AllowNull()][object]$From, [Parameter(Mandatory = $true)][string]$Name)
+    if ($null -eq $From) { return $null }
+    $property = $From.PSObject.Properties[$Name]
+    if ($null -eq $property) { return $null }
+    return $property.Value
+}
+
+# A property as text: an enumeration by its name; null where there is none.
+function Get-Text {
+    param([AllowNull()][object]$From, [Parameter(Mandatory = $true)][string]$Name)
+    $value = Get-Field -From $From -Name $Name
+    if ($null -eq $value) { return $null }
+    return "$value"
+}
+
+# A property that holds one value or many, as texts one by one; to be taken as @(Get-Words ...).
+function Get-Words {
+    param([AllowNull()][object]$From, [Parameter(Mandatory = $true)][string]$Name)
+    $value = Get-Field -From $From -Name $Name
+    foreach ($one in @($value)) {
+        if ($null -ne $one -and "$one" -ne '') { "$one" }
+    }
+}
+
+# An object's name; the text that it is where it has none.
+function Get-Name {
+    param([AllowNull()][object]$From)
+    if ($null -eq $From) { return $null }
+    $own = Get-Text -From $From -Name 'Name'
+    if ($null -ne $own) { return $own }
+    return "$From"
+}
+
+# The name of what a property holds.
+function Get-NameOf {
+    param([AllowNull()][object]$From, [Parameter(Mandatory = $true)][string]$Name)
+    return (Get-Name -From (Get-Field -From $From -Name $Name))
+}
+
+# What an event's property holds: of an object or a table with a value, or itself.
+function Get-Value {
+    param([AllowNull()][object]$From)
+    if ($From -is [System.Collections.IDictionary]) { return $From['Value'] }
+    if ($null -ne $From -and $null -ne $From.PSObject.Properties['Value']) { return $From.Value }
+    return $From
+}
+
+# A moment as text: UTC, ISO 8601, in no culture.
+function ConvertTo-Moment {
+    param([Parameter(Mandatory = $true)][datetime]$Value)
+    return $Value.ToUniversalTime().ToString('o', [System.Globalization.CultureInfo]::InvariantCulture)
+}
+
+# The id of an error record; its type's name where it has none.
+function Get-ErrorId {
+    param([Parameter(Mandatory = $true)][object]$Record)
+    $id = Get-Text -From $Record -Name 'FullyQualifiedErrorId'
+    if ($null -eq $id -or $id -eq '') { $id = $Record.Exception.GetType().Name }
+    return $id
+}
+
+# Is this error only the word that nothing was found? Cmdlets for networks say that with an error (WNET-39).
+function Test-NotFound {
+    param([Parameter(Mandatory = $true)][object]$Record)
+    return (Get-ErrorId -Record $Record) -like 'CmdletizationQuery_NotFound*'
+}
+
+# Runs a query for objects; none is none and no error. To be taken as @(Find-All { ... }).
+function Find-All {
+    param([Parameter(Mandatory = $true)][scriptblock]$Query)
+    try { & $Query }
+    catch { if (-not (Test-NotFound -Record $_)) { throw } }
+}
+
+# Ends the question with the word that something is not there on this host.
+function Write-Missing {
+    param([Parameter(Mandatory = $true)][string]$What)
+    throw (New-Object System.Management.Automation.ErrorRecord (
+            (New-Object System.Exception $What), 'Missing', [System.Management.Automation.ErrorCategory]::ObjectNotFound, $What))
+}
+
+# One word of a native program's command line, as the C library of Windows reads it: quotes, blanks and the empty word survive.
+function ConvertTo-Argument {
+    param([AllowEmptyString()][string]$Word)
+    if ($Word -ne '' -and $Word -notmatch '[\s"]') { return $Word }
+    $inner = $Word -replace '(\\*)"', '$1$1\"'
+    $inner = $inner -replace '(\\+)$', '$1$1'
+    return '"' + $inner + '"'
+}
+
+# Runs a native program with an empty input: its two streams apart, and its exit code as data. It ends with the question.
+function Invoke-Native {
+    param(
+        [Parameter(Mandatory = $true)][string]$Program,
+        [AllowEmptyCollection()][AllowEmptyString()][string[]]$Words = @(),
+        [string]$Folder = ''
+    )
+    $start = New-Object System.Diagnostics.ProcessStartInfo
+    $start.FileName = $Program
+    $start.Arguments = (@(foreach ($word in $Words) { ConvertTo-Argument -Word $word }) -join ' ')
+    if ($Folder -ne '') { $start.WorkingDirectory = $Folder }
+    $start.UseShellExecute = $false
+    $start.CreateNoWindow = $true
+    $start.RedirectStandardInput = $true
+    $start.RedirectStandardOutput = $true
+    $start.RedirectStandardError = $true
+    $process = [System.Diagnostics.Process]::Start($start)
+    try {
+        $process.StandardInput.Close()
+        $out = $process.StandardOutput.ReadToEndAsync()
+        $errors = $process.StandardError.ReadToEndAsync()
+        while (-not $process.WaitForExit(50)) { }
+        # What it left behind may hold the streams open; what it said itself is there by now.
+        $whole = $out.Wait(5000) -and $errors.Wait(5000)
+        $said = @{ Exit = $process.ExitCode; Out = ''; Errors = ''; Whole = $whole }
+        if ($out.IsCompleted) { $said.Out = $out.Result }
+        if ($errors.IsCompleted) { $said.Errors = $errors.Result }
+        return $said
+    }
+    finally {
+        if (-not $process.HasExited) { $process.Kill() }
+        $process.Dispose()
+    }
+}
+
+# A value of which JSON can tell everything. Raises for what lies deeper than any row does, and for what is no plain value.
+function ConvertTo-Plain {
+    param([AllowNull()][object]$Value, [int]$Depth = 0)
+    if ($Depth -gt 4) { throw 'RowTooDeep' }
+    if ($null -eq $Value) { return $null }
+    if ($Value -is [enum]) { return "$Value" }
+    if ($Value -is [string] -or $Value -is [char]) { return $Value.ToString() }
+    if ($Value -is [bool]) { return [bool]$Value }
+    if ($Value -is [datetime]) { return (ConvertTo-Moment -Value $Value) }
+    if ($Value -is [System.Collections.IDictionary]) {
+        $plain = New-Object System.Collections.Specialized.OrderedDictionary
+        foreach ($key in @($Value.Keys)) { $plain.Add("$key", (ConvertTo-Plain -Value $Value[$key] -Depth ($Depth + 1))) }
+        return $plain
+    }
+    if ($Value -is [System.Collections.IEnumerable]) {
+        $list = New-Object System.Collections.ArrayList
+        foreach ($one in $Value) { [void]$list.Add((ConvertTo-Plain -Value $one -Depth ($Depth + 1))) }
+        return , $list.ToArray()
+    }
+    if ($Value -is [single] -or $Value -is [double]) {
+        if ([double]::IsNaN($Value) -or [double]::IsInfinity($Value)) { return $null }
+        return $Value
+    }
+    if ($Value -is [System.ValueType] -and $Value.GetType().IsPrimitive) { return $Value }
+    if ($Value -is [decimal]) { return $Value }
+    throw "RowNotPlain"
+}
+
+# JSON of which every code page has each character.
+function ConvertTo-AsciiJson {
+    param([Parameter(Mandatory = $true)][object]$Value)
+    $json = ConvertTo-Json -InputObject $Value -Depth 10 -Compress
+    return [regex]::Replace($json, '[^ -~]', { param($match) '\u{0:x4}' -f [int][char]$match.Value })
+}
+
+# Asks, and prints the answer. Whatever `Ask` puts out is a row; its warnings are collected; its first error is the answer's.
+function Invoke-Answer {
+    param([Parameter(Mandatory = $true)][scriptblock]$Ask)
+    Set-StrictMode -Version Latest
+    $ErrorActionPreference = 'Stop'
+    $WarningPreference = 'Continue'
+    $ProgressPreference = 'SilentlyContinue'
+    $rows = New-Object System.Collections.ArrayList
+    $warnings = New-Object System.Collections.ArrayList
+    $missing = New-Object System.Collections.ArrayList
+    $faults = New-Object System.Collections.ArrayList
+    try {
+        & $Ask 3>&1 2>&1 4>$null 5>$null 6>$null | ForEach-Object -Process {
+            if ($_ -is [System.Management.Automation.WarningRecord]) { [void]$warnings.Add("$($_.Message)") }
+            elseif ($_ -is [System.Management.Automation.ErrorRecord]) { [void]$faults.Add($_) }
+            elseif ($null -ne $_) { [void]$rows.Add((ConvertTo-Plain -Value $_)) }
+        }
+    }
+    catch { [void]$faults.Insert(0, $_) }
+    $id = $null
+    $message = $null
+    if ($faults.Count -gt 0) {
+        $first = $faults[0]
+        $id = Get-ErrorId -Record $first
+        $message = "$($first.Exception.Message)"
+        if ($id -eq 'Missing') { [void]$missing.Add($message) }
+        if ($first.Exception -is [System.Management.Automation.CommandNotFoundException]) {
+            [void]$missing.Add("$($first.Exception.CommandName)")
+        }
+    }
+    $answer = New-Object System.Collections.Specialized.OrderedDictionary
+    $answer.Add('ok', ($faults.Count -eq 0))
+    $answer.Add('error', $id)
+    $answer.Add('message', $message)
+    $answer.Add('missing', $missing.ToArray())
+    $answer.Add('warnings', $warnings.ToArray())
+    $answer.Add('rows', $rows.ToArray())
+    ConvertTo-AsciiJson -Value $answer
+}

@@ -1,0 +1,171 @@
+"""Questions to PowerShell and its answers, as lines of JSON. Pure: what is sent, and what comes back, read.
+
+A text among the parameters is sent with `=` before it: PowerShell 7 makes a moment of a text that looks like one (WHST-37). Everything is
+sent in ASCII, because no code page is known to be the other end's (WHST-39).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from harness.hosts.documents import json_of
+from harness.hosts.host import NotReadable
+from harness.hosts.windows.script_contract import ENGINE, Contract, contract_of
+
+Row = dict[str, Any]
+LIMIT = "Limit"  # the error of a question that had not ended at its limit
+MISSING = "Missing"  # the error of a question about what is not there
+CONSTRAINED = "LanguageMode"
+FIELDS = ("ok", "error", "message", "missing", "warnings", "rows")
+
+
+@dataclass(frozen=True)
+class ScriptAnswer:
+    """What a script answered. `error` is an id, the same in every language; `message` a sentence in the host's own."""
+
+    ok: bool
+    error: str = ""
+    message: str = ""
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why it is no answer, in one line."""
+        if self.missing and self.error == MISSING:
+            return "; ".join(self.missing)
+        if self.missing:
+            return f"{', '.join(self.missing)} is not known there ({self.error})"
+        return " ".join(f"{self.error}: {self.message}".split())[:400]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the loop's output: that it is ready, or the answer to question `id`, or the time, with the step of that clock."""
+
+    id: int | None = None
+    ready: bool = False
+    error: str = ""
+    about: str = ""
+    stuck: int = 0
+    answer: ScriptAnswer | None = None
+    clock: float | None = None
+    step: float = 0.0
+
+
+@cache
+def bootstrap() -> str:
+    """What is sent as an encoded command: it takes the loop from its input."""
+    return (ENGINE / "bootstrap.ps1").read_text(encoding="utf-8")
+
+
+@cache
+def first_line(*, once: bool) -> bytes:
+    """The first line of input: the loop itself, and the functions that scripts answer with."""
+    loop, prelude = ((ENGINE / name).read_text(encoding="utf-8") for name in ("loop.ps1", "answer.ps1"))
+    return _line({"loop": loop, "prelude": prelude, "once": once})
+
+
+def question(number: int, name: str, parameters: Mapping[str, object], limit: float, *, with_text: bool = True) -> bytes:
+    """The line that asks a script; its text goes along unless the other end has it."""
+    wire = {key: _wire(value) for key, value in parameters.items()}
+    said: dict[str, object] = {"id": number, "script": name, "parameters": wire, "limit": limit}
+    return _line(said | {"text": "=" + contract_of(name).text} if with_text else said)
+
+
+def clock_question(number: int) -> bytes:
+    """The line that asks the time."""
+    return _line({"id": number, "clock": True})
+
+
+def asked(line: str | bytes) -> tuple[str, dict[str, Any]]:
+    """The other direction, for stand-ins: the script's name and its parameters as a line asks them."""
+    said = json.loads(line)
+    return said["script"], {key: _unwired(value) for key, value in said["parameters"].items()}
+
+
+def read_line(line: str) -> Line | None:
+    """One line of the loop's output; None for a line that is not the loop's (a profile's, a banner's). Raises NotReadable."""
+    text = line.lstrip("\ufeff").strip()
+    if not text.startswith('{"lkharness":1'):
+        return None
+    try:
+        said = json_of(text)
+        if "ready" in said:
+            return Line(ready=said["ready"] is True, error=str(said.get("error") or ""), about=str(said.get("message") or ""))
+        number = None if said.get("id") is None else int(said["id"])
+        if "clock" in said:
+            return Line(number, clock=float(said["clock"]), step=float(said["step"]))
+        return Line(number, stuck=int(said.get("stuck", 0)), answer=_answer(said["answer"]))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise NotReadable(f"PowerShell's line is no answer ({error}); it said: {text[:200]}") from error
+
+
+def read_answer(text: str) -> ScriptAnswer:
+    """The answer of a script that was run alone: the last line that is one. Raises NotReadable."""
+    for line in reversed(text.lstrip("\ufeff").splitlines()):
+        if not line.lstrip().startswith("{"):
+            continue
+        try:
+            return _answer(json_of(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    raise NotReadable(f"no answer came back; it said: {(text.strip().splitlines() or ['nothing'])[-1][:200]}")
+
+
+def demanded(contract: Contract, answer: ScriptAnswer) -> ScriptAnswer:
+    """The answer, when it is what the contract says: an answer without any row is one only where none is possible. Raises NotReadable."""
+    if answer.ok and not answer.rows and not contract.none:
+        raise NotReadable(f"the script {contract.name} answered without a row, which it never does")
+    return answer
+
+
+def _answer(said: Any) -> ScriptAnswer:
+    if not isinstance(said, dict) or any(key not in said for key in FIELDS) or not isinstance(said["ok"], bool):
+        raise ValueError("it lacks " + ", ".join(key for key in FIELDS if not isinstance(said, dict) or key not in said))
+    plain = {key: _plain(value) for key, value in said.items()}
+    rows = plain["rows"] if isinstance(plain["rows"], list) else [plain["rows"]]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("its rows are no objects")
+    return ScriptAnswer(
+        plain["ok"],
+        str(plain["error"] or ""),
+        str(plain["message"] or ""),
+        _texts(plain["missing"]),
+        _texts(plain["warnings"]),
+        tuple(rows),
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(one) for one in (value if isinstance(value, list) else [value]) if one is not None)
+
+
+def _plain(value: Any) -> Any:
+    """Windows PowerShell writes some lists as {"value": [...], "Count": n} (WHST-36)."""
+    if isinstance(value, dict):
+        if set(value) == {"value", "Count"}:
+            return _plain(value["value"])
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _wire(value: object) -> object:
+    if isinstance(value, str):
+        return "=" + value
+    return [_wire(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _unwired(value: object) -> object:
+    if isinstance(value, str):
+        return value[1:]
+    return [_unwired(one) for one in value] if isinstance(value, list) else value
+
+
+def _line(said: Mapping[str, object]) -> bytes:
+    return json.dumps(said).encode("ascii") + b"\n"

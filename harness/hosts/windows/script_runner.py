@@ -1,0 +1,151 @@
+"""Asks a Windows host by its scripts: the PowerShell that stays there; where none does, a process for each question, which it says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, DeadlineExceeded, Unusable
+from harness.hosts.host import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
+from harness.hosts.windows.powershell import EXE, Complete
+from harness.hosts.windows.resident_powershell import ClockReading, NotResident, PowerShellEnded, ResidentPowerShell, constrained
+from harness.hosts.windows.script_contract import contract_of, refusal
+from harness.hosts.windows.script_protocol import (
+    CONSTRAINED,
+    LIMIT,
+    Row,
+    ScriptAnswer,
+    bootstrap,
+    demanded,
+    first_line,
+    question,
+    read_line,
+)
+
+NO_RIGHTS = ("System Error 5,", "0x80070005", "UnauthorizedAccess", "PermissionDenied", "CouldNotGetService", "CouldNotStopService")
+NO_MODULE = ("CouldNotAutoloadMatchingModule", "CouldNotAutoLoadModule", "PSSecurityException")
+
+
+class ScriptFailed(CommandFailed):
+    """A script answered with an error; the message is one sentence, with the error's id, which is the same in every language."""
+
+    def __init__(self, host: str, name: str, answer: ScriptAnswer) -> None:
+        super().__init__(CommandResult(host, name, 1, "", answer.why, 0.0, 0.0))
+        self.args = (f"{host}: the question {name} was answered with an error: {answer.why}{advice(answer)}",)
+        self.answer = answer
+
+
+def advice(answer: ScriptAnswer) -> str:
+    """What the error's id tells to do, or nothing."""
+    if any(part in answer.error for part in NO_RIGHTS):
+        return "; is the account an administrator there?"
+    if any(part in answer.error for part in NO_MODULE):
+        return "; does its execution policy (group policy) bar Windows' own modules?"
+    return ""
+
+
+class ScriptRunner:
+    """Asks one host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._resident = ResidentPowerShell(host)
+        self.why_alone = ""  # why each question costs a process of its own; empty while it does not
+
+    @property
+    def starts(self) -> int:
+        """How many processes that stay were started so far."""
+        return self._resident.starts
+
+    def ask(self, name: str, parameters: Mapping[str, object], *, limit: float) -> ScriptAnswer:
+        """The answer, whether good or not. Raises BadUse, HostUnreachable, DeadlineExceeded, NotReadable and Unusable."""
+        if why := refusal(name, parameters):
+            raise BadUse(f"{self._host.name}: {why}")
+        contract, deadline = contract_of(name), Deadline(limit)
+        answer = None
+        if not self.why_alone:
+            try:
+                answer = self._asked_of_resident(name, parameters, deadline, changes=contract.changes)
+            except NotResident as error:
+                self.why_alone = str(error)
+        if answer is None:
+            answer = self._asked_alone(name, parameters, max(0.1, deadline.remaining()))
+        if answer.error == LIMIT:
+            raise DeadlineExceeded(f"{self._host.name}: the question {name} took longer than {limit:g} s there and was ended")
+        return demanded(contract, answer)
+
+    def clock(self, *, limit: float) -> ClockReading:
+        """The host's wall clock, by the PowerShell that stays. Raises as `ask` does."""
+        if self.why_alone:
+            raise Unusable(f"{self._host.name}: its clock is not told: {self.why_alone}")
+        return self._resident.clock(limit=limit)
+
+    def close(self) -> None:
+        """End the PowerShell that stays; the next question starts another."""
+        self._resident.close()
+
+    def _asked_of_resident(self, name: str, parameters: Mapping[str, object], deadline: Deadline, *, changes: bool) -> ScriptAnswer:
+        """One that died is started again, and asked again what changes nothing."""
+        try:
+            return self._resident.ask(name, parameters, limit=max(0.1, deadline.remaining()))
+        except PowerShellEnded as error:
+            if changes:
+                raise HostUnreachable(f"{error}; whether {name} was done is unknown") from error
+        return self._resident.ask(name, parameters, limit=max(0.1, deadline.remaining()))
+
+    def _asked_alone(self, name: str, parameters: Mapping[str, object], limit: float) -> ScriptAnswer:
+        sent = first_line(once=True) + question(1, name, parameters, limit)
+        try:
+            done = self._host.run(Complete(bootstrap()), limit=limit, input=sent)
+        except HostUnreachable:
+            self.why_alone = ""  # it is not PowerShell that was wanting
+            raise
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(f"{self._host.name}: the question {name} took longer than {limit:g} s there and was ended") from error
+        return self._read(done)
+
+    def _read(self, done: CommandResult) -> ScriptAnswer:
+        if done.exit in (127, 9009) or f"'{EXE}'" in done.err:
+            raise no_powershell(self._host.name, done.err)
+        for text in done.out.splitlines():
+            line = read_line(text)
+            if line is not None and line.answer is not None:
+                return line.answer
+            if line is not None and line.error == CONSTRAINED:
+                raise constrained(self._host.name, line.about)
+        said = (done.err.strip() or done.out.strip() or "nothing").splitlines()[-1][:200]
+        raise NotReadable(f"{self._host.name}: PowerShell gave no answer (exit {done.exit}); it said: {said}")
+
+
+def no_powershell(host: str, said: str) -> Unusable:
+    """The sentence for a host that has none on its PATH."""
+    heard = " ".join(said.split())[:200]
+    return Unusable(f"{host}: `{EXE}` does not start there ({heard}); is it Windows, and is PowerShell on its PATH?")
+
+
+_LOCK = threading.Lock()
+_ATTRIBUTE = "windows_script_runner"
+
+
+def runner_of(host: Host) -> ScriptRunner:
+    """The one runner of this host, which the host itself keeps: everybody who asks the host shares its PowerShell."""
+    with _LOCK:
+        found: ScriptRunner | None = getattr(host, _ATTRIBUTE, None)
+        if found is None:
+            found = ScriptRunner(host)
+            setattr(host, _ATTRIBUTE, found)
+        return found
+
+
+def ask(host: Host, name: str, parameters: Mapping[str, object] | None = None, *, limit: float = 20.0) -> ScriptAnswer:
+    """Ask a host's script; the answer, whether good or not. Raises what `ScriptRunner.ask` does."""
+    return runner_of(host).ask(name, parameters or {}, limit=limit)
+
+
+def rows_of(host: Host, name: str, parameters: Mapping[str, object] | None = None, *, limit: float = 20.0) -> tuple[Row, ...]:
+    """The rows of a good answer. Raises ScriptFailed for another, and what `ask` raises."""
+    answer = ask(host, name, parameters, limit=limit)
+    if not answer.ok:
+        raise ScriptFailed(host.name, name, answer)
+    return answer.rows

@@ -1,0 +1,85 @@
+<#
+.SYNOPSIS
+What this node says of its Windows Server Failover Cluster.
+.DESCRIPTION
+Rows of kind (K) service, node, group, resource, network, nic, owners, quorum, dependency and address. A service that does not run is
+the only row.
+.PARAMETER Group
+Ask who may own this role's resources, and for the quorum, in place of the networks.
+.PARAMETER Resource
+Ask what depends on what, and for this resource's address, in place of the networks.
+#>
+[CmdletBinding()]
+param(
+    [string]$Group = '',
+    [string]$Resource = ''
+)
+Set-StrictMode -Version Latest
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+
+Invoke-Answer {
+    $service = $null
+    foreach ($one in @(Get-Service -ErrorAction Stop)) { if ("$($one.Name)" -eq 'ClusSvc') { $service = Get-Text -From $one -Name 'Status' } }
+    if ($null -eq $service) { Write-Missing 'there is no cluster service (ClusSvc)' }
+    [ordered]@{ K = 'service'; Name = 'ClusSvc'; State = $service; Node = [System.Environment]::MachineName }
+    if ($service -ne 'Running') { return }
+    foreach ($node in @(Get-ClusterNode -ErrorAction Stop)) {
+        [ordered]@{
+            K = 'node'; Name = Get-Text -From $node -Name 'Name'; State = Get-Text -From $node -Name 'State'
+            Drain = Get-Text -From $node -Name 'DrainStatus'; Vote = Get-Field -From $node -Name 'DynamicWeight'
+            Weight = Get-Field -From $node -Name 'NodeWeight'; Status = Get-Text -From $node -Name 'StatusInformation'
+        }
+    }
+    foreach ($role in @(Get-ClusterGroup -ErrorAction Stop)) {
+        [ordered]@{
+            K = 'group'; Name = Get-Text -From $role -Name 'Name'; OwnerNode = Get-NameOf -From $role -Name 'OwnerNode'
+            State = Get-Text -From $role -Name 'State'; Threshold = Get-Field -From $role -Name 'FailoverThreshold'
+        }
+    }
+    $resources = @(Get-ClusterResource -ErrorAction Stop)
+    foreach ($one in $resources) {
+        [ordered]@{
+            K = 'resource'; Name = Get-Text -From $one -Name 'Name'; OwnerGroup = Get-NameOf -From $one -Name 'OwnerGroup'
+            OwnerNode = Get-NameOf -From $one -Name 'OwnerNode'; State = Get-Text -From $one -Name 'State'
+            Maintenance = Get-Field -From $one -Name 'MaintenanceMode'; Type = Get-NameOf -From $one -Name 'ResourceType'
+        }
+    }
+    if ($Group -eq '' -and $Resource -eq '') {
+        foreach ($network in @(Get-ClusterNetwork -ErrorAction Stop)) {
+            [ordered]@{ K = 'network'; Name = Get-Text -From $network -Name 'Name'; Role = Get-Text -From $network -Name 'Role' }
+        }
+        foreach ($nic in @(Get-ClusterNetworkInterface -ErrorAction Stop)) {
+            [ordered]@{
+                K = 'nic'; Node = Get-NameOf -From $nic -Name 'Node'; Network = Get-NameOf -From $nic -Name 'Network'
+                State = Get-Text -From $nic -Name 'State'; Address = Get-Text -From $nic -Name 'Address'
+            }
+        }
+    }
+    if ($Group -ne '') {
+        foreach ($one in $resources) {
+            if ((Get-NameOf -From $one -Name 'OwnerGroup') -ne $Group) { continue }
+            $owners = Get-ClusterOwnerNode -Resource "$($one.Name)" -ErrorAction Stop
+            $names = @(foreach ($node in @(Get-Field -From $owners -Name 'OwnerNodes')) { if ($null -ne $node) { Get-Name -From $node } })
+            [ordered]@{ K = 'owners'; Name = "$($one.Name)"; Nodes = $names }
+        }
+        $quorum = Get-ClusterQuorum -ErrorAction Stop
+        $witness = Get-Field -From $quorum -Name 'QuorumResource'
+        [ordered]@{
+            K = 'quorum'; Witness = Get-Text -From $witness -Name 'Name'; State = Get-Text -From $witness -Name 'State'
+            Type = Get-Text -From $quorum -Name 'QuorumType'
+        }
+    }
+    if ($Resource -ne '') {
+        foreach ($one in $resources) {
+            if ((Get-Text -From $one -Name 'State') -eq 'Offline') { continue }
+            $depends = Get-ClusterResourceDependency -Resource "$($one.Name)" -ErrorAction Stop
+            [ordered]@{ K = 'dependency'; Name = "$($one.Name)"; On = Get-Text -From $depends -Name 'DependencyExpression' }
+        }
+        foreach ($one in $resources) {
+            if ("$($one.Name)" -ne $Resource) { continue }
+            foreach ($parameter in @(Get-ClusterParameter -InputObject $one -Name 'Address' -ErrorAction SilentlyContinue)) {
+                [ordered]@{ K = 'address'; Name = $Resource; Address = Get-Text -From $parameter -Name 'Value' }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+"""Every Windows script is PowerShell that 5.1 and 7 both know, has help and strict mode, and takes what its contract says."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+from powershell_syntax import Declared, declared, faults
+
+from harness.core.errors import BadUse
+from harness.hosts.windows import powershell, script_protocol
+from harness.hosts.windows.script_contract import ENGINE, SCRIPTS, contract_of, contracts, misfit, refusal
+
+REPOSITORY = Path(__file__).parents[2]
+TYPES = {"text": "string", "texts": "string[]", "number": "int", "flag": "switch"}
+FILES = sorted([*SCRIPTS.glob("*.ps1"), *ENGINE.glob("*.ps1")])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_is_powershell_of_5_1(path):
+    text = path.read_text(encoding="utf-8")
+    assert faults(text) == []
+    assert text.isascii(), "5.1 reads a file without a mark in the code page of the host"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "$a = $true ? 1 : 2",
+        "$a = $b ?? 1",
+        "$a ??= 1",
+        "$c = ${a}?.Length",
+        "$c = ${a}?[0]",
+        "Get-Process && Get-Service",
+        "Get-Process || Get-Service",
+        "ConvertTo-Json -InputObject $a -AsArray",
+        "ConvertTo-Json $a -EnumsAsStrings",
+        "1 | ForEach-Object -Parallel { $_ }",
+        "$PSStyle.OutputRendering = 'PlainText'",
+        "if ($IsWindows) { 1 }",
+        "Set-Content -Path x -Encoding utf8NoBOM",
+        "Get-Process | | Sort-Object",
+        "function f { param($a $b) }",
+    ],
+)
+def test_what_5_1_does_not_have_is_found(line):
+    assert faults(f"$x = 1\n{line}\n")
+
+
+def test_what_5_1_has_is_not_taken_for_that():
+    assert faults("$a = 'x ?? y'\n# a ? b : c\nGet-Process | ? { $_.Id -gt 1 }\n$b = \"1 && 2\"\n$c = @{ x = 1 }['x']\n") == []
+
+
+@pytest.mark.parametrize("name", sorted(contracts()))
+def test_its_param_block_is_its_contract(name):
+    text = contract_of(name).text
+    wanted = [Declared(p.name, TYPES[p.type], p.required, list(p.choices)) for p in contract_of(name).parameters.values()]
+    assert declared(text) == wanted
+
+
+def test_a_script_that_takes_something_else_is_found():
+    text = contract_of("service").text
+    assert declared(text.replace("[string]$Name", "[int]$Name")) != declared(text)
+    assert declared(text.replace("[Parameter(Mandatory = $true)]", "")) != declared(text)
+    assert declared("Get-Process\n") is None
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.ps1")), ids=lambda path: path.stem)
+def test_it_is_framed_as_all_are(path):
+    """Help, strict mode, no exit, and one answer."""
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<#\n.SYNOPSIS\n") and path.stem in contracts()
+    for name in contract_of(path.stem).parameters:
+        assert f".PARAMETER {name}\n" in text
+    assert "\nSet-StrictMode -Version Latest\n" in text
+    assert text.count("\nInvoke-Answer {\n") == 1 and text.endswith("\n}\n")
+    assert not re.search(r"\bexit\b|\bWrite-Host\b|\bInvoke-Expression\b", text.split("#>", 1)[1])
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.ps1")), ids=lambda path: path.stem)
+def test_every_cmdlet_of_windows_is_told_to_stop_at_an_error(path):
+    """Cmdlets that are functions of modules do not see the caller's preference (WNET-40)."""
+    for line in path.read_text(encoding="utf-8").split("#>", 1)[1].splitlines():
+        code = re.sub(r"'[^']*'", "''", line.split(" # ")[0])
+        for call in re.findall(r"\b(?:Get|Find|Start|Stop|Move)-(?:Net|Cluster|Win|Cim|Service|Process)[\w]*[^|;}]*", code):
+            assert "-ErrorAction" in call, call
+
+
+def test_no_script_is_forgotten():
+    assert {path.stem for path in SCRIPTS.glob("*.ps1")} == set(contracts())
+
+
+def test_the_bootstrap_fits_into_a_command_line():
+    line, data = powershell.invocation(powershell.Complete(script_protocol.bootstrap()), b"x")
+    assert len(line) <= powershell.LINE_AT_MOST and data == b"x"
+
+
+def test_a_question_has_no_way_out_of_its_line():
+    """Whatever a parameter holds, what is sent is one line of ASCII, and the other end reads the same again."""
+    nasty = {"Name": 'it\'s "x" \u2018y\u2019 \r\n$(Stop-Computer) 2026-11-22T10:00:00Z', "Prefix": True}
+    line = script_protocol.question(7, "service", nasty, 1.5)
+    assert line.count(b"\n") == 1 and line.isascii()
+    assert script_protocol.asked(line) == ("service", nasty)
+    assert json.loads(line)["parameters"]["Name"].startswith("=it's"), "nothing takes it for a moment (WHST-37)"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "why"),
+    [
+        ("service", {}, "needs Name"),
+        ("service", {"Name": ""}, "needs Name"),
+        ("service", {"Name": 3}, "Name is a text, not 3"),
+        ("service", {"Name": "x", "Nmae": "y"}, "has no parameter Nmae"),
+        ("service-change", {"Name": "x", "Action": "restart"}, "one of start, stop"),
+        ("process", {"Id": True}, "Id is a number, not True"),
+        ("events", {"Begin": "a", "End": "b", "Logs": "System"}, "Logs is a texts"),
+        ("process", {"Id": 0}, ""),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_sent(name, parameters, why):
+    assert (why in refusal(name, parameters)) if why else refusal(name, parameters) == ""
+    with pytest.raises(BadUse, match="there is no Windows script"):
+        refusal("no-such-script", {})
+
+
+def test_a_row_is_held_against_its_contract():
+    contract = contract_of("wsfc-state")
+    row = {"K": "network", "Name": "n", "Role": None}
+    assert misfit(contract, row) == ""
+    for spoilt in (row | {"K": "x"}, row | {"Name": None}, row | {"Name": 1}, row | {"More": 1}, {"K": "network", "Name": "n"}, {}):
+        assert misfit(contract, spoilt)
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "tests/e2e/shapes").rglob("*.json")), ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_what_is_recorded_fits_its_contract(path):
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    laters = [json.loads(p.read_text(encoding="utf-8")) for p in path.parent.glob(f"{path.stem}-*.later")]
+    assert refusal(recorded["script"], recorded["parameters"]) == ""
+    contract = contract_of(recorded["script"])
+    for answer in (recorded["answer"], *laters):
+        read = script_protocol.read_answer(json.dumps(answer))
+        assert [misfit(contract, row) for row in read.rows if misfit(contract, row)] == []
+        assert not read.ok or script_protocol.demanded(contract, read)
+
+
+# The frame of commands that are no scripts, and one line that asks for versions.
+ALLOWED = {"harness/hosts/windows/powershell.py", "harness/managers/software_versions.py"}
+
+
+def test_no_script_lives_in_a_python_string():
+    """A cmdlet of Windows in a string of a module of hosts or managers is a script that no parser looked at."""
+    found = []
+    for folder in ("harness/hosts", "harness/managers"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            if str(path.relative_to(REPOSITORY)) in ALLOWED:
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if (
+                    isinstance(node, ast.Constant)
+                    and isinstance(node.value, str)
+                    and re.search(r"\|\s*%\{|@\(Get-|\$_\.|;\$\w+=", node.value)
+                ):
+                    found.append(f"{path}:{node.lineno}")
+    assert found == []
