@@ -90,7 +90,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             pairs = [(o, s) for o in origins for s in cluster.services]
-            telling = [s for s in cluster.services if cluster.client.name not in subject.absent and service_findings.tells(s)]
+            telling = [s for s in cluster.services if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
             direct, probe, told, *checks = subject.together(
                 lambda: evidence_gathering.direct(subject, active, only_standby=True),
                 lambda: None if subject.absent or not state.whole else _guarded(lambda: probe_answered(subject, active)),

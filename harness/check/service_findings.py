@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.cluster.asked_over_path import ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.config.cluster_config import Service
+from harness.config.cluster_config import Cluster, Service
 from harness.core.errors import DeadlineExceeded
 from harness.core.finding import Finding, Weight
 from harness.services import service_registry
@@ -15,9 +15,10 @@ from harness.services.service_kind import NotTheService, TellsFindings, TurnedAw
 FINDINGS_TIMEOUT_S = 5.0
 
 
-def tells(service: Service) -> bool:
-    """Does its kind have anything to tell?"""
-    return isinstance(service_registry.kind(service.kind), TellsFindings)
+def tells(service: Service, cluster: Cluster) -> bool:
+    """Does its kind have anything to tell, with its settings?"""
+    kind = service_registry.kind(service.kind)
+    return isinstance(kind, TellsFindings) and kind.tells_findings(service_registry.settings_of(service, cluster))
 
 
 def of_service(subject: ClusterUnderTest, service: Service) -> list[Finding]:

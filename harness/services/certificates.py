@@ -51,3 +51,12 @@ def expiry(end: datetime.datetime, now: datetime.datetime, service: str) -> list
     if left.days < MIN_DAYS_LEFT:
         return [Finding(Weight.NOTE, service, "certificate", f"it expires in {left.days} days, on {told}", do, ("IIS-15",))]
     return []
+
+
+def why_not_trusted(error: ssl.SSLCertVerificationError, name: str) -> str:
+    """What is wrong with a certificate, in words of a person."""
+    if error.verify_code == 10:
+        return "it has expired; put a new one on this node"
+    if error.verify_code in (62, 64):
+        return f"it is not for {name}: {error.verify_message}; clients that check will refuse it too"
+    return f"{error.verify_message}; name the certificates that vouch for it in the cluster file, or say that it is not to be checked"

@@ -130,6 +130,9 @@ class FillsSegments(Protocol):
 class TellsFindings(Protocol):
     """A kind that can say what is not as it should be, though it serves: a certificate that ends, a name that no balancer carries."""
 
+    def tells_findings(self, settings: Mapping[str, str]) -> bool:
+        """May it have any with these settings? It is not asked otherwise."""
+
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """One look, which changes nothing. Raises as `who_are_you` does."""
 

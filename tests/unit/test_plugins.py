@@ -148,7 +148,7 @@ def test_one_package_s_faulty_metadata_is_its_own_matter(tmp_path: Path, monkeyp
 
 def test_a_lab_says_which_kinds_it_has_servers_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "lk_redis", {"lk_redis.py": KIND}, REDIS)
-    with installed(monkeypatch, tmp_path), pytest.raises(BadUse, match="cache is of kind redis, and the lab has servers of http, oracle"):
+    with installed(monkeypatch, tmp_path), pytest.raises(BadUse, match="cache is of kind redis, and the lab has servers of http, mssql"):
         lab_config.make_lab_config(cluster("redis"), Path("cluster.toml"))
 
 

@@ -1,7 +1,9 @@
 """A small web server in the lab that stands for IIS; it is not IIS.
 
 `GET /` says which node answers and since when (JSON, and the header X-Served-By); `GET /healthz` has the status code that the
-status file holds at that moment (200 without one), for HTTP health probes. Connections are kept alive; HEAD works too.
+status file holds at that moment (200 without one), for HTTP health probes. Connections are kept alive; HEAD works too. It speaks TLS
+with --certificate, answers one Host only with --site, and 503 in the name of Windows' HTTP.sys while the file of --stopped is there, as
+with a stopped application pool.
 
 Example: python -m harness.lab.services.http_server --port 80 --bind 0.0.0.0 --node lknode01 --status-file /run/healthz
 """
@@ -10,15 +12,18 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from harness.lab.services import service_base
 
 IDLE_TIMEOUT_S = 120.0  # IIS's default connection timeout
 MAX_LINE_LENGTH = 8192
 MAX_HEADERS = 100
+SERVER = "lkharness-lab (stands for IIS)"
+KERNEL = "Microsoft-HTTPAPI/2.0 (the lab's; stands for HTTP.sys)"  # facts IIS-06: that header tells who answered
 REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -33,10 +38,15 @@ class BadRequest(Exception):
     """The request cannot be understood; it is answered with 400 and the connection is closed."""
 
 
-def converse(service: service_base.Service, connection: socket.socket, status_file: Path | None) -> None:
+def converse(service: service_base.Service, plain: socket.socket, site: Site) -> None:
     """Answer requests on one connection until the peer closes it, asks for that, or sends what is not HTTP."""
-    connection.settimeout(IDLE_TIMEOUT_S)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plain.settimeout(IDLE_TIMEOUT_S)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        connection = site.context.wrap_socket(plain, server_side=True) if site.context else plain
+    except ssl.SSLError as error:
+        service.log(f"TLS was broken off: {error.reason}")
+        return
     with connection.makefile("rb") as stream:
         while True:
             try:
@@ -46,15 +56,34 @@ def converse(service: service_base.Service, connection: socket.socket, status_fi
                 return
             if request is None:
                 return
-            method, path, keep = request
-            status, body = answer(service, method, path, status_file)
-            connection.sendall(response(service, status, body, keep=keep, head=method == "HEAD"))
+            method, path, keep, host = request
+            refused = site.refuses(host)
+            status, body = refused or answer(service, method, path, site.status_file)
+            sender = KERNEL if refused else SERVER
+            connection.sendall(response(service, status, body, keep=keep, head=method == "HEAD", sender=sender))
             if not keep:
                 return
 
 
-def read_request(stream: BinaryIO) -> tuple[str, str, bool] | None:
-    """Method, path and whether to keep the connection; None when the peer closed it between two requests."""
+class Site(NamedTuple):
+    """What is served, and to whom."""
+
+    status_file: Path | None = None
+    context: ssl.SSLContext | None = None
+    name: str = ""
+    stopped: Path | None = None
+
+    def refuses(self, host: str) -> tuple[int, dict[str, object]] | None:
+        """What HTTP.sys answers by itself: 503 for a stopped pool, 404 for a host that no binding fits."""
+        if self.stopped and self.stopped.exists():
+            return 503, {"error": "the application pool is stopped"}
+        if self.name and host.rpartition(":")[0] != self.name and host != self.name:
+            return 404, {"error": "no site has that host"}
+        return None
+
+
+def read_request(stream: BinaryIO) -> tuple[str, str, bool, str] | None:
+    """Method, path, whether to keep the connection, and the host asked for; None when the peer closed it between two requests."""
     # As IIS does: refuse what cannot be HTTP at its first byte instead of waiting for an end of line that never comes.
     first = stream.peek(1)[:1]  # type: ignore[attr-defined]  # makefile("rb") gives a BufferedReader
     if not first:
@@ -71,7 +100,12 @@ def read_request(stream: BinaryIO) -> tuple[str, str, bool] | None:
     asked = headers.get("connection", "").lower()
     keep = asked == "keep-alive" if words[2] == "HTTP/1.0" else asked != "close"
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-    return words[0], words[1].split("?")[0], keep and not has_body  # a body is not read: it must not look like the next request
+    return (
+        words[0],
+        words[1].split("?")[0],
+        keep and not has_body,
+        headers.get("host", ""),
+    )  # a body is not read: it must not look like the next request
 
 
 def _headers(stream: BinaryIO) -> list[str]:
@@ -127,14 +161,16 @@ def health(status_file: Path | None) -> tuple[int, str]:
     return 500, f"{status_file} must hold a status code from 200 to 599, not {held[:20]!r}"
 
 
-def response(service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False) -> bytes:
+def response(
+    service: service_base.Service, status: int, body: dict[str, object], *, keep: bool, head: bool = False, sender: str = SERVER
+) -> bytes:
     """The bytes of a response, headers included."""
     content = json.dumps(body).encode() + b"\n"
     lines = [
         f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}",
         f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}",
-        "Server: lkharness-lab (stands for IIS)",
-        f"X-Served-By: {service.node}",
+        f"Server: {sender}",
+        *([f"X-Served-By: {service.node}"] if sender == SERVER else []),
         "Content-Type: application/json",
         f"Content-Length: {len(content)}",
         "Cache-Control: no-store",
@@ -148,6 +184,9 @@ def main(arguments: list[str] | None = None) -> None:
     assert __doc__
     parser = service_base.options("http_server", __doc__, port=80)
     parser.add_argument("--status-file", type=Path, metavar="FILE", help="holds the status code of /healthz")
+    parser.add_argument("--certificate", type=Path, metavar="FILE", help="PEM with key and certificate: speak TLS")
+    parser.add_argument("--site", default="", metavar="NAME", help="serve only this Host")
+    parser.add_argument("--stopped", type=Path, metavar="FILE", help="while it is there, the application pool is stopped")
     given = parser.parse_args(arguments)
     service_base.send_log_to(given.log)
     service_base.raise_priority()
@@ -157,7 +196,12 @@ def main(arguments: list[str] | None = None) -> None:
     listener = service_base.listen(service, given.bind, given.port)
     service.log("listening on {}:{}".format(*listener.getsockname()))
     service_base.say_ready()
-    service_base.serve(service, listener, lambda service, connection: converse(service, connection, given.status_file))
+    context = None
+    if given.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(given.certificate)
+    site = Site(given.status_file, context, given.site, given.stopped)
+    service_base.serve(service, listener, lambda service, connection: converse(service, connection, site))
 
 
 if __name__ == "__main__":

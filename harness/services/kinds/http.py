@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import http.client
 import re
+import ssl
 from collections.abc import Mapping
+from functools import cache
 
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
+from harness.core.finding import Finding
 from harness.hosts.documents import json_of
-from harness.services.deadline_socket import dial, quoted
+from harness.services import certificates
+from harness.services.deadline_socket import BoundedSocket, dial, quoted
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheService, ServiceKind, WrongAnswer
+from harness.services.tls_channel import SERVER_HELLO, TlsStream, client_hello
 
-SETTINGS = {"path", "node_header", "status", "host_header"}
+SETTINGS = {"path", "node_header", "status", "host_header", "text", "tls", *certificates.SETTINGS}
 MAX_BODY_BYTES = 65_536
+TLS_PORT = 443
 
 
 class Http(ServiceKind):
-    """Settings: `path` (default /), `node_header` (default X-Served-By), `status` (default 200), `host_header` for virtual hosts.
+    """Settings: `path` (default /), `node_header` (default X-Served-By), `status` (default 200), `host_header` for virtual hosts, `text`,
+    which must be in the page; `tls` ("yes" at port 443), and with it `ca_file`, `certificate_name` (default: the host asked for) and
+    `trust_certificate` ("yes": the certificate is not checked).
 
     A JSON body with a number `started` tells the start as seconds since the epoch.
     """
 
     kind = "http"
-    usual_ports = (80, 8080)
+    usual_ports = (80, 8080, 443)
     bears_silence_s = 120.0  # facts IIS-12
 
     def usual_settings(self, vip: str, port: int) -> Mapping[str, str]:
         """It is asked for the frontend's address, as its clients do (facts IIS-09: a host that no binding fits is answered with 400 or
         404)."""
-        return {"host_header": vip if port == 80 else f"{vip}:{port}"}
+        if port == TLS_PORT:
+            return {"host_header": vip, "tls": "yes", "certificate_name": vip}
+        return {"host_header": vip if port == 80 else f"{vip}:{port}", "certificate_name": vip}
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)
@@ -40,7 +52,7 @@ class Http(ServiceKind):
         if "host_header" in settings:
             headers["Host"] = settings["host_header"]
         connection = http.client.HTTPConnection(host, port)
-        connection.sock = dial(host, port, deadline)  # bounded as a whole, which http.client's own time-out is not
+        connection.sock = _stream(host, port, settings, deadline)  # bounded as a whole, which http.client's own time-out is not
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
@@ -59,6 +71,8 @@ class Http(ServiceKind):
             raise WrongAnswer(
                 f"{host}:{port} answered GET {path} with {said}, not {expected}; {_who(sender, response.status)}; it said {quoted(body)}"
             )
+        if (wanted := settings.get("text", "")) and wanted.encode() not in body:
+            raise WrongAnswer(f"{host}:{port} answered GET {path} with {said}, and without the text {wanted!r}; it said {quoted(body)}")
         return Identity(
             kind=self.kind,
             said=said,
@@ -72,22 +86,71 @@ class Http(ServiceKind):
         path, named = settings.get("path", "/"), settings.get("host_header", "lkharness")
         headers = f"Host: {named}\r\nUser-Agent: lkharness\r\nX-Lkharness-Fill: {'x' * FULL_BYTES}\r\nConnection: close"
         say = f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"
-        with dial(host, port, deadline) as sock:
-            sock.what = f"{host}:{port} did not answer a GET of {len(say)} bytes"
+        with contextlib.closing(_stream(host, port, settings, deadline)) as sock:
             sock.sendall(say.encode("latin-1", "replace"))
-            if not sock.recv(MAX_BODY_BYTES):
+            if not sock.makefile("rb").read1(MAX_BODY_BYTES):
                 raise ConnectionResetError(f"{host}:{port} closed the connection on a GET of {len(say)} bytes without a word")
         return "there"
 
     def hello(self, settings: dict[str, str]) -> Hello:
-        """A GET of `path` that leaves the connection open; its whole header with the right status is the answer."""
+        """A GET of `path` that leaves the connection open; its whole header with the right status, and the text where one is given, is
+        the answer. With TLS it is TLS's own first exchange, which the agents can have: it shows that the server listens and has a
+        certificate, and no more (on Windows its kernel answers, facts IIS-02)."""
         given.only_known(settings, self.kind, SETTINGS)
+        if _encrypted(settings):
+            return Hello(_client_hello(settings.get("certificate_name", "")), SERVER_HELLO, keeps=False)
         status = given.whole_number(settings, "status", 200)
         path, host = settings.get("path", "/"), settings.get("host_header", "lkharness")
         if not re.fullmatch(r"[!-~]+", path) or not re.fullmatch(r"[!-~]+", host):
             raise BadUse(f"settings path = {path!r} and host_header = {host!r} must be ASCII without blanks")
         say = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: lkharness\r\nConnection: keep-alive\r\n\r\n"
-        return Hello(say.encode("ascii"), rb"(?s)\AHTTP/1\.[01] %d(?=[ \r]).*?\r\n\r\n" % status, keeps=True, http=True)
+        text = b".*?" + re.escape(settings["text"].encode()) if settings.get("text") else b""
+        return Hello(say.encode("ascii"), rb"(?s)\AHTTP/1\.[01] %d(?=[ \r]).*?\r\n\r\n" % status + text, keeps=True, http=True)
+
+    def tells_findings(self, settings: Mapping[str, str]) -> bool:
+        """Of its certificate, where it has one."""
+        return _encrypted(settings)
+
+    def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
+        """When its certificate ends."""
+        given.only_known(settings, self.kind, SETTINGS)
+        with contextlib.closing(_stream(host, port, settings, deadline)) as stream:
+            certificate = stream.certificate if isinstance(stream, TlsStream) else None
+        now = datetime.datetime.now(datetime.UTC)
+        return certificates.expiry(certificates.end_of(certificate), now, self.kind) if certificate else []
+
+
+def _encrypted(settings: Mapping[str, str]) -> bool:
+    return given.one_of(settings, "tls", ("yes", "no")) == "yes"
+
+
+@cache
+def _client_hello(name: str) -> bytes:
+    """The same all through a run."""
+    return client_hello(name)
+
+
+def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> BoundedSocket | TlsStream:
+    """Connected, and encrypted where the settings say so. Raises WrongAnswer for a certificate that cannot be trusted, NotTheService where
+    no TLS comes back."""
+    sock = dial(host, port, deadline)
+    if not _encrypted(settings):
+        return sock
+    name = settings.get("certificate_name", "")
+    sock.what = f"{host}:{port} accepted the connection, but did not agree on TLS"
+    try:
+        stream = TlsStream(sock, certificates.context_of(settings), name)
+    except ssl.SSLCertVerificationError as error:
+        sock.close()
+        raise WrongAnswer(f"{host}:{port}: its certificate is not to be trusted: {certificates.why_not_trusted(error, name)}") from error
+    except ssl.SSLError as error:
+        sock.close()
+        raise NotTheService(f"{host}:{port} does not speak TLS as it should: {error.reason or error}") from error
+    except BaseException:
+        sock.close()
+        raise
+    sock.what = f"{host}:{port} agreed on TLS, but did not answer"
+    return stream
 
 
 def _who(server: str | None, status: int) -> str:

@@ -101,6 +101,10 @@ class Mssql(ServiceKind):
             facts=facts | ({"instance": told.instance} if told.instance else {}),
         )
 
+    def tells_findings(self, settings: Mapping[str, str]) -> bool:
+        """Always."""
+        return True
+
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """Its certificate's end, a named instance, commits that are acknowledged before they are durable, an availability group."""
         told, certificate = _asked(host, port, settings, deadline)

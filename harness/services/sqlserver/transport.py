@@ -11,9 +11,11 @@ import ssl
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from harness.services import certificates
 from harness.services.deadline_socket import BoundedSocket, quoted
 from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
 from harness.services.sqlserver import tds
+from harness.services.tls_channel import TlsChannel
 
 ALPN = "tds/8.0"  # facts SQL-20
 PIECE = 65_536
@@ -49,7 +51,7 @@ class TdsTransport:
     ) -> None:
         self.sock = sock
         self._server, self._encryption, self._explain = server, encryption, explain
-        self._tls: _Tls | None = None
+        self._tls: TlsChannel | None = None
         self._ready = bytearray()  # for the driver to read
         self._say: Callable[[bytes], None] = self._prelogin
         self._hear: Callable[[], None] = self._first_answer
@@ -95,7 +97,9 @@ class TdsTransport:
             step()
         except ssl.SSLCertVerificationError as error:
             raise Stop(
-                WrongAnswer(f"{self._server}: its certificate is not to be trusted: {why_not_trusted(error, self._encryption.name)}")
+                WrongAnswer(
+                    f"{self._server}: its certificate is not to be trusted: {certificates.why_not_trusted(error, self._encryption.name)}"
+                )
             ) from error
         except ssl.SSLError as error:
             raise Stop(WrongAnswer(f"{self._server}: TLS could not be agreed on: {error.reason or error}")) from error
@@ -104,9 +108,17 @@ class TdsTransport:
 
     # --- the phases
 
+    def _context(self) -> ssl.SSLContext:
+        """For TDS 7.4 up to TLS 1.2 (facts SQL-14), for TDS 8.0 with its ALPN (facts SQL-20)."""
+        if self._encryption.mode == "strict":
+            self._encryption.context.set_alpn_protocols([ALPN])
+        else:
+            self._encryption.context.maximum_version = ssl.TLSVersion.TLSv1_2
+        return self._encryption.context
+
     def _prelogin(self, said: bytes) -> None:
         if self._encryption.mode == "strict":
-            self._tls = _Tls(self._encryption, self._plain_send, lambda: self._some(), alpn=True)
+            self._tls = TlsChannel(self._context(), self._encryption.name, self._plain_send, self._some)
             self._tls.shake_hands()
         options = tds.prelogin_options(said[tds.HEADER.size :])
         self._send(tds.packet(tds.PRELOGIN, tds.prelogin({**options, tds.ENCRYPTION: bytes([self._encryption.asked])})))
@@ -134,7 +146,9 @@ class TdsTransport:
             raise WrongAnswer(f"{self._server} cannot encrypt even the log-in; the password was not told")
         if mode == "no":
             return
-        self._tls = _Tls(self._encryption, lambda data: self._plain_send(tds.packet(tds.PRELOGIN, data)), self._handshake_piece)
+        self._tls = TlsChannel(
+            self._context(), self._encryption.name, lambda data: self._plain_send(tds.packet(tds.PRELOGIN, data)), self._handshake_piece
+        )
         self._tls.shake_hands()
         self._tls.send, self._tls.receive = self._plain_send, self._some
         self._only_login = theirs == tds.LOGIN_ONLY
@@ -227,55 +241,3 @@ class TdsTransport:
             self._unread += self._receive()
         got, self._unread = self._unread[:size], self._unread[size:]
         return got
-
-
-class _Tls:
-    """TLS whose records are carried by two functions."""
-
-    def __init__(self, encryption: Encryption, send: Callable[[bytes], None], receive: Callable[[], bytes], *, alpn: bool = False) -> None:
-        self.send, self.receive = send, receive
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        if alpn:
-            encryption.context.set_alpn_protocols([ALPN])
-        else:
-            encryption.context.maximum_version = ssl.TLSVersion.TLSv1_2  # facts SQL-14
-        self.object = encryption.context.wrap_bio(self._in, self._out, server_hostname=encryption.name or None)
-
-    def shake_hands(self) -> None:
-        """Raises ssl.SSLError, and what the two functions raise."""
-        while True:
-            try:
-                self.object.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._in.write(self.receive())
-        self._flush()
-
-    def _flush(self) -> None:
-        if waiting := self._out.read():
-            self.send(waiting)
-
-    def write(self, data: bytes) -> None:
-        """Encrypt and send."""
-        self.object.write(data)
-        self._flush()
-
-    def read(self) -> bytes:
-        """Whatever comes next, decrypted."""
-        while True:
-            try:
-                if piece := self.object.read(PIECE):
-                    return piece
-                raise ConnectionResetError("the server ended TLS")
-            except ssl.SSLWantReadError:
-                self._in.write(self.receive())
-
-
-def why_not_trusted(error: ssl.SSLCertVerificationError, name: str) -> str:
-    """What is wrong with a certificate, in words of a person."""
-    if error.verify_code == 10:
-        return "it has expired; put a new one on this node"
-    if error.verify_code in (62, 64):
-        return f"it is not for {name}: {error.verify_message}; clients that check will refuse it too"
-    return f"{error.verify_message}; name the certificates that vouch for it in the cluster file, or say that it is not to be checked"
