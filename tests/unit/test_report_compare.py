@@ -13,7 +13,7 @@ from report_sample import a_builder
 from harness import cli
 from harness.report.render import load_record
 from harness.report.statistics.compare_runs import Change, compare, compared
-from harness.report.statistics.mann_whitney import _approximate_p, _doubled_midranks, least_p, mann_whitney
+from harness.report.statistics.mann_whitney import _approximate_p, doubled_midranks, least_p, mann_whitney
 
 # Hollander and Wolfe, Nonparametric Statistical Methods, table 4.1: permeability constants of the human chorioamnion.
 AT_TERM = [0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46]
@@ -47,7 +47,7 @@ def test_the_published_table(sizes, u, one_sided):
 
 def test_it_agrees_with_counting_every_arrangement_with_ties():
     first, second = [1.0, 2.0, 2.0, 5.0], [2.0, 3.0, 5.0]
-    ranks = _doubled_midranks([*first, *second])
+    ranks = doubled_midranks([*first, *second])
     sums = [sum(ranks[i] for i in chosen) for chosen in itertools.combinations(range(7), 3)]
     seen = sum(ranks[4:])
     low, high = sum(s <= seen for s in sums), sum(s >= seen for s in sums)
@@ -63,7 +63,7 @@ def test_the_approximation_is_near_the_exact_figure():
     first, second = [0.1 * n for n in range(30)], [0.1 * n + 0.55 for n in range(30)]
     exact = mann_whitney(first, second)
     assert exact.exact
-    assert _approximate_p(_doubled_midranks([*first, *second]), 30, 30, exact.u) == pytest.approx(exact.p, rel=0.05)
+    assert _approximate_p(doubled_midranks([*first, *second]), 30, 30, exact.u) == pytest.approx(exact.p, rel=0.05)
     assert not mann_whitney([*first, 9.0], second).exact
     assert mann_whitney([1.0] * 40, [1.0] * 40).p == 1.0
 

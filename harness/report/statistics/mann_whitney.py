@@ -36,7 +36,7 @@ def mann_whitney(first: Sequence[float], second: Sequence[float], *, exact: bool
     """
     if not first or not second:
         raise ValueError("both samples need at least one value")
-    ranks = _doubled_midranks([*first, *second])
+    ranks = doubled_midranks([*first, *second])
     total = sum(ranks[len(first) :])
     u = total / 2 - len(second) * (len(second) + 1) / 2
     exact = len(ranks) <= MAX_EXACT_SAMPLES if exact is None else exact
@@ -51,14 +51,15 @@ def least_p(first: int, second: int) -> float:
 
 def hodges_lehmann(first: Sequence[float], second: Sequence[float]) -> float:
     """By how much the second sample lies higher: the median of all differences between one value of each."""
-    return median(_difference(b, a) for a in first for b in second)
+    return median(difference(b, a) for a in first for b in second)
 
 
-def _difference(b: float, a: float) -> float:
+def difference(b: float, a: float) -> float:
+    """b minus a; none between two paths that never came back."""
     return 0.0 if math.isinf(a) and math.isinf(b) else b - a
 
 
-def _doubled_midranks(values: Sequence[float]) -> list[int]:
+def doubled_midranks(values: Sequence[float]) -> list[int]:
     """Twice the mid-rank of each value, which is whole whatever the ties."""
     ordered = sorted(values)
     first: dict[float, int] = {}

@@ -1,0 +1,124 @@
+"""Did figures become larger by more than is allowed? A rank test in strata, its interval, and what it would have seen. Pure.
+
+A stratum is one direction of a disruption: from A to B and from B to A are different things and are only compared each with itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, median
+
+from harness.report.statistics.mann_whitney import difference, doubled_midranks
+
+CONFIDENCE = 0.95
+POWER = 0.8
+"""How often the shift that is stated as visible would be seen."""
+MAX_COUNTED = 4000
+"""Pairs of a stratum up to which the distribution is counted out; with more the normal approximation is used."""
+
+Stratum = tuple[Sequence[float], Sequence[float]]
+"""Figures before and after, in seconds; infinite where a path did not come back."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """By how much figures are larger, in seconds. `p` is one-sided: how surprising it is if they are larger by no more than is allowed."""
+
+    by: float
+    low: float
+    high: float
+    """The interval that holds the true shift in 95 %; infinite ends where so few figures allow none."""
+    p: float
+    before: int
+    after: int
+
+    def visible(self, level: float) -> float:
+        """The shift beyond what is allowed that would have been seen in 80 % of such samples, at that level of p."""
+        spread = self.high - self.low
+        if not math.isfinite(spread):
+            return math.inf
+        error = spread / 2 / NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+        return (NormalDist().inv_cdf(1 - level) + NormalDist().inv_cdf(POWER)) * error
+
+
+def shift_test(strata: Sequence[Stratum], allowed: float = 0.0) -> Shift:
+    """Compare after with before in each stratum that has both. Raises ValueError when none has."""
+    both = [(list(before), list(after)) for before, after in strata if before and after]
+    if not both:
+        raise ValueError("there is no stratum with figures of both sides")
+    differences = sorted(difference(b, a) for before, after in both for a in before for b in after)
+    low, high = _interval(both, differences)
+    p = _larger([(before, [b - allowed for b in after]) for before, after in both])
+    return Shift(median(differences), low, high, p, sum(len(a) for a, _ in both), sum(len(b) for _, b in both))
+
+
+def least_p(strata: Sequence[Stratum]) -> float:
+    """The smallest one-sided p that figures in these numbers can reach, however far they are apart."""
+    p = 1.0
+    for before, after in strata:
+        p /= math.comb(len(before) + len(after), len(after)) if before and after else 1
+    return p
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Each p corrected for their number by Holm's method: below a level, the chance of any false alarm among all is below it, too."""
+    order = sorted(range(len(p)), key=p.__getitem__)
+    adjusted, worst = [1.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        worst = max(worst, min(1.0, (len(p) - rank) * p[place]))
+        adjusted[place] = worst
+    return adjusted
+
+
+def _larger(strata: Sequence[Stratum]) -> float:
+    """One-sided p that the second samples are larger: the sum of their ranks over all strata, each ranked by itself."""
+    ranked = [(doubled_midranks([*before, *after]), len(before), len(after)) for before, after in strata]
+    seen = sum(sum(ranks[n:]) for ranks, n, _ in ranked)
+    if all(n * m <= MAX_COUNTED for _, n, m in ranked):
+        ways = {0: 1}
+        for ranks, n, m in ranked:
+            ways = _both(ways, _counted(ranks, n, m))
+        return min(1.0, sum(number for total, number in ways.items() if total >= seen) / sum(ways.values()))
+    mean = sum(m * (n + m + 1) for _, n, m in ranked)  # of doubled ranks
+    variance = 4 * sum(_variance(ranks, n, m) for ranks, n, m in ranked)
+    return 1.0 if variance <= 0 else 0.5 * math.erfc((seen - mean - 1) / math.sqrt(2 * variance))
+
+
+def _counted(ranks: Sequence[int], n: int, m: int) -> dict[int, int]:
+    """In how many ways `m` of these doubled ranks have each sum. It is counted by the smaller side, whose sum gives the other's."""
+    size = min(n, m)
+    ways: list[dict[int, int]] = [{0: 1}, *({} for _ in range(size))]
+    for rank in ranks:
+        for chosen in range(size, 0, -1):
+            above = ways[chosen]
+            for total, number in ways[chosen - 1].items():
+                above[total + rank] = above.get(total + rank, 0) + number
+    return ways[size] if size == m else {sum(ranks) - total: number for total, number in ways[size].items()}
+
+
+def _both(one: dict[int, int], other: dict[int, int]) -> dict[int, int]:
+    """The distribution of the sum of two independent ones."""
+    found: dict[int, int] = {}
+    for a, many in one.items():
+        for b, times in other.items():
+            found[a + b] = found.get(a + b, 0) + many * times
+    return found
+
+
+def _interval(strata: Sequence[Stratum], differences: Sequence[float]) -> tuple[float, float]:
+    """Between which of the ordered differences the shift lies (Hodges and Lehmann), by the variance of their number below it."""
+    pairs = len(differences)
+    deviation = math.sqrt(sum(len(a) * len(b) * (len(a) + len(b) + 1) / 12 for a, b in strata))
+    rank = math.floor(pairs / 2 - NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * deviation - 0.5)
+    if rank < 0:
+        return -math.inf, math.inf
+    return differences[rank], differences[pairs - 1 - rank]
+
+
+def _variance(ranks: Sequence[int], n: int, m: int) -> float:
+    """Of the rank sum, with the correction for ties."""
+    total = n + m
+    ties = sum(number**3 - number for number in (ranks.count(rank) for rank in set(ranks)))
+    return n * m / 12 * (total + 1 - ties / (total * (total - 1))) if total > 1 else 0.0
