@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     from harness.commands.docs import fact, schema, sudoers
     from harness.commands.init import init
     from harness.commands.lab import doctor, lab
-    from harness.commands.runs import compare, explain, history, judge, report
+    from harness.commands.runs import compare, explain, gate, history, judge, report
 
     for module in (
         lab,
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         judge,
         compare,
         history,
+        gate,
         collect,
         sudoers,
         fact,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.errors import BadUse
 from harness.history.entry import Entry, read_entry, stamp_of
 from harness.history.store import FILE, Store
+from harness.report.record.run_folders import run_folders
 
-RUN_FOLDER = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{4}")
-"""The name that the harness gives to a run's folder."""
 CHUNK = 50  # runs that are read before they are written together: the lock is held for the writing only
 
 
@@ -25,20 +22,6 @@ class Caught:
     """Folders of runs that go on, or were killed."""
     unreadable: list[str] = field(default_factory=list)
     """A sentence for each folder whose run.json cannot be read."""
-
-
-def run_folders(reports: Path) -> Iterator[Path]:
-    """The folders of runs, the oldest first; nothing through a link, and nothing that does not bear a run's name. Raises BadUse."""
-    try:
-        found = sorted(reports.iterdir())
-    except OSError as error:
-        raise BadUse(f"{reports}: cannot be read ({error.strerror or error}); name the folder that holds the runs") from error
-    yield from (path for path in found if is_run_folder(path))
-
-
-def is_run_folder(path: Path) -> bool:
-    """A folder of its own, by a run's name, with something called run.json in it."""
-    return RUN_FOLDER.fullmatch(path.name) is not None and not path.is_symlink() and path.is_dir() and (path / "run.json").is_file()
 
 
 def enter(run_dir: Path) -> bool:

@@ -61,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sweep", type=int, default=0, metavar="N", help="walk the start through the probe's period in N steps instead")
     group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
     group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
+    group.addoption(
+        "--gate", metavar="FILE", help="what the run must keep to pass: budgets, slowdown against a baseline, skips (gate.toml)"
+    )
     group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
     group.addoption(
         "--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports, in the current folder)"

@@ -29,6 +29,8 @@ from harness.core.terminal import CLEANER
 from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome, Verdict, failed, inconclusive, passed
 from harness.disrupt.disruption import Disruption
+from harness.gate import baseline
+from harness.gate.gate_file import LoadedGate
 from harness.hosts.host import HostUnreachable
 from harness.measure.calibration import KnownCut
 from harness.measure.measured_fault import Start
@@ -67,6 +69,7 @@ class Session:
         data: dict | None = None,
         lab_azure: bool = False,
         readable: bool = False,
+        gate: LoadedGate | None = None,
     ) -> None:
         self.cluster = cluster
         self.has_azure = lab_azure or cluster.azure is not None  # a management API that can be asked
@@ -74,7 +77,7 @@ class Session:
         self.interrupted = False
         self.view: LiveView | None = None
         self._command, self._reports, self._readable = command, reports, readable
-        self._lab_data = lab_data
+        self._lab_data, self._gate = lab_data, gate
         self._data = data or {}  # the cluster file as it was written
         self._evidence: RunEvidence | None = None
         self._lab_azure = lab_azure
@@ -96,7 +99,7 @@ class Session:
     def of_options(cls, options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
         """`reports`: where the run's folder goes. Raises BadUse for a cluster file with faults or options that do not go together."""
         file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
-        plan = Plan.of_options(options)
+        plan, gate = Plan.of_options(options), baseline.load_gate(options.gate)
         if options.dry_run and not file:
             raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
         if file:
@@ -104,7 +107,7 @@ class Session:
                 raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
             attached, written = cluster_config.load_with_data(Path(file), trusted=options.trust_cluster_file)
             trust.demand(attached, file)
-            kept = {"plan": plan, "readable": options.readable_reports, "data": written}
+            kept = {"plan": plan, "readable": options.readable_reports, "data": written, "gate": gate}
             return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
         from harness.core.linux_required import demand_linux
         from harness.lab import lab_config
@@ -122,7 +125,7 @@ class Session:
             options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})}
         )
         figure = cluster_config.parse(data, Path("the lab's own figure"))
-        more = {"lab_azure": options.azure, "readable": options.readable_reports}
+        more = {"lab_azure": options.azure, "readable": options.readable_reports, "gate": gate}
         return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan, **more)
 
     def planned(self) -> list[Planned]:
@@ -365,7 +368,7 @@ class Session:
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)
-        self.finished = run_end.finish(report, self._died, interrupted=self.interrupted)
+        self.finished = run_end.finish(report, self._died, interrupted=self.interrupted, gate=self._gate)
 
     def _collect_evidence(self, run: Run) -> None:
         if self._lab_data is not None and self._down is not None:

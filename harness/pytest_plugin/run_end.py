@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from harness.core.errors import BadUse, HarnessError
+from harness.gate import baseline
+from harness.gate.gate_file import LoadedGate
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_record import RunState
 
 
-def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: bool) -> Finished:
-    """End the run by what became of its session: `died` kept the cluster from being used, somebody `interrupted` it, or neither."""
+def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: bool, gate: LoadedGate | None = None) -> Finished:
+    """End the run by what became of its session: `died` kept the cluster from being used, somebody `interrupted` it, or neither; then the
+    `gate` has its say."""
     if died is not None:
         finished = report.finish(RunState.BAD_USE if isinstance(died, BadUse) else RunState.UNUSABLE, str(died))
     elif interrupted:
         finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
     else:
-        finished = report.finish()
+        reports = report.run.directory.parent
+        finished = report.finish(gate=partial(baseline.judged, gate, reports) if gate is not None else None)
     if finished.files:
         _enter_into_history(report)
     return finished

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config.cluster_config import Cluster
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.verdict import Verdict, inconclusive
+from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.record.run_directory import Run, load_average
 from harness.report.record.run_record import (
@@ -29,6 +30,7 @@ from harness.report.record.run_record import (
     ProbeSummary,
     RecoveryRecord,
     Result,
+    RunRecord,
     RunState,
     ServiceSummary,
     TestRecord,
@@ -182,10 +184,13 @@ class ReportBuilder:
         self.run.record.host_notes.append(HostNote(host=host, text=text))
         self.run.note(host, "note", text)
 
-    def finish(self, state: RunState = RunState.FINISHED, reason: str = "") -> Finished:
+    def finish(
+        self, state: RunState = RunState.FINISHED, reason: str = "", *, gate: Callable[[RunRecord], GateRecord] | None = None
+    ) -> Finished:
         """End the run: judge it, write run.json, then render. What goes wrong in rendering is noted in run.json, which stays.
 
-        Call it before teardown. `state` and `reason` say why a run ended early. A second call changes nothing.
+        Call it before teardown. `state` and `reason` say why a run ended early, `gate` has a say in its verdict. A second call changes
+        nothing.
         """
         if self._finished:
             return self._finished
@@ -198,6 +203,7 @@ class ReportBuilder:
         record.environment.load_at_end = load_average()
         record.evidence = self.run.list_evidence()
         record.series = series_of(record)
+        record.gate = gate(record) if gate is not None else None
         if self.run.timeline.fault:
             self.run.evidence_fault("timeline.jsonl", f"it lacks events: {self.run.timeline.fault}")
         try:

@@ -29,6 +29,12 @@ def junit(run: RunRecord) -> str:
     for audit in run.audits:
         _add_case(suite, _audit_id(audit), audit.verdict, 0.0, _audit_properties(audit), audit.name, run.cause_of_audit(audit))
         verdicts.append(audit.verdict)
+    if run.gate is not None:
+        outcome = {"pass": Result.PASS, "fail": Result.FAIL}.get(run.gate.outcome, Result.INCONCLUSIVE)
+        said = Judgement(outcome=outcome, reason=run.gate.reason)
+        findings = {f"gate.{one.about}": f"{one.outcome}: {one.reason}" for one in run.gate.findings}
+        _add_case(suite, "gate::passed", said, 0.0, findings, f"the gate {run.gate.file}")
+        verdicts.append(said)
     whole = run.verdict.outcome
     if whole is not Result.PASS and not any(v.outcome in (Result.FAIL, Result.INCONCLUSIVE) for v in verdicts):
         _add_case(suite, "run::whole", run.verdict, run.seconds, {}, "the run as a whole")

@@ -27,6 +27,7 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
     lines += _findings(run)
     lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
     lines += _measured(run)
+    lines += _gate(run)
     for reason, tests in skipped_by_reason(run).items():
         lines.append(f"  skipped {count(len(tests), 'test')}: {reason}")
     lines += [f"  missing: {fault.name}: {fault.reason}" for fault in run.evidence_faults]
@@ -111,6 +112,15 @@ def _group(group: gate_statistics.Group) -> str:
     tokens = gate_statistics.token_totals(group.records)
     parts += [f"tokens {gate_statistics.tokens_in_words(tokens)}"] if tokens and (tokens.lost or tokens.doubled) else []
     return f"  {MARK[outcome]} {group.name}{times}: {'; '.join(parts) or 'no path was measured'}"
+
+
+def _gate(run: RunRecord) -> list[str]:
+    """The gate's word, and what of it is not kept or cannot be told."""
+    if run.gate is None:
+        return []
+    head = {"pass": "passed", "fail": "not passed"}.get(run.gate.outcome, "refuses to say")
+    unkept = [one for one in run.gate.findings if one.outcome != "pass"]
+    return [f"  gate {run.gate.file} {head}: {run.gate.reason}", *(f"    {one.about}: {one.reason}" for one in unkept[1:_MAX_SHOWN])]
 
 
 def _or_never(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`lkharness schema cluster|run`: the published JSON Schemas, generated from the models, for editors and other programs.
+"""`lkharness schema cluster|run|gate`: the published JSON Schemas, generated from the models, for editors and other programs.
 
 `python -m harness.commands.docs.schema` writes them to docs/.
 """
@@ -35,7 +35,13 @@ def _cluster() -> dict[str, Any]:
     return {**body, "title": "lkharness cluster file", "$defs": definitions}
 
 
-SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"cluster": _cluster, "run": _run}
+def _gate() -> dict[str, Any]:
+    from harness.gate.gate_file import Gate
+
+    return {**Gate.model_json_schema(mode="validation"), "title": "lkharness gate file"}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"cluster": _cluster, "run": _run, "gate": _gate}
 
 
 def published(name: str) -> dict[str, Any]:
@@ -50,8 +56,10 @@ def text(name: str) -> str:
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
-    parser = add(commands, "schema", _schema, "print the JSON Schema of the cluster file or of run.json", "lkharness schema cluster")
-    parser.add_argument("of", choices=list(SCHEMAS), help="a cluster file, or a run's run.json")
+    parser = add(
+        commands, "schema", _schema, "print the JSON Schema of the cluster file, run.json or gate file", "lkharness schema cluster"
+    )
+    parser.add_argument("of", choices=list(SCHEMAS), help="a cluster file, a run's run.json, or a gate file")
 
 
 def _schema(given: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.common import add, print_json
+from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
     from harness.report.statistics.compare_runs import Comparison, Row
@@ -27,9 +28,13 @@ def add_to(commands) -> None:
 
 def _compare(given: argparse.Namespace) -> int:
     from harness.report.render import load_record
+    from harness.report.statistics.comparable import why_not_comparable
     from harness.report.statistics.compare_runs import compare
 
-    comparison = compare(load_record(Path(given.before)), load_record(Path(given.after)))
+    before, after = load_record(Path(given.before)), load_record(Path(given.after))
+    if reasons := why_not_comparable(before, after):
+        raise BadUse(f"{given.before} and {given.after} must not be compared: {'; '.join(reasons)}")
+    comparison = compare(before, after)
     if given.json:
         print_json(_as_data(comparison))
     else:

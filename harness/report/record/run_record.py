@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.core.verdict import Verdict
+from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.record.record_types import Number, Properties, Record, Seconds, Text
 from harness.report.record.series_record import SeriesRecord
@@ -338,6 +339,8 @@ class RunRecord(Record):
     """Why what failed did so, best first; empty where nothing did."""
     states: list[StateRecord] = Field([])
     """What all hosts said when something failed; of the first few of a run."""
+    gate: GateRecord | None = None
+    """What the gate said (`--gate FILE`); null where none was asked for."""
     host_notes: list[HostNote] = Field([])
     evidence: list[EvidenceFile] = Field([])
     evidence_faults: list[EvidenceFault] = Field([])

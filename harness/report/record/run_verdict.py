@@ -117,6 +117,8 @@ def _failure(run: RunRecord) -> str:
         return f"{head}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
     if audits:
         return f"{count(len(audits), 'audit')} failed{_first(len(audits), audits[0].name, audits[0].verdict.reason)}"
+    if run.gate is not None and run.gate.outcome == "fail":
+        return f"the gate {run.gate.file} is not passed: {run.gate.reason}"
     return ""
 
 
@@ -130,6 +132,8 @@ def _unclear(run: RunRecord, counts: Counts) -> str:
         return f"{head}{_first(len(tests), tests[0].title, tests[0].verdict.reason)}"
     if audits:
         return f"{count(len(audits), 'audit')} could not be judged{_first(len(audits), audits[0].name, audits[0].verdict.reason)}"
+    if run.gate is not None and run.gate.outcome != "pass":
+        return f"the gate {run.gate.file} refuses to say: {run.gate.reason}"
     return ""
 
 

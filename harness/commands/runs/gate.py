@@ -1,0 +1,67 @@
+"""`lkharness gate RUN… --gate gate.toml`: does a stored run keep what the gate demands?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.commands.common import add, print_json
+from harness.core.errors import BadUse
+
+if TYPE_CHECKING:
+    from harness.report.record.gate_record import GateRecord
+
+RESULTS = "exit codes: 0 passed · 1 not passed · 2 bad use · 3 refuses to say"
+
+
+def add_to(commands) -> None:
+    """Adds the command to the parser."""
+    about = "tell whether stored runs keep what a gate file demands"
+    gate = add(commands, "gate", _gate, about, "lkharness gate reports/latest --gate gate.toml")
+    gate.epilog = f"{gate.epilog}\n{RESULTS}"
+    gate.formatter_class = argparse.RawDescriptionHelpFormatter
+    gate.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder; each is judged by itself")
+    gate.add_argument(
+        "--gate", metavar="FILE", default="gate.toml", help="the gate file (default: gate.toml; `lkharness init --gate` writes one)"
+    )
+
+
+def _gate(given: argparse.Namespace) -> int:
+    from harness.core.errors import ExitCode
+    from harness.gate.baseline import baseline, load_gate
+    from harness.gate.judgement import judge_gate
+    from harness.report.render import load_record
+
+    loaded = load_gate(given.gate)
+    assert loaded is not None
+    folders = [Path(name).resolve() for name in given.runs]
+    if twice := sorted({str(folder) for folder in folders if folders.count(folder) > 1}):
+        raise BadUse(f"{', '.join(twice)} is given twice; name each run once")
+    found = []
+    for folder in folders:
+        run = load_record(folder)
+        found.append((run.run_id, judge_gate(loaded, run, baseline(loaded, run, folder.parent))))
+    codes = {"pass": ExitCode.PASSED, "fail": ExitCode.FAILED}
+    outcomes = {record.outcome for _, record in found}
+    worst = next((outcome for outcome in ("fail", "refused") if outcome in outcomes), "pass")
+    code = codes.get(worst, ExitCode.INCONCLUSIVE)
+    if given.json:
+        print_json({"exit_code": int(code), "gates": [{"run_id": id, **record.model_dump(mode="json")} for id, record in found]})
+    else:
+        print("\n".join(_as_text(id, record) for id, record in found))
+    return int(code)
+
+
+def _as_text(run_id: str, record: GateRecord) -> str:
+    from harness.core.text import count, one_line
+
+    words = {"pass": "PASSED", "fail": "NOT PASSED"}
+    lines = [f"{words.get(record.outcome, 'NO WORD')}: {run_id}: {record.reason}"]
+    lines += [f"  {one_line(f'{MARKS.get(one.outcome, chr(63))} {one.about}: {one.reason}')}" for one in record.findings]
+    if record.baseline:
+        lines.append(f"  against {count(len(record.baseline), 'run')}: {', '.join(record.baseline)}")
+    return "\n".join([one_line(lines[0]), *lines[1:]])
+
+
+MARKS = {"pass": "✓", "fail": "✗"}

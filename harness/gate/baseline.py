@@ -1,0 +1,73 @@
+"""The runs that a gate holds a run against, read from their folders, and the gate's word on a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.core.errors import BadUse, HarnessError
+from harness.core.files import expand_user
+from harness.gate.gate_file import LoadedGate, load
+from harness.gate.judgement import judge_gate
+from harness.gate.slowdown import REFUSED
+from harness.report.record.gate_record import GateRecord
+from harness.report.record.run_folders import run_folders
+from harness.report.record.run_record import Result, RunRecord
+from harness.report.render import load_record
+from harness.report.statistics.comparable import why_not_comparable
+
+
+def load_gate(file: str | None) -> LoadedGate | None:
+    """The gate that an option names, with the runs that it names looked at before anything is done for it. Raises BadUse."""
+    if file is None:
+        return None
+    loaded = load(expand_user(file))
+    _named(loaded)
+    return loaded
+
+
+def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
+    """The gate's word on a run that has just been made: what keeps it from one is a refusal with that reason, for the run is there."""
+    try:
+        return judge_gate(loaded, run, baseline(loaded, run, reports))
+    except HarnessError as error:
+        return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=str(error))
+
+
+def baseline(loaded: LoadedGate, run: RunRecord, reports: Path) -> list[RunRecord]:
+    """The runs that `run` is held against: those that the gate names, or the newest good ones in `reports` that are comparable and older.
+
+    Raises BadUse for a named run that cannot be read, or must not be compared with this one.
+    """
+    named = _named(loaded)
+    for one in named:
+        if reasons := why_not_comparable(one, run):
+            raise BadUse(f"{loaded.path}: {one.run_id} is no baseline of {run.run_id}: {'; '.join(reasons)}")
+    if named or not loaded.gate.baseline.last_good:
+        return named
+    found: list[RunRecord] = []
+    for one in _older(run, reports):
+        if len(found) >= loaded.gate.baseline.last_good:
+            break
+        if one.verdict.outcome is Result.PASS and one.measurements and not why_not_comparable(one, run):
+            found.append(one)
+    return found
+
+
+def _named(loaded: LoadedGate) -> list[RunRecord]:
+    folder = loaded.path.parent
+    found = [load_record(folder / expand_user(name)) for name in loaded.gate.baseline.runs]
+    ids = [one.run_id for one in found]
+    if twice := sorted({id for id in ids if ids.count(id) > 1}):
+        raise BadUse(f"{loaded.path}: baseline.runs names {', '.join(twice)} twice; each run counts once")
+    return found
+
+
+def _older(run: RunRecord, reports: Path) -> Iterator[RunRecord]:
+    """The newest first. A folder that cannot be read is no good night."""
+    for folder in reversed(list(run_folders(reports))):
+        if folder.name < run.run_id:
+            try:
+                yield load_record(folder)
+            except BadUse:
+                continue
