@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.commands import ask as terminal
 from harness.commands.common import add, print_json
-from harness.commands.init import init_azure
+from harness.commands.init import init_azure, init_gate
 from harness.commands.parser import LateChoices
 from harness.core.errors import BadUse, Unusable
 
@@ -57,8 +57,22 @@ def add_to(commands) -> None:
     init.add_argument("--known-hosts", default="", metavar="FILE", help="the hosts' keys, relative to the file that is written")
     init.add_argument("--jump", default="", metavar="NAME", help="reach the nodes through this host, such as the client")
     init.add_argument("--sudo", action="store_true", help="run commands through `sudo -n`")
+    init.add_argument(
+        "--gate", metavar="FILE", nargs="?", const=init_gate.DEFAULT, help="write a commented gate file instead (default: gate.toml)"
+    )
     init_azure.add_options(init)
     init.add_argument("--force", action="store_true", help="replace a file that is there")
+
+
+def _init_gate(given: argparse.Namespace) -> int:
+    file = Path(given.gate)
+    _can_be_written(file, force=given.force)
+    init_gate.write(file)
+    if given.json:
+        print_json({"file": str(file)})
+    else:
+        print(f"wrote {file}: change what it demands, then run `lkharness failover --gate {file}`")
+    return 0
 
 
 def _managers() -> list[str]:
@@ -73,6 +87,8 @@ def _init(given: argparse.Namespace) -> int:
     from harness.core import package_data
     from harness.core.files import write_atomically
 
+    if given.gate:
+        return _init_gate(given)
     file = Path(given.file)
     _can_be_written(file, force=given.force)  # before anybody is asked, so that no answers are lost
     asked = sys.stdin is not None and sys.stdin.isatty() and not given.json

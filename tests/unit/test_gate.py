@@ -1,0 +1,234 @@
+"""The gate: its file, budgets, skips, findings, the comparison with a baseline, refusals, and its part in a run's verdict."""
+
+from __future__ import annotations
+
+import json
+import random
+import tomllib
+from functools import partial
+from pathlib import Path
+
+import pytest
+from measure_sample import add_to, repeats
+from report_sample import a_builder
+
+from harness import cli
+from harness.core import package_data
+from harness.core.errors import BadUse
+from harness.gate.baseline import baseline, judged, load_gate
+from harness.gate.gate_file import Gate, LoadedGate, Slowdown, load
+from harness.gate.judgement import judge_gate
+from harness.gate.samples import Sample
+from harness.gate.slowdown import slowdown
+from harness.report.junit import junit
+from harness.report.record.run_record import ClusterKind, Judgement, RunRecord, RunState
+from harness.report.render import load_record
+from harness.report.statistics.comparable import why_not_comparable
+from harness.report.terminal_summary import summary
+
+FIGURES = json.loads((Path(__file__).with_name("gate_figures.json")).read_text())
+
+
+def a_run(reports: Path, outs: list[float | None], disruption="switchover", kind=ClusterKind.LAB, skip="", **changes) -> RunRecord:
+    builder = a_builder(reports, kind)
+    add_to(builder, repeats(outs, disruption))
+    if skip:
+        builder.begin_test("tests/a.py::test_power", "A power loss is survived")
+        builder.skip(skip)
+    if changes:
+        builder.run.record.cluster = builder.run.record.cluster.model_copy(update=changes)
+    builder.run.record.state = RunState.FINISHED
+    builder.run.save()  # its pages are not looked at
+    builder.run.close()
+    return load_record(builder.run.directory)
+
+
+def gate_of(text: str) -> LoadedGate:
+    return LoadedGate(gate=Gate.model_validate(tomllib.loads(text)), path=Path("gate.toml"), sha256="0" * 64)
+
+
+def found(record, about: str) -> list[str]:
+    return [one.outcome for one in record.findings if one.about.startswith(about)]
+
+
+FAST, SLOW = [1.00, 1.02, 1.01, 1.03, 0.99, 1.04, 1.05, 0.98], [1.31, 1.33, 1.30, 1.35, 1.29, 1.36, 1.32, 1.34]
+
+
+def test_budgets_are_held_by_disruption_path_and_phase(tmp_path):
+    run = a_run(tmp_path, [1.0, 1.2, 2.9])
+    text = '[[budget]]\ndisruption = "switchover"\npath = "client"\nseconds = {}\n'
+    assert judge_gate(gate_of(text.format(3)), run, []).outcome == "pass"
+    over = judge_gate(gate_of(text.format(2)), run, [])
+    assert over.outcome == "fail" and "1 of 3 over 2.00 s; 03-switchover, client path, took 2.90 s" in over.reason
+    phases = {p.name for cut in run.measurements[0].phases for p in cut.phases}
+    name = sorted(phases)[0]
+    assert judge_gate(gate_of(f'[[budget]]\nphase = "{name}"\nseconds = 60'), run, []).outcome == "pass"
+    assert judge_gate(gate_of(f'[[budget]]\nphase = "{name}"\nseconds = 0.000001'), run, []).outcome == "fail"
+    unknown = judge_gate(gate_of('[[budget]]\nphase = "no such phase"\nseconds = 1'), run, [])
+    assert unknown.outcome == "refused" and "has no such figure" in unknown.reason
+    assert judge_gate(gate_of('disruptions = ["power loss"]'), run, []).outcome == "fail"
+    assert "did not come back" in judge_gate(gate_of("[[budget]]\nseconds = 9"), a_run(tmp_path, [1.0, None]), []).reason
+
+
+def test_skips_must_be_allowed_by_somebody_and_in_time(tmp_path):
+    run = a_run(tmp_path, [1.0], skip="there is no [power] section")
+    assert found(judge_gate(gate_of(""), run, []), "skipped") == ["fail"]
+    assert found(judge_gate(gate_of('skips = "any"'), run, []), "skipped") == []
+    allowed = '[[allowed_skip]]\ntest = "*power*"\nbecause = "no power commands"\nby = "J. Smith"\n'
+    (kept,) = (one for one in judge_gate(gate_of(allowed), run, []).findings if one.about.startswith("skipped"))
+    assert (kept.outcome, kept.reason) == ("pass", "allowed by J. Smith, because no power commands")
+    assert found(judge_gate(gate_of(f"{allowed}until = 2020-01-01\n"), run, []), "skipped") == ["fail"]
+
+
+def test_findings_that_the_gate_names_fail_it(tmp_path):
+    run = a_run(tmp_path, [1.0])
+    run.tests[0].verdict = Judgement(outcome="inconclusive", reason="the capture was blind")
+    assert judge_gate(gate_of(""), run, []).outcome == "fail"
+    assert judge_gate(gate_of("[findings]\nfail = []"), run, []).outcome == "pass"
+
+
+def test_slower_fails_no_slower_passes_and_too_little_is_refused_with_the_reason(tmp_path):
+    base, same, slow, few = a_run(tmp_path, FAST), a_run(tmp_path, FAST[::-1]), a_run(tmp_path, SLOW), a_run(tmp_path, SLOW[:4])
+    gate = gate_of('[baseline]\nruns = ["x"]\n')
+    passed = judge_gate(gate, same, [base])
+    assert passed.outcome == "pass" and "would have been seen in 80 %" in passed.findings[-1].reason and passed.baseline == [base.run_id]
+    failed = judge_gate(gate, slow, [base])
+    assert failed.outcome == "fail" and set(found(failed, "slowdown")) == {"fail"} and "slower by +0.31 s (+0." in failed.reason
+    assert judge_gate(gate_of('[baseline]\nruns = ["x"]\n[slowdown]\nabsolute_s = 0.5'), slow, [base]).outcome == "pass"
+    refused = judge_gate(gate, few, [base])
+    assert refused.outcome == "refused" and "8 repeats of the baseline against 4" in refused.reason
+    assert judge_gate(gate, slow, []).outcome == "refused"
+    rough = judge_gate(gate, a_run(tmp_path, [1, 9, 2, 8, 3, 7, 4, 6]), [a_run(tmp_path, [9, 1, 8, 2, 7, 3, 6, 4])])
+    assert rough.outcome == "refused" and "scatter too much" in rough.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"manager": "pacemaker"}, "the cluster manager differs: lifekeeper and pacemaker"),
+        ({"design": "floating"}, "the design differs: nat and floating"),
+        ({"kind": ClusterKind.ATTACHED}, "what was measured differs: lab and attached"),
+    ],
+)
+def test_what_must_not_be_compared_is_refused_by_compare_and_gate(tmp_path, capsys, changes, why):
+    one, other = a_run(tmp_path, FAST), a_run(tmp_path, FAST, **changes)
+    assert why_not_comparable(one, other) == [why]
+    assert cli.main(["compare", str(tmp_path / one.run_id), str(tmp_path / other.run_id)]) == 2
+    assert why in capsys.readouterr().err
+    (tmp_path / "gate.toml").write_text(f'[baseline]\nruns = ["{one.run_id}"]\n')
+    assert cli.main(["gate", str(tmp_path / other.run_id), "--gate", str(tmp_path / "gate.toml")]) == 2
+    assert why in capsys.readouterr().err
+    assert cli.main(["compare", str(tmp_path / one.run_id), str(tmp_path / one.run_id)]) == 2
+    assert "the same run twice" in capsys.readouterr().err
+    loaded = load_gate(str(tmp_path / "gate.toml"))
+    assert judged(loaded, tmp_path, other).outcome == "refused"  # at a run's end the run is there: nothing to refuse but the word
+
+
+def test_the_last_good_nights_are_older_comparable_and_passed(tmp_path):
+    good, other = a_run(tmp_path, FAST), a_run(tmp_path, FAST, manager="pacemaker")
+    bad = a_run(tmp_path, FAST, skip="no power")
+    (tmp_path / bad.run_id / "run.json").write_text("{")
+    newer = a_run(tmp_path, FAST)
+    run = a_run(tmp_path, SLOW)
+    last = a_run(tmp_path, FAST)
+    gate = gate_of("[baseline]\nlast_good = 5")
+    assert [one.run_id for one in baseline(gate, run, tmp_path)] == [newer.run_id, good.run_id]
+    assert [one.run_id for one in baseline(gate_of("[baseline]\nlast_good = 1"), run, tmp_path)] == [newer.run_id]
+    assert other.run_id != last.run_id
+
+
+def test_the_gate_is_part_of_the_runs_verdict_exit_code_and_renderings(tmp_path):
+    for text, code in (("[[budget]]\nseconds = 9", 0), ("[[budget]]\nseconds = 0.1", 1), ("[baseline]\nlast_good = 3", 3)):
+        builder = a_builder(tmp_path / str(code))
+        add_to(builder, repeats([1.0, 1.2]))
+        finished = builder.finish(gate=partial(judged, gate_of(text), tmp_path / str(code)))
+        builder.run.close()
+        run = load_record(builder.run.directory)
+        assert int(finished.exit_code) == run.exit_code == code
+        assert ("gate gate.toml" in summary(run, builder.run.directory)) and 'name="passed"' in junit(run)
+        assert "Gate gate.toml" in (builder.run.directory / "report.html").read_text()
+        assert (code == 0) == ("the gate gate.toml" not in run.verdict.reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("budget = 3", "budget: "),
+        ("[[budget]]\nseconds = -1", "budget.0.seconds: input should be greater than 0"),
+        ("[slowdown]\nrelativ = 1", "slowdown.relativ: extra inputs are not permitted"),
+        ("[[allowed_skip]]\ntest = 'x'\nbecause = ''\nby = 'me'", "allowed_skip.0.because"),
+        ("[baseline]\nruns = ['a']\nlast_good = 3", "give runs or last_good, not both"),
+        ("[baseline]\nruns = ['nowhere']", "nowhere/run.json: cannot be read"),
+        ("schema_version = 2", "schema_version"),
+        ("][", "is not TOML"),
+    ],
+)
+def test_a_bad_gate_file_is_one_sentence_and_exit_2(tmp_path, capsys, text, why):
+    file = tmp_path / "gate.toml"
+    file.write_text(text)
+    assert cli.main(["gate", str(tmp_path), "--gate", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert why in told and told.count("\n") == 1
+    assert cli.main(["gate", str(tmp_path), "--gate", str(tmp_path / "none.toml")]) == 2
+
+
+def test_the_example_is_a_gate_that_names_everything_a_gate_may_hold(tmp_path):
+    written = tmp_path / "gate.toml"
+    assert cli.main(["init", "--gate", str(written)]) == 0
+    assert load(written).gate.budget[1].phase == "vip moved"
+    assert cli.main(["init", "--gate", str(written)]) == 2  # not over what is there
+    text = package_data.document("gate.example.toml").read_text()
+    for table in (Gate, *(field.annotation for field in (Gate.model_fields["slowdown"], Gate.model_fields["baseline"]))):
+        for name in table.model_fields:
+            assert name in text, name
+    with pytest.raises(BadUse):
+        load(tmp_path / "none.toml")
+
+
+def test_a_run_that_did_not_end_by_itself_gets_no_word(tmp_path):
+    run = a_run(tmp_path, FAST).model_copy(update={"state": RunState.INTERRUPTED, "state_reason": "Ctrl-C"})
+    assert judge_gate(gate_of(""), run, []).outcome == "refused"
+
+
+def _split(pool: dict[str, dict[str, list[float]]], dice: random.Random, n: int, later: float = 0.0):
+    """Random repeats of each direction of each disruption taken out, the same of all paths, and made later."""
+    before: dict[tuple[str, str], Sample] = {}
+    after: dict[tuple[str, str], Sample] = {}
+    for disruption, repeats_of in pool.items():
+        for direction in sorted({one["before"] for one in repeats_of}):
+            those = [one for one in repeats_of if one["before"] == direction]
+            taken = set(dice.sample(range(len(those)), n // 2))
+            for number, one in enumerate(those):
+                for path, value in one["paths"].items():
+                    into, moved = (after, later) if number in taken else (before, 0.0)
+                    into.setdefault((disruption, path), Sample()).by_direction.setdefault((direction, ""), []).append(value + moved)
+    return before, after
+
+
+def _alarms(profile: str, splits: int, later: float = 0.0, seed: int = 1) -> float:
+    dice = random.Random(seed)
+    failed = 0
+    for _ in range(splits):
+        judged_now = slowdown(*_split(FIGURES[profile]["disruptions"], dice, 8, later), Slowdown(), FIGURES[profile]["probe_interval_s"])
+        failed += any(one.outcome == "fail" for one in judged_now)
+    return failed / splits
+
+
+def test_a_cluster_against_itself_fails_seldom_and_a_slowdown_of_a_probe_interval_often():
+    assert _alarms("azure", 40) <= 0.05
+    assert _alarms("azure", 40, later=FIGURES["azure"]["probe_interval_s"]) >= 0.85
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("profile", sorted(FIGURES))
+def test_of_400_splits_of_a_clusters_own_figures_at_most_2_percent_fail(profile):
+    alarms = _alarms(profile, 400)
+    print(f"{profile}: {alarms:.2%} alarms in 400 splits")
+    assert alarms <= 0.02
+
+
+@pytest.mark.deep
+def test_a_slowdown_of_one_probe_interval_of_azure_is_found():
+    power = _alarms("azure", 400, later=FIGURES["azure"]["probe_interval_s"])
+    print(f"found in {power:.1%}")
+    assert power >= 0.95
