@@ -29,7 +29,7 @@ from harness.core.terminal import CLEANER
 from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome, Verdict, failed, inconclusive, passed
 from harness.disrupt.disruption import Disruption
-from harness.gate import baseline
+from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
 from harness.hosts.host import HostUnreachable
 from harness.measure.calibration import KnownCut
@@ -99,7 +99,7 @@ class Session:
     def of_options(cls, options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
         """`reports`: where the run's folder goes. Raises BadUse for a cluster file with faults or options that do not go together."""
         file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
-        plan, gate = Plan.of_options(options), baseline.load_gate(options.gate)
+        plan, gate = Plan.of_options(options), baseline_runs.load_gate(options.gate)
         if options.dry_run and not file:
             raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
         if file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from harness.core.errors import BadUse, HarnessError
-from harness.gate import baseline
+from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_record import RunState
@@ -20,7 +20,7 @@ def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: boo
         finished = report.finish(RunState.INTERRUPTED, "somebody ended it (Ctrl-C or SIGTERM)")
     else:
         reports = report.run.directory.parent
-        finished = report.finish(gate=partial(baseline.judged, gate, reports) if gate is not None else None)
+        finished = report.finish(gate=partial(baseline_runs.judged, gate, reports) if gate is not None else None)
     if finished.files:
         _enter_into_history(report)
     return finished

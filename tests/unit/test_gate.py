@@ -15,7 +15,7 @@ from report_sample import a_builder
 from harness import cli
 from harness.core import package_data
 from harness.core.errors import BadUse
-from harness.gate.baseline import baseline, judged, load_gate
+from harness.gate.baseline_runs import baseline, judged, load_gate
 from harness.gate.gate_file import Gate, LoadedGate, Slowdown, load
 from harness.gate.judgement import judge_gate
 from harness.gate.samples import Sample

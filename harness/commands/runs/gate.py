@@ -29,7 +29,7 @@ def add_to(commands) -> None:
 
 def _gate(given: argparse.Namespace) -> int:
     from harness.core.errors import ExitCode
-    from harness.gate.baseline import baseline, load_gate
+    from harness.gate.baseline_runs import baseline, load_gate
     from harness.gate.judgement import judge_gate
     from harness.report.render import load_record
 
