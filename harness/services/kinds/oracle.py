@@ -1,6 +1,7 @@
-"""An Oracle listener: a TNS ping for its alias and version, then a connect that it must refuse as "no such service".
+"""An Oracle listener: a TNS ping for its alias and version, then a connect that it must refuse as "no such service"; with an account, the
+instance behind it.
 
-Neither needs an account, and no database is touched. The listener's log shows a ping and an ORA-12514 for each question.
+Without an account no database is touched. The listener's log shows a ping and an ORA-12514 for each question.
 """
 
 from __future__ import annotations
@@ -9,21 +10,12 @@ import re
 
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
-from harness.services import tns
+from harness.services import oracle_session, tns
 from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, WrongAnswer
 
-SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s"}
+ACCOUNT = {"user", "password_file", "password_env", "password_command"}
+SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s", *ACCOUNT}
 MIN_CONNECT_INTERVAL_S = 0.25  # each connect to a real service makes its server start a process
-REASONS = {
-    12505: "it knows no such SID",
-    12514: "no instance has registered that service: after a start it may take a minute (facts ORA-11)",
-    12516: "no instance has a handler free",
-    12519: "no instance has a handler free",
-    12520: "no instance has a handler free",
-    12526: "all instances are restricted",
-    12527: "all instances are restricted or blocking",
-    12528: "all instances are blocking new connections: mounted, not open, or shutting down",
-}
 UNKNOWN_SERVICE = "lkharness-no-such-service"
 
 
@@ -31,7 +23,10 @@ class Oracle(ServiceKind):
     """Settings: `alias_pattern`, a regular expression with a group `node` that the listener's alias is matched with, for
     listeners that are named after their node (LISTENER_(?P<node>.+)); `unknown_service`, a name that no database has;
     `service_name`, the service that clients connect to: with it *answered* means that an instance takes the connection up, asked at most
-    every `service_every_s` (default 0.25 s) from each host. A ping alone is answered while no database is there (facts ORA-24)."""
+    every `service_every_s` (default 0.25 s) from each host. A ping alone is answered while no database is there (facts ORA-24).
+
+    With an account (`user`, and `password_file`, `password_env` or `password_command`; CREATE SESSION is enough) the instance behind
+    `service_name` says who it is, which a listener with the same alias on both nodes cannot (facts ORA-17)."""
 
     kind = "oracle"
     usual_ports = (1521,)
@@ -39,6 +34,8 @@ class Oracle(ServiceKind):
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         given.only_known(settings, self.kind, SETTINGS)
+        if ACCOUNT & set(settings):
+            return self._instance(host, port, settings, deadline)
         alias_pattern = given.pattern(settings, "alias_pattern", groups={"node"})
         told = tns.ping(host, port, deadline)
         facts = {"alias": told["ALIAS"], "version": tns.version_of(told["VSNNUM"]), "ping_error": told["ERR"]}
@@ -47,6 +44,18 @@ class Oracle(ServiceKind):
             kind=self.kind,
             said=f"TNS ping answered by listener {told['ALIAS'] or '(unnamed)'}",
             node=named.groupdict().get("node") if named else None,
+            facts={name: value for name, value in facts.items() if value},
+        )
+
+    def _instance(self, host: str, port: int, settings: dict[str, str], deadline: Deadline) -> Identity:
+        told = oracle_session.ask(host, port, settings, deadline)
+        if told.role not in ("PRIMARY", ""):
+            raise WrongAnswer(f"{host}:{port}: the instance {told.name} serves {told.database} as {told.role}, which takes no writes")
+        facts = {"instance": told.name, "database": told.database, "role": told.role}
+        return Identity(
+            kind=self.kind,
+            said=f"instance {told.name} of {told.database} on {told.host}",
+            node=told.host or None,
             facts={name: value for name, value in facts.items() if value},
         )
 
@@ -76,7 +85,11 @@ def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
     if kind == tns.REFUSE:
         number = re.search(r"\(ERR=(\d+)\)", said)
         code = int(number[1]) if number else 0
-        why = f"ORA-{code:05d}" + (f", {REASONS[code]}" if code in REASONS else "") if number else f"it said {said[:120]!r}"
+        why = (
+            f"ORA-{code:05d}" + (f", {oracle_session.NOT_SERVING[code]}" if code in oracle_session.NOT_SERVING else "")
+            if number
+            else f"it said {said[:120]!r}"
+        )
         raise ConnectionAbortedError(f"{host}:{port}: the listener answers, but refuses the service {service}: {why}")
     if kind == tns.REDIRECT:
         raise _redirected(host, port, service, said)
