@@ -19,6 +19,7 @@ from harness.lab import topology
 SSH_PORT = 22
 
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
+GUESTS = ("namespace", "container")  # what a lab's host can be made of
 MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
 # What a lab runs for services of that kind: the module of harness.lab.services, and the dialogue that shows it to work. PostgreSQL is
 # Debian's own.
@@ -80,6 +81,15 @@ class Unknowns(Part):
     first_success_after_boot: Literal["threshold", "one"] = Field("threshold", description="OQ-19")
 
 
+class GuestSettings(Part):
+    """What one host of the lab is made of (docs/guests.md)."""
+
+    kind: Literal["namespace", "container"] = Field(
+        "namespace", description="namespaces of this machine, or a container of an image with its systemd"
+    )
+    image: str = Field("pacemaker", description="of a container: an image that `lkharness lab image list` shows")
+
+
 class LabSettings(Part):
     """The `[lab]` table."""
 
@@ -88,9 +98,19 @@ class LabSettings(Part):
     unknowns: Unknowns = Unknowns()
     rules: list[ExtraRule] = Field([], description="load-balancing rules besides those of the services")
     nsg: dict[str, list[NsgRule]] = Field({}, description="custom rules by NIC (`lknode01.eth0`) or subnet (`subnet1`)")
+    guests: dict[str, GuestSettings] = Field({}, description="what a host is made of, by its name; a host not named is a namespace")
     shared_disk_mb: Annotated[int, Field(ge=128)] = 256
     lifekeeper: dict[str, float | str] = Field({}, description="further settings of the LifeKeeper stand-in's /etc/default/LifeKeeper")
     hc_timeout_s: Seconds | None = Field(None, description="how long the health-check resource waits for a probe (product default unknown)")
+
+    def kind_of(self, host: str) -> str:
+        """What the host is made of."""
+        return self.guests[host].kind if host in self.guests else "namespace"
+
+    @property
+    def containers(self) -> dict[str, GuestSettings]:
+        """The hosts that are containers."""
+        return {name: guest for name, guest in self.guests.items() if guest.kind == "container"}
 
 
 def make_lab_config(cluster: Cluster, path: Path) -> LabSettings:
@@ -100,10 +120,24 @@ def make_lab_config(cluster: Cluster, path: Path) -> LabSettings:
     unknown = [
         f"  lab.nsg.{place}: there is no such NIC or subnet; there are {', '.join(places)}" for place in settings.nsg if place not in places
     ]
+    unknown += _guests_that_cannot_be(cluster, settings)
     faults = unknown + [f"  {fault}" for fault in _cannot_be_carried(cluster)]
     if faults:
         raise BadUse(f"{path}: {len(faults)} fault(s)\n" + "\n".join(faults))
     return settings
+
+
+def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]:
+    hosts = [m.name for m in cluster.machines]
+    nodes = [n.name for n in cluster.nodes]
+    faults = [f"  lab.guests.{name}: there is no such host; there are {', '.join(hosts)}" for name in settings.guests if name not in hosts]
+    if settings.containers and cluster.manager.kind != "pacemaker":
+        faults.append('  lab.guests: the stand-in for LifeKeeper runs in namespaces only; set manager.kind to "pacemaker" for containers')
+    if settings.containers:
+        faults += [f"  services: the stand-in for {s.name} (mssql) runs in namespaces only" for s in cluster.services if s.kind == "mssql"]
+    if len({settings.kind_of(name) for name in nodes}) > 1:
+        faults.append(f"  lab.guests: {' and '.join(nodes)} share a disk, so they must be of one kind")
+    return faults
 
 
 def _cannot_be_carried(cluster: Cluster) -> list[str]:

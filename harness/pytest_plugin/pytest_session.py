@@ -103,8 +103,9 @@ class Session:
         if options.dry_run and not file:
             raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
         if file:
-            if options.design or options.profile or options.manager or options.azure:
-                raise BadUse("--design, --profile, --manager and --azure are the lab's; the cluster file says what the attached cluster is")
+            if options.design or options.profile or options.manager or options.guests or options.azure:
+                options_of_a_lab = "--design, --profile, --manager, --guests and --azure"
+                raise BadUse(f"{options_of_a_lab} are the lab's; the cluster file says what the attached cluster is")
             attached, written = cluster_config.load_with_data(Path(file), trusted=options.trust_cluster_file)
             trust.demand(attached, file)
             kept = {"plan": plan, "readable": options.readable_reports, "data": written, "gate": gate}
@@ -120,7 +121,11 @@ class Session:
             raise BadUse(f"--design {options.design}: there is {' and '.join(cluster_config.Design)}")
         if options.manager not in (None, *lab_config.MANAGERS):
             raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(lab_config.MANAGERS)}")
+        if options.guests not in (None, *lab_config.GUESTS):
+            raise BadUse(f"--guests {options.guests}: a lab's nodes are of kind {' or '.join(lab_config.GUESTS)}")
         wanted = {"design": options.design} if options.design else {}
+        if options.guests:
+            wanted = default_cluster.with_guests(wanted, options.guests)
         data = default_cluster.cluster_data(
             options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})}
         )

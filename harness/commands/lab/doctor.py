@@ -13,17 +13,20 @@ def add_to(commands) -> None:
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what fixes it", "lkharness doctor")
     doctor.set_defaults(needs_linux=True)
     doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
+    doctor.add_argument("--guests", choices=["namespace", "container"], default="namespace", help="for a lab with nodes of this kind")
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    from harness.lab.lifecycle.doctor import examine
+    from harness.lab.lifecycle.doctor import containers, examine
 
-    findings = examine(given.manager)
+    findings, others = examine(given.manager), containers()
+    if given.guests == "container":
+        findings, others = findings + others, []
     lacking = [f.what for f in findings if not f.ok]
     exit_code = int(ExitCode.UNUSABLE if lacking else ExitCode.PASSED)
     if given.json:
         error = {"error": f"this machine lacks {', '.join(lacking)} for a lab"} if lacking else {}
-        print_json({"findings": [vars(f) for f in findings], **error, "exit_code": exit_code})
+        print_json({"findings": [vars(f) for f in findings], "for_containers": [vars(f) for f in others], **error, "exit_code": exit_code})
     else:
         for finding in findings:
             print(f"{'ok  ' if finding.ok else 'LACK'} {finding.what}: {finding.says}")
@@ -31,4 +34,7 @@ def _doctor(given: argparse.Namespace) -> int:
                 print(f"       fix it with: {finding.mend}")
         if not lacking:
             print("this machine can carry a lab")
+        for finding in others:
+            if not finding.ok:
+                print(f"     only for guests of kind container: {finding.says}; fix it with: {finding.mend}")
     return exit_code

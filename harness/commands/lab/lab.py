@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.common import add, print_json
-from harness.commands.lab import lab_azure
+from harness.commands.lab import lab_azure, lab_image
 from harness.core.errors import BadUse, Unusable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_to(commands) -> None:
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
     up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
+    up.add_argument("--guests", choices=["namespace", "container"], help="what the nodes are made of (default: namespaces)")
     up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
     up.add_argument(
         "--azure", action="store_true", help="beside the lab, a stand-in for Azure's management API, and an [azure] table for it"
@@ -80,6 +82,7 @@ def add_to(commands) -> None:
     nsg.add_argument("rules", nargs="?", help="a JSON file with a list of rules; `none` leaves the default rules only")
 
     lab_azure.add_to(verbs)
+    lab_image.add_to(verbs)
 
 
 def _name(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +101,8 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
         data = {**data, "design": given.design}
     if given.manager:
         data = default_cluster.merged(data, {"manager": {"kind": given.manager}})
+    if given.guests:
+        data = default_cluster.with_guests(data, given.guests)
     lab = data.get("lab", {})
     complaints = []
     # A profile that there is not would keep the rest of the file from being looked at.
@@ -176,7 +181,7 @@ def _like(given: argparse.Namespace) -> Shape:
     from harness.lab import lab_config
     from harness.lab.lifecycle import apply_bundle_state, default_cluster
 
-    for option in ("file", "design", "profile", "manager"):
+    for option in ("file", "design", "profile", "manager", "guests"):
         if getattr(given, option):
             raise BadUse(f"--{option} does not go with --like: the bundle says what the lab is to be")
     file = Path(given.like)
@@ -228,13 +233,31 @@ def _clean(given: argparse.Namespace) -> int:
     logs = list(lab_registry.state_folder().glob("*.failed.log"))
     for log in logs:
         log.unlink()
+    containers = _orphans()
     if given.json:
-        print_json({"labs": [{"name": lab.name, "folder": lab.folder} for lab in dead], "logs": logs})
+        print_json({"labs": [{"name": lab.name, "folder": lab.folder} for lab in dead], "logs": logs, "containers": containers})
         return 0
     lines = [f"removed what the lab {lab.name!r} left in {lab.folder}" for lab in dead]
     lines += [f"removed {log}, the log of a lab that did not come up" for log in logs]
+    lines += [f"removed the container {container}, whose lab and keeper were killed" for container in containers]
     print("\n".join(lines) or "there is nothing to clean")
     return 0
+
+
+def _orphans() -> list[str]:
+    """Removes the containers of labs that were killed together with their keepers; returns their ids."""
+    from harness.lab.guests.container_keeper import left_folders, leftovers
+    from harness.lab.guests.images import container_engine
+
+    try:
+        used = container_engine.demand()
+    except Unusable:
+        return []  # nobody here could have made one
+    found = leftovers(used)
+    used.remove(found)
+    for folder in left_folders():
+        shutil.rmtree(folder)
+    return found
 
 
 def _ssh(given: argparse.Namespace) -> int:

@@ -14,6 +14,9 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable
 from harness.lab.control import control_socket
 
+KEEPER = "keeper.json"  # in the lab's folder, where it has containers: pid and start time of their keeper
+KEEPER_TIMEOUT_S = 120.0  # to remove them, on a busy machine
+
 
 def state_folder() -> Path:
     """Where the labs' folders lie: cluster files, keys, logs. No socket, mount or process outlives its lab there."""
@@ -52,6 +55,15 @@ class LabRecord:
         return start_ticks(process["pid"]) == process["start_ticks"]
 
     @property
+    def _keeper_alive(self) -> bool:
+        """Is there still the keeper of its containers? It ends when it has removed them, after the lab's first process."""
+        try:
+            keeper = json.loads((self.folder / KEEPER).read_text())
+        except (OSError, ValueError):
+            return False  # this lab has none
+        return start_ticks(keeper["pid"]) == keeper["start_ticks"]
+
+    @property
     def cluster_file(self) -> Path:
         """The cluster file that the lab wrote for its users."""
         return self.folder / "cluster.toml"
@@ -66,9 +78,10 @@ class LabRecord:
         """End the lab's first process and wait until it is gone, which the kernel lets happen after everything else of the lab."""
         if self.alive and self.pid is not None:
             os.kill(self.pid, signal.SIGKILL)
-            deadline = Deadline(limit)
+            deadline = Deadline(max(limit, KEEPER_TIMEOUT_S) if self._keeper_alive else limit)
             deadline.wait_for(lambda: not self.alive, what=f"the end of lab {self.name!r}", every=0.001)
             deadline.wait_for(lambda: not self._azure_alive, what=f"the end of Azure's API of lab {self.name!r}", every=0.001)
+            deadline.wait_for(lambda: not self._keeper_alive, what=f"the removal of the containers of lab {self.name!r}", every=0.01)
 
     def end(self, *, limit: float = 10.0) -> None:
         """Take the lab down and remove its folder. The kernel removes everything else with the first process."""

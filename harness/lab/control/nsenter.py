@@ -19,6 +19,8 @@ def host_pid(lab: LabRecord, name: str) -> int:
         raise BadUse(f"there is no host {name!r} in the lab {lab.name}; there are {', '.join(hosts)}")
     if hosts[name]["pid"] is None:
         raise BadUse(f"{name} has no power; give it back with `lkharness lab power on {name} --name {lab.name}`")
+    if hosts[name]["kind"] == "container":
+        return hosts[name]["pid"]  # it runs beside the lab, so that its number is the machine's
     assert lab.pid is not None
     for child in Path(f"/proc/{lab.pid}/task/{lab.pid}/children").read_text().split():
         if _pids_by_namespace(int(child))[1:2] == [hosts[name]["pid"]]:

@@ -12,7 +12,7 @@ from harness.lab import lifekeeper_config
 from harness.lab.guests.namespace import Plan
 from harness.lab.lab_config import LabSettings
 from harness.lab.lifekeeper.install import install
-from harness.lab.linux.filesystem import FileSystem
+from harness.lab.linux.filesystem import Disk, FileSystem
 from harness.lab.network import fabric
 from harness.lab.pacemaker import install as pacemaker
 from harness.lab.topology import Topology
@@ -23,10 +23,12 @@ MSSQL_FILES = "mssql"  # in the lab's folder: the certificate of the stand-in fo
 
 
 def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path, *, bare: bool) -> list[Plan]:
-    """A plan for every host, its disk formatted. `bare` hosts start no cluster manager."""
+    """A plan for every host that is a namespace, its disk formatted. `bare` hosts start no cluster manager."""
     keep = tuple(dict.fromkeys(Path(p) for p in (sys.base_prefix, sys.prefix, REPOSITORY)))
     made = []
     for machine in cluster.machines:
+        if settings.kind_of(machine.name) != "namespace":
+            continue
         is_node = isinstance(machine, Node)
         has_pacemaker = is_node and cluster.manager.kind == "pacemaker"
         shared = {root / "shared": lifekeeper_config.DISK_SOURCE, root / "storage.sock": lifekeeper_config.STORAGE_SOCKET}
@@ -37,7 +39,7 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
         disk.format()
         disk.write("etc/hostname", f"{machine.name}\n")
         disk.write("etc/hosts", _hosts_file(cluster))
-        _install_sshd(disk, machine.name, folder, motd=stand_in_note(cluster))
+        install_sshd(disk, machine.name, folder, motd=stand_in_note(cluster))
         starts = [[SSHD]]
         if isinstance(machine, Node):
             if (folder / MSSQL_FILES).exists():
@@ -60,31 +62,34 @@ def stand_in_note(cluster: Cluster) -> str:
     return "LifeKeeper in this lab is a stand-in made for tests, not the product."
 
 
-def _install_sshd(disk: FileSystem, name: str, folder: Path, *, motd: str) -> None:
+SSHD_CONFIG = [
+    "HostKey /etc/ssh/ssh_host_ed25519_key",
+    "AuthorizedKeysFile /etc/ssh/authorized_keys",
+    "PermitRootLogin prohibit-password",
+    "PasswordAuthentication no",
+    "KbdInteractiveAuthentication no",
+    "UsePAM no",
+    "StrictModes no",  # in a user namespace the directory / belongs to nobody that is known inside
+    "UseDNS no",
+    "PidFile /run/sshd.pid",
+    "SetEnv PATH=/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+]
+SFTP = "Subsystem sftp internal-sftp"  # a distribution's own file has a line of it, and a second one is a fault
+
+
+def install_way_in(disk: Disk, name: str, folder: Path, *, motd: str) -> None:
+    """The keys of a host's sshd, and what it greets with."""
     disk.write("etc/ssh/ssh_host_ed25519_key", (folder / "keys" / name).read_text(), mode=0o600)
     disk.write("etc/ssh/authorized_keys", (folder / "keys" / "login.pub").read_text())
     disk.write("etc/motd", f"This is {name}, a host of a test lab. {motd}\n")
+
+
+def install_sshd(disk: FileSystem, name: str, folder: Path, *, motd: str) -> None:
+    """The whole sshd of a host that shares this machine's packages, and its interpreter."""
+    install_way_in(disk, name, folder, motd=motd)
     disk.write("opt/lab/bin/lab-python", f"#!/bin/sh\nPYTHONPATH='{REPOSITORY}' exec '{_plain_python()}' -S \"$@\"\n", mode=0o755)
     (disk.disk / "opt/lab/bin/python3").symlink_to(_plain_python())
-    disk.write(
-        "etc/ssh/sshd_config",
-        "\n".join(
-            [
-                "HostKey /etc/ssh/ssh_host_ed25519_key",
-                "AuthorizedKeysFile /etc/ssh/authorized_keys",
-                "PermitRootLogin prohibit-password",
-                "PasswordAuthentication no",
-                "KbdInteractiveAuthentication no",
-                "UsePAM no",
-                "StrictModes no",  # in a user namespace the directory / belongs to nobody that is known inside
-                "UseDNS no",
-                "PidFile /run/sshd.pid",
-                "Subsystem sftp internal-sftp",
-                "SetEnv PATH=/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "",
-            ]
-        ),
-    )
+    disk.write("etc/ssh/sshd_config", "\n".join([*SSHD_CONFIG, SFTP, ""]))
 
 
 def _plain_python() -> str:

@@ -50,19 +50,10 @@ class Gate:
         if netns is None or not self._frozen.is_set():
             self._silent.append(outer)
             return
-        inner = self._socket_inside(netns)
+        inner = socket_inside(netns, self._home)
         task = asyncio.get_running_loop().create_task(self._join(outer, inner))
         self._joined[task] = (outer, inner)
         task.add_done_callback(self._part)
-
-    def _socket_inside(self, netns: int) -> socket.socket:
-        setns(netns, CLONE_NEWNET)
-        try:
-            inner = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        finally:
-            setns(self._home, CLONE_NEWNET)
-        inner.setblocking(False)
-        return inner
 
     async def _join(self, outer: socket.socket, inner: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -104,6 +95,17 @@ class Gate:
             _close(outer, abruptly=True)
         self._silent.clear()
         self._frozen.set()
+
+
+def socket_inside(netns: int, home: int) -> socket.socket:
+    """A TCP socket that does not block, in the network namespace of that open file; `home` is this process's own."""
+    setns(netns, CLONE_NEWNET)
+    try:
+        inner = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    finally:
+        setns(home, CLONE_NEWNET)
+    inner.setblocking(False)
+    return inner
 
 
 def _close(end: socket.socket, *, abruptly: bool) -> None:

@@ -63,6 +63,13 @@ def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = 
     return merged(data, {"lab": {"profile": chosen}})
 
 
+def with_guests(data: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The same with every node made of `kind`, and with each its own settings otherwise."""
+    nodes = data.get("nodes", FIGURE["nodes"])
+    names = [n["name"] for n in nodes if isinstance(n, dict) and "name" in n] if isinstance(nodes, list) else []
+    return merged(data, {"lab": {"guests": {name: {"kind": kind} for name in names}}})
+
+
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`over` laid over `base`, table by table; lists are taken whole. Neither is changed."""
     result = dict(base)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import Unusable
+from harness.lab.guests.images import container_engine, image_build, image_store
 from harness.lab.pacemaker import packages
 from harness.lab.services.postgres_template import server_binaries
 
@@ -36,6 +37,27 @@ def examine(manager: str = "lifekeeper") -> list[Finding]:
     if all(c.ok for c in checks):
         checks += [_namespaces(), _nftables()]
     return checks
+
+
+def containers() -> list[Finding]:
+    """What guests of kind container need besides: a lab without them works."""
+    findings = []
+    if os.geteuid() != 0:
+        findings.append(Finding("root", False, "guests of kind container are run by root only", "run lkharness with sudo"))
+    try:
+        used = container_engine.find()
+        findings.append(Finding("container engine", True, f"{used.words[0]} works"))
+    except Unusable as error:
+        findings.append(Finding("container engine", False, str(error).partition("; fix it with")[0], _apt("podman", "runc")))
+    try:
+        image = image_store.find("pacemaker")
+        findings.append(Finding("image pacemaker", True, f"{image.root} is built"))
+    except Unusable as error:
+        mend = "lkharness lab image build pacemaker"
+        if missing := image_build.lacking():
+            mend = f"{_apt(*missing)} && {mend}"
+        findings.append(Finding("image pacemaker", False, str(error).partition("; build it")[0], mend))
+    return findings
 
 
 PROGRAMS = (

@@ -24,7 +24,8 @@ from harness.lab import lab_config, lifekeeper_config
 from harness.lab.azure import launch_api
 from harness.lab.control import control_socket, lab_registry
 from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, stand_in_note
-from harness.lab.lifecycle import doctor, ssh_keys
+from harness.lab.guests.images.image_store import cache_folder
+from harness.lab.lifecycle import container_launch, doctor, ssh_keys
 from harness.lab.services.postgres_template import ensure_template
 
 Progress = Callable[[str], None]
@@ -74,12 +75,14 @@ def up(
     `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
-    deadline, began = Deadline(limit), time.time()
+    containers = any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
+    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if containers else limit), time.time()
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
     doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"))
     folder = _fresh_folder(name)
     ready = interrupted = False
     process = None
+    keeper: container_launch.Prepared | None = None
     lifeline, hold = os.pipe()
     heard, said = os.pipe()
     listeners: dict[str, socket.socket] = {}
@@ -91,7 +94,9 @@ def up(
         listeners = _prepare(data, name, folder, network_only=network_only)
         if agreed:
             trust.agree_to_own(folder / "cluster.toml")
+        keeper = container_launch.prepare(folder, name)
         order = {
+            **(keeper.order if keeper else {}),
             "name": name,
             "folder": str(folder),
             "cluster_file": str(folder / "cluster.toml"),
@@ -104,7 +109,7 @@ def up(
             "limit": max(1.0, deadline.remaining() - REASON_MARGIN_S),  # so that it can say itself what is missing
             "began": began,
         }
-        process = _spawn(order, folder, [said, lifeline, *doors.values()])
+        process = _spawn(order, folder, [said, lifeline, *doors.values(), *(keeper.fds if keeper else [])])
         os.close(said)
         said = -1
         timings = _hear(heard, process, folder, deadline, progress)
@@ -122,10 +127,12 @@ def up(
         for fd in (lifeline, heard, said):
             if fd >= 0:
                 os.close(fd)
+        if keeper:
+            keeper.let_go()
         if persistent or not ready:
             os.close(hold)
         if not ready:
-            _abandon(process, folder, keep_log=not interrupted)
+            _abandon(process, folder, keeper, keep_log=not interrupted)
 
 
 def _fresh_folder(name: str) -> Path:
@@ -175,11 +182,6 @@ def _ports_can_be_shared_out(cluster: cluster_config.Cluster, file: Path) -> Non
     for service in cluster.services:
         if service.port == port:
             raise BadUse(f"{file}: services: {service.name} has the probe's port {port}; in a lab the responder needs a port of its own")
-
-
-def cache_folder() -> Path:
-    """What is worth keeping from lab to lab: the database template and the password that it was made with."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lkharness"
 
 
 def _password_file() -> Path:
@@ -303,11 +305,13 @@ def _kept_log(folder: Path) -> Path:
     return folder.parent / f"{folder.name}.failed.log"
 
 
-def _abandon(process: subprocess.Popen | None, folder: Path, *, keep_log: bool) -> None:
+def _abandon(process: subprocess.Popen | None, folder: Path, keeper: container_launch.Prepared | None, *, keep_log: bool) -> None:
     """Leave nothing of a lab that did not come up, but its log beside its folder for a look."""
     if process is not None:
         process.kill()
         process.wait()
+    if keeper:
+        keeper.ended()
     log = folder / "log"
     if keep_log and log.exists():
         log.replace(_kept_log(folder))

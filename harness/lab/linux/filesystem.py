@@ -10,6 +10,7 @@ import pwd
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from harness.lab.linux import linux_syscalls
 
@@ -38,6 +39,17 @@ BORROWED = [
     "crypto-policies",
 ]
 DEVICES = ["null", "zero", "full", "random", "urandom", "tty"]
+
+
+class Disk(Protocol):
+    """Where files of a host are put before it boots: its own disk, or the folder that is laid over its image's."""
+
+    @property
+    def disk(self) -> Path:
+        """Its root folder."""
+
+    def write(self, name: str, text: str, *, mode: int = 0o644) -> None:
+        """Put a file there."""
 
 
 @dataclass(frozen=True)

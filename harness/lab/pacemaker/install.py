@@ -10,13 +10,13 @@ from pathlib import Path
 
 from harness.config.cluster_config import Cluster
 from harness.lab.lifekeeper_config import PYTHON
-from harness.lab.linux.filesystem import FileSystem
+from harness.lab.linux.filesystem import Disk, FileSystem
 from harness.lab.pacemaker import cib, monitor_hook
 
 START = "/opt/lab/bin/cluster-start"
 CONSENSUS = 1.2  # how many tokens long the rest has to agree that a node is gone; Corosync's own default
 FENCE_SOCKET = Path("/run/fence.sock")
-SBIN = Path("/usr/sbin")
+CIB = "var/lib/pacemaker/cib/cib.xml"
 # Corosync first, then Pacemaker, which supervises its own daemons. What tmpfiles.d and the units' environment do on a machine is done here.
 SCRIPT = """#!/bin/sh
 PATH=/opt/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -30,20 +30,27 @@ ENVIRONMENT = "PCMK_logfile=/var/log/pacemaker/pacemaker.log\nPCMK_logfacility=n
 PAM = "auth sufficient pam_rootok.so\naccount sufficient pam_permit.so\npassword required pam_deny.so\nsession sufficient pam_permit.so\n"
 
 
-def install(disk: FileSystem, cluster: Cluster, secret: str) -> None:
-    """`secret` is the lab's own; Corosync's key is made of it, so that both nodes have the same."""
+def configure(disk: Disk, cluster: Cluster, secret: str, sbin: str) -> None:
+    """What every node has of the lab, whatever it is made of. `secret` is the lab's own; Corosync's key is made of it, so that both nodes
+    have the same. `sbin` is where /usr/sbin lies on this disk."""
     disk.write("etc/corosync/corosync.conf", corosync(cluster))
     key = disk.disk / "etc/corosync/authkey"
     key.write_bytes(hashlib.shake_256(b"corosync " + secret.encode()).digest(256))
     key.chmod(0o400)
     disk.write("etc/default/pacemaker", ENVIRONMENT)
+    disk.write(monitor_hook.PATH.lstrip("/"), monitor_hook.script(), mode=0o755)
+    disk.write(f"{sbin}/{cib.FENCE_AGENT}", f'#!/bin/sh\nexec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@"\n', mode=0o755)
+    disk.write(CIB, cib.text(cluster), mode=0o600)
+
+
+def install(disk: FileSystem, cluster: Cluster, secret: str) -> None:
+    """All of it for a node that shares this machine's packages."""
+    configure(disk, cluster, secret, sbin="usr-sbin")
     for name in ("su", "su-l", "runuser", "runuser-l", "other"):  # agents change to a service's account
         disk.write(f"etc/pam.d/{name}", PAM)
     disk.write(START.lstrip("/"), SCRIPT, mode=0o755)
-    disk.write(monitor_hook.PATH.lstrip("/"), monitor_hook.script(), mode=0o755)
-    disk.write(f"usr-sbin/{cib.FENCE_AGENT}", f'#!/bin/sh\nexec {PYTHON} -m harness.lab.pacemaker.fence_agent "$@"\n', mode=0o755)
     (disk.disk / "etc/mtab").symlink_to("../proc/self/mounts")  # where Filesystem looks for bind mounts
-    _state(disk, cib.text(cluster))
+    _state(disk)
 
 
 def accounts() -> list[str]:
@@ -53,14 +60,13 @@ def accounts() -> list[str]:
     return [passwd, f"haclient:x:{group.gr_gid}:"]
 
 
-def _state(disk: FileSystem, configuration: str) -> None:
+def _state(disk: FileSystem) -> None:
     user, group = pwd.getpwnam("hacluster").pw_uid, grp.getgrnam("haclient").gr_gid
     for name in ("", "/cib", "/pengine", "/cores", "/blackbox"):
         folder = disk.disk / f"var/lib/pacemaker{name}"
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, user, group)
-    disk.write("var/lib/pacemaker/cib/cib.xml", configuration, mode=0o600)
-    os.chown(disk.disk / "var/lib/pacemaker/cib/cib.xml", user, group)
+    os.chown(disk.disk / CIB, user, group)
     for name in ("log/pacemaker", "log/corosync", "lib/corosync"):
         (disk.disk / "var" / name).mkdir(parents=True, exist_ok=True)
     os.chown(disk.disk / "var/log/pacemaker", user, group)

@@ -40,7 +40,8 @@ class Operations(HostPower):
             "profile": lab.settings.profile,
             "vip": str(lab.cluster.vip),
             "hosts": [
-                {"name": h.name, "power": h.power, "pid": h.pid, "ssh_port": lab.gates[h.name].port, "silenced": self._silenced.get(h.name)}
+                {"name": h.name, "kind": h.kind, "power": h.power, "pid": h.pid, "ssh_port": lab.gates[h.name].port}
+                | {"silenced": self._silenced.get(h.name)}
                 for h in lab.hosts.values()
             ],
             "balancer": lab.balancer.describe(),

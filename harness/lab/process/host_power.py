@@ -100,7 +100,7 @@ class HostPower:
 
     async def _power_on(self, host: Guest) -> None:
         async with self._turn(host):
-            if host.power == "on":
+            if host.pid is not None and host.power == "on":
                 return
             if host.power == "frozen":
                 raise ValueError(f"{host.name} is frozen; thaw it, or cut its power first")
@@ -112,8 +112,8 @@ class HostPower:
             for prober in lab.probers:
                 if prober._member.nic.host == host.name:
                     prober.judge.booted()
-            host.connect()
         try:
+            host.connect()
             await host.booted()
         except OSError:
             if host.pid == pid:

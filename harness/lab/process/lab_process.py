@@ -19,11 +19,13 @@ from typing import Any
 from harness.config import cluster_config
 from harness.lab import lab_config, lifekeeper_config, topology
 from harness.lab.control.control_socket import Server
-from harness.lab.guests import host_provisioning
+from harness.lab.guests import container_provisioning, host_provisioning
+from harness.lab.guests.container import ContainerGuest
 from harness.lab.guests.disk_reservation import Storage
 from harness.lab.guests.fencing import Fencing
 from harness.lab.guests.guest import Guest
-from harness.lab.guests.namespace import NamespaceGuest, Plan
+from harness.lab.guests.keeper_client import KeeperClient
+from harness.lab.guests.namespace import NamespaceGuest
 from harness.lab.guests.ssh_proxy import Gate, own_netns
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft
@@ -60,6 +62,7 @@ class Lab:
         self.probers = [Prober(probe, unknowns, m, self.balancer, self.note, self.power_of) for m in self.balancer.members]
         self.resets: Resets | None = None
         self.operations = Operations(self)
+        self.shared = container_provisioning.Shared(Path(order.get("shared_folder", ROOT)))  # used by containers only
         self.gates: dict[str, Gate] = {}
         self._tasks: set[asyncio.Task] = set()
 
@@ -73,7 +76,7 @@ class Lab:
 
     async def network(self) -> None:
         """The hosts' namespaces, the fabric with a leg to every NIC, and the balancer."""
-        self.hosts = {plan.name: NamespaceGuest(plan) for plan in self._plans()}
+        self.hosts = self._guests()
         began = time.monotonic()
         places = dict(zip(self.hosts, await asyncio.gather(*(h.power_on() for h in self.hosts.values())), strict=True))
         fabric.up(self.cluster, self.topology, places, self.settings.unknowns.arp_answers)
@@ -92,16 +95,29 @@ class Lab:
         limit = idle_seconds(self.cluster.load_balancer) if idle else None
         return Resets(self.cluster, self.topology, limit, lambda host: self.power_of(host) == "on", self.note)
 
-    def _plans(self) -> list[Plan]:
+    def _guests(self) -> dict[str, Guest]:
+        """Every host, in the order of the cluster file."""
         bare = bool(self.order["network_only"])
-        return host_provisioning.plans(self.cluster, self.settings, self.topology, ROOT, self.folder, bare=bare)
+        where = (self.cluster, self.settings, self.topology)
+        made = {plan.name: NamespaceGuest(plan) for plan in host_provisioning.plans(*where, ROOT, self.folder, bare=bare)}
+        guests: dict[str, Guest] = {**made}
+        if self.settings.containers:
+            keeper = KeeperClient(socket.socket(fileno=self.order["keeper_fd"]))
+            plans = container_provisioning.container_plans(
+                *where, self.folder, self.shared, prefix=self.order["container_prefix"], bare=bare
+            )
+            guests |= {plan.name: ContainerGuest(plan, keeper) for plan in plans}
+        return {machine.name: guests[machine.name] for machine in self.cluster.machines}
 
     async def serve(self, listeners: dict[str, socket.socket]) -> None:
         """Brings everything up, then serves until the lab is told to end."""
         home = own_netns()
         self.storage = Storage(ROOT / "shared", lambda name: self.hosts[name].processes(), self.note)
         await self.storage.serve(ROOT / "storage.sock")
-        await Fencing(self.power_of, self.operations.power, self.note).serve(ROOT / "fence.sock")
+        fencing = Fencing(self.power_of, self.operations.power, self.note)
+        await fencing.serve(ROOT / "fence.sock")
+        if self.settings.containers:
+            await fencing.serve(self.shared.fence_socket)
         for prober in self.probers:
             self.keep(prober.run())
         if self.resets:
@@ -141,16 +157,29 @@ def main() -> None:
         (ROOT / "shared").mkdir(parents=True)
         lab = Lab(order)
         linux_syscalls.tmpfs(ROOT / "shared", size=f"{lab.settings.shared_disk_mb}m")
-        if order["database_template"]:
-            places = {"postgres": lifekeeper_config.DATABASE, "mssql": lifekeeper_config.MSSQL_DATABASE}
-            for kind in {service.kind for service in lab.cluster.services} & set(places):
-                copy_template(Path(order["database_template"]), ROOT / "shared" / places[kind].name)
+        _make_shared_disk(lab)
         if hasattr(asyncio, "PidfdChildWatcher") and sys.version_info < (3, 12):
             asyncio.set_child_watcher(asyncio.PidfdChildWatcher())  # the default one uses threads, and hosts are forks of this process
         asyncio.run(_live(lab, said, lifeline))
     except Exception as error:
         tell(said, failed=str(error) or type(error).__name__, code=int(getattr(error, "exit_code", 4)))
         raise
+
+
+def _make_shared_disk(lab: Lab) -> None:
+    """The disk that both nodes see, with the database on it: in memory for namespaces, in the lab's folder for containers."""
+    template, disk = lab.order["database_template"], ROOT / "shared"
+    if lab.settings.containers:
+        lab.shared.prepare()
+    nodes_image = container_provisioning.image_of_nodes(lab.cluster, lab.settings)
+    if nodes_image:
+        disk = lab.shared.disk
+    if template:
+        places = {"postgres": lifekeeper_config.DATABASE, "mssql": lifekeeper_config.MSSQL_DATABASE}
+        for kind in {service.kind for service in lab.cluster.services} & set(places):
+            copy_template(Path(template), disk / places[kind].name)
+        if nodes_image:
+            lab.shared.give_database(nodes_image)
 
 
 async def _live(lab: Lab, said: int, lifeline: int) -> None:

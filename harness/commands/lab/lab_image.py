@@ -1,0 +1,78 @@
+"""`lkharness lab image …`: images of guests, built from the distribution's packages and kept in a cache."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from harness.commands.common import add, print_json
+from harness.core.errors import BadUse, HarnessError
+
+
+def add_to(verbs) -> None:
+    """Adds the command to the parser."""
+    image = verbs.add_parser("image", help="images for guests of kind container", epilog="example: lkharness lab image build pacemaker")
+    whats = image.add_subparsers(title="what to do", metavar="WHAT", required=True, parser_class=type(image))
+    build = add(whats, "build", _build, "build an image, unless it is there already", "lkharness lab image build pacemaker")
+    build.add_argument("image", help="the name of a recipe: pacemaker")
+    add(whats, "list", _list, "tell the images that were built here, with their sizes", "lkharness lab image list")
+    remove = add(whats, "remove", _remove, "remove an image, all of its versions", "lkharness lab image remove pacemaker")
+    remove.add_argument("image", help="its name, as `lkharness lab image list` shows it")
+
+
+def _build(given: argparse.Namespace) -> int:
+    from harness.lab.guests.images import image_build, image_recipe
+
+    recipe = image_recipe.recipe(given.image)
+    image = image_build.build(recipe, lambda text: print(f"  {text}", file=sys.stderr, flush=True))
+    if given.json:
+        print_json(_about(image))
+    else:
+        about = image.about
+        print(f"the image {image.name} ({about['key']}) is in {image.folder}: {_size(image)}, built in {about['build_s']:.0f} s")
+    return 0
+
+
+def _list(given: argparse.Namespace) -> int:
+    from harness.lab.guests.images import image_store
+
+    found = image_store.images()
+    if given.json:
+        print_json({"images": [_about(image) for image in found]})
+        return 0
+    rows = [f"{i.name}  {i.about['key']}  {i.about['suite']}  {_size(i)}{'' if i.is_current else '  (of an older recipe)'}" for i in found]
+    print("\n".join(rows) or "there is no image; build one with `lkharness lab image build pacemaker`")
+    return 0
+
+
+def _remove(given: argparse.Namespace) -> int:
+    from harness.lab.guests.images import container_engine, image_store
+
+    found = [image for image in image_store.images() if image.name == given.image]
+    if not found:
+        names = sorted({image.name for image in image_store.images()})
+        raise BadUse(f"there is no image {given.image!r} here; there is {', '.join(names) or 'none'}")
+    try:
+        used = container_engine.find()
+    except HarnessError:
+        used = None  # no engine that could have a copy
+    for image in found:
+        if used:
+            used.forget(image)
+        image_store.remove(image)
+    if given.json:
+        print_json({"removed": [_about(image) for image in found]})
+    else:
+        print("\n".join(f"removed {image.name} ({image.about['key']}): {_size(image)}" for image in found))
+    return 0
+
+
+def _about(image) -> dict:
+    return {key: image.about[key] for key in ("name", "key", "suite", "bytes", "built_at", "build_s")} | {
+        "folder": image.folder,
+        "is_current": image.is_current,
+    }
+
+
+def _size(image) -> str:
+    return f"{image.about['bytes'] / 1e6:.0f} MB"

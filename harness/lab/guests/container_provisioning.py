@@ -1,0 +1,120 @@
+"""What is laid over the image of a host that is a container: its keys, the cluster's configuration, the lab's services."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.config.cluster_config import Cluster, Node
+from harness.lab.guests.container import ContainerPlan
+from harness.lab.guests.host_provisioning import REPOSITORY, SFTP, SSHD_CONFIG, install_way_in, stand_in_note
+from harness.lab.guests.images import image_store
+from harness.lab.lab_config import LabSettings
+from harness.lab.lifekeeper_config import DATABASE, DISK_SOURCE
+from harness.lab.network import fabric
+from harness.lab.pacemaker import install as pacemaker
+from harness.lab.topology import Topology
+
+FOLDER = "guests"  # in the lab's own folder
+LIBRARY = "/opt/lab/lib"
+SOCKETS = "/run/lab-sockets"
+TMPFILES = f"""L+ {pacemaker.FENCE_SOCKET} - - - - {SOCKETS}/fence.sock
+z /var/lib/pacemaker/cib/cib.xml 0600 hacluster haclient -
+"""
+UNITS = ("corosync", "pacemaker")  # that the distribution's packages have started at boot
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A folder with what is laid over an image."""
+
+    disk: Path
+
+    def write(self, name: str, text: str, *, mode: int = 0o644) -> None:
+        """Put a file there."""
+        path = self.disk / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the containers of a lab share with it, below one folder that the keeper removes."""
+
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        """The disk that both nodes see."""
+        return self.folder / "disk"
+
+    @property
+    def sockets(self) -> Path:
+        """Where the lab's devices listen for containers."""
+        return self.folder / "sockets"
+
+    @property
+    def fence_socket(self) -> Path:
+        """Where its fence device does."""
+        return self.sockets / "fence.sock"
+
+    def prepare(self) -> None:
+        """Make it, empty."""
+        for folder in (self.disk, self.sockets):
+            folder.mkdir(mode=0o755)
+
+    def give_database(self, image: image_store.Image) -> None:
+        """The database on the disk belongs to the image's `postgres`, whatever its number is here."""
+        user, group = image.ids("postgres")
+        for place, _, files in os.walk(self.disk / DATABASE.name):
+            os.chown(place, user, group)
+            for name in files:
+                os.chown(Path(place, name), user, group, follow_symlinks=False)
+
+
+def container_plans(
+    cluster: Cluster, settings: LabSettings, topology: Topology, folder: Path, shared: Shared, *, prefix: str, bare: bool
+) -> list[ContainerPlan]:
+    """A plan for every host that is a container, with its seed written; their names with the engine begin with `prefix`."""
+    made = []
+    for machine in cluster.machines:
+        if machine.name not in settings.containers:
+            continue
+        image = image_store.find(settings.containers[machine.name].image)
+        place = folder / FOLDER / machine.name
+        seed = Seed(place / "seed")
+        _write(seed, cluster, machine.name, folder, is_node=isinstance(machine, Node), bare=bare)
+        mine = place / "run"
+        mine.mkdir(mode=0o755)
+        binds = {f"{REPOSITORY / 'harness'}": f"{LIBRARY}/harness:ro"}
+        if isinstance(machine, Node):
+            binds |= {str(shared.disk): str(DISK_SOURCE), str(shared.sockets): SOCKETS}
+        name = f"{prefix}-{machine.name}"
+        hosts = {m.name: str(m.address) for m in cluster.machines}
+        made.append(
+            ContainerPlan(machine.name, name, image.tag, fabric.guest_lines(topology.of(machine.name)), seed.disk, mine, hosts, binds)
+        )
+    return made
+
+
+def _write(seed: Seed, cluster: Cluster, name: str, folder: Path, *, is_node: bool, bare: bool) -> None:
+    install_way_in(seed, name, folder, motd=stand_in_note(cluster))
+    seed.write("etc/ssh/sshd_config", "\n".join([*SSHD_CONFIG, SFTP, ""]))
+    seed.write("opt/lab/bin/lab-python", f'#!/bin/sh\nPYTHONPATH={LIBRARY} exec /usr/bin/python3 -S "$@"\n', mode=0o755)
+    (seed.disk / "opt/lab/bin/python3").symlink_to("/usr/bin/python3")
+    if is_node:
+        pacemaker.configure(seed, cluster, (folder / "keys" / "login").read_text(), sbin="usr/sbin")
+        seed.write("etc/tmpfiles.d/lab.conf", TMPFILES)
+    if bare or not is_node:
+        for unit in UNITS:
+            mask = seed.disk / f"etc/systemd/system/{unit}.service"
+            mask.parent.mkdir(parents=True, exist_ok=True)
+            mask.symlink_to("/dev/null")
+
+
+def image_of_nodes(cluster: Cluster, settings: LabSettings) -> image_store.Image | None:
+    """The image of the nodes, where they are containers."""
+    guest = settings.containers.get(cluster.nodes[0].name)
+    return image_store.find(guest.image) if guest else None
