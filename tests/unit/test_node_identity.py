@@ -35,6 +35,16 @@ def test_a_name_tells_the_node(cluster: Cluster) -> None:
     assert asked(cluster, node="LKNODE02") == ("lknode02", "the postgres service says that it runs on lknode02")
 
 
+def test_a_netbios_name_is_the_beginning_of_a_longer_one(cluster: Cluster) -> None:
+    """It has 15 characters at most; one that fits both nodes tells none."""
+    names = ("application-node-a", "application-node-b")
+    longer = cluster.model_copy(update={"nodes": [n.model_copy(update={"name": m}) for n, m in zip(cluster.nodes, names, strict=True)]})
+    assert asked(longer, node="APPLICATION-NOD")[0] is None
+    one = cluster.model_copy(update={"nodes": [cluster.nodes[0].model_copy(update={"name": "sql-application-01"}), cluster.nodes[1]]})
+    assert asked(one, node="SQL-APPLICATION")[0] == "sql-application-01"
+    assert asked(cluster, node="LKNODE0")[0] is None
+
+
 @pytest.mark.parametrize("address", ["10.20.1.12", "10.20.2.12"])
 def test_a_private_address_tells_the_node(cluster: Cluster, address: str) -> None:
     node, how = asked(cluster, address=address)
