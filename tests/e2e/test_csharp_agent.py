@@ -21,7 +21,7 @@ from harness.hosts.host import Process
 from harness.hosts.local_host import LocalHost
 from harness.remote.agents import csharp_agent
 from harness.remote.agents.agent_launch import AgentTrack
-from harness.remote.agents.streamed_agent import StreamedAgent
+from harness.remote.agents.csharp_agent import CsharpAgent
 from tests import depth
 
 pytestmark = pytest.mark.skipif(
@@ -41,7 +41,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def measuring(program: Path, *tracks: AgentTrack, capture: str = "", lifetime_s: float = 600.0) -> Iterator[tuple[StreamedAgent, Seen]]:
+def measuring(program: Path, *tracks: AgentTrack, capture: str = "", lifetime_s: float = 600.0) -> Iterator[tuple[CsharpAgent, Seen]]:
     host, seen = LocalHost(), Seen()
 
     def start(lifetime: float) -> Process:
@@ -50,7 +50,7 @@ def measuring(program: Path, *tracks: AgentTrack, capture: str = "", lifetime_s:
         process.send(csharp_agent.plan_lines([t.wire() for t in tracks], lifetime_s=lifetime, capture=capture))
         return process
 
-    agent = StreamedAgent(host, plan("", *tracks, lifetime_s=lifetime_s), seen, start)
+    agent = CsharpAgent(host, plan("", *tracks, lifetime_s=lifetime_s), seen, start)
     agent.start(LIMIT)
     try:
         yield agent, seen
@@ -94,6 +94,15 @@ def test_cuts_are_found(program: Path) -> None:
                     assert {row.outcome for row in out} <= {"refused", "reset"}, (one.id, out)
         assert seen.outcomes("new-0") == {"answered", "refused"} | (seen.outcomes("new-0") & {"reset"})
         assert [row.detail for row in seen.rows["pinned-0"] if row.detail][:1] == ["connected"]
+
+
+def test_a_kept_connection_is_made_anew_when_asked(program: Path) -> None:
+    with service() as it, measuring(program, track("p", it.port, kind="pinned")) as (agent, seen):
+        seen.wait_rows("p", 3, "answered")
+        agent.renew()
+        Deadline(LIMIT).wait_for(lambda: len({row.port for row in seen.rows["p"]}) > 1, what="another port", every=0.01)
+    details = [row.detail for row in seen.rows["p"] if row.detail]
+    assert details == ["connected", "reconnected because a recording began"] and seen.outcomes("p") == {"answered"}
 
 
 def test_all_that_is_said_is_told_as_by_the_others(program: Path) -> None:

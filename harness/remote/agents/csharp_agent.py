@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.hosts.host import Host, Process
+from harness.remote.agents.streamed_agent import StreamedAgent
 
 MIN_PERIOD_S = 0.01
-# So many bytes of source from raw standard input, and no more: the rest is the agent's. `-ReferencedAssemblies` has what Add-Type of
-# Windows PowerShell 5.1 takes by itself, and PowerShell 7 must be told.
+# So many bytes of source from raw standard input, and no more: the rest is the agent's. Add-Type finds System.dll and mscorlib by itself.
+# Where the language is constrained, or nothing may be compiled, it says so and exits 46; the script of `powershell_agent` remains then.
 LOADER = """$ErrorActionPreference='Stop';$i=[Console]::OpenStandardInput();$b=New-Object byte[] COUNT;$k=0
 while($k -lt $b.Length){$g=$i.Read($b,$k,$b.Length-$k);if($g -le 0){exit 45};$k+=$g}
 try{Add-Type -TypeDefinition ([Text.Encoding]::UTF8.GetString($b))}
@@ -42,6 +43,17 @@ def plan_lines(tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_op
         lines.append(f"track {name} {where} {words}")
     lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *([f"capture {capture}"] if capture else []), "begin"]
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+class CsharpAgent(StreamedAgent):
+    """Its kept connections can be made anew."""
+
+    def renew(self) -> None:
+        """As `Agent.renew`; raises OSError when the agent is not to be reached just now."""
+        process = self._process
+        if process is None:
+            raise ConnectionError(f"{self.name}: its agent is not followed just now")
+        process.send(b"renew\n")
 
 
 def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, capture: str = "") -> Process:
