@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import lzma
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from harness.core.errors import BadUse
 
@@ -54,6 +57,49 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> Path:
         raise
     _settle(path.parent)
     return path
+
+
+PACKED = ".xz"
+"""The suffix of a file that was packed. `<name>` and `<name>.xz` are the same file to whoever reads it by `open_text`."""
+
+
+def packed(path: Path) -> Path:
+    """Where the packed form of a file lies."""
+    return path.with_name(path.name + PACKED)
+
+
+def stored(path: Path) -> Path:
+    """The form of a file that is there: itself, or its packed one; itself where neither is."""
+    return packed(path) if not path.exists() and packed(path).exists() else path
+
+
+def open_text(path: Path, *, errors: str = "strict") -> TextIO:
+    """Open a text file for reading, packed or not. Raises OSError; a packed file that is damaged raises it, too, when it is read."""
+    found = stored(path)
+    if found == path:
+        return path.open(encoding="utf-8", errors=errors)
+    return io.TextIOWrapper(_Unpacked(found), encoding="utf-8", errors=errors)
+
+
+class _Unpacked(lzma.LZMAFile):
+    """What is wrong with a packed file is an error of reading it, as with any other file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any binary file. Raises OSError."""
+        try:
+            return super().read(size)
+        except (lzma.LZMAError, EOFError) as error:
+            raise OSError(f"the packed file is damaged: {error}") from error
+
+    def read1(self, size: int = -1) -> bytes:
+        """As of any binary file. Raises OSError."""
+        try:
+            return super().read1(size)
+        except (lzma.LZMAError, EOFError) as error:
+            raise OSError(f"the packed file is damaged: {error}") from error
 
 
 def _keep_rights(path: Path, opened: int) -> None:

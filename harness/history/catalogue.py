@@ -49,6 +49,9 @@ def catch_up(reports: Path, store: Store, *, anew: bool = False) -> Caught:
         except (BadUse, OSError) as error:
             caught.unreadable.append(str(error))
             continue
+        if entry is not None and entry.head.run_id != folder.name:
+            caught.unreadable.append(f"{folder}: is run {entry.head.run_id} under another name, and was left out")
+            continue
         if entry is None:
             caught.unfinished.append(folder.name)
             continue

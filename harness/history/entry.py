@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from harness.core.errors import BadUse
+from harness.core.files import stored
 from harness.history.series_identity import cluster_key, context_of, identity_of, key_of, line_of
 from harness.report.record.record_types import Record, Seconds, Text
 from harness.report.record.run_record import ClusterSummary, Counts, Judgement, Moment, RunState
@@ -60,7 +61,7 @@ class Entry:
 
 def stamp_of(run_dir: Path) -> str:
     """By run.json's time and size. Raises OSError when there is none."""
-    found = (run_dir / "run.json").stat()
+    found = stored(run_dir / "run.json").stat()
     return f"{found.st_mtime_ns}:{found.st_size}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.core.errors import BadUse, Unusable
-from harness.core.files import write_atomically
+from harness.core.files import open_text, stored, write_atomically
 from harness.core.text import one_line
 from harness.report.record.run_record import SCHEMA_VERSION, Judgement, RunRecord
 from harness.report.record.run_verdict import judge, tally
@@ -63,11 +63,15 @@ def load_record(run_dir: Path) -> RunRecord:
 def load_data(path: Path) -> dict[str, Any]:
     """What a run.json holds, of a version that this harness can read, not yet looked at any further. Raises BadUse."""
     try:
-        if path.exists() and not path.is_file():
+        if (found := stored(path)).exists() and not found.is_file():
             raise BadUse(f"{path}: is no plain file; name a run's directory, such as reports/latest")
-        if path.stat().st_size > MAX_RECORD_BYTES:
+        if found.stat().st_size > MAX_RECORD_BYTES:
             raise BadUse(f"{path}: is larger than {MAX_RECORD_BYTES} bytes, so it is no run of this harness; choose another run")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with open_text(path) as file:
+            text = file.read(MAX_RECORD_BYTES + 1)
+        if len(text) > MAX_RECORD_BYTES:
+            raise BadUse(f"{path}: is larger than {MAX_RECORD_BYTES} bytes, so it is no run of this harness; choose another run")
+        data = json.loads(text)
     except OSError as error:
         raise BadUse(f"{path}: cannot be read ({error.strerror or error}); name a run's directory, such as reports/latest") from error
     except (ValueError, RecursionError) as error:
@@ -84,7 +88,8 @@ def load_timeline(run_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """The events of timeline.jsonl, and a sentence for each thing that could not be read: a killed run's last line may be half a line."""
     path = run_dir / "timeline.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
+        with open_text(path, errors="backslashreplace") as file:
+            lines = file.read().splitlines()
     except OSError as error:
         return [], [f"timeline.jsonl cannot be read ({error.strerror or error})"]
     events, broken = [], []

@@ -48,7 +48,7 @@ def a_night(
     cluster = summarise_cluster(a_cluster(name), ClusterKind.ATTACHED, active="lknode01")
     cluster.timers = {**cluster.timers, "manager.heartbeat_s": heartbeat}
     cluster.versions = {"lknode01": {"kernel": kernel, "LifeKeeper": "9.8"}, "lknode02": {"kernel": kernel, "LifeKeeper": "9.8"}}
-    folder = reports / f"{at:%Y%m%dT%H%M%S}.000Z-{number:04x}"
+    folder = reports / f"{at:%Y%m%dT%H%M%S}.000Z-{number & 0xFFFF:04x}"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(a_record(folder.name, at, cluster, series, outcome=outcome, harness=harness)))
     return folder

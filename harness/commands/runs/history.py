@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.common import add, print_json
+from harness.commands.runs import keep
 
 if TYPE_CHECKING:
     from harness.history.catalogue import Caught
@@ -25,10 +26,11 @@ def add_to(commands) -> None:
         "reports", metavar="REPORTS", nargs="?", default="reports", help="the folder that holds the runs (default: reports)"
     )
     history.add_argument("--rebuild", action="store_true", help="read every run's folder anew; figures of folders that are gone stay")
+    keep.add_options(history)
 
 
 def _history(given: argparse.Namespace) -> int:
-    from harness.core.errors import BadUse, Unusable
+    from harness.core.errors import BadUse, ExitCode, Unusable
     from harness.core.files import expand_user, write_atomically
     from harness.history.catalogue import catch_up
     from harness.history.nightly_lines import history
@@ -40,6 +42,10 @@ def _history(given: argparse.Namespace) -> int:
         raise BadUse(f"{reports}: is no folder; name the one that holds the runs, such as reports")
     with Store(reports / FILE) as store:
         caught = catch_up(reports, store, anew=given.rebuild)
+        kept = None
+        if given.keep or given.keep_failed or given.yes:
+            kept = keep.clean(given, reports, store)
+            catch_up(reports, store)  # what was packed is the same run
         found = history(store.runs(), store.series(), store.points())
     with_report = {run.folder for run in found.runs if (reports / run.folder / "report.html").is_file()}
     try:
@@ -47,10 +53,10 @@ def _history(given: argparse.Namespace) -> int:
     except OSError as error:
         raise Unusable(f"{reports}: {PAGE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
     if given.json:
-        print_json(_as_data(found, caught, page))
+        print_json({**_as_data(found, caught, page), **({"kept": kept} if kept is not None else {})})
     else:
         print(_as_text(found, caught, page))
-    return 0
+    return int(ExitCode.UNUSABLE) if kept is not None and kept["faults"] else 0
 
 
 def _as_text(found: History, caught: Caught, page: Path) -> str:

@@ -22,7 +22,7 @@ MAX_FILE_BYTES = 2 * 1024**3  # bytes that are read of a file
 MAX_BLOCK_BYTES = 4 * 1024 * 1024  # bytes of one block: a packet has 64 KiB, the rest are a capture's own notes
 MAX_PACKETS_READ = 5_000_000  # packets
 MAX_PACKETS_KEPT = 200_000  # packets with SYN or RST from or to the cluster's ports
-GZIP, PCAPNG = b"\x1f\x8b", b"\x0a\x0d\x0d\x0a"
+GZIP, XZ, PCAPNG = b"\x1f\x8b", b"\xfd7zX", b"\x0a\x0d\x0d\x0a"
 ETHERNET, NULL, RAW, LINUX, LINUX_2, IPV4 = 1, 0, {12, 14, 101}, 113, 276, 228
 IP, VLAN = 0x0800, (0x8100, 0x88A8, 0x9100)
 KINDS = {0: "host", 1: "broadcast", 2: "multicast", 3: "otherhost", 4: "outgoing"}
@@ -83,6 +83,8 @@ def _read(file: _Bounded, path: Path, size: int, ports: set[int]) -> Captured:
     magic = file.read(4)
     if magic[:2] == GZIP:
         raise BadUse(f"{path}: is compressed; unpack it first (gunzip)")
+    if magic == XZ:
+        raise BadUse(f"{path}: is compressed; unpack it first (xz -d)")
     kind = RawPcapNgReader if magic == PCAPNG else RawPcapReader
     reader: Any = kind.__new__(kind)  # its class would open the file once more, and without limits
     begin: Any = kind.__init__

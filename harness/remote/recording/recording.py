@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.core.files import open_text
+
 VERSION = 1
 NEW, PINNED = "new", "pinned"
 
@@ -248,7 +250,7 @@ def read(path: Path) -> Recording:
 
     Raises ValueError when not even its header is there, OSError.
     """
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with open_text(path, errors="replace") as lines:
         try:
             recording = _header(json.loads(next(lines, "")))
         except (ValueError, TypeError, KeyError, AttributeError) as error:

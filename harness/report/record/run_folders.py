@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import BadUse
+from harness.core.files import stored
 
 RUN_FOLDER = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{4}")
 """The name that the harness gives to a run's folder."""
@@ -25,5 +26,5 @@ def is_run_folder(path: Path) -> bool:
     """A folder of its own, by a run's name, with a file run.json in it; neither of them a link."""
     if RUN_FOLDER.fullmatch(path.name) is None or path.is_symlink() or not path.is_dir():
         return False
-    record = path / "run.json"
+    record = stored(path / "run.json")
     return record.is_file() and not record.is_symlink()

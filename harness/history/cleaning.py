@@ -1,0 +1,103 @@
+"""Finding what the retention's plan is made of, and carrying it out: only files that the harness made, and nothing through a link."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from harness.core.errors import BadUse
+from harness.core.files import PACKED, packed
+from harness.history.entry import stamp_of
+from harness.history.retention import OLD_FILES, Held, Step
+from harness.history.stored import StoredRun
+from harness.report.record.run_folders import run_folders
+from harness.report.render import load_data
+
+
+def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[Held]:
+    """The folders of finished runs. `now` in seconds since 1970. A run whose run.json cannot be read is left alone. Raises BadUse."""
+    known = {run.folder: run for run in runs}
+    folders = list(run_folders(reports))
+    found = []
+    for folder in folders:
+        run = known.get(folder.name)
+        if run is None or run.run_id != folder.name:  # not finished, not entered, or somebody's copy
+            continue
+        try:
+            files, current = dict(_own_files(folder)), stamp_of(folder) == run.stamp
+        except (BadUse, OSError):
+            continue
+        age = now - (run.started + run.seconds)
+        found.append(Held(folder.name, run.outcome == "pass", age, current, folder == folders[-1], files))
+    return found
+
+
+def _own_files(folder: Path) -> Iterator[tuple[str, int]]:
+    """The files that run.json names as the run's evidence, packed or not, and those that the harness makes in every run's folder."""
+    evidence = load_data(folder / "run.json").get("evidence", [])
+    named = [one["path"] for one in evidence if isinstance(one, dict) and isinstance(one.get("path"), str)]
+    for name in dict.fromkeys(["run.json", *OLD_FILES, *(form for one in named for form in (one, one + PACKED))]):
+        if (name in ("run.json", *OLD_FILES) or name.startswith("evidence/")) and (path := own_file(folder, name)) is not None:
+            yield name, path.stat().st_size
+
+
+def own_file(folder: Path, name: str) -> Path | None:
+    """A plain file inside the folder by that name; None for one that leads anywhere else, through a link, or is not there."""
+    parts = PurePosixPath(name).parts
+    if not parts or any(part in ("..", ".", "/") or "\\" in part or ":" in part for part in parts):
+        return None
+    path = folder
+    for part in parts:
+        if path.is_symlink():
+            return None
+        path = path / part
+    return path if path.is_file() and not path.is_symlink() else None
+
+
+def carry_out(reports: Path, steps: Iterable[Step]) -> list[str]:
+    """Do the steps; a sentence for each that could not be done. Killed at any moment, every file is there, packed, or both."""
+    faults: list[str] = []
+    folders: set[Path] = set()
+    for step in steps:
+        folder = reports / step.folder
+        if (path := own_file(folder, step.file)) is None:
+            faults.append(f"{step.folder}/{step.file}: is not what it was when it was listed, and was left")
+            continue
+        try:
+            if step.pack:
+                _pack(path)
+            else:
+                path.unlink()
+                folders.add(path.parent)
+        except OSError as error:
+            faults.append(f"{step.folder}/{step.file}: {error.strerror or error}")
+    for emptied in folders:
+        _remove_if_empty(emptied)
+    return faults
+
+
+def _pack(path: Path) -> None:
+    """Write the packed form beside it, whole, with its rights and time, and only then remove the file."""
+    to = packed(path)
+    beside = to.with_name(f".{to.name}-{secrets.token_hex(4)}")
+    try:
+        with path.open("rb") as plain, lzma.open(beside, "wb") as small:
+            shutil.copyfileobj(plain, small)
+        shutil.copystat(path, beside)
+        with beside.open("rb+") as written:
+            os.fsync(written.fileno())
+        beside.replace(to)
+    finally:
+        beside.unlink(missing_ok=True)
+    path.unlink()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """A folder below evidence/ that was emptied, and evidence/ itself; one with anything else in it stays."""
+    while "evidence" in (folder.name, folder.parent.name) and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

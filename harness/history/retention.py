@@ -1,0 +1,80 @@
+"""Which runs' files are packed or removed, and when. Pure: a plan, from what the folders hold; nothing is done here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.core.errors import BadUse
+
+DAY_S = 86400.0
+DAYS = {"d": 1, "w": 7, "y": 365}
+PACK_AFTER_S = DAY_S
+"""A run is packed once nobody looks at it any more."""
+PAGE, PAGE_S = "report.html", 30 * DAY_S
+"""The page is removed after so long: it is as large as all that is packed, and `lkharness report` makes it again."""
+PACKED_KINDS = (".pcapng", ".jsonl", ".log")
+"""What of the evidence is worth packing: it becomes six to ten times smaller."""
+OLD_FILES = ("report.html", "junit.xml", "summary.md", "signoff.html", "timeline.jsonl", "timeline.jsonl.xz")
+"""Of a run whose evidence is removed: `lkharness report` makes the pages again from run.json."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """For how long evidence is kept, in seconds: of runs that passed, and of all others."""
+
+    passed_s: float
+    failed_s: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """A run's folder as it was found. `files` are those that the harness made there, by their names in it, with their sizes in bytes."""
+
+    folder: str
+    passed: bool
+    age_s: float
+    entered: bool
+    """Are its figures in the history as they are now? Only then may anything go."""
+    newest: bool
+    """The newest run of all, which reports/latest leads to, stays as it is."""
+    files: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done to one file of a run."""
+
+    folder: str
+    file: str
+    bytes: int
+    pack: bool
+    """Or is it removed?"""
+
+
+def span(words: str) -> float:
+    """Seconds of `90d`, `12w` or `1y`. Raises BadUse."""
+    found = re.fullmatch(r"([0-9]{1,5})([dwy])", words)
+    if found is None or int(found[1]) == 0:
+        raise BadUse(f"{words}: is no span of time; write days, weeks or years, such as 90d, 12w or 1y")
+    return int(found[1]) * DAYS[found[2]] * DAY_S
+
+
+def plan(runs: Iterable[Held], keep: Keep) -> list[Step]:
+    """Packed: run.json and evidence of every run older than a day. Removed: evidence and pages of those that are kept no longer.
+
+    run.json itself is never removed.
+    """
+    return [step for run in runs if run.entered and not run.newest for step in _steps(run, keep)]
+
+
+def _steps(run: Held, keep: Keep) -> Sequence[Step]:
+    old = run.age_s > (keep.passed_s if run.passed else keep.failed_s)
+    found = []
+    for name, size in run.files.items():
+        if (old and (name.startswith("evidence/") or name in OLD_FILES)) or (name == PAGE and run.age_s > PAGE_S):
+            found.append(Step(run.folder, name, size, pack=False))
+        elif run.age_s > PACK_AFTER_S and (name == "run.json" or name.endswith(PACKED_KINDS)):
+            found.append(Step(run.folder, name, size, pack=True))
+    return found
