@@ -43,7 +43,7 @@ from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.pytest_plugin.run_evidence import RunEvidence, explain
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_directory import Run
-from harness.report.record.run_record import AS_FOUND, ClusterKind, Result
+from harness.report.record.run_record import AS_FOUND, ClusterKind
 from harness.report.terminal_summary import summary
 
 if TYPE_CHECKING:
@@ -388,9 +388,7 @@ class Session:
         """The contract's code, when every failure of the session is one of this run's."""
         if self.finished is None or self._report is None:
             return exitstatus
-        record = self._report.run.record
-        own = record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits)
-        return int(self.finished.exit_code) if own >= failures else exitstatus
+        return run_end.exit_code(self.finished, self._report.run.record, exitstatus, failures)
 
     def not_as_found(self) -> str:
         """The sentence that says so, or empty."""

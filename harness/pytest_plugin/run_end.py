@@ -8,7 +8,7 @@ from harness.core.errors import BadUse, HarnessError
 from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
 from harness.report.builder import Finished, ReportBuilder
-from harness.report.record.run_record import RunState
+from harness.report.record.run_record import Result, RunRecord, RunState
 
 
 def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: bool, gate: LoadedGate | None = None) -> Finished:
@@ -24,6 +24,12 @@ def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: boo
     if finished.files:
         _enter_into_history(report)
     return finished
+
+
+def exit_code(finished: Finished, record: RunRecord, exitstatus: int, failures: int) -> int:
+    """The run's own code, when every one of the session's `failures` is the run's; otherwise pytest's."""
+    own = record.counts.failed + record.counts.inconclusive + sum(a.verdict.outcome is not Result.PASS for a in record.audits)
+    return int(finished.exit_code) if own >= failures else exitstatus
 
 
 def _enter_into_history(report: ReportBuilder) -> None:

@@ -68,7 +68,9 @@ def test_an_option_means_the_same_everywhere() -> None:
 
     walk(cli._parser())
     several = {option for option, kinds in seen.items() if len(kinds) > 1}
-    assert several == {"--manager"}, "of `azure up` it may be a script, too"
+    assert several == {"--manager", "--keep"}, (
+        "of `azure up` the one may be a script, and the other what is kept; of `history` for how long"
+    )
 
 
 @pytest.mark.parametrize("shell", list(INSTALL))
