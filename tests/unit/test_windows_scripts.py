@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,21 @@ def test_it_is_powershell_of_5_1(path):
     text = path.read_text(encoding="utf-8")
     assert faults(text) == []
     assert text.isascii(), "5.1 reads a file without a mark in the code page of the host"
+
+
+def test_the_stand_ins_for_cmdlets_are_powershell():
+    """Where there is no PowerShell to load them."""
+    for path in (REPOSITORY / "tests/powershell/modules").rglob("*.ps*1"):
+        assert faults(path.read_text(encoding="utf-8")) == [], path
+
+
+def test_what_the_tests_on_powershell_import_is_pure():
+    """They run where nothing of the product's dependencies is installed."""
+    code = (
+        "import sys; sys.path.insert(0, '.'); from harness.hosts.windows import powershell, script_contract, script_protocol, windows_parse"
+    )
+    done = subprocess.run([sys.executable, "-IS", "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ class ScriptRunner:
             self.why_alone = ""  # it is not PowerShell that was wanting
             raise
         except DeadlineExceeded as error:
-            raise DeadlineExceeded(f"{self._host.name}: the question {name} took longer than {limit:g} s there and was ended") from error
+            raise DeadlineExceeded(f"{self._host.name}: the question {name} took longer than {limit:.3g} s there and was ended") from error
         return self._read(done)
 
     def _read(self, done: CommandResult) -> ScriptAnswer:

@@ -97,8 +97,8 @@ function Get-Thrown {
 
 function Start-Question {
     param([Parameter(Mandatory = $true)][object]$One)
+    $worker = $null
     try {
-        $worker = $null
         if ($free.Count -gt 0) { $worker = $free.Pop() } else { $worker = New-Worker }
         $shell = [System.Management.Automation.PowerShell]::Create()
         $shell.Runspace = $worker
@@ -113,6 +113,7 @@ function Start-Question {
     }
     catch {
         $thrown = Get-Thrown -Record $_
+        if ($null -ne $worker) { $free.Push($worker) }
         Send-Fault -Id $One.Id -Fault $thrown.Id -Message $thrown.Message
     }
 }

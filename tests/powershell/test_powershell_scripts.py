@@ -1,0 +1,187 @@
+"""Every script on PowerShell itself, against stand-ins for Windows' cmdlets: none, one, many, an error, a warning, a slow answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import SCENES, as_json
+from harness.hosts.windows import windows_parse
+from harness.hosts.windows.script_contract import contract_of, contracts, misfit
+
+QUOTES = 'it\'s "x" \u2018\u2019\u201a\u201b\u201e\u201c `$(1)'
+MOMENTS = {"Begin": "2026-11-20T10:00:00.000000Z", "End": "2026-11-20T11:00:00.500000Z"}
+# What each script is asked with; what "one" and "none" mean to it is in EXPECTED.
+ASKED: dict[str, dict] = {
+    "addresses": {}, "listeners": {}, "route": {"Address": "10.20.1.200"}, "interfaces": {}, "firewall": {}, "tcp-settings": {},
+    "service": {"Name": "ClusSvc", "Detail": True}, "service-change": {"Name": "LifeKeeper", "Action": "stop"},
+    "events": {**MOMENTS, "Logs": ["System", "Application"], "Source": "o'neil \"x\"", "Most": 10}, "host": {"Boot": True},
+    "process": {"Id": 1}, "wsfc-state": {}, "wsfc-change": {"Action": "move", "Name": QUOTES, "Node": "LKNODE02"},
+    "lifekeeper-command": {"Command": "lcdstatus", "Words": ["-q", "", 'say "x\\"', "it's", "a b\\"]}, "lifekeeper-settings": {},
+}  # fmt: skip
+NEEDS_NO_CMDLET = ("process", "lifekeeper-command", "lifekeeper-settings")
+MISSING = {("service-change", "none"), ("service-change", "one"), ("wsfc-state", "none")}
+SLOW = [name for name in ASKED if name not in ("process", "lifekeeper-settings")]
+
+
+def test_every_script_is_asked():
+    assert set(ASKED) == set(contracts())
+
+
+@pytest.mark.parametrize("scene", [scene for scene in SCENES if scene != "slow"])
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_its_answer_is_what_its_contract_says(loops, name, scene):
+    answer = loops(scene).answer(name, ASKED[name])
+    if (name, scene) in MISSING:
+        assert not answer.ok and answer.error == "Missing" and answer.missing and answer.rows == ()
+        return
+    if scene == "error" and name not in NEEDS_NO_CMDLET:
+        assert not answer.ok and "," in answer.error and answer.message, as_json(answer)
+        return
+    assert answer.ok and answer.error == "", as_json(answer)
+    faults = [misfit(contract_of(name), row) for row in answer.rows]
+    assert not any(faults), faults
+    assert answer.rows or contract_of(name).none
+    if scene == "warning" and name not in ("process", "lifekeeper-settings"):
+        assert "Der Dienst antwortet langsam" in answer.warnings
+
+
+@pytest.mark.parametrize("name", ["addresses", "listeners", "interfaces", "events", "service"])
+def test_none_is_no_row_and_not_a_null(loops, name):
+    answer = loops("none").answer(name, ASKED[name])
+    assert answer.ok and answer.rows == ()
+
+
+def test_none_of_a_firewall_and_of_ports(loops):
+    for name in ("firewall", "tcp-settings"):
+        assert loops("none").answer(name, {}).ok
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_what_does_not_answer_ends_at_its_limit(loops, name):
+    answer = loops("slow").answer(name, ASKED[name], limit=1.5)
+    assert not answer.ok and answer.error == "Limit"
+
+
+def test_addresses_are_parsed(loops):
+    found = windows_parse.addresses(loops("many").answer("addresses", {}).rows)
+    assert [(x.interface, x.address, x.prefix) for x in found] == [
+        ("Ethernet", "10.20.1.11", 24),
+        ("Ethernet", "10.20.1.200", 24),
+        (QUOTES, "fe80::1", 64),
+    ]
+    assert [x.state for x in found] == ["UP", "DUPLICATE", "TENTATIVE"]
+    assert [row["SkipAsSource"] for row in loops("many").answer("addresses", {}).rows] == [False, True, False]
+
+
+def test_listeners_are_parsed(loops):
+    found = windows_parse.listeners(loops("many").answer("listeners", {}).rows)
+    assert [(x.address, x.port) for x in found] == [("0.0.0.0", 1521), ("::", 445)] and found[0].process
+
+
+def test_a_duplicate_address_is_not_local_and_error_1231_is_no_route(loops):
+    """WNET-45, WNET-49."""
+    many, none = (windows_parse.route(loops(scene).answer("route", ASKED["route"]).rows) for scene in ("many", "none"))
+    assert (many.kind, many.interface, many.source) == ("unicast", "Ethernet", "10.20.1.11") and none.kind == "unreachable"
+    assert windows_parse.route(loops("many").answer("route", {"Address": "10.20.1.11"}).rows).kind == "local"
+
+
+def test_rules_are_joined_with_their_filters(loops):
+    rows = windows_parse.firewall(loops("many").answer("firewall", {}).rows)
+    oracle, other = rows.rules
+    assert (oracle["Name"], oracle["Protocol"], oracle["LocalPort"]) == ("Oracle", "TCP", ["1521", "5000-5010"])
+    assert (oracle["Profile"], oracle["EnforcementStatus"], oracle["Program"]) == ("Domain, Private", ["Full"], "C:\\x\\it's.exe")
+    assert (other["Name"], other["Action"], other["Protocol"], other["LocalPort"]) == (QUOTES, "Block", "Any", ["Any"])
+    assert oracle["RemoteAddress"] == ["LocalSubnet", "10.0.0.0/255.0.0.0"]
+    assert {row["InterfaceAlias"]: row["NetworkCategory"] for row in rows.nics} == {"Ethernet": "DomainAuthenticated", QUOTES: "Public"}
+
+
+def test_ports_of_netsh_and_of_the_registry(loops):
+    rows = loops("many").answer("tcp-settings", {}).rows
+    assert [(r["First"], r["Last"]) for r in rows if r["K"] == "excluded"] == [(5357, 5357), (50000, 50059)]
+    assert [(r["First"], r["Last"]) for r in rows if r["K"] == "dynamic"] == [(49152, 65535)]
+    assert [r["Milliseconds"] for r in rows if r["K"] == "keepalive"] == [300000]
+    assert [(r["ListenPort"], r["ConnectPort"]) for r in rows if r["K"] == "portproxy"] == [(1521, 1522), (80, 8080)]
+
+
+def test_events_keep_their_fraction_and_their_text(loops):
+    answer = loops("many").answer("events", ASKED["events"])
+    found = windows_parse.events(answer.rows)
+    assert [x.at for x in found] == [1795169472.345, 1795169472.345, 1795169473.345, 1795169473.345]
+    assert "\U0001f4a5" in found[0].text and QUOTES in found[0].text and found[2].text == "a 5"
+
+
+def test_a_log_that_cannot_be_read_is_a_warning_beside_another_and_else_the_error(loops):
+    both = loops("many").answer("events", {**MOMENTS, "Logs": ["System", "Security"]})
+    assert both.ok and both.rows and any("Security" in one for one in both.warnings)
+    alone = loops("many").answer("events", {**MOMENTS, "Logs": ["Security"]})
+    assert not alone.ok and alone.error.startswith("LogInfoUnavailable")
+
+
+def test_a_boot_is_the_record_of_its_start(loops):
+    assert windows_parse.about(loops("many").answer("host", {"Boot": True}).rows).boot == "event 4711"
+    assert windows_parse.about(loops("none").answer("host", {"Boot": True}).rows).boot.startswith("started ")
+    assert windows_parse.about(loops("error").answer("host", {}).rows).boot == ""
+
+
+def test_processes_and_services(loops):
+    loop = loops("many")
+    assert windows_parse.process_start(loop.answer("process", {"Id": loop.process.pid}).rows) > 1.7e9
+    assert windows_parse.process_start(loop.answer("process", {"Id": 999999999}).rows) is None
+    found = windows_parse.services(loop.answer("service", {"Name": "lifekeeper", "Prefix": True, "Detail": True}).rows)
+    assert [(x.name, x.process, x.account) for x in found[:1]] == [("LifeKeeper", 4242, "LocalSystem")] and len(found) == 2
+    assert [x.state for x in windows_parse.services(loop.answer("service", {"Name": QUOTES}).rows)] == ["Stopped"]
+    assert loop.answer("service", {"Name": "no such service"}).rows == ()
+
+
+def test_a_stop_tells_what_depended_on_the_service(loops):
+    (row,) = loops("warning").answer("service-change", {"Name": "LifeKeeper", "Action": "stop"}).rows
+    assert row["Dependents"] == ["LKExt"]
+
+
+def test_lifekeeper_s_streams_are_apart_and_its_words_arrive(loops):
+    """A backslash, a quote, an empty word: as the command's own runtime reads them."""
+    (row,) = loops("many").answer("lifekeeper-command", ASKED["lifekeeper-command"]).rows
+    assert row["Text"] == 'args: [-q] [] [say "x\\"] [it\'s] [a b\\]\n' and row["Errors"] == "warning on the other stream\n"
+    assert row["Exit"] == 7 and row["Service"]
+    (row,) = loops("none").answer("lifekeeper-command", {"Command": "lcdstatus"}).rows
+    assert (row["Errors"], row["Service"]) == ("", None)
+    (row,) = loops("many").answer("lifekeeper-command", {"Command": "flg_list", "Words": ["-d", "x"]}).rows
+    assert row["Text"] == "args: [flg_list] [-d] [x]\n", "a script is run by LifeKeeper's own Perl"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [
+        ({"Command": "no-such", "Words": []}, "there is no no-such in "),
+        ({"Command": "lcdstatus", "Root": "Z:\\not there"}, "LifeKeeper is not installed there: there is no folder Z:\\not there"),
+    ],
+)
+def test_what_is_not_installed_is_said_with_its_path(loops, parameters, why):
+    answer = loops("many").answer("lifekeeper-command", parameters)
+    assert answer.error == "Missing" and answer.missing[0].startswith(why)
+
+
+def test_settings_are_read(loops):
+    assert loops("many").answer("lifekeeper-settings", {}).rows[0]["Text"] == "LCDSYNC=1\nNAME=l\u00e4uft\n"
+
+
+def test_the_cluster_for_a_role_and_for_a_resource(loops):
+    loop = loops("many")
+    role = loop.answer("wsfc-state", {"Group": "role"}).rows
+    owners = {row["Name"]: row["Nodes"] for row in role if row["K"] == "owners"}
+    assert owners == {"ip": ["LKNODE01", "LKNODE02"], QUOTES: ["LKNODE01", "LKNODE02"]}
+    assert [row["Witness"] for row in role if row["K"] == "quorum"] == ["Cloud Witness"]
+    one = loops("one").answer("wsfc-state", {"Group": "role"}).rows
+    assert [row["Witness"] for row in one if row["K"] == "quorum"] == [None]
+    resource = loop.answer("wsfc-state", {"Resource": "ip"}).rows
+    assert {row["Name"]: row["On"] for row in resource if row["K"] == "dependency"} == {"ip": None, QUOTES: "([ip])"}
+    assert [row["Address"] for row in resource if row["K"] == "address"] == ["10.20.1.200"]
+    state = loop.answer("wsfc-state", {}).rows
+    assert {row["Network"] for row in state if row["K"] == "nic"} == {"Cluster Network 1"}, "the name and not the object's text (WCLU-53)"
+
+
+@pytest.mark.parametrize("word", ["2026-11-22T10:00:00Z", "/Date(1)/", "true", "$(1)", "", QUOTES])
+def test_a_parameter_arrives_as_it_was_sent(loops, word):
+    """WHST-37: a text that looks like a moment stays a text."""
+    (row,) = loops("many").answer("wsfc-change", {"Action": "start", "Name": "ip", "Node": word}).rows
+    assert row["Node"] == word
