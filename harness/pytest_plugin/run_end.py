@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 
 from harness.core.errors import BadUse, HarnessError
 from harness.gate import baseline_runs
@@ -23,7 +25,24 @@ def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: boo
         finished = report.finish(gate=partial(baseline_runs.judged, gate, reports) if gate is not None else None)
     if finished.files:
         _enter_into_history(report)
+        _tell_service(report)
     return finished
+
+
+SERVICE_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""GitHub Actions' name, which others have taken over, for the file that a job's summary is appended to."""
+
+
+def _tell_service(report: ReportBuilder) -> None:
+    """Where a CI service names a file for a job's summary, the run's is appended to it."""
+    file, summary = os.environ.get(SERVICE_SUMMARY), report.run.directory / "summary.md"
+    if not file or not summary.is_file():
+        return
+    try:
+        with Path(file).open("a", encoding="utf-8") as job:
+            job.write(summary.read_text(encoding="utf-8"))
+    except OSError as error:
+        report.run.evidence_fault(f"the summary in {SERVICE_SUMMARY}", f"{file}: {error.strerror or error}")
 
 
 def exit_code(finished: Finished, record: RunRecord, exitstatus: int, failures: int) -> int:

@@ -20,12 +20,13 @@ MAX_RECORD_BYTES = 256 * 1024 * 1024  # bytes of run.json; two disruptions on a 
 
 
 def render(run_dir: Path) -> list[Path]:
-    """Write report.html and junit.xml beside run.json and return their paths.
+    """Write report.html, junit.xml and summary.md beside run.json and return their paths.
 
     Raises BadUse when there is no run.json that this harness can read, Unusable when the directory cannot be written to.
     """
     from harness.report.html.html_report import html  # jinja2 is not needed by anything else, and slow to load
     from harness.report.junit import junit
+    from harness.report.markdown_summary import markdown
 
     run = load_record(run_dir)
     events, faults = load_timeline(run_dir)
@@ -33,6 +34,7 @@ def render(run_dir: Path) -> list[Path]:
         return [
             write_atomically(run_dir / "report.html", html(run, events, timeline_faults=faults)),
             write_atomically(run_dir / "junit.xml", junit(run)),
+            write_atomically(run_dir / "summary.md", markdown(run)),
         ]
     except OSError as error:
         why = error.strerror or error

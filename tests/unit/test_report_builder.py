@@ -90,7 +90,7 @@ def test_an_interrupted_run_closes_its_open_test_and_has_a_report(builder):
     finished = builder.finish(RunState.INTERRUPTED, "Ctrl-C")
     assert finished.exit_code is ExitCode.INCONCLUSIVE
     assert finished.verdict.reason == "the run was interrupted: Ctrl-C"
-    assert [path.name for path in finished.files] == ["run.json", "report.html", "junit.xml"]
+    assert [path.name for path in finished.files] == ["run.json", "report.html", "junit.xml", "summary.md"]
 
 
 def test_an_interrupted_test_keeps_the_failure_it_had_already_seen(builder):

@@ -255,7 +255,7 @@ def test_the_terminal_names_findings_recoveries_skips_and_the_report(plain):
 
 
 def test_a_stored_run_can_be_rendered_again(plain):
-    before = {name: (plain / name).read_text() for name in ("report.html", "junit.xml")}
+    before = {name: (plain / name).read_text() for name in ("report.html", "junit.xml", "summary.md")}
     for name in before:
         (plain / name).unlink()
     assert [path.name for path in render(plain)] == list(before)
