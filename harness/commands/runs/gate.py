@@ -25,6 +25,7 @@ def add_to(commands) -> None:
     gate.add_argument(
         "--gate", metavar="FILE", default="gate.toml", help="the gate file (default: gate.toml; `lkharness init --gate` writes one)"
     )
+    gate.add_argument("--signoff", action="store_true", help="write signoff.html beside each run's run.json, for the person who signs")
 
 
 def _gate(given: argparse.Namespace) -> int:
@@ -38,18 +39,25 @@ def _gate(given: argparse.Namespace) -> int:
     folders = [Path(name).resolve() for name in given.runs]
     if twice := sorted({str(folder) for folder in folders if folders.count(folder) > 1}):
         raise BadUse(f"{', '.join(twice)} is given twice; name each run once")
-    found = []
+    found, pages = [], []
     for folder in folders:
         run = load_record(folder)
-        found.append((run.run_id, judge_gate(loaded, run, baseline(loaded, run, folder.parent))))
+        said = judge_gate(loaded, run, baseline(loaded, run, folder.parent))
+        found.append((run.run_id, said))
+        if given.signoff:
+            from harness.gate.signoff import write
+
+            pages.append(str(write(folder, run, said)))
     codes = {"pass": ExitCode.PASSED, "fail": ExitCode.FAILED}
     outcomes = {record.outcome for _, record in found}
     worst = next((outcome for outcome in ("fail", "refused") if outcome in outcomes), "pass")
     code = codes.get(worst, ExitCode.INCONCLUSIVE)
     if given.json:
-        print_json({"exit_code": int(code), "gates": [{"run_id": id, **record.model_dump(mode="json")} for id, record in found]})
+        print_json(
+            {"exit_code": int(code), "gates": [{"run_id": id, **record.model_dump(mode="json")} for id, record in found], "pages": pages}
+        )
     else:
-        print("\n".join(_as_text(id, record) for id, record in found))
+        print("\n".join([*(_as_text(id, record) for id, record in found), *(f"to sign: {page}" for page in pages)]))
     return int(code)
 
 

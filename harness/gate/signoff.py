@@ -1,0 +1,84 @@
+"""signoff.html: one page for the person who signs: what was run on what, how often, the verdict, deviations, versions, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from markupsafe import Markup
+
+from harness.core import text
+from harness.core.errors import Unusable
+from harness.core.files import stored, write_atomically
+from harness.report.record.gate_record import GateRecord
+from harness.report.record.labels import LABEL, MARK, is_lab, lab_stands_in, skipped_by_reason, where
+from harness.report.record.run_record import Result, RunRecord
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_STYLE = Path(__file__).parents[1] / "report" / "html" / "templates" / "report.css"
+FILE = "signoff.html"
+GONE = "no longer there"
+
+
+def write(run_dir: Path, run: RunRecord, gate: GateRecord) -> Path:
+    """Write the page beside the run's run.json. Raises Unusable."""
+    try:
+        return write_atomically(run_dir / FILE, html(run, gate, hashes(run_dir, run)))
+    except OSError as error:
+        raise Unusable(f"{run_dir}: {FILE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
+
+
+def hashes(run_dir: Path, run: RunRecord) -> list[tuple[str, str]]:
+    """Name and SHA-256 of run.json and of each file of evidence, as they lie there now; packed ones under their packed name."""
+    found = []
+    for name in ["run.json", *(file.path for file in run.evidence)]:
+        path = stored(run_dir / name)
+        if not path.resolve().is_relative_to(run_dir.resolve()) or not path.is_file():
+            found.append((name, GONE))
+            continue
+        with path.open("rb") as file:
+            found.append((path.relative_to(run_dir).as_posix(), hashlib.file_digest(file, "sha256").hexdigest()))
+    return found
+
+
+def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
+    """The page. Pure."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters.update(
+        seconds=text.seconds,
+        perhaps=lambda value: "never" if value is None else text.seconds(value),
+        label=lambda outcome: LABEL[outcome],
+        mark=lambda outcome: MARK[outcome],
+    )
+    outcome = {"pass": Result.PASS, "fail": Result.FAIL}.get(gate.outcome, Result.INCONCLUSIVE)
+    worst = run.verdict.outcome if run.verdict.outcome is not Result.PASS else outcome
+    return environment.get_template("signoff.html.j2").render(
+        run=run,
+        gate=gate,
+        word=LABEL[worst],
+        tone=worst.value,
+        where=where(run.cluster),
+        lab=lab_stands_in(run) if is_lab(run) else "",
+        unkept=[one for one in gate.findings if one.outcome != "pass"],
+        failed=[t for t in run.tests if t.verdict.outcome in (Result.FAIL, Result.INCONCLUSIVE)],
+        skipped=skipped_by_reason(run),
+        series=[one for one in run.series if one.kind == "new"],
+        files=files,
+        style=Markup(_STYLE.read_text(encoding="utf-8")),
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Nothing from outside may act: control characters and direction marks are written out, the rest is escaped by jinja2."""
+    if hasattr(value, "__html__") or isinstance(value, int | float | Undefined):
+        return value
+    return text.visible(str(value))
