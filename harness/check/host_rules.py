@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from harness.check import windows_findings
 from harness.check.firewall_findings import findings
+from harness.check.windows_findings import WindowsFacts
 from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import responders
-from harness.diagnosis.firewall import parse
+from harness.diagnosis.firewall import parse, windows
 from harness.diagnosis.required_flows import Judged, judged
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
@@ -33,6 +35,7 @@ class NodeFacts:
     offset: tuple[float, float] | None = None
     untold: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()  # what keeps programs there from writing
+    windows: WindowsFacts | None = None
 
     def nic_of(self, address: object) -> str | None:
         """The NIC that has this address on the node; None where it is on none."""
@@ -46,6 +49,9 @@ def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts]) -> dict[str, Judg
         if one.firewall is not None:
             back = one.probe_route.interface if one.probe_route else None
             found[name] = judged(cluster, name, parse(one.firewall), one.nic_of, back)
+        if one.windows is not None and one.windows.firewall is not None:
+            rows = one.windows.firewall
+            found[name] = judged(cluster, name, windows.read(rows.profiles, rows.rules, rows.nics), one.nic_of)
     return found
 
 
@@ -66,6 +72,8 @@ def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], 
         if node is not None:
             found += [*_of_its_role(cluster, node, one, name == active, state)] if active is not None else []
             found += _sysctls(node, one)
+            if one.windows is not None:
+                found += windows_findings.findings(cluster, node, one.windows, one.addresses, one.listeners)
     for name, firewall in evaluated.items():
         found += findings(name, firewall)
     return [*found, *clocks(seen)]

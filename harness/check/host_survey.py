@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from harness.check.host_rules import NodeFacts
 from harness.check.node_facts import of_script, offset_of
+from harness.check.windows_findings import WindowsFacts
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.collect.host_script import FACTS, SCRIPT_TIMEOUT_S, pieces, script
 from harness.config.cluster_config import Machine
@@ -21,6 +22,7 @@ from harness.diagnosis import host_script_parse
 from harness.diagnosis.evidence import HostSeen
 from harness.hosts.host import CommandFailed, Host, HostUnreachable
 from harness.hosts.shell_command import CommandTookTooLong
+from harness.hosts.windows.windows import WindowsHost
 
 T = TypeVar("T")
 LIVENESS_TIMEOUT_S = 3.0  # for a host that left a question unanswered to say that it is there
@@ -128,7 +130,7 @@ def _in_pieces(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tu
 
 def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
     """Raises _Lost when it stops answering meanwhile."""
-    cluster, host, facts = subject.cluster, subject.hosts[machine.name], subject.facts[machine.name]
+    cluster, host, facts = subject.cluster, subject.hosts[machine.name], WindowsHost(subject.hosts[machine.name])
     untold: list[str] = []
 
     def told(what: str, read: Callable[[], T]) -> T | None:
@@ -150,6 +152,13 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
         vip_route=told("its route to the VIP", lambda: facts.route_to(str(cluster.vip))),
         probe_route=told("its route to the probe", lambda: facts.route_to(str(cluster.load_balancer.probe.source))),
         offset=offset,
+        windows=WindowsFacts(
+            firewall=told("its firewall", facts.firewall),
+            weak_hosts=told("its weak-host settings", facts.weak_hosts),
+            settings=told("its ports and keepalive", facts.tcp_settings),
+            about=told("its versions and rights", facts.about),
+            why_alone=facts.why_alone,
+        ),
         untold=tuple(untold),
     )
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.config.cluster_config import Cluster, Design, Node, Service
-from harness.diagnosis.firewall import Opening, Outcome, Packet, Ruleset, evaluate, opening
+from harness.diagnosis.firewall import Opening, Outcome, Packet, Ruleset, evaluate, opening, windows
+from harness.diagnosis.firewall.windows import WindowsFirewall
 
-MANAGER_PORTS = {"lifekeeper": ("tcp", 7365), "pacemaker": ("udp", 5405)}  # LKL-36, PCM-02
+MANAGER_PORTS = {"lifekeeper": ("tcp", 7365), "pacemaker": ("udp", 5405), "wsfc": ("udp", 3343)}  # LKL-36, PCM-02, WCLU-79
 OUTSIDE = ("client/*", "standby/*")
 NicOf = Callable[[object], str | None]
 K = TypeVar("K")
@@ -79,7 +80,7 @@ class Judged:
         return _grouped([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
 
 
-def judged(cluster: Cluster, host: str, ruleset: Ruleset, nic_of: NicOf, probe_back: str | None = None) -> Judged:
+def judged(cluster: Cluster, host: str, ruleset: Ruleset | WindowsFirewall, nic_of: NicOf, probe_back: str | None = None) -> Judged:
     """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
     connections to the frontend."""
     node = next((n for n in cluster.nodes if n.name == host), None)
@@ -100,7 +101,11 @@ def _grouped(fates: Iterable[Fate], key: Callable[[Fate], K]) -> dict[K, list[Fa
     return found
 
 
-def _opened(ruleset: Ruleset, one: Needed) -> Opening:
+def _opened(ruleset: Ruleset | WindowsFirewall, one: Needed) -> Opening:
+    if isinstance(ruleset, WindowsFirewall):
+        if one.first.protocol == "tcp":
+            return windows.opening(ruleset, one.first)
+        return Opening(one.first, windows.evaluate(ruleset, one.first), "")
     if one.first.protocol == "tcp":
         return opening(ruleset, one.first, back=one.back)
     return Opening(one.first, evaluate(ruleset, one.first), "")

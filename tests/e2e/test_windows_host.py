@@ -13,12 +13,12 @@ from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.diagnosis.firewall import windows as firewall
 from harness.diagnosis.firewall.packet import Packet
 from harness.hosts.host import CommandFailed
-from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.hosts.linux.linux_parse import Route
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_runner import runner_of
 from harness.hosts.windows.windows import WindowsHost
-from harness.hosts.windows.windows_parse import Event, FirewallProfile, Service, WeakHost, WindowsListener
+from harness.hosts.windows.windows_parse import Event, FirewallProfile, Service, WeakHost, WindowsAddress, WindowsListener
 
 pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
@@ -89,12 +89,12 @@ def test_an_unknown_script_fails_with_what_was_said(windows):
 def test_addresses(windows):
     """Loopback has no adapter; names hold letters of their language; progress on stderr is no part of the answer."""
     assert windows.addresses() == [
-        InterfaceAddress("Ethernet", "fe80::1c2d:3e4f:5a6b:7c8d", 64, "UP"),
-        InterfaceAddress("Ethernet", "10.20.1.11", 24, "UP"),
-        InterfaceAddress("Loopback Pseudo-Interface 1", "127.0.0.1", 8, "UNKNOWN"),
-        InterfaceAddress(CLUSTER_NIC, "10.20.2.11", 24, "UP"),
-        InterfaceAddress(CLUSTER_NIC, "10.20.1.200", 32, "UP"),
-        InterfaceAddress("Ethernet 3", "169.254.7.8", 16, "TENTATIVE"),
+        WindowsAddress("Ethernet", "fe80::1c2d:3e4f:5a6b:7c8d", 64, "UP"),
+        WindowsAddress("Ethernet", "10.20.1.11", 24, "UP"),
+        WindowsAddress("Loopback Pseudo-Interface 1", "127.0.0.1", 8, "UNKNOWN"),
+        WindowsAddress(CLUSTER_NIC, "10.20.2.11", 24, "UP"),
+        WindowsAddress(CLUSTER_NIC, "10.20.1.200", 32, "UP"),
+        WindowsAddress("Ethernet 3", "169.254.7.8", 16, "TENTATIVE"),
     ]
 
 

@@ -30,6 +30,13 @@ class WindowsListener(Listener):
 
 
 @dataclass(frozen=True)
+class WindowsAddress(InterfaceAddress):
+    """An address; `skip_as_source`: is it never the source of what does not ask for it (WNET-47)? None: not told."""
+
+    skip_as_source: bool | None = None
+
+
+@dataclass(frozen=True)
 class WeakHost:
     """An interface's weak-host settings (facts DSN-16): may it send from, and receive for, others' addresses? None: not told."""
 
@@ -189,7 +196,14 @@ def _address(row: Row) -> InterfaceAddress:
     usable = str(row.get("AddressState") or "Preferred")
     link = {"Up": "UP", "Disconnected": "DOWN", "Disabled": "DOWN", "Not Present": "DOWN"}.get(str(row.get("Status")), "UNKNOWN")
     state = link if usable in ("Preferred", "Deprecated") else usable.upper()
-    return InterfaceAddress(str(row["InterfaceAlias"]), _bare(str(row["IPAddress"])), int(row["PrefixLength"]), state)
+    skipped = row.get("SkipAsSource")
+    return WindowsAddress(
+        str(row["InterfaceAlias"]),
+        _bare(str(row["IPAddress"])),
+        int(row["PrefixLength"]),
+        state,
+        skip_as_source=skipped if isinstance(skipped, bool) else None,
+    )
 
 
 def _listener(row: Row) -> Listener:

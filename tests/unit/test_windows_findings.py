@@ -1,0 +1,173 @@
+"""What a Windows node's settings do to the cluster's ports and packets; each rule holds what it should and lets the rest be."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.check import windows_findings
+from harness.check.host_rules import NodeFacts, firewalls
+from harness.check.windows_findings import WindowsFacts
+from harness.config import cluster_config
+from harness.core.finding import Finding, Weight
+from harness.hosts.linux.linux_parse import Listener
+from harness.hosts.windows.windows_parse import FirewallRows, HostAbout, WeakHost, WindowsAddress
+
+OWN, VIP, LOOPBACK = "10.20.1.211", "10.20.1.200", "Loopback Pseudo-Interface 1"
+
+
+def cluster(design: str = "nat") -> cluster_config.Cluster:
+    return cluster_config.Cluster.model_validate(
+        {
+            "name": "x",
+            "design": design,
+            "client": {"name": "lkclient", "address": "10.20.1.100"},
+            "nodes": [
+                {"name": f"n{i}", "address": f"10.20.1.21{i}", "second_address": f"10.20.2.1{i}", "platform": "windows"} for i in (1, 2)
+            ],
+            "load_balancer": {"frontend": VIP, "probe": {"port": 12345}},
+            "services": [{"name": "oracle", "kind": "oracle", "port": 1521, "tag": "listener-1521"}],
+            "manager": {"kind": "wsfc"},
+        }
+    )
+
+
+def address(text: str, nic: str = "Ethernet", skipped: bool | None = False) -> WindowsAddress:
+    return WindowsAddress(nic, text, 24, "UP", skip_as_source=skipped)
+
+
+def found(design: str = "nat", addresses=(), heard=(), **facts: object) -> list[Finding]:
+    made = cluster(design)
+    listeners = [Listener("0.0.0.0", port, "tcp", 1, "x") for port in heard]
+    return list(windows_findings.findings(made, made.nodes[0], WindowsFacts(**facts), list(addresses), listeners))
+
+
+def row(kind: str, first: int, last: int, name: str = "") -> dict:
+    return {"K": kind, "First": first, "Last": last, "Name": name}
+
+
+def short(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(f.what, str(f.weight)) for f in findings]
+
+
+KEPT = [{"K": "keepalive", "Name": "KeepAliveTime", "Milliseconds": 60_000}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "heard", "says"),
+    [
+        ([row("excluded", 12300, 12399)], (), [("excluded ports", "note")]),
+        ([row("excluded", 12300, 12399)], (12345,), []),  # somebody has it all the same
+        ([row("excluded", 12345, 12345, "*"), row("dynamic", 12000, 13000)], (), []),  # by an administrator, against just that
+        ([row("dynamic", 1521, 1521)], (), [("dynamic ports", "note")]),
+        ([row("dynamic", 1522, 65535), row("excluded", 1, 1520)], (), [("dynamic ports", "note")]),
+        ([row("dynamic", 49152, 65535), row("excluded", 5357, 5357)], (), []),
+    ],
+)
+def test_ports_that_somebody_else_may_take(settings, heard, says):
+    assert short(found(settings=[*KEPT, *settings], heard=heard)) == says
+
+
+@pytest.mark.parametrize(("port", "says"), [(1521, [("port proxy", "fault")]), (12345, [("port proxy", "fault")]), (80, [])])
+def test_a_port_proxy_on_one_of_our_ports(port, says):
+    proxy = {"K": "portproxy", "Name": "v4tov4", "ListenAddress": "*", "ListenPort": port, "ConnectAddress": "10.0.0.9", "ConnectPort": 22}
+    assert short(found(settings=[*KEPT, proxy])) == says
+
+
+@pytest.mark.parametrize(("settings", "says"), [(KEPT, False), ([], True), ([KEPT[0] | {"Milliseconds": 300_000}], True)])
+def test_keepalive_against_the_balancer_s_memory(settings, says):
+    assert bool(found(settings=settings)) is says
+
+
+@pytest.mark.parametrize(
+    ("addresses", "fault"),
+    [
+        ([address(OWN), address(VIP)], True),
+        ([address(OWN), address(VIP, skipped=True)], False),
+        ([address(OWN), address(VIP, skipped=None)], False),  # not told
+        ([address(OWN), address(VIP, LOOPBACK)], False),  # another NIC's
+        ([address(OWN)], False),
+    ],
+)
+def test_a_vip_below_the_node_s_own_address(addresses, fault):
+    assert short(found(addresses=addresses)) == ([("source address", "fault")] if fault else [])
+
+
+@pytest.mark.parametrize(
+    ("design", "holder", "nic", "lacks"),
+    [
+        ("floating", (True, True), (True, True), ""),
+        ("floating", (True, True), (True, False), "Ethernet: WeakHostReceive"),
+        ("floating", (False, True), (True, True), f"{LOOPBACK}: WeakHostSend"),
+        ("floating", (None, None), (None, None), ""),
+        ("nat", (False, False), (False, False), ""),
+    ],
+)
+def test_weak_host_where_the_vip_is_on_another_interface(design, holder, nic, lacks):
+    """Of each interface: send and receive."""
+    hosts = [WeakHost(LOOPBACK, *holder, False), WeakHost("Ethernet", *nic, False)]
+    said = found(design, [address(OWN), address(VIP, LOOPBACK)], weak_hosts=hosts)
+    assert short(said) == ([("weak host", "fault")] if lacks else []) and (not lacks or lacks in said[0].says)
+    assert found(design, [address(OWN), address(VIP, skipped=True)], weak_hosts=hosts) == []
+
+
+@pytest.mark.parametrize(
+    ("elevated", "free", "alone", "says"),
+    [
+        (True, 10**9, "", []),
+        (None, None, "", []),
+        (False, 10**9, "", [("rights", "unknown")]),
+        (True, 4096, "", [("TEMP", "fault")]),
+        (True, 10**9, "it ended", [("PowerShell", "note")]),
+    ],
+)
+def test_what_keeps_the_node_from_telling_all(elevated, free, alone, says):
+    about = HostAbout("n1", "5.1", "de-DE", 850, "RemoteSigned", elevated, free, "")
+    assert short(found(about=about, why_alone=alone)) == says
+
+
+def rule(name: str, action: str, **fields: object) -> dict:
+    any_ = ["Any"]
+    about = {
+        "LocalPort": any_,
+        "RemotePort": any_,
+        "LocalAddress": any_,
+        "RemoteAddress": any_,
+        "InterfaceAlias": any_,
+        "InterfaceType": any_,
+    }
+    said = {"K": "rule", "Name": name, "Id": name, "Enabled": "True", "Direction": "Inbound", "Action": action, "Profile": "Any"}
+    more = {"EnforcementStatus": ["Full"], "PolicyStoreSourceType": "Local", "Protocol": "TCP", "Authentication": "NotRequired"}
+    return said | more | {"Program": "Any", "Service": "Any"} | about | fields
+
+
+def judged(*rules: dict):
+    profile = {"K": "profile", "Name": "Domain", "Enabled": "True", "DefaultInboundAction": "Block", "DefaultOutboundAction": "Allow"}
+    profile |= {"AllowInboundRules": "NotConfigured", "AllowLocalFirewallRules": "NotConfigured", "DisabledInterfaceAliases": []}
+    nics = [
+        {"K": "nic", "InterfaceAlias": "Ethernet", "NetworkCategory": "DomainAuthenticated", "Addresses": [f"{OWN}/24"]},
+        {"K": "nic", "InterfaceAlias": "Second", "NetworkCategory": "DomainAuthenticated", "Addresses": ["10.20.2.11/24"]},
+    ]
+    facts = NodeFacts(
+        "n1",
+        addresses=[address(OWN), address("10.20.2.11", "Second")],
+        windows=WindowsFacts(firewall=FirewallRows((profile,), tuple(nics), rules)),
+    )
+    return firewalls(cluster(), {"n1": facts})["n1"]
+
+
+def test_check_judges_windows_firewall_by_what_the_script_collects():
+    """A rule for LocalSubnet does not let the probe in; one for any protocol does; a block beats both (WNET-01, WNET-07, WNET-08)."""
+    paths = rule("cluster", "Allow", Protocol="UDP", LocalPort=["3343"])
+    services = rule("oracle", "Allow", LocalPort=["1521"])
+    near = rule("near", "Allow", LocalPort=["12345"], RemoteAddress=["LocalSubnet"])
+    lost = [f.lost for fates in judged(paths, services, near).stopped.values() for f in fates]
+    assert lost == ["the probe from 168.63.129.16 to port 12345"]
+    every = rule("all", "Allow", Protocol="Any")
+    assert judged(every).stopped == {} and judged(every).unsure == {}
+    blocked = judged(every, rule("no probe", "Block", LocalPort=["12000-13000"])).stopped
+    assert [key[0] for key in blocked] == ["the inbound rule \u201cno probe\u201d (Block)"]
+    assert [key[0] for key in judged(services, near).stopped if "default" in key[0]], "the communication path as well"
+
+
+def test_what_a_fault_is_weighed_as():
+    assert {Weight.FAULT, Weight.NOTE, Weight.UNKNOWN} >= {f.weight for f in found(settings=[])}
