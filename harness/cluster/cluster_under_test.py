@@ -26,6 +26,7 @@ from harness.hosts.ssh.ssh_host import connect_all
 from harness.managers.manager import ClusterState
 from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
+from harness.remote.agents import csharp_agent
 from harness.remote.captures.packet_capture import Witness
 from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.connector_without_python import FallbackConnector
@@ -136,7 +137,10 @@ class ClusterUnderTest:
         """How connections are made from a host; asked of it once. Raises HostUnreachable, Unusable when none can be."""
         with self._asking[name]:
             if name not in self._means:
-                self._means[name] = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
+                found = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
+                if found.kind is Kind.POWERSHELL and csharp_agent.compiles(self.hosts[name]):
+                    found = host_capabilities.COMPILED
+                self._means[name] = found
             return self._means[name]
 
     def unwatchable(self) -> list[str]:

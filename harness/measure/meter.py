@@ -49,7 +49,7 @@ def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Capabilitie
             made.append(
                 Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, ATTEMPT_TIMEOUT_S)
             )
-            if bears.whole and hello.keeps:
+            if bears.keeps and hello.keeps:
                 beat = max(period_s, OTHER_PERIOD_S)
                 pinned = Track(
                     f"{machine.name}/{service.name}/pinned",

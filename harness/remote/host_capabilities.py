@@ -27,6 +27,7 @@ class Kind(StrEnum):
     """How connections are made from a host, best first."""
 
     PYTHON = "Python"
+    COMPILED = "C#"
     POWERSHELL = "PowerShell"
     SHELL = "shell"
     FORWARDING = "forwarding"
@@ -45,11 +46,13 @@ class Answers:
 @dataclass(frozen=True)
 class Capabilities:
     """One kind, and what it leaves. `least_period_s`: attempts come no more often; `tells_port`: does it tell the local port of an
-    answered attempt, by which the nodes' packets name who answered? `skip_reason`: what is not measured from there."""
+    answered attempt, by which the nodes' packets name who answered? `keeps`: are established connections measured from there, too?
+    `skip_reason`: what is not measured from there."""
 
     kind: Kind
     least_period_s: float = 0.001
     tells_port: bool = True
+    keeps: bool = False
     how: str = ""
     skip_reason: tuple[str, ...] = ()
 
@@ -74,9 +77,16 @@ class Capabilities:
         )
 
 
-FULL = Capabilities(Kind.PYTHON)
+FULL = Capabilities(Kind.PYTHON, keeps=True)
 NOT_WITHOUT_PYTHON = ("pinned connections", "its own packets", "its events (VIP, listeners, log)")
 POWERSHELL = Capabilities(Kind.POWERSHELL, 0.05, how="runs Windows, so it is measured by PowerShell", skip_reason=NOT_WITHOUT_PYTHON)
+COMPILED = Capabilities(
+    Kind.COMPILED,
+    0.01,
+    keeps=True,
+    how="runs Windows, so it is measured by a program in C# that its PowerShell compiles",
+    skip_reason=NOT_WITHOUT_PYTHON[1:],
+)
 FORWARDED = Capabilities(
     Kind.FORWARDING,
     0.25,

@@ -17,8 +17,10 @@ import pytest
 from agent_fixtures import LIMIT, Seen, Service, plan, service, track
 
 from harness.core.deadline import Deadline
-from harness.hosts.host import Process
+from harness.core.errors import DeadlineExceeded
+from harness.hosts.host import CommandResult, Process
 from harness.hosts.local_host import LocalHost
+from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
 from harness.remote.agents.agent_launch import AgentTrack
 from harness.remote.agents.csharp_agent import CsharpAgent
@@ -160,3 +162,30 @@ def test_a_hundred_cuts_within_a_period(program: Path, tmp_path: Path) -> None:
 def late_part(seen: Seen) -> float:
     """Of all ticks those that came late."""
     return sum(n.late_ticks for n in seen.noises) / max(1, sum(n.ticks for n in seen.noises))
+
+
+class Compiling:
+    """Stands for a Windows host: `run` takes the loader and its input as PowerShell would, and Mono does what Add-Type would."""
+
+    name = "lknode01"
+
+    def __init__(self, program: Path, *, refuses: str = "") -> None:
+        self._program, self._refuses = program, refuses
+
+    def run(self, command: str, *, limit: float, input: bytes) -> CommandResult:
+        assert "Add-Type" in command and f"byte[] {len(SOURCE.read_bytes())};" in command
+        assert input.startswith(SOURCE.read_bytes())
+        if self._refuses == "slow":
+            raise DeadlineExceeded("it did not end in time")
+        if self._refuses:
+            return CommandResult(self.name, "", 46, f"no compiler: {self._refuses}\n", "", 0.0, 0.0)
+        rest = input[len(SOURCE.read_bytes()) :]
+        done = subprocess.run(["mono", str(self._program)], input=rest, capture_output=True, timeout=LIMIT)
+        return CommandResult(self.name, "", done.returncode, done.stdout.decode(), done.stderr.decode(), 0.0, 0.0)
+
+
+def test_whether_a_host_compiles_it_is_tried(program: Path) -> None:
+    assert csharp_agent.compiles(Compiling(program))  # type: ignore[arg-type]
+    for why in ("slow", "Cannot add type. Definition of new types is not supported in this language mode."):
+        assert not csharp_agent.compiles(Compiling(program, refuses=why))  # type: ignore[arg-type]
+    assert host_capabilities.COMPILED.period_s(0.001) == csharp_agent.MIN_PERIOD_S and host_capabilities.COMPILED.keeps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from harness.hosts.host import Host, Process
-from harness.remote.agents import powershell_agent, shell_agent
+from harness.remote.agents import csharp_agent, powershell_agent, shell_agent
 from harness.remote.agents.agent import START_TIMEOUT_S, Agent, Sink
 from harness.remote.agents.agent_launch import AgentPlan
 from harness.remote.agents.forwarding_agent import ForwardingAgent
@@ -38,6 +38,9 @@ def agent_of(host: Host, means: Capabilities, python: str, plan: AgentPlan, sink
         return Agent(host, python, plan, sink)
     if means.kind is Kind.FORWARDING:
         return ForwardingAgent(host, plan, sink)
+    if means.kind is Kind.COMPILED:
+        wire = [track.wire() for track in plan.tracks]
+        return csharp_agent.CsharpAgent(host, plan, sink, lambda lifetime_s: csharp_agent.start(host, wire, lifetime_s=lifetime_s))
 
     def start(lifetime_s: float) -> Process:
         if means.kind is Kind.POWERSHELL:

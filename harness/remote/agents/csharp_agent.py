@@ -12,10 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import Host, Process
 from harness.remote.agents.streamed_agent import StreamedAgent
 
 MIN_PERIOD_S = 0.01
+COMPILE_TIMEOUT_S = 30.0  # Add-Type took 2.4 s on a machine that was not busy
 # So many bytes of source from raw standard input, and no more: the rest is the agent's. Add-Type finds System.dll and mscorlib by itself.
 # Where the language is constrained, or nothing may be compiled, it says so and exits 46; the script of `powershell_agent` remains then.
 LOADER = """$ErrorActionPreference='Stop';$i=[Console]::OpenStandardInput();$b=New-Object byte[] COUNT;$k=0
@@ -43,6 +45,16 @@ def plan_lines(tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_op
         lines.append(f"track {name} {where} {words}")
     lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *([f"capture {capture}"] if capture else []), "begin"]
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def compiles(host: Host) -> bool:
+    """Whether PowerShell there compiles and runs the agent: tried once, without a series and for no time. Raises HostUnreachable."""
+    text = source().encode("utf-8")
+    try:
+        done = host.run(LOADER.replace("COUNT", f"{len(text):d}", 1), limit=COMPILE_TIMEOUT_S, input=text + plan_lines([], lifetime_s=0.0))
+    except DeadlineExceeded:
+        return False
+    return "h running" in done.out.splitlines() and done.out.rstrip().endswith("\nx")
 
 
 class CsharpAgent(StreamedAgent):

@@ -66,7 +66,7 @@ class FallbackConnector(ConnectorBase):
         raise HostUnreachable(f"{self.name}: the connection was lost during {count} attempts to {destination}:{port}")
 
     def _start(self, track: AgentTrack, lifetime_s: float) -> Process:
-        if self._means.kind is Kind.POWERSHELL:
+        if self._means.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
             return powershell_agent.start(self._host, [track.wire()], lifetime_s=lifetime_s)
         return shell_agent.start(self._host, [track], lifetime_s=lifetime_s)
 
