@@ -87,6 +87,7 @@ class TrackResult:
     most_s: float | None = None
     counted_from: str = ""  # what out_s counts from: the disruption, the undoing, its own beginning
     unknown: str = ""  # why out_s is None: never came back, not measured, out before the disruption, …
+    stalled_s: float = 0.0  # the longest time after the disruption in which answers were withheld and came in time all the same
     blind_s: float = 0.0  # the longest time after the disruption in which no attempt was made; nothing shorter can be ruled out
 
 

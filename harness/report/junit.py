@@ -119,6 +119,7 @@ def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
             properties |= {f"out_least_s.{place}": _figure(least), f"out_most_s.{place}": _figure(most)}
             properties[f"counted_from.{place}"] = track.counted_from
         properties[f"blind_s.{place}"] = _figure(track.blind_s)
+        properties[f"stalled_s.{place}"] = _figure(track.stalled_s)
         properties[f"period_s.{place}"] = f"{track.period_s:g}"
         longest = figure.longest
         if longest is not None:

@@ -177,7 +177,7 @@ def test_a_run_of_before_is_read_and_shown_as_it_was(tmp_path):
     builder.finish()
     builder.run.close()
     stored = json.loads((builder.run.directory / "run.json").read_text())
-    newer = {"least_s", "most_s", "counted_from", "unknown", "blind_s"}
+    newer = {"least_s", "most_s", "counted_from", "unknown", "blind_s", "stalled_s"}
     for track in stored["measurements"][0]["measured"]["tracks"]:
         for part in (track, *track["outages"]):
             for key in newer & set(part):

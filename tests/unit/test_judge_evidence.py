@@ -6,7 +6,7 @@ In all of them a client and two nodes are measured every 10 ms, and A is the act
 from __future__ import annotations
 
 import pytest
-from recordings import ADDRESSES, CLIENT, LISTENER, A, B, Script, a_header, a_switchover, a_track, marks, play
+from recordings import ADDRESSES, CLIENT, LISTENER, RTT, A, B, Script, a_header, a_switchover, a_track, during_a_freeze, marks, play
 
 from harness.core.verdict import Outcome
 from harness.measure.evaluation.evaluate_recording import measured
@@ -296,6 +296,24 @@ def test_never_out_says_for_how_long_nobody_looked():
     client = track_of(measured(marks(recording, begin=2.0)), CLIENT)
     assert client.verdict.outcome is PASS and "never out for longer than 0.0" in client.verdict.reason
     assert client.out_s == 0.0 and client.most_s == client.blind_s == pytest.approx(0.045, abs=0.011)
+
+
+@pytest.mark.parametrize(("withheld", "out", "stalled"), [(0.02, 0.0, 0.0), (0.12, 0.0, 0.12), (0.24, 0.0, 0.24), (0.26, 0.26, 0.0)])
+def test_never_out_says_for_how_long_answers_were_withheld(withheld: float, out: float, stalled: float):
+    """A stopped process, a live migration: nothing fails that is answered within its limit, and the figure says what that leaves open."""
+    recording = play(a_header(disruption="service crash", moves=None), STAYS)
+    freeze = during_a_freeze(4.0, withheld)
+    rows = recording.samples[a_track().id]
+    for place, one in enumerate(rows):
+        outcome, seconds = freeze(one.at)
+        if seconds != RTT:
+            rows[place] = one._replace(outcome=outcome, seconds=seconds)
+    client = track_of(measured(marks(recording, begin=2.0)), CLIENT)
+    assert client.stalled_s == pytest.approx(stalled, abs=0.011)
+    assert sum(o.seconds for o in client.outages) == pytest.approx(out, abs=0.011)
+    if not out:
+        assert client.verdict.outcome is PASS and client.most_s == pytest.approx(stalled, abs=0.011)
+        assert ("answers were withheld for" in client.verdict.reason) is bool(stalled)
 
 
 def test_what_was_not_measured_after_the_last_recovery_is_not_right():

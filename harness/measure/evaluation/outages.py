@@ -16,6 +16,8 @@ So N failed attempts give N periods, and N periods lie within one period (and r)
 than its first failed attempt began and not before the last right one did; it recovered after the last failed one began and not later
 than the end. So a length lies in [measured - period, measured + period], and a figure from a known beginning (the disruption) in
 [measured - period, measured]. Where attempts are missing just before an end, the interval is as much wider there.
+Answers that were withheld for less than the limit make no attempt fail: a process that was stopped for 0.24 s, a live migration. Where
+those that began meanwhile were answered in one burst, that is a stall, told beside "never out" as what that leaves open.
 A cut shorter than a period may fall between two attempts: nothing less than a period can be promised to be seen.
 
 Heartbeats of a pinned connection are judged the same way: from the first one that was lost to the first good one, on whatever connection.
@@ -32,6 +34,8 @@ from statistics import median
 from harness.measure.evaluation.attribution import Traced
 from harness.measure.measurement_result import Outage, Segment
 from harness.remote.recording.recording import PINNED, Track
+
+STALL_PERIODS, MIN_STALL_S = 3, 0.05
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,23 @@ def runs_of_failure(track: Track, attempts: Iterable[Traced]) -> list[Run]:
     if failed:
         found.append(Run(failed[0].at, None, failed[-1].at, tuple(failed), before))
     return found
+
+
+def longest_stall(track: Track, attempts: Sequence[Traced], start: float, end: float) -> tuple[float, float]:
+    """(when it began, how long) of the longest time in [start, end] in which answers were withheld and no attempt failed of it; 0 s where
+    there was none of more than STALL_PERIODS periods, below which a busy host is as likely."""
+    least, longest = max(STALL_PERIODS * track.period_s, MIN_STALL_S), (start, 0.0)
+    shown = [one for one in attempts if one.evidence]
+    usual, out, outage_end = usual_seconds(shown), False, start
+    for place, one in enumerate(shown):
+        if not one.good or out:  # what waited for the end of an outage is part of that
+            outage_end = _end(track, shown, place, usual) if one.good else outage_end
+            out = not one.good
+        elif one.seconds - usual > least and outage_end <= one.at <= end:
+            withheld = _end(track, shown, place, usual) - one.at
+            if withheld > max(least, longest[1]):
+                longest = (one.at, withheld)
+    return longest
 
 
 def usual_seconds(attempts: Iterable[Traced]) -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from harness.core.verdict import Outcome, Verdict
 from harness.measure.evaluation import attribution, coverage, disruption_effect, formatting, timing_quality
 from harness.measure.evaluation.attribution import Traced
-from harness.measure.evaluation.outages import Run
+from harness.measure.evaluation.outages import Run, longest_stall
 from harness.remote.recording.recording import PINNED, Recording, Track
 
 RECOVERS, UNTOUCHED, OUT, ANY = "recovers", "untouched", "out", "any"
@@ -200,7 +200,7 @@ class View:
         if self.due:  # over before the undoing, or nobody knows when that was
             last = self.due[-1]
             return self._figure(last, last.end or last.last, self.case.anchor, DISRUPTION)
-        return Figure(0.0, DISRUPTION, 0.0, self.blind_s if self.is_coarse else 0.0)
+        return Figure(0.0, DISRUPTION, 0.0, max(self.blind_s if self.is_coarse else 0.0, self.stall[1]))
 
     @cached_property
     def unknown(self) -> str:
@@ -226,6 +226,11 @@ class View:
     def blind_s(self) -> float:
         """The widest gap between two attempts, in seconds."""
         return timing_quality.widest_s(self.track, self.attempts, self.case.anchor, self.case.end)
+
+    @cached_property
+    def stall(self) -> tuple[float, float]:
+        """When answers were withheld longest without an attempt that failed of it, and for how many seconds; 0 where they were not."""
+        return longest_stall(self.track, self.attempts, self.case.anchor, self.case.end)
 
     @property
     def is_coarse(self) -> bool:
@@ -264,7 +269,10 @@ class View:
         if not self.due:
             gap = f", and not measured for {self.s(self.unmeasured_s)}" if self.unmeasured_s else ""
             wide = f" for longer than {self.s(self.blind_s)}, in which no attempt was made" if self.is_coarse and not gap else ""
-            return f"{self.name}: never out{wide}, {len(self.attempts)} {self.noun} answered{gap}"
+            began, withheld = self.stall
+            late = f", though answers were withheld for {self.s(withheld)} from {self._at(began)}" if withheld else ""
+            late += f" (out is what is not answered within {self.track.limit_s:g} s)" if withheld else ""
+            return f"{self.name}: never out{wide}, {len(self.attempts)} {self.noun} answered{late}{gap}"
         longest = max(self.due, key=lambda run: run.seconds(self.until))
         times = f"{len(self.due)} times, the longest: " if len(self.due) > 1 else ""
         return f"{self.name}: {times}{self.lasted(longest)}{self._in_time()}; {self.failures(longest)}"

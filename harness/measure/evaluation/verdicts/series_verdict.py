@@ -50,6 +50,7 @@ def judge_track(view: View, attempts: Sequence[Traced]) -> TrackResult:
         counted_from="" if out is None else out.since,
         unknown=view.unknown,
         blind_s=view.blind_s,
+        stalled_s=view.stall[1],
     )
 
 
