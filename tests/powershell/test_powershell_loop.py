@@ -7,8 +7,8 @@ import subprocess
 import time
 
 import pytest
+from powershell_process import LONG_S, Loop, command
 
-from conftest import LONG_S, Loop, command
 from harness.hosts.windows import powershell, script_protocol
 from harness.hosts.windows.script_contract import SCRIPTS
 

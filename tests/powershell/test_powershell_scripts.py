@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from powershell_process import SCENES, as_json
 
-from conftest import SCENES, as_json
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_contract import contract_of, contracts, misfit
 

@@ -113,6 +113,9 @@ def _node(to: str, found: Rows, case: Case) -> None:
         (case.against if state in ("Down", "Joining") else case.unknown).append(words)
     if drain == "InProgress":
         case.against.append(f"{to} is being drained")
+    for flag in ("Isolated", "Quarantined"):  # the state has no word for these (WCLU-47)
+        if flag.lower() in word(target[0].get("Status")).lower():
+            case.against.append(f"the cluster has {to} {flag.lower()}")
 
 
 def _role(to: str, group: str, found: Rows, case: Case) -> None:
@@ -127,6 +130,8 @@ def _role(to: str, group: str, found: Rows, case: Case) -> None:
         case.unknown.append(f"the role {group} is in no known state ({state or 'nothing'})")
     if roles[0].get("Threshold") == 0:
         case.against.append(f"the role {group} never fails over by itself (FailoverThreshold 0)")
+    if roles[0].get("Locked") is True:
+        case.against.append(f"the role {group} is locked against being moved (LockedFromMoving)")
     owners = found.of("owners")
     if not owners:
         case.unknown.append(f"which nodes may own {group} could not be read")

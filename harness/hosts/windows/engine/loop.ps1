@@ -152,7 +152,7 @@ function Read-Question {
         }
         if ($null -ne $asked.PSObject.Properties['text']) { $scripts[[string]$asked.script] = $asked.text.Substring(1) }
         if (-not $scripts.ContainsKey([string]$asked.script)) { throw 'ScriptNotSent' }
-        [void]$waiting.Add([pscustomobject]@{
+        [void]$waiting.Add(@{
                 Id = [long]$asked.id; Script = [string]$asked.script; Parameters = $asked.parameters
                 Ends = $clock.Elapsed.TotalSeconds + [double]$asked.limit; Shell = $null; Worker = $null; Handle = $null })
     }
