@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from sshd_server import SSHD, stop_server
@@ -186,6 +187,15 @@ def test_one_process_answers_all_questions(windows, server):
     windows.addresses(), windows.listeners(), windows.boot_id()
     assert len({one["process"] for one in asked(server)[before:]}) == 1
     assert runner_of(windows.host).starts == 1 and windows.why_alone == ""
+
+
+def test_a_lost_connection_starts_another(windows, server):
+    """The one that lost its session ends with its input; whoever asks next has a new one."""
+    windows.addresses()
+    for pid in server.connections():
+        os.kill(pid, signal.SIGKILL)
+    assert windows.addresses() and windows.listeners()
+    assert runner_of(windows.host).starts == 2 and windows.why_alone == ""
 
 
 def test_a_host_without_powershell_says_so(tmp_path):
