@@ -51,10 +51,13 @@ def _suite(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    from harness.commands.fleet import fleet
     from harness.core.terminal import CLEANER
 
     try:
-        given = _parser().parse_args(arguments)
+        own, behind = fleet.divided(arguments)
+        given = _parser().parse_args(own)
+        given.behind = behind
         if getattr(given, "needs_linux", False):
             from harness.core.linux_required import demand_linux
 
@@ -88,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     from harness.commands import check, collect, trust
     from harness.commands.azure import azure
     from harness.commands.docs import fact, schema, sudoers
+    from harness.commands.fleet import fleet
     from harness.commands.init import init
     from harness.commands.lab import doctor, lab
     from harness.commands.runs import compare, explain, gate, history, judge, report
@@ -105,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         compare,
         history,
         gate,
+        fleet,
         collect,
         sudoers,
         fact,

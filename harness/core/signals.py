@@ -20,6 +20,11 @@ def handle_termination_signals() -> None:
 
 
 def _hung_up(number: int, frame: FrameType | None) -> None:
+    leave_terminal()
+    signal.default_int_handler(number, frame)
+
+
+def leave_terminal() -> None:
     """The terminal is gone: whoever writes to it would fail, in the middle of an undoing too, so it is written to nowhere from now on."""
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -27,4 +32,3 @@ def _hung_up(number: int, frame: FrameType | None) -> None:
             with contextlib.suppress(OSError):
                 if str(entry.readlink()).startswith(TERMINALS):
                     os.dup2(nowhere, int(entry.name))
-    signal.default_int_handler(number, frame)

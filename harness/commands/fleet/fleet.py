@@ -1,0 +1,232 @@
+"""`lkharness fleet`: run on many clusters, list them for a CI matrix, merge what came back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.common import add, print_json
+
+if TYPE_CHECKING:
+    from harness.commands.fleet.members import Member
+    from harness.commands.fleet.outcome import Outcome
+    from harness.commands.fleet.pool import Ended, Job
+
+ABOUT = "run one command on many clusters, each in its own process; one page and one exit code"
+EXAMPLE = "lkharness fleet clusters/*.toml --at-once 4 -- failover --allow-disruption --disruption switchover"
+ORDER = "exit code of the whole, the worst in this order: 1 failed, 2 bad use, 4 not reachable, 3 could not be judged, 0 all passed"
+REPORTS = "reports/fleet"
+PAGE = "fleet.html"
+LOG = "output.log"
+PROGRAM = (sys.executable, "-m", "harness.cli")
+VERBS = ("run", "matrix", "merge")
+
+
+def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments before `--`, and those behind it, which are another command's; `fleet FILE` is written out as `fleet run FILE`."""
+    own = list(arguments)
+    if own[:1] != ["fleet"]:
+        return own, []
+    place = own.index("--") if "--" in own else len(own)
+    own, behind = own[:place], own[place + 1 :]
+    if len(own) > 1 and own[1] not in (*VERBS, "-h", "--help"):
+        own.insert(1, "run")
+    return own, behind
+
+
+def add_to(commands) -> None:
+    """Adds the command to the parser."""
+    fleet = commands.add_parser(
+        "fleet",
+        help=ABOUT,
+        description=f"{ABOUT[0].upper()}{ABOUT[1:]}.",
+        epilog=f"example: {EXAMPLE}\n{ORDER}",
+        usage="lkharness fleet FILE... [--at-once N] -- COMMAND...\n       lkharness fleet {run,matrix,merge} ...",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = fleet.add_subparsers(title="verbs", metavar="VERB", required=True)
+    about = "run acceptance, failover or check on every cluster; Ctrl-C ends all of them in order, and waits until they have undone"
+    run = add(verbs, "run", _run, about, EXAMPLE)
+    run.usage = "lkharness fleet [run] FILE... [--at-once N] [--reports DIR] [--json] -- COMMAND..."
+    run.epilog = f"{run.epilog}. {ORDER[0].upper()}{ORDER[1:]}"
+    _clusters(run)
+    run.add_argument("--at-once", type=int, metavar="N", help="clusters at the same time (default: one for each of this machine's cores)")
+    run.add_argument("--reports", metavar="DIR", default=REPORTS, help=f"holds one folder of runs for each cluster (default: {REPORTS})")
+    matrix = add(
+        verbs, "matrix", _matrix, "list the clusters for a CI matrix or an Indexed Job", "lkharness fleet matrix clusters/*.toml --json"
+    )
+    _clusters(matrix)
+    merge = add(
+        verbs,
+        "merge",
+        _merge,
+        "make one page and one exit code of the runs that came back, and name what did not",
+        "lkharness fleet merge reports/*/ --expected matrix.json",
+    )
+    merge.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder, or a folder that holds runs: its newest one")
+    merge.add_argument("--expected", metavar="FILE", help="what `lkharness fleet matrix --json` printed: what must have come back")
+    merge.add_argument("--reports", metavar="DIR", default=REPORTS, help=f"where {PAGE} goes (default: {REPORTS})")
+
+
+def _clusters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clusters", metavar="FILE", nargs="+", help="cluster files")
+
+
+def _members(files: Sequence[str]) -> list[Member]:
+    """Raises BadUse for what is no file."""
+    from harness.commands.fleet.members import members_of
+    from harness.core.errors import BadUse
+
+    members = members_of(files)
+    missing = next((member.cluster for member in members if not Path(member.cluster).is_file()), None)
+    if missing is not None:
+        raise BadUse(f"{missing}: is no file; name cluster files, such as clusters/*.toml")
+    return members
+
+
+def _matrix(given: argparse.Namespace) -> int:
+    from harness.commands.fleet.members import matrix
+
+    members = _members(given.clusters)
+    if given.json:
+        print_json(matrix(members))
+    else:
+        print("\n".join(f"{member.index} {member.name} {member.cluster}" for member in members))
+    return 0
+
+
+def _run(given: argparse.Namespace) -> int:
+    from harness.commands.fleet.members import words_for
+    from harness.commands.fleet.pool import Job
+    from harness.core.errors import BadUse, Unusable
+    from harness.core.files import expand_user
+
+    reports = expand_user(given.reports)
+    at_once = (os.cpu_count() or 1) if given.at_once is None else given.at_once
+    if at_once < 1:
+        raise BadUse(f"--at-once {at_once}: at least one cluster is run at a time")
+    members = _members(given.clusters)
+    words = [words_for(member, given.behind, reports) for member in members]
+    try:
+        for member in members:
+            (reports / member.name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unusable(f"{reports}: no folder can be made there ({error.strerror or error}); name another with --reports") from error
+    jobs = [Job(m.name, (*PROGRAM, *w), reports / m.name / LOG) for m, w in zip(members, words, strict=True)]
+    outcomes = _run_all(members, jobs, at_once, given.behind, quiet=given.json)
+    return _finish(outcomes, reports, f"{' '.join(given.behind)}", as_json=given.json)
+
+
+def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], *, quiet: bool) -> list[Outcome]:
+    from harness.commands.fleet.outcome import WORDS, Outcome, of_process
+    from harness.commands.fleet.pool import Pool
+    from harness.commands.fleet.stored_runs import folders_in, last_words, new_runs
+    from harness.core.errors import ExitCode
+    from harness.core.redaction.output_redaction import Cleaner
+    from harness.core.redaction.redactor import secret_words
+    from harness.core.text import seconds
+
+    cleaner = Cleaner(secret_words(command))
+    before = [folders_in(job.log.parent) for job in jobs]
+    outcomes: dict[int, Outcome] = {}
+    tell = _Teller(quiet)
+
+    def begun(index: int) -> None:
+        tell(f"{members[index].name}: began")
+
+    def ended(index: int, end: Ended) -> None:
+        member, log = members[index], jobs[index].log
+        if end.returned is None:
+            outcomes[index] = Outcome(member.name, member.cluster, ExitCode.INCONCLUSIVE, end.fault)
+        else:
+            code, reason, run = of_process(end.returned, new_runs(log.parent, before[index]), last_words(log, cleaner))
+            outcomes[index] = Outcome(member.name, member.cluster, code, reason, run.folder if run else None, end.seconds, log)
+        one = outcomes[index]
+        tell(f"{one.name}: {WORDS[one.code]} ({seconds(end.seconds)}): {one.reason}")
+
+    def interrupted(running: list[int]) -> None:
+        names = ", ".join(members[index].name for index in running)
+        tell(f"interrupted: waiting until these have undone what they did, within limits of their own: {names or 'none'}")
+
+    Pool(at_once, begun=begun, ended=ended, interrupted=interrupted).run(jobs)
+    return [outcomes[index] for index in range(len(members))]
+
+
+class _Teller:
+    """Prints lines as things happen. A reader that is gone must not end the fleet, whose children would then be nobody's."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def __call__(self, line: str) -> None:
+        from harness.core.text import one_line
+
+        if self._quiet:
+            return
+        try:
+            print(one_line(line), flush=True)
+        except OSError:
+            self._quiet = True
+
+
+def _merge(given: argparse.Namespace) -> int:
+    from harness.commands.fleet.stored_runs import came_back
+    from harness.core.files import expand_user
+
+    expected = _expected(given.expected) if given.expected else []
+    return _finish(came_back(given.runs, expected), expand_user(given.reports), "merged", as_json=given.json, tell=not given.json)
+
+
+def _expected(file: str) -> list[Member]:
+    import json
+
+    from harness.commands.fleet.members import members_in
+    from harness.core.errors import BadUse
+
+    try:
+        return members_in(json.loads(Path(file).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadUse(f"{file}: cannot be read ({error.strerror or error}); name what `lkharness fleet matrix --json` printed") from error
+    except (ValueError, RecursionError, BadUse):
+        raise BadUse(f"{file}: is not what `lkharness fleet matrix --json` prints; make it again") from None
+
+
+def _finish(outcomes: Sequence[Outcome], reports: Path, title: str, *, as_json: bool, tell: bool = False) -> int:
+    """Write the page, say what came of it, and return the exit code. Raises Unusable."""
+    from harness.commands.fleet.outcome import WORDS, fleet_code, sorted_worst_first, summary
+    from harness.commands.fleet.page import html
+    from harness.core.errors import Unusable
+    from harness.core.files import write_atomically
+    from harness.core.redaction.output_redaction import Cleaner
+    from harness.core.redaction.redactor import secret_words
+    from harness.core.text import one_line
+
+    title = Cleaner(secret_words(title.split())).text(title)
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        page = write_atomically(reports / PAGE, html(outcomes, title=title, beside=reports))
+    except OSError as error:
+        raise Unusable(f"{reports}: {PAGE} cannot be written there ({error.strerror or error}); free space or change its rights") from error
+    code = fleet_code(outcomes)
+    if as_json:
+        print_json({"page": str(page), "exit_code": int(code), "clusters": [_as_data(one) for one in outcomes]})
+        return int(code)
+    if tell:
+        print("\n".join(one_line(f"{one.name}: {WORDS[one.code]}: {one.reason}") for one in sorted_worst_first(outcomes)))
+    print(f"{summary(outcomes)}\npage: {page}")
+    return int(code)
+
+
+def _as_data(one: Outcome) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "cluster": one.cluster,
+        "exit_code": int(one.code),
+        "reason": one.reason,
+        "run": str(one.run) if one.run else None,
+        "seconds": one.seconds,
+    }

@@ -1,0 +1,84 @@
+"""The clusters of a fleet: which file is which, under a name that is the same every night. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import BadUse
+
+COMMANDS = ("failover", "acceptance", "check")
+"""What a fleet can run."""
+FLEETS_OWN = ("--cluster", "--reports", "--json")
+"""Options of theirs that the fleet gives each itself."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A cluster of a fleet. `index` counts from 0, as the jobs of an Indexed Job do; `name` is its folder's."""
+
+    index: int
+    cluster: str
+    name: str
+
+
+def members_of(files: Sequence[str]) -> list[Member]:
+    """The members in the order of their files, each named after its file, with as many folders before it as it takes to tell it from the
+    others. Raises BadUse for a file that is given twice, and for names that stay the same."""
+    twice = next((file for file, number in Counter(Path(file).resolve() for file in files).items() if number > 1), None)
+    if twice is not None:
+        raise BadUse(f"{twice}: is given twice; a cluster can be under test once at a time")
+    return [
+        Member(index, file, name)
+        for index, (file, name) in enumerate(zip(files, _names([Path(file).absolute() for file in files]), strict=True))
+    ]
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    depths = [1] * len(files)
+    while True:
+        names = [_name(file, depth) for file, depth in zip(files, depths, strict=True)]
+        number = Counter(name.lower() for name in names)  # folders of some systems do not tell A from a
+        same = [place for place, name in enumerate(names) if number[name.lower()] > 1]
+        if not same:
+            return names
+        for place in same:
+            depths[place] += 1
+            if depths[place] > len(files[place].parts):
+                raise BadUse(f"{files[place]}: has the same name as another cluster file ({names[place]}); rename one")
+
+
+def _name(file: Path, depth: int) -> str:
+    """The last `depth` parts of its path, without the suffix, safe as a folder's name."""
+    parts = [*file.parent.parts, file.stem][-depth:]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).strip("-.") or "cluster"
+
+
+def matrix(members: Sequence[Member]) -> dict[str, Any]:
+    """What a CI matrix or an Indexed Job is made of."""
+    return {"include": [asdict(member) for member in members]}
+
+
+def members_in(data: Any) -> list[Member]:
+    """The members that `matrix` wrote. Raises BadUse."""
+    try:
+        return [Member(int(one["index"]), str(one["cluster"]), str(one["name"])) for one in data["include"]]
+    except (KeyError, TypeError, ValueError):
+        raise BadUse("it is not what `lkharness fleet matrix --json` prints; make it again") from None
+
+
+def words_for(member: Member, command: Sequence[str], reports: Path) -> list[str]:
+    """What is run for one member: the command with its cluster file and, for a suite, its folder of runs. Raises BadUse."""
+    if not command:
+        raise BadUse("what shall be run is not said; write it behind --, such as: lkharness fleet clusters/*.toml -- failover")
+    name, *more = command
+    if name not in COMMANDS:
+        raise BadUse(f"{name!r} cannot be run on a fleet; behind -- stands one of {', '.join(COMMANDS)}")
+    given = next((option for option in FLEETS_OWN if any(word == option or word.startswith(f"{option}=") for word in more)), None)
+    if given is not None:
+        raise BadUse(f"{given} cannot stand behind --, because every cluster is given its own; write it before --, where there is one")
+    return [name, "--cluster", member.cluster, *(["--reports", str(reports / member.name)] if name != "check" else []), *more]

@@ -1,0 +1,151 @@
+"""A bounded number of child processes at once; Ctrl-C ends them in order: each undoes what it did, and is waited for.
+
+Everything that happens comes through one queue. A signal only puts a word into it (`SimpleQueue.put` may be called in a signal handler),
+so that nothing is ever cut short between a child's start and its entry in the list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from harness.core.signals import leave_terminal
+
+LOOK_EVERY_S = 1.0  # Windows delivers no signal to who waits on a lock
+_INTERRUPTED = -1
+
+
+@dataclass(frozen=True)
+class Job:
+    """A child: its words, and the file that its output goes to. A pipe would break it when the fleet itself is killed."""
+
+    name: str
+    words: tuple[str, ...]
+    log: Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended. `returned` is None where it never began, for the reason in `fault`."""
+
+    returned: int | None
+    seconds: float = 0.0
+    fault: str = ""
+
+
+class Pool:
+    """Runs jobs. `begun` and `ended` hear of each; `interrupted` hears at every Ctrl-C which ones are still waited for."""
+
+    def __init__(
+        self,
+        at_once: int,
+        *,
+        begun: Callable[[int], None],
+        ended: Callable[[int, Ended], None],
+        interrupted: Callable[[list[int]], None],
+    ) -> None:
+        self._at_once, self._begun, self._ended, self._interrupted = at_once, begun, ended, interrupted
+        self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._running: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
+
+    def run(self, jobs: Sequence[Job]) -> list[Ended]:
+        """How each ended, in their order. Returns only when no child runs any more."""
+        found: dict[int, Ended] = {}
+        waiting, stopping = list(range(len(jobs))), False
+
+        def over(index: int, end: Ended) -> None:
+            found[index] = end
+            self._ended(index, end)
+
+        with _signals_into(self._events):
+            try:
+                while waiting or self._running:
+                    while waiting and not stopping and len(self._running) < self._at_once:
+                        index = waiting.pop(0)
+                        fault = self._start(index, jobs[index])
+                        if fault:
+                            over(index, Ended(None, fault=fault))
+                        else:
+                            self._begun(index)
+                    if not self._running:
+                        if stopping:
+                            break
+                        continue
+                    event = self._next()
+                    if event == _INTERRUPTED:
+                        if not stopping:  # a second one would cut the undoing short
+                            self._interrupt()
+                        stopping = True
+                        self._interrupted(sorted(self._running))
+                    else:
+                        process, since = self._running.pop(event)
+                        over(event, Ended(process.returncode, time.monotonic() - since))
+            finally:
+                self._interrupt()
+                for process, _ in self._running.values():
+                    process.wait()
+        for index in waiting:
+            over(index, Ended(None, fault="it was not begun, because the fleet was interrupted"))
+        return [found[index] for index in range(len(jobs))]
+
+    def _start(self, index: int, job: Job) -> str:
+        """Why it did not start, or nothing."""
+        try:
+            with job.log.open("wb") as log:
+                process = subprocess.Popen(
+                    job.words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a terminal's Ctrl-C reaches the fleet alone, which hands it on once
+                )
+        except OSError as error:
+            return f"it could not be started ({error.strerror or error})"
+        self._running[index] = process, time.monotonic()
+        threading.Thread(target=self._await, args=(index, process), daemon=True).start()
+        return ""
+
+    def _await(self, index: int, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self._events.put(index)
+
+    def _next(self) -> int:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=LOOK_EVERY_S)
+
+    def _interrupt(self) -> None:
+        """As Ctrl-C does. On Windows the console has told the children itself."""
+        if os.name != "nt":
+            for process, _ in self._running.values():
+                process.send_signal(signal.SIGINT)  # none to one that has ended
+
+
+@contextlib.contextmanager
+def _signals_into(events: queue.SimpleQueue[int]) -> Iterator[None]:
+    """Within it what would end this process is put into the queue. SIGHUP stays ignored where it was (nohup)."""
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGINT and number != signal.SIGTERM:
+            leave_terminal()
+        events.put(_INTERRUPTED)
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before: dict[signal.Signals, Any] = {number: signal.signal(number, heard) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

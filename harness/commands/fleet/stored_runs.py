@@ -1,0 +1,126 @@
+"""Runs of a fleet as they lie in folders: which came back, and what each says."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from harness.commands.fleet.members import Member
+from harness.commands.fleet.outcome import Outcome, Stored
+from harness.core.errors import BadUse, ExitCode
+from harness.core.redaction.output_redaction import Cleaner
+from harness.core.text import one_line
+from harness.history.catalogue import is_run_folder, run_folders
+from harness.report.record.record_types import Record, Seconds, Text
+from harness.report.record.run_record import ClusterSummary, Judgement
+from harness.report.render import faults_in_words, load_data
+
+MAX_LOG_BYTES = 64 * 1024  # of a process's output, from its end
+
+
+class FleetHead(Record):
+    """The part of run.json that a fleet reads."""
+
+    command: list[Text] = Field([])
+    seconds: Seconds = 0.0
+    verdict: Judgement
+    exit_code: ExitCode
+    cluster: ClusterSummary | None = None
+
+
+def folders_in(reports: Path) -> set[str]:
+    """The names of the runs' folders; none where the folder is not there."""
+    return {folder.name for folder in run_folders(reports)} if reports.is_dir() else set()
+
+
+def new_runs(reports: Path, before: Container[str]) -> list[Stored]:
+    """What the runs say that came into the folder since. One that cannot be read says that."""
+    return [_stored(reports / name) for name in sorted(folders_in(reports)) if name not in before]
+
+
+def _stored(folder: Path) -> Stored:
+    try:
+        head = _head(folder)
+    except BadUse as error:
+        return Stored(folder, ExitCode.INCONCLUSIVE, str(error), 0.0)
+    return Stored(folder, head.exit_code, head.verdict.reason, head.seconds)
+
+
+def _head(folder: Path) -> FleetHead:
+    """Raises BadUse."""
+    try:
+        return FleetHead.model_validate(load_data(folder / "run.json"))
+    except ValidationError as error:
+        raise BadUse(f"{folder / 'run.json'}: {faults_in_words(error)}; the file is damaged, choose another run") from None
+
+
+def last_words(log: Path, cleaner: Cleaner) -> str:
+    """The last line that a process said, without secrets."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - MAX_LOG_BYTES))
+            said = file.read().decode("utf-8", "backslashreplace")
+    except OSError as error:
+        return f"its output cannot be read ({error.strerror or error})"
+    lines = [line for line in map(one_line, said.splitlines()) if line]
+    return cleaner.text(lines[-1]).removeprefix("lkharness: ") if lines else ""
+
+
+def came_back(given: Sequence[str], expected: Sequence[Member]) -> list[Outcome]:
+    """The outcome of every RUN that was given and of every cluster that was expected; what did not come back is named.
+
+    A RUN is a run's folder, or a folder that holds runs: its newest. Raises BadUse where there is no run and none was expected.
+    """
+    found, missing = [], []
+    for path in map(Path, given):
+        run = _run_of(path)
+        if run is None:
+            missing.append(Outcome(path.name, str(path), ExitCode.INCONCLUSIVE, f"it did not come back: {path} holds no run"))
+        else:
+            found.append(_outcome(run, expected))
+    if not found and not expected:
+        raise BadUse(f"{', '.join(given)}: no run is there; name runs' folders, or folders that hold runs")
+    names = {one.name for one in found}
+    missing = [one for one in missing if one.name not in {member.name for member in expected}]
+    for member in expected:
+        if member.name not in names:
+            missing.append(Outcome(member.name, member.cluster, ExitCode.INCONCLUSIVE, "it did not come back: no run of it was given"))
+    return [*found, *missing]
+
+
+def _run_of(path: Path) -> Path | None:
+    if (path / "run.json").is_file():
+        return path.resolve()
+    newest = max(folders_in(path), default=None)
+    return (path / newest).resolve() if newest else None
+
+
+def _outcome(run: Path, expected: Sequence[Member]) -> Outcome:
+    try:
+        head = _head(run)
+    except BadUse as error:
+        named = _expected("", run, expected)
+        return Outcome(named.name if named else run.parent.name, str(run), ExitCode.INCONCLUSIVE, str(error), run)
+    file = cluster_file_of(head.command)
+    named = _expected(file, run, expected)
+    folder = run.parent.name if is_run_folder(run) else run.name
+    name = named.name if named else head.cluster.name if head.cluster else Path(file).stem or folder
+    return Outcome(name, named.cluster if named else file, head.exit_code, head.verdict.reason, run, head.seconds)
+
+
+def _expected(file: str, run: Path, expected: Sequence[Member]) -> Member | None:
+    """Which one it is: by its cluster file, else by the name of the folder that holds its runs."""
+    of_file = next((member for member in expected if file and member.cluster == file), None)
+    return of_file or next((member for member in expected if member.name == run.parent.name), None)
+
+
+def cluster_file_of(command: Sequence[str]) -> str:
+    """The file behind --cluster, as it was written; empty where there is none."""
+    for word, after in zip(command, [*command[1:], ""], strict=True):
+        if word == "--cluster":
+            return after
+        if word.startswith("--cluster="):
+            return word.removeprefix("--cluster=")
+    return ""

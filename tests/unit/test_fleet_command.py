@@ -1,0 +1,171 @@
+"""`lkharness fleet` with small child processes in the place of runs: all of them, some that fail, an interruption, what came back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from history_sample import a_night
+
+from harness import cli
+from harness.commands.fleet import fleet
+from harness.core.deadline import Deadline
+
+# A stand-in for `lkharness failover --cluster FILE --reports DIR`: the file's name says what becomes of it.
+CHILD = """
+import json, signal, sys, time
+from pathlib import Path
+file, reports = Path(sys.argv[sys.argv.index("--cluster") + 1]), Path(sys.argv[sys.argv.index("--reports") + 1])
+what = file.stem
+if what.startswith("unreachable"):
+    print("lkharness: lknode01 (10.0.0.4) does not answer SSH", file=sys.stderr)
+    sys.exit(4)
+if what.startswith("killed"):
+    signal.raise_signal(signal.SIGKILL)
+if what.startswith("slow"):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    (reports / "began").touch()
+    signal.sigwait({signal.SIGINT})
+    assert not signal.sigpending(), "a second one"
+    (reports / "undone").touch()
+fail = what.startswith("bad")
+record = json.loads(Path(sys.argv[1]).read_text())
+code = 1 if fail else 3 if what.startswith("slow") else 0
+outcome = {0: "pass", 1: "fail", 3: "inconclusive"}[code]
+record.update(exit_code=code, verdict={"outcome": outcome, "reason": f"{what} was looked at"}, command=sys.argv[1:])
+run = reports / record["run_id"]
+run.mkdir()
+(run / "run.json").write_text(json.dumps(record))
+(run / "report.html").write_text("a report")
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Children are stand-ins; the current folder is an empty one."""
+    night = a_night(tmp_path / "pattern", 0, [])
+    monkeypatch.setattr(fleet, "PROGRAM", (sys.executable, "-S", "-c", CHILD, str(night / "run.json")))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def clusters(*names: str) -> list[str]:
+    for name in names:
+        Path(f"{name}.toml").touch()
+    return [f"{name}.toml" for name in names]
+
+
+def run(*names: str, options: tuple[str, ...] = ()) -> int:
+    return cli.main(["fleet", *clusters(*names), *options, "--", "failover", "--disruption", "switchover"])
+
+
+def test_all_passed(stand_in, capsys):
+    assert run("one", "two", "three", options=("--at-once", "2")) == 0
+    told = capsys.readouterr().out
+    assert "two: passed" in told and told.endswith("3 clusters: 3 passed\npage: reports/fleet/fleet.html\n")
+    page = Path("reports/fleet/fleet.html")
+    assert page.stat().st_mode & 0o077 == 0 and "/report.html" in page.read_text() and "--disruption switchover" in page.read_text()
+    (log,) = Path("reports/fleet/one").glob("*.log")
+    assert log.read_text() == ""
+
+
+def test_one_that_cannot_be_reached_is_named_and_the_rest_goes_on(stand_in, capsys):
+    assert run("unreachable", "one", "killed", options=("--json",)) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["exit_code"]) for one in told["clusters"]] == [("unreachable", 4), ("one", 0), ("killed", 3)]
+    assert told["clusters"][0]["reason"] == "lknode01 (10.0.0.4) does not answer SSH" and told["exit_code"] == 4
+    assert told["clusters"][2]["reason"] == "it was ended by SIGKILL"
+    assert "does not answer SSH" in Path(told["page"]).read_text()
+
+
+def test_only_runs_of_this_night_count(stand_in, capsys):
+    Path("reports/fleet/one/20250101T000000.000Z-0001").mkdir(parents=True)
+    Path("reports/fleet/one/20250101T000000.000Z-0001/run.json").write_text("{")
+    assert run("one", "bad") == 1
+    assert "2 clusters: 1 failed, 1 passed" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_handed_on_once_and_every_child_is_waited_for(stand_in, capsys):
+    def interrupt() -> None:
+        began = [Path(f"reports/fleet/{name}/began") for name in ("slow1", "slow2")]
+        Deadline(120).wait_for(lambda: all(file.exists() for file in began), what="both children", every=0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert run("slow1", "slow2", "never", options=("--at-once", "2")) == 3
+    thread.join()
+    told = capsys.readouterr().out
+    assert all(Path(f"reports/fleet/{name}/undone").exists() for name in ("slow1", "slow2"))
+    assert "waiting until these have undone" in told and "never: could not be judged" in told and "not begun" in told
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_reader_that_is_gone_does_not_end_it(stand_in):
+    """The output of the fleet is closed after its first line; its children are waited for all the same."""
+    program = f"import sys; from harness import cli; from harness.commands.fleet import fleet; fleet.PROGRAM = {fleet.PROGRAM!r}; "
+    words = ["fleet", *clusters("one", "two"), "--at-once", "1", "--", "failover"]
+    process = subprocess.Popen([sys.executable, "-c", f"{program}sys.exit(cli.main({words!r}))"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline().startswith("one: began")
+    process.stdout.close()
+    assert process.wait(timeout=300) == 0
+    assert len(list(Path("reports/fleet").glob("*/2*/run.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "fleet",
+        "fleet one.toml",
+        "fleet one.toml -- lab up",
+        "fleet one.toml one.toml -- failover",
+        "fleet absent.toml -- failover",
+        "fleet one.toml --at-once 0 -- failover",
+        "fleet one.toml --at-once x -- failover",
+        "fleet one.toml -- failover --cluster two.toml",
+        "fleet matrix absent.toml",
+        "fleet merge absent",
+        "fleet merge absent --expected one.toml",
+        "fleet merge absent --expected absent.json",
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(stand_in, capsys, words):
+    clusters("one")
+    assert cli.main(words.split()) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("lkharness: ") and told.err.count("\n") == 1
+    assert not Path("reports").exists()
+
+
+def test_a_matrix_and_what_came_back_of_it(stand_in, capsys):
+    """As a CI does it: each job has one entry; one did not come back, one is damaged."""
+    files = clusters("one", "two", "three")
+    assert cli.main(["fleet", "matrix", *files, "--json"]) == 0
+    said = capsys.readouterr().out
+    assert json.loads(said)["include"][1] == {"index": 1, "cluster": "two.toml", "name": "two"}
+    Path("matrix.json").write_text(said)
+    a_night(Path("back/one"), 1, [])
+    a_night(Path("back/one"), 2, [], outcome="fail")  # the newest counts
+    (a_night(Path("back/two"), 3, []) / "run.json").write_text("{")
+    assert cli.main(["fleet", "merge", "back/one", "back/two", "--expected", "matrix.json", "--json"]) == 1
+    told = {one["name"]: one for one in json.loads(capsys.readouterr().out)["clusters"]}
+    assert {name: one["exit_code"] for name, one in told.items()} == {"one": 1, "two": 3, "three": 3}
+    assert "damaged" in told["two"]["reason"] and told["three"]["reason"] == "it did not come back: no run of it was given"
+    assert "did not come back" in Path("reports/fleet/fleet.html").read_text()
+
+
+def test_runs_are_merged_without_a_list(stand_in, capsys):
+    night = a_night(Path("back/one"), 1, [])
+    assert cli.main(["fleet", "merge", str(night), "gone"]) == 3
+    told = capsys.readouterr().out
+    assert "demo: passed" in told and "gone: could not be judged: it did not come back" in told
+    assert cli.main(["fleet", "merge", str(night)]) == 0
