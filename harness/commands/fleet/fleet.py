@@ -43,9 +43,8 @@ def add_to(commands) -> None:
     fleet = commands.add_parser(
         "fleet",
         help=ABOUT,
-        description=f"{ABOUT[0].upper()}{ABOUT[1:]}.",
+        description=f"{ABOUT[0].upper()}{ABOUT[1:]}. `lkharness fleet FILE...` is `lkharness fleet run FILE...`.",
         epilog=f"example: {EXAMPLE}\n{ORDER}",
-        usage="lkharness fleet FILE... [--at-once N] -- COMMAND...\n       lkharness fleet {run,matrix,merge} ...",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = fleet.add_subparsers(title="verbs", metavar="VERB", required=True)
@@ -197,8 +196,8 @@ def _expected(file: str) -> list[Member]:
 
 def _finish(outcomes: Sequence[Outcome], reports: Path, title: str, *, as_json: bool, tell: bool = False) -> int:
     """Write the page, say what came of it, and return the exit code. Raises Unusable."""
+    from harness.commands.fleet.fleet_page import html
     from harness.commands.fleet.outcome import WORDS, fleet_code, sorted_worst_first, summary
-    from harness.commands.fleet.page import html
     from harness.core.errors import Unusable
     from harness.core.files import write_atomically
     from harness.core.redaction.output_redaction import Cleaner
