@@ -12,8 +12,8 @@ from harness.commands.fleet.outcome import Outcome, Stored
 from harness.core.errors import BadUse, ExitCode
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.text import one_line
-from harness.history.catalogue import is_run_folder, run_folders
 from harness.report.record.record_types import Record, Seconds, Text
+from harness.report.record.run_folders import is_run_folder, run_folders
 from harness.report.record.run_record import ClusterSummary, Judgement
 from harness.report.render import faults_in_words, load_data
 
