@@ -7,7 +7,7 @@ non-terminating, as those of the real cmdlets are, and their messages are not En
 #>
 Set-StrictMode -Version Latest
 
-Add-Type -TypeDefinition @"
+$types = @"
 namespace StandIns {
  public enum AddressState : ushort { Invalid = 0, Tentative = 1, Duplicate = 2, Deprecated = 3, Preferred = 4 }
  public enum PrefixOrigin : ushort { Other = 0, Manual = 1, WellKnown = 2, Dhcp = 3, RouterAdvertisement = 4 }
@@ -30,6 +30,12 @@ namespace StandIns {
  public class Named { public string Name { get; set; } public Named(string name) { Name = name; } public override string ToString() { return "an object"; } }
 }
 "@
+
+# Runspaces of one process load this at once, and a type can be added only once to a process.
+$gate = [System.AppDomain]::CurrentDomain
+[System.Threading.Monitor]::Enter($gate)
+try { if ($null -eq ('StandIns.Named' -as [type])) { Add-Type -TypeDefinition $types -ErrorAction Stop } }
+finally { [System.Threading.Monitor]::Exit($gate) }
 
 $quotes = "it's `"x`" " + [char]0x2018 + [char]0x2019 + [char]0x201a + [char]0x201b + [char]0x201e + [char]0x201c + ' `$(1)'
 
