@@ -1,4 +1,4 @@
-"""A lab whose service is the stand-in for SQL Server: it moves, crashes and hangs as PostgreSQL does, and no acknowledged token is lost."""
+"""A lab whose service is the stand-in for SQL Server: it moves and crashes as PostgreSQL does, and no acknowledged token is lost."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_paths_and_disruptions_on_it(lab: launch.RunningLab, tmp_path: Path) -> 
     done = subprocess.run(look, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "the mssql service says that it runs on lknode01" in done.stdout, done.stdout + done.stderr
     assert "certificate" not in done.stdout + done.stderr
-    chosen = [word for name in ("switchover", "service crash", "service hang", "power loss") for word in ("--disruption", name)]
+    chosen = [word for name in ("switchover", "service crash") for word in ("--disruption", name)]
     words = [sys.executable, *PYTEST, "tests/failover", "--cluster", str(lab.cluster_file), "--allow-disruption", *chosen]
     run = subprocess.run([*words, "--reports", str(tmp_path), "-q"], capture_output=True, text=True, timeout=1500)
-    assert run.returncode == 0 and "all 4 executed tests passed" in run.stdout, run.stdout
+    assert run.returncode == 0 and "all 2 executed tests passed" in run.stdout, run.stdout
