@@ -6,12 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.commands import ask as terminal
 from harness.commands.common import add, print_json
-from harness.commands.init import init_azure, init_gate
+from harness.commands.init import init_azure, init_gate, init_pipeline
 from harness.commands.parser import LateChoices
 from harness.core.errors import BadUse, Unusable
 
@@ -60,18 +61,24 @@ def add_to(commands) -> None:
     init.add_argument(
         "--gate", metavar="FILE", nargs="?", const=init_gate.DEFAULT, help="write a commented gate file instead (default: gate.toml)"
     )
+    init.add_argument("--pipeline", choices=list(init_pipeline.KINDS), help="write what runs the harness every night instead")
     init_azure.add_options(init)
     init.add_argument("--force", action="store_true", help="replace a file that is there")
 
 
-def _init_gate(given: argparse.Namespace) -> int:
-    file = Path(given.gate)
-    _can_be_written(file, force=given.force)
-    init_gate.write(file)
+def _init_beside(given: argparse.Namespace) -> int:
+    """A gate file, a pipeline, or both: neither asks anything."""
+    may_write = partial(_can_be_written, force=given.force)
+    files = []
+    if given.gate:
+        may_write(Path(given.gate))
+        files.append(init_gate.write(Path(given.gate)))
+    if given.pipeline:
+        files += init_pipeline.write(given.pipeline, Path(), may_write)
     if given.json:
-        print_json({"file": str(file)})
+        print_json({"files": [str(file) for file in files]})
     else:
-        print(f"wrote {file}: change what it demands, then run `lkharness failover --gate {file}`")
+        print("\n".join(f"{file} is written; look through it, above all at what it names and demands" for file in files))
     return 0
 
 
@@ -87,8 +94,8 @@ def _init(given: argparse.Namespace) -> int:
     from harness.core import package_data
     from harness.core.files import write_atomically
 
-    if given.gate:
-        return _init_gate(given)
+    if given.gate or given.pipeline:
+        return _init_beside(given)
     file = Path(given.file)
     _can_be_written(file, force=given.force)  # before anybody is asked, so that no answers are lost
     asked = sys.stdin is not None and sys.stdin.isatty() and not given.json

@@ -1,0 +1,112 @@
+"""Pipelines: what `init --pipeline` writes is what the services' own schemas allow, and its shell step does what it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.commands.init.init_pipeline import KINDS, STEP, text
+from harness.core import package_data
+
+SCHEMAS = {
+    "github": ["vendor.github-workflows"],
+    "azure-devops": ["vendor.azure-pipelines", "--data-transform", "azure-pipelines", "--regex-variant", "nonunicode"],
+    "gitlab": ["vendor.gitlab-ci", "--data-transform", "gitlab-ci"],
+}
+
+FAKE = """#!/bin/sh
+echo "$0 $*" >> "$CALLS"
+case "$1" in
+  -m) [ "$2" = venv ] && mkdir -p "$3/bin" && cp "$0" "$3/bin/pip" && cp "$0" "$3/bin/lkharness" ;;
+  failover) exit "$FAILOVER" ;;
+  history) exit "$HISTORY" ;;
+esac
+exit 0
+"""
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_is_written_whole_and_not_over_what_is_there(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "--pipeline", kind, "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert files == list(KINDS[kind].values())
+    for file in files:
+        said = Path(file).read_text()
+        assert "@STEP@" not in said and "\t" not in said
+    if kind != "systemd":
+        step = package_data.document(f"pipelines/{STEP}").read_text().splitlines()
+        lines = [line.strip() for line in Path(files[0]).read_text().splitlines()]
+        place = lines.index(step[0])
+        assert lines[place : place + len(step)] == step
+    before = {file: Path(file).read_bytes() for file in files}
+    assert cli.main(["init", "--pipeline", kind]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and {file: Path(file).read_bytes() for file in files} == before
+
+
+def test_an_unknown_kind_is_bad_use(capsys):
+    assert cli.main(["init", "--pipeline", "travis"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(not shutil.which("sh"), reason="there is no sh")
+@pytest.mark.parametrize(("failover", "history", "code"), [(0, 0, 0), (1, 0, 1), (3, 4, 3), (0, 4, 0)])
+def test_the_shell_step_ends_with_the_runs_own_code_whatever_the_history_says(tmp_path, failover, history, code):
+    """A stand-in takes Python's place, so that nothing is installed: what is called is what is looked at."""
+    fake = tmp_path / "bin" / "python3"
+    fake.parent.mkdir()
+    fake.write_text(FAKE)
+    fake.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}",
+        "CALLS": str(tmp_path / "calls"),
+        "FAILOVER": str(failover),
+        "HISTORY": str(history),
+        "LKHARNESS_CLUSTER": "a cluster.toml",
+        "LKHARNESS_REPORTS": str(tmp_path / "the reports"),
+    }
+    step = package_data.document(f"pipelines/{STEP}").read_text()
+    done = subprocess.run(["sh", "-c", step], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [line.split()[1] for line in calls] == ["-m", "install", "failover", "history"]
+    assert "--cluster a cluster.toml --allow-disruption" in calls[2] and calls[3].endswith("history " + str(tmp_path / "the reports"))
+
+
+def test_the_command_of_the_step_and_of_the_service_is_one_that_there_is(tmp_path):
+    """Its options are asked of the product itself; only the cluster file is missing, which is what it says."""
+    words = "--allow-disruption --disruption switchover --repeat 16 --gate gate.toml --reports"
+    assert words in package_data.document(f"pipelines/{STEP}").read_text() and words in text("lkharness.service")
+    command = ["failover", "--cluster", "none.toml", *words.split(), str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "harness.cli", *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "gate.toml: cannot be read" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", list(SCHEMAS))
+def test_the_services_own_schemas_allow_them(kind, tmp_path):
+    pytest.importorskip("check_jsonschema", reason="check-jsonschema is of the extra `crosscheck`")
+    file = tmp_path / "pipeline.yml"
+    file.write_text(text(next(iter(KINDS[kind]))))
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *SCHEMAS[kind], file], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
+def test_systemd_takes_its_units(tmp_path):
+    for name in KINDS["systemd"]:
+        program = text(name).replace("/opt/lkharness/bin/lkharness", "/bin/true")
+        (tmp_path / name).write_text(program)
+    files = [tmp_path / name for name in KINDS["systemd"]]
+    done = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True)
+    complaints = [line for line in done.stderr.splitlines() if "lkharness" in line]
+    assert not complaints, complaints
