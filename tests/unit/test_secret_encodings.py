@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import gzip
 import json
 import re
+import zlib
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.config import cluster_config
+from harness.core.redaction.compressed_values import MAX_TEXT_BYTES, unpacked
 from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.redaction.secret_names import sensitive
 from harness.lab.lifecycle import default_cluster
@@ -162,3 +167,20 @@ def test_what_looks_for_encodings_in_files_finds_each() -> None:
     written = lines_of(KNOWN)
     assert len(written) >= 40
     assert found_in("\n".join(written.values()).encode(), KNOWN) == list(written) and not found_in(b"nothing", KNOWN)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, partial(zlib.compress, level=1), partial(zlib.compress, level=9)])
+@pytest.mark.parametrize("code", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
+def test_a_known_value_in_what_is_compressed_and_then_base64_goes_with_all_of_it(pack, code) -> None:
+    for length in range(9):
+        text = f"{'settings of some tool; ' * 2}{'x' * length}\npassphrase {SAFE}\n"
+        written = code(pack(text.encode())).decode()
+        clean = Redactor([SAFE]).clean_known(f"before {written} after\n")
+        assert clean.split() == ["before", GONE, "after"], clean
+        assert Redactor(["another-canary"]).clean_known(written) == written
+
+
+def test_a_few_bytes_that_stand_for_very_many_are_unpacked_no_further_than_the_limit() -> None:
+    bomb = base64.b64encode(gzip.compress(bytes(64 * 1024 * 1024))).decode()
+    assert len(unpacked(bomb)) <= MAX_TEXT_BYTES
+    assert unpacked("eJ" + "A" * 40) == "" and unpacked("H4sI" + "A" * 41) == ""

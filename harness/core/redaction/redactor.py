@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from harness.core.redaction import compressed_values
 from harness.core.redaction.secret_encodings import MIN_SUBSTRING_LENGTH, pattern_of
 from harness.core.redaction.secret_names import POINTS, WORDS, sensitive
 
@@ -137,8 +138,10 @@ class Redactor:
     def clean_known(self, text: str) -> str:
         """`text` without the values that are known."""
         if self._known is not None:
-            text, times = self._known.subn(GONE, text)
-            self.removed += times
+            known = self._known
+            text, packed = compressed_values.without(text, lambda inside: known.search(inside) is not None, GONE)
+            text, times = known.subn(GONE, text)
+            self.removed += times + packed
         return text
 
     def clean_data(self, data: Any, name: str = "") -> Any:
