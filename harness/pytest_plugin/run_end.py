@@ -53,9 +53,10 @@ def exit_code(finished: Finished, record: RunRecord, exitstatus: int, failures: 
 
 def _enter_into_history(report: ReportBuilder) -> None:
     """A run is never lost to that: `lkharness history` enters later what is not in."""
-    from harness.history.catalogue import enter  # its library is needed by nothing else in a run
-
     try:
+        from harness.history.catalogue import enter  # its library is needed by nothing else in a run
+
         enter(report.run.directory)
-    except HarnessError as error:
-        report.run.evidence_fault("its entry in the history", str(error))
+    except Exception as error:  # such as a harness that was updated while the run went on
+        said = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        report.run.evidence_fault("its entry in the history", said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from measure_sample import add_to, repeats
@@ -53,3 +54,10 @@ def test_a_summary_that_cannot_be_appended_is_told_and_loses_nothing(tmp_path, m
     builder = a_run(tmp_path / "reports")
     assert run_end.finish(builder, None, interrupted=False).files
     assert any(run_end.SERVICE_SUMMARY in fault.name for fault in builder.run.record.evidence_faults)
+
+
+def test_a_history_that_cannot_be_entered_is_told_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "harness.history.catalogue", None)  # as where the harness was updated under the run
+    builder = a_run(tmp_path)
+    assert run_end.finish(builder, None, interrupted=False).files
+    assert any("history" in fault.name for fault in builder.run.record.evidence_faults)
