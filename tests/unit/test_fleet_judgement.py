@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands.fleet import fleet
-from harness.commands.fleet.members import Member, matrix, members_in, members_of, words_for
+from harness.commands.fleet.members import Member, leaves_run, matrix, members_in, members_of, words_for
 from harness.commands.fleet.outcome import Outcome, Stored, fleet_code, of_process, sorted_worst_first, summary
 from harness.commands.fleet.stored_runs import cluster_file_of
 from harness.core.errors import BadUse, ExitCode
@@ -110,6 +110,18 @@ def _run(code: int) -> Stored:
 def test_what_became_of_a_process(returned, codes, code, reason):
     found, why, run = of_process(returned, [_run(one) for one in codes], "last words")
     assert (found, why) == (code, reason) and (run is None) == (not codes)
+
+
+def test_a_suite_that_left_no_run_has_looked_at_nothing():
+    """A suite whose tests are all skipped, because --allow-disruption is missing, exits 0 and makes no run."""
+    code, reason, run = of_process(0, [], "1 skipped in 0.20s")
+    assert (code, run) == (3, None) and reason == "nothing was looked at, there is no run of it; it said: 1 skipped in 0.20s"
+    assert of_process(0, [], "5 paths are as they should be", leaves_run=False)[:2] == (0, "5 paths are as they should be")
+
+
+@pytest.mark.parametrize(("words", "expected"), [("failover", True), ("check", False), ("acceptance --dry-run", False)])
+def test_what_must_leave_a_run(words, expected):
+    assert leaves_run(words.split()) is expected
 
 
 def test_a_process_that_said_nothing():

@@ -121,6 +121,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], *, quiet: bool) -> list[Outcome]:
+    from harness.commands.fleet.members import leaves_run
     from harness.commands.fleet.outcome import WORDS, Outcome, of_process
     from harness.commands.fleet.pool import Pool
     from harness.commands.fleet.stored_runs import folders_in, last_words, new_runs
@@ -142,7 +143,8 @@ def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, comma
         if end.returned is None:
             outcomes[index] = Outcome(member.name, member.cluster, ExitCode.INCONCLUSIVE, end.fault)
         else:
-            code, reason, run = of_process(end.returned, new_runs(log.parent, before[index]), last_words(log, cleaner))
+            runs, said = new_runs(log.parent, before[index]), last_words(log, cleaner)
+            code, reason, run = of_process(end.returned, runs, said, leaves_run=leaves_run(command))
             outcomes[index] = Outcome(member.name, member.cluster, code, reason, run.folder if run else None, end.seconds, log)
         one = outcomes[index]
         tell(f"{one.name}: {WORDS[one.code]} ({seconds(end.seconds)}): {one.reason}")

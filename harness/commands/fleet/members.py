@@ -82,3 +82,8 @@ def words_for(member: Member, command: Sequence[str], reports: Path) -> list[str
     if given is not None:
         raise BadUse(f"{given} cannot stand behind --, because every cluster is given its own; write it before --, where there is one")
     return [name, "--cluster", member.cluster, *(["--reports", str(reports / member.name)] if name != "check" else []), *more]
+
+
+def leaves_run(command: Sequence[str]) -> bool:
+    """Whether each must leave a run: `check` and a dry run make none."""
+    return command[0] != "check" and "--dry-run" not in command

@@ -73,15 +73,18 @@ def summary(outcomes: Iterable[Outcome]) -> str:
     return f"{count(len(codes), 'cluster')}: " + ", ".join(f"{codes.count(c)} {WORDS[c]}" for c in WORST_FIRST if c in codes)
 
 
-def of_process(returned: int, stored: Iterable[Stored], last_words: str) -> tuple[ExitCode, str, Stored | None]:
+def of_process(returned: int, stored: Iterable[Stored], last_words: str, *, leaves_run: bool = True) -> tuple[ExitCode, str, Stored | None]:
     """The code and reason of a process that ended with `returned`, from the runs it left; with several, the worst of them counts.
 
-    Where run.json and the process disagree (it was killed at its very end), the worse one counts.
+    Where run.json and the process disagree (it was killed at its very end), the worse one counts. One that should leave a run and left
+    none has looked at nothing (a suite whose tests were all skipped makes none), so that it may not claim a pass.
     """
     run = min(stored, key=lambda one: WORST_FIRST.index(one.code), default=None)
     known = returned in {code.value for code in ExitCode}
     own = ExitCode(returned) if known else ExitCode.INCONCLUSIVE
     how = _how(returned)
+    if run is None and leaves_run and own is ExitCode.PASSED:
+        return ExitCode.INCONCLUSIVE, f"nothing was looked at, there is no run of it; it said: {last_words or 'nothing'}", None
     if run is None:
         said = f": {last_words}" if last_words else ""
         return own, f"it {how}{said}" if not known or not last_words else last_words, None
