@@ -9,6 +9,7 @@ from command_shell import Shell
 from lab_events import LabEvent, disagreements, read_events
 
 DISRUPTIONS = 21  # that need no Azure
+LIMIT_S = 1800.0  # for a run of all of them; two minutes on an idle machine
 PROBE_UP_S = 0.25  # the lab's: one answer, which comes each interval
 
 
@@ -43,10 +44,11 @@ def test_the_comparison_sees_what_disagrees(measured, events, says):
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(2 * LIMIT_S)
 @pytest.mark.parametrize("design", ["nat", "floating"])
 def test_every_disruption_is_explained(design, tmp_path):
     shell = Shell(tmp_path)
-    done = shell.pytest("tests/failover", "-q", "--design", design, "--reports", tmp_path / "reports", limit=1200)
+    done = shell.pytest("tests/failover", "-q", "--design", design, "--reports", tmp_path / "reports", limit=LIMIT_S)
     assert done.returncode == 0, done.stdout[-3000:]
     run = (tmp_path / "reports" / "latest").resolve()
     told = shell.lkharness("explain", run, "--json")
