@@ -37,7 +37,7 @@ class DisruptiveRun:
         self._look = look
         self._run = run
         self._folder = folder
-        self._guardian: Watchdog | None = None
+        self._watchdog: Watchdog | None = None
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run)
         self._guard: Preflight | None = None
         self._active: str | None = None
@@ -49,7 +49,7 @@ class DisruptiveRun:
         self._lease.take()
         subject = self._subject
         brief = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
-        self._guardian = Watchdog(brief, self._folder)
+        self._watchdog = Watchdog(brief, self._folder)
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
     def show_plan(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
@@ -63,16 +63,16 @@ class DisruptiveRun:
             text, names, self._active = plan.as_text(), plan.names, plan.active
             self._subject.skips = plan.skips
             self._before = look(self._subject)
-            if self._guardian is not None:
-                self._guardian.found(plan.active, self._before)
+            if self._watchdog is not None:
+                self._watchdog.found(plan.active, self._before)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Preflight(self._subject, names, lambda: self._lease.lost, self._sick, self._left, self._look)
         self._subject.lease_line = self._lease.line
         self._subject.lost = lambda: self._lease.lost
         self._subject.permit = self._permit
-        if self._guardian is not None:
-            self._subject.arming, self._subject.disarmed = self._guardian.arms, self._guardian.disarmed
+        if self._watchdog is not None:
+            self._subject.arming, self._subject.disarmed = self._watchdog.arms, self._watchdog.disarmed
 
     def before(self, disruption: Disruption, *, within: bool = False) -> None:
         """Return when the disruption may be done now, or `within` another. Raises Inconclusive."""
@@ -82,9 +82,9 @@ class DisruptiveRun:
         if self._before is not None and not within:  # else a few repeats would reach the threshold at which the manager bans a node
             forget_ours(self._subject, self._before)
         self._guard.before(name, within=within)
-        if self._guardian is not None:
+        if self._watchdog is not None:
             try:
-                self._lease.cover(self._guardian.disturbs(disruption))
+                self._lease.cover(self._watchdog.disturbs(disruption))
             except HarnessError as error:
                 raise Inconclusive(f"{name} was not done, and nothing was: {error}") from error
 
@@ -178,11 +178,11 @@ class DisruptiveRun:
 
     def give_back(self) -> list[str]:
         """End the lease; what could not be removed. Unless the cluster was seen to be as it was found, both are the watchdog's."""
-        if self._guardian is not None and (self._standing or (self._disturbed and not self._proved)):
+        if self._watchdog is not None and (self._standing or (self._disturbed and not self._proved)):
             self._lease.leave_to_another()
-            self._guardian.leave_to_it()
+            self._watchdog.leave_to_it()
             also = f"; if it does not fix it, run {self._by_hand_azure}" if self._standing else ""
             return [f"what was done to the cluster was not seen undone; {self._goes_on}{also}"]
-        if self._guardian is not None:
-            self._guardian.dismiss()
+        if self._watchdog is not None:
+            self._watchdog.dismiss()
         return self._lease.give_back()

@@ -45,7 +45,7 @@ class Entry:
     host: str = ""
     longest_s: float = 0.0
     undone_s: float = 0.0  # after which it is undone when the run was killed, whoever does that
-    out_s: float = 0.0
+    recovered_after_s: float = 0.0
     undoing: str = ""
     steps: list[Step] = field(default_factory=list)
     skipped: str = ""
@@ -67,7 +67,7 @@ class Entry:
             lasts = "until the harness undoes it"
         else:
             lasts = f"{self.longest_s:g} s at most" if self.longest_s else "a moment"
-        return f"{lasts}; paths may be out for {self.out_s:.3g} s by the cluster's timers"
+        return f"{lasts}; paths may be out for {self.recovered_after_s:.3g} s by the cluster's timers"
 
 
 @dataclass(frozen=True)

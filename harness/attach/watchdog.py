@@ -119,7 +119,7 @@ class Watchdog:
         self._tell(WatchdogMessage(armed=[armed]))
 
     def disarmed(self, token: str) -> None:
-        """Tells the guardian that one disturbance was undone."""
+        """Tells the watchdog that one disturbance was undone."""
         with suppress(HarnessError):  # it is dead, which the next thing that it must be told says
             self._tell(WatchdogMessage(undone=[token]))
 
@@ -130,7 +130,7 @@ class Watchdog:
             self._process.stdin.close()
 
     def dismiss(self) -> None:
-        """Tells the guardian that the run is over and everything undone."""
+        """Tells the watchdog that the run is over and everything undone."""
         with suppress(HarnessError):  # it is dead already, and nothing is left for it to do
             self._tell(WatchdogMessage(farewell=True))
         assert self._process.stdin is not None
@@ -361,7 +361,7 @@ def wait_until_whole(subject: ClusterUnderTest, deadline: Deadline) -> None:
 
 
 def main() -> int:
-    """The guardian's process; the exit code is 0 when nothing is left to do."""
+    """The watchdog's process; the exit code is 0 when nothing is left to do."""
     told = watch(sys.stdin)
     if told is None:
         return 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.check.check_result import Findings
 from harness.check.host_rules import NodeFacts, firewalls, judge
-from harness.check.manager_word import favoured
+from harness.check.manager_survey import favoured
 from harness.check.node_facts import of_script
 from harness.collect.bundle import read_with_texts
 from harness.config import cluster_config

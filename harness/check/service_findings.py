@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.cluster.asked_over_path import ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.path_exchange import ask_over_the_path
 from harness.config.cluster_config import Cluster, Service
 from harness.core.errors import DeadlineExceeded
 from harness.core.finding import Finding, Weight

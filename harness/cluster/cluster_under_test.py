@@ -71,7 +71,7 @@ class ClusterUnderTest:
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._witnesses: dict[str, Witness] = {}
         self._witness_lock = threading.Lock()
-        self._means: dict[str, Capabilities] = {}
+        self._capabilities: dict[str, Capabilities] = {}
         self._asking = {name: threading.Lock() for name in self.hosts}
 
     def clean(self, text: str) -> str:
@@ -103,7 +103,7 @@ class ClusterUnderTest:
 
     def runs_commands(self, name: str) -> bool:
         """Or is there nothing but its sshd?"""
-        return self.means(name).kind is not Kind.FORWARDING
+        return self.capabilities(name).kind is not Kind.FORWARDING
 
     @property
     def active(self) -> str:
@@ -133,20 +133,20 @@ class ClusterUnderTest:
         """The Python that the cluster file names for a host."""
         return self.machine(name).ssh.python
 
-    def means(self, name: str) -> Capabilities:
+    def capabilities(self, name: str) -> Capabilities:
         """How connections are made from a host; asked of it once. Raises HostUnreachable, Unusable when none can be."""
         with self._asking[name]:
-            if name not in self._means:
+            if name not in self._capabilities:
                 found = host_capabilities.ask(self.hosts[name], self.machine(name).platform, self.python(name))
                 if found.kind is Kind.POWERSHELL and csharp_agent.compiles(self.hosts[name]):
                     found = host_capabilities.COMPILED
-                self._means[name] = found
-            return self._means[name]
+                self._capabilities[name] = found
+            return self._capabilities[name]
 
     def unwatchable(self) -> list[str]:
         """The hosts, of those that are present, whose packets cannot be watched for want of a Python."""
         present = [m.name for m in self.cluster.machines if m.name not in self.absent]
-        found = self.together(*(lambda n=n: self.means(n) for n in present))
+        found = self.together(*(lambda n=n: self.capabilities(n) for n in present))
         return [name for name, one in zip(present, found, strict=True) if not one.whole]
 
     def together(self, *work: Callable[[], object]) -> list:
@@ -219,7 +219,7 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
         self._making = threading.Lock()
 
     def __missing__(self, name: str) -> ConnectionWorker | FallbackConnector:
-        found, host = self._subject.means(name), self._subject.hosts[name]
+        found, host = self._subject.capabilities(name), self._subject.hosts[name]
         with self._making:
             if name not in self:
                 self[name] = ConnectionWorker(host, self._subject.python(name)) if found.whole else FallbackConnector(host, found)

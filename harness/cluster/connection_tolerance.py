@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.cluster.asked_over_path import ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.path_exchange import ask_over_the_path
 from harness.core.errors import BadUse, HarnessError
 from harness.services import service_registry
 from harness.services.service_kind import AskedFirst, NotTheService

@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from harness.cluster.asked_over_path import ATTEMPT_TIMEOUT_S, ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.full_segments import NOT_ASKED, FullSegments, ask_in_full
+from harness.cluster.full_size_exchange import NOT_ASKED, FullSegments, ask_in_full
+from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S, ask_over_the_path
 from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
@@ -103,7 +103,7 @@ def check_path(
 
 def why_unseen(subject: ClusterUnderTest, origin: str) -> str:
     """Why nobody can see how attempts from there travel, for want of a Python; "" where somebody can."""
-    if not subject.means(origin).tells_port:
+    if not subject.capabilities(origin).tells_port:
         return f"{origin} cannot tell from which port its attempts come"
     blind = [n.name for n in subject.cluster.nodes if n.name in subject.unwatchable()]
     return f"without Python the packets of {' and '.join(blind)} cannot be watched" if blind else ""

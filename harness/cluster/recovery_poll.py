@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_check import PathCheck, check_path
-from harness.cluster.shared_question import SharedQuestion
+from harness.cluster.single_flight import SharedQuestion
 from harness.config.cluster_config import Service
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable

@@ -13,7 +13,7 @@ from harness.core.errors import BadUse
 
 Command = Callable[[argparse.Namespace], int]
 
-SCHEMA_VERSION = 1  # goes up when a program that reads a command's JSON could be misled: a key is removed, renamed, or means something else
+SCHEMA_VERSION = 2  # goes up when a program that reads a command's JSON could be misled: a key is removed, renamed, or means something else
 TAKES_A_COMMAND = (("lab", "exec"), ("lab", "ssh"))  # whose words behind the host are no options of ours
 
 

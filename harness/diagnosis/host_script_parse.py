@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from harness.diagnosis.evidence import HostSeen, Socket
 from harness.diagnosis.firewall import parse
-from harness.hosts.documents import json_of, xml_of
+from harness.hosts.bounded_parse import json_of, xml_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import Route

@@ -95,7 +95,7 @@ def _values(budget: Budget, record: MeasurementRecord) -> Iterable[tuple[str, fl
         if not budget.phase:
             yield path.value, None if figure.never else figure.value
         elif figure.longest is not None:
-            for phase in record.phases_of(figure.track.id, figure.longest[0]):
+            for phase in record.phases_of(figure.series.id, figure.longest[0]):
                 if phase.name == budget.phase:
                     yield path.value, phase.seconds
 

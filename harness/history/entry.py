@@ -21,7 +21,7 @@ from harness.report.statistics.series_figures import series_of
 class RunHead(Record):
     """The part of run.json that the history reads; its measurements, which are most of it, are not looked at."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run_id: Text
     state: RunState
     harness_version: Text

@@ -23,8 +23,8 @@ from harness.measure.evaluation.attribution import Traced
 from harness.measure.evaluation.outages import runs_of_failure
 from harness.remote import script_transport
 from harness.remote.agents.agent_factory import agent_of
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, bearable
-from harness.remote.recording.recording import NEW, Clock, NodeEvent, Noise, Sample, Track
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, bearable
+from harness.remote.recording.recording import NEW, Clock, NodeEvent, Noise, Sample, Series
 from harness.services import service_registry
 
 CUT_S = 0.3
@@ -55,13 +55,13 @@ class Calibration:
     sharp: bool = True
 
 
-def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: str, *, clock_error_s: float = 0.0) -> Calibration:
+def judge(begun: float, ended: float, series: Series, samples: list[Sample], how: str, *, clock_error_s: float = 0.0) -> Calibration:
     """Hold what the samples say against the cut that was made. Pure. The length needs no clock; the place in time is held to its error.
 
     Inconclusive when the cut was not seen, seen as several, longer or shorter than it was by more than a period, seen at another time
     than it was (phases are cut by that), or when the attempts did not come as often as the meter says, so that it was right by chance.
     """
-    cut, period = ended - begun, track.period_s
+    cut, period = ended - begun, series.period_s
     rows = [Traced(s.at, s.seconds, s.outcome, None, s.detail) for s in sorted(samples)]
     around = max(MEASURED_AROUND_S, PERIODS_AROUND * period)
     starts = [one.at for one in rows if one.evidence and begun - around <= one.at <= ended + around]
@@ -74,8 +74,8 @@ def judge(begun: float, ended: float, track: Track, samples: list[Sample], how: 
     def found(measured: float | None, verdict: Verdict) -> Calibration:
         return Calibration(cut, measured, period, how, verdict, kept=longest <= bearable, sharp=sharp)
 
-    near = clock_error_s + period + max(ATTEMPT_TIMEOUT_S, track.limit_s)
-    runs = [r for r in runs_of_failure(track, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
+    near = clock_error_s + period + max(ATTEMPT_TIMEOUT_S, series.limit_s)
+    runs = [r for r in runs_of_failure(series, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
     if not runs or runs[-1].end is None:
         return found(None, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
     start, end = runs[0].start, runs[-1].end
@@ -112,34 +112,34 @@ def _calibrate(subject: ClusterUnderTest, period_s: float, cut: KnownCut | None)
     how = "the client's links cut by the lab" if cut is not None else "a service on the client's loopback taken away"
     try:
         client = subject.cluster.client.name
-        means = subject.means(client)
-        period_s = means.period_s(period_s)
+        capabilities = subject.capabilities(client)
+        period_s = capabilities.period_s(period_s)
         if cut is not None:
-            return _measure(subject, vip_track(subject.cluster, period_s), cut, how)
-        if not means.whole:
+            return _measure(subject, vip_series(subject.cluster, period_s), cut, how)
+        if not capabilities.whole:
             with ForwardedService(subject.hosts[client]) as forwarded:
-                return _measure(subject, forwarded.track(period_s, ATTEMPT_TIMEOUT_S), forwarded.cut, f"{how} by its sshd")
+                return _measure(subject, forwarded.series(period_s, ATTEMPT_TIMEOUT_S), forwarded.cut, f"{how} by its sshd")
         with _Loopback(subject) as service:
-            return _measure(subject, service.track(period_s), service.cut, how, clients_clock=True)
+            return _measure(subject, service.series(period_s), service.cut, how, clients_clock=True)
     except HarnessError as error:
         return Calibration(CUT_S, None, period_s, how, inconclusive(f"the meter could not be checked against a known cut: {error}"))
 
 
-def vip_track(cluster: Cluster, period_s: float) -> AgentTrack:
+def vip_series(cluster: Cluster, period_s: float) -> AgentSeries:
     """New connections from the client to the cluster's first service."""
     service = cluster.services[0]
     hello = service_registry.hello(service, cluster)
     name = f"{cluster.client.name}/{service.name}/calibration"
-    return AgentTrack(
+    return AgentSeries(
         name, str(cluster.vip), service.port, NEW, bearable(period_s, hello), ATTEMPT_TIMEOUT_S, hello.say, hello.expect, hello.again
     )
 
 
-def _measure(subject: ClusterUnderTest, track: AgentTrack, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
+def _measure(subject: ClusterUnderTest, series: AgentSeries, cut: KnownCut, how: str, *, clients_clock: bool = False) -> Calibration:
     client = subject.cluster.client.name
     ear = SampleSink()
-    agent = agent_of(subject.hosts[client], subject.means(client), subject.python(client), AgentPlan([track], lifetime_s=60.0), ear)
-    around, length = max(MEASURED_AROUND_S, PERIODS_AROUND * track.period_s), max(CUT_S, PERIODS_CUT * track.period_s)
+    agent = agent_of(subject.hosts[client], subject.capabilities(client), subject.python(client), AgentPlan([series], lifetime_s=60.0), ear)
+    around, length = max(MEASURED_AROUND_S, PERIODS_AROUND * series.period_s), max(CUT_S, PERIODS_CUT * series.period_s)
     agent.start()
     try:
         ear.wait_until_good(around, Deadline(10.0))
@@ -149,14 +149,14 @@ def _measure(subject: ClusterUnderTest, track: AgentTrack, cut: KnownCut, how: s
         ear.wait_until_good(around, Deadline(10.0), since=ended)
     finally:
         agent.stop()
-    measured = Track(track.id, client, "", NEW, track.port, track.period_s, track.limit_s)
+    measured = Series(series.id, client, "", NEW, series.port, series.period_s, series.limit_s)
     # a cut by the client's own clock, and samples that came before its offset was last measured: both errors count
     error = 2 * ear.clock_error_s if clients_clock else ear.clock_error_s
     return judge(begun, ended, measured, ear.rows, how, clock_error_s=error)
 
 
 class SampleSink:
-    """Keeps the samples of one track; `clock_error_s` is the worst of all clocks that they were stamped by."""
+    """Keeps the samples of one series; `clock_error_s` is the worst of all clocks that they were stamped by."""
 
     def __init__(self) -> None:
         self.rows: list[Sample] = []
@@ -177,7 +177,7 @@ class SampleSink:
                 deadline.require("a steady path for the known cut")
                 self._changed.wait(deadline.within(0.5))
 
-    def samples(self, track: str, rows: list[Sample]) -> None:
+    def samples(self, series: str, rows: list[Sample]) -> None:
         """Takes the attempts of the known cut."""
         with self._changed:
             self.rows.extend(rows)
@@ -212,8 +212,8 @@ class _Loopback:
     def __exit__(self, *_: object) -> None:
         self._process.close()
 
-    def track(self, period_s: float) -> AgentTrack:
-        return AgentTrack(f"{self._client}/loopback/calibration", "127.0.0.1", self._port, NEW, period_s, ATTEMPT_TIMEOUT_S, b"", b"^here")
+    def series(self, period_s: float) -> AgentSeries:
+        return AgentSeries(f"{self._client}/loopback/calibration", "127.0.0.1", self._port, NEW, period_s, ATTEMPT_TIMEOUT_S, b"", b"^here")
 
     def cut(self, host: str, seconds: float) -> tuple[float, float]:
         self._process.send(b"cut %f\n" % seconds)

@@ -9,7 +9,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.hosts.host import Host
 from harness.hosts.ssh.ssh_library import paramiko
-from harness.remote.agents.agent_launch import AgentTrack
+from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.host_capabilities import forwarding_of
 from harness.remote.recording.recording import NEW
 
@@ -35,9 +35,9 @@ class ForwardedService:
     def __exit__(self, *_: object) -> None:
         self._forwarding.close()
 
-    def track(self, period_s: float, limit_s: float) -> AgentTrack:
+    def series(self, period_s: float, limit_s: float) -> AgentSeries:
         """The series that measures the service; times in seconds."""
-        return AgentTrack(f"{self._host.name}/loopback/calibration", LOOPBACK, self._port, NEW, period_s, limit_s, b"", b"^here")
+        return AgentSeries(f"{self._host.name}/loopback/calibration", LOOPBACK, self._port, NEW, period_s, limit_s, b"", b"^here")
 
     def cut(self, host: str, seconds: float) -> tuple[float, float]:
         """Begin and end, on the harness's monotonic clock."""

@@ -1,4 +1,4 @@
-"""What the meter knows at this moment: who answered each track last, for how long it has been out. For the live view, and to tell
+"""What the meter knows at this moment: who answered each series last, for how long it has been out. For the live view, and to tell
 when the paths have recovered. The report does not use it: that is judged from the whole recording."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.remote.recording.recording import CapturedPacket, NodeEvent, Sample, Track
+from harness.remote.recording.recording import CapturedPacket, NodeEvent, Sample, Series
 
 KEPT_S = 3.0
 UNKNOWN = "?"
@@ -17,37 +17,37 @@ UNKNOWN = "?"
 
 @dataclass(frozen=True)
 class SeriesState:
-    """One track now: `outcome` of its newest attempt, `node` that answered it, `out_s` since when it has not been answered (0: it is)."""
+    """One series now: `outcome` of its newest attempt, `node` that answered it, `out_s` since when it has not been answered (0: it is)."""
 
-    track: Track
+    series: Series
     outcome: str
     node: str | None
-    out_s: float
+    recovered_after_s: float
 
 
 class Live:
     """Thread-safe. `nodes` are the hosts whose packets are watched; an attempt is attributed by the origin's address and port."""
 
-    def __init__(self, tracks: Iterable[Track], addresses: Mapping[str, Iterable[str]], probe: tuple[str, int]) -> None:
-        self._tracks = {t.id: t for t in tracks}
+    def __init__(self, series: Iterable[Series], addresses: Mapping[str, Iterable[str]], probe: tuple[str, int]) -> None:
+        self._series = {t.id: t for t in series}
         self._owner = {address: host for host, found in addresses.items() for address in found}
         self._probe = probe  # source and port
         self._probed: dict[str, float] = {}
-        self._samples: dict[str, deque[Sample]] = {t: deque() for t in self._tracks}
+        self._samples: dict[str, deque[Sample]] = {t: deque() for t in self._series}
         self._last_good: dict[str, float] = {}
         self._received: dict[tuple[str, int], tuple[float, str]] = {}
         self.news = ""  # what happened last at a host, in a sentence
         self._pruned = time.monotonic()
         self._lock = threading.Lock()
 
-    def samples(self, track: str, rows: Iterable[Sample]) -> None:
+    def samples(self, series: str, rows: Iterable[Sample]) -> None:
         """Takes attempts of one series."""
         with self._lock:
-            kept = self._samples[track]
+            kept = self._samples[series]
             for row in rows:
                 kept.append(row)
                 if row.outcome == "answered":
-                    self._last_good[track] = row.at
+                    self._last_good[series] = row.at
             horizon = kept[-1].at - KEPT_S if kept else 0.0
             while kept and kept[0].at < horizon:
                 kept.popleft()
@@ -81,33 +81,33 @@ class Live:
         with self._lock:
             return self._probed.get(node)
 
-    def right(self, track: str, node: str | None, *, since: float, watched: bool = True) -> bool:
+    def right(self, series: str, node: str | None, *, since: float, watched: bool = True) -> bool:
         """Has every attempt that began after `since` been answered by `node` (any one, when None), and were there some?"""
         with self._lock:
-            rows = [s for s in self._samples[track] if s.at >= since and s.outcome != "skipped"]
+            rows = [s for s in self._samples[series] if s.at >= since and s.outcome != "skipped"]
             if len(rows) < 3 or any(s.outcome != "answered" for s in rows):
                 return False
-            if not watched or self._tracks[track].kind != "new":
+            if not watched or self._series[series].kind != "new":
                 return True
-            known = {self._node(track, s) for s in rows}
+            known = {self._node(series, s) for s in rows}
             known.discard(None)  # its packet may still be on the way here; the next look will know
             return len(known) == 1 and (node is None or known == {node})
 
     def standing(self) -> list[SeriesState]:
         """The state of every series now."""
         with self._lock:
-            return [self._standing(t) for t in self._tracks.values()]
+            return [self._standing(t) for t in self._series.values()]
 
-    def _standing(self, track: Track) -> SeriesState:
-        rows = self._samples[track.id]
+    def _standing(self, series: Series) -> SeriesState:
+        rows = self._samples[series.id]
         if not rows:
-            return SeriesState(track, UNKNOWN, None, 0.0)
+            return SeriesState(series, UNKNOWN, None, 0.0)
         newest = rows[-1]
         good = newest.outcome == "answered"
-        node = next((n for s in reversed(rows) if (n := self._node(track.id, s)) is not None), None) if good else None
-        out = 0.0 if good else newest.at - self._last_good.get(track.id, rows[0].at)
-        return SeriesState(track, newest.outcome, node, max(0.0, out))
+        node = next((n for s in reversed(rows) if (n := self._node(series.id, s)) is not None), None) if good else None
+        out = 0.0 if good else newest.at - self._last_good.get(series.id, rows[0].at)
+        return SeriesState(series, newest.outcome, node, max(0.0, out))
 
-    def _node(self, track: str, sample: Sample) -> str | None:
-        found = self._received.get((self._tracks[track].origin, sample.port))
+    def _node(self, series: str, sample: Sample) -> str | None:
+        found = self._received.get((self._series[series].origin, sample.port))
         return found[1] if found is not None and abs(found[0] - sample.at) < KEPT_S else None

@@ -104,7 +104,7 @@ class MeasuredFault:
             probe_port=cluster.load_balancer.probe.port,
             probe_source=str(cluster.load_balancer.probe.source),
             probe_interval_s=cluster.load_balancer.probe.interval_s,
-            tracks=tuple(self._meter.tracks),
+            series=tuple(self._meter.series),
             repeat=start.repeat,
             offset_s=start.offset_s if start.after_probe_s is None else start.after_probe_s,
             seed=start.seed,

@@ -25,7 +25,7 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of samples of one track that ended alike: `outcome`, and `node` where it is known who answered, refused or got it."""
+    """A run of samples of one series that ended alike: `outcome`, and `node` where it is known who answered, refused or got it."""
 
     start: float
     end: float
@@ -52,7 +52,7 @@ class Outage:
     A node that was lost where the disruption takes none away is an outage without attempts.
     """
 
-    track: str
+    series: str
     start: float
     end: float | None  # None: still out when the measurement ended
     seconds: float
@@ -61,13 +61,13 @@ class Outage:
     attributed: dict[str, int]  # node → failed attempts that it received; "" those that reached nobody who was watching
     reason: str  # one sentence a person can act on
     expected: bool = True
-    least_s: float | None = None  # None in a record of before: seconds - period_s
-    most_s: float | None = None  # None in a record of before, and for one without an end
+    min_s: float | None = None  # None in a record of before: seconds - period_s
+    max_s: float | None = None  # None in a record of before, and for one without an end
 
 
 @dataclass(frozen=True)
-class TrackResult:
-    """One track, judged. `path` is the role that its origin has when all is over: client, inside, standby; "" when it lost its host."""
+class SeriesResult:
+    """One series, judged. `path` is the role that its origin has when all is over: client, inside, standby; "" when it lost its host."""
 
     id: str
     path: str
@@ -77,18 +77,18 @@ class TrackResult:
     period_s: float
     segments: list[Segment]
     outages: list[Outage]
-    out_s: (
+    recovered_after_s: (
         float | None
     )  # from `counted_from` to the first right answer after the last outage; 0: no attempt failed; None: `unknown` says why
     verdict: Verdict
     attempts: int = 0
     unmeasured_s: float = 0.0  # for how long after the disruption nothing was measured, such as while its host was gone
-    least_s: float | None = None  # the true figure lies in [least_s, most_s], by the period and the clocks; None in a record of before
-    most_s: float | None = None
+    min_s: float | None = None  # the true figure lies in [least_s, most_s], by the period and the clocks; None in a record of before
+    max_s: float | None = None
     counted_from: str = ""  # what out_s counts from: the disruption, the undoing, its own beginning
     unknown: str = ""  # why out_s is None: never came back, not measured, out before the disruption, …
     stalled_s: float = 0.0  # the longest time after the disruption in which answers were withheld and came in time all the same
-    blind_s: float = 0.0  # the longest time after the disruption in which no attempt was made; nothing shorter can be ruled out
+    longest_gap_s: float = 0.0  # the longest time after the disruption in which no attempt was made; nothing shorter can be ruled out
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class TokenResult:
 
 
 @dataclass(frozen=True)
-class Lane:
+class ChartRow:
     """One row of the picture beside the paths: a host's state, the VIP, the probe, the balancer."""
 
     name: str
@@ -127,9 +127,9 @@ class Measured:
     wall_minus_mono: float
     budget_s: float
     budget_because: str
-    tracks: list[TrackResult]
+    series: list[SeriesResult]
     boundaries: list[Boundary]
-    lanes: list[Lane]
+    chart_rows: list[ChartRow]
     log: list[tuple[float, str, str]]  # time, host, text: log lines, marks and events for the report's cursor
     timing: Verdict  # may the figures be trusted: calibration, noise, completeness
     tokens: TokenResult | None
@@ -138,5 +138,5 @@ class Measured:
     offset_s: float = 0.0
     notes: list[str] = field(default_factory=list)  # such as "lknode01 could not capture packets"
     noise: Verdict | None = None  # did the measuring hosts work quietly while it was measured, and when a path was out before it?
-    told: list[str] = field(default_factory=list)  # what it showed beside outages: what became of a held connection, and the like
+    observations: list[str] = field(default_factory=list)  # what it showed beside outages: what became of a held connection, and the like
     expects: dict[str, str] = field(default_factory=dict)  # path → recovers, untouched, out or any, as in the header

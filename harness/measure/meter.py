@@ -19,12 +19,12 @@ from harness.core.errors import HarnessError, Unusable
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
 from harness.remote.agents.agent_factory import Measures, agent_of
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, AgentWatch, bearable
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch, bearable
 from harness.remote.captures.continuous_capture import Watched
 from harness.remote.captures.packet_capture import SYN, Witness
 from harness.remote.host_capabilities import Capabilities
 from harness.remote.recording.packets import Packet
-from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Header, NodeEvent, Noise, Recorder, Sample, Track
+from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Header, NodeEvent, Noise, Recorder, Sample, Series
 from harness.services import service_registry
 
 OTHER_PERIOD_S = 0.1  # for services beside the first: PostgreSQL forks a process for each connection, and every path is measured anyway
@@ -35,23 +35,23 @@ FLUSH = 64
 MIN_ATTEMPTS = 4  # attempts that tell whether a path is right
 
 
-def tracks_of(cluster: Cluster, period_s: float, means: Mapping[str, Capabilities]) -> list[Track]:
+def series_of(cluster: Cluster, period_s: float, capabilities: Mapping[str, Capabilities]) -> list[Series]:
     """Every service from every host, new connections; and a pinned one where the service keeps a connection (facts, measuring).
 
-    As often, and as many of them, as each host can bear: a track's period is the one that is kept.
+    As often, and as many of them, as each host can bear: a series's period is the one that is kept.
     """
     made = []
     for machine in cluster.machines:
-        bears = means[machine.name]
+        bears = capabilities[machine.name]
         for i, service in enumerate(cluster.services):
             hello = service_registry.hello(service, cluster)
             period = bearable(bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S)), hello)
             made.append(
-                Track(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, ATTEMPT_TIMEOUT_S)
+                Series(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, ATTEMPT_TIMEOUT_S)
             )
             if bears.keeps and hello.keeps:
                 beat = max(period_s, OTHER_PERIOD_S)
-                pinned = Track(
+                pinned = Series(
                     f"{machine.name}/{service.name}/pinned",
                     machine.name,
                     service.name,
@@ -77,12 +77,12 @@ class Meter:
         cluster, probe = subject.cluster, subject.cluster.load_balancer.probe
         self.subject = subject
         names = [m.name for m in cluster.machines]
-        self._means = dict(zip(names, subject.together(*(lambda n=n: subject.means(n) for n in names)), strict=True))
-        self.tracks = tracks_of(cluster, period_s, self._means)
-        sentences = {name: means.sentence(name, period_s) for name, means in self._means.items()}
+        self._capabilities = dict(zip(names, subject.together(*(lambda n=n: subject.capabilities(n) for n in names)), strict=True))
+        self.series = series_of(cluster, period_s, self._capabilities)
+        sentences = {name: capabilities.sentence(name, period_s) for name, capabilities in self._capabilities.items()}
         self.coarse = {name: sentence for name, sentence in sentences.items() if sentence}  # hosts that bear less than the whole agent
         self.addresses = addresses_of(cluster)
-        self.live = Live(self.tracks, self.addresses, (str(probe.source), probe.port))
+        self.live = Live(self.series, self.addresses, (str(probe.source), probe.port))
         self.blind: dict[str, str] = {}  # nodes whose packets cannot be watched, and why
         self._lifetime_s = lifetime_s
         self._agents: dict[str, Measures] = {}
@@ -105,11 +105,11 @@ class Meter:
 
     def _agent(self, name: str) -> Measures:
         plan = self._plan(name, self._lifetime_s)
-        return agent_of(self.subject.hosts[name], self._means[name], self.subject.python(name), plan, _MeterSink(self, name))
+        return agent_of(self.subject.hosts[name], self._capabilities[name], self.subject.python(name), plan, _MeterSink(self, name))
 
     def _see(self, node: str) -> None:
         """Find out whether a node's packets may be watched."""
-        if not self._means[node].whole:
+        if not self._capabilities[node].whole:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
             return
         try:
@@ -151,13 +151,13 @@ class Meter:
         return self._clocks.get(host)
 
     def all_right(self, hosts: list[str], node: str | None, *, since: float) -> bool:
-        """Is every track from these hosts answered by `node` (any one node, when None) and has been since then?"""
-        watched = {name: means.tells_port and not self.blind for name, means in self._means.items()}
-        tracks = [t for t in self.tracks if t.origin in hosts]
-        return all(self.live.right(t.id, node, since=min(since, _enough(t)), watched=watched[t.origin]) for t in tracks)
+        """Is every series from these hosts answered by `node` (any one node, when None) and has been since then?"""
+        watched = {name: capabilities.tells_port and not self.blind for name, capabilities in self._capabilities.items()}
+        series = [t for t in self.series if t.origin in hosts]
+        return all(self.live.right(t.id, node, since=min(since, _enough(t)), watched=watched[t.origin]) for t in series)
 
     def wait_until_right(self, hosts: list[str], node: str | None, deadline: Deadline, *, steady_s: float) -> None:
-        """Until every track from these hosts has been answered by `node` for `steady_s` without a gap. Raises DeadlineExceeded."""
+        """Until every series from these hosts has been answered by `node` for `steady_s` without a gap. Raises DeadlineExceeded."""
         deadline.wait_for(
             lambda: self.all_right(hosts, node, since=time.monotonic() - steady_s - ATTEMPT_TIMEOUT_S),
             what=f"every path from {', '.join(hosts)} being answered{f' by {node}' if node else ''} for {steady_s:g} s",
@@ -172,14 +172,14 @@ class Meter:
     def _is_calm(self) -> bool:
         with self._lock:
             newest = {host: list(self._noise.get(host, ())) for host in self._agents}
-        return all(is_calm(host, lines, min(t.period_s for t in self.tracks if t.origin == host)) for host, lines in newest.items())
+        return all(is_calm(host, lines, min(t.period_s for t in self.series if t.origin == host)) for host, lines in newest.items())
 
     def _plan(self, host: str, lifetime_s: float) -> AgentPlan:
         cluster = self.subject.cluster
         services = {s.name: s for s in cluster.services}
-        tracks = [self._track_plan(t, services[t.service]) for t in self.tracks if t.origin == host]
-        if host == cluster.client.name or not self._means[host].whole:
-            return AgentPlan(tracks, lifetime_s)
+        series = [self._series_plan(t, services[t.service]) for t in self.series if t.origin == host]
+        if host == cluster.client.name or not self._capabilities[host].whole:
+            return AgentPlan(series, lifetime_s)
         ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port)
         watch = AgentWatch(
             vip=str(cluster.vip),
@@ -188,18 +188,20 @@ class Meter:
             log=str(self.subject.manager.log or ""),
             every_s=WATCH_INTERVAL_S,
         )
-        return AgentPlan(tracks, lifetime_s, watch)
+        return AgentPlan(series, lifetime_s, watch)
 
-    def _track_plan(self, track: Track, service: Service) -> AgentTrack:
+    def _series_plan(self, series: Series, service: Service) -> AgentSeries:
         hello, vip = service_registry.hello(service, self.subject.cluster), str(self.subject.cluster.vip)
         words = (hello.say, hello.expect, hello.again, hello.http)
-        return AgentTrack(track.id, vip, track.port, track.kind, track.period_s, track.limit_s, *words)
+        return AgentSeries(series.id, vip, series.port, series.kind, series.period_s, series.limit_s, *words)
 
     # what comes in
     def _watch(self, node: str) -> None:
         """Begin to watch a node's packets; where that is not allowed, its connections are looked at instead, and that is told."""
         if node in self.blind:
-            instead = f"; its connections were looked at every {WATCH_INTERVAL_S * 1000:g} ms instead" if self._means[node].whole else ""
+            instead = (
+                f"; its connections were looked at every {WATCH_INTERVAL_S * 1000:g} ms instead" if self._capabilities[node].whole else ""
+            )
             text = f"{self.blind[node]}{instead}"
             self.event(NodeEvent(time.monotonic(), node, "no-capture", text))
             return
@@ -264,13 +266,13 @@ class Meter:
             if self._recorder is not None:
                 self._recorder.sightings(rows)
 
-    def samples(self, track: str, rows: list[Sample]) -> None:
+    def samples(self, series: str, rows: list[Sample]) -> None:
         """Takes attempts from an agent, for the screen and the recording."""
-        self.live.samples(track, rows)
+        self.live.samples(series, rows)
         with self._lock:
             self._flush()
             if self._recorder is not None:
-                self._recorder.samples(track, rows)
+                self._recorder.samples(series, rows)
 
     def _connected(self, event: NodeEvent) -> None:
         """A connection that was looked at, in the place of its packets."""
@@ -308,9 +310,9 @@ class Meter:
                 self._recorder.add(one)
 
 
-def _enough(track: Track) -> float:
-    """The latest moment since which a track must have been right to be called so: a few of its attempts have ended since."""
-    return time.monotonic() - track.limit_s - MIN_ATTEMPTS * track.period_s
+def _enough(series: Series) -> float:
+    """The latest moment since which a series must have been right to be called so: a few of its attempts have ended since."""
+    return time.monotonic() - series.limit_s - MIN_ATTEMPTS * series.period_s
 
 
 class _MeterSink:
@@ -320,8 +322,8 @@ class _MeterSink:
         self._meter = meter
         self._host = host
 
-    def samples(self, track: str, rows: list[Sample]) -> None:
-        self._meter.samples(track, rows)
+    def samples(self, series: str, rows: list[Sample]) -> None:
+        self._meter.samples(series, rows)
 
     def event(self, event: NodeEvent) -> None:
         self._meter.event(event)

@@ -81,10 +81,10 @@ class LiveView:
         for column in ("from", "to", "connections", "now", "answered by", "outage"):
             table.add_column(column, justify="right" if column == "outage" else "left")
         for one in live.standing():
-            out = f"{one.out_s:.2f} s" if one.out_s else ""
+            out = f"{one.recovered_after_s:.2f} s" if one.recovered_after_s else ""
             now = Text(one.outcome, COLOURS.get(one.outcome, "dim"))
             origin, service, kind, node = (
-                Text(visible(word)) for word in (one.track.origin, one.track.service, one.track.kind, one.node or "")
+                Text(visible(word)) for word in (one.series.origin, one.series.service, one.series.kind, one.node or "")
             )
             table.add_row(origin, service, kind, now, node, out)
         return table
@@ -99,16 +99,16 @@ class LiveView:
                 self._line(news)
             for one in live.standing():
                 state = (one.outcome, one.node)
-                was = before.get(one.track.id)
+                was = before.get(one.series.id)
                 if one.outcome != UNKNOWN and was != state and (was is not None or one.outcome != "answered"):
                     self._line(_sentence(one))
-                before[one.track.id] = state
+                before[one.series.id] = state
 
     def _line(self, text: str) -> None:
         self._console.print(visible(f"  {time.monotonic() - self._began:6.2f} s  {text}"), markup=False, soft_wrap=True)
 
 
 def _sentence(one: SeriesState) -> str:
-    what = f"{one.track.origin} → {one.track.service} ({one.track.kind} connections)"
+    what = f"{one.series.origin} → {one.series.service} ({one.series.kind} connections)"
     who = f" by {one.node}" if one.node else ""
-    return f"{what}: {one.outcome}{who}" + (f", outage {one.out_s:.2f} s" if one.out_s else "")
+    return f"{what}: {one.outcome}{who}" + (f", outage {one.recovered_after_s:.2f} s" if one.recovered_after_s else "")

@@ -32,7 +32,7 @@ class Plan:
     """`names` empty: every disruption there is for such a cluster."""
 
     names: tuple[str, ...]
-    wish: MeasurementOptions
+    options: MeasurementOptions
     allow_unproven: bool = False  # is "cannot tell" of an attached cluster no reason to leave a disruption?
 
     @classmethod
@@ -55,7 +55,7 @@ class Plan:
         Raises Unusable when all are meant and plug-ins cannot be used.
         """
         names = self.names or self._all(azure, own)
-        return [Planned(name, start) for name in names for start in self.wish.starts(name, cluster)]
+        return [Planned(name, start) for name in names for start in self.options.starts(name, cluster)]
 
     @staticmethod
     def _all(azure: bool, own: bool) -> tuple[str, ...]:

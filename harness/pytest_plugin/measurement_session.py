@@ -56,11 +56,11 @@ class MeasurementSession:
     """The meter is started by the first measurement, and stopped by `close`."""
 
     def __init__(
-        self, subject: ClusterUnderTest, report: ReportBuilder, wish: MeasurementOptions, cut: KnownCut | None, view: LiveView | None
+        self, subject: ClusterUnderTest, report: ReportBuilder, options: MeasurementOptions, cut: KnownCut | None, view: LiveView | None
     ) -> None:
         self._subject = subject
         self._report = report
-        self._wish = wish
+        self._options = options
         self._cut = cut
         self._view = view
         self._meter: Meter | None = None
@@ -134,12 +134,12 @@ class MeasurementSession:
     def _ready(self) -> Meter:
         if self._meter is None:
             self._say("checking the meter against a known cut")
-            done = calibrate(self._subject, period_s=self._wish.period_s, cut=self._cut)
+            done = calibrate(self._subject, period_s=self._options.period_s, cut=self._cut)
             self._calibration = done
             self._report.calibration(
                 CalibrationRecord(cut_s=done.cut_s, measured_s=done.measured_s, period_s=done.period_s, verdict=done.verdict)
             )
-            self._meter = Meter(self._subject, period_s=self._wish.period_s)
+            self._meter = Meter(self._subject, period_s=self._options.period_s)
             for host, sentence in self._meter.coarse.items():
                 self._report.host_note(host, sentence)
             self._meter.start()

@@ -279,7 +279,7 @@ class Session:
                 return disruption
 
             if self._measuring is None:
-                self._measuring = MeasurementSession(self._subject, self._report, self._plan.wish, self._known_cut, self.view)
+                self._measuring = MeasurementSession(self._subject, self._report, self._plan.options, self._known_cut, self.view)
             return self._measuring.measure(guarded, start, test=test)
 
         return measure

@@ -117,12 +117,12 @@ def decide(answers: Answers) -> Capabilities | None:
 
 def ask(host: Host, platform: str, python: str) -> Capabilities:
     """Ask the host. Raises HostUnreachable, or Unusable when no connection can be made from there."""
-    means = decide(_of_its_shell(host, python) if platform == "linux" else Answers(platform))
-    if means is None:
+    capabilities = decide(_of_its_shell(host, python) if platform == "linux" else Answers(platform))
+    if capabilities is None:
         forwarding_of(host, checked=True).close()  # raises when that is not to be had either
-        means = decide(Answers(forwards=True))
-    assert means is not None
-    return means
+        capabilities = decide(Answers(forwards=True))
+    assert capabilities is not None
+    return capabilities
 
 
 def _of_its_shell(host: Host, python: str) -> Answers:

@@ -69,7 +69,7 @@ def _suite_properties(run: RunRecord) -> dict[str, str]:
         properties["manager"] = lab_manager(run)
     properties |= {f"worst_recovery.{s.path}": worst_recovery(s) for s in summarise_paths(run) if s.worst}
     for path, figure in worst_outages(run).items():
-        properties[f"worst_out_s.{path}"] = _figure(figure.track.out_s)
+        properties[f"worst_out_s.{path}"] = _figure(figure.series.recovered_after_s)
         properties[f"worst_out.{path}"] = f"{figure.told} ({figure.record.id})"
     if run.calibration:
         properties["calibration"] = str(run.calibration.verdict)
@@ -79,11 +79,11 @@ def _suite_properties(run: RunRecord) -> dict[str, str]:
 def _case_properties(run: RunRecord, test: TestRecord) -> dict[str, str]:
     properties = {"title": test.title, "situation": test.situation, "design": run.cluster.design if run.cluster else ""}
     mine = [m for m in run.measurements if m.test == test.id]
-    tracks = [track for m in mine for track in m.measured.tracks]
+    all_series = [series for m in mine for series in m.measured.series]
     properties |= test.properties
     properties |= {
-        "path": _listed([c.path.value for c in test.checks if c.path] + [t.path for t in tracks]),
-        "service": _listed([c.service for c in test.checks if c.service] + [t.service for t in tracks]),
+        "path": _listed([c.path.value for c in test.checks if c.path] + [t.path for t in all_series]),
+        "service": _listed([c.service for c in test.checks if c.service] + [t.service for t in all_series]),
         "node": _listed([c.node for c in test.checks if c.node] + [m.measured.after or "" for m in mine]),
         "disruption": _listed([d.name for d in test.disruptions] + [m.measured.disruption for m in mine]),
     }
@@ -110,22 +110,22 @@ def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
         f"recording.{record.id}": record.recording,
     }
     for figure in figures(record):
-        track = figure.track
-        place = ".".join((record.id, track.path or track.origin, track.service, track.kind))
-        properties[f"out_s.{place}"] = _figure(track.out_s)
-        properties[f"out_unknown.{place}"] = track.unknown or ("" if figure.known else figure.words)
-        if track.out_s:
+        series = figure.series
+        place = ".".join((record.id, series.path or series.origin, series.service, series.kind))
+        properties[f"out_s.{place}"] = _figure(series.recovered_after_s)
+        properties[f"out_unknown.{place}"] = series.unknown or ("" if figure.known else figure.words)
+        if series.recovered_after_s:
             least, most = figure.bounds
             properties |= {f"out_least_s.{place}": _figure(least), f"out_most_s.{place}": _figure(most)}
-            properties[f"counted_from.{place}"] = track.counted_from
-        properties[f"blind_s.{place}"] = _figure(track.blind_s)
-        properties[f"stalled_s.{place}"] = _figure(track.stalled_s)
-        properties[f"period_s.{place}"] = f"{track.period_s:g}"
+            properties[f"counted_from.{place}"] = series.counted_from
+        properties[f"blind_s.{place}"] = _figure(series.longest_gap_s)
+        properties[f"stalled_s.{place}"] = _figure(series.stalled_s)
+        properties[f"period_s.{place}"] = f"{series.period_s:g}"
         longest = figure.longest
         if longest is not None:
             number, outage = longest
             properties[f"outage_s.{place}"] = _figure(outage.seconds)
-            for phase in record.phases_of(track.id, number):
+            for phase in record.phases_of(series.id, number):
                 properties[f"phase_s.{place}.{phase.name.replace(' ', '_')}"] = _figure(phase.seconds)
     if measured.tokens:
         properties |= {

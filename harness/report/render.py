@@ -13,6 +13,7 @@ from harness.core.errors import BadUse, Unusable
 from harness.core.files import open_text, stored, write_atomically
 from harness.core.text import one_line
 from harness.report.record.run_record import SCHEMA_VERSION, Judgement, RunRecord
+from harness.report.record.run_upgrade import upgraded
 from harness.report.record.run_verdict import judge, tally
 from harness.report.statistics.series_figures import series_of
 
@@ -83,7 +84,7 @@ def load_data(path: Path) -> dict[str, Any]:
         raise BadUse(f"{path}: has no schema_version, so it is not a run of this harness; name a run's directory, such as reports/latest")
     if version > SCHEMA_VERSION:
         raise BadUse(f"{path}: was written by a newer harness (schema {version}, this one reads up to {SCHEMA_VERSION}); update lkharness")
-    return data
+    return upgraded(data)
 
 
 def load_timeline(run_dir: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -88,7 +88,7 @@ def _measured(run: RunRecord) -> list[str]:
     for kind, found in (("", gate_statistics.worst_outages(run)), (", established connection", gate_statistics.worst_kept(run))):
         for path, figure in found.items():
             measured = figure.record.measured
-            told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.track.service})"
+            told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.series.service})"
             lines.append(f"  {path} path{kind}: at worst {told}")
     if run.calibration and run.measurements:
         lines.append(
@@ -96,7 +96,7 @@ def _measured(run: RunRecord) -> list[str]:
         )
     for group in gate_statistics.groups(run):
         lines.append(_group(group))
-        lines += [f"    {said}" for said in dict.fromkeys(s for record in group.records for s in record.measured.told)]
+        lines += [f"    {said}" for said in dict.fromkeys(s for record in group.records for s in record.measured.observations)]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Azure's own view of the members: on the timeline with its reason codes, as lanes of a report, and never in the way of a run."""
+"""Azure's own view of the members: on the timeline with its reason codes, as chart rows of a report, and never in the way of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.azure.inventory import resource_reader
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.core.timeline import Timeline
-from harness.report.html.azure_health_rows import lanes
+from harness.report.html.azure_health_rows import chart_rows
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def event(at: float, node: str, reason: str, **over: Any) -> dict[str, Any]:
     return {"at": at, "source": node, "kind": KIND, "text": "", "data": {"state": "Up", "reason": reason}, **over}
 
 
-def test_lanes_show_what_was_known_when(tmp_path: Path) -> None:
+def test_chart_rows_show_what_was_known_when(tmp_path: Path) -> None:
     events = [
         event(5.0, "lknode01", "Up_Probe_Success"),
         event(12.0, "lknode01", "Down_Probe_TcpProbeTimeout"),
@@ -100,9 +100,9 @@ def test_lanes_show_what_was_known_when(tmp_path: Path) -> None:
         {"at": 11.0, "source": "azure", "kind": KIND, "text": "could not be read"},
         {"at": 11.0, "source": "lknode01", "kind": "else", "data": {"state": "x"}},
     ]
-    first, second = lanes(events, 10.0, 20.0)
+    first, second = chart_rows(events, 10.0, 20.0)
     assert (first.name, first.spans) == (
         "Azure on lknode01", [(10.0, 12.0, "Up_Probe_Success"), (12.0, 20.0, "Down_Probe_TcpProbeTimeout")]
     )  # fmt: skip
     assert second.spans == [(10.0, 15.0, "unknown"), (15.0, 20.0, "Up_Probe_Success")]
-    assert lanes([], 0.0, 1.0) == []
+    assert chart_rows([], 0.0, 1.0) == []

@@ -161,14 +161,14 @@ poll_s = 0.05
 
     def killed_up(self, looks: int, group: str = "lk-test", **tags: str) -> str:
         """A deployment as an `azure up` leaves it that is killed after so many looks; its run."""
-        wish = DeploymentRequest("westeurope", "me", time.time() + 3600, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"})
-        given = {**wish.parameters, "tags": {**wish.tags, **tags}}
-        id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/lkharness-{wish.run}"
+        request = DeploymentRequest("westeurope", "me", time.time() + 3600, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me"})
+        given = {**request.parameters, "tags": {**request.tags, **tags}}
+        id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Resources/deployments/lkharness-{request.run}"
         self.deploy(id, {"properties": {"template": template.load(), "parameters": {k: {"value": v} for k, v in given.items()}}})
         self.deployments[id.lower()]["steps"] = 20  # it is looked at several times before anybody cancels it
         for _ in range(looks):
             self.look(self.deployments[id.lower()])
-        return wish.run
+        return request.run
 
     def go_on(self) -> None:
         """Whatever still runs comes to its end by itself."""

@@ -287,7 +287,7 @@ def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> DisruptiveRun:
     monkeypatch.setattr("harness.attach.disruptive_run.put_back", lambda subject, active, before, *, patience_s: passed("as it was"))
     one = DisruptiveRun(subject(lab, Timeline()), "r", lab.file.parent)
     one._guard, one._active = SimpleNamespace(disturbed=True), lab.cluster.nodes[0].name  # type: ignore[assignment]
-    one._guardian = one._lease = Beside()  # type: ignore[assignment]
+    one._watchdog = one._lease = Beside()  # type: ignore[assignment]
     STANDING.clear()
     return one
 
@@ -309,7 +309,7 @@ def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
     assert lab.power(one.target()) == "off"
     assert attached.end(broken=True) and attached.give_back() == []
     assert lab.power(one.target()) == "on" and not STANDING
-    assert attached._guardian.told == ["dismissed", "given back"]  # type: ignore[union-attr]
+    assert attached._watchdog.told == ["dismissed", "given back"]  # type: ignore[union-attr]
 
 
 def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, attached: DisruptiveRun) -> None:
@@ -323,5 +323,5 @@ def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, at
     finally:
         lab.own("faults", "DELETE")
     assert verdict is not None and not verdict and "may not" in verdict.reason
-    assert f"--run {RUN}" in left and attached._guardian.told == ["lease left", "left to the watchdog"]  # type: ignore[union-attr]
+    assert f"--run {RUN}" in left and attached._watchdog.told == ["lease left", "left to the watchdog"]  # type: ignore[union-attr]
     assert heal(lab, "--run", RUN).returncode == 0 and lab.power(one.target()) == "on"

@@ -164,7 +164,7 @@ def test_what_destroys_something_is_planned_only_where_it_is_named(lab: AzureLab
     from harness.pytest_plugin.measurement_plan import Plan
     from harness.pytest_plugin.measurement_session import MeasurementOptions
 
-    wish = MeasurementOptions(0.01, 1, 0, None)
-    assert "azure VM redeploy" not in {one.name for one in Plan((), wish).measurements(lab.cluster, azure=True)}
-    assert {"azure VM redeploy"} == {one.name for one in Plan(("azure VM redeploy",), wish).measurements(lab.cluster, azure=True)}
+    request = MeasurementOptions(0.01, 1, 0, None)
+    assert "azure VM redeploy" not in {one.name for one in Plan((), request).measurements(lab.cluster, azure=True)}
+    assert {"azure VM redeploy"} == {one.name for one in Plan(("azure VM redeploy",), request).measurements(lab.cluster, azure=True)}
     assert "temporary disk is lost" in base.get_disruption("azure VM redeploy").sentence

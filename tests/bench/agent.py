@@ -21,7 +21,7 @@ from pathlib import Path
 from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
 from harness.remote.agents.agent import Agent
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, AgentWatch
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 from tests.bench.rows import Row, row
 
@@ -78,7 +78,7 @@ class _Sink:
         self.count = 0
         self.keep = False
 
-    def samples(self, track: str, rows: list[Sample]) -> None:
+    def samples(self, series: str, rows: list[Sample]) -> None:
         self.count += len(rows)
         if self.keep:
             self.rows.extend(rows)
@@ -158,10 +158,10 @@ def _measuring(period_s: float, lifetime_s: float, *, watch: bool) -> Iterator[t
     assert server.stdout is not None
     port = int(server.stdout.readline())
     with tempfile.TemporaryDirectory(prefix="lkharness-bench-") as folder:
-        track = AgentTrack("bench", "127.0.0.1", port, period_s=period_s, say=b"x", expect=rb"\AS")
+        series = AgentSeries("bench", "127.0.0.1", port, period_s=period_s, say=b"x", expect=rb"\AS")
         watched = AgentWatch("127.0.0.1", (port,)) if watch else AgentWatch()
         sink = _Sink()
-        agent = Agent(LocalHost("here"), sys.executable, AgentPlan([track], lifetime_s, watched, places=("/dev/shm", folder)), sink)
+        agent = Agent(LocalHost("here"), sys.executable, AgentPlan([series], lifetime_s, watched, places=("/dev/shm", folder)), sink)
         try:
             agent.start()
             yield agent, sink, server

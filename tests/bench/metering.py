@@ -31,8 +31,8 @@ from harness.hosts.ssh.ssh_host import connect_all
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure import calibration
 from harness.remote.agents.agent import Agent
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
-from harness.remote.recording.recording import NEW, Noise, Track
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
+from harness.remote.recording.recording import NEW, Noise, Series
 from tests.bench.rows import Row, row
 
 CUTS_S = (0.05, 0.5, 1.2, 2.5, 5.0)
@@ -130,7 +130,7 @@ class Client:
 
     lab: launch.RunningLab
     name: str
-    track: AgentTrack
+    series: AgentSeries
     ear: Ear
     others: Samplers | None
 
@@ -140,9 +140,9 @@ class Client:
         phase.wait_for(lambda: phase.expired, what="a random phase", every=phase.seconds)
         begun, ended = self.lab.known_cut(self.name, seconds)
         self.ear.wait_until_good(0.3, Deadline(CALM_S), since=ended)
-        track = Track(self.track.id, self.name, "", NEW, self.track.port, self.track.period_s, self.track.limit_s)
+        series = Series(self.series.id, self.name, "", NEW, self.series.port, self.series.period_s, self.series.limit_s)
         near = [s for s in self.ear.rows if begun - 1.0 < s.at < ended + 1.0]
-        judged = calibration.judge(begun, ended, track, near, "")
+        judged = calibration.judge(begun, ended, series, near, "")
         readings = {"ours": Reading(ended - begun, judged.measured_s, judged.sharp)}
         if self.others is not None:
             others = self.others
@@ -161,18 +161,18 @@ def measuring(period_s: float, *, others: bool) -> Iterator[Client]:
         cluster = cluster_config.load(lab.cluster_file)
         host, python = connect_all(cluster)[cluster.client.name], cluster.client.ssh.python
         stack.callback(host.close)
-        track, ear = calibration.vip_track(cluster, period_s), Ear()
+        series, ear = calibration.vip_series(cluster, period_s), Ear()
         if period_s < A_SERVICE_ANSWERS_S:
-            track = replace(track, say=b"", expect=b"")
-        agent = Agent(host, python, AgentPlan([track], lifetime_s=3600.0), ear)
+            series = replace(series, say=b"", expect=b"")
+        agent = Agent(host, python, AgentPlan([series], lifetime_s=3600.0), ear)
         agent.start()
         stack.callback(agent.stop)
         ear.wait_until_good(0.3, Deadline(CALM_S))
-        samplers = Samplers(host, python, track.destination, track.port) if others else None
+        samplers = Samplers(host, python, series.destination, series.port) if others else None
         if samplers is not None:
             stack.callback(samplers.close)
             Deadline(CALM_S).wait_for(lambda: samplers.calm(0.0), what="every method being right", every=0.1)
-        yield Client(lab, cluster.client.name, track, ear, samplers)
+        yield Client(lab, cluster.client.name, series, ear, samplers)
 
 
 def metering(repeats: int) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.core.deadline import Deadline
 from harness.remote.agents import agent_launch
 from harness.remote.agents.agent import Agent
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack, AgentWatch
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
 SAY, ANSWER, EXPECT = b"who\n", b"me\n", rb"\Ame\n"
@@ -32,8 +32,8 @@ class Seen:
         self.noises: list[Noise] = []
         self.clocks: list[Clock] = []
 
-    def samples(self, track: str, rows: list[Sample]) -> None:
-        self.rows.setdefault(track, []).extend(rows)
+    def samples(self, series: str, rows: list[Sample]) -> None:
+        self.rows.setdefault(series, []).extend(rows)
 
     def event(self, event: NodeEvent) -> None:
         self.events.append(event)
@@ -44,8 +44,8 @@ class Seen:
     def clock(self, clock: Clock) -> None:
         self.clocks.append(clock)
 
-    def outcomes(self, track: str) -> set[str]:
-        return {row.outcome for row in self.rows.get(track, [])}
+    def outcomes(self, series: str) -> set[str]:
+        return {row.outcome for row in self.rows.get(series, [])}
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
@@ -58,22 +58,22 @@ class Seen:
 
         return Deadline(LIMIT).wait_for(found, what=f"{kind} {data}", every=0.01, until=lambda f: len(f) >= count)[-1]
 
-    def wait_rows(self, track: str, more: int, outcome: str = "") -> None:
+    def wait_rows(self, series: str, more: int, outcome: str = "") -> None:
         """Wait for so many more samples of that outcome."""
 
         def count() -> int:
-            return sum(1 for row in list(self.rows.get(track, [])) if row.outcome == outcome or not outcome)
+            return sum(1 for row in list(self.rows.get(series, [])) if row.outcome == outcome or not outcome)
 
         least = count() + more
-        Deadline(LIMIT).wait_for(count, what=f"{more} {outcome} samples of {track}", every=0.01, until=lambda n: n >= least)
+        Deadline(LIMIT).wait_for(count, what=f"{more} {outcome} samples of {series}", every=0.01, until=lambda n: n >= least)
 
-    def wait_row_after(self, track: str, at: float, outcome: str) -> None:
+    def wait_row_after(self, series: str, at: float, outcome: str) -> None:
         """Wait for a sample of that outcome that began after `at`, in seconds on this process's monotonic clock."""
 
         def found() -> bool:
-            return any(row.at > at and row.outcome == outcome for row in list(self.rows.get(track, [])))
+            return any(row.at > at and row.outcome == outcome for row in list(self.rows.get(series, [])))
 
-        Deadline(LIMIT).wait_for(found, what=f"a sample of {track} that began later and was {outcome}", every=0.01)
+        Deadline(LIMIT).wait_for(found, what=f"a sample of {series} that began later and was {outcome}", every=0.01)
 
 
 class Service:
@@ -152,22 +152,22 @@ def service(mode: str = "answer") -> Iterator[Service]:
         made.cut()
 
 
-def track(name: str, port: int, **more: object) -> AgentTrack:
+def series(name: str, port: int, **more: object) -> AgentSeries:
     """With a limit that a busy machine keeps: whoever wants silence gives a short one."""
     given = {"destination": "127.0.0.1", "limit_s": 20.0, "say": SAY, "expect": EXPECT, **more}
-    return AgentTrack(name, port=port, **given)  # type: ignore[arg-type]
+    return AgentSeries(name, port=port, **given)  # type: ignore[arg-type]
 
 
-def plan(folder: Path | str, *tracks: AgentTrack, watch: AgentWatch | None = None, **more: object) -> AgentPlan:
+def plan(folder: Path | str, *series: AgentSeries, watch: AgentWatch | None = None, **more: object) -> AgentPlan:
     given = {"lifetime_s": 60.0, "keep_s": 5.0, **more}
-    return AgentPlan(tracks, watch=watch or AgentWatch(), places=(str(folder),), **given)  # type: ignore[arg-type]
+    return AgentPlan(series, watch=watch or AgentWatch(), places=(str(folder),), **given)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
-def measuring(host, folder: Path, *tracks: AgentTrack, python: str = sys.executable, **more) -> Iterator[tuple[Agent, Seen]]:
+def measuring(host, folder: Path, *series: AgentSeries, python: str = sys.executable, **more) -> Iterator[tuple[Agent, Seen]]:
     """An agent at work; after it, nothing of it is left in `folder`, and everything it wrote has come in."""
     seen = Seen()
-    agent = Agent(host, python, plan(folder, *tracks, **more), seen)
+    agent = Agent(host, python, plan(folder, *series, **more), seen)
     agent.start()
     try:
         yield agent, seen
@@ -220,5 +220,5 @@ def complete(agent: Agent, seen: Seen) -> None:
 
 
 def launched(host, folder, **more) -> str:
-    given = plan(folder, track("t", 1), **more)
+    given = plan(folder, series("t", 1), **more)
     return agent_launch.launch(host, sys.executable, given, agent_launch.new_folders(given), lifetime_s=given.lifetime_s, limit=LIMIT)

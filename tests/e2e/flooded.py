@@ -16,7 +16,7 @@ from itertools import pairwise
 from harness.attach.lease import Lease, _now
 from harness.config.cluster_config import Machine
 from harness.core.errors import HarnessError
-from harness.hosts.documents import MAX_DOCUMENT_LENGTH
+from harness.hosts.bounded_parse import MAX_DOCUMENT_LENGTH
 from harness.hosts.host import Host
 from harness.hosts.linux import linux_parse
 from harness.hosts.local_host import LocalHost

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from agent_fixtures import LIMIT, Seen, complete, header, launched, measuring, namespace, nothing_of, plan, processes_of, service, track
+from agent_fixtures import LIMIT, Seen, complete, header, launched, measuring, namespace, nothing_of, plan, processes_of, series, service
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
@@ -51,7 +51,7 @@ def here():
 )
 def test_what_a_service_does_is_told_apart(here, tmp_path, mode, outcome, detail) -> None:
     limit_s = 1.0 if outcome == "silent" else 20.0
-    with service(mode) as it, measuring(here, tmp_path, track("t", it.port, limit_s=limit_s)) as (_, seen):
+    with service(mode) as it, measuring(here, tmp_path, series("t", it.port, limit_s=limit_s)) as (_, seen):
         seen.wait_rows("t", 5)
     assert seen.outcomes("t") == {outcome}
     assert all(row.port > 0 and detail in row.detail for row in seen.rows["t"])
@@ -62,14 +62,14 @@ def test_what_a_service_does_is_told_apart(here, tmp_path, mode, outcome, detail
 def test_what_the_network_does_is_told_apart(tmp_path) -> None:
     rules = "nft add table t; nft 'add chain t o { type filter hook output priority 0; }'; nft add rule t o tcp dport 2 drop"
     with namespace("-n", setup=f"ip link set lo up; {rules}; ip route add unreachable 10.9.0.0/24") as inside:
-        tracks = [
-            track("refused", 1, period_s=0.1),
-            track("silent", 2, period_s=0.1, limit_s=0.2),
-            track("no route", 3, destination="10.8.0.1", period_s=0.1),
-            track("unreachable", 3, destination="10.9.0.1", period_s=0.1),
+        all_series = [
+            series("refused", 1, period_s=0.1),
+            series("silent", 2, period_s=0.1, limit_s=0.2),
+            series("no route", 3, destination="10.8.0.1", period_s=0.1),
+            series("unreachable", 3, destination="10.9.0.1", period_s=0.1),
         ]
-        with measuring(LocalHost("inside", prefix=inside), tmp_path, *tracks) as (_, seen):
-            for one in tracks:
+        with measuring(LocalHost("inside", prefix=inside), tmp_path, *all_series) as (_, seen):
+            for one in all_series:
                 seen.wait_rows(one.id, 2)
     expected = {"refused": "refused", "silent": "silent", "no route": "unreachable", "unreachable": "unreachable"}
     assert {name: seen.outcomes(name) for name in expected} == {name: {outcome} for name, outcome in expected.items()}
@@ -78,7 +78,7 @@ def test_what_the_network_does_is_told_apart(tmp_path) -> None:
 
 
 def test_a_slow_attempt_delays_none_and_too_many_are_skipped(here, tmp_path) -> None:
-    with service("hang") as it, measuring(here, tmp_path, track("t", it.port, limit_s=0.2), max_open=4) as (_, seen):
+    with service("hang") as it, measuring(here, tmp_path, series("t", it.port, limit_s=0.2), max_open=4) as (_, seen):
         seen.wait_rows("t", 30, "skipped")
         seen.wait_rows("t", 4, "silent")
     assert seen.outcomes("t") == {"silent", "skipped"}
@@ -86,7 +86,7 @@ def test_a_slow_attempt_delays_none_and_too_many_are_skipped(here, tmp_path) -> 
 
 
 def test_a_cut_is_measured(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (_, seen):
+    with service() as it, measuring(here, tmp_path, series("t", it.port)) as (_, seen):
         seen.wait_rows("t", 5, "answered")
         it.deaf()
         began = time.monotonic()
@@ -102,7 +102,7 @@ def test_a_cut_is_measured(here, tmp_path) -> None:
 
 
 def test_every_tick_is_accounted_for(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+    with service() as it, measuring(here, tmp_path, series("t", it.port)) as (agent, seen):
         spool = header(agent._life.folder)
         seen.wait_rows("t", 10)
         os.kill(spool["pid"], signal.SIGSTOP)
@@ -121,7 +121,7 @@ def test_every_tick_is_accounted_for(here, tmp_path) -> None:
 
 
 def test_a_pinned_connection_is_kept_and_told_when_it_is_new(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("p", it.port, kind="pinned")) as (_, seen):
+    with service() as it, measuring(here, tmp_path, series("p", it.port, kind="pinned")) as (_, seen):
         seen.wait_rows("p", 10, "answered")
         it.cut()
         seen.wait_rows("p", 10, "answered")
@@ -132,7 +132,7 @@ def test_a_pinned_connection_is_kept_and_told_when_it_is_new(here, tmp_path) -> 
 
 
 def test_a_pinned_connection_tries_again_at_every_period_while_its_service_hangs(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("p", it.port, kind="pinned", limit_s=1.0)) as (_, seen):
+    with service() as it, measuring(here, tmp_path, series("p", it.port, kind="pinned", limit_s=1.0)) as (_, seen):
         seen.wait_rows("p", 3, "answered")
         it.mode = "hang"
         seen.wait_rows("p", 10, "silent")
@@ -145,7 +145,7 @@ def test_a_pinned_connection_tries_again_at_every_period_while_its_service_hangs
 
 
 def test_attempts_after_the_one_that_became_the_pinned_connection_say_nothing(here, tmp_path) -> None:
-    with service("slow") as it, measuring(here, tmp_path, track("p", it.port, kind="pinned")) as (_, seen):
+    with service("slow") as it, measuring(here, tmp_path, series("p", it.port, kind="pinned")) as (_, seen):
         seen.wait_rows("p", 3)
     assert seen.outcomes("p") == {"answered"}
     assert len({row.port for row in seen.rows["p"]}) == 1
@@ -160,7 +160,7 @@ def test_the_vip_and_listeners_are_seen_to_come_and_go(tmp_path) -> None:
     with namespace("-n", setup="ip link set lo up") as inside:
         host = LocalHost("inside", prefix=inside)
         watch = AgentWatch(vip=vip, ports=(8080,), every_s=0.02)
-        with measuring(host, tmp_path, track("t", 8080, period_s=0.25), watch=watch) as (_, seen):
+        with measuring(host, tmp_path, series("t", 8080, period_s=0.25), watch=watch) as (_, seen):
             assert seen.wait_event("vip-down").data["initial"]
             assert seen.wait_event("listener-down").data == {"port": 8080, "address": "", "initial": True}
             before = time.monotonic()
@@ -185,7 +185,7 @@ def test_a_log_is_read_through_absence_rotation_and_truncation(here, tmp_path) -
         seen.wait_event("log", count)
         return [e.text for e in seen.events if e.kind == "log"]
 
-    with measuring(here, spools, track("t", 1, period_s=0.25), watch=watch) as (_, seen):
+    with measuring(here, spools, series("t", 1, period_s=0.25), watch=watch) as (_, seen):
         assert "No such file" in seen.wait_event("unwatched", what="log").text
         log.write_text("first\n")
         assert told(1) == ["first"]
@@ -206,7 +206,7 @@ def test_a_log_that_is_flooded_is_left_out_in_part_and_says_so(here, tmp_path) -
     spools.mkdir()
     log.touch()
     watch = AgentWatch(log=str(log), every_s=0.01)
-    with measuring(here, spools, track("t", 1, period_s=0.25), watch=watch) as (_, seen), log.open("a") as flood:
+    with measuring(here, spools, series("t", 1, period_s=0.25), watch=watch) as (_, seen), log.open("a") as flood:
         seen.wait_rows("t", 1)
         for _ in range(40_000):
             flood.write("Fencer connection failed (will retry): Transport endpoint is not connected\n")
@@ -226,7 +226,7 @@ def test_a_log_that_is_flooded_is_left_out_in_part_and_says_so(here, tmp_path) -
 
 
 def test_a_lost_connection_loses_nothing(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+    with service() as it, measuring(here, tmp_path, series("t", it.port)) as (agent, seen):
         for times in (1, 2, 3):
             seen.wait_rows("t", 10)
             os.kill(agent._process.pid, signal.SIGKILL)
@@ -247,7 +247,7 @@ def test_over_ssh_a_lost_connection_loses_nothing(tmp_path) -> None:
     spools.mkdir()
     host = SshHost(server.machine())
     try:
-        with service() as it, measuring(host, spools, track("t", it.port)) as (agent, seen):
+        with service() as it, measuring(host, spools, series("t", it.port)) as (agent, seen):
             seen.wait_rows("t", 10)
             for pid in server.connections():
                 os.kill(pid, signal.SIGKILL)
@@ -263,7 +263,7 @@ def test_over_ssh_a_lost_connection_loses_nothing(tmp_path) -> None:
 
 
 def test_a_host_that_falls_silent_is_lost_and_comes_back(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+    with service() as it, measuring(here, tmp_path, series("t", it.port)) as (agent, seen):
         seen.wait_rows("t", 10)
         os.kill(agent._process.pid, signal.SIGSTOP)
         lost = seen.wait_event("host-lost")
@@ -276,7 +276,7 @@ def test_a_host_that_falls_silent_is_lost_and_comes_back(here, tmp_path) -> None
 
 @pytest.mark.parametrize(("how", "why"), [(signal.SIGKILL, "killed"), (signal.SIGTERM, "a signal ended it")])
 def test_an_agent_that_is_gone_is_replaced(here, tmp_path, how, why) -> None:
-    with service() as it, measuring(here, tmp_path, track("t", it.port)) as (agent, seen):
+    with service() as it, measuring(here, tmp_path, series("t", it.port)) as (agent, seen):
         seen.wait_rows("t", 10)
         first = agent._life
         os.kill(header(first.folder)["pid"], how)
@@ -291,7 +291,7 @@ def test_a_full_disk_ends_it_and_is_told(tmp_path) -> None:
     with namespace("-m", setup=f"mount --make-rprivate /; mount -t tmpfs -o size=16k t {tmp_path}") as inside:
         host = LocalHost("inside", prefix=inside)
         seen = Seen()
-        agent = Agent(host, sys.executable, plan(tmp_path, track("t", 1, period_s=0.001)), seen)
+        agent = Agent(host, sys.executable, plan(tmp_path, series("t", 1, period_s=0.001)), seen)
         agent.start()
         try:
             assert "No space left" in seen.wait_event("agent-lost").text
@@ -351,7 +351,7 @@ def test_a_host_where_nothing_can_be_written_is_told(here) -> None:
 
 
 def test_a_host_without_python_is_told(here, tmp_path) -> None:
-    given = plan(tmp_path, track("t", 1))
+    given = plan(tmp_path, series("t", 1))
     with pytest.raises(HarnessError, match=r"Python 3\.6"):
         Agent(here, "/bin/false", given, Seen()).start()
 
@@ -364,7 +364,7 @@ def test_its_scripts_are_python_3_6() -> None:
 def test_it_needs_no_root(here, tmp_path) -> None:
     if os.geteuid() != 0:
         pytest.skip("runs as an ordinary user anyway")
-    given = plan("/dev/shm", track("t", 1))
+    given = plan("/dev/shm", series("t", 1))
     folders = agent_launch.new_folders(given)
     nobody = LocalHost("nobody", prefix=["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
     folder = agent_launch.launch(nobody, "/usr/bin/python3", given, folders, lifetime_s=5, limit=LIMIT)

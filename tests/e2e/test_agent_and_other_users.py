@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_fixtures import LIMIT, Seen, plan, service, track
+from agent_fixtures import LIMIT, Seen, plan, series, service
 
 from harness.core.errors import HarnessError
 from harness.hosts.local_host import LocalHost
@@ -85,8 +85,8 @@ def test_a_spool_of_our_own_cannot_name_another_process_either(here, all_runs, v
 
 def test_another_users_folder_in_a_place_that_was_not_taken_does_not_hinder_the_end(here, all_runs, victim, tmp_path) -> None:
     with service() as it:
-        given = plan(tmp_path, track("t", it.port))
-        given = type(given)(given.tracks, given.lifetime_s, keep_s=given.keep_s, places=(str(tmp_path), str(all_runs)))
+        given = plan(tmp_path, series("t", it.port))
+        given = type(given)(given.series, given.lifetime_s, keep_s=given.keep_s, places=(str(tmp_path), str(all_runs)))
         agent, seen = Agent(here, sys.executable, given, Seen()), Seen()
         agent._sink = seen
         agent.start()

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from agent_fixtures import LIMIT, complete, header, launched, measuring, nothing_of, processes_of, service, track
+from agent_fixtures import LIMIT, complete, header, launched, measuring, nothing_of, processes_of, series, service
 
 from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable
@@ -39,7 +39,7 @@ def test_an_agent_that_nobody_follows_ends(here, tmp_path) -> None:
 
 
 def test_a_harness_away_for_less_than_that_finds_the_same_agent_again(here, tmp_path) -> None:
-    with service() as it, measuring(here, tmp_path, track("t", it.port), orphan_s=1.5) as (agent, seen):
+    with service() as it, measuring(here, tmp_path, series("t", it.port), orphan_s=1.5) as (agent, seen):
         life = agent._life
         for times in (1, 2, 3):  # together longer than that: with each follower it counts anew
             heard = Deadline(0.7)
@@ -65,7 +65,7 @@ class Away(LocalHost):
 
 def test_a_harness_away_for_longer_gets_what_it_saw_and_another_one(tmp_path) -> None:
     host = Away("away")
-    with service() as it, measuring(host, tmp_path, track("t", it.port), orphan_s=0.5) as (agent, seen):
+    with service() as it, measuring(host, tmp_path, series("t", it.port), orphan_s=0.5) as (agent, seen):
         seen.wait_rows("t", 10)
         first, pid, began = agent._life, header(agent._life.folder)["pid"], time.monotonic()
         host.gone = True

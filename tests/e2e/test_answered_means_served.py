@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from agent_fixtures import measuring, track
+from agent_fixtures import measuring, series
 from lab_services import LIMIT, open_folder
 
 from harness.core.deadline import Deadline
@@ -175,7 +175,7 @@ def test_a_web_server_that_allows_no_head_is_asked_as_its_clients_ask_it(tmp_pat
     hello = service_registry.kind("http").hello({"host_header": "10.20.1.200"})
     words = {"say": hello.say, "expect": hello.expect}
     serves = http(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", requests)
-    with peer(serves) as port, measuring(LocalHost("here"), tmp_path, track("t", port, **words)) as (_, seen):
+    with peer(serves) as port, measuring(LocalHost("here"), tmp_path, series("t", port, **words)) as (_, seen):
         seen.wait_rows("t", 5, "answered")
     assert {one.partition(b"\r\n")[0] for one in requests} == {b"GET / HTTP/1.1"}
 
@@ -184,7 +184,7 @@ def test_a_503_says_who_sent_it(tmp_path: Path) -> None:
     pool = b"HTTP/1.1 503 Service Unavailable\r\nServer: Microsoft-HTTPAPI/2.0\r\nContent-Length: 0\r\n\r\n"
     hello = service_registry.kind("http").hello({})
     with peer(http(pool, [])) as port:
-        with measuring(LocalHost("here"), tmp_path, track("t", port, say=hello.say, expect=hello.expect, limit_s=1.0)) as (_, seen):
+        with measuring(LocalHost("here"), tmp_path, series("t", port, say=hello.say, expect=hello.expect, limit_s=1.0)) as (_, seen):
             seen.wait_rows("t", 2)
         with pytest.raises(NotTheService, match=r"HTTP\.sys sent it, not IIS .*application pool is stopped"):
             service_registry.kind("http").who_are_you("127.0.0.1", port, settings={}, deadline=Deadline(LIMIT))
@@ -230,7 +230,7 @@ def test_with_a_service_name_only_an_instance_that_takes_the_connection_up_answe
     hello = service_registry.kind("oracle").hello({"service_name": "payroll.example"})
     assert hello.least_period_s == 0.25
     words = {"say": hello.say, "expect": hello.expect, "again": hello.again, "limit_s": 20.0 if answered else 1.0}
-    with peer(listener(answers)) as port, measuring(LocalHost("here"), tmp_path, track("t", port, **words)) as (_, seen):
+    with peer(listener(answers)) as port, measuring(LocalHost("here"), tmp_path, series("t", port, **words)) as (_, seen):
         seen.wait_rows("t", 3)
     assert ("answered" in seen.outcomes("t")) is answered
     if NO_SERVICE in answers:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import agent_fixtures
 import pytest
-from agent_fixtures import LIMIT, Seen, Service, plan, service, track
+from agent_fixtures import LIMIT, Seen, Service, plan, series, service
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
@@ -22,7 +22,7 @@ from harness.hosts.host import CommandResult, Process
 from harness.hosts.local_host import LocalHost
 from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
-from harness.remote.agents.agent_launch import AgentTrack
+from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.csharp_agent import CsharpAgent
 from tests import depth
 
@@ -43,16 +43,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def measuring(program: Path, *tracks: AgentTrack, capture: str = "", lifetime_s: float = 600.0) -> Iterator[tuple[CsharpAgent, Seen]]:
+def measuring(program: Path, *series: AgentSeries, capture: str = "", lifetime_s: float = 600.0) -> Iterator[tuple[CsharpAgent, Seen]]:
     host, seen = LocalHost(), Seen()
 
     def start(lifetime: float) -> Process:
         # Mono on Linux takes no priority for a process; where nice may not, it says so and runs all the same.
         process = host.start(["nice", "-n", "-20", "mono", str(program)])
-        process.send(csharp_agent.plan_lines([t.wire() for t in tracks], lifetime_s=lifetime, capture=capture))
+        process.send(csharp_agent.plan_lines([t.wire() for t in series], lifetime_s=lifetime, capture=capture))
         return process
 
-    agent = CsharpAgent(host, plan("", *tracks, lifetime_s=lifetime_s), seen, start)
+    agent = CsharpAgent(host, plan("", *series, lifetime_s=lifetime_s), seen, start)
     agent.start(LIMIT)
     try:
         yield agent, seen
@@ -61,24 +61,24 @@ def measuring(program: Path, *tracks: AgentTrack, capture: str = "", lifetime_s:
     assert trouble == [] and agent.complete
 
 
-def six(it: Service) -> list[AgentTrack]:
-    return [track(f"{kind}-{n}", it.port, kind=kind) for n in range(3) for kind in ("new", "pinned")]
+def six(it: Service) -> list[AgentSeries]:
+    return [series(f"{kind}-{n}", it.port, kind=kind) for n in range(3) for kind in ("new", "pinned")]
 
 
-def cut_and_mend(it: Service, seen: Seen, tracks: list[AgentTrack], chance: random.Random) -> list[tuple[float, float]]:
+def cut_and_mend(it: Service, seen: Seen, series: list[AgentSeries], chance: random.Random) -> list[tuple[float, float]]:
     """Each twice the moment between which it came about: the cut's, and the mending's."""
     began = time.monotonic()
     it.deaf()
     it.cut()
     cut = (began, time.monotonic())
-    for one in tracks:
+    for one in series:
         seen.wait_row_after(one.id, cut[1], "refused")
     over = Deadline(chance.uniform(0.0, 0.03))
     Deadline(LIMIT).wait_for(lambda: over.expired, what="a moment between two ticks", every=0.001)
     began = time.monotonic()
     it.listen()
     mended = (began, time.monotonic())
-    for one in tracks:
+    for one in series:
         seen.wait_row_after(one.id, mended[1], "answered")
     return [cut, mended]
 
@@ -86,12 +86,12 @@ def cut_and_mend(it: Service, seen: Seen, tracks: list[AgentTrack], chance: rand
 def test_cuts_are_found(program: Path) -> None:
     """A few cuts on a machine that has other work; how well it can be done is below."""
     with service() as it:
-        tracks = six(it)
-        with measuring(program, *tracks) as (_, seen):
-            for one in tracks:
+        series = six(it)
+        with measuring(program, *series) as (_, seen):
+            for one in series:
                 seen.wait_rows(one.id, 3, "answered")
-            for cut, mended in [cut_and_mend(it, seen, tracks, random.Random(n)) for n in range(2)]:
-                for one in tracks:
+            for cut, mended in [cut_and_mend(it, seen, series, random.Random(n)) for n in range(2)]:
+                for one in series:
                     out = [row for row in seen.rows[one.id] if cut[1] <= row.at < mended[0]]
                     assert {row.outcome for row in out} <= {"refused", "reset"}, (one.id, out)
         assert seen.outcomes("new-0") == {"answered", "refused"} | (seen.outcomes("new-0") & {"reset"})
@@ -99,7 +99,7 @@ def test_cuts_are_found(program: Path) -> None:
 
 
 def test_a_kept_connection_is_made_anew_when_asked(program: Path) -> None:
-    with service() as it, measuring(program, track("p", it.port, kind="pinned")) as (agent, seen):
+    with service() as it, measuring(program, series("p", it.port, kind="pinned")) as (agent, seen):
         seen.wait_rows("p", 3, "answered")
         agent.renew()
         Deadline(LIMIT).wait_for(lambda: len({row.port for row in seen.rows["p"]}) > 1, what="another port", every=0.01)
@@ -111,8 +111,8 @@ def test_all_that_is_said_is_told_as_by_the_others(program: Path) -> None:
     modes = ("hang", "close", "babble", "reset")
     with contextlib.ExitStack() as stack:
         several = {mode: stack.enter_context(service(mode)) for mode in modes}
-        tracks = [track(mode, it.port, period_s=0.1, limit_s=0.3) for mode, it in several.items()]
-        with measuring(program, *tracks, capture="127.0.0.1") as (_, seen):
+        all_series = [series(mode, it.port, period_s=0.1, limit_s=0.3) for mode, it in several.items()]
+        with measuring(program, *all_series, capture="127.0.0.1") as (_, seen):
             for mode, outcome in (("hang", "silent"), ("close", "reset"), ("babble", "silent"), ("reset", "reset")):
                 seen.wait_rows(mode, 1, outcome)
             seen.wait_event("no-capture")
@@ -123,7 +123,7 @@ def test_all_that_is_said_is_told_as_by_the_others(program: Path) -> None:
 
 def test_it_ends_with_its_input(program: Path) -> None:
     with service() as it:
-        line = csharp_agent.plan_lines([track("t", it.port).wire()], lifetime_s=600)
+        line = csharp_agent.plan_lines([series("t", it.port).wire()], lifetime_s=600)
         done = subprocess.run(["mono", str(program)], input=line, capture_output=True, timeout=LIMIT)
     assert done.stdout.splitlines()[-1] == b"x" and b"its input ended" in done.stdout
 
@@ -134,19 +134,19 @@ def test_a_hundred_cuts_within_a_period(program: Path, tmp_path: Path) -> None:
     """10 ms, six series. The bar: a period, beside what the machine itself was late; one tick in a hundred late after the warm-up."""
     cuts, chance = depth.number(20, 100, "LKHARNESS_CUTS"), random.Random(7)
     with service() as it:
-        tracks = six(it)
-        with agent_fixtures.measuring(LocalHost(), tmp_path, *tracks) as (_, control):  # how well this machine can do it just now
+        series = six(it)
+        with agent_fixtures.measuring(LocalHost(), tmp_path, *series) as (_, control):  # how well this machine can do it just now
             control.wait_rows("new-0", 200, "answered")
             for _ in range(10):
-                cut_and_mend(it, control, tracks, chance)
-        with measuring(program, *tracks) as (_, seen):
-            for one in tracks:
+                cut_and_mend(it, control, series, chance)
+        with measuring(program, *series) as (_, seen):
+            for one in series:
                 seen.wait_rows(one.id, 100, "answered")
-            moments = [cut_and_mend(it, seen, tracks, chance) for _ in range(cuts)]
+            moments = [cut_and_mend(it, seen, series, chance) for _ in range(cuts)]
     slack = 0.001 + seen.clocks[-1].error_s
     errors = []
     for cut, mended in moments:
-        for one in tracks:
+        for one in series:
             rows = seen.rows[one.id]
             first = min(row.at for row in rows if row.at >= cut[0] - 0.05 and row.outcome in ("refused", "reset"))
             back = min(row.at for row in rows if row.at >= mended[0] - 0.005 and row.outcome == "answered")

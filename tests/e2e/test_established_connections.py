@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from agent_fixtures import LIMIT, measuring, service, track
+from agent_fixtures import LIMIT, measuring, series, service
 from test_answered_means_served import peer
 
 from harness.core.deadline import Deadline
@@ -29,11 +29,11 @@ EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 def kept(port: int, **more: object):
     words = {"say": HELLO.say, "expect": HELLO.expect, "http": True, "limit_s": 20.0, **more}
-    return track("p", port, kind="pinned", **words)
+    return series("p", port, kind="pinned", **words)
 
 
 def babble(port: int):
-    return track("bad", port, say=b"", expect=rb"^here")
+    return series("bad", port, say=b"", expect=rb"^here")
 
 
 def allows(requests: int, answer: bytes = PLAIN, last: bytes = PLAIN, pieces: int = 1) -> Callable[[socket.socket], None]:
@@ -97,7 +97,7 @@ def test_a_server_that_dies_is_a_failed_path(answer: bytes, tmp_path) -> None:
     hello = service_registry.kind("http").hello({"status": "204"}) if answer is EMPTY else HELLO
     with peer(allows(10**6, answer)) as port, measuring(LocalHost("here"), tmp_path, kept(port, expect=hello.expect)) as (_, seen):
         seen.wait_rows("p", 5, "answered")
-    with service() as it, measuring(LocalHost("here"), tmp_path, track("p", it.port, kind="pinned")) as (_, seen):
+    with service() as it, measuring(LocalHost("here"), tmp_path, series("p", it.port, kind="pinned")) as (_, seen):
         seen.wait_rows("p", 5, "answered")
         it.deaf()
         it.cut()
@@ -108,8 +108,8 @@ def test_a_server_that_dies_is_a_failed_path(answer: bytes, tmp_path) -> None:
 def test_kept_connections_are_made_anew_when_that_is_asked_for(tmp_path) -> None:
     """So that the witnesses of a recording see who answers them, from their first packet."""
     with service() as it:
-        tracks = (track("p", it.port, kind="pinned"), track("n", it.port))
-        with measuring(LocalHost("here"), tmp_path, *tracks) as (agent, seen):
+        all_series = (series("p", it.port, kind="pinned"), series("n", it.port))
+        with measuring(LocalHost("here"), tmp_path, *all_series) as (agent, seen):
             seen.wait_rows("p", 5, "answered")
             agent.renew()
             began = "reconnected because a recording began"
@@ -127,7 +127,7 @@ def test_a_peer_that_says_anything_without_end_is_no_answer_and_keeps_nobody_bus
             sock.sendall(b"x" * 65536)
 
     here = LocalHost("here")
-    with peer(babbles) as port, service() as it, measuring(here, tmp_path, babble(port), track("good", it.port)) as (_, seen):
+    with peer(babbles) as port, service() as it, measuring(here, tmp_path, babble(port), series("good", it.port)) as (_, seen):
         seen.wait_rows("bad", 5)
         seen.wait_rows("good", 20, "answered")
     assert seen.outcomes("bad") == {"silent"} and "more than 16384 bytes" in seen.rows["bad"][0].detail

@@ -56,7 +56,7 @@ def test_every_disruption_is_explained(design, tmp_path):
     record = json.loads((run / "run.json").read_text())
     assert len({one["measured"]["disruption"] for one in record["measurements"]}) >= DISRUPTIONS
     outages = json.loads(told.stdout)["outages"]
-    measured_outages = sum(len(series["outages"]) for one in record["measurements"] for series in one["measured"]["tracks"])
+    measured_outages = sum(len(series["outages"]) for one in record["measurements"] for series in one["measured"]["series"])
     assert len(outages) == measured_outages > 0
     unexplained = [one for one in outages if not one["longest"] or not one["longest"]["waited"] or one["longest"]["host"] is None]
     assert unexplained == []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from agent_fixtures import measuring, track
+from agent_fixtures import measuring, series
 from command_shell import REPOSITORY, shell_in
 from test_answered_means_served import peer
 
@@ -129,7 +129,7 @@ def test_its_path_is_measured(cluster: cluster_config.Cluster, tmp_path: Path, p
     spool.mkdir()
     with peer(says(b"", ping)) as port:
         limit = {} if answers else {"limit_s": 1.0}  # a right answer is waited for as long as a busy machine takes
-        asked = track("p", port, kind="pinned", say=hello.say, expect=hello.expect, **limit)
+        asked = series("p", port, kind="pinned", say=hello.say, expect=hello.expect, **limit)
         with measuring(LocalHost("here"), spool, asked) as (_, seen):
             seen.wait_rows("p", 20 if answers else 2)
     assert (seen.outcomes("p") == {"answered"}) is answers and ("answered" in seen.outcomes("p")) is answers, seen.rows["p"][:5]

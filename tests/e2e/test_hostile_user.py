@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agent_fixtures import Seen, plan, track
+from agent_fixtures import Seen, plan, series
 from command_shell import Shell, shell_in
 from hostile_user import ON_A_PATH, ON_A_PORT, ON_A_PROCESS, PYTHON, tried
 from namespaced_host import as_nobody, own_machine
@@ -76,7 +76,7 @@ def test_the_lease_and_a_job(here: LocalHost) -> None:
 def test_an_agent_that_measures(here: LocalHost, tmp_path: Path) -> None:
     """Its folder is where everybody may write; it goes on measuring, and leaves nothing."""
     nobody, seen = as_nobody(here), Seen()
-    agent = Agent(here, sys.executable, plan(tmp_path, track("t", 9)), seen)
+    agent = Agent(here, sys.executable, plan(tmp_path, series("t", 9)), seen)
     agent.start()
     try:
         assert agent.folder is not None

@@ -26,7 +26,7 @@ from statistics import median
 from typing import NamedTuple
 
 import pytest
-from agent_fixtures import Seen, measuring, track
+from agent_fixtures import Seen, measuring, series
 from lab_services import LIMIT, open_folder
 
 from harness.core.deadline import Deadline
@@ -34,7 +34,7 @@ from harness.hosts.local_host import LocalHost
 from harness.lab.services import node_process, postgres, postgres_template
 from harness.measure.evaluation import database_phase, outages
 from harness.measure.evaluation.attribution import Traced
-from harness.remote.recording.recording import NEW, Track
+from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
 from tests import depth
 from tests.free_port import free_port
@@ -146,7 +146,7 @@ def by_the_client(file: Path) -> Span:
 def by_the_meter(seen: Seen) -> tuple[Span, set[str]]:
     """The longest outage by the pure code, and what the database said in it. A crash that fits between two answered attempts is no outage
     to the meter: then it lasted no longer than from the beginning of the one to the end of the other."""
-    one = Track("t", "here", "postgres", NEW, 5432, PERIOD_S, 1.0)
+    one = Series("t", "here", "postgres", NEW, 5432, PERIOD_S, 1.0)
     rows = sorted(seen.rows["t"], key=lambda row: row.at)
     runs = outages.runs_of_failure(one, [Traced(r.at, r.seconds, r.outcome, None, r.detail) for r in rows])
     assert all(run.end is not None for run in runs), runs
@@ -154,8 +154,8 @@ def by_the_meter(seen: Seen) -> tuple[Span, set[str]]:
         return Span(0.0, 0.0, 0.0, max(b.at + b.seconds - a.at for a, b in pairwise(rows))), set()
     run = max(runs, key=lambda run: run.seconds(0.0))
     told = outages.outage(one, run, until=0.0, reason="", expected=True)
-    assert told.end is not None and told.least_s is not None and told.most_s is not None
-    return Span(told.start, told.end, told.least_s, told.most_s), {database_phase.code_of(one.detail) for one in run.failed} - {""}
+    assert told.end is not None and told.min_s is not None and told.max_s is not None
+    return Span(told.start, told.end, told.min_s, told.max_s), {database_phase.code_of(one.detail) for one in run.failed} - {""}
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_the_outage_of_a_crash_is_that_of_a_client_that_queries_every_5_ms(serve
         server.run("checkpoint")
         server.run(f"insert into pieces select n, repeat('x', 200) from generate_series(1, {dice.randrange(0, 150_000)}) n")
         host, words = LocalHost("here"), {"say": hello.say, "expect": hello.expect, "period_s": PERIOD_S, "limit_s": 1.0}
-        with client_of(server, file), measuring(host, spool, track("t", server.port, **words)) as (_, seen):
+        with client_of(server, file), measuring(host, spool, series("t", server.port, **words)) as (_, seen):
             seen.wait_rows("t", 5, "answered")
             server.crash_and_start(held_s)
             seen.wait_row_after("t", time.monotonic(), "answered")

@@ -1,4 +1,4 @@
-"""The report in a real browser: no error, lanes drawn, zoom and cursor at work, quick to open, whole on paper."""
+"""The report in a real browser: no error, chart rows drawn, zoom and cursor at work, quick to open, whole on paper."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make(reports: Path, made, text: str = "") -> Path:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    """Twenty disruptions of twelve tracks, and a long timeline."""
+    """Twenty disruptions of twelve series, and a long timeline."""
     builder = a_builder(tmp_path_factory.mktemp("twenty"))
     fill(builder)
     add_to(builder, [*records(20), *repeats([1.1, 1.3, 1.2, 2.9], first=21)])
@@ -69,8 +69,8 @@ def middle_of_chart(page: Browser) -> tuple[float, float]:
     return x, y
 
 
-def test_lanes_are_drawn_in_the_colours_of_who_answered(page):
-    assert page.run(f"{CHART}.querySelectorAll('g.lane').length") == 12 + 6 + 1  # tracks, states, log lines
+def test_chart_rows_are_drawn_in_the_colours_of_who_answered(page):
+    assert page.run(f"{CHART}.querySelectorAll('g.chart-row').length") == 12 + 6 + 1  # series, states, log lines
     fills = page.run(
         f"Object.fromEntries([...{CHART}.querySelectorAll('rect.seg')].map((r) => [r.classList[1], getComputedStyle(r).fill]))"
     )
@@ -109,7 +109,7 @@ def test_buttons_and_keys_zoom_and_drag_pans(page):
     assert scale(page) == pytest.approx(1.0)
 
 
-def test_the_cursor_shows_the_log_lines_and_every_lane_s_state_beside_it(page):
+def test_the_cursor_shows_the_log_lines_and_every_chart_row_s_state_beside_it(page):
     x, y = middle_of_chart(page)
     when = f"{OPEN_CARD}.querySelector('.moment .when').textContent"
     before = page.run(when)
@@ -159,7 +159,7 @@ def test_paper_gets_every_picture(page, tmp_path):
     page.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "report.pdf").stat().st_size < 20_000_000  # SVG patterns, once tried, made it thirty times as large
-    drawn = page.run("[...document.querySelectorAll('figure.lanes')].map((f) => f.querySelectorAll('rect.seg').length)")
+    drawn = page.run("[...document.querySelectorAll('figure.chart-rows')].map((f) => f.querySelectorAll('rect.seg').length)")
     assert len(drawn) == 24 and min(drawn) > 50
 
 
@@ -168,7 +168,7 @@ def test_nothing_a_host_says_runs(page, tmp_path):
     page.run("window.alert = () => { throw new Error('ran'); }")
     page.open(hostile)
     page.settle()
-    assert page.run(f"{CHART}.querySelectorAll('g.lane').length") == 19
+    assert page.run(f"{CHART}.querySelectorAll('g.chart-row').length") == 19
     assert page.run("document.querySelectorAll('script').length") == 3 and page.run("document.images.length") == 0
     said = page.run(f"{OPEN_CARD}.querySelector('.moment').textContent")
     assert "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>" in said

@@ -19,7 +19,7 @@ from harness.hosts.ssh.ssh_host import SshHost
 from harness.remote import host_capabilities
 from harness.remote.agents import powershell_agent
 from harness.remote.agents.agent_factory import agent_of
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
 from harness.remote.agents.clock_sync import HostClock
 from harness.remote.agents.spool_reader import OUTCOMES, AgentRun, Reader
 
@@ -27,9 +27,9 @@ pytestmark = [
     pytest.mark.skipif(not SSHD.exists(), reason="needs a real sshd (Debian package openssh-server)"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sshd separates privileges"),
 ]
-TRACKS = [
-    AgentTrack("client-oracle", "10.20.1.200", 1521, period_s=0.01, say=b"\x00\xff", expect=rb"\xff"),
-    AgentTrack("client-http", "10.20.1.200", 80),
+SERIES = [
+    AgentSeries("client-oracle", "10.20.1.200", 1521, period_s=0.01, say=b"\x00\xff", expect=rb"\xff"),
+    AgentSeries("client-http", "10.20.1.200", 80),
 ]
 
 
@@ -37,8 +37,8 @@ class Sink:
     def __init__(self):
         self.rows, self.noises = {}, []
 
-    def samples(self, track, rows):
-        self.rows.setdefault(track, []).extend(rows)
+    def samples(self, series, rows):
+        self.rows.setdefault(series, []).extend(rows)
 
     def event(self, event):
         raise AssertionError(event)
@@ -60,7 +60,7 @@ def server(tmp_path):
 def test_it_is_sent_whole_and_its_stream_is_read(server):
     host, sink = SshHost(server.machine().model_copy(update={"platform": "windows"})), Sink()
     try:
-        process = powershell_agent.start(host, [t.wire() for t in TRACKS], lifetime_s=60)
+        process = powershell_agent.start(host, [t.wire() for t in SERIES], lifetime_s=60)
         life = AgentRun("", HostClock("lknode01"))
         reader = Reader(life, "lknode01", sink)
         process.send(life.clock.begin(3))
@@ -77,7 +77,7 @@ def test_it_is_sent_whole_and_its_stream_is_read(server):
         host.close()
     task = json.loads((server.folder.parent / "shapes" / "windows" / "task.json").read_text())
     assert task["script"] == powershell_agent.script()
-    assert [t["period"] for t in task["plan"]["tracks"]] == [0.05, 0.05] and task["plan"]["tracks"][0]["say"] == "AP8="
+    assert [t["period"] for t in task["plan"]["series"]] == [0.05, 0.05] and task["plan"]["series"][0]["say"] == "AP8="
     assert [s.outcome for s in sink.rows["client-oracle"]] == ["answered", "silent"]
     assert [s.outcome for s in sink.rows["client-http"]] == ["refused", "unreachable"]
     assert (life.wrote, life.taken, life.final, reader.complaint) == (4, 4, True, "")
@@ -88,9 +88,9 @@ def test_the_meter_chooses_it_by_itself(server):
     host = SshHost(server.machine().model_copy(update={"platform": "windows"}))
     bears = host_capabilities.ask(host, "windows", "python3")
     assert bears.kind is host_capabilities.Kind.POWERSHELL and bears.period_s(0.01) == powershell_agent.MIN_PERIOD_S
-    tracks = [replace(track, period_s=bears.period_s(track.period_s)) for track in TRACKS]
+    all_series = [replace(series, period_s=bears.period_s(series.period_s)) for series in SERIES]
     seen = Seen()
-    agent = agent_of(host, bears, "", AgentPlan(tracks, lifetime_s=60.0), seen)
+    agent = agent_of(host, bears, "", AgentPlan(all_series, lifetime_s=60.0), seen)
     try:
         agent.start()
     finally:
@@ -103,9 +103,9 @@ def test_the_meter_chooses_it_by_itself(server):
 
 def test_pinned_connections_are_refused(server):
     host = SshHost(server.machine().model_copy(update={"platform": "windows"}))
-    track = AgentTrack("pin", "10.20.1.200", 1521, kind="pinned", say=b"x", expect=b"x")
+    series = AgentSeries("pin", "10.20.1.200", 1521, kind="pinned", say=b"x", expect=b"x")
     with pytest.raises(BadUse, match="leave out pin"):
-        powershell_agent.start(host, [track.wire()], lifetime_s=60)
+        powershell_agent.start(host, [series.wire()], lifetime_s=60)
 
 
 def test_the_script_prints_only_outcomes_that_the_meter_knows():

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from agent_fixtures import EXPECT, SAY, Seen, Service, service, track
+from agent_fixtures import EXPECT, SAY, Seen, Service, series, service
 from loopback import echo_server
 from sshd_server import SSHD, Server, servers
 
@@ -25,12 +25,12 @@ from harness.measure.evaluation.outages import runs_of_failure
 from harness.remote import host_capabilities
 from harness.remote.agents import shell_agent
 from harness.remote.agents.agent_factory import Measures, agent_of
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
 from harness.remote.connections.attempt import AttemptOutcome, attempt
 from harness.remote.connections.connector_without_python import FallbackConnector
 from harness.remote.connections.tcp_tunnel import relay
 from harness.remote.host_capabilities import Answers, Capabilities, Kind
-from harness.remote.recording.recording import NEW, Track
+from harness.remote.recording.recording import NEW, Series
 from tests.free_port import free_port
 
 pytestmark = [
@@ -62,9 +62,9 @@ def bears(server, host) -> Capabilities:
 
 
 @contextlib.contextmanager
-def at_work(host: Host, bears: Capabilities, *tracks: AgentTrack) -> Iterator[tuple[Measures, Seen]]:
+def at_work(host: Host, bears: Capabilities, *series: AgentSeries) -> Iterator[tuple[Measures, Seen]]:
     seen = Seen()
-    agent = agent_of(host, bears, NO_PYTHON, AgentPlan(tracks, lifetime_s=60.0), seen)
+    agent = agent_of(host, bears, NO_PYTHON, AgentPlan(series, lifetime_s=60.0), seen)
     agent.start()
     try:
         yield agent, seen
@@ -72,8 +72,8 @@ def at_work(host: Host, bears: Capabilities, *tracks: AgentTrack) -> Iterator[tu
         assert agent.stop() == []
 
 
-def coarse(name: str, port: int, bears: Capabilities, **more: object) -> AgentTrack:
-    return track(name, port, period_s=bears.least_period_s, **{"limit_s": 0.25, **more})
+def coarse(name: str, port: int, bears: Capabilities, **more: object) -> AgentSeries:
+    return series(name, port, period_s=bears.least_period_s, **{"limit_s": 0.25, **more})
 
 
 def ours() -> set[str]:
@@ -127,10 +127,10 @@ def test_what_a_service_does_is_told_apart(host, bears):
     expected = {"answer": "answered", "hang": "silent", "babble": "silent", "close": "reset", "deaf": "refused", "plain": "answered"}
     with contextlib.ExitStack() as stack:
         modes = {m: stack.enter_context(service(m)) for m in ("answer", "hang", "babble", "close")}
-        tracks = [coarse(m, s.port, bears, limit_s=2.0) for m, s in modes.items()]
-        tracks += [coarse("deaf", 1, bears, limit_s=2.0), coarse("plain", modes["hang"].port, bears, say=b"", expect=b"", limit_s=2.0)]
-        _, seen = stack.enter_context(at_work(host, bears, *tracks))
-        for one in tracks:
+        series = [coarse(m, s.port, bears, limit_s=2.0) for m, s in modes.items()]
+        series += [coarse("deaf", 1, bears, limit_s=2.0), coarse("plain", modes["hang"].port, bears, say=b"", expect=b"", limit_s=2.0)]
+        _, seen = stack.enter_context(at_work(host, bears, *series))
+        for one in series:
             seen.wait_rows(one.id, 2, expected[one.id])
     found = {name: seen.outcomes(name) - {"skipped"} for name in expected}  # a tick that a busy host left out tells nothing of the service
     assert found == {name: {outcome} for name, outcome in expected.items()}
@@ -191,7 +191,7 @@ def test_a_known_cut_is_measured_within_the_period_that_is_left(host, bears):
         begun, ended = cut(it, 1.0)
         seen.wait_rows("t", 6, "answered")
     rows = sorted(seen.rows["t"])
-    measured = Track("t", "lkclient", "", NEW, it.port, bears.least_period_s, 0.25)
+    measured = Series("t", "lkclient", "", NEW, it.port, bears.least_period_s, 0.25)
     (run,) = runs_of_failure(measured, [Traced(r.at, r.seconds, r.outcome, None) for r in rows])
     assert run.end is not None
     starts = [row.at for row in rows if begun - 1 < row.at < ended + 1]
@@ -220,7 +220,7 @@ def test_nothing_is_left_when_the_connection_ends(host, server):
         pytest.skip("nothing is ever there")
     before = ours()
     with service("hang") as it:
-        process = shell_agent.start(host, [track("t", it.port, period_s=0.1)], lifetime_s=60)
+        process = shell_agent.start(host, [series("t", it.port, period_s=0.1)], lifetime_s=60)
         Deadline(120).wait_for(lambda: ours() - before, what="the script runs", every=0.05)
         host.close()
         Deadline(120).wait_for(lambda: not ours() - before, what="the script has ended", every=0.05)
@@ -284,5 +284,5 @@ def test_a_relay_speaks_over_a_connection_that_sshd_made(lean):
     ],
 )
 def test_what_the_script_heard_is_judged_here(took, heard, outcome):
-    one = AgentTrack("t", "127.0.0.1", 1, period_s=0.1, limit_s=0.25, say=SAY, expect=EXPECT)
+    one = AgentSeries("t", "127.0.0.1", 1, period_s=0.1, limit_s=0.25, say=SAY, expect=EXPECT)
     assert shell_agent.judged(one, took, heard)[0] == outcome

@@ -23,7 +23,7 @@ SHORT_LIVES = """
 from harness.remote.agents import agent_launch
 agent_launch.ORPHAN_TIMEOUT_S, agent_launch.SPOOL_KEPT_S = 4.0, 1.0
 """
-# Prepended to each undoing that a host is sent: it fails as long as a file is there. The guardian gets the same text.
+# Prepended to each undoing that a host is sent: it fails as long as a file is there. The watchdog gets the same text.
 REFUSE = """
 from harness.hosts.deadman import deadman_switch as deadman
 do = deadman.Deadman.do
@@ -152,20 +152,20 @@ def role_moved(run: KilledRun) -> float:
 
 
 def killed_anywhere(run: KilledRun) -> float:
-    """At any moment from the run's first word on; sometimes its guardian with it."""
+    """At any moment from the run's first word on; sometimes its watchdog with it."""
     run.begin(plugin=SHORT_LIVES)
     run.until("the run's first word", lambda: list(run.reports.glob("2*/timeline.jsonl")))
     moment = Deadline(run.chance.uniform(0.0, 30.0))
     moment.wait_for(lambda: moment.expired or run.over, what="the moment", every=0.01)
     both = run.chance.random() < 0.3
-    run.tell(f"killed {moment.elapsed():.2f} s after its first word{', with its guardian' if both else ''}")
+    run.tell(f"killed {moment.elapsed():.2f} s after its first word{', with its watchdog' if both else ''}")
     return _both_end(run) if both else _it_ends(run)
 
 
 CRASHES: dict[str, Callable[[KilledRun], float]] = {
     "none": none,
     "harness killed": harness_killed,
-    "harness and guardian killed": harness_and_guardian_killed,
+    "harness and watchdog killed": harness_and_guardian_killed,
     "sessions killed": sessions_killed,
     "node reset": node_reset,
     "disk full": disk_full,

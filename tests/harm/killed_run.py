@@ -165,7 +165,7 @@ class KilledRun:
         return code
 
     def said(self) -> str:
-        """Everything that the run and its guardian said so far."""
+        """Everything that the run and its watchdog said so far."""
         files = [self.folder / "output.txt", *self.reports.glob("2*/timeline.jsonl"), *self.reports.glob(f"2*/{FILE}")]
         return "\n".join(file.read_text() for file in files if file.exists())
 

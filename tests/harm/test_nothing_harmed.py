@@ -32,10 +32,10 @@ AT_ONCE = int(os.environ.get("LKHARNESS_HARM_AT_ONCE") or 3)
 NAMED = os.environ.get("LKHARNESS_HARM_CELL", "")  # one cell: `lifekeeper / power loss / node reset`
 KILLS = depth.number(20, 20, "LKHARNESS_HARM_KILLS")
 
-# What the ordinary run draws its one cell from: a process and a link, a run that lives and one that is killed with its guardian.
+# What the ordinary run draws its one cell from: a process and a link, a run that lives and one that is killed with its watchdog.
 USUAL = (
     "lifekeeper / NIC down Subnet#2 / none",
-    "lifekeeper / service crash / harness and guardian killed",
+    "lifekeeper / service crash / harness and watchdog killed",
 )
 
 

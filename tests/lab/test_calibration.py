@@ -13,10 +13,10 @@ from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure.calibration import Calibration, calibrate, judge
-from harness.remote.recording.recording import NEW, Sample, Track
+from harness.remote.recording.recording import NEW, Sample, Series
 
 PERIOD_S = 0.01
-TRACK = Track("lkclient/listener/calibration", "lkclient", "listener", NEW, 1521, PERIOD_S, 0.25)
+SERIES = Series("lkclient/listener/calibration", "lkclient", "listener", NEW, 1521, PERIOD_S, 0.25)
 BEGUN, ENDED = 100.004, 100.304  # between two attempts
 
 
@@ -57,7 +57,7 @@ def a_meter(*, every: float = PERIOD_S, shifted: float = 0.0, without: range = r
 
 
 def judged(samples: list[Sample]) -> Calibration:
-    return judge(BEGUN, ENDED, TRACK, samples, "made up", clock_error_s=0.0005)
+    return judge(BEGUN, ENDED, SERIES, samples, "made up", clock_error_s=0.0005)
 
 
 def test_a_right_meter_passes():
@@ -99,5 +99,7 @@ def test_samples_of_a_real_cut_told_wrongly_are_inconclusive(lab, subject, monke
     for lie in (lambda rows: [r for r in rows if r.port % 2], lambda rows: [r._replace(at=r.at + 0.03) for r in rows]):
         honest = calibration.SampleSink.samples
         with monkeypatch.context() as patch:
-            patch.setattr(calibration.SampleSink, "samples", lambda ear, track, rows, lie=lie, honest=honest: honest(ear, track, lie(rows)))
+            patch.setattr(
+                calibration.SampleSink, "samples", lambda ear, series, rows, lie=lie, honest=honest: honest(ear, series, lie(rows))
+            )
             assert calibrate(subject, period_s=PERIOD_S, cut=lab.known_cut).verdict.outcome is Outcome.INCONCLUSIVE

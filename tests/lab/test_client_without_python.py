@@ -57,7 +57,7 @@ def ground(request) -> Iterator[Ground]:
             first.close()
         subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())
         subject.reach()
-        assert subject.means("lkclient").kind is request.param
+        assert subject.capabilities("lkclient").kind is request.param
         yield Ground(request.param, lab, subject)
         subject.close()
     finally:
@@ -116,14 +116,14 @@ def test_the_report_says_which_resolution_is_left(ground, record):
 def test_the_switchover_is_measured_with_that_period(ground, record):
     (one,) = record["measurements"]
     measured = one["measured"]
-    mine = [t for t in measured["tracks"] if t["origin"] == "lkclient"]
-    others = [t for t in measured["tracks"] if t["origin"] != "lkclient"]
+    mine = [t for t in measured["series"] if t["origin"] == "lkclient"]
+    others = [t for t in measured["series"] if t["origin"] != "lkclient"]
     assert mine and {t["kind"] for t in mine} == {"new"} and {t["period_s"] for t in mine} == {ground.period_s}
     assert min(t["period_s"] for t in others) == 0.01 and "pinned" in {t["kind"] for t in others}
-    for track in mine:
-        assert track["outages"] and all(o["end"] is not None and o["period_s"] >= ground.period_s for o in track["outages"]), track
+    for series in mine:
+        assert series["outages"] and all(o["end"] is not None and o["period_s"] >= ground.period_s for o in series["outages"]), series
         # what the nodes' own witnesses say answered it in the end; of the very last attempts they may not have told yet
-        assert track["segments"][-1]["outcome"] == "answered", track["segments"]
-        assert [s["node"] for s in track["segments"] if s["node"]][-1] == measured["after"], track["segments"]
+        assert series["segments"][-1]["outcome"] == "answered", series["segments"]
+        assert [s["node"] for s in series["segments"] if s["node"]][-1] == measured["after"], series["segments"]
     assert measured["after"] not in (None, measured["before"])
     assert record["verdict"]["outcome"] in ("pass", "inconclusive") and not record["counts"]["failed"], record["verdict"]

@@ -84,7 +84,7 @@ def test_the_switchover_is_measured(record):
     measured = one["measured"]
     way = ["lknode01", BLIND] if len(record["set_aside"]) % 2 == 0 else [BLIND, "lknode01"]  # each that noise spoiled moved it, too
     assert [measured["disruption"], measured["before"], measured["after"]] == ["switchover", *way]
-    client = [t for t in measured["tracks"] if t["path"] == "client" and t["kind"] == "new"]
+    client = [t for t in measured["series"] if t["path"] == "client" and t["kind"] == "new"]
     assert client and all(any(0.02 < o["seconds"] < 7.5 and o["end"] is not None for o in t["outages"]) for t in client), client
 
 
@@ -100,10 +100,10 @@ def test_who_answered_comes_from_the_socket_table(record, seen):
     assert {s.what for s in seen.sightings if s.host == BLIND} == {"socket"}
     assert "socket" not in {s.what for s in seen.sightings if s.host == "lknode01"} and any(s.host == "lknode01" for s in seen.sightings)
     (one,) = record["measurements"]
-    tracks = [t for t in one["measured"]["tracks"] if t["path"] == "client" and t["kind"] == "new"]
-    least = min(track["period_s"] for track in tracks)
-    for track in tracks:
-        by = {s["node"] for s in track["segments"] if s["outcome"] == "answered"}
-        assert by <= {"lknode01", BLIND, None}, (track["id"], by)
+    all_series = [t for t in one["measured"]["series"] if t["path"] == "client" and t["kind"] == "new"]
+    least = min(series["period_s"] for series in all_series)
+    for series in all_series:
+        by = {s["node"] for s in series["segments"] if s["outcome"] == "answered"}
+        assert by <= {"lknode01", BLIND, None}, (series["id"], by)
         # A connection lives for a millisecond, and the table is looked at every five: of ten attempts a second none may be met.
-        assert BLIND in by or track["period_s"] > least, (track["id"], by)
+        assert BLIND in by or series["period_s"] > least, (series["id"], by)

@@ -228,7 +228,7 @@ class Measurer:
 
 @pytest.fixture(scope="module")
 def measurer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurer]:
-    """One service, so that every track has the period that is claimed: others are measured every 100 ms."""
+    """One service, so that every series has the period that is claimed: others are measured every 100 ms."""
     data = default_cluster.cluster_data(given={"services": [SERVICE]})
     lab = launch.up(data, name=f"phases-{os.getpid()}", persistent=False)
     subject = ClusterUnderTest(cluster_config.load(lab.cluster_file), Timeline())

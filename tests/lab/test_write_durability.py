@@ -189,7 +189,7 @@ def test_a_database_in_which_even_the_table_is_gone(database, by_hand):
     assert read.read_back == {} and not [e for e in read.events if e.kind == "tokens"]
     assert result.tokens.verdict.outcome is Outcome.FAIL and "the table itself is gone" in result.tokens.verdict.reason
     assert len(result.tokens.lost) == result.tokens.acknowledged
-    of_paths = [t.verdict for t in result.tracks if t.path]
+    of_paths = [t.verdict for t in result.series if t.path]
     assert read.complete and of_paths
     for verdict in of_paths:  # a busy machine's timing may be worth nothing, which says nothing of tokens either
         assert verdict.outcome is not Outcome.FAIL and "token" not in verdict.reason, verdict
@@ -205,7 +205,7 @@ def test_an_account_that_may_not_make_a_table(database, tmp_path):
     (told,) = [e.text for e in read.events if e.kind == "tokens"]
     assert "permission denied" in told and 'tokens = "no"' in told and "\n" not in told
     assert read.tokens == [] and read.complete and read.mark("whole") is not None
-    assert {t.verdict.outcome for t in result.tracks if t.path} == {Outcome.PASS}
+    assert {t.verdict.outcome for t in result.series if t.path} == {Outcome.PASS}
     assert result.tokens is not None and result.tokens.verdict.outcome is Outcome.INCONCLUSIVE and told in result.tokens.verdict.reason
     assert result.verdict.outcome is Outcome.INCONCLUSIVE and told in result.verdict.reason
 

@@ -58,7 +58,7 @@ def a_record(run_id: str, at: datetime, cluster, series: list[SeriesRecord], *, 
     """The run.json of a run that ended."""
     moment = {"iso": at.isoformat().replace("+00:00", "Z"), "epoch": at.timestamp(), "at": 1.0}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "run_id": run_id,
         "state": "finished",
         "harness_version": harness,

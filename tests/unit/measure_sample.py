@@ -6,12 +6,12 @@ import random
 from dataclasses import replace
 
 from harness.core.verdict import Verdict, failed, passed
-from harness.measure.measurement_result import PHASES, Boundary, Lane, Measured, Outage, Segment, TokenResult, TrackResult
+from harness.measure.measurement_result import PHASES, Boundary, ChartRow, Measured, Outage, Segment, SeriesResult, TokenResult
 from harness.report.builder import ReportBuilder
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 
 HOSTS = {"lkclient": "client", "lknode02": "inside", "lknode01": "standby"}
-TRACKS = (("listener", "new", 0.01), ("postgres", "new", 0.1), ("web", "new", 0.1), ("web", "pinned", 0.1))
+SERIES = (("listener", "new", 0.01), ("postgres", "new", 0.1), ("web", "new", 0.1), ("web", "pinned", 0.1))
 ANCHOR = 1000.0
 BUDGET = 6.0
 NAMES = (
@@ -51,11 +51,11 @@ def a_measured(
     ]
     boundaries[2] = Boundary("vip moved", None, f"lknode02 could not be watched{text}", "")
     boundaries.append(Boundary("first answer", began + out, "lkclient/listener/new was answered by lknode02", "lkclient"))
-    boundaries.append(Boundary("all recovered", began + out + 0.15, "the last of 12 tracks was answered by lknode02", "harness"))
-    tracks = [
-        _track(dice, host, path, *kind, began=began, out=out, flaps=flaps, text=text) for host, path in HOSTS.items() for kind in TRACKS
+    boundaries.append(Boundary("all recovered", began + out + 0.15, "the last of 12 series was answered by lknode02", "harness"))
+    series = [
+        _series(dice, host, path, *kind, began=began, out=out, flaps=flaps, text=text) for host, path in HOSTS.items() for kind in SERIES
     ]
-    verdict = _verdict(max(t.out_s or 0.0 for t in tracks), disruption)
+    verdict = _verdict(max(t.recovered_after_s or 0.0 for t in series), disruption)
     return Measured(
         disruption=disruption,
         sentence=f"everything is moved from lknode01 to lknode02 by the cluster manager{text}",
@@ -69,16 +69,16 @@ def a_measured(
         wall_minus_mono=1_780_000_000.0,
         budget_s=BUDGET,
         budget_because="takeover 3 s + probe 2 s + margin 1 s",
-        tracks=tracks,
+        series=series,
         boundaries=boundaries,
-        lanes=_lanes(began, out, steps),
+        chart_rows=_chart_rows(began, out, steps),
         log=_log(dice, began, out, logs, text),
         timing=passed("the meter measured a known cut within one period and no tick was late"),
         tokens=TokenResult(120, 96, [], [], [], passed("96 acknowledged tokens are there exactly once")),
         verdict=verdict,
         repeat=repeat,
         notes=[f"lknode01 could not capture packets{text}"] if text else [],
-        told=[f"lkclient's kernel itself gives up after 925 s or more{text}"] if disruption == "power loss" else [],
+        observations=[f"lkclient's kernel itself gives up after 925 s or more{text}"] if disruption == "power loss" else [],
         expects={"client": "recovers", "inside": "recovers", "standby": "recovers"},
     )
 
@@ -99,8 +99,8 @@ def repeats(outs: list[float | None], disruption: str = "switchover", *, first: 
     made = []
     for number, out in enumerate(outs):
         measured = a_measured(disruption, out=out or 5.5, repeat=number, seed=first + number, logs=20)
-        tracks = [_that_was_out(track, out, disruption) for track in measured.tracks]
-        measured = replace(measured, tracks=tracks, verdict=_verdict(out, disruption))
+        all_series = [_that_was_out(series, out, disruption) for series in measured.series]
+        measured = replace(measured, series=all_series, verdict=_verdict(out, disruption))
         made.append(MeasurementRecord.of(measured, id=f"{first + number:02d}-{disruption}", test="tests/a.py::test_repeats"))
     return made
 
@@ -121,9 +121,9 @@ def add_to(builder: ReportBuilder, made: list[MeasurementRecord]) -> None:
         builder.end_test(passed("every path recovered"))
 
 
-def _that_was_out(track: TrackResult, out: float | None, disruption: str) -> TrackResult:
-    outages = [replace(outage, end=None) for outage in track.outages] if out is None else track.outages
-    return replace(track, out_s=out, outages=outages, verdict=_verdict(out, disruption))
+def _that_was_out(series: SeriesResult, out: float | None, disruption: str) -> SeriesResult:
+    outages = [replace(outage, end=None) for outage in series.outages] if out is None else series.outages
+    return replace(series, recovered_after_s=out, outages=outages, verdict=_verdict(out, disruption))
 
 
 def _verdict(out: float | None, disruption: str) -> Verdict:
@@ -132,7 +132,7 @@ def _verdict(out: float | None, disruption: str) -> Verdict:
     return (passed if out <= BUDGET else failed)(f"every path had recovered {out:.2f} s after the {disruption}, {BUDGET:g} s allowed")
 
 
-def _track(dice, host, path, service, kind, period, *, began, out, flaps, text) -> TrackResult:
+def _series(dice, host, path, service, kind, period, *, began, out, flaps, text) -> SeriesResult:
     start = began + dice.uniform(0.02, 0.1)
     end = began + out + dice.uniform(0, 0.12)
     silent_until = start + (end - start) * 0.7
@@ -150,20 +150,22 @@ def _track(dice, host, path, service, kind, period, *, began, out, flaps, text) 
     outage = Outage(
         f"{host}/{service}/{kind}", start, end, end - start, period, outcomes, {"lknode02": 10, "": 70}, f"nobody answered{text}"
     )
-    out_s = round(end - began, 4)
-    verdict = _verdict(out_s, "disruption")
-    return TrackResult(f"{host}/{service}/{kind}", path, host, service, kind, period, segments, [outage], out_s, verdict, attempts=490)
+    recovered_after_s = round(end - began, 4)
+    verdict = _verdict(recovered_after_s, "disruption")
+    return SeriesResult(
+        f"{host}/{service}/{kind}", path, host, service, kind, period, segments, [outage], recovered_after_s, verdict, attempts=490
+    )
 
 
-def _lanes(began: float, out: float, steps: list[float]) -> list[Lane]:
+def _chart_rows(began: float, out: float, steps: list[float]) -> list[ChartRow]:
     start, end = began - 1.5, began + out + 3
     return [
-        Lane("lknode01", [(start, end, "up")]),
-        Lane("lknode02", [(start, began + 0.4, "up"), (began + 0.4, began + 0.5, "lost"), (began + 0.5, end, "up")]),
-        Lane("VIP", [(start, steps[1], "lknode01"), (steps[1], steps[2], "nobody"), (steps[2], end, "lknode02")]),
-        Lane("lknode02 services", [(start, steps[3], "none"), (steps[3], end, "listener, postgres, web")]),
-        Lane("probe", [(start, steps[1], "lknode01"), (steps[4], end, "lknode02")]),
-        Lane("balancer", [(start, steps[5], "lknode01"), (steps[5], end, "lknode02")]),
+        ChartRow("lknode01", [(start, end, "up")]),
+        ChartRow("lknode02", [(start, began + 0.4, "up"), (began + 0.4, began + 0.5, "lost"), (began + 0.5, end, "up")]),
+        ChartRow("VIP", [(start, steps[1], "lknode01"), (steps[1], steps[2], "nobody"), (steps[2], end, "lknode02")]),
+        ChartRow("lknode02 services", [(start, steps[3], "none"), (steps[3], end, "listener, postgres, web")]),
+        ChartRow("probe", [(start, steps[1], "lknode01"), (steps[4], end, "lknode02")]),
+        ChartRow("balancer", [(start, steps[5], "lknode01"), (steps[5], end, "lknode02")]),
     ]
 
 

@@ -18,8 +18,8 @@ from harness.remote.recording.recording import (
     Recorder,
     Recording,
     Sample,
+    Series,
     Token,
-    Track,
 )
 
 CLIENT, A, B = "lkclient", "lknode01", "lknode02"
@@ -30,8 +30,8 @@ RTT = 0.0004
 NOBODY = None
 
 
-def a_track(origin: str = CLIENT, *, period: float = 0.01, limit: float = 0.25, kind: str = NEW, service: str = "listener") -> Track:
-    return Track(f"{origin}/{service}/{kind}", origin, service, kind, LISTENER, period, limit)
+def a_series(origin: str = CLIENT, *, period: float = 0.01, limit: float = 0.25, kind: str = NEW, service: str = "listener") -> Series:
+    return Series(f"{origin}/{service}/{kind}", origin, service, kind, LISTENER, period, limit)
 
 
 def a_header(**changes) -> Header:
@@ -52,17 +52,17 @@ def a_header(**changes) -> Header:
         probe_port=PROBE,
         probe_source="168.63.129.16",
         probe_interval_s=0.5,
-        tracks=tuple(a_track(origin) for origin in (CLIENT, A, B)),
+        series=tuple(a_series(origin) for origin in (CLIENT, A, B)),
     )
     return replace(plain, **changes)
 
 
 def open_loop(
-    track: Track, fate: Callable[[float], tuple[str, float]], *, start: float, end: float, late: Callable[[], float] = lambda: 0.0
+    series: Series, fate: Callable[[float], tuple[str, float]], *, start: float, end: float, late: Callable[[], float] = lambda: 0.0
 ) -> list[Sample]:
     """Attempts at every period from `start` to `end`; `fate` tells outcome and seconds of one that begins at a moment."""
     rows, tick = [], 0
-    while (due := start + tick * track.period_s) < end:
+    while (due := start + tick * series.period_s) < end:
         at = due + late()
         outcome, seconds = fate(at)
         rows.append(Sample(at, seconds, outcome, 20000 + tick % 40000))
@@ -126,18 +126,18 @@ def play(header: Header, script: Script, *, start: float = 0.0, end: float = 10.
     """The recording of a script, with sightings, clocks and quiet noise; marks and events are for the test to add."""
     recording = Recording(header, complete=True)
     phases = random.Random(seed)
-    for number, track in enumerate(header.tracks):
+    for number, series in enumerate(header.series):
         rows = []
-        moments = open_loop(track, lambda at: ("", 0.0), start=start + phases.random() * track.period_s, end=end)
+        moments = open_loop(series, lambda at: ("", 0.0), start=start + phases.random() * series.period_s, end=end)
         for tick, moment in enumerate(moments):
-            port = 20000 + (tick * len(header.tracks) + number) % 40000
-            if _is(script.dead, moment.at, track.origin):
+            port = 20000 + (tick * len(header.series) + number) % 40000
+            if _is(script.dead, moment.at, series.origin):
                 continue
-            outcome, node, inside = script.fate(track.origin, moment.at)
-            rows.append(Sample(moment.at, track.limit_s if outcome == "silent" else RTT, outcome, port))
+            outcome, node, inside = script.fate(series.origin, moment.at)
+            rows.append(Sample(moment.at, series.limit_s if outcome == "silent" else RTT, outcome, port))
             if node is not None and node not in blind:
-                recording.sightings += _sightings(moment.at, track, port, node, outcome, inside)
-        recording.samples[track.id] = rows
+                recording.sightings += _sightings(moment.at, series, port, node, outcome, inside)
+        recording.samples[series.id] = rows
     for host in (header.client, *header.nodes):
         recording.clocks.append(Clock(host, start, 0.0, 0.0005))
         recording.noise += [Noise(start + second, host, 100, 0, 0.001, 0.0, 0.1) for second in range(1, int(end - start) + 2)]
@@ -145,15 +145,15 @@ def play(header: Header, script: Script, *, start: float = 0.0, end: float = 10.
     return recording
 
 
-def _sightings(at: float, track: Track, port: int, node: str, outcome: str, inside: bool) -> list[CapturedPacket]:
+def _sightings(at: float, series: Series, port: int, node: str, outcome: str, inside: bool) -> list[CapturedPacket]:
     here, nic = at + RTT / 2, "lo" if inside else "eth0"
-    source = VIP if inside else ADDRESSES[track.origin][0]
+    source = VIP if inside else ADDRESSES[series.origin][0]
     there = VIP if inside else ADDRESSES[node][0]
-    seen = [CapturedPacket(here, node, nic, "syn", source, port, there, track.port, inside)]
+    seen = [CapturedPacket(here, node, nic, "syn", source, port, there, series.port, inside)]
     if outcome == "answered":
-        seen.append(CapturedPacket(here, node, nic, "syn-ack", there, track.port, source, port, True))
-    if not inside and track.origin in (A, B):  # the origin sees it leave
-        seen.append(CapturedPacket(at, track.origin, "eth0", "syn", source, port, VIP, track.port, True))
+        seen.append(CapturedPacket(here, node, nic, "syn-ack", there, series.port, source, port, True))
+    if not inside and series.origin in (A, B):  # the origin sees it leave
+        seen.append(CapturedPacket(at, series.origin, "eth0", "syn", source, port, VIP, series.port, True))
     return seen
 
 
@@ -194,9 +194,9 @@ def a_switchover(**changes) -> Recording:
 def store(recording: Recording, path: Path) -> Path:
     """As the meter would have written it."""
     with Recorder(path, recording.header) as recorder:
-        for track, rows in recording.samples.items():
+        for series, rows in recording.samples.items():
             for first in range(0, len(rows), 50):
-                recorder.samples(track, rows[first : first + 50])
+                recorder.samples(series, rows[first : first + 50])
         recorder.sightings(recording.sightings)
         for rows in (recording.events, recording.marks, recording.clocks, recording.noise, recording.tokens):
             for one in rows:

@@ -82,8 +82,10 @@ def test_idle_says_what_became_of_the_held_connection_also_when_all_is_as_expect
 def test_what_is_told_comes_from_the_recording_and_reaches_the_terminal() -> None:
     recording = a_switchover()
     result = measured(replace(recording, marks=[*recording.marks, Mark(9.0, "told", "it was found silent")]))
-    assert result.told == ["it was found silent"]
-    record = MeasurementRecord.of(replace(a_measured("switchover", out=1.0, seed=1), told=result.told), id="01-it", test="t")
+    assert result.observations == ["it was found silent"]
+    record = MeasurementRecord.of(
+        replace(a_measured("switchover", out=1.0, seed=1), observations=result.observations), id="01-it", test="t"
+    )
     run = SimpleNamespace(measurements=[record], calibration=None)
     assert gate_statistics.groups(run) and "    it was found silent" in _measured(run)  # type: ignore[arg-type]
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.remote.agents.agent_launch import AgentTrack
+from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.clock_sync import MAX_CLOCK_DRIFT, HostClock
 from harness.remote.agents.spool_reader import AgentRun, Reader
 from harness.remote.recording.recording import PINNED
@@ -47,8 +47,8 @@ class Kept:
     def __init__(self) -> None:
         self.said: list[tuple] = []
 
-    def samples(self, track, rows) -> None:
-        self.said.append((track, [(round(r.at, 6), r.seconds, r.outcome, r.port, r.detail) for r in rows]))
+    def samples(self, series, rows) -> None:
+        self.said.append((series, [(round(r.at, 6), r.seconds, r.outcome, r.port, r.detail) for r in rows]))
 
     def event(self, event) -> None:
         self.said.append((event.kind, event.text, round(event.at, 6)))
@@ -57,7 +57,7 @@ class Kept:
 
 
 SPOOL = (
-    b'a {"t0": 100.0, "tracks": ["one", "two"]}\n'
+    b'a {"t0": 100.0, "series": ["one", "two"]}\n'
     b"s 0 500000 250 a 40000 \n"
     b"s 1 600000 0 k 0 EMFILE of all\n"
     b'v {"at": 700000, "kind": "vip-up", "text": "eth1", "data": {}}\n'
@@ -99,6 +99,6 @@ def test_nothing_is_dealt_with_before_the_clock_is_known() -> None:
 
 def test_plans_that_cannot_be_measured_are_refused() -> None:
     with pytest.raises(ValueError, match=r"a period of 0\.02 s; known: 0\.001, 0\.01"):
-        AgentTrack("t", "10.0.0.1", 80, period_s=0.02)
+        AgentSeries("t", "10.0.0.1", 80, period_s=0.02)
     with pytest.raises(ValueError, match="something to say"):
-        AgentTrack("t", "10.0.0.1", 80, kind=PINNED)
+        AgentSeries("t", "10.0.0.1", 80, kind=PINNED)

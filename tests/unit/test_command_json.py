@@ -139,9 +139,9 @@ INIT = (
 
 def test_a_cluster_file_is_written_and_trusted(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(INIT.split()) == 0
-    assert one_object(capsys) == {"schema_version": 1, "file": "mine.toml", "unsure": []}
+    assert one_object(capsys) == {"schema_version": 2, "file": "mine.toml", "unsure": []}
     assert cli.main(["trust", "mine.toml", "--json"]) == 0
-    assert one_object(capsys) == {"schema_version": 1, "file": "mine.toml", "asks": [], "agreed": True}
+    assert one_object(capsys) == {"schema_version": 2, "file": "mine.toml", "asks": [], "agreed": True}
     with Path("mine.toml").open("a") as file:
         file.write('\n[azure]\nsubscription = "s"\nresource_group = "g"\nresource_manager = "https://elsewhere.example/"\n')
     assert cli.main(["trust", "mine.toml", "--json"]) == 2

@@ -23,10 +23,10 @@ def recovering(node: str, start: float, stop: float, detail: str = RECOVERS) -> 
     """The hand-made switchover (begins at 2.0, listens on B from 3.2, the balancer sends to B from 3.7), with a database on `node` that
     turns away every session from `start` to `stop`."""
     recording = a_switchover()
-    for track in recording.header.tracks:
-        rows = recording.samples[track.id]
+    for series in recording.header.series:
+        rows = recording.samples[series.id]
         for n, row in enumerate(rows):
-            own = track.origin == node or row.at >= 3.7
+            own = series.origin == node or row.at >= 3.7
             if start <= row.at < stop and row.outcome == "answered" and own:
                 rows[n] = row._replace(outcome="reset", detail=detail)
     return recording
@@ -38,8 +38,8 @@ def test_recovery_is_a_phase_that_ends_where_the_database_served(detail: str, co
     boundary = next(b for b in result.boundaries if b.name == "database ready")
     assert boundary.at == pytest.approx(5.0, abs=0.02) and boundary.source in (B, "lkclient", A)
     assert code in boundary.evidence and "from +1.2" in boundary.evidence
-    client = next(t for t in result.tracks if t.path == "client")
-    assert client.out_s == pytest.approx(3.0, abs=0.02), "the outage ends where the database served, not where it listened"
+    client = next(t for t in result.series if t.path == "client")
+    assert client.recovered_after_s == pytest.approx(3.0, abs=0.02), "the outage ends where the database served, not where it listened"
     by_phase = dict(stack(result.boundaries, client.outages[-1]))
     assert by_phase["database ready"] + by_phase["balancer switched"] <= client.outages[-1].seconds
 

@@ -12,8 +12,8 @@ from recordings import (
     B,
     Script,
     a_header,
+    a_series,
     a_switchover,
-    a_track,
     marks,
     play,
     store,
@@ -28,8 +28,8 @@ UNTOUCHED = {"client": "untouched", "inside": "untouched", "standby": "untouched
 STAYS = Script(balancer=[(0, A)], holder=[(0, A)])
 
 
-def track_of(result, origin):
-    return next(t for t in result.tracks if t.origin == origin)
+def series_of(result, origin):
+    return next(t for t in result.series if t.origin == origin)
 
 
 def quiet(**changes):
@@ -42,11 +42,11 @@ def test_a_switchover():
     assert result.verdict.outcome is Outcome.PASS, result.verdict
     assert result.timing.outcome is Outcome.PASS, result.timing
     assert (result.before, result.after, result.anchor) == (A, B, 2.0)
-    client, old, new = (track_of(result, origin) for origin in (CLIENT, A, B))
+    client, old, new = (series_of(result, origin) for origin in (CLIENT, A, B))
     assert (client.path, old.path, new.path) == ("client", "standby", "inside")
     (outage,) = client.outages
     assert outage.seconds == pytest.approx(1.2, abs=0.011) and outage.attributed == {"": outage.outcomes["silent"]}
-    assert client.out_s == pytest.approx(1.7, abs=0.011)
+    assert client.recovered_after_s == pytest.approx(1.7, abs=0.011)
     assert new.outages[0].seconds == pytest.approx(0.7, abs=0.011)
     assert "none reached a node" in outage.reason and "client path to listener: out 1.2" in outage.reason
     assert "of 8.10 s allowed" in client.verdict.reason
@@ -62,8 +62,8 @@ def test_a_budget_given_later_counts():
 
 def test_a_budget_within_the_measuring_error_decides_nothing():
     recording = a_switchover()
-    out = track_of(measured(recording), CLIENT).out_s
-    verdict = track_of(measured(recording, budget_s=out - 0.004), CLIENT).verdict
+    out = series_of(measured(recording), CLIENT).recovered_after_s
+    verdict = series_of(measured(recording, budget_s=out - 0.004), CLIENT).verdict
     assert verdict.outcome is Outcome.INCONCLUSIVE and "shorter period" in verdict.reason
 
 
@@ -72,8 +72,8 @@ def test_a_path_that_never_came_back_fails_even_when_the_timing_may_not_be_trust
     recording = marks(play(a_header(budget_s=3.0), script), begin=2.0, undo_begin=6.0)
     recording.noise += [Noise(3.0, CLIENT, 100, 50, 3.0, 0.5, 2.0)]
     result = measured(recording)
-    client = track_of(result, CLIENT)
-    assert client.out_s is None and client.verdict.outcome is Outcome.FAIL
+    client = series_of(result, CLIENT)
+    assert client.recovered_after_s is None and client.verdict.outcome is Outcome.FAIL
     assert "still out" in client.verdict.reason and "3.00 s allowed" in client.verdict.reason
     assert result.verdict.outcome is Outcome.FAIL and result.timing.outcome is Outcome.INCONCLUSIVE
 
@@ -81,26 +81,26 @@ def test_a_path_that_never_came_back_fails_even_when_the_timing_may_not_be_trust
 def test_one_that_was_not_waited_for_long_enough_is_inconclusive():
     script = Script(balancer=[(0, A), (2.5, None)], holder=[(0, A)])
     recording = marks(play(a_header(moves=None), script), begin=2.0)
-    assert track_of(measured(recording, budget_s=60.0), CLIENT).verdict.outcome is Outcome.INCONCLUSIVE
+    assert series_of(measured(recording, budget_s=60.0), CLIENT).verdict.outcome is Outcome.INCONCLUSIVE
 
 
 def test_nothing_done_and_nothing_happened():
     result = measured(quiet())
     assert result.verdict.outcome is Outcome.PASS, result.verdict
     assert "no path was out" in result.verdict.reason
-    assert all(t.out_s == 0.0 and not t.outages for t in result.tracks)
+    assert all(t.recovered_after_s == 0.0 and not t.outages for t in result.series)
     assert all(b.at is None and b.evidence.startswith("not observed") for b in result.boundaries)
 
 
 def test_one_lost_attempt_fails_an_untouched_path():
     recording = quiet()
-    rows = recording.samples[a_track().id]
+    rows = recording.samples[a_series().id]
     place = next(i for i, row in enumerate(rows) if row.at > 3.0)
     rows[place] = rows[place]._replace(outcome="silent", seconds=0.25)
     result = measured(recording)
-    assert track_of(result, CLIENT).verdict.outcome is Outcome.FAIL and result.verdict.outcome is Outcome.FAIL
+    assert series_of(result, CLIENT).verdict.outcome is Outcome.FAIL and result.verdict.outcome is Outcome.FAIL
     assert f"1 attempt silent, it reached {A}" in result.verdict.reason and "no attempt may fail" in result.verdict.reason
-    assert not track_of(result, CLIENT).outages[0].expected
+    assert not series_of(result, CLIENT).outages[0].expected
     recording.noise.append(Noise(3.0, CLIENT, 100, 40, 0.4, 0.0, 1.0))
     assert measured(recording).verdict.outcome is Outcome.INCONCLUSIVE
 
@@ -110,7 +110,7 @@ def test_an_answer_by_the_wrong_node_is_no_answer():
     script = Script(balancer=[(0, A)], holder=[(0, A)], hash_decides=lambda at: B if at > 2.5 and int(at * 100) % 4 == 0 else A)
     recording = marks(play(a_header(moves=False, expects=UNTOUCHED), script, end=6.0), begin=2.0)
     result = measured(recording)
-    client = track_of(result, CLIENT)
+    client = series_of(result, CLIENT)
     assert any(s.outcome == "wrong-node" and s.node == B for s in client.segments)
     assert client.verdict.outcome is Outcome.FAIL and f"wrong node, {B}" in client.verdict.reason
     assert "answered by the wrong node" in client.outages[0].reason
@@ -118,7 +118,7 @@ def test_an_answer_by_the_wrong_node_is_no_answer():
 
 def test_before_the_disruption_only_the_active_node_may_answer():
     recording = marks(play(a_header(), Script(balancer=[(0, A), (1.0, B)], holder=[(0, A)]), end=6.0), begin=2.0)
-    client = track_of(measured(recording), CLIENT)
+    client = series_of(measured(recording), CLIENT)
     assert next(s for s in client.segments if s.start >= 1.0).outcome == "wrong-node"
 
 
@@ -136,7 +136,7 @@ def test_split_brain():
     assert start == pytest.approx(3.0, abs=0.05) and end == pytest.approx(6.0, abs=0.05)
     assert len(result.tokens.lost) == 4 and len(result.tokens.doubled) == 1
     assert f"{A}-3 from {A}" in result.tokens.lost[2] and f"taken by {A}" in result.tokens.lost[2]
-    assert track_of(result, A).verdict.outcome is Outcome.FAIL  # the old node answers after the new one has begun
+    assert series_of(result, A).verdict.outcome is Outcome.FAIL  # the old node answers after the new one has begun
     assert "two active nodes" in result.verdict.reason and "4 lost, 1 doubled" in result.verdict.reason
 
 
@@ -157,7 +157,7 @@ def test_an_isolated_node_that_answers_until_it_is_fenced_is_time_out_and_the_bu
         hash_decides=lambda at: A if 3.0 < at < fenced and int(at * 100) % 4 == 0 else B if at >= 3.0 else A,
     )
     recording = marks(play(a_header(both_may_answer=True, moves=None, budget_s=3.0), script, end=8.0), begin=2.0, undo_begin=7.0)
-    client = track_of(measured(recording), CLIENT)
+    client = series_of(measured(recording), CLIENT)
     assert client.verdict.outcome is outcome, client.verdict
     assert "answered by the wrong node" in client.outages[-1].reason and client.outages[-1].end == pytest.approx(fenced, abs=0.1)
 
@@ -195,12 +195,12 @@ def test_a_node_that_lost_power_is_not_judged():
     recording.events += [NodeEvent(0.0, A, "vip-up"), NodeEvent(2.4, A, "host-lost", "no answer"), NodeEvent(3.5, B, "vip-up")]
     recording.noise = [n for n in recording.noise if n.host != A or n.at < 2.0]
     result = measured(recording)
-    gone = track_of(result, A)
+    gone = series_of(result, A)
     assert gone.path == "" and "lknode01 was lost +0.40 s" in gone.verdict.reason
     assert result.verdict.outcome is Outcome.PASS, result.verdict
     stopped = next(b for b in result.boundaries if b.name == "stopped")
     assert stopped.at is None and "was lost" in stopped.evidence
-    states = {lane.name: [state for *_, state in lane.spans] for lane in result.lanes}
+    states = {chart_row.name: [state for *_, state in chart_row.spans] for chart_row in result.chart_rows}
     assert states[A][-1] == "lost" and states["VIP"] == [A, "unknown", B]
 
 
@@ -210,9 +210,9 @@ def test_a_path_that_must_be_out_and_was():
     recording = marks(play(a_header(moves=False, expects=expects), script), begin=2.0, took_effect=2.6, undo_begin=6.0)
     result = measured(recording)
     assert result.verdict.outcome is Outcome.PASS, result.verdict
-    assert track_of(result, CLIENT).out_s == pytest.approx(0.3, abs=0.011)  # from the undoing
+    assert series_of(result, CLIENT).recovered_after_s == pytest.approx(0.3, abs=0.011)  # from the undoing
     stays = marks(play(a_header(moves=False, expects=expects), STAYS), begin=2.0, took_effect=2.6, undo_begin=6.0)
-    verdict = track_of(measured(stays), CLIENT).verdict
+    verdict = series_of(measured(stays), CLIENT).verdict
     assert verdict.outcome is Outcome.FAIL and f"had to be out while it lasted, but {A} answered all" in verdict.reason
 
 
@@ -220,7 +220,7 @@ def test_no_capture_at_the_node_that_serves_leaves_open_who_answered():
     recording = marks(play(a_header(moves=False, expects=UNTOUCHED), STAYS, end=6.0, blind=(A,)), begin=2.0)
     result = measured(recording)
     assert result.verdict.outcome is Outcome.INCONCLUSIVE and f"{A} could not capture packets" in result.verdict.reason
-    assert result.after is None and all(s.node is None for s in track_of(result, CLIENT).segments)
+    assert result.after is None and all(s.node is None for s in series_of(result, CLIENT).segments)
     assert any(note.startswith(f"{A} could not capture") for note in result.notes)
 
 
@@ -245,7 +245,7 @@ def test_noise_beyond_the_limits_makes_figures_inconclusive(noise, said):
     result = measured(recording)
     assert result.timing.outcome is Outcome.INCONCLUSIVE and said in result.timing.reason
     assert result.verdict.outcome is Outcome.INCONCLUSIVE
-    assert track_of(result, CLIENT).out_s == pytest.approx(1.7, abs=0.011)  # the figure is told all the same
+    assert series_of(result, CLIENT).recovered_after_s == pytest.approx(1.7, abs=0.011)  # the figure is told all the same
 
 
 def test_noise_after_the_measured_time_does_not_matter():
@@ -256,8 +256,8 @@ def test_noise_after_the_measured_time_does_not_matter():
 
 def test_a_gap_in_the_measuring_and_a_clock_that_was_never_compared():
     recording = a_switchover()
-    track = a_track().id
-    recording.samples[track] = [s for s in recording.samples[track] if not 2.8 <= s.at < 3.2]
+    series = a_series().id
+    recording.samples[series] = [s for s in recording.samples[series] if not 2.8 <= s.at < 3.2]
     result = measured(recording)
     assert "nothing was measured from +0.79 s to +1.2" in result.timing.reason and result.timing.outcome is Outcome.INCONCLUSIVE
     other = a_switchover()
@@ -270,28 +270,28 @@ def test_a_path_that_was_out_before_is_inconclusive():
     script = Script([(0, A), (1.0, None), (1.5, A), (2.5, None), (3.7, B)], [(0, A), (2.5, None), (3.2, B)])
     result = measured(marks(play(a_header(), script), begin=2.0))
     assert "out before the disruption" in result.verdict.reason and result.verdict.outcome is Outcome.INCONCLUSIVE
-    assert [o.expected for o in track_of(result, CLIENT).outages] == [False, True]
+    assert [o.expected for o in series_of(result, CLIENT).outages] == [False, True]
 
 
 def test_a_kept_connection_that_is_older_than_the_recording_is_judged_by_its_answers():
-    track = a_track(kind=PINNED, period=0.1, limit=1.0)
-    recording = quiet(tracks=(*a_header().tracks, track))
+    series = a_series(kind=PINNED, period=0.1, limit=1.0)
+    recording = quiet(series=(*a_header().series, series))
     recording.sightings = [s for s in recording.sightings if not (s.src == ADDRESSES[CLIENT][0] and s.dport == LISTENER and s.at < 1.0)]
-    recording.samples[track.id] = [Sample(n / 10, 0.0004, "answered", 60001) for n in range(60)]
+    recording.samples[series.id] = [Sample(n / 10, 0.0004, "answered", 60001) for n in range(60)]
     result = measured(recording)
     assert result.verdict.outcome is Outcome.PASS, result.verdict
-    rows = recording.samples[track.id]
+    rows = recording.samples[series.id]
     rows[30] = rows[30]._replace(outcome="silent", seconds=1.0)
     del rows[31:40]  # it waits for an answer, and sends no other heartbeat meanwhile
     again = measured(recording)
     assert again.timing.outcome is Outcome.PASS, again.timing
-    assert next(t for t in again.tracks if t.kind == PINNED).outages[0].seconds == pytest.approx(1.0)
+    assert next(t for t in again.series if t.kind == PINNED).outages[0].seconds == pytest.approx(1.0)
 
 
 def test_ports_that_are_used_again_are_told_apart_by_their_time():
     recording = quiet()
-    port, track = 20000, a_track().id
-    recording.samples[track] = [
+    port, series = 20000, a_series().id
+    recording.samples[series] = [
         Sample(1.0, 0.0004, "answered", port),
         Sample(3.0, 0.0004, "answered", port),
         Sample(5.0, 0.0004, "answered", port),
@@ -304,7 +304,7 @@ def test_ports_that_are_used_again_are_told_apart_by_their_time():
             ("syn-ack", ("10.20.1.11", LISTENER, "10.20.1.20", port), True),
         )
     ]
-    assert [one.node for one in trace(recording)[track]] == [A, B, None]
+    assert [one.node for one in trace(recording)[series]] == [A, B, None]
 
 
 def test_a_syn_that_comes_back_to_its_origin_was_received_there_and_not_answered():
@@ -320,7 +320,7 @@ def test_a_syn_that_comes_back_to_its_origin_was_received_there_and_not_answered
 
 def test_a_recording_that_was_cut_off_is_judged_as_far_as_it_goes(tmp_path):
     """Cut at every line and at some bytes between: never an exception, never a pass, but the whole one passes."""
-    whole = store(a_switchover(tracks=(a_track(period=0.1), a_track(A, period=0.1))), tmp_path / "recording.jsonl")
+    whole = store(a_switchover(series=(a_series(period=0.1), a_series(A, period=0.1))), tmp_path / "recording.jsonl")
     assert measured(read(whole)).verdict.outcome is Outcome.PASS
     data = whole.read_bytes()
     lines = [i + 1 for i, byte in enumerate(data) if byte == ord("\n")]

@@ -228,7 +228,7 @@ def test_what_is_no_capture_is_one_sentence(tmp_path: Path, file: Path, capsys, 
     assert code in (2, 3) and "Traceback" not in said.err
     assert main(["explain", str(path), "--cluster", str(file), "--json"]) == code
     told = json.loads(capsys.readouterr().out)
-    assert told["schema_version"] == 1 and (code == 3 or told["error"])
+    assert told["schema_version"] == 2 and (code == 3 or told["error"])
 
 
 def test_a_giant_block_is_not_read(tmp_path: Path) -> None:

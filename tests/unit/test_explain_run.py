@@ -28,8 +28,8 @@ def test_every_outage_has_its_longest_phase_and_what_it_waited_for(builder: Repo
     builder.finish()
     assert main(["explain", str(builder.run.directory), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["schema_version"] == 1 and told["causes"] and all(set(cause) >= KEYS for cause in told["causes"])
-    outages = sum(len(track.outages) for m in builder.run.record.measurements for track in m.measured.tracks)
+    assert told["schema_version"] == 2 and told["causes"] and all(set(cause) >= KEYS for cause in told["causes"])
+    outages = sum(len(series.outages) for m in builder.run.record.measurements for series in m.measured.series)
     assert len(told["outages"]) == outages and all(o["longest"]["phase"] and o["longest"]["waited"] for o in told["outages"])
 
 

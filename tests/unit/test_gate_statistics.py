@@ -14,7 +14,7 @@ from report_sample import a_builder
 from harness import cli
 from harness.core.verdict import failed, inconclusive, passed
 from harness.measure.evaluation.evaluate_recording import measured
-from harness.measure.measurement_result import Measured, Outage, TrackResult
+from harness.measure.measurement_result import Measured, Outage, SeriesResult
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.render import load_record, render
@@ -27,34 +27,37 @@ def a_run(*records: MeasurementRecord, aside: tuple[MeasurementRecord, ...] = ()
     return RunRecord.model_construct(measurements=list(records), set_aside=list(aside), calibration=None)
 
 
-def a_track(seconds: float, *, service: str = "listener", kind: str = "new", verdict=None) -> TrackResult:
+def a_series(seconds: float, *, service: str = "listener", kind: str = "new", verdict=None) -> SeriesResult:
     outage = Outage("t", 1000.0, 1000.0 + seconds, seconds, 0.01, {"silent": 9}, {}, "out")
     told = passed("in time") if verdict is None else verdict
-    return TrackResult(f"lkclient/{service}/{kind}", "client", "lkclient", service, kind, 0.01, [], [outage], seconds, told)
+    return SeriesResult(f"lkclient/{service}/{kind}", "client", "lkclient", service, kind, 0.01, [], [outage], seconds, told)
 
 
-def a_record(*tracks: TrackResult, id: str = "01-x", **changes) -> MeasurementRecord:
-    base: Measured = replace(a_measured(), tracks=list(tracks), **changes)
+def a_record(*series: SeriesResult, id: str = "01-x", **changes) -> MeasurementRecord:
+    base: Measured = replace(a_measured(), series=list(series), **changes)
     return MeasurementRecord.of(base, id=id, test="t")
 
 
 @pytest.mark.parametrize("out", [0.25, 0.6, 0.9])
 def test_a_path_is_as_long_out_as_its_new_connections(out):
     """The kept connection is given up after the harness's own second, whatever the failover took."""
-    record = a_record(a_track(out), a_track(1.0, kind="pinned"))
+    record = a_record(a_series(out), a_series(1.0, kind="pinned"))
     figure, kept = gate_statistics.worst_of(record, "client"), gate_statistics.kept_of(record, "client")
-    assert figure and figure.track.out_s == out and kept and kept.track.out_s == 1.0
+    assert figure and figure.series.recovered_after_s == out and kept and kept.series.recovered_after_s == 1.0
     run = a_run(record)
-    assert gate_statistics.worst_outages(run)["client"].track.out_s == out and gate_statistics.worst_kept(run)["client"].track.out_s == 1.0
+    assert (
+        gate_statistics.worst_outages(run)["client"].series.recovered_after_s == out
+        and gate_statistics.worst_kept(run)["client"].series.recovered_after_s == 1.0
+    )
 
 
 def test_the_verdict_is_the_worst_and_the_seconds_are_the_longest():
     """One answer of the wrong node fails the listener (1.01 s); the database is out for 7.98 s of 8.1 and passes."""
-    record = a_record(a_track(1.01, verdict=failed("the wrong node answered")), a_track(7.98, service="database"))
+    record = a_record(a_series(1.01, verdict=failed("the wrong node answered")), a_series(7.98, service="database"))
     figure = gate_statistics.worst_of(record, "client")
-    assert figure and (figure.track.out_s, figure.result, figure.reason) == (7.98, Result.FAIL, "the wrong node answered")
-    over = gate_statistics.worst_outages(a_run(a_record(a_track(9.0)), record))["client"]
-    assert (over.track.out_s, over.result) == (9.0, Result.FAIL)
+    assert figure and (figure.series.recovered_after_s, figure.result, figure.reason) == (7.98, Result.FAIL, "the wrong node answered")
+    over = gate_statistics.worst_outages(a_run(a_record(a_series(9.0)), record))["client"]
+    assert (over.series.recovered_after_s, over.result) == (9.0, Result.FAIL)
 
 
 def test_a_path_of_which_nothing_is_demanded_is_shown_with_its_outage():
@@ -65,28 +68,28 @@ def test_a_path_of_which_nothing_is_demanded_is_shown_with_its_outage():
     record = MeasurementRecord.of(result, id="01-shared-disk-full", test="t")
     figure = gate_statistics.worst_of(record, "client")
     assert figure and "61.0" in figure.words and "nothing is demanded" in figure.told
-    demanded = a_record(a_track(3.0))
-    assert gate_statistics.worst_outages(a_run(record, demanded))["client"].track.out_s == 3.0
+    demanded = a_record(a_series(3.0))
+    assert gate_statistics.worst_outages(a_run(record, demanded))["client"].series.recovered_after_s == 3.0
 
 
 def test_the_interval_on_the_page_is_that_of_the_verdict():
-    track = replace(a_track(8.29), least_s=8.04, most_s=8.30)
-    figure = gate_statistics.worst_of(a_record(track), "client")
+    series = replace(a_series(8.29), min_s=8.04, max_s=8.30)
+    figure = gate_statistics.worst_of(a_record(series), "client")
     assert figure and figure.words == "8.04 s to 8.30 s"
-    outage = replace(a_track(0.2).outages[0], least_s=0.1, most_s=0.3)
+    outage = replace(a_series(0.2).outages[0], min_s=0.1, max_s=0.3)
     assert gate_statistics.outage_words(outage) == "0.10 s to 0.30 s"
 
 
 def test_never_out_says_for_how_long_nobody_looked():
-    track = replace(a_track(1.0), outages=[], out_s=0.0, least_s=0.0, most_s=0.06, blind_s=0.06)
-    figure = gate_statistics.worst_of(a_record(track), "client")
+    series = replace(a_series(1.0), outages=[], recovered_after_s=0.0, min_s=0.0, max_s=0.06, longest_gap_s=0.06)
+    figure = gate_statistics.worst_of(a_record(series), "client")
     assert figure and figure.words == "no outage longer than 0.060 s"
 
 
 def test_junit_tells_never_from_not_known(tmp_path):
     """Neither is a zero, and neither is left out."""
-    never = replace(a_track(5.0), out_s=None, outages=[replace(a_track(5.0).outages[0], end=None)], unknown="never came back")
-    gone = replace(a_track(1.0, service="web"), out_s=None, outages=[], unknown="not measured for 35.00 s", unmeasured_s=35.0)
+    never = replace(a_series(5.0), recovered_after_s=None, outages=[replace(a_series(5.0).outages[0], end=None)], unknown="never came back")
+    gone = replace(a_series(1.0, service="web"), recovered_after_s=None, outages=[], unknown="not measured for 35.00 s", unmeasured_s=35.0)
     builder = a_builder(tmp_path)
     add_to(builder, [a_record(never, gone)])
     builder.finish()
@@ -95,7 +98,7 @@ def test_junit_tells_never_from_not_known(tmp_path):
     assert found["out_unknown.01-x.client.listener.new"] == "never came back"
     assert found["out_unknown.01-x.client.web.new"] == "not measured for 35.00 s"
     assert not any(name.startswith("out_s.") for name in found)
-    stored = load_record(builder.run.directory).measurements[0].measured.tracks
+    stored = load_record(builder.run.directory).measurements[0].measured.series
     assert [t.unknown for t in stored] == ["never came back", "not measured for 35.00 s"]
 
 
@@ -151,9 +154,9 @@ def test_a_distribution_leaves_out_what_cannot_be_relied_on():
 def test_what_was_set_aside_is_in_the_sentence(tmp_path):
     """Before one of the two a path was out for 2 s, with nothing done: it says so where all passed."""
     began = a_measured().anchor
-    early, later = (replace(a_track(2.0).outages[0], start=began + at, end=began + at + 2.0) for at in (-3.0, 1.0))
-    aside = (a_record(replace(a_track(2.0), outages=[early])), a_record(replace(a_track(2.0), outages=[later])))
-    said = gate_statistics.sentence(a_run(a_record(a_track(1.0)), aside=aside))
+    early, later = (replace(a_series(2.0).outages[0], start=began + at, end=began + at + 2.0) for at in (-3.0, 1.0))
+    aside = (a_record(replace(a_series(2.0), outages=[early])), a_record(replace(a_series(2.0), outages=[later])))
+    said = gate_statistics.sentence(a_run(a_record(a_series(1.0)), aside=aside))
     assert said == (
         "The one measured disruption passed. 2 more set aside because of noise; before that a path was out 1 time, for up to 2.00 s, "
         "with nothing done."
@@ -162,7 +165,7 @@ def test_what_was_set_aside_is_in_the_sentence(tmp_path):
 
 def test_the_terminal_has_a_line_for_what_is_kept_open(tmp_path):
     builder = a_builder(tmp_path)
-    add_to(builder, [a_record(a_track(0.6), a_track(1.0, kind="pinned"))])
+    add_to(builder, [a_record(a_series(0.6), a_series(1.0, kind="pinned"))])
     builder.finish()
     builder.run.close()
     said = summary(load_record(builder.run.directory), builder.run.directory, width=400)
@@ -173,18 +176,18 @@ def test_the_terminal_has_a_line_for_what_is_kept_open(tmp_path):
 def test_a_run_of_before_is_read_and_shown_as_it_was(tmp_path):
     """Its record has none of the newer fields, and its recording none of the newer marks of the header."""
     builder = a_builder(tmp_path)
-    add_to(builder, [a_record(a_track(1.2), a_track(0.0, service="web"))])
+    add_to(builder, [a_record(a_series(1.2), a_series(0.0, service="web"))])
     builder.finish()
     builder.run.close()
     stored = json.loads((builder.run.directory / "run.json").read_text())
-    newer = {"least_s", "most_s", "counted_from", "unknown", "blind_s", "stalled_s"}
-    for track in stored["measurements"][0]["measured"]["tracks"]:
-        for part in (track, *track["outages"]):
+    newer = {"min_s", "max_s", "counted_from", "unknown", "longest_gap_s", "stalled_s"}
+    for series in stored["measurements"][0]["measured"]["series"]:
+        for part in (series, *series["outages"]):
             for key in newer & set(part):
                 del part[key]
     del stored["measurements"][0]["measured"]["noise"]
     (builder.run.directory / "run.json").write_text(json.dumps(stored))
     record = load_record(builder.run.directory)
     render(builder.run.directory)
-    words = {f.track.service: f.words for f in gate_statistics.figures(record.measurements[0], "client")}
+    words = {f.series.service: f.words for f in gate_statistics.figures(record.measurements[0], "client")}
     assert words == {"listener": "1.19 s to 1.20 s", "web": "no outage"}

@@ -30,10 +30,10 @@ def test_its_json_has_every_night_of_every_line(tmp_path, capsys):
     (made[0] / "run.json").write_text("{")
     assert cli.main(["history", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["schema_version"] == 1 and len(told["runs"]) == 6 and len(told["unreadable"]) == 1
+    assert told["schema_version"] == 2 and len(told["runs"]) == 6 and len(told["unreadable"]) == 1
     (line,) = (one for one in told["clusters"][0]["lines"] if one["path"] == "client")
     assert [night["outcome"] for night in line["nights"]] == ["pass"] * 5 + ["fail"]
-    assert line["state"] == "new failure" and line["nights"][-1]["most_s"] == 2.0
+    assert line["state"] == "new failure" and line["nights"][-1]["max_s"] == 2.0
 
 
 def test_a_folder_without_runs_is_an_empty_history(tmp_path, capsys):

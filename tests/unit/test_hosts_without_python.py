@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_track
+from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_series
 
 from harness.config.cluster_config import Design
 from harness.core.verdict import Outcome
@@ -43,13 +43,13 @@ def test_outcomes_alone_prove_little(expected, outcomes, verdict, because):
 
 def a_recording(samples: list[Sample], answers: list[tuple[float, str]]) -> Recording:
     """`answers`: SYN-ACKs to the client, when and by which node."""
-    track = a_track(period=0.25)
+    series = a_series(period=0.25)
     sightings = [
         CapturedPacket(at, node, "eth0", "syn-ack", ADDRESSES[node][0], LISTENER, ADDRESSES[CLIENT][0], 40000 + i, True)
         for i, (at, node) in enumerate(answers)
     ]
     clocks = [Clock(host, 0.0, 0.0, 0.001) for host in (CLIENT, A, B)]
-    return Recording(a_header(tracks=(track,)), {track.id: samples}, sightings, clocks=clocks)
+    return Recording(a_header(series=(series,)), {series.id: samples}, sightings, clocks=clocks)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_the_recording_keeps_what_is_left():
 
 
 def test_a_sentence_names_host_fallback_and_resolution():
-    for means, words in ((SHELL, "shell"), (POWERSHELL, "PowerShell"), (FORWARDED, "direct-tcpip")):
-        said = means.sentence("lkclient", 0.01)
-        assert said.startswith("lkclient ") and words in said and f"{means.least_period_s * 1000:g} ms instead of the 10 ms" in said
+    for capabilities, words in ((SHELL, "shell"), (POWERSHELL, "PowerShell"), (FORWARDED, "direct-tcpip")):
+        said = capabilities.sentence("lkclient", 0.01)
+        assert said.startswith("lkclient ") and words in said and f"{capabilities.least_period_s * 1000:g} ms instead of the 10 ms" in said
     assert "instead" not in SHELL.sentence("lkclient", 0.25) and FULL.sentence("lkclient", 0.01) == ""
     assert VIP not in SHELL.sentence("lkclient", 0.01)
 

@@ -6,7 +6,7 @@ In all of them a client and two nodes are measured every 10 ms, and A is the act
 from __future__ import annotations
 
 import pytest
-from recordings import ADDRESSES, CLIENT, LISTENER, RTT, A, B, Script, a_header, a_switchover, a_track, during_a_freeze, marks, play
+from recordings import ADDRESSES, CLIENT, LISTENER, RTT, A, B, Script, a_header, a_series, a_switchover, during_a_freeze, marks, play
 
 from harness.core.verdict import Outcome
 from harness.measure.evaluation.evaluate_recording import measured
@@ -19,8 +19,8 @@ STAYS = Script([(0, A)], [(0, A)])
 FAIL, PASS, OPEN = Outcome.FAIL, Outcome.PASS, Outcome.INCONCLUSIVE
 
 
-def track_of(result, origin, kind="new"):
-    return next(t for t in result.tracks if t.origin == origin and t.kind == kind)
+def series_of(result, origin, kind="new"):
+    return next(t for t in result.series if t.origin == origin and t.kind == kind)
 
 
 def lost(recording: Recording, host: str, start: float, end: float | None) -> None:
@@ -40,11 +40,11 @@ def test_a_standby_that_is_fenced_where_nothing_may_be_touched_is_a_failure(back
     recording = play(a_header(disruption="one comm path cut", target=B, moves=False, expects=U3), script, end=32.0)
     lost(recording, B, 4.0, back)
     result = measured(marks(recording, begin=2.0))
-    standby = track_of(result, B)
+    standby = series_of(result, B)
     assert result.verdict.outcome is FAIL and standby.verdict.outcome is FAIL, result.verdict
     assert f"{B} itself was lost, from +2.0" in standby.verdict.reason and "takes no node away" in standby.verdict.reason
     # out from its last attempt (4.0) to its first (26.0), which the table says, too: 24 s after the disruption
-    assert standby.out_s == (pytest.approx(24.0, abs=0.011) if back else None)
+    assert standby.recovered_after_s == (pytest.approx(24.0, abs=0.011) if back else None)
     assert standby.path == "standby" and standby.unknown == ("" if back else "never came back")
 
 
@@ -54,8 +54,8 @@ def test_a_node_that_panics_of_a_service_crash_is_a_failure_and_its_boot_is_time
     recording = play(a_header(disruption="service crash", moves=None), script, end=56.0)
     lost(recording, A, 2.0, 50.0)
     result = measured(marks(recording, begin=2.0))
-    assert track_of(result, CLIENT).verdict.outcome is PASS and result.verdict.outcome is FAIL
-    assert track_of(result, A).out_s == pytest.approx(48.0, abs=0.011)
+    assert series_of(result, CLIENT).verdict.outcome is PASS and result.verdict.outcome is FAIL
+    assert series_of(result, A).recovered_after_s == pytest.approx(48.0, abs=0.011)
 
 
 @pytest.mark.parametrize("says", [True, None])
@@ -67,8 +67,8 @@ def test_a_node_whose_power_is_cut_may_be_gone(says):
     lost(recording, A, 2.0, 30.0)
     result = measured(marks(recording, begin=2.0, undo_begin=20.0))
     assert result.verdict.outcome is PASS, result.verdict
-    gone = track_of(result, A)
-    assert gone.out_s is None and gone.unknown.startswith("not measured for 28.0")  # never a zero
+    gone = series_of(result, A)
+    assert gone.recovered_after_s is None and gone.unknown.startswith("not measured for 28.0")  # never a zero
 
 
 def test_a_node_that_only_the_harness_lost_went_on_measuring():
@@ -88,7 +88,7 @@ def test_what_was_not_seen_to_take_effect_gets_no_verdict():
     result = measured(recording)
     assert result.verdict.outcome is OPEN and "az login" in result.verdict.reason, result.verdict
     assert result.timing.outcome is OPEN  # so that no comparison takes its figures
-    assert all(t.out_s is None and t.verdict.outcome is OPEN for t in result.tracks)
+    assert all(t.recovered_after_s is None and t.verdict.outcome is OPEN for t in result.series)
 
 
 def test_what_moved_all_the_same_is_told():
@@ -129,7 +129,7 @@ def test_a_perfect_switchover_to_a_node_that_nobody_watches_is_no_failure(told):
         recording.events.append(NodeEvent(0.0, B, "witness-lost", data={"from": 0.0}))
     result = measured(recording)
     assert result.verdict.outcome is OPEN and "no packet capture shows which node answered in the end" in result.verdict.reason
-    assert ("none reached a node that was watching" in track_of(result, CLIENT).outages[0].reason) is told
+    assert ("none reached a node that was watching" in series_of(result, CLIENT).outages[0].reason) is told
     assert result.after is None
 
 
@@ -160,22 +160,22 @@ def test_dropped_packets_are_time_in_which_nobody_watched():
     recording.events.append(NodeEvent(2.0, A, "witness-lost", "12 packets dropped", {"from": 2.0, "dropped": 12}))
     recording.events.append(NodeEvent(3.0, A, "witness-back", "no more are dropped", {"from": 2.0, "until": 3.0, "dropped": 12}))
     result = measured(recording)
-    assert "none reached a node that was watching" in track_of(result, CLIENT).outages[0].reason
+    assert "none reached a node that was watching" in series_of(result, CLIENT).outages[0].reason
     assert f"{A}: its packets were not all watched from +0.00 s to +1.00 s" in result.notes
 
 
 def kept(recording: Recording, *, made: float | None, by: str) -> None:
     """The client's kept connection: answered throughout, made before the recording or at a moment in it."""
-    track = a_track(kind=PINNED, period=0.1, limit=1.0)
-    recording.samples[track.id] = [Sample(n / 10, 0.0004, "answered", 60001) for n in range(100)]
+    series = a_series(kind=PINNED, period=0.1, limit=1.0)
+    recording.samples[series.id] = [Sample(n / 10, 0.0004, "answered", 60001) for n in range(100)]
     if made is not None:
         ends = (ADDRESSES[by][0], LISTENER, ADDRESSES[CLIENT][0], 60001)
         recording.sightings.append(CapturedPacket(made, by, "eth0", "syn-ack", *ends, True))
 
 
 def test_a_kept_connection_of_unknown_age_is_not_right_after_a_move():
-    header = a_header(tracks=(*a_header().tracks, a_track(kind=PINNED, period=0.1, limit=1.0)))
-    recording = a_switchover(tracks=header.tracks)
+    header = a_header(series=(*a_header().series, a_series(kind=PINNED, period=0.1, limit=1.0)))
+    recording = a_switchover(series=header.series)
     kept(recording, made=None, by=A)
     result = measured(recording)
     assert result.verdict.outcome is OPEN and "older than the recording" in result.verdict.reason
@@ -187,8 +187,10 @@ def test_a_kept_connection_of_unknown_age_is_not_right_after_a_move():
 
 
 def with_client_out(recording: Recording, start: float, end: float) -> Recording:
-    track = a_track().id
-    recording.samples[track] = [s._replace(outcome="silent", seconds=0.25) if start <= s.at < end else s for s in recording.samples[track]]
+    series = a_series().id
+    recording.samples[series] = [
+        s._replace(outcome="silent", seconds=0.25) if start <= s.at < end else s for s in recording.samples[series]
+    ]
     return recording
 
 
@@ -198,7 +200,7 @@ def test_what_began_before_or_was_over_by_then_is_not_the_disruptions(start, end
     recording = with_client_out(play(a_header(disruption="manager crash", moves=False, expects=U3), STAYS), start, end)
     result = measured(marks(recording, begin=2.0))
     assert result.verdict.outcome is OPEN and "out before the disruption already" in result.verdict.reason, result.verdict
-    assert track_of(result, CLIENT).out_s == (0.0 if end < 2.0 else None)
+    assert series_of(result, CLIENT).recovered_after_s == (0.0 if end < 2.0 else None)
 
 
 def test_an_attempt_that_was_under_way_is_the_disruptions():
@@ -213,9 +215,9 @@ def test_where_nothing_is_undone_everything_counts_from_the_disruption():
     """Right at +1.7, out again from +3.2 to +10.5, and the (empty) undoing began at +3.0: 10.5 s of 8.1 allowed."""
     recording = marks(play(a_header(), FLAP, end=18.0), begin=2.0, undo_begin=5.0)
     result = measured(recording)
-    client = track_of(result, CLIENT)
+    client = series_of(result, CLIENT)
     assert client.verdict.outcome is FAIL and "recovered 10.5" in client.verdict.reason and "after the disruption" in client.verdict.reason
-    assert (client.out_s, client.counted_from) == (pytest.approx(10.5, abs=0.011), "the disruption")
+    assert (client.recovered_after_s, client.counted_from) == (pytest.approx(10.5, abs=0.011), "the disruption")
 
 
 def test_what_is_out_in_the_last_moment_was_not_waited_for():
@@ -231,9 +233,9 @@ def test_an_outage_after_an_undoing_is_held_to_its_own_length(end, outcome):
     script = Script([(0, A), (30.0, None), (end, A)], [(0, A)])
     expects = {"client": "recovers", "inside": "untouched", "standby": "any"}
     recording = play(a_header(disruption="probe blocked", lasts=True, moves=False, expects=expects), script, end=45.0)
-    client = track_of(measured(marks(recording, begin=2.0, undo_begin=20.0)), CLIENT)
+    client = series_of(measured(marks(recording, begin=2.0, undo_begin=20.0)), CLIENT)
     assert client.verdict.outcome is outcome and client.counted_from == "its own beginning"
-    assert client.out_s == pytest.approx(end - 30.0, abs=0.011)
+    assert client.recovered_after_s == pytest.approx(end - 30.0, abs=0.011)
 
 
 # --- figures
@@ -244,10 +246,10 @@ def test_where_nothing_is_demanded_the_figure_is_the_outage_all_the_same():
     script = Script([(0, A), (3.0, None), (63.0, A)], [(0, A), (3.0, None), (63.0, A)])
     recording = play(a_header(disruption="shared disk full", moves=None, expects=A3), script, end=75.0)
     result = measured(marks(recording, begin=2.0, undo_begin=70.0))
-    client = track_of(result, CLIENT)
+    client = series_of(result, CLIENT)
     assert result.verdict.outcome is PASS
-    assert (client.out_s, client.counted_from) == (pytest.approx(61.0, abs=0.011), "the disruption")
-    assert client.least_s <= 61.0 <= client.most_s
+    assert (client.recovered_after_s, client.counted_from) == (pytest.approx(61.0, abs=0.011), "the disruption")
+    assert client.min_s <= 61.0 <= client.max_s
 
 
 def test_clocks_that_are_off_widen_the_figure():
@@ -255,25 +257,25 @@ def test_clocks_that_are_off_widen_the_figure():
     script = Script([(0, A), (2.5, None), (10.09 + 0.045, B)], [(0, A), (2.5, None), (3.2, B)])
     recording = marks(play(a_header(), script, end=15.0), begin=2.0)
     recording.clocks.append(Clock(CLIENT, 1.0, 0.0, 0.045))
-    client = track_of(measured(recording), CLIENT)
+    client = series_of(measured(recording), CLIENT)
     assert client.verdict.outcome is OPEN and "closer clocks" in client.verdict.reason
-    assert client.least_s <= 8.09 <= client.most_s
+    assert client.min_s <= 8.09 <= client.max_s
 
 
 @pytest.mark.parametrize(("cut", "period", "phase"), [(0.298, 0.1, 0.001), (0.748, 0.25, 0.001), (0.302, 0.1, 0.099)])
 def test_the_length_of_an_outage_is_uncertain_at_both_ends(cut, period, phase):
-    track = a_track(period=period)
+    series = a_series(period=period)
     start = 3.0 + phase  # right after an attempt, or right before one
     script = Script([(0, A), (start, None), (start + cut, A)], [(0, A)])
-    recording = play(a_header(disruption="x", moves=False, expects={"client": "recovers"}, tracks=(track,)), script)
-    recording.samples[track.id] = [
+    recording = play(a_header(disruption="x", moves=False, expects={"client": "recovers"}, series=(series,)), script)
+    recording.samples[series.id] = [
         Sample(n * period, *((0.25, "silent") if start <= n * period < start + cut else (0.0004, "answered")), 20000 + n)
         for n in range(int(10 / period))
     ]
-    (outage,) = track_of(measured(marks(recording, begin=2.0)), CLIENT).outages
-    assert outage.least_s <= cut <= outage.most_s
-    assert outage.most_s - outage.least_s == pytest.approx(2 * period)
-    assert f"({outage.least_s:.2f} to {outage.most_s:.2f} s)" in outage.reason
+    (outage,) = series_of(measured(marks(recording, begin=2.0)), CLIENT).outages
+    assert outage.min_s <= cut <= outage.max_s
+    assert outage.max_s - outage.min_s == pytest.approx(2 * period)
+    assert f"({outage.min_s:.2f} to {outage.max_s:.2f} s)" in outage.reason
 
 
 # --- times in which nothing was measured
@@ -281,21 +283,21 @@ def test_the_length_of_an_outage_is_uncertain_at_both_ends(cut, period, phase):
 
 @pytest.mark.parametrize(("period", "blind"), [(0.01, 0.06), (0.1, 0.6), (0.25, 1.5)])
 def test_untouched_is_not_concluded_from_attempts_far_apart(period, blind):
-    tracks = tuple(a_track(origin, period=period) for origin in (CLIENT, A, B))
-    recording = play(a_header(disruption="manager crash", moves=False, expects=U3, tracks=tracks), STAYS)
-    recording.samples[tracks[0].id] = [s for s in recording.samples[tracks[0].id] if not 4.0 <= s.at < 4.0 + blind - 1e-9]
+    series = tuple(a_series(origin, period=period) for origin in (CLIENT, A, B))
+    recording = play(a_header(disruption="manager crash", moves=False, expects=U3, series=series), STAYS)
+    recording.samples[series[0].id] = [s for s in recording.samples[series[0].id] if not 4.0 <= s.at < 4.0 + blind - 1e-9]
     result = measured(marks(recording, begin=2.0))
     assert result.verdict.outcome is OPEN and "nothing was measured from" in result.verdict.reason
-    assert track_of(result, CLIENT).blind_s == pytest.approx(blind, abs=period + 0.001)
+    assert series_of(result, CLIENT).longest_gap_s == pytest.approx(blind, abs=period + 0.001)
 
 
 def test_never_out_says_for_how_long_nobody_looked():
     recording = play(a_header(disruption="service crash", moves=None), STAYS)
-    track = a_track().id
-    recording.samples[track] = [s for s in recording.samples[track] if not 4.0 <= s.at < 4.035]
-    client = track_of(measured(marks(recording, begin=2.0)), CLIENT)
+    series = a_series().id
+    recording.samples[series] = [s for s in recording.samples[series] if not 4.0 <= s.at < 4.035]
+    client = series_of(measured(marks(recording, begin=2.0)), CLIENT)
     assert client.verdict.outcome is PASS and "never out for longer than 0.0" in client.verdict.reason
-    assert client.out_s == 0.0 and client.most_s == client.blind_s == pytest.approx(0.045, abs=0.011)
+    assert client.recovered_after_s == 0.0 and client.max_s == client.longest_gap_s == pytest.approx(0.045, abs=0.011)
 
 
 @pytest.mark.parametrize(("withheld", "out", "stalled"), [(0.02, 0.0, 0.0), (0.12, 0.0, 0.12), (0.24, 0.0, 0.24), (0.26, 0.26, 0.0)])
@@ -303,24 +305,24 @@ def test_never_out_says_for_how_long_answers_were_withheld(withheld: float, out:
     """A stopped process, a live migration: nothing fails that is answered within its limit, and the figure says what that leaves open."""
     recording = play(a_header(disruption="service crash", moves=None), STAYS)
     freeze = during_a_freeze(4.0, withheld)
-    rows = recording.samples[a_track().id]
+    rows = recording.samples[a_series().id]
     for place, one in enumerate(rows):
         outcome, seconds = freeze(one.at)
         if seconds != RTT:
             rows[place] = one._replace(outcome=outcome, seconds=seconds)
-    client = track_of(measured(marks(recording, begin=2.0)), CLIENT)
+    client = series_of(measured(marks(recording, begin=2.0)), CLIENT)
     assert client.stalled_s == pytest.approx(stalled, abs=0.011)
     assert sum(o.seconds for o in client.outages) == pytest.approx(out, abs=0.011)
     if not out:
-        assert client.verdict.outcome is PASS and client.most_s == pytest.approx(stalled, abs=0.011)
+        assert client.verdict.outcome is PASS and client.max_s == pytest.approx(stalled, abs=0.011)
         assert ("answers were withheld for" in client.verdict.reason) is bool(stalled)
 
 
 def test_what_was_not_measured_after_the_last_recovery_is_not_right():
     """Nothing is asked from +4 to +34 s, and the old node is powered on at +6."""
     recording = play(a_header(), Script([(0, A), (2.5, None), (3.7, B)], [(0, A), (2.5, None), (3.2, B)]), end=40.0)
-    track = a_track().id
-    recording.samples[track] = [s for s in recording.samples[track] if not 6.0 <= s.at < 36.0]
+    series = a_series().id
+    recording.samples[series] = [s for s in recording.samples[series] if not 6.0 <= s.at < 36.0]
     result = measured(marks(recording, begin=2.0, undo_begin=8.0))
     assert result.verdict.outcome is OPEN and "nothing was measured from +3.99 s to +34.0" in result.verdict.reason, result.verdict
     assert result.timing.outcome is OPEN
@@ -337,13 +339,13 @@ def deny(*spans: tuple[float, float], **changes) -> Recording:
     header = {"disruption": "azure NSG deny", "moves": False, "expects": OUT, "settles_s": 1.5, **changes}
     script = Script([(0, A)], [(0, A)])
     recording = play(a_header(**header), script, end=12.0)
-    track = a_track().id
+    series = a_series().id
     at = [row for row in balancer]
 
     def silent(moment: float) -> bool:
         return next(who for since, who in reversed(at) if since <= moment) is None
 
-    recording.samples[track] = [s._replace(outcome="silent", seconds=0.25) if silent(s.at) else s for s in recording.samples[track]]
+    recording.samples[series] = [s._replace(outcome="silent", seconds=0.25) if silent(s.at) else s for s in recording.samples[series]]
     return marks(recording, begin=2.0, took_effect=2.1, undo_begin=6.0)
 
 
@@ -359,14 +361,14 @@ def deny(*spans: tuple[float, float], **changes) -> Recording:
 )
 def test_what_must_be_out_is_out_from_the_verdict_to_the_undoing(spans, outcome):
     result = measured(deny(*spans))
-    assert track_of(result, CLIENT).verdict.outcome is outcome, track_of(result, CLIENT).verdict
-    assert track_of(result, CLIENT).out_s != 0.0
+    assert series_of(result, CLIENT).verdict.outcome is outcome, series_of(result, CLIENT).verdict
+    assert series_of(result, CLIENT).recovered_after_s != 0.0
 
 
 @pytest.mark.parametrize(("every", "outcome"), [(2, PASS), (100, FAIL), (1, FAIL)])
 def test_where_the_hash_decides_about_half_is_out(every, outcome):
     spans = [(3.0, 6.2)] if every == 1 else [(2.5 + n * 0.01 * every, 2.5 + n * 0.01 * every + 0.0099) for n in range(int(350 / every))]
-    verdict = track_of(measured(deny(*spans, shares=True, disruption="responder up on both nodes")), CLIENT).verdict
+    verdict = series_of(measured(deny(*spans, shares=True, disruption="responder up on both nodes")), CLIENT).verdict
     assert verdict.outcome is outcome, verdict
 
 
@@ -441,8 +443,8 @@ def test_an_isolated_node_may_answer_itself_no_longer_than_the_budget(until, out
     recording = play(
         a_header(disruption="all comm paths cut", target=B, moves=None, both_may_answer=True, expects=expects), script, end=62.0
     )
-    track = a_track(A).id
-    recording.samples[track] = [s for s in recording.samples[track] if s.at < until]
+    series = a_series(A).id
+    recording.samples[series] = [s for s in recording.samples[series] if s.at < until]
     result = measured(marks(recording, begin=2.0, undo_begin=8.0))
     assert result.tokens.verdict.outcome is outcome, result.tokens.verdict
 

@@ -1,24 +1,24 @@
-"""What the meter knows while it measures: who answered last, for how long a track has been out, and whether all has recovered."""
+"""What the meter knows while it measures: who answered last, for how long a series has been out, and whether all has recovered."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from recordings import ADDRESSES, CLIENT, PROBE, A, B, a_track
+from recordings import ADDRESSES, CLIENT, PROBE, A, B, a_series
 
 from harness.measure.live_state import KEPT_S, UNKNOWN, Live
 from harness.remote.recording.recording import PINNED, CapturedPacket, NodeEvent, Sample
 
 SOURCE = "168.63.129.16"
-TRACK = a_track()
-PIN = a_track(kind=PINNED)
-OWN = a_track(A)
+SERIES = a_series()
+PIN = a_series(kind=PINNED)
+OWN = a_series(A)
 
 
 @pytest.fixture
 def live() -> Live:
-    return Live([TRACK, PIN, OWN], ADDRESSES, (SOURCE, PROBE))
+    return Live([SERIES, PIN, OWN], ADDRESSES, (SOURCE, PROBE))
 
 
 @pytest.fixture
@@ -33,33 +33,33 @@ def answered(at: float, port: int, outcome: str = "answered") -> Sample:
 def syn(
     at: float, host: str, port: int, *, src: str = "10.20.1.20", what: str = "syn", interface: str = "eth0", out: bool = False
 ) -> CapturedPacket:
-    return CapturedPacket(at, host, interface, what, src, port, "10.20.1.11", TRACK.port, out)
+    return CapturedPacket(at, host, interface, what, src, port, "10.20.1.11", SERIES.port, out)
 
 
-def fill(live: Live, now: float, node: str | None, *, count: int = 10, track: str = TRACK.id, first_port: int = 40000) -> None:
+def fill(live: Live, now: float, node: str | None, *, count: int = 10, series: str = SERIES.id, first_port: int = 40000) -> None:
     """Attempts of the last tenth of a second, one each 10 ms, each answered and received by `node` (seen by nobody when None)."""
     times = [now - 0.01 * (count - i) for i in range(count)]
-    live.samples(track, [answered(at, first_port + i) for i, at in enumerate(times)])
+    live.samples(series, [answered(at, first_port + i) for i, at in enumerate(times)])
     if node:
         live.sightings([syn(at, node, first_port + i) for i, at in enumerate(times)])
 
 
-def standing(live: Live, track: str = TRACK.id):
-    return next(s for s in live.standing() if s.track.id == track)
+def standing(live: Live, series: str = SERIES.id):
+    return next(s for s in live.standing() if s.series.id == series)
 
 
 def test_nothing_is_known_at_first(live, now):
     assert {s.outcome for s in live.standing()} == {UNKNOWN} and {s.node for s in live.standing()} == {None}
-    assert not live.right(TRACK.id, None, since=now - 1)
+    assert not live.right(SERIES.id, None, since=now - 1)
     assert live.last_probe(A) is None
 
 
 @pytest.mark.parametrize("what", ["syn", "socket"])
 def test_who_answers_is_the_node_that_received_it(live, now, what):
     """By its SYN, or by the connection in its socket table where packets may not be captured."""
-    live.samples(TRACK.id, [answered(now, 40000)])
+    live.samples(SERIES.id, [answered(now, 40000)])
     live.sightings([syn(now, B, 40000, what=what)])
-    assert (standing(live).node, standing(live).outcome, standing(live).out_s) == (B, "answered", 0.0)
+    assert (standing(live).node, standing(live).outcome, standing(live).recovered_after_s) == (B, "answered", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_who_answers_is_the_node_that_received_it(live, now, what):
     ids=str,
 )
 def test_other_packets_tell_nothing(live, now, seen):
-    live.samples(TRACK.id, [answered(now, 40000)])
+    live.samples(SERIES.id, [answered(now, 40000)])
     live.sightings([syn(now, B, 40000, **seen)])
     assert standing(live).node is None
 
 
 def test_an_old_packet_from_the_same_port_is_another_attempts(live, now):
-    live.samples(TRACK.id, [answered(now, 40000)])
+    live.samples(SERIES.id, [answered(now, 40000)])
     live.sightings([syn(now - KEPT_S - 0.1, B, 40000)])
     assert standing(live).node is None
 
@@ -93,67 +93,67 @@ def test_on_lo_it_is_the_hosts_own(live, now):
 
 def test_right_by_the_node_that_is_wanted(live, now):
     fill(live, now, B)
-    assert live.right(TRACK.id, B, since=now - 0.2) and live.right(TRACK.id, None, since=now - 0.2)
-    assert not live.right(TRACK.id, A, since=now - 0.2)
+    assert live.right(SERIES.id, B, since=now - 0.2) and live.right(SERIES.id, None, since=now - 0.2)
+    assert not live.right(SERIES.id, A, since=now - 0.2)
 
 
 def test_two_nodes_are_not_right(live, now):
     """Not even when it does not matter which one answers."""
     fill(live, now - 0.1, A)
     fill(live, now, B, first_port=41000)
-    assert not live.right(TRACK.id, None, since=now - 0.3) and not live.right(TRACK.id, B, since=now - 0.3)
-    assert live.right(TRACK.id, B, since=now - 0.105), "what was before is over"
+    assert not live.right(SERIES.id, None, since=now - 0.3) and not live.right(SERIES.id, B, since=now - 0.3)
+    assert live.right(SERIES.id, B, since=now - 0.105), "what was before is over"
 
 
 @pytest.mark.parametrize("outcome", ["silent", "refused", "reset", "unreachable"])
 def test_one_that_failed_since_is_not_right(live, now, outcome):
     fill(live, now, B)
-    live.samples(TRACK.id, [answered(now - 0.05, 50000, outcome)])
-    assert not live.right(TRACK.id, B, since=now - 0.2)
-    assert live.right(TRACK.id, B, since=now - 0.045)
+    live.samples(SERIES.id, [answered(now - 0.05, 50000, outcome)])
+    assert not live.right(SERIES.id, B, since=now - 0.2)
+    assert live.right(SERIES.id, B, since=now - 0.045)
 
 
 def test_what_was_not_tried_does_not_count(live, now):
     fill(live, now, B)
-    live.samples(TRACK.id, [answered(now, 0, "skipped")])
-    assert live.right(TRACK.id, B, since=now - 0.2)
+    live.samples(SERIES.id, [answered(now, 0, "skipped")])
+    assert live.right(SERIES.id, B, since=now - 0.2)
 
 
 def test_too_few_to_tell(live, now):
     fill(live, now, B, count=2)
-    assert not live.right(TRACK.id, B, since=now - 0.2)
+    assert not live.right(SERIES.id, B, since=now - 0.2)
     fill(live, now, B, count=3)
-    assert not live.right(TRACK.id, B, since=now + 0.1)
+    assert not live.right(SERIES.id, B, since=now + 0.1)
 
 
 def test_a_packet_still_under_way_does_not_keep_it_from_being_right(live, now):
     fill(live, now, B)
-    live.samples(TRACK.id, [answered(now + 0.001, 50000)])
-    assert live.right(TRACK.id, B, since=now - 0.2)
+    live.samples(SERIES.id, [answered(now + 0.001, 50000)])
+    assert live.right(SERIES.id, B, since=now - 0.2)
 
 
 def test_answered_by_nobody_that_is_known_is_not_right(live, now):
     """Unless nobody watches: then the answer is all there is. Who has a kept connection was seen long ago."""
     fill(live, now, None)
-    assert not live.right(TRACK.id, None, since=now - 0.2)
-    assert live.right(TRACK.id, None, since=now - 0.2, watched=False)
-    fill(live, now, None, track=PIN.id)
+    assert not live.right(SERIES.id, None, since=now - 0.2)
+    assert live.right(SERIES.id, None, since=now - 0.2, watched=False)
+    fill(live, now, None, series=PIN.id)
     assert live.right(PIN.id, B, since=now - 0.2)
 
 
 def test_for_how_long_it_is_out(live, now):
-    live.samples(TRACK.id, [answered(now, 1), *(answered(now + 0.01 * n, 1 + n, "silent") for n in range(1, 101))])
+    live.samples(SERIES.id, [answered(now, 1), *(answered(now + 0.01 * n, 1 + n, "silent") for n in range(1, 101))])
     assert standing(live).outcome == "silent" and standing(live).node is None
-    assert standing(live).out_s == pytest.approx(1.0)
-    live.samples(TRACK.id, [answered(now + 1.5, 500)])
-    assert standing(live).out_s == 0.0
+    assert standing(live).recovered_after_s == pytest.approx(1.0)
+    live.samples(SERIES.id, [answered(now + 1.5, 500)])
+    assert standing(live).recovered_after_s == 0.0
 
 
 def test_for_how_long_when_it_is_longer_than_anything_is_remembered(live, now):
-    live.samples(TRACK.id, [answered(now, 1)])
+    live.samples(SERIES.id, [answered(now, 1)])
     for second in range(1, 3 * int(KEPT_S)):
-        live.samples(TRACK.id, [answered(now + second, 1 + second, "silent")])
-    assert standing(live).out_s == pytest.approx(3 * int(KEPT_S) - 1)
+        live.samples(SERIES.id, [answered(now + second, 1 + second, "silent")])
+    assert standing(live).recovered_after_s == pytest.approx(3 * int(KEPT_S) - 1)
 
 
 def test_the_last_probe_of_each_node(live, now):

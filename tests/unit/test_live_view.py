@@ -7,14 +7,14 @@ import io
 import time
 
 import pytest
-from recordings import ADDRESSES, PROBE, A, B, a_track
+from recordings import ADDRESSES, PROBE, A, B, a_series
 
 from harness.core.deadline import Deadline
 from harness.measure.live_state import Live
 from harness.pytest_plugin.live_view import LiveView
 from harness.remote.recording.recording import CapturedPacket, NodeEvent, Sample
 
-TRACK = a_track()
+SERIES = a_series()
 LIMIT = 10.0
 
 
@@ -53,7 +53,7 @@ terminal_only = pytest.mark.parametrize("out", [True], indirect=True, ids=["term
 
 @pytest.fixture
 def live() -> Live:
-    return Live([TRACK], ADDRESSES, ("168.63.129.16", PROBE))
+    return Live([SERIES], ADDRESSES, ("168.63.129.16", PROBE))
 
 
 class Uncaptured:
@@ -77,8 +77,8 @@ def attempts(live: Live, outcome: str, node: str | None = None, *, after: float 
     at = time.monotonic() + after
     port = 40000 + int(after * 1000)
     if node:
-        live.sightings([CapturedPacket(at, node, "eth0", "syn", "10.20.1.20", port, ADDRESSES[node][0], TRACK.port, False)])
-    live.samples(TRACK.id, [Sample(at, 0.001, outcome, port)])
+        live.sightings([CapturedPacket(at, node, "eth0", "syn", "10.20.1.20", port, ADDRESSES[node][0], SERIES.port, False)])
+    live.samples(SERIES.id, [Sample(at, 0.001, outcome, port)])
 
 
 @lines_only

@@ -31,7 +31,7 @@ def test_every_disruption_once_when_nothing_is_asked_for():
     planned = plan().measurements(CLUSTER, azure=True)
     assert [p.name for p in planned] == [name for name, kind in disruption.all_of().items() if not kind.destroys and not kind.splits]
     assert all(p.start.repeat == 0 and p.start.after_probe_s is None and 0 <= p.start.offset_s <= LONGEST_S for p in planned)
-    assert plan().wish.period_s == 0.01
+    assert plan().options.period_s == 0.01
 
 
 def test_what_azure_does_is_planned_where_azure_can_be_asked_or_when_it_is_named():
@@ -116,4 +116,4 @@ def test_what_cannot_be_planned_is_told(given, says):
 
 @pytest.mark.parametrize("period", [1, 10, 50, 100, 250])
 def test_every_period_that_the_meter_knows(period):
-    assert plan(period=period).wish.period_s == pytest.approx(period / 1000)
+    assert plan(period=period).options.period_s == pytest.approx(period / 1000)

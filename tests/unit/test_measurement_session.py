@@ -28,7 +28,7 @@ def noisy() -> Measured:
 def a_hiccup_before(*noise: Noise) -> Measured:
     recording = a_switchover()
     recording.noise += noise
-    rows = recording.samples[recording.header.tracks[0].id]
+    rows = recording.samples[recording.header.series[0].id]
     rows[50] = rows[50]._replace(outcome="silent", seconds=0.25)
     return measured(recording)
 

@@ -51,7 +51,7 @@ def meter(cluster, monkeypatch) -> tuple[Meter, list[str]]:
 
     subject = SimpleNamespace(
         cluster=cluster,
-        means=lambda name: FORWARDED,
+        capabilities=lambda name: FORWARDED,
         together=together,
         hosts={m.name: None for m in cluster.machines},
         python=lambda name: "python3",
@@ -59,7 +59,7 @@ def meter(cluster, monkeypatch) -> tuple[Meter, list[str]]:
         manager=SimpleNamespace(log=None),
         timeline=SimpleNamespace(note=lambda *words: log.append(" ".join(words))),
     )
-    monkeypatch.setattr(module, "agent_of", lambda host, means, python, plan, ear: Agent(ear._host, log))
+    monkeypatch.setattr(module, "agent_of", lambda host, capabilities, python, plan, ear: Agent(ear._host, log))
     made = Meter(subject, lifetime_s=100.0)  # type: ignore[arg-type]
     made.start()
     log.clear()
@@ -85,6 +85,6 @@ def test_one_that_cannot_be_replaced_goes_on_and_that_is_said(meter, tmp_path, m
     it, log = meter
     old = next(iter(it._agents.values()))
     old.remaining_s = 10.0
-    monkeypatch.setattr(module, "agent_of", lambda host, means, python, plan, ear: Agent(ear._host, log, fails=True))
+    monkeypatch.setattr(module, "agent_of", lambda host, capabilities, python, plan, ear: Agent(ear._host, log, fails=True))
     record(it, tmp_path)
     assert it._agents[old.name] is old and log[0] == f"{old.name} agent it could not be renewed: no"

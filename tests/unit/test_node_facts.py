@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.check.asked_once import AskedOnce
+from harness.check.command_cache import AskedOnce
 from harness.check.host_rules import NodeFacts
 from harness.check.node_facts import of_script, offset_of
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from recordings import A, B, a_track, during_a_cut, during_a_freeze, open_loop
+from recordings import A, B, a_series, during_a_cut, during_a_freeze, open_loop
 
 from harness.measure.evaluation.attribution import Traced
 from harness.measure.evaluation.outages import outage, runs_of_failure, segments
@@ -22,9 +22,9 @@ def traced(samples) -> list[Traced]:
 
 
 def measure(period, fate, *, phase, until, jitter=0.0, limit=0.25, seed=0):
-    track, random_ = a_track(period=period, limit=limit), random.Random(seed)
+    series, random_ = a_series(period=period, limit=limit), random.Random(seed)
     late = (lambda: random_.random() * jitter) if jitter else (lambda: 0.0)
-    return track, runs_of_failure(track, traced(open_loop(track, fate, start=phase * period, end=until, late=late)))
+    return series, runs_of_failure(series, traced(open_loop(series, fate, start=phase * period, end=until, late=late)))
 
 
 @settings(max_examples=150, deadline=None)
@@ -69,8 +69,8 @@ def test_one_lost_attempt_is_an_outage_of_one_period():
 
 
 def test_an_outage_without_an_end_lasts_until_the_evidence_ends():
-    track, (run,) = measure(0.01, during_a_cut(0.5, 99), phase=0, until=2.0)
-    told = outage(track, run, until=2.0, reason="out", expected=True)
+    series, (run,) = measure(0.01, during_a_cut(0.5, 99), phase=0, until=2.0)
+    told = outage(series, run, until=2.0, reason="out", expected=True)
     assert told.end is None and told.seconds == pytest.approx(1.5, abs=0.011)
 
 
@@ -78,28 +78,28 @@ def test_skipped_attempts_are_no_evidence_and_widen_the_interval():
     def fate(at):
         return ("skipped", 0.0) if 0.8 <= at < 1.0 else ("silent", 0.25) if 0.5 <= at < 0.8 else ("answered", 0.0004)
 
-    track, (run,) = measure(0.01, fate, phase=0, until=2.0)
+    series, (run,) = measure(0.01, fate, phase=0, until=2.0)
     assert run.outcomes == {"silent": 30}
     assert run.seconds(0.0) == pytest.approx(0.5, abs=0.011)
-    assert run.uncertainty(track.period_s) == pytest.approx(0.21, abs=0.011)  # it may have been recovered at any time in the gap
+    assert run.uncertainty(series.period_s) == pytest.approx(0.21, abs=0.011)  # it may have been recovered at any time in the gap
 
 
 def test_an_outage_that_changes_its_face_stays_one_and_becomes_several_segments():
     def fate(at):
         return ("silent", 0.25) if 0.5 <= at < 0.7 else ("refused", 0.0004) if 0.7 <= at < 0.9 else ("answered", 0.0004)
 
-    track = a_track()
-    rows = [s._replace(node=A if s.at < 0.8 else B) for s in traced(open_loop(track, fate, start=0.001, end=1.5))]
-    (run,) = runs_of_failure(track, rows)
+    series = a_series()
+    rows = [s._replace(node=A if s.at < 0.8 else B) for s in traced(open_loop(series, fate, start=0.001, end=1.5))]
+    (run,) = runs_of_failure(series, rows)
     assert run.outcomes == {"silent": 20, "refused": 20} and run.attributed == {A: 30, B: 10}
-    found = segments(track, rows)
+    found = segments(series, rows)
     assert [(s.outcome, s.node) for s in found] == [("answered", A), ("silent", A), ("refused", A), ("refused", B), ("answered", B)]
     assert all(a.end == b.start for a, b in pairwise(found))
     assert sum(s.count for s in found) == len(rows)
 
 
 def test_a_segment_does_not_reach_over_a_hole():
-    track = a_track()
-    rows = traced(open_loop(track, lambda at: ("answered", 0.0004), start=0, end=2.0))
-    first, second = segments(track, [r for r in rows if not 0.5 <= r.at < 1.0])
+    series = a_series()
+    rows = traced(open_loop(series, lambda at: ("answered", 0.0004), start=0, end=2.0))
+    first, second = segments(series, [r for r in rows if not 0.5 <= r.at < 1.0])
     assert first.end == pytest.approx(0.5, abs=0.011) and second.start == pytest.approx(1.0, abs=0.011)

@@ -1,4 +1,4 @@
-"""Phases and lanes: each boundary with its evidence, or with the reason why there is none."""
+"""Phases and chart rows: each boundary with its evidence, or with the reason why there is none."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_a_service_that_is_mended_where_it_was():
     assert seen["first answer"] == pytest.approx(3.0, abs=0.02)
     assert found["vip moved"].evidence == "not observed: nothing moved"
     result = measured(recording)
-    for track in result.tracks:  # also from the standby node, which sees its own SYN leave
-        assert track.outages[0].outcomes.keys() == {"refused"} and f"all reached {A}" in track.outages[0].reason
+    for series in result.series:  # also from the standby node, which sees its own SYN leave
+        assert series.outages[0].outcomes.keys() == {"refused"} and f"all reached {A}" in series.outages[0].reason
 
 
 def test_a_stack_is_cut_at_the_boundaries_inside_the_outage_only():
@@ -103,14 +103,16 @@ def test_a_stack_adds_up_to_its_outage(times, start, seconds):
     assert sum(length for _, length in pieces) == pytest.approx(seconds) and all(length >= -1e-9 for _, length in pieces)
 
 
-def test_lanes():
+def test_chart_rows():
     recording = a_switchover()
-    lanes = {lane.name: [(state, round(start, 1)) for start, _, state in lane.spans] for lane in measured(recording).lanes}
-    assert lanes["VIP"] == [(A, 0.0), ("nobody", 2.6), (B, 3.1)]
-    assert lanes["balancer"][-3:] == [(A, 0.0), ("nobody", 2.5), (B, 3.7)]
-    assert lanes["probe"] == [("unknown", 0.0), (B, 3.3)]
-    assert lanes[f"{A} services"] == [("listener", 0.0), ("none", 2.5)]
-    assert lanes[f"{B} services"] == [("unknown", 0.0), ("listener", 3.2)]
-    assert lanes[A][-1][0] == "up"
-    for lane in measured(recording).lanes:
-        assert all(a[1] == b[0] for a, b in pairwise(lane.spans))
+    chart_rows = {
+        chart_row.name: [(state, round(start, 1)) for start, _, state in chart_row.spans] for chart_row in measured(recording).chart_rows
+    }
+    assert chart_rows["VIP"] == [(A, 0.0), ("nobody", 2.6), (B, 3.1)]
+    assert chart_rows["balancer"][-3:] == [(A, 0.0), ("nobody", 2.5), (B, 3.7)]
+    assert chart_rows["probe"] == [("unknown", 0.0), (B, 3.3)]
+    assert chart_rows[f"{A} services"] == [("listener", 0.0), ("none", 2.5)]
+    assert chart_rows[f"{B} services"] == [("unknown", 0.0), ("listener", 3.2)]
+    assert chart_rows[A][-1][0] == "up"
+    for chart_row in measured(recording).chart_rows:
+        assert all(a[1] == b[0] for a, b in pairwise(chart_row.spans))

@@ -141,7 +141,7 @@ def test_every_disruption_is_shown_with_its_host_its_time_and_its_undoing(subjec
         assert not entry.unknown, entry
         if entry.skipped:
             continue
-        assert entry.host in hosts and entry.undoing and entry.out_s > 0, entry
+        assert entry.host in hosts and entry.undoing and entry.recovered_after_s > 0, entry
         assert entry.steps or entry.wanted.name == "none", entry.title
         assert not entry.longest_s or any(s.phase == "undo" for s in entry.steps) or entry.wanted.name.startswith("idle"), entry.title
     text, long = shown.as_text(), shown.as_text(commands=True)

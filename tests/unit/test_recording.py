@@ -13,7 +13,7 @@ from harness.core.verdict import Outcome
 from harness.measure.evaluation.evaluate_recording import measured
 from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recorder, Sample, Token, read
 
-TRACK = "lkclient/listener/new"
+SERIES = "lkclient/listener/new"
 GOOD = Sample(1.5, 0.0004, "answered", 40000, "")
 
 
@@ -22,7 +22,7 @@ def stored(tmp_path: Path) -> Path:
     """One of everything; `Mark` last, before the end."""
     path = tmp_path / "01-switchover" / "recording.jsonl"
     with Recorder(path, a_header()) as recorder:
-        recorder.samples(TRACK, [GOOD, GOOD._replace(at=1.6, outcome="silent", detail="müde")])
+        recorder.samples(SERIES, [GOOD, GOOD._replace(at=1.6, outcome="silent", detail="müde")])
         recorder.sightings([CapturedPacket(1.5, A, "eth0", "syn", "10.20.1.20", 40000, "10.20.1.11", 1521, False)])
         recorder.add(NodeEvent(1.7, A, "vip-up", "eth1", {"initial": True}))
         recorder.add(Clock(A, 1.0, 0.5, 0.001))
@@ -36,7 +36,7 @@ def stored(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(stored):
     found = read(stored)
     assert found.header == a_header() and found.complete
-    assert found.samples == {TRACK: [GOOD, GOOD._replace(at=1.6, outcome="silent", detail="müde")]}
+    assert found.samples == {SERIES: [GOOD, GOOD._replace(at=1.6, outcome="silent", detail="müde")]}
     assert found.sightings == [CapturedPacket(1.5, A, "eth0", "syn", "10.20.1.20", 40000, "10.20.1.11", 1521, False)]
     assert (len(found.events), len(found.clocks), len(found.noise), len(found.tokens)) == (1, 1, 1, 1)
     assert found.read_back == {"t-1": 1} and found.mark("begin") == 1.4 and found.mark("undone") is None
@@ -65,9 +65,9 @@ def test_cut_off_at_any_byte(stored):
     "damaged",
     [
         '{"is":"s"}',
-        '{"is":"s","track":"lkclient/listener/new","rows":[[1.0,0.1]]}',
-        '{"is":"s","track":"lkclient/listener/new","rows":7}',
-        '{"is":"s","track":["no"],"rows":[]}',
+        '{"is":"s","series":"lkclient/listener/new","rows":[[1.0,0.1]]}',
+        '{"is":"s","series":"lkclient/listener/new","rows":7}',
+        '{"is":"s","series":["no"],"rows":[]}',
         '{"is":"w","rows":[[1.0,"lknode01"]]}',
         '{"is":"e","at":1.0}',
         '{"is":"m","at":1.0,"kind":"begin","text":"","colour":"blue"}',
@@ -89,7 +89,7 @@ def test_a_damaged_line_ends_it_there(stored, damaged):
     lines = stored.read_text().splitlines()
     stored.write_text("\n".join([*lines[:4], damaged, *lines[4:]]) + "\n")
     found = read(stored)
-    assert (len(found.samples[TRACK]), len(found.sightings), len(found.events)) == (2, 1, 1)
+    assert (len(found.samples[SERIES]), len(found.sightings), len(found.events)) == (2, 1, 1)
     assert (found.clocks, found.noise, found.tokens, found.marks, found.read_back) == ([], [], [], [], None)
     assert not found.complete
     assert measured(found).verdict.outcome is Outcome.INCONCLUSIVE  # and it can be judged
@@ -102,7 +102,7 @@ def test_a_line_of_a_kind_from_later_is_passed_over(stored):
     assert read(stored).complete and read(stored).mark("begin") == 1.4
 
 
-@pytest.mark.parametrize("change", [{"tracks": 3}, {"tracks": [{}]}, {"colour": "blue"}, {"is": "s"}], ids=str)
+@pytest.mark.parametrize("change", [{"series": 3}, {"series": [{}]}, {"colour": "blue"}, {"is": "s"}], ids=str)
 def test_a_damaged_header_is_no_recording(stored, change):
     first, _, rest = stored.read_text().partition("\n")
     stored.write_text(json.dumps({**json.loads(first), **change}) + "\n" + rest)
@@ -131,14 +131,14 @@ class FullDisk:
 def test_a_full_disk_stops_nobody_and_leaves_a_recording_that_was_cut_off(tmp_path: Path) -> None:
     """Who records also undoes: what cannot be written is told at the end, and is no reason to stop before it is undone."""
     with Recorder(tmp_path / "recording.jsonl", a_header()) as recorder:
-        recorder.samples(TRACK, [GOOD])
+        recorder.samples(SERIES, [GOOD])
         disk, recorder._file = recorder._file, FullDisk()
         recorder.add(Mark(1.4, "begin", "moved"))
         assert recorder.broken == "recording.jsonl: No space left on device"
         recorder._file = disk  # there is room again: what was lost stays lost, and nothing is added that would hide that
         recorder.add(Mark(1.9, "undone"))
     found = read(tmp_path / "recording.jsonl")
-    assert found.samples == {TRACK: [GOOD]} and found.marks == [] and not found.complete
+    assert found.samples == {SERIES: [GOOD]} and found.marks == [] and not found.complete
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cluster import recovery_poll
-from harness.cluster.shared_question import SharedQuestion
+from harness.cluster.single_flight import SharedQuestion
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.core.verdict import Outcome, Verdict, failed, passed

@@ -97,7 +97,7 @@ def test_json_for_other_programs(run_dir, capsys):
     one = data["measurements"][0]
     assert code == data["exit_code"] == 1 and data["written"] is False
     assert (one["id"], one["test"], one["before"]["outcome"], one["verdict"]["outcome"]) == (ID, TEST, "pass", "fail")
-    assert one["paths"]["client"]["out_s"] == pytest.approx(1.7, abs=0.02)
+    assert one["paths"]["client"]["recovered_after_s"] == pytest.approx(1.7, abs=0.02)
 
 
 def test_a_killed_run_is_judged_as_far_as_it_goes(tmp_path, capsys):

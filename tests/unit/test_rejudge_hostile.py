@@ -43,8 +43,8 @@ def test_lines_of_the_wrong_kind(tmp_path: Path, capsys: pytest.CaptureFixture[s
     run_dir = a_run(tmp_path)
     path = run_dir / "evidence" / ID / "recording.jsonl"
     lines = path.read_text().splitlines()
-    tracks = [track["id"] for track in json.loads(lines[0])["tracks"]]
-    added = [WRONG[wrong] | ({"track": track} if WRONG[wrong]["is"] == "s" else {}) for track in tracks]
+    all_series = [series["id"] for series in json.loads(lines[0])["series"]]
+    added = [WRONG[wrong] | ({"series": series} if WRONG[wrong]["is"] == "s" else {}) for series in all_series]
     path.write_text("\n".join([lines[0], *map(json.dumps, added), *lines[1:]]) + "\n")
     said_of(run_dir, capsys)
 

@@ -131,7 +131,7 @@ def test_too_few_runs_are_said_to_be_too_few(stored, capsys):
     assert cli.main(["compare", str(old), str(new)]) == 3
     said = capsys.readouterr().out
     assert "Cannot tell: too few runs" in said
-    assert "too few runs: 3 against 3 runs can never reach p < 0.05, on any of 12 tracks" in said
+    assert "too few runs: 3 against 3 runs can never reach p < 0.05, on any of 12 series" in said
 
 
 def test_runs_with_nothing_in_common_cannot_be_told(stored, capsys):

@@ -66,9 +66,9 @@ def test_what_was_measured_is_stored_whole_and_at_once(tmp_path, text):
 def test_every_outage_is_cut_into_phases_that_add_up_to_it():
     record = records(1)[0]
     assert len(record.phases) == 12
-    for track in record.measured.tracks:
-        outage = track.outages[0]
-        phases = record.phases_of(track.id, 0)
+    for series in record.measured.series:
+        outage = series.outages[0]
+        phases = record.phases_of(series.id, 0)
         assert len(phases) > 3
         assert sum(p.seconds for p in phases) == pytest.approx(outage.seconds)
         assert [p.start for p in phases] == pytest.approx([outage.start + sum(p.seconds for p in phases[:n]) for n in range(len(phases))])
@@ -97,14 +97,16 @@ def test_the_page_names_the_worst_outages_the_check_of_the_meter_and_the_distrib
     assert "not observed" in text and "lknode02 could not be watched" in text
 
 
-def test_the_picture_has_a_lane_for_every_track_and_state(measured):
+def test_the_picture_has_a_chart_row_for_every_series_and_state(measured):
     drawn = pictures(html_of(measured))
     assert len(drawn) == 7
     first = drawn[0]
-    assert [lane["group"].split(" ")[0] for lane in first["lanes"]] == ["client"] * 4 + ["inside"] * 4 + ["standby"] * 4 + ["states"] * 6
+    assert [chart_row["group"].split(" ")[0] for chart_row in first["chart_rows"]] == ["client"] * 4 + ["inside"] * 4 + ["standby"] * 4 + [
+        "states"
+    ] * 6
     assert {css for css, _ in first["states"]} >= {"node1", "node2", "silent", "refused", "reset", "unreachable", "gap", "up", "down"}
-    for lane in first["lanes"]:
-        assert len(lane["rows"]) % 3 == 0 and max(lane["rows"][2::3]) < len(first["states"])
+    for chart_row in first["chart_rows"]:
+        assert len(chart_row["rows"]) % 3 == 0 and max(chart_row["rows"][2::3]) < len(first["states"])
     assert first["marks"][0][1] == "noticed"
     assert "vip moved" not in [name for _, name, _ in first["marks"]]  # not observed: no line for it
 
@@ -126,7 +128,7 @@ def test_nothing_a_host_says_acts_in_the_page_or_ends_the_data(tmp_path):
     assert "\x1b" not in told and "\u202e" not in told
 
 
-def test_twenty_disruptions_of_twelve_tracks_fit_into_three_megabytes(tmp_path):
+def test_twenty_disruptions_of_twelve_series_fit_into_three_megabytes(tmp_path):
     builder = a_builder(tmp_path)
     builder.run.record.measurements = records(20, flaps=120, logs=1500)
     builder.finish()
@@ -134,23 +136,23 @@ def test_twenty_disruptions_of_twelve_tracks_fit_into_three_megabytes(tmp_path):
     assert (builder.run.directory / "report.html").stat().st_size <= 3_000_000
 
 
-def test_a_track_that_never_rests_is_drawn_coarser_without_losing_a_fault():
+def test_a_series_that_never_rests_is_drawn_coarser_without_losing_a_fault():
     base = a_measured()
     rows = [Segment(base.start + n * 0.002, base.start + (n + 1) * 0.002, ("answered", "silent")[n % 2], None, 1) for n in range(2000)]
     rows[1001] = replace(rows[1001], outcome="refused")
-    tracks = [replace(t, segments=rows) for t in base.tracks]
-    drawn = picture(MeasurementRecord.of(replace(base, tracks=tracks), id="x", test="t"), ["lknode01", "lknode02"])
-    assert drawn["coarse"] and len(drawn["lanes"][0]["rows"]) < 3 * 500
-    assert "silent" in {drawn["states"][state][0] for state in drawn["lanes"][0]["rows"][2::3]}
+    series = [replace(t, segments=rows) for t in base.series]
+    drawn = picture(MeasurementRecord.of(replace(base, series=series), id="x", test="t"), ["lknode01", "lknode02"])
+    assert drawn["coarse"] and len(drawn["chart_rows"][0]["rows"]) < 3 * 500
+    assert "silent" in {drawn["states"][state][0] for state in drawn["chart_rows"][0]["rows"][2::3]}
     table = [("node1", "a"), ("refused", "r"), ("wrong", "w")]
     assert coarser([(0, 1, 0), (1, 2, 1), (2, 3, 2), (3, 50, 0)], 10, table) == [(0, 3, 2), (3, 50, 0)]
 
 
 def test_both_nodes_at_once_and_unknown_are_not_drawn_as_health():
     base = a_measured()
-    lanes = [replace(base.lanes[2], spans=[(base.start, base.anchor, "both"), (base.anchor, base.end, "unknown")])]
-    drawn = picture(MeasurementRecord.of(replace(base, lanes=lanes), id="x", test="t"), ["lknode01", "lknode02"])
-    assert [drawn["states"][state][0] for state in drawn["lanes"][-1]["rows"][2::3]] == ["wrong", "gap"]
+    chart_rows = [replace(base.chart_rows[2], spans=[(base.start, base.anchor, "both"), (base.anchor, base.end, "unknown")])]
+    drawn = picture(MeasurementRecord.of(replace(base, chart_rows=chart_rows), id="x", test="t"), ["lknode01", "lknode02"])
+    assert [drawn["states"][state][0] for state in drawn["chart_rows"][-1]["rows"][2::3]] == ["wrong", "gap"]
 
 
 def test_junit_holds_node_outage_and_phases(measured):
@@ -160,20 +162,20 @@ def test_junit_holds_node_outage_and_phases(measured):
     }
     found = cases["test_0"]
     record = load_record(measured).measurements[0]
-    track = record.measured.tracks[0]
+    series = record.measured.series[0]
     assert (found["path"], found["disruption"], found["node"]) == ("client inside standby", "switchover", "lknode02")
-    assert found["out_s.01-switchover.client.listener.new"] == f"{track.out_s:.3f}"
-    assert found["outage_s.01-switchover.client.listener.new"] == f"{track.outages[0].seconds:.3f}"
+    assert found["out_s.01-switchover.client.listener.new"] == f"{series.recovered_after_s:.3f}"
+    assert found["outage_s.01-switchover.client.listener.new"] == f"{series.outages[0].seconds:.3f}"
     assert found["budget_s.01-switchover"] == "6.000"
     phases = {k: float(v) for k, v in found.items() if k.startswith("phase_s.01-switchover.client.listener.new.")}
     assert "phase_s.01-switchover.client.listener.new.balancer_switched" in phases
-    assert sum(phases.values()) == pytest.approx(track.outages[0].seconds, abs=0.01)
+    assert sum(phases.values()) == pytest.approx(series.outages[0].seconds, abs=0.01)
 
 
 def test_the_terminal_has_the_worst_per_path_and_a_line_per_disruption(measured):
     said = summary(load_record(measured), measured, width=400)
     worst = gate_statistics.worst_outages(load_record(measured))["client"]
-    assert f"client path: at worst {worst.told}, 6.00 s allowed ({worst.record.measured.disruption}, {worst.track.service})" in said
+    assert f"client path: at worst {worst.told}, 6.00 s allowed ({worst.record.measured.disruption}, {worst.series.service})" in said
     assert len(re.findall(r"^  ✓ (switchover, 5 times|failback|service crash): ", said, re.M)) == 3
     assert "✓ meter: a cut of 0.50 s was measured as 0.50 s to 0.52 s" in said
 
@@ -182,12 +184,15 @@ def test_a_path_that_did_not_come_back_is_never_a_figure(tmp_path):
     base = a_measured()
     start = base.anchor + 0.1
     never = Outage("lkclient/listener/new", start, None, 5.0, 0.01, {"silent": 500}, {"": 500}, "nobody answered")
-    tracks = [replace(base.tracks[0], out_s=None, outages=[never], verdict=failed("the client path did not come back")), *base.tracks[1:]]
+    series = [
+        replace(base.series[0], recovered_after_s=None, outages=[never], verdict=failed("the client path did not come back")),
+        *base.series[1:],
+    ]
     lost = TokenResult(9, 8, ["token 5 of lkclient, taken by lknode01"], [], [(start, start + 0.2)], failed("1 acknowledged token is lost"))
     timing = inconclusive("lkclient kept its ticks late")
     boundaries = [Boundary("noticed", None, "no log line said so")]
     made = replace(
-        base, tracks=tracks, tokens=lost, timing=timing, boundaries=boundaries, verdict=failed("the client path did not come back")
+        base, series=series, tokens=lost, timing=timing, boundaries=boundaries, verdict=failed("the client path did not come back")
     )
     run_dir = a_run(tmp_path, [MeasurementRecord.of(made, id="01-switchover", test="t")])
     text = words(Page(html_of(run_dir)))

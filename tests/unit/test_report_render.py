@@ -301,7 +301,7 @@ def test_a_line_that_is_no_event_is_counted(tmp_path, line):
         ("[" * 100_000, "is not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": true}', "no schema_version"),
-        ('{"schema_version": 2, "what": "ever"}', "written by a newer harness (schema 2, this one reads up to 1); update lkharness"),
+        ('{"schema_version": 3, "what": "ever"}', "written by a newer harness (schema 3, this one reads up to 2); update lkharness"),
         ('{"schema_version": 1}', "run_id: field required and "),
     ],
 )
@@ -317,7 +317,7 @@ def test_a_run_json_that_cannot_be_used_is_one_sentence(tmp_path, content, said)
 
 def test_fields_of_a_newer_harness_are_ignored(plain, tmp_path):
     data = json.loads((plain / "run.json").read_text())
-    data["tests"][0]["phases"] = data["lanes"] = [1, 2]
+    data["tests"][0]["phases"] = data["chart_rows"] = [1, 2]
     (tmp_path / "run.json").write_text(json.dumps(data))
     assert load_record(tmp_path) == load_record(plain)
 

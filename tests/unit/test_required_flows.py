@@ -12,7 +12,7 @@ from harness.diagnosis import required_flows
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.firewall import opening, parse
 from harness.diagnosis.required_flows import MANAGER_PORTS, Judged, judged
-from harness.diagnosis.rules import firewall
+from harness.diagnosis.rules import host_firewall
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState
 
@@ -44,17 +44,17 @@ def of(data: dict, host: str, hook: str, rule: str) -> tuple[Evidence, Judged]:
 @pytest.mark.parametrize(("data", "host", "hook", "rule", "lost"), STOPPED, ids=[s[3] for s in STOPPED])
 def test_what_is_stopped_is_a_finding_and_a_cause_in_the_same_words(data: dict, host: str, hook: str, rule: str, lost: str) -> None:
     evidence, told = of(data, host, hook, rule)
-    (finding,), (cause,) = list(findings(host, told)), list(firewall.causes(evidence))
+    (finding,), (cause,) = list(findings(host, told)), list(host_firewall.causes(evidence))
     assert lost in finding.says and lost in cause.says, (finding, cause)
     assert (finding.host, cause.host) == (host, host) and rule in finding.says and rule in cause.says
 
 
 def test_a_standby_that_only_cannot_be_a_client_could_take_over_all_the_same() -> None:
     evidence, _ = of(LIFEKEEPER, "lknode02", "output", 'oifname "eth0" ip daddr 10.20.1.200 drop')
-    (cause,) = firewall.causes(evidence)
+    (cause,) = host_firewall.causes(evidence)
     assert "take over" not in cause.says and "standby/listener" in cause.explains and "client/listener" not in cause.explains
     evidence, _ = of(LIFEKEEPER, "lknode02", "input", "tcp dport 1521 drop")
-    (cause,) = firewall.causes(evidence)
+    (cause,) = host_firewall.causes(evidence)
     assert "could not take over" in cause.says and "client/listener" not in cause.explains
 
 
@@ -71,4 +71,4 @@ def test_a_look_evaluates_each_firewall_once(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(required_flows, "opening", lambda ruleset, syn, **more: asked.append(str(syn)) or opening(ruleset, syn, **more))
     evidence, told = of(LIFEKEEPER, "lknode01", "input", "tcp dport 12345 drop")
     once = len(asked)
-    assert list(findings("lknode01", told)) and list(firewall.causes(evidence)) and len(asked) == once
+    assert list(findings("lknode01", told)) and list(host_firewall.causes(evidence)) and len(asked) == once

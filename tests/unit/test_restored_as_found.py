@@ -167,7 +167,7 @@ def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[DisruptiveRu
     subject = subject_of(Manager(both(node("lknode01", ip=S), node("lknode02", ip=B))))
     one = DisruptiveRun(subject, "r", tmp_path)
     watchdog, lease = Watchdog(), Lease()
-    one._guardian, one._lease, one._active = watchdog, lease, "lknode01"  # type: ignore[assignment]
+    one._watchdog, one._lease, one._active = watchdog, lease, "lknode01"  # type: ignore[assignment]
     one._guard = SimpleNamespace(disturbed=disturbed)  # type: ignore[assignment]
     return one, watchdog, lease
 

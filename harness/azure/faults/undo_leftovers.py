@@ -151,7 +151,7 @@ def _say(source: str, kind: str, text: str, **data: object) -> None:
 
 
 def main() -> int:
-    """What the guardian starts: undoes one run's leftovers; the exit code is 0 when nothing is left."""
+    """What the watchdog starts: undoes one run's leftovers; the exit code is 0 when nothing is left."""
     try:
         done = heal(Azure.model_validate_json(sys.argv[1]), _say, ours=Ours.read(sys.argv[3]), run=sys.argv[2])
     except (HarnessError, DeadlineExceeded) as error:

@@ -33,12 +33,12 @@ def group_is_there(arm: Arm) -> bool:
     return arm.exists(arm.group, "looking for the resource group")
 
 
-def make_group(arm: Arm, wish: DeploymentRequest, deadline: Deadline) -> bool:
+def make_group(arm: Arm, request: DeploymentRequest, deadline: Deadline) -> bool:
     """Was it made by us? Not when somebody made one of that name since we looked: then Azure says that it changed one.
 
     A fresh group is known in one region and not yet in another (terraform-provider-azurerm 18268), so it must be seen several times.
     """
-    made = arm.makes(arm.group, {"location": wish.location, "tags": wish.tags}, "making the resource group")
+    made = arm.makes(arm.group, {"location": request.location, "tags": request.tags}, "making the resource group")
     seen, shows = 0, Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S))
     while seen < MIN_SIGHTINGS and not shows.expired:
         seen = seen + 1 if group_is_there(arm) else 0
@@ -59,12 +59,12 @@ def check_conflicts(arm: Arm, wanted: Ledger) -> None:
 class Deployment:
     """The template on its way. `stop` may be called after anything that went wrong: it does nothing where nothing goes on."""
 
-    def __init__(self, arm: Arm, wish: DeploymentRequest, say: Say) -> None:
+    def __init__(self, arm: Arm, request: DeploymentRequest, say: Say) -> None:
         self.made_group = False  # which the deployment's own record is to say, too
         self._arm = arm
-        self._wish = wish
+        self._request = request
         self._say = say
-        self._running = Running(arm, arm.group, wish.run, say)
+        self._running = Running(arm, arm.group, request.run, say)
         self._told: set[tuple[str, str]] = set()
         self._goes_on = False
 
@@ -93,9 +93,9 @@ class Deployment:
 
     def _start(self, deadline: Deadline) -> None:
         """Sent once: were a first request accepted and its answer lost, a second would be refused, and look like no deployment."""
-        values = {name: {"value": value} for name, value in self._wish.parameters.items()}
+        values = {name: {"value": value} for name, value in self._request.parameters.items()}
         properties = {"mode": "Incremental", "template": template.load(), "parameters": values}
-        tags = {**self._wish.tags, MADE_GROUP: "yes" if self.made_group else "no"}
+        tags = {**self._request.tags, MADE_GROUP: "yes" if self.made_group else "no"}
         body, doing = {"tags": tags, "properties": properties}, "starting the deployment"
 
         shows = Deadline(deadline.within(GROUP_VISIBLE_TIMEOUT_S if self.made_group else 0.0))

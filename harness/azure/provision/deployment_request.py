@@ -98,10 +98,10 @@ def public_key(file: Path) -> str:
     return line
 
 
-def plan(wish: DeploymentRequest, azure: Azure, of_size: prices.OfSize, source: str) -> dict[str, Any]:
+def plan(request: DeploymentRequest, azure: Azure, of_size: prices.OfSize, source: str) -> dict[str, Any]:
     """Everything that would be made, with what it costs, as data. Nobody is asked, so a group that is there already is a row, too."""
     rows, costs = [_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
-    for resource in wish.resources(azure):
+    for resource in request.resources(azure):
         costs.append(prices.cost(resource, of_size, source))
         rows.append(_row(resource.type, resource.name, _about(resource), costs[-1]))
         if image := _paid_image(resource):
@@ -116,18 +116,18 @@ def plan(wish: DeploymentRequest, azure: Azure, of_size: prices.OfSize, source: 
             rows.append(_row("Microsoft.Compute/disks", disk["name"], f"{kind}, an OS disk", costs[-1]))
     known, unknown = prices.total(costs)
     return {
-        "run": wish.run,
-        "tags": wish.tags,
+        "run": request.run,
+        "tags": request.tags,
         "subscription": azure.subscription,
         "resource_group": azure.resource_group,
-        "location": wish.location,
+        "location": request.location,
         "resources": rows,
         "usd_per_hour": round(known, 4),
         "without_a_price": unknown,
         "price_note": prices.table()["note"]
         if source != "retail"
         else "virtual machines by Azure's price list, the rest, their disks too, by the table",
-        "public_addresses": [r.name for r in wish.resources(azure) if r.type.endswith("publicIPAddresses")],
+        "public_addresses": [r.name for r in request.resources(azure) if r.type.endswith("publicIPAddresses")],
     }
 
 

@@ -27,30 +27,30 @@ Say = Callable[[str], None]
 REMOVAL_TIMEOUT_S = 3600.0  # with the wait for a group that must be seen empty twice
 
 
-def up(clients: Clients, wish: DeploymentRequest, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
+def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
     """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
-    deadline, deployment, began, deployed = Deadline(limit_s), Deployment(arm, wish, say), False, False
+    deadline, deployment, began, deployed = Deadline(limit_s), Deployment(arm, request, say), False, False
     there = group_is_there(arm)
     if there:
-        check_conflicts(arm, wish.ledger(clients.azure, made_group=False))
-    ledger.keep(wish.ledger(clients.azure, made_group=not there))  # before the first request that makes anything
+        check_conflicts(arm, request.ledger(clients.azure, made_group=False))
+    ledger.keep(request.ledger(clients.azure, made_group=not there))  # before the first request that makes anything
     try:
         if not there:
-            deployment.made_group = make_group(arm, wish, deadline)
-            ledger.keep(wish.ledger(clients.azure, made_group=deployment.made_group))
+            deployment.made_group = make_group(arm, request, deadline)
+            ledger.keep(request.ledger(clients.azure, made_group=deployment.made_group))
         began = True
         say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'was there' if there else 'made'}")
         deployment.run(deadline)
         deployed = True
         if script is not None:
-            parameters = template.parameters_of(template.load(), wish.parameters)
-            manager_install.install(clients, parameters, wish.run, script, deadline, say)
+            parameters = template.parameters_of(template.load(), request.parameters)
+            manager_install.install(clients, parameters, request.run, script, deadline, say)
     except BaseException as error:  # whatever it was: what was made costs money
         if not began and isinstance(error, BadUse | error_mapping.NotAllowed | error_mapping.RefusedByPolicy):
-            ledger.forget(wish.run)
+            ledger.forget(request.run)
             raise  # Azure refused the very first step: nothing was made
-        _end(arm, wish, deployment, error, say, kept=_is_kept(keep, error, deployed))
+        _end(arm, request, deployment, error, say, kept=_is_kept(keep, error, deployed))
         raise
 
 
@@ -59,20 +59,20 @@ def _is_kept(keep: Keep, error: BaseException, deployed: bool) -> bool:
     return keep == "always" or (keep == "failed" and not deployed and isinstance(error, HarnessError))
 
 
-def _end(arm: Arm, wish: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
+def _end(arm: Arm, request: DeploymentRequest, deployment: Deployment, error: BaseException, say: Say, *, kept: bool) -> None:
     """Nothing more is made, and what was made is removed or kept. Raises Unusable when that fails, or when an interrupted run keeps it."""
     why = _words(error)
     try:
         deployment.stop()
         if not kept:
-            _remove(arm, wish, why, say)
+            _remove(arm, request, why, say)
     except (HarnessError, KeyboardInterrupt) as other:
         raise Unusable(
-            f"{why}; then, cleaning up: {_words(other)}; what is left costs money: try `{how_to_remove(arm.clients.azure, wish)}`"
+            f"{why}; then, cleaning up: {_words(other)}; what is left costs money: try `{how_to_remove(arm.clients.azure, request)}`"
         ) from error
     if kept:
-        until = f"{datetime.fromtimestamp(wish.expires).astimezone():%Y-%m-%d %H:%M %Z}"
-        how = how_to_remove(arm.clients.azure, wish)
+        until = f"{datetime.fromtimestamp(request.expires).astimezone():%Y-%m-%d %H:%M %Z}"
+        how = how_to_remove(arm.clients.azure, request)
         says = f"what was made is kept, as --keep says; `azure sweep` may remove it after {until}; remove it with: {how}"
         if isinstance(error, KeyboardInterrupt):
             raise Unusable(f"interrupted; {says}") from error
@@ -83,24 +83,26 @@ def _words(error: BaseException) -> str:
     return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
 
 
-def _remove(arm: Arm, wish: DeploymentRequest, why: str, say: Say) -> None:
+def _remove(arm: Arm, request: DeploymentRequest, why: str, say: Say) -> None:
     """Raises Unusable with what is left of it."""
-    say(f"removing what run {wish.run} made, because it failed ({why})")
-    if left := remove(arm, made_by(arm, wish.run), Deadline(REMOVAL_TIMEOUT_S), say):
+    say(f"removing what run {request.run} made, because it failed ({why})")
+    if left := remove(arm, made_by(arm, request.run), Deadline(REMOVAL_TIMEOUT_S), say):
         raise Unusable(f"of what was made this is left: {'; '.join(left)}")
 
 
-def how_to_remove(azure: Azure, wish: DeploymentRequest) -> str:
+def how_to_remove(azure: Azure, request: DeploymentRequest) -> str:
     """The command that removes what the request has made."""
-    return f"lkharness azure down --run {wish.run} --subscription {azure.subscription}"
+    return f"lkharness azure down --run {request.run} --subscription {azure.subscription}"
 
 
-def cluster_file(wish: DeploymentRequest, azure: dict[str, Any], given_manager: str, public: IPv4Address | None = None) -> dict[str, Any]:
+def cluster_file(
+    request: DeploymentRequest, azure: dict[str, Any], given_manager: str, public: IPv4Address | None = None
+) -> dict[str, Any]:
     """What is known of the cluster that was made, as a cluster file's content. The services' tags are the user's to mend.
 
     `public` is where the client is reached from outside; its `address`, which the paths start at, is the private one all the same.
     """
-    p = template.parameters_of(template.load(), wish.parameters)
+    p = template.parameters_of(template.load(), request.parameters)
     pacemaker = given_manager == "pacemaker"
     services = [
         {"name": f"service-{port}", "kind": "tcp", "port": port, "tag": f"service-{port}"}
@@ -111,7 +113,7 @@ def cluster_file(wish: DeploymentRequest, azure: dict[str, Any], given_manager: 
     ssh = {"user": p["user"], "sudo": True}
     way_in = {**ssh, "host": str(public)} if public else ssh
     return {
-        "name": f"run-{wish.run}",
+        "name": f"run-{request.run}",
         "design": p["design"],
         "subnet1": p["subnet1"],
         "subnet2": p["subnet2"],

@@ -25,14 +25,14 @@ NO_USER |= {"1", "123", "a", "actuser", "adm", "administrator", "aspnet", "backu
 NO_USER |= {"server", "sql", "support", "support_388945a0", "sys"}
 
 
-def check(wish: DeploymentRequest) -> None:
+def check(request: DeploymentRequest) -> None:
     """Raises BadUse with every fault."""
-    if faults := list(_faults(wish)):
+    if faults := list(_faults(request)):
         raise BadUse("; ".join(faults))
 
 
-def _faults(wish: DeploymentRequest) -> Iterator[str]:
-    p = template.parameters_of(template.load(), wish.parameters)
+def _faults(request: DeploymentRequest) -> Iterator[str]:
+    p = template.parameters_of(template.load(), request.parameters)
     yield from _port_faults(p["ports"])
     if not 1 <= p["probePort"] <= LAST_PORT:
         yield f"--probe-port {p['probePort']}: is no port; write one from 1 to {LAST_PORT}"
@@ -47,10 +47,10 @@ def _faults(wish: DeploymentRequest) -> Iterator[str]:
         )
     if not SIZE.fullmatch(p["vmSize"]):
         yield f"--size {_shown(p['vmSize'])}: is no machine's size; write one such as Standard_D2s_v5"
-    if not REGION.fullmatch(wish.location):
-        yield f"--location {_shown(wish.location)}: is no region's name; write one such as westeurope"
-    if len(wish.owner) > MAX_TAG_LENGTH:
-        yield f"--owner: is {len(wish.owner)} characters long, and a tag holds {MAX_TAG_LENGTH}; write a shorter one"
+    if not REGION.fullmatch(request.location):
+        yield f"--location {_shown(request.location)}: is no region's name; write one such as westeurope"
+    if len(request.owner) > MAX_TAG_LENGTH:
+        yield f"--owner: is {len(request.owner)} characters long, and a tag holds {MAX_TAG_LENGTH}; write a shorter one"
 
 
 def _port_faults(ports: list[int]) -> Iterator[str]:

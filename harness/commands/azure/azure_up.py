@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands import ask
+from harness.commands import prompt
 from harness.commands.common import add, print_error, print_json
 from harness.core.errors import BadUse, HarnessError, Unusable
 
@@ -108,7 +108,7 @@ def _up(given: argparse.Namespace) -> int:
             "--manager without --outbound: the nodes would have no way out to Azure, which run-command returns a script's results by, and "
             "none to fetch packages by (facts ILB-23); give --outbound, too"
         )
-    wanted = _wish(given)
+    wanted = _request(given)
     validation.check(wanted)
     of_size = prices.of_retail(given.location) if given.prices == "retail" else prices.of_table
     source = "retail" if given.prices == "retail" else f"list price of {prices.table()['as_of']}, not checked"
@@ -189,7 +189,7 @@ def _way_in(talk: Clients, wanted: DeploymentRequest, say: Callable[[str], None]
     return public
 
 
-def _wish(given: argparse.Namespace) -> DeploymentRequest:
+def _request(given: argparse.Namespace) -> DeploymentRequest:
     from harness.azure.provision.deployment_request import DeploymentRequest, expires_in, public_key, tags_of
 
     options = {
@@ -238,7 +238,7 @@ def agreed(given: argparse.Namespace, question: str, otherwise: str) -> None:
     if given.json or sys.stdin is None or not sys.stdin.isatty():
         raise BadUse(f"{otherwise}: look at the plan, then give --yes")
     try:
-        answer = ask.ask(f"{question} [y/N] ", to=sys.stderr)
+        answer = prompt.ask(f"{question} [y/N] ", to=sys.stderr)
     except (EOFError, UnicodeDecodeError):
         answer = "no"
     if not re.match(r"y(es)?$", answer.lower()):

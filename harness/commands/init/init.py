@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.commands import ask as terminal
+from harness.commands import prompt as terminal
 from harness.commands.common import add, print_json
 from harness.commands.init import init_azure, init_gate, init_pipeline
 from harness.commands.parser import LateChoices

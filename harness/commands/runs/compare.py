@@ -54,14 +54,14 @@ def _as_text(comparison: Comparison) -> str:
 
 
 def _lines(rows: list[Row]) -> list[str]:
-    """One line per track; a single one where nothing can be told of any, for the same reason."""
+    """One line per series; a single one where nothing can be told of any, for the same reason."""
     from harness.core.text import count, one_line
     from harness.report.statistics.compare_runs import Change
 
     first = rows[0]
     if all(row.change is Change.TOO_FEW and (len(row.before), len(row.after)) == (len(first.before), len(first.after)) for row in rows):
         sizes = f"{len(first.before)} against {count(len(first.after), 'run')}"
-        return [f"  {first.change.value}: {sizes} can never reach p < 0.05, on any of {count(len(rows), 'track')}"]
+        return [f"  {first.change.value}: {sizes} can never reach p < 0.05, on any of {count(len(rows), 'series')}"]
     return [f"  {row.change.value:<12}  {one_line(f'{_named(row)}: {row.reason}')}" for row in rows]
 
 

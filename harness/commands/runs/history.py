@@ -119,8 +119,8 @@ def _line(line: Line, found: History) -> dict[str, Any]:
                 "series": c.series,
                 "n": c.n,
                 "median_s": c.median,
-                "least_s": c.least,
-                "most_s": c.most,
+                "min_s": c.least,
+                "max_s": c.most,
                 "budget_s": c.budget,
                 "outcome": c.outcome,
             }

@@ -114,13 +114,13 @@ def _paths(one: Rejudged) -> dict[str, Any]:
     figures = {path.value: worst_of(one.after, path) for path in PathName}
     return {
         path: {
-            "track": f.track.id,
-            "out_s": f.track.out_s,
-            "least_s": f.track.least_s,
-            "most_s": f.track.most_s,
-            "counted_from": f.track.counted_from,
-            "unknown": f.track.unknown,
-            "period_s": f.track.period_s,
+            "series": f.series.id,
+            "recovered_after_s": f.series.recovered_after_s,
+            "min_s": f.series.min_s,
+            "max_s": f.series.max_s,
+            "counted_from": f.series.counted_from,
+            "unknown": f.series.unknown,
+            "period_s": f.series.period_s,
             "outcome": f.result.value,
         }
         for path, f in figures.items()

@@ -70,7 +70,7 @@ def listed(steps: list[Step]) -> str:
 
 def _agrees() -> bool:
     """Only *yes* is a go; without a terminal nobody can say so."""
-    from harness.commands.ask import ask
+    from harness.commands.prompt import ask
 
     if sys.stdin is None or not sys.stdin.isatty():
         print("nothing was done; --yes does it")

@@ -14,7 +14,7 @@ from harness.diagnosis.outages import phase_waits
 from harness.diagnosis.outages.budget_terms import Term, share, terms
 from harness.diagnosis.outages.path_phases import ANSWER, LASTED, OWN, STILL_OUT, Cutter, PathPhases
 from harness.diagnosis.outages.phase_waits import Wait
-from harness.measure.measurement_result import Measured, Outage, TrackResult
+from harness.measure.measurement_result import Measured, Outage, SeriesResult
 
 MAX_OUTAGES = 1000  # of one measurement: a run's folder may be a stranger's
 MAX_LOG_LINES = 3  # lines of a host's log that are quoted of one phase
@@ -27,7 +27,7 @@ NOTHING_MOVED = "nothing moved"
 class OutageTold:
     """One outage: its phases by what this path waited for, and the wait that was the longest."""
 
-    track: TrackResult
+    series: SeriesResult
     number: int
     outage: Outage
     phases: PathPhases
@@ -38,13 +38,13 @@ class OutageTold:
     @property
     def name(self) -> str:
         """The path or origin and the service, for a sentence."""
-        kept = "" if self.track.kind == "new" else ", kept connection"
-        return f"{self.track.path or self.track.origin}/{self.track.service}{kept}"
+        kept = "" if self.series.kind == "new" else ", kept connection"
+        return f"{self.series.path or self.series.origin}/{self.series.service}{kept}"
 
     @property
     def failed(self) -> bool:
-        """Whether the track failed."""
-        return self.track.verdict.outcome is Outcome.FAIL
+        """Whether the series failed."""
+        return self.series.verdict.outcome is Outcome.FAIL
 
     def as_data(self, measurement: str, measured: Measured) -> dict[str, Any]:
         """The outage as `explain --json` prints it."""
@@ -52,14 +52,14 @@ class OutageTold:
         return {
             "measurement": measurement,
             "disruption": measured.disruption,
-            "track": self.track.id,
-            "path": self.track.path,
-            "service": self.track.service,
+            "series": self.series.id,
+            "path": self.series.path,
+            "service": self.series.service,
             "outage": self.number,
             "seconds": round(self.outage.seconds, 6),
             "ended": self.outage.end is not None,
             "budget_s": measured.budget_s,
-            "outcome": str(self.track.verdict.outcome),
+            "outcome": str(self.series.verdict.outcome),
             "longest": {
                 "phase": longest.name,
                 "seconds": round(longest.seconds, 6),
@@ -88,9 +88,9 @@ def explain(measured: Measured) -> Explained:
         return Explained()  # the verdict says so, and what was out meanwhile is not its doing
     found = terms(measured.budget_because)
     cutter = Cutter(measured)
-    outages = [(track, n, outage) for track in measured.tracks for n, outage in enumerate(track.outages)]
+    outages = [(series, n, outage) for series in measured.series for n, outage in enumerate(series.outages)]
     outages = [(t, n, o) for t, n, o in outages if o.end is None or o.end >= measured.anchor]
-    told = [_told(cutter, track, n, outage, found) for track, n, outage in outages[:MAX_OUTAGES]]
+    told = [_told(cutter, series, n, outage, found) for series, n, outage in outages[:MAX_OUTAGES]]
     told.sort(key=lambda one: (not one.failed, one.phases.longest.name, one.wait.until))
     groups = [list(group) for _, group in groupby(told, key=lambda one: (one.failed, one.phases.longest.name, one.wait.until))]
     groups.sort(key=lambda group: (not group[0].failed, -max(one.outage.seconds for one in group)))
@@ -108,10 +108,10 @@ def _was_done(measured: Measured) -> bool:
     return begun or measured.verdict.outcome is not Outcome.INCONCLUSIVE
 
 
-def _told(cutter: Cutter, track: TrackResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageTold:
-    phases = cutter.cut(track, outage)
-    wait = phase_waits.of(phases.longest, phases.node, cutter.measured, track, found)
-    return OutageTold(track, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, track, found))
+def _told(cutter: Cutter, series: SeriesResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageTold:
+    phases = cutter.cut(series, outage)
+    wait = phase_waits.of(phases.longest, phases.node, cutter.measured, series, found)
+    return OutageTold(series, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, series, found))
 
 
 def _certainty(phases: PathPhases, measured: Measured) -> Certainty:
@@ -135,9 +135,9 @@ def hidden(phases: PathPhases) -> list[str]:
     return [f"{b.name} was {b.evidence}" for b in phases.unseen if b.name in names and NOTHING_MOVED not in b.evidence]
 
 
-def _over(phases: PathPhases, track: TrackResult, found: Mapping[str, Term]) -> str:
+def _over(phases: PathPhases, series: SeriesResult, found: Mapping[str, Term]) -> str:
     """Which part of the outage took more than the budget has for it, by more than the meter's period; the worst one."""
-    worst, said = track.period_s, ""
+    worst, said = series.period_s, ""
     for piece in phases.pieces:
         part = share(piece.name, found)
         if part is None:
@@ -194,7 +194,7 @@ def _span(values: Sequence[float]) -> str:
 def _evidence(measured: Measured, group: Sequence[OutageTold], worst: OutageTold) -> Iterator[str]:
     for one in group[:MAX_LISTED_OUTAGES]:
         pieces = ", ".join(f"{p.name} {seconds(p.seconds)}" for p in one.phases.pieces)
-        yield f"{one.name} from {one.track.origin}: {one.outage.seconds:.3f} s = {pieces} (recording)"
+        yield f"{one.name} from {one.series.origin}: {one.outage.seconds:.3f} s = {pieces} (recording)"
     if len(group) > MAX_LISTED_OUTAGES:
         yield f"and {count(len(group) - MAX_LISTED_OUTAGES, 'more outage')} with the same longest wait (recording)"
     for piece in worst.phases.pieces:
@@ -202,7 +202,7 @@ def _evidence(measured: Measured, group: Sequence[OutageTold], worst: OutageTold
             yield f"{piece.end.name} {piece.end.at - measured.anchor:+.3f} s: {piece.end.evidence} ({piece.end.source or 'harness'})"
     yield f"budget {measured.budget_s:g} s = {measured.budget_because} (cluster file)"
     yield from _log(measured, worst)
-    yield from dict.fromkeys(f"{one.name}: {one.track.verdict.reason} (judgement)" for one in group if one.failed)
+    yield from dict.fromkeys(f"{one.name}: {one.series.verdict.reason} (judgement)" for one in group if one.failed)
 
 
 def _log(measured: Measured, worst: OutageTold) -> Iterator[str]:
@@ -222,7 +222,7 @@ def _log(measured: Measured, worst: OutageTold) -> Iterator[str]:
 
 def _otherwise(worst: OutageTold, measured: Measured) -> str:
     said = hidden(worst.phases)
-    if worst.phases.longest.name == ANSWER and worst.phases.longest.seconds > 2 * worst.track.period_s:
+    if worst.phases.longest.name == ANSWER and worst.phases.longest.seconds > 2 * worst.series.period_s:
         said = [*said, "what came between was not seen to have a moment of its own"]
     if measured.timing.outcome is not Outcome.PASS:
         said = [*said, f"the timing may not be trusted: {measured.timing.reason}"]

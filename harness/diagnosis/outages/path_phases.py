@@ -2,7 +2,7 @@
 
 A measurement's boundaries are the cluster's: the last service to listen ends “service up”, whichever path waits for another. Here a
 path's own service counts, only its own database's recovery, and the balancer only where the path leads through it. An outage that is not
-the one the boundaries are of (everything moved back, or came back where it was) is cut by the lanes of the picture.
+the one the boundaries are of (everything moved back, or came back where it was) is cut by the chart rows of the picture.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.measure.measurement_result import Boundary, Measured, Outage, TrackResult
+from harness.measure.measurement_result import Boundary, Measured, Outage, SeriesResult
 
 OWN = ("noticed", "stopped", "vip moved", "service up", "database ready", "probe answered", "balancer switched")
 ANSWER, STILL_OUT, LASTED = "first answer", "still out", "the disruption itself"
 UNDOING = "the undoing begins"  # as a measurement's log has it
 BALANCED = ("probe answered", "balancer switched")
 BOUNDARY_TOLERANCE_S = 0.25  # a boundary so soon after an outage's end is what ended it: both are seen by polling
-LANES = {"vip moved": "VIP", "probe answered": "probe", "balancer switched": "balancer"}
+CHART_ROWS = {"vip moved": "VIP", "probe answered": "probe", "balancer switched": "balancer"}
 SAID = {
     "vip moved": "the VIP is on {node}",
     "probe answered": "{node} answers the balancer's probe",
@@ -58,13 +58,13 @@ class Cutter:
     def __init__(self, measured: Measured) -> None:
         self.measured = measured
         self._whole = {b.name: b for b in measured.boundaries}
-        self._lanes = {lane.name: lane.spans for lane in measured.lanes}
+        self._chart_rows = {chart_row.name: chart_row.spans for chart_row in measured.chart_rows}
         self._undoing = [at for at, host, text in measured.log if host == "harness" and text.startswith(UNDOING)]
 
-    def cut(self, track: TrackResult, outage: Outage) -> PathPhases:
-        """The outage of that track, by its own moments."""
-        node = self._served(track, outage)
-        found = list(self._own(track, outage, node))
+    def cut(self, series: SeriesResult, outage: Outage) -> PathPhases:
+        """The outage of that series, by its own moments."""
+        node = self._served(series, outage)
+        found = list(self._own(series, outage, node))
         stop = outage.start + outage.seconds
         seen = sorted((b for b in found if b.at is not None), key=lambda b: b.at or 0.0)
         pieces: list[Piece] = []
@@ -77,52 +77,52 @@ class Cutter:
         if outage.end is None:
             pieces.append(Piece(STILL_OUT, stop - since))
         else:
-            ending = next((b for b in seen if stop <= (b.at or 0.0) <= _reach(track, outage)), None)
+            ending = next((b for b in seen if stop <= (b.at or 0.0) <= _reach(series, outage)), None)
             pieces.append(Piece(ending.name if ending else ANSWER, stop - since, ending))
         return PathPhases(tuple(pieces), node, tuple(b for b in found if b.at is None))
 
-    def _served(self, track: TrackResult, outage: Outage) -> str:
+    def _served(self, series: SeriesResult, outage: Outage) -> str:
         """The node that answered this path after the outage, or else in the end, as far as that was seen."""
         if outage.end is not None:
-            for segment in track.segments:
+            for segment in series.segments:
                 if segment.end > outage.end and segment.outcome == "answered" and segment.node:
                     return segment.node
         return self.measured.after or self.measured.before
 
-    def _own(self, track: TrackResult, outage: Outage, node: str) -> Iterator[Boundary]:
+    def _own(self, series: SeriesResult, outage: Outage, node: str) -> Iterator[Boundary]:
         for name in OWN:
             boundary = self._whole.get(name, Boundary(name, None, "not observed: the record does not have it"))
-            if name in BALANCED and track.path == "inside":
+            if name in BALANCED and series.path == "inside":
                 continue
-            if name == "database ready" and not boundary.evidence.startswith(f"{track.service}: "):
+            if name == "database ready" and not boundary.evidence.startswith(f"{series.service}: "):
                 continue
             if name == "service up":
-                boundary = self._service_up(track, outage, node, boundary)
-            elif name in LANES and (boundary.at is None or not outage.start < boundary.at <= _reach(track, outage)):
-                at = self._began(LANES[name], lambda state: state == node, track, outage)
+                boundary = self._service_up(series, outage, node, boundary)
+            elif name in CHART_ROWS and (boundary.at is None or not outage.start < boundary.at <= _reach(series, outage)):
+                at = self._began(CHART_ROWS[name], lambda state: state == node, series, outage)
                 boundary = boundary if at is None else Boundary(name, at, SAID[name].format(node=node), node)
             yield boundary
         for at in self._undoing[:1]:
             yield Boundary(LASTED, at, UNDOING, "harness")
 
-    def _service_up(self, track: TrackResult, outage: Outage, node: str, whole: Boundary) -> Boundary:
-        """When this track's own service began to listen on the node that served it."""
-        at = self._began(f"{node} services", lambda state: track.service in state.split(", "), track, outage)
+    def _service_up(self, series: SeriesResult, outage: Outage, node: str, whole: Boundary) -> Boundary:
+        """When this series's own service began to listen on the node that served it."""
+        at = self._began(f"{node} services", lambda state: series.service in state.split(", "), series, outage)
         if at is not None:
-            return Boundary("service up", at, f"{track.service} listens", node)
-        why = whole.evidence if whole.at is None else f"not observed: {track.service} was not seen to begin listening on {node}"
+            return Boundary("service up", at, f"{series.service} listens", node)
+        why = whole.evidence if whole.at is None else f"not observed: {series.service} was not seen to begin listening on {node}"
         return Boundary("service up", None, why, node)
 
-    def _began(self, lane: str, holds: Callable[[str], bool], track: TrackResult, outage: Outage) -> float | None:
+    def _began(self, chart_row: str, holds: Callable[[str], bool], series: SeriesResult, outage: Outage) -> float | None:
         """When it began to hold, the last time in the outage or right behind it."""
-        found, before = None, True  # what holds from the start of the lane did not begin
-        for start, _, state in self._lanes.get(lane, ()):
+        found, before = None, True  # what holds from the start of the chart row did not begin
+        for start, _, state in self._chart_rows.get(chart_row, ()):
             now = holds(state)
-            if now and not before and max(outage.start, self.measured.anchor) < start <= _reach(track, outage):
+            if now and not before and max(outage.start, self.measured.anchor) < start <= _reach(series, outage):
                 found = start
             before = now
         return found
 
 
-def _reach(track: TrackResult, outage: Outage) -> float:
-    return outage.start + outage.seconds + max(2 * track.period_s, BOUNDARY_TOLERANCE_S)
+def _reach(series: SeriesResult, outage: Outage) -> float:
+    return outage.start + outage.seconds + max(2 * series.period_s, BOUNDARY_TOLERANCE_S)

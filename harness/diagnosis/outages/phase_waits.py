@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.diagnosis.outages.budget_terms import Term
 from harness.diagnosis.outages.path_phases import ANSWER, LASTED, STILL_OUT, Piece
-from harness.measure.measurement_result import Measured, TrackResult
+from harness.measure.measurement_result import Measured, SeriesResult
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Wait:
     do: str
 
 
-def of(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def of(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     """What one phase waited for, and what makes it shorter."""
-    return WAITS.get(piece.name, _answer)(piece, node, measured, track, terms)
+    return WAITS.get(piece.name, _answer)(piece, node, measured, series, terms)
 
 
-def _noticed(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _noticed(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     host = piece.end.source if piece.end and piece.end.source else node
     found = [said for name, say in NOTICES.items() if (term := terms.get(name)) and (said := say(term))]
     if found:
@@ -62,13 +62,13 @@ NOTICES: Mapping[str, Callable[[Term], tuple[str, str]]] = {
 }
 
 
-def _stopped(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _stopped(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     last = f" ({piece.end.evidence})" if piece.end else ""
     do = f"look in the manager's log on {measured.before} for what stops slowly there"
     return Wait(f"until {measured.before} had stopped everything{last}", measured.before, do)
 
 
-def _vip(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _vip(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     do = (
         f"look in the manager's log on {node} for what it does before it takes the address: fencing of the other node, its disks, its own "
         "order of resources"
@@ -76,51 +76,51 @@ def _vip(piece: Piece, node: str, measured: Measured, track: TrackResult, terms:
     return Wait(f"until {node} had taken the VIP", node, do)
 
 
-def _service(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    do = f"look in the manager's log on {node} for how long {track.service} and what it depends on (disk, file system) take to start"
-    return Wait(f"until {track.service} listened on {node}", node, do)
+def _service(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
+    do = f"look in the manager's log on {node} for how long {series.service} and what it depends on (disk, file system) take to start"
+    return Wait(f"until {series.service} listened on {node}", node, do)
 
 
-def _database(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _database(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     said = piece.end.evidence.partition(": ")[2].partition(", told")[0] if piece.end else ""
     do = (
-        f"let {track.service} write checkpoints more often, so that less of its log is replayed when it starts; a planned switchover goes "
+        f"let {series.service} write checkpoints more often, so that less of its log is replayed when it starts; a planned switchover goes "
         "faster after a checkpoint"
     )
-    return Wait(f"until {track.service} on {node} had recovered{f' ({said})' if said else ''}", node, do)
+    return Wait(f"until {series.service} on {node} had recovered{f' ({said})' if said else ''}", node, do)
 
 
-def _probe(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _probe(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     term = terms.get("first probe")
     every = f", which comes every {term.each:g} s" if term else ""
     do = f"see in the manager's log on {node} when the health-check resource starts; shorten the probe's interval if the probe is late"
     return Wait(f"until {node} had answered the balancer's probe{every}", node, do)
 
 
-def _balancer(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _balancer(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     term = terms.get("probe-up") or terms.get("probe verdict")
     by = f": it changes its mind by {term.times} probes, one every {term.each:g} s" if term else ""
     return Wait(f"until the balancer sent connections to {node}{by}", node, "shorten the interval or the threshold of the balancer's probe")
 
 
-def _lasted(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _lasted(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     do = "nothing: the disruption was to last so long; what counts for the budget is what came after it"
     return Wait(f"until the disruption itself ({measured.disruption}) was undone", measured.target or node, do)
 
 
-def _still_out(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
+def _still_out(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
     return Wait("for what never came", node, f"look at the cluster as it is with `lkharness check`, and in the manager's log on {node}")
 
 
-def _answer(piece: Piece, node: str, measured: Measured, track: TrackResult, terms: Mapping[str, Term]) -> Wait:
-    if piece.seconds <= 2 * track.period_s:
+def _answer(piece: Piece, node: str, measured: Measured, series: SeriesResult, terms: Mapping[str, Term]) -> Wait:
+    if piece.seconds <= 2 * series.period_s:
         do = "nothing: this path was tried no more often"
-        return Wait(f"until the next attempt of this path, which came every {track.period_s:g} s", track.origin, do)
-    do = f"look on {node} at {track.service} itself: a queue of connections, a slow start, a limit on connections"
-    return Wait(f"until {track.service} had answered rightly", node, do)
+        return Wait(f"until the next attempt of this path, which came every {series.period_s:g} s", series.origin, do)
+    do = f"look on {node} at {series.service} itself: a queue of connections, a slow start, a limit on connections"
+    return Wait(f"until {series.service} had answered rightly", node, do)
 
 
-Waiting = Callable[[Piece, str, Measured, TrackResult, Mapping[str, Term]], Wait]
+Waiting = Callable[[Piece, str, Measured, SeriesResult, Mapping[str, Term]], Wait]
 WAITS: Mapping[str, Waiting] = {
     "noticed": _noticed,
     "stopped": _stopped,

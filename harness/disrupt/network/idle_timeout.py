@@ -10,7 +10,7 @@ from harness.core.errors import Inconclusive
 from harness.disrupt.bases import client_patience
 from harness.disrupt.disruption import NOTHING, Disruption, Effect, Step, both
 from harness.expectations.outage_budget import Allowance
-from harness.hosts.documents import json_of
+from harness.hosts.bounded_parse import json_of
 from harness.services import service_registry
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class IdleTimeout(Disruption):
 
     def begin(self, deadline: Deadline) -> None:
         cluster = self._subject.cluster
-        if not self._subject.means(self.target()).whole:
+        if not self._subject.capabilities(self.target()).whole:
             raise Inconclusive(f"{self.target()}: no connection can be held there without a Python; set ssh.python to one")
         words = [str(cluster.vip), str(self._service.port), str(self._idle_s), str(ANSWER_TIMEOUT_S)]
         self._holder = self._subject.hosts[self.target()].start([cluster.client.ssh.python, "-u", "-c", HOLDER, *words])

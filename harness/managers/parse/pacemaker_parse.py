@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from xml.etree import ElementTree as xml
 
-from harness.hosts.documents import xml_of
+from harness.hosts.bounded_parse import xml_of
 from harness.managers.manager import CommPath, NodeState, ResourceState
 from harness.managers.switchover_readiness import last_words
 

@@ -54,32 +54,32 @@ class Traced(NamedTuple):
         return self.outcome != SKIPPED
 
 
-Traces = dict[str, list[Traced]]  # by track id, in the order in which they began
+Traces = dict[str, list[Traced]]  # by series id, in the order in which they began
 _Key = tuple[str, int, int]  # origin, its port, the service's port
 _Seen = dict[_Key, list[tuple[float, str]]]  # time and node, in order of time
 
 
 def trace(recording: Recording) -> Traces:
-    """Every track's samples in order of their start, each with the node that it was traced to."""
+    """Every series's samples in order of their start, each with the node that it was traced to."""
     received, answered = _index(recording)
     slack = clock_errors(recording)
     worst = max([slack.get(node, UNKNOWN_CLOCK_ERROR_S) for node in recording.header.nodes], default=UNKNOWN_CLOCK_ERROR_S)
     traces: Traces = {}
-    for track in recording.header.tracks:
-        margin = MIN_TOLERANCE_S + slack.get(track.origin, UNKNOWN_CLOCK_ERROR_S) + worst
-        find = _find_connection if track.kind == PINNED else _find_attempt
+    for series in recording.header.series:
+        margin = MIN_TOLERANCE_S + slack.get(series.origin, UNKNOWN_CLOCK_ERROR_S) + worst
+        find = _find_connection if series.kind == PINNED else _find_attempt
         rows = []
-        for s in sorted(recording.samples.get(track.id, ()), key=lambda s: s.at):
-            key = (track.origin, s.port, track.port)
+        for s in sorted(recording.samples.get(series.id, ()), key=lambda s: s.at):
+            key = (series.origin, s.port, series.port)
             node = None
             if s.outcome == ANSWERED and s.port == NO_PORT:
                 node = _only_one(answered.get(key, []), s.at, s.seconds, margin)
             elif s.outcome == ANSWERED:  # a SYN sent again may have reached another node than the first: who answered, counts
                 node = find(answered.get(key, []), s.at, s.seconds, margin)
             if node is None and s.outcome != SKIPPED and s.port != NO_PORT:
-                node = find(received.get(key, []), s.at, max(track.limit_s, s.seconds), margin)
+                node = find(received.get(key, []), s.at, max(series.limit_s, s.seconds), margin)
             rows.append(Traced(s.at, s.seconds, s.outcome, node, s.detail))
-        traces[track.id] = rows
+        traces[series.id] = rows
     return traces
 
 
@@ -106,7 +106,7 @@ def origin_of(header: Header, hosts: dict[str, str], address: str, sighting: Cap
 def _index(recording: Recording) -> tuple[_Seen, _Seen]:
     """SYNs as they came in at a node, and SYN-ACKs as they left one, each by the attempt that they belong to."""
     header, hosts, nodes = recording.header, recording.node_of_address, set(recording.header.nodes)
-    services = {track.port for track in header.tracks}
+    services = {series.port for series in header.series}
     received: _Seen = defaultdict(list)
     answered: _Seen = defaultdict(list)
     for s in recording.sightings:

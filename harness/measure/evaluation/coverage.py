@@ -15,9 +15,9 @@ def extent(recording: Recording) -> Span:
     moments = [row.at for rows in (recording.events, recording.marks, recording.sightings, recording.tokens) for row in rows]
     for rows in recording.samples.values():
         moments += [row.at for row in rows]
-    for track in recording.header.tracks:
-        if measured := recording.samples.get(track.id):
-            moments.append(max(row.at for row in measured) + track.period_s)
+    for series in recording.header.series:
+        if measured := recording.samples.get(series.id):
+            moments.append(max(row.at for row in measured) + series.period_s)
     return (min(moments), max(moments)) if moments else (0.0, 0.0)
 
 
@@ -42,9 +42,9 @@ def lost_spans(recording: Recording, host: str, *, itself: bool = False) -> list
 def gone_since(recording: Recording, host: str) -> float | None:
     """When a host was lost for good, as far as measuring from it goes: no sample of it began after it was (its longest limit later)."""
     spans = lost_spans(recording, host)
-    tracks = [t for t in recording.header.tracks if t.origin == host]
-    last = max((row.at for t in tracks for row in recording.samples.get(t.id, ())), default=None)
-    reach = max((t.limit_s + 5 * t.period_s for t in tracks), default=0.0)
+    series = [t for t in recording.header.series if t.origin == host]
+    last = max((row.at for t in series for row in recording.samples.get(t.id, ())), default=None)
+    reach = max((t.limit_s + 5 * t.period_s for t in series), default=0.0)
     return next((start for start, _ in spans if last is None or last <= start + reach), None)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from harness.measure.evaluation.attribution import Traced, Traces
-from harness.remote.recording.recording import Track
+from harness.remote.recording.recording import Series
 
 NOT_YET = {
     "SQLSTATE 57P03": "PostgreSQL starts, recovers or shuts down",
@@ -36,26 +36,26 @@ def code_of(detail: str) -> str:
     return found[1] if found and found[1] in NOT_YET else ""
 
 
-def ready(tracks: Iterable[Track], traces: Traces, node: str, anchor: float) -> Ready:
+def ready(all_series: Iterable[Series], traces: Traces, node: str, anchor: float) -> Ready:
     """The last of the databases on `node` that said *not yet* since `anchor`, by the first right answer after its last such word."""
-    by_service: dict[str, list[tuple[Track, Sequence[Traced]]]] = {}
-    for track in tracks:
-        rows = [one for one in traces.get(track.id, ()) if one.at >= anchor and one.node == node]
-        by_service.setdefault(track.service, []).append((track, rows))
+    by_service: dict[str, list[tuple[Series, Sequence[Traced]]]] = {}
+    for series in all_series:
+        rows = [one for one in traces.get(series.id, ()) if one.at >= anchor and one.node == node]
+        by_service.setdefault(series.service, []).append((series, rows))
     found = [one for service, rows in by_service.items() if (one := _of_service(service, rows, node, anchor))]
     if not found:
         return Ready(None, f"no database was seen to recover, or to wait for its instance, on {node}")
     return max(found, key=lambda one: float("inf") if one.at is None else one.at)
 
 
-def _of_service(service: str, rows: Sequence[tuple[Track, Sequence[Traced]]], node: str, anchor: float) -> Ready | None:
+def _of_service(service: str, rows: Sequence[tuple[Series, Sequence[Traced]]], node: str, anchor: float) -> Ready | None:
     waited = sorted((one.at, code_of(one.detail)) for _, attempts in rows for one in attempts if code_of(one.detail))
     if not waited:
         return None
     (first, _), (last, code) = waited[0], waited[-1]
     said = f"{service}: {code} ({NOT_YET[code]}), told {len(waited)} times, from {first - anchor:+.3f} to {last - anchor:+.3f} s"
-    answers = [(one.ended, track) for track, attempts in rows for one in attempts if one.good and one.at > last]
+    answers = [(one.ended, series) for series, attempts in rows for one in attempts if one.good and one.at > last]
     if not answers:
         return Ready(None, f"{said}; it was not seen to serve on {node} after that")
-    at, track = min(answers, key=lambda answer: answer[0])
-    return Ready(at, f"{said}; then served, by {track.id}, asked every {track.period_s:g} s", track.origin)
+    at, series = min(answers, key=lambda answer: answer[0])
+    return Ready(at, f"{said}; then served, by {series.id}, asked every {series.period_s:g} s", series.origin)

@@ -25,9 +25,9 @@ from harness.measure.evaluation.attribution import Traces
 from harness.measure.evaluation.chart import chart_rows, packet_lines
 from harness.measure.evaluation.series_context import ANY, Case, View
 from harness.measure.evaluation.verdicts.durability_verdict import judge_tokens
-from harness.measure.evaluation.verdicts.series_verdict import judge_track, look_at, of_gaps
-from harness.measure.measurement_result import Boundary, Measured, TokenResult, TrackResult
-from harness.remote.recording.recording import NEW, PINNED, NodeEvent, Recording, Track
+from harness.measure.evaluation.verdicts.series_verdict import judge_series, look_at, of_gaps
+from harness.measure.measurement_result import Boundary, Measured, SeriesResult, TokenResult
+from harness.remote.recording.recording import NEW, PINNED, NodeEvent, Recording, Series
 
 SYN_RETRANSMISSION_S = 1.0  # after so long Linux sends a SYN again
 MEASURED_AFTER_RECOVERY_S = 1.0  # the measured time goes on so long after the last path has recovered
@@ -64,9 +64,9 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
     case = Case(recording, anchor, end, after, taken_over, budget, (anchor, end), all_of(doubts), happened, {})
     case = replace(case, window=_window(case, traces))
     case = replace(case, hosts=_hosts(recording, case.window))
-    views = [look_at(case, track, traces[track.id]) for track in header.tracks]
-    tracks = [judge_track(view, traces[view.track.id]) for view in views]
-    found = phases.boundaries(phases.Scene(recording, traces, tracks, anchor, after))
+    views = [look_at(case, series, traces[series.id]) for series in header.series]
+    all_series = [judge_series(view, traces[view.series.id]) for view in views]
+    found = phases.boundaries(phases.Scene(recording, traces, all_series, anchor, after))
     tokens = judge_tokens(case, views, expected_responder.both_answered(recording, plain))
     ended = disruption_effect.ended(recording)
     return Measured(
@@ -82,18 +82,18 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
         wall_minus_mono=header.wall_minus_mono,
         budget_s=budget,
         budget_because=header.budget_because if budget_s is None else "given when it was judged again",
-        tracks=tracks,
+        series=all_series,
         boundaries=found,
-        lanes=chart_rows.lanes(recording, start, end),
-        log=_log(recording, [*(b.at for b in found if b.at is not None), *_edges(tracks)]),
+        chart_rows=chart_rows.chart_rows(recording, start, end),
+        log=_log(recording, [*(b.at for b in found if b.at is not None), *_edges(all_series)]),
         timing=_timing(case, views, [*doubts, ended]),
         tokens=tokens,
-        verdict=_verdict(case, views, tracks, tokens, ended),
+        verdict=_verdict(case, views, all_series, tokens, ended),
         repeat=header.repeat,
         offset_s=header.offset_s,
-        notes=_notes(case, tracks, found, calibration),
+        notes=_notes(case, all_series, found, calibration),
         noise=_noise(case, views),
-        told=[m.text for m in recording.marks if m.kind == "told"],
+        observations=[m.text for m in recording.marks if m.kind == "told"],
         expects=dict(header.expects),
     )
 
@@ -102,20 +102,20 @@ def _serving(recording: Recording, traces: Traces) -> str | None:
     """The node that answered last; a path from outside knows better than a node's own. None where it may be another, whom nobody saw:
     where a path from outside went on being answered after the last answer of which the node is known."""
     answers = [
-        (track.origin != one.node, one.ended, one.node)
-        for track in recording.header.tracks
-        for one in traces.get(track.id, ())
+        (series.origin != one.node, one.ended, one.node)
+        for series in recording.header.series
+        for one in traces.get(series.id, ())
         if one.spoke and one.node is not None
     ]
-    outside = [track for track in recording.header.tracks if track.kind == NEW and track.origin == recording.header.client]
-    spoken = [one for track in outside for one in traces.get(track.id, ()) if one.spoke]
+    outside = [series for series in recording.header.series if series.kind == NEW and series.origin == recording.header.client]
+    spoken = [one for series in outside for one in traces.get(series.id, ()) if one.spoke]
     if spoken:
         begun, newest = min(one.ended for one in spoken), max(one.ended for one in spoken)
         known = max((one.ended for one in spoken if one.node is not None), default=begun)
-        if newest - known > timing_quality.arrives_s(min(track.period_s for track in outside)):
+        if newest - known > timing_quality.arrives_s(min(series.period_s for series in outside)):
             return None
     if coverage.unseen_nodes(recording):
-        last = {track.id: [one for one in traces.get(track.id, ()) if one.spoke][-1:] for track in recording.header.tracks}
+        last = {series.id: [one for one in traces.get(series.id, ()) if one.spoke][-1:] for series in recording.header.series}
         if any(one.node is None for rows in last.values() for one in rows):
             return None
     return max(answers, default=(False, 0.0, None))[2]
@@ -123,17 +123,17 @@ def _serving(recording: Recording, traces: Traces) -> str | None:
 
 def _window(case: Case, traces: Traces) -> tuple[float, float]:
     """The measured time: from the disruption until shortly after the last path has recovered; without an outage, all of it."""
-    ends = [run.end for track in _judged(case) for run in outages.runs_of_failure(track, traces[track.id])]
+    ends = [run.end for series in _judged(case) for run in outages.runs_of_failure(series, traces[series.id])]
     finished = [stop for stop in ends if stop is not None and stop > case.anchor]
     if not finished or None in ends:
         return case.anchor, case.end
     return case.anchor, min(case.end, max(finished) + MEASURED_AFTER_RECOVERY_S)
 
 
-def _judged(case: Case) -> list[Track]:
-    """The tracks of which something is demanded and whose origin is not gone."""
+def _judged(case: Case) -> list[Series]:
+    """The series of which something is demanded and whose origin is not gone."""
     recording = case.recording
-    return [t for t in recording.header.tracks if case.effect_on(t) != ANY and coverage.gone_since(recording, t.origin) is None]
+    return [t for t in recording.header.series if case.effect_on(t) != ANY and coverage.gone_since(recording, t.origin) is None]
 
 
 def _complete(recording: Recording, anchor: float, end: float) -> Verdict:
@@ -145,7 +145,7 @@ def _complete(recording: Recording, anchor: float, end: float) -> Verdict:
 def _hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdict]:
     """How well each origin kept its ticks. The target may have been taken away by the disruption itself; then its ticks say nothing."""
     header = recording.header
-    origins = dict.fromkeys(track.origin for track in header.tracks)
+    origins = dict.fromkeys(series.origin for series in header.series)
     may_be_gone = header.target if disruption_effect.takes_away(header) else ""
     lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in coverage.lost_spans(recording, o))}
     return {origin: timing_quality.of_host(recording, origin, *window) for origin in origins if origin not in lost}
@@ -153,8 +153,8 @@ def _hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdi
 
 def _timing(case: Case, views: Sequence[View], doubts: Sequence[Verdict]) -> Verdict:
     """May the figures be trusted? Paths of which nothing is demanded, and hosts that were lost, have no say."""
-    judged = [view for view in views if view.track in _judged(case)]
-    origins = {view.track.origin for view in judged}
+    judged = [view for view in views if view.series in _judged(case)]
+    origins = {view.series.origin for view in judged}
     hosts = [verdict for host, verdict in case.hosts.items() if host in origins]
     whole = all_of([*doubts, *hosts, *(of_gaps(view) for view in judged)])
     if whole.outcome is not Outcome.PASS:
@@ -167,21 +167,21 @@ def _noise(case: Case, views: Sequence[View]) -> Verdict:
     was spoiled by the cluster, and is not to be done again until it is not."""
     judged = _judged(case)
     verdicts = [case.hosts[t.origin] for t in judged if t.origin in case.hosts]
-    verdicts += [of_gaps(view) for view in views if view.track in judged]
+    verdicts += [of_gaps(view) for view in views if view.series in judged]
     for view in views:
         if view.before:
-            verdicts.append(timing_quality.of_host(case.recording, view.track.origin, view.before[0].start - 1.0, case.anchor))
+            verdicts.append(timing_quality.of_host(case.recording, view.series.origin, view.before[0].start - 1.0, case.anchor))
     return all_of(verdicts)
 
 
-def _verdict(case: Case, views: Sequence[View], tracks: Sequence[TrackResult], tokens: TokenResult | None, ended: Verdict) -> Verdict:
+def _verdict(case: Case, views: Sequence[View], series: Sequence[SeriesResult], tokens: TokenResult | None, ended: Verdict) -> Verdict:
     if case.happened.outcome is not Outcome.PASS:
         return inconclusive("; ".join([case.happened.reason, *_seen_all_the_same(case, views)]))
-    verdicts = [*(t.verdict for t in tracks), _place(case), case.timing, ended]
+    verdicts = [*(t.verdict for t in series), _place(case), case.timing, ended]
     if tokens is not None:
         verdicts.append(tokens.verdict)
     whole = all_of(verdicts)
-    return passed(_summary(case, tracks, tokens)) if whole.outcome is Outcome.PASS else whole
+    return passed(_summary(case, series, tokens)) if whole.outcome is Outcome.PASS else whole
 
 
 def _seen_all_the_same(case: Case, views: Sequence[View]) -> list[str]:
@@ -210,24 +210,24 @@ def _place(case: Case) -> Verdict:
     return failed(f"{after} answers in the end, and {wanted}")
 
 
-def _summary(case: Case, tracks: Sequence[TrackResult], tokens: TokenResult | None) -> str:
+def _summary(case: Case, all_series: Sequence[SeriesResult], tokens: TokenResult | None) -> str:
     """Passed: the worst figure, in a sentence."""
-    outs = [(o, t) for t in tracks for o in t.outages if t.path and o.end is not None and o.end >= case.anchor]
+    outs = [(o, t) for t in all_series for o in t.outages if t.path and o.end is not None and o.end >= case.anchor]
     also = f"; {tokens.verdict.reason}" if tokens is not None else ""
     if not outs:
-        widest = max((t.blind_s for t in tracks if t.path), default=0.0)
-        blind = f", with at most {widest:.2f} s between two of one track" if widest > 0 else ""
-        return f"no path was out: {sum(t.attempts for t in tracks)} attempts on {len(tracks)} tracks{blind}{also}"
-    worst, track = max(outs, key=lambda pair: pair[0].seconds)
+        widest = max((t.longest_gap_s for t in all_series if t.path), default=0.0)
+        blind = f", with at most {widest:.2f} s between two of one series" if widest > 0 else ""
+        return f"no path was out: {sum(t.attempts for t in all_series)} attempts on {len(all_series)} series{blind}{also}"
+    worst, series = max(outs, key=lambda pair: pair[0].seconds)
     where = "" if case.after is None else f"; {case.after} serves in the end"
-    least, most = (worst.seconds if bound is None else bound for bound in (worst.least_s, worst.most_s))
-    figure = formatting.figure(worst.seconds, least, most, track.period_s)
-    name = f"{track.path} path from {track.origin} to {track.service}" if track.path != "client" else f"client path to {track.service}"
+    least, most = (worst.seconds if bound is None else bound for bound in (worst.min_s, worst.max_s))
+    figure = formatting.figure(worst.seconds, least, most, series.period_s)
+    name = f"{series.path} path from {series.origin} to {series.service}" if series.path != "client" else f"client path to {series.service}"
     return f"every path did what it had to; longest out: {name}, {figure}, with {case.budget_s:.2f} s allowed{where}{also}"
 
 
-def _edges(tracks: Sequence[TrackResult]) -> list[float]:
-    return [at for track in tracks for out in track.outages for at in (out.start, out.end) if at is not None]
+def _edges(all_series: Sequence[SeriesResult]) -> list[float]:
+    return [at for series in all_series for out in series.outages for at in (out.start, out.end) if at is not None]
 
 
 def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, str]]:
@@ -255,7 +255,7 @@ def _unwatched(recording: Recording) -> list[str]:
     ]
 
 
-def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
+def _notes(case: Case, all_series: Sequence[SeriesResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
     recording = case.recording
     notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
     notes += coverage.coarse(recording).values()
@@ -266,12 +266,12 @@ def _notes(case: Case, tracks: Sequence[TrackResult], found: Sequence[Boundary],
     for host, verdict in case.hosts.items():
         if verdict.outcome is not Outcome.PASS and host == recording.header.target:
             notes.append(f"{verdict.reason} (it is what the disruption was done to)")
-    for track in recording.header.tracks:
-        if track.kind == NEW and track.limit_s >= SYN_RETRANSMISSION_S:
-            notes.append(f"{track.id}: within its limit of {track.limit_s:g} s a SYN sent again is answered, so shorter cuts are missed")
-    for result in tracks:
+    for series in recording.header.series:
+        if series.kind == NEW and series.limit_s >= SYN_RETRANSMISSION_S:
+            notes.append(f"{series.id}: within its limit of {series.limit_s:g} s a SYN sent again is answered, so shorter cuts are missed")
+    for result in all_series:
         unknown = sum(s.count for s in result.segments if s.node is None and s.outcome == attribution.ANSWERED and s.start >= case.anchor)
         if unknown and result.kind != PINNED:  # its SYN may be older than the recording
             notes.append(f"{result.id}: no packet capture shows who answered {unknown} of {result.attempts} attempts")
-    period = min((track.period_s for track in recording.header.tracks), default=0.0)
+    period = min((series.period_s for series in recording.header.series), default=0.0)
     return [*notes, *phases.out_of_order(found, case.anchor, period)]

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from harness.measure.evaluation.attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, WRONG_NODE, Traced, Traces, clock_errors
-from harness.remote.recording.recording import Recording, Track
+from harness.remote.recording.recording import Recording, Series
 
 Span = tuple[float, float]
 TOGETHER_S = 0.5  # a node that answered twice within this time (or five periods) is taken to have been answering in between
@@ -38,10 +38,10 @@ def with_wrong_nodes(recording: Recording, traces: Traces, anchor: float) -> Tra
         return header.moves is True or any(start <= one.at <= end for start, end in both)
 
     marked: Traces = {}
-    for track in header.tracks:
-        slack = MIN_TOLERANCE_S + 2 * errors.get(track.origin, UNKNOWN_CLOCK_ERROR_S)
-        rows = traces.get(track.id, [])
-        marked[track.id] = [one._replace(outcome=WRONG_NODE) if is_wrong(one, slack) else one for one in rows]
+    for series in header.series:
+        slack = MIN_TOLERANCE_S + 2 * errors.get(series.origin, UNKNOWN_CLOCK_ERROR_S)
+        rows = traces.get(series.id, [])
+        marked[series.id] = [one._replace(outcome=WRONG_NODE) if is_wrong(one, slack) else one for one in rows]
     return marked
 
 
@@ -59,8 +59,8 @@ def other_began(recording: Recording, traces: Traces, anchor: float) -> float | 
 def both_answered(recording: Recording, traces: Traces) -> list[Span]:
     """When both nodes answered at once, by the moments at which their answers came; overlaps within the clocks' error do not count."""
     errors = clock_errors(recording)
-    slack = MIN_TOLERANCE_S + 2 * max([errors.get(t.origin, UNKNOWN_CLOCK_ERROR_S) for t in recording.header.tracks], default=0.0)
-    spans = [_answering(recording.header.tracks, traces, node) for node in recording.header.nodes]
+    slack = MIN_TOLERANCE_S + 2 * max([errors.get(t.origin, UNKNOWN_CLOCK_ERROR_S) for t in recording.header.series], default=0.0)
+    spans = [_answering(recording.header.series, traces, node) for node in recording.header.nodes]
     overlaps = [(max(a[0], b[0]), min(a[1], b[1]), a, b) for one, other in combinations(spans, 2) for a in one for b in other]
     return sorted((start, end) for start, end, *of in overlaps if start <= end and _certain(start, end, slack, of))
 
@@ -70,12 +70,12 @@ def _certain(start: float, end: float, slack: float, of: list[Span]) -> bool:
     return end - start > slack or any(begin < start - slack and end + slack < stop for begin, stop in of)
 
 
-def _answering(tracks: Iterable[Track], traces: Traces, node: str) -> list[Span]:
-    """The times in which a node answered, over all tracks."""
+def _answering(all_series: Iterable[Series], traces: Traces, node: str) -> list[Span]:
+    """The times in which a node answered, over all series."""
     spans: list[Span] = []
-    for track in tracks:
-        reach = max(TOGETHER_S, PERIODS_TOGETHER * track.period_s)
-        moments = sorted(one.ended for one in traces.get(track.id, ()) if one.spoke and one.node == node)
+    for series in all_series:
+        reach = max(TOGETHER_S, PERIODS_TOGETHER * series.period_s)
+        moments = sorted(one.ended for one in traces.get(series.id, ()) if one.spoke and one.node == node)
         spans += runs(moments, reach)
     return merged(spans)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from harness.measure.evaluation.attribution import WRONG_NODE
 from harness.measure.evaluation.outages import Run
-from harness.remote.recording.recording import PINNED, Track
+from harness.remote.recording.recording import PINNED, Series
 
 WORDS = {WRONG_NODE: "answered by the wrong node"}
 
@@ -28,17 +28,17 @@ def figure(value: float, least: float, most: float, period: float) -> str:
     return f"{value:.{digits}f} s ({max(0.0, least):.{digits}f} to {most:.{digits}f} s)"
 
 
-def called(track: Track, path: str) -> str:
+def called(series: Series, path: str) -> str:
     """`client path to listener`, with the origin where that is a node."""
-    whom = f"{path} path" if path else f"path from {track.origin}"
+    whom = f"{path} path" if path else f"path from {series.origin}"
     if path and path != "client":
-        whom += f" from {track.origin}"
-    return f"{whom} to {track.service}" + (" (kept connection)" if track.kind == PINNED else "")
+        whom += f" from {series.origin}"
+    return f"{whom} to {series.service}" + (" (kept connection)" if series.kind == PINNED else "")
 
 
-def failures(track: Track, run: Run, *, all_watched: bool) -> str:
+def failures(series: Series, run: Run, *, all_watched: bool) -> str:
     """`124 attempts silent, none reached a node`."""
-    noun = "heartbeat" if track.kind == PINNED else "attempt"
+    noun = "heartbeat" if series.kind == PINNED else "attempt"
     (first, n), *others = run.outcomes.items()
     told = [f"{n} {noun}{'s' if n != 1 else ''} {WORDS.get(first, first)}", *(f"{n} {WORDS.get(what, what)}" for what, n in others)]
     return ", ".join([*told, *_where(run.attributed, all_watched)])

@@ -1,4 +1,4 @@
-"""Segments and outages of one track. Pure.
+"""Segments and outages of one series. Pure.
 
 How an outage is measured. Attempts begin every period, whatever became of the earlier ones (open loop). Against a cut of length L:
 
@@ -33,7 +33,7 @@ from statistics import median
 
 from harness.measure.evaluation.attribution import Traced
 from harness.measure.measurement_result import Outage, Segment
-from harness.remote.recording.recording import PINNED, Track
+from harness.remote.recording.recording import PINNED, Series
 
 STALL_PERIODS, MIN_STALL_S = 3, 0.05
 
@@ -73,27 +73,27 @@ class Run:
         return dict(Counter(one.node or "" for one in self.failed).most_common())
 
 
-def segments(track: Track, attempts: Sequence[Traced]) -> list[Segment]:
+def segments(series: Series, attempts: Sequence[Traced]) -> list[Segment]:
     """Runs of attempts that ended alike, at the same node; each lasts until the next begins, unless attempts are missing there."""
     rows: list[Segment] = []
     for one in attempts:
-        end = max(one.at + track.period_s, one.ended) if track.kind == PINNED else one.at + track.period_s
+        end = max(one.at + series.period_s, one.ended) if series.kind == PINNED else one.at + series.period_s
         last = rows[-1] if rows else None
-        if last is not None and (last.outcome, last.node) == (one.outcome, one.node) and not _hole(track, last, one):
+        if last is not None and (last.outcome, last.node) == (one.outcome, one.node) and not _hole(series, last, one):
             rows[-1] = Segment(last.start, end, last.outcome, last.node, last.count + 1)
             continue
-        if last is not None and not _hole(track, last, one):
+        if last is not None and not _hole(series, last, one):
             rows[-1] = Segment(last.start, one.at, last.outcome, last.node, last.count)
         rows.append(Segment(one.at, end, one.outcome, one.node, 1))
     return rows
 
 
-def _hole(track: Track, last: Segment, one: Traced) -> bool:
+def _hole(series: Series, last: Segment, one: Traced) -> bool:
     """Are attempts missing between them? A segment's provisional end is when the attempt after its last one was due."""
-    return one.at - last.end > 4 * track.period_s
+    return one.at - last.end > 4 * series.period_s
 
 
-def runs_of_failure(track: Track, attempts: Iterable[Traced]) -> list[Run]:
+def runs_of_failure(series: Series, attempts: Iterable[Traced]) -> list[Run]:
     """Every run of attempts that were not answered by the right node, in order."""
     attempts = [one for one in attempts if one.evidence]
     usual = usual_seconds(attempts)
@@ -104,7 +104,7 @@ def runs_of_failure(track: Track, attempts: Iterable[Traced]) -> list[Run]:
         if not one.good:
             failed.append(one)
         elif failed:
-            found.append(Run(failed[0].at, _end(track, attempts, place, usual), failed[-1].at, tuple(failed), before))
+            found.append(Run(failed[0].at, _end(series, attempts, place, usual), failed[-1].at, tuple(failed), before))
             failed = []
         if one.good:
             before = one.at
@@ -113,18 +113,18 @@ def runs_of_failure(track: Track, attempts: Iterable[Traced]) -> list[Run]:
     return found
 
 
-def longest_stall(track: Track, attempts: Sequence[Traced], start: float, end: float) -> tuple[float, float]:
+def longest_stall(series: Series, attempts: Sequence[Traced], start: float, end: float) -> tuple[float, float]:
     """(when it began, how long) of the longest time in [start, end] in which answers were withheld and no attempt failed of it; 0 s where
     there was none of more than STALL_PERIODS periods, below which a busy host is as likely."""
-    least, longest = max(STALL_PERIODS * track.period_s, MIN_STALL_S), (start, 0.0)
+    least, longest = max(STALL_PERIODS * series.period_s, MIN_STALL_S), (start, 0.0)
     shown = [one for one in attempts if one.evidence]
     usual, out, outage_end = usual_seconds(shown), False, start
     for place, one in enumerate(shown):
         if not one.good or out:  # what waited for the end of an outage is part of that
-            outage_end = _end(track, shown, place, usual) if one.good else outage_end
+            outage_end = _end(series, shown, place, usual) if one.good else outage_end
             out = not one.good
         elif one.seconds - usual > least and outage_end <= one.at <= end:
-            withheld = _end(track, shown, place, usual) - one.at
+            withheld = _end(series, shown, place, usual) - one.at
             if withheld > max(least, longest[1]):
                 longest = (one.at, withheld)
     return longest
@@ -135,7 +135,7 @@ def usual_seconds(attempts: Iterable[Traced]) -> float:
     return median([one.seconds for one in attempts if one.good] or [0.0])
 
 
-def _end(track: Track, attempts: Sequence[Traced], place: int, usual: float) -> float:
+def _end(series: Series, attempts: Sequence[Traced], place: int, usual: float) -> float:
     """When the path had recovered, by the first good attempt (at `place`) and those that came while it waited."""
     first = attempts[place]
     came = first.ended
@@ -147,14 +147,14 @@ def _end(track: Track, attempts: Sequence[Traced], place: int, usual: float) -> 
             break
         came = min(came, one.ended)
     waited = came - usual - first.at
-    return first.at + waited if waited > track.period_s else first.at
+    return first.at + waited if waited > series.period_s else first.at
 
 
-def outage(track: Track, run: Run, *, until: float, reason: str, expected: bool) -> Outage:
+def outage(series: Series, run: Run, *, until: float, reason: str, expected: bool) -> Outage:
     """A worded outage; one without an end lasts `until` the samples end."""
-    length, late = run.seconds(until), run.uncertainty(track.period_s)
+    length, late = run.seconds(until), run.uncertainty(series.period_s)
     return Outage(
-        track=track.id,
+        series=series.id,
         start=run.start,
         end=run.end,
         seconds=length,
@@ -163,6 +163,6 @@ def outage(track: Track, run: Run, *, until: float, reason: str, expected: bool)
         attributed=run.attributed,
         reason=reason,
         expected=expected,
-        least_s=length if run.end is None else max(0.0, length - late),
-        most_s=None if run.end is None else length + run.earlier(track.period_s),
+        min_s=length if run.end is None else max(0.0, length - late),
+        max_s=None if run.end is None else length + run.earlier(series.period_s),
     )

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from harness.measure.evaluation import coverage, database_phase
 from harness.measure.evaluation.attribution import LOOPBACK, Traces
-from harness.measure.measurement_result import PHASES, Boundary, Outage, TrackResult
+from harness.measure.measurement_result import PHASES, Boundary, Outage, SeriesResult
 from harness.remote.recording.recording import NodeEvent, Recording
 
 STILL_OUT = "still out"
@@ -25,7 +25,7 @@ class Scene:
 
     recording: Recording
     traces: Traces  # wrong nodes already marked
-    tracks: Sequence[TrackResult]
+    series: Sequence[SeriesResult]
     anchor: float
     after: str | None
 
@@ -48,7 +48,7 @@ class Scene:
     @cached_property
     def services(self) -> dict[int, str]:
         """The service of each port."""
-        return {track.port: track.service for track in self.recording.header.tracks}
+        return {series.port: series.service for series in self.recording.header.series}
 
     def events(self, kind: str, host: str | None = None) -> list[NodeEvent]:
         """Changes since the disruption, in order of time; what an agent found when it began is none."""
@@ -164,7 +164,7 @@ def _service_up(scene: Scene, name: str) -> Boundary:
 
 def _database_ready(scene: Scene, name: str) -> Boundary:
     header = scene.recording.header
-    found = database_phase.ready(header.tracks, scene.traces, scene.new, scene.anchor)
+    found = database_phase.ready(header.series, scene.traces, scene.new, scene.anchor)
     return _unseen(name, found.evidence) if found.at is None else Boundary(name, found.at, found.evidence, found.origin)
 
 
@@ -208,32 +208,32 @@ def _first_answer(scene: Scene, name: str) -> Boundary:
     """By the new node; where nothing moved, the first one after the first outage."""
     since = scene.anchor
     if scene.new == scene.old:
-        ends = [o.end for t in scene.tracks for o in t.outages if o.end is not None and o.end >= scene.anchor and t.origin != scene.old]
+        ends = [o.end for t in scene.series for o in t.outages if o.end is not None and o.end >= scene.anchor and t.origin != scene.old]
         if not ends:
             return _unseen(name, "no path from outside was out and came back")
         since = min(ends)
     answers = [
-        (one.ended, track.id, track.origin)
-        for track in scene.recording.header.tracks
-        if track.origin != scene.new
-        for one in scene.traces.get(track.id, ())
+        (one.ended, series.id, series.origin)
+        for series in scene.recording.header.series
+        if series.origin != scene.new
+        for one in scene.traces.get(series.id, ())
         if one.good and one.node == scene.new and one.at >= since
     ]
     if not answers:
         return _unseen(name, f"no path from outside was seen to be answered by {scene.new}")
-    at, track_id, origin = min(answers)
-    return Boundary(name, at, f"{track_id}: first right answer by {scene.new}", origin)
+    at, series_id, origin = min(answers)
+    return Boundary(name, at, f"{series_id}: first right answer by {scene.new}", origin)
 
 
 def _all_recovered(scene: Scene, name: str) -> Boundary:
-    outages = [(o, t) for t in scene.tracks if t.path for o in t.outages if o.end is None or o.end >= scene.anchor]
+    outages = [(o, t) for t in scene.series if t.path for o in t.outages if o.end is None or o.end >= scene.anchor]
     if not outages:
         return _unseen(name, "no path was out")
     out = sorted({t.id for o, t in outages if o.end is None})
     if out:
         return _unseen(name, f"{', '.join(out)} did not come back")
-    last, track = max(outages, key=lambda pair: pair[0].end or 0.0)
-    return Boundary(name, last.end, f"{track.id} was the last to have recovered", track.origin)
+    last, series = max(outages, key=lambda pair: pair[0].end or 0.0)
+    return Boundary(name, last.end, f"{series.id} was the last to have recovered", series.origin)
 
 
 def _port(event: NodeEvent) -> int:

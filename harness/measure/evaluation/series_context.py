@@ -1,4 +1,4 @@
-"""One track as the judgement looks at it: its path, the outages that count, what its budget counts from; and all that in words. Pure."""
+"""One series as the judgement looks at it: its path, the outages that count, what its budget counts from; and all that in words. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.core.verdict import Outcome, Verdict
 from harness.measure.evaluation import attribution, coverage, disruption_effect, formatting, timing_quality
 from harness.measure.evaluation.attribution import Traced
 from harness.measure.evaluation.outages import Run, longest_stall
-from harness.remote.recording.recording import PINNED, Recording, Track
+from harness.remote.recording.recording import PINNED, Recording, Series
 
 RECOVERS, UNTOUCHED, OUT, ANY = "recovers", "untouched", "out", "any"
 DISRUPTION, UNDOING, ITSELF = "the disruption", "the undoing", "its own beginning"
@@ -28,7 +28,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """What all tracks of a recording are judged by. `window` is the measured time, `timing` what doubts every figure."""
+    """What all series of a recording are judged by. `window` is the measured time, `timing` what doubts every figure."""
 
     recording: Recording
     anchor: float
@@ -47,9 +47,9 @@ class Case:
             return "client"
         return "inside" if origin == (self.after or self.recording.header.active) else "standby"
 
-    def effect_on(self, track: Track) -> str:
+    def effect_on(self, series: Series) -> str:
         """What the disruption may do to a series."""
-        return self.recording.header.expects.get(self.path_of(track.origin), ANY)
+        return self.recording.header.expects.get(self.path_of(series.origin), ANY)
 
     def may_be_gone(self, origin: str) -> bool:
         """Was it taken away by what was done?"""
@@ -87,7 +87,7 @@ class View:
     """`attempts` are those that are evidence, `runs` all of its outages; `gone`: when its origin was lost for good."""
 
     case: Case
-    track: Track
+    series: Series
     attempts: Sequence[Traced]
     failures_of_it: Sequence[Run]
     gone: float | None
@@ -95,30 +95,30 @@ class View:
     @property
     def excused(self) -> bool:
         """Is its origin's absence no fault of the cluster?"""
-        return self.effect == ANY or self.case.may_be_gone(self.track.origin)
+        return self.effect == ANY or self.case.may_be_gone(self.series.origin)
 
     @property
     def path(self) -> str:
         """The path's name; empty for a host that has left its path."""
-        left_out = self.gone is not None and (self.excused or self.track.origin not in self.case.recording.header.nodes)
-        return "" if left_out else self.case.path_of(self.track.origin)
+        left_out = self.gone is not None and (self.excused or self.series.origin not in self.case.recording.header.nodes)
+        return "" if left_out else self.case.path_of(self.series.origin)
 
     @property
     def name(self) -> str:
         """The series in words."""
-        return formatting.called(self.track, self.path)
+        return formatting.called(self.series, self.path)
 
     @property
     def effect(self) -> str:
         """What the disruption may do to it."""
-        return self.case.effect_on(self.track)
+        return self.case.effect_on(self.series)
 
     @cached_property
     def until(self) -> float:
         """Where its evidence ends."""
         if self.gone is not None and self.absences:
             return self.case.end
-        return max((max(one.at + self.track.period_s, one.ended) for one in self.attempts), default=self.case.end)
+        return max((max(one.at + self.series.period_s, one.ended) for one in self.attempts), default=self.case.end)
 
     @cached_property
     def absences(self) -> list[Run]:
@@ -126,18 +126,18 @@ class View:
 
         A host that only the harness lost goes on measuring, so that no evidence is missing; what it saw on the wire tells that it lived.
         """
-        recording, origin = self.case.recording, self.track.origin
+        recording, origin = self.case.recording, self.series.origin
         if self.excused or origin not in recording.header.nodes:
             return []
         lost = [span for span in coverage.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
-        holes = timing_quality.gaps(self.track, self.attempts, self.case.anchor, self.case.end)
+        holes = timing_quality.gaps(self.series, self.attempts, self.case.anchor, self.case.end)
         seen = [s.at for s in recording.sightings if s.host == origin]
         found = []
         for start, end in holes:
             inner = (start + timing_quality.MAX_SAMPLE_DELAY_S, end - timing_quality.MAX_SAMPLE_DELAY_S)
             if any(a <= end and start <= b for a, b in lost) and not any(inner[0] < at < inner[1] for at in seen):
                 back = any(one.at >= end for one in self.attempts)
-                found.append(Run(start, end if back else None, start if not back else end - self.track.period_s, (), start))
+                found.append(Run(start, end if back else None, start if not back else end - self.series.period_s, (), start))
         return [run for run in found if not any(r.start <= run.start and (r.end is None or r.end > run.start) for r in self.failures_of_it)]
 
     @cached_property
@@ -158,7 +158,7 @@ class View:
     def is_due(self, run: Run) -> bool:
         """An attempt that was under way when it began may be the first to fail; an outage that began earlier, or was over by then, is
         another's work."""
-        earliest = self.case.anchor - self.track.limit_s - self.case.clock_error(self.track.origin)
+        earliest = self.case.anchor - self.series.limit_s - self.case.clock_error(self.series.origin)
         return run.start >= earliest and (run.end is None or run.end > self.case.anchor)
 
     def counted_from(self, run: Run) -> tuple[float, str] | None:
@@ -172,7 +172,7 @@ class View:
             if undone is None:
                 return None
             return (run.start, ITSELF) if run.start > undone else (undone, UNDOING)
-        if self.effect != ANY and self.case.lasts and undone is not None and run.start >= undone - self.track.limit_s:
+        if self.effect != ANY and self.case.lasts and undone is not None and run.start >= undone - self.series.limit_s:
             return run.start, ITSELF
         return self.case.anchor, DISRUPTION
 
@@ -182,10 +182,10 @@ class View:
         return None if counted is None else self._figure(run, end, *counted)
 
     def _figure(self, run: Run, end: float, since: float, what: str) -> Figure:
-        took, late = max(0.0, end - since), run.uncertainty(self.track.period_s)
+        took, late = max(0.0, end - since), run.uncertainty(self.series.period_s)
         if what == ITSELF:
-            return Figure(took, what, max(0.0, took - late), took + run.earlier(self.track.period_s))
-        error = self.case.clock_error(self.track.origin)
+            return Figure(took, what, max(0.0, took - late), took + run.earlier(self.series.period_s))
+        error = self.case.clock_error(self.series.origin)
         return Figure(took, what, max(0.0, took - late - error), took + error if took else 0.0)
 
     @cached_property
@@ -200,7 +200,7 @@ class View:
         if self.due:  # over before the undoing, or nobody knows when that was
             last = self.due[-1]
             return self._figure(last, last.end or last.last, self.case.anchor, DISRUPTION)
-        return Figure(0.0, DISRUPTION, 0.0, max(self.blind_s if self.is_coarse else 0.0, self.stall[1]))
+        return Figure(0.0, DISRUPTION, 0.0, max(self.longest_gap_s if self.is_coarse else 0.0, self.stall[1]))
 
     @cached_property
     def unknown(self) -> str:
@@ -213,29 +213,29 @@ class View:
             return self.case.happened.reason
         if any(run.end is None or run.end > self.case.anchor for run in self.before):
             return "out before the disruption already"
-        if not self.due and self.blind_s > timing_quality.MIN_MEASURED_AFTER_RECOVERY_S:
+        if not self.due and self.longest_gap_s > timing_quality.MIN_MEASURED_AFTER_RECOVERY_S:
             return f"not measured for {self.s(self.unmeasured_s)}"
         return ""
 
     @cached_property
     def unmeasured_s(self) -> float:
         """For how long after the disruption there is no evidence, such as while its origin was gone."""
-        return sum(end - start for start, end in timing_quality.gaps(self.track, self.attempts, self.case.anchor, self.case.end))
+        return sum(end - start for start, end in timing_quality.gaps(self.series, self.attempts, self.case.anchor, self.case.end))
 
     @cached_property
-    def blind_s(self) -> float:
+    def longest_gap_s(self) -> float:
         """The widest gap between two attempts, in seconds."""
-        return timing_quality.widest_s(self.track, self.attempts, self.case.anchor, self.case.end)
+        return timing_quality.widest_s(self.series, self.attempts, self.case.anchor, self.case.end)
 
     @cached_property
     def stall(self) -> tuple[float, float]:
         """When answers were withheld longest without an attempt that failed of it, and for how many seconds; 0 where they were not."""
-        return longest_stall(self.track, self.attempts, self.case.anchor, self.case.end)
+        return longest_stall(self.series, self.attempts, self.case.anchor, self.case.end)
 
     @property
     def is_coarse(self) -> bool:
         """Were attempts further apart than a period or two, so that "never out" says less than it seems to?"""
-        return self.blind_s > timing_quality.MAX_UNMEASURED_PERIODS * self.track.period_s
+        return self.longest_gap_s > timing_quality.MAX_UNMEASURED_PERIODS * self.series.period_s
 
     # words
     def told(self, run: Run) -> str:
@@ -247,18 +247,18 @@ class View:
         length = run.seconds(self.until)
         if run.end is None:
             return f"still out after {self.s(length)} when {self._why_ended()}"
-        period = self.track.period_s
+        period = self.series.period_s
         return f"out {formatting.figure(length, length - run.uncertainty(period), length + run.earlier(period), period)}"
 
     def failures(self, run: Run) -> str:
         """How its attempts failed, in words."""
         if not run.failed:
             return (
-                f"{self.track.origin} itself was lost, from {self._at(run.start)} to {'the end' if run.end is None else self._at(run.end)}"
+                f"{self.series.origin} itself was lost, from {self._at(run.start)} to {'the end' if run.end is None else self._at(run.end)}"
             )
         end = self.until if run.end is None else run.end
-        blind = any(a < end and run.start < b for a, b in self.case.unwatched) or self.track.origin in self.case.coarse
-        return formatting.failures(self.track, run, all_watched=not blind)
+        blind = any(a < end and run.start < b for a, b in self.case.unwatched) or self.series.origin in self.case.coarse
+        return formatting.failures(self.series, run, all_watched=not blind)
 
     def _at(self, moment: float) -> str:
         return f"{moment - self.case.anchor:+.2f} s"
@@ -268,10 +268,10 @@ class View:
         """What became of the path, in a sentence; of several outages the longest."""
         if not self.due:
             gap = f", and not measured for {self.s(self.unmeasured_s)}" if self.unmeasured_s else ""
-            wide = f" for longer than {self.s(self.blind_s)}, in which no attempt was made" if self.is_coarse and not gap else ""
+            wide = f" for longer than {self.s(self.longest_gap_s)}, in which no attempt was made" if self.is_coarse and not gap else ""
             began, withheld = self.stall
             late = f", though answers were withheld for {self.s(withheld)} from {self._at(began)}" if withheld else ""
-            late += f" (out is what is not answered within {self.track.limit_s:g} s)" if withheld else ""
+            late += f" (out is what is not answered within {self.series.limit_s:g} s)" if withheld else ""
             return f"{self.name}: never out{wide}, {len(self.attempts)} {self.noun} answered{late}{gap}"
         longest = max(self.due, key=lambda run: run.seconds(self.until))
         times = f"{len(self.due)} times, the longest: " if len(self.due) > 1 else ""
@@ -290,13 +290,13 @@ class View:
     @property
     def noun(self) -> str:
         """What an attempt of this series is called."""
-        return "heartbeats" if self.track.kind == PINNED else "attempts"
+        return "heartbeats" if self.series.kind == PINNED else "attempts"
 
     def s(self, value: float) -> str:
         """Seconds in words, with the decimals that the period is worth."""
-        return formatting.seconds(value, self.track.period_s)
+        return formatting.seconds(value, self.series.period_s)
 
     def _why_ended(self) -> str:
         if self.gone is not None:
-            return f"{self.track.origin} itself was lost"
+            return f"{self.series.origin} itself was lost"
         return "the measurement ended" if self.case.recording.complete else "the recording was cut off"

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from harness.core.verdict import Outcome, Verdict, all_of, inconclusive, passed
 from harness.measure.evaluation.attribution import Traced, clock_errors
-from harness.remote.recording.recording import PINNED, Noise, Recording, Track
+from harness.remote.recording.recording import PINNED, Noise, Recording, Series
 
 MAX_LATE_TICK_SHARE = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below
 GAP_PERIODS = 5  # a tick, or a sample, that comes this many periods after the one before …
@@ -43,26 +43,26 @@ def arrives_s(period_s: float) -> float:
 
 
 def gaps(
-    track: Track, attempts: Sequence[Traced], start: float, end: float, excused: Sequence[Span] = (), *, longest: float | None = None
+    series: Series, attempts: Sequence[Traced], start: float, end: float, excused: Sequence[Span] = (), *, longest: float | None = None
 ) -> list[Span]:
-    """Where the track has no evidence for longer than is bearable (or `longest`, in seconds), between `start` and `end`. Gaps that touch
+    """Where the series has no evidence for longer than is bearable (or `longest`, in seconds), between `start` and `end`. Gaps that touch
     an excused span do not count.
 
     A kept connection sends no heartbeat while it waits for the last one's answer; new connections begin whatever became of others.
     """
-    longest = bearable_s(track.period_s) + track.period_s if longest is None else longest
-    found = [(a, b) for a, b in _between(track, attempts, start, end) if b - a > longest]
+    longest = bearable_s(series.period_s) + series.period_s if longest is None else longest
+    found = [(a, b) for a, b in _between(series, attempts, start, end) if b - a > longest]
     return [(a, b) for a, b in found if not any(a <= stop and begin <= b for begin, stop in excused)]
 
 
-def widest_s(track: Track, attempts: Sequence[Traced], start: float, end: float) -> float:
+def widest_s(series: Series, attempts: Sequence[Traced], start: float, end: float) -> float:
     """The longest time without an attempt, in seconds."""
-    return max((b - a for a, b in _between(track, attempts, start, end)), default=0.0)
+    return max((b - a for a, b in _between(series, attempts, start, end)), default=0.0)
 
 
-def _between(track: Track, attempts: Sequence[Traced], start: float, end: float) -> list[Span]:
+def _between(series: Series, attempts: Sequence[Traced], start: float, end: float) -> list[Span]:
     """The times between one piece of evidence and the next. What came in the last second may still have been on its way."""
-    waits = track.kind == PINNED
+    waits = series.kind == PINNED
     spans = [(one.at, one.ended if waits else one.at) for one in attempts if one.evidence and start < one.at < end]
     last = max(end - MAX_SAMPLE_DELAY_S, start)
     return [(a, b) for (_, a), (b, _) in pairwise([(start, start), *spans, (last, last)])]
@@ -70,11 +70,11 @@ def _between(track: Track, attempts: Sequence[Traced], start: float, end: float)
 
 def of_host(recording: Recording, host: str, start: float, end: float) -> Verdict:
     """How well one measuring host worked between `start` and `end`."""
-    tracks = [track for track in recording.header.tracks if track.origin == host]
+    all_series = [series for series in recording.header.series if series.origin == host]
     lines = [n for n in recording.noise if n.host == host and n.at > start and n.at - 1.0 < end]  # a line tells of the second before it
     if not lines:
         return inconclusive(f"{host}: how well it kept its ticks in the measured time was not recorded")
-    period = min((track.period_s for track in tracks), default=0.0)
+    period = min((series.period_s for series in all_series), default=0.0)
     return all_of([kept_its_ticks(host, lines, period), _clock(recording, host)])
 
 
@@ -89,8 +89,8 @@ def is_calm(host: str, newest: Sequence[Noise], period_s: float) -> bool:
     return len(last) == MIN_CALM_LINES and all(kept_its_ticks(host, [line], period_s).outcome is Outcome.PASS for line in last)
 
 
-def of_track(
-    track: Track,
+def of_series(
+    series: Series,
     attempts: Sequence[Traced],
     start: float,
     end: float,
@@ -99,16 +99,16 @@ def of_track(
     excused: Sequence[Span] = (),
     longest: float | None = None,
 ) -> Verdict:
-    """Has the track evidence throughout?"""
-    found = gaps(track, attempts, start, end, excused, longest=longest)
+    """Has the series evidence throughout?"""
+    found = gaps(series, attempts, start, end, excused, longest=longest)
     if not found:
-        return passed(f"{track.id}: measured without a gap")
+        return passed(f"{series.id}: measured without a gap")
     widest = max(found, key=lambda gap: gap[1] - gap[0])
     many = f" ({len(found)} such gaps)" if len(found) > 1 else ""
     reason = _why_skipped(attempts, widest)
     return inconclusive(
-        f"{track.id}: nothing was measured from {widest[0] - anchor:+.2f} s to {widest[1] - anchor:+.2f} s{many}{reason}, "
-        f"where an attempt was due every {track.period_s * 1000:g} ms; is {track.origin} overloaded?"
+        f"{series.id}: nothing was measured from {widest[0] - anchor:+.2f} s to {widest[1] - anchor:+.2f} s{many}{reason}, "
+        f"where an attempt was due every {series.period_s * 1000:g} ms; is {series.origin} overloaded?"
     )
 
 

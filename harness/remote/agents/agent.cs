@@ -7,7 +7,7 @@
 //   lifetime SECONDS / max_open NUMBER / capture ADDRESS / begin
 // and after that `ping N`, answered with `p N MONOTONIC WALL`; `renew`; `stop`. It ends with its input, on `stop`, or after its lifetime.
 // Its output, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
-//   h running; a {header}; s TRACK AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; v {event}; e {end}; x
+//   h running; a {header}; s SERIES AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; v {event}; e {end}; x
 // Steal and load are not known here: -1. With `capture`, events of the kind `packet` have what a raw socket with receive-all sees of TCP
 // from or to the tracks' ports; where it cannot be had, an event `no-capture` says why.
 using System;
@@ -463,7 +463,7 @@ namespace LkHarness
         {
             List<string> ids = new List<string>();
             foreach (Track t in tracks) ids.Add(Json(t.Id));
-            Queue("h running\n" + string.Format(CultureInfo.InvariantCulture, "a {{\"t0\":{0:F9},\"wall\":{1:F9},\"pid\":{2},\"timer\":{3},\"tracks\":[{4}]}}\n",
+            Queue("h running\n" + string.Format(CultureInfo.InvariantCulture, "a {{\"t0\":{0:F9},\"wall\":{1:F9},\"pid\":{2},\"timer\":{3},\"series\":[{4}]}}\n",
                 t0, Clocks.Wall() - (Clocks.Mono() - t0), Process.GetCurrentProcess().Id, Json(timer), string.Join(",", ids.ToArray())));
         }
 

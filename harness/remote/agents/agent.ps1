@@ -1,7 +1,7 @@
 # Runs on a Windows host without Python: measures TCP connections open-loop, every 50 ms or coarser, and prints what it sees.
-# Windows PowerShell 5.1 or newer, no administrator. $plan: tracks [{id, destination, port, period, limit, say, expect, again (base64)}],
+# Windows PowerShell 5.1 or newer, no administrator. $plan: series [{id, destination, port, period, limit, say, expect, again (base64)}],
 # lifetime, max_open. Steal and load are not known here: -1. Lines, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
-#   h running; a {header}; s TRACK AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; e {end}; x
+#   h running; a {header}; s SERIES AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; e {end}; x
 # It answers each line `ping N` with `p N MONOTONIC WALL`, and ends with its input, on `stop`, or after its lifetime.
 $ErrorActionPreference = 'Stop'
 $inv = [Globalization.CultureInfo]::InvariantCulture
@@ -18,7 +18,7 @@ function Record($attempt, [string]$outcome, [string]$detail) {
     $took = (Mono) - $attempt.At
     if ($attempt.Socket) { $attempt.Socket.Close() }
     $words = $detail -replace '\s+', ' '
-    Say ('s {0} {1} {2} {3} {4} {5}' -f $attempt.Track.Number, (Micros ($attempt.At - $t0)), (Micros $took), $outcome, $attempt.Port, $words)
+    Say ('s {0} {1} {2} {3} {4} {5}' -f $attempt.Series.Number, (Micros ($attempt.At - $t0)), (Micros $took), $outcome, $attempt.Port, $words)
     $sum.Samples++
     $attempt.Over = $true
 }
@@ -29,21 +29,21 @@ function Lost($attempt, $failure) {
     $detail = if ($outcome -eq 'r' -or $outcome -eq 'x') { '' } else { 'winsock {0}' -f $code }
     Record $attempt $outcome $detail
 }
-function Begin-Attempt($track) {
-    $attempt = @{ Track = $track; At = (Mono); Socket = $null; Port = 0; Connecting = $null; Said = $false; Heard = ''; Over = $false }
+function Begin-Attempt($series) {
+    $attempt = @{ Series = $series; At = (Mono); Socket = $null; Port = 0; Connecting = $null; Said = $false; Heard = ''; Over = $false }
     if ($open.Count -ge $plan.max_open) { Record $attempt 'k' 'too many sockets are open already'; return }
     try {
         $attempt.Socket = [Net.Sockets.Socket]::new([Net.Sockets.AddressFamily]::InterNetwork, [Net.Sockets.SocketType]::Stream, [Net.Sockets.ProtocolType]::Tcp)
         $attempt.Socket.LingerState = [Net.Sockets.LingerOption]::new($true, 0)
         # Windows asks again for a second after a refusal; SIO_TCP_INITIAL_RTO with no retransmission makes it tell at once
-        if ($track.AtOnce) {
+        if ($series.AtOnce) {
             try { [void]$attempt.Socket.IOControl(-1744830447, [byte[]](255, 255, 254, 0), $null) }
-            catch { $track.AtOnce = $false }
+            catch { $series.AtOnce = $false }
         }
         $attempt.Socket.Bind([Net.IPEndPoint]::new([Net.IPAddress]::Any, 0))
         $attempt.Port = $attempt.Socket.LocalEndPoint.Port
         $attempt.At = Mono
-        $attempt.Connecting = $attempt.Socket.BeginConnect($track.Target, $null, $null)
+        $attempt.Connecting = $attempt.Socket.BeginConnect($series.Target, $null, $null)
         [void]$open.Add($attempt)
     }
     catch { Lost $attempt $_.Exception }
@@ -54,25 +54,25 @@ function Look-At($attempt, [double]$now) {
             if ($attempt.Connecting.IsCompleted) {
                 $attempt.Socket.EndConnect($attempt.Connecting)
                 $attempt.Connecting = $null
-                if ($attempt.Track.Words.Length) { [void]$attempt.Socket.Send($attempt.Track.Words) }
-                if (-not $attempt.Track.Expect) { Record $attempt 'a' ''; return }
+                if ($attempt.Series.Words.Length) { [void]$attempt.Socket.Send($attempt.Series.Words) }
+                if (-not $attempt.Series.Expect) { Record $attempt 'a' ''; return }
             }
         }
         if (-not $attempt.Connecting -and $attempt.Socket.Poll(0, [Net.Sockets.SelectMode]::SelectRead)) {
             $count = $attempt.Socket.Receive($buffer)
             if ($count -eq 0) { Record $attempt 'x' $(if ($attempt.Heard) { 'closed after another answer' } else { 'closed without a word' }); return }
             $attempt.Heard += $latin.GetString($buffer, 0, $count)
-            if ($attempt.Track.Expect.IsMatch($attempt.Heard)) {
+            if ($attempt.Series.Expect.IsMatch($attempt.Heard)) {
                 Record $attempt 'a' ''
                 return
             }
-            if ($attempt.Track.Again -and $attempt.Track.Again.IsMatch($attempt.Heard)) {
+            if ($attempt.Series.Again -and $attempt.Series.Again.IsMatch($attempt.Heard)) {
                 $attempt.Heard = ''
-                [void]$attempt.Socket.Send($attempt.Track.Words)
+                [void]$attempt.Socket.Send($attempt.Series.Words)
             }
             if ($attempt.Heard.Length -gt 16384) { $attempt.Heard = $attempt.Heard.Substring($attempt.Heard.Length - 16384) }
         }
-        if ($now - $attempt.At -ge $attempt.Track.Limit) {
+        if ($now - $attempt.At -ge $attempt.Series.Limit) {
             $where = if ($attempt.Connecting) { '' } else { 'accepted, but not answered' }
             Record $attempt 's' $where
         }
@@ -82,7 +82,7 @@ function Look-At($attempt, [double]$now) {
 
 $t0 = Mono
 $number = 0
-$tracks = @(foreach ($asked in $plan.tracks) {
+$allSeries = @(foreach ($asked in $plan.series) {
         $again = if ($asked.again) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.again))) } else { $null }
         $pattern = if ($asked.expect) { [Text.RegularExpressions.Regex]::new($latin.GetString([Convert]::FromBase64String($asked.expect))) } else { $null }
         @{
@@ -106,11 +106,11 @@ $rest = ''
 
 Say 'h running'
 $wall = ([DateTime]::UtcNow - $epoch).TotalSeconds
-$ids = @($plan.tracks | ForEach-Object { "$($_.id)" })
-Say ('a ' + (ConvertTo-Json -Compress -InputObject @{ t0 = $t0; wall = $wall; pid = $PID; tracks = $ids; least = $least }))
+$ids = @($plan.series | ForEach-Object { "$($_.id)" })
+Say ('a ' + (ConvertTo-Json -Compress -InputObject @{ t0 = $t0; wall = $wall; pid = $PID; series = $ids; least = $least }))
 $standard = [Console]::OpenStandardInput()
 $reading = $standard.BeginRead($typed, 0, $typed.Length, $null, $null)
-for ($i = 0; $i -lt $tracks.Count; $i++) { $tracks[$i].Next = $t0 + $tracks[$i].Period * $i / $tracks.Count }
+for ($i = 0; $i -lt $allSeries.Count; $i++) { $allSeries[$i].Next = $t0 + $allSeries[$i].Period * $i / $allSeries.Count }
 
 while (-not $reason) {
     if ($reading.IsCompleted) {
@@ -129,17 +129,17 @@ while (-not $reason) {
     }
     $now = Mono
     if ($now - $t0 -ge $plan.lifetime) { $reason = 'its lifetime is over' }
-    foreach ($track in $tracks) {
-        if ($now -ge $track.Next) {
-            $behind = $now - $track.Next
-            $missed = [Math]::Floor($behind / $track.Period)
+    foreach ($series in $allSeries) {
+        if ($now -ge $series.Next) {
+            $behind = $now - $series.Next
+            $missed = [Math]::Floor($behind / $series.Period)
             $ticks += 1 + $missed
             $late += $missed
-            if ($behind - $missed * $track.Period -gt $track.Period / 2) { $late++ }
+            if ($behind - $missed * $series.Period -gt $series.Period / 2) { $late++ }
             if ($behind -gt $worst) { $worst = $behind }
-            Begin-Attempt $track
+            Begin-Attempt $series
             # ticks that were missed are not made up for: they would all measure the same moment
-            $track.Next += $track.Period * (1 + $missed)
+            $series.Next += $series.Period * (1 + $missed)
         }
     }
     foreach ($attempt in @($open)) {

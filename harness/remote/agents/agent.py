@@ -33,7 +33,7 @@ DRAIN_TIMEOUT_S = 5.0
 class Sink(Protocol):
     """Takes what comes in, from threads of the agent; all times are on the harness's monotonic clock. It must not block for long."""
 
-    def samples(self, track: str, rows: list[Sample]) -> None:
+    def samples(self, series: str, rows: list[Sample]) -> None:
         """Takes attempts of one series."""
 
     def event(self, event: NodeEvent) -> None:

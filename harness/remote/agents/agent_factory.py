@@ -32,19 +32,19 @@ class Measures(Protocol):
         """Ends it and takes in what it still had; returns a sentence for everything that went wrong."""
 
 
-def agent_of(host: Host, means: Capabilities, python: str, plan: AgentPlan, sink: Sink) -> Measures:
+def agent_of(host: Host, capabilities: Capabilities, python: str, plan: AgentPlan, sink: Sink) -> Measures:
     """One that is not started yet. Only the whole one watches what else the plan asks for."""
-    if means.kind is Kind.PYTHON:
+    if capabilities.kind is Kind.PYTHON:
         return Agent(host, python, plan, sink)
-    if means.kind is Kind.FORWARDING:
+    if capabilities.kind is Kind.FORWARDING:
         return ForwardingAgent(host, plan, sink)
-    if means.kind is Kind.COMPILED:
-        wire = [track.wire() for track in plan.tracks]
+    if capabilities.kind is Kind.COMPILED:
+        wire = [series.wire() for series in plan.series]
         return csharp_agent.CsharpAgent(host, plan, sink, lambda lifetime_s: csharp_agent.start(host, wire, lifetime_s=lifetime_s))
 
     def start(lifetime_s: float) -> Process:
-        if means.kind is Kind.POWERSHELL:
-            return powershell_agent.start(host, [track.wire() for track in plan.tracks], lifetime_s=lifetime_s)
-        return shell_agent.start(host, plan.tracks, lifetime_s=lifetime_s)
+        if capabilities.kind is Kind.POWERSHELL:
+            return powershell_agent.start(host, [series.wire() for series in plan.series], lifetime_s=lifetime_s)
+        return shell_agent.start(host, plan.series, lifetime_s=lifetime_s)
 
     return StreamedAgent(host, plan, sink, start)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import Inconclusive
-from harness.hosts.documents import json_of
+from harness.hosts.bounded_parse import json_of
 from harness.hosts.host import Host, Process
 from harness.remote import script_transport
 from harness.remote.recording.recording import NEW, PINNED
@@ -26,7 +26,7 @@ PERIODS_S = (0.001, 0.01, 0.05, 0.1, 0.25)
 
 
 @dataclass(frozen=True)
-class AgentTrack:
+class AgentSeries:
     """Connections to one service. `say` is sent on every one; it is answered once the regular expression `expect` is found in what was
     heard, or, when that is empty, by the connect alone; found `again`, the same is said once more. `http`: a kept connection's answer is
     whole when HTTP says so. `limit_s` is from the start of an attempt to its answer."""
@@ -86,7 +86,7 @@ class AgentPlan:
     """The whole task. The agent ends by itself after `lifetime_s`, or when nobody has followed it for `orphan_s` (its harness has died),
     and its spool is removed at most `keep_s` later."""
 
-    tracks: Sequence[AgentTrack]
+    series: Sequence[AgentSeries]
     lifetime_s: float
     watch: AgentWatch = field(default_factory=AgentWatch)
     keep_s: float = field(default_factory=lambda: SPOOL_KEPT_S)
@@ -112,7 +112,7 @@ def launch(host: Host, python: str, plan: AgentPlan, folders: list[str], *, life
         "every": plan.watch.every_s,
     }
     task = {
-        "tracks": [track.wire() for track in plan.tracks],
+        "series": [series.wire() for series in plan.series],
         "watch": watch,
         "lifetime": lifetime_s,
         "orphan": plan.orphan_s,

@@ -33,15 +33,15 @@ def source() -> str:
     return (Path(__file__).parent / "agent.cs").read_text(encoding="utf-8")
 
 
-def plan_lines(tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 2000, capture: str = "") -> bytes:
-    """What the agent is told first. `tracks` as `AgentTrack.wire` gives them; `capture`: the host's address whose packets are watched."""
+def plan_lines(all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 2000, capture: str = "") -> bytes:
+    """What the agent is told first. `series` as `AgentSeries.wire` gives them; `capture`: the host's address whose packets are watched."""
     lines = []
-    for track in tracks:
-        period = max(MIN_PERIOD_S, track["period"])
-        name = base64.b64encode(str(track["id"]).encode()).decode()
-        where = f"{track['destination']} {track['port']} {track.get('kind', 'new')} {period:g} {track['limit']:g}"
-        where += " 1" if track.get("http") else " 0"
-        words = " ".join(track.get(key) or "-" for key in ("say", "expect", "again"))
+    for series in all_series:
+        period = max(MIN_PERIOD_S, series["period"])
+        name = base64.b64encode(str(series["id"]).encode()).decode()
+        where = f"{series['destination']} {series['port']} {series.get('kind', 'new')} {period:g} {series['limit']:g}"
+        where += " 1" if series.get("http") else " 0"
+        words = " ".join(series.get(key) or "-" for key in ("say", "expect", "again"))
         lines.append(f"track {name} {where} {words}")
     lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *([f"capture {capture}"] if capture else []), "begin"]
     return ("\n".join(lines) + "\n").encode("ascii")
@@ -68,7 +68,7 @@ class CsharpAgent(StreamedAgent):
         process.send(b"renew\n")
 
 
-def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, capture: str = "") -> Process:
+def start(host: Host, series: Sequence[Mapping[str, Any]], *, lifetime_s: float, capture: str = "") -> Process:
     """Have PowerShell compile and start it; it measures until it is sent `stop`, its input ends or its lifetime is over.
 
     Raises what `Host.start` raises, OSError.
@@ -76,7 +76,7 @@ def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float,
     text = source().encode("utf-8")
     process = host.start(LOADER.replace("COUNT", f"{len(text):d}", 1))
     try:
-        process.send(text + plan_lines(tracks, lifetime_s=lifetime_s, capture=capture))
+        process.send(text + plan_lines(series, lifetime_s=lifetime_s, capture=capture))
     except OSError:
         process.close()
         raise

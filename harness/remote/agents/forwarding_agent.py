@@ -15,7 +15,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.hosts.ssh.forwarding import Forwarding, Opening
 from harness.remote.agents.agent import LOST_TIMEOUT_S, PING_EVERY_S, RETRY_INTERVAL_S, START_TIMEOUT_S, Sink
-from harness.remote.agents.agent_launch import AgentPlan, AgentTrack
+from harness.remote.agents.agent_launch import AgentPlan, AgentSeries
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.host_capabilities import forwarding_of
 from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
@@ -78,9 +78,9 @@ class ForwardingAgent:
     # --- attempts
 
     def _tick(self) -> None:
-        """Every period, until the end: an attempt of each track. Ticks that were missed are not made up for."""
-        tracks = self._plan.tracks
-        period = max(track.period_s for track in tracks)
+        """Every period, until the end: an attempt of each series. Ticks that were missed are not made up for."""
+        all_series = self._plan.series
+        period = max(series.period_s for series in all_series)
         due = told = time.monotonic()
         ticks, late, worst = 0, 0, 0.0
         while not self._over.wait(max(0.0, due - time.monotonic())):
@@ -88,33 +88,33 @@ class ForwardingAgent:
             behind = now - due
             missed = int(behind / period)
             ticks, late, worst = ticks + 1 + missed, late + missed + (behind % period > period / 2), max(worst, behind)
-            self._try_all(tracks)
+            self._try_all(all_series)
             due += period * (1 + missed)
             if now - told >= REPORT_INTERVAL_S:
                 self._sink.noise(Noise(now, self.name, ticks, late, worst, -1.0, -1.0))
                 told, ticks, late, worst = now, 0, 0, 0.0
 
-    def _try_all(self, tracks: Sequence[AgentTrack]) -> None:
+    def _try_all(self, all_series: Sequence[AgentSeries]) -> None:
         forwarding = self._forwarding
         if forwarding is None or self._lost:
             return  # as when an agent's host is lost: nothing is measured, and that is told
-        for track in tracks:
+        for series in all_series:
             try:
-                opening = forwarding.begin(track.destination, track.port)
+                opening = forwarding.begin(series.destination, series.port)
             except HarnessError:
                 return  # the thread that watches tells
-            threading.Thread(target=self._follow, args=(track, forwarding, opening), daemon=True).start()
+            threading.Thread(target=self._follow, args=(series, forwarding, opening), daemon=True).start()
 
-    def _follow(self, track: AgentTrack, forwarding: Forwarding, opening: Opening) -> None:
+    def _follow(self, series: AgentSeries, forwarding: Forwarding, opening: Opening) -> None:
         began, half = opening.asked + self._half, self._half
-        trips = 2 if track.say else 1  # to have the connection, and to have what is said on it answered
-        deadline = Deadline(track.limit_s + 2 * trips * half, anchor=opening.asked)
-        tried = speak(forwarding, opening, track.say, track.expect, deadline, again=track.again)
-        if tried.outcome == "silent" and not self._speaks(forwarding, track.limit_s):
+        trips = 2 if series.say else 1  # to have the connection, and to have what is said on it answered
+        deadline = Deadline(series.limit_s + 2 * trips * half, anchor=opening.asked)
+        tried = speak(forwarding, opening, series.say, series.expect, deadline, again=series.again)
+        if tried.outcome == "silent" and not self._speaks(forwarding, series.limit_s):
             return
         if forwarding.usable and not self._lost:  # else it ended with the way to the host, and says nothing of the path
             seconds = max(0.0, tried.ended - opening.asked - 2 * trips * half)
-            self._sink.samples(track.id, [Sample(began, seconds, tried.outcome, 0, tried.detail)])
+            self._sink.samples(series.id, [Sample(began, seconds, tried.outcome, 0, tried.detail)])
 
     def _speaks(self, forwarding: Forwarding, limit: float) -> bool:
         """Was it the path that was silent, and not sshd or the way to it?"""
@@ -163,7 +163,7 @@ class ForwardingAgent:
 
     def _end(self, old: Forwarding) -> None:
         """When the attempts that were made through it have ended."""
-        self._over.wait(max(track.limit_s for track in self._plan.tracks) + 1.0)
+        self._over.wait(max(series.limit_s for series in self._plan.series) + 1.0)
         old.close()
 
     def _tell(self, *, lost: bool, text: str) -> None:

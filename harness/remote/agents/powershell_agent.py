@@ -28,17 +28,17 @@ def script() -> str:
     return (Path(__file__).parent / "agent.ps1").read_text(encoding="utf-8")
 
 
-def start(host: Host, tracks: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 500) -> Process:
-    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. `tracks` as `AgentTrack.wire` gives them.
+def start(host: Host, all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 500) -> Process:
+    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. `series` as `AgentSeries.wire` gives them.
 
-    Raises BadUse for a pinned track, and what `Host.start` raises. A period below 50 ms becomes 50 ms.
+    Raises BadUse for a pinned series, and what `Host.start` raises. A period below 50 ms becomes 50 ms.
     """
-    pinned = [str(track["id"]) for track in tracks if track.get("kind", "new") != "new"]
+    pinned = [str(series["id"]) for series in all_series if series.get("kind", "new") != "new"]
     if pinned:
         raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
     wanted = ("id", "destination", "port", "period", "limit", "say", "expect", "again")
     plan = {
-        "tracks": [{key: track[key] for key in wanted} | {"period": max(MIN_PERIOD_S, track["period"])} for track in tracks],
+        "series": [{key: series[key] for key in wanted} | {"period": max(MIN_PERIOD_S, series["period"])} for series in all_series],
         "lifetime": lifetime_s,
         "max_open": max_open,
     }

@@ -19,7 +19,7 @@ from harness.core.errors import BadUse
 from harness.hosts.host import Host, Process
 from harness.hosts.output_limits import Lines
 from harness.remote import script_transport
-from harness.remote.agents.agent_launch import AgentTrack
+from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.recording.recording import NEW
 
 MAX_REMEMBERED_ATTEMPTS = 4096  # attempts of which it is remembered that they were told already
@@ -34,35 +34,35 @@ def script() -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
-def start(host: Host, tracks: Sequence[AgentTrack], *, lifetime_s: float) -> Process:
-    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. All tracks with the longest of their periods.
+def start(host: Host, all_series: Sequence[AgentSeries], *, lifetime_s: float) -> Process:
+    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. All series with the longest of their periods.
 
-    Raises BadUse for a pinned track, and what `Host.start` raises.
+    Raises BadUse for a pinned series, and what `Host.start` raises.
     """
-    pinned = [track.id for track in tracks if track.kind != NEW]
+    pinned = [series.id for series in all_series if series.kind != NEW]
     if pinned:
         raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
-    task = "\n".join([*_settings(tracks, lifetime_s), script(), *map(_call, tracks), "measure"]).encode()
+    task = "\n".join([*_settings(all_series, lifetime_s), script(), *map(_call, all_series), "measure"]).encode()
     process = host.start(["bash", "-c", LOADER, str(len(task))])
     try:
         process.send(task)
     except OSError:
         process.close()
         raise
-    return Judged(process, tracks)
+    return Judged(process, all_series)
 
 
-def _settings(tracks: Sequence[AgentTrack], lifetime_s: float) -> Iterator[str]:
-    yield f"period={_micros(max(track.period_s for track in tracks))}"
-    yield f"limit={_micros(max(track.limit_s for track in tracks))}"
+def _settings(all_series: Sequence[AgentSeries], lifetime_s: float) -> Iterator[str]:
+    yield f"period={_micros(max(series.period_s for series in all_series))}"
+    yield f"limit={_micros(max(series.limit_s for series in all_series))}"
     yield f"lifetime={max(1, int(lifetime_s))}"
-    yield f"names={shlex.quote(json.dumps([track.id for track in tracks]))}"
+    yield f"names={shlex.quote(json.dumps([series.id for series in all_series]))}"
 
 
-def _call(track: AgentTrack) -> str:
-    escaped = "".join(f"\\{byte:03o}" for byte in track.say)
-    reads = "1" if track.expect else "0"
-    return shlex.join(["track", str(track.destination), str(track.port), escaped, reads])
+def _call(series: AgentSeries) -> str:
+    escaped = "".join(f"\\{byte:03o}" for byte in series.say)
+    reads = "1" if series.expect else "0"
+    return shlex.join(["series", str(series.destination), str(series.port), escaped, reads])
 
 
 def _micros(seconds: float) -> int:
@@ -70,29 +70,29 @@ def _micros(seconds: float) -> int:
 
 
 class Addresses:
-    """The local addresses of answered attempts, by track and beginning; the newest only."""
+    """The local addresses of answered attempts, by series and beginning; the newest only."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], str] = {}
 
     def take(self, line: bytes) -> None:
         """Takes the script's line about one attempt's local address in."""
-        _, track, at, told = line.decode().split(" ")
+        _, series, at, told = line.decode().split(" ")
         if len(self._found) >= MAX_REMEMBERED_ATTEMPTS:
             self._found.clear()
-        self._found[track, at] = socket.inet_ntoa(struct.pack("=I", int(told, 16)))
+        self._found[series, at] = socket.inet_ntoa(struct.pack("=I", int(told, 16)))
 
-    def get(self, track: str, at: str) -> str | None:
+    def get(self, series: str, at: str) -> str | None:
         """The local address of an attempt; None where the script did not tell it."""
-        return self._found.get((track, at))
+        return self._found.get((series, at))
 
 
 class Judged:
     """The script's stream with its answers judged: what `harness.remote.agents.spool_reader.Reader` reads."""
 
-    def __init__(self, process: Process, tracks: Sequence[AgentTrack]) -> None:
+    def __init__(self, process: Process, series: Sequence[AgentSeries]) -> None:
         self._process = process
-        self._tracks = tracks
+        self._series = series
         self._lines = Lines()
         self._told: deque[tuple[bytes, bytes]] = deque(maxlen=MAX_REMEMBERED_ATTEMPTS)
         self.addresses = Addresses()
@@ -118,13 +118,13 @@ class Judged:
         words = line.split(b" ", 6)
         if len(words) != 7:
             return line
-        _, track, at, took, outcome, port, detail = words
-        if (track, at) in self._told:
+        _, series, at, took, outcome, port, detail = words
+        if (series, at) in self._told:
             return b""
-        self._told.append((track, at))
+        self._told.append((series, at))
         if outcome in b"ah":
-            outcome, detail = judged(self._tracks[int(track)], int(took), detail if outcome == b"h" else None)
-        return b" ".join([b"s", track, at, took, outcome, port, detail])
+            outcome, detail = judged(self._series[int(series)], int(took), detail if outcome == b"h" else None)
+        return b" ".join([b"s", series, at, took, outcome, port, detail])
 
     def lines(self) -> Iterator[str]:
         """Raises NotImplementedError: the stream is read as bytes."""
@@ -139,17 +139,17 @@ class Judged:
         self._process.close()
 
 
-def judged(track: AgentTrack, took: int, heard: bytes | None) -> tuple[bytes, bytes]:
+def judged(series: AgentSeries, took: int, heard: bytes | None) -> tuple[bytes, bytes]:
     """The outcome's letter and a detail, for what was heard (in hexadecimal; None: the connect alone is the answer). Pure."""
-    if took > _micros(track.limit_s):
+    if took > _micros(series.limit_s):
         return b"s", b"answered after %d ms" % (took // 1000)
     if heard is None:
         return b"a", b""
     said = binascii.unhexlify(heard)
     if not said:
         return b"x", b"closed without a word"
-    if re.search(track.expect, said):
+    if re.search(series.expect, said):
         return b"a", b""
-    if track.again and re.search(track.again, said):
+    if series.again and re.search(series.again, said):
         return b"k", b"it asked for the same words once more, which a shell's agent cannot say"
     return b"s", b"said " + ascii(said[:40]).encode()

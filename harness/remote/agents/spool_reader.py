@@ -28,7 +28,7 @@ class AgentRun:
     clock: HostClock
     offset: int = 0
     t0: float = 0.0
-    tracks: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
     taken: int = 0
     wrote: int | None = None  # samples, by its own count; known at its end
     reason: str = ""
@@ -78,15 +78,15 @@ class Reader:
         self._waiting.clear()
         self._held = 0
         rows, self._rows = self._rows, {}
-        for track, samples in rows.items():
-            self._sink.samples(track, samples)
+        for series, samples in rows.items():
+            self._sink.samples(series, samples)
 
     def _line(self, kind: bytes, text: str) -> None:
         life = self.life
         if kind == b"s":
-            track, at, took, outcome, port, detail = text.split(" ", 5)
+            series, at, took, outcome, port, detail = text.split(" ", 5)
             sample = Sample(self._time(at), int(took) / 1e6, OUTCOMES[outcome], int(port), detail)
-            self._rows.setdefault(life.tracks[int(track)], []).append(sample)
+            self._rows.setdefault(life.series[int(series)], []).append(sample)
             life.taken += 1
         elif kind == b"n":
             at, ticks, late, worst, steal, load = text.split(" ")
@@ -96,7 +96,7 @@ class Reader:
             self._sink.event(NodeEvent(self._time(told["at"]), self._host, told["kind"], told["text"], told["data"]))
         elif kind == b"a":
             told = json.loads(text)
-            life.t0, life.tracks = told["t0"], tuple(told["tracks"])
+            life.t0, life.series = told["t0"], tuple(told["series"])
         else:
             told = json.loads(text)
             life.reason, life.final, life.wrote = told["reason"], told["final"], told["samples"]

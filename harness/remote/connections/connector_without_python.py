@@ -14,7 +14,7 @@ from harness.hosts.host import Host, HostUnreachable, Process
 from harness.hosts.output_limits import Lines
 from harness.hosts.ssh.forwarding import Forwarding, Opening
 from harness.remote.agents import powershell_agent, shell_agent
-from harness.remote.agents.agent_launch import AgentTrack
+from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.direct_tcpip_attempt import speak
 from harness.remote.agents.spool_reader import OUTCOMES
 from harness.remote.connections.attempt import Attempt, AttemptOutcome
@@ -27,19 +27,19 @@ START_TIMEOUT_S = 15.0
 
 
 class FallbackConnector(ConnectorBase):
-    """By `means`, which are not a Python's. Relays need forwarding, whatever the means are."""
+    """By `capabilities`, which are not a Python's. Relays need forwarding, whatever the means are."""
 
-    def __init__(self, host: Host, means: Capabilities) -> None:
+    def __init__(self, host: Host, capabilities: Capabilities) -> None:
         self.name = host.name
         self._host = host
-        self._means = means
+        self._capabilities = capabilities
         self._forwarding: Forwarding | None = None
         self._connecting = threading.Lock()
 
     def attempts(self, destination: str, port: int, *, count: int, limit: float, spacing: float, source: str | None) -> list[Attempt]:
         if source is not None:
             raise Unusable(f"{self.name}: without Python no connection can be made from a chosen address ({source})")
-        if self._means.kind is Kind.FORWARDING:
+        if self._capabilities.kind is Kind.FORWARDING:
             return self._by_sshd(destination, port, count, limit, spacing)
         return self._by_script(destination, port, count, limit, spacing)
 
@@ -48,14 +48,14 @@ class FallbackConnector(ConnectorBase):
     def _by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
         """The measuring agent, for so many ticks."""
         period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
-        track = AgentTrack("attempt", destination, port, period_s=period, limit_s=limit)
+        series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
         deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
-        process = self._start(track, deadline.seconds)
+        process = self._start(series, deadline.seconds)
         ended = threading.Timer(deadline.seconds, process.close)
         ended.daemon = True
         ended.start()
         try:
-            found = self._read(process, track, count)
+            found = self._read(process, series, count)
         finally:
             ended.cancel()
             process.close()
@@ -65,24 +65,24 @@ class FallbackConnector(ConnectorBase):
             raise DeadlineExceeded(f"{self.name}: of {count} attempts to {destination}:{port} {len(found)} ended in {deadline.seconds:g} s")
         raise HostUnreachable(f"{self.name}: the connection was lost during {count} attempts to {destination}:{port}")
 
-    def _start(self, track: AgentTrack, lifetime_s: float) -> Process:
-        if self._means.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
-            return powershell_agent.start(self._host, [track.wire()], lifetime_s=lifetime_s)
-        return shell_agent.start(self._host, [track], lifetime_s=lifetime_s)
+    def _start(self, series: AgentSeries, lifetime_s: float) -> Process:
+        if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
+            return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s)
+        return shell_agent.start(self._host, [series], lifetime_s=lifetime_s)
 
-    def _read(self, process: Process, track: AgentTrack, count: int) -> list[Attempt]:
+    def _read(self, process: Process, series: AgentSeries, count: int) -> list[Attempt]:
         """The first `count` that began: the script goes on, and a silent attempt ends after later ones that were answered."""
         found: dict[int, bytes] = {}
         cut = Lines()
-        while not (first := _first(found, count, track)) and (data := process.recv(CHUNK)):
+        while not (first := _first(found, count, series)) and (data := process.recv(CHUNK)):
             found |= {int(line.split(b" ", 3)[2]): line for line in cut.feed(data) if line.startswith(b"s ")}
-        return [self._attempt(line, track, process) for line in first]
+        return [self._attempt(line, series, process) for line in first]
 
-    def _attempt(self, line: bytes, track: AgentTrack, process: Process) -> Attempt:
+    def _attempt(self, line: bytes, series: AgentSeries, process: Process) -> Attempt:
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
         address = process.addresses.get(number, at) if isinstance(process, shell_agent.Judged) else None
         seconds = int(took) / 1e6
-        return self._made(track.destination, track.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None)
+        return self._made(series.destination, series.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None)
 
     # --- by sshd
 
@@ -133,7 +133,7 @@ class FallbackConnector(ConnectorBase):
         try:
             forwarding = self._connected()
         except Unusable as error:
-            if isinstance(error, HostUnreachable) or self._means is FORWARDED:
+            if isinstance(error, HostUnreachable) or self._capabilities is FORWARDED:
                 raise
             raise Unusable(f"{error}; without Python and without forwarding nobody can speak over a connection from there") from error
         opening = forwarding.begin(destination, port)
@@ -164,10 +164,10 @@ class FallbackConnector(ConnectorBase):
                 self._forwarding = None
 
 
-def _first(found: dict[int, bytes], count: int, track: AgentTrack) -> list[bytes]:
+def _first(found: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
     """The `count` that began first, of rows by their beginnings (µs); none while one that began before them may still be under way."""
     begun = sorted(found)
-    settled = (track.limit_s + track.period_s) * 1e6
+    settled = (series.limit_s + series.period_s) * 1e6
     return [found[at] for at in begun[:count]] if len(begun) > count and begun[-1] >= begun[count - 1] + settled else []
 
 

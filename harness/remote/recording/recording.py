@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from harness.core.files import open_text
 
-VERSION = 1
+VERSION = 2
 NEW, PINNED = "new", "pinned"
 
 
@@ -48,7 +48,7 @@ class CapturedPacket(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Track:
+class Series:
     """What one agent measures without pause: connections from one host to one service, new ones or a pinned one."""
 
     id: str  # "lkclient/listener/new"
@@ -140,7 +140,7 @@ class Header:
     probe_port: int
     probe_source: str
     probe_interval_s: float
-    tracks: tuple[Track, ...]
+    series: tuple[Series, ...]
     both_may_answer: bool = False  # an isolated node may go on answering itself until it is fenced; its tokens must not be lost
     # What a recording of before does not say is None; `judgement.deed` knows what was meant then.
     takes_away: bool | None = None  # does it take its target away, so that its absence says nothing against the cluster?
@@ -156,7 +156,7 @@ class Header:
 
 @dataclass
 class Recording:
-    """All of it, in memory. `samples` by track id; everything else in the order in which it came, which need not be that of time."""
+    """All of it, in memory. `samples` by series id; everything else in the order in which it came, which need not be that of time."""
 
     header: Header
     samples: dict[str, list[Sample]] = field(default_factory=dict)
@@ -199,9 +199,9 @@ class Recorder:
         self.broken = ""
         self._put({"is": "h", **asdict(header)})
 
-    def samples(self, track: str, rows: Iterable[Sample]) -> None:
+    def samples(self, series: str, rows: Iterable[Sample]) -> None:
         """Appends attempts of one series."""
-        self._put({"is": "s", "track": track, "rows": [_short(row) for row in rows]})
+        self._put({"is": "s", "series": series, "rows": [_short(row) for row in rows]})
 
     def sightings(self, rows: Iterable[CapturedPacket]) -> None:
         """Appends packets that a witness saw."""
@@ -267,14 +267,15 @@ def read(path: Path) -> Recording:
 def _header(record: dict[str, Any]) -> Recording:
     if record.pop("is") != "h":
         raise ValueError("the first line is no header")
-    tracks, nodes = tuple(Track(**t) for t in record.pop("tracks")), tuple(record.pop("nodes"))
-    return Recording(Header(**record, tracks=tracks, nodes=nodes))
+    listed = record.pop("series" if "series" in record else "tracks")  # as version 1 calls them
+    series, nodes = tuple(Series(**one) for one in listed), tuple(record.pop("nodes"))
+    return Recording(Header(**record, series=series, nodes=nodes))
 
 
 def _take(recording: Recording, kind: str, record: dict[str, Any]) -> None:
     if kind == "s":
         rows = [Sample(*row) for row in record["rows"]]
-        recording.samples.setdefault(record["track"], []).extend(rows)
+        recording.samples.setdefault(record["series" if "series" in record else "track"], []).extend(rows)
     elif kind == "w":
         recording.sightings.extend([CapturedPacket(*row) for row in record["rows"]])
     elif kind == "r":

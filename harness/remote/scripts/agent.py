@@ -3,7 +3,7 @@
 Sent as one script: agent_connections.py, agent_monitors.py, agent.py, one after the other. Python 3.6 or newer, standard library only, no
 root.
 The one argument is JSON:
-  tracks [{id, destination, port, kind new|pinned, period, limit, http, say, expect, again (base64, the last two regular expressions)}],
+  series [{id, destination, port, kind new|pinned, period, limit, http, say, expect, again (base64, the last two regular expressions)}],
   watch {vip, ports, log, every}, lifetime, orphan (it ends when nobody has followed it for so many seconds),
   keep (seconds that the spool outlives its writer), max_open,
   folders (full names of which the first that can be made is taken; the last part begins with lkharness-agent-).
@@ -54,9 +54,9 @@ class Agent:
         self.max_open = max(1, min(plan["max_open"], soft - 32))
         self.epoll, self.by_fd, self.sockets = select.epoll(), {}, 0
         self.lines, self.samples, self.stopping = [], 0, ""
-        self.tracks = [(Pinned if t["kind"] == "pinned" else New)(self, i, t) for i, t in enumerate(plan["tracks"])]
+        self.series = [(Pinned if t["kind"] == "pinned" else New)(self, i, t) for i, t in enumerate(plan["series"])]
         watch = plan.get("watch") or {}
-        self.ports = Ports(set(watch.get("ports") or []) | {t["port"] for t in plan["tracks"]})
+        self.ports = Ports(set(watch.get("ports") or []) | {t["port"] for t in plan["series"]})
         self.spool = os.open(os.path.join(folder, "spool"), SPOOL_FLAGS, 0o600)
         fcntl.flock(self.spool, fcntl.LOCK_EX)  # held as long as this process lives: that is how others know
         # every follower holds a lock on it as long as it lives: that is how this process knows that somebody reads
@@ -65,7 +65,7 @@ class Agent:
         self.size, self.stored, self.reserve = 0, 0, os.path.join(folder, "reserve")
         with open(self.reserve, "wb") as reserve:
             reserve.write(b"." * MIN_FREE_BYTES)
-        header = {"t0": self.t0, "wall": time.time(), "pid": os.getpid(), "nice": os.nice(0), "tracks": [t["id"] for t in plan["tracks"]]}
+        header = {"t0": self.t0, "wall": time.time(), "pid": os.getpid(), "nice": os.nice(0), "series": [t["id"] for t in plan["series"]]}
         self.lines.append("a %s\n" % json.dumps(header))
         self.watch = Watch(self, watch)
         self.noise = Noise(self)
@@ -108,10 +108,10 @@ class Agent:
 
     def run(self):
         """The loop; ends by Ended."""
-        poll, by_fd, tracks, lines = self.epoll.poll, self.by_fd, self.tracks, self.lines
+        poll, by_fd, all_series, lines = self.epoll.poll, self.by_fd, self.series, self.lines
         start = mono()
-        for i, track in enumerate(tracks):
-            track.schedule(start + track.period * i / len(tracks))  # not all in one moment
+        for i, series in enumerate(all_series):
+            series.schedule(start + series.period * i / len(all_series))  # not all in one moment
         ready, flush_at = [self.epoll], start + FLUSH_S
         due = start
         while True:
@@ -121,17 +121,17 @@ class Agent:
                 for fd, mask in poll(0):
                     attempt = by_fd.get(fd)
                     if attempt is not None:
-                        attempt.track.happened(attempt, mask)
+                        attempt.series.happened(attempt, mask)
                     elif fd == self.watch.fd:
                         self.watch.address_changed()
             now = mono()
             due = min(flush_at, self.watch.next, self.noise.next)
-            for track in tracks:
-                due = min(due, track.expire(now))
-                if now >= track.next:
-                    self.noise.tick(track, now)
-                    track.tick()
-                due = min(due, track.next)
+            for series in all_series:
+                due = min(due, series.expire(now))
+                if now >= series.next:
+                    self.noise.tick(series, now)
+                    series.tick()
+                due = min(due, series.next)
             if now >= flush_at or len(lines) >= LINES:
                 flush_at = now + FLUSH_S
                 self.flush()
@@ -154,8 +154,8 @@ class Agent:
         renew = os.path.join(self.folder, "renew")
         if os.path.exists(renew):
             os.unlink(renew)
-            for track in self.tracks:
-                track.renew()
+            for series in self.series:
+                series.renew()
         if now >= self.look_at:
             self.look_at = now + min(1.0, self.orphan / 4)
             if self.is_followed():

@@ -1,14 +1,14 @@
 # Runs on a Linux host without Python: tries TCP connections open-loop and prints what it sees. bash 4 or newer with /dev/tcp.
-# Set before it: period, limit (µs), lifetime (s), names (JSON). Called after it: track HOST PORT SAY READS for each, then measure.
+# Set before it: period, limit (µs), lifetime (s), names (JSON). Called after it: series HOST PORT SAY READS for each, then measure.
 #   SAY: what to send, as printf's octal escapes. READS: 1 when an answer is waited for, 0 when the connect alone is one.
 # Prints what harness/remote/agents/spool_reader.py reads, but for answers, which it cannot judge: outcome h, and the bytes in hexadecimal.
-# Before an attempt whose local address is known: l TRACK AT ADDRESS, as /proc/net/tcp has it.
+# Before an attempt whose local address is known: l SERIES AT ADDRESS, as /proc/net/tcp has it.
 # An attempt that is given up in the moment of its end may be told twice: the first counts. Nothing is left behind: it ends with its
 # input, on `stop`, after its lifetime, and when the host's clock was set. No process but bash itself is needed for an attempt, but for
 # the port of one that was answered: a busy host would feel them.
 
 hosts=() ports=() says=() reads=() pids=() begins=() whose=()
-track() { hosts+=("$1") ports+=("$2") says+=("$3") reads+=("$4"); }
+series() { hosts+=("$1") ports+=("$2") says+=("$3") reads+=("$4"); }
 
 if [[ ${EPOCHREALTIME:-} ]]; then
     now() { now=${EPOCHREALTIME%[.,]*}${EPOCHREALTIME#*[.,]}; }
@@ -20,7 +20,7 @@ seconds() { printf -v seconds '%d.%06d' $(($1 / 1000000)) $(($1 % 1000000)); }
 # how far the clock that is read is from the one that nobody can set, to 10 ms
 apart() { read -r up _ </proc/uptime; now; apart=$((now - 10#${up%.*}${up#*.} * 10000)); }
 
-# Runs with the connection as its fd 3: $1 which track, $2 its beginning.
+# Runs with the connection as its fd 3: $1 which series, $2 its beginning.
 talk() {
     local outcome=a detail='' port=0 address='' byte code=0 left hex
     if [[ ${reads[$1]} = 1 ]]; then
@@ -120,7 +120,7 @@ measure() {
     t0=$now
     seconds "$t0"
     echo "h running"
-    echo "a {\"t0\": $seconds, \"wall\": $seconds, \"pid\": $$, \"tracks\": $names}"
+    echo "a {\"t0\": $seconds, \"wall\": $seconds, \"pid\": $$, \"series\": $names}"
     trap 'reason="it was asked to stop"' TERM
     listen <&8 &
     local listener=$!

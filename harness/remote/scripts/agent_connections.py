@@ -72,7 +72,7 @@ class Ports:
 class Attempt:
     """One connection: on its way, or (pinned) the one that stands."""
 
-    __slots__ = ("at", "connected", "heard", "port", "sock", "track")
+    __slots__ = ("at", "connected", "heard", "port", "series", "sock")
 
 
 class New:
@@ -119,7 +119,7 @@ class New:
                 sock.close()
             return self.record(at, mono() - at, OUTCOME_OF.get(code, UNREACHABLE), port, detail_of(code))
         attempt = Attempt()
-        attempt.track, attempt.sock, attempt.at, attempt.port, attempt.connected, attempt.heard = self, sock, at, port, False, b""
+        attempt.series, attempt.sock, attempt.at, attempt.port, attempt.connected, attempt.heard = self, sock, at, port, False, b""
         self.open.append(attempt)
         agent.add(attempt)
 

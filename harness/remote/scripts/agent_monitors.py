@@ -354,14 +354,14 @@ class Noise:
         self.agent, self.next, self.cores = agent, mono() + 1.0, os.sysconf("SC_NPROCESSORS_ONLN")
         self.ticks, self.late, self.worst, self.spent = 0, 0, 0.0, self.times()
 
-    def tick(self, track, now):
+    def tick(self, series, now):
         """Account for the tick that is due, and for those before it that nobody attended to: they are not made up."""
-        behind = now - track.next
-        missed = int(behind / track.period)
-        track.count += missed + 1
-        track.next = track.first + track.count * track.period
+        behind = now - series.next
+        missed = int(behind / series.period)
+        series.count += missed + 1
+        series.next = series.first + series.count * series.period
         self.ticks += missed + 1
-        self.late += missed + (behind - missed * track.period > max(MAX_LATENESS_S, track.period / 2))
+        self.late += missed + (behind - missed * series.period > max(MAX_LATENESS_S, series.period / 2))
         if behind > self.worst:
             self.worst = behind
 

@@ -1,6 +1,6 @@
-"""Azure's own view of the balancer's members as lanes beside a measurement's. Pure.
+"""Azure's own view of the balancer's members as chart rows beside a measurement's. Pure.
 
-It is shown and never judged: Azure's word may be minutes late (facts API-05). Before its first word a lane says `unknown`.
+It is shown and never judged: Azure's word may be minutes late (facts API-05). Before its first word a chart row says `unknown`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from harness.measure.measurement_result import Lane
+from harness.measure.measurement_result import ChartRow
 
 KIND = "ilb-health"  # of the timeline's events (harness.azure.backend_health)
 
 
-def lanes(events: Iterable[Mapping[str, Any]], start: float, end: float) -> list[Lane]:
-    """One lane for each node that Azure said something of before `end`; times on the harness's monotonic clock."""
+def chart_rows(events: Iterable[Mapping[str, Any]], start: float, end: float) -> list[ChartRow]:
+    """One chart row for each node that Azure said something of before `end`; times on the harness's monotonic clock."""
     words: dict[str, list[tuple[float, str]]] = {}
     for event in events:
         data = event.get("data")
         if event.get("kind") == KIND and isinstance(data, Mapping) and "state" in data and event.get("at", end) < end:
             words.setdefault(str(event.get("source")), []).append((float(event["at"]), str(data.get("reason") or data["state"])))
-    return [Lane(f"Azure on {node}", _spans(sorted(said), start, end)) for node, said in sorted(words.items())]
+    return [ChartRow(f"Azure on {node}", _spans(sorted(said), start, end)) for node, said in sorted(words.items())]
 
 
 def _spans(said: list[tuple[float, str]], start: float, end: float) -> list[tuple[float, float, str]]:

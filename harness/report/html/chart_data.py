@@ -1,4 +1,4 @@
-"""What the browser draws of one measurement: lanes of segments, boundaries and log lines, as compact data. Pure.
+"""What the browser draws of one measurement: chart rows of segments, boundaries and log lines, as compact data. Pure.
 
 Times in it are milliseconds from the disruption. States are numbered, so that a segment is three numbers: start, end, state.
 """
@@ -12,12 +12,12 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.core.text import seconds, visible
-from harness.measure.measurement_result import Lane, Measured, TrackResult
+from harness.measure.measurement_result import ChartRow, Measured, SeriesResult
 from harness.remote.recording.recording import NEW
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName
 
-MAX_SEGMENTS = 4000  # of one measurement; a track that changes more often is drawn coarser
+MAX_SEGMENTS = 4000  # of one measurement; a series that changes more often is drawn coarser
 MAX_LINES = 400
 MAX_LINE_LENGTH = 300
 FAILED = ("silent", "refused", "reset", "unreachable")
@@ -47,8 +47,8 @@ class States:
         words = f"{outcome} (reached {node})" if node else outcome
         return self._number(outcome if outcome in FAILED else "other", words)
 
-    def of_lane(self, state: str) -> int:
-        """The number of the state that a lane is drawn in."""
+    def of_chart_row(self, state: str) -> int:
+        """The number of the state that a chart row is drawn in."""
         if state in self._nodes:
             return self._number(self._node_class(state), state)
         plain = state.lower()
@@ -67,19 +67,19 @@ class States:
         return self._numbers[state]
 
 
-def picture(record: MeasurementRecord, nodes: Sequence[str], more: Sequence[Lane] = ()) -> dict[str, Any]:
-    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more` lanes go last."""
+def picture(record: MeasurementRecord, nodes: Sequence[str], more: Sequence[ChartRow] = ()) -> dict[str, Any]:
+    """The data of one picture. `nodes` in the order that gives each its colour, the same in the whole report; `more` chart rows go last."""
     measured = record.measured
     states = States(nodes)
-    lanes, coarse = _track_lanes(measured, states)
-    lanes += [_state_lane(measured, lane.name, lane.spans, states) for lane in (*measured.lanes, *more)]
+    chart_rows, coarse = _series_chart_rows(measured, states)
+    chart_rows += [_state_chart_row(measured, chart_row.name, chart_row.spans, states) for chart_row in (*measured.chart_rows, *more)]
     lines, left_out = _log(measured)
     return {
         "id": visible(record.id),
         "from": _ms(measured.start, measured),
         "to": _ms(measured.end, measured),
         "budget": round(measured.budget_s * 1000, 1),
-        "lanes": lanes,
+        "chart_rows": chart_rows,
         "states": states.table,
         "marks": [[number, visible(b.name), _ms(b.at, measured)] for number, b in enumerate(measured.boundaries, 1) if b.at is not None],
         "log": lines,
@@ -96,39 +96,39 @@ def embedded(data: dict[str, Any]) -> Markup:
     return Markup(text)
 
 
-def in_order(tracks: Iterable[TrackResult]) -> list[TrackResult]:
+def in_order(series: Iterable[SeriesResult]) -> list[SeriesResult]:
     """By path as the figure names them, then as recorded, new connections before pinned ones."""
     places = [path.value for path in PathName]
-    return sorted(tracks, key=lambda t: (places.index(t.path) if t.path in places else len(places), t.kind != NEW))
+    return sorted(series, key=lambda t: (places.index(t.path) if t.path in places else len(places), t.kind != NEW))
 
 
-def track_label(track: TrackResult) -> str:
+def series_label(series: SeriesResult) -> str:
     """A series' label in the chart."""
-    return f"{track.service} {'new' if track.kind == NEW else 'established'}"
+    return f"{series.service} {'new' if series.kind == NEW else 'established'}"
 
 
-def group_label(track: TrackResult) -> str:
+def group_label(series: SeriesResult) -> str:
     """The heading of the series from one origin."""
-    return f"{track.path} path, from {track.origin}" if track.path else f"from {track.origin}, on no path at the end"
+    return f"{series.path} path, from {series.origin}" if series.path else f"from {series.origin}, on no path at the end"
 
 
-def _track_lanes(measured: Measured, states: States) -> tuple[list[dict[str, Any]], bool]:
-    tracks = in_order(measured.tracks)
-    most = max(50, MAX_SEGMENTS // max(1, len(tracks)))
-    lanes, coarse = [], False
-    for track in tracks:
-        rows = [(_ms(s.start, measured), _ms(s.end, measured), states.of_segment(s.outcome, s.node)) for s in track.segments]
+def _series_chart_rows(measured: Measured, states: States) -> tuple[list[dict[str, Any]], bool]:
+    all_series = in_order(measured.series)
+    most = max(50, MAX_SEGMENTS // max(1, len(all_series)))
+    chart_rows, coarse = [], False
+    for series in all_series:
+        rows = [(_ms(s.start, measured), _ms(s.end, measured), states.of_segment(s.outcome, s.node)) for s in series.segments]
         if len(rows) > most:
             rows, coarse = coarser(rows, 2 * (rows[-1][1] - rows[0][0]) / most, states.table), True
-        lanes.append(
+        chart_rows.append(
             {
-                "group": visible(group_label(track)),
-                "name": visible(track_label(track)),
-                "about": visible(f"{track.id}, every {seconds(track.period_s)}"),
+                "group": visible(group_label(series)),
+                "name": visible(series_label(series)),
+                "about": visible(f"{series.id}, every {seconds(series.period_s)}"),
                 "rows": [value for row in rows for value in row],
             }
         )
-    return lanes, coarse
+    return chart_rows, coarse
 
 
 def coarser(rows: list[tuple[float, float, int]], grain: float, table: Sequence[tuple[str, str]]) -> list[tuple[float, float, int]]:
@@ -153,8 +153,8 @@ def coarser(rows: list[tuple[float, float, int]], grain: float, table: Sequence[
     return made
 
 
-def _state_lane(measured: Measured, name: str, spans: Iterable[tuple[float, float, str]], states: States) -> dict[str, Any]:
-    rows = [(_ms(start, measured), _ms(end, measured), states.of_lane(state)) for start, end, state in spans]
+def _state_chart_row(measured: Measured, name: str, spans: Iterable[tuple[float, float, str]], states: States) -> dict[str, Any]:
+    rows = [(_ms(start, measured), _ms(end, measured), states.of_chart_row(state)) for start, end, state in spans]
     return {"group": "states", "name": visible(name), "about": visible(name), "rows": [value for row in rows for value in row]}
 
 

@@ -21,7 +21,7 @@ from harness.report.html.html_views import measured_view, title
 from harness.report.record import labels
 from harness.report.record.run_record import DisruptionRecord, EvidenceFile, RecoveryRecord, Result, RunRecord, TestRecord
 from harness.report.record.run_verdict import PathSummary, severity, summarise_paths
-from harness.report.statistics.gate_statistics import TrackFigure, tokens_in_words
+from harness.report.statistics.gate_statistics import SeriesFigure, tokens_in_words
 from harness.report.terminal_summary import counted
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -41,7 +41,7 @@ def html(run: RunRecord, events: Sequence[dict[str, Any]], *, timeline_faults: S
         .get_template("report.html.j2")
         .render(
             run=run,
-            style=Markup("".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "lanes.css"))),
+            style=Markup("".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "chart.css"))),
             m=m,
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -86,7 +86,7 @@ class _PathView:
     worst: str
 
     @classmethod
-    def of(cls, summary: PathSummary, measured: TrackFigure | None) -> _PathView:
+    def of(cls, summary: PathSummary, measured: SeriesFigure | None) -> _PathView:
         worst = f"Worst recovery: {labels.worst_recovery(summary)}"
         if measured:
             worst = f"At worst {measured.told}, {text.seconds(measured.record.measured.budget_s)} allowed ({title(measured.record)})"

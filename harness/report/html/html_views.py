@@ -14,7 +14,7 @@ from harness.report.html import azure_health_rows, chart_data
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, Result, RunRecord
 from harness.report.statistics import gate_statistics
-from harness.report.statistics.gate_statistics import Distribution, Group, TokenTotals, TrackFigure
+from harness.report.statistics.gate_statistics import Distribution, Group, SeriesFigure, TokenTotals
 
 _MAX_OPEN_CARDS = 3  # so many cards are unfolded from the start; the others one by one
 
@@ -31,9 +31,9 @@ class StackPart:
 
 @dataclass(frozen=True)
 class Row:
-    """One track of a measurement: its figure, and its longest outage cut into phases."""
+    """One series of a measurement: its figure, and its longest outage cut into phases."""
 
-    figure: TrackFigure
+    figure: SeriesFigure
     group: str
     label: str
     parts: list[StackPart]
@@ -66,7 +66,7 @@ class Card:
     data: Markup
     rows: list[Row]
     boundaries: list[BoundaryRow]
-    paths: dict[str, TrackFigure]
+    paths: dict[str, SeriesFigure]
     test_title: str
     tokens: TokenTotals | None
     open: bool
@@ -97,8 +97,8 @@ class MeasuredView:
     """Everything measured in a run."""
 
     sentence: str
-    worst: dict[str, TrackFigure]
-    kept: dict[str, TrackFigure]
+    worst: dict[str, SeriesFigure]
+    kept: dict[str, SeriesFigure]
     tokens: TokenTotals | None
     calibration: str
     cards: list[Card]
@@ -131,7 +131,7 @@ def node_order(run: RunRecord) -> list[str]:
     """The nodes in the order that gives each its colour; from the measurements where the cluster is not known."""
     if run.cluster:
         return [node.name for node in run.cluster.nodes]
-    seen = [s.node for r in run.measurements for t in r.measured.tracks for s in t.segments if s.node]
+    seen = [s.node for r in run.measurements for t in r.measured.series for s in t.segments if s.node]
     return sorted(dict.fromkeys(seen))
 
 
@@ -157,13 +157,13 @@ def strips(distributions: Sequence[Distribution]) -> list[Strip]:
     ]
 
 
-def stack(record: MeasurementRecord, figure: TrackFigure, widest: float) -> list[StackPart]:
-    """The longest outage of a track as a bar, on a scale on which `widest` seconds fill it."""
+def stack(record: MeasurementRecord, figure: SeriesFigure, widest: float) -> list[StackPart]:
+    """The longest outage of a series as a bar, on a scale on which `widest` seconds fill it."""
     found = figure.longest
     if found is None:
         return []
     number, outage = found
-    phases = [(p.name, p.seconds) for p in record.phases_of(figure.track.id, number)] or [("out", outage.seconds)]
+    phases = [(p.name, p.seconds) for p in record.phases_of(figure.series.id, number)] or [("out", outage.seconds)]
     return [StackPart(name, _colour(name), round(100 * length / widest, 2), length) for name, length in phases if length > 0]
 
 
@@ -171,16 +171,16 @@ def _card(
     number: int, record: MeasurementRecord, nodes: Sequence[str], titles: dict[str, str], opened: bool, events: Sequence[Mapping[str, Any]]
 ) -> Card:
     measured = record.measured
-    tracks = [TrackFigure(record, track) for track in chart_data.in_order(measured.tracks)]
-    widest = max((o.seconds for f in tracks for o in f.track.outages), default=0.0) or 1.0
+    all_series = [SeriesFigure(record, series) for series in chart_data.in_order(measured.series)]
+    widest = max((o.seconds for f in all_series for o in f.series.outages), default=0.0) or 1.0
     return Card(
         number=number,
         record=record,
         title=title(record),
         result=Result(measured.verdict.outcome.value),
         anchor=f"measurement-{number}",
-        data=chart_data.embedded(chart_data.picture(record, nodes, azure_health_rows.lanes(events, measured.start, measured.end))),
-        rows=[_row(record, figure, widest) for figure in tracks],
+        data=chart_data.embedded(chart_data.picture(record, nodes, azure_health_rows.chart_rows(events, measured.start, measured.end))),
+        rows=[_row(record, figure, widest) for figure in all_series],
         boundaries=[
             BoundaryRow(n, _colour(b.name), b.name, None if b.at is None else b.at - measured.anchor, b.evidence, b.source)
             for n, b in enumerate(measured.boundaries, 1)
@@ -192,17 +192,17 @@ def _card(
     )
 
 
-def _row(record: MeasurementRecord, figure: TrackFigure, widest: float) -> Row:
+def _row(record: MeasurementRecord, figure: SeriesFigure, widest: float) -> Row:
     longest = figure.longest
     outage = longest[1] if longest else None
-    more = len(figure.track.outages) - 1
+    more = len(figure.series.outages) - 1
     words = gate_statistics.outage_words(outage) if outage else ""
     if outage and outage.end is None:
         words += ", still out at the end"
     return Row(
         figure=figure,
-        group=chart_data.group_label(figure.track),
-        label=chart_data.track_label(figure.track),
+        group=chart_data.group_label(figure.series),
+        label=chart_data.series_label(figure.series),
         parts=stack(record, figure, widest),
         outage=f"{words}; {more} more" if more > 0 else words,
         reason=outage.reason if outage else "",

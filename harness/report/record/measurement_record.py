@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from harness.core.text import storable
 from harness.core.verdict import Verdict
 from harness.measure.evaluation.phases import stack
-from harness.measure.measurement_result import Measured, TrackResult
+from harness.measure.measurement_result import Measured, SeriesResult
 from harness.report.record.record_types import Number, Record, Seconds, Text
 
 
@@ -40,9 +40,9 @@ class PhaseRecord(Record):
 class OutagePhases(Record):
     """One outage cut into phases, in order and without a hole, by `harness.measure.evaluation.phases.stack`."""
 
-    track: Text
+    series: Text
     outage: int
-    """Which of the track's outages, from 0."""
+    """Which of the series's outages, from 0."""
     phases: list[PhaseRecord] = Field([])
 
 
@@ -75,19 +75,19 @@ class MeasurementRecord(Record):
         where = recording or f"evidence/{id}/recording.jsonl"
         return cls(id=id, recording=where, test=test, measured=measured, phases=list(_phases(measured)))
 
-    def phases_of(self, track: str, outage: int) -> list[PhaseRecord]:
+    def phases_of(self, series: str, outage: int) -> list[PhaseRecord]:
         """The phases of one outage of a series, by its number; none where it was not cut."""
-        return next((cut.phases for cut in self.phases if (cut.track, cut.outage) == (track, outage)), [])
+        return next((cut.phases for cut in self.phases if (cut.series, cut.outage) == (series, outage)), [])
 
-    def track(self, id: str) -> TrackResult | None:
+    def series(self, id: str) -> SeriesResult | None:
         """The result of that series; None where there is none."""
-        return next((track for track in self.measured.tracks if track.id == id), None)
+        return next((series for series in self.measured.series if series.id == id), None)
 
 
 def _phases(measured: Measured) -> Iterable[OutagePhases]:
-    for track in measured.tracks:
-        for number, outage in enumerate(track.outages):
-            yield OutagePhases(track=track.id, outage=number, phases=list(_placed(outage.start, stack(measured.boundaries, outage))))
+    for series in measured.series:
+        for number, outage in enumerate(series.outages):
+            yield OutagePhases(series=series.id, outage=number, phases=list(_placed(outage.start, stack(measured.boundaries, outage))))
 
 
 def _placed(start: float, pieces: Iterable[tuple[str, float]]) -> Iterable[PhaseRecord]:

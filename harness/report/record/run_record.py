@@ -20,7 +20,7 @@ from harness.report.record.measurement_record import CalibrationRecord, Measurem
 from harness.report.record.record_types import Number, Properties, Record, Seconds, Text
 from harness.report.record.series_record import SeriesRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 AS_FOUND = "the attached cluster is as it was found"  # the audit that a report's first line tells of
 
@@ -309,7 +309,7 @@ class Environment(Record):
 class RunRecord(Record):
     """One run of the harness."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run_id: Text
     state: RunState = RunState.RUNNING
     state_reason: Text = ""

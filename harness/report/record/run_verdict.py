@@ -166,7 +166,7 @@ def summarise_paths(run: RunRecord) -> list[PathSummary]:
 def _summary(run: RunRecord, path: PathName) -> PathSummary:
     checks = [c for t in run.tests for c in t.checks if c.path is path]
     recoveries = [(d.name, r) for t in run.tests for d in t.disruptions for r in d.recoveries if r.path is path]
-    measurements = [Result(t.verdict.outcome.value) for m in run.measurements for t in m.measured.tracks if t.path == path]
+    measurements = [Result(t.verdict.outcome.value) for m in run.measurements for t in m.measured.series if t.path == path]
     measured = [(name, r) for name, r in recoveries if r.seconds is not None]
     return PathSummary(
         path=path,

@@ -18,7 +18,7 @@ def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
         "what was measured": (old.kind.value, new.kind.value),
     }
     found = [f"{what} differs: {a} and {b}" for what, (a, b) in pairs.items() if a != b]
-    periods = [{track.period_s for m in run.measurements for track in m.measured.tracks} for run in (before, after)]
+    periods = [{series.period_s for m in run.measurements for series in m.measured.series} for run in (before, after)]
     if all(periods) and not periods[0] & periods[1]:
         found.append(f"the meter's period differs: {_listed(periods[0])} and {_listed(periods[1])}")
     return found

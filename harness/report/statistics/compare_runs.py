@@ -1,6 +1,6 @@
 """Did failover get slower from one run to another? Pure: from the two records.
 
-Every track (path, service, new connections or one kept open) of every disruption that both runs measured, from the same node, is compared
+Every series (path, service, new connections or one kept open) of every disruption that both runs measured, from the same node, is compared
 by itself. A change is claimed only where a rank test would be this surprising once in twenty by chance AND the shift is more than one
 measuring period.
 """
@@ -35,7 +35,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One track of one disruption in both runs: seconds out, infinite where the path did not come back."""
+    """One series of one disruption in both runs: seconds out, infinite where the path did not come back."""
 
     disruption: str
     path: str
@@ -164,7 +164,7 @@ def _rows(old: Group, new: Group) -> Iterable[Row]:
 
 
 def _values(group: Group) -> dict[tuple[str, str, str], list[tuple[float, float]]]:
-    """Seconds out and period by track, of the measurements whose timing can be relied on; in the order of the paths."""
+    """Seconds out and period by series, of the measurements whose timing can be relied on; in the order of the paths."""
     found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for path in PathName:
         for record in group.records:
@@ -172,8 +172,8 @@ def _values(group: Group) -> dict[tuple[str, str, str], list[tuple[float, float]
                 continue
             for figure in figures(record, path):
                 if figure.known:
-                    key = (path.value, figure.track.service, figure.track.kind)
-                    found.setdefault(key, []).append((figure.value, figure.track.period_s))
+                    key = (path.value, figure.series.service, figure.series.kind)
+                    found.setdefault(key, []).append((figure.value, figure.series.period_s))
     return found
 
 

@@ -10,7 +10,7 @@ from statistics import median
 
 from harness.core.text import count, seconds
 from harness.core.verdict import Outcome
-from harness.measure.measurement_result import Outage, TrackResult
+from harness.measure.measurement_result import Outage, SeriesResult
 from harness.remote.recording.recording import NEW
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.record.run_record import PathName, Result, RunRecord
@@ -21,50 +21,50 @@ NEVER = "did not recover"
 
 
 @dataclass(frozen=True)
-class TrackFigure:
-    """One track of one measurement, with what its figure is to be held against."""
+class SeriesFigure:
+    """One series of one measurement, with what its figure is to be held against."""
 
     record: MeasurementRecord
-    track: TrackResult
-    speaks: TrackResult | None = None
-    """The track whose verdict is told, where the figure stands for a whole path: the worst verdict need not be the longest figure's."""
+    series: SeriesResult
+    speaks: SeriesResult | None = None
+    """The series whose verdict is told, where the figure stands for a whole path: the worst verdict need not be the longest figure's."""
 
     @property
     def result(self) -> Result:
         """The outcome that counts for the series."""
-        return Result((self.speaks or self.track).verdict.outcome.value)
+        return Result((self.speaks or self.series).verdict.outcome.value)
 
     @property
     def reason(self) -> str:
         """The reason of that outcome."""
-        return (self.speaks or self.track).verdict.reason
+        return (self.speaks or self.series).verdict.reason
 
     @property
     def demanded(self) -> bool:
         """Had the path to do anything? Of some nothing is demanded, be they out for as long as they may."""
-        return self.record.measured.expects.get(self.track.path) != ANY
+        return self.record.measured.expects.get(self.series.path) != ANY
 
     @property
     def never(self) -> bool:
         """Was the path still out when the measurement ended?"""
-        return self.track.out_s is None and any(outage.end is None for outage in self.track.outages)
+        return self.series.recovered_after_s is None and any(outage.end is None for outage in self.series.outages)
 
     @property
     def known(self) -> bool:
         """Is there a figure at all, be it that the path never came back?"""
-        return self.track.out_s is not None or self.never
+        return self.series.recovered_after_s is not None or self.never
 
     @property
     def value(self) -> float:
         """The figure for sorting and comparing: infinite when the path did not come back, 0 where nothing is known."""
-        return self.track.out_s if self.track.out_s is not None else math.inf if self.never else 0.0
+        return self.series.recovered_after_s if self.series.recovered_after_s is not None else math.inf if self.never else 0.0
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Between which the true figure lies, by the period and the clocks, in seconds; of one that is known."""
-        out, track = self.track.out_s or 0.0, self.track
-        least = max(0.0, out - track.period_s) if track.least_s is None else track.least_s
-        return least, out if track.most_s is None else track.most_s
+        out, series = self.series.recovered_after_s or 0.0, self.series
+        least = max(0.0, out - series.period_s) if series.min_s is None else series.min_s
+        return least, out if series.max_s is None else series.max_s
 
     @property
     def words(self) -> str:
@@ -72,20 +72,20 @@ class TrackFigure:
         if self.never:
             return NEVER
         if not self.known:
-            return self.track.unknown if self.track.unknown.startswith("not measured") else "not known"
-        if self.track.out_s:
+            return self.series.unknown if self.series.unknown.startswith("not measured") else "not known"
+        if self.series.recovered_after_s:
             return between(*self.bounds)
-        if self.track.unmeasured_s and not self.track.blind_s:  # a record of before
-            return f"not measured for {seconds(self.track.unmeasured_s)}"
+        if self.series.unmeasured_s and not self.series.longest_gap_s:  # a record of before
+            return f"not measured for {seconds(self.series.unmeasured_s)}"
         most = self.bounds[1]
         return f"no outage longer than {seconds(most)}" if most else "no outage"
 
     @property
     def told(self) -> str:
         """`recovered after 1.69 s to 1.70 s`; where there is no such figure, why."""
-        if not self.track.out_s:
+        if not self.series.recovered_after_s:
             return self.words
-        since = f" from {self.track.counted_from}" if self.track.counted_from not in ("", "the disruption") else ""
+        since = f" from {self.series.counted_from}" if self.series.counted_from not in ("", "the disruption") else ""
         told = f"recovered after {self.words}{since}"
         return told if self.demanded else f"{told}, of which nothing is demanded"
 
@@ -98,8 +98,8 @@ class TrackFigure:
 
     @property
     def longest(self) -> tuple[int, Outage] | None:
-        """The longest outage of the track and its place among them; one that never ended is the longest."""
-        return max(enumerate(self.track.outages), key=lambda found: (found[1].end is None, found[1].seconds), default=None)
+        """The longest outage of the series and its place among them; one that never ended is the longest."""
+        return max(enumerate(self.series.outages), key=lambda found: (found[1].end is None, found[1].seconds), default=None)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Group:
         found = (self._of(name, [f for r in relied_on if (f := of(r, path)) and f.known]) for path, name, of in kinds)
         return [one for one in found if one]
 
-    def _of(self, name: str, figures: list[TrackFigure]) -> Distribution | None:
+    def _of(self, name: str, figures: list[SeriesFigure]) -> Distribution | None:
         if len(figures) < 2:
             return None
         known = sorted(f.value for f in figures if not f.never)
@@ -176,7 +176,7 @@ class Group:
             path=name,
             values=tuple(known),
             never=len(figures) - len(known),
-            period_s=max(f.track.period_s for f in figures),
+            period_s=max(f.series.period_s for f in figures),
             budget_s=max(f.record.measured.budget_s for f in figures),
             left_out=sum(record.measured.timing.outcome is not Outcome.PASS for record in self.records),
         )
@@ -195,13 +195,13 @@ class TokenTotals:
     result: Result
 
 
-def interval(out_s: float | None, period_s: float) -> str:
+def interval(recovered_after_s: float | None, period_s: float) -> str:
     """An outage as what is known of it: `1.20 s to 1.21 s`. A meter with a period knows no more (measuring facts)."""
-    if out_s is None:
+    if recovered_after_s is None:
         return NEVER
-    if out_s == 0:
+    if recovered_after_s == 0:
         return "no outage"
-    return between(max(0.0, out_s - period_s), out_s)
+    return between(max(0.0, recovered_after_s - period_s), recovered_after_s)
 
 
 def between(least: float, most: float) -> str:
@@ -213,52 +213,52 @@ def between(least: float, most: float) -> str:
 def outage_words(outage: Outage) -> str:
     """An outage's own length, which is uncertain at both ends."""
     if outage.end is None:
-        return f"at least {seconds(outage.seconds if outage.least_s is None else outage.least_s)}"
-    least = max(0.0, outage.seconds - outage.period_s) if outage.least_s is None else outage.least_s
-    return between(least, outage.seconds if outage.most_s is None else outage.most_s)
+        return f"at least {seconds(outage.seconds if outage.min_s is None else outage.min_s)}"
+    least = max(0.0, outage.seconds - outage.period_s) if outage.min_s is None else outage.min_s
+    return between(least, outage.seconds if outage.max_s is None else outage.max_s)
 
 
-def figures(record: MeasurementRecord, path: str | None = None) -> list[TrackFigure]:
-    """The tracks of a measurement (on one path): new connections before pinned ones, in the order of the recording."""
-    found = [TrackFigure(record, t) for t in record.measured.tracks if path is None or t.path == path]
-    return sorted(found, key=lambda f: f.track.kind != NEW) if path is not None else found
+def figures(record: MeasurementRecord, path: str | None = None) -> list[SeriesFigure]:
+    """The series of a measurement (on one path): new connections before pinned ones, in the order of the recording."""
+    found = [SeriesFigure(record, t) for t in record.measured.series if path is None or t.path == path]
+    return sorted(found, key=lambda f: f.series.kind != NEW) if path is not None else found
 
 
-def worst_of(record: MeasurementRecord, path: str) -> TrackFigure | None:
-    """A path in a measurement: the longest figure of its new connections, with the worst verdict of all its tracks.
+def worst_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
+    """A path in a measurement: the longest figure of its new connections, with the worst verdict of all its series.
 
     How long a kept connection is out is mostly the time after which its user gives it up, here the harness (`kept_of`).
     """
     found = figures(record, path)
-    longest = max([f for f in found if f.track.kind == NEW] or found, key=_length, default=None)
+    longest = max([f for f in found if f.series.kind == NEW] or found, key=_length, default=None)
     if longest is None:
         return None
-    return TrackFigure(record, longest.track, min(found, key=lambda f: (severity(f.result), -_length(f)[1])).track)
+    return SeriesFigure(record, longest.series, min(found, key=lambda f: (severity(f.result), -_length(f)[1])).series)
 
 
-def kept_of(record: MeasurementRecord, path: str) -> TrackFigure | None:
+def kept_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
     """The kept connection of a path that was out the longest."""
-    return max((f for f in figures(record, path) if f.track.kind != NEW), key=_length, default=None)
+    return max((f for f in figures(record, path) if f.series.kind != NEW), key=_length, default=None)
 
 
-def worst_outages(run: RunRecord) -> dict[str, TrackFigure]:
+def worst_outages(run: RunRecord) -> dict[str, SeriesFigure]:
     """Per path the longest figure of the run, with the worst verdict. What nothing is demanded of counts where there is nothing else."""
     return _over(run, worst_of)
 
 
-def worst_kept(run: RunRecord) -> dict[str, TrackFigure]:
+def worst_kept(run: RunRecord) -> dict[str, SeriesFigure]:
     """The same of the connections that were kept open."""
     return _over(run, kept_of)
 
 
-def _over(run: RunRecord, of: Callable[[MeasurementRecord, str], TrackFigure | None]) -> dict[str, TrackFigure]:
+def _over(run: RunRecord, of: Callable[[MeasurementRecord, str], SeriesFigure | None]) -> dict[str, SeriesFigure]:
     found = {}
     for path in PathName:
         candidates = [f for record in run.measurements if (f := of(record, path))]
         longest = max(candidates, key=lambda f: (f.demanded, *_length(f)), default=None)
         if longest is not None:
             speaks = min(candidates, key=lambda f: severity(f.result))
-            found[path.value] = TrackFigure(longest.record, longest.track, speaks.speaks or speaks.track)
+            found[path.value] = SeriesFigure(longest.record, longest.series, speaks.speaks or speaks.series)
     return found
 
 
@@ -325,13 +325,13 @@ def _aside(run: RunRecord) -> str:
     if not run.set_aside:
         return ""
     out = [
-        o.seconds for r in run.set_aside for t in r.measured.tracks for o in t.outages if o.end is not None and o.end <= r.measured.anchor
+        o.seconds for r in run.set_aside for t in r.measured.series for o in t.outages if o.end is not None and o.end <= r.measured.anchor
     ]
     told = f"; before that a path was out {count(len(out), 'time')}, for up to {seconds(max(out))}, with nothing done" if out else ""
     return f"{len(run.set_aside)} more set aside because of noise{told}."
 
 
-def _length(figure: TrackFigure) -> tuple[bool, float]:
+def _length(figure: SeriesFigure) -> tuple[bool, float]:
     return figure.known, figure.value
 
 

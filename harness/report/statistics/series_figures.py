@@ -10,7 +10,7 @@ from statistics import median
 from harness.core.verdict import Outcome
 from harness.report.record.run_record import PathName, RunRecord
 from harness.report.record.series_record import SeriesRecord
-from harness.report.statistics.gate_statistics import Group, TrackFigure, figures, groups
+from harness.report.statistics.gate_statistics import Group, SeriesFigure, figures, groups
 
 CONFIDENCE = 0.95
 
@@ -40,16 +40,16 @@ def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int] | No
 
 
 def _of_group(group: Group) -> Iterable[SeriesRecord]:
-    found: dict[tuple[str, str, str], list[TrackFigure]] = {}
+    found: dict[tuple[str, str, str], list[SeriesFigure]] = {}
     for path in PathName:
         for record in group.records:
             for figure in figures(record, path):
-                found.setdefault((path.value, figure.track.service, figure.track.kind), []).append(figure)
+                found.setdefault((path.value, figure.series.service, figure.series.kind), []).append(figure)
     for (name, service, kind), measured in found.items():
         yield _series(group, name, service, kind, measured)
 
 
-def _series(group: Group, path: str, service: str, kind: str, measured: Sequence[TrackFigure]) -> SeriesRecord:
+def _series(group: Group, path: str, service: str, kind: str, measured: Sequence[SeriesFigure]) -> SeriesRecord:
     relied_on = [f for f in measured if f.known and f.record.measured.timing.outcome is Outcome.PASS]
     values = [f.value for f in relied_on]
     ordered = sorted(values)
@@ -62,7 +62,7 @@ def _series(group: Group, path: str, service: str, kind: str, measured: Sequence
         service=service,
         kind=kind,
         expects=measured[0].record.measured.expects.get(path, ""),
-        period_s=max(f.track.period_s for f in measured),
+        period_s=max(f.series.period_s for f in measured),
         budget_s=min(f.record.measured.budget_s for f in measured),
         n=len(values),
         never=sum(math.isinf(value) for value in values),
@@ -76,7 +76,7 @@ def _series(group: Group, path: str, service: str, kind: str, measured: Sequence
     )
 
 
-def _interval(figures: Sequence[TrackFigure]) -> tuple[float, float | None] | None:
+def _interval(figures: Sequence[SeriesFigure]) -> tuple[float, float | None] | None:
     """By the least that each figure may be at the lower end, and the most at the upper."""
     ranks = median_ranks(len(figures))
     if ranks is None:

@@ -14,7 +14,7 @@ from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.core.finding import Finding
-from harness.hosts.documents import json_of
+from harness.hosts.bounded_parse import json_of
 from harness.services import certificates
 from harness.services.deadline_socket import BoundedSocket, dial, quoted
 from harness.services.service_kind import FULL_BYTES, Hello, Identity, NotTheService, ServiceKind, WrongAnswer

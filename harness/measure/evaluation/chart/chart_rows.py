@@ -1,6 +1,6 @@
 """The rows of the picture beside the paths: nodes, VIP, services, probe, balancer. Pure.
 
-A lane begins as `unknown` and stays so until there is evidence. `both` is the state in which both nodes do what one of them should.
+A chart row begins as `unknown` and stays so until there is evidence. `both` is the state in which both nodes do what one of them should.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections.abc import Iterable, Mapping
 from harness.measure.evaluation import coverage
 from harness.measure.evaluation.attribution import LOOPBACK
 from harness.measure.evaluation.expected_responder import runs
-from harness.measure.measurement_result import Lane
+from harness.measure.measurement_result import ChartRow
 from harness.remote.recording.recording import Recording
 
 UNKNOWN, UP, LOST, NOBODY, BOTH = "unknown", "up", "lost", "nobody", "both"
 PROBES_MISSED = 1.5  # intervals without an answer until a node counts as not answering: a probe falls due every one
-PERIODS_MISSED = 5  # of the finest track from outside, until a node counts as not receiving connections
+PERIODS_MISSED = 5  # of the finest series from outside, until a node counts as not receiving connections
 MIN_REACH_S = 0.25
 
 Rows = list[tuple[float, float, str]]
 
 
-def lanes(recording: Recording, start: float, end: float) -> list[Lane]:
-    """Every lane, from `start` to `end`."""
+def chart_rows(recording: Recording, start: float, end: float) -> list[ChartRow]:
+    """Every chart row, from `start` to `end`."""
     nodes = recording.header.nodes
     return [
-        *(Lane(node, _node(recording, node, start, end)) for node in nodes),
-        Lane("VIP", _vip(recording, start, end)),
-        *(Lane(f"{node} services", _services(recording, node, start, end)) for node in nodes),
-        Lane("probe", _probe(recording, start, end)),
-        Lane("balancer", _balancer(recording, start, end)),
+        *(ChartRow(node, _node(recording, node, start, end)) for node in nodes),
+        ChartRow("VIP", _vip(recording, start, end)),
+        *(ChartRow(f"{node} services", _services(recording, node, start, end)) for node in nodes),
+        ChartRow("probe", _probe(recording, start, end)),
+        ChartRow("balancer", _balancer(recording, start, end)),
     ]
 
 
@@ -44,9 +44,9 @@ def _first_word(recording: Recording, node: str) -> float:
     """When anything was first heard of a node."""
     heard = [e.at for e in recording.events if e.host == node and e.kind not in coverage.LOST]
     heard += [s.at for s in recording.sightings if s.host == node]
-    for track in recording.header.tracks:
-        if track.origin == node:
-            heard += [row.at for row in recording.samples.get(track.id, ())[:1]]
+    for series in recording.header.series:
+        if series.origin == node:
+            heard += [row.at for row in recording.samples.get(series.id, ())[:1]]
     return min(heard, default=float("inf"))
 
 
@@ -69,7 +69,7 @@ def _vip(recording: Recording, start: float, end: float) -> Rows:
 
 
 def _services(recording: Recording, node: str, start: float, end: float) -> Rows:
-    names = {track.port: track.service for track in recording.header.tracks}
+    names = {series.port: series.service for series in recording.header.series}
     changes: list[tuple[float, str]] = []
     listening: set[str] = set()
     for event in sorted((e for e in recording.events if e.host == node), key=lambda e: e.at):
@@ -98,13 +98,13 @@ def _probe(recording: Recording, start: float, end: float) -> Rows:
 def _balancer(recording: Recording, start: float, end: float) -> Rows:
     """Where the balancer sends new connections of the client."""
     header, hosts = recording.header, recording.node_of_address
-    ports = {track.port for track in header.tracks}
+    ports = {series.port for series in header.series}
     came: dict[str, list[float]] = {node: [] for node in header.nodes}
     for s in recording.sightings:
         outside = s.what == "syn" and not s.outgoing and s.interface != LOOPBACK and hosts.get(s.src) == header.client
         if outside and s.dport in ports and s.host in came:
             came[s.host].append(s.at)
-    finest = min((t.period_s for t in header.tracks if t.origin == header.client), default=0.0)
+    finest = min((t.period_s for t in header.series if t.origin == header.client), default=0.0)
     return _by_activity(recording, came, max(PERIODS_MISSED * finest, MIN_REACH_S), start, end)
 
 

@@ -106,12 +106,12 @@ def _of_tokens(
 
 
 def _origins(views: Sequence[View]) -> list[str]:
-    return list(dict.fromkeys(view.track.origin for view in views))
+    return list(dict.fromkeys(view.series.origin for view in views))
 
 
 def _of_writes(case: Case, views: Sequence[View], origin: str) -> Verdict | None:
     """Are tokens from there acknowledged again within the budget? None where nothing is demanded, or none was before the disruption."""
-    mine = [view for view in views if view.track.origin == origin and view.track.kind == NEW]
+    mine = [view for view in views if view.series.origin == origin and view.series.kind == NEW]
     taken = sorted((t for t in case.recording.tokens if t.acknowledged and t.origin == origin), key=lambda t: t.at)
     if (
         not mine

@@ -1,4 +1,4 @@
-"""One track, judged: did its path do what it had to? Pure.
+"""One series, judged: did its path do what it had to? Pure.
 
 A failure that is a figure (out for too long, an attempt lost where none may be) is only a failure where the timing may be trusted.
 A failure that is none stands whatever the timing: a path that never came back, a wrong node that answered where none may, a node that was
@@ -16,55 +16,55 @@ from harness.measure.evaluation.outages import Run
 from harness.measure.evaluation.series_context import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.evaluation.verdicts import unidentified_responders
 from harness.measure.evaluation.verdicts.expected_outage import of_being_out
-from harness.measure.measurement_result import TrackResult
-from harness.remote.recording.recording import PINNED, Track
+from harness.measure.measurement_result import SeriesResult
+from harness.remote.recording.recording import PINNED, Series
 
 
-def look_at(case: Case, track: Track, attempts: Sequence[Traced]) -> View:
-    """The track with its attempts and outages, as it is judged."""
-    runs = outages.runs_of_failure(track, attempts)
-    return View(case, track, [one for one in attempts if one.evidence], runs, coverage.gone_since(case.recording, track.origin))
+def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
+    """The series with its attempts and outages, as it is judged."""
+    runs = outages.runs_of_failure(series, attempts)
+    return View(case, series, [one for one in attempts if one.evidence], runs, coverage.gone_since(case.recording, series.origin))
 
 
-def judge_track(view: View, attempts: Sequence[Traced]) -> TrackResult:
-    """All about one track; `attempts` with those that are no evidence."""
-    track, out = view.track, view.out
-    return TrackResult(
-        id=track.id,
+def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
+    """All about one series; `attempts` with those that are no evidence."""
+    series, out = view.series, view.out
+    return SeriesResult(
+        id=series.id,
         path=view.path,
-        origin=track.origin,
-        service=track.service,
-        kind=track.kind,
-        period_s=track.period_s,
-        segments=outages.segments(track, attempts),
+        origin=series.origin,
+        service=series.service,
+        kind=series.kind,
+        period_s=series.period_s,
+        segments=outages.segments(series, attempts),
         outages=[
-            outages.outage(track, run, until=view.until, reason=view.told(run), expected=view.is_due(run) and view.effect != UNTOUCHED)
+            outages.outage(series, run, until=view.until, reason=view.told(run), expected=view.is_due(run) and view.effect != UNTOUCHED)
             for run in view.runs
         ],
-        out_s=None if out is None else out.seconds,
+        recovered_after_s=None if out is None else out.seconds,
         verdict=_verdict(view),
         attempts=len(view.attempts),
         unmeasured_s=view.unmeasured_s,
-        least_s=None if out is None else out.least,
-        most_s=None if out is None else out.most,
+        min_s=None if out is None else out.least,
+        max_s=None if out is None else out.most,
         counted_from="" if out is None else out.since,
         unknown=view.unknown,
-        blind_s=view.blind_s,
+        longest_gap_s=view.longest_gap_s,
         stalled_s=view.stall[1],
     )
 
 
 def of_gaps(view: View) -> Verdict:
     """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
-    case, track = view.case, view.track
-    excused = coverage.lost_spans(case.recording, track.origin) if case.may_be_gone(track.origin) else []
-    closest = max(timing_quality.MAX_UNMEASURED_PERIODS * track.period_s, timing_quality.MIN_GAP_S) if view.effect == UNTOUCHED else None
+    case, series = view.case, view.series
+    excused = coverage.lost_spans(case.recording, series.origin) if case.may_be_gone(series.origin) else []
+    closest = max(timing_quality.MAX_UNMEASURED_PERIODS * series.period_s, timing_quality.MIN_GAP_S) if view.effect == UNTOUCHED else None
     start, end = case.window
-    afterwards = max(timing_quality.MIN_MEASURED_AFTER_RECOVERY_S, timing_quality.bearable_s(track.period_s))
+    afterwards = max(timing_quality.MIN_MEASURED_AFTER_RECOVERY_S, timing_quality.bearable_s(series.period_s))
     return all_of(
         [
-            timing_quality.of_track(track, view.attempts, start, end, case.anchor, excused=excused, longest=closest),
-            timing_quality.of_track(track, view.attempts, start, case.end, case.anchor, excused=excused, longest=afterwards),
+            timing_quality.of_series(series, view.attempts, start, end, case.anchor, excused=excused, longest=closest),
+            timing_quality.of_series(series, view.attempts, start, case.end, case.anchor, excused=excused, longest=afterwards),
         ]
     )
 
@@ -77,7 +77,7 @@ def _verdict(view: View) -> Verdict:
     if view.effect == ANY:
         return _of_any(view)
     if not view.attempts:
-        return inconclusive(f"{view.name}: no attempt was recorded; did the agent run on {view.track.origin}?")
+        return inconclusive(f"{view.name}: no attempt was recorded; did the agent run on {view.series.origin}?")
     hard, soft, doubts = _facts(view), _figures(view), all_of(_doubts(view))
     if doubts.outcome is Outcome.PASS:
         return all_of([*hard, soft])
@@ -87,7 +87,7 @@ def _verdict(view: View) -> Verdict:
 
 
 def _of_gone(view: View, gone: float) -> Verdict:
-    told = f"{view.name}: not judged, {view.track.origin} was lost {gone - view.case.anchor:+.2f} s from the disruption"
+    told = f"{view.name}: not judged, {view.series.origin} was lost {gone - view.case.anchor:+.2f} s from the disruption"
     if view.excused:
         return passed(f"{told}, as what was done to it may do")
     return inconclusive(f"{told} and was not measured from again, though nothing was done to it")
@@ -134,7 +134,7 @@ def _of_no_return(view: View, run: Run) -> Verdict:
     if view.effect in (ANY, OUT) and view.case.recording.mark("undone") is None:
         return inconclusive(f"{view.told(run)}; it was not seen to be undone")
     if view.gone is None and until - run.start <= timing_quality.arrives_s(
-        view.track.period_s
+        view.series.period_s
     ):  # perhaps the attempts that were under way then
         return inconclusive(f"{view.told(run)}; it began just before that, so whether it would have come back is not known")
     told = f"{view.told(run)}; {view.s(view.case.budget_s)} allowed"
@@ -148,7 +148,7 @@ def _figures(view: View) -> Verdict:
     if view.effect == UNTOUCHED:
         return failed(f"{view.summary}; no {view.noun[:-1]} may fail here") if view.due else passed(view.summary)
     verdicts = [_of_budget(view, run, run.end) for run in view.due if run.end is not None]
-    if view.effect == OUT and view.track.kind != PINNED:  # what is demanded is demanded of new connections
+    if view.effect == OUT and view.series.kind != PINNED:  # what is demanded is demanded of new connections
         verdicts.append(of_being_out(view))
     whole = all_of(verdicts or [passed(view.summary)])
     return passed(view.summary) if whole.outcome is Outcome.PASS else whole
@@ -170,9 +170,9 @@ def _of_budget(view: View, run: Run, end: float) -> Verdict:
 
 
 def _doubts(view: View) -> list[Verdict]:
-    """What makes this track's figures uncertain."""
+    """What makes this series's figures uncertain."""
     found = [view.case.timing, of_gaps(view)]
-    host = view.case.hosts.get(view.track.origin)
+    host = view.case.hosts.get(view.series.origin)
     if host is not None:
         found.append(host)
     if view.before:

@@ -25,8 +25,8 @@ def of(view: View) -> list[Verdict]:
         return []
     answers = [one for one in view.attempts if one.spoke]
     asked = [one for one in answers if one.at > since]
-    until = view.case.end - arrives_s(view.track.period_s)  # what a witness saw last may still have been on its way
-    unknown = [one for one in unbridged(answers, view.track.period_s) if since < one.at and one.ended < until]
+    until = view.case.end - arrives_s(view.series.period_s)  # what a witness saw last may still have been on its way
+    unknown = [one for one in unbridged(answers, view.series.period_s) if since < one.at and one.ended < until]
     if (
         view.case.recording.header.both_may_answer
     ):  # at worst it was the isolated node: time out, that the figure and the budget hold anyhow
@@ -57,9 +57,9 @@ def unbridged(answers: Sequence[Traced], period_s: float) -> list[Traced]:
 def _since(view: View) -> float | None:
     """From when on it matters who answered; None where it does not."""
     case = view.case
-    slack = MIN_TOLERANCE_S + 2 * clock_errors(case.recording).get(view.track.origin, UNKNOWN_CLOCK_ERROR_S)
+    slack = MIN_TOLERANCE_S + 2 * clock_errors(case.recording).get(view.series.origin, UNKNOWN_CLOCK_ERROR_S)
     moves = case.recording.header.moves
-    if view.track.kind == PINNED:  # it may be older than the recording: only where another node serves now, it may be the wrong one
+    if view.series.kind == PINNED:  # it may be older than the recording: only where another node serves now, it may be the wrong one
         return None if case.taken_over is None or moves is False else case.taken_over + slack
     if moves is False:
         return case.anchor
@@ -79,7 +79,7 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
     blind = coverage.blind_nodes(recording)
     if blind:
         return f"{' and '.join(blind)} could not capture packets"
-    if view.track.kind == PINNED:
+    if view.series.kind == PINNED:
         return "its connection is older than the recording, and another node has taken over since"
     lost = [
         node

@@ -12,10 +12,10 @@ class View {
   // Around what happened: the boundaries and every moment at which a path was not answered.
   static interesting(data) {
     const times = [0, ...data.marks.map((mark) => mark[2])];
-    for (const lane of data.lanes) {
-      if (lane.group === "states") continue;
-      for (let i = 0; i < lane.rows.length; i += 3) {
-        if (FAULTS.has(data.states[lane.rows[i + 2]][0])) times.push(lane.rows[i], lane.rows[i + 1]);
+    for (const chartRow of data.chart_rows) {
+      if (chartRow.group === "states") continue;
+      for (let i = 0; i < chartRow.rows.length; i += 3) {
+        if (FAULTS.has(data.states[chartRow.rows[i + 2]][0])) times.push(chartRow.rows[i], chartRow.rows[i + 1]);
       }
     }
     let low = Infinity, high = -Infinity;

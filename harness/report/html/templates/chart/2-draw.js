@@ -1,5 +1,5 @@
-// Draws one picture: an axis, the boundaries between phases, and a lane for every track and state.
-const TRACK = 17, STATE = 15, GAP = 4, HEAD = 20, TEXT = 6.6, FLAG = 15;
+// Draws one picture: an axis, the boundaries between phases, and a chart row for every series and state.
+const SERIES = 17, STATE = 15, GAP = 4, HEAD = 20, TEXT = 6.6, FLAG = 15;
 
 class Picture {
   constructor(svg, data, view) {
@@ -11,25 +11,25 @@ class Picture {
     this.width = Math.max(300, this.svg.parentNode.clientWidth || 1000);
     this.narrow = this.width < 640;
     this.left = this.narrow ? 0 : 168;
-    this.lanes = [];
+    this.chartRows = [];
     const flags = this.flags();
     let y = 24 + (1 + Math.max(-1, ...flags.map((flag) => flag.row))) * FLAG, group = "";
     this.top = y;
-    for (const lane of this.data.lanes) {
-      if (lane.group !== group) {
-        group = lane.group;
-        this.lanes.push({ heading: group === "states" ? "nodes, virtual address, probe, balancer" : group, y });
+    for (const chartRow of this.data.chart_rows) {
+      if (chartRow.group !== group) {
+        group = chartRow.group;
+        this.chartRows.push({ heading: group === "states" ? "nodes, virtual address, probe, balancer" : group, y });
         y += HEAD;
       }
-      const height = lane.group === "states" ? STATE : TRACK;
+      const height = chartRow.group === "states" ? STATE : SERIES;
       if (this.narrow) y += 16;
-      this.lanes.push({ lane, y, height });
+      this.chartRows.push({ chartRow, y, height });
       y += height + GAP;
     }
     if (this.data.log.length) {
-      this.lanes.push({ heading: "log lines", y });
+      this.chartRows.push({ heading: "log lines", y });
       y += HEAD;
-      this.lanes.push({ log: true, y, height: 12 });
+      this.chartRows.push({ log: true, y, height: 12 });
       y += 12 + GAP;
     }
     this.bottom = y;
@@ -61,10 +61,10 @@ class Picture {
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.svg.dataset.scale = this.view.scale.toFixed(4);
     this.axis();
-    for (const row of this.lanes) {
+    for (const row of this.chartRows) {
       if (row.heading) this.svg.append(element("text", { class: "group", x: 0, y: row.y + 14 }, row.heading));
       else if (row.log) this.logLane(row);
-      else this.lane(row);
+      else this.chartRow(row);
     }
     for (const flag of flags) {
       const y = 20 + flag.row * FLAG;
@@ -95,13 +95,13 @@ class Picture {
     }
   }
 
-  lane({ lane, y, height }) {
-    const group = element("g", { class: "lane" });
-    group.append(element("title", {}, lane.about));
+  chartRow({ chartRow, y, height }) {
+    const group = element("g", { class: "chart-row" });
+    group.append(element("title", {}, chartRow.about));
     const label = this.narrow ? { x: 0, y: y - 4 } : { x: 8, y: y + height - 4 };
-    group.append(element("text", { class: "label", ...label }, lane.name));
+    group.append(element("text", { class: "label", ...label }, chartRow.name));
     group.append(element("rect", { class: "empty", x: this.left, y, width: this.width - this.left, height }));
-    const shown = this.visibleRows(lane.rows);
+    const shown = this.visibleRows(chartRow.rows);
     // What is good first, so that the shortest fault still shows on top of it.
     for (const fault of [false, true]) {
       for (const [start, end, state] of shown) {
@@ -137,7 +137,7 @@ class Picture {
   }
 
   logLane({ y, height }) {
-    const group = element("g", { class: "lane log" });
+    const group = element("g", { class: "chart-row log" });
     let last = -1;
     for (const [at] of this.data.log) {
       const x = this.x(at);

@@ -1,4 +1,4 @@
-// What the cursor points at: the state of every lane at that moment, and the log lines around it.
+// What the cursor points at: the state of every chart row at that moment, and the log lines around it.
 const AROUND = 9;
 
 class Moment {
@@ -15,11 +15,11 @@ class Moment {
     const at = this.view.cursor;
     this.when.replaceChildren(element("b", {}, asSeconds(at)));
     this.when.append(" from the disruption" + this.phase(at), element("span", { class: "soft" }, this.view.pinned ? " · held, click to release" : ""));
-    this.states.replaceChildren(...this.data.lanes.flatMap((lane) => {
-      const [css, words] = this.stateAt(lane.rows, at);
+    this.states.replaceChildren(...this.data.chart_rows.flatMap((chartRow) => {
+      const [css, words] = this.stateAt(chartRow.rows, at);
       const swatch = element("svg", { class: "swatch", viewBox: "0 0 14 10" });
       paint(swatch, css, 0, 0, 14, 10);
-      const name = lane.group === "states" ? lane.name : lane.group.split(" ")[0] + " " + lane.name;
+      const name = chartRow.group === "states" ? chartRow.name : chartRow.group.split(" ")[0] + " " + chartRow.name;
       const said = element("dd", { class: css });
       said.append(swatch, " " + words);
       return [element("dt", {}, name), said];

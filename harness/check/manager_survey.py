@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from harness.check.asked_once import AskedOnce
+from harness.check.command_cache import AskedOnce
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster
 from harness.core.errors import HarnessError

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.cluster.asked_over_path import ask_over_the_path
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.path_exchange import ask_over_the_path
 from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Verdict, failed, inconclusive, passed
