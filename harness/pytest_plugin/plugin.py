@@ -249,19 +249,30 @@ def _is_about_a_cluster(config: pytest.Config) -> bool:
     return bool(config.option.cluster or os.environ.get("LKHARNESS_CLUSTER") or config.getini("lkharness_suite"))
 
 
+def _skipped_all(config: pytest.Config, exitstatus: int) -> bool:
+    """Whether tests were chosen and every one of them skipped, as disruptions are without --allow-disruption: no word about the cluster."""
+    option, terminal = config.option, config.pluginmanager.getplugin("terminalreporter")
+    if int(exitstatus) != pytest.ExitCode.OK or option.collectonly or option.dry_run or terminal is None:
+        return False
+    return bool(terminal.stats.get("skipped")) and not any(terminal.stats.get(kind) for kind in ("passed", "xfailed", "xpassed"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The contract's exit codes (3 when nothing failed but something could not be judged) for sessions that used a cluster."""
     own = session.config.stash.get(KEY, None)
-    if int(exitstatus) == pytest.ExitCode.NO_TESTS_COLLECTED and _is_about_a_cluster(session.config):
+    collected_none = int(exitstatus) == pytest.ExitCode.NO_TESTS_COLLECTED
+    if (collected_none or _skipped_all(session.config, exitstatus)) and _is_about_a_cluster(session.config):
         session.exitstatus = ExitCode.INCONCLUSIVE  # nothing was looked at
     elif own is not None and int(exitstatus) in (0, 1, 2):
         session.exitstatus = own.exit_code(int(exitstatus), session.testsfailed)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Prints the run's summary."""
     own = config.stash.get(KEY, None)
+    if _skipped_all(config, exitstatus) and _is_about_a_cluster(config):
+        terminalreporter.write_line("inconclusive: every test was skipped, so nothing was looked at; -rs shows the reasons", yellow=True)
     if own is not None and own.finished is not None:
         terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once
         terminalreporter.section("acceptance run")

@@ -45,6 +45,12 @@ def test_read_only(shell: Shell, file: Path, tmp_path: Path):
     assert after["pid"] == before["pid"] and after["nodes"] == before["nodes"], "a read-only run changed the cluster"
 
 
+def test_a_run_that_may_not_do_anything_is_no_pass(shell: Shell, file: Path, tmp_path: Path):
+    """A pipeline that forgets --allow-disruption does not get a green night of it."""
+    done = shell.pytest("tests/failover", "-q", "--disruption", "switchover", "--cluster", file, "--reports", tmp_path)
+    assert done.returncode == 3 and "every test was skipped, so nothing was looked at" in done.stdout, done.stdout
+
+
 def test_allowed_to_disturb(shell: Shell, file: Path, tmp_path: Path):
     """With --allow-disruption a switchover is made, and in the end everything is back where it was found."""
     active = next(n["name"] for n in shell.status()["nodes"] if n["role"] == "active")
