@@ -6,6 +6,7 @@ A session that never asks for the cluster (the harness's own unit tests) makes n
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -184,6 +185,7 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The session with its cluster attached; ends the run (report first, then teardown)."""
     session = request.config.stash[KEY]
     _write_for(request.config)
+    gc.freeze()  # what has been loaded stays: the collector, which pytest runs twice more at the end, need not look at it again
     try:
         session.attach(planned_faults(request.session.items), partial(_say, request.config))
         yield session

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from harness.core.redaction import compressed_values
-from harness.core.redaction.secret_encodings import MIN_SUBSTRING_LENGTH, pattern_of
+from harness.core.redaction.secret_encodings import MIN_SUBSTRING_LENGTH, head_of, pattern_of
 from harness.core.redaction.secret_names import POINTS, WORDS, sensitive
 
 GONE = "[removed]"
@@ -121,8 +121,9 @@ class Redactor:
     def __init__(self, known: Iterable[str] = ()) -> None:
         values = {part for value in known for part in _parts(value)}
         # The longest first: a secret that contains another must not leave its rest behind.
-        parts = [pattern_of(value) for value in sorted(values, key=lambda value: (-len(value), value))]
-        self._known = re.compile("|".join(parts)) if parts else None
+        self._values = sorted(values, key=lambda value: (-len(value), value))
+        self._heads = re.compile("|".join(head_of(value) for value in self._values)) if values else None
+        self._known: re.Pattern[str] | None = None  # compiled when first needed: most runs never come near a secret
         self.removed = 0
 
     def clean(self, text: str) -> str:
@@ -137,12 +138,23 @@ class Redactor:
 
     def clean_known(self, text: str) -> str:
         """`text` without the values that are known."""
-        if self._known is not None:
-            known = self._known
-            text, packed = compressed_values.without(text, lambda inside: known.search(inside) is not None, GONE)
-            text, times = known.subn(GONE, text)
-            self.removed += times + packed
+        if self._heads is None:
+            return text
+        text, packed = compressed_values.without(text, self._holds_known, GONE)
+        self.removed += packed
+        if self._heads.search(text) is None:
+            return text
+        text, times = self._all_forms().subn(GONE, text)
+        self.removed += times
         return text
+
+    def _holds_known(self, text: str) -> bool:
+        return self._heads is not None and self._heads.search(text) is not None and self._all_forms().search(text) is not None
+
+    def _all_forms(self) -> re.Pattern[str]:
+        if self._known is None:  # thousands of characters for one private key, so not before a text may hold it
+            self._known = re.compile("|".join(pattern_of(value) for value in self._values))
+        return self._known
 
     def clean_data(self, data: Any, name: str = "") -> Any:
         """The same for JSON-like data: every string in it, and everything of any kind whose name says that it is a secret."""

@@ -32,13 +32,9 @@ def install(root: Path = DEFAULT_ROOT, python: str = "/usr/bin/python3", *, conf
 
 
 def _write(path: Path, name: str, python: str, config: Path | None) -> Path:
-    where = Path(harness.__file__).resolve().parent.parent
     # By way of sh, because a #! line cannot hold long or spaced paths; -I and -S keep the start short and the imports ours.
-    program = (
-        f"import sys; sys.path.insert(0, {str(where)!r}); "
-        f"from harness.lab.lifekeeper.commands.command_line import main; sys.exit(main({name!r}, sys.argv[1:]))"
-    )
+    client = Path(harness.__file__).resolve().parent / "lab/lifekeeper/commands/quick_client.py"
     default = f': "${{LKSTANDIN_CONFIG:={config}}}"; export LKSTANDIN_CONFIG\n' if config else ""
-    path.write_text(f'#!/bin/sh\n# {STAND_IN}\n{default}exec {shlex.quote(python)} -IS -c {shlex.quote(program)} "$@"\n')
+    path.write_text(f'#!/bin/sh\n# {STAND_IN}\n{default}exec {shlex.quote(python)} -IS {shlex.quote(str(client))} {name} "$@"\n')
     path.chmod(0o755)
     return path

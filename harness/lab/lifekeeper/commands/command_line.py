@@ -33,9 +33,7 @@ def main(command: str, words: list[str]) -> int:
 
         return lkstart.main(given)
     try:
-        with open(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG), encoding="utf-8") as file:  # noqa: PTH123 (pathlib is slow to import)
-            config = json.load(file)
-        run = config.get("directories", {}).get("run", DEFAULT_RUN)
+        config, run = _configured()
     except (OSError, ValueError, AttributeError) as error:
         return complain(command, f"its configuration cannot be read ({error}); set {CONFIG_VARIABLE}", 1)
     try:
@@ -44,10 +42,30 @@ def main(command: str, words: list[str]) -> int:
         return not_running(command, config)
     sys.stdout.write(out)
     if err:
-        sys.stderr.write("".join(f"{line} ({STAND_IN})\n" for line in err.splitlines()))
+        sys.stderr.write(signed(err))
     if command == "lkstop":
         await_end(run)
     return code
+
+
+def unanswered(command: str) -> int:
+    """For a command whose daemon took its request and gave no whole answer."""
+    try:
+        return not_running(command, _configured()[0])
+    except (OSError, ValueError, AttributeError) as error:
+        return complain(command, f"its configuration cannot be read ({error}); set {CONFIG_VARIABLE}", 1)
+
+
+def signed(err: str) -> str:
+    """What the daemon says of a fault, each line with who says it."""
+    return "".join(f"{line} ({STAND_IN})\n" for line in err.splitlines())
+
+
+def _configured() -> tuple[dict, str]:
+    """The configuration, and the directory of the control socket in it."""
+    with open(os.environ.get(CONFIG_VARIABLE, DEFAULT_CONFIG), encoding="utf-8") as file:  # noqa: PTH123 (pathlib is slow to import)
+        config = json.load(file)
+    return config, config.get("directories", {}).get("run", DEFAULT_RUN)
 
 
 def ask(path: str, words: list[str]) -> tuple[int, str, str]:
