@@ -50,7 +50,7 @@ KILLED_HARNESS = ["one comm path cut", "NIC down Subnet#2", "service hang", "sha
 GOES_ON = [("agents", "service hang"), ("sessions", "one comm path cut")]
 CASES = [*(f"harness {n}" for n in KILLED_HARNESS), *(f"{what} {n}" for what, n in GOES_ON)]
 USUAL = ("harness one comm path cut", "agents service hang")
-AGENTS = r"""ps -eo pid=,args= | awk '/[l]kharness-agent-/ && /"[t]racks"/ { print $1 }'"""
+AGENTS = r"""ps -eo pid=,args= | awk '/[l]kharness-agent-/ && /"[s]eries"/ { print $1 }'"""
 SESSIONS = r"""ps -eo pid=,args= | awk '/[s]shd.*: root/ { print $1 }'"""
 
 

@@ -49,7 +49,7 @@ def add_to(commands) -> None:
     )
     verbs = fleet.add_subparsers(title="verbs", metavar="VERB", required=True)
     about = "run acceptance, failover or check on every cluster; Ctrl-C ends all of them in order, and waits until they have undone"
-    run = add(verbs, "run", _run, about, EXAMPLE)
+    run = add(verbs, "run", _run, about, EXAMPLE.replace("fleet", "fleet run", 1))
     run.usage = "lkharness fleet [run] FILE... [--at-once N] [--reports DIR] [--json] -- COMMAND..."
     run.epilog = f"{run.epilog}. {ORDER[0].upper()}{ORDER[1:]}"
     _clusters(run)

@@ -77,12 +77,10 @@ class _Life:
             self._pending[number] = future
             try:
                 self.process.send(line)
-            except OSError as error:
+            except (OSError, HostUnreachable) as error:
+                self.over = True  # whoever reads its answers may hear of its end later than the next question comes
                 self._pending.pop(number, None)
                 raise self._ended() from error
-            except HostUnreachable:
-                self._pending.pop(number, None)
-                raise
         return future
 
     def forget(self, number: int) -> None:

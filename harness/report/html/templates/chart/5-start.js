@@ -36,7 +36,7 @@ const LEGEND = {
   gap: "not tried, or not known", up: "up", down: "down, or nowhere",
 };
 
-const figures = [...document.querySelectorAll("figure.chartRows")];
+const figures = [...document.querySelectorAll("figure.chart-rows")];
 for (const figure of figures) {
   const card = figure.closest("details");
   if (card && !card.open) card.addEventListener("toggle", () => begin(figure), { once: true });
