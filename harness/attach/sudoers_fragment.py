@@ -17,7 +17,7 @@ from harness.attach import lease
 from harness.collect import collectors
 from harness.collect.host_script import script
 from harness.config.cluster_config import Cluster, Machine
-from harness.core.errors import HarnessError
+from harness.core.errors import BadUse, HarnessError
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import Command, CommandFailed, CommandResult, Process
 from harness.hosts.linux.linux import LinuxHost
@@ -32,6 +32,7 @@ FOLDERS = {"ss": ("/usr/bin", "/usr/sbin"), "tail": ("/usr/bin",), "cat": ("/usr
 ELSEWHERE = ("/usr/sbin",)  # where the tools are that look at what is root's
 PROGRAMS = {INSTALLABLE["packet_capture"]: lambda: installed("packet_capture"), lease.INSTALLED: lease.installed}
 """Those of ours that an administrator installs on each host, root's own and mode 0755, with their texts."""
+PLAIN_NAME = re.compile(r"(?!ALL$)[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 MEANS_SOMETHING = re.compile(r"([,:=\\*?\[\]!#\"])")  # to sudoers, so that it is written with a backslash
 
 
@@ -116,6 +117,9 @@ def _logs(cluster: Cluster, machine: Machine) -> list:
 def fragment(cluster: Cluster, machine: Machine, level: str, until: datetime | None = None) -> str:
     """The file for /etc/sudoers.d of one machine. `until`: when the right to disturb ends."""
     user, asked = machine.ssh.user, lines(cluster, machine, level)
+    for name in (user, machine.name):
+        if not PLAIN_NAME.fullmatch(name):  # `ALL`, `%group` and a new line would grant to others
+            raise BadUse(f"{name!r} cannot stand in a sudoers file; write a name of letters, digits, dots and dashes into the cluster file")
     alias = f"LKHARNESS_{level.upper()}"
     own = [line for line in asked if line != SHELL]
     text = [f"# {machine.name}: what `lkharness` asks root for, level {level}; for /etc/sudoers.d, mode 0440"]

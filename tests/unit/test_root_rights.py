@@ -11,6 +11,7 @@ import pytest
 
 from harness.attach import sudoers_fragment
 from harness.config import cluster_config
+from harness.core.errors import BadUse
 from harness.hosts.deadman.deadman_scripts import REMAINS_BY_ROOT
 from harness.hosts.root_rights import ROOT, as_root, asked_for, lacking, read_by_root, refused_by, tells_refusals
 from harness.hosts.shell_command import BEGINS, wrapped
@@ -108,6 +109,15 @@ def test_the_fragment_allows_exactly_what_is_asked_and_no_word_more(kind: str, t
             file.write_text(text)
             done = subprocess.run([visudo, "-cf", str(file)], capture_output=True, text=True, timeout=60, check=False)
             assert done.returncode == 0, done.stdout + done.stderr + text
+
+
+@pytest.mark.parametrize("user", ["ALL", "%wheel", "a b", "x\nALL", "", "#0"])
+def test_a_name_that_would_grant_to_others_is_refused(user: str) -> None:
+    cluster = cluster_config.Cluster.model_validate(default_cluster.cluster_data())
+    node = cluster.nodes[0]
+    named = node.model_copy(update={"ssh": node.ssh.model_copy(update={"user": user})})
+    with pytest.raises(BadUse, match="cannot stand in a sudoers file"):
+        sudoers_fragment.fragment(cluster, named, "look")
 
 
 def test_the_installed_capture_runs_no_text_but_its_own(tmp_path: Path) -> None:

@@ -19,12 +19,19 @@ _PACKED = re.compile(
 
 def unpacked(packed: str) -> str:
     """The text that base64 of gzip or zlib holds, as far as it can be unpacked; empty where it is none."""
+    return _read(packed)[0]
+
+
+def _read(packed: str) -> tuple[str, bool]:
+    """Its text, and whether there is more of it than is unpacked."""
     plain = re.sub(r"[\s=]", "", packed).replace("-", "+").replace("_", "/")
     raw = base64.b64decode(plain[: len(plain) - (len(plain) % 4 == 1)] + "=" * (-len(plain) % 4 % 3))
+    reader = zlib.decompressobj(EITHER_FORMAT)
     try:
-        return zlib.decompressobj(EITHER_FORMAT).decompress(raw, MAX_TEXT_BYTES).decode("utf-8", "replace")
+        text = reader.decompress(raw, MAX_TEXT_BYTES)
     except zlib.error:
-        return ""
+        return "", False
+    return text.decode("utf-8", "replace"), bool(reader.unconsumed_tail)
 
 
 def without(text: str, secret: Callable[[str], bool], instead: str) -> tuple[str, int]:
@@ -33,7 +40,8 @@ def without(text: str, secret: Callable[[str], bool], instead: str) -> tuple[str
 
     def one(piece: re.Match[str]) -> str:
         nonlocal found
-        if not secret(unpacked(piece[0])):
+        inside, more = _read(piece[0])
+        if not (more or secret(inside)):  # what was not read to its end may hold one
             return piece[0]
         found += 1
         return instead

@@ -124,7 +124,7 @@ class _Life:
         try:
             line = read_line(text)
         except NotReadable as error:
-            self._noise.append(str(error))
+            self._noise = [*self._noise, str(error)[:200]][-MAX_NOISE_LINES:]
             return
         if line is None:
             if text.strip():
@@ -184,7 +184,8 @@ class ResidentPowerShell:
         line = self._wait(life, number, future, remaining + ANSWER_MARGIN_S, f"{name} took longer than {limit:g} s there")
         if line.stuck >= MAX_STUCK:
             self._give_up(life)
-        assert line.answer is not None
+        if line.answer is None:
+            raise NotReadable(f"{self._host.name}: {name} was answered with something else")
         return line.answer
 
     def clock(self, *, limit: float) -> ClockReading:

@@ -174,7 +174,9 @@ def about(rows: Rows) -> HostAbout:
 
 
 def process_start(rows: Rows) -> float | None:
-    """Seconds since the host's epoch; None when there is no such process."""
+    """Seconds since the host's epoch; None when there is no such process. Raises NotReadable where its start is not told."""
+    if any(row.get("StartedAt") is None for row in rows):
+        raise NotReadable("when the process started is not told to this account; is it an administrator there?")
     found = _each(rows, lambda row: _seconds(row["StartedAt"]))
     return found[0] if found else None
 

@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,13 +33,25 @@ REMOVE_TIMES = 20  # an engine that is busy with one of them refuses to remove i
 
 
 def own_label() -> str:
-    """The label of this process's containers: its pid and start time, by which it is known for ever."""
-    return f"{os.getpid()}-{start_ticks(os.getpid())}"
+    """The label of this process's containers: its pid and start time, by which it is known for ever, on this machine and nowhere else.
+
+    An engine may be shared with other machines, or with containers that have pids of their own: what is theirs is not judged here.
+    """
+    return f"{os.getpid()}-{start_ticks(os.getpid())}-{_scope()}"
+
+
+def _scope() -> str:
+    """This machine and this process namespace, in which a pid and a start time mean one process."""
+    machine = Path("/etc/machine-id")
+    name = machine.read_text().strip() if machine.exists() else socket.gethostname()
+    return f"{name}-{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def keeper_lives(label: str) -> bool:
-    """Whether the keeper that gave containers this label still runs."""
-    pid, _, ticks = label.partition("-")
+    """Whether the keeper that gave containers this label still runs, or may: nobody here can know of another machine's."""
+    pid, ticks, scope = (*label.split("-", 2), "", "")[:3]
+    if scope != _scope():
+        return True
     return pid.isdigit() and ticks.isdigit() and start_ticks(int(pid)) == int(ticks)
 
 
@@ -84,8 +97,8 @@ class Keeper:
         answer: dict[str, Any] = {"id": number}
         try:
             answer["result"] = getattr(self, f"do_{operation}")(fds, **request)
-        except (HarnessError, OSError, ValueError) as error:
-            answer["error"] = str(error)
+        except Exception as error:  # whatever it is, the lab waits for an answer
+            answer["error"] = str(error) if isinstance(error, HarnessError | OSError | ValueError) else repr(error)
         try:
             socket.send_fds(self._line, [json.dumps(answer).encode()], fds)
         except OSError:
@@ -152,7 +165,14 @@ def leftovers(engine: Engine) -> list[str]:
 
 def left_folders() -> list[Path]:
     """Shared folders in memory whose keeper is gone."""
-    return [mark.parent for mark in MEMORY.glob(f"lkharness-*/{KEEPER}") if not keeper_lives(mark.read_text())]
+    found = [mark for mark in MEMORY.glob(f"lkharness-*/{KEEPER}") if _is_ours(mark)]
+    return [mark.parent for mark in found if not keeper_lives(mark.read_text())]
+
+
+def _is_ours(mark: Path) -> bool:
+    """Anybody may make folders there: a pipe would be waited for, and a stranger's folder is not to be removed."""
+    seen, folder = mark.lstat(), mark.parent.lstat()
+    return stat.S_ISREG(seen.st_mode) and stat.S_ISDIR(folder.st_mode) and seen.st_uid == folder.st_uid == os.geteuid()
 
 
 def main() -> None:

@@ -294,6 +294,7 @@ namespace LkHarness
         public static string HttpEnd(string heard)
         {
             int cut = heard.IndexOf("\r\n\r\n", StringComparison.Ordinal);
+            if (cut < 0) return "unfinished";
             string head = heard.Substring(0, Math.Max(0, cut)).ToLowerInvariant() + "\r\n", body = heard.Substring(cut + 4);
             string tokens = "";
             foreach (Match one in Regex.Matches(head, "\\r\\nconnection:([^\\r]*)", RegexOptions.CultureInvariant)) tokens += one.Groups[1].Value + ",";
@@ -704,7 +705,8 @@ namespace LkHarness
                 if (count < head + 14 || data[9] != 6) continue;
                 int source = data[head] << 8 | data[head + 1], target = data[head + 2] << 8 | data[head + 3];
                 if (!ports.Contains(source) && !ports.Contains(target)) continue;
-                string bytes = BitConverter.ToString(data, 0, Math.Min(count, 96)).Replace("-", "").ToLowerInvariant();
+                int headers = head + (data[head + 12] >> 4) * 4; // no more than that: what is said on other people's connections is not ours
+                string bytes = BitConverter.ToString(data, 0, Math.Min(count, Math.Min(headers, 96))).Replace("-", "").ToLowerInvariant();
                 Event("packet", "", "\"t\":" + wall.ToString("F6", CultureInfo.InvariantCulture) + ",\"raw\":\"" + bytes + "\"");
             }
         }

@@ -52,6 +52,7 @@ Invoke-Answer {
         }
         if ($entries.Count -gt 0 -or @($problems).Count -eq 0) { $told++ }
         foreach ($entry in $entries) {
+            if ($null -eq (Get-Field -From $entry -Name 'TimeCreated')) { Write-Warning ('log ' + $log + ', an entry without a time'); continue }
             $text = Get-Text -From $entry -Name 'Message'
             if ($null -eq $text -or $text -eq '') {
                 $text = (@(foreach ($one in @(Get-Field -From $entry -Name 'Properties')) { if ($null -ne $one) { "$(Get-Value -From $one)" } }) -join ' ')

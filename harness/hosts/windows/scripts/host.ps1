@@ -48,7 +48,7 @@ Invoke-Answer {
         catch { Write-Warning ('the record of the start was not told: ' + (Get-ErrorId -Record $_)) }
         if ($started.Count -gt 0 -and $null -ne (Get-Field -From $started[0] -Name 'RecordId')) {
             $row['BootId'] = 'event ' + (Get-Text -From $started[0] -Name 'RecordId')
-            $row['BootedAt'] = ConvertTo-Moment -Value $started[0].TimeCreated
+            if ($null -ne (Get-Field -From $started[0] -Name 'TimeCreated')) { $row['BootedAt'] = ConvertTo-Moment -Value $started[0].TimeCreated }
         }
         else {
             $booted = @(Get-CimInstance -ClassName Win32_OperatingSystem -ErrorAction Stop)

@@ -14,6 +14,14 @@ if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path
 Invoke-Answer {
     foreach ($process in @(Get-Process -ErrorAction Stop)) {
         if ([int]$process.Id -ne $Id) { continue }
-        [ordered]@{ Id = $Id; Name = "$($process.ProcessName)"; StartedAt = ConvertTo-Moment -Value $process.StartTime }
+        $at = $null
+        try { $at = Get-Field -From $process -Name 'StartTime' }
+        catch {
+            # It may have ended since it was listed; and of another account's the start may not be told.
+            if ($true -eq (Get-Field -From $process -Name 'HasExited')) { continue }
+            throw
+        }
+        if ($null -ne $at) { $at = ConvertTo-Moment -Value $at }
+        [ordered]@{ Id = $Id; Name = "$($process.ProcessName)"; StartedAt = $at }
     }
 }

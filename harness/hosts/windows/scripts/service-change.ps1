@@ -18,19 +18,22 @@ if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path
 
 Invoke-Answer {
     $service = $null
-    foreach ($one in @(Get-Service -ErrorAction Stop)) { if ("$($one.Name)" -eq $Name) { $service = $one } }
+    $problems = @()
+    foreach ($one in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) { if ("$($one.Name)" -eq $Name) { $service = $one } }
+    if ($null -eq $service -and @($problems).Count -gt 0) { throw @($problems)[0] }
     if ($null -eq $service) { Write-Missing "there is no service $Name" }
     $depended = New-Object System.Collections.ArrayList
     foreach ($one in @(Get-Field -From $service -Name 'DependentServices')) {
         if ($null -ne $one -and (Get-Text -From $one -Name 'Status') -eq 'Running') { [void]$depended.Add("$($one.Name)") }
     }
-    if ($Action -eq 'start') { Start-Service -Name $Name -ErrorAction Stop }
+    if ($Action -eq 'start') { Start-Service -InputObject $service -ErrorAction Stop }
     else {
-        Stop-Service -Name $Name -Force -NoWait -ErrorAction Stop
+        Stop-Service -InputObject $service -Force -NoWait -ErrorAction Stop
         while ($true) {
             $state = $null
-            foreach ($one in @(Get-Service -ErrorAction Stop)) { if ("$($one.Name)" -eq $Name) { $state = Get-Text -From $one -Name 'Status' } }
-            if ($state -ne 'StopPending' -and $state -ne 'Running') { break }
+            foreach ($one in @(Get-Service -ErrorAction SilentlyContinue)) { if ("$($one.Name)" -eq $Name) { $state = Get-Text -From $one -Name 'Status' } }
+            if ($state -eq 'Stopped') { break }
+            if ($null -eq $state) { Write-Missing "there is no service $Name any longer" }
             Start-Sleep -Milliseconds 250
         }
     }

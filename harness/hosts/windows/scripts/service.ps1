@@ -22,11 +22,14 @@ Invoke-Answer {
     if ($Detail) {
         foreach ($one in @(Find-All { Get-CimInstance -ClassName Win32_Service -ErrorAction Stop })) { $details["$($one.Name)"] = $one }
     }
-    foreach ($service in @(Get-Service -ErrorAction Stop)) {
+    $problems = @()
+    $found = 0
+    foreach ($service in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) {
         $own = "$($service.Name)"
         $wanted = $own -eq $Name
         if ($Prefix) { $wanted = $own.StartsWith($Name, [System.StringComparison]::OrdinalIgnoreCase) }
         if (-not $wanted) { continue }
+        $found++
         [ordered]@{
             Name      = $own
             Status    = Get-Text -From $service -Name 'Status'
@@ -35,4 +38,6 @@ Invoke-Answer {
             Account   = Get-Text -From $details[$own] -Name 'StartName'
         }
     }
+    # What cannot be told of another service is no concern of this question.
+    if ($found -eq 0 -and @($problems).Count -gt 0) { throw @($problems)[0] }
 }

@@ -18,6 +18,7 @@ Set-StrictMode -Version Latest
 if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
 
 Invoke-Answer {
+    if ($Action -eq 'move' -and $Node -eq '') { throw 'a move needs the node to move to' }
     if ($Action -eq 'move') { $null = Move-ClusterGroup -Name $Name -Node $Node -Wait 0 -ErrorAction Stop }
     if ($Action -eq 'start') { $null = Start-ClusterResource -Name $Name -Wait 0 -ErrorAction Stop }
     if ($Action -eq 'stop') { $null = Stop-ClusterResource -Name $Name -Wait 0 -ErrorAction Stop }
