@@ -7,12 +7,15 @@ from pathlib import Path
 
 from harness.core.errors import BadUse, HarnessError
 from harness.core.files import expand_user
+from harness.core.text import one_line
+from harness.core.verdict import Outcome
 from harness.gate.gate_file import LoadedGate, load
 from harness.gate.judgement import judge_gate
-from harness.gate.slowdown import REFUSED
+from harness.gate.slowdown import FAIL, REFUSED
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_folders import run_folders
-from harness.report.record.run_record import Result, RunRecord
+from harness.report.record.run_record import RunRecord
+from harness.report.record.run_verdict import judge
 from harness.report.render import load_record
 from harness.report.statistics.comparable import why_not_comparable
 
@@ -31,7 +34,10 @@ def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     try:
         return judge_gate(loaded, run, baseline(loaded, run, reports))
     except HarnessError as error:
-        return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=str(error))
+        reason = str(error)
+    except Exception as error:  # a fault of ours must not take the run's own verdict and report with it
+        reason = f"the gate could not be asked: {type(error).__name__}: {one_line(str(error))}"
+    return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=reason)
 
 
 def baseline(loaded: LoadedGate, run: RunRecord, reports: Path) -> list[RunRecord]:
@@ -49,9 +55,15 @@ def baseline(loaded: LoadedGate, run: RunRecord, reports: Path) -> list[RunRecor
     for one in _older(run, reports):
         if len(found) >= loaded.gate.baseline.last_good:
             break
-        if one.verdict.outcome is Result.PASS and one.measurements and not why_not_comparable(one, run):
+        if _is_good(one) and one.measurements and not why_not_comparable(one, run):
             found.append(one)
     return found
+
+
+def _is_good(run: RunRecord) -> bool:
+    """By its tests and audits, and not failed by a gate: a gate that had no baseline yet refuses, and the first nights make one."""
+    own, _ = judge(run.model_copy(update={"gate": None}))
+    return own.outcome is Outcome.PASS and (run.gate is None or run.gate.outcome != FAIL)
 
 
 def _named(loaded: LoadedGate) -> list[RunRecord]:

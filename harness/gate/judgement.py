@@ -7,12 +7,14 @@ from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 
 from harness.core.text import count, seconds
+from harness.core.verdict import Outcome
 from harness.gate.gate_file import AllowedSkip, Budget, Gate, LoadedGate
 from harness.gate.samples import night_to_night, samples
 from harness.gate.slowdown import FAIL, PASS, REFUSED, slowdown
 from harness.report.record.gate_record import GateFinding, GateRecord
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, Result, RunRecord, RunState, TestRecord
+from harness.report.record.run_verdict import judge, tally
 from harness.report.statistics.gate_statistics import worst_of
 
 
@@ -44,8 +46,15 @@ def _first(found: Sequence[GateFinding], what: str) -> str:
 
 
 def _ended(run: RunRecord) -> Iterable[GateFinding]:
-    if run.state is not RunState.FINISHED and run.state is not RunState.RUNNING:
+    """Failed tests and audits, and a run that came to no end or executed nothing, whatever the gate demands besides.
+
+    Tests that could not be judged are a finding, which the gate may allow.
+    """
+    if run.state is not RunState.FINISHED:
         yield GateFinding(about="the run", outcome=REFUSED, reason=f"it did not end by itself ({run.state.value}): {run.state_reason}")
+    own, _ = judge(run.model_copy(update={"gate": None, "state": RunState.FINISHED}))
+    if own.outcome is Outcome.FAIL or not tally(run.tests).executed:
+        yield GateFinding(about="tests and audits", outcome=FAIL if own.outcome is Outcome.FAIL else REFUSED, reason=own.reason)
 
 
 def _measured(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:

@@ -15,6 +15,7 @@ from harness.core.files import stored, write_atomically
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.labels import LABEL, MARK, is_lab, lab_stands_in, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
+from harness.report.record.run_verdict import worst as worst_of_results
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _STYLE = Path(__file__).parents[1] / "report" / "html" / "templates" / "report.css"
@@ -60,7 +61,7 @@ def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
         mark=lambda outcome: MARK[outcome],
     )
     outcome = {"pass": Result.PASS, "fail": Result.FAIL}.get(gate.outcome, Result.INCONCLUSIVE)
-    worst = run.verdict.outcome if run.verdict.outcome is not Result.PASS else outcome
+    worst = worst_of_results([run.verdict.outcome, outcome]) or outcome
     return environment.get_template("signoff.html.j2").render(
         run=run,
         gate=gate,

@@ -46,6 +46,9 @@ def slowdown(
                 _refused(key, f"{m} repeats of the baseline against {n} from the same node; {demand.least_repeats} of each are demanded")
             )
             continue
+        if not math.isfinite(base.middle):
+            found.append(_refused(key, "in the baseline itself most repeats did not recover"))
+            continue
         allowed = max(demand.absolute_s, demand.relative * base.middle, (scatter or {}).get(key, 0.0))
         compared.append(_Compared(key, shift_test(strata, allowed if math.isfinite(allowed) else 0.0), allowed, strata))
     corrected = holm([one.shift.p for one in compared])

@@ -61,7 +61,7 @@ def own_file(folder: Path, name: str) -> Path | None:
 def carry_out(reports: Path, steps: Iterable[Step]) -> list[str]:
     """Do the steps; a sentence for each that could not be done. Killed at any moment, every file is there, packed, or both."""
     faults: list[str] = []
-    folders: set[Path] = set()
+    folders: dict[Path, Path] = {}  # emptied ones, with the evidence/ that they lie in
     for step in steps:
         folder = reports / step.folder
         if (path := own_file(folder, step.file)) is None:
@@ -72,11 +72,14 @@ def carry_out(reports: Path, steps: Iterable[Step]) -> list[str]:
                 _pack(path)
             else:
                 path.unlink()
-                folders.add(path.parent)
+                folders[path.parent] = folder / "evidence"
         except OSError as error:
             faults.append(f"{step.folder}/{step.file}: {error.strerror or error}")
-    for emptied in folders:
-        _remove_if_empty(emptied)
+    for emptied in sorted(folders, key=lambda path: -len(path.parts)):  # the deepest first
+        try:
+            _remove_if_empty(emptied, folders[emptied])
+        except OSError as error:
+            faults.append(f"{emptied.relative_to(reports)}: {error.strerror or error}")
     return faults
 
 
@@ -96,8 +99,8 @@ def _pack(path: Path) -> None:
     path.unlink()
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """A folder below evidence/ that was emptied, and evidence/ itself; one with anything else in it stays."""
-    while "evidence" in (folder.name, folder.parent.name) and not any(folder.iterdir()):
+def _remove_if_empty(folder: Path, evidence: Path) -> None:
+    """A folder below a run's evidence/ that was emptied, those above it, and evidence/ itself; one with anything else in it stays."""
+    while (folder == evidence or evidence in folder.parents) and folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent

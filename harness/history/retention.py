@@ -16,8 +16,8 @@ PAGE, PAGE_S = "report.html", 30 * DAY_S
 """The page is removed after so long: it is as large as all that is packed, and `lkharness report` makes it again."""
 PACKED_KINDS = (".pcapng", ".jsonl", ".log")
 """What of the evidence is worth packing: it becomes six to ten times smaller."""
-OLD_FILES = ("report.html", "junit.xml", "summary.md", "signoff.html", "timeline.jsonl", "timeline.jsonl.xz")
-"""Of a run whose evidence is removed: `lkharness report` makes the pages again from run.json."""
+OLD_FILES = ("report.html", "junit.xml", "summary.md", "timeline.jsonl", "timeline.jsonl.xz")
+"""Of a run whose evidence is removed: `lkharness report` makes the pages again from run.json. What somebody signed stays."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import tomllib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +17,11 @@ from report_sample import a_builder
 from harness import cli
 from harness.core import package_data
 from harness.core.errors import BadUse
+from harness.gate import baseline_runs
 from harness.gate.baseline_runs import baseline, judged, load_gate
 from harness.gate.gate_file import Gate, LoadedGate, Slowdown, load
 from harness.gate.judgement import judge_gate
-from harness.gate.samples import Sample
+from harness.gate.samples import Sample, samples
 from harness.gate.slowdown import slowdown
 from harness.report.junit import junit
 from harness.report.record.run_record import ClusterKind, Judgement, RunRecord, RunState
@@ -99,7 +102,7 @@ def test_slower_fails_no_slower_passes_and_too_little_is_refused_with_the_reason
     assert refused.outcome == "refused" and "8 repeats of the baseline against 4" in refused.reason
     assert judge_gate(gate, slow, []).outcome == "refused"
     rough = judge_gate(gate, a_run(tmp_path, [1, 9, 2, 8, 3, 7, 4, 6]), [a_run(tmp_path, [9, 1, 8, 2, 7, 3, 6, 4])])
-    assert rough.outcome == "refused" and "scatter too much" in rough.reason
+    assert set(found(rough, "slowdown")) == {"refused"} and any("scatter too much" in one.reason for one in rough.findings)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,45 @@ def test_what_must_not_be_compared_is_refused_by_compare_and_gate(tmp_path, caps
     assert "the same run twice" in capsys.readouterr().err
     loaded = load_gate(str(tmp_path / "gate.toml"))
     assert judged(loaded, tmp_path, other).outcome == "refused"  # at a run's end the run is there: nothing to refuse but the word
+
+
+def test_a_failed_run_or_one_that_did_not_end_is_not_let_through_by_a_gate_that_demands_nothing(tmp_path):
+    run, gate = a_run(tmp_path, FAST), gate_of("")
+    assert judge_gate(gate, run, []).outcome == "pass"
+    for change in ({"state": RunState.RUNNING}, {"tests": []}):
+        assert judge_gate(gate, run.model_copy(update=change), []).outcome == "refused", change
+    run.tests[0].verdict = Judgement(outcome="fail", reason="nobody answered")
+    said = judge_gate(gate, run, [])
+    assert said.outcome == "fail" and "nobody answered" in said.reason
+
+
+def test_the_first_nights_make_a_baseline_though_the_gate_had_no_word_on_them(tmp_path):
+    gate = gate_of("[baseline]\nlast_good = 3")
+    builder = a_builder(tmp_path)
+    add_to(builder, repeats(FAST))
+    assert int(builder.finish(gate=partial(judged, gate, tmp_path)).exit_code) == 3
+    builder.run.close()
+    failed = a_run(tmp_path, FAST)
+    failed.tests[0].verdict = Judgement(outcome="fail", reason="nobody answered")
+    (tmp_path / failed.run_id / "run.json").write_text(failed.model_dump_json())
+    later = a_run(tmp_path, FAST)
+    assert [one.run_id for one in baseline(gate, later, tmp_path)] == [builder.run.id]
+
+
+def test_a_fault_of_the_gate_leaves_the_run_its_verdict(tmp_path, monkeypatch):
+    monkeypatch.setattr(baseline_runs, "judge_gate", lambda *_: 1 / 0)
+    said = judged(gate_of(""), tmp_path, a_run(tmp_path, FAST))
+    assert said.outcome == "refused" and "ZeroDivisionError" in said.reason
+
+
+def test_a_baseline_that_did_not_recover_is_none(tmp_path):
+    base, run = a_run(tmp_path, FAST), a_run(tmp_path, FAST)
+    never = {
+        key: replace(one, by_direction={way: [math.inf] * len(v) for way, v in one.by_direction.items()})
+        for key, one in samples([base]).items()
+    }
+    found_ = slowdown(never, samples([run]), gate_of("").gate.slowdown, 1.0)
+    assert found_ and {one.outcome for one in found_} == {"refused"}
 
 
 def test_the_last_good_nights_are_older_comparable_and_passed(tmp_path):

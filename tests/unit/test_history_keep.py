@@ -78,6 +78,22 @@ def listing(reports: Path) -> dict[str, bytes]:
     return {p.relative_to(reports).as_posix(): p.read_bytes() for p in sorted(reports.rglob("*")) if p.is_file() and p.parent != reports}
 
 
+def test_a_folder_of_evidence_that_was_emptied_goes_with_all_above_it(tmp_path, capsys):
+    """Whichever of its files is looked at first."""
+    oldest, *_ = nights_with_evidence(tmp_path)
+    (oldest / "evidence" / "mine.txt").unlink()
+    deep = oldest / "evidence" / "02-power-loss" / "more"
+    deep.mkdir(parents=True)
+    for name in ("lknode01-manager.log", "02-power-loss/lknode01.log", "02-power-loss/more/x.log"):
+        (oldest / "evidence" / name).write_text("x")
+    data = json.loads((oldest / "run.json").read_text())
+    found = [p for p in (oldest / "evidence").rglob("*") if p.is_file()]
+    data["evidence"] = [{"path": p.relative_to(oldest).as_posix(), "bytes": p.stat().st_size} for p in found]
+    (oldest / "run.json").write_text(json.dumps(data))
+    assert cli.main(["history", str(tmp_path), "--keep", "300d", "--yes"]) == 0, capsys.readouterr()
+    assert not (oldest / "evidence").exists() and (oldest / "my-notes.txt").exists()
+
+
 def test_nothing_is_done_without_a_yes(tmp_path, capsys):
     nights_with_evidence(tmp_path)
     before = listing(tmp_path)

@@ -33,6 +33,14 @@ def test_every_figure_of_a_stored_run_is_kept(tmp_path: Path):
     assert [(one.series, one.outage) for one in found.phases] == [(one["track"], one["outage"]) for one in stored["phases"]]
 
 
+def test_what_was_set_aside_is_read_as_well(tmp_path: Path):
+    stored = json.loads(STORED.read_text())
+    stored["set_aside"] = stored["measurements"]
+    (tmp_path / "run.json").write_text(json.dumps(stored))
+    (found,) = load_record(tmp_path).set_aside
+    assert [one.id for one in found.measured.series] == [one["id"] for one in stored["measurements"][0]["measured"]["tracks"]]
+
+
 def test_its_report_is_made(tmp_path: Path):
     shutil.copy(STORED, tmp_path / "run.json")
     render(tmp_path)

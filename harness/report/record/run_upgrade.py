@@ -9,7 +9,6 @@ _MEASURED = {"tracks": "series", "lanes": "chart_rows", "told": "observations"}
 _SERIES = {"out_s": "recovered_after_s", "least_s": "min_s", "most_s": "max_s", "blind_s": "longest_gap_s"}
 _OUTAGE = {"track": "series", "least_s": "min_s", "most_s": "max_s"}
 _OUTAGE_PHASES = {"track": "series"}
-_FIGURES = {"track": "series"}
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
@@ -17,8 +16,8 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     if data.get("schema_version") != 1:
         return data
     measurements = [_measurement(one) for one in _objects(data.get("measurements"))]
-    series = [_renamed(one, _FIGURES) for one in _objects(data.get("series"))]
-    return {**data, "schema_version": 2, "measurements": measurements, "series": series}
+    set_aside = [_measurement(one) for one in _objects(data.get("set_aside"))]
+    return {**data, "schema_version": 2, "measurements": measurements, "set_aside": set_aside}
 
 
 def _measurement(record: Any) -> Any:

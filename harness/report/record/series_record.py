@@ -10,8 +10,8 @@ from harness.report.record.record_types import Record, Seconds, Text
 class SeriesRecord(Record):
     """One path to one service, by new connections or one kept open, in all repeats of one disruption in one direction.
 
-    The figures are seconds until the path was right again (`out_s` of the measurements). Measurements whose timing could not be relied on,
-    and those that know no figure, are counted in `left_out` and enter nothing else.
+    The figures are seconds until the path was right again (`recovered_after_s` of the measurements). Measurements whose timing could not be
+    relied on, and those that know no figure, are counted in `left_out` and enter nothing else.
     """
 
     disruption: Text
