@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
-from markupsafe import Markup
 
 from harness.core import text
 from harness.core.errors import Unusable
 from harness.core.files import stored, write_atomically
+from harness.report.html.page_environment import page_environment, style
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.labels import LABEL, MARK, is_lab, lab_stands_in, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import worst as worst_of_results
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_STYLE = Path(__file__).parents[1] / "report" / "html" / "templates" / "report.css"
 FILE = "signoff.html"
 GONE = "no longer there"
 
@@ -46,14 +42,7 @@ def hashes(run_dir: Path, run: RunRecord) -> list[tuple[str, str]]:
 
 def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
     """The page. Pure."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
+    environment = page_environment(_TEMPLATES)
     environment.filters.update(
         seconds=text.seconds,
         perhaps=lambda value: "never" if value is None else text.seconds(value),
@@ -74,12 +63,5 @@ def html(run: RunRecord, gate: GateRecord, files: list[tuple[str, str]]) -> str:
         skipped=skipped_by_reason(run),
         series=[one for one in run.series if one.kind == "new"],
         files=files,
-        style=Markup(_STYLE.read_text(encoding="utf-8")),
+        style=style(),
     )
-
-
-def _shown(value: Any) -> Any:
-    """Nothing from outside may act: control characters and direction marks are written out, the rest is escaped by jinja2."""
-    if hasattr(value, "__html__") or isinstance(value, int | float | Undefined):
-        return value
-    return text.visible(str(value))

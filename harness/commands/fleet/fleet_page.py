@@ -5,30 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
-from markupsafe import Markup
 
 from harness.commands.fleet.outcome import WORDS, Outcome, fleet_code, sorted_worst_first, summary
 from harness.core import text
+from harness.report.html.page_environment import page_environment, style
 from harness.report.record.labels import MARK
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_STYLE = Path(__file__).parents[2] / "report" / "html" / "templates" / "report.css"
 
 
 def html(outcomes: Sequence[Outcome], *, title: str, beside: Path) -> str:
     """Render the page, which will lie in the folder `beside`. Whatever came from outside is escaped and made visible."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
+    environment = page_environment(_TEMPLATES)
     return environment.get_template("fleet.html.j2").render(
         title=title,
         outcomes=[(one, link(one, beside)) for one in sorted_worst_first(outcomes)],
@@ -38,7 +27,7 @@ def html(outcomes: Sequence[Outcome], *, title: str, beside: Path) -> str:
         words=WORDS,
         mark=MARK,
         seconds=text.seconds,
-        style=Markup(_STYLE.read_text(encoding="utf-8")),
+        style=style(),
     )
 
 
@@ -52,10 +41,3 @@ def link(outcome: Outcome, beside: Path) -> str:
         return quote(Path(os.path.relpath(file, beside)).as_posix())
     except ValueError:  # another drive
         return file.resolve().as_uri()
-
-
-def _shown(value: Any) -> Any:
-    """Nothing from outside may act: control characters and direction marks are written out, the rest is escaped by jinja2."""
-    if hasattr(value, "__html__") or isinstance(value, int | float | Undefined):
-        return value
-    return text.visible(str(value))

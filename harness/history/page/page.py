@@ -8,20 +8,18 @@ import json
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from harness.core import text
 from harness.history.nightly_lines import ClusterHistory, History, Line
 from harness.history.page.page_data import first_shown, page_data
 from harness.history.stability import State
+from harness.report.html.page_environment import page_environment, style
 from harness.report.record.labels import LABEL, MARK
 from harness.report.record.run_record import Result
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_REPORT = Path(__file__).parents[2] / "report" / "html" / "templates" / "report.css"
 _MAX_NEWS = 40  # changes that are listed for a cluster; the strips show all
 _WORST_FIRST = (State.REGRESSED, State.NEW, State.ALWAYS, State.FLAKY, State.RECOVERED, State.UNKNOWN, State.STEADY)
 _TONES = {State.REGRESSED: "fail", State.NEW: "fail", State.ALWAYS: "fail", State.FLAKY: "inconclusive", State.UNKNOWN: "unchecked"}
@@ -73,20 +71,13 @@ def html(found: History, reports: Container[str]) -> str:
     script = (_TEMPLATES / "history.js").read_text(encoding="utf-8")
     first = first_shown(found)
     data = json.dumps(page_data(found, first, reports), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
+    environment = page_environment(_TEMPLATES)
     return environment.get_template("index.html.j2").render(
         runs=found.runs,
         clusters=[(cluster, _news(cluster), groups) for cluster, groups in _grouped(found)],
         left_out=first,
         data=Markup(data),
-        style=Markup(_REPORT.read_text(encoding="utf-8") + (_TEMPLATES / "history.css").read_text(encoding="utf-8")),
+        style=style(_TEMPLATES / "history.css"),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         count=text.count,
@@ -120,10 +111,3 @@ def _news(cluster: ClusterHistory) -> list[News]:
             gathered.setdefault((point.run, point.because, way), []).append((line, point.sentence))
     news = [News(run, found[0][1], tuple(line.name for line, _ in found)) for (run, _, _), found in gathered.items()]
     return sorted(news, key=lambda one: -one.run)[:_MAX_NEWS]
-
-
-def _shown(value: Any) -> Any:
-    """Nothing from outside may act: control characters and direction marks are written out, the rest is escaped by jinja2."""
-    if hasattr(value, "__html__") or isinstance(value, int | float | Undefined):
-        return value
-    return text.visible(str(value))

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from harness.core import text
 from harness.report.html.html_views import measured_view, title
+from harness.report.html.page_environment import page_environment
 from harness.report.record import labels
 from harness.report.record.run_record import DisruptionRecord, EvidenceFile, RecoveryRecord, Result, RunRecord, TestRecord
 from harness.report.record.run_verdict import PathSummary, severity, summarise_paths
@@ -135,14 +136,7 @@ def evidence_link(file: EvidenceFile) -> str | None:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
+    environment = page_environment(_TEMPLATES)
     environment.filters.update(
         seconds=text.seconds,
         css=_css,
@@ -163,13 +157,6 @@ def _environment() -> Environment:
         recording_link=lambda record: evidence_link(EvidenceFile(path=record.recording, bytes=0)),
     )
     return environment
-
-
-def _shown(value: Any) -> Any:
-    """Nothing from outside may act: control characters and direction marks are written out, the rest is escaped by jinja2."""
-    if hasattr(value, "__html__") or isinstance(value, int | float | Undefined):
-        return value
-    return text.visible(str(value))
 
 
 def _css(result: Result | None) -> str:
