@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 from loopback import PYTHON, echo_server
+from namespaced_host import own_machine
 
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
@@ -52,6 +53,22 @@ def test_many_attempts_have_a_port_each_and_stay_bounded(here):
     assert {a.outcome for a in many} == {AttemptOutcome.ANSWERED}
     assert len({a.local_port for a in many}) == 600
     assert {p[1] for p in peers} <= {a.local_port for a in many}
+
+
+def test_no_port_is_had_twice_in_a_row_and_the_last_one_is_still_had():
+    """A SYN is known on the wire by its port. Ten ports, two requests of five attempts that are refused at once: ten ports; and when all
+    were had, there is still one for the next."""
+    with own_machine() as host:
+        done = host.run("echo 50000 50009 >/proc/sys/net/ipv4/ip_local_port_range", limit=120)
+        assert done.ok, done.err
+        worker = ConnectionWorker(host, PYTHON)
+        try:
+            had = [attempt(worker, "127.0.0.1", port, count=5, limit=60) for port in (9, 13)]
+            more = attempt(worker, "127.0.0.1", 9, count=5, limit=60)
+        finally:
+            worker.close()
+    assert sorted(a.local_port for a in (*had[0], *had[1])) == list(range(50000, 50010))
+    assert {a.outcome for a in more} == {AttemptOutcome.REFUSED}
 
 
 def test_spaced_attempts_start_one_after_another(here):

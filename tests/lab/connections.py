@@ -75,7 +75,8 @@ for line in sys.stdin:
     print(json.dumps([hear(s) for s in socks]), flush=True)
 """
 
-# New connections one after the other, from source ports in order: who answered each.
+# New connections one after the other, from source ports in order: who answered each. The ports are below 32768: one that the kernel has
+# given out may be in TIME_WAIT, and cannot be bound.
 CONNECT_FROM = r"""
 import json, socket, struct, sys
 to, port, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

@@ -114,7 +114,7 @@ def test_the_probe_of_one_machine_does_not_depend_on_another(nat):
 def test_a_udp_rule_hangs_on_a_tcp_probe(thrice):
     """A UDP service is reached while the node's TCP probe is answered and only then, whatever the UDP service itself does."""
     thrice.start(NODE1, UDP_ECHO, "0.0.0.0", UDP, NODE1)
-    client = thrice.start(CLIENT, UDP_CLIENT, thrice.vip, UDP, 42000, 1)
+    client = thrice.start(CLIENT, UDP_CLIENT, thrice.vip, UDP, 22000, 1)
     assert ask(client, str(QUIET)) == ["silent"]
     responder = thrice.start(NODE1, RESPONDER, "0.0.0.0", PROBE)
     thrice.wait_healthy(NODE1)

@@ -45,7 +45,7 @@ for line in sys.stdin: print(json.dumps(s.getsockopt(socket.IPPROTO_TCP, socket.
 TWICE = r"""
 import json, socket, sys
 def once():
-    s = socket.socket(); s.settimeout(10); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", 44000))
+    s = socket.socket(); s.settimeout(10); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", 24000))
     s.connect((sys.argv[1], int(sys.argv[2]))); s.recv(1000); return s
 def wait(s):
     try: return repr(s.recv(1000))
@@ -160,7 +160,7 @@ def test_only_established_flows_are_reset(resetting):
 def test_udp_has_no_idle_timeout(resetting):
     """A UDP flow works on after the idle timeout, and nobody hears an error."""
     resetting.start(NODE1, UDP_ECHO, resetting.vip if resetting.data["design"] == "floating" else "0.0.0.0", UDP, NODE1)
-    client = resetting.start(CLIENT, UDP_CLIENT, resetting.vip, UDP, 43000, 1)
+    client = resetting.start(CLIENT, UDP_CLIENT, resetting.vip, UDP, 23000, 1)
     assert ask(client, "2") == [NODE1]
     talk = Conversation(resetting, NODE1)
     assert ask(talk.client, "hear 10") == "reset"  # the timeout is over

@@ -1,9 +1,13 @@
 """The connection worker's first part (the parts are sent as one script, see connection_worker.py): one connection tried."""
 
+import collections
 import errno
 import socket
 import struct
 import time
+
+MAX_PORTS_REMEMBERED = 8192  # local ports that are not used again, of some 28,000: with more, a free one would take long to find
+MAX_TRIES_FOR_A_PORT = 64
 
 
 def source_for(destination, port):
@@ -18,32 +22,63 @@ def source_for(destination, port):
         sock.close()
 
 
-def bound(source, used):
-    """A socket on a port that no earlier attempt of the request had: the port is what tells attempts apart on the wire."""
-    rejected = []
+class RecentPorts:
+    """The local ports of the last attempts, whoever asked for them: a port that comes back at once tells two attempts apart no more."""
+
+    def __init__(self):
+        self.order, self.ports = collections.deque(), set()
+
+    def __contains__(self, port):
+        return port in self.ports
+
+    def add(self, port):
+        """Remembers one, and forgets the oldest."""
+        if port in self.ports:
+            return
+        self.order.append(port)
+        self.ports.add(port)
+        if len(self.order) > MAX_PORTS_REMEMBERED:
+            self.ports.discard(self.order.popleft())
+
+
+def bound(source, recent, destination_port):
+    """A socket on a port that no recent attempt had, for the port is what tells attempts apart on the wire; where all that are left were
+    had, on the first one drawn. Never on the destination's own port: an attempt at this very host would connect to itself, and look
+    answered."""
+    drawn = []
+    chosen = None
     try:
-        while True:
+        while chosen is None:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            rejected.append(sock)
+            drawn.append(sock)
             sock.setblocking(False)
-            # bound before connecting, so that the port is known however the attempt ends
-            sock.bind((source or "", 0))
+            try:
+                # bound before connecting, so that the port is known however the attempt ends
+                sock.bind((source or "", 0))
+            except OSError as error:
+                had = [s for s in drawn[:-1] if s.getsockname()[1] != destination_port]
+                if error.errno != errno.EADDRINUSE or not had:
+                    raise
+                chosen = had[0]  # no other port is left
+                break
             port = sock.getsockname()[1]
-            if port not in used or len(rejected) == 64:
-                used.add(port)
-                rejected.remove(sock)
-                return sock, port
+            if port != destination_port and (port not in recent or len(drawn) >= MAX_TRIES_FOR_A_PORT):
+                chosen = sock
+        port = chosen.getsockname()[1]
+        recent.add(port)
+        return chosen, port
     finally:
-        for sock in rejected:
-            sock.close()
+        for sock in drawn:
+            if sock is not chosen:
+                sock.close()
 
 
 class Attempt:
     """One connection try."""
 
-    def __init__(self, plan, used):
+    def __init__(self, plan, recent):
         self.plan = plan
-        self.used = used
+        self.recent = recent
         self.sock = None
         self.address = plan["source"]
         self.port = None
@@ -54,7 +89,7 @@ class Attempt:
         """Returns an errno when it is already decided, else None."""
         target = (self.plan["destination"], self.plan["port"])
         try:
-            self.sock, self.port = bound(self.plan["source"], self.used)
+            self.sock, self.port = bound(self.plan["source"], self.recent, self.plan["port"])
             self.host_time, self.started = time.time(), time.monotonic()
             code = self.sock.connect_ex(target)
             address = self.sock.getsockname()[0]

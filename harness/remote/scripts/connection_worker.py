@@ -38,8 +38,7 @@ class Attempts:
         self.begin = time.monotonic()
         self.launched = 0
         self.alarm = None  # the attempt that a timer is set for
-        # from the destination's own port an attempt at this very host would connect to itself, and look answered
-        self.used, self.pending = {plan["port"]}, set()
+        self.pending = set()
         self.stopped = False
 
     def go(self):
@@ -62,7 +61,7 @@ class Attempts:
 
     def launch(self):
         """Starts one more."""
-        attempt = Attempt(self.plan, self.used)
+        attempt = Attempt(self.plan, self.loop.recent)
         code = attempt.start()
         if code is not None:
             self.report(attempt, code)
@@ -113,7 +112,7 @@ class Connection:
         """Starts to connect, when there is a place."""
         if self.attempt is not None or self.stopped or not self.loop.place_for(self):
             return
-        self.attempt = Attempt(self.plan, {self.plan["port"]})
+        self.attempt = Attempt(self.plan, self.loop.recent)
         code = self.attempt.start()
         if code is not None:
             self.decided(code)
@@ -222,6 +221,7 @@ class Loop:
 
     def __init__(self, places, window):
         self.places, self.window = places, window
+        self.recent = RecentPorts()
         self.poll = select.poll()
         self.calls = {}  # by descriptor
         self.timers, self.turn = [], 0
