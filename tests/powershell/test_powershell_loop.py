@@ -10,7 +10,7 @@ import pytest
 from powershell_process import LONG_S, Loop, command
 
 from harness.hosts.windows import powershell, script_protocol
-from harness.hosts.windows.script_contract import SCRIPTS
+from harness.hosts.windows.script_contract import contract_of
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_constrained_language_is_said(environment):
 
 
 def test_a_script_runs_as_a_file_too(environment):
-    words = [command()[0], "-NoProfile", "-NonInteractive", "-File", str(SCRIPTS / "service.ps1"), "-Name", "it's", "-Prefix"]
+    words = [command()[0], "-NoProfile", "-NonInteractive", "-File", str(contract_of("service").path), "-Name", "it's", "-Prefix"]
     done = subprocess.run(words, env=environment("many"), capture_output=True, timeout=LONG_S)
     answer = script_protocol.read_answer(done.stdout.decode())
     assert answer.ok and [row["Status"] for row in answer.rows] == ["Stopped"] and len(done.stdout.splitlines()) == 1

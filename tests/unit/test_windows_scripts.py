@@ -18,7 +18,8 @@ from harness.hosts.windows.script_contract import ENGINE, SCRIPTS, contract_of, 
 
 REPOSITORY = Path(__file__).parents[2]
 TYPES = {"text": "string", "texts": "string[]", "number": "int", "flag": "switch"}
-FILES = sorted([*SCRIPTS.glob("*.ps1"), *ENGINE.glob("*.ps1")])
+SCRIPT_FILES = sorted(SCRIPTS.rglob("*.ps1"))
+FILES = sorted([*SCRIPT_FILES, *ENGINE.glob("*.ps1")])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -85,7 +86,7 @@ def test_a_script_that_takes_something_else_is_found():
     assert declared("Get-Process\n") is None
 
 
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.ps1")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCRIPT_FILES, ids=lambda path: path.stem)
 def test_it_is_framed_as_all_are(path):
     """Help, strict mode, no exit, and one answer."""
     text = path.read_text(encoding="utf-8")
@@ -97,7 +98,7 @@ def test_it_is_framed_as_all_are(path):
     assert not re.search(r"\bexit\b|\bWrite-Host\b|\bInvoke-Expression\b", text.split("#>", 1)[1])
 
 
-@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.ps1")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCRIPT_FILES, ids=lambda path: path.stem)
 def test_every_cmdlet_of_windows_is_told_to_stop_at_an_error(path):
     """Cmdlets that are functions of modules do not see the caller's preference (WNET-40)."""
     for line in path.read_text(encoding="utf-8").split("#>", 1)[1].splitlines():
@@ -107,7 +108,7 @@ def test_every_cmdlet_of_windows_is_told_to_stop_at_an_error(path):
 
 
 def test_no_script_is_forgotten():
-    assert {path.stem for path in SCRIPTS.glob("*.ps1")} == set(contracts())
+    assert sorted(path for path in SCRIPT_FILES) == sorted(one.path for one in contracts().values())
 
 
 def test_the_bootstrap_fits_into_a_command_line():

@@ -1,4 +1,4 @@
-"""What each Windows script takes and answers, as data: `contract.json`. Pure.
+"""What each Windows script takes and answers, as data: `contract.json` of each folder of `scripts/`. Pure.
 
 Of a script: its parameters by name (`type`: text, texts, number or flag; `required`; `choices`), whether it `changes` anything, whether no
 row at all is an answer (`none`), and the fields of its rows by kind (the field `K`; one kind without a name where rows have none). A
@@ -40,17 +40,17 @@ class Contract:
     changes: bool
     none: bool
     rows: dict[str, dict[str, str]]
+    path: Path
 
     @property
     def text(self) -> str:
         """The script itself."""
-        return (SCRIPTS / f"{self.name}.ps1").read_text(encoding="utf-8")
+        return self.path.read_text(encoding="utf-8")
 
 
 @cache
 def contracts() -> dict[str, Contract]:
     """Every script's contract by its name."""
-    found: dict[str, Any] = json.loads((HERE / "contract.json").read_text(encoding="utf-8"))
     return {
         name: Contract(
             name,
@@ -58,10 +58,17 @@ def contracts() -> dict[str, Contract]:
             about["changes"],
             about["none"],
             about["rows"],
+            path.with_name(f"{name}.ps1"),
         )
-        for name, about in found.items()
+        for path in sorted(SCRIPTS.glob("*/contract.json"))
+        for name, about in _read(path).items()
         for given in (about["parameters"],)
     }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def contract_of(name: str) -> Contract:

@@ -5,7 +5,7 @@ Every IPv4 interface: its weak-host settings, its metric, and whether DHCP gives
 [CmdletBinding()]
 param()
 Set-StrictMode -Version Latest
-if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
     foreach ($interface in @(Find-All { Get-NetIPInterface -AddressFamily IPv4 -ErrorAction Stop })) {

@@ -8,7 +8,7 @@ ActiveStore: this host's own and group policy's together (WNET-33).
 [CmdletBinding()]
 param()
 Set-StrictMode -Version Latest
-if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
     foreach ($found in @(Get-NetFirewallProfile -PolicyStore ActiveStore -ErrorAction Stop)) {

@@ -17,7 +17,7 @@ param(
     [string]$Root = ''
 )
 Set-StrictMode -Version Latest
-if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
     $place = $Root

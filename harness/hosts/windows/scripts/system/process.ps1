@@ -9,7 +9,7 @@ param(
     [Parameter(Mandatory = $true)][int]$Id
 )
 Set-StrictMode -Version Latest
-if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
     foreach ($process in @(Get-Process -ErrorAction Stop)) {

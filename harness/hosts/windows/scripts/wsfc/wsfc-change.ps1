@@ -15,7 +15,7 @@ param(
     [string]$Node = ''
 )
 Set-StrictMode -Version Latest
-if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
     if ($Action -eq 'move' -and $Node -eq '') { throw 'a move needs the node to move to' }

@@ -24,7 +24,7 @@ param(
     [int]$Most = 1000
 )
 Set-StrictMode -Version Latest
-if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
     $failed = New-Object System.Collections.ArrayList

@@ -8,7 +8,7 @@ keepalive row that is not there stands for Windows' own default.
 [CmdletBinding()]
 param()
 Set-StrictMode -Version Latest
-if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
     foreach ($setting in @(Find-All { Get-NetTCPSetting -ErrorAction Stop })) {
