@@ -1,7 +1,7 @@
 """Stands where the loop of a resident PowerShell would: takes its lines, holds each question against its contract, answers as recorded.
 
 It knows no PowerShell. What it is sent as the loop and as a script's text has to be the product's own file. A recorded answer is a JSON
-file with `script`, `parameters` and `answer`, and, where wanted, `delay` (seconds), `hangs` (it ends at its limit and, as a call into
+file with `script`, `parameters` (a value "*" is any) and `answer`, and, where wanted, `delay` (seconds), `hangs` (it ends at its limit and, as a call into
 native code would, stays) and `dies` (the process ends instead of answering).
 """
 
@@ -72,7 +72,7 @@ class Loop:
     def _find(self, number: int, name: str, parameters: dict[str, Any], limit: float) -> None:
         for path in sorted(self._folder.glob("*.json")):
             recorded = json.loads(path.read_text(encoding="utf-8"))
-            if (recorded["script"], recorded["parameters"]) == (name, parameters):
+            if recorded["script"] == name and fits(recorded["parameters"], parameters):
                 break
         else:
             self._answer(number, fault("NotRecorded", f"no answer is recorded for {name} {parameters}"))
@@ -101,6 +101,10 @@ class Loop:
         with self._lock:
             self._out.write(json.dumps(what, separators=(",", ":")).encode("ascii") + b"\r\n")
             self._out.flush()
+
+
+def fits(recorded: dict[str, Any], asked: dict[str, Any]) -> bool:
+    return recorded.keys() == asked.keys() and all(value in ("*", asked[key]) for key, value in recorded.items())
 
 
 def fault(error: str, message: str) -> dict[str, Any]:

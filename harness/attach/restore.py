@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.attach.baseline import Found, differences, forget_ours, look
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import audit
+from harness.config.cluster_config import Node
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, failed, passed
@@ -12,6 +13,7 @@ from harness.disrupt.disruption import clear_failures
 from harness.expectations import outage_budget
 from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import StillRunning, unfinished
+from harness.hosts.windows import windows_jobs
 from harness.managers.manager import ClusterState, ResourceState
 from harness.managers.switchover_readiness import by_state
 
@@ -145,7 +147,7 @@ def _let_finish(subject: ClusterUnderTest) -> None:
 
     def running() -> str:
         nonlocal told
-        found = [f"{n.name}: `{one}`" for n in subject.cluster.nodes for one in _running_on(subject, n.name)]
+        found = [f"{n.name}: `{one}`" for n in subject.cluster.nodes for one in _running_on(subject, n)]
         if found and not told:
             subject.timeline.note(
                 "harness", "waiting", f"an action of the cluster manager still runs, and is not ended: {'; '.join(found)}"
@@ -158,9 +160,10 @@ def _let_finish(subject: ClusterUnderTest) -> None:
     )
 
 
-def _running_on(subject: ClusterUnderTest, node: str) -> list[str]:
+def _running_on(subject: ClusterUnderTest, node: Node) -> list[str]:
+    asked = windows_jobs.unfinished if node.platform == "windows" else unfinished
     try:
-        return unfinished(subject.hosts[node])
+        return asked(subject.hosts[node.name])
     except (HostUnreachable, DeadlineExceeded):  # the cluster will not be whole without it, and that is said then
         return []
 

@@ -16,6 +16,7 @@ from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import unfinished
 from harness.hosts.linux.linux_parse import InterfaceAddress
+from harness.hosts.windows import windows_jobs
 from harness.remote.connections.attempt import attempt
 
 T = TypeVar("T")
@@ -108,10 +109,10 @@ def by_identity(subject: ClusterUnderTest, active: str) -> Verdict:
 def nothing_left(subject: ClusterUnderTest) -> Verdict:
     """Nothing that a disruption put on a host is still there, and no command that changes the cluster still runs there."""
     names = [name for name in subject.hosts if subject.runs_commands(name)]  # nothing of ours gets to a host that runs nothing for us
-    nodes = [node.name for node in subject.cluster.nodes if node.platform == "linux"]
+    nodes = [(node.name, windows_jobs.unfinished if node.platform == "windows" else unfinished) for node in subject.cluster.nodes]
     found = subject.together(
         *(lambda n=n: [f"{n}: {what}" for what in remains(subject.hosts[n])] for n in names),
-        *(lambda n=n: [f"{n}: `{command}` still runs" for command in unfinished(subject.hosts[n])] for n in nodes),
+        *(lambda n=n, still=still: [f"{n}: `{command}` still runs" for command in still(subject.hosts[n])] for n, still in nodes),
     )
     left = [what for those in found for what in those]
     return failed(f"left behind: {'; '.join(left)}") if left else passed("nothing of ours is left on any host")

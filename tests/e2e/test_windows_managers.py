@@ -10,6 +10,7 @@ from windows_server import asked, reset, start_windows, swap
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
+from harness.hosts.jobs import StillRunning
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.managers.manager import CommPath, Question, ResourceState, SwitchRefused
 from harness.managers.manager_registry import manager_of
@@ -126,11 +127,22 @@ def test_lifekeeper_on_windows_with_paths_dead_or_stopped(lab, later, no, why):
 
 @lifekeeper
 def test_lifekeeper_on_windows_switches_over(lab):
-    with pytest.raises(SwitchRefused, match="left listener-1521 standby; it said: restoring listener-1521"):
+    with pytest.raises(SwitchRefused, match=r"left listener-1521 standby \(exit 0\); it said: restoring listener-1521"):
         lab.manager.switch_over("lknode02", deadline=Deadline(20))
     lab.becomes("lknode02", "lcdstatus", "active")
     lab.manager.switch_over("lknode02", deadline=Deadline(20))
     assert lab.manager.state().active is None  # the recorded first node still says that it has everything
+
+
+@lifekeeper
+def test_a_restore_is_started_beside_the_question_and_no_limit_ends_it(lab):
+    """A question that ends at its limit takes what it has started with it; the services would be on neither node."""
+    lab.becomes("lknode02", "restored", "not-yet")
+    with pytest.raises(StillRunning, match="`perform_action -t listener-1521 -a restore` has not ended within 2 s; it was not ended"):
+        lab.manager.switch_over("lknode02", deadline=Deadline(2))
+    said = asked(lab.servers["lknode02"])
+    (began,) = [one for one in said if one["script"] == "job-start"]
+    assert began["limit"] > 60 and not any(one["script"] == "job-remove" for one in said)
 
 
 @wsfc

@@ -62,7 +62,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[
     (root / "etc" / "default" / "LifeKeeper").write_text("LCDSYNC=1\nNAME=l\u00e4uft\n", encoding="utf-8")
 
     def made(scene: str = "many", **more: str) -> dict[str, str]:
+        own = folder / f"profile-{scene}"
+        own.mkdir(exist_ok=True)
         given = {
+            "XDG_DATA_HOME": str(own),
             "PSModulePath": str(HERE / "modules"), "PATH": f"{folder}:{os.environ['PATH']}", "LK_SCENE": scene, "LKROOT": str(root),
             "POWERSHELL_TELEMETRY_OPTOUT": "1", "POWERSHELL_UPDATECHECK": "Off",
         }  # fmt: skip

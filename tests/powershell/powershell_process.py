@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from harness.hosts.windows import powershell, script_protocol
+from harness.hosts.windows.script_contract import ENGINE
 from harness.hosts.windows.script_protocol import Line, ScriptAnswer
 
 PWSH = shutil.which("pwsh")
@@ -80,6 +81,11 @@ class Loop:
 def command() -> list[str]:
     """As the product calls it, but for the program's name."""
     return [str(PWSH), *powershell.encoded(script_protocol.bootstrap()).split()[1:]]
+
+
+def job_runner() -> str:
+    """What job-start is to have the process run that it makes."""
+    return (ENGINE / "job.ps1").read_text(encoding="utf-8")
 
 
 def as_json(answer: ScriptAnswer) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from powershell_process import SCENES, as_json
+from powershell_process import SCENES, as_json, job_runner
 
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_contract import contract_of, contracts, misfit
@@ -17,10 +17,14 @@ ASKED: dict[str, dict] = {
     "events": {**MOMENTS, "Logs": ["System", "Application"], "Source": "o'neil \"x\"", "Most": 10}, "host": {"Boot": True},
     "process": {"Id": 1}, "wsfc-state": {}, "wsfc-change": {"Action": "move", "Name": QUOTES, "Node": "LKNODE02"},
     "lifekeeper-command": {"Command": "lcdstatus", "Words": ["-q", "", 'say "x\\"', "it's", "a b\\"]}, "lifekeeper-settings": {},
+    "lifekeeper-program": {"Command": "perform_action"}, "job-state": {}, "job-remove": {"Name": "0" * 12},
+    "job-start": {"Name": "1" * 12, "Line": "true", "Program": "/bin/true", "Runner": job_runner()},
 }  # fmt: skip
-NEEDS_NO_CMDLET = ("process", "lifekeeper-command", "lifekeeper-settings")
+# Of these no cmdlet of Windows is asked, or one whose failure is a warning only.
+BY_FILES = ("process", "lifekeeper-settings", "lifekeeper-program", "job-state", "job-remove")
+NEEDS_NO_CMDLET = (*BY_FILES, "lifekeeper-command")
 MISSING = {("service-change", "none"), ("service-change", "one"), ("wsfc-state", "none")}
-SLOW = [name for name in ASKED if name not in ("process", "lifekeeper-settings")]
+SLOW = [name for name in ASKED if name not in BY_FILES]
 
 
 def test_every_script_is_asked():
@@ -41,7 +45,7 @@ def test_its_answer_is_what_its_contract_says(loops, name, scene):
     faults = [misfit(contract_of(name), row) for row in answer.rows]
     assert not any(faults), faults
     assert answer.rows or contract_of(name).none
-    if scene == "warning" and name not in ("process", "lifekeeper-settings"):
+    if scene == "warning" and name not in BY_FILES:
         assert "Der Dienst antwortet langsam" in answer.warnings
 
 
@@ -152,7 +156,7 @@ def test_lifekeeper_s_streams_are_apart_and_its_words_arrive(loops):
 @pytest.mark.parametrize(
     ("parameters", "why"),
     [
-        ({"Command": "no-such", "Words": []}, "there is no no-such in "),
+        ({"Command": "ins_list", "Words": []}, "there is no ins_list in "),
         ({"Command": "lcdstatus", "Root": "Z:\\not there"}, "LifeKeeper is not installed there: there is no folder Z:\\not there"),
     ],
 )

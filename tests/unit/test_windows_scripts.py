@@ -107,6 +107,15 @@ def test_every_cmdlet_of_windows_is_told_to_stop_at_an_error(path):
             assert "-ErrorAction" in call, call
 
 
+def test_what_changes_something_is_ended_by_no_question_s_limit():
+    """A native program ends with its question; so one that changes something is not run by a question, but by a job."""
+    changing = [one for one in contracts().values() if one.changes]
+    assert changing and [one.name for one in changing if "Invoke-Native" in one.text] == []
+    asks = contract_of("lifekeeper-command").parameters["Command"].choices
+    assert asks and not contract_of("lifekeeper-command").changes
+    assert set(asks) & set(contract_of("lifekeeper-program").parameters["Command"].choices) == set()
+
+
 def test_no_script_is_forgotten():
     assert sorted(path for path in SCRIPT_FILES) == sorted(one.path for one in contracts().values())
 

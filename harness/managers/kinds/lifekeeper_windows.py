@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.core.deadline import Deadline
 from harness.hosts.windows.script_protocol import MISSING, Row, ScriptAnswer
 from harness.hosts.windows.script_runner import ScriptFailed, advice, ask
+from harness.hosts.windows.windows_jobs import run_to_its_end
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_settings
@@ -16,7 +17,7 @@ from harness.managers.switchover_readiness import Told, by_state, last_words
 from harness.managers.windows_base import NOT_ASKED, OnWindows
 
 DEFAULT_ROOT = r"C:\LK"  # LKW-01
-COMMAND, SETTINGS = "lifekeeper-command", "lifekeeper-settings"
+COMMAND, PROGRAM, SETTINGS = "lifekeeper-command", "lifekeeper-program", "lifekeeper-settings"
 DOTTED = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", re.ASCII)
 
 
@@ -112,13 +113,19 @@ class LifeKeeperWindows(OnWindows):
         self._act(node, tag, "remove", ["-s"], deadline)
 
     def _act(self, node: str, tag: str, action: str, options: list[str], deadline: Deadline) -> None:
-        """perform_action (LKW-05); what its exit code means is not known, so the state afterwards is what counts."""
-        words = [*options, "-t", tag, "-a", action]
-        answer = self._command(node, "perform_action", words, max(0.1, deadline.remaining()))
-        seen = self._node_state(node, max(1.0, deadline.within(20.0))).resources.get(tag)
+        """perform_action (LKW-05), followed to its end; what its exit code means is not known, so the state afterwards is what counts.
+        Raises StillRunning when it takes longer than the deadline; it then goes on."""
+        host, words = self._hosts[node], [*options, "-t", tag, "-a", action]
+        line = f"perform_action {' '.join(words)}"
+        found = ask(host, PROGRAM, {"Command": "perform_action", **self._root}, limit=max(deadline.within(20.0), 5.0))
+        if not found.ok:
+            raise SwitchRefused(f"{node}: `{line}` was not run: {found.why}{advice(found)}")
+        own = found.rows[0]
+        done = run_to_its_end(host, own["Program"], [*own["Words"], *words], own["Folder"], line, deadline)
+        seen = self._node_state(node, max(deadline.within(20.0), 5.0)).resources.get(tag)
         if seen is None or seen.active is not (action == "restore"):
-            heard = last_words(answer.rows[0]["Text"], answer.rows[0]["Errors"]) if answer.ok else answer.why
-            raise SwitchRefused(f"{node}: `perform_action {' '.join(words)}` left {tag} {seen or 'unknown'}; it said: {heard}")
+            heard = f"exit {done.exit}); it said: {last_words(done.out, done.err)}"
+            raise SwitchRefused(f"{node}: `{line}` left {tag} {seen or 'unknown'} ({heard}")
 
     def address_of(self, tag: str, node: str) -> str | None:
         answer = self._command(node, "ins_list", ["-t", tag], 20.0)

@@ -134,6 +134,36 @@ function Invoke-Native {
     }
 }
 
+# Where the jobs are kept that this account has started: a folder of its profile, into which others cannot write.
+function Get-JobsFolder {
+    $profileOf = [System.Environment]::GetFolderPath('LocalApplicationData')
+    if ($profileOf -eq '') { Write-Missing 'the account has no profile, so there is no folder of its own for what must outlive a session' }
+    return [System.IO.Path]::Combine($profileOf, 'lkharness-jobs')
+}
+
+# How one of LifeKeeper's commands is run: it is a program, or a script for LifeKeeper's own Perl (LKW-02). The folder is Root, else
+# %LKROOT%, else C:\LK.
+function Find-LifeKeeperProgram {
+    param([Parameter(Mandatory = $true)][string]$Command, [AllowEmptyString()][string]$Root = '')
+    $place = $Root
+    if ($place -eq '' -and $null -ne $env:LKROOT) { $place = "$env:LKROOT" }
+    if ($place -eq '') { $place = 'C:\LK' }
+    $folder = [System.IO.Path]::Combine($place, 'Bin')
+    if (-not [System.IO.Directory]::Exists($folder)) { Write-Missing "LifeKeeper is not installed there: there is no folder $folder" }
+    $program = [System.IO.Path]::Combine($folder, $Command + '.exe')
+    if ([System.IO.File]::Exists($program)) { return @{ Program = $program; Words = @(); Folder = $folder } }
+    if (-not [System.IO.File]::Exists([System.IO.Path]::Combine($folder, $Command))) { Write-Missing "there is no $Command in $folder" }
+    $own = [System.IO.Path]::Combine($place, 'perl')
+    $program = [System.IO.Path]::Combine($own, 'bin', 'perl.exe')
+    if (-not [System.IO.File]::Exists($program)) {
+        $perls = @()
+        if ([System.IO.Directory]::Exists($own)) { $perls = @(Get-ChildItem -LiteralPath $own -Recurse -Filter 'perl.exe' -ErrorAction Stop) }
+        if ($perls.Count -eq 0) { Write-Missing "there is no perl.exe in $own, which $Command needs" }
+        $program = "$($perls[0].FullName)"
+    }
+    return @{ Program = $program; Words = @($Command); Folder = $folder }
+}
+
 # A value of which JSON can tell everything. Raises for what lies deeper than any row does, and for what is no plain value.
 function ConvertTo-Plain {
     param([AllowNull()][object]$Value, [int]$Depth = 0)

@@ -226,14 +226,14 @@ function Get-LifeKeeperStatus {
 
 function Start-Service {
     [CmdletBinding()]
-    param([string]$Name)
+    param([object]$InputObject)
     Write-Scene -Caller $PSCmdlet -Id 'CouldNotStartService' -List @()
 }
 
 function Stop-Service {
     [CmdletBinding()]
-    param([string]$Name, [switch]$Force, [switch]$NoWait)
-    [void]$script:stopped.Add($Name)
+    param([object]$InputObject, [switch]$Force, [switch]$NoWait)
+    [void]$script:stopped.Add($InputObject.Name)
     Write-Scene -Caller $PSCmdlet -Id 'CouldNotStopService' -List @()
 }
 
@@ -274,6 +274,32 @@ function Get-CimInstance {
     Write-Scene -Caller $PSCmdlet -Id 'HRESULT 0x80070005' -List @(
         [pscustomobject]@{ Name = 'LifeKeeper'; ProcessId = [uint32]4242; StartName = 'LocalSystem' },
         [pscustomobject]@{ Name = 'ClusSvc'; ProcessId = [uint32]900; StartName = 'LocalSystem' })
+}
+
+function Get-CimClass {
+    [CmdletBinding()]
+    param([string]$ClassName)
+    Write-Scene -Caller $PSCmdlet -Id 'HRESULT 0x80070005' -List @([pscustomobject]@{ CimClassName = $ClassName })
+}
+
+function New-CimInstance {
+    [CmdletBinding()]
+    param([object]$CimClass, [switch]$ClientOnly, [hashtable]$Property)
+    [pscustomobject]$Property
+}
+
+# Makes a process in a session of its own, as WMI makes it outside of sshd's job.
+function Invoke-CimMethod {
+    [CmdletBinding()]
+    param([string]$ClassName, [string]$MethodName, [hashtable]$Arguments)
+    if ($Arguments['ProcessStartupInformation'].CreateFlags -ne 16777216) { return [pscustomobject]@{ ReturnValue = [uint32]21 } }
+    $start = New-Object System.Diagnostics.ProcessStartInfo
+    $start.FileName = '/bin/sh'
+    $start.WorkingDirectory = $Arguments['CurrentDirectory']
+    $start.UseShellExecute = $false
+    foreach ($word in @('-c', ('exec setsid ' + $Arguments['CommandLine'] + ' </dev/null >/dev/null 2>&1'))) { $start.ArgumentList.Add($word) }
+    $made = [System.Diagnostics.Process]::Start($start)
+    [pscustomobject]@{ ReturnValue = [uint32]0; ProcessId = [uint32]$made.Id }
 }
 
 function Get-ClusterNode {
@@ -363,6 +389,7 @@ function Stop-ClusterResource {
 
 Export-ModuleMember -Function @(
     'Find-NetRoute',
+    'Get-CimClass',
     'Get-CimInstance',
     'Get-ClusterGroup',
     'Get-ClusterNetwork',
@@ -390,7 +417,9 @@ Export-ModuleMember -Function @(
     'Get-NetTCPSetting',
     'Get-Service',
     'Get-WinEvent',
+    'Invoke-CimMethod',
     'Move-ClusterGroup',
+    'New-CimInstance',
     'Start-ClusterResource',
     'Start-Service',
     'Stop-ClusterResource',

@@ -1,8 +1,6 @@
 <#
 .SYNOPSIS
-Runs one of LifeKeeper's own commands: what it said on each stream, its exit code, and the state of its service.
-.DESCRIPTION
-A command is a program, or a script for LifeKeeper's own Perl (LKW-02). Its folder is Root, else %LKROOT%, else C:\LK.
+Asks one of LifeKeeper's own commands that only tell: what it said on each stream, its exit code, and the state of its service.
 .PARAMETER Command
 Its name without .exe.
 .PARAMETER Words
@@ -12,7 +10,7 @@ LifeKeeper's folder.
 #>
 [CmdletBinding()]
 param(
-    [Parameter(Mandatory = $true)][string]$Command,
+    [Parameter(Mandatory = $true)][ValidateSet('lcdstatus', 'ins_list', 'flg_list')][string]$Command,
     [AllowEmptyCollection()][AllowEmptyString()][string[]]$Words = @(),
     [string]$Root = ''
 )
@@ -20,32 +18,17 @@ Set-StrictMode -Version Latest
 if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
-    $place = $Root
-    if ($place -eq '' -and $null -ne $env:LKROOT) { $place = "$env:LKROOT" }
-    if ($place -eq '') { $place = 'C:\LK' }
-    $folder = [System.IO.Path]::Combine($place, 'Bin')
-    if (-not [System.IO.Directory]::Exists($folder)) { Write-Missing "LifeKeeper is not installed there: there is no folder $folder" }
-    $program = [System.IO.Path]::Combine($folder, $Command + '.exe')
-    $given = @($Words)
-    if (-not [System.IO.File]::Exists($program)) {
-        $text = [System.IO.Path]::Combine($folder, $Command)
-        if (-not [System.IO.File]::Exists($text)) { Write-Missing "there is no $Command in $folder" }
-        $own = [System.IO.Path]::Combine($place, 'perl')
-        $program = [System.IO.Path]::Combine($own, 'bin', 'perl.exe')
-        if (-not [System.IO.File]::Exists($program)) {
-            $perls = @()
-            if ([System.IO.Directory]::Exists($own)) { $perls = @(Get-ChildItem -LiteralPath $own -Recurse -Filter 'perl.exe' -ErrorAction Stop) }
-            if ($perls.Count -eq 0) { Write-Missing "there is no perl.exe in $own, which $Command needs" }
-            $program = "$($perls[0].FullName)"
-        }
-        $given = @($Command) + $given
-    }
-    $said = Invoke-Native -Program $program -Words $given -Folder $folder
+    $own = Find-LifeKeeperProgram -Command $Command -Root $Root
+    $said = Invoke-Native -Program $own.Program -Words (@($own.Words) + @($Words)) -Folder $own.Folder
     if (-not $said.Whole) { Write-Warning "$Command left a process that holds its output open" }
     $service = $null
-    try {
-        foreach ($one in @(Get-Service -ErrorAction Stop)) { if ("$($one.Name)" -eq 'LifeKeeper') { $service = Get-Text -From $one -Name 'Status' } }
+    $problems = @()
+    foreach ($one in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) {
+        if ("$($one.Name)" -eq 'LifeKeeper') { $service = Get-Text -From $one -Name 'Status' }
     }
-    catch { Write-Warning ('the state of the service LifeKeeper was not told: ' + (Get-ErrorId -Record $_)) }
+    # What cannot be told of another service is no concern of this question.
+    if ($null -eq $service -and @($problems).Count -gt 0) {
+        Write-Warning ('the state of the service LifeKeeper was not told: ' + (Get-ErrorId -Record @($problems)[0]))
+    }
     [ordered]@{ Text = $said.Out; Errors = $said.Errors; Exit = $said.Exit; Service = $service }
 }
