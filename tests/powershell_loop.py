@@ -1,8 +1,8 @@
 """Stands where the loop of a resident PowerShell would: takes its lines, holds each question against its contract, answers as recorded.
 
 It knows no PowerShell. What it is sent as the loop and as a script's text has to be the product's own file. A recorded answer is a JSON
-file with `script`, `parameters` (a value "*" is any) and `answer`, and, where wanted, `delay` (seconds), `hangs` (it ends at its limit and, as a call into
-native code would, stays) and `dies` (the process ends instead of answering).
+file with `script`, `parameters` (a value "*" is any) and `answer`, and, where wanted, `delay` (seconds), `hangs` (it ends at its limit and,
+as a call into native code would, stays) and `dies` (the process ends instead of answering).
 """
 
 from __future__ import annotations
