@@ -87,6 +87,10 @@ class Deployments(ThreadingHTTPServer):
         self.on_delete: Callable[[str, int], tuple[int, Any] | None] = lambda name, times: None
         self.deletes: dict[str, int] = {}
         self.fresh_404 = self._fresh = 0
+        self.skus: list[dict[str, Any]] = [_sku("Standard_D2s_v5")]
+        self.usages: list[dict[str, Any]] = []
+        self.image_plan: dict[str, str] | None = None
+        self.terms_accepted = True
         self.asked: list[tuple[str, str]] = []
         ca = trustme.CA()
         ca.cert_pem.write_to_path(folder / "ca.pem")
@@ -266,6 +270,13 @@ poll_s = 0.05
         return 202, None
 
 
+def _sku(name: str, family: str = "standardDSv5Family", cores: str = "2", **more: Any) -> dict[str, Any]:
+    """As Resource SKUs - List has one."""
+    place = {"location": "westeurope", "zones": ["1", "2", "3"]}
+    about = {"resourceType": "virtualMachines", "name": name, "family": family, "locations": ["westeurope"], "locationInfo": [place]}
+    return {**about, "capabilities": [{"name": "vCPUs", "value": cores}], "restrictions": [], **more}
+
+
 def _uses(value: Any) -> set[str]:
     if isinstance(value, dict):
         own = {value["id"].lower()} if isinstance(value.get("id"), str) and value["id"].startswith("/") else set()
@@ -324,6 +335,8 @@ class _Handler(BaseHTTPRequestHandler):
         if server._fresh and "/resourcegroups/" in key:
             server._fresh -= 1
             return 404, _error("ResourceGroupNotFound", f"Resource group '{path.split('/')[4]}' could not be found.")
+        if (said := _of_region(server, key)) is not None:
+            return 200, said
         if self.command == "DELETE":
             return server.delete(path)
         if key.endswith("/cancel"):
@@ -378,6 +391,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """The test looks at `asked`."""
+
+
+def _of_region(server: Deployments, key: str) -> Any:
+    """What a region has, and what the subscription may have of it."""
+    if key.endswith("/microsoft.compute/skus"):
+        return {"value": server.skus}
+    if re.search(r"/microsoft.compute/locations/[^/]+/usages$", key):
+        return {"value": server.usages}
+    if key.endswith("/agreements/current"):
+        return {"properties": {"accepted": server.terms_accepted}}
+    if found := re.search(r"/vmimage/offers/[^/]+/skus/[^/]+/versions(/[^/]+)?$", key):
+        about = {"name": "1.0.0", "location": "westeurope", "id": key}
+        return {**about, "properties": {"plan": server.image_plan}} if found[1] else [about]
+    return None
 
 
 def _wanted(resource: dict[str, Any], query: dict[str, str]) -> bool:

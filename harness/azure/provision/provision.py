@@ -12,7 +12,7 @@ from typing import Any
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.clients import Clients
-from harness.azure.provision import ledger, manager_install
+from harness.azure.provision import availability, ledger, manager_install
 from harness.azure.provision.deploy import Deployment, check_conflicts, group_is_there, make_group
 from harness.azure.provision.deployment_request import DeploymentRequest, Keep
 from harness.azure.provision.teardown import made_by, remove
@@ -30,6 +30,7 @@ REMOVAL_TIMEOUT_S = 3600.0  # with the wait for a group that must be seen empty 
 def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: Keep, limit_s: float, say: Say) -> None:
     """Deploy, then install the cluster manager. Raises what failed, after what was made is removed, or with how to remove it."""
     arm = Arm(clients)
+    request = availability.checked(arm, request, say)
     deadline, deployment, began, deployed = Deadline(limit_s), Deployment(arm, request, say), False, False
     there = group_is_there(arm)
     if there:

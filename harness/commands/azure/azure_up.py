@@ -43,7 +43,8 @@ def add_to(verbs) -> None:
         help="keep nothing of what went wrong (never, the default), a deployment that failed, or also what was interrupted",
     )
     up.add_argument("--design", choices=["nat", "floating"], default="nat", help="floating IP off (nat, the default) or on")
-    up.add_argument("--placement", choices=["zones", "availability-set"], default="zones", help="of the two nodes (default: zones 1 and 2)")
+    up.add_argument("--placement", choices=["zones", "availability-set"], default="zones", help="of the two nodes (default: zones)")
+    up.add_argument("--zones", metavar="A,B", help="of the two nodes, with --placement zones (default: 1,2)")
     up.add_argument("--size", metavar="NAME", help="of the nodes' machines (default: Standard_D2s_v5)")
     up.add_argument("--image", metavar="PUBLISHER:OFFER:SKU:VERSION", help="default: Debian:debian-12:12-gen2:latest")
     up.add_argument("--user", metavar="NAME", help="who logs in (default: azureuser)")
@@ -204,6 +205,8 @@ def _request(given: argparse.Namespace) -> DeploymentRequest:
     }
     over: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     over |= {"design": given.design, "placement": given.placement, "haPorts": given.ha_ports, "outbound": given.outbound}
+    if given.zones is not None:
+        over["zones"] = _zones(given.zones, given.placement)
     over["sshPublicKey"] = public_key(Path(given.ssh_key))
     if given.public_from is not None:
         over |= {"publicAddress": True, "sshSource": _network(given.public_from)}
@@ -215,6 +218,15 @@ def _image(text: str) -> dict[str, str]:
     if len(parts) != 4 or not all(parts):
         raise BadUse(f"--image {text}: is no image; write PUBLISHER:OFFER:SKU:VERSION")
     return dict(zip(("publisher", "offer", "sku", "version"), parts, strict=True))
+
+
+def _zones(text: str, placement: str) -> list[str]:
+    zones = text.split(",")
+    if placement != "zones":
+        raise BadUse("--zones: an availability set has none; leave it out, or --placement")
+    if len(zones) != 2 or not set(zones) <= {"1", "2", "3"}:
+        raise BadUse(f"--zones {text}: are no two zones; write two of 1, 2, 3, such as 1,3")
+    return zones
 
 
 def _network(text: str) -> str:
