@@ -18,11 +18,12 @@ from harness.core.errors import HarnessError
 from harness.core.redaction.redactor import Redactor, secret_words
 from harness.disrupt import disruption as disruptions
 from harness.disrupt.disruption import HARNESS, Step
+from harness.measure import connection_rates
 from harness.measure.write_durability import takes_tokens
 
 BESIDES = (
     "Besides these: commands that only read, the measuring agents (ended with the run), and, where a failed resource is left behind, "
-    "the cluster manager's own command that clears its failure."
+    "the cluster manager's own command that clears its failure (Pacemaker notes when, as last-lrm-refresh, in its configuration)."
 )
 
 
@@ -33,6 +34,7 @@ class Wanted:
     name: str
     service: str | None = None
     measured: bool = field(default=False, compare=False)
+    period_s: float = field(default=0.0, compare=False)  # at which connections are made while it is measured
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,11 @@ def _lines(entry: Entry, commands: bool) -> list[str]:
     return lines
 
 
-def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = False) -> Wanted:
+def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = False, period_s: float = 0.0) -> Wanted:
     """What a test with these parameters would do; the service counts only where the disruption can be about one."""
     takes = "service" in inspect.signature(disruptions.get_disruption(name).__init__).parameters
     service = parameters.get("service")
-    return Wanted(name, service if takes and isinstance(service, str) else None, measured)
+    return Wanted(name, service if takes and isinstance(service, str) else None, measured, period_s)
 
 
 def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditions | None = None) -> Shown:
@@ -143,6 +145,8 @@ def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditio
     service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
     if service is not None and any(w.measured for w in counted):
         notes.append(f"While it is measured, rows are written to a table of our own in {service.name}, which is dropped afterwards.")
+    if period_s := max((w.period_s for w in counted if w.measured), default=0.0):
+        notes.append(connection_rates.sentence(subject.cluster, period_s))
     if entries:
         notes += [_if_killed(subject, active, entries), *shared_fates(subject.cluster)]
     return Shown(active, entries, notes)

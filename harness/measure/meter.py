@@ -16,6 +16,7 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster, Service
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
+from harness.measure.connection_rates import OTHER_PERIOD_S, wished_period_s
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.live_state import Live
 from harness.remote.agents.agent_factory import Measures, agent_of
@@ -27,7 +28,6 @@ from harness.remote.recording.packets import Packet
 from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Header, NodeEvent, Noise, Recorder, Sample, Series
 from harness.services import service_registry
 
-OTHER_PERIOD_S = 0.1  # for services beside the first: PostgreSQL forks a process for each connection, and every path is measured anyway
 ATTEMPT_TIMEOUT_S = 0.25  # an attempt that has heard nothing for so long is given up (facts, measuring: open loop)
 PINNED_ATTEMPT_TIMEOUT_S = 1.0
 WATCH_INTERVAL_S = 0.005
@@ -45,7 +45,7 @@ def series_of(cluster: Cluster, period_s: float, capabilities: Mapping[str, Capa
         bears = capabilities[machine.name]
         for i, service in enumerate(cluster.services):
             hello = service_registry.hello(service, cluster)
-            period = bearable(bears.period_s(period_s if i == 0 else max(period_s, OTHER_PERIOD_S)), hello)
+            period = bearable(bears.period_s(wished_period_s(i, period_s)), hello)
             made.append(
                 Series(f"{machine.name}/{service.name}/new", machine.name, service.name, NEW, service.port, period, ATTEMPT_TIMEOUT_S)
             )

@@ -153,7 +153,7 @@ def planned_faults(items: list[pytest.Item]) -> list[Wanted]:
         if not item.get_closest_marker("disruptive") or item.get_closest_marker("skip"):
             continue
         if isinstance(planned := parameters.get("disruption"), Planned):
-            found.append(wanted_of(planned.name, parameters, measured=True))
+            found.append(wanted_of(planned.name, parameters, measured=True, period_s=item.config.option.period / 1000))
         found += [wanted_of(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
     return found
 

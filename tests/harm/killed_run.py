@@ -60,6 +60,7 @@ class KilledRun:
         self.found = self.active()
         self.before = self.look.baseline()
         self._booted = threading.Event()
+        self._boots: set[str] = set()
         self._tending = threading.Thread(target=self._tend, args=(self._pids(),), daemon=True)
         self._tending.start()
 
@@ -79,6 +80,7 @@ class KilledRun:
                     if pid is not None and pid != known[name]:
                         self.customer.boot(name)
                         known[name] = pid
+                        self._boots.add(name)
                         self.tell(f"{name} booted")
 
     def active(self) -> str:
@@ -182,6 +184,8 @@ class KilledRun:
 
         def said(one: str) -> bool:
             if lives and ": life of process " in one:
+                return True
+            if any(re.match(rf"{host}: file /run/[\w.-]+ is d", one) for host in self._boots):  # a folder's rights, as its boot makes it
                 return True
             return any(token in words for token in re.findall(r"\d+\.\d+\.\d+\.\d+|/[\w./-]{4,}", one))
 

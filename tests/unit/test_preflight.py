@@ -162,6 +162,23 @@ def test_a_service_and_how_often(subject):
     assert titles == ["service crash (web)", "service crash (listener)", "switchover, 2 times"]
 
 
+def test_the_plan_says_how_often_each_host_connects_to_which_service(subject):
+    """As often as the meter does: a server may count connections that are broken off (MySQL's max_connect_errors)."""
+    from harness.measure.meter import series_of
+    from harness.remote.host_capabilities import Capabilities, Kind
+    from harness.remote.recording.recording import NEW
+
+    measured = [wanted_of("switchover", {}, measured=True, period_s=0.01)]
+    (note,) = [n for n in show(subject, measured).notes if "new connections" in n]
+    everywhere = {m.name: Capabilities(Kind.PYTHON, keeps=True) for m in CLUSTER.machines}
+    made = {(s.origin, s.service): 1 / s.period_s for s in series_of(CLUSTER, 0.01, everywhere) if s.kind == NEW}
+    for (host, service), rate in made.items():
+        assert host in note and f"{rate:g} a second to {service}" in note, note
+    assert set(made.values()) == {100.0, 10.0}
+    assert not [n for n in show(subject, [wanted_of("switchover", {})]).notes if "new connections" in n]
+    assert "last-lrm-refresh" in show(subject, measured).as_text()
+
+
 def test_the_reports_first_line_says_what_is_not_as_it_was(tmp_path: Path):
     builder = a_builder(tmp_path)
     builder.begin_test("t", "everything is well")
