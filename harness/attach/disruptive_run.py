@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.attach.baseline import Found, forget_ours, look
 from harness.attach.execution_plan import Wanted, show
-from harness.attach.lease import Lease
+from harness.attach.lease import Lease, on_windows
 from harness.attach.preconditions import Preconditions
 from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
@@ -38,7 +38,7 @@ class DisruptiveRun:
         self._run = run
         self._folder = folder
         self._watchdog: Watchdog | None = None
-        self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run)
+        self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run, windows=on_windows(subject.cluster))
         self._guard: Preflight | None = None
         self._active: str | None = None
         self._before: Found | None = None

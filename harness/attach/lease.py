@@ -16,8 +16,10 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from harness.attach import windows_lease
+from harness.config.cluster_config import Cluster
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.hosts.host import Host
 from harness.hosts.root_rights import ROOT
@@ -86,7 +88,8 @@ class Held(Unusable):
 class Lease:
     """Take it with `take`, give it back with `give_back`; in between a thread renews it. `lost` says why it is not ours any more.
 
-    With the `token` of another process's lease it is that one, to `resume` and to give back; `lasts_s`: what it covers.
+    With the `token` of another process's lease it is that one, to `resume` and to give back; `lasts_s`: what it covers. `windows`: the
+    nodes that are asked by script.
     """
 
     def __init__(
@@ -99,7 +102,9 @@ class Lease:
         folder: str = FOLDER,
         term_s: int = LEASE_DURATION_S,
         renew_s: float = RENEWAL_INTERVAL_S,
+        windows: Collection[str] = (),
     ) -> None:
+        self._windows = frozenset(windows)
         self._nodes = dict(sorted(nodes.items()))  # every run takes them in the same order, so that none waits for the other
         self.token = token or secrets.token_hex(8)
         self._holder = re.sub(r"[^\w@.:, -]", "?", f"{_who()}, process {os.getpid()}, run {run}")
@@ -216,6 +221,9 @@ class Lease:
 
     def _say(self, host: Host, verb: str) -> str:
         """Empty when it is ours now (or gone); otherwise who has it."""
+        if host.name in self._windows:
+            about = {"term_s": self._term_s, "longest_s": MAX_LEASE_S}
+            return windows_lease.say(host, verb, self.token, self._holder, **about, limit=COMMAND_TIMEOUT_S)
         told = "\n".join([verb, self._folder, self.token, self._holder, str(self._term_s), ""])
         done = host.run(["sh", "-c", _BY_ROOT, "lkharness-lease", _SCRIPT], limit=COMMAND_TIMEOUT_S, input=told.encode())
         said = done.out.strip()
@@ -228,6 +236,11 @@ class Lease:
             f"{host.name}: the lease {self._folder}, which keeps two runs from disturbing one cluster, could not be had: {heard}; "
             "log in as root, or set ssh.sudo"
         )
+
+
+def on_windows(cluster: Cluster) -> list[str]:
+    """The nodes whose lease is kept by script."""
+    return [n.name for n in cluster.nodes if n.platform == "windows"]
 
 
 def _term_of(lasts_s: float) -> int:

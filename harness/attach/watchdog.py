@@ -24,7 +24,7 @@ from typing import TextIO
 from pydantic import BaseModel, ValidationError
 
 from harness.attach.baseline import Found
-from harness.attach.lease import Lease
+from harness.attach.lease import Lease, on_windows
 from harness.attach.pending_host_undos import HostUndoings, not_seen_undone
 from harness.attach.restore import put_back
 from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -238,7 +238,8 @@ def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: T
     lasts_s = max((w.longest_s for w in words), default=0.0)
     deadline = Deadline(longest_s(cluster, lasts_s))
     subject = ClusterUnderTest(cluster, Timeline())
-    lease = Lease({n.name: subject.hosts[n.name] for n in cluster.nodes}, brief.run, token=brief.token, lasts_s=lasts_s)
+    nodes = {n.name: subject.hosts[n.name] for n in cluster.nodes}
+    lease = Lease(nodes, brief.run, token=brief.token, lasts_s=lasts_s, windows=on_windows(cluster))
     try:
         active = next((w.active for w in words if w.active), "")
         if not any(w for w in words if not w.active):

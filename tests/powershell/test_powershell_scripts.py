@@ -28,7 +28,8 @@ SLOW = [name for name in ASKED if name not in BY_FILES]
 
 
 def test_every_script_is_asked():
-    assert set(ASKED) == set(contracts())
+    disturbing = {name for name, one in contracts().items() if one.path.parent.name == "disruption"}  # each has a test file of its own
+    assert set(ASKED) | disturbing == set(contracts())
 
 
 @pytest.mark.parametrize("scene", [scene for scene in SCENES if scene != "slow"])

@@ -67,7 +67,8 @@ def bootstrap() -> str:
 @cache
 def first_line(*, once: bool) -> bytes:
     """The first line of input: the loop itself, and the functions that scripts answer with."""
-    loop, prelude = ((ENGINE / name).read_text(encoding="utf-8") for name in ("loop.ps1", "answer.ps1"))
+    loop, *functions = ((ENGINE / name).read_text(encoding="utf-8") for name in ("loop.ps1", "answer.ps1", "own-folder.ps1"))
+    prelude = "\n".join(functions)
     return _line({"loop": loop, "prelude": prelude, "once": once})
 
 

@@ -302,6 +302,17 @@ function Invoke-CimMethod {
     [pscustomobject]@{ ReturnValue = [uint32]0; ProcessId = [uint32]$made.Id }
 }
 
+# The access list of our folder; of one whose name holds "strangers" as %ProgramData% would give it.
+function Get-Acl {
+    [CmdletBinding()]
+    param([string]$LiteralPath)
+    $list = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)'
+    if ($LiteralPath -like '*strangers*') { $list = 'D:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)' }
+    $owner = 'BA'
+    if ($LiteralPath -like '*somebody*') { $owner = 'S-1-5-21-1-2-3-1001' }
+    [pscustomobject]@{ Sddl = ('O:' + $owner + 'G:DU' + $list) }
+}
+
 function Get-ClusterNode {
     [CmdletBinding()]
     param()
@@ -389,6 +400,7 @@ function Stop-ClusterResource {
 
 Export-ModuleMember -Function @(
     'Find-NetRoute',
+    'Get-Acl',
     'Get-CimClass',
     'Get-CimInstance',
     'Get-ClusterGroup',
