@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -91,3 +92,43 @@ def test_the_server_ends_with_its_user() -> None:
     assert warm.pid in children()
     warm.stop()
     assert warm.pid not in children()
+
+
+def below(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def fails(warm: Warm, folder: Path, **extra: str) -> None:
+    with pytest.raises(Failed, match=r"exited 1 and said: web does not run"):
+        warm.run(unit("check", folder), 10.0, extra=extra, again=True)
+
+
+def test_a_command_that_is_run_again_is_run_by_the_same_process_and_ends_with_its_user(warm: Warm, tmp_path: Path) -> None:
+    fails(warm, tmp_path, LK_TAG="web")
+    waiting = below(warm.pid)
+    assert len(waiting) == 1
+    fails(warm, tmp_path, LK_TAG="web")
+    assert below(warm.pid) == waiting
+    fails(warm, tmp_path, LK_TAG="other")  # what it finds in its environment is its own
+    assert len(below(warm.pid)) == 2
+    (pid,) = waiting
+    warm.stop()
+    Deadline(120).wait_for(lambda: not node_process.find(pid), what="the end of the process that waited")
+
+
+def test_a_process_that_was_killed_while_it_waited_costs_time_only(warm: Warm, tmp_path: Path) -> None:
+    fails(warm, tmp_path)
+    (waiting,) = below(warm.pid)
+    os.kill(waiting, 9)
+    fails(warm, tmp_path)
+    assert waiting not in below(warm.pid)
+
+
+def test_one_that_does_not_end_the_second_time_is_killed_at_its_limit(warm: Warm, tmp_path: Path) -> None:
+    fails(warm, tmp_path)
+    (waiting,) = below(warm.pid)
+    os.kill(waiting, signal.SIGSTOP)
+    with pytest.raises(RanOut, match=r"did not end within 0\.2 s"):
+        warm.run(unit("check", tmp_path), 0.2, extra={}, again=True)
+    Deadline(120).wait_for(lambda: not node_process.find(waiting), what="the end of the process that was stopped")
+    fails(warm, tmp_path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import os
 import signal
 import socket
@@ -222,6 +223,7 @@ def prepare(cache: Path, data: Path, password: str) -> None:
     copy_template(ensure_template(cache, password), data)
 
 
+@functools.cache
 def _options() -> argparse.ArgumentParser:
     assert __doc__
     parser = argparse.ArgumentParser(prog="postgres", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,6 +15,7 @@ sentence on standard error says what is wrong. `start` returns when the service 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import select
@@ -146,6 +147,7 @@ def _write(pid_file: Path, text: str) -> None:
     new.replace(pid_file)
 
 
+@functools.cache
 def _options() -> argparse.ArgumentParser:
     assert __doc__
     parser = argparse.ArgumentParser(prog="unit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

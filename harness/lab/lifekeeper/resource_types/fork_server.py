@@ -1,7 +1,8 @@
 """A fork server for commands that are Python modules of the lab: they start in a millisecond, not in the fifty of an interpreter.
 
-A real agent's quickCheck is a shell script of a few milliseconds. Ours are Python, and one of them starts every second for every
+A real agent's quickCheck is a shell script of a few milliseconds. Ours are Python, and two of them start every second for every
 service of every lab; several labs on two cores would do little else. Each command still is a process of its own, with its own limit.
+One that is run again and again stays when it is done, and waits for the next time: the fork and what follows it cost six times the check.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import IO, Any, NoReturn
 
 from harness.core.deadline import Deadline
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run, text_or_failed
+
+KILLED = "was killed"
 
 
 class Warm:
@@ -29,6 +32,7 @@ class Warm:
     def __init__(self, interpreter: str | None) -> None:
         self._interpreter = interpreter
         self._server: socket.socket | None = None
+        self._standing: dict[tuple[str, ...], _Forked] = {}  # what waits for its next time, by command
         self.pid = 0
 
     def start(self) -> None:
@@ -42,27 +46,39 @@ class Warm:
         its_end.close()
 
     def stop(self) -> None:
-        """End the server and wait for it. A daemon need not: the server hears of its end."""
+        """End the server and wait for it. A daemon need not: the server hears of its end, and so does what waits."""
+        while self._standing:
+            self._standing.popitem()[1].line.close()
         if self._server is not None:
             self._server.close()
             self._server = None
             with contextlib.suppress(ChildProcessError):  # it had been killed and waited for
                 os.waitpid(self.pid, 0)
 
-    def run(self, argv: Sequence[str], limit: float, *, extra: Mapping[str, str]) -> str:
-        """Run to exit 0 within `limit` seconds and return its output. Raises Failed with its exit and last line, or RanOut."""
-        line = self._ordered(argv, extra)
+    def run(self, argv: Sequence[str], limit: float, *, extra: Mapping[str, str], again: bool = False) -> str:
+        """Run to exit 0 within `limit` seconds and return its output. Raises Failed with its exit and last line, or RanOut.
+
+        `again`: it only looks, and will be run again, so its process may stay for that.
+        """
+        deadline, stays_as = Deadline(limit), (*argv, *extra.values()) if again else ()
+        standing = self._standing.pop(stays_as, None)
+        if standing is not None:
+            with contextlib.suppress(_NeverBegan):  # somebody killed it while it waited: a new one does it
+                return self._told(standing, argv, deadline, stays_as)
+        line = self._ordered(argv, extra, again)
         if line is None:
             return run(argv, limit, extra=extra)
-        with line:
-            return _outcome(line, argv, Deadline(limit))
+        try:
+            return self._told(_Forked(line), argv, deadline, stays_as)
+        except _NeverBegan:
+            return text_or_failed(argv, KILLED, "")
 
-    def _ordered(self, argv: Sequence[str], extra: Mapping[str, str]) -> socket.socket | None:
+    def _ordered(self, argv: Sequence[str], extra: Mapping[str, str], again: bool) -> socket.socket | None:
         """The line on which the forked process will tell of itself; None when this command has to be started the usual way."""
         if self._server is None or len(argv) < 3 or argv[0] != self._interpreter or argv[1] != "-m":
             return None
         ours, its = socket.socketpair()
-        order = json.dumps({"module": argv[2], "words": list(argv[3:]), "extra": dict(extra)}).encode()
+        order = json.dumps({"module": argv[2], "words": list(argv[3:]), "extra": dict(extra), "again": again}).encode()
         try:
             with its:
                 socket.send_fds(self._server, [order], [its.fileno()])
@@ -71,21 +87,56 @@ class Warm:
             return None
         return ours
 
+    def _told(self, forked: _Forked, argv: Sequence[str], deadline: Deadline, stays_as: tuple[str, ...]) -> str:
+        """Have the process begin, and tell how it ended; keep it under `stays_as`, where that is something. Raises as `run` does, and
+        _NeverBegan."""
+        kept = False
+        try:
+            told = forked.outcome(deadline)
+            if stays_as and told["status"] != KILLED:
+                kept = self._standing.setdefault(stays_as, forked) is forked
+        except RanOut:
+            raise RanOut(f"{argv[0]} {argv[1]} {argv[2]} did not end within {deadline.seconds:g} s and was killed") from None
+        finally:
+            if not kept:
+                forked.line.close()
+        return text_or_failed(argv, told["status"], told["output"])
 
-def _outcome(line: socket.socket, argv: Sequence[str], deadline: Deadline) -> str:
-    said = b""
-    while select.select([line], [], [], deadline.remaining())[0]:
-        piece = line.recv(65536)
-        said += piece
-        if not piece:
-            pid, _, rest = said.partition(b"\n")
-            told = json.loads(rest) if rest else {"status": "was killed", "output": ""}
-            return text_or_failed(argv, told["status"], told["output"])
-    pid = said.partition(b"\n")[0]
-    if pid:
-        with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
-            os.killpg(int(pid), signal.SIGKILL)
-    raise RanOut(f"{argv[0]} {argv[1]} {argv[2]} did not end within {deadline.seconds:g} s and was killed")
+
+class _NeverBegan(Exception):
+    """The process ended before it had begun with the command."""
+
+
+class _Forked:
+    """A forked process, as far as the daemon knows it: its pid is known from its first word."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self.line = line
+        self._pid = b""
+
+    def outcome(self, deadline: Deadline) -> dict[str, str]:
+        """Have it run its command; `status` is empty where that ended well. Raises _NeverBegan, or RanOut once it was killed."""
+        said = b""
+        with contextlib.suppress(ConnectionError):  # it has ended; what it said before counts
+            self.line.sendall(b"\n")
+            while said.count(b"\n") < 2:
+                if not select.select([self.line], [], [], deadline.remaining())[0]:
+                    self._kill()
+                    raise RanOut
+                piece = self.line.recv(65536)
+                if not piece:
+                    break
+                said += piece
+                self._pid = said.partition(b"\n")[0]
+        began, _, rest = said.partition(b"\n")
+        if not began:
+            raise _NeverBegan
+        return dict(json.loads(rest)) if rest.endswith(b"\n") else {"status": KILLED, "output": ""}
+
+    def _kill(self) -> None:
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
+                os.killpg(int(self._pid), signal.SIGKILL)
 
 
 def _serve(orders: socket.socket) -> NoReturn:
@@ -111,18 +162,32 @@ def _serve(orders: socket.socket) -> NoReturn:
         os._exit(1)
 
 
-def _carry_out(asked: dict, line: socket.socket) -> NoReturn:
-    """Be the command: in a session of its own, its output in a file, which a service that it leaves behind may keep open."""
+def _carry_out(asked: dict[str, Any], line: socket.socket) -> NoReturn:
+    """Be the command: in a session of its own, its output in a file, which a service that it leaves behind may keep open. At each line
+    that comes it is run, the pid told before it and the end behind it: once, or until nobody is at the other end."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    line.sendall(b"%d\n" % os.getpid())
-    os.environ.update(asked["extra"])
     output = tempfile.TemporaryFile()  # noqa: SIM115 - this process ends by _exit
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115 - whatever they were
+    os.environ.update(asked["extra"])
+    try:
+        while line.recv(1):
+            line.sendall(b"%d\n" % os.getpid())
+            line.sendall(json.dumps(_done(asked, output)).encode() + b"\n")
+            if not asked["again"]:
+                break
+    finally:
+        os._exit(0)
+
+
+def _done(asked: dict[str, Any], output: IO[bytes]) -> dict[str, str]:
+    """The command, run once in this process."""
     status: int | str = 1
+    output.seek(0)
+    output.truncate()
     try:
         sys.argv = [asked["module"], *asked["words"]]
         status = importlib.import_module(asked["module"]).main(asked["words"])
@@ -130,10 +195,7 @@ def _carry_out(asked: dict, line: socket.socket) -> NoReturn:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        output.seek(0)
-        told = {"status": f"exited {status}" if status else "", "output": output.read().decode(errors="replace")}
-        line.sendall(json.dumps(told).encode())
-        os._exit(0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    output.seek(0)
+    return {"status": f"exited {status}" if status else "", "output": output.read().decode(errors="replace")}

@@ -41,7 +41,7 @@ class Gen(Kind):
     def quick_check(self) -> None:
         """Runs `quickCheck`; raises Failed, or TimedOut when it did not end in time."""
         try:
-            self._run("quickCheck", self.around.config.timers.quick_check_limit_s)
+            self._run("quickCheck", self.around.config.timers.quick_check_limit_s, again=True)
         except RanOut as out:
             raise TimedOut(str(out)) from None
 
@@ -51,6 +51,7 @@ class Gen(Kind):
         except RanOut as out:
             raise Failed(str(out)) from None
 
-    def _run(self, name: str, default_limit: float) -> None:
+    def _run(self, name: str, default_limit: float, *, again: bool = False) -> None:
         limit = self.parameter("limits", {}).get(name, default_limit)
-        self.around.commands.run(self.parameter(name), limit, extra={"LK_TAG": self.resource.tag, "LK_ID": self.resource.id})
+        told = {"LK_TAG": self.resource.tag, "LK_ID": self.resource.id}
+        self.around.commands.run(self.parameter(name), limit, extra=told, again=again)

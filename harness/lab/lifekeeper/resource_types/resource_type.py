@@ -27,8 +27,9 @@ class Fenced(Exception):
 class Commands(Protocol):
     """Something that runs a command to its end, as `kinds.command.run` does."""
 
-    def run(self, argv: Sequence[str], limit: float, *, extra: Mapping[str, str]) -> str:
-        """Runs a command on this node; returns what it printed, raises Failed, or RanOut after `limit` seconds."""
+    def run(self, argv: Sequence[str], limit: float, *, extra: Mapping[str, str], again: bool = False) -> str:
+        """Runs a command on this node; returns what it printed, raises Failed, or RanOut after `limit` seconds. `again`: it only looks,
+        and will be run again."""
 
 
 @dataclass(frozen=True)
