@@ -172,7 +172,7 @@ def test_events(windows):
 
 def test_name_boot_and_processes(windows):
     assert windows.hostname() == "lknode01"
-    assert windows.boot_id() == "event 4711"
+    assert windows.boot_id() == "boot 47"
     assert windows.process_start(4711) == 1795350100.5
     assert windows.process_start(4712) is None
 

@@ -61,6 +61,28 @@ def test_limits_end_questions_and_not_the_process(environment):
     assert loop.end() == 0
 
 
+def test_what_stops_when_it_is_told_to_is_not_called_stuck(environment):
+    """Many limits at one moment are no sign of a sick PowerShell: it would be replaced for nothing."""
+    loop = Loop(environment("slow"))
+    assert loop.line().ready
+    numbers = {loop.ask("addresses", {}, limit=3.0) for _ in range(6)}
+    lines = [loop.line() for _ in numbers]
+    assert {line.id for line in lines} == numbers and {line.answer.error for line in lines} == {"Limit"}
+    loop.ask("process", {"Id": 1})
+    lines.append(loop.line())
+    assert [line.stuck for line in lines] == [0] * 7
+    assert loop.end() == 0
+
+
+def test_more_questions_than_runspaces_are_answered_one_after_the_other(environment):
+    loop = Loop(environment("slow"))
+    assert loop.line().ready
+    numbers = {loop.ask("addresses", {}, limit=20.0) for _ in range(20)}
+    lines = [loop.line() for _ in numbers]
+    assert {line.id for line in lines} == numbers and {line.answer.error for line in lines} == {"Limit"}
+    assert loop.answer("process", {"Id": 1}).ok and loop.end() == 0
+
+
 @pytest.mark.timing
 def test_a_question_is_cheap(loop):
     loop.answer("process", {"Id": 1})

@@ -4,76 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from powershell_stand_in import LONG_S, StandIn, record
 
+from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.host import CommandResult, HostUnreachable, NotReadable
-from harness.hosts.windows.resident_powershell import MAX_STUCK
-from harness.hosts.windows.script_protocol import read_line
-from harness.hosts.windows.script_runner import ScriptFailed, ask, rows_of, runner_of
-
-LOOP = Path(__file__).parents[1] / "powershell_loop.py"
-LONG_S = 120.0
-
-
-class Pipes:
-    """A process on real pipes."""
-
-    def __init__(self, words: list[str]) -> None:
-        self.inner = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def lines(self) -> Iterator[str]:
-        for line in self.inner.stdout:
-            yield line.decode().rstrip("\r\n")
-
-    def send(self, data: bytes) -> None:
-        self.inner.stdin.write(data)
-        self.inner.stdin.flush()
-
-    def close(self) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self.inner.stdin.close()
-
-
-class StandIn:
-    """A host whose PowerShell is the stand-in; `greeting` is what a profile prints, `resident` whether one may stay."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name, self.folder = "lknode01", folder
-        self.greeting, self.resident, self.processes, self.runs = "", True, [], 0
-        self.alone: CommandResult | None = None
-
-    def start(self, command: str) -> Pipes:
-        code = (
-            "import sys;print(sys.argv[1])"
-            if not self.resident
-            else f"import runpy,sys;print({self.greeting!r});sys.argv[1:]=sys.argv[2:];runpy.run_path({str(LOOP)!r},run_name='__main__')"
-        )
-        self.processes.append(Pipes([sys.executable, "-u", "-c", code, "no", str(self.folder)]))
-        return self.processes[-1]
-
-    def run(self, command: str, *, limit: float, input: bytes) -> CommandResult:
-        self.runs += 1
-        if self.alone is not None:
-            return self.alone
-        words = [sys.executable, str(LOOP), str(self.folder)]
-        try:
-            done = subprocess.run(words, input=input, capture_output=True, timeout=limit)
-        except subprocess.TimeoutExpired as error:
-            raise DeadlineExceeded("too long") from error
-        return CommandResult(self.name, command, done.returncode, done.stdout.decode(), done.stderr.decode(), 0.0, 0.0)
-
-
-def record(folder: Path, name: str, script: str, parameters: dict, rows: list[dict] | None = None, **how: object) -> None:
-    said = {"ok": True, "error": None, "message": None, "missing": [], "warnings": [], "rows": rows or []}
-    (folder / f"{name}.json").write_text(json.dumps({"script": script, "parameters": parameters, "answer": said} | how))
+from harness.hosts.windows import powershell_life, resident_powershell, script_runner
+from harness.hosts.windows.resident_powershell import MAX_STUCK, NotResident
+from harness.hosts.windows.script_protocol import ScriptAnswer, read_line
+from harness.hosts.windows.script_runner import ScriptFailed, ScriptRunner, ask, rows_of, runner_of
 
 
 def process(number: int) -> dict:
@@ -153,6 +99,130 @@ def test_where_none_stays_a_process_answers_each_question_and_that_is_said(host)
         ask(host, "process", {"Id": 99}, limit=0.5)
     with pytest.raises(Unusable, match="its clock is not told: lknode01: its PowerShell ended"):
         runner_of(host).clock(limit=LONG_S)
+
+
+def test_after_a_failed_start_another_is_tried_later_and_not_by_all(host, monkeypatch):
+    """A PowerShell that could not start once (no room in TEMP, a slow boot) does not make the rest of the run cost a process a question."""
+    monkeypatch.setattr(script_runner, "FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(script_runner, "MAX_RETRY_S", 0.0)
+    host.resident = False
+    runner = runner_of(host)
+    rows_of(host, "process", {"Id": 1}, limit=LONG_S)
+    assert runner.why_alone and host.runs == 1 and runner.starts == 1
+    host.resident = True
+    rows_of(host, "process", {"Id": 1}, limit=LONG_S)
+    assert runner.why_alone == "" and host.runs == 1 and runner.starts == 2
+    assert runner.clock(limit=LONG_S).step
+
+
+class NeverResident:
+    """Counts how often a start was tried."""
+
+    tries = 0
+
+    def ask(self, *words: object, **more: object) -> None:
+        self.tries += 1
+        raise NotResident("lknode01: its PowerShell ended; it said: no")
+
+
+def test_the_pauses_between_tries_grow_to_a_bound_and_one_question_tries(monkeypatch):
+    class Pause:
+        def __init__(self, seconds: float) -> None:
+            self.seconds, self.expired = seconds, False
+            pauses.append(self)
+
+        def remaining(self) -> float:
+            return self.seconds
+
+    pauses: list[Pause] = []
+    monkeypatch.setattr(script_runner, "Deadline", Pause)
+    runner = ScriptRunner(object())
+    runner._resident, runner._asked_alone = NeverResident(), lambda name, parameters, limit: ScriptAnswer(True)
+    for _ in range(7):
+        before = runner._resident.tries
+        for _ in range(3):
+            runner.ask("process", {"Id": 1}, limit=1.0)
+        assert runner._resident.tries == before + 1, "the others do not wait for it"
+        for pause in pauses:
+            pause.expired = True
+    assert sorted({pause.seconds for pause in pauses}) == [1.0, 30.0, 60.0, 120.0, 240.0, 480.0, 600.0]
+
+
+class Deaf:
+    """A PowerShell that is ready, and takes `lines` lines after that but no more until it is closed."""
+
+    errors = ""
+
+    def __init__(self, lines: int) -> None:
+        self.left, self.closed, self.greets = lines + 1, threading.Event(), True
+
+    def lines(self) -> Iterator[str]:
+        if self.greets:
+            yield '{"lkharness":1,"ready":true}'
+        self.closed.wait(LONG_S)
+
+    def send(self, data: bytes) -> None:
+        self.left -= 1
+        if self.left < 0:
+            self.closed.wait(LONG_S)
+            raise BrokenPipeError("the remote command has ended")
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_a_full_channel_holds_up_nobody_beyond_his_limit_and_is_given_up(host, monkeypatch):
+    """All who ask have their own limit, also those behind one whose line is not taken."""
+    monkeypatch.setattr(resident_powershell, "SEND_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(resident_powershell, "ANSWER_MARGIN_S", 0.1)
+    deaf, started = Deaf(0), host.start
+    host.start = lambda command: deaf
+    with ThreadPoolExecutor(8) as pool:
+        found = [pool.submit(ask, host, "process", {"Id": 1}, limit=0.5) for _ in range(8)]
+        late = Deadline(LONG_S)
+        for one in found:
+            assert isinstance(one.exception(timeout=late.remaining()), DeadlineExceeded | HostUnreachable)
+    host.start = started
+    assert rows_of(host, "process", {"Id": 1}, limit=LONG_S)
+    assert deaf.closed.is_set()
+
+
+def test_one_that_does_not_come_up_is_given_up_for_a_process_a_question(host, monkeypatch):
+    mute = Deaf(0)
+    mute.greets = False
+    host.start = lambda command: mute
+    with pytest.raises(DeadlineExceeded, match=r"was not ready within 0\.2 s"):
+        ask(host, "process", {"Id": 1}, limit=0.2)
+    monkeypatch.setattr(resident_powershell, "START_TIMEOUT_S", 0.0)
+    with contextlib.suppress(DeadlineExceeded):
+        ask(host, "process", {"Id": 1}, limit=0.2)
+    assert mute.closed.is_set() and "not ready within 0 s" in runner_of(host).why_alone
+    assert rows_of(host, "process", {"Id": 1}, limit=LONG_S) and host.runs
+
+
+def test_a_host_that_is_not_reached_is_not_taken_for_one_without_powershell(host):
+    def unreachable(command: str) -> None:
+        raise HostUnreachable("lknode01: no answer from 10.20.1.11:22")
+
+    host.start, started = unreachable, host.start
+    with pytest.raises(HostUnreachable, match="no answer from"):
+        ask(host, "process", {"Id": 1}, limit=LONG_S)
+    host.start = started
+    assert rows_of(host, "process", {"Id": 1}, limit=LONG_S) and runner_of(host).why_alone == "" and host.runs == 0
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a fault of ours"), RecursionError("deep")])
+def test_whatever_ends_the_reading_is_told_to_those_who_wait(host, monkeypatch, fault):
+    rows_of(host, "process", {"Id": 1}, limit=LONG_S)
+
+    def broken(text: str) -> None:
+        raise fault
+
+    monkeypatch.setattr(powershell_life, "read_line", broken)
+    with pytest.raises(HostUnreachable, match=f"{type(fault).__name__}: {fault}"):
+        ask(host, "service-change", {"Name": "x", "Action": "start"}, limit=LONG_S)
+    monkeypatch.undo()
+    assert rows_of(host, "process", {"Id": 1}, limit=LONG_S) and runner_of(host).starts == 2
 
 
 def test_the_clock_tells_its_step(host):

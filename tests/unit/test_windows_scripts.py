@@ -192,3 +192,11 @@ def test_no_script_lives_in_a_python_string():
                 ):
                     found.append(f"{path}:{node.lineno}")
     assert found == []
+
+
+def test_what_tells_a_boot_is_moved_by_no_clock_and_no_log():
+    """Neither a record of the event log, which wraps, nor a moment, which moves when the clock is set, is part of a boot's identity."""
+    text = contract_of("host").text
+    told = [line for line in text.splitlines() if "$row['BootId'] =" in line]
+    assert told and not [line for line in told if "RecordId" in line or "LastBootUpTime" in line]
+    assert "Get-WinEvent" not in text

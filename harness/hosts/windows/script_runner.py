@@ -9,7 +9,8 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.host import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.windows.powershell import EXE, Complete
-from harness.hosts.windows.resident_powershell import ClockReading, NotResident, PowerShellEnded, ResidentPowerShell, constrained
+from harness.hosts.windows.powershell_life import PowerShellEnded, constrained
+from harness.hosts.windows.resident_powershell import ClockReading, NotResident, ResidentPowerShell
 from harness.hosts.windows.script_contract import contract_of, refusal
 from harness.hosts.windows.script_protocol import (
     CONSTRAINED,
@@ -23,6 +24,7 @@ from harness.hosts.windows.script_protocol import (
     read_line,
 )
 
+FIRST_RETRY_S, MAX_RETRY_S = 30.0, 600.0  # after a start that failed, how long none is tried; each further one doubles it
 NO_RIGHTS = ("System Error 5,", "0x80070005", "UnauthorizedAccess", "PermissionDenied", "CouldNotGetService", "CouldNotStopService")
 NO_MODULE = ("CouldNotAutoloadMatchingModule", "CouldNotAutoLoadModule", "PSSecurityException")
 
@@ -51,6 +53,9 @@ class ScriptRunner:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._resident = ResidentPowerShell(host)
+        self._lock = threading.Lock()
+        self._pause_s = FIRST_RETRY_S
+        self._pause: Deadline | None = None
         self.why_alone = ""  # why each question costs a process of its own; empty while it does not
 
     @property
@@ -64,11 +69,12 @@ class ScriptRunner:
             raise BadUse(f"{self._host.name}: {why}")
         contract, deadline = contract_of(name), Deadline(limit)
         answer = None
-        if not self.why_alone:
+        if self._may_try():
             try:
                 answer = self._asked_of_resident(name, parameters, deadline, changes=contract.changes)
+                self._resides()
             except NotResident as error:
-                self.why_alone = str(error)
+                self._stays_alone(str(error))
         if answer is None:
             answer = self._asked_alone(name, parameters, max(0.1, deadline.remaining()))
         if answer.error == LIMIT:
@@ -77,13 +83,39 @@ class ScriptRunner:
 
     def clock(self, *, limit: float) -> ClockReading:
         """The host's wall clock, by the PowerShell that stays. Raises as `ask` does."""
-        if self.why_alone:
-            raise Unusable(f"{self._host.name}: its clock is not told: {self.why_alone}")
-        return self._resident.clock(limit=limit)
+        if self._may_try():
+            try:
+                found = self._resident.clock(limit=limit)
+            except NotResident as error:
+                self._stays_alone(str(error))
+            else:
+                self._resides()
+                return found
+        raise Unusable(f"{self._host.name}: its clock is not told: {self.why_alone}")
 
     def close(self) -> None:
         """End the PowerShell that stays; the next question starts another."""
         self._resident.close()
+
+    def _may_try(self) -> bool:
+        """Whether this question may go to the PowerShell that stays. After a start that failed one question tries again after a while; the
+        others, meanwhile, do not wait for that."""
+        with self._lock:
+            if self._pause is None:
+                return True
+            if not self._pause.expired:
+                return False
+            self._pause = Deadline(self._pause_s)
+            return True
+
+    def _resides(self) -> None:
+        with self._lock:
+            self._pause, self._pause_s, self.why_alone = None, FIRST_RETRY_S, ""
+
+    def _stays_alone(self, why: str) -> None:
+        with self._lock:
+            self._pause, self.why_alone = Deadline(self._pause_s), why
+            self._pause_s = min(2 * self._pause_s, MAX_RETRY_S)
 
     def _asked_of_resident(self, name: str, parameters: Mapping[str, object], deadline: Deadline, *, changes: bool) -> ScriptAnswer:
         """One that died is started again, and asked again what changes nothing."""
@@ -99,7 +131,7 @@ class ScriptRunner:
         try:
             done = self._host.run(Complete(bootstrap()), limit=limit, input=sent)
         except HostUnreachable:
-            self.why_alone = ""  # it is not PowerShell that was wanting
+            self._resides()  # it is not PowerShell that was wanting
             raise
         except DeadlineExceeded as error:
             raise DeadlineExceeded(f"{self._host.name}: the question {name} took longer than {limit:.3g} s there and was ended") from error

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from harness.core.errors import BadUse, Unusable
-from harness.hosts.host import Host
+from harness.hosts.host import Host, NotReadable
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_protocol import Row
@@ -89,11 +89,14 @@ class WindowsHost:
         return windows_parse.about(self._rows("host"))
 
     def boot_id(self) -> str:
-        """Differs after every boot: the record of the start in the event log, or the moment of the start where that is not to be had.
+        """Differs after every boot, and is moved by nothing between: the kernel's count of its starts (WHST-96), or its first process.
 
-        That moment is rounded to 10 s, because it moves when the clock is set (WHST-97).
+        No moment stands in for it: those move when the clock is set (WHST-97). Raises NotReadable where neither is told.
         """
-        return windows_parse.about(self._rows("host", Boot=True)).boot
+        boot = windows_parse.about(self._rows("host", Boot=True)).boot
+        if not boot:
+            raise NotReadable(f"{self.name}: which boot this is was not told")
+        return boot
 
     def process_start(self, pid: int) -> float | None:
         """When a process started, in seconds since the host's epoch; None when there is none."""

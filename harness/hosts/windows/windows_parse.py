@@ -67,7 +67,7 @@ class FirewallRows:
 @dataclass(frozen=True)
 class HostAbout:
     """Who a host is: PowerShell's version, the language of its messages, its code page, the execution policy, whether the account is an
-    administrator (None: not told), the room for temporary files in bytes, and which boot this is (empty: not asked)."""
+    administrator (None: not told), the room for temporary files in bytes, and which boot this is (empty: not told)."""
 
     name: str
     version: str
@@ -231,8 +231,6 @@ def _service(row: Row) -> Service:
 
 
 def _about(row: Row) -> HostAbout:
-    booted = row.get("BootedAt")
-    boot = str(row.get("BootId") or "") or ("" if booted is None else f"started {round(_seconds(booted), -1):.0f}")
     elevated, free = row.get("Elevated"), row.get("TempFree")
     return HostAbout(
         str(row["Name"]),
@@ -242,7 +240,7 @@ def _about(row: Row) -> HostAbout:
         str(row.get("Policy") or ""),
         elevated if isinstance(elevated, bool) else None,
         None if free is None else int(free),
-        boot,
+        str(row.get("BootId") or ""),
     )
 
 

@@ -122,10 +122,15 @@ function Invoke-Native {
         $errors = $process.StandardError.ReadToEndAsync()
         while (-not $process.WaitForExit(50)) { }
         # What it left behind may hold the streams open; what it said itself is there by now.
-        $whole = $out.Wait(5000) -and $errors.Wait(5000)
-        $said = @{ Exit = $process.ExitCode; Out = ''; Errors = ''; Whole = $whole }
-        if ($out.IsCompleted) { $said.Out = $out.Result }
-        if ($errors.IsCompleted) { $said.Errors = $errors.Result }
+        # A stream that broke is not whole either, and takes the exit code with it as little.
+        $said = @{ Exit = $process.ExitCode; Out = ''; Errors = ''; Whole = $true }
+        $streams = @{ Out = $out; Errors = $errors }
+        foreach ($name in @($streams.Keys)) {
+            $read = $streams[$name]
+            try { [void]$read.Wait(5000) }
+            catch { $said.Whole = $false }
+            if ("$($read.Status)" -eq 'RanToCompletion') { $said[$name] = $read.Result } else { $said.Whole = $false }
+        }
         return $said
     }
     finally {

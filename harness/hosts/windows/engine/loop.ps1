@@ -5,7 +5,8 @@ Answers questions that come as JSON lines, many at once, each within its limit, 
 A question: {"id":1,"script":"addresses","text":"...","parameters":{"Name":"=x"},"limit":10}. The text is sent with a script's first
 question. A text among the parameters begins with "=", so that nothing takes it for a moment. {"id":2,"clock":true} asks the time.
 An answer: {"lkharness":1,"id":1,"stuck":0,"answer":{...}}. A question that has not ended at its limit is answered with the error Limit and
-told to stop; what does not stop is counted in "stuck", and holds its runspace. The first line printed says that it is ready.
+told to stop; what has not stopped StopSeconds later is counted in "stuck", and holds its runspace. The first line printed says that it is
+ready. Runspaces are made beside the loop, one at a time: making one takes long on a loaded host, and no answer and no limit waits for it.
 .PARAMETER Reader
 Where the questions come from.
 .PARAMETER Prelude
@@ -14,13 +15,16 @@ The text of the functions that scripts answer with.
 Answer what was asked when the input ends, and end then; otherwise the end of the input ends all.
 .PARAMETER AtOnce
 So many runspaces at most; further questions wait.
+.PARAMETER StopSeconds
+So long a question that was told to stop may take for that.
 #>
 [CmdletBinding()]
 param(
     [Parameter(Mandatory = $true)][System.IO.TextReader]$Reader,
     [Parameter(Mandatory = $true)][string]$Prelude,
     [switch]$Once,
-    [int]$AtOnce = 16
+    [int]$AtOnce = 16,
+    [int]$StopSeconds = 5
 )
 Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
@@ -37,7 +41,9 @@ $running = New-Object System.Collections.ArrayList
 $waiting = New-Object System.Collections.ArrayList
 $stuck = New-Object System.Collections.ArrayList
 
-function New-Worker {
+# Makes a runspace in which the functions that scripts answer with are known.
+$makeWorker = {
+    param([string]$Prelude)
     $state = [System.Management.Automation.Runspaces.InitialSessionState]::CreateDefault()
     $made = [System.Management.Automation.Runspaces.RunspaceFactory]::CreateRunspace($state)
     $made.Open()
@@ -48,6 +54,38 @@ function New-Worker {
     [void]$first.Invoke()
     $first.Dispose()
     return $made
+}
+
+# Has another runspace made beside the loop, by a runspace that does nothing else.
+function Start-Making {
+    $maker = [System.Management.Automation.PowerShell]::Create()
+    $maker.Runspace = $workshop
+    [void]$maker.AddScript([string]$makeWorker, $true)
+    [void]$maker.AddArgument($Prelude)
+    return @{ Shell = $maker; Handle = $maker.BeginInvoke() }
+}
+
+# The runspace that was made is free now; where none could be made, whoever waits longest is told why.
+function Complete-Making {
+    param([Parameter(Mandatory = $true)][object]$Made)
+    try {
+        foreach ($one in @($Made.Shell.EndInvoke($Made.Handle))) { $free.Push($one.PSObject.BaseObject) }
+    }
+    catch {
+        $thrown = Get-Thrown -Record $_
+        if ($waiting.Count -gt 0) {
+            $one = $waiting[0]
+            $waiting.RemoveAt(0)
+            Send-Fault -Id $one.Id -Fault $thrown.Id -Message $thrown.Message
+        }
+    }
+    $Made.Shell.Dispose()
+}
+
+# How many were told to stop long enough ago, and have not.
+function Get-StuckCount {
+    $now = $clock.Elapsed.TotalSeconds
+    return @($stuck | Where-Object { $now - $_.Stopped -ge $StopSeconds }).Count
 }
 
 function ConvertFrom-Wire {
@@ -65,7 +103,7 @@ function Send-Answer {
     param([object]$Id, [Parameter(Mandatory = $true)][string]$Json)
     $number = 'null'
     if ($null -ne $Id) { $number = ([long]$Id).ToString([System.Globalization.CultureInfo]::InvariantCulture) }
-    $out.WriteLine('{"lkharness":1,"id":' + $number + ',"stuck":' + "$($stuck.Count)" + ',"answer":' + $Json + '}')
+    $out.WriteLine('{"lkharness":1,"id":' + $number + ',"stuck":' + "$(Get-StuckCount)" + ',"answer":' + $Json + '}')
 }
 
 function Send-Fault {
@@ -99,7 +137,7 @@ function Start-Question {
     param([Parameter(Mandatory = $true)][object]$One)
     $worker = $null
     try {
-        if ($free.Count -gt 0) { $worker = $free.Pop() } else { $worker = New-Worker }
+        $worker = $free.Pop()
         $shell = [System.Management.Automation.PowerShell]::Create()
         $shell.Runspace = $worker
         [void]$shell.AddScript([string]$scripts[$One.Script], $true)
@@ -146,7 +184,7 @@ function Read-Question {
         if ($null -ne $asked.PSObject.Properties['clock']) {
             $now = ([DateTime]::UtcNow - (New-Object DateTime(1970, 1, 1))).TotalSeconds
             $invariant = [System.Globalization.CultureInfo]::InvariantCulture
-            $out.WriteLine('{"lkharness":1,"id":' + "$([long]$asked.id)" + ',"stuck":' + "$($stuck.Count)" + ',"clock":' +
+            $out.WriteLine('{"lkharness":1,"id":' + "$([long]$asked.id)" + ',"stuck":' + "$(Get-StuckCount)" + ',"clock":' +
                 $now.ToString('F6', $invariant) + ',"step":' + $step.ToString('F6', $invariant) + '}')
             return
         }
@@ -154,7 +192,7 @@ function Read-Question {
         if (-not $scripts.ContainsKey([string]$asked.script)) { throw 'ScriptNotSent' }
         [void]$waiting.Add(@{
                 Id = [long]$asked.id; Script = [string]$asked.script; Parameters = $asked.parameters
-                Ends = $clock.Elapsed.TotalSeconds + [double]$asked.limit; Shell = $null; Worker = $null; Handle = $null })
+                Ends = $clock.Elapsed.TotalSeconds + [double]$asked.limit; Shell = $null; Worker = $null; Handle = $null; Stopped = 0.0 })
     }
     catch {
         $id = $null
@@ -166,7 +204,9 @@ function Read-Question {
 $edition = 'Desktop'
 if ($PSVersionTable.ContainsKey('PSEdition')) { $edition = "$($PSVersionTable['PSEdition'])" }
 $step = Measure-ClockStep
-$free.Push((New-Worker))
+$free.Push((& $makeWorker $Prelude))
+$workshop = & $makeWorker '$null = 1'
+$making = $null
 $out.WriteLine((ConvertTo-AsciiJson -Value ([ordered]@{
             lkharness = 1; ready = $true; version = "$($PSVersionTable.PSVersion)"; edition = $edition; process = $PID })))
 $reading = $Reader.ReadLineAsync()
@@ -178,6 +218,7 @@ while ($true) {
     $handles = New-Object System.Collections.ArrayList
     if ($null -ne $reading) { [void]$handles.Add($reading.AsyncWaitHandle) }
     foreach ($one in @($running)) { [void]$handles.Add($one.Handle.AsyncWaitHandle) }
+    if ($null -ne $making) { [void]$handles.Add($making.Handle.AsyncWaitHandle) }
     if ($handles.Count -eq 0) { break }
     $wait = [int][Math]::Max(0, [Math]::Ceiling(($due - $now) * 1000))
     [void][System.Threading.WaitHandle]::WaitAny([System.Threading.WaitHandle[]]$handles.ToArray(), $wait)
@@ -201,6 +242,7 @@ while ($true) {
         }
         elseif ($now -ge $one.Ends) {
             $running.Remove($one)
+            $one.Stopped = $now
             [void]$one.Shell.BeginStop($null, $null)
             [void]$stuck.Add($one)
             Send-Fault -Id $one.Id -Fault 'Limit' -Message 'the question had not ended at its limit'
@@ -213,15 +255,21 @@ while ($true) {
             $one.Worker.Dispose()
         }
     }
+    if ($null -ne $making -and $making.Handle.IsCompleted) {
+        $done = $making
+        $making = $null
+        Complete-Making -Made $done
+    }
     foreach ($one in @($waiting)) {
         if ($now -ge $one.Ends) {
             $waiting.Remove($one)
             Send-Fault -Id $one.Id -Fault 'Limit' -Message 'no runspace was free before its limit'
         }
-        elseif ($running.Count + $stuck.Count -lt $AtOnce) {
+        elseif ($free.Count -gt 0) {
             $waiting.Remove($one)
             Start-Question -One $one
         }
+        elseif ($null -eq $making -and $running.Count + $stuck.Count -lt $AtOnce) { $making = Start-Making }
     }
 }
 $out.Flush()

@@ -263,7 +263,13 @@ function Get-WinEvent {
 
 function Get-CimInstance {
     [CmdletBinding()]
-    param([string]$ClassName)
+    param([string]$ClassName, [string]$Filter)
+    if ($ClassName -eq 'Win32_Process') {
+        $made = New-Object DateTime (2026, 11, 20, 8, 0, 1, 500, [DateTimeKind]::Utc)
+        Write-Scene -Caller $PSCmdlet -Id 'HRESULT 0x80070005' -List @(
+            [pscustomobject]@{ Name = 'wininit.exe'; ProcessId = [uint32]512; CreationDate = $made.ToLocalTime(); Filter = $Filter })
+        return
+    }
     if ($ClassName -eq 'Win32_OperatingSystem') {
         $booted = New-Object DateTime (2026, 11, 20, 8, 0, 0, [DateTimeKind]::Utc)
         $scene = Get-Scene

@@ -2,8 +2,9 @@
 .SYNOPSIS
 Who this host is: names, versions, rights, languages, room for temporary files and, on demand, which boot this is.
 .DESCRIPTION
-BootId is the number of the event that records the start (WHST-100); LastBootUpTime moves when the clock is set (WHST-97) and stands in
-BootedAt only where that event is not to be had.
+BootId is the kernel's own count of its starts, from the page that every process can read (WHST-96); where that has none, number and moment
+of the process that every start makes once. Neither the clock nor the event log moves these. BootedAt moves when the clock is set (WHST-97):
+for people only.
 .PARAMETER Boot
 Ask for the boot as well.
 #>
@@ -41,19 +42,20 @@ Invoke-Answer {
     }
     catch { Write-Warning ('the room for temporary files was not told: ' + (Get-ErrorId -Record $_)) }
     if ($Boot) {
-        $select = "*[System[Provider[@Name='Microsoft-Windows-Kernel-General'] and EventID=12]]"
-        $query = [xml]('<QueryList><Query Id="0" Path="System"><Select Path="System">' + $select + '</Select></Query></QueryList>')
-        $started = @()
-        try { $started = @(Get-WinEvent -FilterXml $query -MaxEvents 1 -ErrorAction Stop) }
-        catch { Write-Warning ('the record of the start was not told: ' + (Get-ErrorId -Record $_)) }
-        if ($started.Count -gt 0 -and $null -ne (Get-Field -From $started[0] -Name 'RecordId')) {
-            $row['BootId'] = 'event ' + (Get-Text -From $started[0] -Name 'RecordId')
-            if ($null -ne (Get-Field -From $started[0] -Name 'TimeCreated')) { $row['BootedAt'] = ConvertTo-Moment -Value $started[0].TimeCreated }
+        $count = 0
+        if ("$([System.Environment]::OSVersion.Platform)" -eq 'Win32NT') {
+            $count = [System.Runtime.InteropServices.Marshal]::ReadInt32([IntPtr]0x7FFE02C4)
         }
+        if ($count -ne 0) { $row['BootId'] = 'boot ' + $count.ToString([System.Globalization.CultureInfo]::InvariantCulture) }
         else {
-            $booted = @(Get-CimInstance -ClassName Win32_OperatingSystem -ErrorAction Stop)
-            $row['BootedAt'] = ConvertTo-Moment -Value $booted[0].LastBootUpTime
+            foreach ($first in @(Get-CimInstance -ClassName Win32_Process -Filter "Name='wininit.exe'" -ErrorAction Stop)) {
+                $made = Get-Field -From $first -Name 'CreationDate'
+                if ($null -eq $made) { continue }
+                $row['BootId'] = 'wininit ' + (Get-Text -From $first -Name 'ProcessId') + ' of ' + (ConvertTo-Moment -Value $made)
+            }
         }
+        $booted = @(Get-CimInstance -ClassName Win32_OperatingSystem -ErrorAction Stop)
+        $row['BootedAt'] = ConvertTo-Moment -Value $booted[0].LastBootUpTime
     }
     $row
 }
