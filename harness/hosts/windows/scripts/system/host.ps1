@@ -14,6 +14,7 @@ param(
 )
 Set-StrictMode -Version Latest
 if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Open-OwnFolder')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/own-folder.ps1') }
 
 Invoke-Answer {
     $row = [ordered]@{
@@ -42,11 +43,8 @@ Invoke-Answer {
     }
     catch { Write-Warning ('the room for temporary files was not told: ' + (Get-ErrorId -Record $_)) }
     if ($Boot) {
-        $count = 0
-        if ("$([System.Environment]::OSVersion.Platform)" -eq 'Win32NT') {
-            $count = [System.Runtime.InteropServices.Marshal]::ReadInt32([IntPtr]0x7FFE02C4)
-        }
-        if ($count -ne 0) { $row['BootId'] = 'boot ' + $count.ToString([System.Globalization.CultureInfo]::InvariantCulture) }
+        $count = Get-BootNumber
+        if ($null -ne $count) { $row['BootId'] = 'boot ' + $count.ToString([System.Globalization.CultureInfo]::InvariantCulture) }
         else {
             foreach ($first in @(Get-CimInstance -ClassName Win32_Process -Filter "Name='wininit.exe'" -ErrorAction Stop)) {
                 $made = Get-Field -From $first -Name 'CreationDate'
