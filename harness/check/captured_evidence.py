@@ -46,6 +46,8 @@ def path(check: PathCheck, packets: Seen, cluster: Cluster) -> PathSeen:
         identity=check.identity if not check.verdict else "",
         full=check.full.passes,
         full_says=check.full.says,
+        hung=check.hung,
+        overload=check.overload,
     )
 
 

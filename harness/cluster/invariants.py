@@ -103,7 +103,7 @@ def sent_to(check: PathCheck) -> Verdict:
 def by_identity(subject: ClusterUnderTest, active: str) -> Verdict:
     """The same, by what every service says of itself."""
     client = subject.cluster.client.name
-    return all_of([ask_identity(subject, client, service, active)[0] for service in subject.cluster.services])
+    return all_of([ask_identity(subject, client, service, active).verdict for service in subject.cluster.services])
 
 
 def nothing_left(subject: ClusterUnderTest) -> Verdict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.full_size_exchange import NOT_ASKED, FullSegments, ask_in_full
+from harness.cluster.host_load import overload
 from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S, ask_over_the_path
 from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded
@@ -22,6 +23,17 @@ from harness.services.service_kind import NotTheService, Proof, TurnedAway, Wron
 SILENCE_TIMEOUT_S = 1.3
 IDENTITY_TIMEOUT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
 USUAL_ATTEMPT_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What came of asking a service who it is. `hung`: it took the connection and said nothing in time; `overload`: which host of those
+    that take part is too busy to tell that from slowness, in words."""
+
+    verdict: Verdict
+    said: str
+    hung: bool = False
+    overload: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class PathCheck:
     seconds: float
     broke: bool = False  # the check itself, so that nothing was seen of the path
     full: FullSegments = NOT_ASKED
+    hung: bool = False
+    overload: str = ""
 
     @property
     def node(self) -> str | None:
@@ -90,15 +104,29 @@ def check_path(
     seen = [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
     unseen = why_unseen(subject, host)
     verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
-    identity, full = "", NOT_ASKED
+    asked, full = Introduction(verdict, ""), NOT_ASKED
     if verdict and not expected.mixed and expected.ways[0].by is not None:
         wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
-        told, identity = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
-        if told and in_full:
+        asked = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
+        if asked.verdict and in_full:
             full = ask_in_full(subject, host, service)
-        verdict = all_of([verdict, told, *([full.verdict] if full is not NOT_ASKED else [])])
-    seconds = time.monotonic() - began
-    return PathCheck(origin, host, service, situation, expected, attempts, ways, active, identity, verdict, seconds, full=full)
+        verdict = all_of([verdict, asked.verdict, *([full.verdict] if full is not NOT_ASKED else [])])
+    return PathCheck(
+        origin,
+        host,
+        service,
+        situation,
+        expected,
+        attempts,
+        ways,
+        active,
+        asked.said,
+        verdict,
+        time.monotonic() - began,
+        full=full,
+        hung=asked.hung,
+        overload=asked.overload,
+    )
 
 
 def why_unseen(subject: ClusterUnderTest, origin: str) -> str:
@@ -125,8 +153,8 @@ def _seen(one: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> Pat
 
 def ask_identity(
     subject: ClusterUnderTest, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_TIMEOUT_S, packets_tell: bool = True
-) -> tuple[Verdict, str]:
-    """Let the service say who it is, over a connection made on the origin; returns the verdict and what it said.
+) -> Introduction:
+    """Let the service say who it is, over a connection made on the origin.
 
     One that names no node passes where the packets name it (`packets_tell`), and proves nothing elsewhere.
     """
@@ -138,29 +166,36 @@ def ask_identity(
         if isinstance(kind, Proof):
             said += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except TurnedAway as error:
-        return failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error)
+        return Introduction(failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error))
     except WrongAnswer as error:
-        return failed(f"{where}: the {service.kind} service answers, and not what it should: {error}"), str(error)
+        return Introduction(failed(f"{where}: the {service.kind} service answers, and not what it should: {error}"), str(error))
     except NotTheService as error:
-        return failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error)
+        return Introduction(failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error))
     except DeadlineExceeded as error:
-        hung = f"{where}: the {service.kind} service took the connection and did not say who it is: {error}"
-        quick = _connects_quickly(subject, host, service)
-        return (failed(hung) if quick else inconclusive(f"{hung}; but connecting is slow too: is {host} overloaded?")), str(error)
+        return _hung(subject, host, service, wanted, f"{where}: the {service.kind} service", str(error))
     except OSError as error:
-        return failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error)
+        return Introduction(failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error))
     node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
     if node is None and not packets_tell:
-        return inconclusive(f"{where}: which node answered is not known: {known}, and no packets tell it"), said
+        return Introduction(inconclusive(f"{where}: which node answered is not known: {known}, and no packets tell it"), said)
     if node is None:
-        return passed(f"it speaks {service.kind}; the packets tell the node ({known})"), said
+        return Introduction(passed(f"it speaks {service.kind}; the packets tell the node ({known})"), said)
     if node != wanted:
-        return failed(f"{where}: expected {wanted}, but {known}"), f"{said}, as {wanted} was expected, but {known}"
-    return passed(known), said
+        return Introduction(failed(f"{where}: expected {wanted}, but {known}"), f"{said}, as {wanted} was expected, but {known}")
+    return Introduction(passed(known), said)
+
+
+def _hung(subject: ClusterUnderTest, host: str, service: Service, wanted: str, what: str, why: str) -> Introduction:
+    """It was not answered in time, and the controls of that: a connection, and the load of the hosts that take part."""
+    slow = [] if _connects_quickly(subject, host, service) else ["connecting is slow too"]
+    overloaded = "; ".join([*slow, *filter(None, [overload(subject, host, wanted)])])
+    hung = f"{what} took the connection and did not say who it is: {why}"
+    verdict = inconclusive(f"{hung}; but {overloaded}: cannot tell a service that hangs from a slow host") if overloaded else failed(hung)
+    return Introduction(verdict, why, True, overloaded)
 
 
 def _connects_quickly(subject: ClusterUnderTest, host: str, service: Service) -> bool:
-    """The control of a question that was not answered in time: is everything but the answer as quick as ever?"""
+    """Is everything but the answer as quick as ever?"""
     began = time.monotonic()
     tried = attempt(subject.residents[host], str(subject.cluster.vip), service.port, count=1, limit=ATTEMPT_TIMEOUT_S)
     return tried[0].answered and time.monotonic() - began < USUAL_ATTEMPT_S

@@ -92,6 +92,8 @@ class PathSeen:
     identity: str = ""
     full: bool | None = None  # do full-sized segments pass? None: the service was not asked, or it cannot be told
     full_says: str = ""
+    hung: bool = False  # the service took the connection, and did not say who it is in time
+    overload: str = ""  # in words, why that may be a slow host's doing
 
     @property
     def name(self) -> str:
