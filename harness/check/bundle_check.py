@@ -94,7 +94,8 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
 
 def _state(cluster: Cluster, told: Mapping[str, Any]) -> ClusterState:
     nodes = told.get("nodes", {})
-    return ClusterState({n.name: _node(n.name, nodes.get(n.name)) for n in cluster.nodes})
+    whole = ClusterState({n.name: _node(n.name, nodes.get(n.name)) for n in cluster.nodes})
+    return whole.without([str(tag) for tag in told.get("beside", ())])
 
 
 def _node(name: str, told: Mapping[str, Any] | None) -> NodeState:

@@ -28,6 +28,7 @@ class ManagerWord:
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
     left_behind: tuple[str, ...] = ()
+    beside: frozenset[str] = frozenset()  # resources of other applications, which are not in `state`
 
 
 def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> ManagerWord:
@@ -36,19 +37,21 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
     cluster = subject.cluster
     hosts: dict[str, Host] = {name: AskedOnce(host) for name, host in subject.hosts.items()}
     manager = manager_of(cluster, hosts)
-    state, found = _state(manager, cluster, hosts, instead)
+    whole, found = _state(manager, cluster, hosts, instead)
+    beside = manager.beside()
+    state = whole.without(beside)
     active = state.leading or favoured(cluster, state)
     if active is None:  # what keeps it from being in service anywhere
         lost = {} if subject.absent else {Question.LOST: _may_move(manager, cluster.nodes[0].name, Question.LOST)}
-        return ManagerWord(state, None, found, lost)
+        return ManagerWord(state, None, found, lost, beside=beside)
     standby = subject.standby_of(active)
     if standby in subject.absent:  # a node that is away takes nothing over, which is said already
-        return ManagerWord(state, active, found)
+        return ManagerWord(state, active, found, beside=beside)
     fences: Callable[[], Answer | None] = manager.fencing if cluster.manager.kind == "pacemaker" else lambda: None  # others by other means
     fencing, left, *answers = subject.together(
         fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
     )
-    return ManagerWord(state, active, found, dict(zip(FAILOVERS, answers, strict=True)), fencing, left)
+    return ManagerWord(state, active, found, dict(zip(FAILOVERS, answers, strict=True)), fencing, left, beside)
 
 
 def favoured(cluster: Cluster, state: ClusterState) -> str | None:

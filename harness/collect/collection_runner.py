@@ -86,12 +86,14 @@ class Gathering:
             self._must_be_asked()
             state = self.manager.state()
             self.state = _state(state)
+            self.state["beside"] = sorted(self.manager.beside())
         if self.state:
             self._failover(state)
 
     def _failover(self, state: ClusterState) -> None:
         """What the manager says of the next failover, for the diagnosis of the bundle."""
         report = self.reports[self.cluster.nodes[0].name]
+        state = state.without(self.state["beside"])
         to = self.cluster.peer_of(state.leading).name if state.leading else self.cluster.nodes[0].name
         questions = (Question.LOST, Question.FAILED) if state.leading else (Question.LOST,)
         told = self.state["may_move"] = {}

@@ -12,6 +12,7 @@ from harness.diagnosis.firewall import Ruleset
 from harness.diagnosis.required_flows import Judged
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
+from harness.managers.unlisted_members import RESPONDER_WORDS
 
 ANY = {"0.0.0.0", "*", "::"}
 
@@ -205,5 +206,4 @@ def responders(cluster: Cluster, state: ClusterState) -> list[str]:
     port = str(cluster.load_balancer.probe.port)
     known = {cluster.ip_resource.tag, cluster.manager.resource, *(s.tag for s in cluster.services)}
     tags = dict.fromkeys(tag for node in state.nodes.values() for tag in node.resources if tag not in known)
-    words = ("lbhc", "azure-lb", "probe", "health", "socat", "nc-", "genlb")
-    return [t for t in tags if port in t] or [t for t in tags if any(w in t.lower() for w in words)]
+    return [t for t in tags if port in t] or [t for t in tags if any(w in t.lower() for w in RESPONDER_WORDS)]

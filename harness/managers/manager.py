@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -102,6 +102,12 @@ class ClusterState:
         standby = next(s for n, s in self.nodes.items() if n != self.active)
         paths = [p for s in self.nodes.values() for p in s.comm_paths]
         return standby.stands_by and bool(paths) and all(p.alive for p in paths)
+
+    def without(self, tags: Collection[str]) -> ClusterState:
+        """The same, as if the cluster had none of these resources."""
+        return ClusterState(
+            {n: replace(s, resources={t: r for t, r in s.resources.items() if t not in tags}) for n, s in self.nodes.items()}
+        )
 
     def __str__(self) -> str:
         return "; ".join(_describe(s) for s in self.nodes.values())
@@ -207,6 +213,11 @@ class Manager(ABC):
     @abstractmethod
     def strangers(self, *, limit: float = 10.0) -> list[str]:
         """What the cluster has besides what its file names: nodes, and resources that `switch_over` would leave behind; sentences."""
+
+    def beside(self, *, limit: float = 10.0) -> frozenset[str]:
+        """Resources that are another application's: the file names none of what they are tied to, so they may be in service on any node.
+        What cannot be read is empty, so that everything counts as the file's; nothing is raised for it."""
+        return frozenset()
 
     @abstractmethod
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:

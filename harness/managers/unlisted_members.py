@@ -5,13 +5,17 @@ Sentences, none when there is nothing. What is not the file's would be moved, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from xml.etree import ElementTree as xml
 
+from harness.config.cluster_config import Cluster
 from harness.managers.parse.lcdstatus_parse import parse, rows_with_depth
 from harness.managers.parse.pacemaker_parse import COLLECTIONS, document
 
+# What a health-check resource is called; the cluster file has no name for it.
+RESPONDER_WORDS = ("lbhc", "azure-lb", "probe", "health", "socat", "nc-", "genlb")
+BLOCKS = {"primitive", "group"}
 MUST = ("INFINITY", "+INFINITY", "1000000")
 
 
@@ -20,12 +24,50 @@ def of_lifekeeper(printed: str, node: str, resource: str, nodes: Iterable[str]) 
     works on everything above and below a tag (LKL-28), and a child may stand under several roots."""
     known = {_short(name) for name in nodes}
     peers = sorted({path.peer for path in parse(node, printed).comm_paths if _short(path.peer) not in known})
+    trees = _trees(printed)
+    return [*_nodes(peers), *_left(resource, _joined(trees, [])), *_unknown(resource, trees)]
+
+
+def own_tags(cluster: Cluster) -> set[str]:
+    """The resources that the cluster file names."""
+    return {cluster.manager.resource, cluster.ip_resource.tag, *(s.tag for s in cluster.services)}
+
+
+def _trees(printed: str) -> list[set[str]]:
     trees: list[set[str]] = []
     for tag, depth in rows_with_depth(printed):
         if depth == 0 or not trees:
             trees.append(set())
         trees[-1].add(tag)
-    return [*_nodes(peers), *_left(resource, _joined(trees, [])), *_unknown(resource, trees)]
+    return trees
+
+
+def beside_of_lifekeeper(printed: Iterable[str], own: Collection[str], port: int) -> frozenset[str]:
+    """From `lcdstatus -q` of the nodes: hierarchies that hold nothing of the file's (`own`, and what answers its probe at `port`)."""
+    return _disjoint(_joined([tree for text in printed for tree in _trees(text)], []), own, port)
+
+
+def beside_of_pacemaker(cib: str, own: Collection[str], port: int) -> frozenset[str]:
+    """From `cibadmin -Q`: groups and single resources that nothing ties to the file's."""
+    root = document(cib)
+    resources = None if root is None else root.find("configuration/resources")
+    if root is None or resources is None:
+        return frozenset()
+    blocks = [{e.get("id", "") for e in block.iter() if e.tag in ("primitive", "group")} for block in resources if block.tag in BLOCKS]
+    placed = {tag for block in blocks for tag in block}
+    rules = root.find("configuration/constraints")
+    together = [pair for pair in _pairs(rules) if set(pair) <= placed] if rules is not None else []
+    return _disjoint(_joined(blocks, together), own, port)
+
+
+def _disjoint(joined: Iterable[set[str]], own: Collection[str], port: int) -> frozenset[str]:
+    def is_ours(tag: str) -> bool:
+        return tag in own or str(port) in tag or any(word in tag.lower() for word in RESPONDER_WORDS)
+
+    parts = list(joined)
+    if not any(tag in own for part in parts for tag in part):  # nothing of the file's was found, so nothing is known to be another's
+        return frozenset()
+    return frozenset(tag for part in parts if not any(map(is_ours, part)) for tag in part)
 
 
 def of_pacemaker(monitor: str, constraints: str, resource: str, nodes: Iterable[str]) -> list[str]:

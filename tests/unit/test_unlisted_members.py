@@ -16,7 +16,7 @@ from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
 from harness.managers.parse.lcdstatus_parse import rows_with_depth
-from harness.managers.unlisted_members import of_lifekeeper, of_pacemaker
+from harness.managers.unlisted_members import beside_of_lifekeeper, beside_of_pacemaker, of_lifekeeper, of_pacemaker
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
 NODES = ("lknode01", "lknode02")
@@ -107,6 +107,49 @@ def test_pacemaker(resources: str, rules: str, nodes: tuple[str, ...], said: lis
 
 def test_what_cannot_be_read_is_no_yes():
     assert of_pacemaker("not connected", "<constraints/>", "grp", ("n1", "n2"))
+
+
+def cib(resources: str, rules: str = "") -> str:
+    found = f"<resources>{resources}</resources><constraints>{rules}</constraints>"
+    return f"<cib><configuration>{found}</configuration><status/></cib>\nnow 1700000000"
+
+
+def named(*tags: str) -> str:
+    return "".join(f'<primitive id="{tag}" class="ocf" provider="heartbeat" type="Dummy"/>' for tag in tags)
+
+
+OWN = {"grp", "ip"}
+
+
+@pytest.mark.parametrize(
+    ("resources", "rules", "beside"),
+    [
+        (f'<group id="grp">{named("ip", "lb")}</group>', "", set()),
+        (f'<group id="grp">{named("ip")}</group><group id="sap">{named("ascs")}</group>', "", {"sap", "ascs"}),
+        (f'<group id="grp">{named("ip")}</group>{named("db")}', WITH.format("grp", "INFINITY"), set()),
+        (f'<group id="grp">{named("ip")}</group>{named("db")}', WITH.format("grp", "100"), {"db"}),
+        (f'<group id="grp">{named("ip")}</group>{named("nc-12345", "azure-lb-1", "x12345")}', "", set()),  # they may answer the probe
+        (named("db", "web"), "", set()),  # nothing of the file's is there, so nothing is known to be another's
+        (f'<group id="grp">{named("ip")}</group><clone id="c">{named("ping")}</clone>', "", set()),
+    ],
+)
+def test_what_nothing_ties_to_the_files_is_another_applications(resources: str, rules: str, beside: set[str]):
+    assert beside_of_pacemaker(cib(resources, rules), OWN, 12345) == beside
+
+
+def test_another_hierarchy_is_another_applications_and_one_that_shares_a_child_is_not():
+    assert beside_of_pacemaker("not connected", OWN, 12345) == frozenset()
+    assert beside_of_lifekeeper([ONE + SECOND + PATHS, ONE], {"listener-1521"}, 12345) == {"pgsql", "ip-10.20.1.201"}
+    assert beside_of_lifekeeper([ONE + SHARED + PATHS], {"listener-1521"}, 12345) == frozenset()
+    assert beside_of_lifekeeper(["", ONE + PATHS], {"ip-10.20.1.200"}, 12345) == frozenset()
+
+
+def test_a_state_without_them_has_one_active_node():
+    here = NodeState("a", True, {"ip": ResourceState.IN_SERVICE, "sap": ResourceState.STANDBY}, (CommPath("b", "x", True),))
+    there = NodeState("b", True, {"ip": ResourceState.STANDBY, "sap": ResourceState.IN_SERVICE}, (CommPath("a", "x", True),))
+    state = ClusterState({"a": here, "b": there})
+    assert (state.active, state.leading) == (None, None)
+    assert state.without({"sap"}).active == "a" and state.without({"sap"}).whole
 
 
 CUTS = {name for name, kind in disruption.all_of().items() if kind.cuts}

@@ -22,7 +22,7 @@ from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_policies, by_settings
 from harness.managers.switchover_readiness import Case, Told, by_state, last_words
-from harness.managers.unlisted_members import of_lifekeeper
+from harness.managers.unlisted_members import beside_of_lifekeeper, of_lifekeeper, own_tags
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
 READ_SETTINGS = f"test ! -e {SETTINGS} || {read_by_root('cat', SETTINGS)}"
@@ -89,6 +89,11 @@ class LifeKeeper(Manager):
             found += [told.why] if told.text is None else of_lifekeeper(told.text, name, self._cluster.manager.resource, names)
         return list(dict.fromkeys(found))
 
+    def beside(self, *, limit: float = 10.0) -> frozenset[str]:
+        said = self._of_each(self._reads("lcdstatus", "-q"), limit)
+        own, port = own_tags(self._cluster), self._cluster.load_balancer.probe.port
+        return beside_of_lifekeeper([told.text for told in said.values() if told.text is not None], own, port)
+
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         """LifeKeeper counts none: a resource is marked as failed, or it is not (LKL-14)."""
         return {}
@@ -112,12 +117,14 @@ class LifeKeeper(Manager):
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         """From both nodes' states, flags, policies and settings (LKL-22, LKL-23, LKL-33, LKL-45); nothing is changed."""
         manager = self._cluster.manager
-        with ThreadPoolExecutor(max_workers=4) as pool:
+        with ThreadPoolExecutor(max_workers=5) as pool:
             state = pool.submit(self.state, limit=limit)
+            beside = pool.submit(self.beside, limit=limit)  # what is another application's stays where it is
             flags = pool.submit(self._of_each, self._reads("flg_list"), limit)
             settings = pool.submit(self._of_each, READ_SETTINGS, limit)
             policies = None if question is Question.TOLD else pool.submit(self._of_each, self._reads("lkpolicy", "--get-policies"), limit)
-        case = by_state(to, state.result(), question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
+        ours = state.result().without(beside.result())
+        case = by_state(to, ours, question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
         case.add(by_policies(policies.result()) if policies else Case())
         return case.add(by_settings(settings.result(), question, manager.quorum)).answer
 

@@ -50,7 +50,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     would_line,
 )
 from harness.managers.switchover_readiness import Case, Told, by_state, last_words
-from harness.managers.unlisted_members import of_pacemaker
+from harness.managers.unlisted_members import beside_of_pacemaker, of_pacemaker, own_tags
 
 SBIN = f"export {TOOLS.strip()}; "
 MONITOR = f"{{ {ROOT} crm_mon --output-as=xml -1 || {ROOT} crm_mon --as-xml -1; }} 2>&1"  # PCM-01
@@ -135,6 +135,12 @@ class Pacemaker(Manager):
             return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
         return of_pacemaker(seen.out, rules.out, self._cluster.manager.resource, names)
 
+    def beside(self, *, limit: float = 10.0) -> frozenset[str]:
+        return self._beside(self._told(self._cluster.nodes[0].name, f"{ROOT} cibadmin -Q; {NOW}", limit))
+
+    def _beside(self, cib: Told) -> frozenset[str]:
+        return beside_of_pacemaker(cib.text or "", own_tags(self._cluster), self._cluster.load_balancer.probe.port)
+
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         node = self._cluster.nodes[0].name
         found = fail_counts(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
@@ -162,13 +168,15 @@ class Pacemaker(Manager):
             asked = pool.submit(self._reading, to, limit)
             whole = pool.submit(self._told, to, f"{ROOT} cibadmin -Q; {NOW}", limit)
             quorum = pool.submit(self._told, to, QUORUM, limit) if lost else None
-            reading, cib = asked.result(), whole.result()
+            cib = whole.result()
+            beside = self._beside(cib)  # what is another application's may be in service anywhere, and stays there
+            reading = asked.result().without(beside)
             in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None]
             line = would_line(question, resource, active, to, in_service)
             would = pool.submit(self._told, to, line, max(begun.remaining(), 0.1))
             fences = lost or (question is Question.FAILED and fences_failures(cib, reading))
             fencing = pool.submit(self.fencing, limit=max(begun.remaining(), 0.1)) if fences else None
-        case = by_state(to, state.result(), question).add(by_cluster(to, reading, health=health_counts(cib)))
+        case = by_state(to, state.result().without(beside), question).add(by_cluster(to, reading, health=health_counts(cib)))
         simulated = by_simulation(to, would.result(), reading)
         case.add(by_cib(cib, reading, resource, question)).add(simulated)
         case.add(by_failures(to, cib, reading) if simulated.against else Case())

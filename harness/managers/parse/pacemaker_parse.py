@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from xml.etree import ElementTree as xml
 
@@ -64,6 +64,11 @@ class Reading:
     clones: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by id, the nodes with an active instance
     copies: frozenset[str] = frozenset()  # resources that copy data to the other node
     twice: frozenset[str] = frozenset()  # resources that stand there more than once, so that no row of them is believed
+
+    def without(self, tags: Collection[str]) -> Reading:
+        """The same, as if the cluster had none of these resources and groups."""
+        kept = {tag: found for tag, found in self.resources.items() if tag not in tags}
+        return replace(self, resources=kept, groups=self.groups - set(tags))
 
     @property
     def fencing_enabled(self) -> bool | None:
