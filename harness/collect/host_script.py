@@ -6,7 +6,7 @@ import shlex
 
 from harness.cluster.disk_preflight import LOOK as DISKS
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
-from harness.config.cluster_config import Cluster, Machine
+from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT, WHOLE, asked_for, read_by_root, tells_refusals
 from harness.managers.manager import Manager
@@ -115,6 +115,8 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "rules": "ip rule",
         "neighbours written down": "ip neigh show nud permanent",
         "routes": "; ".join(_routes(cluster, machine, is_node)),
+        "chosen routes": _chosen_routes(cluster, machine, is_node),
+        "ipsec": f"{ROOT} ip xfrm policy",
         "listening": f"ask listening {ROOT} ss -tlnp",
         "sockets": f"whole ss -tanopi exclude time-wait {shlex.quote(f'( {about} )')} | head -n 2000",
         "processes": f"pids=$({ROOT} ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
@@ -140,6 +142,24 @@ def _routes(cluster: Cluster, machine: Machine, is_node: bool) -> list[str]:
         pairs += [(probe, ""), (probe, own)]
         pairs += [(str(cluster.client.address), str(cluster.vip))]  # what answers as the VIP; refused where the VIP is not
     return [f"echo '# {d} {s}'; ip route get {d}{f' from {s}' if s else ''} 2>&1" for d, s in pairs]
+
+
+def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
+    """Where there are policy rules that look at ports or marks: what they make of what the services and the responder answer, or, on a
+    client, of what it sends."""
+    client, vip, own = str(cluster.client.address), str(cluster.vip), str(machine.address)
+    ports = " ".join(str(s.port) for s in cluster.services)
+    probe = cluster.load_balancer.probe
+    if is_node:
+        answers = vip if cluster.design is Design.FLOATING else own
+        each = f'for p in {ports}; do ask {client} {answers} "sport $p"; done; ask {probe.source} {own} "sport {probe.port}"'
+        marked = f'ask {client} {own} "mark $m"'
+    else:
+        each, marked = f'for p in {ports}; do ask {vip} - "dport $p"; done', f'ask {vip} - "mark $m"'
+    get = 'ask() { case "$3" in mark*) t= ;; *) t="ipproto tcp" ;; esac; echo "# $1 $2 $3"; [ "$2" = - ] && set -- "$1" "" "$3"; '
+    get += "ip route get $1 ${2:+from $2} $t $3 2>&1; }"
+    marks = "$(ip rule | grep -o 'fwmark [0-9a-fx]*' | cut -d ' ' -f 2 | sort -u | head -n 8)"
+    return f'({get}; case "$(ip rule)" in *port*|*ipproto*) {each} ;; esac; for m in {marks}; do {marked}; done)'
 
 
 def _of_the_manager(cluster: Cluster, manager: Manager) -> dict[str, str]:

@@ -9,6 +9,7 @@ from datetime import UTC, timezone
 from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Ruleset
+from harness.diagnosis.ipsec_policy import Policy
 from harness.diagnosis.required_flows import Judged
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
@@ -51,6 +52,10 @@ class HostSeen:
     addresses: Sequence[InterfaceAddress] | None = None
     mtus: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)  # by destination and source ("" where the kernel chooses it)
+    # What policy rules make of one port's packets, or of marked ones: by destination, source, and the words for `ip route get`.
+    chosen_routes: Mapping[tuple[str, str, str], Route] = field(default_factory=dict)
+    ipsec: Sequence[Policy] = ()
+    without_arp: frozenset[str] = frozenset()  # NICs that were set to use no ARP
     rules: Sequence[str] = ()
     listeners: Sequence[Socket] | None = None
     sockets: Sequence[Socket] = ()

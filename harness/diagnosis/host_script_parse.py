@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta, timezone
 from typing import TypeVar
 
+from harness.diagnosis import ipsec_policy
 from harness.diagnosis.evidence import HostSeen, Socket
 from harness.diagnosis.firewall import parse
 from harness.hosts.bounded_parse import json_of, xml_of
@@ -37,7 +38,10 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         name,
         addresses=_read(linux_parse.addresses, parts.get("addresses", "")),
         mtus=_mtus(parts.get("addresses", "")),
-        routes=dict(_routes(parts.get("routes", ""))),
+        without_arp=_without_arp(parts.get("addresses", "")),
+        routes={(to, source): route for to, source, words, route in _routes(parts.get("routes", "")) if not words},
+        chosen_routes={key[:3]: key[3] for key in _routes(parts.get("chosen routes", ""))},
+        ipsec=ipsec_policy.parse(parts.get("ipsec", "")),
         rules=tuple(" ".join(line.split()) for line in parts.get("rules", "").splitlines() if re.match(r"\d+:", line)),
         listeners=None if not listening or "Usage:" in listening else list(_sockets(listening)),  # ss has a header
         sockets=sockets,
@@ -82,14 +86,24 @@ def _mtus(text: str) -> dict[str, int]:
         return {found[1]: int(found[2]) for found in re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: .*\bmtu (\d{1,6})\b", text)}
 
 
-def _routes(text: str) -> Iterator[tuple[tuple[str, str], Route]]:
-    """Lines `# DESTINATION SOURCE`, each with what `ip route get` printed behind it."""
+def _without_arp(text: str) -> frozenset[str]:
+    """Ethernet NICs with the flag NOARP; tunnels and the like have it by nature."""
+    try:
+        links = json_of(text)
+        return frozenset(link["ifname"] for link in links if "NOARP" in link.get("flags", ()) and link.get("link_type") == "ether")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        plain = re.finditer(r"(?m)^\d+: ([^:@\s]+)(?:@\S+)?: <([^>]*)>.*\n\s+link/ether", text)
+        return frozenset(found[1] for found in plain if "NOARP" in found[2].split(","))
+
+
+def _routes(text: str) -> Iterator[tuple[str, str, str, Route]]:
+    """Lines `# DESTINATION SOURCE WORDS`, `-` for a source that the kernel chooses, each with what `ip route get` printed behind it."""
     for block in re.split(r"(?m)^# ", text)[1:]:
         head, _, said = block.partition("\n")
         words = head.split()
         route = linux_parse.route_refusal(said) or _read(linux_parse.route, said)
         if words and route is not None:
-            yield (words[0], words[1] if len(words) > 1 else ""), route
+            yield words[0], words[1].replace("-", "") if len(words) > 1 else "", " ".join(words[2:]), route
 
 
 def _sockets(text: str) -> Iterator[Socket]:

@@ -1,11 +1,13 @@
-"""A host's own firewall: which of the packets that this cluster lives by would its kernel drop, and by which rule?"""
+"""A host's own kernel: which of the packets that this cluster lives by would its firewall or IPsec drop, and by which rule?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 from harness.diagnosis.cause import Cause, Certainty
-from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.evidence import Evidence, PathSeen
+from harness.diagnosis.ipsec_policy import Policy, deciding
 from harness.diagnosis.required_flows import Fate, listed
 
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
@@ -14,11 +16,62 @@ MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
     yield from _full_table(evidence)
+    yield from _ipsec(evidence)
+    yield from _swallowed(evidence)
     for host, firewall in evidence.firewalls.items():
         for rule, fates in firewall.moved.items():
             yield _moved(evidence, host, rule, fates)
         for (rule, does), fates in firewall.stopped.items():
             yield _stopped(evidence, host, rule, does, fates)
+
+
+def _ipsec(evidence: Evidence) -> Iterator[Cause]:
+    """A policy that blocks, or that wants encrypted what comes as it is."""
+    for host, firewall in evidence.firewalls.items():
+        seen = evidence.hosts.get(host)
+        stopped: dict[Policy, list[Fate]] = {}
+        for fate in firewall.fates if seen is not None else ():
+            if seen is not None and (policy := deciding(tuple(seen.ipsec), fate.needed.first)) is not None:
+                stopped.setdefault(policy, []).append(fate)
+        for policy, fates in stopped.items():
+            does = "blocks" if policy.action == "block" else "wants encrypted"
+            explains = _explained(evidence, host, fates)
+            felt = any(fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in explains)
+            if policy.action != "block" and not felt:  # both ends may speak IPsec
+                continue
+            yield Cause(
+                f"an IPsec policy (xfrm) of its own {does} {listed(f.needed.question for f in fates)}: `{policy}`",
+                host,
+                Certainty.CERTAIN if policy.action == "block" else Certainty.LIKELY,
+                "take the policy away, or let it pass these; see which program made it (strongSwan, Libreswan, a script)",
+                (f"`ip xfrm policy` on {host}: {policy}",),
+                explains=explains,
+            )
+
+
+def _swallowed(evidence: Evidence) -> Iterator[Cause]:
+    """What arrives at the node's NIC and is neither answered nor refused, where nothing else explains it."""
+    swallowed: dict[str, list[PathSeen]] = {}
+    for path in evidence.paths:
+        listens = [node for node in path.nodes if (seen := evidence.hosts.get(node)) and seen.listening(path.service.port)]
+        if path.silent and not path.answers_left and len(path.nodes) == 1 and listens:
+            swallowed.setdefault(listens[0], []).append(path)
+    for node, paths in swallowed.items():
+        ports = listed(f"port {p.service.port} ({p.service.name})" for p in paths)
+        origins = listed(p.origin for p in paths)
+        yield Cause(
+            f"what {origins} send{'s' if len({p.origin for p in paths}) == 1 else ''} to {ports} arrives at the NIC of {node}, where "
+            "somebody listens, and its kernel neither answers nor refuses it; its firewall lets it pass, as far as that can be told",
+            node,
+            Certainty.LIKELY,
+            f"look on {node} at what comes beside the firewall: `ip rule` and routes by port or mark, `ip xfrm policy`, `tc filter show` "
+            "and XDP programs (`ip link`, `bpftool net`), and at the counters of `nstat -az` (TcpExtListenDrops, IpReversePathFilter)",
+            tuple(
+                f"the packet captures: {p.path} to port {p.service.port} arrived at {node}, and no SYN-ACK or RST left it" for p in paths
+            ),
+            explains=tuple(p.name for p in paths),
+            general=True,
+        )
 
 
 def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[Fate]) -> Cause:

@@ -18,6 +18,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         for address, subnet in ((node.address, "Subnet#1"), (node.second_address, "Subnet#2")):
             if seen.addresses is not None:
                 yield from _of(evidence, seen, str(address), subnet)
+    yield from _without_arp(evidence)
     yield from _written_down(evidence)
     yield from _dead_path(evidence)
 
@@ -46,6 +47,28 @@ def _of(evidence: Evidence, seen: HostSeen, address: str, subnet: str) -> Iterat
             (f"`ip addr` on {seen.name}: {found.interface} state {found.state}",),
             explains=explains,
         )
+
+
+def _without_arp(evidence: Evidence) -> Iterator[Cause]:
+    """A NIC that asks nobody for hardware addresses, and answers nobody: in Azure its packets reach nobody (facts FAB-04)."""
+    nics = {m.name: {str(m.address): "Subnet#1"} for m in evidence.cluster.machines}
+    for node in evidence.cluster.nodes:
+        nics[node.name][str(node.second_address)] = "Subnet#2"
+    for name, seen in evidence.hosts.items():
+        for address, subnet in nics.get(name, {}).items():
+            nic = seen.nic_of(address)
+            if nic is None or nic not in seen.without_arp:
+                continue
+            active = name == evidence.active and subnet == "Subnet#1"
+            paths = ("*/*",) if active else tuple(p.name for p in evidence.failed if p.origin == name)
+            yield Cause(
+                f"{name}'s NIC {nic} in {subnet} ({address}) is set to use no ARP (flag NOARP): what it sends reaches nobody",
+                name,
+                Certainty.CERTAIN,
+                f"`ip link set {nic} arp on` on {name}, and see what set it",
+                (f"`ip addr` on {name}: {nic} has the flag NOARP",),
+                explains=(*paths, "*:communication path"),
+            )
 
 
 def _written_down(evidence: Evidence) -> Iterator[Cause]:

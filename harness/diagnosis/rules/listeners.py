@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.config.cluster_config import Node
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
+from harness.diagnosis.required_flows import listed
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -19,6 +20,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _full(seen, port, what, explains)
             yield from _stopped(seen, port, what, explains)
             yield from _no_descriptors(seen, port, what, explains)
+            yield from _shared(evidence, seen, port, what, explains)
             yield from _version_6_only(node, seen, port, what, explains)
             yield from _bound_to_a_nic(node, seen, port, what, explains)
             yield from _held(evidence, seen, port, what)
@@ -54,6 +56,29 @@ def _full(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> It
                 f"`ss -tlnp` on {seen.name}: port {port}, Recv-Q {one.waiting}, Send-Q {one.room}",
                 *(f"`ss -tanp`: {s.peer}:{s.peer_port} is connected to port {port}" for s in held[:3]),
             ),
+            explains=explains,
+        )
+
+
+def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
+    """Several processes with a socket of their own on one address and port (SO_REUSEPORT): the kernel deals connections out among them, so
+    that one which hangs has its share of them. As good servers do, too: told where the port is not served."""
+    at: dict[str, list[Socket]] = {}
+    for one in seen.listening(port):
+        at.setdefault(one.address, []).append(one)
+    for address, those in at.items():
+        service = next((s for s in evidence.cluster.services if s.port == port), None)
+        silent = [p for p in evidence.paths if service and p.service.name == service.name and p.outcome != "pass"]
+        if len({s.pid for s in those}) < 2 or seen.name != evidence.active or not silent:
+            continue
+        waiting = max(those, key=lambda s: s.waiting)
+        yield Cause(
+            f"{len(those)} processes share port {port} ({what}) on {address} (SO_REUSEPORT): {listed(s.owner for s in those)}; the "
+            "kernel deals connections out among them, and what one of them does not serve hangs",
+            seen.name,
+            Certainty.LIKELY,
+            f"see whether {waiting.owner} serves, and end the one that should not be there",
+            tuple(f"`ss -tlnp` on {seen.name}: {s.owner} on {s.address}:{port}, {s.waiting} wait to be accepted" for s in those),
             explains=explains,
         )
 

@@ -21,6 +21,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         if wrong:
             yield _answers(evidence, node, seen, first, wrong, probe)
         yield from _from_another_address(evidence, node, seen, first)
+        yield from _chosen(evidence, node, seen, first)
     yield from _as_the_vip(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
@@ -42,6 +43,44 @@ def _from_another_address(evidence: Evidence, node: Node, seen: HostSeen, first:
             f"take `src {route.source}` off the route (`ip route show table all`); the VIP's prefix is /{cluster.ip_resource.prefix}",
             (f"`ip route get {to}` on {node.name}: dev {route.interface} src {route.source}",),
             explains=("*:communication path",),
+        )
+
+
+def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+    """Policy rules for a port or a mark, which a plain look-up does not meet. Of marks it is not known which packets have them."""
+    cluster = evidence.cluster
+    names = {s.port: s.name for s in cluster.services} | {cluster.load_balancer.probe.port: "the health-check resource"}
+    for (to, _, words), route in seen.chosen_routes.items():
+        if route.kind == "unicast" and route.interface == first:
+            continue
+        kind, _, value = words.partition(" ")
+        way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
+        rules = [r for r in seen.rules if (f"fwmark {value}" if kind == "mark" else f"sport {value}") in r] or [
+            r for r in seen.rules if "port" in r or "ipproto" in r
+        ]
+        by = f"the policy rule `{rules[0]}`" if rules else "a policy rule"
+        port = int(value) if value.isdigit() else 0
+        felt = [p.name for p in evidence.failed if p.silent and p.nodes == {node.name} and not p.answers_left]
+        if kind == "mark":
+            if felt:
+                yield Cause(
+                    f"what has the mark {value} and goes to {to} is routed {way} by {by}: answers that a firewall rule gives this mark to "
+                    "are lost",
+                    node.name,
+                    Certainty.LIKELY,
+                    f"see what sets the mark {value} (`nft list ruleset`, `iptables-save -t mangle`), and take the mark or the rule away",
+                    (f"`ip route get {to} mark {value}` on {node.name}: {route.kind} dev {route.interface}",),
+                    explains=tuple(felt),
+                )
+            continue
+        what = names.get(port, "")
+        yield Cause(
+            f"what port {port} ({what}) answers to {to} is routed {way} by {by}, not by {first} where the question came in",
+            node.name,
+            Certainty.CERTAIN,
+            f"take that rule away, or let what comes from port {port} leave by {first} (`ip rule`)",
+            (f"`ip route get {to} ipproto tcp sport {port}` on {node.name}: {route.kind} dev {route.interface}",),
+            explains=tuple(f for f in felt if f.endswith(f"/{what}") or port == cluster.load_balancer.probe.port),
         )
 
 

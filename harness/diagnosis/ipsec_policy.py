@@ -1,0 +1,92 @@
+"""IPsec policies (`ip xfrm policy`) and which of them stops a packet: the kernel asks them after the firewall, and says nothing. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from harness.diagnosis.firewall import Packet
+
+HEAD = re.compile(r"src (\S+) dst (\S+)(.*)")
+SELECTOR = re.compile(r"\b(proto|sport|dport) (\S+)")
+DIRECTION = re.compile(r"\s+dir (in|out|fwd)\b(.*)")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """For packets of one direction between two networks; `action` is allow or block. `seals`: what it allows must come, or leaves,
+    encrypted. An empty protocol and a None for a port are any."""
+
+    direction: str
+    source: str
+    destination: str
+    action: str
+    protocol: str = ""
+    source_port: int | None = None
+    destination_port: int | None = None
+    seals: bool = False
+
+    @property
+    def stops(self) -> bool:
+        """Whether a plain packet that it is for does not pass."""
+        return self.action == "block" or self.seals
+
+    def is_for(self, packet: Packet) -> bool:
+        """Is the packet, which this host receives or sends, one of those that it is for?"""
+        if self.direction != ("in" if packet.hook == "input" else "out") or self.protocol not in ("", packet.protocol):
+            return False
+        ports = ((self.source_port, packet.source_port), (self.destination_port, packet.destination_port))
+        return (
+            all(mine is None or mine == its for mine, its in ports)
+            and _within(packet.source, self.source)
+            and _within(packet.destination, self.destination)
+        )
+
+    def __str__(self) -> str:
+        ports = [f"{word} {port}" for word, port in (("sport", self.source_port), ("dport", self.destination_port)) if port is not None]
+        words = [f"src {self.source} dst {self.destination}", f"proto {self.protocol}" if self.protocol else "", *ports]
+        return " ".join(filter(None, [*words, f"dir {self.direction} action {self.action}"]))
+
+
+def parse(text: str) -> tuple[Policy, ...]:
+    """`ip xfrm policy`; what is not of that form is left out. A policy of a socket's own, which has no direction, is the key daemon's."""
+    return tuple(_policies(text))
+
+
+def deciding(policies: tuple[Policy, ...], packet: Packet) -> Policy | None:
+    """The policy that stops the packet or, of this connection, what answers it; the first that is for a packet decides, as they are
+    listed by priority."""
+    for one in (packet, packet.answer()):
+        found = next((p for p in policies if p.is_for(one)), None)
+        if found is not None and found.stops:
+            return found
+    return None
+
+
+def _policies(text: str) -> Iterator[Policy]:
+    for block in re.split(r"(?m)^(?=src )", text):
+        head, _, rest = block.partition("\n")
+        ends, how = HEAD.match(head), DIRECTION.match(rest.partition("\n")[0])
+        if ends is None or how is None or not (_is_network(ends[1]) and _is_network(ends[2])):
+            continue
+        chosen = {found[1]: found[2] for found in SELECTOR.finditer(ends[3])}
+        action = "block" if " action block" in how[2] else "allow"
+        seals = re.search(r"(?m)^\s+tmpl ", rest) is not None and "level use" not in rest
+        ports = [int(chosen[word]) if chosen.get(word, "").isdigit() else None for word in ("sport", "dport")]
+        yield Policy(how[1], ends[1], ends[2], action, chosen.get("proto", ""), ports[0], ports[1], seals)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return ip_network(text, strict=False) is not None
+    except ValueError:
+        return False
+
+
+def _within(address: str, network: str) -> bool:
+    try:
+        return ip_address(address) in ip_network(network, strict=False)
+    except (ValueError, TypeError):
+        return False

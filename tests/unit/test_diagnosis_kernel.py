@@ -1,0 +1,108 @@
+"""What a node's kernel does beside its firewall: IPsec, routes by port or mark, a NIC without ARP, a port that two processes share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from test_diagnosis import CLUSTER, SILENT, WEB, evidence, faults, listening, node, only, paths, with_host
+
+from harness.diagnosis import host_script_parse, ipsec_policy
+from harness.diagnosis.engine import diagnose
+from harness.diagnosis.evidence import PathSeen
+from harness.diagnosis.firewall import Packet
+from harness.hosts.linux.linux_parse import Route
+
+BLOCK = """src 10.20.1.0/24 dst 10.20.1.11/32 proto tcp dport 80 
+\tdir in action block priority 0 ptype main 
+src 0.0.0.0/0 dst 0.0.0.0/0 
+\tsocket in priority 0 ptype main 
+"""
+SEALED = """src 10.20.1.20/32 dst 10.20.1.11/32 
+\tdir in priority 371327 ptype main 
+\ttmpl src 10.20.1.20 dst 10.20.1.11
+\t\tproto esp reqid 1 mode transport
+"""
+ALLOWED_FIRST = "src 10.20.1.20/32 dst 10.20.1.11/32 \n\tdir in priority 1 ptype main \n" + BLOCK
+SYN = Packet("10.20.1.20", "10.20.1.11", 80, in_nic="eth0")
+SWALLOWED = {**SILENT, "nodes": frozenset({"lknode01"})}
+
+
+def swallowed(*origins: str) -> list[PathSeen]:
+    return [replace(p, **SWALLOWED) if p.service is WEB and p.path in origins else p for p in paths()]
+
+
+@pytest.mark.parametrize(
+    ("text", "packet", "stops"),
+    [
+        (BLOCK, SYN, True),
+        (BLOCK, replace(SYN, destination_port=81), False),
+        (BLOCK, replace(SYN, source="10.99.0.1"), False),
+        (BLOCK, replace(SYN, protocol="udp"), False),
+        (SEALED, SYN, True),
+        (SEALED + "\t\tlevel use\n", SYN, False),
+        (ALLOWED_FIRST, SYN, False),
+        (BLOCK.replace("dir in", "dir out"), SYN, False),
+        ("src 10.20.1.11/32 dst 10.20.1.20/32 proto tcp sport 80\n\tdir out action block priority 0\n", SYN, True),  # its answer
+        ("src nowhere dst x\n\tdir in action block\nsrc\n\x00", SYN, False),
+        ("", SYN, False),
+    ],
+)
+def test_which_policy_stops_a_packet(text: str, packet: Packet, stops: bool) -> None:
+    assert (ipsec_policy.deciding(ipsec_policy.parse(text), packet) is not None) is stops
+
+
+def test_a_policy_that_blocks_is_told_with_what_it_stops_and_one_that_seals_only_where_it_is_felt() -> None:
+    blocked = with_host(node("lknode01", ipsec=ipsec_policy.parse(BLOCK)), paths=swallowed("client", "standby"))
+    only(blocked, "lknode01", "IPsec policy", "blocks", "port 80", "dport 80")
+    sealed = node("lknode01", ipsec=ipsec_policy.parse(SEALED))
+    only(with_host(sealed, paths=swallowed("client")), "lknode01", "IPsec policy", "wants encrypted")
+    assert faults(diagnose(with_host(sealed))) == []
+
+
+def test_what_arrives_and_is_neither_answered_nor_refused_names_the_node_and_where_to_look() -> None:
+    only(evidence(paths=swallowed("client", "standby")), "lknode01", "arrives at the NIC", "port 80 (web)", "neither answers nor refuses")
+
+
+def chosen(words: str, kind: str = "blackhole", rule: str = "400: from all ipproto tcp sport 80 blackhole") -> dict[str, Any]:
+    nic = "eth0" if kind == "unicast" else None
+    return {"chosen_routes": {("10.20.1.20", "10.20.1.11", words): Route(kind, nic)}, "rules": (rule,)}
+
+
+def test_a_policy_rule_for_a_port_or_a_mark_is_told_with_what_it_loses() -> None:
+    by_port = with_host(node("lknode01", **chosen("sport 80")), paths=swallowed("client"))
+    only(by_port, "lknode01", "port 80 (web) answers", "sport 80 blackhole")
+    assert faults(diagnose(with_host(node("lknode01", **chosen("sport 80", "unicast"))))) == []
+    marked = node("lknode01", **chosen("mark 0x66", rule="300: from all fwmark 0x66 lookup 66"))
+    only(with_host(marked, paths=swallowed("client")), "lknode01", "mark 0x66", "fwmark 0x66 lookup 66")
+    assert faults(diagnose(with_host(marked))) == []  # nothing is lost, so nothing that matters has the mark
+
+
+def test_a_nic_without_arp() -> None:
+    only(with_host(node("lknode01", without_arp=frozenset({"eth0"}))), "lknode01", "eth0 in Subnet#1", "NOARP")
+    assert faults(diagnose(with_host(node("lknode01", without_arp=frozenset({"wg0"}))))) == []
+
+
+def test_processes_that_share_a_port_are_told_where_it_is_not_served() -> None:
+    ports = [12345, *(s.port for s in CLUSTER.services)]
+    two = [*map(listening, ports), listening(80, process="old", pid=9, waiting=2)]
+    hung = [replace(p, outcome="inconclusive") if p.service is WEB and p.path == "client" else p for p in paths()]
+    only(with_host(node("lknode01", listeners=two), paths=hung), "lknode01", "share port 80", "old (pid 9)", "SO_REUSEPORT")
+    assert faults(diagnose(with_host(node("lknode01", listeners=two)))) == []
+
+
+def test_how_a_host_tells_of_them() -> None:
+    link = (
+        '[{"ifname": "eth0", "flags": ["UP", "NOARP"], "link_type": "ether"}, {"ifname": "wg0", "flags": ["NOARP"], "link_type": "none"}]'
+    )
+    plain = (
+        "2: eth0@if3: <UP,NOARP> mtu 1500 state UP\n    link/ether 00:11 brd ff:ff\n3: eth1: <UP> mtu 1500\n    link/ether 00:12 brd x\n"
+    )
+    lost = "# 10.20.1.20 10.20.1.11 sport 80\nRTNETLINK answers: Invalid argument\n"
+    lost += "# 10.20.1.200 - dport 80\n10.20.1.200 dev eth0 src 10.20.1.20\n"
+    for addresses in (link, plain):
+        seen = host_script_parse.host("lknode01", f"@@ addresses\n{addresses}\n@@ chosen routes\n{lost}@@ ipsec\n{BLOCK}")
+        assert seen.without_arp == {"eth0"} and len(seen.ipsec) == 1
+        assert seen.chosen_routes[("10.20.1.20", "10.20.1.11", "sport 80")] == Route("blackhole")
+        assert seen.chosen_routes[("10.20.1.200", "", "dport 80")].interface == "eth0" and seen.routes == {}
