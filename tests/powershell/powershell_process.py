@@ -88,6 +88,11 @@ def job_runner() -> str:
     return (ENGINE / "job.ps1").read_text(encoding="utf-8")
 
 
+def guard_program() -> str:
+    """What undo-arm is to have the scheduled task run."""
+    return (ENGINE / "guard.cmd").read_text(encoding="ascii")
+
+
 def as_json(answer: ScriptAnswer) -> str:
     """For messages."""
     return json.dumps({"error": answer.error, "message": answer.message, "warnings": answer.warnings, "rows": answer.rows}, indent=1)

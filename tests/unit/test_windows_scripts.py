@@ -35,6 +35,14 @@ def test_the_stand_ins_for_cmdlets_are_powershell():
         assert faults(path.read_text(encoding="utf-8")) == [], path
 
 
+def test_the_stand_ins_manifest_and_module_export_the_same():
+    """A command that the manifest leaves out is not found by its name."""
+    folder = REPOSITORY / "tests/powershell/modules/StandIns"
+    manifest, module = ((folder / f"StandIns.{kind}").read_text(encoding="utf-8") for kind in ("psd1", "psm1"))
+    of_manifest = re.findall(r"'([A-Z]\w+-\w+)'", manifest.split("FunctionsToExport", 1)[1])
+    assert sorted(of_manifest) == sorted(re.findall(r"'([A-Z]\w+-\w+)'", module.split("Export-ModuleMember", 1)[1]))
+
+
 def test_what_the_tests_on_powershell_import_is_pure():
     """They run where nothing of the product's dependencies is installed."""
     code = (
@@ -114,6 +122,14 @@ def test_what_changes_something_is_ended_by_no_question_s_limit():
     asks = contract_of("lifekeeper-command").parameters["Command"].choices
     assert asks and not contract_of("lifekeeper-command").changes
     assert set(asks) & set(contract_of("lifekeeper-program").parameters["Command"].choices) == set()
+
+
+@pytest.mark.parametrize("name", sorted(contracts()))
+def test_no_parameter_is_written_over(name):
+    """PowerShell's variables know no case: `$guard` is `$Guard`."""
+    code = contract_of(name).text.split("Invoke-Answer {", 1)[1]
+    written = re.findall(r"\$(\w+)\s*[+-]?=[^=]", code) + re.findall(r"foreach \(\$(\w+) ", code)
+    assert {one.lower() for one in written} & {one.lower() for one in contract_of(name).parameters} == set()
 
 
 def test_no_script_is_forgotten():

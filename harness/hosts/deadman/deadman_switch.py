@@ -44,7 +44,10 @@ class Script:
 
 @dataclass(frozen=True)
 class Armed:
-    """What another process needs to undo it in this one's place: after `longest_s` seconds the host should have done it itself."""
+    """What another process needs to undo it in this one's place: after `longest_s` seconds the host should have done it itself.
+
+    On Windows (`platform`) `undo` names the thing instead of a shell's text, and `check` is empty.
+    """
 
     host: str
     token: str
@@ -52,6 +55,7 @@ class Armed:
     undo: str
     check: str
     longest_s: float
+    platform: str = "linux"
 
 
 def send_undoing(host: Host, armed: Armed, *, limit: float) -> bool:

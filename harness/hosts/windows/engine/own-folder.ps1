@@ -145,3 +145,26 @@ function Get-BootNumber {
 function Get-WallClock {
     return ([DateTime]::UtcNow - (New-Object DateTime(1970, 1, 1))).TotalSeconds
 }
+
+# The folder of one undoing: of that token, whether it is there or not.
+function Get-UndoPlace {
+    param([Parameter(Mandatory = $true)][string]$Token)
+    if ($Token -cnotmatch '\A[0-9a-f]{16}\z') { Write-Refusal -Id 'BadToken' -Why 'a token is 16 hexadecimal digits' }
+    return [System.IO.Path]::Combine((Get-OwnPlace), $Token)
+}
+
+# The name of its scheduled task.
+function Get-UndoTask {
+    param([Parameter(Mandatory = $true)][string]$Token)
+    return 'lkharness-' + $Token
+}
+
+# Goes on only where the host itself waits to undo what is about to be done.
+function Assert-Armed {
+    param([Parameter(Mandatory = $true)][string]$Token)
+    $place = Get-UndoPlace -Token $Token
+    $armed = $null -ne (Open-OwnFolder)
+    foreach ($name in @('values', 'armed')) { $armed = $armed -and [System.IO.File]::Exists([System.IO.Path]::Combine($place, $name)) }
+    if ($armed -and -not [System.IO.File]::Exists([System.IO.Path]::Combine($place, 'now'))) { return }
+    Write-Refusal -Id 'NotArmed' -Why 'this host does not wait to undo it, so nothing was done'
+}

@@ -4,7 +4,10 @@
     GUID              = '5f0d7b0c-3c5e-4a55-9a0e-7b6f2c1d9e10'
     Description       = 'Stand-ins for cmdlets that only Windows has'
     FunctionsToExport = @(
+        'Disable-NetAdapter',
         'Find-NetRoute',
+        'Get-Acl',
+        'Get-CimClass',
         'Get-CimInstance',
         'Get-ClusterGroup',
         'Get-ClusterNetwork',
@@ -30,13 +33,24 @@
         'Get-NetIPInterface',
         'Get-NetTCPConnection',
         'Get-NetTCPSetting',
+        'Get-ScheduledTask',
         'Get-Service',
         'Get-WinEvent',
+        'Invoke-CimMethod',
         'Move-ClusterGroup',
+        'New-CimInstance',
+        'New-NetFirewallRule',
+        'New-ScheduledTaskAction',
+        'New-ScheduledTaskPrincipal',
+        'New-ScheduledTaskSettingsSet',
+        'New-ScheduledTaskTrigger',
+        'Register-ScheduledTask',
         'Start-ClusterResource',
+        'Start-ScheduledTask',
         'Start-Service',
         'Stop-ClusterResource',
-        'Stop-Service')
+        'Stop-Service',
+        'Unregister-ScheduledTask')
     CmdletsToExport   = @()
     VariablesToExport = @()
     AliasesToExport   = @()

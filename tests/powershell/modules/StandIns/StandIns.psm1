@@ -133,7 +133,17 @@ function Get-NetConnectionProfile {
 
 function Get-NetFirewallRule {
     [CmdletBinding()]
-    param([string]$PolicyStore)
+    param([string]$PolicyStore, [string]$Name)
+    if ($Name -ne '') {
+        if (-not [System.IO.File]::Exists([System.IO.Path]::Combine((Get-Kept -Kind 'rules'), $Name))) {
+            Write-NotFound -Caller $PSCmdlet -Id 'CmdletizationQuery_NotFound_InstanceID'
+            return
+        }
+        $how = [StandIns.Enforcement]::Full
+        if ((Get-Scene) -eq 'warning') { $how = [StandIns.Enforcement]::FirewallOffInProfile }
+        [pscustomobject]@{ Name = $Name; EnforcementStatus = @($how) }
+        return
+    }
     Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(
         [pscustomobject]@{ InstanceID = 'r1'; DisplayName = 'Oracle'; Enabled = [StandIns.Enabled]::True; Direction = [StandIns.Direction]::Inbound; Action = [StandIns.Action]::Allow; Profile = ([StandIns.Profile]'Domain, Private'); EnforcementStatus = @([StandIns.Enforcement]::Full); PolicyStoreSourceType = 'Local' },
         [pscustomobject]@{ InstanceID = 'r2'; DisplayName = $quotes; Enabled = [StandIns.Enabled]::True; Direction = [StandIns.Direction]::Inbound; Action = [StandIns.Action]::Block; Profile = [StandIns.Profile]::Any; EnforcementStatus = @([StandIns.Enforcement]::Full); PolicyStoreSourceType = 'Local' },
@@ -319,6 +329,101 @@ function Get-Acl {
     [pscustomobject]@{ Sddl = ('O:' + $owner + 'G:DU' + $list) }
 }
 
+# What a scheduled task is made of; the settings that matter are demanded.
+function New-ScheduledTaskAction {
+    [CmdletBinding()]
+    param([string]$Execute, [string]$Argument)
+    [pscustomobject]@{ Execute = $Execute; Arguments = $Argument }
+}
+
+function New-ScheduledTaskTrigger {
+    [CmdletBinding()]
+    param([switch]$AtStartup)
+    if (-not $AtStartup) { throw 'a trigger at boot was expected' }
+    [pscustomobject]@{ Boot = $true }
+}
+
+function New-ScheduledTaskPrincipal {
+    [CmdletBinding()]
+    param([string]$UserId, [string]$LogonType, [string]$RunLevel)
+    [pscustomobject]@{ UserId = $UserId; LogonType = $LogonType }
+}
+
+function New-ScheduledTaskSettingsSet {
+    [CmdletBinding()]
+    param([switch]$AllowStartIfOnBatteries, [switch]$DontStopIfGoingOnBatteries, [TimeSpan]$ExecutionTimeLimit, [int]$Priority, [string]$MultipleInstances)
+    if ($ExecutionTimeLimit -ne [TimeSpan]::Zero -or -not $AllowStartIfOnBatteries -or -not $DontStopIfGoingOnBatteries) { throw 'it would be ended' }
+    [pscustomobject]@{ Priority = $Priority; MultipleInstances = $MultipleInstances }
+}
+
+function Get-Kept {
+    param([string]$Kind)
+    $folder = [System.IO.Path]::Combine("$env:ProgramData", $Kind)
+    if (-not [System.IO.Directory]::Exists($folder)) { [void][System.IO.Directory]::CreateDirectory($folder) }
+    return $folder
+}
+
+function Register-ScheduledTask {
+    [CmdletBinding()]
+    param([string]$TaskName, [object]$Action, [object]$Trigger, [object]$Principal, [object]$Settings, [switch]$Force)
+    if ($Principal.UserId -ne 'S-1-5-18') { throw 'a task of SYSTEM was expected' }
+    if ((Get-Scene) -eq 'error') { Write-Scene -Caller $PSCmdlet -Id 'HRESULT 0x80070005' -List @(); return }
+    [System.IO.File]::WriteAllText([System.IO.Path]::Combine((Get-Kept -Kind 'tasks'), $TaskName), $Action.Arguments)
+    [pscustomobject]@{ TaskName = $TaskName; State = 'Ready' }
+}
+
+function Unregister-ScheduledTask {
+    [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
+    param([string]$TaskName)
+    if (-not $PSCmdlet.ShouldProcess($TaskName)) { return }
+    [System.IO.File]::Delete([System.IO.Path]::Combine((Get-Kept -Kind 'tasks'), $TaskName))
+}
+
+# As guard.cmd does: its first start says that it is armed, the second one undoes and goes. A task of the scene "none" never begins.
+function Start-ScheduledTask {
+    [CmdletBinding()]
+    param([string]$TaskName)
+    if ((Get-Scene) -eq 'none') { return }
+    $place = [System.IO.Path]::Combine("$env:ProgramData", 'lkharness', $TaskName.Substring(10))
+    $armed = [System.IO.Path]::Combine($place, 'armed')
+    if (-not [System.IO.File]::Exists($armed)) { [System.IO.File]::WriteAllText($armed, 'armed'); return }
+    foreach ($rule in [System.IO.Directory]::GetFiles((Get-Kept -Kind 'rules'), ($TaskName + '-*'))) { [System.IO.File]::Delete($rule) }
+    [System.IO.Directory]::Delete($place, $true)
+    [System.IO.File]::Delete([System.IO.Path]::Combine((Get-Kept -Kind 'tasks'), $TaskName))
+}
+
+function Write-NotFound {
+    param([object]$Caller, [string]$Id)
+    $Caller.WriteError((New-Object System.Management.Automation.ErrorRecord (
+                (New-Object System.Exception 'Es wurde nichts gefunden'), $Id, [System.Management.Automation.ErrorCategory]::ObjectNotFound, $null)))
+}
+
+function Get-ScheduledTask {
+    [CmdletBinding()]
+    param([string]$TaskName)
+    $found = @([System.IO.Directory]::GetFiles((Get-Kept -Kind 'tasks'), $TaskName))
+    if ($found.Count -eq 0 -and -not $TaskName.Contains('*')) { Write-NotFound -Caller $PSCmdlet -Id 'CmdletizationQuery_NotFound_TaskName' }
+    foreach ($one in $found) { [pscustomobject]@{ TaskName = [System.IO.Path]::GetFileName($one); State = 'Ready' } }
+}
+
+function New-NetFirewallRule {
+    [CmdletBinding()]
+    param(
+        [string]$Name, [string]$DisplayName, [string]$Direction, [string]$Action, [string]$Enabled, [string]$Profile,
+        [string[]]$LocalAddress, [string[]]$RemoteAddress, [string]$Protocol, [string]$LocalPort)
+    if ((Get-Scene) -eq 'error') { Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(); return }
+    $text = (@($Direction, $Action, $Enabled, $Profile, "$LocalAddress", "$RemoteAddress", $Protocol, $LocalPort) -join '|')
+    [System.IO.File]::WriteAllText([System.IO.Path]::Combine((Get-Kept -Kind 'rules'), $Name), $text)
+    [pscustomobject]@{ Name = $Name; DisplayName = $DisplayName }
+}
+
+function Disable-NetAdapter {
+    [CmdletBinding(SupportsShouldProcess, ConfirmImpact = 'High')]
+    param([string]$Name)
+    if (-not $PSCmdlet.ShouldProcess($Name)) { return }
+    Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @()
+}
+
 function Get-ClusterNode {
     [CmdletBinding()]
     param()
@@ -405,6 +510,7 @@ function Stop-ClusterResource {
 }
 
 Export-ModuleMember -Function @(
+    'Disable-NetAdapter',
     'Find-NetRoute',
     'Get-Acl',
     'Get-CimClass',
@@ -433,12 +539,21 @@ Export-ModuleMember -Function @(
     'Get-NetIPInterface',
     'Get-NetTCPConnection',
     'Get-NetTCPSetting',
+    'Get-ScheduledTask',
     'Get-Service',
     'Get-WinEvent',
     'Invoke-CimMethod',
     'Move-ClusterGroup',
     'New-CimInstance',
+    'New-NetFirewallRule',
+    'New-ScheduledTaskAction',
+    'New-ScheduledTaskPrincipal',
+    'New-ScheduledTaskSettingsSet',
+    'New-ScheduledTaskTrigger',
+    'Register-ScheduledTask',
     'Start-ClusterResource',
+    'Start-ScheduledTask',
     'Start-Service',
     'Stop-ClusterResource',
-    'Stop-Service')
+    'Stop-Service',
+    'Unregister-ScheduledTask')

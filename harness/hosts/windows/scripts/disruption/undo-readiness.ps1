@@ -1,0 +1,28 @@
+<#
+.SYNOPSIS
+Can this host undo something by itself? Asked beforehand; changes nothing.
+.DESCRIPTION
+It needs an administrator, the Task Scheduler, Windows' own module for it, and a folder of ours that is nobody else's. What a policy or
+antimalware does to a new task shows only when there is one: then the disruption is not done.
+#>
+[CmdletBinding()]
+param()
+Set-StrictMode -Version Latest
+if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
+if (-not (Test-Path -LiteralPath 'function:Open-OwnFolder')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/own-folder.ps1') }
+
+Invoke-Answer {
+    $row = [ordered]@{ Administrator = $null; Scheduler = $null; Module = $false; FolderFault = '' }
+    try {
+        $principal = New-Object System.Security.Principal.WindowsPrincipal([System.Security.Principal.WindowsIdentity]::GetCurrent())
+        $row['Administrator'] = $principal.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)
+    }
+    catch { Write-Warning ('whether the account is an administrator was not told: ' + (Get-ErrorId -Record $_)) }
+    foreach ($service in @(Get-Service -ErrorAction SilentlyContinue)) {
+        if ("$($service.Name)" -eq 'Schedule') { $row['Scheduler'] = Get-Text -From $service -Name 'Status' }
+    }
+    $row['Module'] = @(Get-Command -Name 'Register-ScheduledTask' -ErrorAction SilentlyContinue).Count -gt 0
+    $place = Get-OwnPlace
+    if ([System.IO.Directory]::Exists($place)) { $row['FolderFault'] = Get-FolderFault -Place $place }
+    $row
+}

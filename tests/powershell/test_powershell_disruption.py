@@ -1,0 +1,170 @@
+"""What disturbs a Windows host, and has it undo that itself: the scripts on PowerShell itself, with stand-ins for tasks and rules."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from powershell_process import Loop, guard_program
+
+from harness.hosts.windows.script_contract import contract_of, misfit
+
+TOKEN, LEASE = "0123456789abcdef", "fedcba9876543210"
+RULE = f"lkharness-{TOKEN}"
+ARM = {"Token": TOKEN, "Of": "a/cut", "Seconds": 50, "Kind": "firewall", "Rule": RULE, "Guard": guard_program()}
+CUT = {"Rule": RULE, "Local": ["10.20.2.12"], "Remote": ["10.20.2.11"], "Undo": TOKEN}
+
+
+class Node:
+    """One process, whose %ProgramData% is a folder of the test's."""
+
+    def __init__(self, loop: Loop, folder: Path) -> None:
+        self.loop, self.folder, self.own = loop, folder, folder / "lkharness"
+
+    def __call__(self, name: str, **parameters):
+        answer = self.loop.answer(name, parameters)
+        assert [misfit(contract_of(name), row) for row in answer.rows if misfit(contract_of(name), row)] == []
+        return answer
+
+    def rule(self, end: str) -> str:
+        return (self.folder / "rules" / f"{RULE}-{end}").read_text()
+
+
+@pytest.fixture
+def nodes(environment: Callable[..., dict[str, str]], tmp_path: Path) -> Iterator[Callable[[str], Node]]:
+    made: list[Loop] = []
+
+    def of(scene: str) -> Node:
+        folder = tmp_path / scene
+        (folder / "lkharness").mkdir(parents=True)
+        made.append(Loop(environment(scene, ProgramData=str(folder))))
+        assert made[-1].line().ready
+        return Node(made[-1], folder)
+
+    yield of
+    for loop in made:
+        loop.end()
+
+
+def test_it_is_armed_done_seen_and_undone(nodes):
+    node = nodes("many")
+    assert node("undo-arm", **ARM).rows == ({"Token": TOKEN, "Task": RULE},)
+    assert (node.own / TOKEN / "values").read_bytes().split(b"\r\n")[:4] == [
+        b"kind=firewall",
+        f"task={RULE}".encode(),
+        b"seconds=50",
+        f"rule={RULE}".encode(),
+    ]
+    task = (node.folder / "tasks" / RULE).read_text()
+    assert task.startswith('/d /s /c ""') and task.endswith('guard.cmd""')
+    moment = node("cut", **CUT).rows[0]
+    assert moment["After"] >= moment["Before"] > 1.7e9
+    assert node.rule("in") == "Inbound|Block|True|Any|10.20.2.12|10.20.2.11||"
+    assert node.rule("out") == "Outbound|Block|True|Any|10.20.2.12|10.20.2.11||"
+    assert node("effect", Kind="firewall", Rule=RULE).rows == ({"There": True, "InForce": True, "Why": ""},)
+    assert node("undo-list").rows == ({"Token": TOKEN, "State": "waiting", "Of": "a/cut"},)
+    assert node("undo-begin", Token=TOKEN).ok
+    assert node("undo-list").rows == () and not (node.own / TOKEN).exists()
+    assert node("effect", Kind="firewall", Rule=RULE).rows[0]["There"] is False
+    assert node("undo-begin", Token=TOKEN).error == "Missing"
+
+
+def test_a_probe_s_port_alone_is_cut_in_one_rule(nodes):
+    node = nodes("many")
+    node("undo-arm", **ARM)
+    assert node("cut", **{**CUT, "Remote": ["168.63.129.16"], "Port": 12345}).ok
+    assert node.rule("in") == "Inbound|Block|True|Any||168.63.129.16|TCP|12345"
+    assert not (node.folder / "rules" / f"{RULE}-out").exists()
+
+
+@pytest.mark.parametrize(("name", "given"), [("cut", CUT), ("nic-down", {"Nic": "Ethernet", "Address": "10.20.1.11", "Undo": TOKEN})])
+def test_nothing_is_done_that_nobody_undoes(nodes, name, given):
+    node = nodes("many")
+    assert node(name, **given).error == "NotArmed" and not (node.folder / "rules").exists()
+    node("undo-arm", **ARM)
+    (node.own / TOKEN / "now").write_text("now")
+    assert node(name, **given).error == "NotArmed", "what is being undone is not done"
+
+
+def test_nothing_is_done_without_the_lease(nodes):
+    node = nodes("many")
+    assert node("undo-arm", **ARM, Lease=LEASE).error == "LeaseLost" and not (node.own / TOKEN).exists()
+    lease = {"Token": LEASE, "Holder": "x", "Term": 60, "Longest": 3600}
+    assert node("lease", Verb="take", **lease).ok and node("undo-arm", **ARM, Lease=LEASE).ok
+    assert node("cut", **CUT, Lease=TOKEN).error == "LeaseLost" and not (node.folder / "rules").exists()
+    assert node("cut", **CUT, Lease=LEASE).ok
+
+
+def test_a_host_whose_tasks_are_forbidden_is_left_as_it_was(nodes):
+    node = nodes("error")
+    answer = node("undo-arm", **ARM)
+    assert not answer.ok and "0x80070005" in answer.error
+    assert not node.own.exists() and not list((node.folder / "tasks").iterdir())
+
+
+def test_what_is_armed_stays_so_when_it_cannot_be_armed_again(nodes):
+    node = nodes("many")
+    node("undo-arm", **ARM)
+    other = nodes("error")
+    other.own.rmdir()
+    node.own.rename(other.own)
+    assert not other("undo-arm", **{**ARM, "Seconds": 0}).ok and (other.own / TOKEN / "values").exists()
+
+
+def test_names_that_cmd_would_read_otherwise_are_refused(nodes):
+    node = nodes("many")
+    for name in ("it's", 'a"b', "100%", "a & b", "\u0415thernet", "!x!", "x" * 81):
+        assert node("undo-arm", **{**ARM, "Kind": "nic", "Nic": name}).error == "BadName"
+    assert not (node.own / TOKEN).exists()
+
+
+def test_a_rule_that_is_not_in_force_is_told_with_its_reason(nodes):
+    node = nodes("warning")
+    node("undo-arm", **ARM)
+    node("cut", **CUT)
+    assert node("effect", Kind="firewall", Rule=RULE).rows == ({"There": True, "InForce": False, "Why": "FirewallOffInProfile"},) or (
+        node("effect", Kind="firewall", Rule=RULE).rows[0]["Why"].startswith("FirewallOffInProfile")
+    )
+
+
+def test_an_adapter_goes_down_only_with_its_address(nodes):
+    node = nodes("many")
+    node("undo-arm", **ARM)
+    assert node("nic-down", Nic="Ethernet", Address="10.20.1.99", Undo=TOKEN).error == "OtherAdapter"
+    assert node("nic-down", Nic="Ethernet", Address="10.20.1.11", Undo=TOKEN).ok
+    assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.11").rows[0]["There"] is False
+    assert node("effect", Kind="nic", Nic="Ethernet", Address="10.20.1.99").rows[0]["There"] is True
+
+
+def test_only_the_process_that_was_meant_is_ended(nodes):
+    node = nodes("many")
+    child = subprocess.Popen(["sleep", "300"])
+    try:
+        (row,) = node("process-owner", Id=child.pid).rows
+        assert row["Services"] == [] and row["Restarts"] is False
+        other = node("process-kill", Id=child.pid, StartedAt="2026-01-01T00:00:00.0000000Z")
+        assert other.error == "OtherProcess" and child.poll() is None
+        assert node("process-kill", Id=child.pid, StartedAt=row["StartedAt"], Lease=LEASE).error == "LeaseLost" and child.poll() is None
+        assert node("process-kill", Id=child.pid, StartedAt=row["StartedAt"]).ok
+        assert child.wait(timeout=60) != 0
+        assert node("process-kill", Id=child.pid, StartedAt=row["StartedAt"]).error == "OtherProcess"
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("scene", ["none", "one", "many", "error", "warning"])
+def test_what_a_host_can_do_by_itself_is_told_in_every_scene(nodes, scene):
+    node = nodes(scene)
+    answer = node("undo-readiness")
+    assert answer.ok and answer.rows[0]["Module"] is True and answer.rows[0]["FolderFault"] == ""
+    assert node("undo-list").ok and node("boot").ok
+
+
+def test_a_task_that_does_not_begin_is_taken_away_again(nodes):
+    node = nodes("none")
+    answer = node("undo-arm", **ARM)
+    assert answer.error == "NotArmed" and "are tasks forbidden there" in answer.message
+    assert not node.own.exists() and not list((node.folder / "tasks").iterdir())
