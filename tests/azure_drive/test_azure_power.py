@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -101,3 +102,27 @@ def test_what_azure_took_for_it_is_not_the_boots_time() -> None:
 def test_the_same_boot_is_not_enough_where_azure_took_the_order() -> None:
     with pytest.raises(DeadlineExceeded, match="lknode01 coming back"):
         restart(Booting("1"), ACCEPTED)._undone(Deadline(0.0))
+
+
+def test_a_shutdown_in_order_begins_with_the_order_and_a_power_off_with_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pacemaker hands over while the machine shuts down: the other node's answers from then on are no wrong node's."""
+    for name, by_order in (("azure VM restart", True), ("azure VM redeploy", True), ("azure VM power off", False)):
+        times = {"ordered": 0.0, "silent": 0.0}
+        subject = restart(Booting("1"), None)._subject
+        one: Any = disruption.get_disruption(name)(subject)
+        looks = iter([False, False, True])
+
+        def ordered(deadline: Deadline, times: dict[str, float] = times) -> Any:
+            times["ordered"] = time.time()
+            return SimpleNamespace(refused=None, untold=None)
+
+        def gone(looks: Any = looks, times: dict[str, float] = times) -> bool:
+            times["silent"] = time.time()
+            return next(looks)
+
+        monkeypatch.setattr(one, "_trigger", ordered)
+        monkeypatch.setattr(one, "_is_gone", gone)
+        monkeypatch.setattr(one, "_note_that_it_went", lambda: None, raising=False)
+        one._do(Deadline(60))
+        assert one.moment is not None and (one.moment.before <= times["ordered"]) is by_order, name
+        assert one.moment.before <= times["silent"] and one.moment.after >= times["ordered"], name

@@ -29,9 +29,11 @@ SCHEDULED_EVENT_POLL_INTERVALS = (
 
 
 class ByAzurePower(ByAzure):
-    """Azure takes its time between accepting and doing, so the disruption begins when the node is seen to fall silent."""
+    """Azure takes its time between accepting and doing, so the disruption begins when the node is seen to fall silent. Where the node is
+    shut down in order, it begins with the order: a manager may hand everything over before the node is silent, and be right."""
 
     takes_away = True
+    orderly = False  # may the node still do something after Azure has begun, such as hand over?
     needs = BY_LOSS
     reboots = True
 
@@ -62,8 +64,9 @@ class ByAzurePower(ByAzure):
 
     def _do(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
+        ordered = time.time()
         self._triggered = self._trigger(deadline)
-        heard = time.time()
+        heard = accepted = time.time()
 
         def gone() -> bool:
             nonlocal heard
@@ -75,7 +78,7 @@ class ByAzurePower(ByAzure):
                 heard = asked
                 self._hurry()
                 return False
-            self.moment = Moment(HARNESS, heard, time.time())
+            self.moment = Moment(HARNESS, ordered, accepted) if self.orderly else Moment(HARNESS, heard, time.time())
             return True
 
         try:
@@ -149,6 +152,7 @@ class ComesBack(ByAzurePower):
     """
 
     moves = None
+    orderly = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
     _before: str | None = None
     _went = False  # was the machine seen gone, or as another boot?
