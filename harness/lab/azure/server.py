@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 import uuid
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from harness.lab.azure import control_endpoint, url_routing
 from harness.lab.azure.state import api_faults
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
-from harness.lab.azure.state.oauth_tokens import challenge, revoked
+from harness.lab.azure.state.oauth_tokens import challenge, cloud_metadata, revoked
 
 IDLE_TIMEOUT_S = 300.0  # a connection that says nothing for so long is closed
 LONGEST_BODY = 4 << 20
+PARAMETERS = {name.lower(): name for name in ("api-version", "skipShutdown", "$filter", "$expand", "$top")}  # their names are without case
 NEVER = threading.Event()  # to wait on for a time
 
 
@@ -51,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         """Serves one request of any method."""
         self._serve()
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
 
     def _serve(self) -> None:
         raw = self._read_body()
@@ -59,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(
             method=self.command,
             path=unquote(parts.path),
-            query={("$" + k[1:] if k.startswith("$") else k): v for k, v in parse_qsl(parts.query, keep_blank_values=True)},
+            query={PARAMETERS.get(k.lower(), k): v for k, v in parse_qsl(parts.query, keep_blank_values=True)},
             headers={key.lower(): value for key, value in self.headers.items()},
             body=None,
             base=self.server.base,
@@ -108,22 +110,29 @@ class Handler(BaseHTTPRequestHandler):
 
     def _login(self, request: Request, raw: bytes) -> Answer:
         tenant, _, rest = request.path.strip("/").partition("/")
+        if request.method == "GET" and request.path.strip("/").lower() == "metadata/endpoints":
+            return Answer(200, cloud_metadata(request.base, request.query.get("api-version", "")))
+        if request.method == "GET" and rest.endswith("discovery/v2.0/keys"):
+            return Answer(200, {"keys": []})  # its tokens are signed with nothing
         if request.method == "GET" and rest.endswith(".well-known/openid-configuration"):
             return self.server.fabric.tokens.discovery(request.base, tenant)
         if request.method == "POST" and rest == "oauth2/v2.0/token":
-            return self.server.fabric.tokens.hand_out(raw)
+            return self.server.fabric.tokens.hand_out(raw, request.base)
         raise Problem(404, "NotFound", f"The lab's stand-in for Azure does not know {request.path}.")
 
     def _managed(self, request: Request) -> Answer:
         self.server.fabric.tokens.check(request)
-        return url_routing.answer(self.server.fabric, request)
+        asked = replace(request, method="GET") if request.method == "HEAD" else request  # is it there?
+        return url_routing.answer(self.server.fabric, asked)
 
     def _read_body(self) -> bytes:
         length = int(self.headers.get("Content-Length") or 0)
         return self.rfile.read(min(length, LONGEST_BODY))
 
     def _send(self, request: Request, answer: Answer) -> None:
-        body = b"" if answer.body is None else json.dumps(answer.body).encode()
+        if request.method == "HEAD" and answer.status == 200:
+            answer = Answer(204, None, answer.headers)
+        body = b"" if answer.body is None or request.method == "HEAD" else json.dumps(answer.body).encode()
         id = str(uuid.uuid4())
         self.send_response(answer.status)
         for key, value in {
@@ -176,7 +185,7 @@ def _faulty(fabric: AzureState, request: Request, fault: api_faults.Fault) -> An
     elif fault.kind == "token-expired":
         raise challenge(request, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
     elif fault.kind == "token-revoked":
-        fabric.tokens.expire_all()
+        fabric.tokens.revoke_all()
         raise revoked(request)
     elif fault.kind == "forbidden":
         message = f"The client does not have authorization to perform this action over scope '{request.path}' or the scope is invalid."

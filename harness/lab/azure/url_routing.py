@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.lab.azure.resources import balancers, networks, nics, nsgs, resource_groups, vms
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState
@@ -73,6 +75,7 @@ ROUTES = Routes(
     *_both(TABLES, networks.list_route_tables),
     ("GET", GROUP + TABLES + "/{table}", networks.get_route_table),
 )
+API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
 TAG_HANDLERS: dict[str, Handler] = {
     "GET": resource_groups.get_tags,
     "PUT": resource_groups.put_tags,
@@ -87,6 +90,8 @@ def answer(fabric: AzureState, request: Request) -> Answer:
     """Answer one request of somebody who may ask. Raises Problem."""
     if "api-version" not in request.query:
         raise Problem(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
+    if not API_VERSION.fullmatch(request.query["api-version"]):
+        raise Problem(400, "InvalidApiVersionParameter", f"The api-version '{request.query['api-version']}' is invalid.")
     _known_scope(request)
     fabric.conditions.must_admit(request)
     if request.path.lower().endswith(LOCK_PATH) and request.method == "GET":

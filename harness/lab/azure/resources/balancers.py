@@ -17,6 +17,12 @@ MAY_DIFFER = {
     *("loadBalancerBackendAddresses", "backendIPConfigurations", "loadBalancingRules"),
 }
 ADMIN = {"none": "None", "up": "Up", "down": "Down"}
+# What Azure takes where a PUT leaves it out.
+DEFAULTS = {
+    **{"loadDistribution": "Default", "idleTimeoutInMinutes": 4, "enableFloatingIP": False, "enableTcpReset": False},
+    **{"disableOutboundSnat": False, "privateIPAllocationMethod": "Dynamic", "privateIPAddressVersion": "IPv4", "probeThreshold": 1},
+}
+FOLLOWS = {"backendAddressPools", "numberOfProbes"}  # from another key
 PARTS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes", "inboundNatRules", "outboundRules")
 
 
@@ -260,16 +266,22 @@ def _wanted(before: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, st
     states: dict[str, str] = {}
     behaviour = None
     there, asked = before["properties"], given.get("properties") or {}
+    if not _equal(before["sku"]["name"], (given.get("sku") or {}).get("name") or "Basic"):
+        raise lab_cannot("changing the SKU of a load balancer (one that is left out is Basic)")
     for kind in ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes"):
         parts = {part["name"]: part for part in there[kind]}
         wanted = {str(part.get("name")): part for part in asked.get(kind) or []}
         if set(parts) != set(wanted):
             raise lab_cannot(f"another set of {kind}: it has {', '.join(parts)}")
         for name, part in wanted.items():
-            said = part.get("properties") or {}
-            for key in set(said) - MAY_DIFFER:
-                if not _equal(parts[name]["properties"].get(key), said[key]):
+            said, own = part.get("properties") or {}, parts[name]["properties"]
+            if kind != "backendAddressPools":
+                said = {**{key: DEFAULTS.get(key) for key in set(own) - FOLLOWS}, **said}
+            for key in sorted(set(said) - MAY_DIFFER):
+                if (own.get(key) is not None and not _equal(own[key], said[key])) or (own.get(key) is None and said[key] is not None):
                     raise lab_cannot(f"changing {key} of {name} while it runs; make the lab with it (`lkharness lab up --file`)")
+            if sorted(part.get("zones") or []) != sorted(parts[name].get("zones") or []):
+                raise lab_cannot(f"changing the zones of {name}")
             if kind == "backendAddressPools":
                 states = _states(parts[name], said)
             if kind == "probes" and said.get("noHealthyBackendsBehavior"):
@@ -282,7 +294,7 @@ def _equal(ours: Any, theirs: Any) -> bool:
         return str(ours["id"]).lower() == str(theirs.get("id")).lower()
     if isinstance(ours, list) and isinstance(theirs, list):
         return len(ours) == len(theirs) and all(_equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    return theirs in (None, ours)
+    return bool(theirs == ours)
 
 
 def health(fabric: AzureState, request: Request, group: str, balancer: str, rule: str) -> Answer:

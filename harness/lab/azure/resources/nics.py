@@ -107,6 +107,35 @@ def _keep_tags(fabric: AzureState, id: str, given: dict[str, Any]) -> None:
         fabric.tags[id.lower()] = given["tags"]
 
 
+# What a PUT replaces, and what Azure takes where it is left out: the lab changes none of it.
+OF_INTERFACES = {"networkSecurityGroup": None, "enableAcceleratedNetworking": False, "enableIPForwarding": False, "dnsSettings": None}
+OF_CONFIGURATIONS = {
+    "privateIPAddress": None,
+    "privateIPAllocationMethod": "Dynamic",
+    "subnet": None,
+    "primary": True,
+    "privateIPAddressVersion": "IPv4",
+}
+
+
+def _as_put(said: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """What it comes to: references by their ids, of the DNS settings the servers."""
+    given = {key: default if said.get(key) is None else said[key] for key, default in defaults.items()}
+    for key in ("networkSecurityGroup", "subnet"):
+        if isinstance(given.get(key), dict):
+            given[key] = str(given[key].get("id")).lower()
+    if "dnsSettings" in given:
+        given["dnsSettings"] = (given["dnsSettings"] or {}).get("dnsServers") or []
+    return given
+
+
+def _must_stay(now: dict[str, Any], wanted: dict[str, Any], name: str) -> None:
+    """Raises Problem for what would change, also by being left out."""
+    for key, value in now.items():
+        if wanted[key] != value:
+            raise lab_cannot(f"changing {key} of {name} to {wanted[key]!r} (PUT replaces: what is left out is taken away)")
+
+
 def _pool_wanted(before: dict[str, Any], given: dict[str, Any]) -> bool:
     """Whether the NIC is to be in the pool. Raises Problem when something else is to change."""
     properties = given.get("properties") or {}
@@ -119,12 +148,9 @@ def _pool_wanted(before: dict[str, Any], given: dict[str, Any]) -> bool:
         said, name = configuration.get("properties") or {}, configuration.get("name")
         if name not in now:
             raise lab_cannot(f"adding the ip configuration {name!r} to a network interface")
-        for key in ("privateIPAddress", "primary"):
-            if said.get(key, now[name][key]) != now[name][key]:
-                raise lab_cannot(f"changing {key} of a network interface")
+        _must_stay(_as_put(now[name], OF_CONFIGURATIONS), _as_put(said, OF_CONFIGURATIONS), name)
         pools += [pool["id"].lower() for pool in said.get("loadBalancerBackendAddressPools") or []]
-    if properties.get("enableIPForwarding", before["properties"]["enableIPForwarding"]) != before["properties"]["enableIPForwarding"]:
-        raise lab_cannot("changing enableIPForwarding of a network interface")
+    _must_stay(_as_put(before["properties"], OF_INTERFACES), _as_put(properties, OF_INTERFACES), before["name"])
     unknown = [pool for pool in pools if pool != resource_ids.balancer_id("backendAddressPools", resource_ids.POOL).lower()]
     if unknown:
         raise Problem(404, "NotFound", f"Resource {unknown[0]} not found.")

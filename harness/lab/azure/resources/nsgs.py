@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -170,9 +171,14 @@ def get_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: s
     return Answer(200, find_rule(fabric, find(fabric, group, nsg), rule, group))
 
 
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
+
+
 def put_rule(fabric: AzureState, request: Request, group: str, nsg: str, rule: str) -> Answer:
     """PUT of a rule: checked as Azure does, then put before the lab's own; a long-running operation. Raises Problem 400."""
     place = find(fabric, group, nsg)
+    if not NAME.fullmatch(rule):
+        raise Problem(400, "InvalidResourceName", f"Resource name {rule} is invalid: letters, digits, _, . and -, 80 at most.")
     given = request.body.get("properties") if isinstance(request.body, dict) else None
     if not isinstance(given, dict):
         raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: a security rule has properties.")

@@ -74,7 +74,8 @@ def _filtered(request: Request, resources: list[dict[str, Any]]) -> list[dict[st
         return [r for r in resources if r["type"].lower() == found[1].lower()]
     if found := re.fullmatch(r"tagName eq '([^']+)'(?: and tagValue eq '([^']*)')?", asked, re.IGNORECASE):
         name, value = found.groups()
-        return [r for r in resources if name in r.get("tags", {}) and value in (None, r["tags"][name])]
+        tags = [({k.lower(): v for k, v in r.get("tags", {}).items()}, r) for r in resources]  # their names are without case
+        return [r for own, r in tags if name.lower() in own and value in (None, own[name.lower()])]
     raise lab_cannot(f"the filter {asked!r}; it knows resourceType eq '…', and tagName eq '…' and tagValue eq '…'")
 
 
@@ -97,7 +98,8 @@ def get_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
 
 
 def _given(request: Request) -> dict[str, str]:
-    tags = ((request.body or {}).get("properties") or {}).get("tags")
+    body = request.body if isinstance(request.body, dict) else {}
+    tags = (body.get("properties") or {}).get("tags")
     if not isinstance(tags, dict):
         raise Problem(400, "InvalidRequestContent", "The request has no properties.tags.")
     vms.check_tags(tags)
@@ -114,10 +116,11 @@ def put_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
 def patch_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     """operation Merge, Replace or Delete."""
     id, given = _at(fabric, scope), _given(request)
+    named = {key.lower() for key in given}  # tags' names are without case
     changes: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
-        "merge": lambda now: now | given,
+        "merge": lambda now: {**{k: v for k, v in now.items() if k.lower() not in named}, **given},
         "replace": lambda now: given,
-        "delete": lambda now: {k: v for k, v in now.items() if k not in given},
+        "delete": lambda now: {k: v for k, v in now.items() if k.lower() not in named},
     }
     change = changes.get(str((request.body or {}).get("operation", "")).lower())
     if change is None:
@@ -137,7 +140,7 @@ def retag(resource: Callable[[AzureState, str, str], dict[str, Any]]) -> Callabl
     """What answers PATCH of a network resource: its tags, all at once. `resource` finds it by its group and name."""
 
     def answer(fabric: AzureState, request: Request, group: str, name: str) -> Answer:
-        tags = (request.body or {}).get("tags")
+        tags = request.body.get("tags") if isinstance(request.body, dict) else None
         if not isinstance(tags, dict):
             raise Problem(400, "InvalidRequestFormat", "Cannot parse the request: it has no tags.")
         vms.check_tags(tags)

@@ -148,7 +148,7 @@ class Operations:
             return Answer(202, None, {**headers, "Retry-After": str(self.retry_after_s)})
         if operation.error:
             return Answer(409, {"error": operation.error})
-        return Answer(200, operation.result) if operation.result is not None else Answer(204)
+        return Answer(200, operation.result)
 
     def _find(self, id: str) -> Operation:
         with self._lock:

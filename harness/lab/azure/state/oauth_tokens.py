@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import threading
 import time
+import uuid
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 
+OTHER_AUDIENCES = ("https://management.core.windows.net",)  # by which clients ask for the same
 TOKEN_LIFETIME_S = 3600  # a token's life unless a fault shortens it
 
 
@@ -21,6 +25,7 @@ class Tokens:
     def __init__(self, secret: str) -> None:
         self._secret = secret
         self._good: dict[str, float] = {}  # until when, seconds on the wall clock
+        self._revoked: set[str] = set()
         self._lock = threading.Lock()
         self.lasts_s: float = TOKEN_LIFETIME_S
 
@@ -39,6 +44,7 @@ class Tokens:
                 "issuer": f"{own}/v2.0",
                 "authorization_endpoint": f"{own}/oauth2/v2.0/authorize",
                 "token_endpoint": f"{own}/oauth2/v2.0/token",
+                "jwks_uri": f"{own}/discovery/v2.0/keys",
                 "device_authorization_endpoint": f"{own}/oauth2/v2.0/devicecode",
                 "token_endpoint_auth_methods_supported": ["client_secret_post"],
                 "response_types_supported": ["code"],
@@ -48,7 +54,7 @@ class Tokens:
             },
         )
 
-    def hand_out(self, form: bytes) -> Answer:
+    def hand_out(self, form: bytes, base: str = resource_ids.AUDIENCE) -> Answer:
         """A token for the right application, secret and audience; otherwise the endpoint's own error."""
         given = {key: values[0] for key, values in parse_qs(form.decode("utf-8", "replace")).items()}
         if given.get("grant_type") != "client_credentials":
@@ -57,7 +63,7 @@ class Tokens:
             return _refused(400, "unauthorized_client", "AADSTS700016: Application was not found in the lab's directory.")
         if not self.is_secret(given.get("client_secret", "")):
             return _refused(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
-        if given.get("scope") not in (f"{resource_ids.AUDIENCE}/.default", f"{resource_ids.AUDIENCE}//.default"):
+        if given.get("scope", "").removesuffix("/.default").rstrip("/") not in (resource_ids.AUDIENCE, *OTHER_AUDIENCES, base):
             return _refused(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
         return Answer(200, {"token_type": "Bearer", "expires_in": int(self.lasts_s), "ext_expires_in": int(self.lasts_s), **self._new()})
 
@@ -80,17 +86,33 @@ class Tokens:
         with self._lock:
             self._good = dict.fromkeys(self._good, 0.0)
 
+    def revoke_all(self) -> None:
+        """The same, and each is challenged whenever it is used (continuous access evaluation)."""
+        with self._lock:
+            self._revoked |= set(self._good)
+
     def check(self, request: Request) -> None:
         """Raises Problem, with the challenge that tells a client to come back with another token."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise challenge(request, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         with self._lock:
-            until = self._good.get(token)
+            until, is_revoked = self._good.get(token), token in self._revoked
+        if is_revoked:
+            raise revoked(request)
         if until is None:
             raise challenge(request, "InvalidAuthenticationToken", "The access token is invalid.")
         if time.time() >= until:
             raise challenge(request, "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past.")
+
+
+def cloud_metadata(base: str, version: str) -> dict[str, object] | list[dict[str, object]]:
+    """What `/metadata/endpoints` says of the cloud: one object in 2015-01-01, later a list of clouds. Anybody may ask."""
+    ends: dict[str, object] = {"loginEndpoint": base, "audiences": [resource_ids.AUDIENCE, base]}
+    if version == "2015-01-01":
+        return {"galleryEndpoint": base, "graphEndpoint": base, "portalEndpoint": base, "authentication": ends}
+    authentication = {**ends, "tenant": resource_ids.TENANT, "identityProvider": "AAD"}
+    return [{"name": "lab", "portal": base, "graph": base, "resourceManager": base, "authentication": authentication, "suffixes": {}}]
 
 
 def challenge(request: Request, code: str, message: str) -> Problem:
@@ -114,4 +136,8 @@ def _part(content: dict[str, object]) -> str:
 
 
 def _refused(status: int, error: str, description: str) -> Answer:
-    return Answer(status, {"error": error, "error_description": description})
+    """As the token endpoint says it, with what clients read for the cause."""
+    code = re.match(r"AADSTS(\d+)", description)
+    said = {"error": error, "error_description": description, "error_codes": [int(code[1])] if code else []}
+    said |= {"timestamp": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}", "trace_id": str(uuid.uuid4()), "correlation_id": str(uuid.uuid4())}
+    return Answer(status, said)
