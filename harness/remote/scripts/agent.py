@@ -1,7 +1,7 @@
 """Runs on a host: measures connections without pause, tells what changes there, and lives on when the harness's connection is lost.
 
-Sent as one script: agent_connections.py, agent_monitors.py, agent.py, one after the other. Python 3.6 or newer, standard library only, no
-root.
+Sent as one script: agent_connections.py, agent_monitors.py, agent.py, agent_start.py, one after the other; for weeks without a harness
+flight_recorder.py takes the last one's place. Python 3.6 or newer, standard library only, no root.
 The one argument is JSON:
   series [{id, destination, port, kind new|pinned, period, limit, http, say, expect, again (base64, the last two regular expressions)}],
   watch {vip, ports, log, every}, lifetime, orphan (it ends when nobody has followed it for so many seconds),
@@ -24,8 +24,7 @@ import struct
 import sys
 import time
 
-FLUSH_S, LINES = 0.05, 200  # one write to the spool for so many
-
+LINES = 200  # one write to the spool for so many
 
 SPOOL_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 MIN_FREE_BYTES = 4096  # bytes kept free, so that a full disk can still be told
@@ -43,6 +42,9 @@ class Agent:
     """Everything that one process measures, in one loop."""
 
     rst = struct.pack("ii", 1, 0)  # closed with RST: no TIME_WAIT, and the port is free again at once
+    kinds = {"new": New, "pinned": Pinned}
+    flush_s = 0.05
+    first = True  # scheduled before others, where that is allowed
 
     def __init__(self, plan, folder, guard):
         self.folder, self.guard, self.t0 = folder, guard, mono()
@@ -54,7 +56,7 @@ class Agent:
         self.max_open = max(1, min(plan["max_open"], soft - 32))
         self.epoll, self.by_fd, self.sockets = select.epoll(), {}, 0
         self.lines, self.samples, self.stopping = [], 0, ""
-        self.series = [(Pinned if t["kind"] == "pinned" else New)(self, i, t) for i, t in enumerate(plan["series"])]
+        self.series = [self.kinds[t["kind"]](self, i, t) for i, t in enumerate(plan["series"])]
         watch = plan.get("watch") or {}
         self.ports = Ports(set(watch.get("ports") or []) | {t["port"] for t in plan["series"]})
         self.spool = os.open(os.path.join(folder, "spool"), SPOOL_FLAGS, 0o600)
@@ -112,7 +114,7 @@ class Agent:
         start = mono()
         for i, series in enumerate(all_series):
             series.schedule(start + series.period * i / len(all_series))  # not all in one moment
-        ready, flush_at = [self.epoll], start + FLUSH_S
+        ready, flush_at = [self.epoll], start + self.flush_s
         due = start
         while True:
             wait = due - mono()
@@ -133,7 +135,7 @@ class Agent:
                     series.tick()
                 due = min(due, series.next)
             if now >= flush_at or len(lines) >= LINES:
-                flush_at = now + FLUSH_S
+                flush_at = now + self.flush_s
                 self.flush()
                 self.go_on(now)
             if now >= self.watch.next:
@@ -210,11 +212,12 @@ def remove(folder):
     os.rmdir(folder)
 
 
-def linger(folder, keep):
-    """Leave the spool to be read, at most `keep` seconds, then remove it."""
+def linger(folder, plan):
+    """Leave the spool to be read, at most `keep` seconds (a recorder: until so long after its end), then remove it."""
+    keep = plan["keep"] if "until" not in plan else max(0.0, plan["until"] + plan["keep"] - time.time())
     end = mono() + keep
     while mono() < end and os.path.isdir(folder):
-        pause(0.05)
+        pause(0.05 if keep < 3600 else 1.0)
     if os.path.isdir(folder):
         remove(folder)
 
@@ -236,11 +239,12 @@ def first_in_line():
         pass  # the spool's header says which it was
 
 
-def worker(plan, folder, guard, tell):
+def worker(kind, plan, folder, guard, tell):
     """The process that measures."""
-    first_in_line()
+    if kind.first:
+        first_in_line()
     try:
-        agent = Agent(plan, folder, guard)
+        agent = kind(plan, folder, guard)
     except (Ended, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         os.write(tell, json.dumps({"error": "%s: %s" % (type(error).__name__, error)}).encode())
         return
@@ -255,10 +259,10 @@ def worker(plan, folder, guard, tell):
     except Exception as error:  # whatever it is: the harness is told, and it is a fault of this script
         agent.finish("it broke: %s: %s" % (type(error).__name__, error), True)
     if os.getppid() != guard:
-        linger(folder, plan["keep"])
+        linger(folder, plan)
 
 
-def background(plan, folder, tell):
+def background(kind, plan, folder, tell):
     """The guard, in a session of its own: starts the worker, and removes the spool however that ends. Its lock on the folder says
     that it is still there."""
     os.setsid()
@@ -269,14 +273,25 @@ def background(plan, folder, tell):
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(held, fcntl.LOCK_EX)
     guard = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        os.close(held)
-        worker(plan, folder, guard, tell)
-        return
-    os.close(tell)
-    os.waitpid(pid, 0)
-    linger(folder, plan["keep"])
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            os.close(held)
+            worker(kind, plan, folder, guard, tell)
+            return
+        os.close(tell)
+        if not begins_again(plan, folder, os.waitpid(pid, 0)[1]):
+            break
+        tell = os.open(os.devnull, os.O_WRONLY)
+    linger(folder, plan)
+
+
+def begins_again(plan, folder, status):
+    """Whether another worker takes the place of one that was killed: a recorder's only, a while later, unless somebody ends it."""
+    if "until" not in plan or not os.WIFSIGNALED(status):
+        return False
+    pause(plan["again"])
+    return os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "stop"))
 
 
 def main():
@@ -287,11 +302,16 @@ def main():
     except Ended as error:
         print(json.dumps({"error": str(error)}))
         return
+    start(Agent, plan, folder)
+
+
+def start(kind, plan, folder):
+    """Leaves an agent of that kind in the background, and prints where it is."""
     told, tell = os.pipe()
     if os.fork() == 0:
         try:
             os.close(told)
-            background(plan, folder, tell)
+            background(kind, plan, folder, tell)
         finally:
             os._exit(0)
     os.close(tell)
@@ -302,6 +322,3 @@ def main():
             break
         said += data
     print(said.decode() or json.dumps({"error": "it ended before it began; is there memory left?"}))
-
-
-main()

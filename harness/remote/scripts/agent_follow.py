@@ -1,4 +1,5 @@
-"""Runs on an agent's host: prints what the agent saw (`do`: follow), asks it to end (stop), ends it and removes all it left (clean).
+"""Runs on an agent's host, behind agent_folder.py: prints what the agent saw (`do`: follow), asks it to end (stop), or ends it and removes
+all it left (clean).
 
 Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (follow has one), and `offset`,
 from which byte of the spool on to follow.
@@ -7,7 +8,7 @@ It answers each line `ping N` with `p N MONOTONIC WALL` at once, on `renew` has 
 and ends with its input, or when no ping came for a minute.
 Stop and clean print one JSON line, {} or {error}.
 """
-# ruff: noqa: PTH106, PTH116, PTH118, PTH119, PTH123, PTH208, SIM105, UP031
+# ruff: noqa: F821, PTH106, PTH116, PTH118, PTH119, PTH123, PTH208, SIM105, UP031
 
 import fcntl
 import json
@@ -40,16 +41,6 @@ def say(data):
             pass
         except OSError as error:
             raise NobodyReads from error
-
-
-def alive(spool):
-    """The agent holds a lock on its spool as long as it lives."""
-    try:
-        fcntl.flock(spool, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(spool, fcntl.LOCK_UN)
-    return False
 
 
 class Follower:
@@ -108,20 +99,6 @@ class Follower:
         say(data)
         self.offset += len(data)
         return bool(data)
-
-
-class Foreign(OSError):
-    """A folder that bears an agent's name and is somebody else's: nothing in it is believed or touched."""
-
-
-def opened(folder):
-    """The folder of an agent of ours: made by this user, for nobody else. Most places for one are everybody's to write to."""
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    found = os.fstat(place)
-    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        os.close(place)
-        raise Foreign("it is not an agent's own (user %d, mode %o), and was left alone" % (found.st_uid, found.st_mode & 0o7777))
-    return place
 
 
 def stop(folder):

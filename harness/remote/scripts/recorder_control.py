@@ -1,0 +1,159 @@
+"""Runs on a host of a flight recorder, behind agent_folder.py: installs it (`do`: install), starts the one that is there anew (start), tells
+about it (status), leaves a mark (mark), prints an incident or the journal (fetch), and removes incidents (forget).
+
+Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (the recorder's places, of which it has one), and plan
+(install), text (mark), name (fetch), names (forget). PROGRAM, before this text, is the recorder's own. Prints one JSON line;
+{error} when it could not be done, {missing} where no recorder is.
+"""
+# ruff: noqa: F821, PTH105, PTH107, PTH108, PTH110, PTH115, PTH118, PTH123, PTH208, SIM105, UP031
+
+import base64
+import errno
+import json
+import pwd
+import re
+import subprocess
+import sys
+import time
+import zlib
+
+NAME = re.compile(r"\A(incident-[0-9]{13}|journal)\Z")
+START_S = 15
+
+
+def write(place, name, data):
+    """A file of the folder."""
+    with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=place), "wb") as file:
+        file.write(data)
+
+
+def content(place, name):
+    """What a file of the folder holds; nothing where there is none."""
+    try:
+        with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=place), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def find(folders):
+    """The recorder's folder, and its descriptor; (None, None) where there is none."""
+    for folder in folders:
+        try:
+            return folder, opened(folder)
+        except FileNotFoundError:
+            pass  # it may be in the next place
+    return None, None
+
+
+def install(plan):
+    """Makes the folder with the program in it, and starts it."""
+    folder, _ = find(plan["folders"])
+    if folder is not None:
+        return {"error": "there is a recorder in %s already" % folder}
+    reasons = []
+    for folder in plan["folders"]:
+        try:
+            os.mkdir(folder, 0o700)
+            break
+        except OSError as error:
+            reasons.append("%s: %s" % (os.path.dirname(folder), error.strerror))
+    else:
+        return {"error": "no folder can be written here (%s)" % "; ".join(reasons)}
+    place = opened(folder)
+    try:
+        write(place, "program", PROGRAM)
+        write(place, "plan", json.dumps(plan["plan"]).encode())
+    except OSError as error:
+        for name in os.listdir(place):
+            os.unlink(name, dir_fd=place)
+        os.rmdir(folder)
+        return {"error": "%s cannot be written to: %s" % (folder, error.strerror)}
+    return begin(folder)
+
+
+def begin(folder):
+    """Starts the program of a folder in the background."""
+    command = [sys.executable, "-I", "-S", os.path.join(folder, "program"), folder]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=START_S, check=False)
+    try:
+        return json.loads(done.stdout.decode())
+    except ValueError:
+        return {"error": "it did not start: %s" % (done.stdout.decode("utf-8", "replace").strip() or "it said nothing")[-300:]}
+
+
+def lives(place):
+    """Whether a recorder runs in the folder."""
+    try:
+        spool = os.open("spool", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=place)
+    except FileNotFoundError:
+        return False
+    try:
+        return alive(spool)
+    finally:
+        os.close(spool)
+
+
+def status(folder, place):
+    """What there is, and how the recorder fares."""
+    names = sorted(os.listdir(place))
+    plan = json.loads(content(place, "plan").decode())
+    sizes = {name: os.stat(name, dir_fd=place).st_size for name in names}
+    incidents = [
+        {
+            "name": name[:22],
+            "bytes": sizes[name],
+            "begun": int(name[9:22]) / 1000,
+            "ended": None if name.endswith(".part") else os.stat(name, dir_fd=place).st_mtime,
+        }
+        for name in names
+        if name.startswith("incident-")
+    ]
+    told = [json.loads(line[2:]) for line in content(place, "journal").decode("utf-8", "replace").splitlines() if line[:2] in ("m ", "e ")]
+    return {
+        "folder": folder,
+        "alive": lives(place),
+        "python": sys.executable,
+        "user": pwd.getpwuid(os.geteuid()).pw_name,
+        "wall": time.time(),
+        "until": plan["until"],
+        "bytes": sum(sizes.values()),
+        "incidents": incidents,
+        "last": told[-1] if told else {},
+    }
+
+
+def do(plan):
+    """What the plan asks for."""
+    if plan["do"] == "install":
+        return install(plan)
+    folder, place = find(plan["folders"])
+    if folder is None:
+        return {"missing": True}
+    if plan["do"] == "start":
+        return {"error": "it runs"} if lives(place) else begin(folder)
+    if plan["do"] == "mark":
+        write(place, "mark", plan["text"].encode())
+    elif plan["do"] == "fetch":
+        if not NAME.match(plan["name"]):
+            return {"error": "%s is none of its files" % plan["name"]}
+        older = content(place, "journal.old") if plan["name"] == "journal" else b""
+        return {"data": base64.b64encode(zlib.compress(older + content(place, plan["name"]), 9)).decode()}
+    elif plan["do"] == "forget":
+        for name in filter(NAME.match, plan["names"]):
+            try:
+                os.unlink(name, dir_fd=place)
+            except FileNotFoundError:
+                pass  # the recorder has made room meanwhile
+    return status(folder, place)
+
+
+def main():
+    """Does it, and prints what came of it."""
+    try:
+        print(json.dumps(do(json.loads(sys.argv[1]))))
+    except OSError as error:
+        print(json.dumps({"error": "%s" % error}))
+
+
+main()
