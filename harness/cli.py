@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     from harness.commands.fleet import fleet
     from harness.commands.init import init
     from harness.commands.lab import doctor, lab
-    from harness.commands.runs import compare, explain, gate, history, judge, report
+    from harness.commands.runs import compare, explain, gate, history, judge, record, report
 
     for module in (
         lab,
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         compare,
         history,
         gate,
+        record,
         fleet,
         collect,
         sudoers,

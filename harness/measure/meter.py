@@ -64,6 +64,13 @@ def series_of(cluster: Cluster, period_s: float, capabilities: Mapping[str, Capa
     return made
 
 
+def series_plan(cluster: Cluster, series: Series, service: Service) -> AgentSeries:
+    """What an agent does for a series: what it says to that service, and what it expects to hear."""
+    hello = service_registry.hello(service, cluster)
+    words = (hello.say, hello.expect, hello.again, hello.http)
+    return AgentSeries(series.id, str(cluster.vip), series.port, series.kind, series.period_s, series.limit_s, *words)
+
+
 def addresses_of(cluster: Cluster) -> dict[str, list[str]]:
     """Every host's own addresses, by the cluster file."""
     found = {cluster.client.name: [str(cluster.client.address)]}
@@ -177,7 +184,7 @@ class Meter:
     def _plan(self, host: str, lifetime_s: float) -> AgentPlan:
         cluster = self.subject.cluster
         services = {s.name: s for s in cluster.services}
-        series = [self._series_plan(t, services[t.service]) for t in self.series if t.origin == host]
+        series = [series_plan(cluster, t, services[t.service]) for t in self.series if t.origin == host]
         if host == cluster.client.name or not self._capabilities[host].whole:
             return AgentPlan(series, lifetime_s)
         ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port)
@@ -189,11 +196,6 @@ class Meter:
             every_s=WATCH_INTERVAL_S,
         )
         return AgentPlan(series, lifetime_s, watch)
-
-    def _series_plan(self, series: Series, service: Service) -> AgentSeries:
-        hello, vip = service_registry.hello(service, self.subject.cluster), str(self.subject.cluster.vip)
-        words = (hello.say, hello.expect, hello.again, hello.http)
-        return AgentSeries(series.id, vip, series.port, series.kind, series.period_s, series.limit_s, *words)
 
     # what comes in
     def _watch(self, node: str) -> None:

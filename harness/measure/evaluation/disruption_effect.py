@@ -42,6 +42,8 @@ def settles_s(header: Header) -> float:
 
 def happened(recording: Recording) -> Verdict:
     """Was it done, and seen to have taken effect? Without that nothing that was seen is an effect of it, nor proves that it has none."""
+    if recording.header.observed:
+        return passed("it was recorded as it happened; nothing was done to the cluster")
     if recording.mark("begin") is None:
         return inconclusive("the recording does not say when the disruption began; it was cut off before, or the disruption never began")
     if recording.mark("took-effect") is None:
@@ -52,6 +54,8 @@ def happened(recording: Recording) -> Verdict:
 def ended(recording: Recording) -> Verdict:
     """Was it undone, and the cluster seen whole? A failure until then stands, but a pass would claim what nobody saw."""
     found = [passed("the recording is complete")]
+    if recording.header.observed:
+        return all_of(found)
     if recording.mark("undone") is None:
         found.append(inconclusive(f"{recording.header.disruption} was not seen to be undone{_why(recording)}"))
     elif recording.mark("whole") is None:

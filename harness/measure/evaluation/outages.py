@@ -54,13 +54,11 @@ class Run:
 
     def uncertainty(self, period: float) -> float:
         """The end was at most this much earlier: a period, or the gap in the attempts before it."""
-        gap = period if self.end is None else self.end - self.last
-        return gap if gap > 2 * period else period
+        return _reach(period, None if self.end is None else self.end - self.last)
 
     def earlier(self, period: float) -> float:
         """It began at most this much earlier: a period, or the gap in the attempts before it."""
-        gap = period if self.before is None else self.start - self.before
-        return gap if gap > 2 * period else period
+        return _reach(period, None if self.before is None else self.start - self.before)
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -71,6 +69,11 @@ class Run:
     def attributed(self) -> dict[str, int]:
         """How many of its attempts reached which node; an empty name for those that reached none."""
         return dict(Counter(one.node or "" for one in self.failed).most_common())
+
+
+def _reach(period: float, gap: float | None) -> float:
+    """A period in seconds, unless the attempts were further apart there, or (a flight recorder's, whose rate rises) closer together."""
+    return period if gap is None or period / 2 <= gap <= 2 * period else gap
 
 
 def segments(series: Series, attempts: Sequence[Traced]) -> list[Segment]:

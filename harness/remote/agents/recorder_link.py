@@ -27,7 +27,7 @@ from harness.remote.agents.agent_launch import PREFIX, AgentSeries, AgentWatch
 from harness.remote.agents.clock_sync import HostClock
 from harness.remote.recording.recording import Clock
 
-PLACES = ("/var/tmp", "/tmp")  # of these the first outlives a reboot  # noqa: S108
+PLACES = ("/var/tmp", "/tmp")  # of these the first outlives a reboot
 CONTROL = "recorder_control"
 PROGRAM = "flight_recorder"
 PINGS = 10
@@ -92,9 +92,9 @@ class RecorderLink:
         self._host, self._python = host, python
         self.folders = [f"{place}/{name}" for place in places]
 
-    def install(self, plan: RecorderPlan, *, limit: float = 30.0) -> dict[str, Any]:
-        """Put it there and start it; where it is."""
-        return self._ask({"do": "install", "plan": plan.wire()}, limit, program=True)
+    def install(self, plan: RecorderPlan, *, begin: bool = True, limit: float = 30.0) -> dict[str, Any]:
+        """Put it there, and start it unless somebody else (systemd) will; where it is."""
+        return self._ask({"do": "install", "begin": begin, "plan": plan.wire()}, limit, program=True)
 
     def start(self, *, limit: float = 30.0) -> dict[str, Any]:
         """Start the one that is there and does not run, such as after a reboot."""

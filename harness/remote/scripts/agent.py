@@ -42,7 +42,6 @@ class Agent:
     """Everything that one process measures, in one loop."""
 
     rst = struct.pack("ii", 1, 0)  # closed with RST: no TIME_WAIT, and the port is free again at once
-    kinds = {"new": New, "pinned": Pinned}
     flush_s = 0.05
     first = True  # scheduled before others, where that is allowed
 
@@ -56,7 +55,7 @@ class Agent:
         self.max_open = max(1, min(plan["max_open"], soft - 32))
         self.epoll, self.by_fd, self.sockets = select.epoll(), {}, 0
         self.lines, self.samples, self.stopping = [], 0, ""
-        self.series = [self.kinds[t["kind"]](self, i, t) for i, t in enumerate(plan["series"])]
+        self.series = [self.kind(t["kind"])(self, i, t) for i, t in enumerate(plan["series"])]
         watch = plan.get("watch") or {}
         self.ports = Ports(set(watch.get("ports") or []) | {t["port"] for t in plan["series"]})
         self.spool = os.open(os.path.join(folder, "spool"), SPOOL_FLAGS, 0o600)
@@ -72,6 +71,10 @@ class Agent:
         self.watch = Watch(self, watch)
         self.noise = Noise(self)
         self.flush()
+
+    def kind(self, name):
+        """What measures a series of that kind."""
+        return Pinned if name == "pinned" else New
 
     def add(self, attempt):
         """Watches an attempt's socket."""
@@ -271,7 +274,7 @@ def background(kind, plan, folder, tell):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     detach()
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(held, fcntl.LOCK_EX)
+    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a recorder that is started twice runs once
     guard = os.getpid()
     while True:
         pid = os.fork()

@@ -1,4 +1,5 @@
-"""The first part of what is asked of an agent's folder on its host (sent as one script with what asks): is it an agent's, and does it live?"""
+"""The first part of what is asked of an agent's folder on its host (sent as one script with what asks): is it an agent's, does it live?"""
+# ruff: noqa: UP031
 
 import fcntl
 import os

@@ -1,19 +1,19 @@
-"""The agent's last part where it is a flight recorder (the parts are sent as one script, see agent.py): it measures for weeks, at a low rate,
-and keeps what matters.
+"""The agent's last part where it is a flight recorder (the parts are sent as one script, see agent.py): it measures for weeks, at a low
+rate, and keeps what matters.
 
 It lies in its folder as `program`, beside its `plan`, and is started as `program FOLDER`, also when its host has booted. The plan is
 agent.py's, and besides: `until` (when it ends, seconds since 1970), `again` (seconds until a worker that was killed is replaced), and
 `recorder`:
-  fast (seconds from one attempt to the next while something is wrong), before, after (seconds kept around it), calm (seconds at the fast rate
-  after a failure), longest_fast, longest (seconds of one incident, at the fast rate and in all), ring, incident, kept, journal (bytes at most:
-  in memory, of one incident, of all of them, of half the journal), free (bytes of the disk that are left to others), tell (seconds
-  from one line of the journal to the next).
+  fast (seconds from one attempt to the next while something is wrong), before, after (seconds kept around it), calm (seconds at the fast
+  rate after a failure), longest_fast, longest (seconds of one incident, at the fast rate and in all), ring, incident, kept, journal (bytes
+  at most: in memory, of one incident, of all of them, of half the journal), free (bytes of the disk that are left to others), tell
+  (seconds from one line of the journal to the next).
 
-What it sees is held in memory for `before` seconds. An attempt that is not answered as soon as usual raises the rate at once, before it is
-known whether it fails; one that fails, an address or a listener that comes or goes, and a file `mark` keep all of it, as incident-WHEN (with
-.part at its end while it goes on). Files have agent.py's lines. `journal` has the events and how many attempts there were.
+What it sees is held in memory for `before` seconds. An attempt that is not answered as soon as usual raises the rate at once, before it
+is known whether it fails; one that fails, an address or a listener that comes or goes, and a file `mark` keep all of it, as incident-WHEN
+(with .part at its end while it goes on). Files have agent.py's lines. `journal` has the events and how many attempts there were.
 """
-# ruff: noqa: F821, PTH105, PTH107, PTH108, PTH110, PTH118, PTH123, PTH202, PTH207, PTH208, PTH209, SIM105, UP031
+# ruff: noqa: F821, PTH123, PTH207, UP031
 
 import glob
 
@@ -22,7 +22,7 @@ SUSPECT_AFTER, SUSPECT_MIN_S = 4, 0.03  # an attempt that takes so many times as
 SUSPECT_S, SUSPECT_EVERY_S = 1.0, 20.0  # … for so long, and no more often than this: a slow service must not become a fast meter
 
 
-class Watched(New):
+class Watched(New):  # type: ignore[name-defined]
     """New connections, with an eye on how they fare."""
 
     def __init__(self, agent, number, plan):
@@ -65,7 +65,7 @@ class Watched(New):
         return due
 
 
-NAMES = {REFUSED: "refused", SILENT: "silent", RESET: "reset", UNREACHABLE: "unreachable"}
+NAMES = {"r": "refused", "s": "silent", "x": "reset", "u": "unreachable"}
 
 
 class Incident:
@@ -99,10 +99,9 @@ class Incident:
             os.rename(self.path + ".part", self.path)
 
 
-class FlightRecorder(Agent):
+class FlightRecorder(Agent):  # type: ignore[name-defined]
     """An agent that nobody follows."""
 
-    kinds = {"new": Watched}
     flush_s, first = 1.0, False
 
     def __init__(self, plan, folder, guard):
@@ -118,6 +117,10 @@ class FlightRecorder(Agent):
         self.place = folder
         Agent.__init__(self, dict(plan, lifetime=max(0.0, plan["until"] - time.time())), folder, guard)
         self.note("a %s\n" % json.dumps(self.header("it began")))
+
+    def kind(self, name):
+        """What measures a series: new connections only."""
+        return Watched
 
     def header(self, why):
         """What relates the lines behind it to the wall clock."""
@@ -225,8 +228,8 @@ class FlightRecorder(Agent):
     def tell(self):
         """A line of the journal: attempts since the last one, by outcome, and the processor time so far."""
         rows = {}
-        for series, name in zip(self.series, self.names):
-            rows[name] = {"counts": dict(series.counts), "worst_s": round(series.worst, 4)}
+        for series in self.series:
+            rows[self.names[series.number]] = {"counts": dict(series.counts), "worst_s": round(series.worst, 4)}
             series.counts.clear()
             series.worst = 0.0
         used = resource.getrusage(resource.RUSAGE_SELF)

@@ -1,14 +1,13 @@
-"""Runs on a host of a flight recorder, behind agent_folder.py: installs it (`do`: install), starts the one that is there anew (start), tells
-about it (status), leaves a mark (mark), prints an incident or the journal (fetch), and removes incidents (forget).
+"""Runs on a host of a flight recorder, behind agent_folder.py, and does one thing (`do`).
 
-Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (the recorder's places, of which it has one), and plan
-(install), text (mark), name (fetch), names (forget). PROGRAM, before this text, is the recorder's own. Prints one JSON line;
-{error} when it could not be done, {missing} where no recorder is.
+install it, and start it if `begin`; start the one that is there anew; status: tell about it; mark: have it keep what it holds; fetch: print
+an incident or the journal; forget: remove incidents. Python 3.6 or newer, standard library only. The one argument is JSON: do, folders (the
+recorder's places, of which it has one), plan and begin (install), text (mark), name (fetch), names (forget). PROGRAM, before this text, is
+the recorder's own. Prints one JSON line; {error} when it could not be done, {missing} where no recorder is.
 """
-# ruff: noqa: F821, PTH105, PTH107, PTH108, PTH110, PTH115, PTH118, PTH123, PTH208, SIM105, UP031
+# ruff: noqa: F821, PTH123, SIM105, UP031
 
 import base64
-import errno
 import json
 import pwd
 import re
@@ -47,7 +46,7 @@ def find(folders):
 
 
 def install(plan):
-    """Makes the folder with the program in it, and starts it."""
+    """Makes the folder with the program in it, and starts it where that is asked for."""
     folder, _ = find(plan["folders"])
     if folder is not None:
         return {"error": "there is a recorder in %s already" % folder}
@@ -69,7 +68,7 @@ def install(plan):
             os.unlink(name, dir_fd=place)
         os.rmdir(folder)
         return {"error": "%s cannot be written to: %s" % (folder, error.strerror)}
-    return begin(folder)
+    return begin(folder) if plan["begin"] else {"folder": folder}
 
 
 def begin(folder):

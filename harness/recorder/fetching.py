@@ -1,0 +1,148 @@
+"""Incidents brought home: fetched from the hosts, written as runs, judged, entered into the history, and then removed from the hosts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError, Inconclusive
+from harness.history.catalogue import enter
+from harness.measure.evaluation.evaluate_recording import measured
+from harness.recorder import incident_files, incident_recording
+from harness.recorder.incident_files import HostIncident
+from harness.recorder.incident_recording import Assembled
+from harness.recorder.recorders import Recorders, series_of
+from harness.remote.recording import recording
+from harness.remote.recording.recording import Clock, Mark, NodeEvent, Noise, Recorder, Series
+from harness.report.builder import ReportBuilder
+from harness.report.record.measurement_record import MeasurementRecord
+from harness.report.record.run_directory import Run
+from harness.report.record.run_record import ClusterKind
+
+CLOCK_LIMIT_S = 10.0
+COMMAND = ("lkharness", "record", "fetch")
+
+
+@dataclass
+class Brought:
+    """What a fetch came to: the runs' folders, incidents that go on, and what could not be done."""
+
+    runs: list[Path] = field(default_factory=list)
+    going_on: int = 0
+    faults: list[str] = field(default_factory=list)
+    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def fetch(recorders: Recorders, reports: Path) -> Brought:
+    """Bring home every incident that is over. One that goes on at some host is left on all of them, for the next time.
+
+    Raises Inconclusive where no host has a recorder.
+    """
+    subject, brought = recorders.subject, Brought()
+    hosts = {name: said for name, said in recorders.status().items() if said is not None}
+    brought.faults += recorders.faults.values()
+    if not hosts and not brought.faults:
+        raise Inconclusive("no flight recorder is on this cluster; `lkharness record --cluster FILE` starts one")
+    brought.hosts = hosts
+    clocks: dict[str, Clock] = {}
+    files: list[HostIncident] = []
+    journals: dict[str, str] = {}
+    open_since: list[float] = []
+    wall_minus_mono = time.time() - time.monotonic()
+    for name, said in hosts.items():
+        link = recorders.links[name]
+        try:
+            clock = link.clock(str(said["folder"]), Deadline(CLOCK_LIMIT_S))
+            clocks |= {name: clock} if clock is not None else {}
+            journals[name] = link.fetch("journal")
+            for one in said["incidents"]:
+                if one["ended"] is None:
+                    open_since.append(float(one["begun"]) + _offset(name, clocks, wall_minus_mono))
+                    continue
+                read = incident_files.incident(name, str(one["name"]), link.fetch(str(one["name"])))
+                if read is None:
+                    brought.faults.append(f"{name}: {one['name']} cannot be read, and stays there")
+                else:
+                    files.append(read)
+        except HarnessError as error:
+            brought.faults.append(str(error))
+    offsets = {name: _offset(name, clocks, wall_minus_mono) for name in hosts}
+    all_series = [series for name in recorders.links for series in series_of(subject, name)]
+    for group in incident_files.groups(files, offsets):
+        if any(since - HELD_S <= max(one.ended + offsets[one.host] for one in group) for since in open_since):
+            continue  # a part of it goes on
+        made = incident_recording.assemble(
+            subject.cluster,
+            group,
+            all_series,
+            clocks,
+            lambda one: incident_files.standing(one.host, journals.get(one.host, ""), one.begun),
+            wall_minus_mono,
+        )
+        brought.runs.append(_store(recorders, made, all_series, reports))
+        _forget(recorders, group, brought)
+    brought.going_on = len(open_since)
+    return brought
+
+
+HELD_S = 40.0  # an incident's file begins so long before its name says
+
+
+def _offset(name: str, clocks: dict[str, Clock], wall_minus_mono: float) -> float:
+    """What to add to a host's wall clock for the harness's."""
+    return clocks[name].wall_s + wall_minus_mono if name in clocks else 0.0
+
+
+def _forget(recorders: Recorders, group: list[HostIncident], brought: Brought) -> None:
+    """What is stored at home need not lie on the hosts; that it cannot be removed there is told, and harms nothing."""
+    for host in sorted({one.host for one in group}):
+        try:
+            recorders.links[host].forget([one.name for one in group if one.host == host])
+        except HarnessError as error:
+            brought.faults.append(f"{error}; the incident is at home, and will come again")
+
+
+def _store(recorders: Recorders, made: Assembled, all_series: list[Series], reports: Path) -> Path:
+    """Write one incident as a run; its folder. Raises Unusable when nothing can be written there."""
+    subject = recorders.subject
+    run = Run.create(reports, command=COMMAND)
+    run.cleaner.knows(subject.cleaner.values)
+    report = ReportBuilder(run)
+    report.cluster_is(subject.cluster, ClusterKind.ATTACHED, active=made.header.active)
+    when = datetime.fromtimestamp(made.marks[0].at + made.header.wall_minus_mono, UTC)
+    test, name = f"recorder/{when:%Y-%m-%dT%H:%M:%S}Z", "01-incident"
+    report.begin_test(test, f"{made.title} ({when:%Y-%m-%d %H:%M:%S} UTC)", properties={"design": made.header.design})
+    path = run.directory / "evidence" / name / "recording.jsonl"
+    _write(recorders, made, path, run)
+    result = measured(recording.read(path))
+    report.measurement(MeasurementRecord.of(result, id=name, test=test))
+    report.end_test(result.verdict)
+    report.host_note(subject.cluster.name, f"this was recorded at {when.isoformat()}, and brought home when the run was made")
+    report.finish()
+    try:
+        enter(run.directory)
+    except HarnessError as error:
+        run.evidence_fault("its entry in the history", str(error))
+    run.close()
+    return run.directory
+
+
+def _write(recorders: Recorders, made: Assembled, path: Path, run: Run) -> None:
+    manager, cleaner = recorders.subject.manager, run.cleaner
+
+    def told(event: NodeEvent) -> NodeEvent:
+        if event.kind != "log":
+            return event
+        means = {"means": "noticed"} if manager.notices(event.text) else {}
+        return replace(event, text=cleaner.line(event.host, event.text), data={**event.data, **means})
+
+    with Recorder(path, made.header, clean=cleaner.data) as recorder:
+        rows: list[Clock | NodeEvent | Noise | Mark] = [*made.clocks, *map(told, made.events), *made.noise, *made.marks]
+        for one in rows:
+            recorder.add(one)
+        for series, rows in made.samples.items():
+            recorder.samples(series, rows)

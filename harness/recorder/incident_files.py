@@ -1,0 +1,120 @@
+"""What a flight recorder kept, as its files say it: incidents and the journal, on the host's own wall clock. Pure.
+
+The files come from hosts, and may be cut off or hold anything: what cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.remote.agents.spool_reader import OUTCOMES
+from harness.remote.recording.recording import NodeEvent, Noise, Sample
+
+STANDING = ("vip-up", "vip-down", "listener-up", "listener-down")
+
+
+@dataclass(frozen=True)
+class HostIncident:
+    """One file of one host. Times are seconds since 1970 by the host's wall clock; series are named as in the plan."""
+
+    host: str
+    name: str
+    why: str
+    triggered: float
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    events: list[NodeEvent] = field(default_factory=list)
+    noise: list[Noise] = field(default_factory=list)
+
+    @property
+    def begun(self) -> float:
+        """The first moment of which it tells."""
+        return min([self.triggered, *(row.at for rows in self.samples.values() for row in rows[:1]), *(e.at for e in self.events[:1])])
+
+    @property
+    def ended(self) -> float:
+        """The last moment of which it tells."""
+        return max([self.triggered, *(row.at for rows in self.samples.values() for row in rows[-1:]), *(e.at for e in self.events[-1:])])
+
+
+def incident(host: str, name: str, text: str) -> HostIncident | None:
+    """The incident in a file; None for one without a header that can be read."""
+    lines = text.splitlines()
+    header = _json(lines[0][2:]) if lines and lines[0].startswith("a ") else None
+    try:
+        assert header is not None
+        base = float(header["wall"]) - float(header["mono"]) + float(header["t0"])
+        series = [str(one) for one in header["series"]]
+        found = HostIncident(host, name, str(header["why"]), float(header["wall"]))
+    except (AssertionError, KeyError, TypeError, ValueError):
+        return None
+    for line in lines[1:]:
+        try:
+            _take(found, base, series, line)
+        except (ValueError, KeyError, IndexError, TypeError):
+            continue  # a line that a full disk or a power loss cut
+    for rows in found.samples.values():
+        rows.sort()
+    found.events.sort(key=lambda event: event.at)
+    return found
+
+
+def _take(found: HostIncident, base: float, series: Sequence[str], line: str) -> None:
+    kind, text = line[:2], line[2:]
+    if kind == "s ":
+        number, at, took, outcome, port, detail = text.split(" ", 5)
+        found.samples.setdefault(series[int(number)], []).append(
+            Sample(base + int(at) / 1e6, int(took) / 1e6, OUTCOMES[outcome], int(port), detail)
+        )
+    elif kind == "n ":
+        at, ticks, late, worst, steal, load = text.split(" ")
+        found.noise.append(Noise(base + int(at) / 1e6, found.host, int(ticks), int(late), int(worst) / 1e6, float(steal), float(load)))
+    elif kind == "v ":
+        told = json.loads(text)
+        found.events.append(NodeEvent(base + told["at"] / 1e6, found.host, str(told["kind"]), str(told["text"]), dict(told["data"])))
+
+
+def standing(host: str, journal: str, before: float) -> list[NodeEvent]:
+    """What an address and each listener had last come to, by the journal, before a moment of the host's wall clock."""
+    last: dict[tuple[str, Any], NodeEvent] = {}
+    base: float | None = None
+    for line in journal.splitlines():
+        told = _json(line[2:])
+        try:
+            if line.startswith("a ") and told is not None:
+                base = float(told["wall"]) - float(told["mono"]) + float(told["t0"])
+            elif line.startswith("v ") and told is not None and base is not None and told["kind"] in STANDING:
+                event = NodeEvent(base + told["at"] / 1e6, host, str(told["kind"]), str(told["text"]), dict(told["data"]))
+                if event.at < before:
+                    last[event.kind.partition("-")[0], event.data.get("port")] = event
+        except (KeyError, TypeError, ValueError):
+            continue
+    return list(last.values())
+
+
+def groups(incidents: Sequence[HostIncident], offsets: dict[str, float]) -> Iterator[list[HostIncident]]:
+    """Files that tell of one time, of whichever hosts; `offsets` put each host's wall clock on a common one, in seconds to add."""
+
+    def span(one: HostIncident) -> tuple[float, float]:
+        return one.begun + offsets.get(one.host, 0.0), one.ended + offsets.get(one.host, 0.0)
+
+    together: list[HostIncident] = []
+    end = float("-inf")
+    for one in sorted(incidents, key=span):
+        if together and span(one)[0] > end:
+            yield together
+            together, end = [], float("-inf")
+        together.append(one)
+        end = max(end, span(one)[1])
+    if together:
+        yield together
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,122 @@
+"""An incident as a recording: what several hosts kept of one time, on one clock, with a header that says that nothing was done. Pure.
+
+Times are the hosts' wall clocks, put on the harness's monotonic one by what was measured when they were fetched. How far two hosts' clocks
+differ then is taken as how wrong they may have been: a clock that has been set since cannot be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.config.cluster_config import Cluster
+from harness.disrupt.disruption import Effect
+from harness.expectations import outage_budget
+from harness.expectations.connectivity_matrix import Origin
+from harness.measure.meter import addresses_of
+from harness.recorder.incident_files import STANDING, HostIncident
+from harness.remote.recording.recording import Clock, Header, Mark, NodeEvent, Noise, Sample, Series
+
+DISRUPTION = "incident"
+UNKNOWN_CLOCK_ERROR_S = 1.0  # of a host whose clock could not be measured
+NO_CAPTURE = "the flight recorder captures no packets"
+LEAD_S = 0.001  # so long before its first sign an incident begins
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What is written: the header, and everything else in the order of recordings."""
+
+    header: Header
+    samples: dict[str, list[Sample]]
+    events: list[NodeEvent]
+    noise: list[Noise]
+    clocks: list[Clock]
+    marks: list[Mark]
+    title: str
+
+
+def assemble(
+    cluster: Cluster,
+    files: Sequence[HostIncident],
+    all_series: Sequence[Series],
+    clocks: Mapping[str, Clock],
+    standing: Callable[[HostIncident], list[NodeEvent]],
+    wall_minus_mono: float,
+) -> Assembled:
+    """One incident from the files that tell of it. `standing` gives what a host's journal says of the time before a file."""
+    shift = {one.host: clocks[one.host].wall_s if one.host in clocks else -wall_minus_mono for one in files}
+    samples: dict[str, list[Sample]] = {}
+    for one in files:
+        for name, rows in one.samples.items():
+            samples.setdefault(name, []).extend(row._replace(at=row.at + shift[one.host]) for row in rows)
+    samples = {name: sorted(set(rows)) for name, rows in samples.items()}  # two files of one host may begin with the same half minute
+    events = _unique(replace(e, at=e.at + shift[one.host]) for one in files for e in one.events)
+    noise = [replace(n, at=n.at + shift[one.host]) for one in files for n in one.noise]
+    start = min(one.begun + shift[one.host] for one in files)
+    end = max(one.ended + shift[one.host] for one in files)
+    begin = _first_sign(files, samples, events, shift) - LEAD_S
+    before = [replace(e, at=start) for one in files for e in standing(one)]
+    holders = [e for e in [*before, *(e for e in events if e.at < begin)] if e.kind in ("vip-up", "vip-down")]
+    nodes = tuple(node.name for node in cluster.nodes)
+    active = next((e.host for e in sorted(holders, key=lambda e: e.at, reverse=True) if e.kind == "vip-up"), nodes[0])
+    moved = any(e.kind == "vip-up" and e.host != active and e.at >= begin for e in events)
+    shown = tuple(series for series in all_series if series.id in samples)
+    allowance = max(
+        (outage_budget.service_crash(cluster), outage_budget.node_loss(cluster), outage_budget.switchover(cluster)),
+        key=lambda one: one.seconds,
+    )
+    effect = Effect.RECOVERS if moved else Effect.UNTOUCHED
+    why = "; ".join(dict.fromkeys(f"{one.host}: {one.why}" for one in sorted(files, key=lambda one: one.triggered)))
+    header = Header(
+        disruption=DISRUPTION,
+        sentence=f"nothing was done; kept by the flight recorder because {why}",
+        design=str(cluster.design),
+        vip=str(cluster.vip),
+        client=cluster.client.name,
+        nodes=nodes,
+        addresses=addresses_of(cluster),
+        active=active,
+        target=active,
+        moves=None,
+        expects={str(origin): str(effect) for origin in Origin},
+        takes_away=moved,
+        lasts=False,
+        shares=False,
+        budget_s=allowance.seconds,
+        budget_because=allowance.because,
+        probe_port=cluster.load_balancer.probe.port,
+        probe_source=str(cluster.load_balancer.probe.source),
+        probe_interval_s=cluster.load_balancer.probe.interval_s,
+        series=shown,
+        observed=True,
+        wall_minus_mono=wall_minus_mono,
+    )
+    blind = [NodeEvent(start, node, "no-capture", NO_CAPTURE) for node in nodes]
+    marks = [Mark(begin, "begin", why), *(Mark(e.at, "told", f"mark: {e.text}") for e in events if e.kind == "mark")]
+    stated = [_clock(one, clocks, cluster.client.name, end) for one in {file.host: file for file in files}.values()]
+    title = "an unplanned failover: every path recovered in time" if moved else "what was recorded: no path was out"
+    return Assembled(header, samples, [*blind, *before, *events], noise, stated, marks, title)
+
+
+def _unique(events: Iterator[NodeEvent]) -> list[NodeEvent]:
+    found: dict[tuple[float, str, str, str], NodeEvent] = {(e.at, e.host, e.kind, e.text): e for e in events}
+    return sorted(found.values(), key=lambda e: e.at)
+
+
+def _first_sign(
+    files: Sequence[HostIncident], samples: Mapping[str, list[Sample]], events: Sequence[NodeEvent], shift: Mapping[str, float]
+) -> float:
+    """When the first attempt failed, the first role changed or, where neither did, somebody left a mark."""
+    failed = [row.at for rows in samples.values() for row in rows if row.outcome not in ("answered", "skipped")]
+    changed = [e.at for e in events if e.kind in STANDING and not e.data.get("initial")]
+    return min([*failed, *changed], default=min(one.triggered + shift[one.host] for one in files))
+
+
+def _clock(one: HostIncident, clocks: Mapping[str, Clock], client: str, at: float) -> Clock:
+    """That host's clock as far as it is known for then: its error, and how far it was from the client's."""
+    known = clocks.get(one.host)
+    if known is None:
+        return Clock(one.host, at, 0.0, UNKNOWN_CLOCK_ERROR_S)
+    reference = clocks.get(client, known)
+    return Clock(one.host, at, known.offset_s, known.error_s + abs(known.wall_s - reference.wall_s), known.wall_s)

@@ -1,0 +1,131 @@
+"""The flight recorders of one cluster: a plan for each host, started, asked, marked and removed together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.core.errors import HarnessError, Unusable
+from harness.measure.meter import ATTEMPT_TIMEOUT_S, series_plan
+from harness.recorder import boot_unit
+from harness.recorder.boot_unit import BootUnit
+from harness.remote.agents.agent_launch import AgentSeries, AgentWatch, bearable
+from harness.remote.agents.recorder_link import RecorderLink, RecorderOptions, RecorderPlan, name_of
+from harness.remote.recording.recording import NEW, Series
+from harness.services import service_registry
+
+LOW_PERIOD_S = 0.1
+LOOK_S = 0.25  # from one look at listeners and the log to the next
+DAY_S = 86400.0
+
+
+def series_of(subject: ClusterUnderTest, host: str, period_s: float = LOW_PERIOD_S) -> list[Series]:
+    """New connections from one host to every service, as often as that bears."""
+    cluster = subject.cluster
+    periods = [(s, bearable(period_s, service_registry.hello(s, cluster))) for s in cluster.services]
+    return [Series(f"{host}/{s.name}/new", host, s.name, NEW, s.port, period, ATTEMPT_TIMEOUT_S) for s, period in periods]
+
+
+class Recorders:
+    """Every host that has Python has one. What fails on one host is told, and does not keep the others from theirs."""
+
+    def __init__(self, subject: ClusterUnderTest, *, places: tuple[str, ...] | None = None) -> None:
+        self.subject, self.name = subject, name_of(subject.cluster)
+        more = {} if places is None else {"places": places}
+        links = {name: RecorderLink(host, subject.python(name), self.name, **more) for name, host in subject.hosts.items()}
+        self.links, self.faults = links, dict[str, str]()
+
+    def able(self) -> tuple[dict[str, list[AgentSeries]], list[str]]:
+        """What each host would record, and why some do not. Raises Unusable when none can."""
+        plans, reasons = {}, []
+        services = {s.name: s for s in self.subject.cluster.services}
+        for name in self.links:
+            found = self.subject.capabilities(name)
+            if found.whole:
+                all_series = series_of(self.subject, name)
+                plans[name] = [series_plan(self.subject.cluster, series, services[series.service]) for series in all_series]
+            else:
+                reasons.append(f"{name}: nothing is recorded there, because the recorder needs a Python 3.6 or newer on it")
+        if not plans:
+            raise Unusable("no host of this cluster can run the flight recorder: it needs a Python 3.6 or newer")
+        return plans, reasons
+
+    def start(self, plans: dict[str, list[AgentSeries]], days: float, options: RecorderOptions | None = None) -> list[str]:
+        """Install and start one on each host; what is not as wished, in sentences. When one cannot be installed, none stays."""
+        until = time.time() + days * DAY_S
+        done = self._each(lambda link: self._start_one(link, plans[link.name], until, options or RecorderOptions()), tuple(plans))
+        if self.faults:
+            faults = "; ".join(self.faults.values())
+            for name in done:
+                self._remove_one(self.links[name])
+            raise Unusable(f"no flight recorder was started: {faults}")
+        return [sentence for sentence in done.values() if sentence]
+
+    def _start_one(self, link: RecorderLink, all_series: list[AgentSeries], until: float, options: RecorderOptions) -> str:
+        cluster, node = self.subject.cluster, link.name != self.subject.cluster.client.name
+        ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port) if node else ()
+        log = str(self.subject.manager.log or "") if node else ""
+        watch = AgentWatch(vip=str(cluster.vip) if node else "", ports=ports, log=log, every_s=LOOK_S)
+        link.install(RecorderPlan(all_series, watch, until, options=options), begin=False)
+        try:
+            return self._outlives_boots(link)
+        except HarnessError:
+            self._remove_one(link)
+            raise
+
+    def _outlives_boots(self, link: RecorderLink) -> str:
+        found = link.status() or {}
+        unit = BootUnit(self.name, str(found["folder"]), str(found["python"]), str(found["user"]))
+        said = boot_unit.install(self.subject.hosts[link.name], unit)
+        if not (link.status() or {}).get("alive"):
+            link.start()
+        return said
+
+    def resume(self) -> dict[str, str]:
+        """Start those that are there and do not run; host → what was done."""
+
+        def one(link: RecorderLink) -> str:
+            found = link.status()
+            if found is None:
+                return "no recorder is there"
+            if found["alive"]:
+                return "it runs"
+            link.start()
+            return "started again"
+
+        return self._each(one)
+
+    def status(self) -> dict[str, dict[str, Any] | None]:
+        """How each fares; None where there is none."""
+        return self._each(lambda link: link.status())
+
+    def mark(self, text: str) -> list[str]:
+        """Have all keep what they hold; the hosts that do."""
+        return [name for name, there in self._each(lambda link: link.mark(text)).items() if there]
+
+    def remove(self) -> list[str]:
+        """End all, and remove everything of them; what is left, in sentences."""
+        left = self._each(self._remove_one)
+        return [*self.faults.values(), *(sentence for sentence in left.values() if sentence)]
+
+    def _remove_one(self, link: RecorderLink) -> str:
+        said = boot_unit.remove(self.subject.hosts[link.name], BootUnit(self.name))
+        link.remove()
+        return said
+
+    def _each(self, work: Callable[[RecorderLink], Any], names: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """What `work` returns on each host, at once; `faults` has a sentence for each that failed."""
+        self.faults = {}
+
+        def one(link: RecorderLink) -> Any:
+            try:
+                return [work(link)]
+            except HarnessError as error:
+                self.faults[link.name] = str(error)
+                return []
+
+        chosen = [self.links[name] for name in names or self.links]
+        done = self.subject.together(*(lambda link=link: one(link) for link in chosen))
+        return {link.name: found[0] for link, found in zip(chosen, done, strict=True) if found}
