@@ -144,5 +144,5 @@ def _write(recorders: Recorders, made: Assembled, path: Path, run: Run) -> None:
         rows: list[Clock | NodeEvent | Noise | Mark] = [*made.clocks, *map(told, made.events), *made.noise, *made.marks]
         for one in rows:
             recorder.add(one)
-        for series, rows in made.samples.items():
-            recorder.samples(series, rows)
+        for series, samples in made.samples.items():
+            recorder.samples(series, samples)

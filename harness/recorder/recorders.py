@@ -16,16 +16,27 @@ from harness.remote.agents.recorder_link import RecorderLink, RecorderOptions, R
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
 
-LOW_PERIOD_S = 0.1
+LOW_PERIOD_S, FAST_PERIOD_S = 0.1, 0.01  # of the first service from the client; of that service from any host, while something is wrong
+OTHER_PERIOD_S = 0.25  # of everything else: a service that forks for each connection must not be what the recorder wears down
 LOOK_S = 0.25  # from one look at listeners and the log to the next
 DAY_S = 86400.0
+Plan = dict[AgentSeries, float]  # of one host: each series with its fast period in seconds
 
 
-def series_of(subject: ClusterUnderTest, host: str, period_s: float = LOW_PERIOD_S) -> list[Series]:
+def series_of(subject: ClusterUnderTest, host: str) -> list[Series]:
     """New connections from one host to every service, as often as that bears."""
-    cluster = subject.cluster
-    periods = [(s, bearable(period_s, service_registry.hello(s, cluster))) for s in cluster.services]
+    cluster, low = subject.cluster, LOW_PERIOD_S if host == subject.cluster.client.name else OTHER_PERIOD_S
+    wanted = [(s, low if i == 0 else OTHER_PERIOD_S) for i, s in enumerate(cluster.services)]
+    periods = [(s, bearable(period, service_registry.hello(s, cluster))) for s, period in wanted]
     return [Series(f"{host}/{s.name}/new", host, s.name, NEW, s.port, period, ATTEMPT_TIMEOUT_S) for s, period in periods]
+
+
+def fast_period_s(subject: ClusterUnderTest, series: Series) -> float:
+    """How far its attempts are apart while something is wrong: only the first service is asked more often then."""
+    first = subject.cluster.services[0]
+    if series.service != first.name:
+        return series.period_s
+    return bearable(FAST_PERIOD_S, service_registry.hello(first, subject.cluster))
 
 
 class Recorders:
@@ -37,22 +48,24 @@ class Recorders:
         links = {name: RecorderLink(host, subject.python(name), self.name, **more) for name, host in subject.hosts.items()}
         self.links, self.faults = links, dict[str, str]()
 
-    def able(self) -> tuple[dict[str, list[AgentSeries]], list[str]]:
+    def able(self) -> tuple[dict[str, Plan], list[str]]:
         """What each host would record, and why some do not. Raises Unusable when none can."""
         plans, reasons = {}, []
         services = {s.name: s for s in self.subject.cluster.services}
         for name in self.links:
             found = self.subject.capabilities(name)
             if found.whole:
-                all_series = series_of(self.subject, name)
-                plans[name] = [series_plan(self.subject.cluster, series, services[series.service]) for series in all_series]
+                plans[name] = {
+                    series_plan(self.subject.cluster, series, services[series.service]): fast_period_s(self.subject, series)
+                    for series in series_of(self.subject, name)
+                }
             else:
                 reasons.append(f"{name}: nothing is recorded there, because the recorder needs a Python 3.6 or newer on it")
         if not plans:
             raise Unusable("no host of this cluster can run the flight recorder: it needs a Python 3.6 or newer")
         return plans, reasons
 
-    def start(self, plans: dict[str, list[AgentSeries]], days: float, options: RecorderOptions | None = None) -> list[str]:
+    def start(self, plans: dict[str, Plan], days: float, options: RecorderOptions | None = None) -> list[str]:
         """Install and start one on each host; what is not as wished, in sentences. When one cannot be installed, none stays."""
         until = time.time() + days * DAY_S
         done = self._each(lambda link: self._start_one(link, plans[link.name], until, options or RecorderOptions()), tuple(plans))
@@ -63,12 +76,14 @@ class Recorders:
             raise Unusable(f"no flight recorder was started: {faults}")
         return [sentence for sentence in done.values() if sentence]
 
-    def _start_one(self, link: RecorderLink, all_series: list[AgentSeries], until: float, options: RecorderOptions) -> str:
+    def _start_one(self, link: RecorderLink, all_series: Plan, until: float, options: RecorderOptions) -> str:
         cluster, node = self.subject.cluster, link.name != self.subject.cluster.client.name
         ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port) if node else ()
         log = str(self.subject.manager.log or "") if node else ""
         watch = AgentWatch(vip=str(cluster.vip) if node else "", ports=ports, log=log, every_s=LOOK_S)
-        link.install(RecorderPlan(all_series, watch, until, options=options), begin=False)
+        link.install(
+            RecorderPlan(list(all_series), watch, {s.id: fast for s, fast in all_series.items()}, until, options=options), begin=False
+        )
         try:
             return self._outlives_boots(link)
         except HarnessError:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +38,6 @@ MAX_FETCHED_BYTES = 64 * 1024 * 1024  # of one file, unpacked
 class RecorderOptions:
     """How a recorder measures and what it keeps, in seconds and bytes; their meaning stands in `flight_recorder.py`."""
 
-    fast: float = 0.01
     before: float = 35.0
     after: float = 20.0
     calm: float = 5.0
@@ -54,10 +53,12 @@ class RecorderOptions:
 
 @dataclass(frozen=True)
 class RecorderPlan:
-    """The whole task of one host's recorder. It ends at `until` (seconds since 1970); what it kept lies there for `keep_s` more."""
+    """The whole task of one host's recorder. `fast`: of each series, seconds between attempts while something is wrong. It ends at `until`
+    (seconds since 1970); what it kept lies there for `keep_s` more."""
 
     series: Sequence[AgentSeries]
     watch: AgentWatch
+    fast: Mapping[str, float]
     until: float
     keep_s: float = 7 * 86400.0
     again_s: float = 5.0
@@ -67,7 +68,7 @@ class RecorderPlan:
         """The plan as the program takes it."""
         watch = {"vip": self.watch.vip, "ports": list(self.watch.ports), "log": self.watch.log, "every": self.watch.every_s}
         return {
-            "series": [series.wire() for series in self.series],
+            "series": [{**series.wire(), "fast": self.fast[series.id]} for series in self.series],
             "watch": watch,
             "until": self.until,
             "orphan": max(0.0, self.until - time.time()) + self.keep_s,  # nobody follows it

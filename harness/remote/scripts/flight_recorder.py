@@ -2,9 +2,9 @@
 rate, and keeps what matters.
 
 It lies in its folder as `program`, beside its `plan`, and is started as `program FOLDER`, also when its host has booted. The plan is
-agent.py's, and besides: `until` (when it ends, seconds since 1970), `again` (seconds until a worker that was killed is replaced), and
-`recorder`:
-  fast (seconds from one attempt to the next while something is wrong), before, after (seconds kept around it), calm (seconds at the fast
+agent.py's, and besides: `fast` of each series (seconds from one attempt to the next while something is wrong), `until` (when it ends,
+seconds since 1970), `again` (seconds until a worker that was killed is replaced), and `recorder`:
+  before, after (seconds kept around it), calm (seconds at the fast
   rate after a failure), longest_fast, longest (seconds of one incident, at the fast rate and in all), ring, incident, kept, journal (bytes
   at most: in memory, of one incident, of all of them, of half the journal), free (bytes of the disk that are left to others), tell
   (seconds from one line of the journal to the next).
@@ -27,7 +27,8 @@ class Watched(New):  # type: ignore[name-defined]
 
     def __init__(self, agent, number, plan):
         New.__init__(self, agent, number, plan)
-        self.slow, self.usual, self.failing, self.given_up = self.period, 0.005, False, False
+        self.slow, self.fast = self.period, min(self.period, plan["fast"])
+        self.usual, self.failing, self.given_up = 0.005, False, False
         self.counts, self.worst = collections.Counter(), 0.0
 
     def pace(self, period, now):
@@ -176,7 +177,7 @@ class FlightRecorder(Agent):  # type: ignore[name-defined]
         """Attempts come at the fast rate for so many seconds."""
         self.raised_until = max(self.raised_until, now + seconds)
         for series in self.series:
-            series.pace(min(series.slow, self.options["fast"]), now)
+            series.pace(series.fast, now)
 
     # --- once a second
 
