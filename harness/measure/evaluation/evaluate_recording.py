@@ -100,7 +100,11 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
 
 def _serving(recording: Recording, traces: Traces) -> str | None:
     """The node that answered last; a path from outside knows better than a node's own. None where it may be another, whom nobody saw:
-    where a path from outside went on being answered after the last answer of which the node is known."""
+    where a path from outside went on being answered after the last answer of which the node is known. Of what a flight recorder kept, whose
+    hosts capture no packets, the node that has the VIP."""
+    if recording.header.observed:
+        came = sorted((e.at, e.host) for e in recording.events if e.kind == "vip-up")
+        return came[-1][1] if came else recording.header.active
     answers = [
         (series.origin != one.node, one.ended, one.node)
         for series in recording.header.series
@@ -233,7 +237,8 @@ def _edges(all_series: Sequence[SeriesResult]) -> list[float]:
 def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, str]]:
     """Log lines, events, marks, and the packets around the moments that matter, in order of time."""
     rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_detail(e.text, e.data)}".strip()) for e in recording.events]
-    rows += [(m.at, "harness", f"{MARKS.get(m.kind, m.kind)}{f': {m.text}' if m.text else ''}") for m in recording.marks]
+    words = {**MARKS, "begin": "the incident begins"} if recording.header.observed else MARKS
+    rows += [(m.at, "harness", f"{words.get(m.kind, m.kind)}{f': {m.text}' if m.text else ''}") for m in recording.marks]
     return sorted([*rows, *packet_lines.lines(recording, moments)], key=lambda row: row[0])
 
 

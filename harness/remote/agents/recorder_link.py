@@ -41,7 +41,7 @@ class RecorderOptions:
     before: float = 35.0
     after: float = 20.0
     calm: float = 5.0
-    longest_fast: float = 120.0
+    longest_fast: float = 60.0
     longest: float = 600.0
     ring: int = 1_000_000
     incident: int = 3_000_000

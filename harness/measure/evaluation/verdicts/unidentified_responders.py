@@ -59,6 +59,8 @@ def _since(view: View) -> float | None:
     case = view.case
     slack = MIN_TOLERANCE_S + 2 * clock_errors(case.recording).get(view.series.origin, UNKNOWN_CLOCK_ERROR_S)
     moves = case.recording.header.moves
+    if case.recording.header.observed:  # a flight recorder captures no packets, and its notes say so
+        return None
     if view.series.kind == PINNED:  # it may be older than the recording: only where another node serves now, it may be the wrong one
         return None if case.taken_over is None or moves is False else case.taken_over + slack
     if moves is False:

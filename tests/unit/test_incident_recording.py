@@ -1,0 +1,121 @@
+"""What flight recorders kept, put together and judged: files as hosts write them, cut off or hostile ones, and several hosts' clocks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.config import cluster_config
+from harness.core.verdict import Outcome
+from harness.lab.lifecycle import default_cluster
+from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.measurement_result import Measured
+from harness.recorder import incident_files, incident_recording
+from harness.recorder.incident_files import HostIncident
+from harness.remote.recording.recording import Clock, Recording, Series
+
+WALL, MONO = 1_790_000_000.0, 50_000.0  # of the hosts, when a file was begun
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's own figure"))
+CLIENT, (ONE, TWO) = CLUSTER.client.name, [node.name for node in CLUSTER.nodes]
+SERVICE = CLUSTER.services[0]
+
+
+def header(host: str, why: str = "failed") -> str:
+    told = {"t0": MONO - 40, "mono": MONO, "wall": WALL, "series": [f"{host}/{SERVICE.name}/new"], "why": why}
+    return f"a {json.dumps(told)}"
+
+
+def sample(at: float, outcome: str = "a") -> str:
+    """An attempt `at` seconds from the file's beginning."""
+    return f"s 0 {round((40 + at) * 1e6)} {250_000 if outcome == 's' else 2000} {outcome} {30000 + round(at * 100) % 30000} "
+
+
+def event(at: float, kind: str, **data: object) -> str:
+    return f"v {json.dumps({'at': round((40 + at) * 1e6), 'kind': kind, 'text': '', 'data': data})}"
+
+
+def noise(at: float) -> str:
+    return f"n {round((40 + at) * 1e6)} 10 0 200 0.0 0.1"
+
+
+def attempts(out: tuple[float, float] | None) -> list[str]:
+    """Half a minute at 100 ms, 10 s at 10 ms from 0.05 s after the cut on; silent while the path is out."""
+    moments = [-30 + n / 10 for n in range(300)] + [n / 100 for n in range(1000)]
+    cut = out or (99.0, 99.0)
+    return [*(sample(at, "s" if cut[0] <= at < cut[1] else "a") for at in moments), *(noise(at) for at in range(-29, 11))]
+
+
+def file(host: str, lines: list[str], name: str = "incident-1790000000000", why: str = "failed") -> HostIncident:
+    found = incident_files.incident(host, name, "\n".join([header(host, why), *lines]))
+    assert found is not None
+    return found
+
+
+def assembled(*files: HostIncident, clocks: dict[str, Clock] | None = None, journals: dict[str, str] | None = None) -> Recording:
+    known = {one.host: Clock(one.host, 10.0, 0.0, 0.001, 100.0 - WALL) for one in files} if clocks is None else clocks
+    all_series = [Series(f"{h}/{SERVICE.name}/new", h, SERVICE.name, "new", SERVICE.port, 0.1, 0.25) for h in (CLIENT, ONE, TWO)]
+    said = journals or {}
+    made = incident_recording.assemble(
+        CLUSTER, files, all_series, known, lambda one: incident_files.standing(one.host, said.get(one.host, ""), one.begun), WALL - 100.0
+    )
+    return Recording(made.header, made.samples, [], made.events, made.marks, made.clocks, made.noise, complete=True)
+
+
+def judged(*files: HostIncident, **more) -> Measured:
+    return measured(assembled(*files, **more))
+
+
+def test_a_cut_of_three_tenths_of_a_second_is_told_to_ten_milliseconds() -> None:
+    result = judged(file(CLIENT, attempts((0.0, 0.3))))
+    (series,) = result.series
+    (out,) = series.outages
+    assert (out.seconds, out.min_s) == (pytest.approx(0.3, abs=0.001), pytest.approx(0.29, abs=0.001))
+    assert result.verdict.outcome is Outcome.FAIL and "no attempt may fail here" in result.verdict.reason
+    assert result.anchor - result.start == pytest.approx(30.0, abs=0.05)
+
+
+def test_a_failover_within_its_budget_passes_and_names_who_serves() -> None:
+    left = file(ONE, [event(0.2, "vip-down", address=str(CLUSTER.vip))], why="vip-down")
+    came = file(TWO, [event(1.0, "vip-up", address=str(CLUSTER.vip))], why="vip-up eth1")
+    journal = "\n".join([header(ONE, "it began"), event(-20.0, "vip-up", address=str(CLUSTER.vip), initial=True)])
+    result = judged(file(CLIENT, attempts((0.0, 1.5))), left, came, journals={ONE: journal})
+    assert (result.before, result.after, result.verdict.outcome) == (ONE, TWO, Outcome.PASS), result.verdict
+    assert "longest out: client path" in result.verdict.reason
+
+
+def test_a_mark_without_an_outage_is_a_pass_that_tells_it() -> None:
+    told = {"at": round(45 * 1e6), "kind": "mark", "text": "users complain", "data": {}}
+    result = judged(file(CLIENT, [*attempts(None), f"v {json.dumps(told)}"], why="mark users complain"))
+    assert result.verdict.outcome is Outcome.PASS and result.observations == ["mark: users complain"]
+
+
+def test_clocks_that_are_apart_are_a_reason_not_to_trust_the_figures() -> None:
+    clocks = {CLIENT: Clock(CLIENT, 10, 0, 0.001, 100.0 - WALL), ONE: Clock(ONE, 10, 0, 0.001, 99.0 - WALL)}
+    files = [file(CLIENT, attempts((0.0, 0.3))), file(ONE, attempts(None))]
+    assert "its clock is known to 1001 ms only" in judged(*files, clocks=clocks).timing.reason
+    assert "its clock is known to 1000 ms only" in judged(*files, clocks={CLIENT: clocks[CLIENT]}).timing.reason
+
+
+def test_two_files_that_begin_with_the_same_half_minute_double_nothing() -> None:
+    once, twice = assembled(file(CLIENT, attempts((0.0, 0.3)))), assembled(*[file(CLIENT, attempts((0.0, 0.3)))] * 2)
+    assert once.samples == twice.samples and len(once.events) == len(twice.events)
+
+
+def test_what_cannot_be_read_is_left_out() -> None:
+    lines = [header(CLIENT), sample(0), "s 7 1 2 a 3 ", "s 0 x", "v {", 'v {"at": 1}', "n 1", "\x00", "s 0 40000000"]
+    found = incident_files.incident(CLIENT, "incident-1", "\n".join(lines))
+    assert found is not None and len(found.samples[f"{CLIENT}/{SERVICE.name}/new"]) == 1 and found.events == []
+    for text in ("", "a {", "a []", "a {}", "s 0 1 2 a 3 ", 'a {"t0": "x", "mono": 1, "wall": 2, "series": 3, "why": 4}'):
+        assert incident_files.incident(CLIENT, "incident-1", text) is None
+    assert incident_files.standing(CLIENT, 'v {"at": 1}\na {"t0": []}\nv []\n', 1e12) == []
+
+
+def test_files_of_one_time_are_one_incident_whichever_hosts_wrote_them() -> None:
+    spans = [("a", 0, 50), ("b", 20, 90), ("a", 200, 250), ("b", 151, 199)]
+    files = [file(host, [event(b, "x"), event(e, "y")]) for host, b, e in spans]
+    files = [HostIncident(f.host, f.name, f.why, WALL + b, f.samples, f.events) for f, (_, b, _) in zip(files, spans, strict=True)]
+    found = [[one.host for one in group] for group in incident_files.groups(files, {})]
+    assert found == [["a", "b"], ["b"], ["a"]]
+    assert [[one.host for one in group] for group in incident_files.groups(files, {"b": 20.0})] == [["a", "b"], ["b", "a"]]
