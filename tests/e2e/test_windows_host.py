@@ -149,7 +149,7 @@ def test_services(windows):
 
 def test_an_error_is_told_by_its_id_and_without_xml(windows):
     with pytest.raises(CommandFailed) as caught:
-        windows.stop_service("LifeKeeper")
+        windows.stop_service("LifeKeeper", along=["LKExt"])
     said = str(caught.value)
     assert "StartServiceFailed,Microsoft.PowerShell.Commands.StopServiceCommand" in said and "Der Dienst kann" in said
     assert "<" not in said and "CLIXML" not in said

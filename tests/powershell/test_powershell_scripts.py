@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from powershell_process import SCENES, as_json, job_runner
+from powershell_process import SCENES, Loop, as_json, job_runner
 
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_contract import contract_of, contracts, misfit
@@ -13,9 +13,9 @@ MOMENTS = {"Begin": "2026-11-20T10:00:00.000000Z", "End": "2026-11-20T11:00:00.5
 # What each script is asked with; what "one" and "none" mean to it is in EXPECTED.
 ASKED: dict[str, dict] = {
     "addresses": {}, "listeners": {}, "route": {"Address": "10.20.1.200"}, "interfaces": {}, "firewall": {}, "tcp-settings": {},
-    "service": {"Name": "ClusSvc", "Detail": True}, "service-change": {"Name": "LifeKeeper", "Action": "stop"},
+    "service": {"Name": "ClusSvc", "Detail": True}, "service-change": {"Name": "LifeKeeper", "Action": "stop", "Along": ["LKExt"]},
     "events": {**MOMENTS, "Logs": ["System", "Application"], "Source": "o'neil \"x\"", "Most": 10}, "host": {"Boot": True},
-    "process": {"Id": 1}, "wsfc-state": {}, "wsfc-change": {"Action": "move", "Name": QUOTES, "Node": "LKNODE02"},
+    "process": {"Id": 1}, "wsfc-state": {}, "wsfc-change": {"Action": "move", "Name": "role", "Node": "LKNODE02"},
     "lifekeeper-command": {"Command": "lcdstatus", "Words": ["-q", "", 'say "x\\"', "it's", "a b\\"]}, "lifekeeper-settings": {},
     "lifekeeper-program": {"Command": "perform_action"}, "job-state": {}, "job-remove": {"Name": "0" * 12},
     "job-start": {"Name": "1" * 12, "Line": "true", "Program": "/bin/true", "Runner": job_runner()},
@@ -23,7 +23,7 @@ ASKED: dict[str, dict] = {
 # Of these no cmdlet of Windows is asked, or one whose failure is a warning only.
 BY_FILES = ("process", "lifekeeper-settings", "lifekeeper-program", "job-state", "job-remove")
 NEEDS_NO_CMDLET = (*BY_FILES, "lifekeeper-command")
-MISSING = {("service-change", "none"), ("service-change", "one"), ("wsfc-state", "none")}
+MISSING = {("service-change", "none"), ("service-change", "one"), ("wsfc-state", "none"), ("wsfc-change", "none")}
 SLOW = [name for name in ASKED if name not in BY_FILES]
 
 
@@ -139,9 +139,29 @@ def test_processes_and_services(loops):
     assert loop.answer("service", {"Name": "no such service"}).rows == ()
 
 
-def test_a_stop_tells_what_depended_on_the_service(loops):
-    (row,) = loops("warning").answer("service-change", {"Name": "LifeKeeper", "Action": "stop"}).rows
+def test_what_depends_on_a_service_is_told_before_it_is_stopped(loops):
+    """A stop takes it along, and nothing starts it again: what nobody has named is not stopped."""
+    (row,) = loops("warning").answer("service", {"Name": "LifeKeeper"}).rows
     assert row["Dependents"] == ["LKExt"]
+    answer = loops("warning").answer("service-change", {"Name": "LifeKeeper", "Action": "stop"})
+    assert not answer.ok and "nothing was stopped: LKExt runs and depends on it" in answer.message
+    assert loops("warning").answer("service-change", {"Name": "LifeKeeper", "Action": "stop", "Along": ["LKExt"]}).ok
+
+
+@pytest.mark.parametrize("name", ["r*", "rol?", "[r]ole", "no such role"])
+def test_a_name_is_no_pattern(loops, name):
+    """Roles and resources may have brackets, stars and question marks in their names."""
+    answer = loops("many").answer("wsfc-change", {"Action": "move", "Name": name, "Node": "LKNODE02"})
+    assert answer.error == "Missing" and answer.missing == (f"there is no role {name}",)
+    assert loops("many").answer("wsfc-change", {"Action": "stop", "Name": QUOTES}).ok
+
+
+def test_an_address_that_cannot_be_read_is_an_error_and_one_that_is_not_there_is_none(environment):
+    loop = Loop(environment("many", LK_PARAMETERS="error"))
+    assert loop.line().ready
+    assert loop.answer("wsfc-state", {"Resource": "ip"}).error.startswith("Get-ClusterParameter")
+    assert loop.answer("wsfc-state", {"Resource": QUOTES}).ok
+    assert loop.end() == 0
 
 
 def test_lifekeeper_s_streams_are_apart_and_its_words_arrive(loops):
@@ -181,7 +201,8 @@ def test_the_cluster_for_a_role_and_for_a_resource(loops):
     assert [row["Witness"] for row in one if row["K"] == "quorum"] == [None]
     resource = loop.answer("wsfc-state", {"Resource": "ip"}).rows
     assert {row["Name"]: row["On"] for row in resource if row["K"] == "dependency"} == {"ip": None, QUOTES: "([ip])"}
-    assert [row["Address"] for row in resource if row["K"] == "address"] == ["10.20.1.200"]
+    (address,) = [row for row in resource if row["K"] == "address"]
+    assert (address["Address"], address["Mask"], address["ProbePort"]) == ("10.20.1.200", "255.255.255.255", 59999)
     state = loop.answer("wsfc-state", {}).rows
     assert {row["Network"] for row in state if row["K"] == "nic"} == {"Cluster Network 1"}, "the name and not the object's text (WCLU-53)"
 

@@ -132,6 +132,34 @@ def test_no_parameter_is_written_over(name):
     assert {one.lower() for one in written} & {one.lower() for one in contract_of(name).parameters} == set()
 
 
+CALL = r"\b(?:Get|Find|Start|Stop|Move|Suspend|Resume)-(?:Net|Cluster|Win|Cim|Service|Process)[\w]*[^|;)}\n]*"
+
+
+def calls(path: Path) -> list[str]:
+    """Every call of a cmdlet of Windows, up to the end of its statement."""
+    return re.findall(CALL, path.read_text(encoding="utf-8").split("#>", 1)[1])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_error_is_kept_silent(path):
+    """Where none is to end the script, it is at least kept in a variable that somebody looks at."""
+    assert [call for call in calls(path) if "SilentlyContinue" in call and "-ErrorVariable" not in call] == []
+    assert [call for call in calls(path) if re.search(r"-(?:ErrorAction|EA) +Ignore", call)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_name_is_taken_for_a_pattern(path):
+    """`-Name` of cmdlets for clusters, services and processes takes wildcards: names with brackets or stars would mean others."""
+    pattern = r"^\w+-(?:Cluster|Service|Process)\w* .*-(?:Name|Resource|Group|DisplayName|Include)\b"
+    assert [call for call in calls(path) if re.search(pattern, call)] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_another_service_that_tells_nothing_ends_no_question(path):
+    """Get-Service without a name asks all, and fails for one that it may not see."""
+    assert [call for call in calls(path) if re.search(r"^Get-Service\b", call) and "-ErrorVariable" not in call] == []
+
+
 def test_no_script_is_forgotten():
     assert sorted(path for path in SCRIPT_FILES) == sorted(one.path for one in contracts().values())
 

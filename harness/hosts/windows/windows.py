@@ -66,10 +66,12 @@ class WindowsHost:
         """Start it and wait until Windows says that it runs. Raises CommandFailed."""
         self._rows("service-change", Name=name, Action="start")
 
-    def stop_service(self, name: str) -> tuple[str, ...]:
-        """Stop it and what depends on it, which is returned: nothing starts that again (WHST-74). Raises CommandFailed."""
-        (row,) = self._rows("service-change", Name=name, Action="stop")
-        return tuple(row["Dependents"])
+    def stop_service(self, name: str, *, along: Sequence[str] = ()) -> None:
+        """Stop it, and of what runs and depends on it (`Service.dependents`) those that are named: nothing starts them again (WHST-74).
+
+        Raises CommandFailed; where another would be stopped with it, nothing was.
+        """
+        self._rows("service-change", Name=name, Action="stop", Along=list(along))
 
     def events(
         self, begin: float, end: float, *, source: str | None = None, logs: Sequence[str] = ("Application", "System"), most: int = 1000

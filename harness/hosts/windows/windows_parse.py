@@ -81,13 +81,14 @@ class HostAbout:
 
 @dataclass(frozen=True)
 class Service:
-    """A Windows service; `state` is Running, Stopped, StartPending, …"""
+    """A Windows service; `state` is Running, Stopped, StartPending, …; `dependents` run and would be stopped with it (WHST-74)."""
 
     name: str
     state: str
     start: str
     process: int | None = None
     account: str = ""
+    dependents: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -227,6 +228,7 @@ def _service(row: Row) -> Service:
         str(row.get("StartType") or ""),
         int(pid) if pid else None,
         str(row.get("Account") or ""),
+        tuple(map(str, row.get("Dependents") or ())),
     )
 
 

@@ -83,6 +83,33 @@ function Find-All {
     catch { if (-not (Test-NotFound -Record $_)) { throw } }
 }
 
+# One service by its short name, which is no pattern; null where there is none. What cannot be told of another service is no concern of the
+# question: an error counts only where this one was not found.
+function Read-Service {
+    param([Parameter(Mandatory = $true)][string]$Name)
+    $problems = @()
+    foreach ($one in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) { if ("$($one.Name)" -eq $Name) { return $one } }
+    foreach ($problem in @($problems)) { if ($problem -is [System.Management.Automation.ErrorRecord]) { throw $problem } }
+    return $null
+}
+
+# The names of the services that run and depend on this one, by whatever way.
+function Get-RunningDependents {
+    param([Parameter(Mandatory = $true)][object]$Service)
+    foreach ($one in @(Get-Field -From $Service -Name 'DependentServices')) {
+        if ($null -ne $one -and @('Stopped', 'StopPending') -notcontains (Get-Text -From $one -Name 'Status')) { "$($one.Name)" }
+    }
+}
+
+# The one object of this name among those given: a name of Windows is no pattern, though brackets and stars may be in it.
+function Get-OnlyNamed {
+    param([AllowEmptyCollection()][object[]]$Among, [Parameter(Mandatory = $true)][string]$Name, [Parameter(Mandatory = $true)][string]$What)
+    $found = @(foreach ($one in $Among) { if ("$($one.Name)" -eq $Name) { $one } })
+    if ($found.Count -eq 0) { Write-Missing "there is no $What $Name" }
+    if ($found.Count -gt 1) { throw "there are $($found.Count) of the name $Name" }
+    return $found[0]
+}
+
 # Ends the question with the word that something is not there on this host.
 function Write-Missing {
     param([Parameter(Mandatory = $true)][string]$What)

@@ -466,8 +466,8 @@ function Get-ClusterNetworkInterface {
 
 function Get-ClusterOwnerNode {
     [CmdletBinding()]
-    param([string]$Resource)
-    [pscustomobject]@{ ClusterObject = $Resource; OwnerNodes = @([StandIns.Named]::new('LKNODE01'), [StandIns.Named]::new('LKNODE02')) }
+    param([object]$InputObject)
+    [pscustomobject]@{ ClusterObject = $InputObject.Name; OwnerNodes = @([StandIns.Named]::new('LKNODE01'), [StandIns.Named]::new('LKNODE02')) }
 }
 
 function Get-ClusterQuorum {
@@ -480,33 +480,42 @@ function Get-ClusterQuorum {
 
 function Get-ClusterResourceDependency {
     [CmdletBinding()]
-    param([string]$Resource)
-    if ($Resource -eq 'ip') { [pscustomobject]@{ Resource = $Resource }; return }
-    [pscustomobject]@{ Resource = $Resource; DependencyExpression = '([ip])' }
+    param([object]$InputObject)
+    if ($InputObject.Name -eq 'ip') { [pscustomobject]@{ Resource = 'ip' }; return }
+    [pscustomobject]@{ Resource = $InputObject.Name; DependencyExpression = '([ip])' }
 }
 
 function Get-ClusterParameter {
     [CmdletBinding()]
-    param([Parameter(ValueFromPipeline)][object]$InputObject, [string]$Name)
-    process { [pscustomobject]@{ Name = $Name; Value = '10.20.1.200' } }
+    param([object]$InputObject)
+    if ($InputObject.Name -ne 'ip') { [pscustomobject]@{ Name = 'PersistentState'; Value = 1 }; return }
+    if ($env:LK_PARAMETERS -eq 'error') {
+        $PSCmdlet.WriteError((New-Object System.Management.Automation.ErrorRecord (
+                    (New-Object System.Exception 'Der Clusterdienst antwortet nicht'), 'Get-ClusterParameter',
+                    [System.Management.Automation.ErrorCategory]::ConnectionError, $null)))
+        return
+    }
+    [pscustomobject]@{ Name = 'Address'; Value = '10.20.1.200' }
+    [pscustomobject]@{ Name = 'SubnetMask'; Value = '255.255.255.255' }
+    [pscustomobject]@{ Name = 'ProbePort'; Value = [uint32]59999 }
 }
 
 function Move-ClusterGroup {
     [CmdletBinding()]
-    param([string]$Name, [string]$Node, [int]$Wait)
-    Write-Scene -Caller $PSCmdlet -Id 'Move-ClusterGroup' -List @([pscustomobject]@{ Name = $Name; OwnerNode = $Node; State = 'Pending' })
+    param([object]$InputObject, [string]$Node, [int]$Wait)
+    Write-Scene -Caller $PSCmdlet -Id 'Move-ClusterGroup' -List @([pscustomobject]@{ Name = $InputObject.Name; OwnerNode = $Node; State = 'Pending' })
 }
 
 function Start-ClusterResource {
     [CmdletBinding()]
-    param([string]$Name, [int]$Wait)
-    Write-Scene -Caller $PSCmdlet -Id 'Start-ClusterResource' -List @([pscustomobject]@{ Name = $Name })
+    param([object]$InputObject, [int]$Wait)
+    Write-Scene -Caller $PSCmdlet -Id 'Start-ClusterResource' -List @([pscustomobject]@{ Name = $InputObject.Name })
 }
 
 function Stop-ClusterResource {
     [CmdletBinding()]
-    param([string]$Name, [int]$Wait)
-    Write-Scene -Caller $PSCmdlet -Id 'Stop-ClusterResource' -List @([pscustomobject]@{ Name = $Name })
+    param([object]$InputObject, [int]$Wait)
+    Write-Scene -Caller $PSCmdlet -Id 'Stop-ClusterResource' -List @([pscustomobject]@{ Name = $InputObject.Name })
 }
 
 Export-ModuleMember -Function @(

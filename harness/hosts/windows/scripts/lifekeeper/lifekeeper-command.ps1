@@ -22,13 +22,7 @@ Invoke-Answer {
     $said = Invoke-Native -Program $own.Program -Words (@($own.Words) + @($Words)) -Folder $own.Folder
     if (-not $said.Whole) { Write-Warning "$Command left a process that holds its output open" }
     $service = $null
-    $problems = @()
-    foreach ($one in @(Get-Service -ErrorAction SilentlyContinue -ErrorVariable problems)) {
-        if ("$($one.Name)" -eq 'LifeKeeper') { $service = Get-Text -From $one -Name 'Status' }
-    }
-    # What cannot be told of another service is no concern of this question.
-    if ($null -eq $service -and @($problems).Count -gt 0) {
-        Write-Warning ('the state of the service LifeKeeper was not told: ' + (Get-ErrorId -Record @($problems)[0]))
-    }
+    try { $service = Get-Text -From (Read-Service -Name 'LifeKeeper') -Name 'Status' }
+    catch { Write-Warning ('the state of the service LifeKeeper was not told: ' + (Get-ErrorId -Record $_)) }
     [ordered]@{ Text = $said.Out; Errors = $said.Errors; Exit = $said.Exit; Service = $service }
 }

@@ -1,6 +1,6 @@
 <#
 .SYNOPSIS
-A service, or those whose names begin alike: state, start type and, on demand, process and account.
+A service, or those whose names begin alike: state, start type, what runs and depends on it and, on demand, process and account.
 .PARAMETER Name
 The short name; no pattern.
 .PARAMETER Prefix
@@ -30,12 +30,16 @@ Invoke-Answer {
         if ($Prefix) { $wanted = $own.StartsWith($Name, [System.StringComparison]::OrdinalIgnoreCase) }
         if (-not $wanted) { continue }
         $found++
+        $dependents = $null
+        try { $dependents = @(Get-RunningDependents -Service $service) }
+        catch { Write-Warning ('what depends on ' + $own + ' was not told: ' + (Get-ErrorId -Record $_)) }
         [ordered]@{
-            Name      = $own
-            Status    = Get-Text -From $service -Name 'Status'
-            StartType = Get-Text -From $service -Name 'StartType'
-            Process   = Get-Field -From $details[$own] -Name 'ProcessId'
-            Account   = Get-Text -From $details[$own] -Name 'StartName'
+            Name       = $own
+            Status     = Get-Text -From $service -Name 'Status'
+            StartType  = Get-Text -From $service -Name 'StartType'
+            Process    = Get-Field -From $details[$own] -Name 'ProcessId'
+            Account    = Get-Text -From $details[$own] -Name 'StartName'
+            Dependents = $dependents
         }
     }
     # What cannot be told of another service is no concern of this question.

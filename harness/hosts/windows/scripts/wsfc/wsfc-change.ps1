@@ -19,8 +19,14 @@ if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path
 
 Invoke-Answer {
     if ($Action -eq 'move' -and $Node -eq '') { throw 'a move needs the node to move to' }
-    if ($Action -eq 'move') { $null = Move-ClusterGroup -Name $Name -Node $Node -Wait 0 -ErrorAction Stop }
-    if ($Action -eq 'start') { $null = Start-ClusterResource -Name $Name -Wait 0 -ErrorAction Stop }
-    if ($Action -eq 'stop') { $null = Stop-ClusterResource -Name $Name -Wait 0 -ErrorAction Stop }
+    if ($Action -eq 'move') {
+        $role = Get-OnlyNamed -Among @(Get-ClusterGroup -ErrorAction Stop) -Name $Name -What 'role'
+        $null = Move-ClusterGroup -InputObject $role -Node $Node -Wait 0 -ErrorAction Stop
+    }
+    else {
+        $one = Get-OnlyNamed -Among @(Get-ClusterResource -ErrorAction Stop) -Name $Name -What 'resource'
+        if ($Action -eq 'start') { $null = Start-ClusterResource -InputObject $one -Wait 0 -ErrorAction Stop }
+        if ($Action -eq 'stop') { $null = Stop-ClusterResource -InputObject $one -Wait 0 -ErrorAction Stop }
+    }
     [ordered]@{ Action = $Action; Name = $Name; Node = $Node }
 }

@@ -18,8 +18,7 @@ Set-StrictMode -Version Latest
 if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path $PSScriptRoot -ChildPath '../../engine/answer.ps1') }
 
 Invoke-Answer {
-    $service = $null
-    foreach ($one in @(Get-Service -ErrorAction Stop)) { if ("$($one.Name)" -eq 'ClusSvc') { $service = Get-Text -From $one -Name 'Status' } }
+    $service = Get-Text -From (Read-Service -Name 'ClusSvc') -Name 'Status'
     if ($null -eq $service) { Write-Missing 'there is no cluster service (ClusSvc)' }
     [ordered]@{ K = 'service'; Name = 'ClusSvc'; State = $service; Node = [System.Environment]::MachineName }
     if ($service -ne 'Running') { return }
@@ -59,7 +58,7 @@ Invoke-Answer {
     if ($Group -ne '') {
         foreach ($one in $resources) {
             if ((Get-NameOf -From $one -Name 'OwnerGroup') -ne $Group) { continue }
-            $owners = Get-ClusterOwnerNode -Resource "$($one.Name)" -ErrorAction Stop
+            $owners = Get-ClusterOwnerNode -InputObject $one -ErrorAction Stop
             $names = @(foreach ($node in @(Get-Field -From $owners -Name 'OwnerNodes')) { if ($null -ne $node) { Get-Name -From $node } })
             [ordered]@{ K = 'owners'; Name = "$($one.Name)"; Nodes = $names }
         }
@@ -73,14 +72,20 @@ Invoke-Answer {
     if ($Resource -ne '') {
         foreach ($one in $resources) {
             if ((Get-Text -From $one -Name 'State') -eq 'Offline') { continue }
-            $depends = Get-ClusterResourceDependency -Resource "$($one.Name)" -ErrorAction Stop
+            $depends = Get-ClusterResourceDependency -InputObject $one -ErrorAction Stop
             [ordered]@{ K = 'dependency'; Name = "$($one.Name)"; On = Get-Text -From $depends -Name 'DependencyExpression' }
         }
         foreach ($one in $resources) {
             if ("$($one.Name)" -ne $Resource) { continue }
-            foreach ($parameter in @(Get-ClusterParameter -InputObject $one -Name 'Address' -ErrorAction SilentlyContinue)) {
-                [ordered]@{ K = 'address'; Name = $Resource; Address = Get-Text -From $parameter -Name 'Value' }
+            # All of them: what lacks one of that name is no error then, and every error is one.
+            $has = @{}
+            foreach ($parameter in @(Get-ClusterParameter -InputObject $one -ErrorAction Stop)) {
+                $has["$($parameter.Name)"] = Get-Text -From $parameter -Name 'Value'
             }
+            if (-not $has.ContainsKey('Address')) { continue }
+            $probe = $null
+            if ("$($has['ProbePort'])" -match '\A[0-9]{1,5}\z') { $probe = [int]$has['ProbePort'] }
+            [ordered]@{ K = 'address'; Name = $Resource; Address = $has['Address']; Mask = $has['SubnetMask']; ProbePort = $probe }
         }
     }
 }
