@@ -18,9 +18,8 @@ Invoke-Answer {
         $row['Administrator'] = $principal.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)
     }
     catch { Write-Warning ('whether the account is an administrator was not told: ' + (Get-ErrorId -Record $_)) }
-    foreach ($service in @(Get-Service -ErrorAction SilentlyContinue)) {
-        if ("$($service.Name)" -eq 'Schedule') { $row['Scheduler'] = Get-Text -From $service -Name 'Status' }
-    }
+    try { $row['Scheduler'] = Get-Text -From (Read-Service -Name 'Schedule') -Name 'Status' }
+    catch { Write-Warning ('the state of the service Schedule was not told: ' + (Get-ErrorId -Record $_)) }
     $row['Module'] = @(Get-Command -Name 'Register-ScheduledTask' -ErrorAction SilentlyContinue).Count -gt 0
     $place = Get-OwnPlace
     if ([System.IO.Directory]::Exists($place)) { $row['FolderFault'] = Get-FolderFault -Place $place }
