@@ -32,7 +32,7 @@ def load_gate(file: str | None) -> LoadedGate | None:
 def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     """The gate's word on a run that has just been made: what keeps it from one is a refusal with that reason, for the run is there."""
     try:
-        return judge_gate(loaded, run, baseline(loaded, run, reports))
+        return gate_word(loaded, run, reports)
     except HarnessError as error:
         reason = str(error)
     except Exception as error:  # a fault of ours must not take the run's own verdict and report with it
@@ -40,11 +40,19 @@ def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=reason)
 
 
-def baseline(loaded: LoadedGate, run: RunRecord, reports: Path) -> list[RunRecord]:
+def gate_word(loaded: LoadedGate, run: RunRecord, reports: Path) -> GateRecord:
+    """The gate's word on a stored run in the folder `reports`. Raises BadUse for a named baseline that must not be compared with it."""
+    left_out: list[str] = []
+    return judge_gate(loaded, run, baseline(loaded, run, reports, left_out), left_out)
+
+
+def baseline(loaded: LoadedGate, run: RunRecord, reports: Path, left_out: list[str] | None = None) -> list[RunRecord]:
     """The runs that `run` is held against: those that the gate names, or the newest good ones in `reports` that are comparable and older.
 
-    Raises BadUse for a named run that cannot be read, or must not be compared with this one.
+    A sentence for each older run that is none goes into `left_out`. Raises BadUse for a named run that cannot be read, or must not be
+    compared with this one.
     """
+    said = left_out if left_out is not None else []
     named = _named(loaded)
     for one in named:
         if reasons := why_not_comparable(one, run):
@@ -52,12 +60,20 @@ def baseline(loaded: LoadedGate, run: RunRecord, reports: Path) -> list[RunRecor
     if named or not loaded.gate.baseline.last_good:
         return named
     found: list[RunRecord] = []
-    for one in _older(run, reports):
+    for one in _older(run, reports, said):
         if len(found) >= loaded.gate.baseline.last_good:
             break
-        if _is_good(one) and one.measurements and not why_not_comparable(one, run):
+        if why := _why_none(one, run):
+            said.append(f"{one.run_id}: {why}")
+        else:
             found.append(one)
     return found
+
+
+def _why_none(one: RunRecord, run: RunRecord) -> str:
+    if not _is_good(one):
+        return f"it did not pass ({one.verdict.reason})"
+    return "nothing was measured in it" if not one.measurements else "; ".join(why_not_comparable(one, run))
 
 
 def _is_good(run: RunRecord) -> bool:
@@ -75,11 +91,11 @@ def _named(loaded: LoadedGate) -> list[RunRecord]:
     return found
 
 
-def _older(run: RunRecord, reports: Path) -> Iterator[RunRecord]:
+def _older(run: RunRecord, reports: Path, left_out: list[str]) -> Iterator[RunRecord]:
     """The newest first. A folder that cannot be read is no good night."""
     for folder in reversed(list(run_folders(reports))):
         if folder.name < run.run_id:
             try:
                 yield load_record(folder)
-            except BadUse:
-                continue
+            except BadUse as error:
+                left_out.append(str(error))

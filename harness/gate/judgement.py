@@ -6,24 +6,25 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 
-from harness.core.text import count, seconds
+from harness.core.text import count
 from harness.core.verdict import Outcome
-from harness.gate.gate_file import AllowedSkip, Budget, Gate, LoadedGate
+from harness.gate.budgets import budget_findings
+from harness.gate.gate_file import AllowedSkip, Gate, LoadedGate
 from harness.gate.samples import night_to_night, samples
 from harness.gate.slowdown import FAIL, PASS, REFUSED, slowdown
 from harness.report.record.gate_record import GateFinding, GateRecord
-from harness.report.record.measurement_record import MeasurementRecord
-from harness.report.record.run_record import PathName, Result, RunRecord, RunState, TestRecord
+from harness.report.record.run_record import Result, RunRecord, RunState, TestRecord
 from harness.report.record.run_verdict import judge, tally
-from harness.report.statistics.gate_statistics import worst_of
+from harness.report.statistics.comparable import not_known_whether_comparable
 
 
-def judge_gate(loaded: LoadedGate, run: RunRecord, baseline: Sequence[RunRecord]) -> GateRecord:
-    """`baseline` are the runs that it is held against, comparable ones all of them; empty where the gate demands no comparison."""
+def judge_gate(loaded: LoadedGate, run: RunRecord, baseline: Sequence[RunRecord], left_out: Sequence[str] = ()) -> GateRecord:
+    """`baseline` are the runs that it is held against, comparable ones all of them; empty where the gate demands no comparison. `left_out`
+    says of runs that might have been among them why they are not."""
     gate = loaded.gate
-    found = [*_measured(gate, run), *_budgets(gate, run), *_skips(gate, run), *_findings(gate, run), *_ended(run)]
+    found = [*_measured(gate, run), *budget_findings(gate.budget, run), *_skips(gate, run), *_findings(gate, run), *_ended(run)]
     if gate.baseline.runs or gate.baseline.last_good:
-        found += _slowdown(gate, run, baseline)
+        found += _slowdown(gate, run, baseline, left_out)
     failed, refused = ([one for one in found if one.outcome == what] for what in (FAIL, REFUSED))
     if failed:
         outcome, reason = FAIL, _first(failed, "not kept")
@@ -67,48 +68,6 @@ def _measured(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
             yield GateFinding(about=about, outcome=FAIL, reason="the run did not measure it")
 
 
-def _budgets(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
-    for budget in gate.budget:
-        what = [
-            budget.disruption if budget.disruption != "*" else "any disruption",
-            f"{budget.path} path" if budget.path != "*" else "any path",
-        ]
-        about = "budget: " + ", ".join([*what, *([f"phase {budget.phase}"] if budget.phase else [])])
-        held = [(record, path, value) for record in run.measurements for path, value in _values(budget, record)]
-        over = [(record, path, value) for record, path, value in held if value is None or value > budget.seconds]
-        if not held:
-            reason = "the run has no such figure" if not budget.phase else "the run has no such figure; is that phase ever seen?"
-            yield GateFinding(about=about, outcome=REFUSED, reason=reason)
-        elif over:
-            record, path, value = max(over, key=lambda one: float("inf") if one[2] is None else one[2])
-            words = "did not come back" if value is None else f"took {seconds(value)}"
-            yield GateFinding(
-                about=about,
-                outcome=FAIL,
-                reason=f"{len(over)} of {len(held)} over {seconds(budget.seconds)}; {record.id}, {path} path, {words}",
-            )
-        else:
-            most = max(value or 0.0 for _, _, value in held)
-            yield GateFinding(
-                about=about, outcome=PASS, reason=f"at most {seconds(most)} of {seconds(budget.seconds)} in {len(held)} figures"
-            )
-
-
-def _values(budget: Budget, record: MeasurementRecord) -> Iterable[tuple[str, float | None]]:
-    """The seconds that a budget is held against: those that could be measured; None for a path that did not come back."""
-    if budget.disruption not in ("*", record.measured.disruption):
-        return
-    for path in PathName:
-        if budget.path not in ("*", path.value) or (figure := worst_of(record, path)) is None or not figure.known or not figure.demanded:
-            continue
-        if not budget.phase:
-            yield path.value, None if figure.never else figure.value
-        elif figure.longest is not None:
-            for phase in record.phases_of(figure.series.id, figure.longest[0]):
-                if phase.name == budget.phase:
-                    yield path.value, phase.seconds
-
-
 def _skips(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
     skipped = [test for test in run.tests if test.verdict.outcome is Result.SKIPPED]
     if gate.skips == "any" or not skipped:
@@ -150,13 +109,20 @@ def _findings(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
             yield GateFinding(about=f"findings: {kind}", outcome=PASS, reason="none")
 
 
-def _slowdown(gate: Gate, run: RunRecord, baseline: Sequence[RunRecord]) -> Iterable[GateFinding]:
+def _slowdown(gate: Gate, run: RunRecord, baseline: Sequence[RunRecord], left_out: Sequence[str]) -> Iterable[GateFinding]:
     if not baseline:
-        yield GateFinding(about="slowdown", outcome=REFUSED, reason="there is no comparable run that passed, so there is no baseline")
+        why = f"; {count(len(left_out), 'run')} left out, first {left_out[0]}" if left_out else ""
+        reason = f"there is no comparable run that passed, so there is no baseline{why}"
+        yield GateFinding(about="slowdown", outcome=REFUSED, reason=reason)
         return
+    unknown = list(dict.fromkeys(clause for one in baseline for clause in not_known_whether_comparable(one, run)))
+    if unknown:
+        told = f"taken for comparable, though nobody knows whether these are the same: {', '.join(unknown)}"
+        yield GateFinding(about="slowdown: the baseline", outcome=PASS, reason=told)
     before, after = samples(baseline), samples([run])
     if not after:
         yield GateFinding(about="slowdown", outcome=REFUSED, reason="the run has no figure that can be compared")
         return
     must_see = run.cluster.probe.interval_s if run.cluster else 1.0
-    yield from slowdown(before, after, gate.slowdown, must_see, {key: night_to_night(baseline, key) for key in after})
+    scatter = {disruption: night_to_night(baseline, disruption) for disruption in after}
+    yield from slowdown(before, after, gate.slowdown, must_see, scatter, gate.disruptions)

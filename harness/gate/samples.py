@@ -1,64 +1,114 @@
-"""Figures for the gate out of runs: of each disruption and path one figure a repeat, by direction. Pure."""
+"""Figures for the gate out of runs: of each repeat of a disruption its paths, its phases, and how far the paths lie apart. Pure.
+
+All paths of a disruption come back by the same switch, and what a path takes scatters as the whole failover does. Each phase scatters far
+less: that the balancer takes one probe longer is plain in its own phase, where the whole hides it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from harness.core.verdict import Outcome
+from harness.measure.evaluation.phases import stack
+from harness.measure.measurement_result import Outage
+from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, RunRecord
-from harness.report.statistics.gate_statistics import worst_of
+from harness.report.statistics.gate_statistics import SeriesFigure, not_known_of, worst_of
+from harness.report.statistics.mann_whitney import difference
 
-Key = tuple[str, str]
-"""Disruption and path."""
 Direction = tuple[str, str]
 """The node that was active before, and the target."""
+Figures = Mapping[str, float]
+"""Of one repeat: its paths by name, `phase NAME`, and `lag of PATH`; in seconds, infinite where a path did not come back."""
+PHASE, LAG = "phase ", "lag of "
+TOGETHER = {"database ready": "first answer"}
+"""Moments that come so close together that it is chance which is the last: their time is one phase here, or neither would be steady."""
 
 
 @dataclass
 class Sample:
-    """The figures of one disruption on one path, by direction; in seconds, infinite where the path did not come back."""
+    """The repeats of one disruption by direction, in order of time."""
 
-    by_direction: dict[Direction, list[float]] = field(default_factory=dict)
+    by_direction: dict[Direction, list[Figures]] = field(default_factory=dict)
+    not_known: dict[str, int] = field(default_factory=dict)
+    """Path → how many repeats have no figure of it that can be relied on."""
+
+    def of(self, name: str, direction: Direction | None = None) -> list[float]:
+        """All that is known of one figure, in one direction or all."""
+        ways = self.by_direction.values() if direction is None else [self.by_direction.get(direction, [])]
+        return [repeat[name] for way in ways for repeat in way if name in repeat]
 
     @property
-    def n(self) -> int:
-        """How many figures."""
-        return sum(map(len, self.by_direction.values()))
+    def names(self) -> list[str]:
+        """The names of all figures, paths first."""
+        return sorted({name for way in self.by_direction.values() for one in way for name in one}, key=lambda n: (not is_path(n), n))
 
     @property
-    def middle(self) -> float:
-        """Their median; of one figure at least."""
-        return median(value for values in self.by_direction.values() for value in values)
+    def paths(self) -> list[str]:
+        """The paths that have a figure in any repeat, or that were asked for one."""
+        return sorted({*filter(is_path, self.names), *self.not_known})
 
 
-def samples(runs: Iterable[RunRecord]) -> dict[Key, Sample]:
-    """The figure of a path is the longest of its new connections, as in the report. What nothing is demanded of is left out, and what
-    could not be relied on."""
-    found: dict[Key, Sample] = {}
+def is_path(name: str) -> bool:
+    """Is it a whole path, and no part of one?"""
+    return name in set(PathName)
+
+
+def samples(runs: Iterable[RunRecord]) -> dict[str, Sample]:
+    """The repeats of each disruption. What nothing is demanded of is left out; what could not be relied on is counted."""
+    found: dict[str, Sample] = {}
     for run in runs:
         for record in run.measurements:
-            if record.measured.timing.outcome is not Outcome.PASS:
-                continue
-            for path in PathName:
-                figure = worst_of(record, path)
-                if figure is None or not figure.known or not figure.demanded:
-                    continue
-                sample = found.setdefault((record.measured.disruption, path.value), Sample())
-                sample.by_direction.setdefault((record.measured.before, record.measured.target), []).append(figure.value)
+            sample = found.setdefault(record.measured.disruption, Sample())
+            asked = [f for path in PathName if (f := worst_of(record, path)) is not None and f.demanded]
+            relied_on = record.measured.timing.outcome is Outcome.PASS
+            known = [f for f in asked if relied_on and not not_known_of(record, f.series.path)]
+            for figure in asked:
+                if figure not in known:
+                    sample.not_known[figure.series.path] = sample.not_known.get(figure.series.path, 0) + 1
+            if known:
+                direction = (record.measured.before, record.measured.target)
+                sample.by_direction.setdefault(direction, []).append(figures_of(record, known))
     return found
 
 
-def night_to_night(runs: Sequence[RunRecord], key: Key) -> float:
-    """By how much the baseline's own runs differ: the middle distance of their medians from the median of those, in seconds.
+def figures_of(record: MeasurementRecord, known: Sequence[SeriesFigure]) -> Figures:
+    """The figures of one repeat, from those of its paths: of one path at least."""
+    paths = {figure.series.path: figure.value for figure in known}
+    middle = median(paths.values())
+    found = dict(paths)
+    if len(paths) > 1:
+        found |= {LAG + path: difference(value, middle) for path, value in paths.items()}
+    return {**found, **{PHASE + name: length for name, length in _phases(record, max(paths.values())).items()}}
+
+
+def _phases(record: MeasurementRecord, longest: float) -> dict[str, float]:
+    """The time from the disruption until the last path was right again, or until the measurement ended, cut at the boundaries that were
+    seen in it, as an outage is in the report. None for paths that were never out."""
+    measured = record.measured
+    length = min(longest, measured.end - measured.anchor)
+    if longest <= 0 or length <= 0:
+        return {}
+    whole = Outage("", measured.anchor, measured.anchor + length, length, 0.0, {}, {}, "")
+    found: dict[str, float] = {}
+    for name, piece in stack(measured.boundaries, whole):
+        phase = TOGETHER.get(name, name)
+        found[phase] = found.get(phase, 0.0) + piece
+    return found
+
+
+def night_to_night(runs: Sequence[RunRecord], disruption: str) -> dict[str, float]:
+    """By how much the baseline's own runs differ in each figure: the middle distance of their medians from the median of those, in seconds.
 
     0 for fewer than four runs. A run that differs by no more than they do among themselves is no slower.
     """
-    if len(runs) < 4:
-        return 0.0
-    middles = [sample.middle for run in runs if (sample := samples([run]).get(key))]
-    if len(middles) < 4:
-        return 0.0
-    centre = median(middles)
-    return median(abs(value - centre) for value in middles)
+    nights = [sample for run in runs if (sample := samples([run]).get(disruption))] if len(runs) >= 4 else []
+    found: dict[str, float] = {}
+    for name in {name for night in nights for name in night.names}:
+        middles = [median(values) for night in nights if (values := night.of(name))]
+        if len(middles) >= 4:
+            centre = median(middles)
+            found[name] = median(abs(difference(value, centre)) for value in middles)
+    return found

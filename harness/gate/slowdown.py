@@ -1,91 +1,216 @@
-"""Is a run slower than its baseline? One hypothesis for each disruption and path, corrected for their number. Pure."""
+"""Is a run slower than its baseline? Of each disruption its paths and its phases, corrected for their number. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
-from harness.core.text import seconds
+from harness.core.text import count, seconds
 from harness.gate.gate_file import Slowdown
-from harness.gate.samples import Key, Sample
-from harness.gate.shift_test import Shift, Stratum, holm, least_p, shift_test
+from harness.gate.samples import LAG, PHASE, Direction, Sample, is_path
 from harness.report.record.gate_record import GateFinding
+from harness.report.statistics.joint_test import Block, Joint, joint_test
+from harness.report.statistics.shift_test import Shift, holm, shift_test
 
 PASS, FAIL, REFUSED = "pass", "fail", "refused"
 
 
 @dataclass(frozen=True)
-class _Compared:
-    key: Key
+class _Figure:
+    """One figure of a disruption, compared. `p` is corrected for all comparisons of the run."""
+
+    disruption: str
+    name: str
     shift: Shift
     allowed: float
-    strata: Sequence[Stratum]
+    visible: float
+    p: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """One disruption, ready to be compared: its directions that both sides measured, what may be compared, and what cannot be."""
+
+    disruption: str
+    before: Sample
+    after: Sample
+    directions: Sequence[Direction]
+    allowed: Mapping[str, float]
+    notes: Sequence[str]
+    seldom: Sequence[str]
+    """Parts that were seen in too few repeats of either side."""
 
 
 def slowdown(
-    before: Mapping[Key, Sample],
-    after: Mapping[Key, Sample],
+    before: Mapping[str, Sample],
+    after: Mapping[str, Sample],
     demand: Slowdown,
     must_see_s: float,
-    scatter: Mapping[Key, float] | None = None,
+    scatter: Mapping[str, Mapping[str, float]] | None = None,
+    demanded: Sequence[str] = (),
 ) -> list[GateFinding]:
-    """A finding for each disruption and path that the run measured.
+    """Findings for each disruption that the run or the baseline measured.
 
-    `must_see_s` is what must have been visible where the gate file does not say; `scatter` is by how much the baseline's own runs differ.
+    `must_see_s` is what must have been visible where the gate file does not say; `scatter` is by how much the baseline's own runs differ,
+    by disruption and figure; `demanded` are the disruptions that the gate demands: one that only the baseline has is refused where there
+    is no such list.
     """
     found: list[GateFinding] = []
-    compared: list[_Compared] = []
-    for key, sample in after.items():
-        base = before.get(key, Sample())
-        strata: list[Stratum] = [(base.by_direction.get(direction, []), values) for direction, values in sample.by_direction.items()]
-        n = sum(len(b) for a, b in strata if a)
-        m = sum(len(a) for a, b in strata if a)
-        if min(n, m) < demand.least_repeats:
-            found.append(
-                _refused(key, f"{m} repeats of the baseline against {n} from the same node; {demand.least_repeats} of each are demanded")
-            )
-            continue
-        if not math.isfinite(base.middle):
-            found.append(_refused(key, "in the baseline itself most repeats did not recover"))
-            continue
-        allowed = max(demand.absolute_s, demand.relative * base.middle, (scatter or {}).get(key, 0.0))
-        compared.append(_Compared(key, shift_test(strata, allowed if math.isfinite(allowed) else 0.0), allowed, strata))
-    corrected = holm([one.shift.p for one in compared])
-    level = demand.false_alarms / max(1, len(compared))
-    found += [_judged(one, p, level, demand, must_see_s) for one, p in zip(compared, corrected, strict=True)]
+    ready: list[_Comparison] = []
+    for disruption in dict.fromkeys([*after, *before]):
+        one = _ready(disruption, before, after, demand, (scatter or {}).get(disruption, {}), demanded)
+        if isinstance(one, GateFinding):
+            found.append(one)
+        else:
+            findings, comparison = one
+            found += findings
+            ready += [comparison] if comparison.allowed else []
+    level = demand.false_alarms / max(1, len(ready))
+    figures = [figure for comparison in ready for figure in _compared(comparison, level)]
+    corrected = holm([one.p for one in figures], [one.disruption for one in figures])
+    figures = [_Figure(one.disruption, one.name, one.shift, one.allowed, one.visible, p) for one, p in zip(figures, corrected, strict=True)]
+    for comparison in ready:
+        mine = [one for one in figures if one.disruption == comparison.disruption]
+        found += _judged(comparison, mine, level, demand, demand.must_see_s or must_see_s)
     return found
 
 
-def _judged(one: _Compared, p: float, level: float, demand: Slowdown, must_see_s: float) -> GateFinding:
-    shift = one.shift
-    visible = max(0.0, shift.visible(level))
-    told = (
-        f"{_signed(shift.by)} ({_signed(shift.low)} to {_signed(shift.high)}) against the baseline, {seconds(one.allowed)} allowed, "
-        f"{shift.before} against {shift.after} repeats, p = {p:.4f} corrected"
-    )
-    seen = f"a shift of {seconds(visible)} beyond that would have been seen in 80 %" if math.isfinite(visible) else ""
-    must = demand.must_see_s or must_see_s
-    if p < demand.false_alarms:
-        outcome, reason = FAIL, f"slower by {told}"
-    elif least_p(one.strata) >= level:
-        outcome, reason = REFUSED, f"{told}; so few repeats can never tell"
-    elif visible > must:
-        outcome, reason = (
-            REFUSED,
-            f"{told}; the figures scatter too much: {seen or 'no shift would have been seen'}, {seconds(must)} is demanded",
+def _ready(
+    disruption: str,
+    before: Mapping[str, Sample],
+    after: Mapping[str, Sample],
+    demand: Slowdown,
+    scatter: Mapping[str, float],
+    demanded: Sequence[str],
+) -> GateFinding | tuple[list[GateFinding], _Comparison]:
+    old, new = before.get(disruption, Sample()), after.get(disruption, Sample())
+    if disruption not in after:
+        if demanded:
+            return _finding(disruption, "", PASS, "only the baseline measured it, and this gate does not demand it (disruptions)")
+        return _finding(disruption, "", REFUSED, "the baseline measured it, this run did not; `disruptions` may say what must be measured")
+    if disruption not in before:
+        return _finding(disruption, "", REFUSED, "this run measured it, the baseline did not")
+    directions = [way for way in new.by_direction if way in old.by_direction]
+    once = [way for way in dict.fromkeys([*new.by_direction, *old.by_direction]) if way not in directions]
+    who = {way: "this run" if way in new.by_direction else "the baseline" for way in once}
+    notes = [f"from {way[0]} only {side} measured it" for way, side in who.items()]
+    refused, allowed, seldom = list[GateFinding](), dict[str, float](), list[str]()
+    paths = [path for path in dict.fromkeys([*new.paths, *old.paths])]
+    for path in paths:
+        n, m = (sum(len(one.of(path, way)) for way in directions) for one in (old, new))
+        if min(n, m) < demand.least_repeats:
+            why = f"{count(n, 'repeat')} of the baseline against {m} from the same node; {demand.least_repeats} of each are demanded"
+            refused.append(_finding(disruption, path, REFUSED, "; ".join([why, *_unknown(path, old, new), *notes])))
+        elif not math.isfinite(median(value for way in directions for value in old.of(path, way))):
+            refused.append(_finding(disruption, path, REFUSED, "in the baseline itself most repeats did not recover"))
+        else:
+            allowed[path] = _allowed(demand, _middle(old, path), scatter.get(path, 0.0))
+    longest = max((_middle(old, path) for path in allowed), default=0.0)
+    for part in dict.fromkeys([*new.names, *old.names]) if allowed else ():
+        if is_path(part) or (part.startswith(LAG) and part.removeprefix(LAG) not in allowed):
+            continue
+        n, m = (sum(len(one.of(part, way)) for way in directions) for one in (old, new))
+        if min(n, m) < max(2, demand.least_repeats // 2):
+            seldom.append(part.removeprefix(PHASE))
+        else:
+            allowed[part] = _allowed(demand, longest, scatter.get(part, 0.0))
+    return refused, _Comparison(disruption, old, new, directions, allowed, notes, seldom)
+
+
+def _allowed(demand: Slowdown, middle: float, scatter: float) -> float:
+    """A part of a path may take as much longer as the whole path may."""
+    allowed = max(demand.absolute_s, demand.relative * middle, scatter)
+    return allowed if math.isfinite(allowed) else max(demand.absolute_s, 0.0)
+
+
+def _middle(sample: Sample, path: str) -> float:
+    return median(sample.of(path))
+
+
+def _compared(one: _Comparison, level: float) -> Iterable[_Figure]:
+    """Every figure of one disruption, with its p corrected for all of them together."""
+    ways = [(one.before.by_direction[way], one.after.by_direction[way]) for way in one.directions]
+    rows: list[list[float | None]] = []
+    for name, allowed in one.allowed.items():
+        rows.append(
+            [
+                (None if name not in repeat else repeat[name] - less)
+                for old, new in ways
+                for side, less in ((old, 0.0), (new, allowed))
+                for repeat in side
+            ]
         )
-    else:
-        outcome, reason = PASS, f"{told}; {seen}"
-    return GateFinding(about=_about(one.key), outcome=outcome, reason=reason, p=p, shift_s=_finite(shift.by), visible_s=_finite(visible))
+    joint: Joint = joint_test(Block([(len(old), len(new)) for old, new in ways], rows))
+    critical = joint.critical(level)
+    for (name, allowed), p in zip(one.allowed.items(), joint.p, strict=True):
+        shift = shift_test([(one.before.of(name, way), one.after.of(name, way)) for way in one.directions], alone=False)
+        yield _Figure(one.disruption, name, shift, allowed, max(0.0, shift.visible(critical)), p)
 
 
-def _refused(key: Key, why: str) -> GateFinding:
-    return GateFinding(about=_about(key), outcome=REFUSED, reason=why)
+def _judged(
+    comparison: _Comparison, figures: Sequence[_Figure], level: float, demand: Slowdown, must_see_s: float
+) -> Iterable[GateFinding]:
+    paths = [one for one in figures if is_path(one.name)]
+    parts = [one for one in figures if not is_path(one.name)]
+    slower = [one for one in parts if one.p < demand.false_alarms]
+    ways = [(comparison.before.by_direction[way], comparison.after.by_direction[way]) for way in comparison.directions]
+    hopeless = 1 / Block([(len(old), len(new)) for old, new in ways], []).arrangements >= level
+    least = max((one.visible for one in parts), default=math.inf)
+    for one in paths:
+        told = "; ".join([_told(one), *_unknown(one.name, comparison.before, comparison.after), *comparison.notes])
+        visible, seen = one.visible, f"a shift of {seconds(one.visible)} beyond that would have been seen in 80 %"
+        if one.p < demand.false_alarms:
+            outcome, reason = FAIL, f"slower by {told}"
+        elif hopeless:
+            outcome, reason = REFUSED, f"{told}; so few repeats can never tell"
+        elif one.visible <= must_see_s:
+            outcome, reason = PASS, f"{told}; {seen}"
+        elif least <= must_see_s:
+            visible = least
+            outcome, reason = PASS, f"{told}; in any one of its phases a shift of {seconds(least)} would have been seen in 80 %"
+        else:
+            outcome, why = REFUSED, seen if math.isfinite(one.visible) else "no shift would have been seen"
+            reason = f"{told}; the figures scatter too much: {why}, {seconds(must_see_s)} is demanded"
+        yield _finding(one.disruption, one.name, outcome, reason, one, visible)
+    for one in slower:
+        yield _finding(one.disruption, one.name, FAIL, f"slower by {_told(one)}", one)
+    if parts and not slower:
+        seen = f"; a shift of {seconds(least)} in any of them would have been seen in 80 %" if math.isfinite(least) else ""
+        told = f"{count(len(parts), 'part')} compared one by one: none is slower than allowed{seen}"
+        rarely = f"; seen in too few repeats to be compared: {', '.join(comparison.seldom)}" if comparison.seldom else ""
+        most = min(parts, key=lambda one: one.p)
+        yield _finding(comparison.disruption, "phases", PASS, f"{told}{rarely}", most, least, by=False)
 
 
-def _about(key: Key) -> str:
-    return f"slowdown: {key[0]}, {key[1]} path"
+def _told(one: _Figure) -> str:
+    shift = one.shift
+    return (
+        f"{_signed(shift.by)} ({_signed(shift.low)} to {_signed(shift.high)}) against the baseline, {seconds(one.allowed)} allowed, "
+        f"{shift.before} against {shift.after} repeats, p = {one.p:.4f} corrected"
+    )
+
+
+def _unknown(path: str, before: Sample, after: Sample) -> list[str]:
+    """What is not known of it, a clause for each side."""
+    sides = (("baseline", before.not_known.get(path, 0)), ("run", after.not_known.get(path, 0)))
+    return [f"{count(number, 'more repeat')} of the {side} without a figure that can be relied on" for side, number in sides if number]
+
+
+def _finding(
+    disruption: str, name: str, outcome: str, reason: str, one: _Figure | None = None, visible: float | None = None, *, by: bool = True
+) -> GateFinding:
+    what = f", {name} path" if name and is_path(name) else f", {name}" if name else ""
+    seen = one.visible if visible is None and one is not None else visible
+    return GateFinding(
+        about=f"slowdown: {disruption}{what}",
+        outcome=outcome,
+        reason=reason,
+        p=one.p if one is not None else None,
+        shift_s=_finite(one.shift.by) if one is not None and by else None,
+        visible_s=_finite(seen) if seen is not None else None,
+    )
 
 
 def _signed(value: float) -> str:

@@ -22,9 +22,9 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.history.catalogue import catch_up, enter
 from harness.history.entry import read_entry
-from harness.history.series_identity import changes
 from harness.history.store import FILE, Store
 from harness.report.render import load_record, store_record
+from harness.report.statistics.series_identity import changes
 
 
 def test_a_finished_run_is_entered_once_however_often(tmp_path):

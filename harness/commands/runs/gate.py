@@ -30,8 +30,7 @@ def add_to(commands) -> None:
 
 def _gate(given: argparse.Namespace) -> int:
     from harness.core.errors import ExitCode
-    from harness.gate.baseline_runs import baseline, load_gate
-    from harness.gate.judgement import judge_gate
+    from harness.gate.baseline_runs import gate_word, load_gate
     from harness.report.render import load_record
 
     loaded = load_gate(given.gate)
@@ -42,7 +41,7 @@ def _gate(given: argparse.Namespace) -> int:
     found, pages = [], []
     for folder in folders:
         run = load_record(folder)
-        said = judge_gate(loaded, run, baseline(loaded, run, folder.parent))
+        said = gate_word(loaded, run, folder.parent)
         found.append((run.run_id, said))
         if given.signoff:
             from harness.gate.signoff import write

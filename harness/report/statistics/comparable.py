@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from harness.report.record.run_record import RunRecord
+from collections.abc import Mapping
+
+from harness.report.record.run_record import ClusterSummary, RunRecord
+from harness.report.statistics.series_identity import changes, cluster_key, known_once, set_up_of
 
 
 def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
@@ -18,10 +21,38 @@ def why_not_comparable(before: RunRecord, after: RunRecord) -> list[str]:
         "what was measured": (old.kind.value, new.kind.value),
     }
     found = [f"{what} differs: {a} and {b}" for what, (a, b) in pairs.items() if a != b]
-    periods = [{series.period_s for m in run.measurements for series in m.measured.series} for run in (before, after)]
-    if all(periods) and not periods[0] & periods[1]:
-        found.append(f"the meter's period differs: {_listed(periods[0])} and {_listed(periods[1])}")
+    if old.kind is new.kind and cluster_key(old) != cluster_key(new):
+        found.append(f"the cluster differs: {_cluster(old)} and {_cluster(new)}")
+    set_ups = [{name: value for name, value in set_up_of(one).items() if name != "manager"} for one in (old, new)]
+    found += [f"the set-up differs: {change}" for change in changes(*set_ups)]
+    kinds = [{f"kind of {service.name}": service.kind for service in one.services} for one in (old, new)]
+    found += [f"the set-up differs: {change}" for change in changes(*kinds)]
+    was, now = _periods(before), _periods(after)
+    for series in sorted(set(was) & set(now)):
+        if was[series] != now[series]:
+            found.append(f"the meter's period differs for {' '.join(series)}: {_listed(was[series])} and {_listed(now[series])}")
     return found
+
+
+def not_known_whether_comparable(before: RunRecord, after: RunRecord) -> list[str]:
+    """What only one of two runs knows of its set-up, such as a version that one night could not be asked."""
+    if before.cluster is None or after.cluster is None:
+        return []
+    return [f"{name} ({before.run_id})" for name in known_once(set_up_of(before.cluster), set_up_of(after.cluster))]
+
+
+def _periods(run: RunRecord) -> Mapping[tuple[str, str], set[float]]:
+    """Service and kind of connection → the meter's periods in seconds."""
+    found: dict[tuple[str, str], set[float]] = {}
+    for measurement in run.measurements:
+        for series in measurement.measured.series:
+            found.setdefault((series.service, series.kind), set()).add(series.period_s)
+    return found
+
+
+def _cluster(cluster: ClusterSummary) -> str:
+    """`10.20.1.200 of lknode01 (10.20.1.11), lknode02 (10.20.1.12)`."""
+    return f"{cluster.vip} of {', '.join(f'{node.name} ({node.address})' for node in cluster.nodes)}"
 
 
 def _listed(periods: set[float]) -> str:

@@ -236,6 +236,12 @@ def worst_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
     return SeriesFigure(record, longest.series, min(found, key=lambda f: (severity(f.result), -_length(f)[1])).series)
 
 
+def not_known_of(record: MeasurementRecord, path: str) -> list[SeriesFigure]:
+    """The new connections of a path of which no figure is known: each of them may have been out the longest."""
+    found = figures(record, path)
+    return [f for f in ([f for f in found if f.series.kind == NEW] or found) if not f.known]
+
+
 def kept_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
     """The kept connection of a path that was out the longest."""
     return max((f for f in figures(record, path) if f.series.kind != NEW), key=_length, default=None)

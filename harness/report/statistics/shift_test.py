@@ -6,7 +6,7 @@ A stratum is one direction of a disruption: from A to B and from B to A are diff
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
 
@@ -34,23 +34,27 @@ class Shift:
     before: int
     after: int
 
-    def visible(self, level: float) -> float:
-        """The shift beyond what is allowed that would have been seen in 80 % of such samples, at that level of p."""
+    def visible(self, critical: float) -> float:
+        """The shift beyond what is allowed that would have been seen in 80 % of such samples, where the standardised statistic must exceed
+        `critical`."""
         spread = self.high - self.low
         if not math.isfinite(spread):
             return math.inf
         error = spread / 2 / NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-        return (NormalDist().inv_cdf(1 - level) + NormalDist().inv_cdf(POWER)) * error
+        return (critical + NormalDist().inv_cdf(POWER)) * error
 
 
-def shift_test(strata: Sequence[Stratum], allowed: float = 0.0) -> Shift:
-    """Compare after with before in each stratum that has both. Raises ValueError when none has."""
+def shift_test(strata: Sequence[Stratum], allowed: float = 0.0, *, alone: bool = True) -> Shift:
+    """Compare after with before in each stratum that has both. Raises ValueError when none has.
+
+    Not `alone`, p is not a number: it is another test's (`joint_test`), of all figures together.
+    """
     both = [(list(before), list(after)) for before, after in strata if before and after]
     if not both:
         raise ValueError("there is no stratum with figures of both sides")
     differences = sorted(difference(b, a) for before, after in both for a in before for b in after)
     low, high = _interval(both, differences)
-    p = _larger([(before, [b - allowed for b in after]) for before, after in both])
+    p = _larger([(before, [b - allowed for b in after]) for before, after in both]) if alone else math.nan
     return Shift(median(differences), low, high, p, sum(len(a) for a, _ in both), sum(len(b) for _, b in both))
 
 
@@ -62,12 +66,18 @@ def least_p(strata: Sequence[Stratum]) -> float:
     return p
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Each p corrected for their number by Holm's method: below a level, the chance of any false alarm among all is below it, too."""
+def holm(p: Sequence[float], families: Sequence[Hashable] | None = None) -> list[float]:
+    """Each p corrected for their number by Holm's method: below a level, the chance of any false alarm among all is below it, too.
+
+    `families` says of each p which family it belongs to, within which it is corrected already (`joint_test`): then the families are counted
+    that are not settled yet, and not the single comparisons.
+    """
+    kinds = list(range(len(p))) if families is None else list(families)
     order = sorted(range(len(p)), key=p.__getitem__)
     adjusted, worst = [1.0] * len(p), 0.0
     for rank, place in enumerate(order):
-        worst = max(worst, min(1.0, (len(p) - rank) * p[place]))
+        open_families = len({kinds[other] for other in order[rank:]})
+        worst = max(worst, min(1.0, open_families * p[place]))
         adjusted[place] = worst
     return adjusted
 

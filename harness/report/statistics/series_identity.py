@@ -37,12 +37,20 @@ def identity_of(cluster: ClusterSummary, series: SeriesRecord) -> Facts:
     """What must be the same for figures of one line to be comparable, beside the line itself."""
     kinds = {service.name: service.kind for service in cluster.services}
     return {
+        **set_up_of(cluster),
         "design": series.design,
+        "meter period": f"{series.period_s:g} s",
+        f"kind of {series.service}": kinds.get(series.service, ""),
+    }
+
+
+def set_up_of(cluster: ClusterSummary) -> Facts:
+    """What must be the same for any two figures of a cluster to be comparable: manager, versions, probe, and the timers that budgets follow
+    from. A version that could not be asked is not among them."""
+    return {
         "manager": cluster.manager,
         **{f"{what} of {node}": v for node, found in cluster.versions.items() for what, v in found.items() if what != "kernel"},
-        "meter period": f"{series.period_s:g} s",
         "probe": f"{cluster.probe.protocol} every {cluster.probe.interval_s:g} s, {cluster.probe.threshold} in a row",
-        f"kind of {series.service}": kinds.get(series.service, ""),
         **{f"timer {name}": f"{value:g}" for name, value in cluster.timers.items()},
     }
 
@@ -59,6 +67,11 @@ def context_of(harness_version: str, cluster: ClusterSummary) -> Facts:
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """What differs, a clause each: `timer manager.heartbeat_s 5 → 10`. What only one of them knows is no change: it was not asked."""
     return [f"{name} {before[name]} → {after[name]}" for name in before if name in after and before[name] != after[name]]
+
+
+def known_once(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """The names that only one of them knows, of which nobody can say whether they changed."""
+    return sorted(set(before) ^ set(after))
 
 
 def key_of(parts: Mapping[str, str]) -> str:
