@@ -128,6 +128,33 @@ def test_it_ends_with_its_input(program: Path) -> None:
     assert done.stdout.splitlines()[-1] == b"x" and b"its input ended" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent with streams and sockets that fail."""
+    folder, own = tmp_path_factory.mktemp("faults"), Path(__file__).with_name("agent_faults.cs")
+    words = ["mcs", "-langversion:5", "-r:System.dll", "-main:Faults", f"-out:{folder}/faults.exe", str(SOURCE), str(own)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "faults.exe"
+
+
+@pytest.mark.parametrize(
+    ("what", "wanted"),
+    [
+        ("input", '"reason":"its input broke: ObjectDisposedException: '),
+        ("output", "ended 0"),
+        ("plan", "ended 2"),
+        ("socket", "open 0 sockets 0"),
+        ("warm", '"kind":"no-warm-up","text":"connections to this host itself failed: TooManyOpenSockets"'),
+    ],
+)
+def test_what_a_thread_or_a_socket_throws_ends_the_measuring_and_not_the_process(faults: Path, what: str, wanted: str) -> None:
+    """An exception that nobody catches in a thread ends PowerShell with the agent in it."""
+    line = f'ulimit -n 200; exec mono "{faults}" {what}'
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0 and wanted in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.deep
 @pytest.mark.timing
 def test_a_hundred_cuts_within_a_period(program: Path, tmp_path: Path) -> None:

@@ -161,16 +161,16 @@ namespace LkHarness
         /// <summary>Its socket has something to say: it stands, it failed, or an answer came.</summary>
         public void Happened(Attempt a)
         {
-            if (!a.Connected)
-            {
-                SocketError code = (SocketError)(int)a.Sock.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error);
-                if (code != SocketError.Success) { Lost(a, code); return; }
-                a.Connected = true;
-                Speak(a);
-                return;
-            }
             try
             {
+                if (!a.Connected)
+                {
+                    SocketError error = (SocketError)(int)a.Sock.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error);
+                    if (error != SocketError.Success) { Lost(a, error); return; }
+                    a.Connected = true;
+                    Speak(a);
+                    return;
+                }
                 while (a.Sock != null)
                 {
                     SocketError code;
@@ -341,21 +341,24 @@ namespace LkHarness
         {
             Agent agent = new Agent(to);
             StreamReader reader = new StreamReader(from, Encoding.ASCII);
-            string capture = agent.Plan(reader);
+            string capture;
+            try { capture = agent.Plan(reader); }
+            catch (Exception e) { Console.Error.WriteLine("no plan: " + e.GetType().Name + ": " + e.Message); return 2; }
             if (capture == null) return 2;
-            Thread writer = new Thread(agent.Write);
+            Thread writer = new Thread(delegate() { agent.Guarded("output", agent.Write); });
             writer.IsBackground = true;
             writer.Start();
-            Thread asked = new Thread(delegate() { agent.Read(reader); });
+            Thread asked = new Thread(delegate() { agent.Guarded("input", delegate() { agent.Read(reader); }); });
             asked.IsBackground = true;
             string timer = Clocks.Finer(true);
             try
             {
                 agent.Prioritised();
-                agent.WarmUp();
+                string cold = agent.Warm();
                 agent.t0 = Clocks.Mono();
                 agent.counts = true;
                 agent.Header(timer);
+                if (cold != "") agent.Event("no-warm-up", cold, "");
                 asked.Start();
                 if (capture != "") agent.Capture(capture);
                 agent.Loop();
@@ -365,6 +368,13 @@ namespace LkHarness
             agent.output.CompleteAdding();
             writer.Join(5000);
             return 0;
+        }
+
+        /// <summary>What a thread beside the loop throws would end the whole process, PowerShell with it: it ends the measuring, with its reason.</summary>
+        private void Guarded(string what, ThreadStart work)
+        {
+            try { work(); }
+            catch (Exception e) { inputEnded = "its " + what + " broke: " + e.GetType().Name + ": " + e.Message; }
         }
 
         // --- its input
@@ -504,10 +514,24 @@ namespace LkHarness
             Thread.CurrentThread.Priority = ThreadPriority.Highest;
         }
 
+        /// <summary>Why what follows is not warmed up; "" where it is. A host may forbid connections to itself, and be measured all the same.</summary>
+        private string Warm()
+        {
+            List<Socket> made = new List<Socket>();
+            try { WarmUp(made); return ""; }
+            catch (SocketException e) { return "connections to this host itself failed: " + e.SocketErrorCode; }
+            finally
+            {
+                foreach (Socket one in made) one.Close();
+                Sockets = 0; lines.Length = 0; ticks = late = 0; worst = 0; samples = 0;
+            }
+        }
+
         /// <summary>Whatever the loop does is compiled at its first use, which costs up to 30 ms: so it is done before it counts.</summary>
-        private void WarmUp()
+        private void WarmUp(List<Socket> made)
         {
             Socket listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            made.Add(listener);
             listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
             listener.Listen(64);
             int port = ((IPEndPoint)listener.LocalEndPoint).Port;
@@ -538,7 +562,6 @@ namespace LkHarness
             listener.Close();
             Track.Words("x"); Track.HttpEnd("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); Json("x"); Clocks.Wall();
             Noise(Clocks.Mono());
-            lines.Length = 0; ticks = late = 0; worst = 0; samples = 0;
             GC.Collect();
         }
 
@@ -565,7 +588,7 @@ namespace LkHarness
                 lines.Length = 0;
                 reason = Ordered(now);
             }
-            Finish(reason, reason != "its input ended" && reason != "its output ended");
+            Finish(reason, reason != inputEnded);
         }
 
         private string Ordered(double now)
@@ -685,11 +708,19 @@ namespace LkHarness
                 raw.IOControl(IOControlCode.ReceiveAll, BitConverter.GetBytes(1), new byte[4]);
             }
             catch (SocketException e) { Event("no-capture", "receive-all on " + address + " was refused: " + e.SocketErrorCode, ""); return; }
+            catch (FormatException) { Event("no-capture", address + " is no address", ""); return; }
             List<int> ports = new List<int>();
             foreach (Track t in tracks) ports.Add(t.Target.Port);
-            Thread reader = new Thread(delegate() { Watch(raw, ports); });
+            Thread reader = new Thread(delegate() { Watched(raw, ports); });
             reader.IsBackground = true;
             reader.Start();
+        }
+
+        /// <summary>A capture that breaks ends the capture and not the measuring.</summary>
+        private void Watched(Socket raw, List<int> ports)
+        {
+            try { Watch(raw, ports); }
+            catch (Exception e) { Event("no-capture", "receive-all broke: " + e.GetType().Name + ": " + e.Message, ""); }
         }
 
         private void Watch(Socket raw, List<int> ports)
