@@ -58,6 +58,7 @@ class ReportBuilder:
         self.run = run
         self._open: TestRecord | None = None
         self._finished: Finished | None = None
+        self._unstored: str | None = None  # why run.json could not be written at some time
 
     def cluster_is(self, cluster: Cluster, kind: ClusterKind, *, active: str | None = None) -> None:
         """Say what the run is made on, as soon as that is known; `active` is the node seen active, if it was looked for."""
@@ -73,7 +74,7 @@ class ReportBuilder:
         )
         self.run.record.tests.append(self._open)
         self.run.note("harness", "test", f"begins: {title}", test=id)
-        self.run.save()
+        self._store()
 
     def describe(self, *, situation: str | None = None, **properties: str) -> None:
         """Add to the open test what only became known inside it."""
@@ -160,7 +161,7 @@ class ReportBuilder:
         measured = record.measured
         self.run.record.measurements.append(record)
         self.run.note("harness", "measurement", f"{record.id}: {measured.verdict}", at=measured.end, recording=record.recording)
-        self.run.save()
+        self._store()
 
     def set_aside(self, id: str) -> None:
         """The noise of a measuring host spoiled measurement `id`, which will be done again: it stays readable, and counts for nothing."""
@@ -171,13 +172,13 @@ class ReportBuilder:
         self.host_note(
             spoiled.measured.target, f"{id} was set aside and measured again: {(spoiled.measured.noise or spoiled.measured.timing).reason}"
         )
-        self.run.save()
+        self._store()
 
     def calibration(self, record: CalibrationRecord) -> None:
         """Store at once how the meter's check of itself went."""
         self.run.record.calibration = record
         self.run.note("harness", "calibration", str(record.verdict), cut_s=record.cut_s, measured_s=record.measured_s)
-        self.run.save()
+        self._store()
 
     def host_note(self, host: str, text: str) -> None:
         """Something about a host that a reader should know, such as a clock that is off or a capture that was not allowed."""
@@ -235,8 +236,19 @@ class ReportBuilder:
         test.seconds = max(0.0, time.monotonic() - test.started.at)
         self._open = None
         self.run.note("harness", "test", f"{verdict.outcome}: {test.title}", test=test.id, reason=verdict.reason)
-        self.run.save()
+        self._store()
         return verdict
+
+    def _store(self) -> None:
+        """Store what is known so far. What cannot be written now (a full disk) is told once and tried again with the next; the run's end
+        says whether all of it is there.
+        """
+        try:
+            self.run.save()
+        except OSError as error:
+            if self._unstored is None:
+                self._unstored = error.strerror or str(error)
+                self.run.evidence_fault("run.json", f"it could not be written while the run went on: {self._unstored}")
 
     def _current(self, wanted: str) -> TestRecord:
         if self._open is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from harness.commands.docs import schema as published
 from harness.core import package_data
 from harness.core.errors import ExitCode
 from harness.core.verdict import failed, passed
+from harness.report.record import run_directory
 from harness.report.record.run_record import ClusterKind, RunRecord, RunState
 from harness.report.record.run_schema import schema
 
@@ -145,3 +147,21 @@ def test_an_attached_cluster_is_named_as_such(tmp_path):
     builder.finish()
     builder.run.close()
     assert stored(builder)["cluster"]["kind"] == "attached"
+
+
+def test_a_disk_that_is_full_for_a_time_ends_no_test(builder, monkeypatch):
+    """It is told once, what was missed is stored with the next; only what must be on disk before a deed is not gone on without."""
+
+    def full(path: Path, text: str) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_directory, "write_atomically", full)
+        builder.begin_test("t::one", "one holds")
+        with pytest.raises(OSError, match="No space"):
+            builder.disturbed("it was disturbed")
+        builder.end_test(passed("it holds"))
+    builder.begin_test("t::two", "two holds")
+    assert [one["id"] for one in stored(builder)["tests"]] == ["t::one", "t::two"]
+    assert [f.name for f in builder.run.record.evidence_faults] == ["run.json"]
+    assert "could not be written while the run went on: No space left" in builder.run.record.evidence_faults[0].reason
