@@ -31,7 +31,15 @@ def known_secrets(cluster: Cluster, data: Mapping[str, Any], environment: Mappin
     for name, value in environment.items():
         if sensitive(name) and value.lower() not in PROSE and not _is_a_place(value):
             found |= _secrets_in(value)
+        elif name.lower().endswith("_file") and sensitive(name[: -len("_file")]) and Path(value).is_file():
+            found |= {line for text in _content(value, name)[0] for line in text.splitlines()[:1]}  # such as AZURE_FEDERATED_TOKEN_FILE
     notes = []
+    if cluster.azure is not None and cluster.azure.client_secret_variable is not None:
+        found |= _secrets_in(environment.get(cluster.azure.client_secret_variable, ""))
+    if cluster.azure is not None and cluster.azure.client_secret_file is not None:
+        secret, note = _content(cluster.azure.client_secret_file, "azure: client_secret_file")
+        found |= {line for text in secret for line in text.splitlines()[:1]}
+        notes += note
     for service in cluster.services:
         for key, value in service.settings.items():
             if key.endswith("_env"):
