@@ -118,6 +118,11 @@ def others_may_write(found: os.stat_result) -> bool:
     return hasattr(os, "geteuid") and bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
+def others_may_read(found: os.stat_result) -> bool:
+    """By the file's mode, which says nothing on Windows."""
+    return hasattr(os, "geteuid") and bool(found.st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
 def _settle(folder: Path) -> None:
     """Make a rename in `folder` last. Windows opens no folder, and settles a rename itself."""
     if not hasattr(os, "O_DIRECTORY"):

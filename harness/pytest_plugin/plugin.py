@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,6 +25,9 @@ from harness.core.terminal import allow_every_encoding
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.pytest_session import Session
+
+if TYPE_CHECKING:
+    from harness.notify.notifier import Notifier
 
 KEY = pytest.StashKey[Session]()
 NO_PLAN = pytest.StashKey[HarnessError]()  # why no disruption could be planned
@@ -66,6 +70,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gate", metavar="FILE", help="what the run must keep to pass: budgets, slowdown against a baseline, skips (gate.toml)"
     )
+    group.addoption(
+        "--notify",
+        metavar="FILE",
+        help="tell when the state of these runs changes: a file with a URL of apprise a line (docs/notifications.md)",
+    )
+    group.addoption("--notify-after", type=int, default=3, metavar="N", help="tell once more when N runs in a row have failed (default 3)")
     group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
     group.addoption(
         "--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports, in the current folder)"
@@ -88,10 +98,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "in_azure: asks Azure's management API; collected only where there is one to be asked")
     try:
         session = Session.of_options(config.option, config.invocation_params.args, _reports(config))
+        notifier = _notifier(config)
     except HarnessError as error:
         pytest.exit(str(error), returncode=int(error.exit_code))
     config.stash[KEY] = session
+    session.notifier = notifier
     config.pluginmanager.register(_Ending(session), "lkharness-ending")
+
+
+def _notifier(config: pytest.Config) -> Notifier | None:
+    """Who is told of a change; None where nobody is."""
+    if config.option.notify is None:
+        return None
+    from harness.notify.notifier import load
+
+    return load(config.invocation_params.dir / expand_user(config.option.notify), config.option.notify_after)
 
 
 def _write_for(config: pytest.Config) -> None:

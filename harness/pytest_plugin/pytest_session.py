@@ -48,6 +48,7 @@ from harness.report.terminal_summary import summary
 
 if TYPE_CHECKING:
     from harness.azure.backend_health import HealthWatch
+    from harness.notify.notifier import Notifier
 
 HEALTHY_TIMEOUT_S = 5.0  # an attached cluster is healthy or it is not; this only lets a passing state pass
 
@@ -81,8 +82,8 @@ class Session:
         self._data = data or {}  # the cluster file as it was written
         self._evidence: RunEvidence | None = None
         self._lab_azure = lab_azure
-        self._allowed = allowed
-        self._plan = plan
+        self.notifier: Notifier | None = None
+        self._allowed, self._plan = allowed, plan
         self._look = partial(Preconditions, named=frozenset(plan.names), allow_unproven=plan.allow_unproven)
         self._measuring: MeasurementSession | None = None
         self._known_cut: KnownCut | None = None
@@ -373,7 +374,7 @@ class Session:
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)
-        self.finished = run_end.finish(report, self._died, interrupted=self.interrupted, gate=self._gate)
+        self.finished = run_end.finish(report, self._died, interrupted=self.interrupted, gate=self._gate, notifier=self.notifier)
 
     def _collect_evidence(self, run: Run) -> None:
         if self._lab_data is not None and self._down is not None:

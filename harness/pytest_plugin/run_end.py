@@ -9,13 +9,21 @@ from pathlib import Path
 from harness.core.errors import BadUse, HarnessError
 from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
+from harness.notify.notifier import Notifier
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_record import Result, RunRecord, RunState
 
 
-def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: bool, gate: LoadedGate | None = None) -> Finished:
+def finish(
+    report: ReportBuilder,
+    died: HarnessError | None,
+    *,
+    interrupted: bool,
+    gate: LoadedGate | None = None,
+    notifier: Notifier | None = None,
+) -> Finished:
     """End the run by what became of its session: `died` kept the cluster from being used, somebody `interrupted` it, or neither; then the
-    `gate` has its say."""
+    `gate` has its say, and the `notifier` tells whoever is to hear that something changed."""
     if died is not None:
         finished = report.finish(RunState.BAD_USE if isinstance(died, BadUse) else RunState.UNUSABLE, str(died))
     elif interrupted:
@@ -26,7 +34,20 @@ def finish(report: ReportBuilder, died: HarnessError | None, *, interrupted: boo
     if finished.files:
         _enter_into_history(report)
         _tell_service(report)
+        if notifier is not None:
+            _notify(report, notifier)
     return finished
+
+
+def _notify(report: ReportBuilder, notifier: Notifier) -> None:
+    """A receiver that is not reached changes nothing of the run."""
+    try:
+        fault = notifier.tell(report.run)
+    except Exception as error:  # the library has many, and its words may hold a URL, which is secret
+        fault = f"{type(error).__name__} kept it from being sent"
+    if fault:
+        report.run.evidence_fault("the notification", fault)
+        report.run.save()
 
 
 SERVICE_SUMMARY = "GITHUB_STEP_SUMMARY"

@@ -1,0 +1,105 @@
+"""Sends a change to whoever is to hear of it, through apprise: chats, mail, pagers, by one URL each.
+
+The URLs hold secrets, so they stand in a file that its owner alone can read, and are known to the run's redactor: no text that is sent, stored or
+shown holds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import BadUse, Unusable
+from harness.core.files import others_may_read
+from harness.core.redaction.redactor import secret_words
+from harness.core.text import one_line
+from harness.notify.state_change import Told, change_of
+from harness.report.record.run_directory import Run
+from harness.report.record.run_folders import run_folders
+from harness.report.record.run_record import RunRecord
+from harness.report.render import load_record
+
+STILL_AFTER = 3  # failed runs in a row, after which it is said once more
+MAX_OLDER = 60  # runs of any kind that are looked at
+MAX_REASON_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Notifier:
+    """`urls` are apprise's, and secret."""
+
+    urls: tuple[str, ...]
+    still_after: int = STILL_AFTER
+
+    def tell(self, run: Run) -> str:
+        """Send what changed with a finished run, if anything did. Empty, or why it could not be sent, without a secret."""
+        told = change_of(run.record, list(_older(run)), self.still_after)
+        if told is None:
+            return ""
+        run.cleaner.knows([*self.urls, *secret_words(self.urls)])
+        title, body = (run.cleaner.text(text) for text in message(run.record, told))
+        return self.send(title, body)
+
+    def send(self, title: str, body: str) -> str:
+        """Empty, or how many of them did not take it."""
+        import apprise
+
+        refused = 0
+        for url in self.urls:
+            one = apprise.Apprise()
+            if not (one.add(url) and one.notify(title=title, body=body)):
+                refused += 1
+        return f"{refused} of {len(self.urls)} receivers did not take the notification “{title}”" if refused else ""
+
+
+def message(run: RunRecord, told: Told) -> tuple[str, str]:
+    """The title and the text of a notification. Pure."""
+    name = run.cluster.name if run.cluster else "a cluster"
+    cause = next((one.sentence for one in run.causes), "")
+    reason = run.gate.reason if told.change == "gate refused" and run.gate is not None else run.verdict.reason
+    lines = [
+        f"{told.change}: {told.against}",
+        _short(reason),
+        f"cause: {_short(cause)}" if cause else "",
+        f"run {run.run_id}, {run.started.iso}",
+    ]
+    return one_line(f"lkharness: {name}: {told.change}"), "\n".join(one_line(line) for line in lines if line)
+
+
+def load(file: Path, still_after: int) -> Notifier:
+    """The receivers in a file: a URL of apprise a line, with comments behind #. Raises BadUse, Unusable where apprise is not installed."""
+    if still_after < 2:
+        raise BadUse(f"--notify-after {still_after}: the first failure is told anyhow; give 2 or more")
+    try:
+        import apprise
+    except ImportError:
+        raise Unusable("--notify needs the package apprise: pip install 'lkharness[notify]'") from None
+    try:
+        if others_may_read(file.stat()):
+            raise BadUse(f"{file} can be read by others, and holds secrets; take that away with chmod go= on it")
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadUse(f"--notify {file}: cannot be read ({why})") from error
+    urls = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    for number, url in urls:
+        if not apprise.Apprise().add(url):
+            raise BadUse(f"{file}: line {number} is no URL that apprise knows (github.com/caronc/apprise lists them)")
+    if not urls:
+        raise BadUse(f"{file}: names nobody; give a URL of apprise a line")
+    return Notifier(tuple(url for _, url in urls), still_after)
+
+
+def _older(run: Run) -> Iterator[RunRecord]:
+    """The runs in the same folder of reports, the newest first; one that cannot be read says nothing."""
+    older = [folder for folder in run_folders(run.directory.parent) if folder.name < run.id]
+    for folder in reversed(older[-MAX_OLDER:]):
+        try:
+            yield load_record(folder)
+        except BadUse:
+            continue
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]} …"

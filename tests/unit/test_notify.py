@@ -1,0 +1,137 @@
+"""Who is told what, and when: changes of state only, of the same runs, and never a secret."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+
+import pytest
+
+from harness.config import cluster_config
+from harness.core.errors import BadUse
+from harness.core.verdict import failed, inconclusive, passed
+from harness.lab.lifecycle import default_cluster
+from harness.notify import notifier, state_change
+from harness.notify.notifier import Notifier
+from harness.report.builder import summarise_cluster
+from harness.report.record.gate_record import GateRecord
+from harness.report.record.run_directory import Run
+from harness.report.record.run_record import ClusterKind, Judgement, Moment, RunRecord, TestRecord
+from harness.report.record.run_verdict import judge
+
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's own figure"))
+VERDICTS = {"p": passed("fine"), "f": failed("out for 9 s"), "i": inconclusive("noise"), "r": passed("fine")}
+
+
+def shaped(record: RunRecord, kind: str, file: str = "tests/failover/test_failover.py") -> RunRecord:
+    """A finished run: p(assed), f(ailed), i(nconclusive), r(efused by its gate)."""
+    record.cluster = summarise_cluster(CLUSTER, ClusterKind.ATTACHED)
+    record.state = "finished"
+    verdict = Judgement.of(VERDICTS[kind])
+    record.tests = [TestRecord(id=f"{file}::test", title="t", started=Moment.now(), verdict=verdict)]
+    record.gate = GateRecord(file="gate.toml", sha256="0", outcome="refused", reason="too few runs") if kind == "r" else None
+    said, code = judge(record)
+    record.verdict, record.exit_code = Judgement.of(said), int(code)
+    return record
+
+
+@dataclass
+class Runs:
+    """Makes records beside each other."""
+
+    folder: Path
+
+    def made(self, kind: str, **more) -> Run:
+        run = Run.create(self.folder, command=["pytest"])
+        shaped(run.record, kind, **more)
+        run.save()
+        return run
+
+
+@pytest.fixture
+def runs(tmp_path) -> Runs:
+    return Runs(tmp_path / "reports")
+
+
+@pytest.mark.parametrize(
+    ("nights", "told"),
+    [
+        ("pppp", "...."),
+        ("f", "1"),
+        ("pffffp", ".1.3.R"),
+        ("pfpf", ".1R1"),
+        ("pfifip", ".1...R"),
+        ("fiff", "1..3"),
+        ("iip", "..."),
+        ("prrp", ".G.."),
+        ("prfrp", ".G1GR"),
+    ],
+)
+def test_each_change_is_told_once(runs, nights, told) -> None:
+    names = {"1": "first failure", "3": "still failing", "R": "recovered", "G": "gate refused", ".": None}
+    records = [runs.made(kind).record for kind in nights]
+    found = [state_change.change_of(one, records[:number][::-1], 3) for number, one in enumerate(records)]
+    assert [one and str(one.change) for one in found] == [names[mark] for mark in told]
+
+
+def test_other_tests_and_other_clusters_are_none_of_its_runs(runs) -> None:
+    before = [runs.made("p", file="tests/acceptance/test_paths.py").record, runs.made("f").record]
+    elsewhere = runs.made("f").record
+    assert elsewhere.cluster is not None
+    elsewhere.cluster.vip = "10.9.9.9"
+    assert state_change.change_of(runs.made("p").record, before, 3) == state_change.Told(
+        state_change.Change.RECOVERED, "1 run in a row had failed"
+    )
+    assert state_change.change_of(runs.made("p").record, [elsewhere], 3) is None
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps what it is told."""
+
+    heard: ClassVar[list[dict]] = []
+
+    def do_POST(self) -> None:
+        self.heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_change_is_sent_without_a_secret_and_a_receiver_that_is_away_is_told(runs, monkeypatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        secret = "hunter2hunter2"
+        urls = (f"json://user:{secret}@127.0.0.1:{server.server_port}/", "json://user:otherword99@127.0.0.1:1/")
+        run = runs.made("f")
+        run.record.verdict = Judgement.of(failed(f"it said {urls[0]}, and password={secret}"))
+        said = Notifier(urls).tell(run)
+        server.shutdown()
+    assert said == "1 of 2 receivers did not take the notification “lkharness: lab: first failure”"
+    (sent,) = Receiver.heard
+    assert sent["title"] == "lkharness: lab: first failure" and run.record.run_id in sent["message"]
+    assert secret not in json.dumps(sent) and secret not in said
+
+
+def test_receivers_are_looked_at_before_anything_is_done(tmp_path) -> None:
+    file = tmp_path / "receivers.txt"
+    file.write_text("# ours\njson://example.org/\n")
+    file.chmod(0o600)
+    assert notifier.load(file, 3).urls == ("json://example.org/",)
+    for text, words in (("nothing://secretword\n", "line 1 is no URL"), ("# none\n", "names nobody")):
+        file.write_text(text)
+        with pytest.raises(BadUse, match=words) as refused:
+            notifier.load(file, 3)
+        assert "secretword" not in str(refused.value)
+    file.chmod(0o640)
+    with pytest.raises(BadUse, match="can be read by others"):
+        notifier.load(file, 3)
+    with pytest.raises(BadUse, match="cannot be read"):
+        notifier.load(tmp_path / "none", 3)
+    with pytest.raises(BadUse, match="--notify-after"):
+        notifier.load(file, 1)
