@@ -1,7 +1,7 @@
 """Sends a change to whoever is to hear of it, through apprise: chats, mail, pagers, by one URL each.
 
-The URLs hold secrets, so they stand in a file that its owner alone can read, and are known to the run's redactor: no text that is sent, stored or
-shown holds one.
+The URLs hold secrets, so they stand in a file that its owner alone can read, and are known to the run's redactor: no text that is sent,
+stored or shown holds one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What has changed with a run, against those before it: the few things that somebody is to be told. Pure.
 
-Only runs of the same tests on the same cluster are looked at, so that an acceptance run does not end a failure of the failover suite. A run that
-could not be judged changes nothing: it neither fails nor recovers, unless it is the gate that refuses to say.
+Only runs of the same tests on the same cluster are looked at, so that an acceptance run does not end a failure of the failover suite. A run
+that could not be judged changes nothing: it neither fails nor recovers, unless it is the gate that refuses to say.
 """
 
 from __future__ import annotations

@@ -79,9 +79,8 @@ class Session:
         self.view: LiveView | None = None
         self._command, self._reports, self._readable = command, reports, readable
         self._lab_data, self._gate = lab_data, gate
-        self._data = data or {}  # the cluster file as it was written
+        self._lab_azure, self._data = lab_azure, data or {}  # the cluster file as it was written
         self._evidence: RunEvidence | None = None
-        self._lab_azure = lab_azure
         self.notifier: Notifier | None = None
         self._allowed, self._plan = allowed, plan
         self._look = partial(Preconditions, named=frozenset(plan.names), allow_unproven=plan.allow_unproven)
