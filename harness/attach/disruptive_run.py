@@ -68,7 +68,7 @@ class DisruptiveRun:
         say(text)
         self._subject.timeline.note("harness", "plan", text)
         self._guard = Preflight(self._subject, names, lambda: self._lease.lost, self._sick, self._left, self._look)
-        self._subject.lease_line = self._lease.line
+        self._subject.lease_line, self._subject.lease_token = self._lease.line, self._lease.token
         self._subject.lost = lambda: self._lease.lost
         self._subject.permit = self._permit
         if self._watchdog is not None:

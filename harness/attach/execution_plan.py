@@ -170,7 +170,7 @@ def _entry(subject: ClusterUnderTest, wanted: Wanted, times: int, asked: Precond
     service = next((s for s in subject.cluster.services if s.name == wanted.service), None)
     try:
         disruption = kind(subject, service) if service else kind(subject)  # type: ignore[call-arg]
-        if reason := disruption.skip_reason():
+        if reason := disruption.why_skipped():
             return Entry(wanted, times, kind.sentence, skipped=reason)
         if reasons := asked.skipped(kind, failures):
             return Entry(wanted, times, kind.sentence, skipped="; ".join(reasons))

@@ -65,7 +65,7 @@ class ClusterUnderTest:
         self.arming: Callable[[Armed], None] = lambda armed: None
         self.disarmed: Callable[[str], None] = lambda token: None
         # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
-        self.lease_line = ""
+        self.lease_line, self.lease_token = "", ""
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None

@@ -106,6 +106,8 @@ class Disruption(ABC):
     cuts: ClassVar[bool] = False  # cuts one communication path, and means another to live
     reboots: ClassVar[bool] = False  # does a node boot because of it, by itself or by the other's fencing?
     failures: ClassVar[int] = 0  # how many failures of a resource the manager counts for it
+    # Why it is not done to a Windows node, in words that end a sentence; empty where it is. What says nothing is not done there.
+    on_windows: ClassVar[str] = "it is done by a Linux host's own tools, and there is no way of Windows' own to do and undo it yet"
     runs_with: ClassVar[frozenset[str]] = frozenset()  # disruptions that it may be combined with; says the same of them
 
     def __init__(self, subject: ClusterUnderTest) -> None:
@@ -147,6 +149,17 @@ class Disruption(ABC):
     def steps(self) -> list[Step]:
         """Every command that it would run, as the cluster is now. May read on the hosts, and changes nothing."""
         return []
+
+    def why_skipped(self) -> str | None:
+        """Why it is not done at all: its target is a Windows node that it has no way for, or the cluster lacks something for it."""
+        return self.not_done_there() or self.skip_reason()
+
+    def not_done_there(self) -> str:
+        """Why it is not done to a host of its target's kind; empty where it may be."""
+        target = self.target()
+        if self.on_windows and any(m.name == target and m.platform == "windows" for m in self._subject.cluster.machines):
+            return f"{target} is a Windows node: {self.on_windows}"
+        return ""
 
     def skip_reason(self) -> str | None:
         """What the cluster lacks for it, as a reason to skip; None when it can be done."""

@@ -12,6 +12,7 @@ class Nothing(Disruption):
 
     name = "none"
     sentence = "nothing is done; the control of the measurement"
+    on_windows = ""
     needs = NOTHING
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)

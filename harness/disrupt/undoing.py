@@ -24,6 +24,8 @@ def begin(subject: ClusterUnderTest, disruption: Disruption, deadline: Deadline)
     """Do it. Whatever comes of that, it stands until `undo` has ended well. Raises Inconclusive when it is no longer this run's to do."""
     if lost := subject.lost():
         raise Inconclusive(f"{disruption.name} was not done, and nothing was: {lost}")
+    if why := disruption.not_done_there():
+        raise Inconclusive(f"{disruption.name} was not done, and nothing was: {why}")
     subject.standing.append(disruption)
     disruption.begin(deadline)
 

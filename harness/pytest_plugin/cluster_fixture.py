@@ -217,7 +217,7 @@ class ClusterFixture:
         """Do the disruption, wait until it is seen to have taken effect, and undo it whatever happens. `about` goes to it."""
         self._active = None
         disruption = disruptions.resolve_disruption(name, self.subject.cluster)(self.subject, **about)
-        if reason := disruption.skip_reason() or self.subject.skips.get(disruption.name):
+        if reason := disruption.why_skipped() or self.subject.skips.get(disruption.name):
             pytest.skip(reason)
         allowance = disruption.allowance()
         target = disruption.target()
@@ -246,7 +246,7 @@ class ClusterFixture:
         """Do the disruption under the meter; every path must do what the disruption demands of it, and no token may be lost."""
         self._active = None
         kind = disruptions.get_disruption(planned.name)
-        if reason := kind(self.subject).skip_reason() or self.subject.skips.get(kind.name):
+        if reason := kind(self.subject).why_skipped() or self.subject.skips.get(kind.name):
             pytest.skip(reason)
         result = self._measure(lambda: kind(self.subject), planned.start)
         self.settle(result.verdict)

@@ -39,6 +39,7 @@ class Around(MeasuredFault):
             moment=None,
             allowance=lambda: SimpleNamespace(seconds=1.0),
             told=tuple,
+            not_done_there=str,
             begin=does or (lambda deadline: None),
             took_effect=lambda deadline: None,
             undo=lambda deadline: None,

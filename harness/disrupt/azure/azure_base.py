@@ -33,6 +33,7 @@ class ByAzure(Disruption):
     """Says what is tagged, done and undone."""
 
     by_azure = True
+    on_windows = ""  # the node has no part in it
     undo_blindly = True
     call = ""  # what is asked of Azure, for the plan: METHOD path
 

@@ -10,8 +10,8 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.disrupt.azure.azure_base import ByAzure
 from harness.disrupt.bases import client_patience
+from harness.disrupt.bases.windows_means import WHICH_BOOT
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Effect, Moment, both
-from harness.disrupt.node.node_reboot import WHICH_BOOT
 from harness.expectations import outage_budget
 from harness.expectations.outage_budget import Allowance
 from harness.hosts.host import HostUnreachable
@@ -154,6 +154,7 @@ class ComesBack(ByAzurePower):
     moves = None
     orderly = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
+    on_windows = "which boot it is in, and which scheduled event holds it up, is asked by a Linux host's tools"
     _before: str | None = None
     _went = False  # was the machine seen gone, or as another boot?
     _lapsed = False  # is it too late for what was accepted and did not come?

@@ -6,12 +6,14 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, Unusable
+from harness.disrupt.bases.windows_means import demand_role, lease_token, on_windows
 from harness.disrupt.disruption import Disruption, Moment, Step
 from harness.disrupt.permission import permitted
 from harness.hosts.deadman.deadman_switch import Deadman, Script
 from harness.hosts.linux.linux import TOOLS
 from harness.hosts.root_rights import as_root
+from harness.hosts.windows.host_undo import Deed, Thing, WindowsDeadman, lacks
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -20,18 +22,28 @@ SBIN = f"export {TOOLS.strip()}\n"
 
 
 class OnHost(Disruption):
-    """Says what is done and undone as shell; the deadman does the rest."""
+    """Says what is done and undone as shell, and what does it on Windows, where it is done there; the deadman does the rest."""
 
     severs = False  # may the harness lose its own connection to the host by it?
 
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
         self._armed: list[Deadman] = []
+        self._tasks: list[WindowsDeadman] = []  # the same on Windows
         self._said: list[str] = []  # what the undoing said on the hosts
 
     @abstractmethod
     def script(self, id: str) -> Script:
         """What to do on the target and how to undo it; `id` is a name for it alone."""
+
+    def deed(self, token: str) -> tuple[Thing, Deed]:
+        """What is done to a Windows target and the script that does it; `token` is the undoing's. Raises Unusable where there is none."""
+        raise Unusable(f"{self.name}: {self.target()} is a Windows node, and there is no script for it")
+
+    @property
+    def by_script(self) -> bool:
+        """Is its target a Windows node?"""
+        return on_windows(self._subject, self.target())
 
     @property
     def longest_s(self) -> float:
@@ -42,15 +54,43 @@ class OnHost(Disruption):
         return f"by the harness; if it dies, by {self.target()} itself, {self.longest_s:g} s after it began at the latest"
 
     def steps(self) -> list[Step]:
+        if self.by_script:
+            thing, deed = self.deed("RUN")
+            words = " ".join(f"-{key} {value}" for key, value in (deed.parameters | thing.parameters).items())
+            undo = f"the scheduled task lkharness-RUN of SYSTEM: {thing.kind} {thing.rule or thing.nic}"
+            return [Step(self.target(), "do", f"{deed.script}.ps1 {words}"), Step(self.target(), "undo", undo)]
         script = self.script("lkharness_RUN_NAME")
         return [Step(self.target(), "do", script.act.strip()), Step(self.target(), "undo", script.undo.strip())]
 
     def begin(self, deadline: Deadline) -> None:
+        if self.by_script:
+            self._begin_by_script(deadline)
+            return
         deadman = self._arm(self.target())
         script = self.script(deadman.id)
         script = Script(SBIN + permitted(self._subject, self, script.act), SBIN + script.undo, SBIN + script.check)
         moment = deadman.do(script, limit=deadline.within(5.0 if self.severs else 30.0), severs=self.severs)
         self.moment = Moment(self.target(), *moment) if moment else None
+
+    def _begin_by_script(self, deadline: Deadline) -> None:
+        subject, target = self._subject, self.target()
+        deadman = WindowsDeadman(
+            subject.hosts[target],
+            self.name,
+            longest=self.longest_s,
+            lease=lease_token(subject, target),
+            armed=subject.arming,
+            undone=subject.disarmed,
+        )
+        thing, deed = self.deed(deadman.token)
+        demand_role(subject, self)
+        self._tasks.append(deadman)
+        moment = deadman.do(thing, deed, limit=deadline.within(10.0 if self.severs else 60.0), severs=self.severs)
+        self.moment = Moment(target, *moment) if moment else None
+
+    def cannot_undo(self) -> str | None:
+        """Why a Windows target could not undo it by itself, so that it is not planned; None where nothing speaks against it."""
+        return lacks(self._subject.hosts[self.target()]) or None
 
     def _arm(self, host: str) -> Deadman:
         subject = self._subject
@@ -61,6 +101,14 @@ class OnHost(Disruption):
     def undo(self, deadline: Deadline) -> None:
         """On every host, though one fails; then it is noted, and the first failure is raised."""
         notes, failures = [], []
+        for task in reversed(self._tasks.copy()):
+            try:
+                by_us = task.undo(deadline)
+            except HarnessError as error:
+                failures.append(error)
+                continue
+            self._tasks.remove(task)
+            notes.append((task.host.name, f"{self.name}: undone" + ("" if by_us else " already: by the host itself, or never done")))
         for deadman in reversed(self._armed.copy()):
             try:
                 by_us = deadman.undo(deadline)

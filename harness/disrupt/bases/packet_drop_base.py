@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
+from harness.core.errors import HarnessError
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
+from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
 from harness.hosts.root_rights import as_root
+from harness.hosts.windows.host_undo import Deed, Thing, in_force, rule_name
+from harness.hosts.windows.windows import WindowsHost
 
 
 @dataclass(frozen=True)
@@ -25,25 +29,58 @@ class Drops:
         return Drops(self.inbound + other.inbound, self.outbound + other.outbound)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """The same for Windows Firewall: between which addresses, in both directions; with a `port`, TCP that comes in to it alone."""
+
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+    port: int = 0
+
+
 class Cut(OnHost):
     """Says what to drop on which node."""
 
     _table = ""
+    _thing: Thing | None = None
     _seen: Counters | None = None  # when the effect was seen
 
     @abstractmethod
     def drops(self) -> Drops:
         """Which packets are dropped."""
 
+    @abstractmethod
+    def blocks(self) -> Blocks:
+        """The same by Windows' means, which know no direction (WNET-21)."""
+
     def skip_reason(self) -> str | None:
-        return self._needs("nft", "nftables")
+        if not self.by_script:
+            return self._needs("nft", "nftables")
+        if why := self.cannot_undo():
+            return why
+        facts = self._subject.facts[self.target()]
+        assert isinstance(facts, WindowsHost)
+        why = no_effect(facts.addresses(), facts.firewall(), self.blocks().local)
+        return f"{self.target()}: {why}" if why else None
+
+    def deed(self, token: str) -> tuple[Thing, Deed]:
+        blocks = self.blocks()
+        self._thing = Thing("firewall", rule=rule_name(token))
+        parameters: dict[str, object] = {"Rule": self._thing.rule, "Local": list(blocks.local), "Remote": list(blocks.remote)}
+        return self._thing, Deed("cut", parameters | ({"Port": blocks.port} if blocks.port else {}))
 
     def script(self, id: str) -> Script:
         self._table = f"inet {id}"
         return cut_script(id, self.drops())
 
     def took_effect(self, deadline: Deadline) -> None:
-        """By evidence: packets were dropped by every rule. What the counters say then is compared with what they say at the undoing."""
+        """By evidence: packets were dropped by every rule. What the counters say then is compared with what they say at the undoing.
+
+        Windows counts none: there the firewall's own word counts that it enforces the rules (WNET-34).
+        """
+        if self.by_script:
+            self._enforced(deadline)
+            return
         drops = self.drops()
         rules = len(drops.inbound) + len(drops.outbound)
 
@@ -58,10 +95,39 @@ class Cut(OnHost):
 
     def undo(self, deadline: Deadline) -> None:
         """Raises EffectLost, all being undone, when the rules had been removed or made again by somebody meanwhile."""
+        if self.by_script:
+            self._lift(deadline)
+            return
         super().undo(deadline)
         told = last_word(self._said)
         self._said.clear()
         if told is not None and (lost := not_throughout(self._seen, told)):
+            raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
+
+    def _enforced(self, deadline: Deadline) -> None:
+        thing, host = self._thing, self._subject.hosts[self.target()]
+        assert thing is not None  # it was begun
+
+        def seen() -> bool:
+            return in_force(host, thing, limit=max(deadline.remaining(), 1.0))[0]
+
+        deadline.wait_for(seen, what=f"Windows Firewall enforcing the rules of {thing.rule} on {self.target()}", every=0.2)
+        self._seen = Counters(thing.rule)
+
+    def _lift(self, deadline: Deadline) -> None:
+        """A last look, and the undoing whatever that says; a host that cannot be asked says nothing of its rules."""
+        lost = ""
+        if self._seen is not None and self._thing is not None and self._tasks:
+            try:
+                there, why = in_force(self._subject.hosts[self.target()], self._thing, limit=max(deadline.within(30.0), 1.0))
+                lost = "" if there else f"the block rules were not in force any more{': ' + why if why else ''}"
+            except HarnessError as error:
+                self._subject.timeline.note(
+                    self.target(), "unseen", f"{self.name}: whether it was in force to its end was not told: {error}"
+                )
+        super().undo(deadline)
+        self._seen = None
+        if lost:
             raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
 
 

@@ -25,6 +25,7 @@ class ByPower(Disruption):
     """`away` is the command that takes the node away, `back` the one that brings it back."""
 
     takes_away = True
+    on_windows = ""  # the node has no part in it
     needs = BY_LOSS
     reboots = True
     away: str

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.disrupt.bases.packet_drop_base import Cut, Drops, between
+from harness.disrupt.bases.packet_drop_base import Blocks, Cut, Drops, between
 from harness.disrupt.disruption import BY_LOSS, Effect, both
 from harness.expectations import outage_budget
 from harness.managers.manager import ClusterState, CommPath, Question
@@ -23,6 +23,8 @@ QUESTION_TIMEOUT_S = 2.0  # a node that has lost is halting, and must not keep t
 
 
 class _AtTheStandby(Cut):
+    on_windows = ""
+
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
         self._own, self._peer = subject.cluster.peer_of(self._node), subject.cluster.node(self._node)
@@ -44,6 +46,11 @@ class _AtTheStandby(Cut):
             return called_dead(self._subject.manager.state(limit=QUESTION_TIMEOUT_S), pairs)
 
         deadline.wait_for(dead, what=f"the cluster manager calling {' and '.join('/'.join(pair) for pair in pairs)} dead", every=0.2)
+
+    def blocks(self) -> Blocks:
+        """Everything between the addresses of these paths, on the standby alone: one side's rules end what either side opened."""
+        own, peer = zip(*self.pairs(), strict=True)
+        return Blocks(own, peer)
 
     def pairs(self) -> list[tuple[str, str]]:
         """The addresses between which paths are cut."""
@@ -141,6 +148,7 @@ class OneWayCut(AllCommPathsCut):
     """Heartbeats are answered on the same connection, so one direction lost is both lost (facts LKL-35, as the stand-in has it)."""
 
     name = "one-way cut"
+    on_windows = "a rule of Windows Firewall cuts both directions or none (facts WNET-21), and its filters below have no program here"
     sentence = "the standby no longer hears the active node on any communication path; the other direction is open"
 
     def drops(self) -> Drops:

@@ -78,6 +78,7 @@ class IdleTimeout(Disruption):
 
     name = "idle beyond the balancer's timeout"
     sentence = "a connection from the client is held idle for longer than the balancer's idle timeout, and then used"
+    on_windows = "the connection is held by a Python program, which no Windows client is asked for"
     needs = NOTHING
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)

@@ -62,6 +62,7 @@ class IpResourceLost(OnHost):
     """In the nat design only the inside path needs the address, in the floating design every path does (facts N2, F2). The check finds
     it gone and local recovery puts it back (LKL-42), at once or never: the host puts it back only while the manager wants it here."""
 
+    on_windows = "an address that a manager holds cannot be given back there just as it was (facts WNET-46, 47)"
     name = "IP resource lost"
     sentence = "the VIP is deleted from the active node's NIC behind the cluster manager's back"
     needs = BY_FAILURE
@@ -90,6 +91,7 @@ class IpResourceOut(OnHost):
     """Everything but the IP resource stays. What is set in the cluster's configuration for it is removed from either node, whatever has
     become of the resource. Where nothing is set, the deadman puts it back only where the services still are: elsewhere it would move it."""
 
+    on_windows = "nobody there would take it in again if the harness were killed meanwhile"
     name = "IP resource out"
     sentence = "the IP resource is taken out of service, everything else stays"
     needs = frozenset({Question.TOLD})

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
+from harness.core.errors import DeadlineExceeded, Inconclusive
 from harness.disrupt.bases.host_fault_base import OnHost
 from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_probes, lacks_hc_timeout, never_missed
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
+from harness.hosts.host import HostUnreachable
+from harness.hosts.windows.host_undo import NAME, Deed, Thing, in_force
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
@@ -115,8 +118,10 @@ class _NicDown(OnHost):
     takes_away = True  # the harness may reach it by that NIC only
     severs = True
     cuts = True
+    _thing: Thing | None = None
     needs = BY_FAILURE
     failures = 1
+    on_windows = ""
     which: str  # the attribute of a node that tells the NIC's address
 
     @property
@@ -127,15 +132,54 @@ class _NicDown(OnHost):
         node = self._subject.cluster.node(self._node)
         return nic_script(str(self._address), (str(node.address), str(node.second_address)))
 
+    def skip_reason(self) -> str | None:
+        if not self.by_script:
+            return None
+        if why := self.cannot_undo():
+            return why
+        nic = self._nic()
+        return (
+            None if NAME.fullmatch(nic) else f"{self._node}: the program that would enable the NIC again cannot be given its name {nic!r}"
+        )
+
+    def deed(self, token: str) -> tuple[Thing, Deed]:
+        self._thing = Thing("nic", nic=self._nic(), address=str(self._address))
+        return self._thing, Deed("nic-down", {"Nic": self._thing.nic, "Address": self._thing.address})
+
+    def _nic(self) -> str:
+        """The name of the adapter that has the address. Raises Inconclusive when none has."""
+        found = [a.interface for a in self._subject.facts[self._node].addresses() if a.address == str(self._address)]
+        if len(found) != 1:
+            raise Inconclusive(f"{self._node}: one NIC should have {self._address}; {' and '.join(found) or 'none'} has")
+        return found[0]
+
     def took_effect(self, deadline: Deadline) -> None:
         """The link is seen to be down, or the host cannot be reached any more, because it was reached through that NIC."""
         host = self._subject.hosts[self._node]
+        if self.by_script:
+            self._off(deadline)
+            return
         down = f"! ip -o -4 addr show to {self._address} up | grep -q ."
 
         def seen() -> bool:
             return not host.alive(limit=2.0) or self._there(down, deadline)
 
         deadline.wait_for(seen, what=f"the NIC with {self._address} on {self._node} going down")
+
+    def _off(self, deadline: Deadline) -> None:
+        """The adapter is disabled by Windows' own word, or the host is silent."""
+        host, thing = self._subject.hosts[self._node], self._thing
+        assert thing is not None  # it was begun
+
+        def seen() -> bool:
+            if not host.alive(limit=2.0):
+                return True
+            try:
+                return in_force(host, thing, limit=max(deadline.within(10.0), 1.0))[0]
+            except (HostUnreachable, DeadlineExceeded):
+                return False
+
+        deadline.wait_for(seen, what=f"{thing.nic} on {self._node} being disabled", every=0.2)
 
 
 class NicDownSubnet1(_NicDown):
@@ -158,7 +202,7 @@ class NicDownSubnet1(_NicDown):
         return allowance_without_probes(self._subject.cluster)
 
     def skip_reason(self) -> str | None:
-        return lacks_hc_timeout(self._subject.cluster)
+        return lacks_hc_timeout(self._subject.cluster) or super().skip_reason()
 
 
 class NicDownSubnet2(_NicDown):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.disrupt.bases.packet_drop_base import Cut, Drops
+from harness.disrupt.bases.packet_drop_base import Blocks, Cut, Drops
 from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.expectations import outage_budget
 
@@ -22,6 +22,7 @@ class ProbeBlocked(Cut):
 
     name = "probe blocked"
     sentence = "probes that come in at the active node are dropped in silence; the service itself lives"
+    on_windows = ""
     needs = BY_FAILURE
     failures = 1
     moves = True
@@ -43,6 +44,11 @@ class ProbeBlocked(Cut):
         """The balancer's probes, by their source and port."""
         probe = self._subject.cluster.load_balancer.probe
         return Drops((f"ip saddr {probe.source} tcp dport {probe.port}",))
+
+    def blocks(self) -> Blocks:
+        """The same; the rule is for every address of the node, and its NIC in Subnet#1 is where probes come in."""
+        probe, node = self._subject.cluster.load_balancer.probe, self._subject.cluster.node(self._node)
+        return Blocks((str(node.address),), (str(probe.source),), probe.port)
 
 
 def never_missed(cluster: Cluster) -> bool:

@@ -26,6 +26,7 @@ class ManagerCrash(Disruption):
 
     name = "manager crash"
     sentence = "the cluster manager's daemons on the active node are killed (SIGKILL); their supervisor brings them back"
+    on_windows = "which processes are the manager's own, and what brings them back, is not known there"
     needs = BY_FAILURE
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.disrupt.bases.power_base import ByPower
+from harness.disrupt.bases.windows_means import which_boot
 from harness.disrupt.disruption import Effect, both
-from harness.hosts.host import HostUnreachable
-
-WHICH_BOOT = "cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat"  # hosts that share a kernel differ in process 1
+from harness.hosts.host import HostUnreachable, NotReadable
+from harness.hosts.windows.boots import Boot
 
 
 class NodeReboot(ByPower):
@@ -21,7 +21,7 @@ class NodeReboot(ByPower):
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
     runs_with = frozenset({"one comm path cut"})
-    _before = ""
+    _before: str | Boot = ""
 
     @property
     def longest_s(self) -> float:
@@ -33,17 +33,17 @@ class NodeReboot(ByPower):
         return f"by itself, when the node has booted; one that has not after {self.longest_s:g} s gets power.on"
 
     def begin(self, deadline: Deadline) -> None:
-        self._before = self._subject.hosts[self._node].check(WHICH_BOOT, limit=deadline.within(10.0))
+        self._before = which_boot(self._subject, self._node, limit=deadline.within(10.0))
         super().begin(deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
         """It is silent, or another boot answers already."""
         deadline.wait_for(lambda: self._boot() != self._before, what=f"{self._node} falling silent or booting")
 
-    def _boot(self) -> str | None:
+    def _boot(self) -> str | Boot | None:
         try:
-            return self._subject.hosts[self._node].check(WHICH_BOOT, limit=1.0)
-        except (HostUnreachable, DeadlineExceeded):
+            return which_boot(self._subject, self._node, limit=1.0)
+        except (HostUnreachable, DeadlineExceeded, NotReadable):
             return None
 
     def undo(self, deadline: Deadline) -> None:

@@ -19,6 +19,7 @@ class Switchover(Disruption):
     name = "switchover"
     sentence = "the cluster manager is told to move everything to the standby node"
     needs = frozenset({Question.TOLD})
+    on_windows = ""  # the cluster manager does it
     moves = True
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
     runs_with = frozenset({"one comm path cut"})

@@ -38,6 +38,7 @@ class ResponderOnBoth(OnHost):
     """Connections are shared out by the hash, and half of them reach a node without the service or the VIP (facts N6, F6, TRP-06).
     The inside path never leaves the node that holds the VIP."""
 
+    on_windows = "nothing is there that would listen in the responder's place without a program of its own"
     name = "responder up on both nodes"
     sentence = "a listener of ours answers the probe on the standby node too, and the balancer sends it every other connection"
     needs = NOTHING

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
+from harness.disrupt.bases import windows_means
 from harness.disrupt.bases.port_owner import kill, listener_pid, wait_for_end
 from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
+from harness.hosts.windows.script_protocol import Row
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -22,6 +24,7 @@ class ServiceCrash(Disruption):
 
     name = "service crash"
     sentence = "the process that listens on the service's port is killed (SIGKILL)"
+    on_windows = ""
     needs = BY_FAILURE
     failures = 1
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.RECOVERS)
@@ -31,6 +34,7 @@ class ServiceCrash(Disruption):
         super().__init__(subject)
         self._port = (service or subject.cluster.services[0]).port
         self._pid = 0
+        self._owner: Row = {}
 
     def allowance(self) -> outage_budget.Allowance:
         return outage_budget.service_crash(self._subject.cluster)
@@ -40,11 +44,25 @@ class ServiceCrash(Disruption):
         return "by the cluster manager, which brings it back here or on the other node"
 
     def steps(self) -> list[Step]:
+        if self._by_script:
+            row = windows_means.owner_of(self._subject, self._node, self._port)
+            return [Step(self._node, "do", f"process-kill.ps1 -Id {row['Id']:.0f} -StartedAt {row['StartedAt']}  # {row['Name']}")]
         return [Step(self._node, "do", f"kill -KILL {listener_pid(self._subject, self._node, self._port)}")]
 
+    @property
+    def _by_script(self) -> bool:
+        return windows_means.on_windows(self._subject, self._node)
+
     def begin(self, deadline: Deadline) -> None:
+        if self._by_script:
+            self._owner = windows_means.owner_of(self._subject, self._node, self._port)
+            self.moment = windows_means.end_process(self._subject, self, self._owner, deadline)
+            return
         self._pid = listener_pid(self._subject, self._node, self._port)
         self.moment = kill(self._subject, self._node, self._pid, deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
+        if self._by_script:
+            windows_means.wait_for_end(self._subject, self._node, self._owner, deadline)
+            return
         wait_for_end(self._subject, self._node, self._pid, deadline)

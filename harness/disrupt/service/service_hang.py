@@ -65,6 +65,7 @@ class ServiceHang(OnHost):
     """SIGSTOP to every process of the listener. A check that only runs out of time is no failure to the product (facts LKL-44), so
     a resource recovers from it when its own check gives up; that it does is what this demands."""
 
+    on_windows = "suspending another program's threads takes calls that antimalware takes for an attack (facts WHST-54)"
     name = "service hang"
     sentence = "every process of the service that listens is stopped (SIGSTOP); connections are accepted and nothing answers"
     needs = BY_FAILURE

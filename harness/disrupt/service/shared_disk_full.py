@@ -87,6 +87,7 @@ class SharedDiskFull(OnHost):
     """What a full disk does to a database is its own affair: it may refuse writes, or stop and be found dead; no fact says more (to
     LifeKeeper such a disk may be ISU: LKL-15). So nothing is demanded while it lasts; afterwards everything must have recovered."""
 
+    on_windows = "which volume nothing but the database lives on is not found out there"
     name = "shared disk full"
     sentence = "the file system with the database's files is filled to the last block"
     needs = BY_FAILURE
