@@ -18,6 +18,7 @@ from harness.config import cluster_config
 from harness.core.redaction import redactor
 from harness.core.redaction.compressed_values import MAX_TEXT_BYTES, unpacked
 from harness.core.redaction.redactor import GONE, Redactor
+from harness.core.redaction.secret_encodings import pattern_of
 from harness.core.redaction.secret_names import sensitive
 from harness.lab.lifecycle import default_cluster
 from tests.encodings_of_secrets import ENCODINGS, found_in, lines_of
@@ -194,3 +195,12 @@ def test_only_what_may_hold_a_known_value_is_searched_for_all_its_forms(monkeypa
     monkeypatch.setattr(redactor, "pattern_of", lambda value: pytest.fail(f"compiled: {value}"))
     said = "lknode01: LISTEN 0 128 0.0.0.0:1521, and what is known"
     assert Redactor([SAFE]).clean_known(said) == said
+
+
+def test_a_value_that_stands_in_a_text_has_no_other_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(redactor, "pattern_of", lambda value: (compiled.append(value), pattern_of(value))[1])
+    known = Redactor(["a-word-of-an-option", "a-key-" + 64 * "k", "b-key-" + 64 * "k"])
+    assert known.clean_known("pytest -p a-word-of-an-option") == f"pytest -p {GONE}"
+    assert compiled == ["a-word-of-an-option"]
+    assert known.clean_known(f"a-word-of-an-option, b-key-{64 * 'k'}") == f"{GONE}, {GONE}", "each by itself"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -122,8 +123,7 @@ class Redactor:
         values = {part for value in known for part in _parts(value)}
         # The longest first: a secret that contains another must not leave its rest behind.
         self._values = sorted(values, key=lambda value: (-len(value), value))
-        self._heads = re.compile("|".join(head_of(value) for value in self._values)) if values else None
-        self._known: re.Pattern[str] | None = None  # compiled when first needed: most runs never come near a secret
+        self._heads: re.Pattern[str] | None = None  # compiled when first needed: more secrets may become known before there is a text
         self.removed = 0
 
     def clean(self, text: str) -> str:
@@ -138,23 +138,28 @@ class Redactor:
 
     def clean_known(self, text: str) -> str:
         """`text` without the values that are known."""
-        if self._heads is None:
+        if not self._values:
             return text
         text, packed = compressed_values.without(text, self._holds_known, GONE)
         self.removed += packed
-        if self._heads.search(text) is None:
+        near = self._near(text)
+        if not near:
             return text
-        text, times = self._all_forms().subn(GONE, text)
+        text, times = _all_forms(near).subn(GONE, text)
         self.removed += times
         return text
 
     def _holds_known(self, text: str) -> bool:
-        return self._heads is not None and self._heads.search(text) is not None and self._all_forms().search(text) is not None
+        near = self._near(text)
+        return bool(near) and _all_forms(near).search(text) is not None
 
-    def _all_forms(self) -> re.Pattern[str]:
-        if self._known is None:  # thousands of characters for one private key, so not before a text may hold it
-            self._known = re.compile("|".join(pattern_of(value) for value in self._values))
-        return self._known
+    def _near(self, text: str) -> tuple[str, ...]:
+        """The known values that `text` may hold, the longest first: of no other is any form in it."""
+        if self._heads is None:
+            self._heads = re.compile("|".join(head_of(value) for value in self._values))
+        if self._heads.search(text) is None:
+            return ()
+        return tuple(value for value in self._values if re.search(head_of(value), text))
 
     def clean_data(self, data: Any, name: str = "") -> Any:
         """The same for JSON-like data: every string in it, and everything of any kind whose name says that it is a secret."""
@@ -166,6 +171,12 @@ class Redactor:
         if isinstance(data, list | tuple):
             return [self.clean_data(value) for value in data]
         return self.clean(data) if isinstance(data, str) else data
+
+
+@lru_cache(32)
+def _all_forms(values: tuple[str, ...]) -> re.Pattern[str]:
+    """Every form of these values. Thousands of characters for one private key, so it is made for those alone that a text may hold."""
+    return re.compile("|".join(pattern_of(value) for value in values))
 
 
 def _parts(value: str) -> set[str]:
