@@ -9,6 +9,7 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the program still loads simply ends it; `main` takes over
 
 import argparse
+import gc
 import os
 import sys
 
@@ -23,6 +24,7 @@ EXIT_CODES = (
     "4 environment not reachable or not usable · 130 interrupted"
 )
 INTERRUPTED = 130
+OBJECTS_PER_COLLECTION = 50_000  # while a command loads its modules there is nothing to collect, and looking took a tenth of its time
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     from harness.core.terminal import guarded
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
     given = sys.argv[1:] if arguments is None else arguments
     if completion.ENVIRONMENT in os.environ:
         completion.answer(_parser())
