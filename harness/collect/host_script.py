@@ -10,6 +10,7 @@ from harness.config.cluster_config import Cluster, Design, Machine
 from harness.hosts.linux.linux import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT, WHOLE, asked_for, read_by_root, tells_refusals
 from harness.managers.manager import Manager
+from harness.remote.script_transport import QUICKLY
 
 MAX_LOG_LINES = 400
 SCRIPT_TIMEOUT_S = 20.0  # for all of it
@@ -82,7 +83,8 @@ FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # 
 def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
     """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.host_script_parse` reads."""
     others = [str(m.address) for m in cluster.machines if m.name != machine.name]
-    echoes = f"whole {shlex.quote(machine.ssh.python)} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
+    python = shlex.join([machine.ssh.python, *QUICKLY])
+    echoes = f"whole {python} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"
     asked = _parts(cluster, machine, manager)
     rights = tells_refusals(dict.fromkeys(line for part in (_TOOLS, *asked.values()) for line in asked_for(part)))
     parts = {"time": "date '+%s.%N %z'", **asked, "rights": rights, "failed": _FAILED, "large": "cat <&3", "ended": "date +%s.%N"}
