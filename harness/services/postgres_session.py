@@ -88,7 +88,7 @@ def _libpq() -> ctypes.CDLL | None:
         loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    paths = {Path(words[5]) for line in loaded if len(words := line.split(maxsplit=5)) == 6}
+    paths = {Path(words[5]) for line in loaded if "libpq" in line and len(words := line.split(maxsplit=5)) == 6}
     return next((ctypes.CDLL(str(path)) for path in sorted(paths) if path.name.startswith("libpq")), None)
 
 
