@@ -121,3 +121,16 @@ def test_without_systemd_run_it_is_armed_only_where_it_survives_the_log_in(here,
             deadman.do(script(thing), limit=20)
     assert not thing.exists() and remains(here) == []
     assert not here.run(f"[ -e {FOLDER} ] && ls {FOLDER} | grep -q .").ok
+
+
+def test_the_configuration_of_pacemaker_is_searched_where_it_runs_and_nobody_is_asked_where_it_does_not(here, tmp_path, programs):
+    asked = tmp_path / "asked"
+    told = with_programs(here, programs, cibadmin=f"""touch {asked}; echo ' <rsc_location id="lkharness-x1" />'""")
+    assert remains(told) == [] and not asked.exists()
+    listens = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + 'cib_ro'); s.listen(); print(); sys.stdin.read()"
+    pacemaker = here.start(["python3", "-uc", listens])
+    try:
+        next(iter(pacemaker.lines()))
+        assert remains(told) == ["lkharness-x1 in the cluster's configuration (CIB)"]
+    finally:
+        pacemaker.close()
