@@ -21,7 +21,7 @@ FROM = (
 )
 COMMANDS = (
     "ip -s -d link", "ip addr", "ip rule", "ip route show table all", "ip -6 route", "ip neigh", "ss -Hltnp", "ss -Hlunp", "ss -s",
-    "ss -Htanoi", "nstat -az", "nft list ruleset", "iptables-save", "firewall-cmd --list-all-zones", "ufw status verbose",
+    "ss -Htanoi", "nstat -az", "nstat -azs", "nft list ruleset", "iptables-save", "firewall-cmd --list-all-zones", "ufw status verbose",
     "date +%s.%N", "timedatectl", "chronyc -n tracking", "ntpq -pn", "cibadmin -Q", "cat /etc/corosync/corosync.conf",
 )  # fmt: skip
 FIREWALLS = ("nft list ruleset", "iptables-save")

@@ -6,6 +6,7 @@ import argparse
 import base64
 import io
 import json
+import re
 import tarfile
 import time
 from pathlib import Path
@@ -287,3 +288,11 @@ def test_a_bundle_with_holes_is_refused(hole: str) -> None:
     del index[hole]
     with pytest.raises(BadUse, match="cannot be made a lab of"):
         shape_of(index, default_cluster.cluster_data(), {})
+
+
+def test_what_is_collected_from_linux_writes_no_history() -> None:
+    """`nstat` without -s leaves its counters in /tmp/.nstat.u0 of the host."""
+    cluster = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
+    lines = [line_for(row, cluster, 0.0, 0.0) for machine in cluster.machines for row in of_machine(cluster, machine)]
+    words = [words for line in lines for words in re.findall(r"\bnstat( -\w+)", str(line))]
+    assert words and all("s" in one for one in words), words

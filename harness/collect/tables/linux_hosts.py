@@ -35,7 +35,7 @@ class Linux(CollectorTable):
         Collector("addresses", "Links and addresses", _each("ip -s -d link", "ip addr")),
         Collector("routes", "Routes, rules, neighbours", _each("ip rule", "ip route show table all", "ip -6 route", "ip neigh")),
         Collector("listeners", "Who listens", _each(f"{ROOT} ss -Hltnp", f"{ROOT} ss -Hlunp")),
-        Collector("sockets", "Connections", _each("ss -s", "ss -Htanoi", "nstat -az"), most=512 * KB),
+        Collector("sockets", "Connections", _each("ss -s", "ss -Htanoi", "nstat -azs"), most=512 * KB),
         Collector("sysctls", "Kernel settings that matter", _SYSCTL_LINE, most=64 * KB),
         Collector(
             "firewall",

@@ -65,7 +65,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
             node,
             Certainty.LIKELY,
             f"look on {node} at what comes beside the firewall: `ip rule` and routes by port or mark, `ip xfrm policy`, `tc filter show` "
-            "and XDP programs (`ip link`, `bpftool net`), and at the counters of `nstat -az` (TcpExtListenDrops, IpReversePathFilter)",
+            "and XDP programs (`ip link`, `bpftool net`), and at the counters of `nstat -azs` (TcpExtListenDrops, IpReversePathFilter)",
             tuple(
                 f"the packet captures: {p.path} to port {p.service.port} arrived at {node}, and no SYN-ACK or RST left it" for p in paths
             ),
