@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from harness.diagnosis.firewall import Decision, Outcome, Packet, evaluate, parse
+from harness.hosts.linux.linux import FIREWALL, TOOLS
+from harness.hosts.root_rights import ROOT
 
 PROBE = Packet("168.63.129.16", "10.20.1.11", 12345, in_nic="eth0")
 ANSWER = PROBE.answer()
@@ -97,3 +101,26 @@ def test_what_depends_on_other_packets_cannot_be_told_and_says_why():
     assert decide(PROBE, [limit, {"drop": None}], [{"drop": None}]).outcome is Outcome.DROP, "both ways end in it"
     either = decide(PROBE, [limit, {"drop": None}], [{"reject": None}])
     assert either.outcome is Outcome.CANNOT_TELL and either.passes is False, "blocked either way"
+
+
+EGRESS = {"family": "netdev", "table": "out", "name": "o", "type": "filter", "hook": "egress", "prio": 0, "policy": "accept"}
+DROPS = {"family": "netdev", "table": "out", "chain": "o", "handle": 2, "expr": [{"drop": None}]}
+
+
+@pytest.mark.parametrize(("device", "out", "passes"), [({"dev": "eth0"}, "eth0", False), ({"dev": "eth0"}, "lo", True), ({}, "eth0", None)])
+def test_a_chain_whose_nic_is_not_told_may_be_on_another(device: dict[str, str], out: str, passes: bool | None) -> None:
+    """nft 1.0.6 leaves the device out of its JSON."""
+    items = [{"metainfo": {}}, {"table": {"family": "netdev", "name": "out"}}, {"chain": {**EGRESS, **device}}, {"rule": DROPS}]
+    packet = Packet("10.20.1.11", "10.20.1.20", 50000, 5432, hook="output", out_nic=out, state="established")
+    assert evaluate(parse(json.dumps({"nftables": items})), packet).passes is passes
+
+
+@pytest.mark.parametrize(
+    ("printed", "text"), [('{"hook": "egress"}', True), ('{"hook": "egress", "dev": "eth0"}', False), ('{"hook": "input"}', False)]
+)
+def test_a_host_whose_nft_does_not_tell_the_nic_is_asked_for_its_text(printed: str, text: bool, tmp_path: Path) -> None:
+    (tmp_path / "nft").write_text(f"#!/bin/sh\n[ \"$1\" = -j ] && {{ echo '{printed}'; exit; }}\necho as text\n")
+    (tmp_path / "nft").chmod(0o755)
+    line = FIREWALL.replace(TOOLS.strip(), f"PATH={tmp_path}:/bin:/usr/bin").replace(ROOT, "")
+    said = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+    assert ("as text" in said) is text and (printed in said) is not text

@@ -18,6 +18,7 @@ NOTHING = {
 }  # fmt: skip
 ELSEWHERE = {"queue": "a program decides (queue)", "tproxy": "a proxy takes it", "synproxy": "a proxy answers", "fwd": "it is sent on"}
 ORDERS = {">": (1, None), ">=": (0, None), "<": (None, -1), "<=": (None, 0)}
+NIC_NOT_TOLD = "whether its chain is on that NIC, which this version of nft does not tell as JSON"
 FAMILIES = ("ip", "ip6", "inet", "netdev")
 
 
@@ -69,7 +70,9 @@ def _rule(chain: Chain, about: dict[str, Any], sets: Sets) -> Rule:
     text = nft_json_to_text.rule(about)
     handle = f", handle {about['handle']}" if "handle" in about else ""
     parts = about.get("expr", [])
-    steps = [step for at, part in enumerate(parts) for step in _steps(part, sets, chain.table, at == len(parts) - 1)]
+    on_a_nic = chain.hook in ("ingress", "egress") and not chain.devices
+    doubt: list[Step] = [lambda flow: NIC_NOT_TOLD] if on_a_nic else []
+    steps = doubt + [step for at, part in enumerate(parts) for step in _steps(part, sets, chain.table, at == len(parts) - 1)]
     return Rule(f"{chain.where}{handle}", text, steps)
 
 

@@ -19,7 +19,9 @@ TOOLS = 'PATH="$PATH:/usr/sbin:/sbin" '  # an ordinary user's PATH often lacks t
 FIREWALL = f"""export {TOOLS.strip()}
 there() {{ command -v "$1" >/dev/null; }}
 if there nft; then any=yes
-  if {ROOT} nft -j list ruleset 2>/dev/null; then told=yes; echo; elif {ROOT} nft list ruleset 2>/dev/null; then told=yes; fi
+  if rules=$({ROOT} nft -j list ruleset 2>/dev/null); then told=yes; case "$rules" in
+    *'"hook": "'[ie]*gress'"'*) case "$rules" in *'"dev":'*) ;; *) rules=$({ROOT} nft list ruleset 2>/dev/null || echo "$rules") ;; esac ;;
+    esac; printf '%s\n\n' "$rules"; elif {ROOT} nft list ruleset 2>/dev/null; then told=yes; fi
 fi
 if there iptables-nft-save; then any=yes; {ROOT} iptables-nft-save 2>/dev/null && told=yes
   if [ -s /proc/net/ip_tables_names ] && there iptables-legacy-save; then {ROOT} iptables-legacy-save 2>/dev/null; fi
@@ -53,7 +55,8 @@ class LinuxHost:
         return linux_parse.route(self._ok(result).out)
 
     def firewall(self) -> str:
-        """Every rule of its packet filter: nft's as JSON (as text where nft is too old for that), and what `iptables-save` prints, of
+        """Every rule of its packet filter: nft's as JSON (as text where nft is too old for that, or
+        does not tell in it on which NIC a chain is, as 1.0.6), and what `iptables-save` prints, of
         nft and of the old kind. Empty where there is no tool for rules, so none. Reading takes root."""
         return self._ok(self.host.run(FIREWALL, limit=self._limit)).out
 

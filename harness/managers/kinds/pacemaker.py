@@ -34,6 +34,7 @@ from harness.managers.parse.pacemaker_parse import Reading, borne, fail_counts, 
 from harness.managers.rules import pacemaker_take_out_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by
+from harness.managers.rules.pacemaker_placement_rules import by_placement
 from harness.managers.rules.pacemaker_switchover_rules import (
     NOW,
     QUORUM,
@@ -179,7 +180,8 @@ class Pacemaker(Manager):
         case = by_state(to, state.result().without(beside), question).add(by_cluster(to, reading, health=health_counts(cib)))
         simulated = by_simulation(to, would.result(), reading)
         case.add(by_cib(cib, reading, resource, question)).add(simulated)
-        case.add(by_failures(to, cib, reading) if simulated.against else Case())
+        if simulated.against:
+            case.add(by_failures(to, cib, reading)).add(by_placement(to, cib, reading))
         if simulated.unknown:  # else Pacemaker has said so itself
             case.add(by_clones(to, cib, reading))
         case.add(by_quorum(active, to, quorum.result(), reading) if quorum else Case())

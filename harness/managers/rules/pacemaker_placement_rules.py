@@ -1,0 +1,68 @@
+"""Why Pacemaker's scheduler would not have something on a node, where it would not: what its own answer does not say. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from xml.etree import ElementTree as xml
+
+from harness.managers.parse.pacemaker_parse import Reading, document
+from harness.managers.switchover_readiness import Case, Told
+
+FALSE = ("false", "no", "off", "n", "0")
+BY_CAPACITY = ("utilization", "minimal", "balanced")
+
+
+def by_placement(to: str, told: Told, reading: Reading) -> Case:
+    """The configuration (`cibadmin -Q`): an opt-in cluster, capacities, and tickets."""
+    root = document(told.text or "")
+    return Case() if root is None else Case(against=[*_opt_in(to, root, reading), *_capacity(to, root, reading), *_tickets(root, reading)])
+
+
+def _opt_in(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:
+    """Nothing may run anywhere but where a constraint allows it. One with rules may allow it."""
+    if _option(root, "symmetric-cluster").lower() not in FALSE:
+        return
+    rules = [e for e in root.iter("rsc_location") if e.get("node") in (None, to) and not e.get("score", "").startswith("-")]
+    allowed = {e.get("rsc", "") for e in rules}
+    for group in root.iter("group"):
+        if group.get("id") in allowed:
+            allowed |= {e.get("id", "") for e in group.iter("primitive")}
+    if kept := [tag for tag in reading.resources if tag not in allowed]:
+        yield f"the cluster is opt-in (symmetric-cluster=false), and no constraint allows {to} for {', '.join(kept)}"
+
+
+def _capacity(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:
+    strategy = _option(root, "placement-strategy")
+    if strategy not in BY_CAPACITY:
+        return
+    room = {
+        pair.get("name", ""): _number(pair.get("value"))
+        for node in root.iterfind("configuration/nodes/node")
+        if node.get("uname") == to
+        for pair in node.iterfind("utilization/nvpair")
+    }
+    needed: defaultdict[str, int] = defaultdict(int)
+    for primitive in root.iter("primitive"):
+        for pair in primitive.iterfind("utilization/nvpair") if primitive.get("id") in reading.resources else ():
+            needed[pair.get("name", "")] += _number(pair.get("value"))
+    for name, number in needed.items():
+        if number > room.get(name, 0):
+            yield f"the resources need {number} of {name}, and {to} has a capacity of {room.get(name, 0)} (placement-strategy={strategy})"
+
+
+def _tickets(root: xml.Element, reading: Reading) -> Iterator[str]:
+    granted = {e.get("id") for e in root.iter("ticket_state") if e.get("granted") == "true" and e.get("standby") != "true"}
+    ours = {*reading.resources, *reading.groups}
+    for rule in root.iter("rsc_ticket"):
+        if rule.get("rsc") in ours and rule.get("ticket") not in granted:
+            yield f"{rule.get('rsc')} needs the ticket {rule.get('ticket')} ({rule.get('id')}), which is not granted here"
+
+
+def _option(root: xml.Element, name: str) -> str:
+    found = [e.get("value", "") for e in root.iterfind(".//crm_config//nvpair") if e.get("name") == name]
+    return found[-1] if found else ""
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else 0
