@@ -106,3 +106,10 @@ def test_how_a_host_tells_of_them() -> None:
         assert seen.without_arp == {"eth0"} and len(seen.ipsec) == 1
         assert seen.chosen_routes[("10.20.1.20", "10.20.1.11", "sport 80")] == Route("blackhole")
         assert seen.chosen_routes[("10.20.1.200", "", "dport 80")].interface == "eth0" and seen.routes == {}
+
+
+def test_a_queue_without_room_is_full_with_the_one_that_waits() -> None:
+    ports = [s.port for s in CLUSTER.services]
+    full = [*map(listening, ports), listening(12345, waiting=1, room=0)]
+    only(with_host(node("lknode01", listeners=full)), "lknode01", "accept queue of port 12345", "1 connections wait of at most 0")
+    assert faults(diagnose(with_host(node("lknode01", listeners=[*map(listening, ports), listening(12345, waiting=0, room=0)])))) == []

@@ -41,7 +41,7 @@ def _explains(evidence: Evidence, name: str, port: int) -> tuple[str, ...]:
 
 def _full(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
     for one in seen.listening(port):
-        if not one.room or one.waiting <= one.room:
+        if one.waiting <= one.room:  # the kernel takes one more than it was asked for, so with no room at all one waits
             continue
         held = [s for s in seen.sockets if s.port == port and s.state == "ESTAB"]
         peers = sorted({s.peer for s in held})
