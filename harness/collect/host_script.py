@@ -75,6 +75,7 @@ _DESCRIPTORS = (
     'for pid; do [ -r "/proc/$pid/fd" ] || continue; n=0; for one in "/proc/$pid/fd"/*; do n=$((n + 1)); done; '
     'echo "$pid $n $(grep "open files" "/proc/$pid/limits")"; done'
 )
+_FOLDERS = 'for pid; do [ -r "/proc/$pid/cwd/." ] && echo "= $pid $(readlink "/proc/$pid/cwd")"; done; true'
 _NAMES = 'function end() { if (line) print line } $1 == "=" { end(); line = $2; next } { line = line " " $1 } END { end() }'
 _FAILED = 'printf %s "$why"'
 FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # what findings are made of by themselves
@@ -124,6 +125,7 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "processes": f"pids=$({ROOT} ss -tlnp | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u | head -n 200); "
         '(set -- /dev/null; for pid in $pids; do set -- "$@" "/proc/$pid/stat"; done; cat "$@")',
         "descriptors": f"whole sh -c {shlex.quote(_DESCRIPTORS)} descriptors $pids",
+        "working folders": "whole sh -c " + shlex.quote(_FOLDERS) + " folders $pids; cat /proc/mounts",
         "sysctls": f"(cd /proc/sys/net/ipv4 && grep -H . {' '.join([f'conf/*/{n}' for n in NIC_SYSCTLS] + settings)}; "
         "cd ../netfilter && grep -H . nf_conntrack_count nf_conntrack_max)",
         "firewall": "ask firewall rules",

@@ -50,6 +50,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         large=dict(_large(parts.get("large", ""))),
         processes=dict(_processes(parts.get("processes", ""))),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
+        read_only=dict(_read_only(parts.get("working folders", ""))),
         neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
         clock=clock,
@@ -172,6 +173,22 @@ def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
     for line in text.splitlines():
         if found := re.match(r"(\d+) (\d+) Max open files +(\d+)", line):
             yield int(found[1]), (int(found[2]), int(found[3]))
+
+
+def _read_only(text: str) -> Iterator[tuple[int, str]]:
+    """Lines `= PID FOLDER`, and /proc/mounts, of which the last on a place counts: the file systems that somebody would write to."""
+    mounts: dict[str, bool] = {}
+    folders: dict[int, str] = {}
+    for line in text.splitlines():
+        words = line.split(" ")
+        if words[0] == "=" and len(words) > 2 and words[1].isdigit():
+            folders[int(words[1])] = " ".join(words[2:])
+        elif len(words) > 3:
+            mounts[words[1].replace("\\040", " ")] = "ro" in words[3].split(",")
+    for pid, folder in folders.items():
+        on = max((m for m in mounts if folder == m or folder.startswith(m.rstrip("/") + "/")), key=len, default="")
+        if on not in ("", "/") and mounts[on]:  # a root that is read-only is so by design
+            yield pid, on
 
 
 def _time(text: str) -> tuple[float | None, timezone]:

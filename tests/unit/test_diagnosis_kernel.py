@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, SILENT, WEB, evidence, faults, listening, node, only, paths, with_host
+from test_diagnosis import CLUSTER, IN, OUT, SILENT, WEB, client, evidence, faults, listening, node, only, paths, state, with_host
 
 from harness.diagnosis import host_script_parse, ipsec_policy
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import PathSeen
-from harness.diagnosis.firewall import Packet
-from harness.hosts.linux.linux_parse import Route
+from harness.diagnosis.firewall import Packet, parse
+from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 
 BLOCK = """src 10.20.1.0/24 dst 10.20.1.11/32 proto tcp dport 80 
 \tdir in action block priority 0 ptype main 
@@ -113,3 +113,47 @@ def test_a_queue_without_room_is_full_with_the_one_that_waits() -> None:
     full = [*map(listening, ports), listening(12345, waiting=1, room=0)]
     only(with_host(node("lknode01", listeners=full)), "lknode01", "accept queue of port 12345", "1 connections wait of at most 0")
     assert faults(diagnose(with_host(node("lknode01", listeners=[*map(listening, ports), listening(12345, waiting=0, room=0)])))) == []
+
+
+def test_a_service_that_works_on_a_read_only_file_system_is_told_before_it_fails() -> None:
+    mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/sdc /srv/my\\040data xfs ro,relatime 0 0\n/dev/sdd /srv/my\\040data/log xfs rw 0 0\n"
+    folders = "= 5 /srv/my data/pg\n= 6 /srv/my data/log\n= 7 /\n= x /srv\n= 8\n"
+    seen = host_script_parse.host("lknode01", f"@@ working folders\n{folders}{mounts}")
+    assert seen.read_only == {5: "/srv/my data"}
+    assert host_script_parse.host("a", "@@ working folders\n= 5 /\n/dev/sda1 / ext4 ro 0 0\n").read_only == {}
+    ports = [12345, *(s.port for s in CLUSTER.services)]
+    listeners = [listening(p, pid=5 if p == 5432 else 9) for p in ports]
+    only(with_host(node("lknode01", listeners=listeners, read_only=seen.read_only)), "lknode01", "5432", "/srv/my data", "read-only")
+
+
+def test_a_rule_that_cannot_be_evaluated_is_the_likely_cause_where_what_it_is_for_does_not_pass() -> None:
+    hours = (
+        'table inet h {\nchain in {\ntype filter hook input priority 0; policy accept;\nmeta hour "00:00"-"23:59" tcp dport 80 drop\n}\n}\n'
+    )
+    doubtful = node("lknode01", firewall=parse(hours))
+    only(with_host(doubtful, paths=swallowed("client", "standby")), "lknode01", "may well stop", "port 80", "hour")
+    assert faults(diagnose(with_host(doubtful))) == []
+
+
+def test_a_loopback_nic_that_is_down() -> None:
+    base = node("lknode01")
+    seen = replace(base, addresses=[*(base.addresses or ()), InterfaceAddress("lo", "127.0.0.1", 8, "DOWN")])
+    only(with_host(seen), "lknode01", "lo of lknode01 is down")
+    up = replace(base, addresses=[*(base.addresses or ()), InterfaceAddress("lo", "127.0.0.1", 8, "UNKNOWN")])
+    assert faults(diagnose(with_host(up))) == []
+
+
+def test_an_ip_resource_that_is_on_the_other_node_is_told_as_that() -> None:
+    apart = state({"ip-10.20.1.200": OUT}, {"ip-10.20.1.200": IN})
+    base = node("lknode01")
+    seen = replace(base, addresses=[a for a in base.addresses or () if a.address != "10.20.1.200"])
+    inside = [replace(p, **SILENT) if p.path == "inside" else p for p in paths()]
+    [first, *_] = faults(diagnose(with_host(seen, state=apart, paths=inside)))
+    assert "in service on lknode02, while the services are on lknode01" in first.says and "put" not in first.do
+
+
+def test_what_is_longer_than_an_ends_own_mtu_is_lost_by_right() -> None:
+    lost = {"10.20.1.20": (True, False, 1500)}
+    hosts = {"lknode02": node("lknode02", large=lost), "lknode01": node("lknode01"), "lkclient": client(mtus={"eth0": 1400})}
+    assert faults(diagnose(evidence(hosts=hosts))) == []
+    only(evidence(hosts={**hosts, "lkclient": client(mtus={"eth0": 1500})}), "lkclient", "MTU")

@@ -14,6 +14,7 @@ GROUP = '<group id="cluster-services"><primitive id="web"/><primitive id="ip">{}
 NEEDS = '<utilization id="u"><nvpair id="u1" name="memory" value="4096"/></utilization>'
 HAS = f'<nodes><node id="2" uname="{TO}"><utilization id="v"><nvpair id="v1" name="memory" value="{{}}"/></utilization></node></nodes>'
 TICKET = '<rsc_ticket id="t1" rsc="cluster-services" ticket="site-a" loss-policy="stop"/>'
+APART = '<rsc_colocation id="c1" rsc="ip" with-rsc="cluster-services" score="-INFINITY"/>'
 ALLOWED = f'<rsc_location id="a" rsc="cluster-services" node="{TO}" score="100"/>'
 
 
@@ -39,6 +40,9 @@ def cib(option: str = "", value: str = "", *, nodes: str = "", needs: str = "", 
         (cib(rules=TICKET), ("needs the ticket site-a", "t1")),
         (cib(rules=TICKET, status='<tickets><ticket_state id="site-a" granted="true"/></tickets>'), ()),
         (cib(rules=TICKET.replace("cluster-services", "another")), ()),
+        (cib(rules=APART), ("the colocation c1", "ip and cluster-services apart", "-INFINITY")),
+        (cib(rules=APART.replace("-INF", "INF")), ()),
+        (cib(rules=APART.replace("ip", "another")), ()),
         (Told("not connected"), ()),
     ],
 )

@@ -21,8 +21,43 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for host, firewall in evidence.firewalls.items():
         for rule, fates in firewall.moved.items():
             yield _moved(evidence, host, rule, fates)
+        for why, fates in firewall.unsure.items():
+            yield from _unsure(evidence, host, why, fates)
         for (rule, does), fates in firewall.stopped.items():
             yield _stopped(evidence, host, rule, does, fates)
+
+
+def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[Fate]) -> Iterator[Cause]:
+    """What a rule does to these cannot be told by reading it; but they do not pass."""
+    lost = [f for f in fates if _is_lost(evidence, host, f)]
+    if not lost:
+        return
+    yield Cause(
+        f"its own firewall may well stop {listed(f.lost for f in lost)}, which {'do' if len(lost) > 1 else 'does'} not pass; it "
+        f"depends on {why}",
+        host,
+        Certainty.LIKELY,
+        "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
+        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost)),
+        "nothing else that was looked at explains it; with the rule taken away for a moment it is decided",
+        explains=_explained(evidence, host, lost),
+        general=True,
+    )
+
+
+def _is_lost(evidence: Evidence, host: str, fate: Fate) -> bool:
+    """Did a path or the probe that this is part of fail without a connection?"""
+    if fate.needed.first.destination_port == evidence.cluster.load_balancer.probe.port:
+        probes = evidence.probes.get(host)
+        return host == evidence.active and probes is not None and bool(probes.syns) and not probes.answered
+    mine = _explained(evidence, host, [fate])
+    return any(not p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
+
+
+def _doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
+    """Is there a rule of which it cannot be told what it does to this path?"""
+    fates = [f for those in evidence.firewalls[host].unsure.values() for f in those] if host in evidence.firewalls else []
+    return any(fnmatchcase(path.name, pattern) for pattern in _explained(evidence, host, fates))
 
 
 def _ipsec(evidence: Evidence) -> Iterator[Cause]:
@@ -54,7 +89,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
     swallowed: dict[str, list[PathSeen]] = {}
     for path in evidence.paths:
         listens = [node for node in path.nodes if (seen := evidence.hosts.get(node)) and seen.listening(path.service.port)]
-        if path.silent and not path.answers_left and len(path.nodes) == 1 and listens:
+        if path.silent and not path.answers_left and len(path.nodes) == 1 and listens and not _doubted(evidence, listens[0], path):
             swallowed.setdefault(listens[0], []).append(path)
     for node, paths in swallowed.items():
         ports = listed(f"port {p.service.port} ({p.service.name})" for p in paths)

@@ -18,6 +18,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         for address, subnet in ((node.address, "Subnet#1"), (node.second_address, "Subnet#2")):
             if seen.addresses is not None:
                 yield from _of(evidence, seen, str(address), subnet)
+    yield from _loopback(evidence)
     yield from _without_arp(evidence)
     yield from _written_down(evidence)
     yield from _dead_path(evidence)
@@ -47,6 +48,21 @@ def _of(evidence: Evidence, seen: HostSeen, address: str, subnet: str) -> Iterat
             (f"`ip addr` on {seen.name}: {found.interface} state {found.state}",),
             explains=explains,
         )
+
+
+def _loopback(evidence: Evidence) -> Iterator[Cause]:
+    """What a host sends to an address of its own, the VIP too, goes by lo, whatever NIC has the address."""
+    for name, seen in evidence.hosts.items():
+        lo = next((a for a in seen.addresses or () if a.interface == "lo"), None)
+        if lo is not None and lo.state in DOWN:
+            yield Cause(
+                f"the loopback NIC lo of {name} is down: what it sends to its own addresses is lost, the VIP's on the active node",
+                name,
+                Certainty.CERTAIN,
+                f"`ip link set lo up` on {name}, and see what took it down",
+                (f"`ip addr` on {name}: lo state {lo.state}",),
+                explains=tuple(p.name for p in evidence.failed if p.origin == name and p.path == "inside"),
+            )
 
 
 def _without_arp(evidence: Evidence) -> Iterator[Cause]:

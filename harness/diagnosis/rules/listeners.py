@@ -20,6 +20,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _full(seen, port, what, explains)
             yield from _stopped(seen, port, what, explains)
             yield from _no_descriptors(seen, port, what, explains)
+            yield from _read_only(seen, port, what)
             yield from _shared(evidence, seen, port, what, explains)
             yield from _version_6_only(node, seen, port, what, explains)
             yield from _bound_to_a_nic(node, seen, port, what, explains)
@@ -111,6 +112,19 @@ def _no_descriptors(seen: HostSeen, port: int, what: str, explains: tuple[str, .
                 f"see what holds them (`ls -l /proc/{one.pid}/fd`), raise its limit of open files (LimitNOFILE, ulimit -n), and restart it",
                 (f"/proc/{one.pid} on {seen.name}: {number} descriptors, Max open files {most}",),
                 explains=explains,
+            )
+
+
+def _read_only(seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+    """A file system goes read-only after an error: what works there serves what it has, and fails at its next write."""
+    for one in seen.listening(port):
+        if mounted := seen.read_only.get(one.pid or 0):
+            yield Cause(
+                f"{one.owner}, which listens on port {port} ({what}), works in {mounted}, which is mounted read-only: its next write fails",
+                seen.name,
+                Certainty.LIKELY,
+                f"see why {mounted} went read-only (`dmesg`, `journalctl -k`); check the file system, and mount it for writing again",
+                (f"/proc/mounts on {seen.name}: {mounted} has the option ro", f"/proc/{one.pid}/cwd on {seen.name}: below {mounted}"),
             )
 
 

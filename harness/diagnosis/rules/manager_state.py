@@ -203,6 +203,17 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
         )
     if state is not ResourceState.STANDBY:
         return
+    if away := [n for n in evidence.state.nodes if n != active and _in(evidence, n, tag)]:
+        yield Cause(
+            f"the IP resource {tag} is in service on {away[0]}, while the services are on {active}: {cluster.vip} is not there: {active} "
+            "cannot reach itself through the frontend, because the balancer has no loopback",
+            active,
+            Certainty.CERTAIN,
+            f"tie {tag} to the services in the cluster manager, so that it is where they are (a group, a colocation, a dependency)",
+            tuple(f"the cluster manager on {n}: {tag} is {evidence.resource(n, tag)}" for n in (active, away[0])),
+            explains=(*_explains(evidence, active, tag), "*:roles"),
+        )
+        return
     yield Cause(
         f"the IP resource {tag} is out of service (stopped) on {active}: {cluster.vip} is on no NIC, so {active} cannot reach itself "
         f"through the frontend, "

@@ -9,6 +9,8 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.required_flows import listed
 
+MAX_PACKET = 65535  # bytes of an IP packet
+
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
@@ -22,18 +24,32 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _echoes(evidence: Evidence) -> dict[str, list[tuple[str, int]]]:
-    """By host: to which addresses large echoes are lost, of how many bytes."""
+    """By host: to which addresses large echoes are lost, of how many bytes. Beyond an end's own MTU they are lost by right: TCP knows that
+    MTU, and sends nothing longer there."""
+    names = _names(evidence)
     lost: dict[str, list[tuple[str, int]]] = {}
     for name, seen in evidence.hosts.items():
         for address, (small, large, size) in seen.large.items():
-            if small and not large:
+            if small and not large and size <= min(_mtu_of(evidence, name), _mtu_of(evidence, names.get(address, ""))):
                 lost.setdefault(name, []).append((address, size))
     return lost
 
 
+def _names(evidence: Evidence) -> dict[str, str]:
+    cluster = evidence.cluster
+    return {str(m.address): m.name for m in cluster.machines} | {str(n.second_address): n.name for n in cluster.nodes}
+
+
+def _mtu_of(evidence: Evidence, name: str) -> int:
+    """Of the host's NIC in Subnet#1; as long as any packet where it is not known."""
+    seen = evidence.hosts.get(name)
+    address = next((m.address for m in evidence.cluster.machines if m.name == name), None)
+    return seen.mtus.get(seen.nic_of(address) or "", MAX_PACKET) if seen is not None else MAX_PACKET
+
+
 def _all_packets(evidence: Evidence, lost: dict[str, list[tuple[str, int]]], segments: list[PathSeen]) -> Cause:
     cluster = evidence.cluster
-    names = {str(m.address): m.name for m in cluster.machines} | {str(n.second_address): n.name for n in cluster.nodes}
+    names = _names(evidence)
     often: Counter[str] = Counter()
     for name, those in lost.items():
         for end in (name, *(names.get(a, a) for a, _ in those)):

@@ -14,9 +14,13 @@ BY_CAPACITY = ("utilization", "minimal", "balanced")
 
 
 def by_placement(to: str, told: Told, reading: Reading) -> Case:
-    """The configuration (`cibadmin -Q`): an opt-in cluster, capacities, and tickets."""
+    """The configuration (`cibadmin -Q`): an opt-in cluster, capacities, tickets, and what must be apart."""
     root = document(told.text or "")
-    return Case() if root is None else Case(against=[*_opt_in(to, root, reading), *_capacity(to, root, reading), *_tickets(root, reading)])
+    return (
+        Case()
+        if root is None
+        else Case(against=[*_opt_in(to, root, reading), *_capacity(to, root, reading), *_tickets(root, reading), *_apart(root, reading)])
+    )
 
 
 def _opt_in(to: str, root: xml.Element, reading: Reading) -> Iterator[str]:
@@ -57,6 +61,14 @@ def _tickets(root: xml.Element, reading: Reading) -> Iterator[str]:
     for rule in root.iter("rsc_ticket"):
         if rule.get("rsc") in ours and rule.get("ticket") not in granted:
             yield f"{rule.get('rsc')} needs the ticket {rule.get('ticket')} ({rule.get('id')}), which is not granted here"
+
+
+def _apart(root: xml.Element, reading: Reading) -> Iterator[str]:
+    ours = {*reading.resources, *reading.groups}
+    for rule in root.iter("rsc_colocation"):
+        ids = [e.get("id", "") for e in rule.iter("resource_ref")] or [rule.get("rsc", ""), rule.get("with-rsc", "")]
+        if rule.get("score", "").startswith("-") and len(ours & set(ids)) > 1:
+            yield f"the colocation {rule.get('id')} keeps {' and '.join(ids)} apart (score {rule.get('score')})"
 
 
 def _option(root: xml.Element, name: str) -> str:
