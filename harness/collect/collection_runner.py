@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,8 @@ from harness.core.redaction.redactor import Redactor
 from harness.core.text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
+from harness.hosts.windows.script_protocol import ScriptAnswer
+from harness.hosts.windows.script_runner import ask
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
 from harness.remote.captures.packet_capture import Witness
 from harness.remote.recording import pcapng
@@ -141,8 +144,14 @@ class Gathering:
                 self._capture(report, machine, host)
 
     def _collect(self, report: HostReport, host: Host, row: Collector, deadline: Deadline, ahead: float) -> None:
-        line = collectors.line_for(row, self.cluster, self.span.begin + ahead, self.span.end + ahead)
         began = time.monotonic()
+        if row.script:
+            answer = ask(host, row.script, limit=max(0.5, deadline.within(row.seconds)))
+            text, note = cut(lines_of(answer), row.most, newest=row.newest)
+            note = "; ".join(filter(None, [note, "" if answer.ok else answer.why]))
+            self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
+            return
+        line = collectors.line_for(row, self.cluster, self.span.begin + ahead, self.span.end + ahead)
         result = host.run(line, limit=max(0.5, deadline.within(row.seconds)))
         said = result.out + (f"\n# errors\n{result.err}" if result.err.strip() else "")
         text, note = cut(said, row.most, newest=row.newest)
@@ -266,6 +275,12 @@ def gather(
         bundle.data(INDEX, index)
         bundle.page("index.html", page_of(index))
     return index
+
+
+def lines_of(answer: ScriptAnswer) -> str:
+    """A script's rows, a line of JSON each, and its warnings. Pure."""
+    warned = "".join(f"# warning: {one}\n" for one in answer.warnings)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in answer.rows) + warned
 
 
 def _structured(facts: HostFacts) -> dict[str, Callable[[], Any]]:

@@ -42,7 +42,8 @@ NIC_SYSCTLS = ("rp_filter", "arp_ignore", "arp_announce", "arp_filter", "accept_
 
 @dataclass(frozen=True)
 class Collector:
-    """One question to a host. `line` may hold {root}, {begin}, {end} (local times of the host) and {port}, filled in by `line_for`.
+    """One question to a host. `line` may hold {root}, {begin}, {end} (local times of the host) and {port}, filled in by `line_for`. Windows
+    hosts are asked by a `script` without parameters instead (harness/hosts/windows/scripts).
 
     `seconds` and `most` (bytes) are its limits; `nodes_only` leaves the client out, `managers` names the kinds it is for (none: all).
     `newest`: the end is kept, not the beginning, when it is too long.
@@ -57,6 +58,7 @@ class Collector:
     nodes_only: bool = False
     managers: tuple[str, ...] = ()
     newest: bool = False
+    script: str = ""
 
 
 class CollectorTable(ABC):

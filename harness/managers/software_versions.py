@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from harness.hosts.host import Command
+from collections.abc import Iterable
+
+from harness.hosts.host import Command, Host
+from harness.hosts.windows.script_runner import rows_of
 
 KERNEL = "kernel"
 MAX_LENGTH = 80  # of one version, and of one name
@@ -10,18 +13,16 @@ MAX_NAMES = 8
 PACKAGES = {"lifekeeper": ("steeleye-lk",), "pacemaker": ("pacemaker", "corosync")}
 """By the kind of manager; LifeKeeper's is the package of its core (docs of SIOS: `rpm -q steeleye-lk`)."""
 
-WINDOWS = (
-    "'kernel='+[Environment]::OSVersion.Version; "
-    "Get-ItemProperty HKLM:\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Uninstall\\* -ErrorAction SilentlyContinue | "
-    "Where-Object {$_.DisplayName -match '^(LifeKeeper|SIOS Protection|DataKeeper)'} | "
-    "ForEach-Object {$_.DisplayName+'='+$_.DisplayVersion}"
-)
 
-
-def command(platform: str, manager: str) -> Command:
-    """A line of the node's own shell that prints `name=version` lines; it only reads, and exits 0."""
+def read(host: Host, platform: str, manager: str) -> dict[str, str]:
+    """Name → version as the node tells them. Raises what asking it raises."""
     if platform == "windows":
-        return WINDOWS
+        return _bounded((str(row["Name"]), str(row["Version"])) for row in rows_of(host, "versions"))
+    return parse(host.run(command(manager)).out)
+
+
+def command(manager: str) -> Command:
+    """A line of a POSIX shell that prints `name=version` lines; it only reads, and exits 0."""
     names = " ".join(PACKAGES.get(manager, ()))
     if not names:
         return "echo kernel=$(uname -r)"
@@ -34,5 +35,9 @@ def command(platform: str, manager: str) -> Command:
 def parse(text: str) -> dict[str, str]:
     """Name → version of what `command` printed; a line that is no such pair is left out. Pure."""
     pairs = (line.strip().partition("=") for line in text.splitlines())
-    found = {name.strip()[:MAX_LENGTH]: version.strip()[:MAX_LENGTH] for name, _, version in pairs if name.strip() and version.strip()}
+    return _bounded((name, version) for name, _, version in pairs)
+
+
+def _bounded(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found = {name.strip()[:MAX_LENGTH]: version.strip()[:MAX_LENGTH] for name, version in pairs if name.strip() and version.strip()}
     return dict(list(found.items())[:MAX_NAMES])

@@ -73,8 +73,7 @@ class RunEvidence:
         found = {}
         for node in cluster.nodes:
             try:
-                said = self._subject.hosts[node.name].run(software_versions.command(node.platform, cluster.manager.kind))
-                found[node.name] = software_versions.parse(said.out)
+                found[node.name] = software_versions.read(self._subject.hosts[node.name], node.platform, cluster.manager.kind)
             except HarnessError as error:
                 self._report.host_note(node.name, f"its versions are not known: {error}")
         summary.versions, summary.file_sha256 = found, "" if self._own else file_digest(self._data)

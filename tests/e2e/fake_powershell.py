@@ -34,11 +34,7 @@ FRAME = re.compile(
     re.DOTALL,
 )
 
-LOADER = re.compile(
-    r"\$i=\[Console\]::OpenStandardInput\(\);\$b=New-Object byte\[\] (\d+);\$k=0\n"
-    r"while\(\$k -lt \$b\.Length\)\{\$g=\$i\.Read\(\$b,\$k,\$b\.Length-\$k\);if\(\$g -le 0\)\{exit 45\};\$k\+=\$g\}\n"
-    r"\$d=\[Text\.Encoding\]::UTF8\.GetString\(\$b\)\|ConvertFrom-Json;\$plan=\$d\.plan;\. \(\[ScriptBlock\]::Create\(\$d\.script\)\)"
-)
+LOADER = Path(__file__).parents[2] / "harness/remote/agents/powershell/load-agent.ps1"
 
 
 def main() -> None:
@@ -51,8 +47,8 @@ def main() -> None:
     body, seconds = unframed(script, (folder.parent / "prologue.ps1").read_text())
     with (folder / "asked.jsonl").open("a") as log:
         log.write(json.dumps({"body": body, "seconds": seconds, "by_input": by_input, "at": time.time()}) + "\n")
-    if loaded := LOADER.fullmatch(body):
-        agent(folder, int(loaded[1]))
+    if body == LOADER.read_text(encoding="utf-8").rstrip("\n"):
+        agent(folder, int(sys.stdin.buffer.readline()))
     elif body == "HANG":
         hang(seconds)
     answer(folder, body)

@@ -200,13 +200,14 @@ class Compiling:
         self._program, self._refuses = program, refuses
 
     def run(self, command: str, *, limit: float, input: bytes) -> CommandResult:
-        assert "Add-Type" in command and f"byte[] {len(SOURCE.read_bytes())};" in command
-        assert input.startswith(SOURCE.read_bytes())
+        assert command == csharp_agent.loader() and "Add-Type" in command
+        head = b"%d\n" % len(SOURCE.read_bytes()) + SOURCE.read_bytes()
+        assert input.startswith(head)
         if self._refuses == "slow":
             raise DeadlineExceeded("it did not end in time")
         if self._refuses:
             return CommandResult(self.name, "", 46, f"no compiler: {self._refuses}\n", "", 0.0, 0.0)
-        rest = input[len(SOURCE.read_bytes()) :]
+        rest = input[len(head) :]
         done = subprocess.run(["mono", str(self._program)], input=rest, capture_output=True, timeout=LIMIT)
         return CommandResult(self.name, "", done.returncode, done.stdout.decode(), done.stderr.decode(), 0.0, 0.0)
 

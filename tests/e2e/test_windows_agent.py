@@ -98,7 +98,7 @@ def test_the_meter_chooses_it_by_itself(server):
         host.close()
     assert seen.outcomes("client-oracle") == {"answered", "silent"} and [n.ticks for n in seen.noises] == [40]
     assert seen.kinds() == [] and seen.clocks
-    assert asked(server)[-1]["body"].startswith("$i=[Console]::OpenStandardInput()")
+    assert asked(server)[-1]["body"] == powershell_agent.loader()
 
 
 def test_pinned_connections_are_refused(server):

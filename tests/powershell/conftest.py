@@ -18,14 +18,22 @@ printf '\\nPortausschlussbereiche f\\303\\274r Protokoll TCP\\n\\nStartport    E
 printf '\\n* - Verwaltet\\n'
 """,
     "reg": """#!/bin/sh
-case "$LK_SCENE" in none|error) exit 1;; esac
+case "$LK_SCENE" in none|error) exit 1;; slow) exec sleep 300;; esac
 case "$*" in
   *KeepAliveTime) printf 'HKEY\\r\\n    KeepAliveTime    REG_DWORD    0x493e0\\r\\n';;
+  *Uninstall*)
+    printf 'HKEY_LOCAL\\\\a\\r\\n    DisplayName    REG_SZ    LifeKeeper for Windows\\r\\n    DisplayVersion    REG_SZ    8.10\\r\\n'
+    printf 'HKEY_LOCAL_MACHINE\\\\b\\r\\n    DisplayVersion    REG_SZ    1\\r\\n    DisplayName    REG_SZ    Something\\r\\n'
+    printf 'HKEY_LOCAL_MACHINE\\\\c\\r\\n    DisplayVersion    REG_SZ    8.10.1\\r\\n    DisplayName    REG_SZ    DataKeeper v8\\r\\n';;
   *v4tov4*) printf 'HKEY\\r\\n    0.0.0.0/1521    REG_SZ    10.20.1.200/1522\\r\\n    */80    REG_SZ    x/8080\\r\\n';;
   *) exit 1;;
 esac
 """,
 }
+TOOLS["w32tm"] = """#!/bin/sh
+case "$LK_SCENE" in none|error) exit 1;; slow) exec sleep 300;; esac
+printf 'Sprungindikator: 0\\r\\nQuelle: VM IC Time Synchronization Provider\\r\\n'
+"""
 LIFEKEEPER = """#!/bin/sh
 case "$LK_SCENE" in slow) exec sleep 300;; esac
 printf 'args:'; for word in "$@"; do printf ' [%s]' "$word"; done; printf '\\n'

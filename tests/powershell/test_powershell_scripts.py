@@ -17,12 +17,14 @@ ASKED: dict[str, dict] = {
     "events": {**MOMENTS, "Logs": ["System", "Application"], "Source": "o'neil \"x\"", "Most": 10}, "host": {"Boot": True},
     "process": {"Id": 1}, "wsfc-state": {}, "wsfc-change": {"Action": "move", "Name": "role", "Node": "LKNODE02"},
     "lifekeeper-command": {"Command": "lcdstatus", "Words": ["-q", "", 'say "x\\"', "it's", "a b\\"]}, "lifekeeper-settings": {},
+    "operating-system": {}, "routes": {}, "connections": {}, "time-source": {}, "processes": {}, "versions": {}, "adapters": {},
     "lifekeeper-program": {"Command": "perform_action"}, "job-state": {}, "job-remove": {"Name": "0" * 12},
     "job-start": {"Name": "1" * 12, "Line": "true", "Program": "/bin/true", "Runner": job_runner()},
 }  # fmt: skip
 # Of these no cmdlet of Windows is asked, or one whose failure is a warning only.
-BY_FILES = ("process", "lifekeeper-settings", "lifekeeper-program", "job-state", "job-remove")
-NEEDS_NO_CMDLET = (*BY_FILES, "lifekeeper-command")
+BY_FILES = ("process", "processes", "lifekeeper-settings", "lifekeeper-program", "job-state", "job-remove")
+NO_CMDLET = (*BY_FILES, "versions", "time-source")
+NEEDS_NO_CMDLET = (*NO_CMDLET, "lifekeeper-command")
 MISSING = {("service-change", "none"), ("service-change", "one"), ("wsfc-state", "none"), ("wsfc-change", "none")}
 SLOW = [name for name in ASKED if name not in BY_FILES]
 
@@ -46,7 +48,7 @@ def test_its_answer_is_what_its_contract_says(loops, name, scene):
     faults = [misfit(contract_of(name), row) for row in answer.rows]
     assert not any(faults), faults
     assert answer.rows or contract_of(name).none
-    if scene == "warning" and name not in BY_FILES:
+    if scene == "warning" and name not in NO_CMDLET:
         assert "Der Dienst antwortet langsam" in answer.warnings
 
 
@@ -185,6 +187,12 @@ def test_lifekeeper_s_streams_are_apart_and_its_words_arrive(loops):
 def test_what_is_not_installed_is_said_with_its_path(loops, parameters, why):
     answer = loops("many").answer("lifekeeper-command", parameters)
     assert answer.error == "Missing" and answer.missing[0].startswith(why)
+
+
+def test_versions_are_those_of_the_kernel_and_of_the_cluster_s_products(loops):
+    rows = {row["Name"]: row["Version"] for row in loops("many").answer("versions", {}).rows}
+    assert set(rows) == {"kernel", "LifeKeeper for Windows", "DataKeeper v8"} and rows["DataKeeper v8"] == "8.10.1"
+    assert set(row["Name"] for row in loops("none").answer("versions", {}).rows) == {"kernel"}
 
 
 def test_settings_are_read(loops):

@@ -11,7 +11,7 @@ from harness.pytest_plugin.run_evidence import file_digest
 
 def test_the_line_works_in_a_plain_shell_and_tells_the_kernel():
     for manager in ("lifekeeper", "pacemaker", "another"):
-        done = subprocess.run(["sh", "-c", command("linux", manager)], capture_output=True, text=True)
+        done = subprocess.run(["sh", "-c", command(manager)], capture_output=True, text=True)
         assert done.returncode == 0 and done.stderr == ""
         assert parse(done.stdout)["kernel"] == platform.release()
 

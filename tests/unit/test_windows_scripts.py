@@ -7,11 +7,14 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from powershell_syntax import Declared, declared, faults
 
+from harness.collect.collection_runner import lines_of
+from harness.collect.collectors import table
 from harness.core.errors import BadUse
 from harness.hosts.windows import powershell, script_protocol
 from harness.hosts.windows.script_contract import ENGINE, SCRIPTS, contract_of, contracts, misfit, refusal
@@ -19,7 +22,8 @@ from harness.hosts.windows.script_contract import ENGINE, SCRIPTS, contract_of, 
 REPOSITORY = Path(__file__).parents[2]
 TYPES = {"text": "string", "texts": "string[]", "number": "int", "flag": "switch"}
 SCRIPT_FILES = sorted(SCRIPTS.rglob("*.ps1"))
-FILES = sorted([*SCRIPT_FILES, *ENGINE.glob("*.ps1")])
+AGENTS = REPOSITORY / "harness/remote/agents/powershell"
+FILES = sorted([*SCRIPT_FILES, *ENGINE.glob("*.ps1"), *AGENTS.glob("*.ps1")])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -137,7 +141,7 @@ CALL = r"\b(?:Get|Find|Start|Stop|Move|Suspend|Resume)-(?:Net|Cluster|Win|Cim|Se
 
 def calls(path: Path) -> list[str]:
     """Every call of a cmdlet of Windows, up to the end of its statement."""
-    return re.findall(CALL, path.read_text(encoding="utf-8").split("#>", 1)[1])
+    return re.findall(CALL, path.read_text(encoding="utf-8").split("#>", 1)[-1])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -167,6 +171,25 @@ def test_no_script_is_forgotten():
 def test_the_bootstrap_fits_into_a_command_line():
     line, data = powershell.invocation(powershell.Complete(script_protocol.bootstrap()), b"x")
     assert len(line) <= powershell.LINE_AT_MOST and data == b"x"
+
+
+def test_what_takes_an_agent_from_its_input_fits_into_a_command_line():
+    """Its input is the agent's, so it has no other way."""
+    for name in ("load-agent", "compile-agent"):
+        line, data = powershell.invocation((AGENTS / f"{name}.ps1").read_text(encoding="utf-8").rstrip("\n"), streams=True)
+        assert len(line) <= powershell.LINE_AT_MOST and data is None
+
+
+def test_what_is_collected_of_windows_hosts_is_asked_by_scripts_without_parameters():
+    """Also of a plug-in's rows: a line of shell for Windows would be a script that no parser looked at."""
+    rows = [row for row in table() if row.platform == "windows"]
+    assert rows and all(row.script and not row.line for row in rows)
+    assert [why for row in rows if (why := refusal(row.script, {}))] == []
+
+
+def test_a_script_s_rows_are_collected_as_lines():
+    answer = script_protocol.ScriptAnswer(True, warnings=("l\u00e4uft",), rows=({"Name": "a\nb"}, {"Name": "\u00fc"}))
+    assert lines_of(answer) == '{"Name": "a\\nb"}\n{"Name": "\u00fc"}\n# warning: l\u00e4uft\n'
 
 
 def test_a_question_has_no_way_out_of_its_line():
@@ -217,24 +240,35 @@ def test_what_is_recorded_fits_its_contract(path):
         assert not read.ok or script_protocol.demanded(contract, read)
 
 
-# The frame of commands that are no scripts, and one line that asks for versions.
-ALLOWED = {"harness/hosts/windows/powershell.py", "harness/managers/software_versions.py"}
+# The frame of commands that are no scripts.
+ALLOWED = {"harness/hosts/windows/powershell.py"}
+SCRIPT = r"\|\s*%\{|@\(Get-|\$_\.|;\$\w+=|\[Console\]::|\|\s*(?:ft|fl|select)\b.*-\w|New-Object |\bGet-(?:Net|Cim|Process|ItemProperty)\w*"
+
+
+def strings(path: Path) -> Iterator[ast.Constant]:
+    """Every string of a module but its descriptions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    described = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, DESCRIBED) and described_by(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in described:
+            yield node
+
+
+DESCRIBED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def described_by(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return bool(node.body) and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
 
 
 def test_no_script_lives_in_a_python_string():
-    """A cmdlet of Windows in a string of a module of hosts or managers is a script that no parser looked at."""
+    """A cmdlet of Windows in a string of a module is a script that no parser looked at."""
     found = []
-    for folder in ("harness/hosts", "harness/managers"):
-        for path in (REPOSITORY / folder).rglob("*.py"):
+    for folder in ("hosts", "managers", "collect", "remote", "check", "attach", "disrupt", "measure", "cluster", "services"):
+        for path in (REPOSITORY / "harness" / folder).rglob("*.py"):
             if str(path.relative_to(REPOSITORY)) in ALLOWED:
                 continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if (
-                    isinstance(node, ast.Constant)
-                    and isinstance(node.value, str)
-                    and re.search(r"\|\s*%\{|@\(Get-|\$_\.|;\$\w+=", node.value)
-                ):
-                    found.append(f"{path}:{node.lineno}")
+            found += [f"{path}:{node.lineno}: {node.value}" for node in strings(path) if re.search(SCRIPT, node.value)]
     assert found == []
 
 

@@ -1,53 +1,42 @@
-"""What is gathered from Windows hosts: shapes from memory, never run there."""
+"""What is gathered from Windows hosts, by scripts with a contract; each row of an answer is a line of JSON. Never run on Windows."""
 
 from __future__ import annotations
 
 from harness.collect.collectors import WINDOWS, Collector, CollectorTable
+
+LONG_S = 120.0  # Windows tells a thousand rules of a firewall in a minute (WNET-38)
+
+
+def _asked(name: str, title: str, script: str = "", seconds: float = 30.0, **how: bool | tuple[str, ...]) -> Collector:
+    nodes_only, managers = bool(how.get("nodes_only")), how.get("managers", ())
+    return Collector(
+        name,
+        title,
+        "",
+        WINDOWS,
+        seconds,
+        nodes_only=nodes_only,
+        managers=managers if isinstance(managers, tuple) else (),
+        script=script or name,
+    )
 
 
 class Windows(CollectorTable):
     """What is asked of a Windows host."""
 
     rows = (
-        Collector(
-            "os",
-            "Windows version and uptime",
-            "Get-CimInstance Win32_OperatingSystem|fl Caption,Version,BuildNumber,LastBootUpTime",
-            WINDOWS,
-            30.0,
-        ),
-        Collector("addresses", "Addresses and adapters", "Get-NetIPAddress|ft -auto;Get-NetAdapter|ft -auto", WINDOWS, 30.0),
-        Collector("routes", "Routes and neighbours", "Get-NetRoute|ft -auto;Get-NetNeighbor|ft -auto", WINDOWS, 30.0),
-        Collector(
-            "sockets",
-            "Listeners and connections",
-            "Get-NetTCPConnection|ft -auto LocalAddress,LocalPort,RemoteAddress,RemotePort,State,OwningProcess",
-            WINDOWS,
-            30.0,
-        ),
-        Collector(
-            "weak-host",
-            "Weak-host settings",
-            "Get-NetIPInterface|ft -auto InterfaceAlias,AddressFamily,WeakHostSend,WeakHostReceive,Forwarding",
-            WINDOWS,
-            30.0,
-        ),
-        Collector(
-            "firewall",
-            "Firewall",
-            "Get-NetFirewallProfile -PolicyStore ActiveStore|ft -auto Name,Enabled,DefaultInboundAction",
-            WINDOWS,
-            30.0,
-        ),
-        Collector("clock", "Clock and its source", "[DateTime]::UtcNow.ToString('o');w32tm /query /status", WINDOWS, 30.0),
-        Collector("processes", "Processes, by name only", "Get-Process|ft -auto Id,ProcessName,StartTime", WINDOWS, 30.0),
-        Collector(
-            "cluster",
-            "Failover cluster",
-            "Get-ClusterNode|ft -auto;Get-ClusterResource|ft -auto",
-            WINDOWS,
-            30.0,
-            nodes_only=True,
-            managers=("wsfc",),
-        ),
+        _asked("os", "Windows version and uptime", "operating-system"),
+        _asked("versions", "Versions of what is installed"),
+        _asked("addresses", "Addresses"),
+        _asked("adapters", "Network adapters, those that are gone too"),
+        _asked("routes", "Routes and neighbours"),
+        _asked("sockets", "Listeners and connections", "connections"),
+        _asked("listeners", "Listeners with their programs"),
+        _asked("weak-host", "Weak-host settings and metrics", "interfaces"),
+        _asked("ports", "Dynamic and excluded ports, port proxies, keepalive", "tcp-settings"),
+        _asked("firewall", "Firewall: profiles, NICs and every rule", seconds=LONG_S),
+        _asked("clock", "Clock and its source", "time-source"),
+        _asked("processes", "Processes, by name only"),
+        _asked("cluster", "Failover cluster", "wsfc-state", nodes_only=True, managers=("wsfc",)),
+        _asked("lifekeeper-settings", "LifeKeeper's settings", nodes_only=True, managers=("lifekeeper-windows",)),
     )

@@ -18,19 +18,25 @@ from harness.remote.agents.streamed_agent import StreamedAgent
 
 MIN_PERIOD_S = 0.01
 COMPILE_TIMEOUT_S = 30.0  # Add-Type took 2.4 s on a machine that was not busy
-# So many bytes of source from raw standard input, and no more: the rest is the agent's. Add-Type finds System.dll and mscorlib by itself.
-# Where the language is constrained, or nothing may be compiled, it says so and exits 46; the script of `powershell_agent` remains then.
-LOADER = """$ErrorActionPreference='Stop';$i=[Console]::OpenStandardInput();$b=New-Object byte[] COUNT;$k=0
-while($k -lt $b.Length){$g=$i.Read($b,$k,$b.Length-$k);if($g -le 0){exit 45};$k+=$g}
-try{Add-Type -TypeDefinition ([Text.Encoding]::UTF8.GetString($b))}
-catch{[Console]::Out.Write("no compiler: $($_.Exception.Message)`n");exit 46}
-exit [LkHarness.Agent]::Run($i,[Console]::OpenStandardOutput())"""
 
 
 @cache
 def source() -> str:
     """The C# file's text."""
     return (Path(__file__).parent / "agent.cs").read_text(encoding="utf-8")
+
+
+@cache
+def loader() -> str:
+    """The script that takes the source and the plan from its input. Where the language is constrained, or nothing may be compiled, it says
+    so and exits 46; the script of `powershell_agent` remains then."""
+    return (Path(__file__).parent / "powershell/compile-agent.ps1").read_text(encoding="utf-8").rstrip("\n")
+
+
+def sent(plan: bytes) -> bytes:
+    """What the loader takes from its input: the source with its length before it, and the plan."""
+    text = source().encode("utf-8")
+    return b"%d\n" % len(text) + text + plan
 
 
 def plan_lines(all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 2000, capture: str = "") -> bytes:
@@ -49,9 +55,8 @@ def plan_lines(all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, ma
 
 def compiles(host: Host) -> bool:
     """Whether PowerShell there compiles and runs the agent: tried once, without a series and for no time. Raises HostUnreachable."""
-    text = source().encode("utf-8")
     try:
-        done = host.run(LOADER.replace("COUNT", f"{len(text):d}", 1), limit=COMPILE_TIMEOUT_S, input=text + plan_lines([], lifetime_s=0.0))
+        done = host.run(loader(), limit=COMPILE_TIMEOUT_S, input=sent(plan_lines([], lifetime_s=0.0)))
     except DeadlineExceeded:
         return False
     return "h running" in done.out.splitlines() and done.out.rstrip().endswith("\nx")
@@ -73,10 +78,9 @@ def start(host: Host, series: Sequence[Mapping[str, Any]], *, lifetime_s: float,
 
     Raises what `Host.start` raises, OSError.
     """
-    text = source().encode("utf-8")
-    process = host.start(LOADER.replace("COUNT", f"{len(text):d}", 1))
+    process = host.start(loader())
     try:
-        process.send(text + plan_lines(series, lifetime_s=lifetime_s, capture=capture))
+        process.send(sent(plan_lines(series, lifetime_s=lifetime_s, capture=capture)))
     except OSError:
         process.close()
         raise

@@ -16,16 +16,18 @@ from harness.core.errors import BadUse
 from harness.hosts.host import Host, Process
 
 MIN_PERIOD_S = 0.05  # the resolution that is left, for the report to state
-# The script is too long for a command line, and Console.In would read ahead what is meant for the agent: so many bytes, no more.
-LOADER = """$i=[Console]::OpenStandardInput();$b=New-Object byte[] COUNT;$k=0
-while($k -lt $b.Length){$g=$i.Read($b,$k,$b.Length-$k);if($g -le 0){exit 45};$k+=$g}
-$d=[Text.Encoding]::UTF8.GetString($b)|ConvertFrom-Json;$plan=$d.plan;. ([ScriptBlock]::Create($d.script))"""
 
 
 @cache
 def script() -> str:
     """The script's text."""
-    return (Path(__file__).parent / "agent.ps1").read_text(encoding="utf-8")
+    return (Path(__file__).parent / "powershell/agent.ps1").read_text(encoding="utf-8")
+
+
+@cache
+def loader() -> str:
+    """The script that takes the agent and its plan from its input: the agent is too long for a command line."""
+    return (Path(__file__).parent / "powershell/load-agent.ps1").read_text(encoding="utf-8").rstrip("\n")
 
 
 def start(host: Host, all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 500) -> Process:
@@ -43,9 +45,9 @@ def start(host: Host, all_series: Sequence[Mapping[str, Any]], *, lifetime_s: fl
         "max_open": max_open,
     }
     task = json.dumps({"script": script(), "plan": plan}).encode("ascii")
-    process = host.start(LOADER.replace("COUNT", f"{len(task):d}", 1))
+    process = host.start(loader())
     try:
-        process.send(task)
+        process.send(b"%d\n" % len(task) + task)
     except OSError:
         process.close()
         raise

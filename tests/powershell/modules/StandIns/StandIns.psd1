@@ -31,6 +31,8 @@
         'Get-NetFirewallServiceFilter',
         'Get-NetIPAddress',
         'Get-NetIPInterface',
+        'Get-NetNeighbor',
+        'Get-NetRoute',
         'Get-NetTCPConnection',
         'Get-NetTCPSetting',
         'Get-ScheduledTask',

@@ -73,6 +73,21 @@ function Get-NetAdapter {
         [pscustomobject]@{ Name = $quotes; ifIndex = [uint32]7; Status = 'Disconnected' })
 }
 
+function Get-NetRoute {
+    [CmdletBinding()]
+    param()
+    Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(
+        [pscustomobject]@{ InterfaceAlias = 'Ethernet'; DestinationPrefix = '0.0.0.0/0'; NextHop = '10.20.1.1'; RouteMetric = [uint16]0 },
+        [pscustomobject]@{ InterfaceAlias = $quotes; DestinationPrefix = 'fe80::/64'; NextHop = '::'; RouteMetric = [uint16]256 })
+}
+
+function Get-NetNeighbor {
+    [CmdletBinding()]
+    param()
+    Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(
+        [pscustomobject]@{ InterfaceAlias = 'Ethernet'; IPAddress = '10.20.1.1'; LinkLayerAddress = '12-34-56-78-9A-BC'; State = 'Reachable' })
+}
+
 function Get-NetIPAddress {
     [CmdletBinding()]
     param()
@@ -546,6 +561,8 @@ Export-ModuleMember -Function @(
     'Get-NetFirewallServiceFilter',
     'Get-NetIPAddress',
     'Get-NetIPInterface',
+    'Get-NetNeighbor',
+    'Get-NetRoute',
     'Get-NetTCPConnection',
     'Get-NetTCPSetting',
     'Get-ScheduledTask',
