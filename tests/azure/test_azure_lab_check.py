@@ -124,7 +124,8 @@ def test_check_says_it_beside_the_paths(rig: Rig, capsys: pytest.CaptureFixture[
     assert code == 1 and "IDLE-01" in said and "reaches the active node" in said
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("rig", ["nat", pytest.param("floating", marks=pytest.mark.deep)], indirect=True)
 def test_the_suite_fails_by_what_azure_has_wrong(rig: Rig, tmp_path: Path) -> None:
     """Every path may work all the same: with the standby outside the pool nothing is amiss until a failover."""
     words = [sys.executable, *PYTEST, "-q", "tests/acceptance/test_azure.py", "--cluster", str(rig.lab.cluster_file)]
