@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +111,16 @@ def test_a_configuration_that_cannot_be_used_is_said_at_once(tmp_path):
     install(tmp_path / "LifeKeeper", sys.executable, config=tmp_path / "absent.json")
     done = subprocess.run([tmp_path / "LifeKeeper" / "bin" / "lkstart"], capture_output=True, text=True, timeout=240)
     assert done.returncode == 1 and "absent.json: cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["-q"], ["-Z"]])
+def test_a_command_says_the_same_where_there_is_no_perl(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "config's own.json"
+    config.write_text('{"directories": {"run": "/nonexistent"}}' if words == ["-q"] else "{}")
+    with_perl, _ = install(tmp_path / "perl", sys.executable, config=config)[:2]
+    monkeypatch.setattr("harness.lab.lifekeeper.install.PERL", tmp_path / "no-perl")
+    without, _ = install(tmp_path / "python", sys.executable, config=config)[:2]
+    assert without.read_text().startswith("#!/bin/sh\n") and without.name == with_perl.name
+    said = [subprocess.run([command, *words], capture_output=True, text=True) for command in (with_perl, without)]
+    assert len({(one.returncode, one.stdout, one.stderr) for one in said}) == 1, said
+    assert said[0].stdout or "not modelled" in said[0].stderr
