@@ -89,3 +89,44 @@ def test_another_operation_is_no_asking_too_often(code: str, details: Any):
 
 def test_asking_too_often_is_told_as_before():
     assert "asked too often" in str(refusal(429, "TooManyRequests", "slow down"))
+
+
+def test_a_policy_or_a_linked_scope_inside_a_templates_preflight_is_told_as_itself():
+    target = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/lknode01"
+    policy = refusal(
+        400, "InvalidTemplateDeployment", "policy violation", [{"code": "RequestDisallowedByPolicy", "target": target, "message": POLICY}]
+    )
+    assert isinstance(policy, error_mapping.RefusedByPolicy) and "lknode01 (virtualMachines)" in str(policy)
+    assert "Require a tag" in str(policy) and "no role helps" in str(policy) and "Policy identifiers" not in str(policy)
+    linked = refusal(400, "InvalidTemplateDeployment", "denied", [{"code": "LinkedAuthorizationFailed", "message": LINKED}])
+    assert isinstance(linked, error_mapping.NotAllowed) and f"may not {linked.action} on {SUBNET}" in str(linked)
+
+
+def test_a_policy_in_a_deployments_own_words_is_one_sentence():
+    from harness.azure.client.arm_error_details import why
+
+    said = why({"error": {"code": "RequestDisallowedByPolicy", "message": POLICY}})
+    assert said == (
+        "RequestDisallowedByPolicy: Resource 'lk-test' was disallowed by policy. Reasons: 'A cost center is mandatory.'. "
+        "(policy: Require a tag, deny-untagged)"
+    )
+
+
+def test_power_that_is_refused_while_a_run_command_runs_is_told_and_may_pass():
+    said = refusal(
+        409, "Conflict", "Run command extension execution is in progress. Please wait for completion before invoking a run command."
+    )
+    assert isinstance(said, error_mapping.Busy) and "something else is in progress there (Conflict)" in str(said)
+    assert "run-command may take 90 minutes" in str(said) and _passing(said) and may_pass(said)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "NoRegisteredProviderFound"), (400, "InvalidApiVersionParameter"), (404, "InvalidResourceType")]
+)
+def test_an_azure_that_is_too_old_is_no_wrong_name(status: int, code: str):
+    words = (
+        "No registered resource provider found for location 'local' and API version '2024-05-01'. The supported versions are '2018-11-01'."
+    )
+    said = refusal(status, code, words)
+    assert not isinstance(said, error_mapping.NotThere) and "see the names" not in str(said)
+    assert "Azure Stack Hub is not supported" in str(said) and "2018-11-01" in str(said)

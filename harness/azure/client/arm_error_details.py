@@ -7,6 +7,7 @@ be missing or of another kind; there are words for whatever comes.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 NO_WORDS = "Azure does not say why"
@@ -63,8 +64,19 @@ def _own(said: dict[str, Any], about: str, known: str) -> list[str]:
     code, message = said.get("code"), said.get("message")
     if not code and not message:
         return []
-    words = f"{code or 'no code'}: {' '.join(str(message or 'no words').split())}"
+    words = f"{code or 'no code'}: {_plain(str(message or 'no words'))}"
     return [f"{about}: {words}" if about and about != known else words]
+
+
+_POLICIES = re.compile(r"\s*(?:See error details for policy resource IDs\.)?\s*Policy identifiers: '(\[.*\])'\.?", re.DOTALL)
+
+
+def _plain(message: str) -> str:
+    """In one line; the JSON in which a refusal by a policy lists the policies is their names."""
+    if found := _POLICIES.search(message):
+        names = dict.fromkeys(re.findall(r'"name"\s*:\s*"([^"]+)"', found[1].replace('\\"', '"')))
+        message = f"{message[: found.start()]} (policy: {', '.join(names) or 'not named'}){message[found.end() :]}"
+    return " ".join(message.split())
 
 
 def named(target: Any) -> str:

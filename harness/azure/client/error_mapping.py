@@ -45,6 +45,10 @@ class RefusedByPolicy(Unusable):
     """A policy of the subscription forbids it: no role helps."""
 
 
+class Busy(Unusable):
+    """Another operation, such as a run-command, is in progress on the resource: nothing was done, and later it may be."""
+
+
 class NotThere(BadUse):
     """Azure knows no such thing: a wrong name, subscription or resource group."""
 
@@ -120,6 +124,18 @@ def _answered(error: Any, doing: str) -> HarnessError:
         )
     if status == 403:
         return _forbidden(str(error), says, code, doing)
+    if wrapped := _refusal_inside(error, doing):
+        return wrapped
+    if code in OLD_APIS and "version" in says.lower():
+        return Unusable(
+            f"{doing}: this Azure does not know the version of its API that the harness speaks ({code}): {says}; Azure Stack Hub is not "
+            "supported, and a sovereign cloud may be behind the public one"
+        )
+    if status == 409 and "in progress" in says.lower():
+        return Busy(
+            f"{doing}: something else is in progress there ({code or status}): {says}; wait for its end (a run-command may take 90 "
+            "minutes, and nobody can cancel it)"
+        )
     if status == 404:
         return NotThere(f"{doing}: Azure knows no such thing ({code or 'NotFound'}): {says}; see the names in [azure]")
     if code == "ScopeLocked":
@@ -134,6 +150,20 @@ def _answered(error: Any, doing: str) -> HarnessError:
     if status >= 500:
         return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
     return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}{arm_error_details.inside(error)}")
+
+
+# How a provider says that it has the type or the call, and not in this version.
+OLD_APIS = ("NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidResourceType")
+
+
+def _refusal_inside(error: Any, doing: str) -> HarnessError | None:
+    """A refusal of rights or by a policy that stands in the details of another error: a template's preflight wraps them in 400."""
+    for one in getattr(getattr(error, "error", None), "details", None) or []:
+        code = str(getattr(one, "code", None) or "")
+        if code in ("RequestDisallowedByPolicy", "LinkedAuthorizationFailed", "AuthorizationFailed"):
+            about = f"{doing} ({arm_error_details.named(one.target)})" if getattr(one, "target", None) else doing
+            return _forbidden(f"{one.message} {getattr(one, 'additional_info', '') or ''}", str(one.message), code, about)
+    return None
 
 
 def _forbidden(text: str, says: str, code: str, doing: str) -> HarnessError:
