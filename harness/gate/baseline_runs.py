@@ -40,6 +40,14 @@ def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     return GateRecord(file=loaded.path.name, sha256=loaded.sha256, outcome=REFUSED, reason=reason)
 
 
+def outdated(word: GateRecord) -> GateRecord:
+    """What stands in the place of a gate's word on figures that have been judged again since."""
+    reason = (
+        f"the figures were judged again after it had said {word.outcome} ({word.reason}); ask it anew: lkharness judge RUN --write --gate"
+    )
+    return GateRecord(file=word.file, sha256=word.sha256, outcome=REFUSED, reason=f"{reason} {word.file}")
+
+
 def gate_word(loaded: LoadedGate, run: RunRecord, reports: Path) -> GateRecord:
     """The gate's word on a stored run in the folder `reports`. Raises BadUse for a named baseline that must not be compared with it."""
     left_out: list[str] = []

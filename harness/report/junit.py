@@ -69,8 +69,8 @@ def _suite_properties(run: RunRecord) -> dict[str, str]:
         properties["manager"] = lab_manager(run)
     properties |= {f"worst_recovery.{s.path}": worst_recovery(s) for s in summarise_paths(run) if s.worst}
     for path, figure in worst_outages(run).items():
-        properties[f"worst_out_s.{path}"] = _figure(figure.series.recovered_after_s)
-        properties[f"worst_out.{path}"] = f"{figure.told} ({figure.record.id})"
+        properties[f"worst_recovered_after_s.{path}"] = _figure(figure.series.recovered_after_s)
+        properties[f"worst_recovered_after.{path}"] = f"{figure.told} ({figure.record.id})"
     if run.calibration:
         properties["calibration"] = str(run.calibration.verdict)
     return properties
@@ -99,26 +99,26 @@ def _case_properties(run: RunRecord, test: TestRecord) -> dict[str, str]:
 
 
 def _measurement_properties(record: MeasurementRecord) -> dict[str, str]:
-    """Every figure under the measurement's id: out_s.<id>.<path>.<service>.<kind>, and phase_s.… with the phase after it."""
+    """Every figure under run.json's name for it: recovered_after_s.<id>.<path>.<service>.<kind> (docs/reading-a-report.md)."""
     measured = record.measured
     properties = {
         f"measured.{record.id}": f"{measured.verdict.outcome}: {measured.verdict.reason}",
         f"disruption.{record.id}": measured.disruption,
-        f"node_before.{record.id}": measured.before,
-        f"node_after.{record.id}": measured.after or "",
+        f"before.{record.id}": measured.before,
+        f"after.{record.id}": measured.after or "",
         f"budget_s.{record.id}": _figure(measured.budget_s),
         f"recording.{record.id}": record.recording,
     }
     for figure in figures(record):
         series = figure.series
         place = ".".join((record.id, series.path or series.origin, series.service, series.kind))
-        properties[f"out_s.{place}"] = _figure(series.recovered_after_s)
-        properties[f"out_unknown.{place}"] = series.unknown or ("" if figure.known else figure.words)
+        properties[f"recovered_after_s.{place}"] = _figure(series.recovered_after_s)
+        properties[f"unknown.{place}"] = series.unknown or ("" if figure.known else figure.words)
         if series.recovered_after_s:
             least, most = figure.bounds
-            properties |= {f"out_least_s.{place}": _figure(least), f"out_most_s.{place}": _figure(most)}
+            properties |= {f"min_s.{place}": _figure(least), f"max_s.{place}": _figure(most)}
             properties[f"counted_from.{place}"] = series.counted_from
-        properties[f"blind_s.{place}"] = _figure(series.longest_gap_s)
+        properties[f"longest_gap_s.{place}"] = _figure(series.longest_gap_s)
         properties[f"stalled_s.{place}"] = _figure(series.stalled_s)
         properties[f"period_s.{place}"] = f"{series.period_s:g}"
         longest = figure.longest

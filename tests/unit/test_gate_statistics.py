@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from measure_sample import a_measured, add_to, repeats
@@ -15,11 +15,13 @@ from harness import cli
 from harness.core.verdict import failed, inconclusive, passed
 from harness.measure.evaluation.evaluate_recording import measured
 from harness.measure.measurement_result import Measured, Outage, SeriesResult
+from harness.report.junit import junit
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.render import load_record, render
 from harness.report.statistics import gate_statistics
 from harness.report.statistics.compare_runs import Change, compare
+from harness.report.statistics.series_figures import series_of
 from harness.report.terminal_summary import summary
 
 
@@ -95,9 +97,9 @@ def test_junit_tells_never_from_not_known(tmp_path):
     builder.finish()
     builder.run.close()
     found = {p.get("name"): p.get("value") for p in ET.parse(builder.run.directory / "junit.xml").iter("property")}
-    assert found["out_unknown.01-x.client.listener.new"] == "never came back"
-    assert found["out_unknown.01-x.client.web.new"] == "not measured for 35.00 s"
-    assert not any(name.startswith("out_s.") for name in found)
+    assert found["unknown.01-x.client.listener.new"] == "never came back"
+    assert found["unknown.01-x.client.web.new"] == "not measured for 35.00 s"
+    assert not any(name.startswith("recovered_after_s.") for name in found)
     stored = load_record(builder.run.directory).measurements[0].measured.series
     assert [t.unknown for t in stored] == ["never came back", "not measured for 35.00 s"]
 
@@ -120,10 +122,10 @@ def test_the_two_directions_are_not_pooled():
 
 
 def test_a_failover_that_got_slower_in_one_direction_is_found(tmp_path, capsys):
-    """To B 3 s before and 6 s now, to A 9 s both times: four of each suffice (p = 0.029), where all eight pooled do not."""
-    to_a: list[float | None] = [9.0, 9.1, 9.2, 9.3]
+    """To B 3 s before and 6 s now, to A 9 s both times: five of each suffice (p = 0.016 for both directions), where all pooled do not."""
+    to_a: list[float | None] = [9.0, 9.1, 9.2, 9.3, 9.4]
     folders = []
-    for number, to_b in enumerate(([3.0, 3.1, 3.2, 3.3], [6.0, 6.1, 6.2, 6.3])):
+    for number, to_b in enumerate(([3.0, 3.1, 3.2, 3.3, 3.4], [6.0, 6.1, 6.2, 6.3, 6.4])):
         builder = a_builder(tmp_path / str(number))
         add_to(builder, to_and_fro(to_b, to_a))
         builder.finish()
@@ -149,6 +151,28 @@ def test_a_distribution_leaves_out_what_cannot_be_relied_on():
     bad = records[3].model_copy(update={"measured": replace(records[3].measured, timing=inconclusive("the ticks came late"))})
     client = gate_statistics.groups(a_run(*records[:3], bad))[0].distributions[0]
     assert client.values == (1.0, 2.0, 3.0) and client.left_out == 1
+
+
+def test_a_distribution_says_the_same_as_run_jsons_series():
+    records = repeats([1.0, 2.0, 3.0, 4.0])
+    unknown = [replace(s, recovered_after_s=None, outages=[]) for s in records[1].measured.series]
+    records[1] = records[1].model_copy(update={"measured": replace(records[1].measured, series=unknown)})
+    records[2] = records[2].model_copy(update={"measured": replace(records[2].measured, budget_s=2.0)})
+    run = a_run(*records)
+    shown = gate_statistics.groups(run)[0].distributions[0]
+    stored = next(s for s in series_of(run) if (s.path, s.service, s.kind) == ("client", "listener", "new"))
+    assert (shown.runs, shown.left_out, shown.budget_s, shown.median, shown.p95) == (3, 1, 2.0, 3.0, 4.0)
+    assert (stored.n, stored.left_out, stored.budget_s, stored.median_s, stored.p95_s) == (3, 1, 2.0, 3.0, 4.0)
+
+
+def test_junits_figures_have_run_jsons_names(tmp_path):
+    builder = a_builder(tmp_path)
+    add_to(builder, [a_record(a_series(1.0))])
+    names = {p.get("name").split(".")[0] for p in ET.fromstring(junit(builder.run.record)).iter("property") if ".client." in p.get("name")}
+    builder.run.close()
+    assert {"recovered_after_s", "min_s", "max_s", "longest_gap_s", "stalled_s", "period_s"} <= names
+    known = {field.name for field in fields(SeriesResult)} | {"outage_s", "phase_s"}
+    assert names <= known
 
 
 def test_what_was_set_aside_is_in_the_sentence(tmp_path):

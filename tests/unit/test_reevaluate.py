@@ -13,6 +13,7 @@ from harness import cli
 from harness.core.verdict import Verdict, inconclusive, passed
 from harness.measure.evaluation.evaluate_recording import measured
 from harness.remote.recording.recording import read
+from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.render import load_record
 
@@ -81,6 +82,22 @@ def test_write_puts_it_into_the_report_and_back(run_dir, capsys):
     assert judge(capsys, run_dir, "--write")[0] == 0
     record = load_record(run_dir)
     assert (record.exit_code, record.tests[0].verdict.outcome, record.measurements[0].measured.budget_s) == (0, "pass", 8.1)
+
+
+def test_write_does_not_keep_a_gates_word_on_what_was_judged_before(run_dir, capsys):
+    record = load_record(run_dir)
+    record.gate = GateRecord(file="gate.toml", sha256="0" * 64, outcome="pass", reason="all 2 demands of the gate kept")
+    (run_dir / "run.json").write_text(record.model_dump_json())
+    assert judge(capsys, run_dir, "--write")[0] == 0 and load_record(run_dir).gate.outcome == "pass"  # nothing changed
+    judge(capsys, run_dir, "--budget", 5, "--write")
+    said = load_record(run_dir)
+    assert (said.gate.outcome, said.exit_code) == ("refused", 3)
+    assert "judged again after it had said pass" in said.gate.reason and "refuses to say" in (run_dir / "report.html").read_text()
+    (run_dir.parent / "gate.toml").write_text("[[budget]]\nseconds = 0.5\n")
+    judge(capsys, run_dir, "--write", "--gate", run_dir.parent / "gate.toml")
+    said = load_record(run_dir)
+    assert (said.gate.outcome, said.exit_code) == ("fail", 1) and "over 0.50 s" in said.gate.reason
+    assert cli.main(["judge", str(run_dir), "--gate", "gate.toml"]) == 2
 
 
 def test_write_leaves_a_test_alone_that_failed_for_another_reason(run_dir, capsys):

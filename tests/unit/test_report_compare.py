@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import random
+from dataclasses import replace
 
 import pytest
+from gate_sample import a_measurement
 from measure_sample import add_to, repeats
 from report_sample import a_builder
 
 from harness import cli
 from harness.report.render import load_record
-from harness.report.statistics.compare_runs import Change, compare, compared
+from harness.report.statistics.compare_runs import Change, _rows, compare, compared
+from harness.report.statistics.gate_statistics import Group
 from harness.report.statistics.mann_whitney import _approximate_p, doubled_midranks, least_p, mann_whitney
 
 # Hollander and Wolfe, Nonparametric Statistical Methods, table 4.1: permeability constants of the human chorioamnion.
@@ -148,12 +152,45 @@ def test_json_is_json_whatever_never_came_back(stored, capsys):
     assert data["comparisons"][0]["after_s"] == [None] * 4 and data["comparisons"][0]["change"] == "slower"
 
 
-def test_another_set_up_is_told(stored):
+def test_what_may_explain_a_change_and_what_is_not_known_is_told(stored):
     old, new = (load_record(stored([1.0] * 4)) for _ in range(2))
-    new.cluster.probe.interval_s, new.cluster.timers["manager.takeover_s"] = 9.0, 99.0
+    old.cluster.versions, new.cluster.versions = {"lknode01": {"kernel": "5.14", "lifekeeper": "9.9"}}, {"lknode01": {"kernel": "6.0"}}
+    one = new.measurements[2]
+    blind = [replace(series, recovered_after_s=None, outages=[]) for series in one.measured.series]
+    new.measurements[2] = one.model_copy(update={"measured": replace(one.measured, series=blind)})
     notes = compare(old, new).notes
-    assert any(note.startswith("the runs differ in probe interval: ") and note.endswith(" and 9 s") for note in notes)
-    assert any("manager.takeover_s" in note for note in notes)
+    assert "the runs differ in kernel of lknode01 5.14 → 6.0" in notes
+    assert any(note.startswith("nobody knows whether these are the same: lifekeeper of lknode01") for note in notes)
+    assert any(note.startswith("the second run: not known, and left out: ") and note.endswith(" and 9 more") for note in notes)
+
+
+def test_a_disruption_that_only_the_first_run_measured_leaves_it_untold(stored):
+    both, one = stored([1.0, 1.1, 1.2, 1.3]), stored([1.0, 1.1, 1.2, 1.3])
+    first = load_record(both)
+    first.measurements += [r.model_copy(update={"measured": replace(r.measured, disruption="failback")}) for r in first.measurements]
+    found = compare(first, load_record(one))
+    assert found.exit_code == 3 and found.sentence == "Cannot tell: 1 disruption of the first run not measured in the second."
+    other = compare(load_record(one), first)
+    assert other.exit_code == 0 and "measured in the second run only" in other.notes[-1]
+
+
+def test_a_cluster_against_itself_looks_slower_once_in_twenty_comparisons_at_most():
+    """Five disruptions of two paths each, eight repeats against eight: alone, one in eight would be slower somewhere."""
+    dice = random.Random(5)
+    slower = 0
+    for _ in range(30):
+        sides = [[_a_group(dice, f"disruption {number}") for number in range(5)] for _ in range(2)]
+        rows = _rows(list(zip(*sides, strict=True)))
+        slower += any(row.change is Change.SLOWER for row in rows)
+    assert slower <= 2
+    assert {row.change for row in rows} == {Change.SAME}
+
+
+def _a_group(dice: random.Random, name: str) -> Group:
+    outs = [dice.gauss(2, 0.5) for _ in range(8)]
+    paths = [{path: out + dice.gauss(0, 0.01) for path in ("client", "inside")} for out in outs]
+    made = [a_measurement({"before": "a", "paths": one, "boundaries": {}}, n, name) for n, one in enumerate(paths)]
+    return Group(name, "nat", "a", "a", tuple(made))
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_junit_holds_node_outage_and_phases(measured):
     record = load_record(measured).measurements[0]
     series = record.measured.series[0]
     assert (found["path"], found["disruption"], found["node"]) == ("client inside standby", "switchover", "lknode02")
-    assert found["out_s.01-switchover.client.listener.new"] == f"{series.recovered_after_s:.3f}"
+    assert found["recovered_after_s.01-switchover.client.listener.new"] == f"{series.recovered_after_s:.3f}"
     assert found["outage_s.01-switchover.client.listener.new"] == f"{series.outages[0].seconds:.3f}"
     assert found["budget_s.01-switchover"] == "6.000"
     phases = {k: float(v) for k, v in found.items() if k.startswith("phase_s.01-switchover.client.listener.new.")}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, print_json
+from harness.commands.common import print_json
+from harness.commands.runs.stored_run_judging import add_judging, loaded_once
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
@@ -19,19 +19,16 @@ RESULTS = "exit codes: 0 not slower · 1 slower · 2 bad use · 3 cannot tell"
 def add_to(commands) -> None:
     """Adds the command to the parser."""
     about = "tell whether failover got slower from one run to another"
-    compare = add(commands, "compare", _compare, about, "lkharness compare reports/release-1 reports/latest")
-    compare.epilog = f"{compare.epilog}\n{RESULTS}"
-    compare.formatter_class = argparse.RawDescriptionHelpFormatter
+    compare = add_judging(commands, "compare", _compare, about, "lkharness compare reports/release-1 reports/latest", RESULTS)
     compare.add_argument("before", metavar="RUN_A", help="the folder of the run that is the yardstick")
     compare.add_argument("after", metavar="RUN_B", help="the folder of the run that may be slower")
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from harness.report.render import load_record
     from harness.report.statistics.comparable import why_not_comparable
     from harness.report.statistics.compare_runs import compare
 
-    before, after = load_record(Path(given.before)), load_record(Path(given.after))
+    (_, before), (_, after) = loaded_once([given.before, given.after])
     if reasons := why_not_comparable(before, after):
         raise BadUse(f"{given.before} and {given.after} must not be compared: {'; '.join(reasons)}")
     comparison = compare(before, after)
@@ -91,7 +88,7 @@ def _row(row: Row) -> dict[str, Any]:
         "after_s": [_number(value) for value in row.after],
         "period_s": row.period_s,
         "u": row.test.u if row.test else None,
-        "p": row.test.p if row.test else None,
+        "p": row.p if row.test else None,
         "shift_s": _number(row.test.shift) if row.test else None,
         "exact": row.test.exact if row.test else None,
     }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import add, print_json
-from harness.core.errors import BadUse
+from harness.commands.common import print_json
+from harness.commands.runs.stored_run_judging import add_judging, loaded_once
 
 if TYPE_CHECKING:
     from harness.report.record.gate_record import GateRecord
@@ -18,9 +17,7 @@ RESULTS = "exit codes: 0 passed · 1 not passed · 2 bad use · 3 refuses to say
 def add_to(commands) -> None:
     """Adds the command to the parser."""
     about = "tell whether stored runs keep what a gate file demands"
-    gate = add(commands, "gate", _gate, about, "lkharness gate reports/latest --gate gate.toml")
-    gate.epilog = f"{gate.epilog}\n{RESULTS}"
-    gate.formatter_class = argparse.RawDescriptionHelpFormatter
+    gate = add_judging(commands, "gate", _gate, about, "lkharness gate reports/latest --gate gate.toml", RESULTS)
     gate.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder; each is judged by itself")
     gate.add_argument(
         "--gate", metavar="FILE", default="gate.toml", help="the gate file (default: gate.toml; `lkharness init --gate` writes one)"
@@ -31,16 +28,11 @@ def add_to(commands) -> None:
 def _gate(given: argparse.Namespace) -> int:
     from harness.core.errors import ExitCode
     from harness.gate.baseline_runs import gate_word, load_gate
-    from harness.report.render import load_record
 
     loaded = load_gate(given.gate)
     assert loaded is not None
-    folders = [Path(name).resolve() for name in given.runs]
-    if twice := sorted({str(folder) for folder in folders if folders.count(folder) > 1}):
-        raise BadUse(f"{', '.join(twice)} is given twice; name each run once")
     found, pages = [], []
-    for folder in folders:
-        run = load_record(folder)
+    for folder, run in loaded_once(given.runs):
         said = gate_word(loaded, run, folder.parent)
         found.append((run.run_id, said))
         if given.signoff:

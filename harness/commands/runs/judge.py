@@ -27,14 +27,21 @@ def add_to(commands) -> None:
         help="judge by this budget instead of the stored one: of all disruptions, or of the named one; can be given several times",
     )
     judge.add_argument("--write", action="store_true", help="put the new judgement into run.json, report.html and junit.xml")
+    judge.add_argument(
+        "--gate", metavar="FILE", help="with --write: ask this gate file, whose word on the old judgement is none on the new"
+    )
 
 
 def _judge(given: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
+    from harness.gate.baseline_runs import judged, load_gate, outdated
     from harness.report.reevaluate import exit_code, put_into, rejudge
     from harness.report.render import load_record, render, store_record
 
     folder = Path(given.run)
+    if given.gate and not given.write:
+        raise BadUse("--gate goes with --write; `lkharness gate RUN --gate FILE` asks a gate without writing anything")
+    gate = load_gate(given.gate)
     budgets = _budgets(given.budget)
     record = load_record(folder)
     found = rejudge(folder, record, budgets)
@@ -42,6 +49,10 @@ def _judge(given: argparse.Namespace) -> int:
     if given.write and found:
         put_into(record, found)
         record.causes = causes(record, folder)
+        if gate is not None:
+            record.gate = judged(gate, folder.resolve().parent, record)
+        elif record.gate is not None and any(one.changes for one in found):
+            record.gate = outdated(record.gate)
         store_record(folder, record)
         render(folder)
     if given.json:

@@ -1,14 +1,15 @@
 """Did failover get slower from one run to another? Pure: from the two records.
 
 Every series (path, service, new connections or one kept open) of every disruption that both runs measured, from the same node, is compared
-by itself. A change is claimed only where a rank test would be this surprising once in twenty by chance AND the shift is more than one
-measuring period.
+by itself, with the gate's statistics: a rank test, the series of one disruption and direction corrected together, those by Holm's method. A
+change is claimed only where that would be this surprising once in twenty comparisons of two runs AND the shift is more than one measuring
+period.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
@@ -17,10 +18,15 @@ from harness.core.errors import ExitCode
 from harness.core.text import count, seconds
 from harness.core.verdict import Outcome
 from harness.report.record.run_record import PathName, RunRecord
-from harness.report.statistics.gate_statistics import Group, figures, groups
+from harness.report.statistics.comparable import not_known_whether_comparable
+from harness.report.statistics.gate_statistics import Group, SeriesFigure, figures, groups
+from harness.report.statistics.joint_test import Block, joint_test
 from harness.report.statistics.mann_whitney import Test, least_p, mann_whitney
+from harness.report.statistics.series_identity import changes, context_of
+from harness.report.statistics.shift_test import holm
 
 SIGNIFICANCE_LEVEL = 0.05
+"""Of all claims of a comparison together."""
 
 
 class Change(StrEnum):
@@ -48,6 +54,10 @@ class Row:
     change: Change
     before_node: str = ""
     """The node that was active before, where the disruption was measured from both."""
+    p: float = 1.0
+    """Corrected for all series of the comparison, where it is one of several."""
+    least: float = 1.0
+    """The smallest that it could have become in these numbers."""
 
     @property
     def name(self) -> str:
@@ -62,10 +72,9 @@ class Row:
             return f"{sizes}: there is nothing to compare"
         middles = f"median {_words(median(self.before))} → {_words(median(self.after))}"
         if self.test is None:
-            least = least_p(len(self.before), len(self.after))
-            return f"{middles}, {sizes}: no outcome could reach p < {SIGNIFICANCE_LEVEL} (at best {least:.3f})"
-        figures = f"{middles}, shift {_signed(self.test.shift)}, p = {self.test.p:.3f}, {sizes}, period {seconds(self.period_s)}"
-        within = abs(self.test.shift) <= self.period_s and self.test.p < SIGNIFICANCE_LEVEL
+            return f"{middles}, {sizes}: no outcome could reach p < {SIGNIFICANCE_LEVEL} (at best {self.least:.3f})"
+        figures = f"{middles}, shift {_signed(self.test.shift)}, p = {self.p:.3f}, {sizes}, period {seconds(self.period_s)}"
+        within = abs(self.test.shift) <= self.period_s and self.p < SIGNIFICANCE_LEVEL
         return f"{figures}; less than a measuring period" if within else figures
 
 
@@ -75,6 +84,8 @@ class Comparison:
 
     rows: list[Row]
     notes: list[str]
+    missing: int = 0
+    """Disruptions that the first run measured and the second did not."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -82,7 +93,7 @@ class Comparison:
         found = {row.change for row in self.rows}
         if Change.SLOWER in found:
             return ExitCode.FAILED
-        unclear = not self.rows or found & {Change.TOO_FEW, Change.MISSING}
+        unclear = not self.rows or self.missing or found & {Change.TOO_FEW, Change.MISSING}
         return ExitCode.INCONCLUSIVE if unclear else ExitCode.PASSED
 
     @property
@@ -94,21 +105,19 @@ class Comparison:
         if number[Change.SLOWER]:
             return f"Slower: {number[Change.SLOWER]} of {count(len(self.rows), 'comparison')}."
         if self.exit_code is ExitCode.INCONCLUSIVE:
-            fewer = number[Change.TOO_FEW] + number[Change.MISSING]
-            return f"Cannot tell: too few runs in {fewer} of {count(len(self.rows), 'comparison')}; measure with more repeats."
+            if fewer := number[Change.TOO_FEW] + number[Change.MISSING]:
+                return f"Cannot tell: too few runs in {fewer} of {count(len(self.rows), 'comparison')}; measure with more repeats."
+            return f"Cannot tell: {count(self.missing, 'disruption')} of the first run not measured in the second."
         return f"Not slower: {count(len(self.rows), 'comparison')}, {number[Change.FASTER]} of them faster."
 
 
 def compare(before: RunRecord, after: RunRecord) -> Comparison:
     """Compare what both runs measured, disruption by disruption."""
     old, new = ({(g.disruption, g.design, g.before, g.target): g for g in groups(run)} for run in (before, after))
-    rows = [row for key in old if key in new for row in _rows(old[key], new[key])]
+    rows = _rows([(old[key], new[key]) for key in old if key in new])
     notes = [*_differences(before, after), *_left_out(before, "the first run"), *_left_out(after, "the second run")]
     notes += _only(old, new, "the first run") + _only(new, old, "the second run")
-    judged = sum(row.test is not None for row in rows)
-    if judged >= 1 / SIGNIFICANCE_LEVEL:
-        notes.append(f"of {judged} comparisons about {judged * SIGNIFICANCE_LEVEL / 2:.1f} look slower by chance alone")
-    return Comparison(rows, notes)
+    return Comparison(rows, notes, len({key[:2] for key in old} - {key[:2] for key in new}))
 
 
 _Key = tuple[str, str, str, str]  # disruption, design, the node active before, the target
@@ -132,69 +141,93 @@ def compared(
     period_s: float,
     *,
     before_node: str = "",
+    p: float | None = None,
+    among: int = 1,
 ) -> Row:
-    """One comparison, judged."""
+    """One comparison, judged by its own p, or by one that is corrected for all others of `among` disruptions and directions."""
     first, second = tuple(before), tuple(after)
-    test = None
     if not first or not second:
-        change = Change.MISSING
-    elif least_p(len(first), len(second)) >= SIGNIFICANCE_LEVEL:
-        change = Change.TOO_FEW
-    else:
-        test = mann_whitney(first, second)
-        change = _change(test, period_s)
-    return Row(disruption, path, service, kind, first, second, period_s, test, change, before_node)
+        return Row(disruption, path, service, kind, first, second, period_s, None, Change.MISSING, before_node)
+    test = mann_whitney(first, second)
+    p, least = test.p if p is None else p, min(1.0, among * least_p(len(first), len(second)))
+    few = p >= SIGNIFICANCE_LEVEL <= least
+    change = Change.TOO_FEW if few else _change(p, test.shift, period_s)
+    return Row(disruption, path, service, kind, first, second, period_s, None if few else test, change, before_node, p, least)
 
 
-def _change(test: Test, period_s: float) -> Change:
-    if test.p >= SIGNIFICANCE_LEVEL or abs(test.shift) <= period_s:
+def _change(p: float, shift: float, period_s: float) -> Change:
+    if p >= SIGNIFICANCE_LEVEL or abs(shift) <= period_s:
         return Change.SAME
-    return Change.SLOWER if test.shift > 0 else Change.FASTER
+    return Change.SLOWER if shift > 0 else Change.FASTER
 
 
-def _rows(old: Group, new: Group) -> Iterable[Row]:
-    before, after = _values(old), _values(new)
-    for key in before | after:
-        path, service, kind = key
-        first, second = before.get(key, []), after.get(key, [])
-        period = max(p for _, p in [*first, *second])
+_Series = tuple[str, str, str]  # path, service, kind
+_Table = dict[_Series, list[SeriesFigure | None]]  # a figure for each repeat, None where it is not known
+
+
+def _rows(pairs: Sequence[tuple[Group, Group]]) -> list[Row]:
+    tables = [(_table(old), _table(new)) for old, new in pairs]
+    found: list[tuple[int, _Series, float | None]] = []
+    for number, (before, after) in enumerate(tables):
+        found += [(number, key, p) for key, p in _corrected(before, after).items()]
+    tested = [(number, p) for number, _, p in found if p is not None]
+    families = [number for number, _ in tested]
+    corrected = iter(holm([p for _, p in tested], families))
+    rows = []
+    for number, key, p in found:
+        old, new = pairs[number]
+        first, second = ([one for one in table.get(key, []) if one is not None] for table in tables[number])
+        period = max((one.series.period_s for one in [*first, *second]), default=0.0)
+        values = [one.value for one in first], [one.value for one in second]
         node = "" if old.alone and new.alone else old.before
-        values = [v for v, _ in first], [v for v, _ in second]
-        yield compared(old.disruption, path, service, kind, *values, period, before_node=node)
+        mine = None if p is None else next(corrected)
+        rows.append(compared(old.disruption, *key, *values, period, before_node=node, p=mine, among=len(set(families))))
+    return rows
 
 
-def _values(group: Group) -> dict[tuple[str, str, str], list[tuple[float, float]]]:
-    """Seconds out and period by series, of the measurements whose timing can be relied on; in the order of the paths."""
-    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+def _corrected(before: _Table, after: _Table) -> dict[_Series, float | None]:
+    """p of each series, corrected for all series of the disruption; None where one side knows no figure of it."""
+    sizes = tuple(len(next(iter(table.values()), [])) for table in (before, after))
+    keys = list(dict.fromkeys([*before, *after]))
+    sides = {key: [table.get(key, [None] * size) for table, size in zip((before, after), sizes, strict=True)] for key in keys}
+    both = [key for key in keys if all(any(side) for side in sides[key])]
+    found: dict[_Series, float | None] = dict.fromkeys(keys)
+    if both:
+        rows = [[None if one is None else one.value for side in sides[key] for one in side] for key in both]
+        found |= dict(zip(both, joint_test(Block([(sizes[0], sizes[1])], rows), two_sided=True).p, strict=True))
+    return found
+
+
+def _table(group: Group) -> _Table:
+    """Of the measurements whose timing can be relied on; in the order of the paths."""
+    records = [record for record in group.records if record.measured.timing.outcome is Outcome.PASS]
+    found: _Table = {}
     for path in PathName:
-        for record in group.records:
-            if record.measured.timing.outcome is not Outcome.PASS:
-                continue
+        for number, record in enumerate(records):
             for figure in figures(record, path):
-                if figure.known:
-                    key = (path.value, figure.series.service, figure.series.kind)
-                    found.setdefault(key, []).append((figure.value, figure.series.period_s))
+                row = found.setdefault((path.value, figure.series.service, figure.series.kind), [None] * len(records))
+                row[number] = figure if figure.known else None
     return found
 
 
 def _left_out(run: RunRecord, which: str) -> list[str]:
     doubtful = [r.id for r in run.measurements if r.measured.timing.outcome is not Outcome.PASS]
-    return [f"{which}: {', '.join(doubtful)} left out, because the timing could not be relied on"] if doubtful else []
+    told = [f"{which}: {', '.join(doubtful)} left out, because the timing could not be relied on"] if doubtful else []
+    unknown = [f"{f.series.id} of {r.id}" for r in run.measurements if r.id not in doubtful for f in figures(r) if not f.known]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        told.append(f"{which}: not known, and left out: {', '.join(unknown[:3])}{more}")
+    return told
 
 
 def _differences(before: RunRecord, after: RunRecord) -> list[str]:
-    """What is different about the two clusters, and may explain a change."""
+    """What may explain a change, and what of the set-up only one run knows."""
     if before.cluster is None or after.cluster is None:
         return []
-    old, new = before.cluster, after.cluster
-    pairs = {
-        "kind": (old.kind.value, new.kind.value),
-        "design": (old.design, new.design),
-        "probe interval": (f"{old.probe.interval_s:g} s", f"{new.probe.interval_s:g} s"),
-        "probe threshold": (str(old.probe.threshold), str(new.probe.threshold)),
-        **{name: (f"{value:g}", f"{new.timers[name]:g}") for name, value in old.timers.items() if name in new.timers},
-    }
-    return [f"the runs differ in {name}: {a} and {b}" for name, (a, b) in pairs.items() if a != b]
+    old, new = (context_of(run.harness_version, run.cluster) for run in (before, after) if run.cluster)
+    unknown = not_known_whether_comparable(before, after)
+    told = [f"nobody knows whether these are the same: {', '.join(unknown)}"] if unknown else []
+    return [*(f"the runs differ in {change}" for change in changes(old, new)), *told]
 
 
 def _words(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -113,7 +113,7 @@ class Distribution:
     period_s: float
     budget_s: float
     left_out: int = 0
-    """Measurements whose timing could not be relied on; they are not among the values."""
+    """Repeats that have no figure that can be relied on, as in run.json's `series`; they are not among the values."""
 
     @property
     def runs(self) -> int:
@@ -129,7 +129,7 @@ class Distribution:
     def p95(self) -> float | None:
         """By nearest rank: a value that was measured. Of fewer than 20 runs it is the longest one."""
         ordered = [*self.values, *[math.inf] * self.never]
-        return _finite(ordered[math.ceil(0.95 * len(ordered)) - 1])
+        return _finite(percentile(ordered, 0.95))
 
     @property
     def longest(self) -> float | None:
@@ -161,24 +161,24 @@ class Group:
         """The outages of each series over the repeats; none for a single measurement."""
         if len(self.records) < 2:
             return []
-        relied_on = [record for record in self.records if record.measured.timing.outcome is Outcome.PASS]
         kinds = [(path, path.value, worst_of) for path in PathName] + [
             (path, f"{path}, established connection", kept_of) for path in PathName
         ]
-        found = (self._of(name, [f for r in relied_on if (f := of(r, path)) and f.known]) for path, name, of in kinds)
+        found = (self._of(name, [f for r in self.records if (f := of(r, path))]) for path, name, of in kinds)
         return [one for one in found if one]
 
     def _of(self, name: str, figures: list[SeriesFigure]) -> Distribution | None:
-        if len(figures) < 2:
+        counted = relied_on(figures)
+        if len(counted) < 2:
             return None
-        known = sorted(f.value for f in figures if not f.never)
+        known = sorted(f.value for f in counted if not f.never)
         return Distribution(
             path=name,
             values=tuple(known),
-            never=len(figures) - len(known),
-            period_s=max(f.series.period_s for f in figures),
-            budget_s=max(f.record.measured.budget_s for f in figures),
-            left_out=sum(record.measured.timing.outcome is not Outcome.PASS for record in self.records),
+            never=len(counted) - len(known),
+            period_s=longest_period(figures),
+            budget_s=least_budget(figures),
+            left_out=len(figures) - len(counted),
         )
 
 
@@ -222,6 +222,26 @@ def figures(record: MeasurementRecord, path: str | None = None) -> list[SeriesFi
     """The series of a measurement (on one path): new connections before pinned ones, in the order of the recording."""
     found = [SeriesFigure(record, t) for t in record.measured.series if path is None or t.path == path]
     return sorted(found, key=lambda f: f.series.kind != NEW) if path is not None else found
+
+
+def relied_on(figures: Iterable[SeriesFigure]) -> list[SeriesFigure]:
+    """Those that figures over repeats are made of, wherever they are shown: known ones whose timing could be relied on."""
+    return [f for f in figures if f.known and f.record.measured.timing.outcome is Outcome.PASS]
+
+
+def longest_period(figures: Iterable[SeriesFigure]) -> float:
+    """The meter's period in seconds; the longest one, where repeats differ."""
+    return max(f.series.period_s for f in figures)
+
+
+def least_budget(figures: Iterable[SeriesFigure]) -> float:
+    """What was allowed, in seconds; the shortest, where repeats differ."""
+    return min(f.record.measured.budget_s for f in figures)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """By nearest rank: a value of the sample. `ordered` has one value at least, in ascending order."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def worst_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:

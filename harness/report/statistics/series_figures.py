@@ -7,10 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from harness.core.verdict import Outcome
 from harness.report.record.run_record import PathName, RunRecord
 from harness.report.record.series_record import SeriesRecord
-from harness.report.statistics.gate_statistics import Group, SeriesFigure, figures, groups
+from harness.report.statistics.gate_statistics import (
+    Group,
+    SeriesFigure,
+    figures,
+    groups,
+    least_budget,
+    longest_period,
+    percentile,
+    relied_on,
+)
 
 CONFIDENCE = 0.95
 
@@ -18,11 +26,6 @@ CONFIDENCE = 0.95
 def series_of(run: RunRecord) -> list[SeriesRecord]:
     """One record for each series that was measured, in the order in which their disruptions were first done."""
     return [record for group in groups(run) for record in _of_group(group)]
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """By nearest rank: a value of the sample. `ordered` has one value at least, in ascending order."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def median_ranks(n: int, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
@@ -50,8 +53,8 @@ def _of_group(group: Group) -> Iterable[SeriesRecord]:
 
 
 def _series(group: Group, path: str, service: str, kind: str, measured: Sequence[SeriesFigure]) -> SeriesRecord:
-    relied_on = [f for f in measured if f.known and f.record.measured.timing.outcome is Outcome.PASS]
-    values = [f.value for f in relied_on]
+    counted = relied_on(measured)
+    values = [f.value for f in counted]
     ordered = sorted(values)
     return SeriesRecord(
         disruption=group.disruption,
@@ -62,8 +65,8 @@ def _series(group: Group, path: str, service: str, kind: str, measured: Sequence
         service=service,
         kind=kind,
         expects=measured[0].record.measured.expects.get(path, ""),
-        period_s=max(f.series.period_s for f in measured),
-        budget_s=min(f.record.measured.budget_s for f in measured),
+        period_s=longest_period(measured),
+        budget_s=least_budget(measured),
         n=len(values),
         never=sum(math.isinf(value) for value in values),
         left_out=len(measured) - len(values),
@@ -72,7 +75,7 @@ def _series(group: Group, path: str, service: str, kind: str, measured: Sequence
         median_s=_finite(median(ordered)) if ordered else None,
         p95_s=_finite(percentile(ordered, 0.95)) if ordered else None,
         max_s=_finite(ordered[-1]) if ordered else None,
-        interval_s=_interval(relied_on),
+        interval_s=_interval(counted),
     )
 
 
