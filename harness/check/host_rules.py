@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.check import windows_findings
@@ -15,6 +15,7 @@ from harness.diagnosis.firewall import parse, windows
 from harness.diagnosis.required_flows import Judged, judged
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
+from harness.hosts.windows.windows_parse import WindowsListener
 from harness.managers.manager import ClusterState, ResourceState
 
 ANY = {"0.0.0.0", "*", "::"}
@@ -51,8 +52,18 @@ def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts]) -> dict[str, Judg
             found[name] = judged(cluster, name, parse(one.firewall), one.nic_of, back)
         if one.windows is not None and one.windows.firewall is not None:
             rows = one.windows.firewall
-            found[name] = judged(cluster, name, windows.read(rows.profiles, rows.rules, rows.nics), one.nic_of)
+            firewall = windows.read(rows.profiles, rows.rules, rows.nics)
+            found[name] = judged(cluster, name, firewall, one.nic_of, programs=programs_of(one.listeners or ()))
     return found
+
+
+def programs_of(listeners: Iterable[Listener]) -> dict[int, str]:
+    """Whose path listens on a port, where it is one program's alone."""
+    told: dict[int, set[str | None]] = {}
+    for one in listeners:
+        if isinstance(one, WindowsListener):
+            told.setdefault(one.port, set()).add(one.program)
+    return {port: path for port, paths in told.items() if len(paths) == 1 for path in paths if path}
 
 
 def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], evaluated: Mapping[str, Judged]) -> list[Finding]:

@@ -142,7 +142,7 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
             untold.append(f"{what}: {error}")
             return None
 
-    offset = told("its clock", facts.offset)
+    offset, wsfc = told("its clock", facts.offset), cluster.manager.kind == "wsfc"
     if machine.name == cluster.client.name:
         return NodeFacts(machine.name, offset=offset, untold=tuple(untold))
     return NodeFacts(
@@ -157,6 +157,7 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
             weak_hosts=told("its weak-host settings", facts.weak_hosts),
             settings=told("its ports and keepalive", facts.tcp_settings),
             about=told("its versions and rights", facts.about),
+            cluster_address=told("its IP resource", lambda: facts.cluster_address(cluster.ip_resource.tag)) if wsfc else None,
             why_alone=facts.why_alone,
         ),
         untold=tuple(untold),

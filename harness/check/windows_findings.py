@@ -10,7 +10,7 @@ from harness.config.cluster_config import Cluster, Design, Node
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener
 from harness.hosts.windows.script_protocol import Row
-from harness.hosts.windows.windows_parse import FirewallRows, HostAbout, WeakHost, WindowsAddress
+from harness.hosts.windows.windows_parse import ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress
 
 DEFAULT_KEEPALIVE_S = 7200.0  # WNET-64
 MIN_TEMP_FREE_BYTES = 50 * 1024 * 1024  # below that PowerShell itself may not start as it should (WHST-43)
@@ -24,6 +24,7 @@ class WindowsFacts:
     weak_hosts: list[WeakHost] | None = None
     settings: list[Row] | None = None
     about: HostAbout | None = None
+    cluster_address: ClusterAddress | None = None  # of a Windows cluster: how its IP resource is set
     why_alone: str = ""  # why each question costs the node a process of its own
 
 
@@ -37,6 +38,8 @@ def findings(
     if facts.settings is not None:
         yield from _keepalive(cluster, node, facts.settings)
     yield from _source(cluster, node, addresses or ())
+    if facts.cluster_address is not None:
+        yield from _probe_port(cluster, node, facts.cluster_address, addresses or (), listeners)
     yield from _weak_host(cluster, node, facts.weak_hosts or [], addresses or ())
 
 
@@ -108,6 +111,27 @@ def _source(cluster: Cluster, node: Node, addresses: Sequence[InterfaceAddress])
         says = f"the VIP {vip} is lower than {own} on {nic} and not marked SkipAsSource, so what the node sends comes from the VIP"
         do = f"Set-NetIPAddress -IPAddress {vip} -SkipAsSource $true, and have the cluster manager do so whenever it adds it"
         yield Finding(Weight.FAULT, node.name, "source address", says, do, ("WNET-76", "WNET-47"))
+
+
+def _probe_port(
+    cluster: Cluster, node: Node, set_: ClusterAddress, addresses: Sequence[InterfaceAddress], listeners: Sequence[Listener] | None
+) -> Iterator[Finding]:
+    """The cluster itself answers the probe, at the port that its IP resource had when that last came online (WCLU-97)."""
+    wanted, tag = cluster.load_balancer.probe.port, cluster.ip_resource.tag
+    do = f"Get-ClusterResource '{tag}' | Set-ClusterParameter ProbePort {wanted}, then take it offline and start the role again"
+    owns = any(one.address == str(cluster.vip) for one in addresses)
+    if set_.probe_port is None:
+        says = f"{tag} has no ProbePort, so the cluster answers the probe on no node"
+        yield Finding(Weight.FAULT, node.name, "ProbePort", says, do, ("WCLU-96",))
+    elif set_.probe_port != wanted:
+        says = f"{tag} has ProbePort {set_.probe_port}, and the balancer asks port {wanted}"
+        yield Finding(Weight.FAULT, node.name, "ProbePort", says, do, ("WCLU-96",))
+    elif owns and listeners is not None and all(one.port != wanted for one in listeners):
+        says = f"{tag} has ProbePort {wanted}, and nobody listens there though {node.name} has the VIP: it is set and not in force"
+        yield Finding(Weight.FAULT, node.name, "ProbePort", says, "take it offline and start the role again", ("WCLU-97",))
+    if set_.mask not in (None, "255.255.255.255"):
+        says = f"{tag} has the mask {set_.mask}: behind a balancer it is 255.255.255.255"
+        yield Finding(Weight.NOTE, node.name, "subnet mask", says, f"set SubnetMask of {tag}, and start the role again", ("WCLU-96",))
 
 
 def _weak_host(cluster: Cluster, node: Node, settings: Sequence[WeakHost], addresses: Sequence[InterfaceAddress]) -> Iterator[Finding]:

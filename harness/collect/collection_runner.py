@@ -26,6 +26,7 @@ from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
 from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
+from harness.hosts.windows.windows import moment
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
 from harness.remote.captures.packet_capture import Witness
 from harness.remote.recording import pcapng
@@ -34,6 +35,7 @@ LOGIN_TIMEOUT_S = 10.0  # to log in to a host and run `true` there
 HOST_TIMEOUT_S = 90.0  # for all collectors of one host together; captures come on top
 MAX_CAPTURE_S = 60.0
 MAX_LOOK_BYTES = 1024 * 1024  # bytes of what a host's script for the diagnosis printed
+MAX_EVENTS = 2000  # of each log of a Windows host: the newest
 MAX_PACKETS = 50_000  # of one host's capture
 
 
@@ -146,7 +148,8 @@ class Gathering:
     def _collect(self, report: HostReport, host: Host, row: Collector, deadline: Deadline, ahead: float) -> None:
         began = time.monotonic()
         if row.script:
-            answer = ask(host, row.script, limit=max(0.5, deadline.within(row.seconds)))
+            asked = of_window(row, self.span.begin + ahead, self.span.end + ahead)
+            answer = ask(host, row.script, asked, limit=max(0.5, deadline.within(row.seconds)))
             text, note = cut(lines_of(answer), row.most, newest=row.newest)
             note = "; ".join(filter(None, [note, "" if answer.ok else answer.why]))
             self._keep(report, f"{row.name}.txt", row.title, text, note, time.monotonic() - began)
@@ -275,6 +278,13 @@ def gather(
         bundle.data(INDEX, index)
         bundle.page("index.html", page_of(index))
     return index
+
+
+def of_window(row: Collector, begin: float, end: float) -> dict[str, object]:
+    """The parameters of a row's script: none, or the time window by the host's clock and the logs. Pure."""
+    if not row.logs:
+        return {}
+    return {"Begin": moment(begin), "End": moment(end), "Logs": list(row.logs), "Most": MAX_EVENTS}
 
 
 def lines_of(answer: ScriptAnswer) -> str:

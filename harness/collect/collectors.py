@@ -43,7 +43,8 @@ NIC_SYSCTLS = ("rp_filter", "arp_ignore", "arp_announce", "arp_filter", "accept_
 @dataclass(frozen=True)
 class Collector:
     """One question to a host. `line` may hold {root}, {begin}, {end} (local times of the host) and {port}, filled in by `line_for`. Windows
-    hosts are asked by a `script` without parameters instead (harness/hosts/windows/scripts).
+    hosts are asked by a `script` without parameters instead (harness/hosts/windows/scripts), or, where `logs` names logs, by that of the
+    event log for the time window.
 
     `seconds` and `most` (bytes) are its limits; `nodes_only` leaves the client out, `managers` names the kinds it is for (none: all).
     `newest`: the end is kept, not the beginning, when it is too long.
@@ -59,6 +60,7 @@ class Collector:
     managers: tuple[str, ...] = ()
     newest: bool = False
     script: str = ""
+    logs: tuple[str, ...] = ()
 
 
 class CollectorTable(ABC):

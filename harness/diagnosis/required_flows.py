@@ -5,7 +5,7 @@ Every node is judged as if it were active: a standby whose firewall is closed is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -80,12 +80,19 @@ class Judged:
         return _grouped([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
 
 
-def judged(cluster: Cluster, host: str, ruleset: Ruleset | WindowsFirewall, nic_of: NicOf, probe_back: str | None = None) -> Judged:
+def judged(
+    cluster: Cluster,
+    host: str,
+    ruleset: Ruleset | WindowsFirewall,
+    nic_of: NicOf,
+    probe_back: str | None = None,
+    programs: Mapping[int, str] | None = None,
+) -> Judged:
     """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
-    connections to the frontend."""
+    connections to the frontend. `programs`: of a Windows host, whose path listens on a port."""
     node = next((n for n in cluster.nodes if n.name == host), None)
     needed = _of_node(cluster, node, nic_of, probe_back) if node else _of_client(cluster, nic_of)
-    return Judged(tuple(Fate(one, _opened(ruleset, one)) for one in needed), ruleset.not_told)
+    return Judged(tuple(Fate(one, _opened(ruleset, one, programs or {})) for one in needed), ruleset.not_told)
 
 
 def listed(lost: Iterable[str]) -> str:
@@ -101,10 +108,12 @@ def _grouped(fates: Iterable[Fate], key: Callable[[Fate], K]) -> dict[K, list[Fa
     return found
 
 
-def _opened(ruleset: Ruleset | WindowsFirewall, one: Needed) -> Opening:
+def _opened(ruleset: Ruleset | WindowsFirewall, one: Needed, programs: Mapping[int, str]) -> Opening:
     if isinstance(ruleset, WindowsFirewall):
         if one.first.protocol == "tcp":
-            return windows.opening(ruleset, one.first)
+            port = one.first.destination_port
+            listens = programs.get(port) if one.first.hook == "input" and isinstance(port, int) else None
+            return windows.opening(ruleset, one.first, owner=windows.Owner(listens))
         return Opening(one.first, windows.evaluate(ruleset, one.first), "")
     if one.first.protocol == "tcp":
         return opening(ruleset, one.first, back=one.back)

@@ -204,7 +204,8 @@ def test_the_cluster_for_a_role_and_for_a_resource(loops):
     role = loop.answer("wsfc-state", {"Group": "role"}).rows
     owners = {row["Name"]: row["Nodes"] for row in role if row["K"] == "owners"}
     assert owners == {"ip": ["LKNODE01", "LKNODE02"], QUOTES: ["LKNODE01", "LKNODE02"]}
-    assert [row["Witness"] for row in role if row["K"] == "quorum"] == ["Cloud Witness"]
+    (quorum,) = [row for row in role if row["K"] == "quorum"]
+    assert (quorum["Witness"], quorum["WitnessVote"], quorum["Dynamic"], quorum["Fixed"]) == ("Cloud Witness", 1, 1, 0)
     one = loops("one").answer("wsfc-state", {"Group": "role"}).rows
     assert [row["Witness"] for row in one if row["K"] == "quorum"] == [None]
     resource = loop.answer("wsfc-state", {"Resource": "ip"}).rows

@@ -10,7 +10,7 @@ from harness.check.windows_findings import WindowsFacts
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import Listener
-from harness.hosts.windows.windows_parse import FirewallRows, HostAbout, WeakHost, WindowsAddress
+from harness.hosts.windows.windows_parse import ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress, WindowsListener
 
 OWN, VIP, LOOPBACK = "10.20.1.211", "10.20.1.200", "Loopback Pseudo-Interface 1"
 
@@ -125,6 +125,26 @@ def test_what_keeps_the_node_from_telling_all(elevated, free, alone, says):
     assert short(found(about=about, why_alone=alone)) == says
 
 
+@pytest.mark.parametrize(
+    ("probe", "mask", "vip", "heard", "says"),
+    [
+        (12345, "255.255.255.255", True, (12345,), []),
+        (12345, "255.255.255.255", False, (), []),  # only where the role is
+        (12345, "255.255.255.255", True, (1521,), [("ProbePort", "fault")]),  # set, and not in force (WCLU-97)
+        (12345, None, True, None, []),
+        (None, None, False, (), [("ProbePort", "fault")]),
+        (59999, None, True, (59999,), [("ProbePort", "fault")]),
+        (12345, "255.255.255.0", False, (), [("subnet mask", "note")]),
+    ],
+)
+def test_the_cluster_answers_the_probe_where_its_resource_says_and_that_is_in_force(probe, mask, vip, heard, says):
+    made = cluster()
+    facts = WindowsFacts(cluster_address=ClusterAddress(VIP, mask, probe))
+    listeners = None if heard is None else [Listener("0.0.0.0", port, "tcp", 1, "rhs") for port in heard]
+    addresses = [address(OWN), *([address(VIP, skipped=True)] if vip else [])]
+    assert short(list(windows_findings.findings(made, made.nodes[0], facts, addresses, listeners))) == says
+
+
 def rule(name: str, action: str, **fields: object) -> dict:
     any_ = ["Any"]
     about = {
@@ -140,7 +160,7 @@ def rule(name: str, action: str, **fields: object) -> dict:
     return said | more | {"Program": "Any", "Service": "Any"} | about | fields
 
 
-def judged(*rules: dict):
+def judged(*rules: dict, listeners=None):
     profile = {"K": "profile", "Name": "Domain", "Enabled": "True", "DefaultInboundAction": "Block", "DefaultOutboundAction": "Allow"}
     profile |= {"AllowInboundRules": "NotConfigured", "AllowLocalFirewallRules": "NotConfigured", "DisabledInterfaceAliases": []}
     nics = [
@@ -150,6 +170,7 @@ def judged(*rules: dict):
     facts = NodeFacts(
         "n1",
         addresses=[address(OWN), address("10.20.2.11", "Second")],
+        listeners=listeners,
         windows=WindowsFacts(firewall=FirewallRows((profile,), tuple(nics), rules)),
     )
     return firewalls(cluster(), {"n1": facts})["n1"]
@@ -167,6 +188,21 @@ def test_check_judges_windows_firewall_by_what_the_script_collects():
     blocked = judged(every, rule("no probe", "Block", LocalPort=["12000-13000"])).stopped
     assert [key[0] for key in blocked] == ["the inbound rule \u201cno probe\u201d (Block)"]
     assert [key[0] for key in judged(services, near).stopped if "default" in key[0]], "the communication path as well"
+
+
+def test_a_rule_for_a_program_is_decided_by_the_program_that_listens():
+    """A rule made for the listener's old home lets nothing in any more."""
+    paths = rule("cluster", "Allow", Protocol="UDP", LocalPort=["3343"])
+    probe, program = rule("probe", "Allow", LocalPort=["12345"]), "C:\\oracle\\19c\\bin\\TNSLSNR.EXE"
+    ruled = (paths, probe, rule("oracle", "Allow", Program=program.lower()))
+
+    def with_listener(*paths: str | None) -> tuple[bool, bool]:
+        found = judged(*ruled, listeners=[WindowsListener("0.0.0.0", 1521, "tcp", 1, "TNSLSNR", path) for path in paths])
+        return any("1521" in f.lost for fates in found.stopped.values() for f in fates), bool(found.unsure)
+
+    assert with_listener(program) == (False, False)
+    assert with_listener("C:\\oracle\\21c\\bin\\TNSLSNR.EXE") == (True, False)
+    assert with_listener(None) == with_listener(program, "C:\\other.exe") == (False, True)
 
 
 def test_what_a_fault_is_weighed_as():

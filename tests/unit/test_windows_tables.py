@@ -208,3 +208,46 @@ def test_what_is_offline_by_design_is_no_part_of_a_move(there: str, moved: bool)
     else:
         with pytest.raises(SwitchRefused):
             move("n2", deadline=Deadline(0.6))
+
+
+def quorum_case(votes=(1, 1), weights=(1, 1), states=("Up", "Up"), owner="n1", **quorum: object):
+    nodes = [
+        {"K": "node", "Name": f"n{i}", "State": states[i - 1], "Vote": votes[i - 1], "Weight": weights[i - 1], "Status": "Normal"}
+        for i in (1, 2)
+    ]
+    about = {"K": "quorum", "Witness": "Cloud Witness", "State": "Online", "Type": "Majority", "WitnessVote": 1, "Dynamic": 1}
+    group = {"K": "group", "Name": "role", "OwnerNode": owner, "State": "Online", "Threshold": 1}
+    owners = {"K": "owners", "Name": "ip", "Nodes": ["n1", "n2"]}
+    return allowed("n2", "role", "n2", read([*nodes, group, owners, about | {"Fixed": 0, "Prevented": 0} | quorum]))
+
+
+@pytest.mark.parametrize(
+    ("told", "against", "unknown"),
+    [
+        ({}, "", ""),
+        ({"State": "Failed"}, "1 of 3 votes were left, as the witness Cloud Witness is Failed: n2 would stop", ""),
+        ({"State": "OnlinePending"}, "1 of 3 votes were left", ""),
+        ({"votes": (0, 1), "State": "Failed", "WitnessVote": 0}, "", ""),  # the survivor has the only vote (WCLU-72)
+        ({"votes": (1, 0), "WitnessVote": 0}, "0 of 1 votes were left", ""),  # the witness has none while the nodes' are uneven
+        ({"votes": (1, 0), "Witness": None, "State": None, "WitnessVote": 0}, "0 of 1 votes were left", ""),
+        ({"votes": (0, 1), "Witness": None, "State": None, "WitnessVote": 0}, "", ""),
+        ({"Dynamic": 0, "weights": (1, 1), "votes": (None, None)}, "", ""),
+        ({"Dynamic": 0, "weights": (1, 0)}, "1 of 2 votes were left", ""),
+        ({"votes": (1, None)}, "", "how the nodes vote could not be read"),
+        ({"Type": "DiskOnly"}, "", "only the disk votes"),
+        ({"Fixed": 1}, "was started by force (FixQuorum)", ""),
+        ({"Prevented": 1}, "", "has PreventQuorum set"),
+        ({"states": ("Paused", "Up")}, "n1 is paused for maintenance, and what leaves it cannot come back (Resume-ClusterNode n1)", ""),
+        ({"states": ("Paused", "Up"), "owner": "n2"}, "", ""),
+    ],
+)
+def test_votes_and_pauses_speak_against_a_takeover(told, against, unknown):
+    """WCLU-66, WCLU-71 to WCLU-75."""
+    case = quorum_case(**told)
+    assert [one for one in case.against if against in one] if against else case.against == [], case
+    assert [one for one in case.unknown if unknown in one] if unknown else case.unknown == [], case
+
+
+def test_a_node_to_be_avoided_takes_nothing_over():
+    case = allowed("n2", "role", "n2", read([{"K": "node", "Name": "n2", "State": "Up", "Status": "AvoidPlacement"}]))
+    assert "the cluster has n2 marked as to be avoided (AvoidPlacement)" in case.against

@@ -7,17 +7,18 @@ from harness.collect.collectors import WINDOWS, Collector, CollectorTable
 LONG_S = 120.0  # Windows tells a thousand rules of a firewall in a minute (WNET-38)
 
 
-def _asked(name: str, title: str, script: str = "", seconds: float = 30.0, **how: bool | tuple[str, ...]) -> Collector:
-    nodes_only, managers = bool(how.get("nodes_only")), how.get("managers", ())
+def _asked(
+    name: str,
+    title: str,
+    script: str = "",
+    seconds: float = 30.0,
+    *,
+    nodes_only: bool = False,
+    managers: tuple[str, ...] = (),
+    logs: tuple[str, ...] = (),
+) -> Collector:
     return Collector(
-        name,
-        title,
-        "",
-        WINDOWS,
-        seconds,
-        nodes_only=nodes_only,
-        managers=managers if isinstance(managers, tuple) else (),
-        script=script or name,
+        name, title, "", WINDOWS, seconds, nodes_only=nodes_only, managers=managers, newest=bool(logs), script=script or name, logs=logs
     )
 
 
@@ -35,6 +36,7 @@ class Windows(CollectorTable):
         _asked("weak-host", "Weak-host settings and metrics", "interfaces"),
         _asked("ports", "Dynamic and excluded ports, port proxies, keepalive", "tcp-settings"),
         _asked("firewall", "Firewall: profiles, NICs and every rule", seconds=LONG_S),
+        _asked("events", "Event log of the time window, whoever wrote it", logs=("System", "Application")),
         _asked("clock", "Clock and its source", "time-source"),
         _asked("processes", "Processes, by name only"),
         _asked("cluster", "Failover cluster", "wsfc-state", nodes_only=True, managers=("wsfc",)),

@@ -17,7 +17,16 @@ from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_protocol import Row
 from harness.hosts.windows.script_runner import rows_of, runner_of
-from harness.hosts.windows.windows_parse import Event, FirewallProfile, FirewallRows, HostAbout, Service, WeakHost, WindowsListener
+from harness.hosts.windows.windows_parse import (
+    ClusterAddress,
+    Event,
+    FirewallProfile,
+    FirewallRows,
+    HostAbout,
+    Service,
+    WeakHost,
+    WindowsListener,
+)
 
 EVENTS_AT_MOST = 5000
 FIREWALL_TIMEOUT_S = 120.0
@@ -81,6 +90,10 @@ class WindowsHost:
             raise BadUse(f"events: at most {EVENTS_AT_MOST} entries at once, and at least one; not {most}")
         found = self._rows("events", Begin=moment(begin), End=moment(end), Logs=list(logs), Source=source or "", Most=most)
         return windows_parse.events(found)[-most:]
+
+    def cluster_address(self, resource: str) -> ClusterAddress | None:
+        """How an IP resource of the Windows cluster is set; None where there is none of that name, or the cluster does not run there."""
+        return windows_parse.cluster_address(self._rows("wsfc-state", Resource=resource))
 
     def hostname(self) -> str:
         """The name without its domain."""

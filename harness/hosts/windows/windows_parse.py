@@ -21,7 +21,12 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True)
 class WindowsListener(Listener):
-    """A listening socket of Windows; a program that takes IPv4 by a socket for `::` shows a second row for `0.0.0.0` (WNET-72)."""
+    """A listening socket of Windows; a program that takes IPv4 by a socket for `::` shows a second row for `0.0.0.0` (WNET-72).
+
+    `program`: its path, `System` for the kernel's own; None: not told.
+    """
+
+    program: str | None = None
 
     @property
     def on_any_address(self) -> bool:
@@ -62,6 +67,15 @@ class FirewallRows:
     profiles: tuple[Row, ...]
     nics: tuple[Row, ...]
     rules: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class ClusterAddress:
+    """An IP resource of a Windows cluster as it is set; `probe_port` and `mask` None: not set."""
+
+    address: str | None
+    mask: str | None
+    probe_port: int | None
 
 
 @dataclass(frozen=True)
@@ -174,6 +188,12 @@ def about(rows: Rows) -> HostAbout:
     return _each(rows, _about)[0]
 
 
+def cluster_address(rows: Rows) -> ClusterAddress | None:
+    """The IP resource among the rows of a cluster's state; None where the cluster does not run there, or has none of that name."""
+    found = _each([row for row in rows if row.get("K") == "address"], _cluster_address)
+    return found[0] if found else None
+
+
 def process_start(rows: Rows) -> float | None:
     """Seconds since the host's epoch; None when there is no such process. Raises NotReadable where its start is not told."""
     if any(row.get("StartedAt") is None for row in rows):
@@ -212,7 +232,12 @@ def _address(row: Row) -> InterfaceAddress:
 def _listener(row: Row) -> Listener:
     pid = row.get("OwningProcess")
     return WindowsListener(
-        _bare(str(row["LocalAddress"])), int(row["LocalPort"]), "tcp", int(pid) if pid is not None else None, _word(row.get("Process"))
+        _bare(str(row["LocalAddress"])),
+        int(row["LocalPort"]),
+        "tcp",
+        int(pid) if pid is not None else None,
+        _word(row.get("Process")),
+        _word(row.get("Program")),
     )
 
 
@@ -244,6 +269,11 @@ def _about(row: Row) -> HostAbout:
         None if free is None else int(free),
         str(row.get("BootId") or ""),
     )
+
+
+def _cluster_address(row: Row) -> ClusterAddress:
+    port = row.get("ProbePort")
+    return ClusterAddress(_word(row.get("Address")), _word(row.get("Mask")), int(port) if port else None)
 
 
 def _event(row: Row) -> Event:

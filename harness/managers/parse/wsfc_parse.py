@@ -15,6 +15,8 @@ from harness.managers.switchover_readiness import Case
 
 STATES = {"Online": ResourceState.IN_SERVICE, "Offline": ResourceState.STANDBY, "Failed": ResourceState.FAILED}
 MOVING = ("Pending", "OnlinePending", "OfflinePending")
+FLAGS = {"Isolated": "isolated", "Quarantined": "quarantined", "AvoidPlacement": "marked as to be avoided (AvoidPlacement)"}
+FORCED, HELD = "Fixed", "Prevented"  # of the quorum: started by force, and kept from forming by itself
 CLUSTERS_NETWORKS = ("Cluster", "ClusterAndClient")  # roles of networks that carry heartbeats
 
 
@@ -113,9 +115,17 @@ def _node(to: str, found: Rows, case: Case) -> None:
         (case.against if state in ("Down", "Joining") else case.unknown).append(words)
     if drain == "InProgress":
         case.against.append(f"{to} is being drained")
-    for flag in ("Isolated", "Quarantined"):  # the state has no word for these (WCLU-47)
+    for flag, says in FLAGS.items():  # the state has no word for these (WCLU-47)
         if flag.lower() in word(target[0].get("Status")).lower():
-            case.against.append(f"the cluster has {to} {flag.lower()}")
+            case.against.append(f"the cluster has {to} {says}")
+
+
+def _owner(to: str, owner: object, found: Rows, case: Case) -> None:
+    """A paused node brings nothing online that went offline on it, and takes nothing back (WCLU-66)."""
+    paused = [row for row in found.of("node") if same(row.get("Name"), owner) and word(row.get("State")) == "Paused"]
+    if paused and not same(owner, to):
+        name = word(owner)
+        case.against.append(f"{name} is paused for maintenance, and what leaves it cannot come back (Resume-ClusterNode {name})")
 
 
 def _role(to: str, group: str, found: Rows, case: Case) -> None:
@@ -123,6 +133,7 @@ def _role(to: str, group: str, found: Rows, case: Case) -> None:
     if len(roles) != 1:
         case.against.append(f"there is no role {group} in the cluster; name one of its roles in manager.resource")
         return
+    _owner(to, roles[0].get("OwnerNode"), found, case)
     state = word(roles[0].get("State"))
     if state in MOVING:
         case.against.append(f"the role {group} is {state}: it is on its way already")
@@ -146,10 +157,22 @@ def _role(to: str, group: str, found: Rows, case: Case) -> None:
 
 
 def _quorum(to: str, found: Rows, case: Case) -> None:
-    """Votes are [from memory]: of two nodes without a witness only one has a dynamic vote, and the cluster stops when that one is lost."""
+    """Does the cluster live on with `to` when the other node is lost? By votes where they are told (WCLU-74), else by the witness alone.
+
+    Without a witness one of two nodes has a vote, and the cluster ends when that one is lost (WCLU-71).
+    """
     quorum = found.of("quorum")
     if len(quorum) != 1:
         case.unknown.append("the quorum could not be read")
+        return
+    for key, weight, says in ((FORCED, case.against, "was started by force (FixQuorum)"), (HELD, case.unknown, "has PreventQuorum set")):
+        if quorum[0].get(key) == 1:
+            weight.append(f"the cluster {says}: how it votes is not as configured (WCLU-125)")
+    if word(quorum[0].get("Type")) == "DiskOnly":
+        case.unknown.append(f"only the disk votes (DiskOnly): whether it would come online on {to} cannot be told (WCLU-75)")
+        return
+    if isinstance(quorum[0].get("WitnessVote"), int | float) and isinstance(quorum[0].get("Dynamic"), int | float):
+        _votes(to, quorum[0], found, case)
         return
     witness, state = word(quorum[0].get("Witness")), word(quorum[0].get("State"))
     if witness and state != "Online":
@@ -161,6 +184,25 @@ def _quorum(to: str, found: Rows, case: Case) -> None:
         case.against.append(f"{to} has no vote and there is no witness: were the other node lost, {to} would stop")
     elif not witness and votes != [1]:
         case.unknown.append(f"there is no witness, and whether {to} has a vote could not be read")
+
+
+def _votes(to: str, quorum: Row, found: Rows, case: Case) -> None:
+    """More than half of all votes must be left (WCLU-74). A witness that is not online gives none."""
+    dynamic = quorum["Dynamic"] != 0
+    witness, state = word(quorum.get("Witness")), word(quorum.get("State"))
+    told = [(word(row.get("Name")), row.get("Vote" if dynamic else "Weight")) for row in found.of("node")]
+    votes = [(name, vote) for name, vote in told if isinstance(vote, int | float)]
+    if len(votes) < len(told):
+        case.unknown.append("how the nodes vote could not be read")
+        return
+    of_witness = (quorum["WitnessVote"] if dynamic else 1) if witness else 0
+    total = sum(vote for _, vote in votes) + of_witness
+    left = sum(vote for name, vote in votes if same(name, to)) + (of_witness if state == "Online" else 0)
+    if left * 2 <= total:
+        lacks = f", as the witness {witness} is {state or 'in no known state'}" if witness and state != "Online" else ""
+        case.against.append(f"were the other node lost, {left:g} of {total:g} votes were left{lacks}: {to} would stop")
+    elif witness and state not in ("Online", "Offline", "Failed"):
+        case.unknown.append(f"the quorum witness {witness} is {state or 'in no known state'}")
 
 
 def same(a: Any, b: Any) -> bool:

@@ -9,6 +9,7 @@
         'Get-Acl',
         'Get-CimClass',
         'Get-CimInstance',
+        'Get-Cluster',
         'Get-ClusterGroup',
         'Get-ClusterNetwork',
         'Get-ClusterNetworkInterface',

@@ -439,6 +439,12 @@ function Disable-NetAdapter {
     Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @()
 }
 
+function Get-Cluster {
+    [CmdletBinding()]
+    param()
+    [pscustomobject]@{ Name = 'c'; DynamicQuorum = 1; WitnessDynamicWeight = 1; FixQuorum = 0; PreventQuorum = 0 }
+}
+
 function Get-ClusterNode {
     [CmdletBinding()]
     param()
@@ -539,6 +545,7 @@ Export-ModuleMember -Function @(
     'Get-Acl',
     'Get-CimClass',
     'Get-CimInstance',
+    'Get-Cluster',
     'Get-ClusterGroup',
     'Get-ClusterNetwork',
     'Get-ClusterNetworkInterface',

@@ -1,6 +1,8 @@
 <#
 .SYNOPSIS
-Every listening TCP socket, with its process.
+Every listening TCP socket, with its process and that one's program.
+.DESCRIPTION
+The program is a path; System for the kernel's own sockets; null where it is not told, as of a protected process.
 #>
 [CmdletBinding()]
 param()
@@ -9,16 +11,28 @@ if (-not (Test-Path -LiteralPath 'function:Invoke-Answer')) { . (Join-Path -Path
 
 Invoke-Answer {
     $names = @{}
-    foreach ($process in @(Get-Process -ErrorAction Stop)) { $names[[int]$process.Id] = "$($process.ProcessName)" }
+    $programs = @{ 4 = 'System' }
+    foreach ($process in @(Get-Process -ErrorAction Stop)) {
+        $names[[int]$process.Id] = "$($process.ProcessName)"
+        # Of a protected process, or one that has ended meanwhile, the path is not told.
+        try { $path = Get-Text -From $process -Name 'Path' }
+        catch { $path = $null }
+        if ($null -ne $path -and $path -ne '') { $programs[[int]$process.Id] = $path }
+    }
     foreach ($socket in @(Find-All { Get-NetTCPConnection -State Listen -ErrorAction Stop })) {
         $owner = Get-Field -From $socket -Name 'OwningProcess'
         $name = $null
-        if ($null -ne $owner) { $name = $names[[int]$owner] }
+        $program = $null
+        if ($null -ne $owner) {
+            $name = $names[[int]$owner]
+            $program = $programs[[int]$owner]
+        }
         [ordered]@{
             LocalAddress  = Get-Text -From $socket -Name 'LocalAddress'
             LocalPort     = Get-Field -From $socket -Name 'LocalPort'
             OwningProcess = $owner
             Process       = $name
+            Program       = $program
         }
     }
 }

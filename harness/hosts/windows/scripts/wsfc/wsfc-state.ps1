@@ -63,10 +63,13 @@ Invoke-Answer {
             [ordered]@{ K = 'owners'; Name = "$($one.Name)"; Nodes = $names }
         }
         $quorum = Get-ClusterQuorum -ErrorAction Stop
+        $own = Get-Cluster -ErrorAction Stop
         $witness = Get-Field -From $quorum -Name 'QuorumResource'
         [ordered]@{
             K = 'quorum'; Witness = Get-Text -From $witness -Name 'Name'; State = Get-Text -From $witness -Name 'State'
-            Type = Get-Text -From $quorum -Name 'QuorumType'
+            Type = Get-Text -From $quorum -Name 'QuorumType'; WitnessVote = Get-Field -From $own -Name 'WitnessDynamicWeight'
+            Dynamic = Get-Field -From $own -Name 'DynamicQuorum'; Fixed = Get-Field -From $own -Name 'FixQuorum'
+            Prevented = Get-Field -From $own -Name 'PreventQuorum'
         }
     }
     if ($Resource -ne '') {
