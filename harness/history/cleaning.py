@@ -69,7 +69,8 @@ def carry_out(reports: Path, steps: Iterable[Step]) -> list[str]:
             continue
         try:
             if step.pack:
-                _pack(path)
+                if not _pack(path):
+                    faults.append(f"{step.folder}/{step.file}: was written again while it was packed, and was left")
             else:
                 path.unlink()
                 folders[path.parent] = folder / "evidence"
@@ -83,12 +84,13 @@ def carry_out(reports: Path, steps: Iterable[Step]) -> list[str]:
     return faults
 
 
-def _pack(path: Path) -> None:
-    """Write the packed form beside it, whole, with its rights and time, and only then remove the file."""
+def _pack(path: Path) -> bool:
+    """Write the packed form beside it, whole, with its rights and time, and only then remove the file, unless it is another one by now."""
     to = packed(path)
     beside = to.with_name(f".{to.name}-{secrets.token_hex(4)}")
     try:
         with path.open("rb") as plain, lzma.open(beside, "wb") as small:
+            was = _same(os.fstat(plain.fileno()))
             shutil.copyfileobj(plain, small)
         shutil.copystat(path, beside)
         with beside.open("rb+") as written:
@@ -96,7 +98,25 @@ def _pack(path: Path) -> None:
         beside.replace(to)
     finally:
         beside.unlink(missing_ok=True)
-    path.unlink()
+    return _removed(path, was)
+
+
+def _removed(path: Path, was: tuple[int, ...]) -> bool:
+    """Remove the file if it is still that one. It is moved aside first, so that nobody writes another between the look and the removal."""
+    aside = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    path.rename(aside)
+    if _same(aside.stat()) != was:
+        if not path.exists():
+            aside.rename(path)  # what was packed is not read while this is there
+        else:
+            aside.unlink()  # there is an even newer one
+        return False
+    aside.unlink()
+    return True
+
+
+def _same(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _remove_if_empty(folder: Path, evidence: Path) -> None:

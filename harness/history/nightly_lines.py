@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.core.text import seconds
@@ -119,8 +118,12 @@ def _column(run: int, point: StoredPoint) -> Column:
 
 
 def _line(parts: Mapping[str, str], columns: Sequence[Column], runs: Sequence[StoredRun], known: Mapping[str, StoredSeries]) -> Line:
-    nights = [Night(None if c.outcome == "inconclusive" else c.outcome == "pass", _version(runs[c.run], known[c.series])) for c in columns]
-    found = _change_points(columns, runs, known)
+    states = _states(columns, runs, known)
+    nights = [
+        Night(None if c.outcome == "inconclusive" else c.outcome == "pass", str(state.version))
+        for c, state in zip(columns, states, strict=True)
+    ]
+    found = _change_points(columns, states, known)
     return Line(
         parts["cluster"],
         parts["disruption"],
@@ -128,29 +131,50 @@ def _line(parts: Mapping[str, str], columns: Sequence[Column], runs: Sequence[St
         parts["path"],
         parts["service"],
         parts["kind"],
-        tuple(columns),
+        tuple(replace(column, series=state.series) for column, state in zip(columns, states, strict=True)),
         tuple(found),
         stability(nights),
     )
 
 
-def _version(run: StoredRun, series: StoredSeries) -> str:
-    return repr((sorted(run.context.items()), sorted(series.identity.items())))
+@dataclass(frozen=True)
+class _State:
+    """What a night was made on. `because` is what changed since it was last known, `version` counts those changes."""
+
+    series: str
+    version: int
+    because: tuple[str, ...]
+    new_series: bool
 
 
-def _change_points(columns: Sequence[Column], runs: Sequence[StoredRun], known: Mapping[str, StoredSeries]) -> list[ChangePoint]:
+def _states(columns: Sequence[Column], runs: Sequence[StoredRun], known: Mapping[str, StoredSeries]) -> list[_State]:
+    """Night by night, against all that was known before: what one night could not be asked, such as a node's version, is no change then,
+    and none when it is asked again."""
+    found: list[_State] = []
+    identity: dict[str, str] = {}
+    context: dict[str, str] = {}
+    for column in columns:
+        now, around = known[column.series].identity, runs[column.run].context
+        forbids = changes(identity, now)
+        because = (*forbids, *changes(context, around))
+        last = found[-1] if found else None
+        series = column.series if last is None or forbids else last.series
+        found.append(_State(series, (last.version if last else 0) + bool(because), because, bool(forbids)))
+        identity, context = {**identity, **now}, {**context, **around}
+    return found
+
+
+def _change_points(columns: Sequence[Column], states: Sequence[_State], known: Mapping[str, StoredSeries]) -> list[ChangePoint]:
     """Where a new series begins, and where figures shift; both at once are one."""
     with_figures = [c for c in columns if c.n]
     row = [math.inf if c.median is None else c.median for c in with_figures]
     period = max((_seconds(known[c.series].identity.get("meter period", "")) for c in with_figures), default=0.0)
     shifted = {with_figures[shift.index].run: shift.by for shift in shifts(row, period)}
-    found = []
-    for before, after in pairwise(columns):
-        new = before.series != after.series
-        if new or after.run in shifted:
-            old, now = known[before.series].identity, known[after.series].identity
-            because = (*changes(old, now), *changes(runs[before.run].context, runs[after.run].context))
-            found.append(ChangePoint(after.run, shifted.get(after.run), because, new))
+    found = [
+        ChangePoint(column.run, shifted.get(column.run), state.because, state.new_series)
+        for column, state in zip(columns, states, strict=True)
+        if state.new_series or column.run in shifted
+    ]
     return _near_merged(found, [c.run for c in columns])
 
 

@@ -69,7 +69,8 @@ def stability(nights: Sequence[Night]) -> Stability:
         )
     both = _both_on_one_version(known)
     words = "both outcomes on one version" if both else "no version had both outcomes"
-    return Stability(State.FLAKY, f"failed in {len(failed)} of {total} nights, not in a row; {words}", failed[0])
+    row = "" if len(failed) == 1 else ", in a row" if _one_block(known, failed) is not None else ", not in a row"
+    return Stability(State.FLAKY, f"failed in {len(failed)} of {total} nights{row}; {words}", failed[0])
 
 
 def _tail(known: Sequence[tuple[int, Night]]) -> int:

@@ -112,6 +112,11 @@ class Store:
         application, version = self._database.pragma("application_id"), self._database.pragma("user_version")
         if self._database.get_tables() and application != APPLICATION_ID:
             raise BadUse(f"{self.path}: is a database, but not the history of runs; move it away, or name another folder")
+        if self._database.get_tables() and version < FORMAT:
+            raise BadUse(
+                f"{self.path}: was written by an older harness (format {version}); move it away, then `lkharness history --rebuild` reads "
+                "the runs that are there; the figures of runs whose folders are gone are in the old file alone"
+            )
         if version > FORMAT:
             raise BadUse(f"{self.path}: was written by a newer harness; update lkharness, or move the file away and build it again")
         return int(version)
@@ -121,7 +126,6 @@ class Store:
         with self._database.atomic("immediate"):
             if self._format() == FORMAT:
                 return
-            self._database.drop_tables(TABLES)
             self._database.create_tables(TABLES)
             self._database.pragma("application_id", APPLICATION_ID)
             self._database.pragma("user_version", FORMAT)

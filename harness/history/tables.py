@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import peewee
 
-FORMAT = 1  # of the tables; another one is made anew from the runs
+FORMAT = 1  # of the tables; a file with another one is left as it is, and the user is told
 APPLICATION_ID = 0x4C4B4848  # "LKHH" in a database's head says that it is this one
 
 

@@ -13,6 +13,8 @@ from harness.history.change_points import shifts
 from harness.history.nightly_lines import NOTHING_KNOWN, history
 from harness.history.stability import Night, State, stability
 from harness.history.store import FILE, Store
+from harness.history.stored import StoredPoint, StoredRun, StoredSeries
+from harness.report.statistics.series_identity import LINE
 
 
 def read(reports):
@@ -107,3 +109,29 @@ def test_where_every_failure_was_on_another_version_it_says_so():
     nights_of = [Night(letter == ".", version) for letter, version in zip("..F..F..", "aabccdee", strict=True)]
     assert "no version had both outcomes" in stability(nights_of).sentence
     assert "both outcomes on one version" in stability([Night(letter == ".", "a") for letter in "..F..F.."]).sentence
+
+
+def test_a_version_that_some_nights_could_not_be_asked_begins_no_series_and_hides_no_change():
+    """Known, not known, known again, changed: one change, at the last, whoever was asked in between."""
+    versions = [{"v": "9.9"}, {}, {}, {"v": "9.9"}, {}, {"v": "10.0"}, {"v": "10.0"}]
+    series, points, runs = [], [], []
+    line = {part: "x" for part in LINE}
+    for number, said in enumerate(versions):
+        runs.append(StoredRun(str(number), str(number), "", number, "2026-01-01", 1.0, "pass", "", 0, "finished", "x", "x", "lab", {}, {}))
+        series.append(StoredSeries(str(sorted(said.items())), line, {**said, "meter period": "0.01 s"}))
+        figures = {"n": 1, "values_s": [1.0], "median_s": 1.0, "budget_s": 9.0, "outcomes": {"fail" if number == 4 else "pass": 1}}
+        points.append(StoredPoint(str(number), series[-1].id, figures))
+    ((found,),) = [cluster.lines for cluster in history(runs, series, points).clusters]
+    (point,) = found.change_points
+    assert point.run == 5 and point.new_series and point.because == ("v 9.9 → 10.0",)
+    assert len({column.series for column in found.columns[:5]}) == 1 != len({column.series for column in found.columns})
+    assert "both outcomes on one version" in found.stability.sentence
+
+
+def test_nights_in_a_row_are_said_to_be_in_a_row():
+    def said(words: str) -> str:
+        return stability([Night(one == "p", "1") for one in words]).sentence
+
+    assert "failed in 2 of 6 nights, in a row;" in said("ppffpp")
+    assert "failed in 2 of 6 nights, not in a row;" in said("pfpfpp")
+    assert said("ppfppp").startswith("failed in 1 of 6 nights;")

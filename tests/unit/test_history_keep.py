@@ -14,7 +14,8 @@ from recordings import a_switchover, store
 
 from harness import cli
 from harness.core.errors import BadUse
-from harness.core.files import open_text
+from harness.core.files import open_text, write_atomically
+from harness.history import cleaning
 from harness.history.cleaning import carry_out, own_file
 from harness.history.retention import DAY_S, Held, Keep, Step, plan, span
 from harness.remote.recording.recording import read
@@ -179,3 +180,28 @@ def test_a_year_of_nights_stays_below_two_gigabytes_with_the_sizes_that_were_mea
         year += per_night * (kept + (0 if "report.html" in removed else page) + (small_record if packed else record))
     assert year <= 2e9
     print(f"{year / 1e9:.2f} GB")
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_what_is_written_while_it_is_packed_is_not_lost(tmp_path, monkeypatch, again):
+    """A judgement that is written in that moment stays, and is what is read."""
+    folder = tmp_path / "20260101T000000.000Z-0001"
+    folder.mkdir()
+    record = folder / "run.json"
+    record.write_text("old")
+    copied = shutil.copyfileobj
+
+    def meanwhile(*files) -> None:
+        copied(*files)
+        for number in range(again):
+            write_atomically(record, f"new {number}")
+
+    monkeypatch.setattr(cleaning.shutil, "copyfileobj", meanwhile)
+    faults = cleaning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)])
+    assert faults == [f"{folder.name}/run.json: was written again while it was packed, and was left"]
+    with open_text(record) as file:
+        assert file.read() == f"new {again - 1}"
+    monkeypatch.undo()
+    assert cleaning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)]) == [] and not record.exists()
+    with open_text(record) as file:
+        assert file.read() == f"new {again - 1}"

@@ -189,3 +189,17 @@ def test_some_processes_that_enter_at_once_and_are_killed_lose_and_double_nothin
 @pytest.mark.parametrize("seed", range(5))
 def test_twenty_processes_that_enter_at_once_and_are_killed_lose_and_double_nothing(tmp_path, seed):
     _killed_at_random(tmp_path, 20, 8, seed)
+
+
+def test_a_file_of_an_older_format_is_left_as_it_is_and_told(tmp_path, monkeypatch):
+    nights(tmp_path, 2)
+    with Store(tmp_path / FILE) as store:
+        catch_up(tmp_path, store)
+    before = (tmp_path / FILE).read_bytes()
+    monkeypatch.setattr("harness.history.store.FORMAT", 2)
+    with (
+        pytest.raises(BadUse, match=r"older harness \(format 1\); move it away, then `lkharness history --rebuild`"),
+        Store(tmp_path / FILE),
+    ):
+        pass
+    assert (tmp_path / FILE).read_bytes() == before
