@@ -17,9 +17,19 @@ class Nothing(Disruption):
     moves = False
     expects = both(Effect.UNTOUCHED, Effect.UNTOUCHED, Effect.UNTOUCHED)
 
+    _soaks_s = 0.0
+
+    def soak(self, seconds: float, *, demanding: bool) -> None:
+        """A round of a soak takes so long; where it is not `demanding`, the whole has a budget, and an outage in it is a figure."""
+        self._soaks_s = seconds
+        if not demanding:
+            self.expects = both(Effect.ANY, Effect.ANY, Effect.ANY)
+
     @property
     def lasts_s(self) -> float:
         """A check, and the heartbeats that a path may miss."""
+        if self._soaks_s:
+            return self._soaks_s
         manager = self._subject.cluster.manager
         return 2.0 + max(manager.check_interval_s, manager.heartbeat_s * manager.heartbeats_missed)
 

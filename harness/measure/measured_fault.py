@@ -35,6 +35,11 @@ class Start:
     offset_s: float = 0.0
     seed: int | None = None
     after_probe_s: float | None = None
+    lasts_s: float = 0.0  # of a soak: it is measured again and again for so long
+
+
+class NotSteady(Inconclusive):
+    """Paths were out before anything was done."""
 
 
 class MeasuredFault:
@@ -146,7 +151,7 @@ class MeasuredFault:
             self._hold_back(start)
             if self._meter.all_right(self._everyone(), self._before, since=time.monotonic() - STEADY_S - ATTEMPT_TIMEOUT_S):
                 return
-        raise Inconclusive(f"{self._disruption.name} was not done, because the paths did not stay right while its start was held back")
+        raise NotSteady(f"{self._disruption.name} was not done, because the paths did not stay right while its start was held back")
 
     def _steady_first(self, tokens: Tokens | None) -> None:
         self._say("warming up: every path must be right, and tokens be taken, before anything is done")
@@ -155,7 +160,7 @@ class MeasuredFault:
                 Deadline(WARM_UP_TIMEOUT_S).wait_for(tokens.flow, what="a token acknowledged from every host", every=0.05)
             self._meter.wait_until_right(self._everyone(), self._before, Deadline(WARM_UP_TIMEOUT_S), steady_s=STEADY_S)
         except DeadlineExceeded as error:
-            raise Inconclusive(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error
+            raise NotSteady(f"{self._disruption.name} was not done, because the paths were not right before it: {error}") from error
 
     def _hold_back(self, start: Start) -> None:
         """Let the start fall at another moment of the probe and heartbeat periods."""

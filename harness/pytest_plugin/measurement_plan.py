@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse, Unusable
 from harness.disrupt import disruption as disruptions
 from harness.measure.measured_fault import Start
 from harness.pytest_plugin.measurement_session import MeasurementOptions
+from harness.pytest_plugin.soak import Soak
 from harness.remote.agents.agent_launch import PERIODS_S
 
 
@@ -34,6 +35,7 @@ class Plan:
     names: tuple[str, ...]
     options: MeasurementOptions
     allow_unproven: bool = False  # is "cannot tell" of an attached cluster no reason to leave a disruption?
+    soak: Soak | None = None
 
     @classmethod
     def of_options(cls, options: Namespace) -> Plan:
@@ -46,14 +48,25 @@ class Plan:
             raise BadUse("--repeat must be 1 or more, --sweep 1 or more steps")
         if options.repeat > 1 and options.sweep:
             raise BadUse("--repeat and --sweep do not go together: a sweep has its own steps")
-        return cls(names, MeasurementOptions(options.period / 1000, options.repeat, options.sweep, options.seed), options.allow_unproven)
+        soak = Soak.of_options(options.soak_for, options.availability)
+        if soak is not None and (options.repeat > 1 or options.sweep):
+            raise BadUse("--for does not go with --repeat and --sweep: it measures until its time is over")
+        return cls(
+            names, MeasurementOptions(options.period / 1000, options.repeat, options.sweep, options.seed), options.allow_unproven, soak
+        )
 
     def measurements(self, cluster: Cluster, *, azure: bool = False, own: bool = False) -> list[Planned]:
         """`azure`: can its management API be asked? Without it, what is done through it is planned only where it was named.
 
+        A soak has one for each that is named, of the control alone without a name, and they share its time.
         So is what destroys something for good, always, and what may put both nodes in service, except on a lab of the run's `own`.
         Raises Unusable when all are meant and plug-ins cannot be used.
         """
+        if self.soak is not None:
+            chosen = self.names or ("none",)
+            share = self.soak.for_s / len(chosen)
+            starts = {name: next(iter(self.options.starts(name, cluster))) for name in chosen}
+            return [Planned(name, replace(start, lasts_s=share)) for name, start in starts.items()]
         names = self.names or self._all(azure, own)
         return [Planned(name, start) for name in names for start in self.options.starts(name, cluster)]
 

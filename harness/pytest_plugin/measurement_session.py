@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -21,6 +22,7 @@ from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
 from harness.pytest_plugin.live_view import LiveView
+from harness.remote.agents.agent_launch import PERIODS_S
 from harness.remote.recording import recording
 from harness.report.builder import ReportBuilder
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
@@ -66,6 +68,7 @@ class MeasurementSession:
         self._meter: Meter | None = None
         self._calibration: Calibration | None = None
         self._number = 0
+        self.soaks = False  # of measurements that passed, the figures alone are kept
 
     def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
         """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises.
@@ -123,8 +126,23 @@ class MeasurementSession:
             self._report.run.evidence_fault(path.parent.name, str(error))
             return None
         result = measured(stored, calibration=self._calibration.verdict)
+        if self.soaks and result.verdict.outcome is Outcome.PASS:  # of hours, what is kept is what was not right
+            result = replace(result, log=[], chart_rows=[], series=[replace(one, segments=[]) for one in result.series])
+            shutil.rmtree(path.parent)
         self._report.measurement(MeasurementRecord.of(result, id=name, test=test))
         return result
+
+    def back_off(self) -> bool:
+        """Measure with the next coarser period from now on; False when there is none."""
+        coarser = next((period for period in PERIODS_S if period > self._options.period_s), None)
+        if coarser is None:
+            return False
+        told = f"attempts failed before anything was done, so that from now on they are {coarser * 1000:g} ms apart"
+        self._report.host_note(self._subject.cluster.name, told)
+        self._say(told)
+        self.close()
+        self._meter, self._options = None, replace(self._options, period_s=coarser)
+        return True
 
     def _say(self, text: str) -> None:
         self._report.run.note("harness", "progress", text)

@@ -33,6 +33,7 @@ KEY = pytest.StashKey[Session]()
 NO_PLAN = pytest.StashKey[HarnessError]()  # why no disruption could be planned
 # Reading, tagging, doing, seeing and ending it; an undoing, which has the time of two; and another at the end of the session.
 MAX_AZURE_OPERATIONS = 10
+SOAK_MARGIN_S = 1800.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +67,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--repeat", type=int, default=1, metavar="N", help="measure each disruption N times, for a distribution")
     group.addoption("--sweep", type=int, default=0, metavar="N", help="walk the start through the probe's period in N steps instead")
     group.addoption("--seed", type=int, metavar="S", help="for the start's jitter; without it one is drawn, and told in the report")
+    group.addoption(
+        "--for",
+        dest="soak_for",
+        metavar="TIME",
+        help="measure again and again for so long (30m, 8h, 2d): nothing is done, or what --disruption names",
+    )
+    group.addoption(
+        "--availability", type=float, metavar="PERCENT", help="with --for: of the whole time the client path must be in service for so much"
+    )
+    group.addoption(
+        "--keep", default="never", metavar="never|failed|always", help="leave the run's own lab running at the end (default never)"
+    )
     group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
     group.addoption(
         "--gate", metavar="FILE", help="what the run must keep to pass: budgets, slowdown against a baseline, skips (gate.toml)"
@@ -151,9 +164,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in without]
     if session.cluster.azure is not None and session.may_disturb:
         _extend_timeouts(config, items, session.cluster.azure.operation_limit_s)
+    _extend_for_soak(items)
     for item in items:
         if item.get_closest_marker("disruptive") and not (session.may_disturb or config.option.dry_run):
             item.add_marker(pytest.mark.skip(reason=session.why_not_disturb))
+
+
+def _extend_for_soak(items: list[pytest.Item]) -> None:
+    """A soak's test takes as long as was asked for, and a round more with its undoing."""
+    for item in items:
+        planned = item.callspec.params.get("disruption") if hasattr(item, "callspec") else None
+        if isinstance(planned, Planned) and planned.start.lasts_s:
+            item.add_marker(pytest.mark.timeout(planned.start.lasts_s + SOAK_MARGIN_S))
 
 
 def _extend_timeouts(config: pytest.Config, items: list[pytest.Item], operation_limit_s: float) -> None:
@@ -300,6 +322,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once
         terminalreporter.section("acceptance run")
         terminalreporter.write_line(own.summary())
+        if own.kept:
+            terminalreporter.write_line(own.kept)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -32,15 +32,16 @@ from harness.disrupt.disruption import Disruption
 from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
 from harness.hosts.host import HostUnreachable
-from harness.measure.calibration import KnownCut
 from harness.measure.measured_fault import Start
 from harness.measure.measurement_result import Measured
-from harness.pytest_plugin import pytest_items, run_end
+from harness.measure.meter import series_of
+from harness.pytest_plugin import pytest_items, run_end, soak
 from harness.pytest_plugin.cluster_fixture import ClusterFixture, Measure
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Plan, Planned
 from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.pytest_plugin.run_evidence import RunEvidence, explain
+from harness.pytest_plugin.session_lab import SessionLab, keep_of
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import AS_FOUND, ClusterKind
@@ -71,6 +72,7 @@ class Session:
         lab_azure: bool = False,
         readable: bool = False,
         gate: LoadedGate | None = None,
+        keep: str = "never",
     ) -> None:
         self.cluster = cluster
         self.has_azure = lab_azure or cluster.azure is not None  # a management API that can be asked
@@ -78,21 +80,21 @@ class Session:
         self.interrupted = False
         self.view: LiveView | None = None
         self._command, self._reports, self._readable = command, reports, readable
-        self._lab_data, self._gate = lab_data, gate
+        self._lab_data, self._gate, self._keep = lab_data, gate, keep
+        self.kept = ""  # how to reach the run's lab, where it stays
         self._lab_azure, self._data = lab_azure, data or {}  # the cluster file as it was written
         self._evidence: RunEvidence | None = None
         self.notifier: Notifier | None = None
         self._allowed, self._plan = allowed, plan
         self._look = partial(Preconditions, named=frozenset(plan.names), allow_unproven=plan.allow_unproven)
         self._measuring: MeasurementSession | None = None
-        self._known_cut: KnownCut | None = None
         self._subject: ClusterUnderTest | None = None
         self._attached: DisruptiveRun | None = None
         self._report: ReportBuilder | None = None
         self._broken: str | None = None
         self._not_whole: str | None = None
         self._died: HarnessError | None = None
-        self._down: Callable[[], None] | None = None
+        self._lab: SessionLab | None = None
         self._health: HealthWatch | None = None
 
     @classmethod
@@ -100,6 +102,7 @@ class Session:
         """`reports`: where the run's folder goes. Raises BadUse for a cluster file with faults or options that do not go together."""
         file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
         plan, gate = Plan.of_options(options), baseline_runs.load_gate(options.gate)
+        keep = keep_of(options.keep, attached=bool(file))
         if options.dry_run and not file:
             raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
         if file:
@@ -130,7 +133,7 @@ class Session:
             options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})}
         )
         figure = cluster_config.parse(data, Path("the lab's own figure"))
-        more = {"lab_azure": options.azure, "readable": options.readable_reports, "gate": gate}
+        more = {"lab_azure": options.azure, "readable": options.readable_reports, "gate": gate, "keep": keep}
         return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan, **more)
 
     def planned(self) -> list[Planned]:
@@ -164,7 +167,8 @@ class Session:
         kind = ClusterKind.ATTACHED if self._lab_data is None else ClusterKind.LAB
         self._report.cluster_is(self.cluster, kind)
         if self._lab_data is not None:
-            self._bring_up_lab(run)
+            self._lab = SessionLab(self._lab_data, azure=self._lab_azure, keep=self._keep)
+            self.cluster, self._data = self._lab.up(run)
         known, _ = known_secrets(self.cluster, {"services": [{"settings": s.settings} for s in self.cluster.services]})
         run.cleaner.knows(known)  # reports are passed on: what anybody wrote down of passwords is not
         self._subject = ClusterUnderTest(self.cluster, run.timeline)
@@ -172,6 +176,9 @@ class Session:
         self._evidence = RunEvidence(self._subject, self._report, self._data, own=self._lab_data is not None)
         self._subject.reach()
         demand_bearable(self._subject)
+        if self._plan.soak is not None:
+            bears = {name: self._subject.capabilities(name) for name in self._subject.hosts}
+            say(soak.load(series_of(self.cluster, self._plan.options.period_s, bears), self._plan.soak.for_s))
         self._watch_health(run)
         if self._lab_data is None and self._allowed and wanted:
             self._attached = DisruptiveRun(self._subject, run.id, run.directory, self._look)
@@ -207,19 +214,6 @@ class Session:
             assert self._report is not None
             self._report.host_note(self.cluster.name, f"the cluster was not healthy when the run attached to it: {error}")
             return None
-
-    def _bring_up_lab(self, run: Run) -> None:
-        from harness.lab.lifecycle import launch
-
-        def progress(text: str) -> None:
-            run.note("lab", "up", text)
-
-        lab = launch.up(self._lab_data or {}, name=f"run-{run.id}", persistent=False, progress=progress, azure=self._lab_azure)
-        self._down = lab.down
-        self._known_cut = lab.known_cut
-        run.note("lab", "up", f"the lab is in service after {lab.timings['in_service_s']:.2f} s", **lab.timings)
-        self.cluster, self._data = cluster_config.load_with_data(lab.cluster_file)
-        self._lab_events = lab.record.folder / "events.jsonl"
 
     @contextlib.contextmanager
     def test(self, item: pytest.Item) -> Iterator[ClusterFixture]:
@@ -278,8 +272,12 @@ class Session:
                 self._before(disruption)
                 return disruption
 
+            cut = self._lab.known_cut if self._lab is not None else None
             if self._measuring is None:
-                self._measuring = MeasurementSession(self._subject, self._report, self._plan.options, self._known_cut, self.view)
+                self._measuring = MeasurementSession(self._subject, self._report, self._plan.options, cut, self.view)
+            if self._plan.soak is not None:
+                self._measuring.soaks = True
+                return soak.keep_measuring(self._measuring, guarded, start, self._plan.soak, test=test)
             return self._measuring.measure(guarded, start, test=test)
 
         return measure
@@ -349,8 +347,8 @@ class Session:
                 self._health.close()
             if self._subject is not None:
                 self._subject.close()
-            if self._down is not None:
-                self._down()
+            if self._lab is not None:
+                self.kept = self._lab.down(passed=self.finished is not None and self.finished.exit_code == 0)
             if self._report is not None:
                 self._report.run.close()
 
@@ -373,11 +371,12 @@ class Session:
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)
+        soak.judge_whole(report, self._plan.soak)
         self.finished = run_end.finish(report, self._died, interrupted=self.interrupted, gate=self._gate, notifier=self.notifier)
 
     def _collect_evidence(self, run: Run) -> None:
-        if self._lab_data is not None and self._down is not None:
-            run.collect("lab-events.jsonl", lambda path: path.write_bytes(self._lab_events.read_bytes()))
+        if self._lab is not None and (events := self._lab.events()) is not None:
+            run.collect("lab-events.jsonl", lambda path: path.write_bytes(events))
         if self._evidence is not None and not isinstance(
             self._died, HostUnreachable | Held
         ):  # else nobody to ask, or somebody else's evidence

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from harness.core.verdict import Verdict
+from harness.report.record.availability_record import AvailabilityRecord
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.record.record_types import Number, Properties, Record, Seconds, Text
@@ -333,6 +334,8 @@ class RunRecord(Record):
     """Every measured disruption, in the order in which they were done."""
     series: list[SeriesRecord] = Field([])
     """n, median, p95, maximum and interval of every series over its repeats; written when the run ends."""
+    availability: list[AvailabilityRecord] = Field([])
+    """Of a soak (`--for`): for what part of the measured time each path was in service."""
     set_aside: list[MeasurementRecord] = Field([])
     """Measurements whose timing the noise of a measuring host spoiled, and which were done again: they count for nothing."""
     causes: list[CauseRecord] = Field([])

@@ -1,0 +1,119 @@
+"""A soak: measurements one after the other for hours, a meter that yields, and a budget for the whole."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from harness.core.deadline import Deadline
+from harness.core.errors import BadUse, Inconclusive
+from harness.core.verdict import Outcome
+from harness.disrupt.disruption import Disruption
+from harness.disrupt.none import Nothing
+from harness.measure.measured_fault import NotSteady, Start
+from harness.measure.measurement_result import Measured
+from harness.remote.recording.recording import NEW, Series
+from harness.report.builder import ReportBuilder
+from harness.report.statistics.availability import availability_of, judge_availability
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+ROUND_S = 60.0  # one measurement in which nothing is done
+PAUSES_S = (2.0, 5.0, 15.0, 30.0, 60.0)  # after attempts that failed before anything was done; as often in a row it is given up
+AUDIT = "availability over the whole"
+
+
+@dataclass(frozen=True)
+class Soak:
+    """For how long, in seconds, and what part of that time in percent the client path must be in service; None: no demand on the whole."""
+
+    for_s: float
+    least_percent: float | None = None
+
+    @classmethod
+    def of_options(cls, words: str | None, least: float | None) -> Soak | None:
+        """What `--for` and `--availability` ask for; None without the first. Raises BadUse."""
+        if words is None:
+            if least is not None:
+                raise BadUse("--availability goes with --for: say how long, such as --for 8h")
+            return None
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", words)
+        if found is None or not float(found[1]):
+            raise BadUse(f"--for {words}: is no span of time; write 90s, 30m, 8h or 2d")
+        if least is not None and not 0 < least <= 100:
+            raise BadUse(f"--availability {least:g}: a percentage above 0 and at most 100")
+        return cls(float(found[1]) * UNITS[found[2]], least)
+
+
+class Measuring(Protocol):
+    """What a soak asks of the measuring session."""
+
+    def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
+        """One measurement."""
+
+    def back_off(self) -> bool:
+        """Measure less often from now on; False when it cannot."""
+
+
+def load(all_series: Sequence[Series], for_s: float) -> str:
+    """What the soak does to the cluster, said before it begins. Pure."""
+    new = sum(1 / series.period_s for series in all_series if series.kind == NEW)
+    kept = [series for series in all_series if series.kind != NEW]
+    beats = sum(1 / series.period_s for series in kept)
+    hosts = len({series.origin for series in all_series})
+    return (
+        f"soak for {for_s / 3600:.3g} h: {new:.4g} new connections a second from {hosts} hosts through the VIP, {new * for_s:.3g} in all, "
+        f"and {len(kept)} kept ones with {beats:.4g} heartbeats a second; it measures less often when attempts fail before anything was done"
+    )
+
+
+def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: Start, soak: Soak, *, test: str) -> Measured:
+    """Measure again and again until `start.lasts_s` is over; the worst of what was measured.
+
+    Raises Inconclusive when the paths are not right before anything is done, however rarely it is tried; what a disruption raises.
+    """
+    whole, drawn, number, failures = Deadline(start.lasts_s), random.Random(start.seed), 0, 0
+    worst: Measured | None = None
+    while worst is None or not whole.expired:
+        offset = start.offset_s if number == 0 else drawn.uniform(0.0, max(start.offset_s, 1.0))
+        try:
+            result = session.measure(lambda: _long(make(), soak, whole), replace(start, repeat=number, offset_s=offset), test=test)
+        except NotSteady as error:
+            if failures >= len(PAUSES_S) or (whole.expired and worst is not None):
+                raise Inconclusive(f"the soak was given up after {failures + 1} such beginnings in a row: {error}") from error
+            session.back_off()
+            _rest(PAUSES_S[failures])
+            failures += 1
+            continue
+        number, failures = number + 1, 0
+        if worst is None or _badness(result) > _badness(worst):
+            worst = result
+    return worst
+
+
+def _rest(seconds: float) -> None:
+    """Nothing is measured for so long."""
+    pause = Deadline(seconds)
+    pause.wait_for(lambda: pause.expired, what="the cluster having a rest", every=seconds)
+
+
+def _long(made: Disruption, soak: Soak, whole: Deadline) -> Disruption:
+    """Where nothing is done, a round is long; and where the whole has a budget, that is what is demanded."""
+    if isinstance(made, Nothing):
+        made.soak(min(ROUND_S, max(2.0, whole.remaining())), demanding=soak.least_percent is None)
+    return made
+
+
+def _badness(result: Measured) -> int:
+    return (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.FAIL).index(result.verdict.outcome)
+
+
+def judge_whole(report: ReportBuilder, soak: Soak | None) -> None:
+    """Put the availability into the run, and its verdict among the run's audits."""
+    if soak is None:
+        return
+    record = report.run.record
+    record.availability = availability_of(record.measurements)
+    report.audit(AUDIT, judge_availability(record.availability, soak.least_percent))
