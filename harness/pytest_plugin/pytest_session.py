@@ -34,7 +34,6 @@ from harness.gate.gate_file import LoadedGate
 from harness.hosts.host import HostUnreachable
 from harness.measure.measured_fault import Start
 from harness.measure.measurement_result import Measured
-from harness.measure.meter import series_of
 from harness.pytest_plugin import pytest_items, run_end, soak
 from harness.pytest_plugin.cluster_fixture import ClusterFixture, Measure
 from harness.pytest_plugin.live_view import LiveView
@@ -152,7 +151,9 @@ class Session:
         subject = ClusterUnderTest(self.cluster, Timeline())
         try:
             subject.reach()
-            return f"{show(subject, wanted, self._look(subject)).as_text(commands=True)}\nthis was a dry run: nothing was done"
+            load = soak.load_on(subject, self._plan.soak, self._plan.options.period_s)
+            plan = show(subject, wanted, self._look(subject)).as_text(commands=True)
+            return "\n".join([*load, plan, "this was a dry run: nothing was done"])
         finally:
             subject.close()
 
@@ -176,9 +177,8 @@ class Session:
         self._evidence = RunEvidence(self._subject, self._report, self._data, own=self._lab_data is not None)
         self._subject.reach()
         demand_bearable(self._subject)
-        if self._plan.soak is not None:
-            bears = {name: self._subject.capabilities(name) for name in self._subject.hosts}
-            say(soak.load(series_of(self.cluster, self._plan.options.period_s, bears), self._plan.soak.for_s))
+        for sentence in soak.load_on(self._subject, self._plan.soak, self._plan.options.period_s):
+            say(sentence)
         self._watch_health(run)
         if self._lab_data is None and self._allowed and wanted:
             self._attached = DisruptiveRun(self._subject, run.id, run.directory, self._look)

@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Inconclusive
+from harness.core.text import seconds
 from harness.core.verdict import Outcome
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.none import Nothing
 from harness.measure.measured_fault import NotSteady, Start
 from harness.measure.measurement_result import Measured
+from harness.measure.meter import series_of
 from harness.remote.recording.recording import NEW, Series
 from harness.report.builder import ReportBuilder
 from harness.report.statistics.availability import availability_of, judge_availability
@@ -63,10 +66,19 @@ def load(all_series: Sequence[Series], for_s: float) -> str:
     kept = [series for series in all_series if series.kind != NEW]
     beats = sum(1 / series.period_s for series in kept)
     hosts = len({series.origin for series in all_series})
+    lasts = f"{for_s / 3600:.3g} h" if for_s >= 3600 else seconds(for_s)
     return (
-        f"soak for {for_s / 3600:.3g} h: {new:.4g} new connections a second from {hosts} hosts through the VIP, {new * for_s:.3g} in all, "
-        f"and {len(kept)} kept ones with {beats:.4g} heartbeats a second; it measures less often when attempts fail before anything was done"
+        f"a soak of {lasts}: {new:.4g} new connections a second from {hosts} hosts through the VIP, {new * for_s:,.0f} in all, and "
+        f"{len(kept)} kept ones with {beats:.4g} heartbeats a second; it measures less often when attempts fail before anything was done"
     )
+
+
+def load_on(subject: ClusterUnderTest, soak: Soak | None, period_s: float) -> list[str]:
+    """The same for a cluster, whose hosts are asked what they bear; nothing where there is no soak. Raises HarnessError."""
+    if soak is None:
+        return []
+    bears = {name: subject.capabilities(name) for name in subject.hosts}
+    return [load(series_of(subject.cluster, period_s, bears), soak.for_s)]
 
 
 def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: Start, soak: Soak, *, test: str) -> Measured:
@@ -93,10 +105,10 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
     return worst
 
 
-def _rest(seconds: float) -> None:
+def _rest(length: float) -> None:
     """Nothing is measured for so long."""
-    pause = Deadline(seconds)
-    pause.wait_for(lambda: pause.expired, what="the cluster having a rest", every=seconds)
+    pause = Deadline(length)
+    pause.wait_for(lambda: pause.expired, what="the cluster having a rest", every=length)
 
 
 def _long(made: Disruption, soak: Soak, whole: Deadline) -> Disruption:

@@ -27,7 +27,7 @@ def markdown(run: RunRecord) -> str:
     ]
     if is_lab(run):
         lines += ["", f"The lab's cluster manager is {plain(lab_manager(run))}: this run says nothing about LifeKeeper itself."]
-    lines += _causes(run) + _failed(run) + _gate(run) + _figures(run) + _skipped(run)
+    lines += _causes(run) + _failed(run) + _gate(run) + _availability(run) + _figures(run) + _skipped(run)
     return "\n".join(lines) + "\n"
 
 
@@ -50,6 +50,14 @@ def _failed(run: RunRecord) -> list[str]:
     rows = [f"| {MARK[verdict.outcome]} | {plain(title)} | {plain(verdict.reason)} |" for verdict, title in bad[:MAX_ROWS]]
     more = [f"\n… and {len(bad) - MAX_ROWS} more in the report"] if len(bad) > MAX_ROWS else []
     return ["", "### What did not pass", "", "| | test | reason |", "|---|---|---|", *rows, *more] if rows else []
+
+
+def _availability(run: RunRecord) -> list[str]:
+    rows = [
+        f"| {one.path} | {plain(one.service)} | {one.percent:.4f} % | {seconds(one.out_s)} | {seconds(one.measured_s)} |"
+        for one in run.availability
+    ]
+    return ["", "### Availability", "", "| path | service | in service | out | measured |", "|---|---|---|---|---|", *rows] if rows else []
 
 
 def _gate(run: RunRecord) -> list[str]:

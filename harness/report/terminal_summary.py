@@ -27,6 +27,11 @@ def summary(run: RunRecord, run_dir: Path, *, width: int = 100) -> str:
     lines += _findings(run)
     lines += [f"  {s.path} path: worst recovery {worst_recovery(s)}" for s in summarise_paths(run) if s.worst]
     lines += _measured(run)
+    lines += [
+        f"  client path to {one.service}: in service for {one.percent:.4f} % of {seconds(one.measured_s)}, out {seconds(one.out_s)}"
+        for one in run.availability
+        if one.path == "client"
+    ]
     lines += _gate(run)
     for reason, tests in skipped_by_reason(run).items():
         lines.append(f"  skipped {count(len(tests), 'test')}: {reason}")

@@ -1,0 +1,145 @@
+"""A soak: how long, what it does to the cluster, how it yields, and the budget of the whole; and what stays of a run's lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from measure_sample import a_measured
+
+from harness.core.errors import BadUse, Inconclusive
+from harness.core.verdict import Outcome, failed, passed
+from harness.disrupt.disruption import Effect
+from harness.disrupt.none import Nothing
+from harness.measure.measured_fault import NotSteady, Start
+from harness.measure.measurement_result import Measured, Outage
+from harness.pytest_plugin import session_lab, soak
+from harness.pytest_plugin.soak import Soak
+from harness.remote.recording.recording import Series
+from harness.report.record.measurement_record import MeasurementRecord
+from harness.report.statistics.availability import availability_of, judge_availability
+
+GOOD = replace(a_measured("none"), verdict=passed("fine"))
+BAD = replace(a_measured("none"), verdict=failed("out"))
+
+
+@dataclass
+class Session:
+    """Gives what it was told to give, one after the other, the last one again and again; counts."""
+
+    results: list[Measured | Exception]
+    starts: list[Start] = field(default_factory=list)
+    backed_off: int = 0
+
+    def measure(self, make, start: Start, *, test: str) -> Measured:
+        self.starts.append(start)
+        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def back_off(self) -> bool:
+        self.backed_off += 1
+        return True
+
+
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch) -> None:
+    monkeypatch.setattr(soak, "PAUSES_S", (0.0, 0.0, 0.0))
+
+
+def kept(session: Session, lasts_s: float) -> Measured:
+    return soak.keep_measuring(session, lambda: None, Start(lasts_s=lasts_s), Soak(lasts_s), test="t")  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("90s", 90), ("30m", 1800), ("8h", 28800), ("1.5h", 5400), ("2d", 172800)])
+def test_a_span_is_read(words, seconds) -> None:
+    assert Soak.of_options(words, 99.9) == Soak(seconds, 99.9)
+
+
+@pytest.mark.parametrize(
+    ("words", "least"), [("8", None), ("0h", None), ("-1h", None), ("8 h", None), ("1w", None), ("8h", 0.0), ("8h", 101.0), (None, 99.0)]
+)
+def test_what_is_none_is_bad_use(words, least) -> None:
+    with pytest.raises(BadUse):
+        Soak.of_options(words, least)
+
+
+def test_the_load_is_said_before_it_begins() -> None:
+    rows = [Series("c/a/new", "c", "a", "new", 1, 0.01, 0.25), Series("n/a/new", "n", "a", "new", 1, 0.1, 0.25)]
+    said = soak.load([*rows, Series("c/a/pinned", "c", "a", "pinned", 1, 0.1, 1.0)], 8 * 3600)
+    assert "a soak of 8 h: 110 new connections a second from 2 hosts" in said and "3,168,000 in all, and 1 kept ones with 10 heart" in said
+
+
+def test_it_measures_until_its_time_is_over_and_its_word_is_the_worst() -> None:
+    session = Session([GOOD, BAD, GOOD])
+    assert kept(session, 0.2) is BAD
+    assert [one.repeat for one in session.starts[:3]] == [0, 1, 2]
+    assert kept(only := Session([GOOD]), 0.0) is GOOD and len(only.starts) == 1
+
+
+def test_it_yields_when_attempts_fail_before_anything_was_done_and_goes_on() -> None:
+    session = Session([NotSteady("out"), NotSteady("out"), GOOD])
+    assert kept(session, 0.05) is GOOD and session.backed_off == 2
+
+
+def test_a_cluster_that_never_comes_to_rest_ends_it_with_the_reason() -> None:
+    session = Session([NotSteady("the paths were not right")])
+    with pytest.raises(Inconclusive, match="given up after 4 such beginnings in a row: the paths were not right"):
+        kept(session, 60.0)
+
+
+def test_where_the_whole_has_a_budget_a_round_demands_nothing() -> None:
+    for demanding, effect in ((True, Effect.UNTOUCHED), (False, Effect.ANY)):
+        nothing = Nothing.__new__(Nothing)
+        nothing.soak(60.0, demanding=demanding)
+        assert nothing.lasts_s == 60.0 and {e for paths in nothing.expects.values() for e in paths.values()} == {effect}
+
+
+def measured(out: float, error: float = 0.01) -> MeasurementRecord:
+    """1000 s of one client series that was out for so long."""
+    series = next(one for one in GOOD.series if one.path == "client" and one.kind == "new")
+    outages = [Outage(series.id, 10.0, 10.0 + out, out, 0.01, {}, {}, "", True, max(0.0, out - error), out + error)] if out else []
+    whole = replace(GOOD, start=0.0, end=1000.0, series=[replace(series, outages=outages, unmeasured_s=0.0, attempts=9)])
+    return MeasurementRecord.of(whole, id="01-none", test="t")
+
+
+@pytest.mark.parametrize(
+    ("outs", "demanded", "outcome"),
+    [
+        ((0.0,), 100.0, Outcome.PASS),
+        ((1.0, 0.0), 99.9, Outcome.PASS),
+        ((3.0, 0.0), 99.9, Outcome.FAIL),
+        ((1.0,), 99.9, Outcome.INCONCLUSIVE),
+        ((500.0,), None, Outcome.PASS),
+        ((), 99.9, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_the_whole_has_a_budget_and_its_interval_decides(outs, demanded, outcome) -> None:
+    rows = availability_of(measured(out) for out in outs)
+    verdict = judge_availability(rows, demanded)
+    assert verdict.outcome is outcome, verdict
+    if outs == (3.0, 0.0):
+        assert (
+            rows[0].percent == pytest.approx(99.85)
+            and "in service for 99.8500 % of" in verdict.reason
+            and "99.9 % demanded" in verdict.reason
+        )
+
+
+@pytest.mark.parametrize(
+    ("keep", "passes", "stays"), [("never", False, False), ("failed", True, False), ("failed", False, True), ("always", True, True)]
+)
+def test_a_lab_stays_as_was_asked(keep, passes, stays) -> None:
+    downs: list[int] = []
+    lab = session_lab.SessionLab({}, azure=False, keep=keep)
+    assert lab.down(passed=passes) == "" and lab.events() is None, "it never came up"
+    lab._down, lab.name = lambda: downs.append(1), "run-1"
+    assert bool(lab.down(passed=passes)) is stays and bool(downs) is not stays
+
+
+def test_keep_is_for_a_lab() -> None:
+    assert session_lab.keep_of("always", attached=False) == "always" and session_lab.keep_of("never", attached=True) == "never"
+    for words, attached in (("sometimes", False), ("failed", True)):
+        with pytest.raises(BadUse, match="--keep"):
+            session_lab.keep_of(words, attached=attached)
