@@ -24,7 +24,8 @@ def statement(plans: Mapping[str, Mapping[AgentSeries, float]], days: float, opt
         f"a flight recorder on {' and '.join(plans)} for {days:g} days; it reads, connects as a client does, and changes nothing else:",
         *(f"  {host}: {rates[host]:g} connections a second, {_names(plans[host])}" for host in plans),
         f"  the service's side: {sum(rates.values()):g} connections a second in all, about "
-        f"{sum(rates.values()) * CONNECTION_BYTES / 1000:.1f} kB/s; each is broken off once it was answered, which a server that counts or logs such will do",
+        f"{sum(rates.values()) * CONNECTION_BYTES / 1000:.1f} kB/s; each is broken off once it "
+        "was answered; a server that counts such, or logs each, will do so",
         f"  while something is wrong: {sum(fast.values()):g} a second in all, for {options.longest_fast:g} s of each incident at most; for "
         "a second now and then where an answer takes unusually long",
         f"  on each host: {MEASURED_CPU}; about 20 MB of memory, at most {disk / 1e6:.0f} MB of the disk, "

@@ -65,7 +65,9 @@ def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], 
         hosts={**hosts, told.client.name: hosts[N1]},
         facts={m.name: facts for m in told.machines},
     )
-    options = Namespace(disruption=list(names), period=10, repeat=1, sweep=0, seed=None, allow_unproven=allow_unproven)
+    options = Namespace(
+        disruption=list(names), period=10, repeat=1, sweep=0, seed=None, allow_unproven=allow_unproven, soak_for=None, availability=None
+    )
     plan = Plan.of_options(options)
     asked = Preconditions(subject, frozenset(plan.names), allow_unproven=plan.allow_unproven)  # type: ignore[arg-type]
     wanted = [Wanted(one.name, measured=True) for one in plan.measurements(told)]

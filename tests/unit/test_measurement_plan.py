@@ -19,7 +19,8 @@ LONGEST_S = max(PROBE_S, CLUSTER.manager.heartbeat_s)
 
 
 def plan(**given: object) -> Plan:
-    options = {"disruption": None, "period": 10, "repeat": 1, "sweep": 0, "seed": None, "allow_unproven": False, **given}
+    usual = {"disruption": None, "period": 10, "repeat": 1, "sweep": 0, "seed": None, "allow_unproven": False}
+    options = {**usual, "soak_for": None, "availability": None, **given}
     return Plan.of_options(Namespace(**options))
 
 
@@ -117,3 +118,15 @@ def test_what_cannot_be_planned_is_told(given, says):
 @pytest.mark.parametrize("period", [1, 10, 50, 100, 250])
 def test_every_period_that_the_meter_knows(period):
     assert plan(period=period).options.period_s == pytest.approx(period / 1000)
+
+
+def test_a_soak_shares_its_time_and_is_the_control_alone_unless_something_is_named() -> None:
+    (alone,) = plan(soak_for="2h").measurements(CLUSTER)
+    assert (alone.name, alone.start.lasts_s, str(alone)) == ("none", 7200.0, "none")
+    assert [(p.name, p.start.lasts_s) for p in plan(soak_for="1h", disruption=["switchover", "failback"]).measurements(CLUSTER)] == [
+        ("switchover", 1800.0),
+        ("failback", 1800.0),
+    ]
+    for more in ({"repeat": 2}, {"sweep": 4}):
+        with pytest.raises(BadUse, match="--for does not go with"):
+            plan(soak_for="1h", **more)
