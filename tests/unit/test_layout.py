@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-MAY_USE_THE_LAB = {"harness/pytest_plugin/pytest_session.py"}  # late, to bring it up when no cluster file was given
+# late, to bring it up when no cluster file was given
+MAY_USE_THE_LAB = {"harness/pytest_plugin/pytest_session.py", "harness/pytest_plugin/session_lab.py"}
 LONGEST = 400
 
 
