@@ -157,6 +157,7 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
             weak_hosts=told("its weak-host settings", facts.weak_hosts),
             settings=told("its ports and keepalive", facts.tcp_settings),
             about=told("its versions and rights", facts.about),
+            adapters=told("its adapters", facts.adapters),
             cluster_address=told("its IP resource", lambda: facts.cluster_address(cluster.ip_resource.tag)) if wsfc else None,
             why_alone=facts.why_alone,
         ),

@@ -10,7 +10,7 @@ from harness.config.cluster_config import Cluster, Design, Node
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener
 from harness.hosts.windows.script_protocol import Row
-from harness.hosts.windows.windows_parse import ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress
+from harness.hosts.windows.windows_parse import Adapter, ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress
 
 DEFAULT_KEEPALIVE_S = 7200.0  # WNET-64
 MIN_TEMP_FREE_BYTES = 50 * 1024 * 1024  # below that PowerShell itself may not start as it should (WHST-43)
@@ -24,6 +24,7 @@ class WindowsFacts:
     weak_hosts: list[WeakHost] | None = None
     settings: list[Row] | None = None
     about: HostAbout | None = None
+    adapters: list[Adapter] | None = None
     cluster_address: ClusterAddress | None = None  # of a Windows cluster: how its IP resource is set
     why_alone: str = ""  # why each question costs the node a process of its own
 
@@ -33,6 +34,7 @@ def findings(
 ) -> Iterator[Finding]:
     """Every finding of this node."""
     yield from _about(node, facts)
+    yield from _adapters(node, facts, addresses or ())
     yield from _ports(cluster, node, facts.settings or [], listeners)
     yield from _port_proxies(cluster, node, facts.settings or [])
     if facts.settings is not None:
@@ -56,6 +58,25 @@ def _about(node: Node, facts: WindowsFacts) -> Iterator[Finding]:
     if about.temp_free is not None and about.temp_free < MIN_TEMP_FREE_BYTES:
         says = f"{about.temp_free // 1024} KiB are free for temporary files; a new PowerShell may then start in constrained language"
         yield Finding(Weight.FAULT, node.name, "TEMP", says, "make room on that drive", ("WHST-43",))
+
+
+def _adapters(node: Node, facts: WindowsFacts, addresses: Sequence[InterfaceAddress]) -> Iterator[Finding]:
+    """A NIC that was replaced, as when Azure moves the machine, has another name; what names the old one means nothing then."""
+    for one in facts.adapters or []:
+        held = [a.address for a in addresses if a.interface == one.name]
+        if one.gone and held:
+            says = f"{one.name} ({one.device}) is gone and keeps {', '.join(held)}: that address cannot be given to the NIC in its place"
+            do = "remove the adapter that is not there (Device Manager, hidden devices; or pnputil), and set the address on the new one"
+            yield Finding(Weight.FAULT, node.name, "adapter", says, do, ("WNET-101",))
+    if facts.firewall is None or not facts.firewall.nics:
+        return
+    here = {str(nic.get("InterfaceAlias")).lower() for nic in facts.firewall.nics}
+    for rule in facts.firewall.rules:
+        named = [alias for alias in rule.get("InterfaceAlias") or () if alias.lower() != "any"]
+        if named and not any("*" in alias or "?" in alias or alias.lower() in here for alias in named):
+            says = f"the rule “{rule.get('Name')}” of the firewall is for {', '.join(named)}, and no NIC of that name has an address"
+            do = "name the NIC that is there now; a NIC that was replaced has another name"
+            yield Finding(Weight.NOTE, node.name, "adapter", says, do, ("WNET-09", "WNET-101"))
 
 
 def _wanted(cluster: Cluster) -> dict[int, str]:

@@ -10,7 +10,7 @@ from harness.check.windows_findings import WindowsFacts
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import Listener
-from harness.hosts.windows.windows_parse import ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress, WindowsListener
+from harness.hosts.windows.windows_parse import Adapter, ClusterAddress, FirewallRows, HostAbout, WeakHost, WindowsAddress, WindowsListener
 
 OWN, VIP, LOOPBACK = "10.20.1.211", "10.20.1.200", "Loopback Pseudo-Interface 1"
 
@@ -143,6 +143,22 @@ def test_the_cluster_answers_the_probe_where_its_resource_says_and_that_is_in_fo
     listeners = None if heard is None else [Listener("0.0.0.0", port, "tcp", 1, "rhs") for port in heard]
     addresses = [address(OWN), *([address(VIP, skipped=True)] if vip else [])]
     assert short(list(windows_findings.findings(made, made.nodes[0], facts, addresses, listeners))) == says
+
+
+def test_an_adapter_that_is_gone_keeps_what_its_successor_needs():
+    there, gone = Adapter("Ethernet 2", "Hyper-V", False), Adapter("Ethernet", "Hyper-V", True)
+    assert found(adapters=[there, gone]) == []
+    assert short(found(adapters=[there, gone], addresses=[address(OWN, "Ethernet")])) == [("adapter", "fault")]
+    assert short(found(adapters=[there, gone], addresses=[address(OWN, "Ethernet 2")])) == []
+
+
+@pytest.mark.parametrize(
+    ("aliases", "says"), [(["Any"], []), (["ethernet 2"], []), (["Ether*"], []), (["Ethernet"], [("adapter", "note")])]
+)
+def test_a_rule_for_a_nic_that_is_not_there_is_named(aliases, says):
+    nics = ({"K": "nic", "InterfaceAlias": "Ethernet 2", "NetworkCategory": "Public", "Addresses": [f"{OWN}/24"]},)
+    rules = (rule("oracle", "Allow", InterfaceAlias=aliases),)
+    assert short(found(firewall=FirewallRows((), nics, rules))) == says
 
 
 def rule(name: str, action: str, **fields: object) -> dict:

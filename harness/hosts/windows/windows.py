@@ -18,6 +18,7 @@ from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_protocol import Row
 from harness.hosts.windows.script_runner import rows_of, runner_of
 from harness.hosts.windows.windows_parse import (
+    Adapter,
     ClusterAddress,
     Event,
     FirewallProfile,
@@ -90,6 +91,10 @@ class WindowsHost:
             raise BadUse(f"events: at most {EVENTS_AT_MOST} entries at once, and at least one; not {most}")
         found = self._rows("events", Begin=moment(begin), End=moment(end), Logs=list(logs), Source=source or "", Most=most)
         return windows_parse.events(found)[-most:]
+
+    def adapters(self) -> list[Adapter]:
+        """Every network adapter, those that are gone too."""
+        return windows_parse.adapters(self._rows("adapters"))
 
     def cluster_address(self, resource: str) -> ClusterAddress | None:
         """How an IP resource of the Windows cluster is set; None where there is none of that name, or the cluster does not run there."""

@@ -70,6 +70,15 @@ class FirewallRows:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """A network adapter; `gone`: it is not there any more, and keeps its name and its addresses (WNET-101)."""
+
+    name: str
+    device: str
+    gone: bool
+
+
+@dataclass(frozen=True)
 class ClusterAddress:
     """An IP resource of a Windows cluster as it is set; `probe_port` and `mask` None: not set."""
 
@@ -186,6 +195,11 @@ def about(rows: Rows) -> HostAbout:
     if len(rows) != 1:
         raise NotReadable(f"a host tells of itself in one row, not {len(rows)}")
     return _each(rows, _about)[0]
+
+
+def adapters(rows: Rows) -> list[Adapter]:
+    """Adapters, those that are gone too."""
+    return _each(rows, lambda row: Adapter(str(row["Name"]), str(row.get("Device") or ""), row.get("Status") == "Not Present"))
 
 
 def cluster_address(rows: Rows) -> ClusterAddress | None:
