@@ -20,7 +20,7 @@ from harness.measure.measurement_result import Measured
 from harness.measure.meter import series_of
 from harness.remote.recording.recording import NEW, Series
 from harness.report.builder import ReportBuilder
-from harness.report.statistics.availability import availability_of, judge_availability
+from harness.report.statistics.path_availability import availability_of, judge_availability
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 ROUND_S = 60.0  # one measurement in which nothing is done

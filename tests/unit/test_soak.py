@@ -17,7 +17,7 @@ from harness.pytest_plugin import session_lab, soak
 from harness.pytest_plugin.soak import Soak
 from harness.remote.recording.recording import Series
 from harness.report.record.measurement_record import MeasurementRecord
-from harness.report.statistics.availability import availability_of, judge_availability
+from harness.report.statistics.path_availability import availability_of, judge_availability
 
 GOOD = replace(a_measured("none"), verdict=passed("fine"))
 BAD = replace(a_measured("none"), verdict=failed("out"))
