@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from harness.azure.client import clients
 from harness.azure.provision import manager_install
 from harness.azure.provision.template import template
 from harness.azure.run_command import run_command_call
-from harness.azure.run_command.run_command_host import RunCommandHost
+from harness.azure.run_command.run_command_host import _PACKING, PACKED, RunCommandHost, unpacked
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.host import CommandFailed, HostUnreachable
@@ -61,6 +63,42 @@ def test_exit_streams_and_input(host):
 def test_more_than_comes_back_is_not_taken_for_all(host):
     with pytest.raises(Unusable, match="more than the 4096 characters"):
         host.run("seq 5000")
+
+
+def packs(script: str, path: str = "") -> tuple[str, int]:
+    """What comes back of a script, run here."""
+    environment = {"PATH": path} if path else None
+    done = subprocess.run(["/bin/sh"], input=_PACKING.format(script=script), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 or path, done.stderr
+    return done.stdout, done.returncode
+
+
+@pytest.mark.parametrize(
+    "script", ["echo a; echo b >&2; exit 7", "printf x", "seq 3000; false", "printf 'é\\n\\n'", "exit 0", "cat </dev/null"]
+)
+def test_what_is_said_comes_back_packed_and_with_its_exit(script):
+    plain = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True)
+    said, code = packs(script)
+    assert unpacked(said, code, "vm") == (plain.stdout, plain.returncode)
+    assert len(said) < 9000
+
+
+def test_a_host_without_gzip_says_it_as_it_is(tmp_path):
+    assert unpacked(*packs("echo a; exit 7", str(tmp_path)), "vm") == ("a\n", 7)
+
+
+def zipped(raw: bytes) -> str:
+    return base64.b64encode(gzip.compress(raw)).decode()
+
+
+NOT_OURS = {"no base64": "%%%", "no gzip": "QUJD", "too large": zipped(b"0" * (5 << 20)), "no exit": zipped(b"x\ny")}
+
+
+@pytest.mark.parametrize("what", NOT_OURS)
+def test_what_nobody_packed_is_told_in_one_sentence_and_in_bounded_memory(what):
+    with pytest.raises(Unusable, match="vm: what run-command brought back cannot be unpacked"):
+        unpacked(f"{PACKED}\n{NOT_OURS[what]}", 0, "vm")
+    assert unpacked(f"{PACKED}\n", 124, "vm") == ("", 124)
 
 
 def test_a_lost_answer_is_not_asked_for_again(host, lab):

@@ -87,6 +87,7 @@ def test_check_reads_it(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture
     assert "10.20.1.200 is on no NIC" in told and "nobody listens on 12345" in told, "its addresses and listeners were read"
     assert "clock" not in [what for _, what, _ in found]
     assert {p["origin"] for p in said["paths"]} == {"lkclient", OTHER}
+    assert len(lab.requests("/runCommand")) <= 4, "is it there, its manager's word, and one script for all the rest"
 
 
 def test_check_says_that_it_cannot_be_read_either(lab: AzureLab, file: Path, capsys: pytest.CaptureFixture[str]) -> None:

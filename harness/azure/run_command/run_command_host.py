@@ -5,7 +5,9 @@ A command takes seconds, nothing can be streamed or sent in, and only the tail o
 
 from __future__ import annotations
 
+import base64
 import shlex
+import zlib
 from typing import NoReturn
 
 from harness.azure.client import error_mapping
@@ -18,6 +20,18 @@ from harness.hosts.shell_command import as_line
 
 MIN_TIMEOUT_S = 90.0  # at least, whatever a caller that thinks of SSH allows: one that is idle takes some 20 s on Azure
 MAX_SCRIPT_LENGTH = 200_000  # characters of a script
+
+
+MAX_UNPACKED_BYTES = 4 << 20
+PACKED = "packed by gzip"
+# What is said comes back packed, because only 4,096 characters do. Nothing is written on the host.
+_PACKING = f"""LC_ALL=C; export LC_ALL
+said() {{{{ (
+{{script}}
+) }}}}
+if command -v gzip >/dev/null 2>&1 && command -v base64 >/dev/null 2>&1; then
+echo '{PACKED}'; {{{{ said; printf '\\n%s' "$?"; }}}} | gzip -9 -c | base64
+else said; fi"""
 
 
 class RunCommandHost:
@@ -46,7 +60,7 @@ class RunCommandHost:
         try:
             with turn(self._clients, self._machine):
                 deadline = Deadline(longest)
-                said = run(self._clients, self._machine, f"LC_ALL=C; export LC_ALL\n{script}", deadline, ends_after_s=longest)
+                said = run(self._clients, self._machine, _PACKING.format(script=script), deadline, ends_after_s=longest)
         except (error_mapping.NotAllowed, DeadlineExceeded):
             raise
         except HarnessError as error:
@@ -56,7 +70,8 @@ class RunCommandHost:
                 f"{self.name}: `{line[:80]}` says more than the {MAX_OUTPUT_LENGTH} characters that run-command brings back; "
                 "reach the host by SSH"
             )
-        return CommandResult(self.name, line, said.exit, said.out, said.err, deadline.anchor, deadline.elapsed())
+        out, code = unpacked(said.out, said.exit, self.name)
+        return CommandResult(self.name, line, code, out, said.err, deadline.anchor, deadline.elapsed())
 
     def check(self, command: Command, *, limit: float = 10.0, input: bytes | None = None) -> str:
         """Run, demand exit 0 (CommandFailed otherwise) and return standard output."""
@@ -84,3 +99,21 @@ class RunCommandHost:
             return input.decode()
         except UnicodeDecodeError as error:
             raise Unusable(f"{self.name}: Azure's run-command takes no bytes that are no text; reach the host by SSH") from error
+
+
+def unpacked(out: str, code: int, name: str) -> tuple[str, int]:
+    """What a command printed, and its exit code. Raises Unusable for what nobody packed, and for what is too large."""
+    if not out.startswith(f"{PACKED}\n"):
+        return out, code
+    raw = out.partition("\n")[2]
+    if not raw.strip():  # it was ended before it said anything
+        return "", code
+    try:
+        unpacking = zlib.decompressobj(31)
+        text = unpacking.decompress(base64.b64decode("".join(raw.split()), validate=True), MAX_UNPACKED_BYTES)
+        said, _, exit = text.decode("utf-8", "replace").rpartition("\n")
+        if not unpacking.eof:
+            raise ValueError("it is not whole, or too long")
+        return said, int(exit)
+    except (ValueError, zlib.error) as error:
+        raise Unusable(f"{name}: what run-command brought back cannot be unpacked ({error}); reach the host by SSH") from error
