@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_diagnosis import CLUSTER, IN, OUT, SILENT, WEB, client, evidence, faults, listening, node, only, paths, state, with_host
+from test_diagnosis import CLUSTER, IN, OUT, SILENT, WEB, client, evidence, faults, listening, node, only, paths, probed, state, with_host
 
 from harness.diagnosis import host_script_parse, ipsec_policy
 from harness.diagnosis.engine import diagnose
@@ -157,3 +157,13 @@ def test_what_is_longer_than_an_ends_own_mtu_is_lost_by_right() -> None:
     hosts = {"lknode02": node("lknode02", large=lost), "lknode01": node("lknode01"), "lkclient": client(mtus={"eth0": 1400})}
     assert faults(diagnose(evidence(hosts=hosts))) == []
     only(evidence(hosts={**hosts, "lkclient": client(mtus={"eth0": 1500})}), "lkclient", "MTU")
+
+
+def test_a_rate_limit_on_the_probe_is_the_likely_cause_where_no_probe_is_answered() -> None:
+    rate = "table inet r {\nchain in {\ntype filter hook input priority 0;\ntcp dport 12345 limit rate over 1/minute drop\n}\n}\n"
+    limited = node("lknode01", firewall=parse(rate))
+    unanswered = probed("lknode01", answered=0, answers_by=frozenset())
+    probes = {"lknode01": unanswered, "lknode02": probed("lknode02")}
+    silent = with_host(limited, probes=probes, paths=paths(client=SILENT, standby=SILENT))
+    only(silent, "lknode01", "may well stop", "the probe from", "limit rate over 1/minute")
+    assert faults(diagnose(with_host(limited))) == []
