@@ -25,6 +25,8 @@ STATES = {
 OWNER = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)",(?:pid=)?(\d+)')
 END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)")
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
+ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
 T = TypeVar("T")
 
 
@@ -211,13 +213,15 @@ def _neighbours(parts: dict[str, str]) -> dict[str, str]:
 
 
 def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
-    """LifeKeeper's `ins_list`: the NIC of the IP resource is in its field `info`, found by being a NIC's name (LKL-13, LKL-19)."""
+    """LifeKeeper's `ins_list`: the NIC and the address of the IP resource are in its field `info`, found by their form (LKL-13, LKL-19)."""
     nics = _mtus(parts.get("addresses", ""))
     for line in parts.get("instances", "").splitlines():
         fields = line.split("\x01")
         if len(fields) > 5 and ip_tag in fields:
             named = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
-            return {"ip nic": named[0]} if len(named) == 1 else {}
+            address = ADDRESS.search(fields[5])
+            told = {"ip nic": named[0]} if len(named) == 1 else {}
+            return told | ({"ip address": address[0]} if address else {})
     return {}
 
 
@@ -231,8 +235,13 @@ def _configuration(text: str, ip_tag: str) -> dict[str, str]:
     for primitive in root.iter("primitive") if root is not None else ():
         tag = primitive.get("id", "")
         nic = next((v.get("value", "") for v in primitive.iter("nvpair") if v.get("name") == "nic"), "")
+        given = {v.get("name", ""): v.get("value", "") for v in primitive.iterfind("instance_attributes/nvpair")}
         if tag == ip_tag and nic:
             found["ip nic"] = nic
+        if tag == ip_tag and ADDRESS.fullmatch(given.get("ip", "")):
+            found["ip address"] = given["ip"]
+        if port := given.get("port") or (PORT.search(given.get("cmdline_options", "")) or ("", ""))[1]:
+            found[f"port {tag}"] = port
         monitors = [
             op for op in primitive.iter("op") if op.get("name") == "monitor" and op.get("interval", "0").rstrip("ms") not in ("", "0")
         ]

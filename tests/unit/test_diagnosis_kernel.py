@@ -152,6 +152,17 @@ def test_an_ip_resource_that_is_on_the_other_node_is_told_as_that() -> None:
     assert "in service on lknode02, while the services are on lknode01" in first.says and "put" not in first.do
 
 
+def test_a_resource_that_is_configured_for_another_address_or_port_is_told_as_that() -> None:
+    base = node("lknode01", units={"ip address": "10.20.1.201"})
+    seen = replace(base, addresses=[a for a in base.addresses or () if a.address != "10.20.1.200"])
+    inside = [replace(p, **SILENT) if p.path == "inside" else p for p in paths()]
+    only(with_host(seen, paths=inside), "lknode01", "ip-10.20.1.200 is configured for 10.20.1.201")
+    assert faults(diagnose(with_host(node("lknode01", units={"ip address": "10.20.1.200", "port lbhc-12345": "12345"})))) == []
+    ports = [s.port for s in CLUSTER.services]
+    other = node("lknode01", listeners=[*map(listening, ports), listening(61000)], units={"port lbhc-12345": "61000"})
+    only(with_host(other), "lknode01", "nobody listens on port 12345", "configured for port 61000", "give lbhc-12345 the port 12345")
+
+
 def test_what_is_longer_than_an_ends_own_mtu_is_lost_by_right() -> None:
     lost = {"10.20.1.20": (True, False, 1500)}
     hosts = {"lknode02": node("lknode02", large=lost), "lknode01": node("lknode01"), "lkclient": client(mtus={"eth0": 1400})}

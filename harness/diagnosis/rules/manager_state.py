@@ -130,18 +130,23 @@ def _disagrees(evidence: Evidence) -> Iterator[Cause]:
         if state.active:
             monitor = seen.units.get(f"monitor {tag}")
             why = ", because the resource has no monitor operation" if monitor == "none" else ""
+            given = seen.units.get(f"port {tag}", "")
+            if given.isdigit() and int(given) != number:
+                why = f", because the resource is configured for port {given}"
             yield Cause(
                 f"the cluster manager says that {tag} is in service (started) on {active}, but nobody listens on port {number} "
                 f"({what}): the two disagree{why}",
                 active,
                 Certainty.CERTAIN,
-                f"give {tag} a monitor, and let the manager look at it again or restart it"
+                f"give {tag} the port {number}"
+                if given.isdigit() and int(given) != number
+                else f"give {tag} a monitor, and let the manager look at it again or restart it"
                 if why
                 else f"let the manager check {tag}, or restart it there",
                 (
                     f"the cluster manager on {active}: {tag} is {state}",
                     f"`ss -tlnp` on {active}: nothing listens on {number}",
-                    *((f"the cluster's configuration: {tag} has no recurring monitor",) if why else ()),
+                    *((f"the cluster's configuration: {tag} has no recurring monitor",) if monitor == "none" else ()),
                 ),
                 explains=_explains(evidence, active, tag),
             )
@@ -190,6 +195,18 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
     tag = cluster.ip_resource.tag
     state = evidence.resource(active or "", tag)
     seen = evidence.hosts.get(active or "")
+    carried = seen.units.get("ip address") if seen is not None else None
+    if active is not None and state is not None and carried not in (None, str(cluster.ip_resource.address)):
+        yield Cause(
+            f"the IP resource {tag} is configured for {carried}, and the load balancer's frontend is {cluster.vip}: {active} does not hold "
+            "it, and cannot reach itself through the frontend",
+            active,
+            Certainty.CERTAIN,
+            f"give {tag} the address {cluster.vip} in the cluster manager, with the prefix /{cluster.ip_resource.prefix}",
+            (f"the cluster manager's configuration on {active}: {tag} has the address {carried}",),
+            explains=_explains(evidence, active, tag),
+        )
+        return
     if active is None or state is None or (seen is not None and seen.nic_of(cluster.vip) is not None):
         return
     if state.active and seen is not None and seen.addresses is not None:
