@@ -22,6 +22,7 @@ import pytest
 from lab_services import LIMIT, Unit, open_folder, started
 
 from harness.core.deadline import Deadline
+from harness.lab.services import tns_listener
 from harness.services import tns
 from harness.services.service_kind import NotTheService
 
@@ -76,6 +77,27 @@ def test_the_oracle_dialogue_tells_the_node_by_the_alias(listener: Unit) -> None
     assert identity.node == "lknode01"
     assert identity.facts == {"alias": "LISTENER_lknode01", "version": "19.0.0.0.0", "ping_error": "0"}
     assert listener.ask("oracle").node is None
+
+
+def test_an_instance_that_starts_behind_the_listener_is_told_as_it_is(tmp_path: Path) -> None:
+    """Not registered, blocking, open: as clients read it, while the listener itself is good throughout (ORA-11, ORA-12)."""
+    said = []
+    for name, registers, opens in (("late", "3600", "3600"), ("mounted", "0", "3600"), ("open", "0", "0")):
+        options = ("--service", "ORCLPDB1", "--registers-after", registers, "--opens-after", opens)
+        with started(Unit(tmp_path / name, "tns_listener", "tns", "--alias", "L", *options)) as unit:
+            said.append((oracle_refusal(unit.port, service_name="orclpdb1"), oracle_refusal(unit.port, sid="ORCLPDB1")))
+            assert "DPY-6001" in oracle_refusal(unit.port, service_name="another")
+            assert unit.ask("oracle").facts["ping_error"] == "0"
+    assert "DPY-6001" in said[0][0] and "DPY-6003" in said[0][1]
+    assert all("12528" in one for one in said[1]) and all("12516" in one for one in said[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "age_s", "code"),
+    [("db", 0.9, 12514), ("DB", 1.0, 12528), ("db", 4.9, 12528), ("db", 5.0, 12516), ("another", 9.0, 12514)],
+)
+def test_an_instance_registers_and_then_opens(name: str, age_s: float, code: int) -> None:
+    assert tns_listener.Instance("db", 1.0, 5.0).refusal(name, age_s, 12514) == code
 
 
 @pytest.mark.parametrize("command", ["status", "version", "services", "stop"])

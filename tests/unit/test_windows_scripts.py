@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import re
 import subprocess
@@ -178,6 +179,12 @@ def test_what_takes_an_agent_from_its_input_fits_into_a_command_line():
     for name in ("load-agent", "compile-agent"):
         line, data = powershell.invocation((AGENTS / f"{name}.ps1").read_text(encoding="utf-8").rstrip("\n"), streams=True)
         assert len(line) <= powershell.LINE_AT_MOST and data is None
+
+
+def test_what_a_job_runs_fits_into_the_command_line_of_a_new_process():
+    """CreateProcess takes 32767 characters (WHST-24), and no shell is between."""
+    text = (ENGINE / "job.ps1").read_text(encoding="utf-8")
+    assert len(base64.b64encode(text.encode("utf-16-le"))) < 30_000
 
 
 def test_what_is_collected_of_windows_hosts_is_asked_by_scripts():

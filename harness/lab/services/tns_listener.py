@@ -4,6 +4,9 @@ It does what the harness asks of a real, locked-down listener:
 
 - a TNS ping (what `tnsping` sends) is answered with a REFUSE packet that carries ERR=0, the version and the listener's alias;
 - a connect to any service or SID is refused with ORA-12514 or ORA-12505, which python-oracledb reads as DPY-6001 or DPY-6003;
+- a connect to the service that `--service` names is refused as an instance that starts behind it would have it (facts ORA-11, ORA-12):
+  ORA-12514, or ORA-12505 by SID, until it has registered, ORA-12528 until it is open, and then ORA-12516, because there is no database to
+  hand over to; the ping stays good throughout;
 - status, version, services, stop and other commands from afar are refused with TNS-01189;
 - connect data that is no name-value string is refused with TNS-01153, and whatever is not TNS is closed.
 
@@ -15,6 +18,8 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
+import time
+from dataclasses import dataclass
 
 from harness.lab.services import async_server, service_base
 
@@ -26,15 +31,36 @@ INBOUND_CONNECT_TIMEOUT_S = 60.0  # a real listener's INBOUND_CONNECT_TIMEOUT: h
 VERSION_19 = 0x13000000  # VSNNUM of a 19c listener
 EMFI = 4  # the facility of all the listener's own errors
 
+NO_HANDLER, BLOCKED = 12516, 12528
 NO_SERVICE, NO_SUCH_SID, NO_SUCH_SERVICE = 12504, 12505, 12514
 CANNOT_PARSE, NOT_AUTHENTICATED = 1153, 1189
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance that starts with the listener: its service (and SID), and the seconds until it has registered, and until it is open."""
+
+    service: str
+    registers_s: float = 0.0
+    opens_s: float = 0.0
+
+    def refusal(self, name: str, age_s: float, unknown: int) -> int:
+        """The error for a connect to `name`, `age_s` seconds after the start; `unknown` where no instance has registered that."""
+        if name.lower() != self.service.lower() or age_s < self.registers_s:
+            return unknown
+        return BLOCKED if age_s < self.opens_s else NO_HANDLER
+
+
+NOBODY = Instance("")
 
 
 class NotTns(Exception):
     """What came in is no TNS connect request."""
 
 
-async def converse(service: service_base.Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alias: str) -> None:
+async def converse(
+    service: service_base.Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, alias: str, instance: Instance, began: float
+) -> None:
     """Read one connect request, answer it, close: a listener never does more unless it hands over to a database."""
     peer = "{}:{}".format(*writer.get_extra_info("peername"))
     try:
@@ -45,7 +71,7 @@ async def converse(service: service_base.Service, reader: asyncio.StreamReader, 
         return
     if request is None:
         return
-    what, answer = answer_to(request, alias)
+    what, answer = answer_to(request, alias, instance, time.monotonic() - began)
     writer.write(refuse(answer))
     async_server.note(service, f"{peer} * {what}")
     await _let_the_answer_arrive(reader, writer)
@@ -102,8 +128,8 @@ async def _read(reader: asyncio.StreamReader, size: int) -> bytes:
         return ended.partial
 
 
-def answer_to(request: str, alias: str) -> tuple[str, str]:
-    """What is logged of a request, and the text that it is refused with."""
+def answer_to(request: str, alias: str, instance: Instance = NOBODY, age_s: float = 0.0) -> tuple[str, str]:
+    """What is logged of a request, and the text that it is refused with, `age_s` seconds after the start. Pure."""
     if not re.fullmatch(r"\s*\(.*\)\s*", request, re.DOTALL) or request.count("(") != request.count(")"):
         return f"TNS-01153: failed to process string {request[:80]!r}", _error(CANNOT_PARSE)
     if command := value_of("COMMAND", request):
@@ -111,9 +137,11 @@ def answer_to(request: str, alias: str) -> tuple[str, str]:
             return "ping * 0", f"(DESCRIPTION=(TMP=)(VSNNUM={VERSION_19})(ERR=0)(ALIAS={alias}))"
         return f"{command[:40]!r} * {NOT_AUTHENTICATED}", _error(NOT_AUTHENTICATED)
     if name := value_of("SERVICE_NAME", request):
-        return f"establish * {name[:80]!r} * {NO_SUCH_SERVICE}", _error(NO_SUCH_SERVICE)
+        code = instance.refusal(name, age_s, NO_SUCH_SERVICE)
+        return f"establish * {name[:80]!r} * {code}", _error(code)
     if sid := value_of("SID", request):
-        return f"establish * sid {sid[:80]!r} * {NO_SUCH_SID}", _error(NO_SUCH_SID)
+        code = instance.refusal(sid, age_s, NO_SUCH_SID)
+        return f"establish * sid {sid[:80]!r} * {code}", _error(code)
     return f"establish * {NO_SERVICE}", _error(NO_SERVICE)
 
 
@@ -146,6 +174,9 @@ def main(arguments: list[str] | None = None) -> None:
     assert __doc__
     parser = service_base.options("tns_listener", __doc__, port=1521)
     parser.add_argument("--alias", help="the listener's name in its answers (default LISTENER_<node>)")
+    parser.add_argument("--service", default="", help="the service of an instance that starts with the listener (default: none)")
+    parser.add_argument("--registers-after", type=float, default=0.0, metavar="SECONDS", help="when it has registered")
+    parser.add_argument("--opens-after", type=float, default=0.0, metavar="SECONDS", help="when it is open")
     given = parser.parse_args(arguments)
     service_base.send_log_to(given.log)
     service_base.raise_priority()
@@ -155,8 +186,9 @@ def main(arguments: list[str] | None = None) -> None:
     service_base.exit_on_sigterm(service)
     listener = service_base.listen(service, given.bind, given.port)
     service.log("listening on {}:{} as {}".format(*listener.getsockname(), alias))
+    instance, began = Instance(given.service, given.registers_after, given.opens_after), time.monotonic()
     service_base.say_ready()
-    async_server.serve(service, listener, lambda reader, writer: converse(service, reader, writer, alias))
+    async_server.serve(service, listener, lambda reader, writer: converse(service, reader, writer, alias, instance, began))
 
 
 if __name__ == "__main__":
