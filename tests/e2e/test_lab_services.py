@@ -83,6 +83,7 @@ def test_an_instance_that_starts_behind_the_listener_is_told_as_it_is(tmp_path: 
     """Not registered, blocking, open: as clients read it, while the listener itself is good throughout (ORA-11, ORA-12)."""
     said = []
     for name, registers, opens in (("late", "3600", "3600"), ("mounted", "0", "3600"), ("open", "0", "0")):
+        (tmp_path / name).mkdir()
         options = ("--service", "ORCLPDB1", "--registers-after", registers, "--opens-after", opens)
         with started(Unit(tmp_path / name, "tns_listener", "tns", "--alias", "L", *options)) as unit:
             said.append((oracle_refusal(unit.port, service_name="orclpdb1"), oracle_refusal(unit.port, sid="ORCLPDB1")))
