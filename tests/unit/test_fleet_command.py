@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,7 +194,7 @@ def test_a_matrix_and_what_came_back_of_it(stand_in, capsys):
     assert cli.main(["fleet", "matrix", *files, "--json"]) == 0
     said = capsys.readouterr().out
     assert json.loads(said)["include"][1] == {"index": 1, "cluster": "two.toml", "name": "two"}
-    Path("matrix.json").write_text(said)
+    Path("matrix.json").write_text(json.dumps({**json.loads(said), "planned": "2026-01-01T00:00:00+00:00"}))
     a_night(Path("back/one"), 1, [])
     a_night(Path("back/one"), 2, [], outcome="fail")  # the newest counts
     (a_night(Path("back/two"), 3, []) / "run.json").write_text("{")
@@ -202,6 +203,19 @@ def test_a_matrix_and_what_came_back_of_it(stand_in, capsys):
     assert {name: one["exit_code"] for name, one in told.items()} == {"one": 1, "two": 3, "three": 3}
     assert "damaged" in told["two"]["reason"] and told["three"]["reason"] == "it did not come back: no run of it was given"
     assert "did not come back" in Path("reports/fleet/fleet.html").read_text()
+
+
+def test_a_run_of_another_night_is_not_tonights_and_one_run_counts_once(stand_in, capsys):
+    assert cli.main(["fleet", "matrix", *clusters("one"), "--json"]) == 0
+    Path("matrix.json").write_text(capsys.readouterr().out)
+    night = a_night(Path("back/one"), 1, [])
+    assert cli.main(["fleet", "merge", "back/one", "--expected", "matrix.json"]) == 3
+    told = capsys.readouterr().out
+    assert "one: could not be judged: it did not come back: its newest run began at 2026-" in told and told.count("one: ") == 1
+    Path("back/one/latest").symlink_to(night.name)
+    shutil.copytree(night, "copy")
+    assert cli.main(["fleet", "merge", str(night), "back/one/latest", "back/one", "copy"]) == 0
+    assert "1 cluster: 1 passed" in capsys.readouterr().out
 
 
 def test_runs_are_merged_without_a_list(stand_in, capsys):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from harness.commands.fleet import fleet
-from harness.commands.fleet.members import Member, leaves_run, matrix, members_in, members_of, words_for
+from harness.commands.fleet.members import Member, leaves_run, matrix, members_in, members_of, planned_in, words_for
 from harness.commands.fleet.outcome import Outcome, Stored, fleet_code, of_process, sorted_worst_first, summary
 from harness.commands.fleet.stored_runs import cluster_file_of
 from harness.core.errors import BadUse, ExitCode
@@ -26,12 +27,20 @@ from harness.core.errors import BadUse, ExitCode
 def test_each_has_a_name_of_its_own(files, names):
     members = members_of(files)
     assert [member.name for member in members] == names and [member.index for member in members] == list(range(len(files)))
-    assert members_in(matrix(members)) == members
+    written = matrix(members, "2026-11-29T01:00:00+00:00")
+    assert members_in(written) == members and planned_in(written) == datetime(2026, 11, 29, 1, tzinfo=UTC)
 
 
 def test_one_file_is_one_cluster():
     with pytest.raises(BadUse, match="given twice"):
         members_of(["a.toml", "./a.toml"])
+
+
+@pytest.mark.parametrize("planned", [3, "tonight", "2026-11-29T01:00:00", None])
+def test_a_matrix_that_does_not_say_when(planned):
+    assert planned_in({"include": []}) is None
+    with pytest.raises(BadUse):
+        planned_in({"include": [], "planned": planned})
 
 
 @pytest.mark.parametrize(

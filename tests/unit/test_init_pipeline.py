@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,9 @@ FAKE = """#!/bin/sh
 echo "$0 $*" >> "$CALLS"
 case "$1" in
   -m) [ "$2" = venv ] && mkdir -p "$3/bin" && cp "$0" "$3/bin/pip" && cp "$0" "$3/bin/lkharness" ;;
-  failover) exit "$FAILOVER" ;;
+  failover)
+    [ -z "$BEGINS" ] || { mkdir -p "$LKHARNESS_REPORTS/tonight" && ln -sfn tonight "$LKHARNESS_REPORTS/latest"; }
+    exit "$FAILOVER" ;;
   history) exit "$HISTORY" ;;
 esac
 exit 0
@@ -41,11 +45,11 @@ def test_every_kind_is_written_whole_and_not_over_what_is_there(kind, tmp_path, 
     for file in files:
         said = Path(file).read_text()
         assert "@STEP@" not in said and "\t" not in said
-    if kind != "systemd":
+    if kind not in ("systemd", "kubernetes"):
         step = package_data.document(f"pipelines/{STEP}").read_text().splitlines()
         lines = [line.strip() for line in Path(files[0]).read_text().splitlines()]
         place = lines.index(step[0])
-        assert lines[place : place + len(step)] == step
+        assert lines[place : place + len(step)] == [line.strip() for line in step]
     before = {file: Path(file).read_bytes() for file in files}
     assert cli.main(["init", "--pipeline", kind]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and {file: Path(file).read_bytes() for file in files} == before
@@ -74,8 +78,15 @@ def test_the_shell_step_ends_with_the_runs_own_code_whatever_the_history_says(tm
         "LKHARNESS_REPORTS": str(tmp_path / "the reports"),
     }
     step = package_data.document(f"pipelines/{STEP}").read_text()
-    done = subprocess.run(["sh", "-c", step], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
+    last_night = tmp_path / "the reports" / "last night"
+    last_night.mkdir(parents=True)
+    (last_night.parent / "latest").symlink_to(last_night.name)
+    (tmp_path / "lkharness-report").mkdir()
+    for begins in ("", "yes"):  # a run that never began leaves nothing to keep, least of all last night's report
+        (tmp_path / "calls").write_text("")
+        done = subprocess.run(["sh", "-c", step], cwd=tmp_path, env={**environment, "BEGINS": begins}, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert (tmp_path / "lkharness-report").is_dir() == bool(begins) != ("no run began" in done.stderr)
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [line.split()[1] for line in calls] == ["-m", "install", "failover", "history"]
     assert "--cluster a cluster.toml --allow-disruption" in calls[2] and calls[3].endswith("history " + str(tmp_path / "the reports"))
@@ -85,9 +96,37 @@ def test_the_command_of_the_step_and_of_the_service_is_one_that_there_is(tmp_pat
     """Its options are asked of the product itself; only the cluster file is missing, which is what it says."""
     words = "--allow-disruption --disruption switchover --repeat 16 --gate gate.toml --reports"
     assert words in package_data.document(f"pipelines/{STEP}").read_text() and words in text("lkharness.service")
+    assert words.replace(" ", ", ").replace("16", '"16"').replace("gate.toml", "config/gate.toml") in text("kubernetes.yaml")
     command = ["failover", "--cluster", "none.toml", *words.split(), str(tmp_path)]
     done = subprocess.run([sys.executable, "-m", "harness.cli", *command], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and "gate.toml: cannot be read" in done.stdout + done.stderr
+
+
+def test_no_template_publishes_what_may_be_another_nights():
+    for name in (file for files in KINDS.values() for file in files):
+        assert "latest" not in package_data.document(f"pipelines/{name}").read_text(), name
+
+
+@pytest.mark.skipif(not shutil.which("sh") or not shutil.which("sha256sum"), reason="there is no sh, or no sha256sum")
+def test_kubernetes_agrees_to_the_file_whose_hash_was_written_down_and_runs_without_a_shell(tmp_path):
+    said = text("kubernetes.yaml")
+    prepare, run = said.split("\n          containers:\n")
+    assert "command: [/lkharness/.lkharness/bin/lkharness]" in run and "/bin/sh" not in run
+    script = textwrap.dedent(prepare.split("- |\n")[1].split("              volumeMounts")[0])
+    cluster = tmp_path / "cluster.toml"
+    cluster.write_text("name = 'a'")
+    fake = tmp_path / "bin" / "python3"
+    fake.parent.mkdir()
+    fake.write_text(FAKE)
+    fake.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
+    environment |= {"LKHARNESS_CLUSTER": str(cluster), "LKHARNESS_REPORTS": str(tmp_path / "reports"), "HISTORY": "2"}
+    for hash, good in (("", False), ("0" * 64, False), (hashlib.sha256(cluster.read_bytes()).hexdigest(), True)):
+        (tmp_path / "calls").write_text("")
+        words = {**environment, "LKHARNESS_CLUSTER_SHA256": hash}
+        done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=words, capture_output=True, text=True)
+        calls = (tmp_path / "calls").read_text()
+        assert (done.returncode == 0) == good == (f"trust --yes {cluster}" in calls), done.stderr
 
 
 @pytest.mark.parametrize("kind", list(SCHEMAS))

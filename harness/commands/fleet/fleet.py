@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from harness.commands.common import add, print_json
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from harness.commands.fleet.members import Member
     from harness.commands.fleet.outcome import Outcome
     from harness.commands.fleet.pool import Ended, Job
@@ -88,11 +90,13 @@ def _members(files: Sequence[str]) -> list[Member]:
 
 
 def _matrix(given: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
     from harness.commands.fleet.members import matrix
 
     members = _members(given.clusters)
     if given.json:
-        print_json(matrix(members))
+        print_json(matrix(members, datetime.now(UTC).isoformat(timespec="seconds")))
     else:
         print("\n".join(f"{member.index} {member.name} {member.cluster}" for member in members))
     return 0
@@ -178,18 +182,19 @@ def _merge(given: argparse.Namespace) -> int:
     from harness.commands.fleet.stored_runs import came_back
     from harness.core.files import expand_user
 
-    expected = _expected(given.expected) if given.expected else []
-    return _finish(came_back(given.runs, expected), expand_user(given.reports), "merged", as_json=given.json, tell=not given.json)
+    expected, planned = _expected(given.expected) if given.expected else ([], None)
+    return _finish(came_back(given.runs, expected, planned), expand_user(given.reports), "merged", as_json=given.json, tell=not given.json)
 
 
-def _expected(file: str) -> list[Member]:
+def _expected(file: str) -> tuple[list[Member], datetime | None]:
     import json
 
-    from harness.commands.fleet.members import members_in
+    from harness.commands.fleet.members import members_in, planned_in
     from harness.core.errors import BadUse
 
     try:
-        return members_in(json.loads(Path(file).read_text(encoding="utf-8")))
+        data = json.loads(Path(file).read_text(encoding="utf-8"))
+        return members_in(data), planned_in(data)
     except OSError as error:
         raise BadUse(f"{file}: cannot be read ({error.strerror or error}); name what `lkharness fleet matrix --json` printed") from error
     except (ValueError, RecursionError, BadUse):

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,22 @@ def _name(file: Path, depth: int) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).strip("-.") or "cluster"
 
 
-def matrix(members: Sequence[Member]) -> dict[str, Any]:
-    """What a CI matrix or an Indexed Job is made of."""
-    return {"include": [asdict(member) for member in members]}
+def matrix(members: Sequence[Member], planned: str) -> dict[str, Any]:
+    """What a CI matrix or an Indexed Job is made of, and when that was, in ISO 8601 with its zone: older runs are of another night."""
+    return {"planned": planned, "include": [asdict(member) for member in members]}
+
+
+def planned_in(data: Any) -> datetime | None:
+    """When `matrix` wrote it; None where it does not say, as those of before. Raises BadUse."""
+    if not isinstance(data, dict) or "planned" not in data:
+        return None
+    try:
+        found = datetime.fromisoformat(data["planned"])
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.tzinfo is None:
+        raise BadUse("it is not what `lkharness fleet matrix --json` prints; make it again")
+    return found
 
 
 def members_in(data: Any) -> list[Member]:

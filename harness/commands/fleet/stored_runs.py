@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -14,15 +15,19 @@ from harness.core.redaction.output_redaction import Cleaner
 from harness.core.text import one_line
 from harness.report.record.record_types import Record, Seconds, Text
 from harness.report.record.run_folders import is_run_folder, run_folders
-from harness.report.record.run_record import ClusterSummary, Judgement
+from harness.report.record.run_record import ClusterSummary, Judgement, Moment
 from harness.report.render import faults_in_words, load_data
 
+CLOCKS_S = 600.0
+"""By so many seconds the clocks of the machine that planned and of one that ran may differ; another night is further away."""
 MAX_LOG_BYTES = 64 * 1024  # of a process's output, from its end
 
 
 class FleetHead(Record):
     """The part of run.json that a fleet reads."""
 
+    run_id: Text = ""
+    started: Moment | None = None
     command: list[Text] = Field([])
     seconds: Seconds = 0.0
     verdict: Judgement
@@ -68,18 +73,23 @@ def last_words(log: Path, cleaner: Cleaner) -> str:
     return cleaner.text(lines[-1]).removeprefix("lkharness: ") if lines else ""
 
 
-def came_back(given: Sequence[str], expected: Sequence[Member]) -> list[Outcome]:
+def came_back(given: Sequence[str], expected: Sequence[Member], planned: datetime | None = None) -> list[Outcome]:
     """The outcome of every RUN that was given and of every cluster that was expected; what did not come back is named.
 
-    A RUN is a run's folder, or a folder that holds runs: its newest. Raises BadUse where there is no run and none was expected.
+    A RUN is a run's folder, or a folder that holds runs: its newest. One that is given twice, be it by `latest` or as a copy, counts once.
+    One that began before `planned` is of another night. Raises BadUse where there is no run and none was expected.
     """
-    found, missing = [], []
+    found, missing = list[Outcome](), list[Outcome]()
+    seen: set[str] = set()
     for path in map(Path, given):
         run = _run_of(path)
         if run is None:
             missing.append(Outcome(path.name, str(path), ExitCode.INCONCLUSIVE, f"it did not come back: {path} holds no run"))
-        else:
-            found.append(_outcome(run, expected))
+            continue
+        id, outcome = _outcome(run, expected, planned)
+        if id not in seen:
+            found.append(outcome)
+        seen.add(id)
     if not found and not expected:
         raise BadUse(f"{', '.join(given)}: no run is there; name runs' folders, or folders that hold runs")
     names = {one.name for one in found}
@@ -97,17 +107,22 @@ def _run_of(path: Path) -> Path | None:
     return (path / newest).resolve() if newest else None
 
 
-def _outcome(run: Path, expected: Sequence[Member]) -> Outcome:
+def _outcome(run: Path, expected: Sequence[Member], planned: datetime | None) -> tuple[str, Outcome]:
+    """The run's id, or its folder where that cannot be read, and what became of it."""
     try:
         head = _head(run)
     except BadUse as error:
         named = _expected("", run, expected)
-        return Outcome(named.name if named else run.parent.name, str(run), ExitCode.INCONCLUSIVE, str(error), run)
+        return str(run), Outcome(named.name if named else run.parent.name, str(run), ExitCode.INCONCLUSIVE, str(error), run)
     file = cluster_file_of(head.command)
     named = _expected(file, run, expected)
     folder = run.parent.name if is_run_folder(run) else run.name
     name = named.name if named else head.cluster.name if head.cluster else Path(file).stem or folder
-    return Outcome(name, named.cluster if named else file, head.exit_code, head.verdict.reason, run, head.seconds)
+    cluster = named.cluster if named else file
+    if planned is not None and head.started is not None and head.started.epoch < planned.timestamp() - CLOCKS_S:
+        when = f"its newest run began at {head.started.iso}, before this fleet was planned ({planned.isoformat()})"
+        return head.run_id or str(run), Outcome(name, cluster, ExitCode.INCONCLUSIVE, f"it did not come back: {when}", run)
+    return head.run_id or str(run), Outcome(name, cluster, head.exit_code, head.verdict.reason, run, head.seconds)
 
 
 def _expected(file: str, run: Path, expected: Sequence[Member]) -> Member | None:
