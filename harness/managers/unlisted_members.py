@@ -56,8 +56,19 @@ def beside_of_pacemaker(cib: str, own: Collection[str], port: int) -> frozenset[
     blocks = [{e.get("id", "") for e in block.iter() if e.tag in ("primitive", "group")} for block in resources if block.tag in BLOCKS]
     placed = {tag for block in blocks for tag in block}
     rules = root.find("configuration/constraints")
-    together = [pair for pair in _pairs(rules) if set(pair) <= placed] if rules is not None else []
-    return _disjoint(_joined(blocks, together), own, port)
+    tied = [pair for pair in _ties(rules) if set(pair) <= placed] if rules is not None else []
+    return _disjoint(_joined(blocks, tied), own, port)
+
+
+def _ties(rules: xml.Element) -> Iterable[tuple[str, str]]:
+    """Whatever has one depend on the other, a wish to be together too. An order that is optional, or apart, ties nothing: so are the two
+    halves of an application that live on different nodes."""
+    for rule in (*rules.iter("rsc_colocation"), *rules.iter("rsc_order")):
+        optional = rule.get("kind", "Mandatory") != "Mandatory" or rule.get("then-action") == "stop"
+        if rule.get("score", "INFINITY").startswith("-") or optional:
+            continue
+        ends = [rule.get(name, "") for name in ("rsc", "with-rsc", "first", "then") if rule.get(name)]
+        yield from pairwise([e.get("id", "") for e in rule.iter("resource_ref")] or ends)
 
 
 def _disjoint(joined: Iterable[set[str]], own: Collection[str], port: int) -> frozenset[str]:

@@ -119,6 +119,7 @@ def named(*tags: str) -> str:
 
 
 OWN = {"grp", "ip"}
+ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,10 @@ OWN = {"grp", "ip"}
         (f'<group id="grp">{named("ip", "lb")}</group>', "", set()),
         (f'<group id="grp">{named("ip")}</group><group id="sap">{named("ascs")}</group>', "", {"sap", "ascs"}),
         (f'<group id="grp">{named("ip")}</group>{named("db")}', WITH.format("grp", "INFINITY"), set()),
-        (f'<group id="grp">{named("ip")}</group>{named("db")}', WITH.format("grp", "100"), {"db"}),
+        (f'<group id="grp">{named("ip")}</group>{named("db")}', WITH.format("grp", "100"), set()),
+        (f'<group id="grp">{named("ip")}</group>{named("db")}', WITH.format("grp", "-5000"), {"db"}),
+        (f'<group id="grp">{named("ip")}</group>{named("db")}', ORDER.format(""), set()),
+        (f'<group id="grp">{named("ip")}</group>{named("db")}', ORDER.format('kind="Optional"'), {"db"}),
         (f'<group id="grp">{named("ip")}</group>{named("nc-12345", "azure-lb-1", "x12345")}', "", set()),  # they may answer the probe
         (named("db", "web"), "", set()),  # nothing of the file's is there, so nothing is known to be another's
         (f'<group id="grp">{named("ip")}</group><clone id="c">{named("ping")}</clone>', "", set()),
