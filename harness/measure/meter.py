@@ -222,7 +222,13 @@ class Meter:
             watched, self._watched = self._watched, {}
         self.subject.together(*(one.stop for one in watched.values()))
         for node, one in watched.items():
-            one.write_pcap(folder / f"{node}.pcapng")
+            file = folder / f"{node}.pcapng"
+            try:
+                one.write_pcap(file)
+            except OSError as error:  # a disk that is full: the recording says what was measured, and what was done is undone all the same
+                file.unlink(missing_ok=True)
+                why = f"{file.name} of {folder.name} could not be written: {error.strerror or error}"
+                self.subject.timeline.note("harness", "evidence-fault", why)
 
     def _renew_agents(self) -> None:
         """An agent that has ended, or has less than half of its lifetime left, is replaced before something is measured by it."""

@@ -28,7 +28,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.timeline import Timeline
 from harness.disrupt import disruption
-from harness.disrupt.node.node_reboot import WHICH_BOOT
+from harness.disrupt.bases.windows_means import WHICH_BOOT
 from tests import depth
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))

@@ -185,7 +185,9 @@ class KilledRun:
         def said(one: str) -> bool:
             if lives and ": life of process " in one:
                 return True
-            if any(re.match(rf"{host}: file /run/[\w.-]+ is d", one) for host in self._boots):  # a folder's rights, as its boot makes it
+            if any(
+                re.match(rf"{host}: file /run/[\w.-]+ is (?:d|gone \(d|new \(d)", one) for host in self._boots
+            ):  # a folder's rights, as its boot makes it
                 return True
             return any(token in words for token in re.findall(r"\d+\.\d+\.\d+\.\d+|/[\w./-]{4,}", one))
 
