@@ -154,7 +154,8 @@ def _fetch(given: argparse.Namespace, recorders: Recorders) -> int:
     recorders.faults = {str(number): fault for number, fault in enumerate(brought.faults)}
     runs = [str(run) for run in brought.runs]
     more = f"; {count(brought.going_on, 'file')} of an incident that goes on stayed for the next time" if brought.going_on else ""
-    text = "\n".join([*runs, f"{count(len(runs), 'incident')} brought home{more}"])
+    still = [f"{name}: its recorder does not run; see `record status`" for name, said in brought.hosts.items() if not said["alive"]]
+    text = "\n".join([*runs, f"{count(len(runs), 'incident')} brought home{more}", *still])
     return _told(given, recorders, {"runs": runs, "going_on": brought.going_on}, text, anything=True)
 
 

@@ -1,0 +1,66 @@
+"""`lkharness record` against a lab: a failover that nobody ordered comes home as a run, and nothing is left on any host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_shell import Shell, one_sentence, shell_in
+
+from harness.core.deadline import Deadline
+
+pytestmark = pytest.mark.deep
+LIMIT = 300.0
+ON_HOSTS = "ls -d /var/tmp/lkharness-* /tmp/lkharness-* 2>/dev/null; pgrep -f lkharness-agent-recorder | grep -v $$; true"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with shell_in(tmp_path / "state") as one:
+        yield one
+
+
+def test_an_unplanned_failover_is_recorded_fetched_judged_and_nothing_stays(shell: Shell, tmp_path: Path) -> None:
+    shell.up("--name", "one")
+    file, reports = shell.labs / "one" / "cluster.toml", tmp_path / "reports"
+
+    def record(*words: str, code: int = 0) -> dict:
+        done = shell.lkharness("record", *words, "--json", "--cluster", file)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def over() -> bool:
+        """Whether all that was kept is over, on the client and the node that took over."""
+        hosts = record("status", code=4)["hosts"]  # lknode01 is off, and that is said
+        return all(hosts[name]["incidents"] and all(one["ended"] for one in hosts[name]["incidents"]) for name in ("lkclient", "lknode02"))
+
+    refused = shell.lkharness("record", "--cluster", file)
+    assert refused.returncode == 2 and "connections a second" in refused.stdout and "nothing was done" in refused.stdout
+    assert "no flight recorder" in one_sentence(shell.lkharness("record", "status", "--cluster", file), 3)
+    started = record("--yes")
+    assert started["started"] == ["lkclient", "lknode01", "lknode02"] and len(started["notes"]) == 3, (
+        "a lab has no systemd, and that is said"
+    )
+    assert "is there already" in one_sentence(shell.lkharness("record", "--yes", "--cluster", file), 2)
+    ready = Deadline(10.0)
+    Deadline(LIMIT).wait_for(lambda: ready.expired, what="some seconds before it", every=1.0)
+    shell.lkharness("lab", "power", "--name", "one", "off", "lknode01")
+    Deadline(LIMIT).wait_for(over, what="the incident being over", every=3.0)
+    shell.lkharness("lab", "power", "--name", "one", "on", "lknode01")
+    booted = lambda: shell.lkharness("record", "status", "--cluster", file).returncode == 0  # noqa: E731
+    Deadline(LIMIT).wait_for(booted, what="lknode01 having booted", every=2.0)
+    assert record("start")["hosts"] == {"lkclient": "it runs", "lknode01": "started again", "lknode02": "it runs"}
+    said = json.loads(shell.lkharness("record", "fetch", "--json", "--cluster", file, "--reports", reports).stdout)
+    runs = [json.loads((Path(run) / "run.json").read_text()) for run in said["runs"]]
+    measured = [run["measurements"][0]["measured"] for run in runs]
+    moved = next(one for one in measured if one["after"] == "lknode02")
+    assert (moved["disruption"], moved["before"]) == ("incident", "lknode01")
+    assert any(series["outages"] for series in moved["series"] if series["origin"] == "lkclient")
+    assert "incident" in shell.lkharness("explain", said["runs"][measured.index(moved)]).stdout
+    history = json.loads(shell.lkharness("history", reports, "--json").stdout)
+    assert "incident" in json.dumps(history)
+    record("remove", "--yes")
+    for host in ("lkclient", "lknode01", "lknode02"):
+        assert shell.lkharness("lab", "exec", "--name", "one", host, "--", "sh", "-c", ON_HOSTS).stdout.strip() == ""
