@@ -15,8 +15,9 @@ from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_w
 from harness.cluster import disk_preflight
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
 from harness.cluster.invariants import nothing_left
+from harness.cluster.windows_disk_preflight import trouble_on_windows
 from harness.core.deadline import Deadline
-from harness.core.errors import HarnessError, Inconclusive, Unusable
+from harness.core.errors import HarnessError, Inconclusive
 from harness.core.verdict import Verdict, failed
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.undoing import undo_what_stands
@@ -30,9 +31,6 @@ class DisruptiveRun:
     def __init__(
         self, subject: ClusterUnderTest, run: str, folder: Path, look: Callable[[ClusterUnderTest], Preconditions] = Preconditions
     ) -> None:
-        windows = [n.name for n in subject.cluster.nodes if n.platform == "windows"]
-        if windows:
-            raise Unusable(f"{windows[0]}: a cluster on Windows cannot be disturbed yet; leave --allow-disruption out, and it is looked at")
         self._subject = subject
         self._look = look
         self._run = run
@@ -99,8 +97,13 @@ class DisruptiveRun:
 
     def _sick(self) -> list[str]:
         """A node that cannot write starts nothing and stops nothing to its end: a switchover would be left half way."""
-        hosts = [self._subject.hosts[n.name] for n in self._subject.cluster.nodes]
-        found = self._subject.together(*(lambda h=h: [f"{h.name}: {one}" for one in disk_preflight.trouble(h)] for h in hosts))
+        windows = on_windows(self._subject.cluster)
+
+        def look(name: str) -> list[str]:
+            trouble = trouble_on_windows if name in windows else disk_preflight.trouble
+            return [f"{name}: {one}" for one in trouble(self._subject.hosts[name])]
+
+        found = self._subject.together(*(lambda n=n.name: look(n) for n in self._subject.cluster.nodes))
         return [one for of_host in found for one in of_host]
 
     def end(self, *, broken: bool) -> Verdict | None:

@@ -16,8 +16,10 @@ from harness.hosts.windows.windows import EVENTS_AT_MOST, WindowsHost
 from harness.hosts.windows.windows_parse import Event
 from harness.managers.log_window import bounded
 from harness.managers.manager import MAX_LOG_LENGTH, Answer, LogWindow, Manager, answer
+from harness.managers.rules.boot_start_rules import by_units
 
 T = TypeVar("T")
+AUTOMATIC, DISABLED = "Automatic", "Disabled"
 NOT_ASKED = (Unusable, DeadlineExceeded, CommandFailed)  # what asking a node may end with instead of an answer
 BY_SCRIPT = "a Windows host is asked by its scripts, whose answers are three (yes, no, not known), and not by a line of shell"
 MAX_ALARMING_LEVEL = 2  # levels of an event: 1 critical, 2 error
@@ -25,10 +27,11 @@ MAX_LOG_AGE_S = 7 * 24 * 3600.0  # how far back the recent log is looked for
 
 
 class OnWindows(Manager):
-    """Base of the adapters; `source` is who writes the manager's events, `logs` where."""
+    """Base of the adapters; `source` is who writes the manager's events, `logs` where, `service` what has to start at boot."""
 
     platform = "windows"
     source: ClassVar[str]
+    service: ClassVar[str]
     logs: ClassVar[Sequence[str]] = ("Application", "System")
     log = None  # Windows keeps events, not a file
 
@@ -46,14 +49,24 @@ class OnWindows(Manager):
             return dict(zip(self._names, pool.map(work, self._names), strict=True))
 
     def fencing(self, *, limit: float = 20.0) -> Answer:
-        """A cluster on Windows is not disturbed, so nobody asks; neither the next three."""
-        return answer([], ["whether one side of a split is stopped is not asked on Windows"])
+        """Nothing there tells it, so what may split a cluster is not done."""
+        return answer([], ["whether one side of a split is stopped is not known of a cluster on Windows"])
 
     def mirror(self, to: str, *, limit: float = 20.0) -> Answer:
-        return answer([], [f"whether {to} has a complete copy of the data is not asked on Windows"])
+        return answer([], [f"whether {to} has a complete copy of the data, where data is copied, is not known of a cluster on Windows"])
 
     def starts_at_boot(self, *, limit: float = 20.0) -> Answer:
-        return answer([], ["whether the cluster service starts at boot is not asked on Windows"])
+        """By the start type of its service; a service that is started by hand may have a trigger (WHST-78), which nobody asks for."""
+        if self._cluster.manager.starts_at_boot is not None:
+            return by_units({}, [], self._cluster.manager.starts_at_boot)
+        return starting(self.service, self._each(lambda node: self._start_type(node, limit)))
+
+    def _start_type(self, node: str, limit: float) -> str:
+        """Empty where it is not told."""
+        try:
+            return WindowsHost(self._hosts[node], limit=limit).service(self.service).start
+        except NOT_ASKED:
+            return ""
 
     def failures_left(self, *, limit: float = 20.0) -> dict[str, tuple[int, int]]:
         return {}
@@ -79,12 +92,8 @@ class OnWindows(Manager):
         host = WindowsHost(self._hosts[node], limit=60.0)
         return host.events(begin, end, source=self.source, logs=self.logs, most=most)
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
-        """A cluster on Windows is not disturbed, so nobody asks."""
-        return []
-
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
-        """A cluster on Windows is not disturbed, so nobody asks."""
+        """LifeKeeper counts none, and Windows' cluster tells none."""
         return {}
 
     def end_own_move(self, node: str, *, deadline: Deadline) -> None:
@@ -105,3 +114,15 @@ class OnWindows(Manager):
 
     def by_hand_line(self, to: str) -> str:
         return "; ".join(self.switch_over_lines(to))
+
+
+def starting(service: str, told: Mapping[str, str]) -> Answer:
+    """Does the service start with every node? By its start type on each; empty where that was not told. Pure."""
+    disabled = [node for node, how in told.items() if how == DISABLED]
+    against = [f"{node}: the service {service} is disabled, so it is not started when the node boots" for node in disabled]
+    unknown = [
+        f"{node}: whether {service} starts at boot is not known (its start type is {how or 'not told'}; manager.starts_at_boot says it)"
+        for node, how in told.items()
+        if not how.startswith(AUTOMATIC) and how != DISABLED
+    ]
+    return answer(against, unknown)

@@ -14,6 +14,7 @@ from harness.managers.manager import Answer, ClusterState, NodeState, Question, 
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_settings
 from harness.managers.switchover_readiness import Told, by_state, last_words
+from harness.managers.unlisted_members import of_lifekeeper
 from harness.managers.windows_base import NOT_ASKED, OnWindows
 
 DEFAULT_ROOT = r"C:\LK"  # LKW-01
@@ -43,6 +44,7 @@ class LifeKeeperWindows(OnWindows):
 
     name = "LifeKeeper for Windows"
     source = "LifeKeeper"  # LKW-15
+    service = "LifeKeeper"
     out_settings = None
 
     def state(self, *, limit: float = 20.0) -> ClusterState:
@@ -89,6 +91,22 @@ class LifeKeeperWindows(OnWindows):
         except NOT_ASKED as error:
             return Told(None, str(error))
         return Told("".join(row["Text"] for row in answer.rows)) if answer.ok else Told(None, answer.why)
+
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        found = []
+        for node, told in self._each(lambda node: self._listed(node, limit)).items():
+            if told.text is None:
+                found.append(f"{node}: what else the cluster has besides what its file names could not be read: {told.why}")
+            else:
+                found += of_lifekeeper(told.text, node, self._cluster.manager.resource, self._names)
+        return list(dict.fromkeys(found))
+
+    def _listed(self, node: str, limit: float) -> Told:
+        try:
+            answer = self._command(node, "lcdstatus", ["-q"], limit)
+        except NOT_ASKED as error:
+            return Told(None, str(error))
+        return Told(str(answer.rows[0].get("Text") or "")) if answer.ok else Told(None, answer.why)
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)

@@ -26,6 +26,7 @@ class Wsfc(OnWindows):
     name = "Windows Server Failover Cluster"
     source = "Microsoft-Windows-FailoverClustering"
     logs = ("System", "Microsoft-Windows-FailoverClustering/Operational")
+    service = "ClusSvc"
     out_settings = None
 
     def state(self, *, limit: float = 20.0) -> ClusterState:
@@ -60,6 +61,15 @@ class Wsfc(OnWindows):
             found = Rows(why=told.why) if isinstance(told, NodeState) else read(told)
             case.add(allowed(to, self._group, to, found))
         return case.answer
+
+    def strangers(self, *, limit: float = 10.0) -> list[str]:
+        """Nodes besides the file's; other roles are not moved with the file's."""
+        told = self._say(self._names[0], limit)
+        if isinstance(told, NodeState):
+            return [f"what else the cluster has besides what its file names could not be read: {told.why}"]
+        names = [word(row.get("Name")) for row in read(told).of("node")]
+        others = sorted({name for name in names if not any(same(name, own) for own in self._names)})
+        return [f"the cluster has the node {name}, which the cluster file does not name" for name in others]
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """Told not to wait, and looked at until it is done (WSFC-04)."""
