@@ -277,7 +277,7 @@ def test_no_script_lives_in_a_python_string():
     found = []
     for folder in ("hosts", "managers", "collect", "remote", "check", "attach", "disrupt", "measure", "cluster", "services"):
         for path in (REPOSITORY / "harness" / folder).rglob("*.py"):
-            if str(path.relative_to(REPOSITORY)) in ALLOWED:
+            if str(path.relative_to(REPOSITORY)) in ALLOWED or not re.search(SCRIPT, path.read_text(encoding="utf-8")):
                 continue
             found += [f"{path}:{node.lineno}: {node.value}" for node in strings(path) if re.search(SCRIPT, node.value)]
     assert found == []
