@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from harness.core.errors import DeadlineExceeded
+from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.root_rights import as_root
 
@@ -70,11 +70,17 @@ class BootUnit:
 
 def install(host: Host, unit: BootUnit) -> str:
     """Write it and start the recorder by it. Empty, or the sentence why it is not there, and so what the recorder does not outlive."""
-    done = host.run(as_root(["sh", "-c", unit.installing()]), limit=LIMIT_S)
-    if done.ok:
-        return ""
-    said = (done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1]
-    why = {3: "it has no systemd", 4: "the account is not root"}.get(done.exit, said)
+    try:
+        done = host.run(as_root(["sh", "-c", unit.installing()]), limit=LIMIT_S)
+    except HostUnreachable:
+        raise
+    except Unusable as refused:  # sudo does not let the account
+        why = str(refused)
+    else:
+        if done.ok:
+            return ""
+        said = (done.err.strip() or done.out.strip() or f"exit {done.exit}").splitlines()[-1]
+        why = {3: "it has no systemd", 4: "the account is not root"}.get(done.exit, said)
     return f"{host.name}: the recorder does not outlive a reboot, because {why}; `lkharness record start` starts it again then"
 
 
@@ -84,6 +90,6 @@ def remove(host: Host, unit: BootUnit) -> str:
         if not host.run(["test", "-e", unit.path], limit=LIMIT_S).ok:
             return ""
         done = host.run(as_root(["sh", "-c", unit.removing()]), limit=LIMIT_S)
-    except (HostUnreachable, DeadlineExceeded) as error:
-        return f"{host.name}: whether {unit.path} is there is not known: {error}"
+    except (Unusable, DeadlineExceeded) as error:
+        return f"{host.name}: {unit.path} may be left: {error}"
     return "" if done.ok else f"{host.name}: {unit.path} is left: {(done.err.strip() or done.out.strip()).splitlines()[-1:]}"

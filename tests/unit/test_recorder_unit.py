@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.errors import BadUse
+from harness.core.errors import BadUse, Unusable
+from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
+from harness.hosts.root_rights import marked
 from harness.recorder import boot_unit
 from harness.recorder.boot_unit import BootUnit
 from harness.recorder.load import statement
@@ -75,3 +77,32 @@ def test_only_a_yes_starts_it_and_days_have_a_bound(monkeypatch, capsys) -> None
     for days in (0, -1, 91, float("nan")):
         with pytest.raises(BadUse, match="--days"):
             record._record(type("Given", (), {"do": None, "text": "", "days": days}))
+
+
+class Refusing(LocalHost):
+    """Its sudo allows nothing; every other command is answered as if the unit were there."""
+
+    def run(self, command, **more) -> CommandResult:
+        if marked(command):
+            raise Unusable("here: `sudo -n` does not work for operator")
+        return CommandResult("here", "test", 0, "", "", 0.0, 0.0)
+
+
+def test_a_sudo_that_refuses_keeps_nobody_from_recording_and_what_may_be_left_is_said() -> None:
+    host = Refusing("here")
+    said = boot_unit.install(host, UNIT)
+    assert "does not outlive a reboot, because here: `sudo -n` does not work for operator" in said and "record start" in said
+    assert f"{UNIT.path} may be left" in boot_unit.remove(host, UNIT)
+
+
+def test_a_host_without_systemd_or_without_root_is_told_apart() -> None:
+    class Ended(LocalHost):
+        code = 3
+
+        def run(self, command, **more) -> CommandResult:
+            return CommandResult("here", "sh", self.code, "", "no such unit" if self.code == 1 else "", 0.0, 0.0)
+
+    host = Ended("here")
+    for code, words in ((3, "it has no systemd"), (4, "the account is not root"), (1, "no such unit"), (0, "")):
+        host.code = code
+        assert words in boot_unit.install(host, UNIT) and (code != 0 or boot_unit.install(host, UNIT) == "")
