@@ -33,21 +33,27 @@ def _deviation(row, before, after) -> float:
     return math.sqrt(before * after / (units * (units - 1)) * sum((one - middle) ** 2 for one in row))
 
 
-def test_it_agrees_with_counting_and_with_scipy():
-    one = [*BEFORE, *AFTER]
-    rows = [one, [value + (place % 3) / 10 for place, value in enumerate(one)], [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 8.0, 7.0, 1.5]]
-    block = Block([(5, 4)], rows)
+ONE = [*BEFORE, *AFTER]
+OTHER = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 8.0, 7.0, 1.5]
+
+
+def test_it_agrees_with_counting_every_arrangement():
+    block = Block([(5, 4)], [ONE, [value + (place % 3) / 10 for place, value in enumerate(ONE)], OTHER])
     assert joint_test(block).p == pytest.approx(by_hand(block))
+    two_sided = joint_test(Block([(5, 4)], [OTHER]), two_sided=True).p[0]
+    assert two_sided == pytest.approx(mann_whitney(OTHER[:5], OTHER[5:]).p, rel=0.01)
+
+
+def test_one_figure_alone_agrees_with_scipy():
     scipy = pytest.importorskip("scipy.stats", reason="scipy is the extra `crosscheck`: pip install scipy")
-    there = scipy.permutation_test(
-        (AFTER, BEFORE),
-        lambda a, b: sum((y > x) + (y == x) / 2 for x in b for y in a),
-        permutation_type="independent",
-        alternative="greater",
-        n_resamples=math.inf,
-    )
-    assert joint_test(Block([(5, 4)], [one])).p == pytest.approx([there.pvalue])
-    assert joint_test(Block([(5, 4)], [rows[2]]), two_sided=True).p[0] == pytest.approx(mann_whitney(rows[2][:5], rows[2][5:]).p, rel=0.01)
+    dice = random.Random(3)
+    for before, after in ((BEFORE, AFTER), ([dice.gauss(0, 1) for _ in range(7)], [dice.gauss(1, 1) for _ in range(5)])):
+        there = scipy.permutation_test((after, before), _u, permutation_type="independent", alternative="greater", n_resamples=math.inf)
+        assert joint_test(Block([(len(before), len(after))], [[*before, *after]])).p == pytest.approx([there.pvalue])
+
+
+def _u(larger, smaller) -> float:
+    return sum((b > a) + (b == a) / 2 for a in smaller for b in larger)
 
 
 def test_figures_that_go_together_cost_nothing_and_others_do():

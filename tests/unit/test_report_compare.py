@@ -175,19 +175,19 @@ def test_a_disruption_that_only_the_first_run_measured_leaves_it_untold(stored):
 
 
 def test_a_cluster_against_itself_looks_slower_once_in_twenty_comparisons_at_most():
-    """Five disruptions of two paths each, eight repeats against eight: alone, one in eight would be slower somewhere."""
+    """Five disruptions of two paths each, five repeats against five: alone, one in eight would be slower somewhere."""
     dice = random.Random(5)
     slower = 0
-    for _ in range(30):
+    for _ in range(60):
         sides = [[_a_group(dice, f"disruption {number}") for number in range(5)] for _ in range(2)]
         rows = _rows(list(zip(*sides, strict=True)))
         slower += any(row.change is Change.SLOWER for row in rows)
-    assert slower <= 2
+    assert slower <= 60 * 0.05
     assert {row.change for row in rows} == {Change.SAME}
 
 
 def _a_group(dice: random.Random, name: str) -> Group:
-    outs = [dice.gauss(2, 0.5) for _ in range(8)]
+    outs = [dice.gauss(2, 0.5) for _ in range(5)]
     paths = [{path: out + dice.gauss(0, 0.01) for path in ("client", "inside")} for out in outs]
     made = [a_measurement({"before": "a", "paths": one, "boundaries": {}}, n, name) for n, one in enumerate(paths)]
     return Group(name, "nat", "a", "a", tuple(made))
