@@ -28,11 +28,11 @@ def command(lab, *words: str) -> subprocess.CompletedProcess[str]:
 def test_a_power_off_moves_the_service_and_the_health_says_so(whole) -> None:
     active, standby = "10.20.1.11", "10.20.1.12"
     assert whole.health() == {active: ("Up", "Up_Probe_Success"), standby: ("Down", "Down_Probe_TcpProbeTimeout")}
-    whole.compute.virtual_machines.begin_power_off(whole.group, "lknode01", skip_shutdown=True).result(30)
+    whole.compute.virtual_machines.begin_power_off(whole.group, "lknode01", skip_shutdown=True).result(300)
     whole.wait_for(
-        whole.health, "the balancer preferring the other node", limit=30, until=lambda h: h == {standby: ("Up", "Up_Probe_Success")}
+        whole.health, "the balancer preferring the other node", limit=300, until=lambda h: h == {standby: ("Up", "Up_Probe_Success")}
     )
-    whole.compute.virtual_machines.begin_start(whole.group, "lknode01").result(60)
+    whole.compute.virtual_machines.begin_start(whole.group, "lknode01").result(300)
     assert whole.health()[standby] == ("Up", "Up_Probe_Success")
 
 

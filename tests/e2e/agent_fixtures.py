@@ -204,7 +204,7 @@ def namespace(*kinds: str, setup: str = "true") -> Iterator[list[str]]:
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(10)
+        process.wait(120)
         process.stdout.close()
 
 

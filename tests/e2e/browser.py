@@ -87,7 +87,7 @@ class Browser:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(120)
         self._profile.cleanup()
 
     def size(self, width: int, height: int, *, mobile: bool = False) -> None:

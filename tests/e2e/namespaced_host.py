@@ -27,7 +27,7 @@ def own_machine(name: str = "here") -> Iterator[LocalHost]:
     try:
         assert holder.stdout.readline() == "held\n", "no namespaces can be made here"
         children = f"/proc/{holder.pid}/task/{holder.pid}/children"
-        first = Deadline(10).wait_for(lambda: open(children).read().split(), what="its first process")[0]  # noqa: PTH123, SIM115
+        first = Deadline(120).wait_for(lambda: open(children).read().split(), what="its first process")[0]  # noqa: PTH123, SIM115
         host = LocalHost(name, prefix=["nsenter", "-t", first, *([] if root else ["-U", "--preserve-credentials"]), "-m", "-p", "-n"])
         try:
             yield host

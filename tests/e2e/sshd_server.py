@@ -81,7 +81,7 @@ def answers(port: int) -> bool:
 def stop_server(server: Server) -> None:
     children = server.connections()
     server.process.terminate()
-    server.process.wait(10)
+    server.process.wait(120)
     for child in children:
         try:
             os.kill(child, signal.SIGTERM)

@@ -259,7 +259,7 @@ def test_over_ssh_a_lost_connection_loses_nothing(tmp_path) -> None:
     finally:
         host.close()
         server.process.terminate()
-        server.process.wait(10)
+        server.process.wait(120)
 
 
 def test_a_host_that_falls_silent_is_lost_and_comes_back(here, tmp_path) -> None:

@@ -51,31 +51,31 @@ def ours(host: LocalHost) -> list[str]:
 def test_it_is_done_and_undone_once(here, thing):
     """Armed first, then done, at a moment that the host tells; undone once, and again is nothing; nothing is left."""
     deadman = Deadman(here, "a thing", longest=60)
-    moment = deadman.do(script(thing, act='[ -e "$d/undo" ] && [ -s "$d/pid" ]'), limit=10)
+    moment = deadman.do(script(thing, act='[ -e "$d/undo" ] && [ -s "$d/pid" ]'), limit=120)
     assert moment and moment[0] <= moment[1]
     assert thing.exists()
     left = ours(here)
     assert any(line.startswith("folder ") for line in left) and any(line.startswith("process ") for line in left), left
-    assert deadman.undo(Deadline(10)) is True
+    assert deadman.undo(Deadline(120)) is True
     assert not thing.exists() and undone(thing) == 1 and ours(here) == []
-    assert deadman.undo(Deadline(10)) is False and undone(thing) == 1
+    assert deadman.undo(Deadline(120)) is False and undone(thing) == 1
 
 
 def test_the_host_undoes_it_when_nobody_does(here, thing):
     """Without anybody the host itself has undone it after its longest time, and left nothing."""
     deadman = Deadman(here, "a thing", longest=LONGEST_S)
-    deadman.do(script(thing), limit=10)
+    deadman.do(script(thing), limit=120)
     Deadline(LONGEST_S + LATE_S).wait_for(lambda: not ours(here), what="the host undoing it by itself")
     assert not thing.exists() and undone(thing) == 1
-    assert deadman.undo(Deadline(10)) is False
+    assert deadman.undo(Deadline(120)) is False
 
 
 def test_two_undoings_at_once_are_one(here, thing):
     """Somebody undoes while the deadman does: only one of them carries it out, and both are content."""
     deadman = Deadman(here, "a thing", longest=1.0)
-    deadman.do(script(thing, undo="sleep 0.7;"), limit=10)
+    deadman.do(script(thing, undo="sleep 0.7;"), limit=120)
     Deadline(LATE_S).wait_for(lambda: undone(thing), what="the deadman beginning to undo", every=0.02)
-    assert deadman.undo(Deadline(10)) is False
+    assert deadman.undo(Deadline(120)) is False
     assert undone(thing) == 1 and ours(here) == []
 
 
@@ -83,7 +83,7 @@ def test_an_undoing_cut_short_is_done_again(here, thing):
     """Whoever undoes is killed in the middle of it: the lock goes with him, and the deadman undoes in time."""
     deadman = Deadman(here, "a thing", longest=6.0)
     undo = f"[ -e {thing}.first ] || {{ touch {thing}.first; kill -KILL 0; }};"
-    deadman.do(script(thing, undo=undo), limit=10)
+    deadman.do(script(thing, undo=undo), limit=120)
     with pytest.raises(UndoFailed):
         deadman.undo(Deadline(0.0))
     assert thing.exists()
@@ -95,7 +95,7 @@ def test_giving_up_waiting_ends_no_undoing(here, thing):
     """What an undoing has begun (a service's start, say) is not ended half way because the harness waits no longer."""
     deadman = Deadman(here, "a thing", longest=60)
     begun, go_on = thing.with_name("begun"), thing.with_name("go-on")
-    deadman.do(script(thing, undo=f"touch {begun}; while [ ! -e {go_on} ]; do sleep 0.05; done;"), limit=10)
+    deadman.do(script(thing, undo=f"touch {begun}; while [ ! -e {go_on} ]; do sleep 0.05; done;"), limit=120)
     with pytest.raises(UndoFailed):
         deadman.undo(Deadline(0.0))  # its limit on the host is 2 s, and LocalHost kills the session of what takes longer
     assert begun.exists() and thing.exists()
@@ -109,31 +109,31 @@ def test_an_undoing_that_fails_is_told(here, thing):
     deadman = Deadman(here, "a thing", longest=1.0)
     blocker = thing.with_name("blocker")
     blocker.touch()
-    deadman.do(script(thing, undo=f"[ ! -e {blocker} ] || {{ echo it is blocked; exit 1; }};"), limit=10)
+    deadman.do(script(thing, undo=f"[ ! -e {blocker} ] || {{ echo it is blocked; exit 1; }};"), limit=120)
     with pytest.raises(UndoFailed, match=r"it is blocked.*run its `undo`"):
         deadman.undo(Deadline(0.3))
     failed = Deadline(LATE_S).wait_for(lambda: [x for x in ours(here) if "failed and said" in x], what="the deadman's failure being told")
     assert "it is blocked" in failed[0] and thing.exists()
     blocker.unlink()
-    deadman.undo(Deadline(10))
+    deadman.undo(Deadline(120))
     Deadline(LATE_S).wait_for(lambda: not ours(here), what="nothing being left")
     assert not thing.exists()
 
 
 def test_a_check_that_finds_it_still_done_is_a_failure(here, thing):
     deadman = Deadman(here, "a thing", longest=60)
-    deadman.do(Script(f"touch {thing}", ":", f"[ ! -e {thing} ] || {{ echo it is still there; exit 1; }}"), limit=10)
+    deadman.do(Script(f"touch {thing}", ":", f"[ ! -e {thing} ] || {{ echo it is still there; exit 1; }}"), limit=120)
     with pytest.raises(UndoFailed, match="it is still there"):
         deadman.undo(Deadline(0.3))
     thing.unlink()
-    assert deadman.undo(Deadline(10)) is True and ours(here) == []
+    assert deadman.undo(Deadline(120)) is True and ours(here) == []
 
 
 def test_what_fails_half_way_is_undone(here, thing):
     deadman = Deadman(here, "a thing", longest=60)
     with pytest.raises(CommandFailed, match="no more"):
-        deadman.do(script(thing, act="echo no more >&2; exit 7"), limit=10)
-    assert thing.exists() and deadman.undo(Deadline(10)) is True
+        deadman.do(script(thing, act="echo no more >&2; exit 7"), limit=120)
+    assert thing.exists() and deadman.undo(Deadline(120)) is True
     assert not thing.exists() and ours(here) == []
 
 
@@ -141,7 +141,7 @@ def test_nothing_is_done_that_could_not_be_undone(here, thing):
     """Without the tools that arm the undoing the thing is not done."""
     bare = LocalHost("bare", prefix=["env", "PATH=/nonexistent"])
     with pytest.raises((CommandFailed, HostUnreachable)):
-        Deadman(bare, "a thing", longest=60).do(script(thing), limit=10)
+        Deadman(bare, "a thing", longest=60).do(script(thing), limit=120)
     assert not thing.exists() and ours(here) == []
 
 

@@ -40,24 +40,24 @@ def there(here) -> bool:
 def test_arguments_tell_no_name_and_no_text(here, nobody):
     """Neither the run, nor the disruption, nor what is done and undone stands where everybody can read it, now or while it is armed."""
     deadman = Deadman(here, "a thing", longest=60)
-    deadman.do(Script(f"ps -eo args= >/run/things/seen; {THING.act}", THING.undo, THING.check), limit=10)
+    deadman.do(Script(f"ps -eo args= >/run/things/seen; {THING.act}", THING.undo, THING.check), limit=120)
     seen = here.check("cat /run/things/seen") + nobody.check("ps -eo args=")
     assert "deadman" in seen  # so that it would have been seen
     for word in (RUN, "a-thing", "things/done"):
         assert word not in seen.replace("/run/things/seen", ""), seen
-    assert deadman.undo(Deadline(10)) is True
+    assert deadman.undo(Deadline(120)) is True
 
 
 def test_a_folder_of_somebody_elses_is_not_obeyed(here, nobody):
     """He who has guessed the name makes the folder wherever he can, with an undoing of his own: the harness runs its own text."""
     deadman = Deadman(here, "a thing", longest=60)
-    deadman.do(THING, limit=10)
+    deadman.do(THING, limit=120)
     for base in ("/var/tmp/lkharness", "/tmp/lkharness"):
         for where in (f"{base}/{deadman.of}", f"{base}/{deadman.token}"):
             nobody.run(f"mkdir -p {where} && echo 'id >/run/things/stolen' >{where}/undo && echo : >{where}/check && : >{where}/lock")
     assert not nobody.run(f"echo x >{FOLDER}/{deadman.token}/undo || mv {FOLDER} /run/x || ls {FOLDER}").ok
     try:
-        assert deadman.undo(Deadline(10)) is True
+        assert deadman.undo(Deadline(120)) is True
         assert not there(here) and not here.run("[ -e /run/things/stolen ]").ok
         assert remains(here) == []
     finally:
@@ -68,14 +68,14 @@ def test_a_folder_of_somebody_elses_is_not_obeyed(here, nobody):
 def test_nothing_is_armed_in_a_folder_that_is_not_roots_alone(here, made):
     here.check(made)
     with pytest.raises(CommandFailed, match=r"could not be armed: /run/lkharness is not a folder of root's own with mode 0700"):
-        Deadman(here, "a thing", longest=60).do(THING, limit=10)
+        Deadman(here, "a thing", longest=60).do(THING, limit=120)
     assert not there(here)
 
 
 def test_a_run_folder_that_others_may_write_to_is_not_used(here):
     here.check("chmod 777 /run")
     with pytest.raises(CommandFailed, match="could not be armed"):
-        Deadman(here, "a thing", longest=60).do(THING, limit=10)
+        Deadman(here, "a thing", longest=60).do(THING, limit=120)
     assert not there(here)
 
 
@@ -102,9 +102,9 @@ UNDUMPABLE = "import ctypes, time; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); 'undu
 def test_a_folder_that_somebody_removed_is_no_proof(here):
     """Root himself cleans /run, and the thing is still done: it is seen, and undone."""
     deadman = Deadman(here, "a thing", longest=60)
-    deadman.do(THING, limit=10)
+    deadman.do(THING, limit=120)
     here.check(f"rm -rf {FOLDER}")
-    assert deadman.undo(Deadline(10)) is True
+    assert deadman.undo(Deadline(120)) is True
     assert not there(here)
 
 

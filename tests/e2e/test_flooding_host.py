@@ -43,7 +43,7 @@ def host(request, tmp_path) -> Iterator[Host]:
     yield over_ssh
     over_ssh.close()
     server.process.terminate()
-    server.process.wait(10)
+    server.process.wait(120)
 
 
 def test_more_than_is_read_of_a_command_is_told_when_it_has_ended(host) -> None:
@@ -131,7 +131,7 @@ def test_a_script_that_says_more_than_anybody_asks_for_is_ended() -> None:
     resident = ConnectionWorker(Fake(flood))
     try:
         with resident.ask("attempts") as request, pytest.raises(HarnessError, match="8 MiB came about"):
-            Deadline(30).wait_for(lambda: not request._life.running, what="the script being given up", every=0.02)
+            Deadline(120).wait_for(lambda: not request._life.running, what="the script being given up", every=0.02)
             while request.next(1.0) is not None:
                 pass
     finally:

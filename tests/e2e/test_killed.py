@@ -229,7 +229,7 @@ def readable(case: Case, begun: float | None) -> None:
 def heal(case: Case) -> None:
     """Whole again. What the host cannot know is that a resource's failure was made: that mark is for whoever looks next (LKL-14)."""
     cleared = base.get_disruption("none")(case.subject)
-    cleared.undo(Deadline(20))
+    cleared.undo(Deadline(120))
     case.whole()
 
 

@@ -49,7 +49,7 @@ class Database:
         return postgres.check(self.data, port=self.port, socket_dir=self.sockets, limit=limit)
 
     def connect(self) -> psycopg.Connection:
-        return psycopg.connect(host="127.0.0.1", port=self.port, user="harness", password=PASSWORD, connect_timeout=10)
+        return psycopg.connect(host="127.0.0.1", port=self.port, user="harness", password=PASSWORD, connect_timeout=120)
 
     def ask(self, **more: str) -> Identity:
         return service_registry.kind("postgres").who_are_you(

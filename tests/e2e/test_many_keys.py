@@ -26,7 +26,7 @@ def server(tmp_path) -> Iterator[Server]:
     made = start_server(tmp_path / "sshd")
     yield made
     made.process.terminate()
-    made.process.wait(10)
+    made.process.wait(120)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def load(tmp_path: Path, monkeypatch, server: Server) -> Iterator:
     process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
     monkeypatch.setattr(ssh_connection, "_good_keys", {})
-    Deadline(20).wait_for(socket.exists, what="the agent's socket", every=0.02)
+    Deadline(120).wait_for(socket.exists, what="the agent's socket", every=0.02)
 
     def add(strangers: int, *, before: int | None = None) -> None:
         for number in range(strangers + 1):
@@ -49,7 +49,7 @@ def load(tmp_path: Path, monkeypatch, server: Server) -> Iterator:
 
     yield add
     process.terminate()
-    process.wait(10)
+    process.wait(120)
 
 
 def host_of(server: Server, key: Path | None, timeline: Timeline | None = None) -> SshHost:

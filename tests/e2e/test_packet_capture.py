@@ -90,7 +90,7 @@ class Net:
             host.close()
         for holder in self.holders:
             holder.stdin.close()
-            holder.wait(10)
+            holder.wait(120)
 
 
 @pytest.fixture

@@ -29,18 +29,18 @@ def here():
 
 def test_it_tells_what_it_dropped(here):
     deadman = Deadman(here, "cut", longest=60)
-    deadman.do(cut_script(deadman.id, DROPS), limit=20)
+    deadman.do(cut_script(deadman.id, DROPS), limit=120)
     here.run(["python3", "-c", "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', ('127.0.0.9', 9))"])
-    assert deadman.undo(Deadline(20)) is True
+    assert deadman.undo(Deadline(120)) is True
     assert deadman.said.splitlines()[0] == "note: 1 packets were dropped" and remains(here) == []
 
 
 def test_rules_that_a_reload_removed_are_told(here):
     """`undone` alone would say that all was cut until then."""
     deadman = Deadman(here, "cut", longest=60)
-    deadman.do(cut_script(deadman.id, DROPS), limit=20)
+    deadman.do(cut_script(deadman.id, DROPS), limit=120)
     here.check("nft flush ruleset")
-    assert deadman.undo(Deadline(20)) is True
+    assert deadman.undo(Deadline(120)) is True
     assert VANISHED in deadman.said and remains(here) == []
 
 
@@ -64,7 +64,7 @@ class CutHere(Cut):
 
     def begin(self, deadline):
         deadman = self._arm("here")
-        deadman.do(self.script(deadman.id), limit=20)
+        deadman.do(self.script(deadman.id), limit=120)
 
 
 CutHere.__abstractmethods__ = frozenset()
@@ -86,7 +86,13 @@ def test_a_cut_that_was_not_in_force_all_the_while_is_inconclusive(here, monkeyp
     monkeypatch.setattr(disruption, "clear_failures", lambda subject, deadline: None)  # there is no manager here
     timeline = SimpleNamespace(note=lambda *words: noted.append(words))
     subject = SimpleNamespace(
-        hosts={"here": here}, active="here", standing=[], lost=lambda: "", before_undoing=lambda: None, timeline=timeline
+        cluster=SimpleNamespace(machines=[]),
+        hosts={"here": here},
+        active="here",
+        standing=[],
+        lost=lambda: "",
+        before_undoing=lambda: None,
+        timeline=timeline,
     )
     subject.arming, subject.disarmed = lambda armed: None, lambda token: None
     cut = CutHere(subject)

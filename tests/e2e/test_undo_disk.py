@@ -26,7 +26,7 @@ FILE = "'/run/the disk/.lkharness-abc'"
 def test_the_file_goes_when_the_disk_comes(here):
     """The undoing comes while the disk is mounted nowhere: an empty mount point is no proof, and is waited out."""
     deadman = Deadman(here, "full", longest=60)
-    deadman.do(Script(f": >{FILE}", *removal("/run/the disk", FILE, 60.0)), limit=10)
+    deadman.do(Script(f": >{FILE}", *removal("/run/the disk", FILE, 60.0)), limit=120)
     here.check("mount --bind '/run/the disk' /run/elsewhere && umount '/run/the disk'")
     undoing = here.start(["sh", "-c", f"{removal('/run/the disk', FILE, 60.0)[0]}\necho ended"])
     assert here.run("[ -e /run/elsewhere/.lkharness-abc ]").ok
@@ -39,7 +39,7 @@ def test_the_file_goes_when_the_disk_comes(here):
 def test_who_does_not_have_the_disk_ends(here):
     here.check("umount '/run/the disk'")
     deadman = Deadman(here, "full", longest=60)
-    deadman.do(Script(":", *removal("/run/the disk", FILE, 0.5)), limit=10)
+    deadman.do(Script(":", *removal("/run/the disk", FILE, 0.5)), limit=120)
     assert deadman.undo(Deadline(LATE_S)) is True and "note:" not in deadman.said and remains(here) == []
 
 

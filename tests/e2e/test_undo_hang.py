@@ -23,19 +23,19 @@ def test_what_is_marked_as_ours_goes_on(here):
     pid = int(next(family.lines()))
     deadman = Deadman(here, "hang", longest=60)
     try:
-        deadman.do(hang_script(pid), limit=20)
+        deadman.do(hang_script(pid), limit=120)
         states = dict(line.split()[::-1] for line in here.check("ps -eo stat=,args= | awk '/sleep 7[12]/ { print $1, $3 }'").splitlines())
         assert states["72"].startswith("T") and not states["71"].startswith("T"), states
-        assert deadman.undo(Deadline(20)) is True
+        assert deadman.undo(Deadline(120)) is True
     finally:
         family.close()
-    Deadline(20).wait_for(lambda: not remains(here), what="nothing of it being left")
+    Deadline(120).wait_for(lambda: not remains(here), what="nothing of it being left")
 
 
 def test_process_1_is_not_stopped(here):
     """It is where the shell that does it comes from, or the whole machine's."""
     deadman = Deadman(here, "hang", longest=60)
     with pytest.raises(CommandFailed, match=r"is the way by which it would be done|is everybody's"):
-        deadman.do(hang_script(1), limit=20)
+        deadman.do(hang_script(1), limit=120)
     assert "T" not in here.check("ps -eo stat=")
-    assert deadman.undo(Deadline(20)) is True and remains(here) == []
+    assert deadman.undo(Deadline(120)) is True and remains(here) == []

@@ -31,7 +31,7 @@ def network(host: LocalHost) -> list[str]:
 
 def down(host: LocalHost) -> Deadman:
     deadman = Deadman(host, "nic", longest=120)
-    deadman.do(nic_script("10.20.2.11", OWN), limit=20)
+    deadman.do(nic_script("10.20.2.11", OWN), limit=120)
     assert "state DOWN" in host.check("ip link show eth1")
     return deadman
 

@@ -32,9 +32,9 @@ def test_other_services_addresses_are_not_taken_along(here, promote):
     before = addresses(here)
     deadman = Deadman(here, "lost", longest=60)
     with pytest.raises(CommandFailed, match=r"subnet on its NIC, and 10\.20\.1\.201/24 10\.20\.1\.202/24 would be deleted"):
-        deadman.do(lost_script("10.20.1.200", "true"), limit=10)
+        deadman.do(lost_script("10.20.1.200", "true"), limit=120)
     assert addresses(here) == before
-    deadman.undo(Deadline(10))
+    deadman.undo(Deadline(120))
     assert addresses(here) == before and remains(here) == []
 
 
@@ -46,9 +46,9 @@ def test_it_comes_back_as_it_was(here, given):
     here.check(f"ip addr add 10.20.2.11/24 dev eth1; ip addr add {given} dev eth1; ip addr add 10.20.3.1/32 dev eth1")
     before = addresses(here)
     deadman = Deadman(here, "lost", longest=60)
-    deadman.do(lost_script("10.20.1.200", "true"), limit=10)
+    deadman.do(lost_script("10.20.1.200", "true"), limit=120)
     assert not any("10.20.1.200" in line for line in addresses(here)) and len(addresses(here)) == 2
-    assert deadman.undo(Deadline(10)) is True
+    assert deadman.undo(Deadline(120)) is True
 
     def settled(lines: list[str]) -> list[str]:
         return sorted(" ".join(w for w in line.split() if not w.endswith("sec")) for line in lines)
@@ -59,5 +59,5 @@ def test_it_comes_back_as_it_was(here, given):
 def test_it_is_left_to_the_manager_where_it_is_not_wanted_here(here):
     here.check("ip addr add 10.20.1.200/32 dev eth1")
     deadman = Deadman(here, "lost", longest=60)
-    deadman.do(lost_script("10.20.1.200", "false"), limit=10)
-    assert deadman.undo(Deadline(10)) is True and addresses(here) == []
+    deadman.do(lost_script("10.20.1.200", "false"), limit=120)
+    assert deadman.undo(Deadline(120)) is True and addresses(here) == []

@@ -128,9 +128,9 @@ def test_lifekeeper_on_windows_with_paths_dead_or_stopped(lab, later, no, why):
 @lifekeeper
 def test_lifekeeper_on_windows_switches_over(lab):
     with pytest.raises(SwitchRefused, match=r"left listener-1521 standby \(exit 0\); it said: restoring listener-1521"):
-        lab.manager.switch_over("lknode02", deadline=Deadline(20))
+        lab.manager.switch_over("lknode02", deadline=Deadline(120))
     lab.becomes("lknode02", "lcdstatus", "active")
-    lab.manager.switch_over("lknode02", deadline=Deadline(20))
+    lab.manager.switch_over("lknode02", deadline=Deadline(120))
     assert lab.manager.state().active is None  # the recorded first node still says that it has everything
 
 
@@ -190,7 +190,7 @@ def test_a_windows_cluster_switches_over(lab):
         lab.manager.switch_over("lknode02", deadline=Deadline(2))
     for node in NODES:
         lab.becomes(node, "state", "moved")
-    lab.manager.switch_over("lknode02", deadline=Deadline(20))
+    lab.manager.switch_over("lknode02", deadline=Deadline(120))
     assert lab.manager.state().active == "lknode02"
     assert any(a["script"] == "wsfc-change" and a["parameters"]["Action"] == "move" for a in asked(lab.servers["lknode02"]))
 
@@ -199,7 +199,7 @@ def test_a_windows_cluster_switches_over(lab):
 def test_what_others_depend_on_is_not_taken_out(lab):
     """Windows would take them offline with it."""
     with pytest.raises(SwitchRefused, match=r"Oracle für 1521 depends on ip-10\.20\.1\.200"):
-        lab.manager.take_out("ip-10.20.1.200", "lknode01", deadline=Deadline(20))
+        lab.manager.take_out("ip-10.20.1.200", "lknode01", deadline=Deadline(120))
     assert not any(a["script"] == "wsfc-change" for a in asked(lab.servers["lknode01"]))
 
 

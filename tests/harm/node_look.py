@@ -44,7 +44,7 @@ PASSES = (
 def said(*words):
     """What a command printed; its failure is what it says then."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
         return None
     except subprocess.TimeoutExpired:

@@ -218,7 +218,7 @@ class Measurer:
         subject, path = self._subject, self._folder / f"{name.replace(' ', '-')}-{number}.jsonl"
         subject.wait_until_whole(Deadline(120))
         disruption = base.get_disruption(name)(subject)
-        disruption.prepare(Deadline(20))
+        disruption.prepare(Deadline(120))
         MeasuredFault(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
         read = recording.read(path)
         result = measured(read)
