@@ -88,17 +88,20 @@ def test_a_slow_attempt_delays_none_and_too_many_are_skipped(here, tmp_path) -> 
 def test_a_cut_is_measured(here, tmp_path) -> None:
     with service() as it, measuring(here, tmp_path, series("t", it.port)) as (_, seen):
         seen.wait_rows("t", 5, "answered")
+        before_deaf = time.monotonic()
         it.deaf()
-        began = time.monotonic()
+        deaf = time.monotonic()
         seen.wait_rows("t", 30, "refused")
+        before_listening = time.monotonic()
         it.listen()
-        ended = time.monotonic()
+        listening = time.monotonic()
         seen.wait_rows("t", 5, "answered")
     failed = [row.at for row in seen.rows["t"] if row.outcome != "answered"]
     right = min(row.at for row in seen.rows["t"] if row.at > failed[-1])
-    # generous, because this machine has other work: `./run bench` tells how well it can be done
-    assert began - 0.2 < failed[0] < began + 0.2
-    assert ended - 0.2 < right < ended + 0.2
+    # generous, and by how late the attempts were on this machine, which has other work: `./run bench` tells how well it can be done
+    late = 0.2 + max(b - a for a, b in pairwise(row.at for row in seen.rows["t"]))
+    assert before_deaf - late < failed[0] < deaf + late
+    assert before_listening - late < right < listening + late
 
 
 def test_every_tick_is_accounted_for(here, tmp_path) -> None:
@@ -113,8 +116,8 @@ def test_every_tick_is_accounted_for(here, tmp_path) -> None:
     assert sum(n.late_ticks for n in seen.noises) >= 29
     assert max(n.worst_late_s for n in seen.noises) >= 0.29
     starts = [row.at for row in seen.rows["t"]]
-    burst = sum(1 for a, b in pairwise(starts) if b - a < 0.002)
-    assert burst < 15  # the 30 or more that were missed are not made up; a busy machine brings a few close together
+    period = series("t", it.port).period_s
+    assert len(starts) - 1 < (starts[-1] - starts[0]) / period - 25, "the 29 or more that were missed were made up"
 
 
 # --- the pinned connection
@@ -235,7 +238,7 @@ def test_a_lost_connection_loses_nothing(here, tmp_path) -> None:
         seen.wait_rows("t", 10)
     complete(agent, seen)
     gaps = [b - a for a, b in pairwise(row.at for row in seen.rows["t"])]
-    assert max(gaps) < 0.5 and seen.kinds() == ["agent-lost", "agent-back"] * 3
+    assert max(gaps) < 0.5 + max((n.worst_late_s for n in seen.noises), default=0.0) and seen.kinds() == ["agent-lost", "agent-back"] * 3
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: sshd separates privileges")

@@ -6,8 +6,8 @@ import socket
 import struct
 import time
 
-MAX_PORTS_REMEMBERED = 8192  # local ports that are not used again, of some 28,000: with more, a free one would take long to find
-MAX_TRIES_FOR_A_PORT = 64
+MAX_PORTS_REMEMBERED = 8192  # local ports that are not used again soon, of some 28,000
+MAX_TRIES_FOR_A_PORT = 16
 
 
 def source_for(destination, port):
@@ -23,54 +23,64 @@ def source_for(destination, port):
 
 
 class RecentPorts:
-    """The local ports of the last attempts, whoever asked for them: a port that comes back at once tells two attempts apart no more."""
+    """The local ports of the last attempts, whoever asked for them: a port that comes back at once tells two attempts apart no more.
+
+    At most a quarter of those that the kernel gives out, of which it draws from one half before the other: else a free one would take
+    many sockets to find.
+    """
 
     def __init__(self):
-        self.order, self.ports = collections.deque(), set()
+        self.ports, self.uses = collections.OrderedDict(), 0  # each with the number of its use, the last at the end
+        low, high = 32768, 60999
+        try:
+            with open("/proc/sys/net/ipv4/ip_local_port_range") as file:  # noqa: PTH123
+                low, high = map(int, file.read().split())
+        except (OSError, ValueError):
+            pass  # not a Linux kernel's; the usual range is the smallest
+        self.most = min(MAX_PORTS_REMEMBERED, (high - low + 1) // 4)
 
-    def __contains__(self, port):
-        return port in self.ports
+    def last_use(self, port):
+        """The number of its last use, larger for later ones; 0 where it is not remembered."""
+        return self.ports.get(port, 0)
 
     def add(self, port):
         """Remembers one, and forgets the oldest."""
-        if port in self.ports:
-            return
-        self.order.append(port)
-        self.ports.add(port)
-        if len(self.order) > MAX_PORTS_REMEMBERED:
-            self.ports.discard(self.order.popleft())
+        self.uses += 1
+        self.ports[port] = self.uses
+        self.ports.move_to_end(port)
+        if len(self.ports) > self.most:
+            self.ports.popitem(last=False)
 
 
 def bound(source, recent, destination_port):
-    """A socket on a port that no recent attempt had, for the port is what tells attempts apart on the wire; where all that are left were
-    had, on the first one drawn. Never on the destination's own port: an attempt at this very host would connect to itself, and look
-    answered."""
-    drawn = []
+    """A socket on a port that no recent attempt had, for the port is what tells attempts apart on the wire; where none is found, on that of
+    the drawn ones which was used longest ago. Never on the destination's own port: an attempt at this very host would connect to itself,
+    and look answered."""
+    drawn = {}  # sockets by port
     chosen = None
     try:
         while chosen is None:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            drawn.append(sock)
-            sock.setblocking(False)
             try:
+                sock.setblocking(False)
                 # bound before connecting, so that the port is known however the attempt ends
                 sock.bind((source or "", 0))
             except OSError as error:
-                had = [s for s in drawn[:-1] if s.getsockname()[1] != destination_port]
-                if error.errno != errno.EADDRINUSE or not had:
-                    raise
-                chosen = had[0]  # no other port is left
-                break
-            port = sock.getsockname()[1]
-            if port != destination_port and (port not in recent or len(drawn) >= MAX_TRIES_FOR_A_PORT):
-                chosen = sock
-        port = chosen.getsockname()[1]
-        recent.add(port)
-        return chosen, port
-    finally:
-        for sock in drawn:
-            if sock is not chosen:
                 sock.close()
+                if error.errno != errno.EADDRINUSE or not set(drawn) - {destination_port}:
+                    raise
+                sock = None  # there is no other port
+            else:
+                drawn[sock.getsockname()[1]] = sock
+            usable = [port for port in drawn if port != destination_port]
+            fresh = [port for port in usable if not recent.last_use(port)]
+            if fresh or (usable and (sock is None or len(drawn) >= MAX_TRIES_FOR_A_PORT)):
+                chosen = min(usable, key=recent.last_use)
+        recent.add(chosen)
+        return drawn.pop(chosen), chosen
+    finally:
+        for sock in drawn.values():
+            sock.close()
 
 
 class Attempt:
