@@ -15,6 +15,9 @@ VARIABLE = "LKHARNESS_ROOT"  # in the environment of every command: what comes b
 ROOT = f"${VARIABLE}"
 SUDO = "sudo -n"
 ALLOWED = f"{ROOT} -l"  # before a program: would sudo let us? Only where there is a sudo
+# May everything be done, and without a password? `-l` also lists what a password is wanted for; who may not do it at all is not tried.
+# The trial's shell stands in quotes, so that it is no line for sudoers (`asked_for`).
+MAY_ALL = f'{{ [ -z "{ROOT}" ] || {{ {ALLOWED} sh && {ROOT} "sh" -c : </dev/null; }} >/dev/null 2>&1; }}'
 # The program and its words, up to where the shell's own begins; not where a word is only known to the shell that runs it.
 _MARKED = re.compile(rf"\${VARIABLE} (?!-)(?P<words>(?:'[^'\n]*'|[^|;&<>()`\n\"'${{}}])+?)\s*(?=\d*[<>]|[|;&)}}\n]|\Z)")
 _REFUSED = re.compile(
@@ -63,7 +66,7 @@ def read_by_root(tool: str, *files: str) -> str:
 
 
 WHOLE = f"""may_all=yes
-[ -z "{ROOT}" ] || {ALLOWED} sh >/dev/null 2>&1 || may_all=
+{MAY_ALL} || may_all=
 whole() {{ if [ -n "$may_all" ]; then {ROOT} sh -c 'exec "$@"' lkharness "$@"; else "$@"; fi; }}"""
 """Defines `whole`: run these words as root for an account that may everything, and else as the account."""
 

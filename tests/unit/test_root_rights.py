@@ -13,7 +13,7 @@ from harness.attach import sudoers_fragment
 from harness.config import cluster_config
 from harness.core.errors import BadUse
 from harness.hosts.deadman.deadman_scripts import REMAINS_BY_ROOT
-from harness.hosts.root_rights import ROOT, as_root, asked_for, lacking, read_by_root, refused_by, tells_refusals
+from harness.hosts.root_rights import MAY_ALL, ROOT, WHOLE, as_root, asked_for, lacking, read_by_root, refused_by, tells_refusals
 from harness.hosts.shell_command import BEGINS, wrapped
 from harness.lab.lifecycle import default_cluster
 from harness.remote.script_transport import INSTALLABLE, installed
@@ -77,6 +77,25 @@ def test_what_is_refused_is_named_with_the_line_that_is_lacking(tools: Path) -> 
     assert ran(tools, tells_refusals(["ss -tlnp"]), sudo=False).stdout == BEGINS
     said = lacking("n1", "app", "sudo: a password is required", ["ss -tlnp"])
     assert "lacks the line that allows `ss -tlnp` without" in said and "\n" not in said
+
+
+# Who may do everything with a password, and one thing without: `sudo -n -l sh` lists it and exits 0 (seen with sudo 1.9.13).
+WITH_PASSWORD = SUDO.replace('[ "$*" = "nft list ruleset" ] ||', '[ -n "$list" ] || [ "$*" = "nft list ruleset" ] ||')
+
+
+@pytest.mark.parametrize("text", [SUDO, WITH_PASSWORD], ids=["may not", "may with a password"])
+def test_who_needs_a_password_for_everything_may_only_look(tools: Path, tmp_path: Path, text: str) -> None:
+    (tools / "sudo").write_text(text)
+    told = ran(tools, ["sh", "-c", f"{WHOLE}\nwhole echo as the account"])
+    assert (told.stdout.removeprefix(BEGINS), told.stderr.removeprefix(BEGINS)) == ("as the account\n", "")
+    words = ["sh", "-c", REMAINS_BY_ROOT, "lkharness-remains", "MARK", str(tmp_path / "none"), "echo everything"]
+    assert ran(tools, words).stdout.removeprefix(BEGINS) == "nft table inet lkharness_x\n"
+    assert asked_for(MAY_ALL) == [], "no line of sudoers comes of the trial"
+
+
+def test_who_may_everything_without_a_password_does_it(tools: Path) -> None:
+    (tools / "sudo").write_text('#!/bin/sh\nshift; [ "$1" = -l ] && exit 0\nAS=root exec "$@"\n')
+    assert ran(tools, ["sh", "-c", f"{WHOLE}\nwhole sh -c 'echo as $AS'"]).stdout.removeprefix(BEGINS) == "as root\n"
 
 
 def test_an_account_that_may_only_look_is_told_what_is_left_as_far_as_it_may_see(tools: Path, tmp_path: Path) -> None:

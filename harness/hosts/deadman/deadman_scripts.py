@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.hosts.root_rights import ALLOWED, ROOT
+from harness.hosts.root_rights import MAY_ALL, ROOT
 
 FOLDER = "/run/lkharness"
 MARK = "LKHARNESS_DEADMAN"  # in the environment of every process that we leave running on a host
@@ -217,7 +217,7 @@ exit 0
 
 # As root where that may be; else what an account that may look is told. Arguments: the mark, the folder, the text above.
 REMAINS_BY_ROOT = rf"""
-if [ -z "{ROOT}" ] || {ALLOWED} sh >/dev/null 2>&1; then exec {ROOT} sh -c "$3" lkharness-remains "$1" "$2"; fi
+if {MAY_ALL}; then exec {ROOT} sh -c "$3" lkharness-remains "$1" "$2"; fi
 if [ -d "$2" ] && [ "$(stat -c %u "$2")" = 0 ]; then echo "folder $2, of which only root is told what is in it"; fi
 PATH="$PATH:/usr/sbin:/sbin"
 tables=$({ROOT} nft list ruleset 2>/dev/null)
