@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.deadline import Deadline
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, Unusable
 from harness.disrupt.bases.host_fault_base import SBIN, OnHost
 from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
@@ -49,9 +49,9 @@ class Cut(OnHost):
     def drops(self) -> Drops:
         """Which packets are dropped."""
 
-    @abstractmethod
     def blocks(self) -> Blocks:
-        """The same by Windows' means, which know no direction (WNET-21)."""
+        """The same by Windows' means, which know no direction (WNET-21). Raises Unusable where it is not done there."""
+        raise Unusable(f"{self.name}: {self.target()} is a Windows node, and what a rule of its firewall would block is not told")
 
     def skip_reason(self) -> str | None:
         if not self.by_script:
