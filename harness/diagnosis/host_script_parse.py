@@ -219,9 +219,9 @@ def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
         fields = line.split("\x01")
         if len(fields) > 5 and ip_tag in fields:
             named = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
-            address = ADDRESS.search(fields[5])
+            addresses = set(ADDRESS.findall(fields[5]))
             told = {"ip nic": named[0]} if len(named) == 1 else {}
-            return told | ({"ip address": address[0]} if address else {})
+            return told | ({"ip address": addresses.pop()} if len(addresses) == 1 else {})
     return {}
 
 

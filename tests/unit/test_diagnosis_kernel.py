@@ -178,3 +178,18 @@ def test_a_rate_limit_on_the_probe_is_the_likely_cause_where_no_probe_is_answere
     silent = with_host(limited, probes=probes, paths=paths(client=SILENT, standby=SILENT))
     only(silent, "lknode01", "may well stop", "the probe from", "limit rate over 1/minute")
     assert faults(diagnose(with_host(limited))) == []
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ("lknode01\x02eth1\x0210.20.1.201\x02ffffffff", {"ip nic": "eth1", "ip address": "10.20.1.201"}),
+        ("lknode01 eth1 10.20.1.200 and 10.20.1.1", {"ip nic": "eth1"}),  # which of them is the resource's own is not known
+        ("nothing of it", {}),
+    ],
+)
+def test_what_lifekeepers_own_database_has_of_the_ip_resource(info: str, told: dict[str, str]) -> None:
+    links = '[{"ifname": "eth0", "mtu": 1500}, {"ifname": "eth1", "mtu": 1500}]'
+    row = "\x01".join(["lknode01", "comm", "ip", "ip-a", "IP-a", info, "INTELLIGENT", "ISP"])
+    text = f"@@ addresses\n{links}\n@@ instances\n{row}\n"
+    assert host_script_parse.host("lknode01", text, "ip-a").units == told
