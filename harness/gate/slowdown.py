@@ -99,7 +99,7 @@ def _ready(
     refused, allowed, seldom = list[GateFinding](), dict[str, float](), list[str]()
     paths = [path for path in dict.fromkeys([*new.paths, *old.paths])]
     for path in paths:
-        n, m = (sum(len(one.of(path, way)) for way in directions) for one in (old, new))
+        n, m = _repeats(path, old, new, directions)
         if min(n, m) < demand.least_repeats:
             why = f"{count(n, 'repeat')} of the baseline against {m} from the same node; {demand.least_repeats} of each are demanded"
             refused.append(_finding(disruption, path, REFUSED, "; ".join([why, *_unknown(path, old, new), *notes])))
@@ -111,12 +111,18 @@ def _ready(
     for part in dict.fromkeys([*new.names, *old.names]) if allowed else ():
         if is_path(part) or (part.startswith(LAG) and part.removeprefix(LAG) not in allowed):
             continue
-        n, m = (sum(len(one.of(part, way)) for way in directions) for one in (old, new))
+        n, m = _repeats(part, old, new, directions)
         if min(n, m) < max(2, demand.least_repeats // 2):
             seldom.append(part.removeprefix(PHASE))
         else:
             allowed[part] = _allowed(demand, longest, scatter.get(part, 0.0))
     return refused, _Comparison(disruption, old, new, directions, allowed, notes, seldom)
+
+
+def _repeats(name: str, before: Sample, after: Sample, directions: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """How many repeats before and after have this figure, from the nodes from which both have it."""
+    pairs = [(len(before.of(name, way)), len(after.of(name, way))) for way in directions]
+    return sum(n for n, m in pairs if m), sum(m for n, m in pairs if n)
 
 
 def _allowed(demand: Slowdown, middle: float, scatter: float) -> float:
@@ -145,7 +151,8 @@ def _compared(one: _Comparison, level: float) -> Iterable[_Figure]:
     joint: Joint = joint_test(Block([(len(old), len(new)) for old, new in ways], rows))
     critical = joint.critical(level)
     for (name, allowed), p in zip(one.allowed.items(), joint.p, strict=True):
-        shift = shift_test([(one.before.of(name, way), one.after.of(name, way)) for way in one.directions], alone=False)
+        pairs = [(one.before.of(name, way), one.after.of(name, way)) for way in one.directions]
+        shift = shift_test([(old, new) for old, new in pairs if old and new], alone=False)
         yield _Figure(one.disruption, name, shift, allowed, max(0.0, shift.visible(critical)), p)
 
 
@@ -157,7 +164,8 @@ def _judged(
     slower = [one for one in parts if one.p < demand.false_alarms]
     ways = [(comparison.before.by_direction[way], comparison.after.by_direction[way]) for way in comparison.directions]
     hopeless = 1 / Block([(len(old), len(new)) for old, new in ways], []).arrangements >= level
-    least = max((one.visible for one in parts), default=math.inf)
+    # A slowdown may hide in a part that could not be compared: then what the others show says nothing about the whole.
+    least = math.inf if comparison.seldom else max((one.visible for one in parts), default=math.inf)
     for one in paths:
         told = "; ".join([_told(one), *_unknown(one.name, comparison.before, comparison.after), *comparison.notes])
         visible, seen = one.visible, f"a shift of {seconds(one.visible)} beyond that would have been seen in 80 %"
