@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -247,12 +248,14 @@ def test_a_witness_whose_connection_dies_is_inconclusive(serve):
     host.close()
 
 
-def test_paramiko_s_log_stays_off_the_terminal(serve, capfd):
+def test_paramiko_s_log_stays_off_the_terminal(serve, capfd, caplog):
+    """Nor is it below a test that failed, where pytest shows what was logged, with its tracebacks."""
     server = serve()
     host = SshHost(server.machine())
     host.check("true")
+    logging.getLogger(f"paramiko.transport.{server.machine().name}").error("Traceback (most recent call last):")
     (child,) = server.connections()
     os.kill(child, signal.SIGKILL)
     assert host.alive(limit=120)
     host.close()
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", "") and caplog.records == []

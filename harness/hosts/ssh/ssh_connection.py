@@ -64,6 +64,13 @@ class _LastWords(logging.Handler):
             self.said = words.rpartition(":")[0].strip()
 
 
+def _to_us_alone(record: logging.LogRecord) -> bool:
+    """For a transport's own logger: its handlers are told, and nobody else, such as pytest, which shows all below a test that failed."""
+    for handler in logging.getLogger(record.name).handlers:
+        handler.handle(record)
+    return False
+
+
 class OrderedTransport(paramiko.Transport):
     """Never sends a word on a channel after its CLOSE.
 
@@ -133,6 +140,7 @@ def connect(machine: Machine, dial: Dial, deadline: Deadline, transport_of: type
     try:
         transport = transport_of(sock)
         transport.set_log_channel(f"paramiko.transport.{machine.name}")
+        transport.logger.addFilter(_to_us_alone)
     except (paramiko.SSHException, OSError) as error:
         sock.close()
         raise NotYet(f"{machine.name}: the connection to {address}:{port} broke at once ({_reason(error)})") from error
