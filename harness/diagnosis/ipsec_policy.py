@@ -27,6 +27,7 @@ class Policy:
     source_port: int | None = None
     destination_port: int | None = None
     seals: bool = False
+    priority: int = 0  # the lowest decides
 
     @property
     def stops(self) -> bool:
@@ -56,10 +57,10 @@ def parse(text: str) -> tuple[Policy, ...]:
 
 
 def deciding(policies: tuple[Policy, ...], packet: Packet) -> Policy | None:
-    """The policy that stops the packet or, of this connection, what answers it; the first that is for a packet decides, as they are
-    listed by priority."""
+    """The policy that stops the packet or, of this connection, what answers it. Of those that are for a packet the one with the lowest
+    priority decides; of equal ones the oldest, which `ip` lists last."""
     for one in (packet, packet.answer()):
-        found = next((p for p in policies if p.is_for(one)), None)
+        found = min((p for p in reversed(policies) if p.is_for(one)), key=lambda p: p.priority, default=None)
         if found is not None and found.stops:
             return found
     return None
@@ -75,7 +76,10 @@ def _policies(text: str) -> Iterator[Policy]:
         action = "block" if " action block" in how[2] else "allow"
         seals = re.search(r"(?m)^\s+tmpl ", rest) is not None and "level use" not in rest
         ports = [int(chosen[word]) if chosen.get(word, "").isdigit() else None for word in ("sport", "dport")]
-        yield Policy(how[1], ends[1], ends[2], action, chosen.get("proto", ""), ports[0], ports[1], seals)
+        priority = re.search(r"\bpriority (\d+)", how[2])
+        yield Policy(
+            how[1], ends[1], ends[2], action, chosen.get("proto", ""), ports[0], ports[1], seals, int(priority[1]) if priority else 0
+        )
 
 
 def _is_network(text: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from test_diagnosis import CLUSTER, IN, OUT, SILENT, WEB, client, evidence, faults, listening, node, only, paths, probed, state, with_host
 
 from harness.diagnosis import host_script_parse, ipsec_policy
+from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import PathSeen
 from harness.diagnosis.firewall import Packet, parse
@@ -24,7 +25,8 @@ SEALED = """src 10.20.1.20/32 dst 10.20.1.11/32
 \ttmpl src 10.20.1.20 dst 10.20.1.11
 \t\tproto esp reqid 1 mode transport
 """
-ALLOWED_FIRST = "src 10.20.1.20/32 dst 10.20.1.11/32 \n\tdir in priority 1 ptype main \n" + BLOCK
+ALLOW = "src 10.20.1.20/32 dst 10.20.1.11/32 \n\tdir in priority {} ptype main \n"
+BLOCK_LATER = BLOCK.replace("priority 0", "priority 5000", 1)  # listed first, as what was made last is
 SYN = Packet("10.20.1.20", "10.20.1.11", 80, in_nic="eth0")
 SWALLOWED = {**SILENT, "nodes": frozenset({"lknode01"})}
 
@@ -42,7 +44,9 @@ def swallowed(*origins: str) -> list[PathSeen]:
         (BLOCK, replace(SYN, protocol="udp"), False),
         (SEALED, SYN, True),
         (SEALED + "\t\tlevel use\n", SYN, False),
-        (ALLOWED_FIRST, SYN, False),
+        (BLOCK_LATER + ALLOW.format(100), SYN, False),
+        (ALLOW.format(6000) + BLOCK_LATER, SYN, True),
+        (BLOCK_LATER + ALLOW.format(5000), SYN, False),  # as old as its rank
         (BLOCK.replace("dir in", "dir out"), SYN, False),
         ("src 10.20.1.11/32 dst 10.20.1.20/32 proto tcp sport 80\n\tdir out action block priority 0\n", SYN, True),  # its answer
         ("src nowhere dst x\n\tdir in action block\nsrc\n\x00", SYN, False),
@@ -56,6 +60,9 @@ def test_which_policy_stops_a_packet(text: str, packet: Packet, stops: bool) -> 
 def test_a_policy_that_blocks_is_told_with_what_it_stops_and_one_that_seals_only_where_it_is_felt() -> None:
     blocked = with_host(node("lknode01", ipsec=ipsec_policy.parse(BLOCK)), paths=swallowed("client", "standby"))
     only(blocked, "lknode01", "IPsec policy", "blocks", "port 80", "dport 80")
+    assert [c.certainty for c in faults(diagnose(blocked))] == [Certainty.CERTAIN]
+    unfelt = with_host(node("lknode01", ipsec=ipsec_policy.parse(BLOCK)))
+    assert [c.certainty for c in faults(diagnose(unfelt))] == [Certainty.LIKELY]
     sealed = node("lknode01", ipsec=ipsec_policy.parse(SEALED))
     only(with_host(sealed, paths=swallowed("client")), "lknode01", "IPsec policy", "wants encrypted")
     assert faults(diagnose(with_host(sealed))) == []
@@ -90,6 +97,8 @@ def test_processes_that_share_a_port_are_told_where_it_is_not_served() -> None:
     hung = [replace(p, outcome="inconclusive") if p.service is WEB and p.path == "client" else p for p in paths()]
     only(with_host(node("lknode01", listeners=two), paths=hung), "lknode01", "share port 80", "old (pid 9)", "SO_REUSEPORT")
     assert faults(diagnose(with_host(node("lknode01", listeners=two)))) == []
+    before_it = [replace(p, **SILENT) if p.service is WEB and p.path == "client" else p for p in paths()]
+    assert not [c for c in diagnose(with_host(node("lknode01", listeners=two), paths=before_it)) if "share port" in c.says]
 
 
 def test_how_a_host_tells_of_them() -> None:

@@ -77,7 +77,7 @@ def _ipsec(evidence: Evidence) -> Iterator[Cause]:
             yield Cause(
                 f"an IPsec policy (xfrm) of its own {does} {listed(f.needed.question for f in fates)}: `{policy}`",
                 host,
-                Certainty.CERTAIN if policy.action == "block" else Certainty.LIKELY,
+                Certainty.CERTAIN if policy.action == "block" and felt else Certainty.LIKELY,
                 "take the policy away, or let it pass these; see which program made it (strongSwan, Libreswan, a script)",
                 (f"`ip xfrm policy` on {host}: {policy}",),
                 explains=explains,

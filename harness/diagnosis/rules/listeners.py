@@ -69,8 +69,10 @@ def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: 
         at.setdefault(one.address, []).append(one)
     for address, those in at.items():
         service = next((s for s in evidence.cluster.services if s.port == port), None)
-        silent = [p for p in evidence.paths if service and p.service.name == service.name and p.outcome != "pass"]
-        if len({s.pid for s in those}) < 2 or seen.name != evidence.active or not silent:
+        unserved = [
+            p for p in evidence.paths if service and p.service.name == service.name and p.outcome != "pass" and (p.hung or p.connects)
+        ]
+        if len({s.pid for s in those}) < 2 or seen.name != evidence.active or not unserved:
             continue
         waiting = max(those, key=lambda s: s.waiting)
         yield Cause(
@@ -78,7 +80,7 @@ def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: 
             "kernel deals connections out among them, and what one of them does not serve hangs",
             seen.name,
             Certainty.LIKELY,
-            f"see whether {waiting.owner} serves, and end the one that should not be there",
+            f"see whether each of them serves (`ss -tlnp`, their logs), {waiting.owner} first: one may be of a start that was forgotten",
             tuple(f"`ss -tlnp` on {seen.name}: {s.owner} on {s.address}:{port}, {s.waiting} wait to be accepted" for s in those),
             explains=explains,
         )
