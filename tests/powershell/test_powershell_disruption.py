@@ -88,6 +88,13 @@ def test_nothing_is_done_that_nobody_undoes(nodes, name, given):
     assert node(name, **given).error == "NotArmed", "what is being undone is not done"
 
 
+def test_a_cut_that_is_undone_while_it_is_made_takes_its_rules_back(nodes):
+    node = nodes("many")
+    node("undo-arm", **ARM)
+    (node.folder / "undo-ends-with-the-first-rule").touch()
+    assert node("cut", **CUT).error == "NotArmed" and list((node.folder / "rules").iterdir()) == []
+
+
 def test_nothing_is_done_without_the_lease(nodes):
     node = nodes("many")
     assert node("undo-arm", **ARM, Lease=LEASE).error == "LeaseLost" and not (node.own / TOKEN).exists()

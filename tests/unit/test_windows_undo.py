@@ -203,5 +203,6 @@ def test_the_waiting_program_is_ascii_has_every_label_and_runs_only_windows_own(
     jumps = set(re.findall(r"\bgoto (\w+)", code)) | {f"{word}_{kind}" for word in ("undo", "check") for kind in ("firewall", "nic")}
     assert jumps <= labels and "call :undo_!v_kind!" in code and "call :check_!v_kind!" in code
     assert set(re.findall(r"!sys!\\([\w.]+)", code)) == {"ping.exe", "schtasks.exe", "netsh.exe", "reg.exe", "ipconfig.exe"}
+    assert re.search(r'^:undo\n>"!d!now" echo now$', code, re.MULTILINE), "what is being undone must look so to who is about to do it"
     assert "%TEMP%" not in code and "powershell" not in code.lower()
     assert Path(host_undo.__file__).parent.joinpath("engine/guard.cmd").exists()

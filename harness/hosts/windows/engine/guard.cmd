@@ -1,7 +1,7 @@
 @echo off
 rem Undoes one thing on this host, whatever becomes of who did it: after some seconds, at once when told so or after a boot.
 rem A scheduled task of SYSTEM runs it, so it outlives every session; in cmd, which needs no TEMP and no language mode (WHST-43, 70).
-rem Beside it lie the files values (what is to be undone), armed (it has begun), now (undo at once) and failed (what is still so).
+rem Beside it lie the files values (what is to be undone), armed (it has begun), now (it is being undone, or is to be at once) and failed (what is still so).
 rem It takes task and folder away when the thing was seen to be as it was, and goes on until then.
 setlocal EnableExtensions EnableDelayedExpansion
 set "sys=%SystemRoot%\System32"
@@ -22,6 +22,8 @@ set /a v_seconds-=1
 goto wait
 
 :undo
+rem Who is about to do it sees from now on that nobody would undo it a second time.
+>"!d!now" echo now
 set /a pause=2
 :again
 call :undo_!v_kind!

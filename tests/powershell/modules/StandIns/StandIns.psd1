@@ -48,6 +48,7 @@
         'New-ScheduledTaskSettingsSet',
         'New-ScheduledTaskTrigger',
         'Register-ScheduledTask',
+        'Remove-NetFirewallRule',
         'Start-ClusterResource',
         'Start-ScheduledTask',
         'Start-Service',

@@ -429,7 +429,17 @@ function New-NetFirewallRule {
     if ((Get-Scene) -eq 'error') { Write-Scene -Caller $PSCmdlet -Id 'Windows System Error 5' -List @(); return }
     $text = (@($Direction, $Action, $Enabled, $Profile, "$LocalAddress", "$RemoteAddress", $Protocol, $LocalPort) -join '|')
     [System.IO.File]::WriteAllText([System.IO.Path]::Combine((Get-Kept -Kind 'rules'), $Name), $text)
+    $ended = [System.IO.Path]::Combine($env:ProgramData, 'undo-ends-with-the-first-rule')
+    if ([System.IO.File]::Exists($ended)) {
+        [System.IO.File]::WriteAllText([System.IO.Path]::Combine($env:ProgramData, 'lkharness', $DisplayName.Replace('lkharness-', ''), 'now'), 'now')
+    }
     [pscustomobject]@{ Name = $Name; DisplayName = $DisplayName }
+}
+
+function Remove-NetFirewallRule {
+    [CmdletBinding()]
+    param([object]$InputObject)
+    [System.IO.File]::Delete([System.IO.Path]::Combine((Get-Kept -Kind 'rules'), "$($InputObject.Name)"))
 }
 
 function Disable-NetAdapter {
@@ -584,6 +594,7 @@ Export-ModuleMember -Function @(
     'New-ScheduledTaskSettingsSet',
     'New-ScheduledTaskTrigger',
     'Register-ScheduledTask',
+    'Remove-NetFirewallRule',
     'Start-ClusterResource',
     'Start-ScheduledTask',
     'Start-Service',

@@ -43,5 +43,15 @@ Invoke-Answer {
     $before = Get-WallClock
     $null = New-NetFirewallRule -Name ($Rule + '-in') -Direction Inbound @about
     if ($Port -eq 0) { $null = New-NetFirewallRule -Name ($Rule + '-out') -Direction Outbound @about }
+    try { Assert-Armed -Token $Undo }
+    catch {
+        # Undone between the two: what was made after that would stay, since nobody waits any more.
+        foreach ($end in @('-in', '-out')) {
+            foreach ($one in @(Find-All { Get-NetFirewallRule -Name ($Rule + $end) -ErrorAction Stop })) {
+                Remove-NetFirewallRule -InputObject $one -ErrorAction Stop
+            }
+        }
+        throw
+    }
     [ordered]@{ Before = $before; After = (Get-WallClock) }
 }
