@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.core.errors import HarnessError, Unusable
+from harness.core.errors import BadUse, HarnessError, Unusable
+from harness.hosts.root_rights import SUDO
 from harness.measure.meter import ATTEMPT_TIMEOUT_S, series_plan
 from harness.recorder import boot_unit
 from harness.recorder.boot_unit import BootUnit
@@ -70,10 +71,10 @@ class Recorders:
         until = time.time() + days * DAY_S
         done = self._each(lambda link: self._start_one(link, plans[link.name], until, options or RecorderOptions()), tuple(plans))
         if self.faults:
-            faults = "; ".join(self.faults.values())
-            for name in done:
-                self._remove_one(self.links[name])
-            raise Unusable(f"no flight recorder was started: {faults}")
+            faults = list(self.faults.values())
+            left = self._each(self._remove_one, tuple(done)) if done else {}
+            faults += [*self.faults.values(), *(sentence for sentence in left.values() if sentence)]
+            raise Unusable(f"no flight recorder was started: {'; '.join(faults)}")
         return [sentence for sentence in done.values() if sentence]
 
     def _start_one(self, link: RecorderLink, all_series: Plan, until: float, options: RecorderOptions) -> str:
@@ -81,22 +82,31 @@ class Recorders:
         ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port) if node else ()
         log = str(self.subject.manager.log or "") if node else ""
         watch = AgentWatch(vip=str(cluster.vip) if node else "", ports=ports, log=log, every_s=LOOK_S)
-        link.install(
-            RecorderPlan(list(all_series), watch, {s.id: fast for s, fast in all_series.items()}, until, options=options), begin=False
-        )
+        plan = RecorderPlan(list(all_series), watch, {s.id: fast for s, fast in all_series.items()}, until, options=options)
+        if link.status() is not None:
+            raise BadUse(f"{link.name}: a flight recorder of this cluster is there already")
         try:
+            link.install(plan, begin=False)
             return self._outlives_boots(link)
-        except HarnessError:
-            self._remove_one(link)
+        except HarnessError as error:
+            try:
+                left = self._remove_one(link)
+            except HarnessError as more:
+                left = str(more)
+            if left:
+                raise Unusable(f"{error}; and what was installed could not be removed: {left}") from error
             raise
 
     def _outlives_boots(self, link: RecorderLink) -> str:
         found = link.status() or {}
-        unit = BootUnit(self.name, str(found["folder"]), str(found["python"]), str(found["user"]))
-        said = boot_unit.install(self.subject.hosts[link.name], unit)
-        if not (link.status() or {}).get("alive"):
-            link.start()
-        return said
+        host, user = self.subject.hosts[link.name], str(found["user"])
+        unit = BootUnit(self.name, str(found["folder"]), str(found["python"]), user, SUDO if found.get("root") == SUDO else "")
+        said = boot_unit.install(host, unit)
+        if (link.status() or {}).get("alive"):
+            return said
+        lasts = boot_unit.outlives_logout(host, user)
+        link.start()
+        return "; ".join(filter(None, (said, lasts)))
 
     def resume(self) -> dict[str, str]:
         """Start those that are there and do not run; host → what was done."""
@@ -107,8 +117,8 @@ class Recorders:
                 return "no recorder is there"
             if found["alive"]:
                 return "it runs"
-            link.start()
-            return "started again"
+            said = self._outlives_boots(link)  # by its unit where one can be had: what runs outside of it does not see it removed
+            return f"started again; {said}" if said else "started again"
 
         return self._each(one)
 
@@ -127,8 +137,10 @@ class Recorders:
 
     def _remove_one(self, link: RecorderLink) -> str:
         said = boot_unit.remove(self.subject.hosts[link.name], BootUnit(self.name))
+        if said:  # a unit whose folder is gone would run what somebody else puts there
+            return f"{said}; so the recorder stays until that is removed"
         link.remove()
-        return said
+        return ""
 
     def _each(self, work: Callable[[RecorderLink], Any], names: tuple[str, ...] | None = None) -> dict[str, Any]:
         """What `work` returns on each host, at once; `faults` has a sentence for each that failed."""

@@ -113,6 +113,24 @@ def test_a_worker_that_is_killed_is_replaced_and_one_that_went_down_with_its_hos
         assert guard not in processes_of(tmp_path / NAME)
 
 
+@pytest.mark.deep
+def test_one_that_ended_by_itself_is_replaced_and_what_ends_its_node_waits_for_nobody(tmp_path) -> None:
+    with service() as it, recording(tmp_path, it.port, keep=86400.0) as link:
+        running(link)
+        _, worker = sorted(processes_of(tmp_path / NAME))
+        os.kill(worker, signal.SIGTERM)
+        Deadline(LIMIT).wait_for(
+            lambda: len(found := sorted(processes_of(tmp_path / NAME))) == 2 and found[1] != worker, what="a new worker", every=0.05
+        )
+        running(link)
+        for pid in reversed(sorted(processes_of(tmp_path / NAME))):  # as systemd ends all of a unit
+            os.kill(pid, signal.SIGTERM)
+        Deadline(LIMIT).wait_for(lambda: not processes_of(tmp_path / NAME), what="all of them to end", every=0.1)
+        assert (tmp_path / NAME / "plan").exists() and not (tmp_path / NAME / "reserve").exists()
+        link.start()
+        running(link)
+
+
 def test_it_ends_by_itself_and_leaves_nothing(tmp_path) -> None:
     with service() as it, recording(tmp_path, it.port, lasts=2.0):
         nothing_of(tmp_path)

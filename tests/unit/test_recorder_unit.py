@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import shlex
 import shutil
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from harness.core.errors import BadUse, Unusable
+from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
 from harness.hosts.root_rights import marked
 from harness.recorder import boot_unit
 from harness.recorder.boot_unit import BootUnit
 from harness.recorder.load import statement
+from harness.recorder.recorders import Recorders
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.recorder_link import RecorderOptions
 
@@ -36,10 +41,144 @@ def test_the_load_is_said_in_connections_bytes_and_their_end() -> None:
 
 def test_the_unit_runs_as_the_account_within_limits_and_removes_itself_when_the_recorder_is_gone() -> None:
     lines = UNIT.text.splitlines()
-    assert {"User=operator", "CPUQuota=25%", "MemoryMax=200M"} <= set(lines)
+    assert {"User=operator", "CPUQuota=25%", "MemoryMax=200M", "TimeoutStopSec=5", "Restart=on-failure", "OOMPolicy=continue"} <= set(lines)
     assert f"ExecStart=/usr/bin/python3 -I -S {UNIT.folder}/program {UNIT.folder}" in lines
     (stop,) = [line for line in lines if line.startswith("ExecStopPost=")]
-    assert stop.startswith("ExecStopPost=+/bin/sh -c ") and f"rm -f {UNIT.path} " in stop and f"test -e {UNIT.folder}/plan ||" in stop
+    assert stop.startswith("ExecStopPost=+/bin/sh -c ") and f"rm -f {UNIT.path} " in stop and stop.count("stat -c") == 2
+    assert 'Environment="LKHARNESS_ROOT=sudo -n"' in replace(UNIT, root="sudo -n").text and "LKHARNESS_ROOT" not in UNIT.text
+
+
+def test_the_unit_executes_nothing_that_another_may_have_put_there(tmp_path) -> None:
+    (check,) = [line for line in UNIT.text.splitlines() if line.startswith("ExecStartPre=")]
+    assert check.startswith("ExecStartPre=/bin/sh -c ") and "ConditionPathExists" not in UNIT.text  # a unit without its folder goes
+    user, folder = pwd.getpwuid(os.geteuid()).pw_name, tmp_path / "recorder"
+    unit = replace(UNIT, folder=str(folder), user=user)
+
+    def runs(one: BootUnit = unit) -> bool:
+        (line,) = [line for line in one.text.splitlines() if line.startswith("ExecStartPre=")]
+        words = shlex.split(line.partition("=")[2].replace("$$", "$").replace("%%", "%"))  # as systemd reads it
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+    assert not runs()
+    folder.mkdir(mode=0o700)
+    assert not runs()
+    (folder / "program").write_text("pass")
+    assert runs() and not runs(replace(unit, user="another"))
+    folder.chmod(0o755)
+    assert not runs()
+    folder.chmod(0o700)
+    (tmp_path / "link").symlink_to(folder)
+    assert not runs(replace(unit, folder=str(tmp_path / "link")))
+    (folder / "program").rename(tmp_path / "elsewhere")
+    (folder / "program").symlink_to(tmp_path / "elsewhere")
+    assert not runs()
+
+
+@pytest.mark.parametrize(
+    ("kills", "systemd", "user", "lasts"),
+    [
+        ("b true", True, "operator", False),
+        ("b true", True, "root", True),
+        ("b false", True, "operator", True),
+        ("Failed to connect to bus", True, "operator", None),
+        ("sh: busctl: not found", False, "operator", True),
+    ],
+)
+def test_what_no_unit_started_may_end_with_the_log_in(kills: str, systemd: bool, user: str, lasts: bool | None) -> None:
+    assert boot_unit.survives_logout(kills, systemd, user) is lasts
+
+
+class Link:
+    """A recorder that is there once it was installed, and says what was asked of it."""
+
+    def __init__(self, name: str, asked: list[str], *, fails: str = "") -> None:
+        self.name, self.asked, self.fails, self.there, self.alive = name, asked, fails, False, False
+
+    def status(self) -> dict[str, object] | None:
+        return {"folder": UNIT.folder, "python": "p", "user": "operator", "alive": self.alive} if self.there else None
+
+    def __getattr__(self, do: str):
+        def done(*_: object, **__: object) -> None:
+            self.asked.append(f"{self.name} {do}")
+            self.there = do != "remove" and (self.there or do == "install")
+            if do == self.fails:
+                raise Inconclusive(f"{self.name}: {do} failed")
+
+        return done
+
+
+def recorders_of(*links: Link) -> Recorders:
+    made = object.__new__(Recorders)
+    node = SimpleNamespace(name="client")
+    cluster = SimpleNamespace(client=node, services=(), vip="10.0.0.9", load_balancer=SimpleNamespace(probe=SimpleNamespace(port=1)))
+    made.subject = SimpleNamespace(  # type: ignore[assignment]
+        hosts={link.name: None for link in links},
+        cluster=cluster,
+        manager=SimpleNamespace(log=""),
+        together=lambda *works: [work() for work in works],
+    )
+    made.name, made.links, made.faults = UNIT.name, {link.name: link for link in links}, {}  # type: ignore[assignment]
+    return made
+
+
+def test_the_folder_goes_only_once_the_unit_has_gone(monkeypatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(boot_unit, "remove", lambda host, unit: "h: its unit is left")
+    assert recorders_of(Link("h", asked)).remove() == ["h: its unit is left; so the recorder stays until that is removed"] and not asked
+    monkeypatch.setattr(boot_unit, "remove", lambda host, unit: "")
+    assert recorders_of(Link("h", asked)).remove() == [] and asked == ["h remove"]
+
+
+def test_a_start_goes_by_the_unit_and_one_that_dies_with_the_log_in_is_none(monkeypatch) -> None:
+    asked: list[str] = []
+    link = Link("h", asked)
+    link.there = True
+
+    def by_unit(host: object, unit: BootUnit) -> str:
+        asked.append("unit")
+        link.alive = True
+        return ""
+
+    monkeypatch.setattr(boot_unit, "install", by_unit)
+    assert recorders_of(link).resume() == {"h": "started again"} and asked == ["unit"]
+
+    def dies(host: object, user: str) -> str:
+        raise Unusable("KillUserProcesses=yes")
+
+    link.alive = False
+    monkeypatch.setattr(boot_unit, "install", lambda host, unit: "h: no unit")
+    monkeypatch.setattr(boot_unit, "outlives_logout", dies)
+    found = recorders_of(link)
+    assert found.resume() == {} and "KillUserProcesses" in found.faults["h"] and asked == ["unit"]
+
+
+@pytest.mark.parametrize("fails", ["install", "start"])
+def test_a_start_that_fails_leaves_no_recorder_and_one_that_was_there_stays(monkeypatch, fails: str) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(boot_unit, "install", lambda host, unit: "no unit")
+    monkeypatch.setattr(boot_unit, "remove", lambda host, unit: "")
+    monkeypatch.setattr(boot_unit, "outlives_logout", lambda host, user: "")
+    links = [Link("a", asked), Link("b", asked, fails=fails)]
+    with pytest.raises(Unusable, match=f"no flight recorder was started: b: {fails} failed"):
+        recorders_of(*links).start({"a": {}, "b": {}}, 1)
+    assert {"a remove", "b remove"} <= set(asked) and not any(link.there for link in links)
+    asked.clear()
+    there = Link("a", asked)
+    there.there = True
+    with pytest.raises(Unusable, match="is there already"):
+        recorders_of(there).start({"a": {}}, 1)
+    assert there.there and not asked
+
+
+def test_a_cleaning_up_that_fails_does_not_keep_the_others_from_theirs(monkeypatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(boot_unit, "install", lambda host, unit: "no unit")
+    monkeypatch.setattr(boot_unit, "remove", lambda host, unit: "")
+    monkeypatch.setattr(boot_unit, "outlives_logout", lambda host, user: "")
+    links = [Link("a", asked, fails="remove"), Link("b", asked), Link("c", asked, fails="start")]
+    with pytest.raises(Unusable, match="c: start failed; a: remove failed"):
+        recorders_of(*links).start({"a": {}, "b": {}, "c": {}}, 1)
+    assert {"b remove", "c remove"} <= set(asked)
 
 
 @pytest.mark.parametrize("line", [UNIT.installing(), UNIT.removing()])

@@ -27,7 +27,7 @@ from harness.remote.agents.agent_launch import PREFIX, AgentSeries, AgentWatch
 from harness.remote.agents.clock_sync import HostClock
 from harness.remote.recording.recording import Clock
 
-PLACES = ("/var/tmp", "/tmp")  # of these the first outlives a reboot
+PLACES = ("/var/lib", "/var/tmp", "/tmp")  # only root can make a folder in the first; the first two outlive a reboot
 CONTROL = "recorder_control"
 PROGRAM = "flight_recorder"
 PINGS = 10

@@ -27,6 +27,7 @@ import time
 LINES = 200  # one write to the spool for so many
 
 SPOOL_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+NOT_BEGUN = 4  # how a worker exits that could not begin
 MIN_FREE_BYTES = 4096  # bytes kept free, so that a full disk can still be told
 
 
@@ -43,6 +44,7 @@ class Agent:
 
     rst = struct.pack("ii", 1, 0)  # closed with RST: no TIME_WAIT, and the port is free again at once
     flush_s = 0.05
+    reserves = True  # a little of the disk, to tell that it is full
     first = True  # scheduled before others, where that is allowed
 
     def __init__(self, plan, folder, guard):
@@ -64,8 +66,9 @@ class Agent:
         self.followers = os.open(os.path.join(folder, "followers"), SPOOL_FLAGS, 0o600)
         self.orphan, self.followed, self.look_at = plan["orphan"], self.t0, self.t0
         self.size, self.stored, self.reserve = 0, 0, os.path.join(folder, "reserve")
-        with open(self.reserve, "wb") as reserve:
-            reserve.write(b"." * MIN_FREE_BYTES)
+        if self.reserves:
+            with open(self.reserve, "wb") as reserve:
+                reserve.write(b"." * MIN_FREE_BYTES)
         header = {"t0": self.t0, "wall": time.time(), "pid": os.getpid(), "nice": os.nice(0), "series": [t["id"] for t in plan["series"]]}
         self.lines.append("a %s\n" % json.dumps(header))
         self.watch = Watch(self, watch)
@@ -243,14 +246,14 @@ def first_in_line():
 
 
 def worker(kind, plan, folder, guard, tell):
-    """The process that measures."""
+    """The process that measures; whether it began."""
     if kind.first:
         first_in_line()
     try:
         agent = kind(plan, folder, guard)
     except (Ended, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         os.write(tell, json.dumps({"error": "%s: %s" % (type(error).__name__, error)}).encode())
-        return
+        return False
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(agent, "stopping", "a signal ended it"))
     os.write(tell, json.dumps({"folder": folder, "pid": os.getpid()}).encode())
@@ -261,8 +264,13 @@ def worker(kind, plan, folder, guard, tell):
         agent.finish(str(end), end.final)
     except Exception as error:  # whatever it is: the harness is told, and it is a fault of this script
         agent.finish("it broke: %s: %s" % (type(error).__name__, error), True)
-    if os.getppid() != guard:
+    if os.getppid() != guard and not (
+        "until" in plan and agent.stopping
+    ):  # a recorder that a signal ended goes on when it is started again
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         linger(folder, plan)
+    return True
 
 
 def background(kind, plan, folder, tell):
@@ -275,26 +283,34 @@ def background(kind, plan, folder, tell):
     detach()
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a recorder that is started twice runs once
-    guard = os.getpid()
+    guard, begun = os.getpid(), False
     while True:
         pid = os.fork()
         if pid == 0:
             os.close(held)
-            worker(kind, plan, folder, guard, tell)
-            return
+            os._exit(0 if worker(kind, plan, folder, guard, tell) else NOT_BEGUN)
         os.close(tell)
-        if not begins_again(plan, folder, os.waitpid(pid, 0)[1]):
+        status = os.waitpid(pid, 0)[1]
+        begun = begun or not os.WIFEXITED(status) or os.WEXITSTATUS(status) != NOT_BEGUN
+        if "until" in plan and not begun:
+            return  # who started it is told, and may start it again
+        if not begins_again(plan, folder):
             break
         tell = os.open(os.devnull, os.O_WRONLY)
     linger(folder, plan)
 
 
-def begins_again(plan, folder, status):
-    """Whether another worker takes the place of one that was killed: a recorder's only, a while later, unless somebody ends it."""
-    if "until" not in plan or not os.WIFSIGNALED(status):
+def begins_again(plan, folder):
+    """Whether another worker takes the place of one that ended, however it did: a recorder's only, a while later, until its time is over
+    or somebody ends it."""
+    if "until" not in plan:
         return False
-    pause(plan["again"])
-    return os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "stop"))
+    at = mono() + plan["again"]
+    while time.time() < plan["until"] and os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "stop")):
+        if mono() >= at:
+            return True
+        pause(0.1)
+    return False
 
 
 def main():
@@ -309,7 +325,7 @@ def main():
 
 
 def start(kind, plan, folder):
-    """Leaves an agent of that kind in the background, and prints where it is."""
+    """Leaves an agent of that kind in the background, and prints where it is; whether there is one."""
     told, tell = os.pipe()
     if os.fork() == 0:
         try:
@@ -325,3 +341,4 @@ def start(kind, plan, folder):
             break
         said += data
     print(said.decode() or json.dumps({"error": "it ended before it began; is there memory left?"}))
+    return b'"error"' not in (said or b'"error"')

@@ -70,15 +70,17 @@ NAMES = {"r": "refused", "s": "silent", "x": "reset", "u": "unreachable"}
 
 
 class Incident:
-    """One file of what is kept. A disk that is full leaves a hole in it, which is told."""
+    """One file of what is kept. A disk that is full leaves a hole in it, which is told; without its header no line of it could be read, so
+    that goes before the first one for which there is room."""
 
-    def __init__(self, path, least_free):
+    def __init__(self, path, least_free, header):
         self.path, self.least_free, self.opened, self.last = path, least_free, mono(), mono()
+        self.header = header
         self.fd, self.size, self.lost = None, 0, 0
 
     def add(self, text):
         """Appends whole lines, all of them or none."""
-        data = text.encode("utf-8", "replace")
+        data = (self.header + text).encode("utf-8", "replace")
         try:
             if self.fd is None:
                 self.fd = os.open(self.path + ".part", SPOOL_FLAGS, 0o600)
@@ -87,23 +89,37 @@ class Incident:
                 raise OSError(errno.ENOSPC, "the disk is nearly full")
             while data:
                 data = data[os.write(self.fd, data) :]
-            self.size = os.fstat(self.fd).st_size
+            self.size, self.header = os.fstat(self.fd).st_size, ""
         except OSError:
             self.lost += len(text)
             if self.fd is not None:
                 os.ftruncate(self.fd, self.size)
 
     def close(self):
-        """Ends it under its own name."""
+        """Ends it under its own name; one in which nothing is leaves no file."""
         if self.fd is not None:
             os.close(self.fd)
-            os.rename(self.path + ".part", self.path)
+            closed(self.path + ".part")
+
+
+def closed(part):
+    """Gives a file its own name; one in which nothing is goes."""
+    if os.stat(part).st_size:
+        os.rename(part, part[: -len(".part")])
+    else:
+        os.unlink(part)
+
+
+def close_parts(folder):
+    """Closes what a worker left open that did not end itself."""
+    for part in glob.glob(os.path.join(glob.escape(folder), "incident-*.part")):
+        closed(part)
 
 
 class FlightRecorder(Agent):  # type: ignore[name-defined]
     """An agent that nobody follows."""
 
-    flush_s, first = 1.0, False
+    flush_s, first, reserves = 1.0, False, False
 
     def __init__(self, plan, folder, guard):
         self.options, self.incident = plan["recorder"], None
@@ -113,8 +129,7 @@ class FlightRecorder(Agent):  # type: ignore[name-defined]
         for name in ("spool", "followers", "reserve", "renew"):  # of the one that this host had before it went down
             if os.path.exists(os.path.join(folder, name)):
                 os.unlink(os.path.join(folder, name))
-        for part in glob.glob(os.path.join(glob.escape(folder), "incident-*.part")):
-            os.rename(part, part[: -len(".part")])
+        close_parts(folder)
         self.place = folder
         Agent.__init__(self, dict(plan, lifetime=max(0.0, plan["until"] - time.time())), folder, guard)
         self.note("a %s\n" % json.dumps(self.header("it began")))
@@ -159,8 +174,7 @@ class FlightRecorder(Agent):  # type: ignore[name-defined]
         if self.incident is None:
             self.flush()
             path = os.path.join(self.place, "incident-%013d" % (time.time() * 1000))
-            self.incident = Incident(path, self.options["free"])
-            self.incident.add("a %s\n" % json.dumps(self.header(why)))
+            self.incident = Incident(path, self.options["free"], "a %s\n" % json.dumps(self.header(why)))
             for _, text in self.ring:
                 self.incident.add(text)
         self.incident.last = now
@@ -265,7 +279,8 @@ def record():
     folder = sys.argv[1]
     with open(os.path.join(folder, "plan")) as file:
         plan = json.load(file)
-    start(FlightRecorder, plan, folder)
+    if not start(FlightRecorder, plan, folder):
+        sys.exit(1)  # systemd tries again
 
 
 record()

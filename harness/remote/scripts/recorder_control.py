@@ -114,6 +114,7 @@ def status(folder, place):
         "alive": lives(place),
         "python": sys.executable,
         "user": pwd.getpwuid(os.geteuid()).pw_name,
+        "root": os.environ.get("LKHARNESS_ROOT", ""),
         "wall": time.time(),
         "until": plan["until"],
         "bytes": sum(sizes.values()),

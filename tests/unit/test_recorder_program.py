@@ -1,0 +1,91 @@
+"""The flight recorder's own program, part by part: what its guard replaces, and what an incident's file holds when the disk is full."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from harness.recorder.incident_files import incident
+from harness.remote import script_transport
+
+NAME = "incident-1790000000000"
+
+
+@pytest.fixture(scope="module")
+def program() -> ModuleType:
+    """The script as its host runs it, without its last line, which starts it."""
+    made, text = ModuleType("program"), script_transport.source("flight_recorder").decode()
+    assert text.rstrip().endswith("\nrecord()")
+    exec(compile(text.rstrip().removesuffix("record()"), "program", "exec"), made.__dict__)
+    return made
+
+
+def test_a_worker_is_replaced_however_it_ended_until_its_time_is_over_or_somebody_ends_it(tmp_path, program) -> None:
+    plan = {"until": time.time() + 3600.0, "again": 0.0}
+    assert program.begins_again(plan, str(tmp_path))
+    assert not program.begins_again({"keep": 1.0}, str(tmp_path)), "only a recorder's"
+    assert not program.begins_again({**plan, "until": time.time() - 1.0}, str(tmp_path))
+    assert not program.begins_again({**plan, "again": 600.0}, str(tmp_path / "removed"))
+    (tmp_path / "stop").touch()
+    assert not program.begins_again({**plan, "again": 600.0}, str(tmp_path)), "a worker that is to be replaced later is not waited for"
+
+
+@pytest.mark.parametrize(("signalled", "recorder", "lingers"), [("a signal", True, 0), ("", True, 1), ("a signal", False, 1)])
+def test_a_recorder_that_a_signal_ended_holds_up_no_shutdown(tmp_path, program, monkeypatch, signalled, recorder, lingers) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(program, "linger", lambda folder, plan: waited.append(folder))
+    monkeypatch.setattr(program, "signal", SimpleNamespace(SIGTERM=15, SIGINT=2, SIG_DFL=0, signal=lambda *_: None))
+
+    def kind(plan: object, folder: object, guard: object) -> SimpleNamespace:
+        return SimpleNamespace(stopping=signalled, run=lambda: None)
+
+    kind.first = False  # type: ignore[attr-defined]
+    plan = {"until": 1.0} if recorder else {}
+    assert program.worker(kind, plan, str(tmp_path), guard=-1, tell=os.open(os.devnull, os.O_WRONLY))
+    assert len(waited) == lingers
+
+
+def test_a_recorder_takes_no_reserve_of_the_disk(program) -> None:
+    assert not program.FlightRecorder.reserves and program.Agent.reserves
+
+
+def disk(program: ModuleType, monkeypatch, free: list[int]) -> None:
+    """Reports so many bytes free, the last one from then on."""
+
+    def room(fd: int) -> SimpleNamespace:
+        return SimpleNamespace(f_bavail=free[0] if len(free) == 1 else free.pop(0), f_frsize=1)
+
+    monkeypatch.setattr(program, "os", SimpleNamespace(**{n: getattr(os, n) for n in dir(os) if not n.startswith("__")}, fstatvfs_=0))
+    program.os.fstatvfs = room
+
+
+HEADER = 'a {"t0": 1, "mono": 2, "wall": 1790000000, "series": ["c"], "why": "failed"}\n'
+
+
+def test_an_incident_that_begins_on_a_full_disk_is_kept_from_when_there_is_room(tmp_path: Path, program, monkeypatch) -> None:
+    disk(program, monkeypatch, [10, 1 << 30])
+    one = program.Incident(str(tmp_path / NAME), 1000, HEADER)
+    one.add("s 0 1000 2 a 3 \n")  # no room
+    one.add("s 0 2000 2 a 3 \n")
+    one.close()
+    found = incident("h", NAME, (tmp_path / NAME).read_text())
+    assert found is not None and len(found.samples["c"]) == 1 and one.lost == len("s 0 1000 2 a 3 \n")
+
+
+def test_an_incident_of_which_nothing_could_be_written_leaves_no_file(tmp_path: Path, program, monkeypatch) -> None:
+    disk(program, monkeypatch, [10])
+    one = program.Incident(str(tmp_path / NAME), 1000, HEADER)
+    one.add("s 0 1000 2 a 3 \n")
+    one.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_worker_left_open_is_closed_by_the_next_and_nothing_of_an_empty_one_stays(tmp_path: Path, program) -> None:
+    (tmp_path / f"{NAME}.part").touch()
+    (tmp_path / "incident-1790000000001.part").write_text(HEADER)
+    program.close_parts(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["incident-1790000000001"]
