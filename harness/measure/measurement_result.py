@@ -62,7 +62,7 @@ class Outage:
     reason: str  # one sentence a person can act on
     expected: bool = True
     min_s: float | None = None  # None in a record of before: seconds - period_s
-    max_s: float | None = None  # None in a record of before, and for one without an end
+    max_s: float | None = None  # None in a record of before, for one without an end, and for one that began before what was kept
 
 
 @dataclass(frozen=True)

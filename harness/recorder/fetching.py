@@ -80,7 +80,7 @@ def fetch(recorders: Recorders, reports: Path) -> Brought:
             group,
             all_series,
             clocks,
-            lambda one: incident_files.standing(one.host, journals.get(one.host, ""), one.begun),
+            journals,
             wall_minus_mono,
         )
         brought.runs.append(_store(recorders, made, all_series, reports))
@@ -112,7 +112,7 @@ def _store(recorders: Recorders, made: Assembled, all_series: list[Series], repo
     run = Run.create(reports, command=COMMAND)
     run.cleaner.knows(subject.cleaner.values)
     report = ReportBuilder(run)
-    report.cluster_is(subject.cluster, ClusterKind.ATTACHED, active=made.header.active)
+    report.cluster_is(subject.cluster, ClusterKind.ATTACHED, active=made.header.active or None)
     when = datetime.fromtimestamp(made.marks[0].at + made.header.wall_minus_mono, UTC)
     test, name = f"recorder/{when:%Y-%m-%dT%H:%M:%S}Z", "01-incident"
     report.begin_test(test, f"{made.title} ({when:%Y-%m-%d %H:%M:%S} UTC)", properties={"design": made.header.design})

@@ -6,7 +6,7 @@ differ then is taken as how wrong they may have been: a clock that has been set 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.config.cluster_config import Cluster
@@ -14,7 +14,7 @@ from harness.disrupt.disruption import Effect
 from harness.expectations import outage_budget
 from harness.expectations.connectivity_matrix import Origin
 from harness.measure.meter import addresses_of
-from harness.recorder.incident_files import STANDING, HostIncident
+from harness.recorder.incident_files import STANDING, HostIncident, standing
 from harness.remote.recording.recording import Clock, Header, Mark, NodeEvent, Noise, Sample, Series
 
 DISRUPTION = "incident"
@@ -41,11 +41,13 @@ def assemble(
     files: Sequence[HostIncident],
     all_series: Sequence[Series],
     clocks: Mapping[str, Clock],
-    standing: Callable[[HostIncident], list[NodeEvent]],
+    journals: Mapping[str, str],
     wall_minus_mono: float,
 ) -> Assembled:
-    """One incident from the files that tell of it. `standing` gives what a host's journal says of the time before a file."""
-    shift = {one.host: clocks[one.host].wall_s if one.host in clocks else -wall_minus_mono for one in files}
+    """One incident from the files that tell of it, and from every host's journal, which says how roles stood before: a node that lost its
+    power may have left no file."""
+    hosts = dict.fromkeys([*(one.host for one in files), *journals])
+    shift = {host: clocks[host].wall_s if host in clocks else -wall_minus_mono for host in hosts}
     samples: dict[str, list[Sample]] = {}
     for one in files:
         for name, rows in one.samples.items():
@@ -56,10 +58,14 @@ def assemble(
     start = min(one.begun + shift[one.host] for one in files)
     end = max(one.ended + shift[one.host] for one in files)
     begin = _first_sign(files, samples, events, shift) - LEAD_S
-    before = [replace(e, at=start) for one in files for e in standing(one)]
-    holders = [e for e in [*before, *(e for e in events if e.at < begin)] if e.kind in ("vip-up", "vip-down")]
+    stood = [
+        replace(e, at=e.at + shift[host])
+        for host, journal in journals.items()
+        for e in standing(host, journal, min([begin - shift[host], *(one.begun for one in files if one.host == host)]))
+    ]
+    before = [replace(e, at=start) for e in stood]
     nodes = tuple(node.name for node in cluster.nodes)
-    active = next((e.host for e in sorted(holders, key=lambda e: e.at, reverse=True) if e.kind == "vip-up"), nodes[0])
+    active = _holder([*stood, *(e for e in events if e.at < begin)])
     moved = any(e.kind == "vip-up" and e.host != active and e.at >= begin for e in events)
     shown = tuple(series for series in all_series if series.id in samples)
     allowance = max(
@@ -97,6 +103,13 @@ def assemble(
     stated = [_clock(one, clocks, cluster.client.name, end) for one in {file.host: file for file in files}.values()]
     title = "an unplanned failover: every path recovered in time" if moved else "what was recorded: no path was out"
     return Assembled(header, samples, [*blind, *before, *events], noise, stated, marks, title)
+
+
+def _holder(events: Sequence[NodeEvent]) -> str:
+    """The node that had the VIP after these events; empty where none is known to have had it."""
+    last = {e.host: e for e in sorted(events, key=lambda e: e.at) if e.kind in ("vip-up", "vip-down")}
+    up = [e for e in last.values() if e.kind == "vip-up"]
+    return max(up, key=lambda e: e.at).host if up else ""
 
 
 def _unique(events: Iterator[NodeEvent]) -> list[NodeEvent]:

@@ -40,6 +40,10 @@ def noise(at: float) -> str:
     return f"n {round((40 + at) * 1e6)} 10 0 200 0.0 0.1"
 
 
+HOLDS = "\n".join([header(ONE, "it began"), event(-50.0, "vip-up", address=str(CLUSTER.vip), initial=True)])
+LACKS = "\n".join([header(TWO, "it began"), event(-50.0, "vip-down", address=str(CLUSTER.vip), initial=True)])
+
+
 def attempts(out: tuple[float, float] | None) -> list[str]:
     """Half a minute at 100 ms, 10 s at 10 ms from 0.05 s after the cut on; silent while the path is out."""
     moments = [-30 + n / 10 for n in range(300)] + [n / 100 for n in range(1000)]
@@ -56,10 +60,9 @@ def file(host: str, lines: list[str], name: str = "incident-1790000000000", why:
 def assembled(*files: HostIncident, clocks: dict[str, Clock] | None = None, journals: dict[str, str] | None = None) -> Recording:
     known = {one.host: Clock(one.host, 10.0, 0.0, 0.001, 100.0 - WALL) for one in files} if clocks is None else clocks
     all_series = [Series(f"{h}/{SERVICE.name}/new", h, SERVICE.name, "new", SERVICE.port, 0.1, 0.25) for h in (CLIENT, ONE, TWO)]
-    said = journals or {}
-    made = incident_recording.assemble(
-        CLUSTER, files, all_series, known, lambda one: incident_files.standing(one.host, said.get(one.host, ""), one.begun), WALL - 100.0
-    )
+    said = {ONE: HOLDS} if journals is None else journals
+    known |= {} if clocks is not None else {host: Clock(host, 10.0, 0.0, 0.001, 100.0 - WALL) for host in said}
+    made = incident_recording.assemble(CLUSTER, files, all_series, known, said, WALL - 100.0)
     return Recording(made.header, made.samples, [], made.events, made.marks, made.clocks, made.noise, complete=True)
 
 
@@ -83,6 +86,52 @@ def test_a_failover_within_its_budget_passes_and_names_who_serves() -> None:
     result = judged(file(CLIENT, attempts((0.0, 1.5))), left, came, journals={ONE: journal})
     assert (result.before, result.after, result.verdict.outcome) == (ONE, TWO, Outcome.PASS), result.verdict
     assert "longest out: client path" in result.verdict.reason
+
+
+def test_a_node_that_lost_its_power_had_the_vip_though_it_left_no_file() -> None:
+    came = file(ONE, [event(1.0, "vip-up", address=str(CLUSTER.vip))], why="vip-up eth1")
+    journals = {ONE: LACKS.replace(TWO, ONE), TWO: HOLDS.replace(ONE, TWO)}
+    result = judged(file(CLIENT, attempts((0.0, 1.5))), came, journals=journals)
+    assert (result.before, result.after, result.verdict.outcome) == (TWO, ONE, Outcome.PASS), result.verdict
+
+
+def test_a_node_that_had_given_the_vip_up_before_does_not_have_it() -> None:
+    gone = "\n".join([HOLDS, event(-45.0, "vip-down", address=str(CLUSTER.vip))])
+    took = "\n".join([header(TWO), event(-60.0, "vip-up", address=str(CLUSTER.vip))])
+    assert judged(file(CLIENT, attempts((0.0, 0.3))), journals={ONE: gone, TWO: took}).before == TWO
+
+
+@pytest.mark.parametrize("journals", [{}, {ONE: LACKS.replace(TWO, ONE), TWO: LACKS}, {ONE: "", TWO: "v {"}])
+def test_where_no_node_is_known_to_have_had_the_vip_nobody_is_taken_for_it(journals: dict[str, str]) -> None:
+    came = file(TWO, [event(1.0, "vip-up", address=str(CLUSTER.vip))], why="vip-up eth1")
+    for files in ([file(CLIENT, attempts((0.0, 1.5)))], [file(CLIENT, attempts((0.0, 1.5))), came]):
+        result = judged(*files, journals=journals)
+        assert result.verdict.outcome is Outcome.INCONCLUSIVE and "which node had the VIP before is not known" in result.verdict.reason
+    assert judged(file(CLIENT, attempts(None), why="mark x"), journals=journals).verdict.outcome is Outcome.PASS
+
+
+def back() -> list[str]:
+    """The return of a path that was out for hours: 35 s of that are held."""
+    return [
+        *(sample(-35 + n / 10, "s") for n in range(350)),
+        *(sample(n / 100) for n in range(1000)),
+        *(noise(at) for at in range(-34, 11)),
+    ]
+
+
+def test_a_path_that_was_out_already_is_out_for_at_least_so_long() -> None:
+    result = judged(file(CLIENT, back(), why="answered again"))
+    (series,) = result.series
+    assert result.verdict.outcome is Outcome.FAIL and "out for at least 35.0" in result.verdict.reason
+    assert series.recovered_after_s is None and series.unknown == "out already when what was kept begins"
+    assert [(out.min_s is not None, out.max_s) for out in series.outages] == [(True, None)]
+
+
+@pytest.mark.parametrize(("budget_s", "outcome"), [(120.0, Outcome.INCONCLUSIVE), (20.0, Outcome.FAIL)])
+def test_the_return_of_a_path_passes_no_budget(budget_s: float, outcome: Outcome) -> None:
+    came = file(TWO, [event(-1.0, "vip-up", address=str(CLUSTER.vip))], why="vip-up eth1")
+    verdict = measured(assembled(file(CLIENT, back(), why="answered again"), came), budget_s=budget_s).verdict
+    assert verdict.outcome is outcome and "out for at least 35.0" in verdict.reason, verdict
 
 
 def test_a_mark_without_an_outage_is_a_pass_that_tells_it() -> None:

@@ -17,6 +17,7 @@ TOOK_AWAY = frozenset(
 )
 NOTHING_LASTED = frozenset({"switchover", "failback", "manager crash", "service crash", "probe responder crash", "none"})
 WAS_SHARED = frozenset({"responder up on both nodes", "azure adminState up on the standby"})
+RIGHT = ("answered", "skipped")  # outcomes of attempts that do not tell of an outage
 DEFAULT_PROBE_THRESHOLD = 3  # intervals until a balancer's verdict, where the header does not say how many
 
 
@@ -43,6 +44,8 @@ def settles_s(header: Header) -> float:
 def happened(recording: Recording) -> Verdict:
     """Was it done, and seen to have taken effect? Without that nothing that was seen is an effect of it, nor proves that it has none."""
     if recording.header.observed:
+        if not recording.header.active and any(row.outcome not in RIGHT for rows in recording.samples.values() for row in rows):
+            return inconclusive("which node had the VIP before is not known, so neither is whether it moved")
         return passed("it was recorded as it happened; nothing was done to the cluster")
     if recording.mark("begin") is None:
         return inconclusive("the recording does not say when the disruption began; it was cut off before, or the disruption never began")

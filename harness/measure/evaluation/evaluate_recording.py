@@ -104,7 +104,7 @@ def _serving(recording: Recording, traces: Traces) -> str | None:
     hosts capture no packets, the node that has the VIP."""
     if recording.header.observed:
         came = sorted((e.at, e.host) for e in recording.events if e.kind == "vip-up")
-        return came[-1][1] if came else recording.header.active
+        return came[-1][1] if came else recording.header.active or None
     answers = [
         (series.origin != one.node, one.ended, one.node)
         for series in recording.header.series

@@ -153,8 +153,8 @@ def _end(series: Series, attempts: Sequence[Traced], place: int, usual: float) -
     return first.at + waited if waited > series.period_s else first.at
 
 
-def outage(series: Series, run: Run, *, until: float, reason: str, expected: bool) -> Outage:
-    """A worded outage; one without an end lasts `until` the samples end."""
+def outage(series: Series, run: Run, *, until: float, reason: str, expected: bool, begun_unseen: bool = False) -> Outage:
+    """A worded outage; one without an end lasts `until` the samples end. One that had `begun_unseen` is known to be at least so long."""
     length, late = run.seconds(until), run.uncertainty(series.period_s)
     return Outage(
         series=series.id,
@@ -167,5 +167,5 @@ def outage(series: Series, run: Run, *, until: float, reason: str, expected: boo
         reason=reason,
         expected=expected,
         min_s=length if run.end is None else max(0.0, length - late),
-        max_s=None if run.end is None else length + run.earlier(series.period_s),
+        max_s=None if run.end is None or begun_unseen else length + run.earlier(series.period_s),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,6 +162,11 @@ class View:
         earliest = self.case.anchor - self.series.limit_s - self.case.clock_error(self.series.origin)
         return run.start >= earliest and (run.end is None or run.end > self.case.anchor)
 
+    def begun_unseen(self, run: Run) -> bool:
+        """Was the path out already when what a flight recorder kept begins? Such as the return of one that was out for hours: its figures
+        are bounds."""
+        return self.case.recording.header.observed and bool(run.failed) and run.before is None
+
     def counted_from(self, run: Run) -> tuple[float, str] | None:
         """What the budget of an outage counts from; None where the recording does not say.
 
@@ -179,7 +185,8 @@ class View:
     def figure(self, run: Run, end: float) -> Figure | None:
         """How long after that it had recovered, in seconds; None where the recording does not say."""
         counted = self.counted_from(run)
-        return None if counted is None else self._figure(run, end, *counted)
+        found = None if counted is None else self._figure(run, end, *counted)
+        return found._replace(most=math.inf) if found is not None and self.begun_unseen(run) else found
 
     def _figure(self, run: Run, end: float, since: float, what: str) -> Figure:
         took, late = max(0.0, end - since), run.uncertainty(self.series.period_s)
@@ -213,6 +220,8 @@ class View:
             return self.case.happened.reason
         if any(run.end is None or run.end > self.case.anchor for run in self.before):
             return "out before the disruption already"
+        if any(self.begun_unseen(run) for run in self.due):
+            return "out already when what was kept begins"
         if not self.due and self.longest_gap_s > timing_quality.MIN_MEASURED_AFTER_RECOVERY_S:
             return f"not measured for {self.s(self.unmeasured_s)}"
         return ""
@@ -245,6 +254,9 @@ class View:
     def lasted(self, run: Run) -> str:
         """How long a failure lasted, in words."""
         length = run.seconds(self.until)
+        if self.begun_unseen(run):
+            still = "" if run.end is not None else f" and still when {self._why_ended()}"
+            return f"out for at least {self.s(length)}{still}, and already when what was kept begins"
         if run.end is None:
             return f"still out after {self.s(length)} when {self._why_ended()}"
         period = self.series.period_s
@@ -281,7 +293,7 @@ class View:
         """`, recovered 1.30 s after the disruption of 8.10 s allowed`, by the outage that used most of its budget."""
         if self.effect in (ANY, UNTOUCHED):
             return ""
-        known = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None]
+        known = [f for run in self.due if run.end is not None and (f := self.figure(run, run.end)) is not None and f.most < math.inf]
         if not known or len(known) != len(self.due):
             return f", {self.s(self.case.budget_s)} allowed"
         worst = max(known, key=lambda f: f.seconds)

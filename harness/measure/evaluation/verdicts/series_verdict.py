@@ -7,6 +7,7 @@ lost of what takes none away. Where the disruption was not seen to take effect, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
@@ -38,7 +39,14 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
         period_s=series.period_s,
         segments=outages.segments(series, attempts),
         outages=[
-            outages.outage(series, run, until=view.until, reason=view.told(run), expected=view.is_due(run) and view.effect != UNTOUCHED)
+            outages.outage(
+                series,
+                run,
+                until=view.until,
+                reason=view.told(run),
+                expected=view.is_due(run) and view.effect != UNTOUCHED,
+                begun_unseen=view.begun_unseen(run),
+            )
             for run in view.runs
         ],
         recovered_after_s=None if out is None else out.seconds,
@@ -163,6 +171,8 @@ def _of_budget(view: View, run: Run, end: float) -> Verdict:
         return passed(view.summary)
     if took.least > budget:
         return failed(view.summary)
+    if took.most == math.inf:
+        return inconclusive(f"{view.summary}; how long it was out before that is not known")
     bounds = f"{view.s(took.least)} to {view.s(took.most)}"
     return inconclusive(
         f"{view.summary}; the budget lies within the measuring error ({bounds}): measure with a shorter period, or closer clocks"
