@@ -16,6 +16,7 @@ from harness.recorder import incident_files, incident_recording
 from harness.recorder.incident_files import HostIncident
 from harness.recorder.incident_recording import Assembled
 from harness.recorder.recorders import Recorders, series_of
+from harness.remote.agents.recorder_link import RecorderLink
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Clock, Mark, NodeEvent, Noise, Recorder, Series
 from harness.report.builder import ReportBuilder
@@ -51,7 +52,7 @@ def fetch(recorders: Recorders, reports: Path) -> Brought:
     clocks: dict[str, Clock] = {}
     files: list[HostIncident] = []
     journals: dict[str, str] = {}
-    open_since: list[float] = []
+    going_on: list[tuple[str, float]] = []
     wall_minus_mono = time.time() - time.monotonic()
     for name, said in hosts.items():
         link = recorders.links[name]
@@ -59,21 +60,17 @@ def fetch(recorders: Recorders, reports: Path) -> Brought:
             clock = link.clock(str(said["folder"]), Deadline(CLOCK_LIMIT_S))
             clocks |= {name: clock} if clock is not None else {}
             journals[name] = link.fetch("journal")
-            for one in said["incidents"]:
-                if one["ended"] is None:
-                    open_since.append(float(one["begun"]) + _offset(name, clocks, wall_minus_mono))
-                    continue
-                read = incident_files.incident(name, str(one["name"]), link.fetch(str(one["name"])))
-                if read is None:
-                    brought.faults.append(f"{name}: {one['name']} cannot be read, and stays there")
-                else:
-                    files.append(read)
         except HarnessError as error:
             brought.faults.append(str(error))
+        for one in said["incidents"]:
+            if one["ended"] is None:
+                going_on.append((name, float(one["begun"]) + _offset(name, clocks, wall_minus_mono)))
+            else:
+                files += _read(link, str(one["name"]), brought)
     offsets = {name: _offset(name, clocks, wall_minus_mono) for name in hosts}
     all_series = [series for name in recorders.links for series in series_of(subject, name)]
     for group in incident_files.groups(files, offsets):
-        if any(since - HELD_S <= max(one.ended + offsets[one.host] for one in group) for since in open_since):
+        if incident_files.waits_for(group, going_on, offsets):
             continue  # a part of it goes on
         made = incident_recording.assemble(
             subject.cluster,
@@ -85,11 +82,23 @@ def fetch(recorders: Recorders, reports: Path) -> Brought:
         )
         brought.runs.append(_store(recorders, made, all_series, reports))
         _forget(recorders, group, brought)
-    brought.going_on = len(open_since)
+    brought.going_on = len(going_on)
     return brought
 
 
-HELD_S = 40.0  # an incident's file begins so long before its name says
+def _read(link: RecorderLink, name: str, brought: Brought) -> list[HostIncident]:
+    """A host's file, if it can be read; one in which nothing stands is removed there. What one file lacks keeps no other from home."""
+    try:
+        text = link.fetch(name)
+        read = incident_files.incident(link.name, name, text)
+        if read is None and not text:
+            link.forget([name])
+        elif read is None:
+            brought.faults.append(f"{link.name}: {name} cannot be read, and stays there")
+    except HarnessError as error:
+        brought.faults.append(str(error))
+        return []
+    return [] if read is None else [read]
 
 
 def _offset(name: str, clocks: dict[str, Clock], wall_minus_mono: float) -> float:

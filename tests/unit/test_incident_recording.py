@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.config import cluster_config
+from harness.core.errors import Inconclusive
 from harness.core.verdict import Outcome
 from harness.lab.lifecycle import default_cluster
 from harness.measure.evaluation.evaluate_recording import measured
 from harness.measure.measurement_result import Measured
-from harness.recorder import incident_files, incident_recording
+from harness.recorder import fetching, incident_files, incident_recording
 from harness.recorder.incident_files import HostIncident
-from harness.remote.recording.recording import Clock, Recording, Series
+from harness.remote.recording.recording import Clock, NodeEvent, Recording, Series
 
 WALL, MONO = 1_790_000_000.0, 50_000.0  # of the hosts, when a file was begun
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's own figure"))
@@ -168,3 +170,40 @@ def test_files_of_one_time_are_one_incident_whichever_hosts_wrote_them() -> None
     found = [[one.host for one in group] for group in incident_files.groups(files, {})]
     assert found == [["a", "b"], ["b"], ["a"]]
     assert [[one.host for one in group] for group in incident_files.groups(files, {"b": 20.0})] == [["a", "b"], ["b", "a"]]
+
+
+def spanning(host: str, triggered: float, ended: float) -> HostIncident:
+    """A file that begins with the 35 s before."""
+    told = [NodeEvent(WALL + at, host, "x", "", {}) for at in (triggered - 35, ended)]
+    return HostIncident(host, "incident-1", "failed", WALL + triggered, {}, told)
+
+
+def test_what_fails_now_and_then_for_hours_is_many_incidents() -> None:
+    one = [spanning(CLIENT, n * 610.0, n * 610.0 + 600.0) for n in range(5)]
+    assert [len(group) for group in incident_files.groups(one, {})] == [1] * 5
+    two = [*one, *(spanning(ONE, n * 610.0 + 300.0, n * 610.0 + 900.0) for n in range(5))]
+    assert [len(group) for group in incident_files.groups(two, {})] == [2] * 5
+
+
+def test_a_closed_file_waits_for_another_hosts_and_never_for_the_same_hosts_next() -> None:
+    group = [spanning(CLIENT, 0.0, 600.0)]
+    assert not incident_files.waits_for(group, [(CLIENT, WALL + 600.0)], {})
+    assert incident_files.waits_for(group, [(ONE, WALL + 5.0)], {})
+    assert not incident_files.waits_for(group, [(ONE, WALL + 620.0)], {})
+    assert not incident_files.waits_for([*group, spanning(ONE, 1.0, 500.0)], [(ONE, WALL + 550.0), (CLIENT, WALL + 590.0)], {})
+
+
+def test_one_file_that_cannot_be_read_keeps_no_other_from_home() -> None:
+    forgot: list[str] = []
+    good = "\n".join([header(CLIENT), sample(0)])
+
+    def fetch(name: str) -> str:
+        if name == "broken":
+            raise Inconclusive("client: its flight recorder: no such file")
+        return {"empty": "", "junk": "a {", "good": good}[name]
+
+    link = SimpleNamespace(name=CLIENT, fetch=fetch, forget=forgot.extend)
+    brought = fetching.Brought()
+    found = [one.name for name in ("broken", "empty", "junk", "good") for one in fetching._read(link, name, brought)]  # type: ignore[arg-type]
+    assert found == ["good"] and forgot == ["empty"]
+    assert brought.faults == ["client: its flight recorder: no such file", f"{CLIENT}: junk cannot be read, and stays there"]

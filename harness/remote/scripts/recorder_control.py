@@ -97,15 +97,20 @@ def status(folder, place):
     """What there is, and how the recorder fares."""
     names = sorted(os.listdir(place))
     plan = json.loads(content(place, "plan").decode())
-    sizes = {name: os.stat(name, dir_fd=place).st_size for name in names}
+    found = {}
+    for name in names:
+        try:
+            found[name] = os.stat(name, dir_fd=place)
+        except FileNotFoundError:
+            pass  # the recorder has closed it, or made room, meanwhile
     incidents = [
         {
             "name": name[:22],
-            "bytes": sizes[name],
+            "bytes": found[name].st_size,
             "begun": int(name[9:22]) / 1000,
-            "ended": None if name.endswith(".part") else os.stat(name, dir_fd=place).st_mtime,
+            "ended": None if name.endswith(".part") else found[name].st_mtime,
         }
-        for name in names
+        for name in found
         if name.startswith("incident-")
     ]
     told = [json.loads(line[2:]) for line in content(place, "journal").decode("utf-8", "replace").splitlines() if line[:2] in ("m ", "e ")]
@@ -117,7 +122,7 @@ def status(folder, place):
         "root": os.environ.get("LKHARNESS_ROOT", ""),
         "wall": time.time(),
         "until": plan["until"],
-        "bytes": sum(sizes.values()),
+        "bytes": sum(one.st_size for one in found.values()),
         "incidents": incidents,
         "last": told[-1] if told else {},
     }
