@@ -9,6 +9,7 @@ from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.recorder_link import RecorderOptions
 
 CONNECTION_BYTES = 600  # of packets for one connection that says a short word and hears a short answer: seven packets with their headers
+DAY_S = 86400.0
 MEASURED_CPU = (
     "less than 1 % of one core at the low rate (docs/recorder.md says how that was measured; `record status` tells what it is here)"
 )
@@ -23,9 +24,11 @@ def statement(plans: Mapping[str, Mapping[AgentSeries, float]], days: float, opt
     lines = [
         f"a flight recorder on {' and '.join(plans)} for {days:g} days; it reads, connects as a client does, and changes nothing else:",
         *(f"  {host}: {rates[host]:g} connections a second, {_names(plans[host])}" for host in plans),
-        f"  the service's side: {sum(rates.values()):g} connections a second in all, about "
+        f"  the service's side: {sum(rates.values()):g} connections a second in all, {sum(rates.values()) * DAY_S:,.0f} a day, about "
         f"{sum(rates.values()) * CONNECTION_BYTES / 1000:.1f} kB/s; each is broken off once it "
-        "was answered; a server that counts such, or logs each, will do so",
+        "was answered; a server that counts such, or logs each, will do so: MySQL and MariaDB "
+        "refuse a host of which they counted 100 (max_connect_errors), PostgreSQL starts a process for each, and a log or an intrusion "
+        "detection may fill",
         f"  while something is wrong: {sum(fast.values()):g} a second in all, for {options.longest_fast:g} s of each incident at most; for "
         "a second now and then where an answer takes unusually long",
         f"  on each host: {MEASURED_CPU}; about 20 MB of memory, at most {disk / 1e6:.0f} MB of the disk, "

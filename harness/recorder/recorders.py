@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
+from harness.cluster.connection_tolerance import demand_bearable
 from harness.core.errors import BadUse, HarnessError, Unusable
+from harness.hosts.host import HostUnreachable
 from harness.hosts.root_rights import SUDO
 from harness.measure.meter import ATTEMPT_TIMEOUT_S, series_plan
 from harness.recorder import boot_unit
@@ -16,20 +19,28 @@ from harness.remote.agents.agent_launch import AgentSeries, AgentWatch, bearable
 from harness.remote.agents.recorder_link import RecorderLink, RecorderOptions, RecorderPlan, name_of
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
+from harness.services.service_kind import Hello
 
 LOW_PERIOD_S, FAST_PERIOD_S = 0.1, 0.01  # of the first service from the client; of that service from any host, while something is wrong
 OTHER_PERIOD_S = 0.25  # of everything else: a service that forks for each connection must not be what the recorder wears down
 LOOK_S = 0.25  # from one look at listeners and the log to the next
 DAY_S = 86400.0
+LOOK_LIMIT_S = 20.0
 Plan = dict[AgentSeries, float]  # of one host: each series with its fast period in seconds
 
 
 def series_of(subject: ClusterUnderTest, host: str) -> list[Series]:
     """New connections from one host to every service, as often as that bears."""
     cluster, low = subject.cluster, LOW_PERIOD_S if host == subject.cluster.client.name else OTHER_PERIOD_S
-    wanted = [(s, low if i == 0 else OTHER_PERIOD_S) for i, s in enumerate(cluster.services)]
-    periods = [(s, bearable(period, service_registry.hello(s, cluster))) for s, period in wanted]
+    wanted = [(s, low if i == 0 else OTHER_PERIOD_S, service_registry.hello(s, cluster)) for i, s in enumerate(cluster.services)]
+    periods = [(s, bearable(low_period_s(period, hello), hello)) for s, period, hello in wanted]
     return [Series(f"{host}/{s.name}/new", host, s.name, NEW, s.port, period, ATTEMPT_TIMEOUT_S) for s, period in periods]
+
+
+def low_period_s(wished_s: float, hello: Hello) -> float:
+    """How far attempts are apart for weeks: a service that does something for each connection (forks, counts, logs) is never asked more
+    often than the others. Pure."""
+    return max(wished_s, OTHER_PERIOD_S) if hello.least_period_s > 0 else wished_s
 
 
 def fast_period_s(subject: ClusterUnderTest, series: Series) -> float:
@@ -50,7 +61,9 @@ class Recorders:
         self.links, self.faults = links, dict[str, str]()
 
     def able(self) -> tuple[dict[str, Plan], list[str]]:
-        """What each host would record, and why some do not. Raises Unusable when none can."""
+        """What each host would record, and why some do not. Raises Unusable when none can, Unbearable where a service would refuse a host
+        that connects as a recorder does."""
+        demand_bearable(self.subject)
         plans, reasons = {}, []
         services = {s.name: s for s in self.subject.cluster.services}
         for name in self.links:
@@ -142,6 +155,16 @@ class Recorders:
         link.remove()
         return ""
 
+    def _never_had_one(self, link: RecorderLink) -> bool:
+        """Whether a host of which nothing can be asked has no recorder either: it has no Python, and no folder of one."""
+        try:
+            if self.subject.capabilities(link.name).whole:
+                return False
+            there = " || ".join(f"[ -e {shlex.quote(folder)} ]" for folder in link.folders)
+            return not self.subject.hosts[link.name].run(there, limit=LOOK_LIMIT_S).ok
+        except HarnessError:
+            return False
+
     def _each(self, work: Callable[[RecorderLink], Any], names: tuple[str, ...] | None = None) -> dict[str, Any]:
         """What `work` returns on each host, at once; `faults` has a sentence for each that failed."""
         self.faults = {}
@@ -150,7 +173,8 @@ class Recorders:
             try:
                 return [work(link)]
             except HarnessError as error:
-                self.faults[link.name] = str(error)
+                if isinstance(error, HostUnreachable) or not isinstance(error, Unusable) or not self._never_had_one(link):
+                    self.faults[link.name] = str(error)
                 return []
 
         chosen = [self.links[name] for name in names or self.links]

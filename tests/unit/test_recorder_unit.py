@@ -16,12 +16,13 @@ from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
 from harness.hosts.root_rights import marked
-from harness.recorder import boot_unit
+from harness.recorder import boot_unit, recorders
 from harness.recorder.boot_unit import BootUnit
 from harness.recorder.load import statement
-from harness.recorder.recorders import Recorders
+from harness.recorder.recorders import Recorders, low_period_s
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.recorder_link import RecorderOptions
+from harness.services.service_kind import Hello, Unbearable
 
 UNIT = BootUnit("lkharness-agent-recorder-0123", "/var/tmp/lkharness-agent-recorder-0123", "/usr/bin/python3", "operator")
 
@@ -32,6 +33,8 @@ def test_the_load_is_said_in_connections_bytes_and_their_end() -> None:
     for words in (
         "14 connections a second",
         "28 connections a second in all",
+        "2,419,200 a day",
+        "max_connect_errors",
         "208 a second in all, for 60 s",
         "17 MB of the disk",
         "k: not",
@@ -116,6 +119,7 @@ def recorders_of(*links: Link) -> Recorders:
         cluster=cluster,
         manager=SimpleNamespace(log=""),
         together=lambda *works: [work() for work in works],
+        capabilities=lambda name: SimpleNamespace(whole=True),
     )
     made.name, made.links, made.faults = UNIT.name, {link.name: link for link in links}, {}  # type: ignore[assignment]
     return made
@@ -201,6 +205,47 @@ def test_where_there_is_no_unit_that_is_said_and_nothing_is_removed(tmp_path, mo
         assert boot_unit.remove(host, UNIT) == ""
     finally:
         host.close()
+
+
+def test_a_service_that_does_something_for_each_connection_is_asked_no_more_often_than_the_others() -> None:
+    bears, counts = Hello(b"", b"", keeps=False), Hello(b"", b"", keeps=False, least_period_s=0.1)
+    assert (low_period_s(0.1, bears), low_period_s(0.1, counts), low_period_s(0.25, bears)) == (0.1, 0.25, 0.25)
+
+
+def test_a_server_that_would_shut_the_host_out_gets_no_recorder(monkeypatch) -> None:
+    def refuses(subject: object) -> None:
+        raise Unbearable("it greets as MySQL")
+
+    monkeypatch.setattr(recorders, "demand_bearable", refuses)
+    with pytest.raises(Unbearable, match="MySQL"):
+        recorders_of().able()
+
+
+@pytest.mark.parametrize(("whole", "there", "fault"), [(False, False, False), (False, True, True), (True, False, True)])
+def test_a_host_without_python_spoils_no_command_unless_a_recorder_is_left_there(whole: bool, there: bool, fault: bool) -> None:
+    link = SimpleNamespace(name="h", folders=["/var/lib/x", "/tmp/x"])
+
+    def status() -> None:
+        raise Unusable("h: `python3` could not run the script")
+
+    link.status = status
+    found = recorders_of(link)  # type: ignore[arg-type]
+    found.subject.capabilities = lambda name: SimpleNamespace(whole=whole)  # type: ignore[method-assign,assignment,return-value]
+    found.subject.hosts["h"] = SimpleNamespace(run=lambda line, limit: SimpleNamespace(ok=there))  # type: ignore[assignment]
+    assert found.status() == {} and bool(found.faults) is fault
+
+
+def test_a_removal_asks_where_it_is_not_known_what_was_not_fetched(monkeypatch, capsys) -> None:
+    from harness.commands.runs import record
+
+    removed: list[str] = []
+    asked = SimpleNamespace(faults={"b": "b: no answer"}, status=lambda: {"a": None}, remove=lambda: removed.append("all") or [])
+    given = SimpleNamespace(yes=False, json=True)
+    assert record._remove(given, asked) == 2 and not removed  # type: ignore[arg-type]
+    assert '"unknown"' in capsys.readouterr().out
+    given.yes = True
+    record._remove(given, asked)  # type: ignore[arg-type]
+    assert removed == ["all"]
 
 
 def test_only_a_yes_starts_it_and_days_have_a_bound(monkeypatch, capsys) -> None:

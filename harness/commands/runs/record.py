@@ -162,9 +162,12 @@ def _fetch(given: argparse.Namespace, recorders: Recorders) -> int:
 def _remove(given: argparse.Namespace, recorders: Recorders) -> int:
     found = {name: said for name, said in recorders.status().items() if said is not None}
     kept = sum(len(said["incidents"]) for said in found.values())
+    unknown = dict(recorders.faults)
     question = f"{kept} files of incidents were not fetched and are lost by it; remove all? yes does it: "
-    if kept and not _agreed(given, question):
-        return _nothing_done(given, {"unfetched": kept})
+    if unknown:
+        question = f"what was not fetched of {' and '.join(unknown)} is not known ({'; '.join(unknown.values())}); {question}"
+    if (kept or unknown) and not _agreed(given, question):
+        return _nothing_done(given, {"unfetched": kept, **({"unknown": unknown} if unknown else {})})
     left = recorders.remove()
     if left:
         recorders.faults = {str(number): fault for number, fault in enumerate(left)}
