@@ -159,7 +159,8 @@ def processes():
         if any(mark in args for mark in sys.argv[1:]):
             lives.setdefault(key, []).append(f"{rest[18]}")
     for key, count in found.items():
-        yield "process", key, f"{count} times"
+        # The lab's stand-in for LifeKeeper keeps processes ready for its commands and checks: as many as were asked for lately.
+        yield "process", key, "there" if "quick_client.py lkstart" in key else f"{count} times"
     for key, began in lives.items():
         yield "life of process", key, f"began at {', '.join(sorted(began))} ticks"
 
