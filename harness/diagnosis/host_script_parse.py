@@ -27,6 +27,7 @@ END = re.compile(r"(?P<address>.*?)(?:%(?P<device>[^:\]]+))?\]?:(?P<port>\d+|\*)
 NEIGHBOUR = re.compile(r"(?m)^(\S{1,64}) dev \S+ (?:\S+ )*?lladdr (\S{1,64}) (?:\S+ )*?PERMANENT")
 ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 PORT = re.compile(r"--port[ =](\d{1,5})(?!\d)")
+READ_ONLY_BY_DESIGN = ("squashfs", "erofs", "iso9660", "cramfs", "overlay")  # file systems of packages and images
 T = TypeVar("T")
 
 
@@ -179,17 +180,18 @@ def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
 
 def _read_only(text: str) -> Iterator[tuple[int, str]]:
     """Lines `= PID FOLDER`, and /proc/mounts, of which the last on a place counts: the file systems that somebody would write to."""
-    mounts: dict[str, bool] = {}
+    mounts: dict[str, bool] = {}  # place → read-only, and not by design
     folders: dict[int, str] = {}
     for line in text.splitlines():
         words = line.split(" ")
         if words[0] == "=" and len(words) > 2 and words[1].isdigit():
             folders[int(words[1])] = " ".join(words[2:])
         elif len(words) > 3:
-            mounts[words[1].replace("\\040", " ")] = "ro" in words[3].split(",")
+            place = words[1].replace("\\040", " ")
+            mounts[place] = "ro" in words[3].split(",") and words[2] not in READ_ONLY_BY_DESIGN and place not in ("/", "/usr")
     for pid, folder in folders.items():
         on = max((m for m in mounts if folder == m or folder.startswith(m.rstrip("/") + "/")), key=len, default="")
-        if on not in ("", "/") and mounts[on]:  # a root that is read-only is so by design
+        if on and mounts[on]:
             yield pid, on
 
 

@@ -81,6 +81,17 @@ def test_a_policy_rule_for_a_port_or_a_mark_is_told_with_what_it_loses() -> None
     by_port = with_host(node("lknode01", **chosen("sport 80")), paths=swallowed("client"))
     only(by_port, "lknode01", "port 80 (web) answers", "sport 80 blackhole")
     assert faults(diagnose(with_host(node("lknode01", **chosen("sport 80", "unicast"))))) == []
+    for rule in (
+        "400: from all ipproto tcp sport 22 lookup 100",
+        "400: from all ipproto udp lookup 100",
+        "400: from all dport 80 lookup 9",
+    ):
+        other = node("lknode01", **chosen("sport 80", "unreachable", rule))
+        assert not [c for c in faults(diagnose(with_host(other))) if "policy rule" in c.says], rule
+    ranged = node("lknode01", **chosen("sport 80", rule="400: from all ipproto tcp sport 79-81 blackhole"))
+    assert [c for c in faults(diagnose(with_host(ranged))) if "sport 79-81" in c.says]
+    away = node("lknode02", **chosen("sport 80"))  # from an address that it does not have
+    assert not [c for c in faults(diagnose(with_host(away))) if "policy rule" in c.says]
     marked = node("lknode01", **chosen("mark 0x66", rule="300: from all fwmark 0x66 lookup 66"))
     only(with_host(marked, paths=swallowed("client")), "lknode01", "mark 0x66", "fwmark 0x66 lookup 66")
     assert faults(diagnose(with_host(marked))) == []  # nothing is lost, so nothing that matters has the mark
@@ -129,7 +140,9 @@ def test_a_service_that_works_on_a_read_only_file_system_is_told_before_it_fails
     folders = "= 5 /srv/my data/pg\n= 6 /srv/my data/log\n= 7 /\n= x /srv\n= 8\n"
     seen = host_script_parse.host("lknode01", f"@@ working folders\n{folders}{mounts}")
     assert seen.read_only == {5: "/srv/my data"}
-    assert host_script_parse.host("a", "@@ working folders\n= 5 /\n/dev/sda1 / ext4 ro 0 0\n").read_only == {}
+    for by_design in ("/dev/sda1 / ext4 ro 0 0", "/dev/loop3 /snap squashfs ro,nodev 0 0", "/dev/sda2 /usr xfs ro 0 0"):
+        place = by_design.split(" ")[1]
+        assert host_script_parse.host("a", f"@@ working folders\n= 5 {place}\n{by_design}\n").read_only == {}, by_design
     ports = [12345, *(s.port for s in CLUSTER.services)]
     listeners = [listening(p, pid=5 if p == 5432 else 9) for p in ports]
     only(with_host(node("lknode01", listeners=listeners, read_only=seen.read_only)), "lknode01", "5432", "/srv/my data", "read-only")
@@ -166,6 +179,10 @@ def test_a_resource_that_is_configured_for_another_address_or_port_is_told_as_th
     seen = replace(base, addresses=[a for a in base.addresses or () if a.address != "10.20.1.200"])
     inside = [replace(p, **SILENT) if p.path == "inside" else p for p in paths()]
     only(with_host(seen, paths=inside), "lknode01", "ip-10.20.1.200 is configured for 10.20.1.201")
+    held = diagnose(with_host(base))
+    assert [(c.certainty, "holds it all the same" in c.says) for c in faults(held) if "configured for" in c.says] == [
+        (Certainty.LIKELY, True)
+    ]
     assert faults(diagnose(with_host(node("lknode01", units={"ip address": "10.20.1.200", "port lbhc-12345": "12345"})))) == []
     ports = [s.port for s in CLUSTER.services]
     other = node("lknode01", listeners=[*map(listening, ports), listening(61000)], units={"port lbhc-12345": "61000"})

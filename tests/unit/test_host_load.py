@@ -28,6 +28,7 @@ LOADS = {
     "busy, and no more": ("5.00 0.10 0.10 1/100 5\n2\n" + PRESSURE.format("60.00"), 0.05, ""),
     "a load": ("14.20 0.10 0.10 1/100 5\n2\n", 0.05, "load of 14.20 on 2 processors"),
     "pressure": ("3.00 0.10 0.10 1/100 5\n2\n" + PRESSURE.format("97.31"), 0.05, "97 % of the last 10 s"),
+    "a load of what waits for a disk": ("24.10 23.00 20.00 1/300 999\n2\n" + PRESSURE.format("0.00"), 0.05, ""),
     "pressure of one small process": ("0.30 0.10 0.10 1/100 5\n2\n" + PRESSURE.format("97.31"), 0.05, ""),
     "a stall": ("0.10 0.10 0.10 1/100 5\n2\n", 2.4, "took 2.4 s to run a command"),
     "nothing printed": ("", 0.05, ""),

@@ -197,11 +197,16 @@ def _ip_resource(evidence: Evidence) -> Iterator[Cause]:
     seen = evidence.hosts.get(active or "")
     carried = seen.units.get("ip address") if seen is not None else None
     if active is not None and state is not None and carried not in (None, str(cluster.ip_resource.address)):
+        holds = seen is not None and seen.nic_of(cluster.vip) is not None
+        meaning = (
+            f"{active} holds it all the same, put there by something else, which no failover moves along"
+            if holds
+            else f"{active} does not hold it, and cannot reach itself through the frontend"
+        )
         yield Cause(
-            f"the IP resource {tag} is configured for {carried}, and the load balancer's frontend is {cluster.vip}: {active} does not hold "
-            "it, and cannot reach itself through the frontend",
+            f"the IP resource {tag} is configured for {carried}, and the load balancer's frontend is {cluster.vip}: {meaning}",
             active,
-            Certainty.CERTAIN,
+            Certainty.LIKELY if holds else Certainty.CERTAIN,
             f"give {tag} the address {cluster.vip} in the cluster manager, with the prefix /{cluster.ip_resource.prefix}",
             (f"the cluster manager's configuration on {active}: {tag} has the address {carried}",),
             explains=_explains(evidence, active, tag),

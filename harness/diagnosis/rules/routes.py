@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.config.cluster_config import Design, Node
@@ -50,14 +51,14 @@ def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Itera
     """Policy rules for a port or a mark, which a plain look-up does not meet. Of marks it is not known which packets have them."""
     cluster = evidence.cluster
     names = {s.port: s.name for s in cluster.services} | {cluster.load_balancer.probe.port: "the health-check resource"}
-    for (to, _, words), route in seen.chosen_routes.items():
-        if route.kind == "unicast" and route.interface == first:
-            continue
+    for (to, source, words), route in seen.chosen_routes.items():
+        if (route.kind == "unicast" and route.interface == first) or (source and seen.nic_of(source) is None):
+            continue  # a standby, which has not the VIP, routes nothing that is from it
         kind, _, value = words.partition(" ")
         way = f"out of {route.interface}" if route.kind == "unicast" else f"nowhere ({route.kind})"
-        rules = [r for r in seen.rules if (f"fwmark {value}" if kind == "mark" else f"sport {value}") in r] or [
-            r for r in seen.rules if "port" in r or "ipproto" in r
-        ]
+        rules = [r for r in seen.rules if (f"fwmark {value}" in r if kind == "mark" else _is_for_port(r, kind, value))]
+        if kind != "mark" and not rules:
+            continue  # no rule sends it there: the route itself does, and that is told as one
         by = f"the policy rule `{rules[0]}`" if rules else "a policy rule"
         port = int(value) if value.isdigit() else 0
         felt = [p.name for p in evidence.failed if p.silent and p.nodes == {node.name} and not p.answers_left]
@@ -174,6 +175,16 @@ def _answers(evidence: Evidence, node: Node, seen: HostSeen, first: str, wrong: 
         tuple(evident),
         explains=tuple(explains),
     )
+
+
+def _is_for_port(rule: str, side: str, port: str) -> bool:
+    """Whether a policy rule, as `ip rule` prints it, chooses TCP by this port (`side`: sport or dport), or all of TCP."""
+    if " ipproto " in rule and not re.search(r" ipproto (?:tcp|6)\b", rule):
+        return False
+    chosen = re.search(rf"\b{side} (\d+)(?:-(\d+))?", rule)
+    if chosen is None:
+        return " ipproto " in rule and "port " not in rule.replace(" ipproto ", " ")
+    return int(chosen[1]) <= int(port) <= int(chosen[2] or chosen[1])
 
 
 def _strict(evidence: Evidence) -> Iterator[Cause]:
