@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import time
 from pathlib import Path
@@ -61,6 +63,43 @@ def disk(program: ModuleType, monkeypatch, free: list[int]) -> None:
 
     monkeypatch.setattr(program, "os", SimpleNamespace(**{n: getattr(os, n) for n in dir(os) if not n.startswith("__")}, fstatvfs_=0))
     program.os.fstatvfs = room
+
+
+def test_the_journal_has_whole_lines_also_on_a_full_disk(tmp_path: Path, program, monkeypatch) -> None:
+    room = [1 << 20]
+    writes = {"write": lambda fd, data: os.write(fd, data[: room[0]])}
+    names = {n: getattr(os, n) for n in dir(os) if not n.startswith("__")}
+    monkeypatch.setattr(program, "os", SimpleNamespace(**{**names, **writes}))
+    recorder = SimpleNamespace(place=str(tmp_path), options={"journal": 1000})
+    for room[0], line in ((99, "v 1\n"), (2, "v 2\n"), (99, "v 3\n")):
+        program.FlightRecorder.note(recorder, line)
+    assert (tmp_path / "journal").read_text() == "v 1\nv 3\n"
+
+
+def control() -> ModuleType:
+    made, text = ModuleType("control"), script_transport.source("recorder_control").decode()
+    exec(compile(text.rstrip().removesuffix("main()"), "control", "exec"), made.__dict__)
+    return made
+
+
+@pytest.mark.parametrize(("left_s", "runs"), [(3600.0, True), (-1.0, False)])
+def test_a_recorder_whose_guard_is_about_to_replace_its_worker_runs(tmp_path: Path, left_s: float, runs: bool) -> None:
+    (tmp_path / "plan").write_text(json.dumps({"until": time.time() + left_s}))
+    place, guard = os.open(tmp_path, os.O_RDONLY), os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert not control().status(str(tmp_path), place)["alive"]
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        assert control().status(str(tmp_path), place)["alive"] is runs
+    finally:
+        os.close(guard)
+        os.close(place)
+
+
+@pytest.mark.parametrize(
+    ("journal", "wall"), [('m {"wall": 1}\nm {"wall": 2}\nm {"wal', 2), ('m {"wall": 1}\nm {"wm {"wall": 3}\nm 5', 1), ("m", None)]
+)
+def test_a_line_that_was_cut_keeps_no_status_from_being_told(journal: str, wall: int | None) -> None:
+    assert control().last_told(journal).get("wall") == wall
 
 
 HEADER = 'a {"t0": 1, "mono": 2, "wall": 1790000000, "series": ["c"], "why": "failed"}\n'

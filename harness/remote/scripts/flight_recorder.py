@@ -257,8 +257,14 @@ class FlightRecorder(Agent):  # type: ignore[name-defined]
         try:
             if os.path.exists(path) and os.stat(path).st_size > self.options["journal"]:
                 os.rename(path, path + ".old")
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "a") as journal:
-                journal.write(line)
+            journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            try:
+                data = line.encode("utf-8", "replace")
+                before = os.fstat(journal).st_size
+                if os.write(journal, data) != len(data):
+                    os.ftruncate(journal, before)  # whole lines only: the next one would be lost with a half one
+            finally:
+                os.close(journal)
         except OSError:
             pass  # a full disk; what is seen is held in memory all the same
 

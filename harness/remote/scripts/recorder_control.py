@@ -93,6 +93,17 @@ def lives(place):
         os.close(spool)
 
 
+def last_told(journal):
+    """The last line of a journal that says how the recorder fares; a full disk or a power loss may have cut any line."""
+    for line in reversed(journal.splitlines()):
+        if line[:2] in ("m ", "e "):
+            try:
+                return dict(json.loads(line[2:]))
+            except (ValueError, TypeError):
+                pass  # an earlier one is whole
+    return {}
+
+
 def status(folder, place):
     """What there is, and how the recorder fares."""
     names = sorted(os.listdir(place))
@@ -113,10 +124,9 @@ def status(folder, place):
         for name in found
         if name.startswith("incident-")
     ]
-    told = [json.loads(line[2:]) for line in content(place, "journal").decode("utf-8", "replace").splitlines() if line[:2] in ("m ", "e ")]
     return {
         "folder": folder,
-        "alive": lives(place),
+        "alive": lives(place) or (time.time() < plan["until"] and alive(place)),  # a guard replaces its worker in a moment
         "python": sys.executable,
         "user": pwd.getpwuid(os.geteuid()).pw_name,
         "root": os.environ.get("LKHARNESS_ROOT", ""),
@@ -124,7 +134,7 @@ def status(folder, place):
         "until": plan["until"],
         "bytes": sum(one.st_size for one in found.values()),
         "incidents": incidents,
-        "last": told[-1] if told else {},
+        "last": last_told(content(place, "journal").decode("utf-8", "replace")),
     }
 
 
@@ -136,7 +146,7 @@ def do(plan):
     if folder is None:
         return {"missing": True}
     if plan["do"] == "start":
-        return {"error": "it runs"} if lives(place) else begin(folder)
+        return {"error": "it runs"} if status(folder, place)["alive"] else begin(folder)
     if plan["do"] == "mark":
         write(place, "mark", plan["text"].encode())
     elif plan["do"] == "fetch":
