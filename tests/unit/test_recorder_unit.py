@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -75,6 +76,24 @@ def test_the_unit_executes_nothing_that_another_may_have_put_there(tmp_path) -> 
     (folder / "program").rename(tmp_path / "elsewhere")
     (folder / "program").symlink_to(tmp_path / "elsewhere")
     assert not runs()
+
+
+@pytest.mark.parametrize("whose", ["own", "another's", "nobody's"])
+def test_a_unit_whose_folder_is_gone_or_anothers_removes_itself(tmp_path, monkeypatch, whose: str) -> None:
+    monkeypatch.setattr(boot_unit, "FOLDER", str(tmp_path))
+    tools, folder = tmp_path / "tools", tmp_path / "recorder"
+    tools.mkdir()
+    (tools / "systemctl").write_text("#!/bin/sh\n")
+    (tools / "systemctl").chmod(0o755)
+    if whose != "nobody's":
+        folder.mkdir(mode=0o700 if whose == "own" else 0o755)
+        (folder / "program").write_text("pass")
+    unit = replace(UNIT, folder=str(folder), user=pwd.getpwuid(os.geteuid()).pw_name)
+    Path(unit.path).write_text(unit.text)
+    (line,) = [line for line in unit.text.splitlines() if line.startswith("ExecStopPost=+")]
+    words = shlex.split(line.partition("=+")[2].replace("$$", "$").replace("%%", "%"))
+    subprocess.run(words, env={"PATH": f"{tools}:{os.environ['PATH']}"}, check=True)
+    assert Path(unit.path).exists() is (whose == "own")
 
 
 @pytest.mark.parametrize(
