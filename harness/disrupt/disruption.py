@@ -117,7 +117,12 @@ class Disruption(ABC):
 
     @abstractmethod
     def allowance(self) -> Allowance:
-        """How long the paths may be out, from the disruption (RECOVERS) or from the undoing (OUT)."""
+        """How long the paths may be out, from when `begin` is called (RECOVERS) or from the undoing (OUT). Asked again after `begin`, it
+        knows what that took."""
+
+    def counted_allowance(self) -> Allowance:
+        """The same for whoever judges: asked after `begin`, and counted from `moment`, where that is known."""
+        return self.allowance()
 
     @property
     def lasts_s(self) -> float:

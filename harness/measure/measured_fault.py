@@ -16,7 +16,7 @@ from harness.disrupt.disruption import HARNESS, Disruption, Effect
 from harness.expectations.connectivity_matrix import Origin
 from harness.measure.meter import ATTEMPT_TIMEOUT_S, Meter
 from harness.measure.write_durability import Tokens, TokensFailed, takes_tokens
-from harness.remote.recording.recording import Header, Mark, NodeEvent, Recorder
+from harness.remote.recording.recording import Budget, Header, Mark, NodeEvent, Recorder
 
 STEADY_S = 0.5  # for so long every path must have been right before a disruption may begin, and after it before the measuring ends
 WARM_UP_TIMEOUT_S = 15.0
@@ -199,6 +199,8 @@ class MeasuredFault:
             recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
             recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
         recorder.add(Mark(time.monotonic(), "done"))
+        known = disruption.counted_allowance()
+        recorder.add(Budget(time.monotonic(), known.seconds, known.because))
         disruption.took_effect(Deadline(limit, anchor=began))
         recorder.add(Mark(time.monotonic(), "took-effect"))
         self._began = began

@@ -198,7 +198,7 @@ def store(recording: Recording, path: Path) -> Path:
             for first in range(0, len(rows), 50):
                 recorder.samples(series, rows[first : first + 50])
         recorder.sightings(recording.sightings)
-        for rows in (recording.events, recording.marks, recording.clocks, recording.noise, recording.tokens):
+        for rows in (recording.events, recording.marks, recording.budgets, recording.clocks, recording.noise, recording.tokens):
             for one in rows:
                 recorder.add(one)
         if recording.read_back is not None:

@@ -10,9 +10,11 @@ import pytest
 
 from harness.core.errors import HarnessError, Inconclusive
 from harness.disrupt import disruption as base
+from harness.expectations.outage_budget import Allowance
 from harness.measure import measured_fault
 from harness.measure.evaluation import disruption_effect
 from harness.measure.measured_fault import MeasuredFault, Start
+from harness.remote.recording.recording import Budget, Mark
 
 
 def test_a_recording_of_before_is_known_by_its_name():
@@ -37,7 +39,8 @@ class Around(MeasuredFault):
             name="power loss",
             sentence="the power is cut",
             moment=None,
-            allowance=lambda: SimpleNamespace(seconds=1.0),
+            allowance=lambda: Allowance(1.0, "known before"),
+            counted_allowance=lambda: Allowance(29.0, "known now"),
             told=tuple,
             not_done_there=str,
             begin=does or (lambda deadline: None),
@@ -72,13 +75,15 @@ class Around(MeasuredFault):
 
     @property
     def kinds(self) -> list[str]:
-        return [mark.kind for mark in self.told]
+        return [mark.kind for mark in self.told if isinstance(mark, Mark)]
 
 
 def test_one_that_came_to_its_end(tmp_path):
     one = Around([True])
     one.record(tmp_path, Start())
     assert one.kinds == ["begin", "counted-from", "done", "took-effect", "undo-begin", "undone"]
+    (budget,) = [told for told in one.told if isinstance(told, Budget)]
+    assert (budget.seconds, budget.because) == (29.0, "known now")  # asked when it is done
 
 
 def test_one_that_broke_says_why_in_its_recording(tmp_path):

@@ -24,7 +24,15 @@ class Term(NamedTuple):
 
 
 # Which phases a term is meant for; a budget has no term of its own for how a database recovers unless the cluster file gives one.
-NOTICING = ("heartbeats missed", "check interval", "check and end of what hangs", "HC_TIMEOUT", "loser's check", "loser's probe-down")
+NOTICING = (
+    "until Azure had done it",
+    "heartbeats missed",
+    "check interval",
+    "check and end of what hangs",
+    "HC_TIMEOUT",
+    "loser's check",
+    "loser's probe-down",
+)
 SHARES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("noticed",): NOTICING,
     ("stopped", "vip moved", "service up", "database ready"): ("takeover", "database recovery", "boot"),

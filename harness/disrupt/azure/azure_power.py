@@ -40,13 +40,15 @@ class ByAzurePower(ByAzure):
     def __init__(self, subject: ClusterUnderTest) -> None:
         super().__init__(subject)
         self._triggered: Triggered | None = None
+        self._obeyed_s = 0.0  # from the order until the node was gone
 
     def allowance(self) -> Allowance:
         """The node's loss, and what Azure took until the node was gone, once that is known."""
-        own = self._own_allowance()
-        if not self._took_s:
-            return own
-        return Allowance(own.seconds + self._took_s, f"until Azure had done it {self._took_s:.1f} + {own.because}")
+        return _after(self._took_s, self._own_allowance())
+
+    def counted_allowance(self) -> Allowance:
+        """Azure's time counts only where the disruption begins with the order."""
+        return _after(self._obeyed_s if self.orderly else 0.0, self._own_allowance())
 
     def _own_allowance(self) -> Allowance:
         return outage_budget.node_loss(self._subject.cluster)
@@ -64,7 +66,7 @@ class ByAzurePower(ByAzure):
 
     def _do(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
-        ordered = time.time()
+        ordered, since = time.time(), time.monotonic()
         self._triggered = self._trigger(deadline)
         heard = accepted = time.time()
 
@@ -78,6 +80,7 @@ class ByAzurePower(ByAzure):
                 heard = asked
                 self._hurry()
                 return False
+            self._obeyed_s = time.monotonic() - since
             self.moment = Moment(HARNESS, ordered, accepted) if self.orderly else Moment(HARNESS, heard, time.time())
             return True
 
@@ -116,6 +119,11 @@ class ByAzurePower(ByAzure):
     def _undone(self, deadline: Deadline) -> None:
         """A machine that runs in Azure's eyes may still be booting."""
         self._subject.absent.discard(self._node)
+
+
+def _after(azure_s: float, own: Allowance) -> Allowance:
+    """An allowance with Azure's own seconds before it; no more than itself without any."""
+    return Allowance(own.seconds + azure_s, f"until Azure had done it {azure_s:.1f} + {own.because}") if azure_s else own
 
 
 class AzurePowerOff(ByAzurePower):

@@ -59,7 +59,8 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
     traces = expected_responder.with_wrong_nodes(recording, plain, anchor)
     happened = disruption_effect.happened(recording)
     doubts = [*([calibration] if calibration is not None else []), happened, _complete(recording, anchor, end)]
-    budget = header.budget_s if budget_s is None else budget_s
+    own_budget_s, because = recording.budget
+    budget = own_budget_s if budget_s is None else budget_s
     taken_over = expected_responder.other_began(recording, plain, anchor)
     case = Case(recording, anchor, end, after, taken_over, budget, (anchor, end), all_of(doubts), happened, {})
     case = replace(case, window=_window(case, traces))
@@ -81,7 +82,7 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
         end=end,
         wall_minus_mono=header.wall_minus_mono,
         budget_s=budget,
-        budget_because=header.budget_because if budget_s is None else "given when it was judged again",
+        budget_because=because if budget_s is None else "given when it was judged again",
         series=all_series,
         boundaries=found,
         chart_rows=chart_rows.chart_rows(recording, start, end),
@@ -239,6 +240,9 @@ def _log(recording: Recording, moments: list[float]) -> list[tuple[float, str, s
     rows = [(e.at, e.host, e.text if e.kind == "log" else f"{e.kind} {_detail(e.text, e.data)}".strip()) for e in recording.events]
     words = {**MARKS, "begin": "the incident begins"} if recording.header.observed else MARKS
     rows += [(m.at, "harness", f"{words.get(m.kind, m.kind)}{f': {m.text}' if m.text else ''}") for m in recording.marks]
+    known_before = (recording.header.budget_s, recording.header.budget_because)
+    later = [b for b in recording.budgets if (b.seconds, b.because) != known_before]
+    rows += [(b.at, "harness", f"the budget is {b.seconds:.2f} s = {b.because}") for b in later]
     return sorted([*rows, *packet_lines.lines(recording, moments)], key=lambda row: row[0])
 
 

@@ -85,6 +85,16 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """How long the paths may be out, in seconds from `begin`, as it is known once the disruption is done: what somebody else took to do
+    it, the header cannot know. `because` is the sum that it comes from."""
+
+    at: float
+    seconds: float
+    because: str
+
+
+@dataclass(frozen=True)
 class Clock:
     """harness time = host's monotonic time + offset_s, to within error_s. `wall_s` likewise for the host's wall clock."""
 
@@ -136,7 +146,7 @@ class Header:
     target: str
     moves: bool | None  # must everything be on the other node afterwards? None: either
     expects: dict[str, str]  # path (client, inside, standby) → recovers, untouched, out or any
-    budget_s: float
+    budget_s: float  # as it was known before anything was done
     budget_because: str
     probe_port: int
     probe_source: str
@@ -165,6 +175,7 @@ class Recording:
     sightings: list[CapturedPacket] = field(default_factory=list)
     events: list[NodeEvent] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    budgets: list[Budget] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
     noise: list[Noise] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
@@ -176,12 +187,26 @@ class Recording:
         return next((m.at for m in self.marks if m.kind == kind), None)
 
     @property
+    def budget(self) -> tuple[float, str]:
+        """The budget in seconds and the sum that it comes from: as it was known last, else the header's."""
+        if self.budgets:
+            return self.budgets[-1].seconds, self.budgets[-1].because
+        return self.header.budget_s, self.header.budget_because
+
+    @property
     def node_of_address(self) -> dict[str, str]:
         """The host of each address that the recording knows."""
         return {address: host for host, addresses in self.header.addresses.items() for address in addresses}
 
 
-ONE_BY_ONE = {"e": (NodeEvent, "events"), "m": (Mark, "marks"), "c": (Clock, "clocks"), "n": (Noise, "noise"), "t": (Token, "tokens")}
+ONE_BY_ONE = {
+    "e": (NodeEvent, "events"),
+    "m": (Mark, "marks"),
+    "b": (Budget, "budgets"),
+    "c": (Clock, "clocks"),
+    "n": (Noise, "noise"),
+    "t": (Token, "tokens"),
+}
 LETTER = {kind: letter for letter, (kind, _) in ONE_BY_ONE.items()}
 
 
@@ -209,8 +234,8 @@ class Recorder:
         """Appends packets that a witness saw."""
         self._put({"is": "w", "rows": [_short(row) for row in rows]})
 
-    def add(self, one: NodeEvent | Mark | Clock | Noise | Token) -> None:
-        """Appends one event, mark, clock, noise or token."""
+    def add(self, one: NodeEvent | Mark | Budget | Clock | Noise | Token) -> None:
+        """Appends one event, mark, budget, clock, noise or token."""
         self._put({"is": LETTER[type(one)], **asdict(one)})
 
     def read_back(self, found: dict[str, int]) -> None:
