@@ -91,6 +91,7 @@ class Disruption(ABC):
     self_stabilizes: ClassVar[bool] = True  # does the cluster come to rest by itself, so that the manager's word on who is active counts?
     moves: bool | None = None  # True: everything must be on the other node afterwards; False: must stay; None: either is right
     expects: Expects
+    figures_only: bool = False  # is an outage in it a figure of a whole, so that all must be measured where nothing is demanded?
     takes_away: ClassVar[bool] = False  # may its target be gone for a time? Elsewhere a node that is lost is a failure
     shares: ClassVar[bool] = False  # does the balancer's hash decide while it lasts, so that of what must be out only some fails?
     both_may_answer: ClassVar[bool] = False  # does an isolated node go on answering itself for a moment, until it is fenced?

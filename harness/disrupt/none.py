@@ -22,6 +22,7 @@ class Nothing(Disruption):
     def soak(self, seconds: float, *, demanding: bool) -> None:
         """A round of a soak takes so long; where it is not `demanding`, the whole has a budget, and an outage in it is a figure."""
         self._soaks_s = seconds
+        self.figures_only = not demanding
         if not demanding:
             self.expects = both(Effect.ANY, Effect.ANY, Effect.ANY)
 

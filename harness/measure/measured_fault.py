@@ -103,6 +103,7 @@ class MeasuredFault:
             takes_away=disruption.takes_away,
             lasts=disruption.longest_s > 0,
             shares=disruption.shares,
+            figures_only=disruption.figures_only,
             settles_s=(cluster.load_balancer.probe.threshold + 1) * cluster.load_balancer.probe.interval_s,
             budget_s=allowance.seconds,
             budget_because=allowance.because,

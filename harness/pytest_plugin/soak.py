@@ -127,5 +127,5 @@ def judge_whole(report: ReportBuilder, soak: Soak | None) -> None:
     if soak is None:
         return
     record = report.run.record
-    record.availability = availability_of(record.measurements)
+    record.availability = availability_of(record.measurements, record.set_aside)
     report.audit(AUDIT, judge_availability(record.availability, soak.least_percent))

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from measure_sample import a_measured
+from recordings import CLIENT, A, Script, a_header, marks, play
 
 from harness.core.errors import BadUse, Inconclusive
 from harness.core.verdict import Outcome, failed, passed
 from harness.disrupt.disruption import Effect
 from harness.disrupt.none import Nothing
+from harness.measure.evaluation import evaluate_recording
 from harness.measure.measured_fault import NotSteady, Start
 from harness.measure.measurement_result import Measured, Outage
 from harness.pytest_plugin import session_lab, soak
@@ -143,3 +145,44 @@ def test_keep_is_for_a_lab() -> None:
     for words, attached in (("sometimes", False), ("failed", True)):
         with pytest.raises(BadUse, match="--keep"):
             session_lab.keep_of(words, attached=attached)
+
+
+def a_round(*, figures_only: bool = True, missing: tuple[float, float] = (0.0, 0.0), silent: tuple[float, float] = (0.0, 0.0)) -> Measured:
+    """A minute in which nothing is done; what of the client's samples is `missing`, and what is `silent`."""
+    header = a_header(disruption="none", moves=False, expects=dict.fromkeys(("client", "inside", "standby"), "any"), lasts=False)
+    recording = play(replace(header, figures_only=figures_only), Script(balancer=[(0, A)], holder=[(0, A)]), end=60.0)
+    rows = recording.samples[f"{CLIENT}/listener/new"]
+    rows[:] = [
+        one._replace(outcome="silent", seconds=0.25) if silent[0] < one.at < silent[1] else one
+        for one in rows
+        if not missing[0] < one.at < missing[1]
+    ]
+    return evaluate_recording.measured(marks(recording, begin=1.0), calibration=passed("checked"))
+
+
+def test_what_a_round_did_not_measure_may_have_been_out() -> None:
+    whole, holed = a_round(), a_round(missing=(5.0, 55.0))
+    assert whole.verdict.outcome is Outcome.PASS, whole.verdict
+    assert holed.verdict.outcome is Outcome.INCONCLUSIVE and "nothing was measured from" in holed.verdict.reason
+    rows = availability_of(MeasurementRecord.of(one, id=f"{n}", test="t") for n, one in enumerate((whole, holed)))
+    client = next(row for row in rows if row.path == "client")
+    assert client.unmeasured_s == pytest.approx(50.0, abs=0.1) and client.max_out_s == pytest.approx(client.unmeasured_s)
+    verdict = judge_availability(rows, 99.95)
+    assert verdict.outcome is Outcome.INCONCLUSIVE and "50.0 s were not measured" in verdict.reason
+    assert judge_availability(rows, 50.0).outcome is Outcome.PASS
+
+
+def test_an_outage_in_a_round_of_a_whole_with_a_budget_is_a_figure() -> None:
+    assert a_round(silent=(20.0, 23.0)).verdict.outcome is Outcome.PASS
+
+
+def test_a_client_that_nobody_measured_from_is_no_service() -> None:
+    (one,), other = (measured(0.0),), measured(0.0)
+    series = [replace(s, service="web", attempts=0, unmeasured_s=0.0) for s in other.measured.series]
+    rows = availability_of([one, MeasurementRecord.of(replace(other.measured, series=series), id="02-none", test="t")])
+    assert judge_availability(rows, 99.9).outcome is Outcome.INCONCLUSIVE
+
+
+def test_what_noise_set_aside_is_no_failure_and_no_proof() -> None:
+    verdict = judge_availability(availability_of([measured(0.0)], [measured(30.0)]), 99.9)
+    assert verdict.outcome is Outcome.INCONCLUSIVE, verdict

@@ -23,7 +23,7 @@ from harness.measure.evaluation import (
 )
 from harness.measure.evaluation.attribution import Traces
 from harness.measure.evaluation.chart import chart_rows, packet_lines
-from harness.measure.evaluation.series_context import ANY, Case, View
+from harness.measure.evaluation.series_context import Case, View
 from harness.measure.evaluation.verdicts.durability_verdict import judge_tokens
 from harness.measure.evaluation.verdicts.series_verdict import judge_series, look_at, of_gaps
 from harness.measure.measurement_result import Boundary, Measured, SeriesResult, TokenResult
@@ -136,9 +136,9 @@ def _window(case: Case, traces: Traces) -> tuple[float, float]:
 
 
 def _judged(case: Case) -> list[Series]:
-    """The series of which something is demanded and whose origin is not gone."""
+    """The series that must be measured and whose origin is not gone."""
     recording = case.recording
-    return [t for t in recording.header.series if case.effect_on(t) != ANY and coverage.gone_since(recording, t.origin) is None]
+    return [t for t in recording.header.series if case.must_be_measured(t) and coverage.gone_since(recording, t.origin) is None]
 
 
 def _complete(recording: Recording, anchor: float, end: float) -> Verdict:

@@ -52,6 +52,10 @@ class Case:
         """What the disruption may do to a series."""
         return self.recording.header.expects.get(self.path_of(series.origin), ANY)
 
+    def must_be_measured(self, series: Series) -> bool:
+        """Is something demanded of a series, or its outages a figure of a whole? Then what of it is missing is a doubt."""
+        return self.effect_on(series) != ANY or self.recording.header.figures_only
+
     def may_be_gone(self, origin: str) -> bool:
         """Was it taken away by what was done?"""
         return origin == self.recording.header.target and disruption_effect.takes_away(self.recording.header)
@@ -96,7 +100,7 @@ class View:
     @property
     def excused(self) -> bool:
         """Is its origin's absence no fault of the cluster?"""
-        return self.effect == ANY or self.case.may_be_gone(self.series.origin)
+        return not self.case.must_be_measured(self.series) or self.case.may_be_gone(self.series.origin)
 
     @property
     def path(self) -> str:

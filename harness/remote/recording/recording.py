@@ -159,6 +159,7 @@ class Header:
     shares: bool | None = None  # does the balancer's hash decide, while it lasts, so that only some attempts must fail?
     settles_s: float | None = None  # so long after it took effect what must be out may still answer: the balancer's probe verdict
     observed: bool = False  # nothing was done: a flight recorder saw it happen, and `begin` is when that began
+    figures_only: bool = False  # outages are figures of a whole: everything must be measured, also where nothing is demanded
     repeat: int = 0
     offset_s: float = 0.0  # how long the start was held back, by jitter or sweep
     seed: int | None = None

@@ -15,6 +15,8 @@ class AvailabilityRecord(Record):
     """By the meter's figures: from the first failed attempt of each outage to the first right answer."""
     min_out_s: Seconds
     max_out_s: Seconds
-    """The true figure lies between these, by the period and the clocks."""
+    """The true figure lies between these, by the period and the clocks. What was not measured may have been out: it is in this one."""
     percent: Number
     """100 × (1 - out_s / measured_s)."""
+    unmeasured_s: Seconds = 0.0
+    """When nobody looked: gaps in the measuring, and rests. The whole is `measured_s` and this."""

@@ -337,7 +337,8 @@ class RunRecord(Record):
     availability: list[AvailabilityRecord] = Field([])
     """Of a soak (`--for`): for what part of the measured time each path was in service."""
     set_aside: list[MeasurementRecord] = Field([])
-    """Measurements whose timing the noise of a measuring host spoiled, and which were done again: they count for nothing."""
+    """Measurements whose timing the noise of a measuring host spoiled, and which were done again: they count for nothing but a soak's
+    availability, whose upper bound holds what was out in them."""
     causes: list[CauseRecord] = Field([])
     """Why what failed did so, best first; empty where nothing did."""
     states: list[StateRecord] = Field([])

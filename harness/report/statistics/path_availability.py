@@ -5,56 +5,80 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.core.text import seconds
-from harness.core.verdict import Verdict, failed, inconclusive, passed
+from harness.core.verdict import Outcome, Verdict, failed, inconclusive, passed
 from harness.measure.measurement_result import Measured, SeriesResult
 from harness.remote.recording.recording import NEW
 from harness.report.record.availability_record import AvailabilityRecord
 from harness.report.record.measurement_record import MeasurementRecord
 
 
-def availability_of(measurements: Iterable[MeasurementRecord]) -> list[AvailabilityRecord]:
-    """Of each path and service, over all measurements; what nobody measured counts for neither."""
+def availability_of(measurements: Iterable[MeasurementRecord], set_aside: Iterable[MeasurementRecord] = ()) -> list[AvailabilityRecord]:
+    """Of each path and service, over all measurements; what nobody measured may have been out.
+
+    Of those `set_aside` for noise what was out may be the noise's own doing: it counts for the figure and the upper bound alone.
+    """
     sums: dict[tuple[str, str], list[float]] = {}
-    for one in measurements:
-        for series in one.measured.series:
-            if series.kind == NEW and series.path and series.attempts:
-                row = sums.setdefault((series.path, series.service), [0.0] * 4)
-                for place, value in enumerate(_of(one.measured, series)):
-                    row[place] += value
+    for noisy, records in ((False, measurements), (True, set_aside)):
+        for one in records:
+            for series in one.measured.series:
+                if series.kind == NEW and series.path:
+                    row = sums.setdefault((series.path, series.service), [0.0] * 5)
+                    for place, value in enumerate(_of(one.measured, series, noisy)):
+                        row[place] += value
     return [_record(*key, *row) for key, row in sorted(sums.items())]
 
 
-def _of(measured: Measured, series: SeriesResult) -> tuple[float, float, float, float]:
-    """Seconds measured, and out: by the figures, at least, and at most."""
-    whole = max(0.0, measured.end - measured.start - series.unmeasured_s)
+def _of(measured: Measured, series: SeriesResult, noisy: bool) -> tuple[float, float, float, float, float]:
+    """Seconds measured, and out: by the figures, at least, and at most; and seconds not measured."""
+    whole = measured.end - measured.start
+    unmeasured = min(series.unmeasured_s, whole) if series.attempts else whole
+    seen = whole - unmeasured
     out = sum(one.seconds for one in series.outages)
-    least = sum(one.seconds if one.min_s is None else one.min_s for one in series.outages)
+    least = 0.0 if noisy else sum(one.seconds if one.min_s is None else one.min_s for one in series.outages)
     most = sum(one.seconds if one.max_s is None else one.max_s for one in series.outages)
-    return whole, min(out, whole), min(least, whole), min(most, whole)
+    return seen, min(out, seen), min(least, seen), min(most, seen), unmeasured
 
 
-def _record(path: str, service: str, whole: float, out: float, least: float, most: float) -> AvailabilityRecord:
-    share = out / whole if whole else 1.0
+def _record(path: str, service: str, seen: float, out: float, least: float, most: float, unmeasured: float) -> AvailabilityRecord:
+    share = out / seen if seen else 1.0
     return AvailabilityRecord(
-        path=path, service=service, measured_s=whole, out_s=out, min_out_s=least, max_out_s=most, percent=round(100 * (1 - share), 6)
+        path=path,
+        service=service,
+        measured_s=seen,
+        out_s=out,
+        min_out_s=least,
+        max_out_s=most + unmeasured,
+        percent=round(100 * (1 - share), 6),
+        unmeasured_s=unmeasured,
     )
 
 
 def judge_availability(rows: Sequence[AvailabilityRecord], least_percent: float | None) -> Verdict:
     """The client path's worst service against the budget of the whole; without one, the figure is told."""
-    clients = [row for row in rows if row.path == "client" and row.measured_s > 0]
-    if not clients:
+    clients = [row for row in rows if row.path == "client"]
+    if not any(row.measured_s > 0 for row in clients):
         return inconclusive("nothing was measured on the client path, so its availability is not known")
-    worst = min(clients, key=lambda row: row.percent)
+    by_percent = [_judged(row, least_percent) for row in sorted(clients, key=lambda row: row.percent)]
+    return min(by_percent, key=lambda one: (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS).index(one.outcome))
+
+
+def _judged(row: AvailabilityRecord, least_percent: float | None) -> Verdict:
+    blind = f"; {seconds(row.unmeasured_s)} were not measured" if row.unmeasured_s else ""
     told = (
-        f"client path to {worst.service}: in service for {worst.percent:.4f} % of {seconds(worst.measured_s)} "
-        f"(out {seconds(worst.out_s)}, {seconds(worst.min_out_s)} to {seconds(worst.max_out_s)})"
+        f"client path to {row.service}: in service for {row.percent:.4f} % of {seconds(row.measured_s)} "
+        f"(out {seconds(row.out_s)}, {seconds(row.min_out_s)} to {seconds(row.max_out_s)}{blind})"
     )
     if least_percent is None:
         return passed(told)
-    demanded = f"{told}; {least_percent:g} % demanded"
-    if 100 * (1 - worst.min_out_s / worst.measured_s) < least_percent:
+    demanded, whole = f"{told}; {least_percent:g} % demanded", row.measured_s + row.unmeasured_s
+    if _percent(row.min_out_s, whole) < least_percent:
         return failed(demanded)
-    if 100 * (1 - worst.max_out_s / worst.measured_s) < least_percent:
+    if _percent(row.max_out_s - row.unmeasured_s, whole) < least_percent:
         return inconclusive(f"{demanded}, which lies within the measuring error: measure for longer, or with a shorter period")
+    if _percent(row.max_out_s, whole) < least_percent:
+        return inconclusive(f"{demanded}, and what was not measured may hide more than that: is a measuring host overloaded?")
     return passed(demanded)
+
+
+def _percent(out_s: float, whole_s: float) -> float:
+    return 100 * (1 - out_s / whole_s)

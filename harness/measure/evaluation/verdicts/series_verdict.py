@@ -108,7 +108,8 @@ def _of_any(view: View) -> Verdict:
         if returned.outcome is Outcome.FAIL:
             return returned
     told = view.summary if view.attempts else f"{view.name}: no attempt was recorded"
-    return passed(f"{told}; nothing is demanded of this path here")
+    fine = passed(f"{told}; nothing is demanded of this path here")
+    return all_of([fine, *_of_measuring(view)]) if view.case.must_be_measured(view.series) else fine
 
 
 def _facts(view: View) -> list[Verdict]:
@@ -181,10 +182,13 @@ def _of_budget(view: View, run: Run, end: float) -> Verdict:
 
 def _doubts(view: View) -> list[Verdict]:
     """What makes this series's figures uncertain."""
-    found = [view.case.timing, of_gaps(view)]
-    host = view.case.hosts.get(view.series.origin)
-    if host is not None:
-        found.append(host)
+    found = _of_measuring(view)
     if view.before:
         found.append(inconclusive(f"out before the disruption already: {view.told(view.before[-1])}"))
     return [*found, *unidentified_responders.of(view)]
+
+
+def _of_measuring(view: View) -> list[Verdict]:
+    """Was it measured throughout, by a host that kept its ticks?"""
+    host = view.case.hosts.get(view.series.origin)
+    return [view.case.timing, of_gaps(view), *([host] if host is not None else [])]
