@@ -6,7 +6,7 @@ stored or shown holds one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +38,7 @@ class Notifier:
         if told is None:
             return ""
         run.cleaner.knows([*self.urls, *secret_words(self.urls)])
-        title, body = (run.cleaner.text(text) for text in message(run.record, told))
-        return self.send(title, body)
+        return self.send(*message(run.record, told, run.cleaner.text))
 
     def send(self, title: str, body: str) -> str:
         """Empty, or how many of them did not take it."""
@@ -53,18 +52,19 @@ class Notifier:
         return f"{refused} of {len(self.urls)} receivers did not take the notification “{title}”" if refused else ""
 
 
-def message(run: RunRecord, told: Told) -> tuple[str, str]:
-    """The title and the text of a notification. Pure."""
+def message(run: RunRecord, told: Told, clean: Callable[[str], str]) -> tuple[str, str]:
+    """The title and the text of a notification. `clean` takes secrets out of a text: before it is cut short, because half a secret is not
+    known for one. Pure."""
     name = run.cluster.name if run.cluster else "a cluster"
     cause = next((one.sentence for one in run.causes), "")
     reason = run.gate.reason if told.change == "gate refused" and run.gate is not None else run.verdict.reason
     lines = [
         f"{told.change}: {told.against}",
-        _short(reason),
-        f"cause: {_short(cause)}" if cause else "",
+        _short(clean(reason)),
+        f"cause: {_short(clean(cause))}" if cause else "",
         f"run {run.run_id}, {run.started.iso}",
     ]
-    return one_line(f"lkharness: {name}: {told.change}"), "\n".join(one_line(line) for line in lines if line)
+    return clean(one_line(f"lkharness: {name}: {told.change}")), clean("\n".join(one_line(line) for line in lines if line))
 
 
 def load(file: Path, still_after: int) -> Notifier:

@@ -1,17 +1,22 @@
 """What has changed with a run, against those before it: the few things that somebody is to be told. Pure.
 
-Only runs of the same tests on the same cluster are looked at, so that an acceptance run does not end a failure of the failover suite. A run
-that could not be judged changes nothing: it neither fails nor recovers, unless it is the gate that refuses to say.
+Only runs of the same tests on the same cluster are looked at, so that neither an acceptance run nor one disruption alone ends a failure of
+the whole failover suite. A run that could not be judged changes nothing: it neither fails nor recovers, unless it is the gate that refuses
+to say.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.core.text import count
-from harness.report.record.run_record import ClusterSummary, Result, RunRecord
+from harness.report.record.run_record import ClusterSummary, Result, RunRecord, RunState
+
+REPEAT = re.compile(r" \d{1,9}(?=\]\Z)")  # at the end of a test's id, where a disruption is measured again
+STOPS = re.compile(r"-x|--exitfirst|--maxfail(=.*)?")  # options by which a run ends at a failure
 
 
 class Change(StrEnum):
@@ -54,18 +59,28 @@ def change_of(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> 
 
 
 def alike(one: RunRecord, other: RunRecord) -> bool:
-    """Whether two runs are about the same cluster and the same files of tests."""
+    """Whether two runs are about the same cluster and the same tests, however often each was repeated; of a run that a failure ended early
+    the tests that it came to must be among the other's."""
     if one.cluster is None or other.cluster is None or _place(one.cluster) != _place(other.cluster):
         return False
-    return _files(one) == _files(other)
+    mine, others = _tests(one), _tests(other)
+    return mine == others or (_ended_early(one) and mine < others) or (_ended_early(other) and others < mine)
 
 
 def _place(cluster: ClusterSummary) -> tuple[str, ...]:
     return (cluster.kind, cluster.vip, *sorted(f"{node.name} {node.address}" for node in cluster.nodes))
 
 
-def _files(run: RunRecord) -> frozenset[str]:
-    return frozenset(test.id.partition("::")[0] for test in run.tests)
+def _tests(run: RunRecord) -> frozenset[str]:
+    """Ids without the number of the repeat. A number without the test that it would repeat belongs to a name."""
+    ids = {test.id for test in run.tests}
+    return frozenset(plain if (plain := REPEAT.sub("", id)) in ids else id for id in ids)
+
+
+def _ended_early(run: RunRecord) -> bool:
+    """Whether a run that failed may not have come to all of its tests."""
+    stops = run.state is not RunState.FINISHED or any(STOPS.fullmatch(word) for word in run.command)
+    return stops and bool(run.tests) and _word(run) is Result.FAIL
 
 
 def _word(run: RunRecord) -> Result | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,19 +21,19 @@ from harness.notify.notifier import Notifier
 from harness.report.builder import summarise_cluster
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_directory import Run
-from harness.report.record.run_record import ClusterKind, Judgement, Moment, RunRecord, TestRecord
+from harness.report.record.run_record import CauseRecord, ClusterKind, Judgement, Moment, RunRecord, RunState, TestRecord
 from harness.report.record.run_verdict import judge
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's own figure"))
 VERDICTS = {"p": passed("fine"), "f": failed("out for 9 s"), "i": inconclusive("noise"), "r": passed("fine")}
 
 
-def shaped(record: RunRecord, kind: str, file: str = "tests/failover/test_failover.py") -> RunRecord:
+def shaped(record: RunRecord, kind: str, file: str = "tests/failover/test_failover.py", tests: Sequence[str] = ("test",)) -> RunRecord:
     """A finished run: p(assed), f(ailed), i(nconclusive), r(efused by its gate)."""
     record.cluster = summarise_cluster(CLUSTER, ClusterKind.ATTACHED)
     record.state = "finished"
     verdict = Judgement.of(VERDICTS[kind])
-    record.tests = [TestRecord(id=f"{file}::test", title="t", started=Moment.now(), verdict=verdict)]
+    record.tests = [TestRecord(id=f"{file}::{test}", title="t", started=Moment.now(), verdict=verdict) for test in tests]
     record.gate = GateRecord(file="gate.toml", sha256="0", outcome="refused", reason="too few runs") if kind == "r" else None
     said, code = judge(record)
     record.verdict, record.exit_code = Judgement.of(said), int(code)
@@ -89,6 +90,44 @@ def test_other_tests_and_other_clusters_are_none_of_its_runs(runs) -> None:
     assert state_change.change_of(runs.made("p").record, [elsewhere], 3) is None
 
 
+NIGHT = ("test_disruption[power loss]", "test_disruption[switchover]")
+TWICE = (*NIGHT, *(f"{test[:-1]} 2]" for test in NIGHT))
+
+
+def test_one_disruption_alone_ends_no_failure_of_a_whole_night(runs) -> None:
+    failed_night = runs.made("f", tests=NIGHT).record
+    alone = runs.made("p", tests=NIGHT[:1]).record
+    assert state_change.change_of(alone, [failed_night], 3) is None
+    assert state_change.change_of(runs.made("f", tests=NIGHT).record, [alone, failed_night], 3) is None  # the second night, not the first
+    whole = state_change.change_of(runs.made("p", tests=TWICE).record, [alone, failed_night], 3)
+    assert whole is not None and whole.change is state_change.Change.RECOVERED  # repeated, it is the same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (NIGHT, TWICE, True),
+        (NIGHT, NIGHT[1:], False),
+        (("test[cut 1]",), ("test[cut 2]",), False),  # a number that is of the name
+        (("test[10 ms after a probe]",), ("test[20 ms after a probe]",), False),
+    ],
+)
+def test_which_runs_are_alike(runs, one, other, same) -> None:
+    assert state_change.alike(runs.made("p", tests=one).record, runs.made("f", tests=other).record) is same
+
+
+@pytest.mark.parametrize(
+    ("word", "state", "same"),
+    [("-x", "finished", True), ("--maxfail=1", "finished", True), ("-xy", "finished", False), ("", "interrupted", True)],
+)
+def test_a_run_that_a_failure_ended_early_is_of_the_whole_night(runs, word, state, same) -> None:
+    short, whole = runs.made("f", tests=NIGHT[:1]).record, runs.made("p", tests=NIGHT).record
+    short.command, short.state = ["pytest", word], RunState(state)
+    assert state_change.alike(short, whole) is state_change.alike(whole, short) is same
+    short.verdict = Judgement.of(VERDICTS["p"])
+    assert not state_change.alike(short, whole)  # nothing ended it
+
+
 class Receiver(BaseHTTPRequestHandler):
     """Keeps what it is told."""
 
@@ -116,6 +155,19 @@ def test_a_change_is_sent_without_a_secret_and_a_receiver_that_is_away_is_told(r
     (sent,) = Receiver.heard
     assert sent["title"] == "lkharness: lab: first failure" and run.record.run_id in sent["message"]
     assert secret not in json.dumps(sent) and secret not in said
+
+
+@pytest.mark.parametrize("before", [480, 490, 500 - len("password=")])
+@pytest.mark.parametrize("secret", ["password=hunter2hunter2hunter2", "knownsecretknownsecret"])
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut_short(runs, before, secret) -> None:
+    """The secret lies across the place where a long text is cut."""
+    run = runs.made("f")
+    run.cleaner.knows(["knownsecretknownsecret"])
+    run.record.verdict = Judgement.of(failed("x" * before + " " + secret))
+    run.record.causes = [CauseRecord(says="y" * (before - len("lkclient: ")) + " " + secret, host="lkclient", certainty="likely", do="z")]
+    told = state_change.Told(state_change.Change.FIRST_FAILURE, "against")
+    body = notifier.message(run.record, told, run.cleaner.text)[1]
+    assert "hunt" not in body and "known" not in body and "x" * before in body and "cause: " in body
 
 
 def test_receivers_are_looked_at_before_anything_is_done(tmp_path) -> None:
