@@ -134,7 +134,7 @@ def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, comma
     from harness.core.redaction.redactor import secret_words
     from harness.core.text import seconds
 
-    cleaner = Cleaner(secret_words(command))
+    cleaner = Cleaner(secret_words(["lkharness", *command]))
     before = [folders_in(job.log.parent) for job in jobs]
     outcomes: dict[int, Outcome] = {}
     tell = _Teller(quiet)
@@ -211,7 +211,7 @@ def _finish(outcomes: Sequence[Outcome], reports: Path, title: str, *, as_json: 
     from harness.core.redaction.redactor import secret_words
     from harness.core.text import one_line
 
-    title = Cleaner(secret_words(title.split())).text(title)
+    title = Cleaner(secret_words(["lkharness", *title.split()])).text(title)
     try:
         reports.mkdir(parents=True, exist_ok=True)
         page = write_atomically(reports / PAGE, html(outcomes, title=title, beside=reports))
