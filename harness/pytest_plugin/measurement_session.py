@@ -6,6 +6,7 @@ import contextlib
 import random
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
 from harness.pytest_plugin.live_view import LiveView
+from harness.pytest_plugin.soak import Soak, is_spent
 from harness.remote.agents.agent_launch import PERIODS_S
 from harness.remote.recording import recording
 from harness.report.builder import ReportBuilder
@@ -68,7 +70,8 @@ class MeasurementSession:
         self._meter: Meter | None = None
         self._calibration: Calibration | None = None
         self._number = 0
-        self.soaks = False  # of measurements that passed, the figures alone are kept
+        self.soak: Soak | None = None  # then of measurements that passed, the figures alone are kept
+        self.unwatched_s = 0.0  # of a soak, between its rounds: rests, and waiting for the cluster to be healthy and the hosts quiet
 
     def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
         """Do the disruption under the meter, judge its recording and put it into the report. Raises what the disruption raises.
@@ -91,7 +94,8 @@ class MeasurementSession:
         """Noise comes in bursts; if it does not end, the next try tells so as well as any."""
         assert self._meter is not None
         try:
-            self._meter.wait_until_calm(Deadline(CALM_TIMEOUT_S))
+            with self.unwatched():
+                self._meter.wait_until_calm(Deadline(CALM_TIMEOUT_S))
         except DeadlineExceeded as error:
             self._say(str(error))
 
@@ -101,12 +105,13 @@ class MeasurementSession:
         return noisy and result.verdict.outcome is Outcome.INCONCLUSIVE and self._calibration.verdict.outcome is Outcome.PASS
 
     def _measure(self, disruption: Disruption, start: Start, test: str) -> tuple[Measured, str]:
-        meter = self._ready()
+        with self.unwatched() if self._number and self._meter is None else contextlib.nullcontext():
+            meter = self._ready()
         self._number += 1
         name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
         path = self._report.run.directory / "evidence" / name / "recording.jsonl"
         disruption.prepare(Deadline(PREPARATION_TIMEOUT_S + self._subject.cluster.manager.takeover_s))
-        self._subject.wait_until_whole(Deadline(self._subject.cluster.manager.boot_s))
+        self._wait_until_whole()
         try:
             with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():
                 MeasuredFault(self._subject, meter, disruption, say=self._say).record(path, start)
@@ -114,6 +119,25 @@ class MeasurementSession:
             result = self._judge(path, name, test)
         assert result is not None  # a recording that came to its end has a header
         return result, name
+
+    def _wait_until_whole(self) -> None:
+        """Where the first look does not find it so, the paths may be out meanwhile, and nobody sees that."""
+        began = time.monotonic()
+        if self._subject.manager.state().whole:
+            return
+        try:
+            self._subject.wait_until_whole(Deadline(self._subject.cluster.manager.boot_s))
+        finally:
+            self.unwatched_s += time.monotonic() - began
+
+    @contextlib.contextmanager
+    def unwatched(self) -> Iterator[None]:
+        """What is done in it is added to `unwatched_s`."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.unwatched_s += time.monotonic() - began
 
     def _judge(self, path: Path, name: str, test: str) -> Measured | None:
         """Also of a recording that was cut short: what it holds belongs into the report."""
@@ -126,7 +150,7 @@ class MeasurementSession:
             self._report.run.evidence_fault(path.parent.name, str(error))
             return None
         result = measured(stored, calibration=self._calibration.verdict)
-        if self.soaks and result.verdict.outcome is Outcome.PASS:  # of hours, what is kept is what was not right
+        if self.soak is not None and is_spent(result, self.soak):  # of hours, what is kept is what was not right
             result = replace(result, log=[], chart_rows=[], series=[replace(one, segments=[]) for one in result.series])
             shutil.rmtree(path.parent)
         self._report.measurement(MeasurementRecord.of(result, id=name, test=test))

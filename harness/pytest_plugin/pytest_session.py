@@ -276,7 +276,7 @@ class Session:
             if self._measuring is None:
                 self._measuring = MeasurementSession(self._subject, self._report, self._plan.options, cut, self.view)
             if self._plan.soak is not None:
-                self._measuring.soaks = True
+                self._measuring.soak = self._plan.soak
                 return soak.keep_measuring(self._measuring, guarded, start, self._plan.soak, test=test)
             return self._measuring.measure(guarded, start, test=test)
 
@@ -371,7 +371,7 @@ class Session:
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)
-        soak.judge_whole(report, self._plan.soak)
+        soak.judge_whole(report, self._plan.soak, self._measuring)
         self.finished = run_end.finish(report, self._died, interrupted=self.interrupted, gate=self._gate, notifier=self.notifier)
 
     def _collect_evidence(self, run: Run) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Inconclusive
-from harness.core.text import seconds
-from harness.core.verdict import Outcome
+from harness.core.text import count, seconds
+from harness.core.verdict import Outcome, inconclusive
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.none import Nothing
 from harness.measure.measured_fault import NotSteady, Start
@@ -59,6 +60,11 @@ class Measuring(Protocol):
     def back_off(self) -> bool:
         """Measure less often from now on; False when it cannot."""
 
+    unwatched_s: float
+
+    def unwatched(self) -> AbstractContextManager[None]:
+        """What is done in it is added to `unwatched_s`: nobody looks at the paths meanwhile."""
+
 
 def load(all_series: Sequence[Series], for_s: float) -> str:
     """What the soak does to the cluster, said before it begins. Pure."""
@@ -84,10 +90,13 @@ def load_on(subject: ClusterUnderTest, soak: Soak | None, period_s: float) -> li
 def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: Start, soak: Soak, *, test: str) -> Measured:
     """Measure again and again until `start.lasts_s` is over; the worst of what was measured.
 
+    A round that could not begin, because paths were out, was not measured to its end: without a budget for the whole, whose figure holds
+    what was out in it and the rest after it, nothing passes over it.
     Raises Inconclusive when the paths are not right before anything is done, however rarely it is tried; what a disruption raises.
     """
     whole, drawn, number, failures = Deadline(start.lasts_s), random.Random(start.seed), 0, 0
     worst: Measured | None = None
+    unsteady: list[NotSteady] = []
     while worst is None or not whole.expired:
         offset = start.offset_s if number == 0 else drawn.uniform(0.0, max(start.offset_s, 1.0))
         try:
@@ -95,14 +104,29 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
         except NotSteady as error:
             if failures >= len(PAUSES_S) or (whole.expired and worst is not None):
                 raise Inconclusive(f"the soak was given up after {failures + 1} such beginnings in a row: {error}") from error
-            session.back_off()
-            _rest(PAUSES_S[failures])
+            unsteady.append(error)
+            with session.unwatched():
+                session.back_off()
+                _rest(PAUSES_S[failures])
             failures += 1
             continue
         number, failures = number + 1, 0
         if worst is None or _badness(result) > _badness(worst):
             worst = result
+    if unsteady and soak.least_percent is None and worst.verdict.outcome is Outcome.PASS:
+        return replace(worst, verdict=inconclusive(f"{count(len(unsteady), 'round')} could not begin: {unsteady[0]}"))
     return worst
+
+
+def is_spent(result: Measured, soak: Soak) -> bool:
+    """Are its figures all that is kept of a round? Not of one in which a path was out, or not measured: that is evidence for the whole.
+
+    Without a budget for the whole, a disruption's outage is judged by its own budget, and one that kept it is no more than a figure. Pure.
+    """
+    if result.verdict.outcome is not Outcome.PASS:
+        return False
+    by_itself = soak.least_percent is None and result.disruption != Nothing.name
+    return by_itself or not any(one.outages or one.unmeasured_s for one in result.series)
 
 
 def _rest(length: float) -> None:
@@ -122,10 +146,11 @@ def _badness(result: Measured) -> int:
     return (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.FAIL).index(result.verdict.outcome)
 
 
-def judge_whole(report: ReportBuilder, soak: Soak | None) -> None:
+def judge_whole(report: ReportBuilder, soak: Soak | None, session: Measuring | None) -> None:
     """Put the availability into the run, and its verdict among the run's audits."""
     if soak is None:
         return
     record = report.run.record
-    record.availability = availability_of(record.measurements, record.set_aside)
+    unwatched_s = session.unwatched_s if session is not None else 0.0
+    record.availability = availability_of(record.measurements, record.set_aside, unwatched_s)
     report.audit(AUDIT, judge_availability(record.availability, soak.least_percent))

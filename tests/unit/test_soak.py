@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -32,6 +33,8 @@ class Session:
     results: list[Measured | Exception]
     starts: list[Start] = field(default_factory=list)
     backed_off: int = 0
+    unwatched_s: float = 0.0
+    rests: int = 0
 
     def measure(self, make, start: Start, *, test: str) -> Measured:
         self.starts.append(start)
@@ -44,14 +47,19 @@ class Session:
         self.backed_off += 1
         return True
 
+    @contextlib.contextmanager
+    def unwatched(self):
+        self.rests += 1
+        yield
+
 
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch) -> None:
     monkeypatch.setattr(soak, "PAUSES_S", (0.0, 0.0, 0.0))
 
 
-def kept(session: Session, lasts_s: float) -> Measured:
-    return soak.keep_measuring(session, lambda: None, Start(lasts_s=lasts_s), Soak(lasts_s), test="t")  # type: ignore[arg-type,return-value]
+def kept(session: Session, lasts_s: float, least: float | None = None) -> Measured:
+    return soak.keep_measuring(session, lambda: None, Start(lasts_s=lasts_s), Soak(lasts_s, least), test="t")  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize(("words", "seconds"), [("90s", 90), ("30m", 1800), ("8h", 28800), ("1.5h", 5400), ("2d", 172800)])
@@ -82,7 +90,38 @@ def test_it_measures_until_its_time_is_over_and_its_word_is_the_worst() -> None:
 
 def test_it_yields_when_attempts_fail_before_anything_was_done_and_goes_on() -> None:
     session = Session([NotSteady("out"), NotSteady("out"), GOOD])
-    assert kept(session, 0.05) is GOOD and session.backed_off == 2
+    result = kept(session, 0.05)
+    assert session.backed_off == session.rests == 2 and len(session.starts) > 2
+    assert result.verdict.outcome is Outcome.INCONCLUSIVE and "2 rounds could not begin: out" in result.verdict.reason, result.verdict
+    assert kept(Session([NotSteady("out"), BAD, GOOD]), 0.05) is BAD
+
+
+def test_where_the_whole_has_a_budget_what_was_out_before_a_round_is_a_figure() -> None:
+    session = Session([NotSteady("out"), GOOD])
+    assert kept(session, 0.05, 99.9) is GOOD and session.rests == 1
+    header = a_header(disruption="none", moves=False, expects=dict.fromkeys(("client", "inside", "standby"), "any"), figures_only=True)
+    unsteady = evaluate_recording.measured(play(header, Script(balancer=[(0, None)], holder=[(0, None)]), end=15.0))
+    client = next(row for row in availability_of([MeasurementRecord.of(unsteady, id="02-none", test="t")]) if row.path == "client")
+    assert client.out_s == pytest.approx(15.0, abs=0.5), "the recording of a round that could not begin holds what was out"
+
+
+def test_rests_and_waits_between_rounds_may_have_been_out() -> None:
+    (row,) = availability_of([measured(0.0)], unwatched_s=30.0)
+    assert (row.unmeasured_s, row.max_out_s) == (30.0, 30.0)
+    assert judge_availability([row], 99.9).outcome is Outcome.INCONCLUSIVE and judge_availability([row], 95.0).outcome is Outcome.PASS
+
+
+def test_what_is_kept_of_a_round_is_all_that_may_be_asked_for() -> None:
+    out, holed = a_round(silent=(20.0, 23.0)), replace(a_round(missing=(5.0, 5.5)), verdict=passed("fine"))
+    assert out.verdict.outcome is Outcome.PASS and holed.series[0].unmeasured_s
+    budget, none = Soak(3600, 99.9), Soak(3600)
+    assert soak.is_spent(a_round(), budget) and soak.is_spent(a_round(), none)
+    assert not any(soak.is_spent(one, whole) for one in (out, holed) for whole in (budget, none))
+    done = replace(out, disruption="switchover")
+    assert soak.is_spent(done, none) and not soak.is_spent(done, budget), (
+        "an outage of a disruption is held to its own budget, or the whole's"
+    )
+    assert not soak.is_spent(replace(done, verdict=failed("late")), none)
 
 
 def test_a_cluster_that_never_comes_to_rest_ends_it_with_the_reason() -> None:

@@ -12,8 +12,10 @@ from harness.report.record.availability_record import AvailabilityRecord
 from harness.report.record.measurement_record import MeasurementRecord
 
 
-def availability_of(measurements: Iterable[MeasurementRecord], set_aside: Iterable[MeasurementRecord] = ()) -> list[AvailabilityRecord]:
-    """Of each path and service, over all measurements; what nobody measured may have been out.
+def availability_of(
+    measurements: Iterable[MeasurementRecord], set_aside: Iterable[MeasurementRecord] = (), unwatched_s: float = 0.0
+) -> list[AvailabilityRecord]:
+    """Of each path and service, over all measurements; what nobody measured may have been out, and `unwatched_s` between them.
 
     Of those `set_aside` for noise what was out may be the noise's own doing: it counts for the figure and the upper bound alone.
     """
@@ -25,6 +27,8 @@ def availability_of(measurements: Iterable[MeasurementRecord], set_aside: Iterab
                     row = sums.setdefault((series.path, series.service), [0.0] * 5)
                     for place, value in enumerate(_of(one.measured, series, noisy)):
                         row[place] += value
+    for row in sums.values():
+        row[4] += unwatched_s
     return [_record(*key, *row) for key, row in sorted(sums.items())]
 
 
@@ -76,7 +80,9 @@ def _judged(row: AvailabilityRecord, least_percent: float | None) -> Verdict:
     if _percent(row.max_out_s - row.unmeasured_s, whole) < least_percent:
         return inconclusive(f"{demanded}, which lies within the measuring error: measure for longer, or with a shorter period")
     if _percent(row.max_out_s, whole) < least_percent:
-        return inconclusive(f"{demanded}, and what was not measured may hide more than that: is a measuring host overloaded?")
+        return inconclusive(
+            f"{demanded}, and what was not measured (gaps, rests, waiting for the cluster to be healthy) may hide more than that"
+        )
     return passed(demanded)
 
 
