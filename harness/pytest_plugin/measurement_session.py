@@ -60,7 +60,13 @@ class MeasurementSession:
     """The meter is started by the first measurement, and stopped by `close`."""
 
     def __init__(
-        self, subject: ClusterUnderTest, report: ReportBuilder, options: MeasurementOptions, cut: KnownCut | None, view: LiveView | None
+        self,
+        subject: ClusterUnderTest,
+        report: ReportBuilder,
+        options: MeasurementOptions,
+        cut: KnownCut | None,
+        view: LiveView | None,
+        soak: Soak | None = None,
     ) -> None:
         self._subject = subject
         self._report = report
@@ -70,7 +76,7 @@ class MeasurementSession:
         self._meter: Meter | None = None
         self._calibration: Calibration | None = None
         self._number = 0
-        self.soak: Soak | None = None  # then of measurements that passed, the figures alone are kept
+        self._soak = soak  # of one, of measurements that passed, the figures alone are kept
         self.unwatched_s = 0.0  # of a soak, between its rounds: rests, and waiting for the cluster to be healthy and the hosts quiet
 
     def measure(self, make: Callable[[], Disruption], start: Start, *, test: str) -> Measured:
@@ -150,7 +156,7 @@ class MeasurementSession:
             self._report.run.evidence_fault(path.parent.name, str(error))
             return None
         result = measured(stored, calibration=self._calibration.verdict)
-        if self.soak is not None and is_spent(result, self.soak):  # of hours, what is kept is what was not right
+        if self._soak is not None and is_spent(result, self._soak):  # of hours, what is kept is what was not right
             result = replace(result, log=[], chart_rows=[], series=[replace(one, segments=[]) for one in result.series])
             shutil.rmtree(path.parent)
         self._report.measurement(MeasurementRecord.of(result, id=name, test=test))

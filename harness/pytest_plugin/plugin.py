@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +22,7 @@ from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
 from harness.core.terminal import allow_every_encoding
+from harness.pytest_plugin import pytest_items
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.pytest_session import Session
@@ -175,7 +176,9 @@ def _extend_for_soak(items: list[pytest.Item]) -> None:
     for item in items:
         planned = item.callspec.params.get("disruption") if hasattr(item, "callspec") else None
         if isinstance(planned, Planned) and planned.start.lasts_s:
-            item.add_marker(pytest.mark.timeout(planned.start.lasts_s + SOAK_MARGIN_S))
+            usual = item.get_closest_marker("timeout")  # as what drives Azure has, for one round of it
+            margin = max(SOAK_MARGIN_S, float(usual.args[0]) if usual is not None and usual.args else 0.0)
+            item.add_marker(pytest.mark.timeout(planned.start.lasts_s + margin), append=False)  # the first one counts
 
 
 def _extend_timeouts(config: pytest.Config, items: list[pytest.Item], operation_limit_s: float) -> None:
@@ -199,6 +202,12 @@ def planned_faults(items: list[pytest.Item]) -> list[Wanted]:
             found.append(wanted_of(planned.name, parameters, measured=True, period_s=item.config.option.period / 1000))
         found += [wanted_of(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
     return found
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Remembers what a test's timeout is, to set it again before each round of a soak; pytest-timeout sets it."""
+    pytest_items.timeout_set(item, settings)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
+
+
+@dataclass(frozen=True)
+class Timer:
+    """The timeout that a test began with, as pytest-timeout has it, and when, in seconds."""
+
+    settings: Any
+    began: float
+
+
+TIMER = pytest.StashKey[Timer]()
+SHORTEST_S = 1.0  # of a timeout that is set again: 0 would be none
+
+
+def timeout_set(item: pytest.Item, settings: Any) -> None:
+    """pytest-timeout has begun to count for this test; what it began with first is remembered."""
+    item.stash.setdefault(TIMER, Timer(settings, time.monotonic()))
+
+
+def renew_timeout(item: pytest.Item, lasts_s: float) -> None:
+    """Before each round of a soak that lasts `lasts_s`: an undoing has ended the test's timeout. What it allows beyond that time is for one
+    round with its undoing, and no round goes on past the whole. Nothing for other tests."""
+    timer = item.stash.get(TIMER, None)
+    if not lasts_s or timer is None:
+        return
+    end_timeout(item)
+    left = timer.began + timer.settings.timeout - time.monotonic()
+    one_round = timer.settings.timeout - lasts_s
+    limit = max(min(left, one_round) if one_round > 0 else left, SHORTEST_S)
+    item.ihook.pytest_timeout_set_timer(item=item, settings=timer.settings._replace(timeout=limit))
 
 
 def end_timeout(item: pytest.Item) -> None:

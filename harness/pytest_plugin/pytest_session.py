@@ -226,7 +226,7 @@ class Session:
                 raise Inconclusive(reason)
             self._subject.before_undoing = partial(pytest_items.end_timeout, item)
             yield ClusterFixture(
-                self._subject, self._report, self._measure(item.nodeid), self._before, partial(self._evidence.failing, item.nodeid)
+                self._subject, self._report, self._measure(item), self._before, partial(self._evidence.failing, item.nodeid)
             )
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
@@ -261,24 +261,24 @@ class Session:
             why = f"the run's folder cannot be written to ({error.strerror})"
             raise Inconclusive(f"{disruption.name} was not done, and nothing was: {why}") from error
 
-    def _measure(self, test: str) -> Measure:
+    def _measure(self, item: pytest.Item) -> Measure:
         """What a trial measures a disruption with."""
 
         def measure(make: Callable[[], Disruption], start: Start) -> Measured:
             assert self._subject is not None and self._report is not None
 
             def guarded() -> Disruption:  # before each try
+                pytest_items.renew_timeout(item, start.lasts_s)
                 disruption = make()
                 self._before(disruption)
                 return disruption
 
             cut = self._lab.known_cut if self._lab is not None else None
             if self._measuring is None:
-                self._measuring = MeasurementSession(self._subject, self._report, self._plan.options, cut, self.view)
+                self._measuring = MeasurementSession(self._subject, self._report, self._plan.options, cut, self.view, self._plan.soak)
             if self._plan.soak is not None:
-                self._measuring.soak = self._plan.soak
-                return soak.keep_measuring(self._measuring, guarded, start, self._plan.soak, test=test)
-            return self._measuring.measure(guarded, start, test=test)
+                return soak.keep_measuring(self._measuring, guarded, start, self._plan.soak, test=item.nodeid)
+            return self._measuring.measure(guarded, start, test=item.nodeid)
 
         return measure
 
