@@ -16,6 +16,7 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster
 from harness.core.errors import HarnessError
 from harness.core.redaction.redactor import Redactor, secret_words
+from harness.core.text import span
 from harness.disrupt import disruption as disruptions
 from harness.disrupt.disruption import HARNESS, Step
 from harness.measure import connection_rates
@@ -35,6 +36,7 @@ class Wanted:
     service: str | None = None
     measured: bool = field(default=False, compare=False)
     period_s: float = field(default=0.0, compare=False)  # at which connections are made while it is measured
+    lasts_s: float = 0.0  # of a soak: it is done again and again for so long
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,10 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """The disruption with its service and its number of times."""
+        """The disruption with its service and its number of times, which nobody knows of a soak."""
         about = f" ({self.wanted.service})" if self.wanted.service else ""
+        if self.wanted.lasts_s:
+            return f"{self.wanted.name}{about}, again and again for {span(self.wanted.lasts_s)}"
         return f"{self.wanted.name}{about}" + (f", {self.times} times" if self.times > 1 else "")
 
     @property
@@ -127,11 +131,11 @@ def _lines(entry: Entry, commands: bool) -> list[str]:
     return lines
 
 
-def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = False, period_s: float = 0.0) -> Wanted:
+def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = False, period_s: float = 0.0, lasts_s: float = 0.0) -> Wanted:
     """What a test with these parameters would do; the service counts only where the disruption can be about one."""
     takes = "service" in inspect.signature(disruptions.get_disruption(name).__init__).parameters
     service = parameters.get("service")
-    return Wanted(name, service if takes and isinstance(service, str) else None, measured, period_s)
+    return Wanted(name, service if takes and isinstance(service, str) else None, measured, period_s, lasts_s)
 
 
 def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditions | None = None) -> Shown:
@@ -139,7 +143,7 @@ def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditio
     asked = asked or Preconditions(subject)
     active = subject.active
     counted = Counter(_as_it_is_done(one, subject.cluster) for one in wanted)
-    failures = sum(disruptions.get_disruption(one.name).failures * times for one, times in counted.items())
+    failures = sum(_failures(one, times) for one, times in counted.items())
     entries = [_entry(subject, one, times, asked, failures) for one, times in counted.items()]
     notes = [BESIDES] if entries else []
     service = next((s for s in subject.cluster.services if takes_tokens(s)), None)
@@ -150,6 +154,12 @@ def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditio
     if entries:
         notes += [_if_killed(subject, active, entries), *shared_fates(subject.cluster)]
     return Shown(active, entries, notes)
+
+
+def _failures(wanted: Wanted, times: int) -> float:
+    """How many of them the cluster's manager will have counted; of a soak there is no bound."""
+    each = disruptions.get_disruption(wanted.name).failures
+    return math.inf if each and wanted.lasts_s else each * times
 
 
 def _as_it_is_done(wanted: Wanted, cluster: Cluster) -> Wanted:
@@ -165,7 +175,7 @@ def _if_killed(subject: ClusterUnderTest, active: str, entries: list[Entry]) -> 
     )
 
 
-def _entry(subject: ClusterUnderTest, wanted: Wanted, times: int, asked: Preconditions, failures: int) -> Entry:
+def _entry(subject: ClusterUnderTest, wanted: Wanted, times: int, asked: Preconditions, failures: float) -> Entry:
     kind = disruptions.get_disruption(wanted.name)
     service = next((s for s in subject.cluster.services if s.name == wanted.service), None)
     try:

@@ -5,6 +5,7 @@ One object is one look: whatever is asked twice of the cluster is asked once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -49,11 +50,12 @@ def split_by(state: ClusterState) -> list[str]:
     ]
 
 
-def used_up(counts: Mapping[str, tuple[int, int]], failures: int) -> list[str]:
+def used_up(counts: Mapping[str, tuple[int, int]], failures: float) -> list[str]:
     """Why so many failures more would reach what the manager bears. Where nothing is counted yet, a run deletes its own before the next.
-    Pure."""
+    Infinitely many are a soak's. Pure."""
+    more = "those of a soak" if math.isinf(failures) else f"{failures:.0f} more"
     return [
-        f"{count} failures of {tag} are counted already, and {failures} more would reach {most}, at which its node is banned "
+        f"{count} failures of {tag} are counted already, and {more} would reach {most}, at which its node is banned "
         f"(crm_resource --cleanup -r {tag})"
         for tag, (count, most) in counts.items()
         if failures and count > 0 and count + failures >= most
@@ -99,7 +101,7 @@ class Preconditions:
         active = self.state.leading
         return self._subject.standby_of(active) if active is not None else ""
 
-    def skipped(self, kind: type[Disruption], failures: int = 0) -> list[str]:
+    def skipped(self, kind: type[Disruption], failures: float = 0) -> list[str]:
         """What the cluster is, and will still be when it would be done; `failures`: how many all that is planned would have counted."""
         found = self.of_split(kind)
         if kind.cuts:

@@ -45,6 +45,11 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
 
 
+def span(value: float) -> str:
+    """A length of time that may be hours: `8 h`, `1.5 h`, and below an hour as `seconds` says it."""
+    return f"{value / 3600:.3g} h" if value >= 3600 else seconds(value)
+
+
 def count(number: int, noun: str) -> str:
     """`1 test`, `3 tests`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -199,7 +199,8 @@ def planned_faults(items: list[pytest.Item]) -> list[Wanted]:
         if not item.get_closest_marker("disruptive") or item.get_closest_marker("skip"):
             continue
         if isinstance(planned := parameters.get("disruption"), Planned):
-            found.append(wanted_of(planned.name, parameters, measured=True, period_s=item.config.option.period / 1000))
+            period_s, lasts_s = item.config.option.period / 1000, planned.start.lasts_s
+            found.append(wanted_of(planned.name, parameters, measured=True, period_s=period_s, lasts_s=lasts_s))
         found += [wanted_of(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
     return found
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Inconclusive
-from harness.core.text import count, seconds
+from harness.core.text import count, span
 from harness.core.verdict import Outcome, inconclusive
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.none import Nothing
@@ -72,9 +72,8 @@ def load(all_series: Sequence[Series], for_s: float) -> str:
     kept = [series for series in all_series if series.kind != NEW]
     beats = sum(1 / series.period_s for series in kept)
     hosts = len({series.origin for series in all_series})
-    lasts = f"{for_s / 3600:.3g} h" if for_s >= 3600 else seconds(for_s)
     return (
-        f"a soak of {lasts}: {new:.4g} new connections a second from {hosts} hosts through the VIP, {new * for_s:,.0f} in all, and "
+        f"a soak of {span(for_s)}: {new:.4g} new connections a second from {hosts} hosts through the VIP, {new * for_s:,.0f} in all, and "
         f"{len(kept)} kept ones with {beats:.4g} heartbeats a second; it measures less often when attempts fail before anything was done"
     )
 

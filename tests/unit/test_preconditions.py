@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import pytest
 from permissive_manager import YES, PermittingManager, cannot_tell, no
 
-from harness.attach.execution_plan import Wanted, show
+from harness.attach.execution_plan import Entry, Wanted, show, wanted_of
 from harness.attach.preconditions import Preconditions, used_up
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
@@ -18,6 +19,7 @@ from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, 
 from harness.measure.measured_fault import Start
 from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.pytest_plugin.measurement_plan import Planned
+from harness.pytest_plugin.plugin import planned_faults
 
 POWER = {"off": ["a"], "on": ["b"], "reboot": ["c"], "freeze": ["d"], "thaw": ["e"]}
 CLUSTER = cluster_config.Cluster.model_validate(default_cluster.cluster_data(given={"power": POWER}))
@@ -121,6 +123,27 @@ def test_a_plan_adds_up_what_the_manager_counts():
     subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER, active="lknode01")
     (entry,) = show(subject, wanted, Preconditions(subject)).entries  # type: ignore[arg-type]
     assert "1 failures of db are counted already, and 5 more would reach 5" in entry.skipped
+
+
+def test_a_soak_says_that_it_repeats_and_is_refused_by_any_failure_that_is_counted(monkeypatch: pytest.MonkeyPatch):
+    """How often it crashes a service in its time, nobody knows beforehand."""
+    crash = wanted_of("service crash", {}, measured=True, lasts_s=8 * 3600)
+    failures = {"db": (1, 5000)}
+    monkeypatch.setattr(disruption.get_disruption("service crash"), "steps", lambda self: [])
+    for seen, refused in ((failures, True), ({"db": (0, 5000)}, False), ({}, False)):
+        manager = PermittingManager(state(), failures=seen)
+        subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER, active="lknode01")
+        (entry,) = show(subject, [crash], Preconditions(subject)).entries  # type: ignore[arg-type]
+        assert entry.title == "service crash, again and again for 8 h"
+        assert ("1 failures of db are counted already, and those of a soak would reach 5000" in entry.skipped) is refused
+
+
+def test_the_plan_of_a_soak_takes_its_time_from_the_tests(request):
+    item = copy.copy(request.node)
+    item.own_markers = [pytest.mark.disruptive.mark]
+    item.callspec = SimpleNamespace(params={"disruption": Planned("switchover", Start(lasts_s=90.0))})
+    (wanted,) = planned_faults([item])
+    assert wanted.lasts_s == 90.0 and Entry(wanted, 1, "").title == "switchover, again and again for 90.0 s"
 
 
 def test_what_the_plan_leaves_out_is_skipped_with_its_reason(monkeypatch: pytest.MonkeyPatch):
