@@ -122,12 +122,16 @@ def namespaces(pid: int) -> set[tuple[str, int]]:
     return found
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def descendants(pid: int) -> set[int]:
     """A process and everything below it."""
     parents: dict[int, int] = {}
     for one in processes():
         with contextlib.suppress(OSError):
-            parents[one] = int(Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[1])
+            parents[one] = parent_of(one)
     found = {pid}
     while more := {p for p, parent in parents.items() if parent in found} - found:
         found |= more
@@ -144,15 +148,15 @@ class Traces:
         self._mark = str(shell.labs / name if name else shell.home)
         self.first = pid
         self.pids = descendants(pid)
+        self._began = {p: lab_registry.start_ticks(p) for p in self.pids}
+        self._taken = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
         self.namespaces = set().union(*map(namespaces, self.pids)) - namespaces(os.getpid())
         self.ports = _ssh_ports(shell, name or "*")
-        self._ended = float("inf")
 
     def kill(self) -> None:
         """`kill -9` of the lab's first process."""
         assert self.namespaces, "the lab was not seen at all, so its absence would prove nothing"
         os.kill(self.first, signal.SIGKILL)
-        self._ended = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
 
     def left(self) -> list[str]:
         """Everything that is still there, in words."""
@@ -166,10 +170,21 @@ class Traces:
         Deadline(limit).wait_for(self.left, until=lambda left: not left, what="the lab leaving nothing behind")
 
     def _may_be_ours(self, pid: int) -> bool:
-        """The kernel gives a dead lab's namespace numbers to the next lab: who began after the end or lives in another lab is not ours."""
+        """The kernel gives a dead lab's namespace numbers to the next lab, of another test: a process in one of them counts where it comes
+        from a process that this lab had, or was there with it, outside every lab. What began later carries the lab's mark."""
         began = lab_registry.start_ticks(pid)
         own = {kind: inode for kind, inode in namespaces(pid)}.get("pid")
-        return began is not None and began <= self._ended and (own == _OUR_PIDS or ("pid", own) in self.namespaces)
+        return began is not None and (self._descends(pid) or (own == _OUR_PIDS and began <= self._taken))
+
+    def _descends(self, pid: int) -> bool:
+        while pid > 1:
+            if pid in self._began and self._began[pid] == lab_registry.start_ticks(pid):
+                return True
+            try:
+                pid = parent_of(pid)
+            except OSError:
+                return False
+        return False
 
     def _is_ours(self, pid: int) -> bool:
         """What a lab starts has its folder in the command line, or at least the test's own state folder in its environment."""
