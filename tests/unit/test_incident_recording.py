@@ -65,7 +65,7 @@ def assembled(*files: HostIncident, clocks: dict[str, Clock] | None = None, jour
     said = {ONE: HOLDS} if journals is None else journals
     known |= {} if clocks is not None else {host: Clock(host, 10.0, 0.0, 0.001, 100.0 - WALL) for host in said}
     made = incident_recording.assemble(CLUSTER, files, all_series, known, said, WALL - 100.0)
-    return Recording(made.header, made.samples, [], made.events, made.marks, made.clocks, made.noise, complete=True)
+    return Recording(made.header, made.samples, events=made.events, marks=made.marks, clocks=made.clocks, noise=made.noise, complete=True)
 
 
 def judged(*files: HostIncident, **more) -> Measured:
