@@ -160,7 +160,8 @@ def processes():
             lives.setdefault(key, []).append(f"{rest[18]}")
     for key, count in found.items():
         # The lab's stand-in for LifeKeeper keeps processes ready for its commands and checks: as many as were asked for lately.
-        yield "process", key, "there" if "quick_client.py lkstart" in key else f"{count} times"
+        ready = re.search(r"/lifekeeper/commands/\w+\.py lkstart ", key)
+        yield "process", key, "there" if ready else f"{count} times"
     for key, began in lives.items():
         yield "life of process", key, f"began at {', '.join(sorted(began))} ticks"
 
