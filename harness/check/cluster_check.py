@@ -105,9 +105,8 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
             direct = evidence_gathering.direct(subject, active, only_standby=False)
         statuses = evidence_gathering.http_probes(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         seen, packets = _seen_on_the_wire(sight, cluster, since)
-        after = (
-            state if instead or subject.absent else subject.manager.state().without(word.beside)
-        )  # one that is away would be waited for once more
+        # One that is away would be waited for once more.
+        after = state if instead or subject.absent else subject.manager.state().without(word.beside)
     moved = _roles(state) != _roles(after)
     evidence = Evidence(
         cluster,

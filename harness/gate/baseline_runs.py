@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import BadUse, HarnessError
@@ -13,10 +12,9 @@ from harness.gate.gate_file import LoadedGate, load
 from harness.gate.judgement import judge_gate
 from harness.gate.slowdown import FAIL, REFUSED
 from harness.report.record.gate_record import GateRecord
-from harness.report.record.run_folders import run_folders
 from harness.report.record.run_record import RunRecord
 from harness.report.record.run_verdict import judge
-from harness.report.render import load_record
+from harness.report.render import load_record, runs_before
 from harness.report.statistics.comparable import why_not_comparable
 
 
@@ -68,7 +66,7 @@ def baseline(loaded: LoadedGate, run: RunRecord, reports: Path, left_out: list[s
     if named or not loaded.gate.baseline.last_good:
         return named
     found: list[RunRecord] = []
-    for one in _older(run, reports, said):
+    for one in runs_before(run.run_id, reports, said):
         if len(found) >= loaded.gate.baseline.last_good:
             break
         if why := _why_none(one, run):
@@ -97,13 +95,3 @@ def _named(loaded: LoadedGate) -> list[RunRecord]:
     if twice := sorted({id for id in ids if ids.count(id) > 1}):
         raise BadUse(f"{loaded.path}: baseline.runs names {', '.join(twice)} twice; each run counts once")
     return found
-
-
-def _older(run: RunRecord, reports: Path, left_out: list[str]) -> Iterator[RunRecord]:
-    """The newest first. A folder that cannot be read is no good night."""
-    for folder in reversed(list(run_folders(reports))):
-        if folder.name < run.run_id:
-            try:
-                yield load_record(folder)
-            except BadUse as error:
-                left_out.append(str(error))

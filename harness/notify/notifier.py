@@ -6,7 +6,7 @@ stored or shown holds one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,8 @@ from harness.core.redaction.redactor import secret_words
 from harness.core.text import one_line
 from harness.notify.state_change import Told, change_of
 from harness.report.record.run_directory import Run
-from harness.report.record.run_folders import run_folders
 from harness.report.record.run_record import RunRecord
-from harness.report.render import load_record
+from harness.report.render import runs_before
 
 STILL_AFTER = 3  # failed runs in a row, after which it is said once more
 MAX_OLDER = 60  # runs of any kind that are looked at
@@ -34,7 +33,9 @@ class Notifier:
 
     def tell(self, run: Run) -> str:
         """Send what changed with a finished run, if anything did. Empty, or why it could not be sent, without a secret."""
-        told = change_of(run.record, list(_older(run)), self.still_after)
+        unreadable: list[str] = []  # says nothing of the state
+        older = list(runs_before(run.id, run.directory.parent, unreadable, at_most=MAX_OLDER))
+        told = change_of(run.record, older, self.still_after)
         if told is None:
             return ""
         run.cleaner.knows([*self.urls, *secret_words(self.urls)])
@@ -89,16 +90,6 @@ def load(file: Path, still_after: int) -> Notifier:
     if not urls:
         raise BadUse(f"{file}: names nobody; give a URL of apprise a line")
     return Notifier(tuple(url for _, url in urls), still_after)
-
-
-def _older(run: Run) -> Iterator[RunRecord]:
-    """The runs in the same folder of reports, the newest first; one that cannot be read says nothing."""
-    older = [folder for folder in run_folders(run.directory.parent) if folder.name < run.id]
-    for folder in reversed(older[-MAX_OLDER:]):
-        try:
-            yield load_record(folder)
-        except BadUse:
-            continue
 
 
 def _short(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from harness.core.errors import BadUse, Unusable
 from harness.core.files import open_text, stored, write_atomically
 from harness.core.text import one_line
+from harness.report.record.run_folders import run_folders
 from harness.report.record.run_record import SCHEMA_VERSION, Judgement, RunRecord
 from harness.report.record.run_upgrade import upgraded
 from harness.report.record.run_verdict import judge, tally
@@ -61,6 +63,17 @@ def load_record(run_dir: Path) -> RunRecord:
         return RunRecord.model_validate(data)
     except ValidationError as error:
         raise BadUse(f"{path}: {faults_in_words(error)}; the file is damaged, choose another run") from None
+
+
+def runs_before(run_id: str, reports: Path, unreadable: list[str], *, at_most: int | None = None) -> Iterator[RunRecord]:
+    """The runs in a folder that began before this one, the newest first, of so many folders at most. Why one cannot be read goes into
+    `unreadable`. Raises BadUse where the folder cannot be read."""
+    older = [folder for folder in run_folders(reports) if folder.name < run_id]
+    for folder in reversed(older if at_most is None else older[-at_most:]):
+        try:
+            yield load_record(folder)
+        except BadUse as error:
+            unreadable.append(str(error))
 
 
 def load_data(path: Path) -> dict[str, Any]:

@@ -93,15 +93,20 @@ def test_what_goes_wrong_for_long_is_one_incident_and_its_end_another(tmp_path) 
     assert "failed: silent" in first.why and last.why == "t is answered again"
 
 
+def replaced(folder: Path, worker: int) -> None:
+    """The guard has another worker than this one."""
+    Deadline(LIMIT).wait_for(
+        lambda: len(found := sorted(processes_of(folder / NAME))) == 2 and found[1] != worker, what="a new worker", every=0.05
+    )
+
+
 @pytest.mark.deep
 def test_a_worker_that_is_killed_is_replaced_and_one_that_went_down_with_its_host_starts_again(tmp_path) -> None:
     with service() as it, recording(tmp_path, it.port) as link:
         running(link)
         guard, worker = sorted(processes_of(tmp_path / NAME))
         os.kill(worker, signal.SIGKILL)
-        Deadline(LIMIT).wait_for(
-            lambda: len(found := sorted(processes_of(tmp_path / NAME))) == 2 and found[1] != worker, what="a new worker", every=0.05
-        )
+        replaced(tmp_path, worker)
         running(link)
         for pid in processes_of(tmp_path / NAME):  # as when the power fails: nobody is asked
             with contextlib.suppress(ProcessLookupError):
@@ -119,9 +124,7 @@ def test_one_that_ended_by_itself_is_replaced_and_what_ends_its_node_waits_for_n
         running(link)
         _, worker = sorted(processes_of(tmp_path / NAME))
         os.kill(worker, signal.SIGTERM)
-        Deadline(LIMIT).wait_for(
-            lambda: len(found := sorted(processes_of(tmp_path / NAME))) == 2 and found[1] != worker, what="a new worker", every=0.05
-        )
+        replaced(tmp_path, worker)
         running(link)
         for pid in reversed(sorted(processes_of(tmp_path / NAME))):  # as systemd ends all of a unit
             os.kill(pid, signal.SIGTERM)

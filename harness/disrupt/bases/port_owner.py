@@ -38,17 +38,26 @@ def against(pid: int, port: int, listeners: Iterable[Listener], known: Collectio
     return ""
 
 
-def listener_pid(subject: ClusterUnderTest, node: str, port: int) -> int:
-    """The one process that listens there. Raises Inconclusive when there is none, or more than one, or one that serves others too."""
-    listeners = subject.facts[node].listeners()
+def only_listener(node: str, port: int, listeners: Iterable[Listener], *, hint: str = "") -> int:
+    """The one process that listens there. Raises Inconclusive, with the hint, when there is none, or more than one."""
     pids = {x.pid for x in listeners if x.port == port and x.pid}
     if len(pids) != 1:
         found = ", ".join(map(str, sorted(pids))) or "nobody"
-        raise Inconclusive(f"{node}: one process should listen on port {port}; {found} does (is the login root or sudo?)")
-    pid = pids.pop()
-    known = {port, subject.cluster.load_balancer.probe.port, *(s.port for s in subject.cluster.services)}
+        raise Inconclusive(f"{node}: one process should listen on port {port}; {found} does{hint}")
+    return pids.pop()
+
+
+def known_ports(subject: ClusterUnderTest, port: int) -> set[int]:
+    """The ports of the cluster file, and this one: what a process may listen on besides."""
+    return {port, subject.cluster.load_balancer.probe.port, *(s.port for s in subject.cluster.services)}
+
+
+def listener_pid(subject: ClusterUnderTest, node: str, port: int) -> int:
+    """The one process that listens there. Raises Inconclusive when there is none, or more than one, or one that serves others too."""
+    listeners = subject.facts[node].listeners()
+    pid = only_listener(node, port, listeners, hint=" (is the login root or sudo?)")
     ancestors = {int(p) for p in subject.hosts[node].check(_ANCESTORS).split()}
-    if why := against(pid, port, listeners, known, ancestors):
+    if why := against(pid, port, listeners, known_ports(subject, port), ancestors):
         raise Inconclusive(f"{node}: {why}; nothing was done")
     return pid
 

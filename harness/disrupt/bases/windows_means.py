@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.core.errors import Inconclusive
-from harness.disrupt.bases.port_owner import against
+from harness.disrupt.bases.port_owner import against, known_ports, only_listener
 from harness.disrupt.disruption import Moment
 from harness.hosts.windows.boots import Boot, boot_of
 from harness.hosts.windows.script_protocol import Row
@@ -59,14 +59,9 @@ def which_boot(subject: ClusterUnderTest, node: str, *, limit: float) -> str | B
 def owner_of(subject: ClusterUnderTest, node: str, port: int) -> Row:
     """The process that listens there and may be ended. Raises Inconclusive when there is none, or more, or one that others need."""
     listeners = subject.facts[node].listeners()
-    pids = {x.pid for x in listeners if x.port == port and x.pid}
-    if len(pids) != 1:
-        found = ", ".join(map(str, sorted(pids))) or "nobody"
-        raise Inconclusive(f"{node}: one process should listen on port {port}; {found} does")
-    pid = pids.pop()
-    known = {port, subject.cluster.load_balancer.probe.port, *(s.port for s in subject.cluster.services)}
+    pid = only_listener(node, port, listeners)
     rows = rows_of(subject.hosts[node], "process-owner", {"Id": pid}, limit=OWNER_TIMEOUT_S)
-    if why := against(pid, port, listeners, known, ()) or judged(rows[0] if rows else None, pid, port):
+    if why := against(pid, port, listeners, known_ports(subject, port), ()) or judged(rows[0] if rows else None, pid, port):
         raise Inconclusive(f"{node}: {why}; nothing was done")
     return rows[0]
 
