@@ -26,6 +26,7 @@ from harness.pytest_plugin import pytest_items
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.pytest_session import Session
+from harness.pytest_plugin.session_options import make_session
 
 if TYPE_CHECKING:
     from harness.notify.notifier import Notifier
@@ -111,7 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "in_azure: asks Azure's management API; collected only where there is one to be asked")
     try:
-        session = Session.of_options(config.option, config.invocation_params.args, _reports(config))
+        session = make_session(config.option, config.invocation_params.args, _reports(config))
         notifier = _notifier(config)
     except HarnessError as error:
         pytest.exit(str(error), returncode=int(error.exit_code))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,15 +19,14 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.connection_tolerance import demand_bearable
 from harness.cluster.invariants import audit
 from harness.collect.known_secrets import known_secrets
-from harness.config import cluster_config, trust
+from harness.config import cluster_config
 from harness.core.deadline import Deadline
-from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Inconclusive
+from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.core.signals import handle_termination_signals
 from harness.core.terminal import CLEANER
 from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome, Verdict, failed, inconclusive, passed
 from harness.disrupt.disruption import Disruption
-from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
 from harness.hosts.host import HostUnreachable
 from harness.measure.measured_fault import Start
@@ -40,10 +37,10 @@ from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Plan, Planned
 from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.pytest_plugin.run_evidence import RunEvidence, explain
-from harness.pytest_plugin.session_lab import SessionLab, keep_of
+from harness.pytest_plugin.session_lab import SessionLab
 from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_directory import Run
-from harness.report.record.run_record import AS_FOUND, ClusterKind
+from harness.report.record.run_record import ClusterKind
 from harness.report.terminal_summary import summary
 
 if TYPE_CHECKING:
@@ -95,45 +92,6 @@ class Session:
         self._died: HarnessError | None = None
         self._lab: SessionLab | None = None
         self._health: HealthWatch | None = None
-
-    @classmethod
-    def of_options(cls, options: Namespace, arguments: Sequence[str], reports: Path) -> Session:
-        """`reports`: where the run's folder goes. Raises BadUse for a cluster file with faults or options that do not go together."""
-        file = options.cluster or os.environ.get("LKHARNESS_CLUSTER")
-        plan, gate = Plan.of_options(options), baseline_runs.load_gate(options.gate)
-        keep = keep_of(options.keep, attached=bool(file))
-        if options.dry_run and not file:
-            raise BadUse("--dry-run is for an attached cluster; give its file with --cluster FILE (a lab may be disturbed as you like)")
-        if file:
-            if options.design or options.profile or options.manager or options.guests or options.azure:
-                options_of_a_lab = "--design, --profile, --manager, --guests and --azure"
-                raise BadUse(f"{options_of_a_lab} are the lab's; the cluster file says what the attached cluster is")
-            attached, written = cluster_config.load_with_data(Path(file), trusted=options.trust_cluster_file)
-            trust.demand(attached, file)
-            kept = {"plan": plan, "readable": options.readable_reports, "data": written, "gate": gate}
-            return cls(attached, ["pytest", *arguments], reports, lab_data=None, allowed=options.allow_disruption, **kept)
-        from harness.core.linux_required import demand_linux
-        from harness.lab import lab_config
-        from harness.lab.lifecycle import default_cluster  # only the default needs the lab
-
-        demand_linux()
-        if options.profile not in (None, *default_cluster.PROFILES):
-            raise BadUse(f"--profile {options.profile}: there is {' and '.join(default_cluster.PROFILES)}")
-        if options.design not in (None, *cluster_config.Design):
-            raise BadUse(f"--design {options.design}: there is {' and '.join(cluster_config.Design)}")
-        if options.manager not in (None, *lab_config.MANAGERS):
-            raise BadUse(f"--manager {options.manager}: a lab has {' or '.join(lab_config.MANAGERS)}")
-        if options.guests not in (None, *lab_config.GUESTS):
-            raise BadUse(f"--guests {options.guests}: a lab's nodes are of kind {' or '.join(lab_config.GUESTS)}")
-        wanted = {"design": options.design} if options.design else {}
-        if options.guests:
-            wanted = default_cluster.with_guests(wanted, options.guests)
-        data = default_cluster.cluster_data(
-            options.profile, {**wanted, **({"manager": {"kind": options.manager}} if options.manager else {})}
-        )
-        figure = cluster_config.parse(data, Path("the lab's own figure"))
-        more = {"lab_azure": options.azure, "readable": options.readable_reports, "gate": gate, "keep": keep}
-        return cls(figure, ["pytest", *arguments], reports, lab_data=data, allowed=True, plan=plan, **more)
 
     def planned(self) -> list[Planned]:
         """Every measurement that the options ask for."""
@@ -356,18 +314,8 @@ class Session:
         """An attached cluster that was disturbed is put back, or the report's first line says what is not."""
         if self._attached is None:
             return
-        try:
-            verdict = self._attached.end(broken=self._broken is not None)
-        except BaseException as error:  # whatever ends it, a test's timeout too, leaves the cluster to the watchdog, and is told
-            self.interrupted = self.interrupted or isinstance(error, KeyboardInterrupt)
-            what = "somebody ended it (Ctrl-C)" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-            verdict = self._attached.not_put_back(f"putting it back was cut short: {what}")
-        try:
-            if verdict is not None:
-                report.audit(AS_FOUND, verdict)
-        finally:
-            for fault in self._attached.give_back():
-                report.host_note(self.cluster.name, fault)
+        was_interrupted = run_end.leave_as_found(report, self._attached, self.cluster.name, broken=self._broken is not None)
+        self.interrupted = self.interrupted or was_interrupted
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)

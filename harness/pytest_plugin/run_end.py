@@ -1,4 +1,4 @@
-"""The end of a run: its record is judged and written, and entered into the history beside it."""
+"""The end of a run: an attached cluster is restored, the run's record is judged and written, and entered into the history beside it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,33 @@ import os
 from functools import partial
 from pathlib import Path
 
+from harness.attach.disruptive_run import DisruptiveRun
 from harness.core.errors import BadUse, HarnessError
 from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
 from harness.notify.notifier import Notifier
 from harness.report.builder import Finished, ReportBuilder
-from harness.report.record.run_record import Result, RunRecord, RunState
+from harness.report.record.run_record import AS_FOUND, Result, RunRecord, RunState
+
+
+def leave_as_found(report: ReportBuilder, run: DisruptiveRun, cluster: str, *, broken: bool) -> bool:
+    """Restore a cluster that was disturbed and release its lease; the report's first line says what is not.
+
+    Returns whether Ctrl-C cut that short."""
+    interrupted = False
+    try:
+        verdict = run.end(broken=broken)
+    except BaseException as error:  # whatever ends it, a test's timeout too, leaves the cluster to the watchdog, and is reported
+        interrupted = isinstance(error, KeyboardInterrupt)
+        cause = "somebody ended it (Ctrl-C)" if interrupted else f"{type(error).__name__}: {error}"
+        verdict = run.not_put_back(f"putting it back was cut short: {cause}")
+    try:
+        if verdict is not None:
+            report.audit(AS_FOUND, verdict)
+    finally:
+        for fault in run.give_back():
+            report.host_note(cluster, fault)
+    return interrupted
 
 
 def finish(

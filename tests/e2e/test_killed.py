@@ -38,7 +38,7 @@ AT_ONCE = 3
 LATE_S = 4.0  # a busy machine's allowance beyond the stated time
 ENDS_WITHIN_S = 90.0
 ORPHAN_S, KEEP_S = 4.0, 1.0  # in place of minutes, so that it can be waited for
-SERVICES = [s for s in default_cluster.FIGURE["services"] if s["kind"] != "http"]
+SERVICES = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "http"]
 TIMERS = {
     "services": SERVICES,
     "manager": {"takeover_s": 2.5},

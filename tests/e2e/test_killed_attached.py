@@ -36,7 +36,7 @@ SWITCHING = ["tests/acceptance/test_switching.py", "-k", "switchover"]
 DONE = [SWITCHING, SWITCHING, *(["tests/failover", "--disruption", n] for n in ("switchover", "failback", "power loss", "IP resource out"))]
 DONE += [["tests/failover", "--disruption", n] for n in ("service hang", "one comm path cut", "NIC down Subnet#2", "service crash")]
 TIMERS = {
-    "services": [s for s in default_cluster.FIGURE["services"] if s["kind"] != "http"],
+    "services": [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "http"],
     "manager": {"takeover_s": 2.5},
     "budget": {"margin_s": 2.0},
 }

@@ -63,7 +63,7 @@ def unreachable(folder: Path) -> Path:
         port = held.getsockname()[1]
     (folder / "known_hosts").touch()
     ssh = {"host": "127.0.0.1", "port": port, "known_hosts": str(folder / "known_hosts"), "connect_limit_s": 1.0}
-    figure = default_cluster.FIGURE
+    figure = default_cluster.DEFAULT_CLUSTER
     nodes = [{**node, "ssh": ssh} for node in figure["nodes"]]
     services = [service for service in figure["services"] if service["kind"] != "postgres"]
     data = {**figure, "client": {**figure["client"], "ssh": ssh}, "nodes": nodes, "services": services}

@@ -30,7 +30,7 @@ MOVES = {
     "crm_resource --resource cluster-services --clear && crm_resource --cleanup >/dev/null 2>&1",
 }
 # Timers that let a host undo by itself soon; a minute's budget, because how long a path was out is not asked here.
-SETTINGS = {"services": [s for s in default_cluster.FIGURE["services"] if s["kind"] != "http"], "budget": {"margin_s": 2.0}}
+SETTINGS = {"services": [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "http"], "budget": {"margin_s": 2.0}}
 CEILING_S = 900.0  # for each wait that is not the subject
 LATE_S = 120.0  # a busy machine's allowance beyond the stated time
 SAYS = re.compile(r".*(?:NOT AS IT WAS FOUND|not put back|could not be|is not undone|left as it is|a person must).*")

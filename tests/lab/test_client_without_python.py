@@ -46,7 +46,10 @@ KINDS = [Kind.SHELL, pytest.param(Kind.FORWARDING, marks=pytest.mark.deep)]
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def ground(request) -> Iterator[Ground]:
     data = default_cluster.cluster_data(
-        given={"services": [s for s in default_cluster.FIGURE["services"] if s["kind"] != "postgres"], "budget": {"margin_s": 60.0}}
+        given={
+            "services": [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] != "postgres"],
+            "budget": {"margin_s": 60.0},
+        }
     )
     data["client"] = {**data["client"], "ssh": {"python": "/nowhere/python3"}}
     lab = launch.up(data, name=f"no-python-{request.param}-{os.getpid()}", persistent=False)

@@ -20,7 +20,7 @@ from harness.lab.services import service_control
 from tests.pytest_process import PYTEST
 
 SQL = {"name": "sql", "kind": "mssql", "port": 1433, "tag": "mssql-1433", "settings": {"user": "harness", "database": "harness"}}
-WEB = next(s for s in default_cluster.FIGURE["services"] if s["kind"] == "http")
+WEB = next(s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] == "http")
 
 
 def data(manager: str = "lifekeeper") -> dict[str, Any]:

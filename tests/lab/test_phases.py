@@ -56,7 +56,7 @@ from harness.remote.recording import recording
 PERIOD_S = 0.01
 TRIES = 3
 JOURNAL = "/var/log/lifekeeper-standin.journal.jsonl"
-SERVICE = default_cluster.FIGURE["services"][0]
+SERVICE = default_cluster.DEFAULT_CLUSTER["services"][0]
 # The service's log has the host's local time, so the host itself turns it into seconds since the epoch.
 STAMPS = r"""
 import json, sys, time

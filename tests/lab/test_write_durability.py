@@ -31,7 +31,7 @@ from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording
 from harness.services.token_table import TABLE
 
-SERVICES = [s for s in default_cluster.FIGURE["services"] if s["kind"] in ("postgres", "http")]
+SERVICES = [s for s in default_cluster.DEFAULT_CLUSTER["services"] if s["kind"] in ("postgres", "http")]
 GUEST = "guest of the house"
 OWNER = "setpriv --reuid postgres --regid postgres --clear-groups psql -qAt -v ON_ERROR_STOP=1 -h {socket} -d harness -c {sql}"
 

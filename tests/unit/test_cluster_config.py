@@ -15,7 +15,7 @@ HERE = Path("customer.toml")
 
 
 def figure(**over) -> dict:
-    return default_cluster.merged(default_cluster.FIGURE, over)
+    return default_cluster.merged(default_cluster.DEFAULT_CLUSTER, over)
 
 
 def faults(data: dict) -> list[str]:
@@ -28,7 +28,7 @@ def faults(data: dict) -> list[str]:
 
 
 def nodes(**first) -> list[dict]:
-    return [{**default_cluster.FIGURE["nodes"][0], **first}, default_cluster.FIGURE["nodes"][1]]
+    return [{**default_cluster.DEFAULT_CLUSTER["nodes"][0], **first}, default_cluster.DEFAULT_CLUSTER["nodes"][1]]
 
 
 def test_the_seed_figure_has_no_fault():
@@ -68,7 +68,7 @@ def test_every_faulty_value_is_listed_with_its_place():
 
 def test_everything_that_does_not_fit_together_is_listed():
     """Values that are fine each and wrong together: all of them."""
-    twin = default_cluster.FIGURE["services"][0]
+    twin = default_cluster.DEFAULT_CLUSTER["services"][0]
     found = faults(
         figure(
             client={"name": "lknode02", "address": "10.20.1.3", "ssh": {"jump": "bastion"}},

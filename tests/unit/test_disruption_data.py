@@ -191,7 +191,7 @@ def test_cuts_are_where_they_belong():
 
 
 def test_no_cut_through_which_a_node_is_reached():
-    nodes = [{**n} for n in default_cluster.FIGURE["nodes"]]
+    nodes = [{**n} for n in default_cluster.DEFAULT_CLUSTER["nodes"]]
     nodes[1]["ssh"] = {"jump": "lknode01"}
     of = cluster_config.parse(default_cluster.cluster_data(given={"nodes": nodes}), Path("x"))
     assert "logged in to through the other" in (made("all comm paths cut", of).skip_reason() or "")

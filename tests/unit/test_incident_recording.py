@@ -19,7 +19,7 @@ from harness.recorder.incident_files import HostIncident
 from harness.remote.recording.recording import Clock, NodeEvent, Recording, Series
 
 WALL, MONO = 1_790_000_000.0, 50_000.0  # of the hosts, when a file was begun
-CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's own figure"))
+CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's default cluster"))
 CLIENT, (ONE, TWO) = CLUSTER.client.name, [node.name for node in CLUSTER.nodes]
 SERVICE = CLUSTER.services[0]
 

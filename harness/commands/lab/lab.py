@@ -95,7 +95,7 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
     from harness.lab import lab_config
     from harness.lab.lifecycle import default_cluster
 
-    file = Path(given.file or "the lab's own figure")
+    file = Path(given.file or "the lab's default cluster")
     data = cluster_config.read(file) if given.file else {}
     if given.design:
         data = {**data, "design": given.design}
@@ -185,7 +185,7 @@ def _like(given: argparse.Namespace) -> Shape:
         if getattr(given, option):
             raise BadUse(f"--{option} does not go with --like: the bundle says what the lab is to be")
     file = Path(given.like)
-    of_kind = {service["kind"]: service.get("settings", {}) for service in default_cluster.FIGURE["services"]}
+    of_kind = {service["kind"]: service.get("settings", {}) for service in default_cluster.DEFAULT_CLUSTER["services"]}
     shape = lab_from_bundle.shape_of(*bundle.read(file), of_kind)
     shape.data = {"name": given.name, **shape.data}
     apply_bundle_state.suspend_checks(shape)

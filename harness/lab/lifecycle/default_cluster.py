@@ -29,7 +29,7 @@ PACEMAKER: dict[str, dict[str, Any]] = {
     "azure": {"heartbeat_s": 22.0, "heartbeats_missed": 3, "check_interval_s": 10.0, "takeover_s": 60.0, "boot_s": 120.0},
 }
 
-FIGURE: dict[str, Any] = {
+DEFAULT_CLUSTER: dict[str, Any] = {
     "name": "lab",
     "design": "nat",
     "client": {"name": "lkclient", "address": "10.20.1.20"},
@@ -56,7 +56,7 @@ def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = 
     """A whole cluster file as data: the figure, the profile's timers, and over both what was given."""
     given = given or {}
     chosen = profile or given.get("lab", {}).get("profile", "fast")
-    base = merged(FIGURE, PROFILES[chosen])
+    base = merged(DEFAULT_CLUSTER, PROFILES[chosen])
     if given.get("manager", {}).get("kind") == "pacemaker":
         base = merged(base, {"manager": PACEMAKER[chosen]})
     data = merged(base, given)
@@ -65,7 +65,7 @@ def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = 
 
 def with_guests(data: dict[str, Any], kind: str) -> dict[str, Any]:
     """The same with every node made of `kind`, and with each its own settings otherwise."""
-    nodes = data.get("nodes", FIGURE["nodes"])
+    nodes = data.get("nodes", DEFAULT_CLUSTER["nodes"])
     names = [n["name"] for n in nodes if isinstance(n, dict) and "name" in n] if isinstance(nodes, list) else []
     return merged(data, {"lab": {"guests": {name: {"kind": kind} for name in names}}})
 
