@@ -43,6 +43,7 @@ class Gate:
         while True:
             outer, _ = await loop.sock_accept(self._listener)
             outer.setblocking(False)
+            send_at_once(outer)
             self._admit(outer)
 
     def _admit(self, outer: socket.socket) -> None:
@@ -97,6 +98,12 @@ class Gate:
         self._frozen.set()
 
 
+def send_at_once(end: socket.socket) -> None:
+    """No small packet of this socket waits for the acknowledgement of the one before it: SSH's commands are several small packets, and the
+    other side acknowledges up to 40 ms late."""
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 def socket_inside(netns: int, home: int) -> socket.socket:
     """A TCP socket that does not block, in the network namespace of that open file; `home` is this process's own."""
     setns(netns, CLONE_NEWNET)
@@ -105,6 +112,7 @@ def socket_inside(netns: int, home: int) -> socket.socket:
     finally:
         setns(home, CLONE_NEWNET)
     inner.setblocking(False)
+    send_at_once(inner)
     return inner
 
 
