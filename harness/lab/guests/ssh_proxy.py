@@ -17,6 +17,7 @@ from collections.abc import Callable
 from harness.lab.linux.linux_syscalls import CLONE_NEWNET, setns
 
 CHUNK = 65536
+SSHD = ("127.0.0.1", 22)  # of the host, in its own network namespace
 
 
 class Gate:
@@ -58,7 +59,7 @@ class Gate:
 
     async def _join(self, outer: socket.socket, inner: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(inner, ("127.0.0.1", 22))
+        await loop.sock_connect(inner, SSHD)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._carry(outer, inner))
             group.create_task(self._carry(inner, outer))
