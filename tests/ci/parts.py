@@ -32,6 +32,7 @@ CHANGE = (
     _suite("acceptance", "--design", "nat", "--azure"),
     _suite("acceptance", "--design", "nat", "--manager", "pacemaker"),
     _suite("acceptance", "--design", "floating", "--manager", "pacemaker"),
+    _suite("acceptance", "--design", "nat", "--manager", "pacemaker", "--guests", "container"),
     _suite("failover", "--design", "nat", "--disruption", "switchover", "--disruption", "power loss"),
     Part("tests", ("tests", "-q")),
 )

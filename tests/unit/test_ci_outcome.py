@@ -80,5 +80,5 @@ def test_the_plans_end_with_the_harness_s_own_tests_and_deep_has_every_disruptio
     assert CHANGE[-1].words[0] == DEEP[-1].words[0] == "tests" and "--deep" in DEEP[-1].words
     assert all("--disruption" not in part.words for part in DEEP)
     for plan in (CHANGE, DEEP):
-        assert {"nat", "floating", "pacemaker"} <= {word for part in plan for word in part.words}
+        assert {"nat", "floating", "pacemaker", "container"} <= {word for part in plan for word in part.words}
         assert len({part.name for part in plan}) == len(plan)
