@@ -74,9 +74,7 @@ def _it_ends(run: KilledRun) -> float:
 
 
 def _both_end(run: KilledRun) -> float:
-    for pid in run.guardians():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    _end(run.guardians())
     if not run.over:
         run.kill()
     stated = Deadline(run.stated_s() + LATE_S)
@@ -94,9 +92,7 @@ def _both_end(run: KilledRun) -> float:
 def sessions_killed(run: KilledRun) -> float:
     run.begin()
     if _at_a_moment(run):
-        for node in (run.found, run.other()):
-            with suppress(AssertionError):  # it may have no power just now
-                run.inside(node, SESSIONS)
+        _sessions_end(run)
     run.finish()
     return AFTER_THE_RUN_S
 
@@ -104,10 +100,7 @@ def sessions_killed(run: KilledRun) -> float:
 def node_reset(run: KilledRun) -> float:
     run.begin()
     if _at_a_moment(run):
-        node = run.chance.choice([run.found, run.other()])
-        run.reset = True
-        run.tell(f"{node} is reset")
-        run.lab.ask("power", node=node, to="reboot")
+        _reset(run)
     run.finish()
     return AFTER_THE_RUN_S + run.stated_s()
 
@@ -151,15 +144,37 @@ def role_moved(run: KilledRun) -> float:
     return AFTER_THE_RUN_S
 
 
+KILLED = {
+    "the harness": 8,
+    "the harness and its watchdog": 5,
+    "its watchdog": 1,
+    "its sessions": 3,
+    "a node": 3,
+}  # what is killed, and how often of 20
+
+
 def killed_anywhere(run: KilledRun) -> float:
-    """At any moment from the run's first word on; sometimes its watchdog with it."""
-    run.begin(plugin=SHORT_LIVES)
+    """At any moment from the run's first word on."""
+    what = run.chance.choices(list(KILLED), list(KILLED.values()))[0]
+    run.begin(plugin=SHORT_LIVES if "harness" in what else "")
     run.until("the run's first word", lambda: list(run.reports.glob("2*/timeline.jsonl")))
     moment = Deadline(run.chance.uniform(0.0, 30.0))
     moment.wait_for(lambda: moment.expired or run.over, what="the moment", every=0.01)
-    both = run.chance.random() < 0.3
-    run.tell(f"killed {moment.elapsed():.2f} s after its first word{', with its watchdog' if both else ''}")
-    return _both_end(run) if both else _it_ends(run)
+    run.tell(f"{what} killed {moment.elapsed():.2f} s after its first word{', when it was over' if run.over else ''}")
+    if what == "the harness":
+        return _it_ends(run)
+    if what == "the harness and its watchdog":
+        return _both_end(run)
+    if what == "its watchdog":
+        _end(run.guardians())
+    elif not run.over:
+        _sessions_end(run) if what == "its sessions" else _reset(run)
+    began = run.done()
+    run.finish()
+    if run.reset and not began and run.active() != run.found:
+        run.tell("moved back by who reset it, because nothing was done yet")
+        run.move_to(run.found)
+    return AFTER_THE_RUN_S + run.stated_s()
 
 
 CRASHES: dict[str, Callable[[KilledRun], float]] = {
@@ -172,6 +187,25 @@ CRASHES: dict[str, Callable[[KilledRun], float]] = {
     "undo refused": undo_refused,
     "role moved": role_moved,
 }
+
+
+def _end(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _sessions_end(run: KilledRun) -> None:
+    for node in (run.found, run.other()):
+        with suppress(AssertionError):  # it may have no power just now
+            run.inside(node, SESSIONS)
+
+
+def _reset(run: KilledRun) -> None:
+    node = run.chance.choice([run.found, run.other()])
+    run.reset = True
+    run.tell(f"{node} is reset")
+    run.lab.ask("power", node=node, to="reboot")
 
 
 def _at_a_moment(run: KilledRun) -> bool:

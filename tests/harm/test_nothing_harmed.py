@@ -3,7 +3,7 @@ host is as before afterwards, but for what the run said.
 
 One cell of a few, chosen by seed; all of the matrix with --deep. LKHARNESS_HARM sets how many of the matrix, or `all`; LKHARNESS_HARM_CELL
 names one.
-With --deep also kills at any moment, 20 or LKHARNESS_HARM_KILLS.
+With --deep also kills at any moment, 20 or LKHARNESS_HARM_KILLS; a thousand of them are `python -m tests.harm`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from harness.disrupt import disruption as base
 from tests import depth
-from tests.e2e.command_shell import Shell, shell_in
+from tests.e2e.command_shell import shell_in
+from tests.harm.cells import CELLS, Cell, Outcome, harm, kill_of
 from tests.harm.crashes import CRASHES, killed_anywhere
 from tests.harm.killed_run import KilledRun
 
-MANAGERS = ("lifekeeper", "pacemaker")
-DISRUPTIONS = [n for n, kind in base.all_of().items() if not kind.by_azure and n not in ("none", "idle beyond the balancer's timeout")]
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 AT_ONCE = int(os.environ.get("LKHARNESS_HARM_AT_ONCE") or 3)
 NAMED = os.environ.get("LKHARNESS_HARM_CELL", "")  # one cell: `lifekeeper / power loss / node reset`
@@ -37,18 +33,6 @@ USUAL = (
     "lifekeeper / NIC down Subnet#2 / none",
     "lifekeeper / service crash / harness and watchdog killed",
 )
-
-
-class Cell(NamedTuple):
-    manager: str
-    disruption: str
-    crash: str
-
-    def __str__(self) -> str:
-        return " / ".join(self)
-
-
-CELLS = [Cell(*one) for one in product(MANAGERS, DISRUPTIONS, CRASHES)]
 
 
 def chosen() -> list[Cell]:
@@ -63,24 +47,7 @@ def chosen() -> list[Cell]:
 
 
 def kills() -> list[Cell]:
-    chance = random.Random(SEED)
-    return [Cell(chance.choice(MANAGERS), chance.choice(DISRUPTIONS), "killed") for _ in range(KILLS)]
-
-
-class Outcome(NamedTuple):
-    left: list[str]
-    told: list[str]
-
-
-def harm(shell: Shell, folder: Path, at: int, cell: Cell, crash: Callable[[KilledRun], float]) -> Outcome:
-    run = KilledRun(shell, folder / f"harm{os.getpid()}-{at}", cell.manager, cell.disruption, f"{SEED} {at}")
-    try:
-        limit = crash(run)
-        left = run.left(limit, lives=run.reset or base.get_disruption(cell.disruption).reboots)
-        return Outcome(left, [*run.told, run.output[-1500:]])
-    finally:
-        print(f"{cell}: {run.told}", flush=True)
-        run.close()
+    return [kill_of(SEED, at) for at in range(KILLS)]
 
 
 @contextmanager
@@ -88,7 +55,10 @@ def outcomes(folder: Path, cells: list[Cell], crash: Callable[[KilledRun], float
     """A few at a time, because most of their time is waiting."""
     with shell_in(folder / "state") as shell, ThreadPoolExecutor(AT_ONCE) as pool:
         try:
-            yield [pool.submit(harm, shell, folder, at, cell, crash or CRASHES[cell.crash]) for at, cell in enumerate(cells)]
+            yield [
+                pool.submit(harm, shell, folder / f"harm{os.getpid()}-{at}", cell, crash or CRASHES[cell.crash], f"{SEED} {at}")
+                for at, cell in enumerate(cells)
+            ]
         finally:
             pool.shutdown(cancel_futures=True)
 

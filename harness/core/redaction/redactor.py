@@ -7,9 +7,8 @@ down, and whatever looks like a password, key, token or connection string is rem
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from harness.core.redaction import compressed_values
@@ -107,29 +106,6 @@ PATTERNS: tuple[tuple[re.Pattern[str], Instead], ...] = (
     ),
     (re.compile(rf"((?<!\S)--?{_NAME}(?<!-file)(?<!-env)(?<!-command)\s{{1,4}}){_VALUE_OF_OPTION}", _I), rf"\1{GONE}"),
 )
-
-
-_OWN = ("lkharness", "pytest")  # behind whose -p a plug-in is named
-_ATTACHES = re.compile(r"(?:.*[/\\])?(?:sshpass|(?:mysql|mariadb)[\w-]{0,20})(?:\.exe)?")  # programs that take -pPASSWORD
-
-
-def secret_words(command: Sequence[str]) -> set[str]:
-    """Words of a command that an option before them, or in them, calls secret: `--password X`, `-p X`, `--token=X`; `mysql -pX`. What
-    follows -p may be a password of any program but the harness's own."""
-    short = ("-p",) if command and command[0] not in _OWN else ()
-    after = {word for before, word in pairwise(command) if before in short or (before.startswith("-") and sensitive(before.lstrip("-")))}
-    within = {value for name, mark, value in (word.partition("=") for word in command) if mark and sensitive(name.lstrip("-"))}
-    return {word for word in after | within | _attached(command) if word}
-
-
-def _attached(command: Sequence[str]) -> set[str]:
-    """Passwords in one word with the -p before them. Of sshpass's command only its own: ssh's -p is a port."""
-    found = set()
-    for number, program in enumerate(command):
-        if _ATTACHES.fullmatch(program):
-            own = command[number + 1 : number + 2] if "sshpass" in program else command[number + 1 :]
-            found |= {word[2:] for word in own if word.startswith("-p")}
-    return found
 
 
 class Redactor:

@@ -19,7 +19,7 @@ from harness import __version__
 from harness.core.errors import Unusable
 from harness.core.files import write_atomically
 from harness.core.redaction.output_redaction import Cleaner
-from harness.core.redaction.redactor import secret_words
+from harness.core.redaction.secret_words import secret_words
 from harness.core.text import one_line, storable
 from harness.core.timeline import Event, Timeline
 from harness.core.verdict import inconclusive
