@@ -72,9 +72,21 @@ whole() {{ if [ -n "$may_all" ]; then {ROOT} sh -c 'exec "$@"' lkharness "$@"; e
 
 
 def tells_refusals(lines: Iterable[str]) -> str:
-    """A line of shell that prints those of these commands that sudo does not allow; nothing where there is no sudo."""
-    tests = "; ".join(f"{ALLOWED} {line} >/dev/null 2>&1 || printf '%s\\n' {shlex.quote(line)}" for line in lines)
-    return f'if [ -n "{ROOT}" ]; then {tests or ":"}; fi'
+    """A line of shell that prints those of these commands that sudo does not allow without a password; nothing where there is no sudo."""
+    tests = "; ".join(f"{{ {_free(line)}; }} >/dev/null 2>&1 || printf '%s\\n' {shlex.quote(line)}" for line in lines)
+    return f'if [ -n "{ROOT}" ]; then {_LISTED}; {tests or ":"}; fi'
+
+
+# Sudo's list of what the account may do, asked for only where it may everything with a password: `-l LINE` then says yes to what is refused.
+_LISTED = f'listed=; if {{ {ALLOWED} sh && ! {ROOT} "sh" -c : </dev/null; }} >/dev/null 2>&1; then listed=$({ALLOWED} | tr -d "\\\\"); fi'
+
+
+def _free(line: str) -> str:
+    """Tests whether sudo allows a line, and where everything is allowed with a password, that its list has this one without."""
+    program, _, words = line.partition(" ")
+    named = shlex.quote(f"/{program.rpartition('/')[2]} {words}".rstrip())
+    in_list = f'printf "%s\\n" "$listed" | grep -F NOPASSWD: | grep -qF -- {named}'
+    return f'{ALLOWED} {line} && {{ [ -z "$listed" ] || {in_list}; }}'
 
 
 def refused_by(said: str) -> str:

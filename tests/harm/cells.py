@@ -36,6 +36,10 @@ class Outcome(NamedTuple):
     told: list[str]
 
 
+class NotUp(Exception):
+    """Nothing was begun, because the lab did not come up: a busy machine's affair."""
+
+
 def kill_of(seed: int, at: int) -> Cell:
     """Which run the kill number `at` of a seed meets."""
     chance = random.Random(f"{seed} {at} kill")
@@ -43,8 +47,11 @@ def kill_of(seed: int, at: int) -> Cell:
 
 
 def harm(shell: Shell, folder: Path, cell: Cell, crash: Callable[[KilledRun], float], seed: str) -> Outcome:
-    """`folder`: new, and its name is the lab's; `seed` decides the moments."""
-    run = KilledRun(shell, folder, cell.manager, cell.disruption, seed)
+    """`folder`: new, and its name is the lab's; `seed` decides the moments. Raises NotUp."""
+    try:
+        run = KilledRun(shell, folder, cell.manager, cell.disruption, seed)
+    except AssertionError as error:
+        raise NotUp(f"{cell}: its lab did not come up") from error
     try:
         limit = crash(run)
         left = run.left(limit, lives=run.reset or base.get_disruption(cell.disruption).reboots)

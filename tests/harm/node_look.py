@@ -22,6 +22,7 @@ WRITTEN_BY_THEMSELVES = (
     *("/var/log", "/srv/shared/pgdata", "/run/shared-disk/pgdata", "/dev/shm/qb-", "/dev/shm/PostgreSQL."),
     *("/run/postgresql/", "/var/lib/pacemaker", "/var/lib/corosync", "/var/lib/lifekeeper-standin"),
 )
+OF_CONTAINERS = "/var/lib/containers/"  # mounts of this machine's own container engine, which come and go beneath every host
 BY_SIZE = 1 << 20  # bytes; larger files are not read
 LIFEKEEPER = "/opt/LifeKeeper/bin"
 FULL = 0.05  # of a file system, free
@@ -178,6 +179,8 @@ def sysctls():
 def mounts():
     for line in Path("/proc/mounts").read_text().splitlines():
         source, place, kind, options = line.split()[:4]
+        if place.startswith(OF_CONTAINERS):
+            continue
         yield "mount", f"{place} from {source}", f"{kind} {options.removesuffix(',uuid=on')}"  # which a kernel says when it likes
         if place.startswith(FOLDERS) and os.path.isdir(place):  # noqa: PTH112 - a plain string
             size = os.statvfs(place)

@@ -83,6 +83,18 @@ def test_what_is_refused_is_named_with_the_line_that_is_lacking(tools: Path) -> 
 WITH_PASSWORD = SUDO.replace('[ "$*" = "nft list ruleset" ] ||', '[ -n "$list" ] || [ "$*" = "nft list ruleset" ] ||')
 
 
+# What `sudo -n -l` prints into a pipe (seen with sudo 1.9.13): a line a rule, its tags before the commands.
+LISTS = """[ "$list" ] && [ $# = 0 ] && printf '    (ALL : ALL) ALL\\n    (root) NOPASSWD: /usr/sbin/nft list ruleset\\n' && exit 0
+"""
+
+
+def test_what_only_a_password_allows_is_refused(tools: Path) -> None:
+    """`sudo -n -l LINE` says yes to it: what is lacking is seen in the whole list."""
+    (tools / "sudo").write_text(WITH_PASSWORD.replace('[ -n "$list" ] ||', LISTS + '[ -n "$list" ] ||', 1))
+    told = ran(tools, tells_refusals(["nft list ruleset", "nft list tables", "ss -tlnp"]))
+    assert told.stdout.removeprefix(BEGINS) == "nft list tables\nss -tlnp\n", told.stderr
+
+
 @pytest.mark.parametrize("text", [SUDO, WITH_PASSWORD], ids=["may not", "may with a password"])
 def test_who_needs_a_password_for_everything_may_only_look(tools: Path, tmp_path: Path, text: str) -> None:
     (tools / "sudo").write_text(text)
