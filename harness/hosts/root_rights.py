@@ -77,8 +77,9 @@ def tells_refusals(lines: Iterable[str]) -> str:
     return f'if [ -n "{ROOT}" ]; then {_LISTED}; {tests or ":"}; fi'
 
 
-# Sudo's list of what the account may do, asked for only where it may everything with a password: `-l LINE` then says yes to what is refused.
-_LISTED = f'listed=; if {{ {ALLOWED} sh && ! {ROOT} "sh" -c : </dev/null; }} >/dev/null 2>&1; then listed=$({ALLOWED} | tr -d "\\\\"); fi'
+# Sudo's whole list, asked for only where everything is allowed with a password: `-l LINE` then says yes to what is refused.
+_WITH_PASSWORD = f'{{ {ALLOWED} sh && ! {ROOT} "sh" -c : </dev/null; }} >/dev/null 2>&1'
+_LISTED = f'listed=; if {_WITH_PASSWORD}; then listed=$({ALLOWED} | tr -d "\\\\"); fi'
 
 
 def _free(line: str) -> str:

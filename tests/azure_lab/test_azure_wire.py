@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from harness.lab.azure.resources import nics, resource_groups
+from harness.lab.azure import url_routing
+from harness.lab.azure.resources import nics, resource_filter, resource_groups
 from harness.lab.azure.state import resource_ids
-from harness.lab.azure.state.http_types import Problem
+from harness.lab.azure.state.http_types import Problem, Request
 from harness.lab.azure.state.oauth_tokens import Tokens
 
+NICS = "Microsoft.Network/networkInterfaces"
 NIC_CHANGES: dict[str, Any] = {
     "no security group": lambda p: p.pop("networkSecurityGroup"),
     "another security group": lambda p: p["networkSecurityGroup"].update(id="/subscriptions/x/nsg"),
@@ -79,6 +82,21 @@ def test_what_clients_ask_before_and_besides(lab) -> None:
     assert asked(lab, "HEAD", f"{group}x?api-version=2021-04-01", token) == (404, None)
     assert asked(lab, "GET", f"{group}?api-version=newest", token)[1]["error"]["code"] == "InvalidApiVersionParameter"
     assert lab.hand.requests("HEAD", f"/{lab.group}$")[-1]["status"] in (200, 204)
+    rows = {
+        "": f"{group}/resources?$filter=resourceGroup eq '{lab.group}' and resourceType eq '{NICS}'&$top=2",
+        "empty": f"{group}/providers/Microsoft.Compute/disks?",
+        "configurations": f"{group}/providers/{NICS}/lknode01-nic1/ipConfigurations?",
+        "members": f"{group}/providers/Microsoft.Network/loadBalancers/ilb/networkInterfaces?",
+        "providers": f"/subscriptions/{lab.azure.subscription}/providers?",
+    }
+    said = {
+        what: asked(lab, "GET", f"{urllib.parse.quote(path, safe='/?&=$')}&api-version=2024-05-01", token)[1]["value"]
+        for what, path in rows.items()
+    }
+    assert {what: len(found) for what, found in said.items()} == {"": 2, "empty": 0, "configurations": 1, "members": 2, "providers": 3}
+    assert (
+        asked(lab, "POST", "/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01", token)[1]["error"]["code"] == "LabCannot"
+    )
     bad = {"properties": {"access": "Deny", "priority": 100, "direction": "Inbound", "protocol": "*"}}
     with pytest.raises(HttpResponseError, match="InvalidResourceName"):
         lab.network.security_rules.begin_create_or_update(lab.group, "lknode01-nic1-nsg", "bad+name", bad)
@@ -115,6 +133,83 @@ def test_tags_names_are_without_case() -> None:
     rows = [{"type": "a", "tags": {"Owner": "me"}}, {"type": "b"}]
     request: Any = SimpleNamespace(query={"$filter": "tagName eq 'OWNER' and tagValue eq 'me'"})
     assert resource_groups._filtered(request, rows) == rows[:1]
+
+
+ROW = {"name": "vm-1", "type": "Microsoft.Compute/virtualMachines", "location": "westeurope", "id": "/subscriptions/S/resourceGroups/lk/x"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "holds"),
+    [
+        ("resourceGroup eq 'LK'", True),
+        ("resourceGroup eq 'other'", False),
+        ("name eq 'vm-1' and location eq 'WestEurope'", True),
+        ("name ne 'vm-1' or resourceType eq 'microsoft.compute/virtualmachines'", True),
+        ("name eq 'x' or name eq 'y' and location eq 'westeurope'", False),
+        ("name eq 'vm-1' or name eq 'y' and location eq 'elsewhere'", True),  # and binds closer
+        ("(name eq 'vm-1' or name eq 'y') and location eq 'elsewhere'", False),
+        ("substringof('M-', name)", True),
+        ("tagName eq 'OWNER' and tagValue eq 'it''s me'", True),
+        ("tagName eq 'owner' and tagValue ne 'it''s me'", False),
+        ("tagName eq 'and'", False),
+    ],
+)
+def test_a_filter_lets_through_what_it_says(asked: str, holds: bool) -> None:
+    assert resource_filter.holds(asked, {**ROW, "tags": {"owner": "it's me"}}) is holds
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ("plan/name eq 'x'", "LabCannot"),
+        ("name gt 'a'", "LabCannot"),
+        ("name eq 'a' name eq 'b'", "LabCannot"),
+        ("name eq", "InvalidFilterInQueryString"),
+        ("name eq 'a' and", "InvalidFilterInQueryString"),
+        ("name eq 'a", "InvalidFilterInQueryString"),
+        ("(" * 9999, "InvalidFilterInQueryString"),
+        ("(name eq 'a'", "InvalidFilterInQueryString"),
+    ],
+)
+def test_a_filter_that_is_not_known_is_refused_and_never_passed_over(asked: str, code: str) -> None:
+    with pytest.raises(Problem) as problem:
+        resource_filter.holds(asked, ROW)
+    assert problem.value.code == code
+
+
+def test_a_list_is_no_longer_than_was_asked_for() -> None:
+    rows = [{"type": "a"}, {"type": "b"}, {"type": "c"}]
+    two, none = (Request("GET", "/", {"$top": top}, {}, None, "") for top in ("2", "0"))
+    assert resource_groups._filtered(two, rows) == rows[:2]
+    with pytest.raises(Problem, match=r"\$top"):
+        resource_groups._filtered(none, rows)
+
+
+def test_what_the_lab_cannot_be_told_is_said_by_its_own_code() -> None:
+    """404 and 405 would say that Azure has no such thing."""
+    with pytest.raises(Problem) as problem:
+        url_routing.ROUTES.answer(None, SimpleNamespace(method="DELETE", path="/subscriptions/x/resourceGroups/y"))  # type: ignore[arg-type]
+    assert problem.value.code == "LabCannot"
+
+
+FORM = "grant_type=client_credentials&client_secret=secret&client_id=" + resource_ids.CLIENT_ID
+
+
+@pytest.mark.parametrize(
+    ("more", "taken"),
+    [
+        ("&resource=https%3A%2F%2Fmanagement.azure.com%2F", True),  # version 1 of the protocol
+        ("&scope=https%3A%2F%2Fmanagement.azure.com%2F.default", True),
+        ("&resource=https%3A%2F%2Fvault.azure.net", False),
+        ("", False),
+    ],
+)
+def test_both_versions_of_the_token_protocol(more: str, taken: bool) -> None:
+    assert ("access_token" in Tokens("secret").hand_out((FORM + more).encode()).body) is taken
+
+
+def test_an_authority_that_ends_in_adfs_is_asked_by_nobody_else() -> None:
+    assert Tokens("secret").discovery("https://lab", "adfs").body["token_endpoint"] == "https://lab/adfs/oauth2/token"
 
 
 @pytest.mark.parametrize("body", [["a"], "a", None, {"properties": None}, {"properties": {"tags": []}}])

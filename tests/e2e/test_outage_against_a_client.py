@@ -176,7 +176,7 @@ def test_the_outage_of_a_crash_is_that_of_a_client_that_queries_every_5_ms(serve
     hello = service_registry.kind("postgres").hello({})
     assert hello.least_period_s == PERIOD_S
     for number in range(CRASHES):
-        held_s = 0.0 if number % 5 == 1 else dice.uniform(0.4, 6.0 if depth.is_deep() else 2.0)
+        held_s = 0.0 if number % 5 == 1 else dice.uniform(0.4, 10.0 if depth.is_deep() else 2.0)
         spool, file = tmp_path / f"agent{number}", tmp_path / f"client{number}"
         spool.mkdir()
         server.run("checkpoint")

@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
             return Answer(200, {"keys": []})  # its tokens are signed with nothing
         if request.method == "GET" and rest.endswith(".well-known/openid-configuration"):
             return self.server.fabric.tokens.discovery(request.base, tenant)
-        if request.method == "POST" and rest == "oauth2/v2.0/token":
+        if request.method == "POST" and rest in ("oauth2/v2.0/token", "oauth2/token"):
             return self.server.fabric.tokens.hand_out(raw, request.base)
         raise Problem(404, "NotFound", f"The lab's stand-in for Azure does not know {request.path}.")
 

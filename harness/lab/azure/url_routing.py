@@ -24,6 +24,20 @@ def _both(path: str, handler: Handler) -> tuple[tuple[str, str, Handler], ...]:
     return ("GET", GROUP + path, handler), ("GET", SUBSCRIPTION + path, handler)
 
 
+# Types that every subscription may have, and the lab has none of: an empty list, as Azure answers.
+NONE_OF = tuple(
+    f"/providers/Microsoft.{kind}"
+    for kind in (
+        *("Compute/availabilitySets", "Compute/disks", "Compute/images", "Compute/snapshots", "Compute/virtualMachineScaleSets"),
+        *("Network/applicationSecurityGroups", "Network/natGateways", "Network/publicIPAddresses", "Network/publicIPPrefixes"),
+    )
+)
+
+
+def _none(fabric: AzureState, request: Request, **place: str) -> Answer:
+    return Answer(200, {"value": []})
+
+
 def _operation(fabric: AzureState, request: Request, provider: str, location: str, id: str) -> Answer:
     return fabric.operations.status(id)
 
@@ -36,6 +50,8 @@ ROUTES = Routes(
     ("GET", "/subscriptions", resource_groups.subscriptions),
     ("GET", SUBSCRIPTION, resource_groups.subscription),
     ("GET", f"{SUBSCRIPTION}/resourceGroups", resource_groups.list_groups),
+    ("GET", f"{SUBSCRIPTION}/providers", resource_groups.providers),
+    ("GET", SUBSCRIPTION + "/providers/{namespace}", resource_groups.provider),
     ("GET", GROUP, resource_groups.group_),
     *_both("/resources", resource_groups.list_resources),
     ("GET", SUBSCRIPTION + "/providers/{provider}/locations/{location}/operations/{id}", _operation),
@@ -58,6 +74,9 @@ ROUTES = Routes(
     ("PATCH", GROUP + BALANCERS + "/{name}", resource_groups.retag(balancers.find)),
     ("PUT", BALANCER + "/backendAddressPools/{part}", balancers.put_pool),
     ("POST", BALANCER + "/loadBalancingRules/{rule}/health", balancers.health),
+    ("GET", f"{NIC}/ipConfigurations", nics.list_configurations),
+    ("GET", NIC + "/ipConfigurations/{name}", nics.get_configuration),
+    ("GET", f"{BALANCER}/networkInterfaces", nics.list_of_members),
     ("GET", BALANCER + "/{kind}", balancers.list_parts),
     ("GET", BALANCER + "/{kind}/{part}", balancers.get_part),
     *_both(NSGS, nsgs.list_all),
@@ -73,6 +92,8 @@ ROUTES = Routes(
     ("GET", f"{VNET}/subnets", networks.list_subnets),
     ("GET", VNET + "/subnets/{subnet}", networks.get_subnet),
     *_both(TABLES, networks.list_route_tables),
+    *(route for path in NONE_OF for route in _both(path, _none)),
+    ("GET", f"{MACHINE}/extensions", _none),
     ("GET", GROUP + TABLES + "/{table}", networks.get_route_table),
 )
 API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")

@@ -82,6 +82,26 @@ def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GRO
     return Answer(200, {"value": [resource(fabric, nic) for nic in fabric.topology.nics]})
 
 
+def list_configurations(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
+    """GET of one interface's IP configurations."""
+    return Answer(200, {"value": resource(fabric, find(fabric, group, nic))["properties"]["ipConfigurations"]})
+
+
+def get_configuration(fabric: AzureState, request: Request, group: str, nic: str, name: str) -> Answer:
+    """GET of one IP configuration by its name; raises Problem 404."""
+    for found in resource(fabric, find(fabric, group, nic))["properties"]["ipConfigurations"]:
+        if found["name"].lower() == name.lower():
+            return Answer(200, found)
+    raise Problem(404, "NotFound", f"Resource {resource_ids.nic_id(find(fabric, group, nic))}/ipConfigurations/{name} not found.")
+
+
+def list_of_members(fabric: AzureState, request: Request, group: str, balancer: str) -> Answer:
+    """GET of the interfaces that are in the load balancer's pool. Raises Problem 404 for another balancer."""
+    if balancer.lower() != resource_ids.BALANCER:
+        raise not_found("Microsoft.Network/loadBalancers", balancer, group)
+    return Answer(200, {"value": [resource(fabric, nic) for nic in fabric.topology.nics if in_pool(fabric, nic)]})
+
+
 def put(fabric: AzureState, request: Request, group: str, nic: str) -> Answer:
     """Joining and leaving the pool is what can be changed; anything else must be as it is."""
     found = find(fabric, group, nic)

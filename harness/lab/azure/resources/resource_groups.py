@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
-from harness.lab.azure.resources import balancers, networks, nics, nsgs, vms
+from harness.lab.azure.resources import balancers, networks, nics, nsgs, resource_filter, vms
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState
-from harness.lab.azure.state.http_types import Answer, Problem, Request, lab_cannot
+from harness.lab.azure.state.http_types import Answer, Problem, Request
 
 
 def subscription(fabric: AzureState, request: Request) -> Answer:
@@ -29,6 +28,35 @@ def subscription(fabric: AzureState, request: Request) -> Answer:
 def subscriptions(fabric: AzureState, request: Request) -> Answer:
     """GET of the subscriptions that the caller may see: the lab's one."""
     return Answer(200, {"value": [subscription(fabric, request).body]})
+
+
+# Each namespace's types that the lab has, as Azure spells them.
+PROVIDERS = {
+    "Microsoft.Compute": ("virtualMachines",),
+    "Microsoft.Network": ("loadBalancers", "networkInterfaces", "networkSecurityGroups", "routeTables", "virtualNetworks"),
+    "Microsoft.Resources": ("resourceGroups", "subscriptions", "tags"),
+}
+API_VERSIONS = ("2024-07-01", "2024-05-01", "2021-04-01")  # the lab takes any that has the form
+
+
+def _provider(fabric: AzureState, namespace: str) -> dict[str, Any]:
+    location = fabric.common("", "", "")["location"]
+    types = [{"resourceType": t, "locations": [location], "apiVersions": list(API_VERSIONS)} for t in PROVIDERS[namespace]]
+    id = f"/subscriptions/{resource_ids.SUBSCRIPTION}/providers/{namespace}"
+    return {"id": id, "namespace": namespace, "registrationState": "Registered", "resourceTypes": types}
+
+
+def providers(fabric: AzureState, request: Request) -> Answer:
+    """GET of the namespaces that the subscription is registered for."""
+    return Answer(200, {"value": [_provider(fabric, namespace) for namespace in PROVIDERS]})
+
+
+def provider(fabric: AzureState, request: Request, namespace: str) -> Answer:
+    """GET of one namespace; raises Problem 404 for one that the lab has nothing of."""
+    for known in PROVIDERS:
+        if known.lower() == namespace.lower():
+            return Answer(200, _provider(fabric, known))
+    raise Problem(404, "InvalidResourceNamespace", f"The resource namespace '{namespace}' is invalid.")
 
 
 def _group(fabric: AzureState) -> dict[str, Any]:
@@ -66,17 +94,12 @@ def list_resources(fabric: AzureState, request: Request, group: str = resource_i
 
 
 def _filtered(request: Request, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By `resourceType eq '…'` and `tagName eq '…' [and tagValue eq '…']`, the two that are used. Raises Problem for others."""
-    asked = request.query.get("$filter", "").strip()
-    if not asked:
-        return resources
-    if found := re.fullmatch(r"resourceType eq '([^']+)'", asked, re.IGNORECASE):
-        return [r for r in resources if r["type"].lower() == found[1].lower()]
-    if found := re.fullmatch(r"tagName eq '([^']+)'(?: and tagValue eq '([^']*)')?", asked, re.IGNORECASE):
-        name, value = found.groups()
-        tags = [({k.lower(): v for k, v in r.get("tags", {}).items()}, r) for r in resources]  # their names are without case
-        return [r for own, r in tags if name.lower() in own and value in (None, own[name.lower()])]
-    raise lab_cannot(f"the filter {asked!r}; it knows resourceType eq '…', and tagName eq '…' and tagValue eq '…'")
+    """The list as `$filter` (resource_filter) and `$top` ask for it. Raises Problem for what neither Azure nor the lab takes."""
+    asked, top = request.query.get("$filter", "").strip(), request.query.get("$top", "")
+    found = [r for r in resources if resource_filter.holds(asked, r)] if asked else resources
+    if top and not (top.isdigit() and int(top) > 0):
+        raise Problem(400, "InvalidTopParameter", f"The value '{top}' of $top is invalid; it is a whole number of at least 1.")
+    return found[: int(top)] if top else found
 
 
 def _at(fabric: AzureState, scope: str) -> str:

@@ -81,14 +81,11 @@ class Routes:
 
     def answer(self, fabric: AzureState, request: Request) -> Answer:
         """Raises Problem."""
-        other = False
         for method, pattern, handler in self._routes:
-            if found := pattern.match(request.path):
-                if method == request.method:
-                    return handler(fabric, request, **found.groupdict())
-                other = True
-        if other:
-            raise Problem(405, "MethodNotAllowed", f"{request.path} does not take {request.method}.")
+            if (found := pattern.match(request.path)) and method == request.method:
+                return handler(fabric, request, **found.groupdict())
+        if request.method not in ("GET", "HEAD"):
+            raise lab_cannot(f"{request.method} of {request.path}")
         raise Problem(404, "InvalidResourceType", f"The lab's stand-in for Azure does not know {request.path}.")
 
 

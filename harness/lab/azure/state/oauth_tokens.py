@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 
+ADFS = "adfs"  # in place of a tenant's id
 OTHER_AUDIENCES = ("https://management.core.windows.net",)  # by which clients ask for the same
 TOKEN_LIFETIME_S = 3600  # a token's life unless a fault shortens it
 
@@ -35,8 +36,13 @@ class Tokens:
 
     def discovery(self, base: str, tenant: str) -> Answer:
         """The tenant's OpenID configuration. Raises Problem for another tenant."""
-        if tenant.lower() not in (resource_ids.TENANT, "common", "organizations"):
+        if tenant.lower() not in (resource_ids.TENANT, ADFS, "common", "organizations"):
             raise Problem(400, "invalid_tenant", f"AADSTS90002: Tenant '{tenant}' not found; the lab's is {resource_ids.TENANT}.")
+        if tenant.lower() == ADFS:  # of an authority of this kind clients ask nobody else whether it is one
+            own = f"{base}/{ADFS}"
+            return Answer(
+                200, {"issuer": own, "authorization_endpoint": f"{own}/oauth2/authorize", "token_endpoint": f"{own}/oauth2/token"}
+            )
         own = f"{base}/{resource_ids.TENANT}"
         return Answer(
             200,
@@ -63,7 +69,8 @@ class Tokens:
             return _refused(400, "unauthorized_client", "AADSTS700016: Application was not found in the lab's directory.")
         if not self.is_secret(given.get("client_secret", "")):
             return _refused(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
-        if given.get("scope", "").removesuffix("/.default").rstrip("/") not in (resource_ids.AUDIENCE, *OTHER_AUDIENCES, base):
+        wanted = given.get("scope") or given.get("resource", "")  # the second in version 1 of the protocol
+        if wanted.removesuffix("/.default").rstrip("/") not in (resource_ids.AUDIENCE, *OTHER_AUDIENCES, base):
             return _refused(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
         return Answer(200, {"token_type": "Bearer", "expires_in": int(self.lasts_s), "ext_expires_in": int(self.lasts_s), **self._new()})
 
