@@ -47,7 +47,7 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
     standby = subject.standby_of(active)
     if standby in subject.absent:  # a node that is away takes nothing over, which is said already
         return ManagerWord(state, active, found, beside=beside)
-    fences: Callable[[], Answer | None] = manager.fencing if cluster.manager.kind == "pacemaker" else lambda: None  # others by other means
+    fences: Callable[[], Answer | None] = manager.fencing if manager.needs_fencing else lambda: None  # others by other means
     fencing, left, *answers = subject.together(
         fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
     )

@@ -109,7 +109,7 @@ class Gathering:
         if state.leading:
             with self._guarded(report, "failover: what it leaves behind"):
                 self.state["left_behind"] = self.manager.strangers()
-            if self.cluster.manager.kind == "pacemaker":
+            if self.manager.needs_fencing:
                 with self._guarded(report, "failover: fencing"):
                     self.state["fencing"] = asdict(self.manager.fencing())
 

@@ -133,7 +133,8 @@ def _parts(cluster: Cluster, machine: Machine, manager: Manager) -> dict[str, st
         "names": f"for name in {names}; do echo \"= $name\"; getent ahosts $name; done | awk '{_NAMES}'",
     }
     if is_node:
-        parts |= {"disks": "ask disks disks", **_of_the_manager(cluster, manager)}
+        log = read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))
+        parts |= {"disks": "ask disks disks", "log": log, **manager.survey_commands()}
     return parts
 
 
@@ -164,13 +165,3 @@ def _chosen_routes(cluster: Cluster, machine: Machine, is_node: bool) -> str:
     get += "ip route get $1 ${2:+from $2} $t $3 2>&1; }"
     marks = "$(ip rule | grep -o 'fwmark [0-9a-fx]*' | cut -d ' ' -f 2 | sort -u | head -n 8)"
     return f'({get}; case "$(ip rule)" in *port*|*ipproto*) {each} ;; esac; for m in {marks}; do {marked}; done)'
-
-
-def _of_the_manager(cluster: Cluster, manager: Manager) -> dict[str, str]:
-    parts = {"log": read_by_root(f"tail -n {MAX_LOG_LINES}", str(manager.log or "/dev/null"))}
-    if cluster.manager.kind == "lifekeeper":
-        tool = shlex.quote(str(cluster.manager.root / "bin" / "ins_list"))
-        parts["instances"] = f"{ROOT} {tool} -t {shlex.quote(cluster.ip_resource.tag)}"
-    if cluster.manager.kind == "pacemaker":
-        parts["configuration"] = f"{ROOT} cibadmin -Q"
-    return parts

@@ -12,8 +12,8 @@ from typing import TypeVar
 from harness.config.cluster_config import Cluster, Design, Node, Service
 from harness.diagnosis.firewall import Opening, Outcome, Packet, Ruleset, evaluate, opening, windows
 from harness.diagnosis.firewall.windows import WindowsFirewall
+from harness.managers.manager_registry import manager_class
 
-MANAGER_PORTS = {"lifekeeper": ("tcp", 7365), "pacemaker": ("udp", 5405), "wsfc": ("udp", 3343)}  # LKL-36, PCM-02, WCLU-79
 OUTSIDE = ("client/*", "standby/*")
 NicOf = Callable[[object], str | None]
 K = TypeVar("K")
@@ -147,9 +147,10 @@ def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None
 
 
 def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf) -> Iterator[Needed]:
-    if cluster.manager.kind not in MANAGER_PORTS:
+    peer_port = manager_class(cluster).peer_port
+    if peer_port is None:
         return
-    protocol, port = MANAGER_PORTS[cluster.manager.kind]
+    protocol, port = peer_port
     for mine, its in ((node.address, peer.address), (node.second_address, peer.second_address)):
         nic, kind = nic_of(mine), "" if protocol == "tcp" else f"{protocol.upper()} "
         named = f"the cluster manager's communication path ({kind}port {port}) with {its}"

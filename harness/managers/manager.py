@@ -188,6 +188,10 @@ class Manager(ABC):
 
     name: ClassVar[str]  # what reports and messages call it
     platform: ClassVar[Literal["linux", "windows"]] = "linux"  # what its nodes run
+    packages: ClassVar[tuple[str, ...]] = ()  # whose versions a Linux node is asked for
+    peer_port: ClassVar[tuple[Literal["tcp", "udp"], int] | None] = None  # by which its nodes talk; what their own firewalls must let pass
+    misses_probes: ClassVar[bool] = True  # does the responder's monitor notice that no probe comes any more?
+    needs_fencing: ClassVar[bool] = False  # does it take nothing over from a lost node before that is fenced?
 
     @abstractmethod
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None: ...
@@ -230,6 +234,10 @@ class Manager(ABC):
     @abstractmethod
     def by_hand_line(self, to: str) -> str:
         """One line of the shell of the node `to` by which a person moves everything there; nothing is run for it."""
+
+    def survey_commands(self) -> dict[str, str]:
+        """Section → line of a POSIX shell that prints, beside its log, what a diagnosis wants of its configuration. They only read."""
+        return {}
 
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         """Would everything go to the node `to` now, for that reason? Read-only, done within `limit` seconds.

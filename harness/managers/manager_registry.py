@@ -12,5 +12,10 @@ from harness.plugins.registries import MANAGERS
 
 def manager_of(cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> Manager:
     """The adapter for the cluster's manager. Raises Unusable for a plug-in that cannot be used."""
-    made: Manager = MANAGERS.get(cluster.manager.kind)(cluster, hosts)
-    return made
+    return manager_class(cluster)(cluster, hosts)
+
+
+def manager_class(cluster: cluster_config.Cluster) -> type[Manager]:
+    """The adapter's class, for what is true of every cluster of that manager. Raises Unusable as above."""
+    found: type[Manager] = MANAGERS.get(cluster.manager.kind)
+    return found

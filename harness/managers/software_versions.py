@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.hosts.host import Command, Host
 from harness.hosts.windows.script_runner import rows_of
@@ -10,20 +10,18 @@ from harness.hosts.windows.script_runner import rows_of
 KERNEL = "kernel"
 MAX_LENGTH = 80  # of one version, and of one name
 MAX_NAMES = 8
-PACKAGES = {"lifekeeper": ("steeleye-lk",), "pacemaker": ("pacemaker", "corosync")}
-"""By the kind of manager; LifeKeeper's is the package of its core (docs of SIOS: `rpm -q steeleye-lk`)."""
 
 
-def read(host: Host, platform: str, manager: str) -> dict[str, str]:
-    """Name → version as the node tells them. Raises what asking it raises."""
+def read(host: Host, platform: str, packages: Sequence[str]) -> dict[str, str]:
+    """Name → version of the kernel and the manager's `packages`, as the node tells them. Raises what asking it raises."""
     if platform == "windows":
         return _bounded((str(row["Name"]), str(row["Version"])) for row in rows_of(host, "versions"))
-    return parse(host.run(command(manager)).out)
+    return parse(host.run(command(packages)).out)
 
 
-def command(manager: str) -> Command:
+def command(packages: Sequence[str]) -> Command:
     """A line of a POSIX shell that prints `name=version` lines; it only reads, and exits 0."""
-    names = " ".join(PACKAGES.get(manager, ()))
+    names = " ".join(packages)
     if not names:
         return "echo kernel=$(uname -r)"
     return (

@@ -17,6 +17,7 @@ from harness.core.errors import HarnessError
 from harness.core.redaction.redactor import Redactor
 from harness.explain import run_explanation
 from harness.managers import software_versions
+from harness.managers.manager_registry import manager_class
 from harness.report.builder import ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import StateRecord
@@ -70,10 +71,10 @@ class RunEvidence:
         cluster, summary = self._subject.cluster, run.record.cluster
         if summary is None:
             return
-        found = {}
+        found, packages = {}, manager_class(cluster).packages
         for node in cluster.nodes:
             try:
-                found[node.name] = software_versions.read(self._subject.hosts[node.name], node.platform, cluster.manager.kind)
+                found[node.name] = software_versions.read(self._subject.hosts[node.name], node.platform, packages)
             except HarnessError as error:
                 self._report.host_note(node.name, f"its versions are not known: {error}")
         summary.versions, summary.file_sha256 = found, "" if self._own else file_digest(self._data)

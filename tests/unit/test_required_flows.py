@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from harness.config import cluster_config
 from harness.diagnosis import required_flows
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.firewall import opening, parse
-from harness.diagnosis.required_flows import MANAGER_PORTS, Judged, judged
+from harness.diagnosis.required_flows import Judged, judged
 from harness.diagnosis.rules import host_firewall
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState
+from harness.plugins.registries import MANAGERS
 
 LIFEKEEPER = default_cluster.cluster_data()
 PACEMAKER = default_cluster.merged(LIFEKEEPER, {"manager": {"kind": "pacemaker"}})
@@ -58,11 +60,17 @@ def test_a_standby_that_only_cannot_be_a_client_could_take_over_all_the_same() -
     assert "could not take over" in cause.says and "client/listener" not in cause.explains
 
 
-def test_the_ports_of_the_managers_are_written_in_one_place() -> None:
+def test_what_is_true_of_one_manager_is_written_in_its_adapter() -> None:
+    """Its port between nodes and its packages stand there alone, and no table elsewhere has a manager's name for its key."""
     root = Path(__file__).parents[2] / "harness"
-    files = [p for room in ("check", "diagnosis") for p in (root / room).rglob("*.py")]
-    for _, port in MANAGER_PORTS.values():
-        assert [p.name for p in files if str(port) in p.read_text()] == ["required_flows.py"]
+    rooms = ("check", "cluster", "diagnosis", "disrupt", "managers", "measure")
+    texts = {p: p.read_text() for room in rooms for p in (root / room).rglob("*.py")}
+    for (kind,) in MANAGERS.own().values():
+        for word in (*kind.packages, *(str(n) for n in (kind.peer_port or ())[1:])):
+            files = {str(p.relative_to(root)) for p, text in texts.items() if re.search(rf"[\"' (]{re.escape(word)}[\"' ),]", text)}
+            assert {f for f in files if not f.startswith("managers/kinds/")} == set(), word
+    for name in MANAGERS.own():
+        assert [p.name for p, text in texts.items() if f'"{name}":' in text] == []
 
 
 def test_a_look_evaluates_each_firewall_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import platform
 import subprocess
 
+from harness.managers.kinds.lifekeeper import LifeKeeper
+from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.software_versions import command, parse
 from harness.pytest_plugin.run_evidence import file_digest
 
 
 def test_the_line_works_in_a_plain_shell_and_tells_the_kernel():
-    for manager in ("lifekeeper", "pacemaker", "another"):
-        done = subprocess.run(["sh", "-c", command(manager)], capture_output=True, text=True)
+    for packages in (LifeKeeper.packages, Pacemaker.packages, ()):
+        done = subprocess.run(["sh", "-c", command(packages)], capture_output=True, text=True)
         assert done.returncode == 0 and done.stderr == ""
         assert parse(done.stdout)["kernel"] == platform.release()
 

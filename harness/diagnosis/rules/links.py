@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.required_flows import MANAGER_PORTS
+from harness.managers.manager_registry import manager_class
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
 DOWN = {"DOWN", "LOWERLAYERDOWN", "NOTPRESENT"}
@@ -123,8 +123,8 @@ def _dead_path(evidence: Evidence) -> Iterator[Cause]:
             if path.alive or subnet is None or ends in told or not all(n.running for n in evidence.state.nodes.values()):
                 continue
             told.add(ends)
-            protocol, port = MANAGER_PORTS.get(cluster.manager.kind, ("", 0))
-            ports = f"{protocol.upper()} port {port}" if port else ""
+            peer_port = manager_class(cluster).peer_port
+            ports = f"{peer_port[0].upper()} port {peer_port[1]}" if peer_port else ""
             yield Cause(
                 f"the communication path {path.addresses} in {subnet} is dead, though the cluster manager runs on both nodes: a network "
                 f"security group (NSG) rule there denies {ports or 'its port'} between them, or a route takes it elsewhere",

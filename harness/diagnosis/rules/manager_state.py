@@ -8,10 +8,10 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.manager_log_excerpts import about, recoveries
 from harness.managers.manager import ResourceState
+from harness.managers.manager_registry import manager_class
 
-MIN_REPEATED_RECOVERIES = (
-    4  # seconds in which a recovery was logged, of REPEATED_RECOVERY_WINDOW_S: something takes it away as often as it is put back
-)
+# Seconds in which a recovery was logged, of REPEATED_RECOVERY_WINDOW_S: something takes it away as often as it is put back.
+MIN_REPEATED_RECOVERIES = 4
 REPEATED_RECOVERY_WINDOW_S = 120.0
 
 
@@ -44,7 +44,7 @@ def _explains(evidence: Evidence, node: str, tag: str) -> tuple[str, ...]:
 
 def _stopped(evidence: Evidence) -> Iterator[Cause]:
     """It was asked and does not run, or is no member: what runs there is watched by nobody, and nothing moves there."""
-    name = {"lifekeeper": "LifeKeeper", "pacemaker": "Pacemaker"}.get(evidence.cluster.manager.kind, evidence.cluster.manager.kind)
+    name = manager_class(evidence.cluster).name
     for node in evidence.state.nodes.values():
         if node.running or not node.stopped:
             continue

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from harness.disrupt.bases.packet_drop_base import Blocks, Cut, Drops
 from harness.disrupt.disruption import BY_FAILURE, Effect, both
 from harness.expectations import outage_budget
+from harness.managers.manager_registry import manager_class
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest
     from harness.config.cluster_config import Cluster
 
-DEAF = ("pacemaker",)  # azure-lb's monitor only sees whether its process is there (facts PCM-08), so it never misses a probe
 STAYS_OUT = both(Effect.OUT, Effect.UNTOUCHED, Effect.OUT)  # the balancer sends nobody there, and nobody moves anything
 
 
@@ -53,7 +53,7 @@ class ProbeBlocked(Cut):
 
 def never_missed(cluster: Cluster) -> bool:
     """Is probing that ends without consequence for the cluster manager?"""
-    return cluster.manager.kind in DEAF and cluster.manager.hc_timeout_s is None
+    return not manager_class(cluster).misses_probes and cluster.manager.hc_timeout_s is None
 
 
 def allowance_without_probes(cluster: Cluster) -> outage_budget.Allowance:

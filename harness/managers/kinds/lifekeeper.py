@@ -13,7 +13,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import Command, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
-from harness.hosts.root_rights import as_root, read_by_root
+from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
 from harness.managers.manager import MAX_LOG_LENGTH, Answer, ClusterState, LogWindow, Manager, NodeState, Question, SwitchRefused
@@ -54,6 +54,8 @@ class LifeKeeper(Manager):
     log = Path("/var/log/lifekeeper.log")  # LKL-01
     notices = staticmethod(notices)
     out_settings = None
+    packages = ("steeleye-lk",)  # its core (docs of SIOS: `rpm -q steeleye-lk`)
+    peer_port = ("tcp", 7365)  # LKL-36
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster
@@ -73,6 +75,10 @@ class LifeKeeper(Manager):
         if done.exit == 127:
             return NodeState(node, False, {}, (), f"there is no {self._bin}/lcdstatus on {node}; is LifeKeeper installed there?")
         return parse(node, done.out + done.err)
+
+    def survey_commands(self) -> dict[str, str]:
+        tool = shlex.quote(str(self._bin / "ins_list"))
+        return {"instances": f"{ROOT} {tool} -t {shlex.quote(self._cluster.ip_resource.tag)}"}
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)

@@ -73,6 +73,10 @@ class Pacemaker(Manager):
     name = "Pacemaker"
     log = Path("/var/log/pacemaker/pacemaker.log")
     notices = staticmethod(notices)
+    packages = ("pacemaker", "corosync")
+    peer_port = ("udp", 5405)  # PCM-02
+    misses_probes = False  # azure-lb's monitor only sees whether its process is there (facts PCM-08)
+    needs_fencing = True
     out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
@@ -93,6 +97,9 @@ class Pacemaker(Manager):
             return NodeState(node, False, {}, (), str(error))
         monitor, _, links = done.out.partition(CUT)
         return node_state(node, monitor, links, peer.name, pairs)
+
+    def survey_commands(self) -> dict[str, str]:
+        return {"configuration": f"{ROOT} cibadmin -Q"}
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         """By `crm_resource --move`, whose constraint is taken away as soon as everything is there, and ends by itself otherwise."""

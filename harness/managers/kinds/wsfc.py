@@ -24,6 +24,7 @@ class Wsfc(OnWindows):
     """Reads each node over its own connection, because a node cut off from the other tells its own story."""
 
     name = "Windows Server Failover Cluster"
+    peer_port = ("udp", 3343)  # WCLU-79
     source = "Microsoft-Windows-FailoverClustering"
     logs = ("System", "Microsoft-Windows-FailoverClustering/Operational")
     service = "ClusSvc"
