@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import depth
+from tests import deep_option
 
 SUITES = ("acceptance", "failover")  # the product's, with the product's own limit
 CEILING_S = 900  # for one test on a machine that does much else; what hangs is found all the same
-NEED_AZURE = ("azure", "azure_lab", "azure_drive")  # these folders
+NEED_AZURE = ("azure", "azure_lab", "azure_operations")  # these folders
 
 
 def _is_installed(name: str) -> bool:
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deep: runs with --deep only, by hand and every night (docs/testing.md)")
     config.addinivalue_line("markers", "timing: measures time, so it runs while no other test does (docs/testing.md)")
     if config.option.deep:
-        depth.choose_deep()
+        deep_option.choose_deep()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -20,7 +20,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.core.verdict import Verdict, failed
 from harness.disrupt.disruption import Disruption
-from harness.disrupt.undoing import undo_what_stands
+from harness.disrupt.undo import undo_what_stands
 
 BROKEN_CLUSTER_TIMEOUT_S = 5.0  # for a cluster that is known to be broken: it has been waited for already
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from harness.config.cluster_config import Cluster, Machine
-from harness.plugins.registries import COLLECTORS
+from harness.plugins.extension_points import COLLECTORS
 
 KB = 1024
 LINUX, WINDOWS = "linux", "windows"

@@ -23,7 +23,7 @@ from harness.config.config_types import Name, OneOf, Part, Port, Seconds
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
 from harness.core.toml_file import content, toml
-from harness.plugins.registries import MANAGERS, SERVICES
+from harness.plugins.extension_points import MANAGERS, SERVICES
 
 
 class Design(StrEnum):

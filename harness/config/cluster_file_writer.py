@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.config import cluster_config
 from harness.core.errors import BadUse
-from harness.plugins.registries import MANAGERS, SERVICES
+from harness.plugins.extension_points import MANAGERS, SERVICES
 
 NL = "\n"
 

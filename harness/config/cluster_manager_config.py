@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from harness.config.config_types import OneOf, Part, Seconds
-from harness.plugins.registries import MANAGERS
+from harness.plugins.extension_points import MANAGERS
 
 
 class Manager(Part):

@@ -14,7 +14,7 @@ from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.expectations.connectivity_matrix import Origin
 from harness.expectations.outage_budget import Allowance
 from harness.managers.manager import Question, ResourceState
-from harness.plugins.registries import DISRUPTIONS
+from harness.plugins.extension_points import DISRUPTIONS
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest

@@ -9,7 +9,7 @@ from harness.core.files import expand_user
 from harness.core.text import one_line
 from harness.core.verdict import Outcome
 from harness.gate.gate_file import LoadedGate, load
-from harness.gate.judgement import judge_gate
+from harness.gate.gate_verdict import judge_gate
 from harness.gate.slowdown import FAIL, REFUSED
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_record import RunRecord

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.errors import BadUse
-from harness.history.entry import Entry, read_entry, stamp_of
+from harness.history.run_entry import Entry, read_entry, stamp_of
 from harness.history.store import FILE, Store
 from harness.report.record.run_folders import run_folders
 

@@ -10,7 +10,7 @@ from typing import Any
 from harness.core.text import seconds
 from harness.history.change_points import shifts
 from harness.history.stability import Night, Stability, stability
-from harness.history.stored import StoredPoint, StoredRun, StoredSeries
+from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries
 from harness.report.statistics.series_identity import LINE, changes
 
 NOTHING_KNOWN = "nothing that is recorded changed then: not harness, manager, kernel, timers or cluster file"

@@ -16,9 +16,9 @@ from typing import Any
 import peewee
 
 from harness.core.errors import BadUse, Unusable
-from harness.history.entry import Entry
-from harness.history.stored import StoredPoint, StoredRun, StoredSeries
-from harness.history.tables import APPLICATION_ID, FORMAT, TABLES, PointRow, RunRow, SeriesRow
+from harness.history.database_tables import APPLICATION_ID, FORMAT, TABLES, PointRow, RunRow, SeriesRow
+from harness.history.run_entry import Entry
+from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries
 
 FILE = "history.db"
 BUSY_TIMEOUT_S = 60.0  # for which a writer waits for the others

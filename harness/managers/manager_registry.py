@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from harness.config import cluster_config
 from harness.hosts.host import Host
 from harness.managers.manager import Manager
-from harness.plugins.registries import MANAGERS
+from harness.plugins.extension_points import MANAGERS
 
 
 def manager_of(cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> Manager:

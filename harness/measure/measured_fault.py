@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive
-from harness.disrupt import undoing
+from harness.disrupt import undo
 from harness.disrupt.disruption import HARNESS, Disruption, Effect
 from harness.expectations.connectivity_matrix import Origin
 from harness.measure.meter import ATTEMPT_TIMEOUT_S, Meter
@@ -195,7 +195,7 @@ class MeasuredFault:
         began = time.monotonic()
         self._done = True
         try:
-            undoing.begin(self._subject, disruption, Deadline(limit, anchor=began))
+            undo.begin(self._subject, disruption, Deadline(limit, anchor=began))
         finally:
             recorder.add(Mark(self._exactly(began), "begin", disruption.sentence))
             recorder.add(Mark(time.monotonic(), "counted-from", COUNTED_FROM[disruption.moment is not None]))
@@ -257,7 +257,7 @@ class MeasuredFault:
             return
         began = time.monotonic()
         try:
-            undoing.undo(self._subject, self._disruption, Deadline(undoing.limit_s(self._subject)))
+            undo.undo(self._subject, self._disruption, Deadline(undo.limit_s(self._subject)))
         except BaseException:
             recorder.add(Mark(began, "undo-begin"))
             raise

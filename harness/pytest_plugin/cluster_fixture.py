@@ -18,7 +18,7 @@ from harness.core.errors import Inconclusive
 from harness.core.finding import verdicts
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 from harness.disrupt import disruption as disruptions
-from harness.disrupt import undoing
+from harness.disrupt import undo
 from harness.expectations.connectivity_matrix import Origin, Situation, listens_rightly
 from harness.measure.measured_fault import Start
 from harness.measure.measurement_result import Measured
@@ -229,7 +229,7 @@ class ClusterFixture:
         anchor = time.monotonic()
         limit = allowance.seconds + self.subject.cluster.manager.takeover_s
         try:
-            undoing.begin(self.subject, disruption, Deadline(limit, anchor=anchor))
+            undo.begin(self.subject, disruption, Deadline(limit, anchor=anchor))
             disruption.took_effect(Deadline(limit, anchor=anchor))
             record.took_effect()
             # Where nothing moves, the node that was active still is, even if its manager now calls the hierarchy incomplete.
@@ -238,7 +238,7 @@ class ClusterFixture:
         finally:
             self._ongoing.pop()
             self.subject.absent.discard(target)
-            undoing.undo(self.subject, disruption, Deadline(undo_limit + self.subject.cluster.manager.boot_s))
+            undo.undo(self.subject, disruption, Deadline(undo_limit + self.subject.cluster.manager.boot_s))
             record.undone()
             self._active = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.plugins.registries import SERVICES
+from harness.plugins.extension_points import SERVICES
 from harness.services.service_kind import Hello, ServiceKind
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A small HTTPS server that answers as Azure's management API with the payloads of `azure_wire.Wire`; the real packages talk to it.
+"""A small HTTPS server that answers as Azure's management API with the payloads of `azure_payloads.Wire`; the real packages talk to it.
 
 No lab is behind it: that is tests/azure_lab. Here answers can be spoiled one by one.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import trustme
-from azure_wire import GROUP, IN_GROUP, SUBSCRIPTION, Wire
+from azure_payloads import GROUP, IN_GROUP, SUBSCRIPTION, Wire
 
 HEALTH = {
     "up": 1,

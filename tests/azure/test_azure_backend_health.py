@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import azure_wire
+import azure_payloads
 import pytest
 from arm_server import ArmServer
 
@@ -21,7 +21,7 @@ from harness.report.html.azure_health_rows import chart_rows
 
 @pytest.fixture
 def watched(server: ArmServer) -> Any:
-    cluster = azure_wire.cluster(azure=server.table(health_period_s=0.1))
+    cluster = azure_payloads.cluster(azure=server.table(health_period_s=0.1))
     assert cluster.azure is not None
     timeline = Timeline()
     watch = HealthWatch(cluster, clients.make_clients(cluster.azure), timeline)
@@ -60,7 +60,7 @@ def test_what_cannot_be_asked_is_noted_once_and_asked_again(server: ArmServer, w
 
 def test_it_ends_at_once_though_azure_does_not_answer(server: ArmServer) -> None:
     server.never_ends = True
-    cluster = azure_wire.cluster(azure=server.table())
+    cluster = azure_payloads.cluster(azure=server.table())
     assert cluster.azure is not None
     watch = HealthWatch(cluster, clients.make_clients(cluster.azure), Timeline())
     watch.start()
@@ -72,7 +72,7 @@ def test_it_ends_at_once_though_azure_does_not_answer(server: ArmServer) -> None
 
 def test_an_operation_without_end_is_bounded(server: ArmServer) -> None:
     server.never_ends = True
-    cluster = azure_wire.cluster(azure=server.table())
+    cluster = azure_payloads.cluster(azure=server.table())
     assert cluster.azure is not None
     there = clients.make_clients(cluster.azure)
     balancer = resource_reader.balancer(there, cluster.vip)
@@ -81,9 +81,9 @@ def test_an_operation_without_end_is_bounded(server: ArmServer) -> None:
 
 
 def test_one_rule_is_asked_for_each_pool_and_probe() -> None:
-    wire = azure_wire.Wire()
+    wire = azure_payloads.Wire()
     wire.rules[2]["properties"].pop("probe")
-    found = backend_health.rules_to_ask(wire.seen().balancer, azure_wire.cluster().vip)  # type: ignore[arg-type]
+    found = backend_health.rules_to_ask(wire.seen().balancer, azure_payloads.cluster().vip)  # type: ignore[arg-type]
     assert [r.name for r in found] == ["rule-1521"]
 
 

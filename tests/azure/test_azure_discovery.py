@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-import azure_wire
+import azure_payloads
 import pytest
 from arm_server import ArmServer
 
@@ -23,7 +23,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 
 PAGE = b"<html>please log in</html>"
-MACHINE = f"{azure_wire.IN_GROUP}/Microsoft.Compute/virtualMachines/lknode01"
+MACHINE = f"{azure_payloads.IN_GROUP}/Microsoft.Compute/virtualMachines/lknode01"
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def failed_late(server: ArmServer, answer: Any) -> Exception:
     server.spoiled["/powerOff"] = (202, {"Azure-AsyncOperation": f"{server.url}/operations/1"}, None)
     server.spoiled["/operations/1"] = (200, {}, answer)
     with talking(server) as talk, pytest.raises(Unusable) as told, error_mapping.told("powering off lknode01"):
-        talk.compute.virtual_machines.begin_power_off(azure_wire.GROUP, "lknode01", retry_total=0).result(5)
+        talk.compute.virtual_machines.begin_power_off(azure_payloads.GROUP, "lknode01", retry_total=0).result(5)
     return told.value
 
 
@@ -125,11 +125,11 @@ def test_a_peer_that_says_nothing_holds_nobody_up(server: ArmServer, monkeypatch
         machines: Any = talk.compute.virtual_machines
 
         def sign() -> bool:
-            return bool(machines.get(azure_wire.GROUP, "x"))
+            return bool(machines.get(azure_payloads.GROUP, "x"))
 
         began = time.monotonic()
         with pytest.raises(error_mapping.Unanswered):
-            hand.read(lambda: machines.get(azure_wire.GROUP, "lknode01"), Deadline(0.2), "reading it")
+            hand.read(lambda: machines.get(azure_payloads.GROUP, "lknode01"), Deadline(0.2), "reading it")
         with pytest.raises(Unusable):
-            hand.trigger("doing it", lambda **o: machines.begin_start(azure_wire.GROUP, "x", **o), sign, Deadline(0.2))
+            hand.trigger("doing it", lambda **o: machines.begin_start(azure_payloads.GROUP, "x", **o), sign, Deadline(0.2))
         assert time.monotonic() - began < 10

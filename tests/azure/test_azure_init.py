@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import azure_wire
+import azure_payloads
 import pytest
 import tomli_w
 from arm_server import ArmServer
@@ -108,11 +108,11 @@ def test_windows_nodes_have_their_manager(server: ArmServer, settings: Path) -> 
 
 
 def crowd(server: ArmServer) -> None:
-    other = azure_wire.vm("lkclient") | {"name": "other", "id": azure_wire.vm_id("other")}
-    other["properties"]["networkProfile"] = {"networkInterfaces": [{"id": azure_wire.nic_id("other", 1)}]}
+    other = azure_payloads.vm("lkclient") | {"name": "other", "id": azure_payloads.vm_id("other")}
+    other["properties"]["networkProfile"] = {"networkInterfaces": [{"id": azure_payloads.nic_id("other", 1)}]}
     server.wire.machines["other"] = other
-    nic = azure_wire.nic("lkclient", 1)
-    nic |= {"name": "other-nic1", "id": azure_wire.nic_id("other", 1)}
+    nic = azure_payloads.nic("lkclient", 1)
+    nic |= {"name": "other-nic1", "id": azure_payloads.nic_id("other", 1)}
     nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] = "10.20.1.21"
     server.wire.nics["other-nic1"] = nic
 

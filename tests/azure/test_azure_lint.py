@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import azure_wire
+import azure_payloads
 import pytest
-from azure_wire import Wire
+from azure_payloads import Wire
 
 from harness.azure.lint.lint_load_balancer import judge
 from harness.core.finding import Finding, Weight
@@ -20,7 +20,7 @@ SECOND = "ipConfigurations/second"
 def found(spoil: Callable[[Wire], None], **over: Any) -> list[Finding]:
     wire = Wire()
     spoil(wire)
-    return judge(azure_wire.cluster(**over), wire.seen())
+    return judge(azure_payloads.cluster(**over), wire.seen())
 
 
 @pytest.mark.parametrize("design", ["nat", "floating"])
@@ -30,7 +30,7 @@ def test_a_healthy_cluster_has_no_finding(design: str) -> None:
 
 def test_a_healthy_cluster_with_ha_ports_has_no_finding() -> None:
     def wide(w: Wire) -> None:
-        w.balancer["properties"]["loadBalancingRules"] = [azure_wire.rule(0, protocol="All")]
+        w.balancer["properties"]["loadBalancingRules"] = [azure_payloads.rule(0, protocol="All")]
 
     assert found(wide, load_balancer={"ha_ports": True}) == []
 
@@ -40,17 +40,17 @@ def secondary(w: Wire) -> None:
     w.leave_pool("lknode01")
     configurations = w.nics["lknode01-nic1"]["properties"]["ipConfigurations"]
     other = copy.deepcopy(configurations[0])
-    other["id"] = f"{azure_wire.nic_id('lknode01', 1)}/{SECOND}"
+    other["id"] = f"{azure_payloads.nic_id('lknode01', 1)}/{SECOND}"
     other["name"] = "second"
     other["properties"] |= {"primary": False, "privateIPAddress": "10.20.1.13"}
-    other["properties"]["loadBalancerBackendAddressPools"] = [{"id": f"{azure_wire.LB}/backendAddressPools/pool"}]
+    other["properties"]["loadBalancerBackendAddressPools"] = [{"id": f"{azure_payloads.LB}/backendAddressPools/pool"}]
     configurations.append(other)
 
 
 def second_nic(w: Wire) -> None:
     w.leave_pool("lknode01")
     configuration = w.nics["lknode01-nic2"]["properties"]["ipConfigurations"][0]
-    configuration["properties"]["loadBalancerBackendAddressPools"] = [{"id": f"{azure_wire.LB}/BACKENDADDRESSPOOLS/Pool"}]
+    configuration["properties"]["loadBalancerBackendAddressPools"] = [{"id": f"{azure_payloads.LB}/BACKENDADDRESSPOOLS/Pool"}]
 
 
 def stranger(w: Wire) -> None:
@@ -62,8 +62,8 @@ def admin(state: str) -> Callable[[Wire], None]:
 
 
 def denying(name: str, priority: int, source: str, *more: dict, host: str = "lknode01", ports: str = "0-65535") -> Callable[[Wire], None]:
-    denies = azure_wire.security_rule(f"securityRules/{name}", priority, "Deny", source, ports)
-    return lambda w: w.filters.update({f"{host}-nic1": azure_wire.effective(*more, denies)})
+    denies = azure_payloads.security_rule(f"securityRules/{name}", priority, "Deny", source, ports)
+    return lambda w: w.filters.update({f"{host}-nic1": azure_payloads.effective(*more, denies)})
 
 
 def stopped(w: Wire) -> None:
@@ -81,11 +81,11 @@ def swapped(w: Wire) -> None:
 
 def udr(kind: str) -> Callable[[Wire], None]:
     own = {"source": "User", "state": "Active", "addressPrefix": ["10.20.1.0/24"], "nextHopType": kind, "nextHopIpAddress": ["10.20.9.4"]}
-    return lambda w: w.routes.update({"lknode01-nic1": azure_wire.routes(own)})
+    return lambda w: w.routes.update({"lknode01-nic1": azure_payloads.routes(own)})
 
 
-CLIENTS_ONLY = azure_wire.security_rule("securityRules/clients", 200, "Allow", "10.20.1.0/24")
-PROBES_ONLY = azure_wire.security_rule("securityRules/probes", 200, "Allow", "AzureLoadBalancer", expanded=("168.63.129.16/32",))
+CLIENTS_ONLY = azure_payloads.security_rule("securityRules/clients", 200, "Allow", "10.20.1.0/24")
+PROBES_ONLY = azure_payloads.security_rule("securityRules/probes", 200, "Allow", "AzureLoadBalancer", expanded=("168.63.129.16/32",))
 FAULTS: dict[str, tuple[Callable[[Wire], Any], str, str, str, dict[str, Any]]] = {
     # what is wrong: how it is made, the first fact, whose finding it is, words of it, what the file says
     "basic SKU": (lambda w: w.balancer.update(sku={"name": "Basic"}), "ILB-26", "ilb", "Basic, not Standard", {}),
@@ -122,11 +122,11 @@ FAULTS: dict[str, tuple[Callable[[Wire], Any], str, str, str, dict[str, Any]]] =
     "a UDP rule is none": (lambda w: w.rules[1]["properties"].update(protocol="Udp"), "ILB-19", "ilb", "port 5432 (database)", {}),
     "ports differ": (lambda w: w.rules[0]["properties"].update(backendPort=1522), "ILB-09", "ilb", "port 1521 on to 1522", {}),
     "HA ports": (
-        lambda w: w.balancer["properties"].update(loadBalancingRules=[azure_wire.rule(0, protocol="All")]), "ILB-18", "ilb",
+        lambda w: w.balancer["properties"].update(loadBalancingRules=[azure_payloads.rule(0, protocol="All")]), "ILB-18", "ilb",
         "carries all ports", {},
     ),
     "a rule beside HA ports": (
-        lambda w: w.rules.append(azure_wire.rule(0, protocol="All")), "ILB-20", "ilb", "3 other rules",
+        lambda w: w.rules.append(azure_payloads.rule(0, protocol="All")), "ILB-20", "ilb", "3 other rules",
         {"load_balancer": {"ha_ports": True}},
     ),
     "adminState down": (admin("Down"), "FLOW-11", "lknode02", "adminState is Down", {}),
@@ -179,7 +179,7 @@ def test_a_public_frontend_is_no_internal_one() -> None:
 
 def test_deny_all_but_probes_lets_no_client_in() -> None:
     """Two services of three are denied to both origins by one rule; the third has a rule of its own (NSG-06)."""
-    own = azure_wire.security_rule("securityRules/web", 210, "Allow", "VirtualNetwork", "80", ("10.20.0.0/16", "168.63.129.16/32"))
+    own = azure_payloads.security_rule("securityRules/web", 210, "Allow", "VirtualNetwork", "80", ("10.20.0.0/16", "168.63.129.16/32"))
     findings = found(denying("all", 4000, "0.0.0.0/0", PROBES_ONLY, own))
     assert [f.what for f in findings] == ["NSG", "NSG"] and all("NSG-06" in f.facts for f in findings)
 
@@ -191,8 +191,11 @@ def test_a_nic_group_judges_after_the_subnets_own() -> None:
         w.filters["lknode01-nic1"]["value"].append(
             {
                 "networkSecurityGroup": {"id": "/nsg/of-nic"},
-                "association": {"networkInterface": {"id": azure_wire.nic_id("lknode01", 1)}},
-                "effectiveSecurityRules": [azure_wire.security_rule("securityRules/x", 100, "Deny", "*"), *azure_wire.default_rules()],
+                "association": {"networkInterface": {"id": azure_payloads.nic_id("lknode01", 1)}},
+                "effectiveSecurityRules": [
+                    azure_payloads.security_rule("securityRules/x", 100, "Deny", "*"),
+                    *azure_payloads.default_rules(),
+                ],
             }
         )
 
@@ -203,7 +206,7 @@ def test_a_nic_group_judges_after_the_subnets_own() -> None:
 def test_what_was_not_told_is_unknown_and_not_guessed_at() -> None:
     wire = Wire()
     seen = replace(wire.seen(), filters={}, routes={}, machines={}, nics=(), untold=("reading lknode01: no",))
-    weights = {f.weight for f in judge(azure_wire.cluster(), seen)}
+    weights = {f.weight for f in judge(azure_payloads.cluster(), seen)}
     assert weights == {Weight.UNKNOWN}
 
 

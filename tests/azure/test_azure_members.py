@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import azure_wire
+import azure_payloads
 import pytest
 from arm_server import ArmServer
 
@@ -11,7 +11,7 @@ from harness.azure.lint.config_check import Survey
 from harness.core.finding import Finding, Weight, verdicts
 from harness.core.verdict import Outcome
 
-CLUSTER = azure_wire.cluster()
+CLUSTER = azure_payloads.cluster()
 UP, DOWN = MemberHealth("Up", "Up_Probe_Success"), MemberHealth("Down", "Down_Probe_TcpProbeTimeout")
 FIRST, SECOND = (str(n.address) for n in CLUSTER.nodes)
 
@@ -45,7 +45,7 @@ def test_what_is_not_is_a_fault_that_says_to_look_again(first, second, active, w
 
 
 def test_a_survey_asks_for_it(server: ArmServer) -> None:
-    cluster = azure_wire.cluster(azure=server.table())
+    cluster = azure_payloads.cluster(azure=server.table())
     assert cluster.azure is not None
     first, second = (n.name for n in cluster.nodes)
     survey = Survey(cluster, cluster.azure)
@@ -54,7 +54,7 @@ def test_a_survey_asks_for_it(server: ArmServer) -> None:
 
 
 def test_one_that_may_not_be_asked_is_unknown_and_the_rest_is_judged(server: ArmServer) -> None:
-    cluster = azure_wire.cluster(azure=server.table())
+    cluster = azure_payloads.cluster(azure=server.table())
     assert cluster.azure is not None
     server.spoiled["/health"] = (403, {}, {"error": {"code": "AuthorizationFailed", "message": "to perform action 'a/health/action' over"}})
     [one] = Survey(cluster, cluster.azure).findings(cluster.nodes[0].name)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import azure_wire
+import azure_payloads
 import pytest
 from arm_server import ArmServer
 
@@ -19,13 +19,13 @@ from harness.config import azure_config, cluster_config
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 ROLES = Path(__file__).parents[2] / "docs" / "azure"
-HOSTS = {h: h for h in azure_wire.HOSTS}
+HOSTS = {h: h for h in azure_payloads.HOSTS}
 
 
 def looked(server: ArmServer, heard: list[Call] | None = None, limit_s: float = 30.0, **over: Any) -> AzureResources:
     there = clients.make_clients(cluster_config.Azure(**server.table(**over)), heard.append if heard is not None else None)
     try:
-        return resource_reader.look(there, HOSTS, azure_wire.cluster().vip, limit_s)
+        return resource_reader.look(there, HOSTS, azure_payloads.cluster().vip, limit_s)
     finally:
         there.close()
 
@@ -34,14 +34,14 @@ def test_everything_is_read_as_it_is_on_the_wire(server: ArmServer) -> None:
     seen = looked(server)
     wanted = server.wire.seen()
     assert seen == wanted and seen.untold == ()
-    assert judge(azure_wire.cluster(), seen) == []
+    assert judge(azure_payloads.cluster(), seen) == []
 
 
 def test_a_spoiled_payload_is_found_through_the_packages(server: ArmServer) -> None:
     server.wire.balancer["sku"] = {"name": "Basic"}
     server.wire.pool["loadBalancerBackendAddresses"][0]["properties"]["adminState"] = "Down"
     server.wire.probe["noHealthyBackendsBehavior"] = "AllProbedUp"
-    assert {f.facts[0] for f in judge(azure_wire.cluster(), looked(server))} == {"ILB-26", "FLOW-11", "FLOW-08"}
+    assert {f.facts[0] for f in judge(azure_payloads.cluster(), looked(server))} == {"ILB-26", "FLOW-11", "FLOW-08"}
 
 
 def test_every_request_is_heard_with_its_id(server: ArmServer) -> None:
@@ -167,8 +167,12 @@ def test_an_operation_without_end_is_given_up(server: ArmServer) -> None:
 
 
 def test_several_load_balancers_need_a_name(server: ArmServer) -> None:
-    other = json.loads(json.dumps(azure_wire.balancer()).replace("/ilb", "/other")) | {"name": "other"}
-    server.spoiled["GET " + azure_wire.IN_GROUP + "/Microsoft.Network/loadBalancers"] = (200, {}, {"value": [server.wire.balancer, other]})
+    other = json.loads(json.dumps(azure_payloads.balancer()).replace("/ilb", "/other")) | {"name": "other"}
+    server.spoiled["GET " + azure_payloads.IN_GROUP + "/Microsoft.Network/loadBalancers"] = (
+        200,
+        {},
+        {"value": [server.wire.balancer, other]},
+    )
     assert "name one with load_balancer" in str(failure(server))
 
 
@@ -226,7 +230,7 @@ def test_the_reading_role_is_the_smallest(server: ArmServer) -> None:
     there = clients.make_clients(cluster_config.Azure(**server.table()), heard.append)
     resource_reader.look(there, HOSTS)
     resource_reader.group(there)
-    there.network.load_balancer_load_balancing_rules.begin_health(azure_wire.GROUP, "ilb", "rule-1521").result(5)
+    there.network.load_balancer_load_balancing_rules.begin_health(azure_payloads.GROUP, "ilb", "rule-1521").result(5)
     there.close()
     needed = {next(action for m, part, action in NEEDS if m == c.method and part in c.path) for c in heard}
     role = json.loads((ROLES / "role-read.json").read_text())

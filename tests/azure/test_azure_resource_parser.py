@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import azure_wire
+import azure_payloads
 import pytest
 
 from harness.azure import backend_health
@@ -151,7 +151,7 @@ def test_ids_are_compared_whatever_their_case() -> None:
 )
 def test_what_makes_no_sense_is_said_with_its_place(spoil: Any) -> None:
     """The packages' models take anything; what cannot be is one sentence, not a wrong verdict."""
-    wire = azure_wire.Wire()
+    wire = azure_payloads.Wire()
     spoil(wire)
     with pytest.raises(Unusable, match="Azure's answer cannot be read"):
         wire.seen()

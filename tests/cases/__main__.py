@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.cases import catches
 from tests.cases.case import Result, all_cases
-from tests.cases.lab_of_a_case import CannotBeMade, run
+from tests.cases.case_lab import CannotBeMade, run
 
 
 def main() -> int:

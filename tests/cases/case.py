@@ -18,7 +18,7 @@ KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "name
 @dataclass(frozen=True)
 class Case:
     """One fault. `lab` are words for `lab up`, `settings` and what else its file has; `asked_with` replaces in the file that the harness
-    is given: what somebody believes. `make` and `proof` are lines `HOST: COMMAND` (tests/cases/lab_of_a_case.py says which others).
+    is given: what somebody believes. `make` and `proof` are lines `HOST: COMMAND` (tests/cases/case_lab.py says which others).
 
     `names` are regular expressions that one cause or finding must match, all of them; `never` what none may match; `quiet`: a control.
     `code`: the exit code, where a fault that is named does not make the check fail.

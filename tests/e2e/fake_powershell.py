@@ -1,8 +1,8 @@
 """Stands where `powershell` would on a Windows host: checks how it is called, and answers what was recorded.
 
 It is copied onto the PATH of a real sshd. Its first argument (put there by the copy) is the folder of what is recorded. It knows no
-PowerShell. Called with the product's own loop, it is `tests/powershell_loop.py`, which takes scripts by their names and parameters; any
-other script has to be recorded word for word, or is refused with exit 97, a wrong invocation with 96.
+PowerShell. Called with the product's own loop, it is `tests/powershell_loop_stand_in.py`, which takes scripts by their names and
+parameters; any other script has to be recorded word for word, or is refused with exit 97, a wrong invocation with 96.
 """
 
 import base64
@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from harness.hosts.windows.script_protocol import bootstrap
-from tests.powershell_loop import Loop
+from tests.powershell_loop_stand_in import Loop
 
 OPTIONS = "-NoLogo -NoProfile -NonInteractive -ExecutionPolicy Bypass -InputFormat None -OutputFormat Text -EncodedCommand"
 FROM_INPUT = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases.case import Case, all_cases
-from tests.cases.lab_of_a_case import run
+from tests.cases.case_lab import run
 
 # Of those that need nothing but what every lab has and are up soonest: one at the balancer, one at a node.
 USUAL = ("file-asks-another-port", "stale-vip-on-standby")

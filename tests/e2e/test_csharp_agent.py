@@ -24,7 +24,7 @@ from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.csharp_agent import CsharpAgent
-from tests import depth
+from tests import deep_option
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("mcs") and shutil.which("mono")), reason="Mono is not installed (Debian packages mono-mcs and mono-runtime)"
@@ -159,7 +159,7 @@ def test_what_a_thread_or_a_socket_throws_ends_the_measuring_and_not_the_process
 @pytest.mark.timing
 def test_a_hundred_cuts_within_a_period(program: Path, tmp_path: Path) -> None:
     """10 ms, six series. The bar: a period, beside what the machine itself was late; one tick in a hundred late after the warm-up."""
-    cuts, chance = depth.number(20, 100, "LKHARNESS_CUTS"), random.Random(7)
+    cuts, chance = deep_option.number(20, 100, "LKHARNESS_CUTS"), random.Random(7)
     with service() as it:
         series = six(it)
         with agent_fixtures.measuring(LocalHost(), tmp_path, *series) as (_, control):  # how well this machine can do it just now

@@ -23,7 +23,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.hosts.local_host import LocalHost
-from harness.plugins.registries import SERVICES
+from harness.plugins.extension_points import SERVICES
 from harness.services import service_registry
 from harness.services.service_kind import NotTheService, TurnedAway
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import firewall_rulesets
 import pytest
 
-from tests import depth
+from tests import deep_option
 
 HERE = Path(__file__).parent
 TOOLS = ("unshare", "ip", "nft", "iptables-restore", "iptables-legacy-restore")
@@ -70,7 +70,7 @@ def wrong(row: dict) -> bool:
 
 def test_the_kernel_agrees_on_random_rulesets(kernel: Oracle) -> None:
     counts: Counter[str] = Counter()
-    for seed in range(depth.number(60, 5250, "LKHARNESS_FIREWALL_RULESETS")):
+    for seed in range(deep_option.number(60, 5250, "LKHARNESS_FIREWALL_RULESETS")):
         task = firewall_rulesets.task(seed)
         answer = kernel.judge(task["load"], task["packets"])
         if "refused" in answer:  # a ruleset that no kernel takes
@@ -94,7 +94,7 @@ def test_the_kernel_agrees_on_random_rulesets(kernel: Oracle) -> None:
 def test_the_rule_that_is_named_is_one_that_the_packet_met(kernel: Oracle) -> None:
     """By the rules' own counters: one packet on a fresh ruleset, and the named rule has counted it."""
     looked = 0
-    for seed in range(100_000, 100_000 + depth.number(25, 500, "LKHARNESS_FIREWALL_NAMED")):
+    for seed in range(100_000, 100_000 + deep_option.number(25, 500, "LKHARNESS_FIREWALL_NAMED")):
         task = firewall_rulesets.task(seed, packets=1)
         answer = kernel.judge(task["load"], task["packets"])
         if "refused" in answer or not answer["rows"][0]["heard"]:

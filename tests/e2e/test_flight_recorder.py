@@ -20,7 +20,7 @@ from harness.hosts.local_host import LocalHost
 from harness.recorder.incident_files import HostIncident, incident
 from harness.remote.agents.agent_launch import AgentSeries, AgentWatch
 from harness.remote.agents.recorder_link import RecorderLink, RecorderOptions, RecorderPlan
-from tests import depth
+from tests import deep_option
 
 NAME = "lkharness-agent-recorder-test"
 QUICK = RecorderOptions(before=4.0, after=1.0, calm=0.5, free=0)
@@ -58,7 +58,7 @@ def running(link: RecorderLink, state: bool = True) -> None:
 
 @pytest.mark.timing
 def test_a_cut_of_three_tenths_of_a_second_is_kept_at_ten_milliseconds_with_what_was_before(tmp_path) -> None:
-    before = depth.number(4, 31, "RECORDER_BEFORE_S")
+    before = deep_option.number(4, 31, "RECORDER_BEFORE_S")
     with service() as it, recording(tmp_path, it.port, options=RecorderOptions(before=before + 1, after=1.0, calm=0.5, free=0)) as link:
         full = Deadline(before + 1.0)
         Deadline(LIMIT).wait_for(lambda: full.expired, what="memory that holds so much", every=0.2)

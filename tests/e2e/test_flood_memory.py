@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_shell import REPOSITORY
-from flooded import FLOODS, MIB
+from flooded_harness import FLOODS, MIB
 from sshd_server import SSHD, start_server
 
 from harness.attach.lease import LEASE_DURATION_S
@@ -20,7 +20,7 @@ MORE_AT_MOST = 100 * MIB
 HERE = ["output without end", "JSON, as much as is read"]  # these in every run, the others in the deep one
 OVER_SSH = ["output without end"]
 WHOLE = ("1 MiB of CLIXML", "CLIXML, as much as is read", "JSON, as much as is read", "short lines, as many as are read")  # as any answer
-FLOODED = str(Path(__file__).with_name("flooded.py"))
+FLOODED = str(Path(__file__).with_name("flooded_harness.py"))
 
 
 def of(usual: list[str]) -> list[object]:

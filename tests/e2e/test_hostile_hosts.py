@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bad_wire import by_wires
 from command_shell import REPOSITORY, Shell, shell_in
+from faulty_network import by_wires
 
 CHECK_S = (
     90.0  # at most, for a look at the cluster, however sick one of its hosts is; a sound one takes two seconds; wide, for busy machines

@@ -12,7 +12,7 @@ import pytest
 import tomli_w
 from command_shell import Shell, shell_in
 
-from tests.encodings_of_secrets import found_in, lines_of
+from tests.secret_encoding_cases import found_in, lines_of
 
 PLACEMENT = "tests/acceptance/test_placement.py"
 PATHS = "tests/acceptance/test_client_path.py"

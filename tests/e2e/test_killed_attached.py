@@ -25,10 +25,10 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.timeline import Timeline
 from harness.lab.lifecycle import default_cluster
-from tests import depth
+from tests import deep_option
 from tests.pytest_process import PYTEST
 
-KILLS = depth.number(1, 50, "LKHARNESS_KILLS")
+KILLS = deep_option.number(1, 50, "LKHARNESS_KILLS")
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 LATE_S = 5.0  # a busy machine's allowance beyond the stated time
 LONGEST_WAIT_S = 14.0  # after the lease was taken

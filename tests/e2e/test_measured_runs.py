@@ -16,10 +16,10 @@ from harness.measure.evaluation.attribution import clock_errors
 from harness.pytest_plugin.measurement_session import MeasurementOptions
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording
-from tests import depth
+from tests import deep_option
 
 SUITE = "tests/failover"
-STEPS = depth.number(2, 3, "LKHARNESS_STEPS")
+STEPS = deep_option.number(2, 3, "LKHARNESS_STEPS")
 NEAR_S = 0.015  # of a start to the moment that was asked for, on a machine that has nothing else to do
 
 

@@ -36,10 +36,10 @@ from harness.measure.evaluation import database_phase, outages
 from harness.measure.evaluation.attribution import Traced
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
-from tests import depth
+from tests import deep_option
 from tests.free_port import free_port
 
-CRASHES = depth.number(2, 50, "LKHARNESS_CRASHES")
+CRASHES = deep_option.number(2, 50, "LKHARNESS_CRASHES")
 PERIOD_S = 0.1  # what PostgreSQL is asked with
 NODE = "lknode01"
 CLIENT = Path(__file__).with_name("postgres_reference_client.py")
@@ -176,7 +176,7 @@ def test_the_outage_of_a_crash_is_that_of_a_client_that_queries_every_5_ms(serve
     hello = service_registry.kind("postgres").hello({})
     assert hello.least_period_s == PERIOD_S
     for number in range(CRASHES):
-        held_s = 0.0 if number % 5 == 1 else dice.uniform(0.4, 10.0 if depth.is_deep() else 2.0)
+        held_s = 0.0 if number % 5 == 1 else dice.uniform(0.4, 10.0 if deep_option.is_deep() else 2.0)
         spool, file = tmp_path / f"agent{number}", tmp_path / f"client{number}"
         spool.mkdir()
         server.run("checkpoint")

@@ -9,7 +9,7 @@ import pytest
 from namespaced_host import own_machine, path
 
 from harness.core.deadline import Deadline
-from harness.disrupt import disruption, undoing
+from harness.disrupt import disruption, undo
 from harness.disrupt.bases.packet_drop_base import MADE_AGAIN, VANISHED, Counters, Cut, Drops, cut_script, not_throughout
 from harness.disrupt.disruption import EffectLost
 from harness.disrupt.network.comm_paths_cut import called_dead, uncut
@@ -96,16 +96,16 @@ def test_a_cut_that_was_not_in_force_all_the_while_is_inconclusive(here, monkeyp
     )
     subject.arming, subject.disarmed = lambda armed: None, lambda token: None
     cut = CutHere(subject)
-    undoing.begin(subject, cut, Deadline(60))
+    undo.begin(subject, cut, Deadline(60))
     here.check(["bash", "-c", SEND])
     cut.took_effect(Deadline(60))
     here.check(["bash", "-c", meanwhile])
     if why:
         with pytest.raises(EffectLost, match=re.escape(why)):
-            undoing.undo(subject, cut, Deadline(60))
+            undo.undo(subject, cut, Deadline(60))
     else:
-        undoing.undo(subject, cut, Deadline(60))
-    assert remains(here) == [] and subject.standing == [] and undoing.undo_what_stands(subject) == []
+        undo.undo(subject, cut, Deadline(60))
+    assert remains(here) == [] and subject.standing == [] and undo.undo_what_stands(subject) == []
     assert "nft" not in here.check("nft list ruleset")
 
 

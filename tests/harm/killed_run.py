@@ -20,8 +20,8 @@ from harness.core.errors import HarnessError
 from harness.lab.control import lab_registry, nsenter
 from harness.lab.lifecycle import default_cluster
 from tests.e2e.command_shell import REPOSITORY, Shell, descendants
-from tests.harm.customer import MARK, Customer
-from tests.harm.lab_look import LabLook
+from tests.harm.customer_software import MARK, Customer
+from tests.harm.lab_snapshot import LabLook
 from tests.pytest_process import PYTEST
 
 MOVES = {

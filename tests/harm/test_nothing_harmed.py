@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import depth
+from tests import deep_option
 from tests.e2e.command_shell import shell_in
 from tests.harm.cells import CELLS, Cell, Outcome, harm, kill_of
 from tests.harm.crashes import CRASHES, killed_anywhere
@@ -26,7 +26,7 @@ from tests.harm.killed_run import KilledRun
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 AT_ONCE = int(os.environ.get("LKHARNESS_HARM_AT_ONCE") or 3)
 NAMED = os.environ.get("LKHARNESS_HARM_CELL", "")  # one cell: `lifekeeper / power loss / node reset`
-KILLS = depth.number(20, 20, "LKHARNESS_HARM_KILLS")
+KILLS = deep_option.number(20, 20, "LKHARNESS_HARM_KILLS")
 
 # What the ordinary run draws its one cell from: a process and a link, a run that lives and one that is killed with its watchdog.
 USUAL = (
@@ -40,7 +40,7 @@ def chosen() -> list[Cell]:
     if NAMED:
         return [Cell(*NAMED.split(" / "))]
     asked, chance = os.environ.get("LKHARNESS_HARM", ""), random.Random(SEED)
-    if not asked and not depth.is_deep():
+    if not asked and not deep_option.is_deep():
         return [Cell(*chance.choice(USUAL).split(" / "))]
     count = int(asked) if asked.isdigit() else len(CELLS)
     return chance.sample(CELLS, min(count, len(CELLS)))

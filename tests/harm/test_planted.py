@@ -12,8 +12,8 @@ from harness.core.deadline import Deadline
 from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from harness.lab.lifecycle import default_cluster, launch
-from tests.harm.lab_look import LabLook
-from tests.harm.planted import ON_A_NODE, ON_LIFEKEEPER, ON_PACEMAKER, WORKS, Planted
+from tests.harm.lab_snapshot import LabLook
+from tests.harm.planted_changes import ON_A_NODE, ON_LIFEKEEPER, ON_PACEMAKER, WORKS, Planted
 
 NODE = "lknode01"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.core.verdict import passed
 from harness.gate.gate_file import Gate, LoadedGate
-from harness.gate.judgement import judge_gate
+from harness.gate.gate_verdict import judge_gate
 from harness.measure.measurement_result import Boundary, Measured, Outage, SeriesResult
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import MeasurementRecord

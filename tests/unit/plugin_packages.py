@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.plugins import registries
+from harness.plugins import extension_points
 from harness.plugins.registry import Registry
 
 
@@ -30,7 +30,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
     known = set(sys.modules)
     with monkeypatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        for registry in (one for one in vars(registries).values() if isinstance(one, Registry)):
+        for registry in (one for one in vars(extension_points).values() if isinstance(one, Registry)):
             patch.setattr(registry, "_plugged", None)
             patch.setattr(registry, "_loaded", {})
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import CommandResult
 
-LOOP = Path(__file__).parents[1] / "powershell_loop.py"
+LOOP = Path(__file__).parents[1] / "powershell_loop_stand_in.py"
 LONG_S = 120.0
 
 

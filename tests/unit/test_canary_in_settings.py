@@ -20,8 +20,8 @@ from harness.core.redaction.output_redaction import Cleaner
 from harness.core.redaction.redactor import Redactor
 from harness.core.redaction.secret_names import sensitive
 from harness.lab.lifecycle import default_cluster
-from harness.plugins.registries import SERVICES
-from tests.encodings_of_secrets import found_in
+from harness.plugins.extension_points import SERVICES
+from tests.secret_encoding_cases import found_in
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "cluster.schema.json").read_text())

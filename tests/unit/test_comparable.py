@@ -10,7 +10,7 @@ from gate_sample import a_measurement, a_whole_run
 
 from harness.core.verdict import inconclusive
 from harness.gate.gate_file import Gate, LoadedGate
-from harness.gate.judgement import judge_gate
+from harness.gate.gate_verdict import judge_gate
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import HostSummary, ProbeSummary, RunRecord, ServiceSummary
 from harness.report.statistics.comparable import not_known_whether_comparable, why_not_comparable

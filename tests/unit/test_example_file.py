@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from harness import cli
 from harness.config import cluster_config
 from harness.config.cluster_file_writer import Answers, HostAnswer, ServiceAnswer, written
-from harness.plugins.registries import MANAGERS
+from harness.plugins.extension_points import MANAGERS
 
 EXAMPLE = Path(__file__).parents[2] / "cluster.example.toml"
 

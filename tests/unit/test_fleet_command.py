@@ -16,7 +16,7 @@ from history_sample import a_night
 
 from harness import cli
 from harness.commands.fleet import fleet
-from harness.commands.fleet.pool import Job, Pool
+from harness.commands.fleet.process_pool import Job, Pool
 from harness.core.deadline import Deadline
 
 # A stand-in for `lkharness failover --cluster FILE --reports DIR`: the file's name says what becomes of it.

@@ -17,7 +17,7 @@ from harness.core.errors import BadUse
 from harness.gate import baseline_runs
 from harness.gate.baseline_runs import baseline, judged, load_gate
 from harness.gate.gate_file import Gate, LoadedGate, load
-from harness.gate.judgement import judge_gate
+from harness.gate.gate_verdict import judge_gate
 from harness.gate.samples import samples
 from harness.gate.slowdown import slowdown
 from harness.report.junit import junit

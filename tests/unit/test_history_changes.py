@@ -13,7 +13,7 @@ from harness.history.change_points import shifts
 from harness.history.nightly_lines import NOTHING_KNOWN, history
 from harness.history.stability import Night, State, stability
 from harness.history.store import FILE, Store
-from harness.history.stored import StoredPoint, StoredRun, StoredSeries
+from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries
 from harness.report.statistics.series_identity import LINE
 
 

@@ -15,8 +15,8 @@ from recordings import a_switchover, store
 from harness import cli
 from harness.core.errors import BadUse
 from harness.core.files import open_text, write_atomically
-from harness.history import cleaning
-from harness.history.cleaning import carry_out, own_file
+from harness.history import pruning
+from harness.history.pruning import carry_out, own_file
 from harness.history.retention import DAY_S, Held, Keep, Step, plan, span
 from harness.remote.recording.recording import read
 from harness.report.render import load_record, load_timeline
@@ -196,12 +196,12 @@ def test_what_is_written_while_it_is_packed_is_not_lost(tmp_path, monkeypatch, a
         for number in range(again):
             write_atomically(record, f"new {number}")
 
-    monkeypatch.setattr(cleaning.shutil, "copyfileobj", meanwhile)
-    faults = cleaning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)])
+    monkeypatch.setattr(pruning.shutil, "copyfileobj", meanwhile)
+    faults = pruning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)])
     assert faults == [f"{folder.name}/run.json: was written again while it was packed, and was left"]
     with open_text(record) as file:
         assert file.read() == f"new {again - 1}"
     monkeypatch.undo()
-    assert cleaning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)]) == [] and not record.exists()
+    assert pruning.carry_out(tmp_path, [Step(folder.name, "run.json", 3, pack=True)]) == [] and not record.exists()
     with open_text(record) as file:
         assert file.read() == f"new {again - 1}"

@@ -21,7 +21,7 @@ from report_sample import a_builder
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.history.catalogue import catch_up, enter
-from harness.history.entry import read_entry
+from harness.history.run_entry import read_entry
 from harness.history.store import FILE, Store
 from harness.report.render import load_record, store_record
 from harness.report.statistics.series_identity import changes

@@ -14,7 +14,7 @@ from harness.core.verdict import Outcome
 from harness.lab.lifecycle import default_cluster
 from harness.measure.evaluation.evaluate_recording import measured
 from harness.measure.measurement_result import Measured
-from harness.recorder import fetching, incident_files, incident_recording
+from harness.recorder import incident_fetch, incident_files, incident_recording
 from harness.recorder.incident_files import HostIncident
 from harness.remote.recording.recording import Clock, NodeEvent, Recording, Series
 
@@ -203,7 +203,7 @@ def test_one_file_that_cannot_be_read_keeps_no_other_from_home() -> None:
         return {"empty": "", "junk": "a {", "good": good}[name]
 
     link = SimpleNamespace(name=CLIENT, fetch=fetch, forget=forgot.extend)
-    brought = fetching.Brought()
-    found = [one.name for name in ("broken", "empty", "junk", "good") for one in fetching._read(link, name, brought)]  # type: ignore[arg-type]
+    brought = incident_fetch.Brought()
+    found = [one.name for name in ("broken", "empty", "junk", "good") for one in incident_fetch._read(link, name, brought)]  # type: ignore[arg-type]
     assert found == ["good"] and forgot == ["empty"]
     assert brought.faults == ["client: its flight recorder: no such file", f"{CLIENT}: junk cannot be read, and stays there"]

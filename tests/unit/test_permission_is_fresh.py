@@ -15,7 +15,7 @@ from harness.attach.preflight import Preflight
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
-from harness.disrupt import undoing
+from harness.disrupt import undo
 from harness.disrupt.permission import REFUSED_EXIT, permitted
 from harness.hosts.local_host import LocalHost
 from harness.lab.lifecycle import default_cluster
@@ -144,7 +144,7 @@ def test_nothing_is_begun_when_the_lease_is_lost() -> None:
     disruption = SimpleNamespace(name="switchover", begin=lambda deadline: begun.append("done"), by_azure=False)
     subject = SimpleNamespace(lost=lambda: "somebody else has it", standing=[])
     with pytest.raises(Inconclusive, match="switchover was not done, and nothing was: somebody else has it"):
-        undoing.begin(subject, disruption, Deadline(1.0))  # type: ignore[arg-type]
+        undo.begin(subject, disruption, Deadline(1.0))  # type: ignore[arg-type]
     assert not begun and not subject.standing
 
 

@@ -11,7 +11,7 @@ from harness.hosts.linux.linux import LinuxHost
 from harness.hosts.local_host import LocalHost
 from harness.hosts.windows.windows import WindowsHost
 from harness.managers.manager_registry import manager_of
-from harness.plugins.registries import MANAGERS
+from harness.plugins.extension_points import MANAGERS
 
 
 def cluster(kind: str, platform: str, **ssh: object) -> cluster_config.Cluster:

@@ -21,7 +21,7 @@ from harness.lab import lab_config
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Manager, Says
 from harness.managers.manager_registry import manager_of
-from harness.plugins.registries import COLLECTORS, DISRUPTIONS, MANAGERS, SERVICES
+from harness.plugins.extension_points import COLLECTORS, DISRUPTIONS, MANAGERS, SERVICES
 from harness.pytest_plugin.measurement_plan import Plan
 from harness.pytest_plugin.measurement_session import MeasurementOptions
 from harness.services import service_registry
@@ -59,7 +59,7 @@ def test_what_is_in_the_package_is_there() -> None:
 
 def test_nothing_is_imported_or_looked_for_before_it_is_asked_for() -> None:
     ask = (
-        "import sys; import harness.config.cluster_config; from harness.plugins.registries import SERVICES as s; s.get('tcp'); "
+        "import sys; import harness.config.cluster_config; from harness.plugins.extension_points import SERVICES as s; s.get('tcp'); "
         "print([m for m in sys.modules if m.startswith('harness.services.kinds.')], 'harness.plugins.entry_points' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()

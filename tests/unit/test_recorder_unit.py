@@ -17,10 +17,10 @@ from harness.core.errors import BadUse, Inconclusive, Unusable
 from harness.hosts.host import CommandResult
 from harness.hosts.local_host import LocalHost
 from harness.hosts.root_rights import marked
-from harness.recorder import boot_unit, recorders
+from harness.recorder import boot_unit, cluster_recorders
 from harness.recorder.boot_unit import BootUnit
-from harness.recorder.load import statement
-from harness.recorder.recorders import Recorders, low_period_s
+from harness.recorder.cluster_recorders import Recorders, low_period_s
+from harness.recorder.recorder_load import statement
 from harness.remote.agents.agent_launch import AgentSeries
 from harness.remote.agents.recorder_link import RecorderOptions
 from harness.services.service_kind import Hello, Unbearable
@@ -235,7 +235,7 @@ def test_a_server_that_would_shut_the_host_out_gets_no_recorder(monkeypatch) -> 
     def refuses(subject: object) -> None:
         raise Unbearable("it greets as MySQL")
 
-    monkeypatch.setattr(recorders, "demand_bearable", refuses)
+    monkeypatch.setattr(cluster_recorders, "demand_bearable", refuses)
     with pytest.raises(Unbearable, match="MySQL"):
         recorders_of().able()
 

@@ -16,7 +16,7 @@ from harness.diagnosis.required_flows import Judged, judged
 from harness.diagnosis.rules import host_firewall
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState
-from harness.plugins.registries import MANAGERS
+from harness.plugins.extension_points import MANAGERS
 
 LIFEKEEPER = default_cluster.cluster_data()
 PACEMAKER = default_cluster.merged(LIFEKEEPER, {"manager": {"kind": "pacemaker"}})
@@ -61,14 +61,14 @@ def test_a_standby_that_only_cannot_be_a_client_could_take_over_all_the_same() -
 
 
 def test_what_is_true_of_one_manager_is_written_in_its_adapter() -> None:
-    """Its port between nodes and its packages stand there alone, and no table elsewhere has a manager's name for its key."""
+    """Its port between nodes stands there alone, and no table elsewhere has a manager's name for its key."""
     root = Path(__file__).parents[2] / "harness"
     rooms = ("check", "cluster", "diagnosis", "disrupt", "managers", "measure")
     texts = {p: p.read_text() for room in rooms for p in (root / room).rglob("*.py")}
     for (kind,) in MANAGERS.own().values():
-        for word in (*kind.packages, *(str(n) for n in (kind.peer_port or ())[1:])):
-            files = {str(p.relative_to(root)) for p, text in texts.items() if re.search(rf"[\"' (]{re.escape(word)}[\"' ),]", text)}
-            assert {f for f in files if not f.startswith("managers/kinds/")} == set(), word
+        if kind.peer_port:
+            files = [str(p.relative_to(root)) for p, text in texts.items() if re.search(rf"\b{kind.peer_port[1]}\b", text)]
+            assert [f for f in files if not f.startswith("managers/kinds/")] == [], kind
     for name in MANAGERS.own():
         assert [p.name for p, text in texts.items() if f'"{name}":' in text] == []
 

@@ -18,7 +18,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import ExitCode, HarnessError, Unusable
 from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome, Verdict, failed, passed
-from harness.disrupt import undoing
+from harness.disrupt import undo
 from harness.lab.lifecycle import default_cluster
 from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
@@ -216,9 +216,9 @@ def test_what_was_not_undone_is_undone_at_the_end(tmp_path: Path) -> None:
     one, watchdog, _ = an_attached(tmp_path)
     disruption: Any = Stubborn(failures=1)
     with pytest.raises(Unusable):
-        undoing.begin(one._subject, disruption, Deadline(1.0))
+        undo.begin(one._subject, disruption, Deadline(1.0))
     with pytest.raises(Unusable):
-        undoing.undo(one._subject, disruption, Deadline(1.0))
+        undo.undo(one._subject, disruption, Deadline(1.0))
     verdict = one.end(broken=False)
     assert verdict is not None and verdict and disruption.undone == 1 and not one._subject.standing
     one.give_back()

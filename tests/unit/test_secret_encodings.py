@@ -21,7 +21,7 @@ from harness.core.redaction.redactor import GONE, Redactor
 from harness.core.redaction.secret_encodings import pattern_of
 from harness.core.redaction.secret_names import sensitive
 from harness.lab.lifecycle import default_cluster
-from tests.encodings_of_secrets import ENCODINGS, found_in, lines_of
+from tests.secret_encoding_cases import ENCODINGS, found_in, lines_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "secret-encodings.md").read_text()
 CANARY = "Zk9vcanary"  # nothing knows it, and it looks like nothing

@@ -13,7 +13,7 @@ import pytest
 from harness.config import service_settings
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
-from harness.plugins.registries import SERVICES
+from harness.plugins.extension_points import SERVICES
 from harness.services import service_registry
 
 SECRET = "tr0ub4dor"

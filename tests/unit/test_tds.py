@@ -15,7 +15,7 @@ import pytest
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from harness.lab.services.tds import answer, tds_request, tsql
+from harness.lab.services.tds import tds_request, tds_response, tsql
 from harness.services import service_registry
 from harness.services.kinds.mssql import Told, judged
 from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
@@ -30,7 +30,7 @@ PRELOGIN = tds.packet(tds.REPLY, tds.prelogin({tds.VERSION: b"\x10\0\0\0\0\0", t
 
 
 def error(number: int, text: str = "…") -> bytes:
-    return answer.error(number, 14, text, "SQL01")
+    return tds_response.error(number, 14, text, "SQL01")
 
 
 def routing(host: str, port: int) -> bytes:
@@ -85,12 +85,12 @@ def ask(tmp_path: Path) -> Callable[..., str]:
         ([b"x"], NotTheService, "does not speak SQL Server's protocol"),
         ([b""], ConnectionResetError, "without a word"),
         ([PRELOGIN], ConnectionResetError, "closed the connection"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(4060) + error(18456) + answer.done(2))], TurnedAway, "from the database"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(18456) + answer.done(2))], TurnedAway, "'harness' away"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(17187) + answer.done(2))], ConnectionAbortedError, "still starting"),
-        ([PRELOGIN, tds.packet(tds.REPLY, error(99999) + answer.done(2))], ConnectionAbortedError, "does not let us in: error 99999"),
+        ([PRELOGIN, tds.packet(tds.REPLY, error(4060) + error(18456) + tds_response.done(2))], TurnedAway, "from the database"),
+        ([PRELOGIN, tds.packet(tds.REPLY, error(18456) + tds_response.done(2))], TurnedAway, "'harness' away"),
+        ([PRELOGIN, tds.packet(tds.REPLY, error(17187) + tds_response.done(2))], ConnectionAbortedError, "still starting"),
+        ([PRELOGIN, tds.packet(tds.REPLY, error(99999) + tds_response.done(2))], ConnectionAbortedError, "does not let us in: error 99999"),
         (
-            [PRELOGIN, tds.packet(tds.REPLY, answer.login_ack("x") + routing("sql2", 1433) + answer.done())],
+            [PRELOGIN, tds.packet(tds.REPLY, tds_response.login_ack("x") + routing("sql2", 1433) + tds_response.done())],
             WrongAnswer,
             "on to sql2, port 1433",
         ),
@@ -121,7 +121,7 @@ def test_encryption_that_is_not_to_be_had_is_said_before_the_password_is(ask: Ca
 
 def test_no_log_has_the_password(ask: Callable[..., str], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    refusal = tds.packet(tds.REPLY, error(18456) + answer.done(2))
+    refusal = tds.packet(tds.REPLY, error(18456) + tds_response.done(2))
     with server(PRELOGIN, refusal) as port, pytest.raises(TurnedAway) as told:
         ask(port)
     assert SECRET not in caplog.text + str(told.value) + repr(told.value)

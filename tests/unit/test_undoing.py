@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
-from harness.disrupt import undoing
+from harness.disrupt import undo
 
 
 class Sent:
@@ -32,12 +32,12 @@ class Sent:
 
 def test_the_timeout_ends_before_anything_is_undone() -> None:
     one: Any = Sent()
-    undoing.undo(one.subject, one, Deadline(1.0))
+    undo.undo(one.subject, one, Deadline(1.0))
     assert one.order == ["the timeout ends", "undo"] and one.subject.standing == []
 
 
 def test_it_ends_before_what_is_undone_at_the_runs_end_too() -> None:
     one: Any = Sent(fails=1)
-    assert undoing.undo_what_stands(one.subject) == ["a cut is not undone: refused"] and one.subject.standing == [one]
-    assert undoing.undo_what_stands(one.subject) == [] and one.subject.standing == []
+    assert undo.undo_what_stands(one.subject) == ["a cut is not undone: refused"] and one.subject.standing == [one]
+    assert undo.undo_what_stands(one.subject) == [] and one.subject.standing == []
     assert one.order == ["the timeout ends", "undo"] * 2

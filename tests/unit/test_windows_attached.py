@@ -1,4 +1,4 @@
-"""A run that may disturb a cluster of Windows nodes: lease, plan, refusals, undoing, and what a watchdog does when the run was killed."""
+"""A run that may disturb a cluster of Windows nodes: lease, plan, refusals, undo, and what a watchdog does when the run was killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.cluster.windows_disk_preflight import MIN_FREE_BYTES
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.core.verdict import passed
-from harness.disrupt import disruption, undoing
+from harness.disrupt import disruption, undo
 from harness.hosts.windows import host_undo
 from harness.managers.manager import Says
 from harness.managers.windows_base import starting
@@ -69,7 +69,7 @@ def attached(tmp_path: Path) -> tuple[DisruptiveRun, Any]:
 def begun(run: DisruptiveRun, subject: Any, name: str) -> disruption.Disruption:
     one = disruption.get_disruption(name)(subject)
     run.before(one)
-    undoing.begin(subject, one, Deadline(LONG_S))
+    undo.begin(subject, one, Deadline(LONG_S))
     return one
 
 
@@ -87,7 +87,7 @@ def test_a_whole_run_leaves_the_nodes_as_they_were(tmp_path):
     assert second.rules and second.lease["until"] >= second.ticks + one.longest_s, "the lease covers what is armed"
     one.took_effect(Deadline(LONG_S))
     assert not nothing_left(subject) and "lknode02: undoing" in nothing_left(subject).reason
-    undoing.undo(subject, one, Deadline(LONG_S))
+    undo.undo(subject, one, Deadline(LONG_S))
     verdict = run.end(broken=False)
     assert verdict is not None and verdict and run.give_back() == []
     assert nothing_left(subject) and not any((h.rules, h.armed, h.lease) != (set(), {}, None) for h in subject.hosts.values())
@@ -155,7 +155,7 @@ def test_a_run_that_was_killed_is_undone_by_the_watchdog(tmp_path, monkeypatch, 
     else:
         one = begun(run, subject, name)
         if moment == "undone":
-            undoing.undo(subject, one, Deadline(LONG_S))
+            undo.undo(subject, one, Deadline(LONG_S))
         if moment == "undone by the host":
             host.reboots()
         if moment == "task removed":

@@ -11,8 +11,8 @@ from windows_node import refused, rows
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Inconclusive, Unusable
-from harness.disrupt import disruption, undoing
-from harness.disrupt.bases import windows_means
+from harness.disrupt import disruption, undo
+from harness.disrupt.bases import windows_node
 from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.host import CommandFailed, HostUnreachable
@@ -60,7 +60,7 @@ def test_what_has_no_way_is_refused_in_the_plan_and_again_when_it_is_begun(subje
     one = made(subject, name)
     assert (one.why_skipped() or "").startswith(f"{one.target()} is a Windows node: {one.on_windows}")
     with pytest.raises(Inconclusive, match=r"was not done, and nothing was: lknode0\d is a Windows node"):
-        undoing.begin(subject, one, Deadline(LONG_S))
+        undo.begin(subject, one, Deadline(LONG_S))
     assert subject.standing == [] and not any(host.asked for host in subject.hosts.values())
 
 
@@ -86,34 +86,34 @@ def test_a_cut_is_armed_made_seen_and_undone(subject, name, node, local, remote,
     assert one.why_skipped() is None and one.target() == node
     assert [step.phase for step in one.steps()] == ["do", "undo"] and "cut.ps1" in one.steps()[0].command
     host.asked.clear()
-    undoing.begin(subject, one, Deadline(LONG_S))
+    undo.begin(subject, one, Deadline(LONG_S))
     assert asked(subject, node) == ["undo-arm", "cut"] and host.rules
     assert all(given["Lease"] == TOKEN for _, given in host.asked)
     given = host.asked[1][1]
     assert (given["Local"], given["Remote"], given.get("Port")) == (local, remote, port)
     assert one.moment == (node, 1000.0, 1000.25)
     one.took_effect(Deadline(LONG_S))
-    undoing.undo(subject, one, Deadline(LONG_S))
+    undo.undo(subject, one, Deadline(LONG_S))
     assert host.rules == set() and host.armed == {} and subject.standing == []
 
 
 def test_a_cut_that_the_firewall_does_not_enforce_has_not_taken_effect(subject):
     one, host = made(subject, "probe blocked"), subject.hosts["lknode01"]
     host.plays["effect"] = lambda given: rows({"There": bool(host.rules), "InForce": False, "Why": "LocalFirewallRulesDisallowed"})
-    undoing.begin(subject, one, Deadline(LONG_S))
+    undo.begin(subject, one, Deadline(LONG_S))
     with pytest.raises(DeadlineExceeded, match="Windows Firewall enforcing the rules of lkharness-"):
         one.took_effect(Deadline(0.3))
-    undoing.undo(subject, one, Deadline(LONG_S))
+    undo.undo(subject, one, Deadline(LONG_S))
     assert host.rules == set()
 
 
 def test_rules_that_were_gone_before_the_end_make_it_inconclusive(subject):
     one, host = made(subject, "probe blocked"), subject.hosts["lknode01"]
-    undoing.begin(subject, one, Deadline(LONG_S))
+    undo.begin(subject, one, Deadline(LONG_S))
     one.took_effect(Deadline(LONG_S))
     host.rules.clear()
     with pytest.raises(EffectLost, match="lknode01: the block rules were not in force any more"):
-        undoing.undo(subject, one, Deadline(LONG_S))
+        undo.undo(subject, one, Deadline(LONG_S))
     assert host.armed == {} and subject.standing == []
 
 
@@ -127,13 +127,13 @@ def test_a_nic_goes_down_by_its_address_and_may_take_the_session_along(subject, 
         raise HostUnreachable("the connection broke")
 
     host.plays["nic-down"] = severed
-    undoing.begin(subject, one, Deadline(LONG_S))
+    undo.begin(subject, one, Deadline(LONG_S))
     assert host.off == {nic} and one.moment is None and set(host.armed)
     host.hears = False
     one.took_effect(Deadline(LONG_S))
     host.hears = True
     host.passes(one.longest_s)
-    undoing.undo(subject, one, Deadline(LONG_S))
+    undo.undo(subject, one, Deadline(LONG_S))
     assert host.off == set() and host.armed == {}
 
 
@@ -159,7 +159,7 @@ def test_what_could_not_be_undone_is_not_planned(subject, spoil, why):
 def test_what_listens_is_ended_if_it_is_still_the_same(subject, name):
     one, host = made(subject, name), subject.hosts["lknode01"]
     assert "process-kill.ps1 -Id 42 -StartedAt 2026-11-29T08" in one.steps()[0].command
-    undoing.begin(subject, one, Deadline(LONG_S))
+    undo.begin(subject, one, Deadline(LONG_S))
     assert host.asked[-1] == ("process-kill", {"Id": 42, "StartedAt": "2026-11-29T08:00:00.0000000Z", "Lease": TOKEN})
     one.took_effect(Deadline(LONG_S))
     host.processes[42] = "2026-11-29T09:00:00.0000000Z"
@@ -181,15 +181,15 @@ def test_what_listens_is_ended_if_it_is_still_the_same(subject, name):
 )
 def test_a_process_that_others_need_is_left_alone(told, why):
     row = {"Id": 42, "Name": "TNSLSNR", "StartedAt": "x", "Services": ["O"], "Restarts": False} | told
-    assert why in windows_means.judged(row, int(row["Id"]), 1521) and bool(windows_means.judged(row, int(row["Id"]), 1521)) is bool(why)
-    assert "is gone" in windows_means.judged(None, 42, 1521)
+    assert why in windows_node.judged(row, int(row["Id"]), 1521) and bool(windows_node.judged(row, int(row["Id"]), 1521)) is bool(why)
+    assert "is gone" in windows_node.judged(None, 42, 1521)
 
 
 def test_a_process_that_listens_for_more_than_the_cluster_is_left_alone(subject):
     host = subject.hosts["lknode01"]
     host.ports[8080] = 42
     with pytest.raises(Inconclusive, match="on port 1521 and on 8080, which the cluster file does not name"):
-        undoing.begin(subject, made(subject, "service crash"), Deadline(LONG_S))
+        undo.begin(subject, made(subject, "service crash"), Deadline(LONG_S))
     assert 42 in host.processes and "process-kill" not in asked(subject, "lknode01")
 
 
@@ -199,7 +199,7 @@ def test_a_node_that_is_not_known_to_be_active_still_is_left_alone(subject, name
     subject.manager.here = here
     host = subject.hosts["lknode01"]
     with pytest.raises(Inconclusive, match=f"lknode01 was active and .*{why}, so nothing was done"):
-        undoing.begin(subject, made(subject, name), Deadline(LONG_S))
+        undo.begin(subject, made(subject, name), Deadline(LONG_S))
     assert 42 in host.processes and not host.rules and not host.off and not host.armed
 
 
@@ -208,7 +208,7 @@ def test_without_the_lease_nothing_is_done(subject, name, error):
     host = subject.hosts["lknode01"]
     host.lease["token"] = "f" * 16
     with pytest.raises(error, match="the lease on this node is not this run's any more"):
-        undoing.begin(subject, made(subject, name), Deadline(LONG_S))
+        undo.begin(subject, made(subject, name), Deadline(LONG_S))
     assert 42 in host.processes and not host.rules and not host.armed
 
 
@@ -217,18 +217,18 @@ def test_a_host_on_which_tasks_are_forbidden_is_not_disturbed(subject):
     host.plays["undo-arm"] = lambda given: refused("HRESULT 0x80070005,Register-ScheduledTask", "Zugriff verweigert")
     one = made(subject, "one comm path cut")
     with pytest.raises(Unusable, match="could not be armed, so nothing was done"):
-        undoing.begin(subject, one, Deadline(LONG_S))
-    undoing.undo(subject, one, Deadline(LONG_S))
+        undo.begin(subject, one, Deadline(LONG_S))
+    undo.undo(subject, one, Deadline(LONG_S))
     assert "cut" not in asked(subject, "lknode02") and subject.standing == []
 
 
 def test_a_reboot_is_another_boot_by_number_or_count(subject):
     host = subject.hosts["lknode01"]
-    before = windows_means.which_boot(subject, "lknode01", limit=1.0)
+    before = windows_node.which_boot(subject, "lknode01", limit=1.0)
     host.ticks += 50.0
-    assert windows_means.which_boot(subject, "lknode01", limit=1.0) == before == boot_of(host)
+    assert windows_node.which_boot(subject, "lknode01", limit=1.0) == before == boot_of(host)
     host.reboots()
-    assert windows_means.which_boot(subject, "lknode01", limit=1.0) != before and before is not None
+    assert windows_node.which_boot(subject, "lknode01", limit=1.0) != before and before is not None
 
 
 ADDRESSES = [InterfaceAddress("Ethernet", "10.20.1.11", 24, "UP"), InterfaceAddress("Ethernet 2", "10.20.2.11", 24, "UP")]

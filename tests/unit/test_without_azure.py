@@ -34,7 +34,7 @@ def test_what_needs_them_is_skipped_with_the_reason(tmp_path: Path) -> None:
         "-q",
         "tests/azure",
         "tests/azure_lab",
-        "tests/azure_drive",
+        "tests/azure_operations",
     ]
     done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=250)
     assert "ERROR" not in done.stdout and "::" not in done.stdout, done.stdout

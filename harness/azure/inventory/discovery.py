@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from harness.azure.inventory.resource_model import AzureResources, Balancer, Frontend, Machine, Nic, Rule
 from harness.config.cluster_file_writer import BalancerAnswer, HostAnswer, ServiceAnswer
 from harness.core.errors import BadUse
-from harness.plugins.registries import SERVICES
+from harness.plugins.extension_points import SERVICES
 from harness.services.service_registry import kind_of_port
 
 

@@ -14,9 +14,9 @@ from harness.commands.common import add, print_json
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from harness.commands.fleet.members import Member
-    from harness.commands.fleet.outcome import Outcome
-    from harness.commands.fleet.pool import Ended, Job
+    from harness.commands.fleet.fleet_clusters import Member
+    from harness.commands.fleet.fleet_outcome import Outcome
+    from harness.commands.fleet.process_pool import Ended, Job
 
 ABOUT = "run one command on many clusters, each in its own process; one page and one exit code"
 EXAMPLE = "lkharness fleet clusters/*.toml --at-once 4 -- failover --allow-disruption --disruption switchover"
@@ -79,7 +79,7 @@ def _clusters(parser: argparse.ArgumentParser) -> None:
 
 def _members(files: Sequence[str]) -> list[Member]:
     """Raises BadUse for what is no file."""
-    from harness.commands.fleet.members import members_of
+    from harness.commands.fleet.fleet_clusters import members_of
     from harness.core.errors import BadUse
 
     members = members_of(files)
@@ -92,7 +92,7 @@ def _members(files: Sequence[str]) -> list[Member]:
 def _matrix(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from harness.commands.fleet.members import matrix
+    from harness.commands.fleet.fleet_clusters import matrix
 
     members = _members(given.clusters)
     if given.json:
@@ -103,8 +103,8 @@ def _matrix(given: argparse.Namespace) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from harness.commands.fleet.members import words_for
-    from harness.commands.fleet.pool import Job
+    from harness.commands.fleet.fleet_clusters import words_for
+    from harness.commands.fleet.process_pool import Job
     from harness.core.errors import BadUse, Unusable
     from harness.core.files import expand_user
 
@@ -125,9 +125,9 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], *, quiet: bool) -> list[Outcome]:
-    from harness.commands.fleet.members import leaves_run
-    from harness.commands.fleet.outcome import WORDS, Outcome, of_process
-    from harness.commands.fleet.pool import Pool
+    from harness.commands.fleet.fleet_clusters import leaves_run
+    from harness.commands.fleet.fleet_outcome import WORDS, Outcome, of_process
+    from harness.commands.fleet.process_pool import Pool
     from harness.commands.fleet.stored_runs import folders_in, last_words, new_runs
     from harness.core.errors import ExitCode
     from harness.core.redaction.output_redaction import Cleaner
@@ -189,7 +189,7 @@ def _merge(given: argparse.Namespace) -> int:
 def _expected(file: str) -> tuple[list[Member], datetime | None]:
     import json
 
-    from harness.commands.fleet.members import members_in, planned_in
+    from harness.commands.fleet.fleet_clusters import members_in, planned_in
     from harness.core.errors import BadUse
 
     try:
@@ -203,8 +203,8 @@ def _expected(file: str) -> tuple[list[Member], datetime | None]:
 
 def _finish(outcomes: Sequence[Outcome], reports: Path, title: str, *, as_json: bool, tell: bool = False) -> int:
     """Write the page, say what came of it, and return the exit code. Raises Unusable."""
+    from harness.commands.fleet.fleet_outcome import WORDS, fleet_code, sorted_worst_first, summary
     from harness.commands.fleet.fleet_page import html
-    from harness.commands.fleet.outcome import WORDS, fleet_code, sorted_worst_first, summary
     from harness.core.errors import Unusable
     from harness.core.files import write_atomically
     from harness.core.redaction.output_redaction import Cleaner

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.commands.fleet.outcome import WORDS, Outcome, fleet_code, sorted_worst_first, summary
+from harness.commands.fleet.fleet_outcome import WORDS, Outcome, fleet_code, sorted_worst_first, summary
 from harness.core import text
 from harness.report.html.page_environment import page_environment, style
 from harness.report.record.labels import MARK

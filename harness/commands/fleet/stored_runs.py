@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from harness.commands.fleet.members import Member
-from harness.commands.fleet.outcome import Outcome, Stored
+from harness.commands.fleet.fleet_clusters import Member
+from harness.commands.fleet.fleet_outcome import Outcome, Stored
 from harness.core.errors import BadUse, ExitCode
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.text import one_line

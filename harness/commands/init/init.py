@@ -83,7 +83,7 @@ def _init_beside(given: argparse.Namespace) -> int:
 
 
 def _managers() -> list[str]:
-    from harness.plugins.registries import MANAGERS
+    from harness.plugins.extension_points import MANAGERS
 
     return MANAGERS.names()
 

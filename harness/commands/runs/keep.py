@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def clean(given: argparse.Namespace, reports: Path, store: Store) -> dict[str, Any]:
     """List what is to go, ask, and do it; what became of it, as data. Raises BadUse for spans that are none, Unusable for what failed."""
-    from harness.history.cleaning import carry_out, held
+    from harness.history.pruning import carry_out, held
     from harness.history.retention import Keep, plan, span
 
     if given.keep is None:

@@ -14,7 +14,7 @@ from harness.commands.common import add, cluster_file, print_json
 from harness.core.errors import BadUse, ExitCode
 
 if TYPE_CHECKING:
-    from harness.recorder.recorders import Recorders
+    from harness.recorder.cluster_recorders import Recorders
 
 DO = {
     "mark": "have all hosts keep what they hold, such as when somebody complains",
@@ -48,7 +48,7 @@ def _reached(given: argparse.Namespace) -> Iterator[Recorders]:
     from harness.config import cluster_config
     from harness.core.terminal import CLEANER
     from harness.core.timeline import Timeline
-    from harness.recorder.recorders import Recorders
+    from harness.recorder.cluster_recorders import Recorders
 
     cluster = cluster_config.load(cluster_file(given.cluster), trusted=given.trust_cluster_file)
     known, _ = known_secrets(cluster, {"services": [{"settings": s.settings} for s in cluster.services]})
@@ -72,7 +72,7 @@ def _record(given: argparse.Namespace) -> int:
 
 
 def _start(given: argparse.Namespace, recorders: Recorders) -> int:
-    from harness.recorder.load import statement
+    from harness.recorder.recorder_load import statement
     from harness.remote.agents.recorder_link import RecorderOptions
 
     recorders.subject.reach()
@@ -148,7 +148,7 @@ def _one(name: str, said: dict[str, Any]) -> str:
 
 def _fetch(given: argparse.Namespace, recorders: Recorders) -> int:
     from harness.core.text import count
-    from harness.recorder.fetching import fetch
+    from harness.recorder.incident_fetch import fetch
 
     brought = fetch(recorders, Path(given.reports))
     recorders.faults = {str(number): fault for number, fault in enumerate(brought.faults)}

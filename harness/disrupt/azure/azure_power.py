@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive
 from harness.disrupt.azure.azure_base import ByAzure
-from harness.disrupt.bases import client_patience
-from harness.disrupt.bases.windows_means import WHICH_BOOT
+from harness.disrupt.bases import client_tcp_timeout
+from harness.disrupt.bases.windows_node import WHICH_BOOT
 from harness.disrupt.disruption import BY_LOSS, HARNESS, Effect, Moment, both
 from harness.expectations import outage_budget
 from harness.expectations.outage_budget import Allowance
@@ -141,7 +141,7 @@ class AzurePowerOff(ByAzurePower):
         return self._machine.power_off(deadline)
 
     def told(self) -> list[str]:
-        return [client_patience.told_by(self._subject)]
+        return [client_tcp_timeout.told_by(self._subject)]
 
     def took_effect(self, deadline: Deadline) -> None:
         """Azure itself must say that it is off."""

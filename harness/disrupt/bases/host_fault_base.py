@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
-from harness.disrupt.bases.windows_means import demand_role, lease_token, on_windows
+from harness.disrupt.bases.windows_node import demand_role, lease_token, on_windows
 from harness.disrupt.disruption import Disruption, Moment, Step
 from harness.disrupt.permission import permitted
 from harness.hosts.deadman.deadman_switch import Deadman, Script

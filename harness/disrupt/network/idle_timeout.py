@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
-from harness.disrupt.bases import client_patience
+from harness.disrupt.bases import client_tcp_timeout
 from harness.disrupt.disruption import NOTHING, Disruption, Effect, Step, both
 from harness.expectations.outage_budget import Allowance
 from harness.hosts.bounded_parse import json_of
@@ -149,7 +149,7 @@ class IdleTimeout(Disruption):
             raise Inconclusive(f"{self.finding}; expected: {expected}, and the other one lives")
 
     def told(self) -> list[str]:
-        return [self.finding, client_patience.told_by(self._subject)] if self.finding else []
+        return [self.finding, client_tcp_timeout.told_by(self._subject)] if self.finding else []
 
     def undo(self, deadline: Deadline) -> None:
         if self._holder is not None:

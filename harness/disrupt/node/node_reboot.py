@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.disrupt.bases.power_base import ByPower
-from harness.disrupt.bases.windows_means import which_boot
+from harness.disrupt.bases.windows_node import which_boot
 from harness.disrupt.disruption import Effect, both
 from harness.hosts.host import HostUnreachable, NotReadable
 from harness.hosts.windows.boots import Boot

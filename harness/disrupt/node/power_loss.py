@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.disrupt.bases import client_patience
+from harness.disrupt.bases import client_tcp_timeout
 from harness.disrupt.bases.power_base import ByPower
 from harness.disrupt.disruption import Effect, both
 
@@ -19,4 +19,4 @@ class PowerLoss(ByPower):
     runs_with = frozenset({"one comm path cut"})
 
     def told(self) -> list[str]:
-        return [client_patience.told_by(self._subject)]
+        return [client_tcp_timeout.told_by(self._subject)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.core.deadline import Deadline
-from harness.disrupt.bases import windows_means
+from harness.disrupt.bases import windows_node
 from harness.disrupt.bases.port_owner import kill, listener_pid, wait_for_end
 from harness.disrupt.disruption import BY_FAILURE, Disruption, Effect, Step, both
 from harness.expectations import outage_budget
@@ -45,24 +45,24 @@ class ServiceCrash(Disruption):
 
     def steps(self) -> list[Step]:
         if self._by_script:
-            row = windows_means.owner_of(self._subject, self._node, self._port)
+            row = windows_node.owner_of(self._subject, self._node, self._port)
             return [Step(self._node, "do", f"process-kill.ps1 -Id {row['Id']:.0f} -StartedAt {row['StartedAt']}  # {row['Name']}")]
         return [Step(self._node, "do", f"kill -KILL {listener_pid(self._subject, self._node, self._port)}")]
 
     @property
     def _by_script(self) -> bool:
-        return windows_means.on_windows(self._subject, self._node)
+        return windows_node.on_windows(self._subject, self._node)
 
     def begin(self, deadline: Deadline) -> None:
         if self._by_script:
-            self._owner = windows_means.owner_of(self._subject, self._node, self._port)
-            self.moment = windows_means.end_process(self._subject, self, self._owner, deadline)
+            self._owner = windows_node.owner_of(self._subject, self._node, self._port)
+            self.moment = windows_node.end_process(self._subject, self, self._owner, deadline)
             return
         self._pid = listener_pid(self._subject, self._node, self._port)
         self.moment = kill(self._subject, self._node, self._pid, deadline)
 
     def took_effect(self, deadline: Deadline) -> None:
         if self._by_script:
-            windows_means.wait_for_end(self._subject, self._node, self._owner, deadline)
+            windows_node.wait_for_end(self._subject, self._node, self._owner, deadline)
             return
         wait_for_end(self._subject, self._node, self._pid, deadline)

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from harness.history.nightly_lines import Column, History, Line
-from harness.history.stored import StoredRun
+from harness.history.stored_rows import StoredRun
 
 MAX_POINTS = 60_000
 """On the page; with more the oldest nights are left out, which keeps it below 2 MB. `lkharness history --json` has all."""

@@ -43,7 +43,7 @@ class ControlClient:
         return self._ask("GET", "wrongs")
 
     def conditions(self, **given: Any) -> dict[str, Any]:
-        """What the subscription is like besides (harness.lab.azure.state.conditions): unlisted, locks, one_script, events_s, …"""
+        """What the subscription is like besides (state.subscription_conditions): unlisted, locks, one_script, events_s, …"""
         return self._ask("POST", "conditions", given)
 
     def requests(self, method: str = "", path: str = "") -> list[dict[str, Any]]:

@@ -12,12 +12,12 @@ from harness.core.errors import BadUse
 from harness.lab import lab_config, topology
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.api_faults import Faults
-from harness.lab.azure.state.conditions import Conditions
 from harness.lab.azure.state.http_types import Problem
 from harness.lab.azure.state.lro import PACE, Operations
 from harness.lab.azure.state.misconfigurations import Wrongs
 from harness.lab.azure.state.oauth_tokens import Tokens
 from harness.lab.azure.state.request_log import Record
+from harness.lab.azure.state.subscription_conditions import Conditions
 from harness.lab.control import control_socket, lab_registry
 
 QUESTION_TIMEOUT_S = 90.0  # the longest thing that a lab can be asked: a host's boot

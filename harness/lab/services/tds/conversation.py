@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.lab.services.tds import answer, tds_request, tsql
-from harness.lab.services.tds.backend import Backend, Refused, Rows
+from harness.lab.services.tds import tds_request, tds_response, tsql
 from harness.lab.services.tds.channel import ATTENTION, Channel, NotTds
+from harness.lab.services.tds.postgres_backend import Backend, Refused, Rows
 from harness.services.sqlserver import tds
 
 BATCH, RPC, TRANSACTION, LOGIN7 = 0x01, 0x03, 0x0E, 0x10
@@ -106,8 +106,8 @@ class Conversation:
         login = tds_request.login7(body)
         errors = self._errors_of(login)
         if errors:
-            told = b"".join(answer.error(n, s, text, self._server.name) for n, s, text in errors)
-            self._channel.write(told + answer.done(answer.FAILED))
+            told = b"".join(tds_response.error(n, s, text, self._server.name) for n, s, text in errors)
+            self._channel.write(told + tds_response.done(tds_response.FAILED))
             return False
         self._channel.write(self._welcome(login))
         return True
@@ -168,15 +168,15 @@ class Conversation:
         acknowledged = {f: data for f, data in tds_request.SESSION_FEATURES.items() if f in login.features}
         return b"".join(
             [
-                answer.env_text(1, database, "master"),
-                answer.info(5701, f"Changed database context to '{database}'. {SAYS}", name, state=2),
-                answer.env_bytes(7, answer.COLLATION),
-                answer.env_text(2, "us_english"),
-                answer.info(5703, "Changed language setting to us_english.", name),
-                answer.env_text(4, str(PACKET_BYTES), str(PACKET_BYTES)),
-                answer.login_ack(PROGRAM),
-                answer.feature_ack(acknowledged) if acknowledged else b"",
-                answer.done(),
+                tds_response.env_text(1, database, "master"),
+                tds_response.info(5701, f"Changed database context to '{database}'. {SAYS}", name, state=2),
+                tds_response.env_bytes(7, tds_response.COLLATION),
+                tds_response.env_text(2, "us_english"),
+                tds_response.info(5703, "Changed language setting to us_english.", name),
+                tds_response.env_text(4, str(PACKET_BYTES), str(PACKET_BYTES)),
+                tds_response.login_ack(PROGRAM),
+                tds_response.feature_ack(acknowledged) if acknowledged else b"",
+                tds_response.done(),
             ]
         )
 
@@ -185,36 +185,36 @@ class Conversation:
     def _request(self) -> None:
         kind, status, body = self._channel.read()
         if kind == ATTENTION:
-            self._channel.write(answer.done(answer.ATTENDED))  # also when nothing runs any more (facts SQL-44)
+            self._channel.write(tds_response.done(tds_response.ATTENDED))  # also when nothing runs any more (facts SQL-44)
         elif status & IGNORES:
-            self._channel.write(answer.done())
+            self._channel.write(tds_response.done())
         elif kind == BATCH:
             self._reply(lambda: self._batch(tds_request.batch(body)))
         elif kind == RPC:
-            self._reply(lambda: self._call(tds_request.call(body)), answer.DONEPROC)
+            self._reply(lambda: self._call(tds_request.call(body)), tds_response.DONEPROC)
         elif kind == TRANSACTION:
             self._reply(lambda: self._transact(tds_request.after_headers(body)))
         else:
             raise NotTds(f"type {kind:#x} after the log-in")
 
-    def _reply(self, work, last: int = answer.DONE) -> None:
+    def _reply(self, work, last: int = tds_response.DONE) -> None:
         try:
             made = work()
         except Refused as error:
             if error.state == "57014":  # by an attention: two messages (facts SQL-45)
-                self._channel.write(answer.done(token=last))
-                self._channel.write(answer.done(answer.ATTENDED))
+                self._channel.write(tds_response.done(token=last))
+                self._channel.write(tds_response.done(tds_response.ATTENDED))
                 return
             number, severity = NUMBERS.get(error.state, (50000, 16))
-            made = answer.error(number, severity, error.text, self._server.name) + answer.done(answer.FAILED, token=last)
+            made = tds_response.error(number, severity, error.text, self._server.name) + tds_response.done(tds_response.FAILED, token=last)
         except tds_request.Bad as error:
-            made = answer.error(8009, 16, str(error), self._server.name) + answer.done(answer.FAILED, token=last)
+            made = tds_response.error(8009, 16, str(error), self._server.name) + tds_response.done(tds_response.FAILED, token=last)
         self._channel.write(made)
 
     def _batch(self, text: str) -> bytes:
         made = [self._statement(one, []) for one in tsql.statements(text)] or [(b"", 0)]
         return b"".join(
-            body + answer.done(answer.COUNTED | (answer.MORE if n < len(made) else 0), count, command=answer.SELECT)
+            body + tds_response.done(tds_response.COUNTED | (tds_response.MORE if n < len(made) else 0), count, command=tds_response.SELECT)
             for n, (body, count) in enumerate(made, 1)
         )
 
@@ -225,8 +225,8 @@ class Conversation:
         if one.kind == "use":
             if one.sql.lower() not in (self._database.lower(), "master", "harness"):
                 text = f"Database '{one.sql}' does not exist. Make sure that the name is entered correctly."
-                return answer.error(911, 16, text, self._server.name), 0
-            return answer.env_text(1, one.sql, self._database) + answer.info(
+                return tds_response.error(911, 16, text, self._server.name), 0
+            return tds_response.env_text(1, one.sql, self._database) + tds_response.info(
                 5701, f"Changed database context to '{one.sql}'.", self._server.name
             ), 0
         if one.kind == "begin":
@@ -234,7 +234,7 @@ class Conversation:
         if one.kind in ("commit", "rollback"):
             return self._end(one.kind), 0
         rows = self._run(one.sql, parameters)
-        return (b"" if rows.columns is None else answer.table(rows.columns, rows.rows)), rows.touched
+        return (b"" if rows.columns is None else tds_response.table(rows.columns, rows.rows)), rows.touched
 
     def _call(self, call: tds_request.Call) -> bytes:
         given = call.parameters
@@ -245,7 +245,7 @@ class Conversation:
             names, statement = tsql.declared(_words(given, 1)), _words(given, 2)
             handle = len(self._prepared) + 1
             self._prepared[handle] = (statement, names)
-            back = answer.return_status() + answer.return_handle(handle) + answer.done(token=answer.DONEPROC)
+            back = tds_response.return_status() + tds_response.return_handle(handle) + tds_response.done(token=tds_response.DONEPROC)
             if call.number == tds_request.PREPARE:
                 return back
             return self._executed(statement, names, given[3:], back)
@@ -253,9 +253,9 @@ class Conversation:
             statement, names = self._prepared.get(int(given[0].value or 0), ("", []))
             return self._executed(statement, names, given[1:])
         if call.number == tds_request.UNPREPARE or call.name.lower() == "sp_reset_connection":
-            return answer.return_status() + answer.done(token=answer.DONEPROC)
+            return tds_response.return_status() + tds_response.done(token=tds_response.DONEPROC)
         text = f"Could not find stored procedure '{call.name or call.number}'."
-        return answer.error(2812, 16, text, self._server.name) + answer.done(answer.FAILED, token=answer.DONEPROC)
+        return tds_response.error(2812, 16, text, self._server.name) + tds_response.done(tds_response.FAILED, token=tds_response.DONEPROC)
 
     def _executed(self, statement: str, names: list[str], given: Sequence[tds_request.Parameter], back: bytes = b"") -> bytes:
         named = {p.name.lower(): p for p in given if p.name}
@@ -265,8 +265,8 @@ class Conversation:
         made = b""
         for one in tsql.statements(tsql.with_parameters(statement, names)):
             body, count = self._statement(one, [(p.value, p.oid) for p in values])
-            made += body + answer.done(answer.MORE | answer.COUNTED, count, answer.DONEINPROC, answer.SELECT)
-        return made + (back or answer.return_status() + answer.done(token=answer.DONEPROC))
+            made += body + tds_response.done(tds_response.MORE | tds_response.COUNTED, count, tds_response.DONEINPROC, tds_response.SELECT)
+        return made + (back or tds_response.return_status() + tds_response.done(token=tds_response.DONEPROC))
 
     def _run(self, sql: str, parameters: Sequence[tuple[str | None, int]]) -> Rows:
         assert self._backend is not None
@@ -290,11 +290,11 @@ class Conversation:
     def _transact(self, body: bytes) -> bytes:
         kind = int.from_bytes(body[:2], "little")
         if kind == 5:
-            return self._begin() + answer.done()
+            return self._begin() + tds_response.done()
         if kind in (7, 8):
             again = bool(body[3 + body[2]] & 1) if len(body) > 3 + body[2] else False
             made = self._end("commit" if kind == 7 else "rollback")
-            return made + (self._begin() if again else b"") + answer.done()
+            return made + (self._begin() if again else b"") + tds_response.done()
         raise tds_request.Bad(f"a transaction request of kind {kind}")
 
     def _begin(self) -> bytes:
@@ -305,16 +305,18 @@ class Conversation:
         self._backend.run("set local tsql.open = 1")
         self._begun += 1
         self._transaction = self._begun
-        return answer.env_bytes(8, self._transaction.to_bytes(8, "little"))
+        return tds_response.env_bytes(8, self._transaction.to_bytes(8, "little"))
 
     def _end(self, how: str) -> bytes:
         if not self._transaction:
             number, text = (3902, "COMMIT") if how == "commit" else (3903, "ROLLBACK")
-            return answer.error(number, 16, f"The {text} TRANSACTION request has no corresponding BEGIN TRANSACTION.", self._server.name)
+            return tds_response.error(
+                number, 16, f"The {text} TRANSACTION request has no corresponding BEGIN TRANSACTION.", self._server.name
+            )
         assert self._backend is not None
         old, self._transaction = self._transaction.to_bytes(8, "little"), 0
         self._backend.run(how)
-        return answer.env_bytes(9 if how == "commit" else 10, b"", old)
+        return tds_response.env_bytes(9 if how == "commit" else 10, b"", old)
 
 
 def agreed(theirs: int, ours: str) -> int:

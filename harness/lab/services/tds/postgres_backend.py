@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.lab.services.tds.answer import Column
+from harness.lab.services.tds.tds_response import Column
 
 PROTOCOL_3, CANCEL = 196_608, 80_877_102
 TYPES = {20: "bigint", 21: "int", 23: "int", 26: "bigint", 16: "bit", 700: "float", 701: "float", 1700: "float", 1114: "time"}

@@ -30,7 +30,7 @@ from harness.core.verdict import passed
 from harness.disrupt import disruption
 from harness.disrupt.disruption import Disruption
 from harness.lab.lifecycle import default_cluster, launch
-from tests import depth
+from tests import deep_option
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
 KINDS = [
@@ -38,7 +38,7 @@ KINDS = [
     *("azure adminState down", "azure adminState up on the standby"),
 ]
 random.Random(SEED).shuffle(KINDS)
-KILLS = depth.number(3, 20, "LKHARNESS_AZURE_KILLS")
+KILLS = deep_option.number(3, 20, "LKHARNESS_AZURE_KILLS")
 # What a harness does with a disruption, in a process of its own that can be killed. The lab answers for its hosts.
 HARNESS = """
 import sys

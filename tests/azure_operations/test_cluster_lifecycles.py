@@ -28,11 +28,11 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.timeline import Timeline
 from harness.disrupt import disruption
-from harness.disrupt.bases.windows_means import WHICH_BOOT
-from tests import depth
+from harness.disrupt.bases.windows_node import WHICH_BOOT
+from tests import deep_option
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
-LIVES = depth.number(6, 500, "LKHARNESS_AZURE_LIVES")
+LIVES = deep_option.number(6, 500, "LKHARNESS_AZURE_LIVES")
 KINDS = ("azure NSG deny", "azure pool left", "azure adminState down", "azure VM power off", "azure VM restart")
 PAST = {"lkharness-expires": "2020-01-01T00:00:00Z"}
 NOT_NOW = [(409, "Conflict"), (429, "RetryableErrorDueToAnotherOperation"), (503, "ServerTimeout")]

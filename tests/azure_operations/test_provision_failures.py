@@ -1,6 +1,6 @@
 """`azure up`, `down` and `sweep` when things go wrong half way: nothing is made any more, nothing is left unsaid, nothing costs on.
 
-Against the same small stand-in for deployments as test_make_and_remove.py, with the real Azure packages; no Azure is behind it.
+Against the same small stand-in for deployments as test_provision_and_teardown.py, with the real Azure packages; no Azure is behind it.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from harness.core.errors import HarnessError, Inconclusive
 from harness.history.catalogue import enter
 from harness.measure.evaluation.evaluate_recording import measured
 from harness.recorder import incident_files, incident_recording
+from harness.recorder.cluster_recorders import Recorders, series_of
 from harness.recorder.incident_files import HostIncident
 from harness.recorder.incident_recording import Assembled
-from harness.recorder.recorders import Recorders, series_of
 from harness.remote.agents.recorder_link import RecorderLink
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Clock, Mark, NodeEvent, Noise, Recorder, Series

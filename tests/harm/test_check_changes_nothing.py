@@ -11,7 +11,7 @@ import pytest
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry
 from tests.e2e.command_shell import Shell, shell_in
-from tests.harm.lab_look import LabLook
+from tests.harm.lab_snapshot import LabLook
 
 LIMIT_S = 300.0  # for the agents' own ends
 USABLE = (0, 1, 3)  # it looked, whatever it found

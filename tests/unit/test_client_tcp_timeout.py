@@ -14,8 +14,8 @@ from recordings import a_switchover
 from harness.core.deadline import Deadline
 from harness.core.timeline import Timeline
 from harness.disrupt.azure.azure_power import AzurePowerOff
-from harness.disrupt.bases import client_patience
-from harness.disrupt.bases.client_patience import given_up_after_s, sentence, told_by
+from harness.disrupt.bases import client_tcp_timeout
+from harness.disrupt.bases.client_tcp_timeout import given_up_after_s, sentence, told_by
 from harness.disrupt.network.idle_timeout import IdleTimeout
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.hosts.host import HostUnreachable
@@ -92,4 +92,4 @@ def test_what_is_told_comes_from_the_recording_and_reaches_the_terminal() -> Non
 
 def test_the_page_says_so() -> None:
     assert "tcp_retries2" in (Path(__file__).parents[2] / "docs" / "disruptions.md").read_text()
-    assert client_patience.SETTING == "net.ipv4.tcp_retries2"
+    assert client_tcp_timeout.SETTING == "net.ipv4.tcp_retries2"

@@ -1,4 +1,4 @@
-"""A harness, as a process of its own, one host of which floods it: `python flooded.py HOW LEASE [MACHINE]`.
+"""A harness, as a process of its own, one host of which floods it: `python flooded_harness.py HOW LEASE [MACHINE]`.
 
 Prints one JSON object: what it made of that (`said`), the memory that it took for it (`more`, bytes), and the longest time between two
 renewals of a lease on that same host (`longest`, seconds; `LEASE` is its folder), and whether it was lost. MACHINE: a machine of a cluster

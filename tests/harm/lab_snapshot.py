@@ -13,7 +13,7 @@ from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from tests.harm.differences import WHOLE, Baseline, Look, Thing, baseline, differences, lasting
 
-PROGRAM = Path(__file__).with_name("node_look.py").read_text()
+PROGRAM = Path(__file__).with_name("node_snapshot.py").read_text()
 PYTHON = "/opt/lab/bin/python3"
 SAMPLES = 3
 AGAIN_S = 0.5  # between two looks

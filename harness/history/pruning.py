@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from harness.core.errors import BadUse
 from harness.core.files import PACKED, packed
-from harness.history.entry import stamp_of
 from harness.history.retention import OLD_FILES, Held, Step
-from harness.history.stored import StoredRun
+from harness.history.run_entry import stamp_of
+from harness.history.stored_rows import StoredRun
 from harness.report.record.run_folders import run_folders
 from harness.report.render import load_data
 
