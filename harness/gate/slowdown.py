@@ -13,6 +13,7 @@ from harness.gate.samples import LAG, PHASE, Direction, Sample, is_path
 from harness.report.record.gate_record import GateFinding
 from harness.report.statistics.joint_test import Block, Joint, joint_test
 from harness.report.statistics.shift_test import Shift, holm, shift_test
+from harness.report.statistics.visible_shift import visible_shift
 
 PASS, FAIL, REFUSED = "pass", "fail", "refused"
 
@@ -152,8 +153,8 @@ def _compared(one: _Comparison, level: float) -> Iterable[_Figure]:
     critical = joint.critical(level)
     for (name, allowed), p in zip(one.allowed.items(), joint.p, strict=True):
         pairs = [(one.before.of(name, way), one.after.of(name, way)) for way in one.directions]
-        shift = shift_test([(old, new) for old, new in pairs if old and new], alone=False)
-        yield _Figure(one.disruption, name, shift, allowed, max(0.0, shift.visible(critical)), p)
+        both = [(old, new) for old, new in pairs if old and new]
+        yield _Figure(one.disruption, name, shift_test(both, alone=False), allowed, visible_shift(both, critical), p)
 
 
 def _judged(
@@ -168,7 +169,9 @@ def _judged(
     least = math.inf if comparison.seldom else max((one.visible for one in parts), default=math.inf)
     for one in paths:
         told = "; ".join([_told(one), *_unknown(one.name, comparison.before, comparison.after), *comparison.notes])
-        visible, seen = one.visible, f"a shift of {seconds(one.visible)} beyond that would have been seen in 80 %"
+        visible, seen = one.visible, "no shift would have been seen"
+        if math.isfinite(visible):
+            seen = f"a shift of {seconds(visible)} beyond that would have been seen in 80 %"
         if one.p < demand.false_alarms:
             outcome, reason = FAIL, f"slower by {told}"
         elif hopeless:
@@ -179,8 +182,7 @@ def _judged(
             visible = least
             outcome, reason = PASS, f"{told}; in any one of its phases a shift of {seconds(least)} would have been seen in 80 %"
         else:
-            outcome, why = REFUSED, seen if math.isfinite(one.visible) else "no shift would have been seen"
-            reason = f"{told}; the figures scatter too much: {why}, {seconds(must_see_s)} is demanded"
+            outcome, reason = REFUSED, f"{told}; the figures scatter too much: {seen}, {seconds(must_see_s)} is demanded"
         yield _finding(one.disruption, one.name, outcome, reason, one, visible)
     for one in slower:
         yield _finding(one.disruption, one.name, FAIL, f"slower by {_told(one)}", one)

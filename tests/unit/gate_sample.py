@@ -12,7 +12,7 @@ from typing import Any
 from harness.core.verdict import passed
 from harness.gate.gate_file import Gate, LoadedGate
 from harness.gate.gate_verdict import judge_gate
-from harness.measure.measurement_result import Boundary, Measured, Outage, SeriesResult
+from harness.measure.measurement_result import PHASES, Boundary, Measured, Outage, SeriesResult
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import (
@@ -29,9 +29,10 @@ from harness.report.record.run_record import (
 )
 
 FIGURES = json.loads((Path(__file__).with_name("gate_figures.json")).read_text())
+NAMES = ["switchover", *(f"disruption {number}" for number in range(2, 23))]
+"""As many as there are."""
 NIGHT = 8
 """Repeats of one night, and of the run that is judged."""
-GATE = LoadedGate(gate=Gate.model_validate({"baseline": {"last_good": 10}}), path=Path("gate.toml"), sha256="0" * 64)
 ANCHOR = 1000.0
 HOSTS = {"client": "lkclient", "inside": "lknode02", "standby": "lknode01"}
 
@@ -39,10 +40,19 @@ Repeat = Mapping[str, Any]
 """As in gate_figures.json: `before`, seconds until each of `paths` was right, and of each of `boundaries`."""
 
 
+SHOWN_BY = {"database ready": "first answer"}
+"""What is later where a moment is later that nobody saw in that repeat: nothing answers before the database is ready."""
+
+
 def later(repeat: Repeat, seconds: float, boundary: str = "") -> Repeat:
-    """The repeat with everything from one boundary on made later; without one, only the paths, all of them."""
-    at = repeat["boundaries"].get(boundary, float("inf"))
-    moved = {name: when + seconds if when >= at else when for name, when in repeat["boundaries"].items()}
+    """The repeat with everything from one boundary on made later; without one, only the paths, all of them.
+
+    Of two that were seen in one millisecond the first of `PHASES` is the cause, and stays.
+    """
+    seen = boundary if boundary in repeat["boundaries"] else SHOWN_BY.get(boundary, boundary)
+    order = {name: (when, PHASES.index(name)) for name, when in repeat["boundaries"].items()}
+    since = order.get(seen, (float("inf"), 0))
+    moved = {name: when + seconds if order[name] >= since else when for name, when in repeat["boundaries"].items()}
     return {**repeat, "boundaries": moved, "paths": {path: out + seconds for path, out in repeat["paths"].items()}}
 
 
@@ -93,8 +103,8 @@ def a_measurement(repeat: Repeat, number: int, disruption: str = "switchover") -
     return MeasurementRecord.model_construct(id=f"{number:02d}-{disruption}", recording="", test="t", measured=measured, phases=[])
 
 
-def a_whole_run(repeats: Sequence[Repeat], id: str, probe_interval_s: float) -> RunRecord:
-    """A finished run that passed."""
+def a_whole_run(repeats: Mapping[str, Sequence[Repeat]], id: str, probe_interval_s: float) -> RunRecord:
+    """A finished run that passed, with the repeats of each disruption."""
     moment = Moment(iso="2026-11-29T01:00:00Z", epoch=1.8e9, at=1.0)
     said = Judgement(outcome="pass", reason="every path had recovered")
     cluster = ClusterSummary.model_construct(
@@ -122,7 +132,7 @@ def a_whole_run(repeats: Sequence[Repeat], id: str, probe_interval_s: float) -> 
         cluster=cluster,
         tests=[TestRecord.model_construct(id="t", title="t", started=moment, verdict=said, disruptions=[], checks=[])],
         audits=[],
-        measurements=[a_measurement(one, number) for number, one in enumerate(repeats)],
+        measurements=[a_measurement(one, number, name) for name, those in repeats.items() for number, one in enumerate(those)],
         set_aside=[],
         causes=[],
         host_notes=[],
@@ -131,22 +141,46 @@ def a_whole_run(repeats: Sequence[Repeat], id: str, probe_interval_s: float) -> 
     )
 
 
-def word_on_a_split(profile: str, dice: random.Random, seconds: float = 0.0, boundary: str = "") -> GateRecord:
-    """The whole gate's word on eight random repeats, four of each direction, held against the rest as nights of eight."""
-    pool, interval = FIGURES[profile]["disruptions"]["switchover"], FIGURES[profile]["probe_interval_s"]
+Repeats = Mapping[str, Sequence[Repeat]]
+"""By disruption."""
+
+
+def word_on(now: Repeats, rest: Repeats, interval: float, false_alarms: float = 0.02) -> GateRecord:
+    """The whole gate's word on these repeats, held against the rest as nights of eight."""
+    last = max(len(repeats) for repeats in rest.values())
+    nights = [{name: those[begin : begin + NIGHT] for name, those in rest.items()} for begin in range(0, last, NIGHT)]
+    baseline = [a_whole_run(night, f"night {number}", interval) for number, night in enumerate(nights)]
+    demands = {"baseline": {"last_good": 10}, "slowdown": {"false_alarms": false_alarms}}
+    gate = LoadedGate(gate=Gate.model_validate(demands), path=Path("gate.toml"), sha256="0" * 64)
+    return judge_gate(gate, a_whole_run(now, "tonight", interval), baseline)
+
+
+def dealt(pool: Sequence[Repeat], dice: random.Random) -> tuple[list[Repeat], list[Repeat]]:
+    """A random night, four repeats of each direction, and the rest in a random order."""
     taken: set[int] = set()
     for direction in sorted({one["before"] for one in pool}):
         those = [number for number, one in enumerate(pool) if one["before"] == direction]
         taken |= set(dice.sample(those, NIGHT // 2))
     rest = [one for number, one in enumerate(pool) if number not in taken]
     dice.shuffle(rest)
-    now = [later(one, seconds, boundary) if seconds else one for number, one in enumerate(pool) if number in taken]
-    nights = [rest[begin : begin + NIGHT] for begin in range(0, len(rest), NIGHT)]
-    baseline = [a_whole_run(night, f"night {number}", interval) for number, night in enumerate(nights)]
-    return judge_gate(GATE, a_whole_run(now, "tonight", interval), baseline)
+    return [one for number, one in enumerate(pool) if number in taken], rest
 
 
-def share_failed(profile: str, splits: int, seconds: float = 0.0, boundary: str = "", seed: int = 1) -> float:
-    """How many of so many splits the gate fails."""
-    dice = random.Random(seed)
-    return sum(word_on_a_split(profile, dice, seconds, boundary).outcome == "fail" for _ in range(splits)) / splits
+def word_on_a_split(
+    profile: str, dice: random.Random, seconds: float = 0.0, boundary: str = "", *, disruptions: int = 1, false_alarms: float = 0.02
+) -> GateRecord:
+    """The gate's word on a random night of each disruption. All have the same measured repeats, each dealt by itself; the first is slower,
+    by `seconds`."""
+    now: dict[str, list[Repeat]] = {}
+    rest: dict[str, list[Repeat]] = {}
+    for name in NAMES[:disruptions]:
+        now[name], rest[name] = dealt(FIGURES[profile]["disruptions"]["switchover"], dice)
+    if seconds:
+        now[NAMES[0]] = [later(one, seconds, boundary) for one in now[NAMES[0]]]
+    return word_on(now, rest, FIGURES[profile]["probe_interval_s"], false_alarms)
+
+
+def share(outcome: str, profile: str, splits: int, seconds: float = 0.0, boundary: str = "", **more: Any) -> float:
+    """Of how many of so many splits the gate says that; `more` as of `word_on_a_split`."""
+    dice = random.Random(1)
+    return sum(word_on_a_split(profile, dice, seconds, boundary, **more).outcome == outcome for _ in range(splits)) / splits

@@ -25,7 +25,7 @@ def a_repeat(out: float, before: str = "a") -> dict:
 
 
 def a_run(id: str, outs=OUT, disruption: str = "switchover", before: str = "a", **cluster) -> RunRecord:
-    run = a_whole_run([a_repeat(out, before) for out in outs], id, 5.0)
+    run = a_whole_run({"switchover": [a_repeat(out, before) for out in outs]}, id, 5.0)
     run.measurements = [
         a_measurement(a_repeat(out, before), number, disruption).model_copy(update={"id": f"{number:02d}-{disruption}"})
         for number, out in enumerate(outs)

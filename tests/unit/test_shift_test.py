@@ -10,6 +10,7 @@ from statistics import NormalDist
 import pytest
 
 from harness.report.statistics.shift_test import holm, least_p, shift_test
+from harness.report.statistics.visible_shift import visible_shift
 
 CRITICAL = NormalDist().inv_cdf(0.98)
 ONE = [1.42, 1.58, 1.33, 1.71, 1.49, 1.66, 1.52]
@@ -69,17 +70,25 @@ def test_the_interval_holds_the_shift_as_often_as_it_says_and_few_figures_have_n
         found = shift_test([(before, after)])
         held += found.low <= 0.3 <= found.high
     assert held / 200 >= 0.91
-    assert shift_test([([1.0, 2.0], [3.0])]).high == math.inf and shift_test([([1.0, 2.0], [3.0])]).visible(CRITICAL) == math.inf
+    assert shift_test([([1.0, 2.0], [3.0])]).high == math.inf and visible_shift([([1.0, 2.0], [3.0])], CRITICAL) == math.inf
 
 
 def test_the_shift_that_is_stated_as_visible_is_seen_as_often():
     dice = random.Random(6)
     stated = []
     for _ in range(100):
-        stated.append(shift_test([([dice.gauss(0, 1) for _ in range(20)], [dice.gauss(0, 1) for _ in range(8)])]).visible(CRITICAL))
+        stated.append(visible_shift([([dice.gauss(0, 1) for _ in range(20)], [dice.gauss(0, 1) for _ in range(8)])], CRITICAL))
     shift = sorted(stated)[50]
     seen = sum(shift_test([([dice.gauss(0, 1) for _ in range(20)], [dice.gauss(shift, 1) for _ in range(8)])]).p < 0.02 for _ in range(150))
     assert 0.7 <= seen / 150 <= 0.93
+
+
+def test_a_test_that_comes_close_to_its_bound_needs_figures_that_lie_apart():
+    """Five against four in either direction: the rank sum cannot exceed 3.46, and 3.2 is nearly all pairs in order."""
+    strata = [([1.0, 2.0, 3.0, 4.0, 5.0], [1.5, 2.5, 3.5, 4.5])] * 2
+    assert visible_shift(strata, 2.0) < 3.5 < visible_shift(strata, 3.2) < 5.0
+    assert visible_shift(strata, 3.5) == math.inf
+    assert visible_shift([([1.0, 2.0, 3.0, 4.0], [math.inf] * 4)] * 2, 2.0) == math.inf
 
 
 def test_holm_by_hand():

@@ -1,4 +1,4 @@
-"""Did figures become larger by more than is allowed? A rank test in strata, its interval, and what it would have seen. Pure.
+"""Did figures become larger by more than is allowed? A rank test in strata, and its interval. Pure.
 
 A stratum is one direction of a disruption: from A to B and from B to A are different things and are only compared each with itself.
 """
@@ -13,8 +13,6 @@ from statistics import NormalDist, median
 from harness.report.statistics.mann_whitney import difference, doubled_midranks
 
 CONFIDENCE = 0.95
-POWER = 0.8
-"""How often the shift that is stated as visible would be seen."""
 MAX_COUNTED = 4000
 """Pairs of a stratum up to which the distribution is counted out; with more the normal approximation is used."""
 
@@ -33,15 +31,6 @@ class Shift:
     p: float
     before: int
     after: int
-
-    def visible(self, critical: float) -> float:
-        """The shift beyond what is allowed that would have been seen in 80 % of such samples, where the standardised statistic must exceed
-        `critical`."""
-        spread = self.high - self.low
-        if not math.isfinite(spread):
-            return math.inf
-        error = spread / 2 / NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-        return (critical + NormalDist().inv_cdf(POWER)) * error
 
 
 def shift_test(strata: Sequence[Stratum], allowed: float = 0.0, *, alone: bool = True) -> Shift:
