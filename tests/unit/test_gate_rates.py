@@ -7,8 +7,6 @@ import random
 import pytest
 from gate_sample import FIGURES, dealt, later, share, word_on, word_on_a_split
 
-from tests.depth import number
-
 INTERVAL = {profile: figures["probe_interval_s"] for profile, figures in FIGURES.items()}
 LATER = [("fast", "balancer switched"), ("fast", "probe answered"), ("fast", "database ready"), ("fast", "vip moved"), ("azure", "")]
 """What is later, with all that comes after it; the figures of Azure's timers are whole paths."""
@@ -47,7 +45,7 @@ MANY = 22
 @pytest.mark.deep
 @pytest.mark.parametrize("profile", sorted(FIGURES))
 def test_of_400_splits_of_all_disruptions_together_at_most_2_percent_fail(profile):
-    alarms = share("fail", profile, number(400, 400, "LKHARNESS_GATE_SPLITS"), disruptions=MANY)
+    alarms = share("fail", profile, 400, disruptions=MANY)
     print(f"{profile}: {alarms:.2%} alarms with {MANY} disruptions")
     assert alarms <= 0.02
 
