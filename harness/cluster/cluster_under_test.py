@@ -27,7 +27,7 @@ from harness.managers.manager import ClusterState
 from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
-from harness.remote.captures.packet_capture import Witness
+from harness.remote.captures.packet_capture import Witness, mark_all
 from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.connector_without_python import FallbackConnector
 from harness.remote.host_capabilities import Capabilities, Kind
@@ -70,7 +70,7 @@ class ClusterUnderTest:
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
         self._witnesses: dict[str, Witness] = {}
-        self._witness_lock = threading.Lock()
+        self._beginning = {name: threading.Lock() for name in self.hosts}
         self._capabilities: dict[str, Capabilities] = {}
         self._asking = {name: threading.Lock() for name in self.hosts}
 
@@ -146,13 +146,16 @@ class ClusterUnderTest:
     def unwatchable(self) -> list[str]:
         """The hosts, of those that are present, whose packets cannot be watched for want of a Python."""
         present = [m.name for m in self.cluster.machines if m.name not in self.absent]
-        found = self.together(*(lambda n=n: self.capabilities(n) for n in present))
-        return [name for name, one in zip(present, found, strict=True) if not one.whole]
+        unknown = [n for n in present if n not in self._capabilities]  # asked at every check of a path: known nearly always
+        self.together(*(lambda n=n: self.capabilities(n) for n in unknown))
+        return [n for n in present if not self.capabilities(n).whole]
 
     def together(self, *work: Callable[[], object]) -> list:
         """Do several things at once and return their results in order; the first failure is raised when all have ended."""
+        if len(work) < 2:
+            return [w() for w in work]
         # Threads of its own for each call: work may itself do things together, and must never wait for a place.
-        with ThreadPoolExecutor(max_workers=len(work) or 1) as pool:
+        with ThreadPoolExecutor(max_workers=len(work)) as pool:
             futures = [pool.submit(w) for w in work]
         return [f.result() for f in futures]
 
@@ -174,24 +177,27 @@ class ClusterUnderTest:
         """Watch the wire on these hosts (all that are present and have a Python when none is named) while the block runs."""
         blind = () if names else self.unwatchable()
         chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
-        with self._witness_lock:
-            began = self.together(*(lambda n=n: self._witness(n) for n in chosen))
-        witnesses = {name: witness for name, (witness, _) in zip(chosen, began, strict=True)}
-        yield CaptureWindow(self, witnesses, {name: start for name, (_, start) in zip(chosen, began, strict=True)})
+        there = {name: witness for name in chosen if (witness := self._witnesses.get(name)) is not None}
+        starts, lost = mark_all(there)
+        new = [name for name in chosen if name not in starts]
+        for name, (witness, start) in zip(
+            new, self.together(*(lambda n=n: self._begin(n, there.get(n), lost.get(n)) for n in new)), strict=True
+        ):
+            there[name], starts[name] = witness, start
+        yield CaptureWindow({name: there[name] for name in chosen}, starts)
 
-    def _witness(self, name: str) -> tuple[Witness, int]:
-        """The host's witness, and the position of what it sees from now on; a new witness where the old one died with its host."""
-        old = self._witnesses.get(name)
-        if old is not None:
-            try:
-                return old, old.mark()
-            except Inconclusive as lost:
-                self.timeline.note(name, "packet-capture", f"begins again: {lost}")
-                old.stop()
-        witness = Witness(self.hosts[name], self.python(name))
-        witness.start()
-        self._witnesses[name] = witness
-        return witness, witness.mark()
+    def _begin(self, name: str, old: Witness | None, why: Inconclusive | None) -> tuple[Witness, int]:
+        """A new witness of the host, in place of one that died with it, and the position of what it sees from now on."""
+        with self._beginning[name]:
+            if self._witnesses.get(name) is old:  # else another thread has begun one meanwhile
+                if old is not None:
+                    self.timeline.note(name, "packet-capture", f"begins again: {why}")
+                    old.stop()
+                witness = Witness(self.hosts[name], self.python(name))
+                witness.start()
+                self._witnesses[name] = witness
+            witness = self._witnesses[name]
+            return witness, witness.mark()
 
     def evidence(self) -> dict[str, Witness]:
         """The witnesses that have watched, for their captures."""
@@ -229,8 +235,7 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
 class CaptureWindow:
     """What the watched hosts saw since the watching began."""
 
-    def __init__(self, subject: ClusterUnderTest, witnesses: dict[str, Witness], starts: dict[str, int]) -> None:
-        self._subject = subject
+    def __init__(self, witnesses: Mapping[str, Witness], starts: Mapping[str, int]) -> None:
         self._witnesses = witnesses
         self._starts = starts
 
@@ -241,8 +246,10 @@ class CaptureWindow:
 
     def packets(self) -> dict[str, list]:
         """Per host, everything captured until now, complete. Raises Inconclusive when a witness died or lost packets."""
-        ends = self._subject.together(*(lambda w=w: w.mark() for w in self._witnesses.values()))
+        ends, lost = mark_all(self._witnesses)
         for name, witness in self._witnesses.items():
+            if name in lost:
+                raise lost[name]
             if witness.dropped:
                 raise Inconclusive(f"{name}: the capture lost {witness.dropped} packets, so absence proves nothing")
-        return {n: w.packets(self._starts[n], end) for (n, w), end in zip(self._witnesses.items(), ends, strict=True)}
+        return {n: w.packets(self._starts[n], ends[n]) for n, w in self._witnesses.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from harness.remote.recording import pcapng
 from harness.remote.recording.packets import Packet, decode
 
 START_TIMEOUT_S = 20.0
+MARK_TIMEOUT_S = 5.0
 REASON_TIMEOUT_S = 5.0  # its reader hears why it ended a moment after nothing can be sent to it any more
 SNAP_LENGTH = 96
 BUFFER_BYTES = 8 * 1024 * 1024  # facts: with 8 MB nothing was lost at 20,000 packets a second
@@ -82,7 +83,7 @@ class Witness:
         self._thread = threading.Thread(target=self._read, args=(self._process,), name=f"witness-{self.name}", daemon=True)
         self._thread.start()
         try:
-            self._wait(lambda: self._ready, limit, "begin")
+            self._wait(lambda: self._ready, Deadline(limit), "begin")
         except Inconclusive as error:
             ended = self._ended
             self.stop()
@@ -93,18 +94,12 @@ class Witness:
             self.stop()
             raise
 
-    def mark(self, limit: float = 5.0) -> int:
+    def mark(self, limit: float = MARK_TIMEOUT_S) -> int:
         """Wait until everything captured before this call has arrived; returns the position after it, for `packets`.
 
         Raises Inconclusive when the witness has died or does not answer.
         """
-        with self._changed:
-            self._asked += 1
-            asked = self._asked
-        self._ask(asked)
-        self._wait(lambda: asked in self._marks, limit, "answer a mark")
-        with self._changed:
-            return self._marks.pop(asked)
+        return self.answer(self.ask(), Deadline(limit))
 
     def packets(self, since: int = 0, until: int | None = None) -> list[Packet]:
         """What was seen, in order, from one position to another."""
@@ -125,7 +120,11 @@ class Witness:
         if self._thread is not None:
             self._thread.join(5)
 
-    def _ask(self, mark: int) -> None:
+    def ask(self) -> int:
+        """Ask for a mark, and do not wait; returns its number, for `answer`. Raises Inconclusive when it has died."""
+        with self._changed:
+            self._asked += 1
+            mark = self._asked
         if self._process is None:
             raise Inconclusive(f"{self.name}: the packet capture was never started")
         try:
@@ -136,15 +135,23 @@ class Witness:
                 while self._ended is None and not deadline.expired:
                     self._changed.wait(deadline.remaining())
             raise self._broken(str(error)) from error
+        return mark
 
-    def _wait(self, done, limit: float, what: str) -> None:
-        deadline = Deadline(limit)
+    def answer(self, asked: int, deadline: Deadline) -> int:
+        """The position of a mark that was asked for. Raises as `mark` does."""
+        self._wait(lambda: asked in self._marks, deadline, "answer a mark")
+        with self._changed:
+            return self._marks.pop(asked)
+
+    def _wait(self, done: Callable[[], bool], deadline: Deadline, what: str) -> None:
         with self._changed:
             while not done():
                 if self._ended is not None:
                     raise self._broken()
                 if deadline.expired:
-                    raise Inconclusive(f"{self.name}: the packet capture did not {what} within {limit:g} s; what was sent there is unknown")
+                    raise Inconclusive(
+                        f"{self.name}: the packet capture did not {what} within {deadline.seconds:g} s; what was sent there is unknown"
+                    )
                 self._changed.wait(deadline.remaining())
 
     def _broken(self, otherwise: str = "its stream ended") -> Inconclusive:
@@ -199,3 +206,22 @@ class Witness:
             elif "ready" in record:
                 self._ready = True
             self._changed.notify_all()
+
+
+def mark_all(witnesses: Mapping[str, Witness]) -> tuple[dict[str, int], dict[str, Inconclusive]]:
+    """A mark of each, asked for at once: the positions, and why there is none of those that have died or do not answer."""
+    asked: dict[str, int] = {}
+    found: dict[str, int] = {}
+    lost: dict[str, Inconclusive] = {}
+    for name, witness in witnesses.items():
+        try:
+            asked[name] = witness.ask()
+        except Inconclusive as error:
+            lost[name] = error
+    deadline = Deadline(MARK_TIMEOUT_S)
+    for name, number in asked.items():
+        try:
+            found[name] = witnesses[name].answer(number, deadline)
+        except Inconclusive as error:
+            lost[name] = error
+    return found, lost

@@ -1,0 +1,95 @@
+"""Watching the wire of a cluster: every host's capture is asked at once, and one that died is begun again once, whoever notices."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from harness.cluster import cluster_under_test
+from harness.core.errors import Inconclusive
+from harness.core.timeline import Timeline
+from harness.remote.captures.packet_capture import mark_all
+
+
+class Capture:
+    """A witness that answers marks with the number of captures so far; `dead` answers none."""
+
+    def __init__(self, host="a", python="", *, dead=False, told=None):
+        self.name, self.dead, self.dropped, self.told = host, dead, 0, told if told is not None else []
+        self.stopped = False
+
+    def start(self):
+        self.told.append(f"{self.name} begins")
+
+    def stop(self):
+        self.stopped = True
+
+    def ask(self):
+        self.told.append(f"{self.name} asked")
+        if self.dead:
+            raise Inconclusive(f"{self.name} died")
+        return 7
+
+    def answer(self, asked, deadline):
+        self.told.append(f"{self.name} answers")
+        return asked
+
+    def mark(self):
+        return self.answer(self.ask(), None)
+
+    def packets(self, since, until):
+        return [since, until]
+
+
+@pytest.fixture
+def subject(monkeypatch):
+    """Two hosts, each with a Python, and captures that tell what was asked of them in `told`."""
+    told: list[str] = []
+    monkeypatch.setattr(cluster_under_test, "Witness", lambda host, python: Capture(host, python, told=told))
+    made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
+    made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
+    made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
+    made._witnesses, made._capabilities = {}, {n: SimpleNamespace(whole=True) for n in ("a", "b")}
+    made._asking = {n: threading.Lock() for n in ("a", "b")}
+    made._beginning = {n: threading.Lock() for n in ("a", "b")}
+    made.told = told
+    return made
+
+
+def test_all_are_asked_before_one_is_waited_for():
+    told = []
+    found, lost = mark_all({n: Capture(n, told=told) for n in ("a", "b", "c")})
+    assert found == {"a": 7, "b": 7, "c": 7} and not lost
+    assert told[:3] == ["a asked", "b asked", "c asked"]
+
+
+def test_one_that_died_is_told_and_the_others_are_marked():
+    found, lost = mark_all({"a": Capture("a", dead=True), "b": Capture("b")})
+    assert found == {"b": 7} and str(lost["a"]) == "a died"
+
+
+def test_a_capture_that_died_is_begun_again(subject):
+    with subject.watched():
+        pass
+    died = subject._witnesses["a"]
+    died.dead = True
+    with subject.watched() as sight:
+        assert set(sight.packets()) == {"a", "b"}
+    assert died.stopped and subject._witnesses["a"] is not died
+    assert subject.told.count("a begins") == 2 and subject.told.count("b begins") == 1
+
+
+def test_one_that_dies_meanwhile_leaves_nothing_to_be_said(subject):
+    with subject.watched() as sight:
+        subject._witnesses["a"].dead = True
+        with pytest.raises(Inconclusive, match="a died"):
+            sight.packets()
+
+
+def test_whoever_finds_it_begun_again_does_not_begin_it_once_more(subject):
+    old = Capture("a", dead=True)
+    subject._witnesses["a"] = Capture("a", told=subject.told)  # another thread was quicker
+    witness, start = subject._begin("a", old, Inconclusive("died"))
+    assert (witness, start) == (subject._witnesses["a"], 7) and "a begins" not in subject.told
