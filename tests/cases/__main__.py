@@ -18,7 +18,8 @@ from tests.cases.case_lab import CannotBeMade, run
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no lab is left
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _end)
     options = argparse.ArgumentParser(prog="python -m tests.cases", description=__doc__)
     options.add_argument("name", nargs="*", help="cases or families; none means all")
     options.add_argument("--list", action="store_true")
@@ -36,13 +37,23 @@ def main() -> int:
                 result = run(case, Path(folder))
             except CannotBeMade as error:
                 result = Result("NOT MADE", "", str(error))
-        sums[result.verdict] = sums.get(result.verdict, 0) + 1
         print(f"{result.verdict:8} {case.name:36} {time.monotonic() - began:5.1f} s  {result.by}: {result.says}", flush=True)
+        for difference in result.offline:
+            print(f"{'':8} its bundle differs: {difference}", flush=True)
+        for what in (result.verdict, *(["OFFLINE DIFFERS"] if result.offline else [])):
+            sums[what] = sums.get(what, 0) + 1
         if result.verdict != "NOT MADE":
             catches.store({case.name: result})
     catches.PAGE.write_text(catches.page())
     print(" · ".join(f"{k} {n}" for k, n in sorted(sums.items())))
     return 0 if set(sums) <= {"NAMED"} else 1
+
+
+def _end(number: int, frame: object) -> None:
+    """Ended by the first of these signals, so that no lab is left; a second one does not disturb the taking down."""
+    for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

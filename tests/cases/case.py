@@ -12,7 +12,9 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "faults"
 LOUD = ("fault", "certain", "likely")
-KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "never", "code", "quiet"}
+# How evidence begins, or what it holds, that only packets and attempts give: a bundle has none of it.
+ONLY_SEEN_LIVE = re.compile(r"packet capture|: (silent|refused|connected|answered)\b|asked on the path|\bGET /|an echo of")
+KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "also", "never", "code", "quiet"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Case:
     """One fault. `lab` are words for `lab up`, `settings` and what else its file has; `asked_with` replaces in the file that the harness
     is given: what somebody believes. `make` and `proof` are lines `HOST: COMMAND` (tests/cases/case_lab.py says which others).
 
-    `names` are regular expressions that one cause or finding must match, all of them; `never` what none may match; `quiet`: a control.
+    `names` are regular expressions that one cause or finding must match, all of them; `also` those of another one, where two things are
+    at fault at once; `never` what none may match; `quiet`: a control.
     `code`: the exit code, where a fault that is named does not make the check fail.
     """
 
@@ -33,6 +36,7 @@ class Case:
     make: tuple[str, ...] = ()
     proof: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     code: int | None = None
     quiet: bool = False
@@ -42,12 +46,13 @@ class Case:
 class Result:
     """NAMED, SYMPTOM (something failed, and nothing names it), MISSED (all green) or WRONG (it misleads, or a control is not quiet).
 
-    `by` is what named it, a cause or a finding; `says` its sentence.
+    `by` is what named it, a cause or a finding; `says` its sentence. `offline`: what the cluster's bundle says otherwise.
     """
 
     verdict: str
     by: str = ""
     says: str = ""
+    offline: tuple[str, ...] = ()
 
 
 def all_cases() -> list[Case]:
@@ -59,7 +64,7 @@ def read(path: Path) -> Iterator[Case]:
     for data in tomllib.loads(path.read_text())["case"]:
         if unknown := set(data) - KEYS:
             raise ValueError(f"{path.name}: {data.get('name')}: {', '.join(sorted(unknown))}")
-        lists = {key: tuple(data.get(key, ())) for key in ("make", "proof", "names", "never")}
+        lists = {key: tuple(data.get(key, ())) for key in ("make", "proof", "names", "also", "never")}
         rest = {key: data[key] for key in ("settings", "code", "quiet") if key in data}
         replaced = tuple((old, new) for old, new in data.get("asked_with", ()))
         lab = tuple(data.get("lab", "").split())
@@ -76,11 +81,20 @@ def judge(case: Case, answer: Mapping[str, Any], code: int) -> Result:
     loud = [(by, says) for by, says, one in told if one.get("weight", one.get("certainty")) in LOUD]
     if case.quiet:
         return Result("WRONG", *(loud or [("exit code", str(code))])[0]) if loud or code else Result("NAMED", "nothing", "nothing is found")
-    for by, says, text in texts:
+    by_also = [says for _, says, text in texts if all(re.search(pattern, text, re.IGNORECASE) for pattern in case.also)]
+    for by, says, text in texts if by_also or not case.also else ():
         if all(re.search(pattern, text, re.IGNORECASE) for pattern in case.names):
             right = code == case.code if case.code is not None else code != 0
             return Result("NAMED" if right else "MISSED", by, says)
     return Result("SYMPTOM" if code else "MISSED", "", " | ".join(f"{by}: {says}" for by, says in loud))
+
+
+def differences(live: Mapping[str, Any], offline: Mapping[str, Any]) -> list[str]:
+    """What a look at the cluster and one at its bundle say differently: causes that only one of them has. A cause that rests on packets or
+    attempts, of which a bundle holds none, may be lacking there."""
+    ours, theirs = ({(c["host"], c["says"]): c for c in answer.get("causes", ())} for answer in (live, offline))
+    lacking = [key for key, cause in ours.items() if key not in theirs and not any(map(ONLY_SEEN_LIVE.search, cause["evidence"]))]
+    return [f"only live: {host}: {says}" for host, says in lacking] + [f"only offline: {h}: {s}" for h, s in theirs if (h, s) not in ours]
 
 
 def _told(answer: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -12,12 +12,13 @@ import json
 import re
 import subprocess
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from tests.cases.case import Case, Result, judge
+from tests.cases.case import Case, Result, differences, judge
 from tests.e2e.command_shell import Shell, shell_in
 
 HOLDS_S = 60.0
@@ -45,7 +46,7 @@ def run(case: Case, folder: Path) -> Result:
         for line in case.proof:
             lab.hold(line)
         answer, code = lab.check()
-        return judge(case, answer, code)
+        return replace(judge(case, answer, code), offline=tuple(differences(answer, lab.check_offline())))
 
 
 class LabOfACase:
@@ -80,11 +81,23 @@ class LabOfACase:
                     raise CannotBeMade(f"{self._case.name}: {old!r} is not in the cluster file")
             file = file.with_name("asked.toml")
             file.write_text(text)
-        done = self._shell.lkharness("check", "--json", "--cluster", file)
+        self._asked = file
+        return self._answer("check", "--json", "--cluster", file)
+
+    def check_offline(self) -> dict[str, Any]:
+        """What a bundle of the cluster says, made with the file that the live look had."""
+        bundle = self._shell.home / "bundle.tar.gz"
+        self._run(
+            "collect", "--cluster", self._asked, "--output", bundle, of=()
+        )  # exit 3 where a host told less: it is judged all the same
+        return self._answer("check", "--json", bundle)[0]
+
+    def _answer(self, *words: object) -> tuple[dict[str, Any], int]:
+        self._run(*words, of=())
         try:
-            return json.loads(done.stdout), done.returncode
+            return json.loads(self._done.stdout), self._done.returncode
         except ValueError:
-            raise CannotBeMade(f"{self._case.name}: exit {done.returncode}, no answer: {done.stderr.strip()[-400:]}") from None
+            raise CannotBeMade(f"{self._case.name}: {words[0]}: exit {self._done.returncode}, no answer: {self._said}") from None
 
     def _holds(self, line: str) -> bool:
         where, _, what = line.partition(":")
@@ -108,13 +121,13 @@ class LabOfACase:
             command = f"setsid nohup sh -c {_quoted(command)} >/dev/null 2>&1 </dev/null &"
         return self._run("exec", host, "--", "sh", "-c", command) is not no
 
-    def _run(self, *words: object) -> bool:
+    def _run(self, *words: object, of: tuple[str, ...] = ("lab",)) -> bool:
         try:
-            done = self._shell.lkharness("lab", *words)
+            self._done = self._shell.lkharness(*of, *words)
         except subprocess.TimeoutExpired as error:
             raise CannotBeMade(f"{self._case.name}: {' '.join(map(str, words))} did not end in {error.timeout:g} s") from error
-        self._said = (done.stdout + done.stderr).strip()[-400:]
-        return done.returncode == 0
+        self._said = (self._done.stdout + self._done.stderr).strip()[-400:]
+        return self._done.returncode == 0
 
 
 def _quoted(command: str) -> str:

@@ -81,14 +81,17 @@ class Shell:
         return sorted(p.name for p in self.labs.iterdir()) if self.labs.is_dir() else []
 
     def close(self) -> None:
-        """End what this test began, and no more."""
+        """End what this test began, and no more: the labs before the last word of a command is waited for, because what a command has left
+        running in a lab may hold the command's output open for as long as the lab lives."""
         for process in self._begun:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+                process.wait()
         for folder in self.labs.iterdir() if self.labs.is_dir() else ():
             if folder.is_dir():
                 lab_registry.read(folder).end()
+        for process in self._begun:
+            process.communicate()
 
 
 @contextlib.contextmanager

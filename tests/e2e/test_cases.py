@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from harness.core.deadline import Deadline
+from harness.lab.control import lab_registry
 from tests.cases.case import Case, all_cases
 from tests.cases.case_lab import run
+from tests.e2e.command_shell import REPOSITORY, Shell
 
 # Of those that need nothing but what every lab has and are up soonest: one at the balancer, one at a node.
 USUAL = ("file-asks-another-port", "stale-vip-on-standby")
@@ -18,6 +25,7 @@ USUAL = ("file-asks-another-port", "stale-vip-on-standby")
 def test_a_few_faults_are_named(tmp_path: Path, case: Case) -> None:
     judged = run(case, tmp_path / "state")
     assert judged.verdict == "NAMED", judged
+    assert not judged.offline
 
 
 @pytest.mark.deep
@@ -29,3 +37,37 @@ def test_each_fault_is_named(tmp_path: Path, case: Case) -> None:
         pytest.importorskip("azure.core")
     judged = run(case, tmp_path / "state")
     assert judged.verdict == "NAMED", judged
+    assert not judged.offline
+
+
+def test_what_a_command_left_in_a_lab_does_not_keep_the_lab_from_being_taken_down(tmp_path: Path) -> None:
+    """It has the command's output open, and ends with the lab only."""
+    shell = Shell(tmp_path)
+    left = "import subprocess, sys; print(subprocess.Popen(['sleep', '900'], start_new_session=True).pid, flush=True); sys.stdin.read()"
+    command = shell.begin("-c", left)
+    assert command.stdout is not None
+    pid = int(command.stdout.readline())
+    folder = shell.labs / "lab"
+    folder.mkdir(parents=True)
+    (folder / "lab.json").write_text(json.dumps({"pid": pid, "start_ticks": lab_registry.start_ticks(pid)}))
+    shell.close()
+    assert lab_registry.start_ticks(pid) is None
+    assert not folder.exists()
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_runner_that_is_ended_takes_its_lab_down(tmp_path: Path, number: signal.Signals) -> None:
+    environment = {**Shell(tmp_path).environment, "TMPDIR": str(tmp_path)}
+    runner = subprocess.Popen([sys.executable, "-m", "tests.cases", USUAL[1]], cwd=REPOSITORY, env=environment, start_new_session=True)
+    try:
+        (told,) = Deadline(120.0).wait_for(lambda: [*tmp_path.glob("case-*/lkharness/labs/lab/lab.json")], what="the lab's first process")
+        first = json.loads(told.read_text())
+        runner.send_signal(number)
+        runner.send_signal(number)
+        assert runner.wait(120.0) == 128 + number
+    finally:
+        runner.kill()
+        runner.wait()
+    assert lab_registry.start_ticks(first["pid"]) != first["start_ticks"]
+    assert not [*tmp_path.glob("case-*")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cases import catches
-from tests.cases.case import Case, all_cases, judge
+from tests.cases.case import Case, all_cases, differences, judge
 
 CAUSE = {"says": "the filter of it drops 1521", "host": "lknode01", "certainty": "certain"}
 CASE = Case("a", "family", "a fault", names=("lknode01", "1521", "drop"))
@@ -45,7 +45,17 @@ def test_no_two_cases_share_a_name_and_both_managers_and_designs_are_there() -> 
         (Case("a", "f", "", quiet=True), {"causes": [CAUSE]}, 1, "WRONG"),
         (Case("a", "f", "", quiet=True), {"causes": [CAUSE | {"certainty": "possible"}]}, 0, "NAMED"),
         (Case("a", "f", "", quiet=True), {}, 3, "WRONG"),
+        (Case("a", "f", "", names=("1521",), also=("1522",)), {"causes": [CAUSE]}, 1, "SYMPTOM"),
+        (Case("a", "f", "", names=("1521",), also=("1522",)), {"causes": [CAUSE, CAUSE | {"says": "1522"}]}, 1, "NAMED"),
     ],
 )
 def test_the_judgement(case: Case, answer: dict[str, Any], code: int, verdict: str) -> None:
     assert judge(case, answer, code).verdict == verdict
+
+
+def test_a_bundle_may_lack_what_only_packets_show_and_nothing_else() -> None:
+    by_packets = CAUSE | {"says": "no probe arrives", "evidence": ["the packet capture on lknode01: no SYN"]}
+    by_the_host = CAUSE | {"evidence": ["`ip rule` on lknode01: 500: from all prohibit"]}
+    assert differences({"causes": [by_packets, by_the_host]}, {"causes": [by_the_host]}) == []
+    assert differences({"causes": [by_the_host]}, {"causes": []}) == [f"only live: lknode01: {CAUSE['says']}"]
+    assert differences({"causes": []}, {"causes": [by_the_host]}) == [f"only offline: lknode01: {CAUSE['says']}"]
