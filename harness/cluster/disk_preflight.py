@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from harness.hosts.host import Host
 
-PLACES = ("/tmp", "/var/tmp", "/var/log", "/run")
+PLACES = ("/tmp", "/var/tmp", "/var/log", "/run")  # which every Linux has
+STATE = ("/etc", "/var/lib", "/var/lib/pacemaker", "/var/lib/corosync", "/opt/LifeKeeper")  # where managers keep theirs, if they are there
 MIN_FREE_KB = 256  # less than this is nothing to a log
 WRITTEN_TO = {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "none"}  # kinds of file systems that data lie on
 
 # For each place a line: the place, and `absent` or what df says of its file system; then the mounts, of which the last on a place counts.
-LOOK = f"""for place in {" ".join(PLACES)}; do
+LOOK = f"""for place in {" ".join((*PLACES, *STATE))}; do
   if [ -d "$place" ]; then echo "$place $(df -Pk "$place" | tail -n 1)"; else echo "$place absent"; fi
 done
 cat /proc/mounts
@@ -30,14 +31,17 @@ def judge(text: str) -> list[str]:
     first, _, rest = text.partition("@ blocks\n")
     blocks, _, inodes = rest.partition("@ inodes\n")
     lines = [line.split() for line in first.splitlines()]
-    told, mounts = lines[: len(PLACES)], lines[len(PLACES) :]
+    count = next((n for n, words in enumerate(lines) if words[:1] and words[0] not in (*PLACES, *STATE)), len(lines))
+    told, mounts = lines[:count], lines[count:]
     options = {words[1]: words[3].split(",") for words in mounts if len(words) > 3}
-    found = []
+    found: list[str] = []
+    judged: set[str] = set()  # file systems, of which one place is enough where managers' folders are asked too
     for place, *words in told:
         if words == ["absent"]:
-            found.append(f"there is no {place}")
-        elif len(words) >= 6 and words[3].isdigit():
+            found += [f"there is no {place}"] if place in PLACES else []
+        elif len(words) >= 6 and words[3].isdigit() and not (place in STATE and words[5] in judged):
             free, mounted = int(words[3]), words[5]
+            judged.add(mounted)
             if "ro" in options.get(mounted, ()):
                 found.append(f"{place} cannot be written to: {mounted} is mounted read-only")
             elif free < MIN_FREE_KB:

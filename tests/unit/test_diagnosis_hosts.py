@@ -65,6 +65,7 @@ def test_an_address_that_is_another_machines_own() -> None:
         ({"lknode02": ("10.20.1.99",)}, ("lknode02's own name", "10.20.1.99")),
         ({"lknode01": ("10.20.1.91",)}, ("lknode01 resolves to 10.20.1.91 on lknode02",)),
         ({"lknode01": ()}, ("cannot resolve the name lknode01",)),
+        ({"lknode01": (), "lknode02": ()}, ("cannot resolve any name", "neither its own nor lknode01")),
     ],
 )
 def test_names_that_lead_elsewhere(names: dict[str, tuple[str, ...]], words: tuple[str, ...]) -> None:
@@ -125,3 +126,25 @@ def test_a_table_of_connections_that_is_full(count: int, words: str) -> None:
         only(seen, "lknode01", words, f"{count} of 1000")
     else:
         assert faults(diagnose(seen)) == []
+
+
+ARP = """@@ firewall
+{"nftables": [{"table": {"family": "arp", "name": "f"}},
+{"chain": {"family": "arp", "table": "f", "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
+{"rule": {"family": "arp", "table": "f", "chain": "in", "handle": 2, "expr": [
+{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "NIC"}}, {"drop": null}]}}]}
+"""
+
+
+@pytest.mark.parametrize(("nic", "client_path", "found"), [("eth0", SILENT, 1), ("eth9", SILENT, 0), ("eth0", {}, 0)])
+def test_a_filter_of_arp_is_told_where_something_is_lost_in_silence(nic: str, client_path: dict[str, object], found: int) -> None:
+    firewall = host("lknode01", ARP.replace("NIC", nic)).firewall
+    told = diagnose(with_host(node("lknode01", firewall=firewall), paths=paths(client=client_path))).causes
+    assert [c.is_fault for c in told if "filter of ARP" in c.says and "drop" in c.says] == (
+        [True] if found else [False] if nic == "eth0" else []
+    )
+
+
+def test_an_own_name_that_is_a_loopback_address_is_no_fault_by_itself() -> None:
+    (told,) = [c for c in diagnose(with_host(node("lknode02", names={"lknode02": ("127.0.1.1",)}))).causes if "127.0.1.1" in c.says]
+    assert (told.host, told.is_fault) == ("lknode02", False)

@@ -31,6 +31,18 @@ def df(mounted: str, inodes: int, free: int) -> str:
         (SOUND + MOUNTS + "/dev/loop1 /snap/x squashfs ro 0 0\n" + df("/snap/x", 90, 0), []),
         (SOUND + MOUNTS + df("/elsewhere", 90, 0), []),
         (SOUND + MOUNTS + df("/", 0, 5000), ["/ is full: no inode is left there, though it may have room"]),
+        (SOUND + "/var/lib/pacemaker absent\n" + MOUNTS, []),
+        (SOUND + "/var/lib /dev/vda1 100 50 3 99% /\n" + MOUNTS, []),  # as full as /var/log is, which says it
+        (
+            SOUND
+            + "/var/lib/pacemaker p 100 50 0 100% /var/lib/pacemaker\n/opt/LifeKeeper o 9 1 900 1% /opt\n"
+            + MOUNTS
+            + "o /opt ext4 ro 0 0\n",
+            [
+                "/var/lib/pacemaker is full: /var/lib/pacemaker has 0 kB left",
+                "/opt/LifeKeeper cannot be written to: /opt is mounted read-only",
+            ],
+        ),
         ("", []),
         ("/tmp \n/var/tmp df: x\n/var/log\n/run a b c d e f\n", []),
     ],

@@ -99,7 +99,10 @@ PREFER = '<rsc_location id="cli-prefer-web" rsc="web"><rule id="r"><date_express
         ('<rsc_location id="cli-ban-web-on-lknode02" rsc="web"/>', "cli-ban-web-on-lknode02 is in force"),  # of a member
         ('<rsc_location id="cli-ban-other-on-lknode02" rsc="other"/>', ""),
         (PREFER.format(END, "2026-11-22 00:00:00Z"), ""),  # over
-        (PREFER.format("another", "2026-11-22 00:00:00Z"), "cli-prefer-web is in force"),  # which is taken away by nobody
+        (PREFER.format("cli-ban-web-on-lknode02-lifetime", "2026-11-22 00:00:00Z"), ""),  # as `crm_resource --ban --lifetime` names it
+        (PREFER.format(END, "2026-11-22 00:00:00Z").replace('id="r"', 'id="r" boolean-op="or"'), "cli-prefer-web is in force"),
+        (PREFER.format(END, "2026-11-01"), ""),
+        (PREFER.format(END, "2026-12-01"), "cli-prefer-web is in force"),
         (PREFER.format(END, "2026-12-22 00:00:00 +00:00"), "cli-prefer-web is in force"),
         (PREFER.format(END, "some day"), "cli-prefer-web is in force"),
     ],

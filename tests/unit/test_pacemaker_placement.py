@@ -15,6 +15,8 @@ NEEDS = '<utilization id="u"><nvpair id="u1" name="memory" value="4096"/></utili
 HAS = f'<nodes><node id="2" uname="{TO}"><utilization id="v"><nvpair id="v1" name="memory" value="{{}}"/></utilization></node></nodes>'
 TICKET = '<rsc_ticket id="t1" rsc="cluster-services" ticket="site-a" loss-policy="stop"/>'
 APART = '<rsc_colocation id="c1" rsc="ip" with-rsc="cluster-services" score="-INFINITY"/>'
+ORDER = '<rsc_order id="o1" first="ip" then="cluster-services"/>'
+STAYS = '<meta_attributes id="m"><nvpair id="m1" name="target-role" value="Stopped"/></meta_attributes>'
 ALLOWED = f'<rsc_location id="a" rsc="cluster-services" node="{TO}" score="100"/>'
 
 
@@ -43,6 +45,10 @@ def cib(option: str = "", value: str = "", *, nodes: str = "", needs: str = "", 
         (cib(rules=APART), ("the colocation c1", "ip and cluster-services apart", "-INFINITY")),
         (cib(rules=APART.replace("-INF", "INF")), ()),
         (cib(rules=APART.replace("ip", "another")), ()),
+        (cib(rules=ORDER, needs=STAYS), ("cluster-services starts only after ip", "the order o1", "told to stay stopped")),
+        (cib(rules=ORDER), ()),
+        (cib(rules=ORDER.replace("<rsc_order", '<rsc_order kind="Optional"'), needs=STAYS), ()),
+        (cib(rules=ORDER.replace('then="cluster-services"', 'then="another"'), needs=STAYS), ()),
         (Told("not connected"), ()),
     ],
 )

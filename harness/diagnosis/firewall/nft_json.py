@@ -19,7 +19,7 @@ NOTHING = {
 ELSEWHERE = {"queue": "a program decides (queue)", "tproxy": "a proxy takes it", "synproxy": "a proxy answers", "fwd": "it is sent on"}
 ORDERS = {">": (1, None), ">=": (0, None), "<": (None, -1), "<=": (None, 0)}
 NIC_NOT_TOLD = "whether its chain is on that NIC, which this version of nft does not tell as JSON"
-FAMILIES = ("ip", "ip6", "inet", "netdev")
+FAMILIES = ("ip", "ip6", "inet", "netdev", "arp")
 
 
 def chains(items: list[Any]) -> list[Chain]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
+from harness.diagnosis.firewall.ruleset import Ruleset
 from harness.managers.manager_registry import manager_class
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
@@ -20,6 +22,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 yield from _of(evidence, seen, str(address), subnet)
     yield from _loopback(evidence)
     yield from _without_arp(evidence)
+    yield from _arp_filtered(evidence)
     yield from _written_down(evidence)
     yield from _dead_path(evidence)
 
@@ -85,6 +88,38 @@ def _without_arp(evidence: Evidence) -> Iterator[Cause]:
                 (f"`ip addr` on {name}: {nic} has the flag NOARP",),
                 explains=(*paths, "*:communication path"),
             )
+
+
+def _arp_filtered(evidence: Evidence) -> Iterator[Cause]:
+    """A table of the family arp: whom it drops resolves nobody's hardware address, or tells nobody its own. Its rules are not evaluated, so
+    a drop that may be of the NIC is told as likely where something there is lost in silence, and else as possible."""
+    for machine in evidence.cluster.machines:
+        seen = evidence.hosts.get(machine.name)
+        nic = seen.nic_of(machine.address) if seen is not None else None
+        for where, rule in _arp_drops(seen.firewall, nic) if seen is not None and seen.firewall is not None and nic else ():
+            lost = [p.name for p in evidence.failed if p.silent and machine.name in (p.origin, evidence.active)]
+            yield Cause(
+                f"a filter of ARP on {machine.name} drops what is asked or answered by {nic}: {rule} ({where}); who is not resolved gets "
+                "no packet, and no error says so",
+                machine.name,
+                Certainty.LIKELY if lost else Certainty.POSSIBLE,
+                f"see what put that table there (`nft list tables arp`, `arptables -L`), and let ARP pass by {nic}",
+                (f"the ruleset of {machine.name}: {where}: {rule}", *(f"`ip neigh` on {machine.name} shows whom it cannot resolve",)),
+                explains=(*lost, *(("*:communication path",) if lost else ())),
+            )
+            break
+
+
+def _arp_drops(ruleset: Ruleset, nic: str) -> Iterator[tuple[str, str]]:
+    for chain in ruleset.chains:
+        if chain.table.split()[1] != "arp" or chain.hook not in ("input", "output"):
+            continue
+        for rule in chain.rules:
+            named = re.search(r"\b[io]if(?:name)? (?:== )?\"?([\w.-]+)", rule.text)
+            if re.search(r"\bdrop$", rule.text) and (named is None or named[1] == nic):
+                yield chain.where, f"`{rule.text}`"
+        if chain.policy == "drop" and not chain.rules:
+            yield chain.where, "policy drop"
 
 
 def _written_down(evidence: Evidence) -> Iterator[Cause]:

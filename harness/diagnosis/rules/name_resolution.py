@@ -65,6 +65,15 @@ def _wrong(evidence: Evidence, name: str, seen: HostSeen, other: Node) -> Iterat
 def _own(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
     """A program that binds to, or registers, what its host's own name resolves to."""
     known = seen.names.get(node.name, ())
+    if known and all(map(_is_loopback, known)):
+        yield Cause(
+            f"{node.name}'s own name resolves to {', '.join(known)} there, a loopback address, as installers write it: a program that "
+            "binds to its own name is reached by nobody else",
+            node.name,
+            Certainty.POSSIBLE,
+            f"give {node.name} its own address {node.address} in /etc/hosts there, if a service or the cluster manager goes by the name",
+            (f"`getent hosts {node.name}` on {node.name}: {', '.join(known)}",),
+        )
     held = {a.address for a in seen.addresses or ()}
     wrong = [a for a in known if a not in held and not _is_loopback(a) and ":" not in a]
     if seen.addresses is None or not wrong or len(wrong) < len([a for a in known if ":" not in a]):
@@ -87,7 +96,17 @@ def _unknown(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
     theirs = evidence.hosts.get(peer.name)
     if theirs is None or node.name not in seen.names or peer.name not in seen.names or seen.names[peer.name]:
         return
-    if seen.names[node.name] and theirs.names.get(node.name):
+    if not seen.names[node.name] and theirs.names.get(node.name) and theirs.names.get(peer.name):
+        yield Cause(
+            f"{node.name} cannot resolve any name of the cluster, neither its own nor {peer.name}, while {peer.name} resolves both: its "
+            "file of hosts is not read, or has neither",
+            node.name,
+            Certainty.LIKELY,
+            f"see the line `hosts:` in /etc/nsswitch.conf of {node.name} (`files dns`), and give /etc/hosts there the lines that "
+            f"{peer.name} has",
+            (f"`getent hosts` on {node.name}: nothing for {node.name} and {peer.name}",),
+        )
+    elif seen.names[node.name] and theirs.names.get(node.name):
         yield Cause(
             f"{node.name} cannot resolve the name {peer.name}, its peer's, while {peer.name} resolves {node.name}",
             node.name,

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as xml
 
 from harness.hosts.bounded_parse import xml_of
@@ -318,15 +318,17 @@ def moved_by_hand(text: str, resources: Collection[str]) -> list[str]:
 
 
 def _is_over(constraint: xml.Element, clock: re.Match[str] | None) -> bool:
-    """By a single rule with an end, as `--lifetime` makes it, which `--clear --expired` takes away."""
-    dates = list(constraint.iter("date_expression"))
-    if clock is None or len(dates) != 1 or dates[0].get("operation") != "lt" or "-lifetime-end-" not in dates[0].get("id", ""):
+    """By a single rule with an end, as `--lifetime` makes it: all that it asks for must hold, and the end never holds again. An end
+    without a zone is the node's own time, so a day more is given."""
+    dates, rules = list(constraint.iter("date_expression")), list(constraint.iter("rule"))
+    if clock is None or len(dates) != 1 or dates[0].get("operation") != "lt" or any(rule.get("boolean-op") == "or" for rule in rules):
         return False
     try:
         end = datetime.fromisoformat(dates[0].get("end", "").replace("Z", "+00:00").replace(" +", "+"))
     except ValueError:
         return False
-    return end.tzinfo is not None and end.timestamp() < int(clock[1])
+    margin = timedelta(0) if end.tzinfo is not None else timedelta(days=1)
+    return (end.replace(tzinfo=end.tzinfo or UTC) + margin).timestamp() < int(clock[1])
 
 
 def timed_moves(text: str, resource: str) -> list[str]:

@@ -19,7 +19,15 @@ def by_placement(to: str, told: Told, reading: Reading) -> Case:
     return (
         Case()
         if root is None
-        else Case(against=[*_opt_in(to, root, reading), *_capacity(to, root, reading), *_tickets(root, reading), *_apart(root, reading)])
+        else Case(
+            against=[
+                *_opt_in(to, root, reading),
+                *_capacity(to, root, reading),
+                *_tickets(root, reading),
+                *_apart(root, reading),
+                *_after(root, reading),
+            ]
+        )
     )
 
 
@@ -69,6 +77,23 @@ def _apart(root: xml.Element, reading: Reading) -> Iterator[str]:
         ids = [e.get("id", "") for e in rule.iter("resource_ref")] or [rule.get("rsc", ""), rule.get("with-rsc", "")]
         if rule.get("score", "").startswith("-") and len(ours & set(ids)) > 1:
             yield f"the colocation {rule.get('id')} keeps {' and '.join(ids)} apart (score {rule.get('score')})"
+
+
+def _after(root: xml.Element, reading: Reading) -> Iterator[str]:
+    """What must start after something that is told to stay stopped starts nowhere; where it runs already it may go on."""
+    stopped = {
+        e.get("id", "")
+        for kind in ("primitive", "group", "clone", "master")
+        for e in root.iter(kind)
+        for pair in e.iterfind("meta_attributes/nvpair")
+        if pair.get("name") == "target-role" and pair.get("value", "").lower() == "stopped"
+    }
+    ours = {*reading.resources, *reading.groups}
+    for rule in root.iter("rsc_order"):
+        ids = [e.get("id", "") for e in rule.iter("resource_ref")] or [rule.get("first", ""), rule.get("then", "")]
+        optional = rule.get("kind") == "Optional" or rule.get("score") in ("0", "+0")
+        if first := [tag for tag in ids[:-1] if tag in stopped] if not optional and ids[-1] in ours else []:
+            yield f"{ids[-1]} starts only after {', '.join(first)} (the order {rule.get('id')}), and that is told to stay stopped"
 
 
 def _option(root: xml.Element, name: str) -> str:
