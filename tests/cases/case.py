@@ -13,7 +13,9 @@ from typing import Any
 FOLDER = Path(__file__).parent / "faults"
 LOUD = ("fault", "certain", "likely")
 # How evidence begins, or what it holds, that only packets and attempts give: a bundle has none of it.
-ONLY_SEEN_LIVE = re.compile(r"packet capture|: (silent|refused|connected|answered)\b|asked on the path|\bGET /|an echo of")
+ONLY_SEEN_LIVE = re.compile(
+    r"packet capture|: (silent|refused|connected|answered)\b|asked on the path|attempts on the paths|\bGET /|an echo of"
+)
 KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "also", "never", "code", "quiet"}
 
 

@@ -97,6 +97,13 @@ def test_a_policy_rule_for_a_port_or_a_mark_is_told_with_what_it_loses() -> None
     assert faults(diagnose(with_host(marked))) == []  # nothing is lost, so nothing that matters has the mark
 
 
+@pytest.mark.parametrize("rule", ["510: from all fwmark 0x51 lookup 51", ""])
+def test_answers_to_the_probe_that_leave_by_another_nic_than_the_routes_say(rule: str) -> None:
+    seen = with_host(node("lknode01", rules=(rule,) if rule else ()), paths=paths(client=SILENT, standby=SILENT))
+    saw = probed("lknode01", answers_by=frozenset({"eth1"}))
+    only(replace(seen, probes={**seen.probes, "lknode01": saw}), "lknode01", "leaves lknode01 by eth1, not by eth0", rule or "its routes")
+
+
 def test_a_nic_without_arp() -> None:
     only(with_host(node("lknode01", without_arp=frozenset({"eth0"}))), "lknode01", "eth0 in Subnet#1", "NOARP")
     assert faults(diagnose(with_host(node("lknode01", without_arp=frozenset({"wg0"}))))) == []

@@ -38,7 +38,7 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[Fate]) -> I
         host,
         Certainty.LIKELY,
         "see what that rule does to them (its counter: `nft list ruleset`, `iptables -vnL`); let these pass by a rule before it",
-        tuple(dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost)),
+        (*dict.fromkeys(f"{host}'s ruleset, evaluated for {f.found.packet}: cannot tell" for f in lost), *_felt(evidence, host, lost)),
         "nothing else that was looked at explains it; with the rule taken away for a moment it is decided",
         explains=_explained(evidence, host, lost),
         general=True,
@@ -52,6 +52,17 @@ def _is_lost(evidence: Evidence, host: str, fate: Fate) -> bool:
         return host == evidence.active and probes is not None and bool(probes.syns) and not probes.answered
     mine = _explained(evidence, host, [fate])
     return any(not p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
+
+
+def _felt(evidence: Evidence, host: str, fates: Sequence[Fate]) -> list[str]:
+    """What was seen failing of that, one line for each kind."""
+    patterns = _explained(evidence, host, fates)
+    paths = [p.name for p in evidence.failed if any(fnmatchcase(p.name, pattern) for pattern in patterns)]
+    probes = evidence.probes.get(host)
+    unanswered = probes is not None and any(probes.syns.values()) and not probes.answered
+    return [f"attempts on the paths {listed(paths)}: they fail"] * bool(paths) + [
+        f"the packet capture on {host}: probes arrive, and none is answered"
+    ] * unanswered
 
 
 def _doubted(evidence: Evidence, host: str, path: PathSeen) -> bool:
@@ -115,7 +126,7 @@ def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[Fate]) -> C
         host,
         Certainty.LIKELY,
         "see who put that translation there and whether what it leads to serves; else take it away",
-        (f"{host}'s ruleset, evaluated for {fates[0].needed.first}",),
+        (f"{host}'s ruleset, evaluated for {fates[0].needed.first}", *_felt(evidence, host, fates)),
         explains=_explained(evidence, host, fates),
         general=True,
     )

@@ -23,6 +23,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield _answers(evidence, node, seen, first, wrong, probe)
         yield from _from_another_address(evidence, node, seen, first)
         yield from _chosen(evidence, node, seen, first)
+        if not wrong.get(probe):
+            yield from _probe_by_another_nic(evidence, node, seen, first)
     yield from _as_the_vip(evidence)
     yield from _to_the_vip(evidence)
     yield from _strict(evidence)
@@ -61,7 +63,7 @@ def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Itera
             continue  # no rule sends it there: the route itself does, and that is told as one
         by = f"the policy rule `{rules[0]}`" if rules else "a policy rule"
         port = int(value) if value.isdigit() else 0
-        felt = [p.name for p in evidence.failed if p.silent and p.nodes == {node.name} and not p.answers_left]
+        felt = [p.name for p in evidence.failed if p.silent and p.nodes == {node.name} and not p.answers_came]
         if kind == "mark":
             if felt:
                 yield Cause(
@@ -83,6 +85,27 @@ def _chosen(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Itera
             (f"`ip route get {to} ipproto tcp sport {port}` on {node.name}: {route.kind} dev {route.interface}",),
             explains=tuple(f for f in felt if f.endswith(f"/{what}") or port == cluster.load_balancer.probe.port),
         )
+
+
+def _probe_by_another_nic(evidence: Evidence, node: Node, seen: HostSeen, first: str) -> Iterator[Cause]:
+    """The packets say so, and the plain routes do not: something chooses a way for these answers alone."""
+    saw, source = evidence.probes.get(node.name), evidence.cluster.load_balancer.probe.source
+    if saw is None or not saw.answered or not saw.answers_by or first in saw.answers_by or first not in saw.came_by:
+        return
+    out = ", ".join(sorted(saw.answers_by))
+    marks = [rule for rule in seen.rules if "fwmark" in rule]
+    by = f"by the policy rule `{marks[0]}`, for what a firewall rule marks" if marks else "though its routes to the probe's source do not"
+    yield Cause(
+        f"what answers the probe from {source} leaves {node.name} by {out}, not by {first} where the probe came in, {by}: Azure drops it",
+        node.name,
+        Certainty.CERTAIN,
+        f"let what answers the probe leave by {first}: see what marks it (`nft list ruleset`, `iptables-save -t mangle`), and `ip rule`",
+        (
+            f"the packet capture on {node.name}: probes come in by {', '.join(sorted(saw.came_by))}, {saw.answered} answers left by {out}",
+            *(f"`ip rule` on {node.name}: {rule}" for rule in marks),
+        ),
+        explains=("client/*", "standby/*", f"{node.name}:probe port") if node.name == evidence.active else (),
+    )
 
 
 def _as_the_vip(evidence: Evidence) -> Iterator[Cause]:
