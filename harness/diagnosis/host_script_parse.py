@@ -17,6 +17,7 @@ from harness.hosts.bounded_parse import json_of, xml_of
 from harness.hosts.host import NotReadable
 from harness.hosts.linux import linux_parse
 from harness.hosts.linux.linux_parse import Route
+from harness.managers.unlisted_members import lies_on
 
 MARK = "@@ "
 STATES = {
@@ -249,6 +250,7 @@ def _configuration(text: str, ip_tag: str) -> dict[str, str]:
         ]
         found[f"monitor {tag}"] = "yes" if monitors and all(op.get("enabled") != "false" for op in monitors) else "none"
     if root is not None:
+        found |= {f"disk of {tag}": disk for disk, tag in lies_on(root)}
         for pair in root.iterfind(".//crm_config//nvpair"):
             found[f"option {pair.get('name')}"] = pair.get("value", "")
     return found

@@ -57,7 +57,20 @@ def beside_of_pacemaker(cib: str, own: Collection[str], port: int) -> frozenset[
     placed = {tag for block in blocks for tag in block}
     rules = root.find("configuration/constraints")
     tied = [pair for pair in _ties(rules) if set(pair) <= placed] if rules is not None else []
-    return _disjoint(_joined(blocks, tied), own, port)
+    return _disjoint(_joined(blocks, [*tied, *lies_on(resources)]), own, port)
+
+
+def lies_on(resources: xml.Element) -> Iterable[tuple[str, str]]:
+    """A resource with a file below the place where another one mounts a file system needs it, whether anything ties them or not."""
+    given = {
+        e.get("id", ""): {pair.get("name"): pair.get("value", "") for pair in e.iterfind("instance_attributes/nvpair")}
+        for e in resources.iter("primitive")
+    }
+    for disk, has in given.items():
+        place = has.get("directory", "").rstrip("/") + "/"
+        for tag, others in given.items():
+            if len(place) > 1 and tag != disk and any(value.startswith(place) for value in others.values()):
+                yield disk, tag
 
 
 def _ties(rules: xml.Element) -> Iterable[tuple[str, str]]:

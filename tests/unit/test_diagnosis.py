@@ -344,7 +344,9 @@ def test_a_responder_without_a_monitor_is_told_while_it_still_answers() -> None:
 def test_what_a_move_would_leave_behind_is_told_where_it_is_the_files_own() -> None:
     says = "moving cluster-services (manager.resource) does not move ip-10.20.1.200, which the cluster manager has besides"
     only(evidence(left_behind=[says]), "lknode02", "ip-10.20.1.200 would not follow")
-    assert faults(diagnose(evidence(left_behind=[says.replace("ip-10.20.1.200", "printer")]))) == []
+    its = says.replace("ip-10.20.1.200", "printer")
+    assert faults(diagnose(evidence(left_behind=[its]))) == []
+    only(with_host(node("lknode01", units={f"disk of {WEB.tag}": "printer"}), left_behind=[its]), "lknode02", "printer would not follow")
 
 
 def test_a_vip_that_is_nowhere_though_its_resource_is_in_service() -> None:

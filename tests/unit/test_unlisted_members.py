@@ -119,6 +119,7 @@ def named(*tags: str) -> str:
 
 
 OWN = {"grp", "ip"}
+GIVEN = '<primitive id="{}"><instance_attributes id="i"><nvpair id="j" name="{}" value="{}"/></instance_attributes></primitive>'
 ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
 
 
@@ -133,6 +134,16 @@ ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
         (f'<group id="grp">{named("ip")}</group>{named("db")}', ORDER.format(""), set()),
         (f'<group id="grp">{named("ip")}</group>{named("db")}', ORDER.format('kind="Optional"'), {"db"}),
         (f'<group id="grp">{named("ip")}</group>{named("nc-12345", "azure-lb-1", "x12345")}', "", set()),  # they may answer the probe
+        (
+            f'<group id="grp">{named("ip")}{GIVEN.format("ip", "pgdata", "/srv/x/pg")}</group>{GIVEN.format("fs", "directory", "/srv/x")}',
+            "",
+            set(),
+        ),
+        (
+            f'<group id="grp">{named("ip")}{GIVEN.format("ip", "pgdata", "/srv/xy")}</group>{GIVEN.format("fs", "directory", "/srv/x")}',
+            "",
+            {"fs"},
+        ),
         (named("db", "web"), "", set()),  # nothing of the file's is there, so nothing is known to be another's
         (f'<group id="grp">{named("ip")}</group><clone id="c">{named("ping")}</clone>', "", set()),
     ],

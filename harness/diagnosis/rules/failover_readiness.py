@@ -32,7 +32,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             ),
         )
     cluster = evidence.cluster
-    ours = (cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services))
+    tags = [cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)]
+    disks = [disk for _, seen in evidence.nodes for tag in tags if (disk := seen.units.get(f"disk of {tag}"))]
+    ours = dict.fromkeys((*tags, *disks))
     for sentence in evidence.left_behind:
         if named := [tag for tag in ours if re.search(rf"(?<![\w.-]){re.escape(tag)}(?![\w-])", sentence)]:
             yield Cause(
