@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "faults"
 LOUD = ("fault", "certain", "likely")
 # How evidence begins, or what it holds, that only packets and attempts give: a bundle has none of it.
 ONLY_SEEN_LIVE = re.compile(
-    r"packet capture|: (silent|refused|connected|answered)\b|asked on the path|attempts on the paths|\bGET /|an echo of"
+    r"packet capture|: (silent|refused|connected|answered)\b|asked on the path|attempts on the paths|\d bytes|\bGET /|an echo of"
 )
 KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "also", "never", "code", "quiet"}
 
