@@ -28,7 +28,9 @@ def test_a_plan_asks_nobody(arm, capsys):
     assert arm.asked == []
     for name in ("lknode01-nic2", "lkclient", "ilb", "vnet"):
         assert name in said
-    assert "floating IP on" in said and "not checked" in said and "public addresses: none" in said and "all of it" in said
+    assert (
+        "floating IP on" in said and "an hour of it costs is not known" in said and "public addresses: none" in said and "all of it" in said
+    )
 
 
 def test_up_and_down_again(arm, capsys, tmp_path):

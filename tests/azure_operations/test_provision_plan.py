@@ -21,7 +21,7 @@ def nobody(tmp_path, monkeypatch):
 
 
 def planned(capsys: Any, *more: str) -> dict[str, Any]:
-    assert up("--plan", "--json", *more) == 0
+    assert up("--plan", "--json", "--prices", "rough", *more) == 0
     return json.loads(capsys.readouterr().out)
 
 

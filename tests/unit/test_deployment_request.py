@@ -17,9 +17,9 @@ from harness.core.errors import BadUse
 AZURE = Azure(subscription="s", resource_group="lk-test")
 
 
-def planned(**over: Any) -> dict[str, Any]:
+def planned(asked: str = "rough", **over: Any) -> dict[str, Any]:
     wanted = DeploymentRequest("westeurope", "me", time.time() + 60, {"design": "nat", "sshPublicKey": "ssh-ed25519 AAAA me", **over})
-    return deployment_request.plan(wanted, AZURE, prices.of_table, "table")
+    return deployment_request.plan(wanted, AZURE, prices.prices_of(asked, "westeurope"))
 
 
 def test_mandatory_tags_are_on_everything_and_ours_stay_ours() -> None:
@@ -82,6 +82,21 @@ def test_software_that_costs_is_a_row_without_a_price() -> None:
         "lknode02-image",
         "lkclient-image",
     }
+
+
+def test_no_price_is_told_that_nobody_looked_up() -> None:
+    plain = planned("none", ports=list(range(1001, 1009)))
+    said = {r["type"].split("/")[-1]: r["usd_per_hour"] for r in plain["resources"]}
+    assert plain["usd_per_hour"] is None and "not known: --prices retail asks" in plain["price_note"]
+    assert {said[kind] for kind in ("virtualMachines", "disks", "loadBalancers", "rules")} == {None} and said["virtualNetworks"] == 0.0
+    assert "all of it" in deployment_request.as_text(plain) and "$ ?" in deployment_request.as_text(plain)
+
+
+def test_azures_list_prices_the_machines_and_nothing_is_mixed_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices, "of_retail", lambda region: lambda size: 0.1)
+    listed = planned("retail")
+    assert listed["usd_per_hour"] == pytest.approx(0.3) and listed["without_a_price"] == 4  # three disks and the balancer
+    assert {r["price"] for r in listed["resources"]} == {"retail", "not known", "free"}
 
 
 def test_rules_beyond_five_cost() -> None:

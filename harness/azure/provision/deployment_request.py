@@ -98,23 +98,24 @@ def public_key(file: Path) -> str:
     return line
 
 
-def plan(request: DeploymentRequest, azure: Azure, of_size: prices.OfSize, source: str) -> dict[str, Any]:
-    """Everything that would be made, with what it costs, as data. Nobody is asked, so a group that is there already is a row, too."""
+def plan(request: DeploymentRequest, azure: Azure, known: prices.Prices) -> dict[str, Any]:
+    """Everything that would be made, with what it costs where that is known, as data. A group that is there already is a row, too: nobody is
+    asked."""
     rows, costs = [_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
     for resource in request.resources(azure):
-        costs.append(prices.cost(resource, of_size, source))
+        costs.append(prices.cost(resource, known))
         rows.append(_row(resource.type, resource.name, _about(resource), costs[-1]))
         if image := _paid_image(resource):
             costs.append(prices.Cost(None, "on top; see the image's plan"))
             rows.append(_row("software", f"{resource.name}-image", f"what {image} costs per vCPU and hour", costs[-1]))
         if more := max(0, len(resource.body["properties"].get("loadBalancingRules", [])) - INCLUDED_BALANCER_RULES):
-            costs.append(prices.rule_cost(more))
+            costs.append(prices.rule_cost(more, known))
             rows.append(_row("rules", f"{resource.name}-rules", f"{more} beyond {INCLUDED_BALANCER_RULES}", costs[-1]))
         if disk := _disk_of(resource):
             kind = disk["managedDisk"]["storageAccountType"]
-            costs.append(prices.disk_cost(kind))
+            costs.append(prices.disk_cost(kind, known))
             rows.append(_row("Microsoft.Compute/disks", disk["name"], f"{kind}, an OS disk", costs[-1]))
-    known, unknown = prices.total(costs)
+    hour, unknown = prices.total(costs)
     return {
         "run": request.run,
         "tags": request.tags,
@@ -122,11 +123,9 @@ def plan(request: DeploymentRequest, azure: Azure, of_size: prices.OfSize, sourc
         "resource_group": azure.resource_group,
         "location": request.location,
         "resources": rows,
-        "usd_per_hour": round(known, 4),
+        "usd_per_hour": None if hour is None else round(hour, 4),
         "without_a_price": unknown,
-        "price_note": prices.table()["note"]
-        if source != "retail"
-        else "virtual machines by Azure's price list, the rest, their disks too, by the table",
+        "price_note": known.note,
         "public_addresses": [r.name for r in request.resources(azure) if r.type.endswith("publicIPAddresses")],
     }
 

@@ -62,7 +62,8 @@ def add_to(verbs) -> None:
         "--outbound", action="store_true", help="a NAT gateway: the nodes may reach the Internet, as packages need (facts ILB-23)"
     )
     up.add_argument("--manager", metavar="WHAT", default="none", help="none (the default), pacemaker, or the path of a script of yours")
-    up.add_argument("--prices", choices=["table", "retail"], default="table", help="the repo's own table (default), or Azure's price list")
+    asked = ["none", "rough", "retail"]
+    up.add_argument("--prices", choices=asked, default="none", help="a rough table that nobody has checked, or Azure's price list; none")
     limit(up, 60)
     up.add_argument("--cluster-file", metavar="FILE", help="where to write the cluster file (default: RUN.toml here)")
 
@@ -111,9 +112,7 @@ def _up(given: argparse.Namespace) -> int:
         )
     wanted = _request(given)
     validation.check(wanted)
-    of_size = prices.of_retail(given.location) if given.prices == "retail" else prices.of_table
-    source = "retail" if given.prices == "retail" else f"list price of {prices.table()['as_of']}, not checked"
-    planned = deployment_request.plan(wanted, azure, of_size, source)
+    planned = deployment_request.plan(wanted, azure, prices.prices_of(given.prices, given.location))
     file = Path(given.cluster_file or f"{wanted.run}.toml")
     provision.can_be_written(file)
     cluster_config.parse(

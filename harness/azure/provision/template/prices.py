@@ -1,4 +1,5 @@
-"""What a plan costs an hour: from the table in prices.json, or from Azure's public price list where that can be reached."""
+"""What a plan costs an hour, as far as it is known: by itself not at all, from Azure's public price list (machines) where that is asked for
+and can be reached, from the rough table in prices.json where that is asked for."""
 
 from __future__ import annotations
 
@@ -19,6 +20,23 @@ RETAIL = "https://prices.azure.com/api/retail/prices"
 ANSWER_TIMEOUT_S = 15.0
 
 OfSize = Callable[[str], float | None]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Where prices come from: what a machine of a size costs, whether the rough table is asked for everything else, and in words."""
+
+    of_size: OfSize
+    source: str
+    rough: bool
+    note: str
+
+    def of(self, *keys: str) -> float | None:
+        """What the table has at these keys; None where it is not asked."""
+        found: Any = table()
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found if self.rough else None
 
 
 @dataclass(frozen=True)
@@ -54,7 +72,7 @@ def of_retail(region: str, *, url: str = RETAIL, limit: float = ANSWER_TIMEOUT_S
                 items = json.load(answer)["Items"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "reason", error)
-            raise Unusable(f"Azure's price list cannot be asked ({reason}); leave --prices retail out and take the table's") from error
+            raise Unusable(f"Azure's price list cannot be asked ({reason}); leave --prices retail out") from error
         return min((i["retailPrice"] for i in items if _is_plain_linux(i)), default=None)
 
     return price
@@ -65,28 +83,43 @@ def _is_plain_linux(item: dict[str, Any]) -> bool:
     return not any(other in words for other in ("Windows", "Spot", "Low Priority", "CloudServices"))
 
 
-def cost(resource: Resource, of_size: OfSize, source: str) -> Cost:
+def prices_of(asked: str, region: str) -> Prices:
+    """`none`, `rough` or `retail`."""
+    rough = f"list price of {table()['as_of']}, not checked"
+    if asked == "rough":
+        return Prices(of_table, rough, True, table()["note"])
+    if asked == "retail":
+        return Prices(of_retail(region), "retail", False, "virtual machines by Azure's price list; what the rest costs is not known")
+    how = "--prices retail asks Azure's price list for the machines, --prices rough takes a table that nobody has checked"
+    return Prices(lambda size: None, "not known", False, f"what an hour of it costs is not known: {how}")
+
+
+def cost(resource: Resource, prices: Prices) -> Cost:
     """What one resource costs while it is there; a machine without its OS disk (`disk_cost`). What is free costs 0."""
-    known, kind = table(), resource.type.split("/")[-1]
+    kind = resource.type.split("/")[-1]
     if kind == "virtualMachines":
-        return Cost(of_size(resource.body["properties"]["hardwareProfile"]["vmSize"]), source)
-    return Cost(known.get(kind, 0.0), _by_the_table() if kind in known else "free")
+        return _known(prices.of_size(resource.body["properties"]["hardwareProfile"]["vmSize"]), prices)
+    return _known(prices.of(kind), prices) if kind in table() else Cost(0.0, "free")
 
 
-def rule_cost(count: int) -> Cost:
+def rule_cost(count: int, prices: Prices) -> Cost:
     """Load-balancing rules beyond those that the balancer's own price holds."""
-    return Cost(count * table()["furtherRule"], _by_the_table())
+    one = prices.of("furtherRule")
+    return _known(None if one is None else count * one, prices)
 
 
-def disk_cost(kind: str) -> Cost:
+def disk_cost(kind: str, prices: Prices) -> Cost:
     """An OS disk of a storage account type, as small as the template's images have it. What is read and written costs extra."""
-    return Cost(table()["disks"].get(kind), f"{_by_the_table()}, without transactions")
+    known = _known(prices.of("disks", kind), prices)
+    return known if known.hour is None else Cost(known.hour, f"{known.source}, without transactions")
 
 
-def _by_the_table() -> str:
-    return f"list price of {table()['as_of']}, not checked"
+def _known(hour: float | None, prices: Prices) -> Cost:
+    return Cost(hour, "not known" if hour is None else prices.source)
 
 
-def total(costs: Sequence[Cost]) -> tuple[float, int]:
-    """The sum of what is known, and how many are not."""
-    return sum(c.hour or 0.0 for c in costs), sum(c.hour is None for c in costs)
+def total(costs: Sequence[Cost]) -> tuple[float | None, int]:
+    """The sum of what is known, None where nothing that costs is, and how many are not."""
+    known = [c.hour for c in costs if c.hour is not None]
+    unknown = len(costs) - len(known)
+    return (None if unknown and not any(known) else sum(known)), unknown
