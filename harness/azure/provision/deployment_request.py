@@ -99,8 +99,10 @@ def public_key(file: Path) -> str:
 
 
 def plan(request: DeploymentRequest, azure: Azure, known: prices.Prices) -> dict[str, Any]:
-    """Everything that would be made, with what it costs where that is known, as data. A group that is there already is a row, too: nobody is
-    asked."""
+    """Everything that would be made, with what it costs where that is known, as data.
+
+    Nobody is asked, so a group that is there already is a row, too.
+    """
     rows, costs = [_row(GROUPS, azure.resource_group, "made if there is none", FREE)], [FREE]
     for resource in request.resources(azure):
         costs.append(prices.cost(resource, known))
