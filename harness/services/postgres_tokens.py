@@ -8,12 +8,22 @@ from harness.core.deadline import Deadline
 from harness.services.postgres_session import Session
 from harness.services.token_table import TABLE, TokenTable
 
+# A session is held throughout a measurement. Whose host dies meanwhile would leave it at the server for the two hours that kernels wait by
+# default (facts PGS-06); so the server asks after 30 s of silence, three times, and ends it within a minute.
+KEEPALIVES = {"tcp_keepalives_idle": 30, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}  # seconds, seconds, times
+
 
 class PostgresTokens(TokenTable):
     """Each token is a transaction of its own."""
 
     def __init__(self, host: str, port: int, settings: dict[str, str], deadline: Deadline) -> None:
         self._session = Session(host, port, settings, deadline)
+        ends = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in KEEPALIVES.items())
+        try:
+            self._session.query(f"select {ends}".encode(), deadline, of="asking it to notice when this host dies")
+        except BaseException:
+            self._session.__exit__(None, None, None)
+            raise
 
     def __enter__(self) -> PostgresTokens:
         return self

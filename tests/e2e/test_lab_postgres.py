@@ -21,7 +21,8 @@ from lab_services import LIMIT, open_folder
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
 from harness.lab.services import node_process, postgres, postgres_template
-from harness.services import service_registry
+from harness.services import postgres_tokens, service_registry
+from harness.services.postgres_tokens import PostgresTokens
 from harness.services.service_kind import Identity, NotTheService
 from tests.free_port import free_port
 
@@ -183,3 +184,13 @@ def test_a_database_is_neither_a_listener_nor_a_web_server(kind: str, database: 
     database.start()
     with pytest.raises((OSError, NotTheService)):
         service_registry.kind(kind).who_are_you("127.0.0.1", database.port, settings={}, deadline=Deadline(LIMIT))
+
+
+def test_a_session_of_tokens_does_not_outlive_its_host_by_two_hours(database: Database) -> None:
+    """The kernel's own default, which the server goes by unless a session says otherwise."""
+    database.start()
+    with PostgresTokens("127.0.0.1", database.port, database.settings, Deadline(LIMIT)) as tokens:
+        asked = ", ".join(f"current_setting('{name}')" for name in postgres_tokens.KEEPALIVES)
+        (said,) = tokens._session.query(f"select {asked}".encode(), Deadline(LIMIT))
+    idle, interval, count = map(int, said)
+    assert idle + interval * count <= 60
