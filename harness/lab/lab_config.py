@@ -21,6 +21,8 @@ SSH_PORT = 22
 AzureTag = Literal["VirtualNetwork", "AzureLoadBalancer", "Internet", "*"]
 GUESTS = ("namespace", "container")  # what a lab's host can be made of
 MANAGERS = ("lifekeeper", "pacemaker")  # that a lab can have
+PLATFORMS = ("linux", "windows")  # of its nodes; Windows is a stand-in on Linux
+ON_WINDOWS = {"lifekeeper": "lifekeeper-windows"}  # what a manager's kind is in the cluster file where the nodes are such stand-ins
 # What a lab runs for services of that kind: the module of harness.lab.services, and the dialogue that shows it to work. PostgreSQL is
 # Debian's own.
 STAND_INS = {
@@ -113,6 +115,11 @@ class LabSettings(Part):
         return {name: guest for name, guest in self.guests.items() if guest.kind == "container"}
 
 
+def has_windows(cluster: Cluster) -> bool:
+    """Whether the nodes are to be stand-ins for Windows hosts."""
+    return any(node.platform == "windows" for node in cluster.nodes)
+
+
 def make_lab_config(cluster: Cluster, path: Path) -> LabSettings:
     """The lab settings of a cluster file. Raises BadUse with every fault and its place."""
     settings = parse(cluster.lab, path)
@@ -143,8 +150,11 @@ def _guests_that_cannot_be(cluster: Cluster, settings: LabSettings) -> list[str]
 def _cannot_be_carried(cluster: Cluster) -> list[str]:
     """What a real cluster may have and a lab's hosts cannot."""
     faults = [f"services: {s.name} has port 22, where the lab's sshd listens" for s in cluster.services if s.port == SSH_PORT]
-    if cluster.manager.kind not in MANAGERS:
-        faults.append(f"manager.kind: {cluster.manager.kind} runs in no lab, which has {' or '.join(MANAGERS)}; attach its own cluster")
+    kinds = (*MANAGERS, *ON_WINDOWS.values())
+    if cluster.manager.kind not in kinds:
+        faults.append(f"manager.kind: {cluster.manager.kind} runs in no lab, which has {' or '.join(kinds)}; attach its own cluster")
+    if cluster.client.platform == "windows":
+        faults.append(f"client: {cluster.client.name} is a Windows host, and a lab's client is Linux; leave its platform out")
     carried = sorted({"postgres", *STAND_INS})
     faults += [
         f"services: {s.name} is of kind {s.kind}, and the lab has servers of {', '.join(carried)} only; attach a cluster that runs it"

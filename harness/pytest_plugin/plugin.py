@@ -60,6 +60,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--manager", metavar="lifekeeper|pacemaker", help="what the lab's nodes run: a stand-in (the default), or Pacemaker itself"
     )
+    group.addoption(
+        "--platform", metavar="linux|windows", help="what the lab's nodes are: Linux (the default), or stand-ins for Windows, on Linux"
+    )
     group.addoption("--guests", metavar="namespace|container", help="what the lab's nodes are made of (default namespace; docs/guests.md)")
     group.addoption(
         "--azure", action="store_true", help="a stand-in for Azure's management API beside the lab, for what drives and reads it"

@@ -30,8 +30,8 @@ def make_session(options: Namespace, arguments: Sequence[str], reports: Path) ->
     common: dict[str, Any] = {"plan": plan, "readable": options.readable_reports, "gate": gate}
     command = ["pytest", *arguments]
     if file:
-        if options.design or options.profile or options.manager or options.guests or options.azure:
-            options_of_a_lab = "--design, --profile, --manager, --guests and --azure"
+        if options.design or options.profile or options.manager or options.guests or options.platform or options.azure:
+            options_of_a_lab = "--design, --profile, --manager, --platform, --guests and --azure"
             raise BadUse(f"{options_of_a_lab} are the lab's; the cluster file says what the attached cluster is")
         attached, data = cluster_config.load_with_data(Path(file), trusted=options.trust_cluster_file)
         trust.demand(attached, file)
@@ -58,6 +58,5 @@ def _lab_data(options: Namespace) -> dict[str, Any]:
     changes: dict[str, Any] = {"design": options.design} if options.design else {}
     if options.guests:
         changes = default_cluster.with_guests(changes, options.guests)
-    if options.manager:
-        changes = {**changes, "manager": {"kind": options.manager}}
+    changes = default_cluster.with_platform(changes, options.platform, options.manager)
     return default_cluster.cluster_data(options.profile, changes)

@@ -13,13 +13,14 @@ def add_to(commands) -> None:
     doctor = add(commands, "doctor", _doctor, "say what this machine lacks for a lab, and what fixes it", "lkharness doctor")
     doctor.set_defaults(needs_linux=True)
     doctor.add_argument("--manager", choices=["lifekeeper", "pacemaker"], default="lifekeeper", help="for a lab with this cluster manager")
+    doctor.add_argument("--platform", choices=["linux", "windows"], default="linux", help="for a lab with nodes of this platform")
     doctor.add_argument("--guests", choices=["namespace", "container"], default="namespace", help="for a lab with nodes of this kind")
 
 
 def _doctor(given: argparse.Namespace) -> int:
     from harness.lab.lifecycle.doctor import containers, examine
 
-    findings, others = examine(given.manager), containers()
+    findings, others = examine(given.manager, windows=given.platform == "windows"), containers()
     if given.guests == "container":
         findings, others = findings + others, []
     lacking = [f.what for f in findings if not f.ok]

@@ -32,6 +32,7 @@ def add_to(commands) -> None:
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
     up.add_argument("--profile", choices=["fast", "azure"], help="timers: fast (the default), or Azure's and LifeKeeper's own")
     up.add_argument("--manager", choices=["lifekeeper", "pacemaker"], help="a stand-in for LifeKeeper (the default), or Pacemaker itself")
+    up.add_argument("--platform", choices=["linux", "windows"], help="what the nodes are: Linux (the default), or stand-ins for Windows")
     up.add_argument("--guests", choices=["namespace", "container"], help="what the nodes are made of (default: namespaces)")
     up.add_argument("--like", metavar="BUNDLE", help="the same shape as the cluster that `lkharness collect` wrote this bundle of")
     up.add_argument(
@@ -99,8 +100,7 @@ def _wanted(given: argparse.Namespace) -> dict[str, Any]:
     data = cluster_config.read(file) if given.file else {}
     if given.design:
         data = {**data, "design": given.design}
-    if given.manager:
-        data = default_cluster.merged(data, {"manager": {"kind": given.manager}})
+    data = default_cluster.with_platform(data, given.platform, given.manager)
     if given.guests:
         data = default_cluster.with_guests(data, given.guests)
     lab = data.get("lab", {})
@@ -181,7 +181,7 @@ def _like(given: argparse.Namespace) -> Shape:
     from harness.lab import lab_config
     from harness.lab.lifecycle import apply_bundle_state, default_cluster
 
-    for option in ("file", "design", "profile", "manager", "guests"):
+    for option in ("file", "design", "profile", "manager", "platform", "guests"):
         if getattr(given, option):
             raise BadUse(f"--{option} does not go with --like: the bundle says what the lab is to be")
     file = Path(given.like)

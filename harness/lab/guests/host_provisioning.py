@@ -10,7 +10,8 @@ from harness.config.cluster_config import Cluster, Node
 from harness.core.errors import BadUse
 from harness.lab import lifekeeper_config
 from harness.lab.guests.namespace import Plan
-from harness.lab.lab_config import LabSettings
+from harness.lab.guests.windows import install as windows
+from harness.lab.lab_config import LabSettings, has_windows
 from harness.lab.lifekeeper.install import install
 from harness.lab.linux.filesystem import Disk, FileSystem
 from harness.lab.network import fabric
@@ -19,6 +20,7 @@ from harness.lab.topology import Topology
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SSHD = "/usr/sbin/sshd"
+AGENT_PROGRAM = "windows-agent.exe"  # in the lab's folder: the agent in C# for nodes that are stand-ins for Windows
 MSSQL_FILES = "mssql"  # in the lab's folder: the certificate of the stand-in for SQL Server
 
 
@@ -47,6 +49,10 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
                 disk.write(str(lifekeeper_config.MSSQL_CERTIFICATE.relative_to("/")), own, mode=0o600)
             start = _install_cluster_manager(disk, cluster, settings, machine, folder)
             starts += [] if bare else [start]
+            if machine.platform == "windows":
+                agent = folder / AGENT_PROGRAM
+                windows.install(disk, cluster.manager.root, agent if agent.exists() else None)
+                starts.insert(0, windows.START)
         made.append(Plan(machine.name, fabric.guest_lines(topology.of(machine.name)), disk, starts))
     return made
 
@@ -56,7 +62,9 @@ def _hosts_file(cluster: Cluster) -> str:
 
 
 def stand_in_note(cluster: Cluster) -> str:
-    """What every face of the lab says of its cluster manager."""
+    """What every face of the lab says of its cluster manager and its nodes."""
+    if has_windows(cluster):
+        return f"LifeKeeper in this lab is a stand-in made for tests, not the product. {windows.NOTE}"
     if cluster.manager.kind == "pacemaker":
         return "Pacemaker in this lab is Debian's own; the machines, the balancer and the fence device are the lab's."
     return "LifeKeeper in this lab is a stand-in made for tests, not the product."

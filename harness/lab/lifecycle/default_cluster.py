@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from harness.core.errors import BadUse
+from harness.lab.lab_config import ON_WINDOWS, PLATFORMS
+
 Profile = Literal["fast", "azure"]
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -68,6 +71,19 @@ def with_guests(data: dict[str, Any], kind: str) -> dict[str, Any]:
     nodes = data.get("nodes", DEFAULT_CLUSTER["nodes"])
     names = [n["name"] for n in nodes if isinstance(n, dict) and "name" in n] if isinstance(nodes, list) else []
     return merged(data, {"lab": {"guests": {name: {"kind": kind} for name in names}}})
+
+
+def with_platform(data: dict[str, Any], platform: str | None, manager: str | None) -> dict[str, Any]:
+    """The same with nodes of that platform (Windows: stand-ins for such hosts), and the manager's kind as it is there. Raises BadUse."""
+    if platform not in (None, *PLATFORMS):
+        raise BadUse(f"--platform {platform}: a lab's nodes are {' or '.join(PLATFORMS)}")
+    if platform in (None, "linux"):
+        return merged(data, {"manager": {"kind": manager}}) if manager else data
+    asked = manager or "lifekeeper"
+    if asked not in ON_WINDOWS:
+        raise BadUse(f"--manager {asked}: a lab whose nodes are stand-ins for Windows has {' or '.join(ON_WINDOWS)}")
+    nodes = [{**node, "platform": "windows"} for node in data.get("nodes", FIGURE["nodes"])]
+    return merged(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[asked]}})
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

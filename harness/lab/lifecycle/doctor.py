@@ -28,9 +28,9 @@ class Finding:
     mend: str = ""
 
 
-def examine(manager: str = "lifekeeper") -> list[Finding]:
+def examine(manager: str = "lifekeeper", *, windows: bool = False) -> list[Finding]:
     """Look at everything a lab needs. Changes nothing."""
-    checks = [*(_program(*p) for p in PROGRAMS), _libnftables(), _postgres()]
+    checks = [*(_program(*p) for p in (*PROGRAMS, *(MONO if windows else ()))), _libnftables(), _postgres()]
     checks += [pacemaker()] if manager == "pacemaker" else []
     if os.geteuid() != 0:
         checks += [_program("newuidmap", "uidmap"), _subuid(), _apparmor()]
@@ -73,11 +73,14 @@ PROGRAMS = (
 )
 
 
-def demand(manager: str = "lifekeeper") -> None:
+MONO = (("mcs", "mono-mcs"), ("mono", "mono-runtime"))  # for nodes that are stand-ins for Windows: the agent in C#
+
+
+def demand(manager: str = "lifekeeper", *, windows: bool = False) -> None:
     """Raise Unusable with the first lack that a quick look finds (programs and libraries; the kernel shows itself)."""
     if manager == "pacemaker" and not (lack := pacemaker()).ok:
         raise Unusable(f"{lack.says}; fix it with: {lack.mend}")
-    for check in (*(_program(*p) for p in PROGRAMS), _libnftables(), _postgres()):
+    for check in (*(_program(*p) for p in (*PROGRAMS, *(MONO if windows else ()))), _libnftables(), _postgres()):
         if not check.ok:
             raise Unusable(f"{check.says}; fix it with: {check.mend}")
 

@@ -23,8 +23,9 @@ from harness.core.errors import BadUse, HarnessError, Unusable
 from harness.lab import lab_config, lifekeeper_config
 from harness.lab.azure import launch_api
 from harness.lab.control import control_socket, lab_registry
-from harness.lab.guests.host_provisioning import MSSQL_FILES, REPOSITORY, stand_in_note
+from harness.lab.guests.host_provisioning import AGENT_PROGRAM, MSSQL_FILES, REPOSITORY, stand_in_note
 from harness.lab.guests.images.image_store import cache_folder
+from harness.lab.guests.windows import install as windows
 from harness.lab.lifecycle import container_launch, doctor, ssh_keys
 from harness.lab.services.postgres_template import ensure_template
 
@@ -78,7 +79,8 @@ def up(
     containers = any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
     deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if containers else limit), time.time()
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
-    doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"))
+    windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
+    doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
     folder = _fresh_folder(name)
     ready = interrupted = False
     process = None
@@ -172,6 +174,8 @@ def _prepare(data: dict[str, Any], name: str, folder: Path, *, network_only: boo
         (folder / MSSQL_FILES).mkdir(mode=0o700)
         addresses = dict.fromkeys(str(one) for one in (cluster.vip, *(node.address for node in cluster.nodes)))
         certificate.make(folder / MSSQL_FILES, list(addresses), of="stand-in for SQL Server")
+    if lab_config.has_windows(cluster):
+        shutil.copyfile(windows.compile_agent(cache_folder()), folder / AGENT_PROGRAM)
     file.write_text(_cluster_file({**data, "manager": {**of_manager, **data.get("manager", {})}}, name, listeners, stand_in_note(cluster)))
     return listeners
 
@@ -212,8 +216,9 @@ def _cluster_file(data: dict[str, Any], name: str, listeners: dict[str, socket.s
             "user": "root",
             "key": "keys/login",
             "known_hosts": "known_hosts",
-            "python": "/opt/lab/bin/python3",
         }
+        if machine.get("platform", "linux") == "linux":
+            ssh["python"] = "/opt/lab/bin/python3"
         return {**machine, "ssh": {**ssh, **machine.get("ssh", {})}}
 
     power = [sys.executable, "-m", "harness.cli", "lab", "power", "--name", name]

@@ -25,13 +25,18 @@ TRAVELLED = {
 # What a stand-in must not claim (cluster-managers facts, section 10).
 LAB_MANAGERS = {
     "lifekeeper": ("a stand-in", "a stand-in for LifeKeeper, written for these tests: it is neither LifeKeeper nor made by its vendor"),
+    "lifekeeper-windows": (
+        "a stand-in on stand-ins for Windows",
+        "a stand-in for LifeKeeper, written for these tests, and its nodes are stand-ins for Windows on Linux: "
+        "neither is the product, and nothing of Windows ran",
+    ),
     "pacemaker": ("Pacemaker", "Pacemaker with Corosync as the distribution ships them, with timers of its own choice and a fence device"),
 }
 LAB_STANDS_IN = (
     "This cluster is the embedded lab. Its cluster manager is {}. Azure's network and load balancer are emulated on one Linux machine."
 )
 LAB_DOES_NOT_SHOW = (
-    "how LifeKeeper itself behaves, or how fast it fails over",
+    "how LifeKeeper itself or Windows behaves, or how fast a cluster of theirs fails over",
     "how fast Azure's load balancer and network are",
     "that any other cluster, a customer's or yours, is sound",
 )

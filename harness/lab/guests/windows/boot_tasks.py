@@ -1,0 +1,29 @@
+"""What a Windows host does when it starts, before anything of ours can ask it: counts the boot, takes up its firewall's rules, leaves what
+was disabled disabled, and begins the tasks that have a trigger at boot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.lab.guests.windows import task_guard, windows_node
+from harness.lab.guests.windows.stand_ins import adapter_scripts, firewall_scripts
+
+DYNAMIC_PORTS = "49152 65535"  # Windows' own range
+
+
+def main() -> None:
+    """Once, at the start of the node."""
+    windows_node.STORE.mkdir(parents=True, exist_ok=True)
+    windows_node.write_whole(windows_node.BOOTS, str(windows_node.boot_number() + 1))
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(DYNAMIC_PORTS)
+    if firewall_scripts.rules():
+        firewall_scripts.enforce()
+    for device in adapter_scripts.disabled():
+        windows_node.run(["ip", "link", "set", device, "down"])
+    if task_guard.TASKS.exists():
+        for task in task_guard.TASKS.glob("lkharness-*"):
+            task_guard.start(task.name.removeprefix("lkharness-"))
+
+
+if __name__ == "__main__":
+    main()

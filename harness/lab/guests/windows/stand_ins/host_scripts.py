@@ -1,0 +1,92 @@
+"""Who the host is, its services and its processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterable
+
+from harness.lab.guests.windows import windows_node
+from harness.lab.guests.windows.script_answers import Missing, Row, ScriptError, stands_for
+from harness.lab.guests.windows.stand_ins.lease_scripts import demand_lease
+from harness.lab.guests.windows.stand_ins.lifekeeper_scripts import daemon, program_of, service_state
+
+ALWAYS = ("BFE", "mpssvc", "Schedule", "sshd", "W32Time")  # that run on every Windows host, and have nothing beneath that could be stopped
+
+
+@stands_for("host")
+def host(boot: bool = False) -> Iterable[Row]:
+    """A PowerShell of version 0: none."""
+    now = time.time()
+    yield {
+        "Name": socket.gethostname(),
+        "Version": "0",
+        "LanguageMode": "FullLanguage",
+        "UICulture": "en-US",
+        "CodePage": 437,
+        "Policy": "RemoteSigned",
+        "Elevated": os.geteuid() == 0,
+        "TempFree": shutil.disk_usage("/tmp").free,
+        "BootId": f"boot {windows_node.boot_number()}" if boot else None,
+        "BootedAt": windows_node.moment(now - windows_node.ticks()) if boot else None,
+    }
+
+
+def _services() -> list[tuple[str, str, int | None]]:
+    return [*((name, "Running", None) for name in ALWAYS), ("LifeKeeper", service_state(), daemon())]
+
+
+@stands_for("service")
+def service(name: str, prefix: bool = False, detail: bool = False) -> Iterable[Row]:
+    """LifeKeeper's stand-in as a service, and those of Windows that harness and lab rest on."""
+    for own, state, process in _services():
+        if own.lower() == name.lower() or (prefix and own.lower().startswith(name.lower())):
+            yield {
+                "Name": own,
+                "Status": state,
+                "StartType": "Automatic",
+                "Process": process if detail else None,
+                "Account": "LocalSystem" if detail else None,
+                "Dependents": [],
+            }
+
+
+@stands_for("service-change")
+def service_change(name: str, action: str, along: Iterable[str] = ()) -> Iterable[Row]:
+    """LifeKeeper's stand-in is started and stopped; what else there is has nothing beneath."""
+    if name.lower() not in {own.lower() for own, *_ in _services()}:
+        raise Missing(f"there is no service {name}")
+    if name.lower() != "lifekeeper":
+        raise ScriptError("CouldNotStopService", f"the stand-in for Windows has no {name} that could be started or stopped")
+    done = windows_node.run([program_of("lkstart" if action == "start" else "lkstop")])
+    if done.returncode != 0:
+        raise ScriptError("CouldNotStartService", done.stderr.strip() or f"exit {done.returncode}")
+    return [{"Name": name, "Action": action}]
+
+
+@stands_for("process")
+def process(id: int) -> Iterable[Row]:
+    """One process by its number."""
+    name, at = windows_node.processes().get(id), windows_node.started_at(id)
+    return [] if name is None or at is None else [{"Id": id, "Name": name, "StartedAt": at}]
+
+
+@stands_for("process-owner")
+def process_owner(id: int) -> Iterable[Row]:
+    """The process, and LifeKeeper's service where it is that one's."""
+    for row in process(id):
+        yield {**row, "Services": ["LifeKeeper"] if daemon() == id else [], "Restarts": False}
+
+
+@stands_for("process-kill")
+def process_kill(id: int, startedat: str, lease: str = "") -> Iterable[Row]:
+    """SIGKILL, if it is still the one that was meant."""
+    if windows_node.started_at(id) != startedat:
+        raise ScriptError("OtherProcess", f"process {id} is not the one that was meant, so nothing was done")
+    demand_lease(lease)
+    before = time.time()
+    os.kill(id, signal.SIGKILL)
+    return [{"Before": before, "After": time.time()}]

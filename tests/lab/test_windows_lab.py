@@ -1,0 +1,58 @@
+"""A lab's node as a stand-in for a Windows host: a real sshd, our own scripts, and what they do to the Linux node beneath."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from harness.config import cluster_config
+from harness.core.deadline import Deadline
+from harness.hosts.ssh.ssh_host import SshHost
+from harness.hosts.windows.host_undo import Deed, Thing, WindowsDeadman, in_force, remains, rule_name
+from harness.hosts.windows.script_runner import ask, runner_of
+from harness.hosts.windows.windows import WindowsHost
+from harness.lab.control import nsenter
+from harness.lab.lifecycle import default_cluster, launch
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("mcs") and shutil.which("mono")), reason="Mono is not installed (Debian packages mono-mcs and mono-runtime)"
+)
+LEASE = "0123456789abcdef"
+
+
+def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
+    data = default_cluster.cluster_data("fast", default_cluster.with_platform({"name": "test"}, "windows", None))
+    lab = launch.up(data, name="windows-shaped", persistent=False, network_only=True)
+    try:
+        cluster = cluster_config.load(lab.cluster_file, trusted=True)
+        node, other = cluster.nodes
+        host = SshHost(node)
+        try:
+            facts = WindowsHost(host, limit=60.0)
+            assert {(a.interface, a.address) for a in facts.addresses()} >= {("Ethernet", str(node.address))}
+            assert facts.hostname() == node.name and facts.about().elevated and facts.boot_id() == "boot 1"
+            refused = host.run("cat /etc/hosts", limit=60.0)
+            assert refused.exit == 96 and "not Windows" in refused.err
+            said = {"Verb": "take", "Token": LEASE, "Holder": "a test", "Term": 600, "Longest": 900}
+            assert ask(host, "lease", said, limit=60.0).rows[0]["State"] == "mine"
+            assert ask(host, "lease", {**said, "Token": LEASE[::-1]}, limit=60.0).rows[0]["State"] == "held"
+
+            deadman = WindowsDeadman(host, "a cut", longest=600.0, lease=LEASE)
+            rule = rule_name(deadman.token)
+            thing = Thing("firewall", rule=rule)
+            deed = Deed("cut", {"Rule": rule, "Local": [str(node.address)], "Remote": [str(other.address)]})
+            assert deadman.do(thing, deed, limit=60.0) is not None
+            connect = ["timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{node.address}/22"]
+            assert in_force(host, thing)[0] and nsenter.run(lab.record, other.name, connect).returncode == 124
+            assert remains(host) == [f"undoing {deadman.token} of {deadman.of}"]
+            assert deadman.undo(Deadline(120.0)) is True
+            assert remains(host) == [] and not in_force(host, thing)[0]
+            connect[1] = "60"
+            assert nsenter.run(lab.record, other.name, connect).returncode == 0
+            assert ask(host, "lease", {**said, "Verb": "give"}, limit=60.0).rows[0]["State"] == "gone"
+            assert runner_of(host).starts == 1 and runner_of(host).why_alone == ""
+        finally:
+            host.close()
+    finally:
+        lab.down()
