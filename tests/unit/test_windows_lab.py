@@ -152,6 +152,6 @@ def test_a_lab_of_stand_ins_for_windows() -> None:
     for platform, manager, why in (("beos", None, "--platform beos"), ("windows", "pacemaker", "--manager pacemaker")):
         with pytest.raises(BadUse, match=why):
             default_cluster.with_platform({}, platform, manager)
-    client = {"client": {**default_cluster.FIGURE["client"], "platform": "windows"}}
+    client = {"client": {**default_cluster.DEFAULT_CLUSTER["client"], "platform": "windows"}}
     with pytest.raises(BadUse, match="a lab's client is Linux"):
         lab_config.make_lab_config(cluster_config.parse(default_cluster.merged(data, client), Path("x")), Path("x"))

@@ -82,7 +82,7 @@ def with_platform(data: dict[str, Any], platform: str | None, manager: str | Non
     asked = manager or "lifekeeper"
     if asked not in ON_WINDOWS:
         raise BadUse(f"--manager {asked}: a lab whose nodes are stand-ins for Windows has {' or '.join(ON_WINDOWS)}")
-    nodes = [{**node, "platform": "windows"} for node in data.get("nodes", FIGURE["nodes"])]
+    nodes = [{**node, "platform": "windows"} for node in data.get("nodes", DEFAULT_CLUSTER["nodes"])]
     return merged(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[asked]}})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.lab.guests.windows import task_guard, windows_node
+from harness.lab.guests.windows import task_store, windows_node
 from harness.lab.guests.windows.stand_ins import adapter_scripts, firewall_scripts
 
 DYNAMIC_PORTS = "49152 65535"  # Windows' own range
@@ -20,9 +20,9 @@ def main() -> None:
         firewall_scripts.enforce()
     for device in adapter_scripts.disabled():
         windows_node.run(["ip", "link", "set", device, "down"])
-    if task_guard.TASKS.exists():
-        for task in task_guard.TASKS.glob("lkharness-*"):
-            task_guard.start(task.name.removeprefix("lkharness-"))
+    if task_store.TASKS.exists():
+        for task in task_store.TASKS.glob("lkharness-*"):
+            task_store.start(task.name.removeprefix("lkharness-"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from harness.lab.guests.windows import task_guard
+from harness.lab.guests.windows import task_store
 from harness.lab.guests.windows.known_scripts import is_known
 from harness.lab.guests.windows.script_answers import Missing, Row, ScriptError, stands_for
 from harness.lab.guests.windows.stand_ins import adapter_scripts, firewall_scripts
@@ -47,38 +47,38 @@ def undo_arm(
     if not is_known("guard.cmd", guard):
         raise ScriptError("NoStandIn", "the program that undoes was sent with a text that is not known")
     demand_lease(lease)
-    place = task_guard.place_of(token)
+    place = task_store.place_of(token)
     again = (place / "armed").exists()
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not again:
         (place / "name").write_text(of, encoding="utf-8")
         values = {"kind": kind, "seconds": int(seconds), "rule": rule, "nic": nic, "address": address}
         (place / "values").write_text(json.dumps(values), encoding="utf-8")
-    task_guard.register(token)
-    task_guard.start(token)
+    task_store.register(token)
+    task_store.start(token)
     try:
         # One that has nothing to wait for may be through with it, and gone.
         begun = Deadline(BEGIN_TIMEOUT_S)
         begun.wait_for(lambda: again or (place / "armed").exists() or not place.exists(), what="the task's beginning", every=0.02)
     except DeadlineExceeded:
-        task_guard.unregister(token)
+        task_store.unregister(token)
         shutil.rmtree(place, ignore_errors=True)
         remove_empty_folder()
         raise ScriptError("NotArmed", f"the scheduled task has not begun within {BEGIN_TIMEOUT_S:g} s") from None
-    return [{"Token": token, "Task": task_guard.task_of(token)}]
+    return [{"Token": token, "Task": task_store.task_of(token)}]
 
 
 @stands_for("undo-begin")
 def undo_begin(token: str) -> Iterable[Row]:
     """The task does it, not this session."""
-    place = task_guard.place_of(demand_token(token))
+    place = task_store.place_of(demand_token(token))
     if not place.exists():
         raise Missing(f"nothing is armed as {token}")
     (place / "now").write_text("now")
-    if not (task_guard.TASKS / task_guard.task_of(token)).exists():
-        raise Missing(f"there is no task {task_guard.task_of(token)}")
-    task_guard.start(token)
-    return [{"Token": token, "Task": task_guard.task_of(token)}]
+    if not (task_store.TASKS / task_store.task_of(token)).exists():
+        raise Missing(f"there is no task {task_store.task_of(token)}")
+    task_store.start(token)
+    return [{"Token": token, "Task": task_store.task_of(token)}]
 
 
 @stands_for("undo-list")
@@ -89,7 +89,7 @@ def undo_list(token: str = "") -> Iterable[Row]:
         if place.is_dir():
             state = "failing" if (place / "failed").exists() else "undoing" if (place / "now").exists() else "waiting"
             rows[place.name] = {"Token": place.name, "State": state, "Of": read_or_none(place / "name") or ""}
-    tasks = [one.name for one in task_guard.TASKS.glob("lkharness-*")] if task_guard.TASKS.exists() else []
+    tasks = [one.name for one in task_store.TASKS.glob("lkharness-*")] if task_store.TASKS.exists() else []
     for name, state in (*((one, "task") for one in tasks), *((one["rule"], "rule") for one in firewall_scripts.rules())):
         own = name.removeprefix("lkharness-")
         rows.setdefault(own, {"Token": own, "State": state, "Of": ""})
