@@ -51,7 +51,7 @@ DEEP = (
     LINT,
     *(_suite("acceptance", "--design", design, "--manager", manager) for design, manager in product(DESIGNS, MANAGERS)),
     *(_suite("acceptance", "--design", design, "--manager", "pacemaker", "--guests", "container") for design in DESIGNS),
-    _windows_shaped("nat"),
+    *(_windows_shaped(design) for design in DESIGNS),
     *(_suite("acceptance", "--design", design, "--azure") for design in DESIGNS),
     *(_suite("failover", "--design", design, "--azure") for design in DESIGNS),
     *(_suite("failover", "--design", design, "--manager", "pacemaker") for design in DESIGNS),
