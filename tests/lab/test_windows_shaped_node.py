@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 
 import pytest
 
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.hosts.ssh.ssh_host import SshHost
+from harness.hosts.windows.boots import boot_of, booted_between
 from harness.hosts.windows.host_undo import Deed, Thing, WindowsDeadman, in_force, remains, rule_name
 from harness.hosts.windows.script_runner import ask, runner_of
 from harness.hosts.windows.windows import WindowsHost
@@ -21,10 +24,18 @@ pytestmark = pytest.mark.skipif(
 LEASE = "0123456789abcdef"
 
 
-def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
+@contextlib.contextmanager
+def lab_of_nodes() -> Iterator[launch.RunningLab]:
     data = default_cluster.cluster_data("fast", default_cluster.with_platform({"name": "test"}, "windows", None))
     lab = launch.up(data, name="windows-shaped", persistent=False, network_only=True)
     try:
+        yield lab
+    finally:
+        lab.down()
+
+
+def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
+    with lab_of_nodes() as lab:
         cluster = cluster_config.load(lab.cluster_file, trusted=True)
         node, other = cluster.nodes
         host = SshHost(node)
@@ -34,6 +45,9 @@ def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
             assert facts.hostname() == node.name and facts.about().elevated and facts.boot_id() == "boot 1"
             refused = host.run("cat /etc/hosts", limit=60.0)
             assert refused.exit == 96 and "not Windows" in refused.err
+            with contextlib.closing(host.start("Get-Date")) as process:  # PowerShell's progress in XML is nothing for a person
+                assert list(process.lines()) == []
+                assert "a script that is not known was sent: 'Get-Date'" in process.errors and "<Obj" not in process.errors
             said = {"Verb": "take", "Token": LEASE, "Holder": "a test", "Term": 600, "Longest": 900}
             assert ask(host, "lease", said, limit=60.0).rows[0]["State"] == "mine"
             assert ask(host, "lease", {**said, "Token": LEASE[::-1]}, limit=60.0).rows[0]["State"] == "held"
@@ -54,5 +68,36 @@ def test_a_node_is_asked_cut_off_and_undoes_it_by_itself() -> None:
             assert runner_of(host).starts == 1 and runner_of(host).why_alone == ""
         finally:
             host.close()
-    finally:
-        lab.down()
+
+
+@pytest.mark.deep
+def test_what_a_power_loss_interrupted_is_undone_after_the_boot() -> None:
+    """Rules and disabled adapters outlive a boot on Windows; so does the task that undoes them, which waits no longer then."""
+    with lab_of_nodes() as lab:
+        node, other = cluster_config.load(lab.cluster_file, trusted=True).nodes
+        for thing_of, deed_of in (
+            (
+                lambda rule: Thing("firewall", rule=rule),
+                lambda rule: Deed("cut", {"Rule": rule, "Local": [str(node.address)], "Remote": [str(other.address)]}),
+            ),
+            (
+                lambda rule: Thing("nic", nic="Ethernet 2", address=str(node.second_address)),
+                lambda rule: Deed("nic-down", {"Nic": "Ethernet 2", "Address": str(node.second_address)}),
+            ),
+        ):
+            host = SshHost(node)
+            try:
+                deadman = WindowsDeadman(host, "a fault", longest=3600.0)
+                rule = rule_name(deadman.token)
+                assert deadman.do(thing_of(rule), deed_of(rule), limit=60.0) is not None and in_force(host, thing_of(rule))[0]
+                before = boot_of(host, limit=60.0)
+                lab.record.ask("power", node=node.name, to="off")
+                lab.record.ask("power", node=node.name, to="on")
+            finally:
+                host.close()
+            back = SshHost(node)
+            try:
+                Deadline(120.0).wait_for(lambda back=back: remains(back) == [], what="the undoing after the boot", every=0.2)
+                assert not in_force(back, thing_of(rule))[0] and booted_between(before, boot_of(back, limit=60.0))
+            finally:
+                back.close()

@@ -103,7 +103,7 @@ class SshHost:
             close(channel)
             connection.slots.release()
             raise
-        return SshProcess(channel, connection.slots.release, begins=self._shell.begins)
+        return SshProcess(channel, connection.slots.release, begins=self._shell.begins, clean=self._shell.clean)
 
     def alive(self, *, limit: float = 2.0) -> bool:
         """Does the host run a command for us within `limit` seconds? Not retried; a wrong key is raised, not an answer.

@@ -96,10 +96,14 @@ class SshProcess:
     """Implements `Process` on a channel. `released` is called once, when it is closed.
 
     What comes before `begins` is not the command's: a profile's greeting. When that is all there ever is, it is handed out, as a complaint.
+    `clean` takes from both streams' texts what the shell itself has put there.
     """
 
-    def __init__(self, channel: paramiko.Channel, released: Callable[[], None], *, begins: bytes = b"") -> None:
+    def __init__(
+        self, channel: paramiko.Channel, released: Callable[[], None], *, begins: bytes = b"", clean: Clean = lambda out, err: (out, err)
+    ) -> None:
         self._begins = begins
+        self._clean = clean
         self._greeting: bytearray | None = bytearray() if begins else None
         self._channel = channel
         self._released = released
@@ -117,7 +121,7 @@ class SshProcess:
     def errors(self) -> str:
         """The last of its standard error, for messages."""
         said = bytes(self._errors)
-        return text(said.partition(self._begins)[2] if self._begins and self._begins in said else said)
+        return self._clean("", text(said.partition(self._begins)[2] if self._begins and self._begins in said else said))[1]
 
     def lines(self) -> Iterator[str]:
         """What it prints, line by line until it ends."""
