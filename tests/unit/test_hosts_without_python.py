@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_series
@@ -12,6 +13,7 @@ from harness.core.verdict import Outcome
 from harness.expectations.connectivity_matrix import Origin, PathObservation, Situation, expectation, judge_outcomes
 from harness.measure.evaluation import attribution, coverage, timing_quality
 from harness.measure.evaluation.evaluate_recording import measured
+from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.remote.host_capabilities import FORWARDED, FULL, POWERSHELL, SHELL
 from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample
 
@@ -98,3 +100,10 @@ def test_steal_that_nobody_knows_is_not_told_as_a_figure():
     line = Noise(1.0, CLIENT, 10, 0, 0.0, -1.0, -1.0)
     found = timing_quality.kept_its_ticks(CLIENT, [line], 0.1)
     assert found.outcome is Outcome.PASS and "-100" not in found.reason and "not known" in found.reason
+
+
+def test_the_inside_path_is_not_called_blind_where_nobody_can_capture():
+    """It is skipped, with the reason; a capture that saw nothing would be another matter."""
+    fixture = ClusterFixture(SimpleNamespace(cluster=SimpleNamespace(services=()), active=A, unwatchable=lambda: [A]), None, None, None)
+    with pytest.raises(pytest.skip.Exception, match=f"without Python the packets of {A} cannot be watched"):
+        fixture.inside_path_stays_inside(None)
