@@ -19,11 +19,13 @@ from harness.attach.lease import Held
 from harness.attach.watchdog import WatchdogConfig, WatchdogMessage
 from harness.cluster.invariants import nothing_left
 from harness.cluster.windows_disk_preflight import MIN_FREE_BYTES
+from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.core.verdict import passed
 from harness.disrupt import disruption, undo
 from harness.hosts.windows import host_undo
+from harness.managers.kinds.lifekeeper_windows import LifeKeeperWindows
 from harness.managers.manager import Says
 from harness.managers.windows_base import starting
 
@@ -211,3 +213,11 @@ def test_the_start_type_is_asked_of_each_node():
     subject.hosts["lknode02"].hears = False
     assert "lknode02: whether LifeKeeper starts at boot is not known" in str(type(manager).__mro__[2].starts_at_boot(manager))  # type: ignore[attr-defined]
     assert CLUSTER.manager.starts_at_boot is None and isinstance(subject, SimpleNamespace)
+
+
+def test_a_cluster_that_was_handed_on_names_no_folder_of_linux():
+    """The watchdog gets every field written out; the folder that the file does not name is still the host's own to tell."""
+    handed_on = Cluster.model_validate_json(CLUSTER.model_dump_json())
+    assert LifeKeeperWindows(handed_on, {})._root == {}
+    own = CLUSTER.model_copy(update={"manager": CLUSTER.manager.model_copy(update={"root": Path("D:/LK")})})
+    assert LifeKeeperWindows(own, {})._root == {"Root": "D:/LK"}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from harness.config import cluster_manager_config
 from harness.core.deadline import Deadline
 from harness.hosts.windows.script_protocol import MISSING, Row, ScriptAnswer
 from harness.hosts.windows.script_runner import ScriptFailed, advice, ask
@@ -162,9 +163,10 @@ class LifeKeeperWindows(OnWindows):
 
     @property
     def _root(self) -> dict[str, str]:
-        """What the cluster file says; else the host's own %LKROOT%, else the default."""
-        manager = self._cluster.manager
-        return {"Root": str(manager.root)} if "root" in manager.model_fields_set else {}
+        """What the cluster file says; else the host's own %LKROOT%, else the default. The field's own default is a folder of Linux, and has
+        been written out where the file was handed on, as to the watchdog."""
+        root = self._cluster.manager.root
+        return {} if root == cluster_manager_config.Manager.model_fields["root"].default else {"Root": str(root)}
 
     def _command(self, node: str, name: str, words: Sequence[str], limit: float) -> ScriptAnswer:
         return ask(self._hosts[node], COMMAND, {"Command": name, "Words": list(words), **self._root}, limit=limit)
