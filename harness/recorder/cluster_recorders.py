@@ -40,7 +40,7 @@ def series_of(subject: ClusterUnderTest, host: str) -> list[Series]:
 def low_period_s(wished_s: float, hello: Hello) -> float:
     """How far attempts are apart for weeks: a service that does something for each connection (forks, counts, logs) is never asked more
     often than the others. Pure."""
-    return max(wished_s, OTHER_PERIOD_S) if hello.least_period_s > 0 else wished_s
+    return max(wished_s, OTHER_PERIOD_S) if hello.least_period_s > FAST_PERIOD_S else wished_s
 
 
 def fast_period_s(subject: ClusterUnderTest, series: Series) -> float:

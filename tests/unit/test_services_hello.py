@@ -14,6 +14,7 @@ import pytest
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
+from harness.remote.agents.agent_launch import bearable
 from harness.services import service_registry, tns
 from harness.services.service_kind import Hello
 from tests.free_port import free_port
@@ -127,6 +128,7 @@ def test_settings_shape_the_hello() -> None:
     assert re.search(hello("http", status="204").expect, b"HTTP/1.1 204 No Content\r\n\r\n")
     assert hello("tcp") == Hello(b"", b"", keeps=False, least_period_s=0.1)
     assert hello("oracle").say == tns.connect_packet(tns.PING)
+    assert bearable(0.001, hello("oracle")) == bearable(0.01, hello("oracle")) == 0.01, "its manager's own check is served as well"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from harness.services.service_kind import Hello, Identity, NotTheService, Servic
 ACCOUNT = {"user", "password_file", "password_env", "password_command"}
 SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s", *ACCOUNT}
 MIN_CONNECT_INTERVAL_S = 0.25  # each connect to a real service makes its server start a process
+MIN_PING_INTERVAL_S = 0.01  # one process answers them all, and its manager's own check waits behind them
 UNKNOWN_SERVICE = "lkharness-no-such-service"
 
 
@@ -66,7 +67,7 @@ class Oracle(ServiceKind):
         if "service_name" in settings:
             say = tns.connect_packet(tns.connect_to(settings["service_name"]))
             return Hello(say, tns.ACCEPTED, keeps=False, again=tns.ASKED_AGAIN, least_period_s=every)
-        return Hello(tns.connect_packet(tns.PING), tns.PING_ANSWER, keeps=False)
+        return Hello(tns.connect_packet(tns.PING), tns.PING_ANSWER, keeps=False, least_period_s=MIN_PING_INTERVAL_S)
 
     def is_it_really_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> str:
         """The listener's own word for who it is; raises HarnessError."""
