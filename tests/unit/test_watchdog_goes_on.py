@@ -18,6 +18,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.core.verdict import failed, passed
 from harness.disrupt.bases import power_base
+from harness.disrupt.bases.power_base import ByPower
 from harness.disrupt.node.node_reboot import NodeReboot
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.lab.lifecycle import default_cluster
@@ -154,6 +155,15 @@ def test_power_commands_have_a_session_of_their_own(tmp_path: Path) -> None:
     one.begin(Deadline(30.0))
     one.undo(Deadline(30.0))
     assert int((tmp_path / "session").read_text()) != os.getsid(0)
+
+
+@pytest.mark.parametrize(("says", "told"), [("moment 1000.5 1000.6", False), ("gone", True)])
+def test_it_is_told_where_a_node_s_silence_counts_from(says: str, told: bool) -> None:
+    """Ten seconds of a cloud's command would else look like the cluster's."""
+    one = PowerLoss(subject_of(cluster_with(["true"], off=["sh", "-c", f"echo {says}"])))
+    assert ByPower.told(one) == []
+    one.begin(Deadline(30.0))
+    assert any("said no moment, so the outages count from before it began" in text for text in ByPower.told(one)) is told
 
 
 MOVE = '<rsc_location id="cli-prefer-grp" rsc="grp" role="Started">{}</rsc_location>'

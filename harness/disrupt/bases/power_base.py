@@ -32,6 +32,7 @@ class ByPower(Disruption):
     away: str
     back: str
     _begun = False
+    _took_s: float | None = None  # the command that took the node away
 
     @property
     def longest_s(self) -> float:
@@ -56,9 +57,21 @@ class ByPower(Disruption):
 
     def begin(self, deadline: Deadline) -> None:
         self._subject.absent.add(self._node)
+        began = Deadline(0.0)
         said = self._command(self.away, deadline)
+        self._took_s = began.elapsed()
         if told := MOMENT.search(said):  # a command that knows when the node fell silent may say so
             self.moment = Moment(HARNESS, float(told[1]), float(told[2]))
+
+    def told(self) -> list[str]:
+        """Where the outages count from, when the command did not say when the node fell silent."""
+        if self.moment is not None or self._took_s is None:
+            return []
+        return [
+            f"the cluster file's power.{self.away} command said no moment, so the outages count from before it began: up to "
+            f"{self._took_s:.1f} s of them are its own time, and they compare only with those of the same command (a line `moment BEFORE "
+            "AFTER` ends that)"
+        ]
 
     def took_effect(self, deadline: Deadline) -> None:
         host = self._subject.hosts[self._node]
