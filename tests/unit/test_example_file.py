@@ -114,3 +114,8 @@ def test_odd_words_stay_what_they_are() -> None:
     text = written(answers, Path("x.toml"))
     cluster = cluster_config.parse(tomllib.loads(text), Path("x.toml"))
     assert (cluster.manager.resource, cluster.services[0].tag, cluster.client.ssh.user) == (odd, odd, odd)
+
+
+def test_who_takes_a_host_key_from_the_network_is_told_to_compare_it() -> None:
+    text = EXAMPLE.read_text()
+    assert "ssh-keyscan" in text and "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in text.split("ssh-keyscan", 1)[1][:400]
