@@ -62,14 +62,17 @@ def test_one_slower_disruption_among_22_is_found(boundary):
 @pytest.mark.parametrize(("disruptions", "least"), [(1, 0.7), (MANY, 0.55)])
 def test_what_the_gate_says_that_it_would_have_seen_is_seen(disruptions, least):
     """Azure's timers with whole paths only: 10 repeats against 8 are close to what a rank test can tell among so many."""
-    dice, seen = random.Random(5), 0
+    dice, seen, stated = random.Random(5), 0, 0
     for _ in range(100):
         mine, rest = dealt(FIGURES["azure"]["disruptions"]["switchover"], dice)
         same = word_on({"switchover": mine}, {"switchover": rest}, INTERVAL["azure"], 0.02 / disruptions)
         (one,) = [one for one in same.findings if one.about == "slowdown: switchover, client path"]
-        assert one.visible_s is not None, one.reason
+        if one.visible_s is None:
+            assert one.outcome == "refused" and "no shift would have been seen" in one.reason
+            continue
+        stated += 1
         shift = one.visible_s + float(one.reason.split(" s allowed")[0].rpartition(" ")[2])
         slower = [later(repeat, shift) for repeat in mine]
         seen += word_on({"switchover": slower}, {"switchover": rest}, INTERVAL["azure"], 0.02 / disruptions).outcome == "fail"
-    print(f"{disruptions}: a shift that is said to be seen in 80 % is seen in {seen} %")
-    assert seen / 100 >= least
+    print(f"{disruptions}: a shift that is said to be seen in 80 % is seen in {seen} of {stated}")
+    assert stated >= 50 and seen / stated >= least
