@@ -199,6 +199,12 @@ EVENT = '<fence_history><fence_event action="reboot" target="lknode02" status="{
         (changed('managed="true" failed="false">', 'managed="true" failed="true">'), [LISTED] * 2, Says.NO, "no fence device is started"),
         (MONITOR, [LISTED, "0 fence devices found\n"], Says.NO, "no started fence device covers lknode02"),
         (MONITOR, [LISTED, "another\n1 fence device found\n"], Says.NO, "no started fence device covers lknode02"),
+        (
+            changed("<status", BAN.format("fence", "-1000000")),
+            [LISTED, "0 fence devices found\n"],
+            Says.NO,
+            "stonith_admin on lknode02 said: 0 fence devices found; the constraint avoid keeps fence off lknode02",
+        ),
         (MONITOR, [LISTED], Says.CANNOT_TELL, "could not be asked"),
         (changed("<status", EVENT.format("failed", 1, "")), [LISTED] * 2, Says.NO, "the last fencing of lknode02 is failed"),
         (changed("<status", EVENT.format("success", 1, "")), [LISTED] * 2, Says.YES, ""),

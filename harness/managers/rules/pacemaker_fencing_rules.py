@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree as xml
 
 from harness.managers.manager import Answer, answer
-from harness.managers.parse.pacemaker_parse import document, read
+from harness.managers.parse.pacemaker_parse import Reading, document, read
 from harness.managers.switchover_readiness import Told, last_words
 
 
@@ -30,14 +30,22 @@ def fenced_by(said: Mapping[str, Told], names: Sequence[str], cut: str) -> Answe
             against.append("no fence device is started")
         if len(lists) != len(names):
             unknown.append(f"{node}: which fence devices cover each node could not be asked")
+        kept = _kept_off(node, root, reading)
         for name, listed in zip(names, lists, strict=False):
             if started and not {line.strip() for line in listed.splitlines()} & started:
-                against.append(f"no started fence device covers {name}; stonith_admin on {node} said: {last_words(listed)}")
+                against.append(f"no started fence device covers {name}; stonith_admin on {node} said: {last_words(listed)}{kept}")
         against += _failed(root)
         history = root.find("fence_history")  # left out where there is none
         if history is not None and history.get("status", "0") != "0":
             unknown.append(f"{node}: whether fencing failed before could not be read")
     return answer(against, unknown)
+
+
+def _kept_off(node: str, root: xml.Element, reading: Reading) -> str:
+    """A node uses a device that runs elsewhere as well, unless a constraint forbids it the device."""
+    devices = {r.get("id", "") for r in root.iter("resource") if r.get("resource_agent", "").startswith("stonith:")}
+    kept = [f"{id} keeps {device} off {node}" for id, device, where in sorted(reading.bans) if where == node and device in devices]
+    return f"; the constraint {', '.join(kept)}" if kept else ""
 
 
 def _started(root: xml.Element) -> set[str]:
