@@ -10,7 +10,7 @@ import re
 import tarfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import pytest
@@ -22,6 +22,7 @@ from harness.collect.known_secrets import known_secrets, without_secrets
 from harness.collect.lab_from_bundle import ANY, Binding, Vip, shape_of
 from harness.commands.collect import span_of
 from harness.config import cluster_config
+from harness.config.azure_config import Credential
 from harness.core.errors import BadUse, Unusable
 from harness.core.redaction.redactor import GONE, Redactor
 from harness.lab.lifecycle import default_cluster
@@ -124,6 +125,21 @@ def test_everything_the_cluster_file_leads_to_is_known(tmp_path: Path) -> None:
     assert len(notes) == 1 and "absent" in notes[0]
     clean = json.dumps(without_secrets(data, Redactor(known)))
     assert "canary" not in clean and '"password_file": "pw"' in clean and '"fence"' in clean
+
+
+@pytest.mark.parametrize("kind", get_args(Credential))
+def test_how_one_logs_in_to_azure_is_no_secret_and_the_file_can_be_read_again(kind: str) -> None:
+    how = {"credential": kind, "tenant": "t", "client_id": "c", "client_secret_file": "azure/client-secret"}
+    azure = {
+        "subscription": "s",
+        "resource_group": "g",
+        "load_balancer": "ilb",
+        **(how if kind == "client-secret" else {"credential": kind}),
+    }
+    clean = without_secrets({**default_cluster.cluster_data(), "azure": azure}, Redactor(set()))
+    again = cluster_config.parse(Redactor(set()).clean_data(clean), Path("bundle"), only_looked_at=True)
+    assert again.azure is not None and again.azure.credential == kind
+    assert Redactor(set()).clean_data({"credential": "0nEofth3m!"}) == {"credential": GONE}
 
 
 def test_the_archive_is_whole_private_and_clean(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from test_diagnosis import BY_ETH0, CLUSTER, SILENT, WEB, client, diagnose, evidence, faults, listening, node, only, paths, with_host
@@ -148,3 +149,21 @@ def test_a_filter_of_arp_is_told_where_something_is_lost_in_silence(nic: str, cl
 def test_an_own_name_that_is_a_loopback_address_is_no_fault_by_itself() -> None:
     (told,) = [c for c in diagnose(with_host(node("lknode02", names={"lknode02": ("127.0.1.1",)}))).causes if "127.0.1.1" in c.says]
     assert (told.host, told.is_fault) == ("lknode02", False)
+
+
+@pytest.mark.parametrize(
+    ("why", "says"),
+    [
+        ("10.20.1.200/32 is not on eth1", "10.20.1.200 is taken away again and again"),
+        ("nobody answered the broadcast ping on eth1; NOBCASTPING=1 skips this check", "fails again and again"),
+    ],
+)
+def test_an_ip_resource_that_is_recovered_again_and_again_is_taken_away_or_fails_by_its_own_word(why: str, says: str) -> None:
+    now, tag = datetime(2026, 11, 29, 13, 37, 40, tzinfo=UTC), CLUSTER.ip_resource.tag
+    log = []
+    for second in range(30, 36):
+        head = f"Nov 29 13:37:{second} lknode01"
+        log.append(f"{head} quickCheck[7]: ERROR:ip:quickCheck:{tag}:990200:{why}")
+        log.append(f"{head} perform_action[7]: NOTIFY::recover:{tag}:990101:recover begins, asked for by lknode01")
+    told = faults(diagnose(with_host(node("lknode01", log=log, clock=now.timestamp()))))
+    assert [c.host for c in told] == ["lknode01"] and says in told[0].says and (why in told[0].says) is ("fails" in says)

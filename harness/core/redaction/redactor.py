@@ -30,6 +30,11 @@ _END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,6}-----")
 MAX_KEY_LINES = 200  # lines before an end that may be of the key
 
 
+CREDENTIAL_KINDS = (
+    "default", "environment", "workload-identity", "managed-identity", "cli", "powershell", "developer-cli", "client-secret",
+)  # fmt: skip
+
+
 def _named(found: re.Match[str]) -> str:
     """NAME = VALUE; but corosync.conf's token and its kin are times, and matter, and so do our own tokens: a service's name, yes or no."""
     if re.search(r"(?<![\w.-])tokens\s*[:=]\s*\Z", found[1]) and re.fullmatch(r"[\"']?[a-z][a-z-]{0,19}[\"']?", found[2]):
@@ -155,7 +160,8 @@ class Redactor:
 
     def clean_data(self, data: Any, name: str = "") -> Any:
         """The same for JSON-like data: every string in it, and everything of any kind whose name says that it is a secret."""
-        if name and sensitive(name) and not isinstance(data, bool) and data not in (None, "", [], {}):
+        says_how = name == "credential" and data in CREDENTIAL_KINDS  # the way to log in, not what one logs in with
+        if name and sensitive(name) and not says_how and not isinstance(data, bool) and data not in (None, "", [], {}):
             self.removed += 1
             return GONE
         if isinstance(data, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from harness.diagnosis.cause import Cause, Certainty
@@ -13,6 +14,8 @@ from harness.managers.manager_registry import manager_class
 # Seconds in which a recovery was logged, of REPEATED_RECOVERY_WINDOW_S: something takes it away as often as it is put back.
 MIN_REPEATED_RECOVERIES = 4
 REPEATED_RECOVERY_WINDOW_S = 120.0
+CHECK_FAILS = re.compile(r"quickCheck|_monitor_", re.IGNORECASE)
+GONE = re.compile(r"\bnot (on|there|running|found|present|configured)\b|missing|\bgone\b|rc=7|no address", re.IGNORECASE)
 
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
@@ -290,10 +293,14 @@ def _again_and_again(evidence: Evidence) -> Iterator[Cause]:
             times = recoveries(seen.log, tag, seen.clock, seen.zone, REPEATED_RECOVERY_WINDOW_S)
             if len(times) < MIN_REPEATED_RECOVERIES:
                 continue
-            vip = tag == cluster.ip_resource.tag
+            words = about(seen.log, tag)
+            # A check of the IP resource that fails for another reason says so: then nobody takes the address away.
+            vip = tag == cluster.ip_resource.tag and not any(CHECK_FAILS.search(line) and not GONE.search(line) for line in words)
+            last = f"; its last words: {words[-1]}" if words and not vip else ""
             what = f"{cluster.vip} is taken away again and again: something removes it" if vip else f"{tag} fails again and again"
+            window = f"the last {REPEATED_RECOVERY_WINDOW_S:g} s"
             yield Cause(
-                f"{what}, and the cluster manager has recovered {tag} {len(times)} times in the last {REPEATED_RECOVERY_WINDOW_S:g} s",
+                f"{what}, and the cluster manager has recovered {tag} {len(times)} times in {window}{last}",
                 name,
                 Certainty.CERTAIN,
                 f"find what takes {cluster.vip} away: a network manager, a DHCP client or a script on {name} (`ip monitor address` "
