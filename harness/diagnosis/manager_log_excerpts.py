@@ -11,7 +11,9 @@ from harness.managers.log_window import time_of
 BAD = re.compile(r"\b(error|fail\w*|fatal|cannot|could not|refused|in use|denied|no connection|timed? ?out|not running)\b", re.IGNORECASE)
 # LifeKeeper's action `recover` (LKL-34), Pacemaker's plan to recover, and a recurring monitor that found nothing; not a first probe.
 BEGUN = re.compile(r":recover:|\bRecover +\S|^(?!.*(?:probe|monitor_0)).*\bmonitor\b.*\bnot running\b")
-HEAD = re.compile(r"^\S+ +\d+ [\d:.]+ \S+ [^\s:]+: ?")
+HEAD = re.compile(r"^\S+ +\d+ [\d:.]+ \S+ (?:[^\s:]+: ?|[\w-]+ +\[\d+\] \([\w-]+\)\s*)")  # LifeKeeper's and Pacemaker's
+RUN = re.compile(r"(?<=\d)\[\d+\](?= error output)")  # the process of one run of an agent: another one each time
+SAID_NOTHING = re.compile(r"error output \[\s*\]")
 
 
 def _names(tag: str) -> re.Pattern[str]:
@@ -22,7 +24,8 @@ def _names(tag: str) -> re.Pattern[str]:
 def about(log: Sequence[str], tag: str, most: int = 3) -> list[str]:
     """The last lines that say what went wrong with a resource, without date and host."""
     named = _names(tag)
-    found = [HEAD.sub("", line).strip() for line in log if BAD.search(line) and named.search(line)]
+    lines = [line for line in log if BAD.search(line) and named.search(line) and not SAID_NOTHING.search(line)]
+    found = [RUN.sub("", HEAD.sub("", line)).strip() for line in lines]
     return list(dict.fromkeys(found))[-most:]
 
 

@@ -226,3 +226,15 @@ def test_what_lifekeepers_own_database_has_of_the_ip_resource(info: str, told: d
     row = "\x01".join(["lknode01", "comm", "ip", "ip-a", "IP-a", info, "INTELLIGENT", "ISP"])
     text = f"@@ addresses\n{links}\n@@ instances\n{row}\n"
     assert host_script_parse.host("lknode01", text, "ip-a").units == told
+
+
+@pytest.mark.parametrize(("room", "found"), [(5, True), (128, False)])
+def test_a_short_accept_queue_that_is_overrun_is_told_where_some_connections_got_no_answer(room: int, found: bool) -> None:
+    ports = [12345, *(s.port for s in CLUSTER.services if s is not WEB)]
+    listeners = [*map(listening, ports), listening(WEB.port, process="python3", pid=9, room=room)]
+    some = [
+        replace(p, outcome="fail", outcomes=frozenset({"answered", "silent"})) if p.service is WEB and p.path == "client" else p
+        for p in paths()
+    ]
+    told = [c for c in faults(diagnose(with_host(node("lknode01", listeners=listeners), paths=some))) if "accept queue" in c.says]
+    assert [(c.host, "python3 (pid 9)" in c.says, "queue of 5 only" in c.says) for c in told] == [("lknode01", True, True)] * found

@@ -9,6 +9,8 @@ from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import listed
 
+SHORT_BACKLOG = 16  # connections; fewer than a look makes at once, and by far fewer than any server of today asks for
+
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
@@ -18,6 +20,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         for port, what in ports.items():
             explains = _explains(evidence, node.name, port)
             yield from _full(seen, port, what, explains)
+            yield from _overrun(evidence, seen, port, what)
             yield from _stopped(seen, port, what, explains)
             yield from _no_descriptors(seen, port, what, explains)
             yield from _read_only(seen, port, what)
@@ -59,6 +62,33 @@ def _full(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> It
             ),
             explains=explains,
         )
+
+
+def _overrun(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+    """Some of the connections that a look makes at once arrive, and the kernel answers them not: no room in a short accept queue."""
+    some = [
+        p
+        for p in evidence.failed
+        if p.service.port == port and p.outcomes == {"answered", "silent"} and (p.nodes == {seen.name} or p.origin == seen.name)
+    ]
+    rooms = [s for s in seen.listening(port) if s.room <= SHORT_BACKLOG]
+    if seen.name != evidence.active or not some or not rooms or any(s.waiting > s.room for s in rooms):
+        return
+    one = min(rooms, key=lambda s: s.room)
+    yield Cause(
+        f"port {port} ({what}) has an accept queue of {one.room} only: of the connections that came at once {one.owner} took some, and the "
+        "others got no answer, because it does not accept them fast enough",
+        seen.name,
+        Certainty.LIKELY,
+        f"let {one.owner} listen with a longer backlog (128 and more), and see why it is slow to accept",
+        (
+            f"`ss -tlnp` on {seen.name}: port {port}, Send-Q {one.room}",
+            *(f"the packet captures: {p.path} to port {port} arrived at {seen.name}, some answered and some not" for p in some),
+        ),
+        "a filter that lets only some through would do the same: `nstat -azs` tells (TcpExtListenOverflows)",
+        explains=tuple(p.name for p in some),
+        general=True,
+    )
 
 
 def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
