@@ -91,7 +91,7 @@ def _holders(target: NodeState, others: list[NodeState]) -> Case:
     theirs = {node.node: [tag for tag, seen in node.resources.items() if seen.active] for node in others}
     holders = [name for name, tags in theirs.items() if tags]
     if mine and holders:
-        case.against.append(f"{target.node} and {', '.join(holders)} both have resources in service")
+        case.against.append(f"{' and '.join(sorted([target.node, *holders]))} both have resources in service")
     elif mine:
         what = "everything" if target.has_everything else ", ".join(mine)
         case.against.append(f"{target.node} has {what} in service already")
