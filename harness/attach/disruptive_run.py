@@ -186,6 +186,9 @@ class DisruptiveRun:
             self._watchdog.leave_to_it()
             also = f"; if it does not fix it, run {self._by_hand_azure}" if self._standing else ""
             return [f"what was done to the cluster was not seen undone; {self._goes_on}{also}"]
-        if self._watchdog is not None:
-            self._watchdog.dismiss()
-        return self._lease.give_back()
+        if self._watchdog is None:
+            return self._lease.give_back()
+        self._watchdog.settled()
+        faults = self._lease.give_back()
+        self._watchdog.dismiss()  # last: who is killed before this leaves a watchdog that gives the lease back
+        return faults

@@ -62,9 +62,11 @@ class WatchdogMessage(BaseModel):
     """`active`: the node that has everything, before anything is done, and `before`, how everything is then. `longest_s`: after that many
     seconds it is undone, by the hosts or by `commands`, which undo it on this machine in `command_s` each, to be given after `after_s`,
     when who should have undone it by then has not; `unseen`: at once, because every host may answer while it lasts. `armed`: what hosts
-    undo by themselves, and `undone`, which of it (by token) the run has seen undone."""
+    undo by themselves, and `undone`, which of it (by token) the run has seen undone. `settled`: the cluster is as it was found, and nothing
+    is left but the lease, which may be gone already."""
 
     farewell: bool = False
+    settled: bool = False
     active: str = ""
     before: Found | None = None
     longest_s: float = 0.0
@@ -128,6 +130,11 @@ class Watchdog:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it is dead already, which its log or the lease's end tells
             self._process.stdin.close()
+
+    def settled(self) -> None:
+        """Before the lease is given back: were the run killed from now on, only the lease would be the watchdog's to end."""
+        with suppress(HarnessError):  # it is dead already; the lease ends by itself if this process is killed too
+            self._tell(WatchdogMessage(settled=True))
 
     def dismiss(self) -> None:
         """Tells the watchdog that the run is over and everything undone."""
@@ -241,6 +248,9 @@ def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: T
     nodes = {n.name: subject.hosts[n.name] for n in cluster.nodes}
     lease = Lease(nodes, brief.run, token=brief.token, lasts_s=lasts_s, windows=on_windows(cluster))
     try:
+        if words and words[-1].settled:  # the lease may be gone, and is not taken anew
+            say("everything had been undone")
+            return 0
         active = next((w.active for w in words if w.active), "")
         if not any(w for w in words if not w.active):
             say("nothing had been disturbed")

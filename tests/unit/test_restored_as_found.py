@@ -145,6 +145,7 @@ def test_what_the_manager_has_against_it_besides_its_state_counts() -> None:
 class Watchdog:
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.settled: Callable[[], None] = lambda: self.told.append("settled")
         self.dismiss: Callable[[], None] = lambda: self.told.append("farewell")
         self.leave_to_it: Callable[[], None] = lambda: self.told.append("left to it")
 
@@ -174,21 +175,34 @@ def an_attached(tmp_path: Path, *, disturbed: bool = True) -> tuple[DisruptiveRu
 
 @pytest.mark.parametrize(
     ("verdict", "guardian_told", "lease_told"),
-    [(passed("as it was"), "farewell", "given back"), (failed("lknode02 is active, lknode01 was"), "left to it", "left")],
+    [
+        (passed("as it was"), ["settled", "farewell"], "given back"),
+        (failed("lknode02 is active, lknode01 was"), ["left to it"], "left"),
+    ],
 )
-def test_farewell_only_after_a_put_back_that_passed(monkeypatch, tmp_path, verdict: Verdict, guardian_told: str, lease_told: str) -> None:
+def test_farewell_only_after_a_put_back_that_passed(
+    monkeypatch, tmp_path, verdict: Verdict, guardian_told: list[str], lease_told: str
+) -> None:
     monkeypatch.setattr(disruptive_run, "put_back", lambda *about, **more: verdict)
     one, watchdog, lease = an_attached(tmp_path)
     said = one.end(broken=True)
     assert said is not None and said.outcome is verdict.outcome
     one.give_back()
-    assert (watchdog.told, lease.told) == ([guardian_told], [lease_told])
+    assert (watchdog.told, lease.told) == (guardian_told, [lease_told])
 
 
 def test_nothing_done_nothing_kept(tmp_path: Path) -> None:
     one, watchdog, lease = an_attached(tmp_path, disturbed=False)
     assert one.end(broken=True) is None and one.give_back() == []
-    assert (watchdog.told, lease.told) == (["farewell"], ["given back"])
+    assert (watchdog.told, lease.told) == (["settled", "farewell"], ["given back"])
+
+
+def test_the_lease_is_given_back_while_there_is_a_watchdog(tmp_path: Path) -> None:
+    """A harness that is killed while it gives back would else leave the lease on the nodes."""
+    one, watchdog, lease = an_attached(tmp_path, disturbed=False)
+    watchdog.told = lease.told
+    one.give_back()
+    assert lease.told == ["settled", "given back", "farewell"]
 
 
 class Stubborn:
@@ -222,7 +236,7 @@ def test_what_was_not_undone_is_undone_at_the_end(tmp_path: Path) -> None:
     verdict = one.end(broken=False)
     assert verdict is not None and verdict and disruption.undone == 1 and not one._subject.standing
     one.give_back()
-    assert watchdog.told == ["farewell"]
+    assert watchdog.told == ["settled", "farewell"]
 
 
 def test_what_cannot_be_undone_is_said_and_left_to_the_guardian(tmp_path: Path) -> None:

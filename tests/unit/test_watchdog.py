@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from harness.attach import watchdog
+from harness.attach.lease import Lease
 from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, watch, word_for
 from harness.azure.faults.undo_tag import RUN
 from harness.config import cluster_config
 from harness.core.verdict import passed
 from harness.disrupt import disruption as base
 from harness.disrupt.disruption import HARNESS, Disruption, Step
+from harness.hosts.local_host import LocalHost
 from harness.lab.lifecycle import default_cluster
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("x"))
@@ -94,3 +96,38 @@ def test_what_azure_did_is_undone_behind_a_later_word_too(monkeypatch: pytest.Mo
     monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: passed("as it was"))
     assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), azure, azure, later], io.StringIO()) == 0
     assert given == [(azure.commands[0], azure.command_s)]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_run_killed_while_it_gives_back_leaves_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool):
+    """With the lease still there or gone already: nothing is taken anew, moved or told as a fault."""
+    nodes = {"lknode01": LocalHost("lknode01")}
+    held = Lease(nodes, "r", folder=str(tmp_path / "lease"), renew_s=60.0)
+    held.take()
+    held.leave_to_another()
+    if gone:
+        held.give_back()
+    asked: list[str] = []
+
+    def the_same(_: object, run: str, **about: object) -> Lease:
+        lease = Lease(nodes, run, token=held.token, folder=str(tmp_path / "lease"))
+        say = lease._say
+        monkeypatch.setattr(lease, "_say", lambda host, verb: asked.append(verb) or say(host, verb))
+        return lease
+
+    monkeypatch.setattr(watchdog, "Lease", the_same)
+    killed = heard(
+        WatchdogMessage(active="lknode01"),
+        WatchdogMessage(longest_s=1.0),
+        WatchdogMessage(settled=True),
+        WatchdogMessage(farewell=True),
+        cut=-9,
+    )
+    log = io.StringIO()
+    assert killed is not None and watchdog.put_all_back(*killed, log) == 0
+    assert asked == ["give"] and list(tmp_path.iterdir()) == []
+    assert [line.split(" ", 1)[1] for line in log.getvalue().splitlines()] == [
+        "run r was killed",
+        "everything had been undone",
+        "the lease is given back",
+    ]

@@ -52,6 +52,9 @@ class Told:
     def disarmed(self, token: str) -> None:
         self.words.append(WatchdogMessage(undone=[token]))
 
+    def settled(self) -> None:
+        self.words.append(WatchdogMessage(settled=True))
+
     def dismiss(self) -> None:
         self.words.append(WatchdogMessage(farewell=True))
 
