@@ -178,25 +178,30 @@ class ClusterUnderTest:
         blind = () if names else self.unwatchable()
         chosen = names or tuple(m.name for m in self.cluster.machines if m.name not in self.absent and m.name not in blind)
         there = {name: witness for name in chosen if (witness := self._witnesses.get(name)) is not None}
-        starts, lost = mark_all(there)
-        new = [name for name in chosen if name not in starts]
-        for name, (witness, start) in zip(
-            new, self.together(*(lambda n=n: self._begin(n, there.get(n), lost.get(n)) for n in new)), strict=True
-        ):
-            there[name], starts[name] = witness, start
-        yield CaptureWindow({name: there[name] for name in chosen}, starts)
+        with contextlib.ExitStack() as held:
+            for witness in there.values():
+                held.enter_context(witness.holding())
+            starts, lost = mark_all(there)
+            new = [name for name in chosen if name not in starts]
+            begun = self.together(*(lambda n=n: self._begin(n, there.get(n), lost.get(n), held) for n in new))
+            for name, (witness, start) in zip(new, begun, strict=True):
+                there[name], starts[name] = witness, start
+            yield CaptureWindow({name: there[name] for name in chosen}, starts)
 
-    def _begin(self, name: str, old: Witness | None, why: Inconclusive | None) -> tuple[Witness, int]:
-        """A new witness of the host, in place of one that died with it, and the position of what it sees from now on."""
+    def _begin(self, name: str, old: Witness | None, why: Inconclusive | None, held: contextlib.ExitStack) -> tuple[Witness, int]:
+        """A new witness of the host, in place of one that died with it, and the position of what it sees from now on.
+
+        It watches until the run ends, for hours maybe: behind what is `held` it keeps the newest packets alone."""
         with self._beginning[name]:
             if self._witnesses.get(name) is old:  # else another thread has begun one meanwhile
                 if old is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {why}")
                     old.stop()
-                witness = Witness(self.hosts[name], self.python(name))
+                witness = Witness(self.hosts[name], self.python(name), newest=True)
                 witness.start()
                 self._witnesses[name] = witness
             witness = self._witnesses[name]
+            held.enter_context(witness.holding())
             return witness, witness.mark()
 
     def evidence(self) -> dict[str, Witness]:

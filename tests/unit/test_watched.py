@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from types import SimpleNamespace
 
@@ -18,13 +19,19 @@ class Capture:
 
     def __init__(self, host="a", python="", *, dead=False, told=None):
         self.name, self.dead, self.dropped, self.told = host, dead, 0, told if told is not None else []
-        self.stopped = False
+        self.stopped, self.held = False, 0
 
     def start(self):
         self.told.append(f"{self.name} begins")
 
     def stop(self):
         self.stopped = True
+
+    @contextlib.contextmanager
+    def holding(self):
+        self.held += 1
+        yield
+        self.held -= 1
 
     def ask(self):
         self.told.append(f"{self.name} asked")
@@ -47,7 +54,7 @@ class Capture:
 def subject(monkeypatch):
     """Two hosts, each with a Python, and captures that tell what was asked of them in `told`."""
     told: list[str] = []
-    monkeypatch.setattr(cluster_under_test, "Witness", lambda host, python: Capture(host, python, told=told))
+    monkeypatch.setattr(cluster_under_test, "Witness", lambda host, python, newest: Capture(host, python, told=told))
     made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
     made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
@@ -91,5 +98,12 @@ def test_one_that_dies_meanwhile_leaves_nothing_to_be_said(subject):
 def test_whoever_finds_it_begun_again_does_not_begin_it_once_more(subject):
     old = Capture("a", dead=True)
     subject._witnesses["a"] = Capture("a", told=subject.told)  # another thread was quicker
-    witness, start = subject._begin("a", old, Inconclusive("died"))
+    witness, start = subject._begin("a", old, Inconclusive("died"), contextlib.ExitStack())
     assert (witness, start) == (subject._witnesses["a"], 7) and "a begins" not in subject.told
+
+
+def test_packets_are_held_while_somebody_watches_and_no_longer(subject):
+    for _ in range(2):  # begun by the first, found by the second
+        with subject.watched(), subject.watched("a"):
+            assert {name: one.held for name, one in subject._witnesses.items()} == {"a": 2, "b": 1}
+        assert not any(one.held for one in subject._witnesses.values())

@@ -6,10 +6,11 @@ has arrived here, so that nobody needs to wait for a guess.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ SYN, FIN_SYN_RST = 0x02, 0x07
 class Witness:
     """Watches `host`; a context manager. `ports` adds every TCP and UDP packet from or to these.
 
-    `newest`: only the newest packets stay readable, and it goes on for ever; else it ends when more came than are kept.
+    `newest`: only the newest packets stay readable, and what comes while somebody is `holding` them, and it goes on for ever; else, and
+    while it is held, it ends when more came than are kept.
     `flags` says which TCP packets are seen anyway. `tell` hears of each packet as it comes in, on the witness's own thread.
     """
 
@@ -61,6 +63,7 @@ class Witness:
         self._tell = tell
         self._plan = {"ports": list(ports), "flags": flags, "snap": SNAP_LENGTH, "buffer": BUFFER_BYTES}
         self._newest = newest
+        self._holders = 0
         self._packets: list[Packet] = []
         self._marks: dict[int, int] = {}
         self._asked = 0
@@ -102,9 +105,21 @@ class Witness:
         return self.answer(self.ask(), Deadline(limit))
 
     def packets(self, since: int = 0, until: int | None = None) -> list[Packet]:
-        """What was seen, in order, from one position to another."""
+        """What was seen, in order, from one position to another, as far as it is kept."""
         with self._changed:
-            return self._packets[since:until]
+            end = None if until is None else max(until - self.left_out, 0)
+            return self._packets[max(since - self.left_out, 0) : end]
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """What comes while the block runs stays readable, however much it is."""
+        with self._changed:
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holders -= 1
 
     def write_pcap(self, path: Path) -> None:
         """Everything seen so far, headers only, as pcap-ng with one interface block for each interface."""
@@ -187,9 +202,10 @@ class Witness:
     def _take(self, record: dict[str, Any]) -> None:
         with self._changed:
             if "raw" in record:
-                if self._newest and len(self._packets) >= MAX_NEWEST_PACKETS:
-                    self.left_out += MAX_NEWEST_PACKETS // 2
-                    del self._packets[: MAX_NEWEST_PACKETS // 2]
+                if self._newest and not self._holders and len(self._packets) >= MAX_NEWEST_PACKETS:
+                    surplus = len(self._packets) - MAX_NEWEST_PACKETS // 2
+                    self.left_out += surplus
+                    del self._packets[:surplus]
                 if len(self._packets) >= MAX_PACKETS_KEPT:
                     raise Inconclusive(f"more than {MAX_PACKETS_KEPT} packets came, so that the host's own traffic drowns the test's")
                 packet = decode(record["t"], record["if"], record["k"], bytes.fromhex(record["raw"]))
@@ -199,7 +215,7 @@ class Witness:
                 return
             if "mark" in record:
                 if len(self._marks) < MAX_NOTES:
-                    self._marks[record["mark"]] = len(self._packets)
+                    self._marks[record["mark"]] = self.left_out + len(self._packets)
                 self.dropped = record["dropped"]
             elif "note" in record:
                 self.notes.append(record["note"])
