@@ -13,6 +13,7 @@ from tests import deep_option
 
 SUITES = ("acceptance", "failover")  # the product's, with the product's own limit
 CEILING_S = 900  # for one test on a machine that does much else; what hangs is found all the same
+TIMING_MARK = "mark.timing"  # how a file says that it has tests which measure time
 NEED_AZURE = ("azure", "azure_lab", "azure_operations")  # these folders
 
 
@@ -32,6 +33,13 @@ class ModuleWithoutAzure(pytest.Module):
 
     def collect(self) -> list[pytest.Item]:
         pytest.skip(f"not installed: {', '.join(LACKING)}; `./run tests` installs them", allow_module_level=True)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The part that measures time need not load the many files that have nothing for it."""
+    if config.option.markexpr == "timing" and collection_path.match("test_*.py") and TIMING_MARK not in collection_path.read_text("utf-8"):
+        return True
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)

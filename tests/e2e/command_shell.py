@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked_commands
+
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry
 from tests.pytest_process import PYTEST
@@ -49,13 +51,16 @@ class Shell:
 
     def lkharness(self, *words: object, limit: float = 300.0, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command `lkharness` to its end."""
-        return self._finish(self.begin("-m", "harness.cli", *words, **environment), limit)
+        return self._run(("-m", "harness.cli", *words), limit, environment)
 
     def pytest(self, *words: object, limit: float = 600.0, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self._finish(self.begin(*PYTEST, *words, **environment), limit)
+        return self._run((*PYTEST, *words), limit, environment)
 
-    @staticmethod
-    def _finish(process: subprocess.Popen[str], limit: float) -> subprocess.CompletedProcess[str]:
+    def _run(self, words: tuple[object, ...], limit: float, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        chosen, line = {**self.environment, **environment}, [str(word) for word in words]
+        if forked_commands.can_run(line, chosen):
+            return forked_commands.run(line, folder=REPOSITORY, environment=chosen, limit_s=limit)
+        process = self.begin(*words, **environment)
         out, err = process.communicate(timeout=limit)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 

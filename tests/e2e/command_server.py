@@ -1,0 +1,101 @@
+"""A process that has the harness's modules loaded and forks the commands that tests ask for; run by `forked_commands`.
+
+A request is one datagram: JSON with words, folder and environment, and the files for standard output and error. The answers are the
+forked process's id, and its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import harness
+
+MAX_REQUEST = 1 << 20  # bytes
+ACT_WHEN_LOADED = ("harness.cli", "harness.__main__")  # they say what Ctrl-C does in their process
+LIBRARIES = ("pytest", "_pytest.terminal", "paramiko", "rich.console", "xml.etree.ElementTree")
+
+
+def load() -> None:
+    """Modules are loaded only: nothing of them is called, so a forked command finds them as a new interpreter would."""
+    for name in (*LIBRARIES, *(found.name for found in pkgutil.walk_packages(harness.__path__, "harness."))):
+        if name not in ACT_WHEN_LOADED:
+            with contextlib.suppress(ImportError):  # Azure's packages, Windows' own modules
+                importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a collection in a forked process need not copy its pages
+
+
+def become(words: list[str], folder: str, environment: dict[str, str]) -> None:
+    """In the forked process, whose standard streams are in place: what `python -m MODULE …` would do."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
+    sys.path[0] = folder
+    sys.argv = words[1:]
+    runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+
+
+def exit_code(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def run_forked(request: dict[str, Any], files: list[int]) -> NoReturn:
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(files[0], 1)
+        os.dup2(files[1], 2)
+        os.closerange(3, max(files) + 16)
+        become(request["words"], request["folder"], request["environment"])
+        code = 0
+    except SystemExit as error:
+        code = exit_code(error)
+    except BaseException:  # as of an interpreter's own: whatever nobody caught is shown, and the code is 1
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            importlib.import_module("threading")._shutdown()  # an interpreter waits for threads that are no daemons
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def serve(client: socket.socket) -> None:
+    """Until the client has gone."""
+    while True:
+        message, files, _, _ = socket.recv_fds(client, MAX_REQUEST, 2)
+        if not message:
+            return
+        pid = os.fork()
+        if pid == 0:
+            client.close()
+            run_forked(json.loads(message), files)
+        for file in files:
+            os.close(file)
+        client.send(str(pid).encode())
+        client.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its client
+    load()
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,61 @@
+"""A forked command is what a new interpreter's would be, so that tests may use it in that one's place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import forked_commands
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**{k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}, "COLUMNS": "100", **more}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["harness.cli", "--version"], 0),
+        (["harness.cli", "lab", "status", "--json"], 2),
+        (["harness.cli", "check", "--cluster", "nowhere.toml"], 2),
+        (["pytest", "-q", "-p", "no:cacheprovider", "tests/acceptance", "--cluster", "nowhere.toml"], 2),
+        (["pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests/acceptance/test_probe.py"], 0),
+    ],
+    ids=lambda x: " ".join(x[:3]) if isinstance(x, list) else "",
+)
+def test_it_says_what_a_new_interpreter_says(words: list[str], code: int, tmp_path: Path):
+    """Its arguments, its environment (where labs are), both streams, and its code."""
+    chosen = environment(XDG_STATE_HOME=str(tmp_path))
+    assert forked_commands.can_run(["-m", *words], chosen)
+    forked = forked_commands.run(["-m", *words], folder=REPOSITORY, environment=chosen, limit_s=300)
+    new = subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, env=chosen, capture_output=True, text=True, timeout=300)
+
+    def without_times(text: str) -> list[str]:
+        return [line for line in text.splitlines() if " in " not in line or not line.rstrip("= ").endswith("s")]
+
+    assert forked.returncode == new.returncode == code, (forked, new)
+    assert without_times(forked.stdout) == without_times(new.stdout) and without_times(forked.stderr) == without_times(new.stderr)
+
+
+def test_it_is_killed_at_its_limit_and_the_next_one_runs(tmp_path: Path):
+    (tmp_path / "test_long.py").write_text("import time\n\n\ndef test_long():\n    print('begun', flush=True)\n    time.sleep(600)\n")
+    words = ["-m", "pytest", "-s", "-p", "no:cacheprovider", "-p", "no:lkharness", str(tmp_path)]
+    began = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        forked_commands.run(words, folder=tmp_path, environment=environment(), limit_s=2.0)
+    assert time.monotonic() - began < 300
+    assert (
+        forked_commands.run(["-m", "harness.cli", "--version"], folder=REPOSITORY, environment=environment(), limit_s=300).returncode == 0
+    )
+
+
+def test_what_the_interpreter_reads_at_its_start_needs_a_new_one():
+    assert not forked_commands.can_run(["-m", "harness.cli"], environment(PYTHONIOENCODING="latin-1"))
+    assert not forked_commands.can_run(["-m", "harness.cli"], environment(LC_ALL="tr_TR.UTF-8"))
+    assert not forked_commands.can_run(["-c", "pass"], environment())
