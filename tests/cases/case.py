@@ -93,10 +93,12 @@ def judge(case: Case, answer: Mapping[str, Any], code: int) -> Result:
 
 def differences(live: Mapping[str, Any], offline: Mapping[str, Any]) -> list[str]:
     """What a look at the cluster and one at its bundle say differently: causes that only one of them has. A cause that rests on packets or
-    attempts, of which a bundle holds none, may be lacking there."""
+    attempts, of which a bundle holds none, may be lacking there, and then what it would explain is told by itself at that host."""
     ours, theirs = ({(c["host"], c["says"]): c for c in answer.get("causes", ())} for answer in (live, offline))
-    lacking = [key for key, cause in ours.items() if key not in theirs and not any(map(ONLY_SEEN_LIVE.search, cause["evidence"]))]
-    return [f"only live: {host}: {says}" for host, says in lacking] + [f"only offline: {h}: {s}" for h, s in theirs if (h, s) not in ours]
+    lacking = {key: any(map(ONLY_SEEN_LIVE.search, cause["evidence"])) for key, cause in ours.items() if key not in theirs}
+    instead = {host for (host, _), only_seen_live in lacking.items() if only_seen_live}
+    only_live = [f"only live: {host}: {says}" for (host, says), only_seen_live in lacking.items() if not only_seen_live]
+    return only_live + [f"only offline: {h}: {s}" for h, s in theirs if (h, s) not in ours and h not in instead]
 
 
 def _told(answer: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

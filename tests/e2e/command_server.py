@@ -1,7 +1,7 @@
 """A process that has the harness's modules loaded and forks the commands that tests ask for; run by `forked_commands`.
 
-A request is one datagram: JSON with words, folder and environment, and the files for standard output and error. The answers are the
-forked process's id, and its exit code.
+A request is one datagram: JSON with words, folder and environment, and three files: standard output, standard error, and a socket for
+the answers, which are the command's process id and its exit code. Many commands may run at once, each with a process that waits for it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import harness
 
 MAX_REQUEST = 1 << 20  # bytes
+MAX_FILE = 64  # the number of the highest descriptor that a request brings, and more
 ACT_WHEN_LOADED = ("harness.cli", "harness.__main__")  # they say what Ctrl-C does in their process
 LIBRARIES = ("pytest", "_pytest.terminal", "paramiko", "rich.console", "xml.etree.ElementTree")
 
@@ -57,13 +58,13 @@ def exit_code(error: SystemExit) -> int:
     return 1
 
 
-def run_forked(request: dict[str, Any], files: list[int]) -> NoReturn:
+def run_command(request: dict[str, Any], out: int, err: int) -> NoReturn:
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(files[0], 1)
-        os.dup2(files[1], 2)
-        os.closerange(3, max(files) + 16)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os.closerange(3, MAX_FILE)
         become(request["words"], request["folder"], request["environment"])
         code = 0
     except SystemExit as error:
@@ -79,20 +80,29 @@ def run_forked(request: dict[str, Any], files: list[int]) -> NoReturn:
         os._exit(code)
 
 
+def wait_for_command(request: dict[str, Any], out: int, err: int, answers: socket.socket) -> NoReturn:
+    """In a process of its own: fork the command, and tell what became of it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        run_command(request, out, err)
+    answers.send(str(pid).encode())
+    answers.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+    os._exit(0)
+
+
 def serve(client: socket.socket) -> None:
     """Until the client has gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever waits for a command needs nobody to wait for it
     while True:
-        message, files, _, _ = socket.recv_fds(client, MAX_REQUEST, 2)
+        message, files, _, _ = socket.recv_fds(client, MAX_REQUEST, 3)
         if not message:
             return
-        pid = os.fork()
-        if pid == 0:
+        if os.fork() == 0:
             client.close()
-            run_forked(json.loads(message), files)
+            wait_for_command(json.loads(message), files[0], files[1], socket.socket(fileno=files[2]))
         for file in files:
             os.close(file)
-        client.send(str(pid).encode())
-        client.send(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import forked_commands
-
 from harness.core.deadline import Deadline
 from harness.lab.control import lab_registry
+from tests.e2e import forked_commands
 from tests.pytest_process import PYTEST
 
 REPOSITORY = Path(__file__).resolve().parents[2]

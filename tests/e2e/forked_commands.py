@@ -16,11 +16,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 CHOSEN_BY_THE_INTERPRETER = ("PYTHON", "LC_", "LANG")  # what it reads once, at its start
 MODULES = ("harness.cli", "pytest")
+_STARTS = threading.Lock()
 
 
 def can_run(words: Sequence[str], environment: dict[str, str]) -> bool:
@@ -32,20 +34,20 @@ def can_run(words: Sequence[str], environment: dict[str, str]) -> bool:
 
 def run(words: Sequence[str], *, folder: Path, environment: dict[str, str], limit_s: float) -> subprocess.CompletedProcess[str]:
     """`python WORDS…` to its end. Raises TimeoutExpired after `limit_s` seconds, when it is killed."""
-    server = _server()
     request = json.dumps({"words": list(words), "folder": str(folder), "environment": environment}).encode()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        socket.send_fds(server, [request], [out.fileno(), err.fileno()])
-        server.settimeout(None)
-        pid = int(server.recv(64))
-        server.settimeout(limit_s)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, ours:
+        with theirs:
+            socket.send_fds(_server(), [request], [out.fileno(), err.fileno(), theirs.fileno()])
+        pid = int(ours.recv(64))
+        ours.settimeout(limit_s)
         try:
-            code = int(server.recv(64))
+            code = int(ours.recv(64))
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            server.settimeout(None)
-            server.recv(64)
+            ours.settimeout(None)
+            ours.recv(64)
             raise subprocess.TimeoutExpired([sys.executable, *words], limit_s, _text(out), _text(err)) from None
         return subprocess.CompletedProcess([sys.executable, *words], code, _text(out), _text(err))
 
@@ -55,8 +57,13 @@ def _text(file: tempfile._TemporaryFileWrapper[bytes]) -> str:
     return file.read().decode("utf-8")
 
 
-@functools.cache
 def _server() -> socket.socket:
+    with _STARTS:  # tests run commands in threads, too
+        return _started()
+
+
+@functools.cache
+def _started() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         words = [sys.executable, str(Path(__file__).with_name("command_server.py")), str(theirs.fileno())]

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import forked_commands
 import pytest
+
+from tests.e2e import forked_commands
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -53,6 +55,17 @@ def test_it_is_killed_at_its_limit_and_the_next_one_runs(tmp_path: Path):
     assert (
         forked_commands.run(["-m", "harness.cli", "--version"], folder=REPOSITORY, environment=environment(), limit_s=300).returncode == 0
     )
+
+
+def test_many_at_once_have_each_their_own_answer(tmp_path: Path):
+    def version(number: int) -> tuple[int, str]:
+        words = ["-m", "harness.cli", "--version"] if number % 2 else ["-m", "harness.cli", "no-such-command"]
+        done = forked_commands.run(words, folder=REPOSITORY, environment=environment(), limit_s=300)
+        return done.returncode, done.stdout + done.stderr
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(version, range(16)))
+    assert all((code, "lkharness 0" in said) == ((0, True) if n % 2 else (2, False)) for n, (code, said) in enumerate(answers)), answers
 
 
 def test_what_the_interpreter_reads_at_its_start_needs_a_new_one():

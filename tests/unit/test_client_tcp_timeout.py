@@ -65,7 +65,7 @@ def test_it_is_asked_of_the_client_and_never_guessed(said: str | Exception, word
 @pytest.mark.parametrize("kind", [PowerLoss, AzurePowerOff])
 def test_a_loss_of_power_says_what_an_ordinary_client_gets(kind: type) -> None:
     made = object.__new__(kind)
-    made._subject = subject()
+    made._subject, made.moment, made._took_s = subject(), None, None
     assert made.told() == [sentence("lkclient", 15)]
 
 
