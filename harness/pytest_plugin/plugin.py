@@ -22,6 +22,7 @@ from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
 from harness.core.terminal import allow_every_encoding
+from harness.disrupt.none import Nothing
 from harness.pytest_plugin import pytest_items
 from harness.pytest_plugin.live_view import LiveView
 from harness.pytest_plugin.measurement_plan import Planned
@@ -172,7 +173,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _extend_for_soak(items)
     for item in items:
         if item.get_closest_marker("disruptive") and not (session.may_disturb or config.option.dry_run):
-            item.add_marker(pytest.mark.skip(reason=session.why_not_disturb))
+            item.add_marker(pytest.mark.skip(reason=_why_not_allowed(item)))
+
+
+def _why_not_allowed(item: pytest.Item) -> str:
+    """Why a test is left on an attached cluster that may not be disturbed: measuring alone writes to its databases and is a load."""
+    planned = item.callspec.params.get("disruption") if hasattr(item, "callspec") else None
+    return Session.why_not_measure if isinstance(planned, Planned) and planned.name == Nothing.name else Session.why_not_disturb
 
 
 def _extend_for_soak(items: list[pytest.Item]) -> None:

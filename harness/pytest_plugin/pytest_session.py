@@ -103,6 +103,10 @@ class Session:
         return self._allowed
 
     why_not_disturb = "it would disturb the attached cluster; allow that with --allow-disruption"
+    why_not_measure = (
+        "nothing would be done to the attached cluster, but measuring it is a load of many connections a second and writes tokens to its "
+        "databases; allow that with --allow-disruption"
+    )
 
     def rehearse(self, wanted: Sequence[Wanted]) -> str:
         """The plan with every command of it, without a run and without doing any of it. Raises HarnessError."""

@@ -73,6 +73,20 @@ def test_the_timer_is_set_before_each_round(monkeypatch):
     assert item.said.count("ended") == rounds and len(item.said) == 2 * rounds
 
 
+@pytest.mark.parametrize(("name", "why"), [("none", "writes tokens to its databases"), ("switchover", "it would disturb")])
+def test_what_is_skipped_on_an_attached_cluster_says_why(request, name: str, why: str):
+    """Also where nothing would be done to it."""
+    item = copy.copy(request.node)
+    item.own_markers, item.callspec = [], SimpleNamespace(params={"disruption": Planned(name, Start(lasts_s=HOURS))})
+    item.keywords = {}
+    item.add_marker(pytest.mark.disruptive)
+    session = SimpleNamespace(has_azure=True, may_disturb=False, cluster=SimpleNamespace(azure=None))
+    config: Any = SimpleNamespace(stash={plugin.KEY: session}, option=SimpleNamespace(dry_run=False))
+    plugin.pytest_collection_modifyitems(config, [item])
+    (skip,) = [mark for mark in item.own_markers if mark.name == "skip"]
+    assert why in skip.kwargs["reason"] and "allow that with --allow-disruption" in skip.kwargs["reason"]
+
+
 def test_the_time_of_a_soak_counts_on_a_cluster_whose_azure_has_its_own(request):
     item = copy.copy(request.node)
     for usual, margin in ((900.0, 1800.0), (6300.0, 6300.0)):
