@@ -10,24 +10,24 @@ from harness.core.errors import HarnessError
 from harness.managers.manager import ClusterState
 
 
-class Found(BaseModel):
+class StateBefore(BaseModel):
     """`resources`: node → tag → its state in words; `failures`: node → tag → how many failures the manager counts there."""
 
     resources: dict[str, dict[str, str]] = {}
     failures: dict[str, dict[str, int]] = {}
 
 
-def look(subject: ClusterUnderTest) -> Found:
+def look(subject: ClusterUnderTest) -> StateBefore:
     """Raises HarnessError."""
     return _of(subject.manager.state(), subject.manager.fail_counts())
 
 
-def _of(state: ClusterState, failures: dict[str, dict[str, int]]) -> Found:
+def _of(state: ClusterState, failures: dict[str, dict[str, int]]) -> StateBefore:
     states = {name: {tag: str(seen) for tag, seen in node.resources.items()} for name, node in state.nodes.items()}
-    return Found(resources=states, failures=failures)
+    return StateBefore(resources=states, failures=failures)
 
 
-def differences(before: Found, now: Found) -> list[str]:
+def differences(before: StateBefore, now: StateBefore) -> list[str]:
     """Sentences, none when it is as it was found. Pure."""
     changed = [
         f"{tag} is {now.resources.get(node, {}).get(tag, 'gone')} on {node}, it was {was}"
@@ -44,7 +44,7 @@ def differences(before: Found, now: Found) -> list[str]:
     return changed + [f"the fail count of {tag} on {node} is {now}, it was {was}" for node, tag, was, now in raised(before, now)]
 
 
-def raised(before: Found, now: Found) -> list[tuple[str, str, int, int]]:
+def raised(before: StateBefore, now: StateBefore) -> list[tuple[str, str, int, int]]:
     """Node, resource, and its fail count before and now, where that has grown: at its threshold the next real failure bans the node."""
     return [
         (node, tag, before.failures.get(node, {}).get(tag, 0), count)
@@ -54,7 +54,7 @@ def raised(before: Found, now: Found) -> list[tuple[str, str, int, int]]:
     ]
 
 
-def forget_ours(subject: ClusterUnderTest, before: Found) -> None:
+def forget_ours(subject: ClusterUnderTest, before: StateBefore) -> None:
     """Delete the failures that were counted since, where there were none before: a count can be deleted and not be set.
 
     What is deleted is looked at anew by the manager, which calls it out of service for a moment: that is waited for. Raises nothing: what

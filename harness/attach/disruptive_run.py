@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.attach.baseline import Found, forget_ours, look
-from harness.attach.execution_plan import Wanted, show
+from harness.attach.baseline import StateBefore, forget_ours, look
+from harness.attach.execution_plan import PlannedDisruption, show
 from harness.attach.lease import Lease, on_windows
 from harness.attach.preconditions import Preconditions
 from harness.attach.preflight import Preflight
@@ -15,7 +15,7 @@ from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_w
 from harness.cluster import disk_preflight
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
 from harness.cluster.invariants import nothing_left
-from harness.cluster.windows_disk_preflight import trouble_on_windows
+from harness.cluster.windows_disk_preflight import windows_disk_problems
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.core.verdict import Verdict, failed
@@ -39,18 +39,18 @@ class DisruptiveRun:
         self._lease = Lease({n.name: subject.hosts[n.name] for n in subject.cluster.nodes}, run, windows=on_windows(subject.cluster))
         self._guard: Preflight | None = None
         self._active: str | None = None
-        self._before: Found | None = None
+        self._before: StateBefore | None = None
         self._proved = False  # was it seen to be as it was found?
 
     def take(self) -> None:
-        """Raises Held with the name of who has the cluster."""
+        """Raises LeaseHeld with the name of who has the cluster."""
         self._lease.take()
         subject = self._subject
         brief = WatchdogConfig(cluster=subject.cluster, run=self._run, token=self._lease.token, secrets=subject.cleaner.values)
         self._watchdog = Watchdog(brief, self._folder)
         self._subject.timeline.note("harness", "lease", "this run alone may disturb the cluster now")
 
-    def show_plan(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
+    def show_plan(self, wanted: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
         """Tell what will be done, before anything is. A cluster that has no single active node has no plan, and nothing is done to it."""
         try:
             plan = show(self._subject, wanted, self._look(self._subject))
@@ -100,7 +100,7 @@ class DisruptiveRun:
         windows = on_windows(self._subject.cluster)
 
         def look(name: str) -> list[str]:
-            trouble = trouble_on_windows if name in windows else disk_preflight.trouble
+            trouble = windows_disk_problems if name in windows else disk_preflight.disk_problems
             return [f"{name}: {one}" for one in trouble(self._subject.hosts[name])]
 
         found = self._subject.together(*(lambda n=n.name: look(n) for n in self._subject.cluster.nodes))

@@ -30,7 +30,7 @@ BESIDES = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlannedDisruption:
     """A disruption that a test of this session would do; `service` is the one that it is about, where it is about one."""
 
     name: str
@@ -44,7 +44,7 @@ class Wanted:
 class Entry:
     """One line of the plan. `skipped` says why it will not be done, `unknown` what could not be found out beforehand."""
 
-    wanted: Wanted
+    wanted: PlannedDisruption
     times: int
     sentence: str
     host: str = ""
@@ -78,7 +78,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ExecutionPlan:
     """The whole plan, as the cluster was when it was made."""
 
     active: str
@@ -132,14 +132,16 @@ def _lines(entry: Entry, commands: bool) -> list[str]:
     return lines
 
 
-def wanted_of(name: str, parameters: Mapping[str, Any], *, measured: bool = False, period_s: float = 0.0, lasts_s: float = 0.0) -> Wanted:
+def planned_disruption(
+    name: str, parameters: Mapping[str, Any], *, measured: bool = False, period_s: float = 0.0, lasts_s: float = 0.0
+) -> PlannedDisruption:
     """What a test with these parameters would do; the service counts only where the disruption can be about one."""
     takes = "service" in inspect.signature(disruptions.get_disruption(name).__init__).parameters
     service = parameters.get("service")
-    return Wanted(name, service if takes and isinstance(service, str) else None, measured, period_s, lasts_s)
+    return PlannedDisruption(name, service if takes and isinstance(service, str) else None, measured, period_s, lasts_s)
 
 
-def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditions | None = None) -> Shown:
+def show(subject: ClusterUnderTest, wanted: Iterable[PlannedDisruption], asked: Preconditions | None = None) -> ExecutionPlan:
     """Make the plan. Reads on the hosts, and changes nothing. Raises Inconclusive when no single node is active."""
     asked = asked or Preconditions(subject)
     active = subject.active
@@ -154,16 +156,16 @@ def show(subject: ClusterUnderTest, wanted: Iterable[Wanted], asked: Preconditio
         notes.append(connection_rates.sentence(subject.cluster, period_s))
     if entries:
         notes += [_if_killed(subject, active, entries), *shared_fates(subject.cluster)]
-    return Shown(active, entries, notes)
+    return ExecutionPlan(active, entries, notes)
 
 
-def _failures(wanted: Wanted, times: int) -> float:
+def _failures(wanted: PlannedDisruption, times: int) -> float:
     """How many of them the cluster's manager will have counted; of a soak there is no bound."""
     each = disruptions.get_disruption(wanted.name).failures
     return math.inf if each and wanted.lasts_s else each * times
 
 
-def _as_it_is_done(wanted: Wanted, cluster: Cluster) -> Wanted:
+def _as_it_is_done(wanted: PlannedDisruption, cluster: Cluster) -> PlannedDisruption:
     """What is measured was chosen by its name; what a test of the suite does is done in this cluster's way."""
     return wanted if wanted.measured else replace(wanted, name=disruptions.resolve_disruption(wanted.name, cluster).name)
 
@@ -176,7 +178,7 @@ def _if_killed(subject: ClusterUnderTest, active: str, entries: list[Entry]) -> 
     )
 
 
-def _entry(subject: ClusterUnderTest, wanted: Wanted, times: int, asked: Preconditions, failures: float) -> Entry:
+def _entry(subject: ClusterUnderTest, wanted: PlannedDisruption, times: int, asked: Preconditions, failures: float) -> Entry:
     kind = disruptions.get_disruption(wanted.name)
     service = next((s for s in subject.cluster.services if s.name == wanted.service), None)
     try:

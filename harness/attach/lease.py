@@ -81,7 +81,7 @@ def installed() -> str:
     return f"#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n{fixed.lstrip()}"
 
 
-class Held(Unusable):
+class LeaseHeld(Unusable):
     """Somebody else has the cluster; the message says who, and for how long."""
 
 
@@ -131,12 +131,14 @@ class Lease:
         return ""
 
     def take(self) -> None:
-        """Take it on every node, or on none. Raises Held, Unusable, and what the hosts raise."""
+        """Take it on every node, or on none. Raises LeaseHeld, Unusable, and what the hosts raise."""
         asked = _now()
         try:
             for name, host in self._nodes.items():
                 if said := self._say(host, "take"):
-                    raise Held(f"{name}: another run has this cluster: {said}; wait for its end (a lease whose run died ends by itself)")
+                    raise LeaseHeld(
+                        f"{name}: another run has this cluster: {said}; wait for its end (a lease whose run died ends by itself)"
+                    )
                 self._taken.append(name)
         except BaseException:
             self.give_back()

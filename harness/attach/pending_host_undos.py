@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.verdict import Verdict, failed, passed
-from harness.hosts.deadman.deadman_switch import Armed, send_undoing
+from harness.hosts.deadman.deadman_switch import ArmedUndo, send_undoing
 from harness.hosts.host import Host
 from harness.hosts.windows import host_undo
 
@@ -20,7 +20,7 @@ RETRY_INTERVAL_S = 10.0  # between two tries on one host
 TRY_TIMEOUT_S = 60.0  # the harness waits so long for one try; on the host nothing ends it
 
 
-def not_seen_undone(armed: Iterable[Armed], undone: Iterable[str]) -> list[Armed]:
+def pending_undos(armed: Iterable[ArmedUndo], undone: Iterable[str]) -> list[ArmedUndo]:
     """What was armed and not seen undone by the run itself, the last first. Pure."""
     seen = set(undone)
     return [one for one in reversed(list(armed)) if one.token not in seen]
@@ -29,7 +29,7 @@ def not_seen_undone(armed: Iterable[Armed], undone: Iterable[str]) -> list[Armed
 class HostUndoings:
     """`killed`: counts from when the run was seen to be dead; a host's own term ends that much earlier at most."""
 
-    def __init__(self, armed: Iterable[Armed], hosts: Mapping[str, Host], killed: Deadline, say: Callable[[str], None]) -> None:
+    def __init__(self, armed: Iterable[ArmedUndo], hosts: Mapping[str, Host], killed: Deadline, say: Callable[[str], None]) -> None:
         self._left = list(armed)
         self._hosts = hosts
         self._killed = killed
@@ -44,10 +44,10 @@ class HostUndoings:
         left = "; ".join(f"{one.of} on {one.host}" for one in self._left)
         return failed(f"not seen undone: {left}") if left else passed("every host has undone what it was to")
 
-    def _due(self, one: Armed) -> bool:
+    def _due(self, one: ArmedUndo) -> bool:
         return one.token not in self._again or self._again[one.token].expired
 
-    def _try(self, one: Armed) -> None:
+    def _try(self, one: ArmedUndo) -> None:
         try:
             send = host_undo.send_undoing if one.platform == "windows" else send_undoing
             undone_now = send(self._hosts[one.host], one, limit=TRY_TIMEOUT_S)

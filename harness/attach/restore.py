@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.attach.baseline import Found, differences, forget_ours, look
+from harness.attach.baseline import StateBefore, differences, forget_ours, look
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import audit
 from harness.config.cluster_config import Node
@@ -20,7 +20,7 @@ from harness.managers.switchover_readiness import by_state
 ACTION_TIMEOUT_S = 1800.0  # how long one action of a manager is waited for: databases that shut down in order take minutes
 
 
-def put_back(subject: ClusterUnderTest, active: str, before: Found | None = None, *, patience_s: float) -> Verdict:
+def put_back(subject: ClusterUnderTest, active: str, before: StateBefore | None = None, *, patience_s: float) -> Verdict:
     """Move everything back to the node that was active when the run began, and say what is not as it was found and what mends it.
 
     `before`: how it was found; every state and every fail count is compared with it.
@@ -59,7 +59,7 @@ def by_hand(subject: ClusterUnderTest, active: str) -> str:
     return f"what brings everything back: on {active}, as root, `{subject.manager.by_hand_line(active)}`"
 
 
-def _changed(subject: ClusterUnderTest, before: Found) -> list[str]:
+def _changed(subject: ClusterUnderTest, before: StateBefore) -> list[str]:
     """What is not as it was, when the failures that were counted meanwhile are forgotten and what that started has come to rest."""
     timers = subject.cluster.manager
     forget_ours(subject, before)

@@ -23,9 +23,9 @@ from typing import TextIO
 
 from pydantic import BaseModel, ValidationError
 
-from harness.attach.baseline import Found
+from harness.attach.baseline import StateBefore
 from harness.attach.lease import Lease, on_windows
-from harness.attach.pending_host_undos import HostUndoings, not_seen_undone
+from harness.attach.pending_host_undos import HostUndoings, pending_undos
 from harness.attach.restore import put_back
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import nothing_left
@@ -38,7 +38,7 @@ from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed
 from harness.disrupt.disruption import HARNESS, POWER_COMMAND_TIMEOUT_S, Disruption, Step, clear_failures
 from harness.expectations import outage_budget
-from harness.hosts.deadman.deadman_switch import Armed
+from harness.hosts.deadman.deadman_switch import ArmedUndo
 
 FILE = "put-back.txt"
 END_TIMEOUT_S = 10.0  # of a farewell
@@ -68,13 +68,13 @@ class WatchdogMessage(BaseModel):
     farewell: bool = False
     settled: bool = False
     active: str = ""
-    before: Found | None = None
+    before: StateBefore | None = None
     longest_s: float = 0.0
     commands: list[list[str]] = []
     command_s: float = POWER_COMMAND_TIMEOUT_S
     after_s: float = 0.0
     unseen: bool = False
-    armed: list[Armed] = []
+    armed: list[ArmedUndo] = []
     undone: list[str] = []
 
 
@@ -107,16 +107,16 @@ class Watchdog:
             )
         self._tell(brief)
 
-    def found(self, active: str, before: Found | None = None) -> None:
+    def found(self, active: str, before: StateBefore | None = None) -> None:
         """Raises HarnessError when it has ended."""
         self._tell(WatchdogMessage(active=active, before=before))
 
     def disturbs(self, disruption: Disruption) -> float:
         """After how many seconds it is undone at the latest. Raises HarnessError when the cluster would be disturbed without a watchdog."""
-        self._tell(word := word_for(disruption))
+        self._tell(word := message_for(disruption))
         return word.longest_s
 
-    def arms(self, armed: Armed) -> None:
+    def arms(self, armed: ArmedUndo) -> None:
         """Before a host is armed. Raises HarnessError when there is no watchdog any more."""
         self._tell(WatchdogMessage(armed=[armed]))
 
@@ -193,7 +193,7 @@ def shared_fates(cluster: Cluster) -> list[str]:
     return found
 
 
-def word_for(disruption: Disruption) -> WatchdogMessage:
+def message_for(disruption: Disruption) -> WatchdogMessage:
     """What the watchdog must know of a disruption: the power commands that bring a node back are not the host's own to give."""
     lasts, steps = disruption.longest_s, disruption.steps()
     return WatchdogMessage(
@@ -266,7 +266,7 @@ def put_all_back(brief: WatchdogConfig, words: Sequence[WatchdogMessage], log: T
             ripe = [w for w in reversed(words) if killed.elapsed() >= w.after_s]
             _give_power(commands_of(ripe) | unseen, say)
 
-        armed = not_seen_undone((one for w in words for one in w.armed), (token for w in words for token in w.undone))
+        armed = pending_undos((one for w in words for one in w.armed), (token for w in words for token in w.undone))
         undoings = HostUndoings(armed, subject.hosts, killed, say)
         _wait_for_the_hosts(subject, Deadline(deadline.seconds + MAX_UNDO_S, anchor=deadline.anchor), power, undoings)
         if deadline.expired:

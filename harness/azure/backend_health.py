@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.azure.backend_health_rules import UNLISTED, MemberHealth
 from harness.azure.client.clients import Clients
-from harness.azure.client.error_mapping import NotLoggedIn, told
+from harness.azure.client.error_mapping import NotLoggedIn, translate_errors
 from harness.azure.client.polling import result_of
 from harness.azure.inventory import resource_parser, resource_reader
 from harness.azure.inventory.resource_model import Balancer, Rule, part_of
@@ -29,7 +29,7 @@ def ask(clients: Clients, balancer: Balancer, rule: Rule, deadline: Deadline) ->
     """One rule's members by address. A POST that changes nothing: it may be retried. Raises HarnessError."""
     doing = f"reading the health of {rule.name} of {balancer.name}"
     group = part_of(balancer.id, "resourceGroups") or clients.azure.resource_group
-    with told(doing):
+    with translate_errors(doing):
         poller = clients.network.load_balancer_load_balancing_rules.begin_health(group, balancer.name, rule.name)
     return words(resource_parser.payload(result_of(poller, deadline, doing)))
 

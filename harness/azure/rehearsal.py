@@ -228,7 +228,7 @@ def summary(answers: Mapping[str, Mapping[str, str]]) -> str:
     return "\n".join([*lines, f"{seen} of {len(QUESTIONS)} questions seen"])
 
 
-def asked(
+def ask_questions(
     ask: Callable[[str], str], answers: Mapping[str, Mapping[str, str]], questions: Iterable[Question] = QUESTIONS
 ) -> dict[str, dict[str, str]]:
     """Put every question that has no answer yet to a person; an empty line leaves it, and what is no answer is asked again."""

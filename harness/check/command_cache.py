@@ -10,7 +10,7 @@ from harness.hosts.host import Command, CommandFailed, CommandResult, Host, Proc
 from harness.hosts.shell_command import as_line
 
 
-class AskedOnce:
+class CachingHost:
     """Implements `Host` for commands that only read. The limit of who asks first counts for all; an error is everybody's."""
 
     def __init__(self, host: Host) -> None:

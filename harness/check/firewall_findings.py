@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.core.finding import Finding, Weight
-from harness.diagnosis.required_flows import Judged, listed
+from harness.diagnosis.required_flows import FirewallVerdict, listed
 
 
-def findings(host: str, firewall: Judged) -> Iterator[Finding]:
+def findings(host: str, firewall: FirewallVerdict) -> Iterator[Finding]:
     """One for each rule that decides, with all that it stops; and one for what cannot be told."""
     for (rule, does), fates in firewall.stopped.items():
         says = f"the firewall of the host itself {does} {listed(f.lost for f in fates)}: {rule}"

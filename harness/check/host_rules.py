@@ -12,7 +12,7 @@ from harness.config.cluster_config import Cluster, Node
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import responders
 from harness.diagnosis.firewall import parse, windows
-from harness.diagnosis.required_flows import Judged, judged
+from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
 from harness.expectations.connectivity_matrix import listens_rightly
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
 from harness.hosts.windows.windows_parse import WindowsListener
@@ -43,17 +43,17 @@ class NodeFacts:
         return next((a.interface for a in self.addresses or () if a.address == str(address)), None)
 
 
-def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts]) -> dict[str, Judged]:
+def firewalls(cluster: Cluster, seen: Mapping[str, NodeFacts]) -> dict[str, FirewallVerdict]:
     """Every host's own firewall that was told, evaluated: once for each look."""
-    found: dict[str, Judged] = {}
+    found: dict[str, FirewallVerdict] = {}
     for name, one in seen.items():
         if one.firewall is not None:
             back = one.probe_route.interface if one.probe_route else None
-            found[name] = judged(cluster, name, parse(one.firewall), one.nic_of, back)
+            found[name] = judge_firewall(cluster, name, parse(one.firewall), one.nic_of, back)
         if one.windows is not None and one.windows.firewall is not None:
             rows = one.windows.firewall
             firewall = windows.read(rows.profiles, rows.rules, rows.nics)
-            found[name] = judged(cluster, name, firewall, one.nic_of, programs=programs_of(one.listeners or ()))
+            found[name] = judge_firewall(cluster, name, firewall, one.nic_of, programs=programs_of(one.listeners or ()))
     return found
 
 
@@ -66,7 +66,7 @@ def programs_of(listeners: Iterable[Listener]) -> dict[int, str]:
     return {port: path for port, paths in told.items() if len(paths) == 1 for path in paths if path}
 
 
-def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], evaluated: Mapping[str, Judged]) -> list[Finding]:
+def judge(cluster: Cluster, state: ClusterState, seen: Mapping[str, NodeFacts], evaluated: Mapping[str, FirewallVerdict]) -> list[Finding]:
     """Everything that is not as it should be; `seen` has the nodes that could be asked, `evaluated` what `firewalls` says of them."""
     found: list[Finding] = [*_comm_paths(state)]
     active = state.leading

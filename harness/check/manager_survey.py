@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from harness.check.command_cache import AskedOnce
+from harness.check.command_cache import CachingHost
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster
 from harness.core.errors import HarnessError
@@ -19,7 +19,7 @@ FAILOVERS = (Question.LOST, Question.FAILED)  # what forbids a told move forbids
 
 
 @dataclass(frozen=True)
-class ManagerWord:
+class ManagerSurvey:
     """`active` is the node that paths are held against; `found` has what could not be asked the second way."""
 
     state: ClusterState
@@ -31,11 +31,11 @@ class ManagerWord:
     beside: frozenset[str] = frozenset()  # resources of other applications, which are not in `state`
 
 
-def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> ManagerWord:
+def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> ManagerSurvey:
     """Everything that a look asks of it, each command once on each node, so that all answers rest on the same. `instead` has what else
     reads a node that is absent."""
     cluster = subject.cluster
-    hosts: dict[str, Host] = {name: AskedOnce(host) for name, host in subject.hosts.items()}
+    hosts: dict[str, Host] = {name: CachingHost(host) for name, host in subject.hosts.items()}
     manager = manager_of(cluster, hosts)
     whole, found = _state(manager, cluster, hosts, instead)
     beside = manager.beside()
@@ -43,15 +43,15 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
     active = state.leading or favoured(cluster, state)
     if active is None:  # what keeps it from being in service anywhere
         lost = {} if subject.absent else {Question.LOST: _may_move(manager, cluster.nodes[0].name, Question.LOST)}
-        return ManagerWord(state, None, found, lost, beside=beside)
+        return ManagerSurvey(state, None, found, lost, beside=beside)
     standby = subject.standby_of(active)
     if standby in subject.absent:  # a node that is away takes nothing over, which is said already
-        return ManagerWord(state, active, found, beside=beside)
+        return ManagerSurvey(state, active, found, beside=beside)
     fences: Callable[[], Answer | None] = manager.fencing if manager.needs_fencing else lambda: None  # others by other means
     fencing, left, *answers = subject.together(
         fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
     )
-    return ManagerWord(state, active, found, dict(zip(FAILOVERS, answers, strict=True)), fencing, left, beside)
+    return ManagerSurvey(state, active, found, dict(zip(FAILOVERS, answers, strict=True)), fencing, left, beside)
 
 
 def favoured(cluster: Cluster, state: ClusterState) -> str | None:

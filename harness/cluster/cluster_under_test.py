@@ -18,7 +18,7 @@ from harness.core.errors import Inconclusive, Unusable
 from harness.core.redaction.output_redaction import Cleaner
 from harness.core.timeline import Timeline
 from harness.expectations.connectivity_matrix import Origin
-from harness.hosts.deadman.deadman_switch import Armed
+from harness.hosts.deadman.deadman_switch import ArmedUndo
 from harness.hosts.host import CommandFailed
 from harness.hosts.host_facts import facts_of
 from harness.hosts.ssh.ssh_connection import SessionsTaken
@@ -27,7 +27,7 @@ from harness.managers.manager import ClusterState
 from harness.managers.manager_registry import manager_of
 from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
-from harness.remote.captures.packet_capture import Witness, mark_all
+from harness.remote.captures.packet_capture import PacketCapture, mark_all
 from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.connector_without_python import FallbackConnector
 from harness.remote.host_capabilities import Capabilities, Kind
@@ -62,14 +62,14 @@ class ClusterUnderTest:
         self.standing: list[StandingDisruption] = []  # what was done to the cluster and was not seen undone yet, in its order
         self.before_undoing: Callable[[], None] = lambda: None  # ends a test's timeout, which must not fall into it
         # Told of what a host is about to be armed with, and of what was seen undone there (its token).
-        self.arming: Callable[[Armed], None] = lambda armed: None
+        self.arming: Callable[[ArmedUndo], None] = lambda armed: None
         self.disarmed: Callable[[str], None] = lambda token: None
         # Of a run that holds a lease on somebody's cluster: what a node asks itself, what this process knows, and everything asked anew.
         self.lease_line, self.lease_token = "", ""
         self.skips: Mapping[str, str] = {}  # disruptions that the plan leaves out, and why
         self.lost: Callable[[], str] = str
         self.permit: Callable[[StandingDisruption], None] = lambda disruption: None
-        self._witnesses: dict[str, Witness] = {}
+        self._witnesses: dict[str, PacketCapture] = {}
         self._beginning = {name: threading.Lock() for name in self.hosts}
         self._capabilities: dict[str, Capabilities] = {}
         self._asking = {name: threading.Lock() for name in self.hosts}
@@ -188,7 +188,9 @@ class ClusterUnderTest:
                 there[name], starts[name] = witness, start
             yield CaptureWindow({name: there[name] for name in chosen}, starts)
 
-    def _begin(self, name: str, old: Witness | None, why: Inconclusive | None, held: contextlib.ExitStack) -> tuple[Witness, int]:
+    def _begin(
+        self, name: str, old: PacketCapture | None, why: Inconclusive | None, held: contextlib.ExitStack
+    ) -> tuple[PacketCapture, int]:
         """A new witness of the host, in place of one that died with it, and the position of what it sees from now on.
 
         It watches until the run ends, for hours maybe: behind what is `held` it keeps the newest packets alone."""
@@ -197,14 +199,14 @@ class ClusterUnderTest:
                 if old is not None:
                     self.timeline.note(name, "packet-capture", f"begins again: {why}")
                     old.stop()
-                witness = Witness(self.hosts[name], self.python(name), newest=True)
+                witness = PacketCapture(self.hosts[name], self.python(name), newest=True)
                 witness.start()
                 self._witnesses[name] = witness
             witness = self._witnesses[name]
             held.enter_context(witness.holding())
             return witness, witness.mark()
 
-    def evidence(self) -> dict[str, Witness]:
+    def evidence(self) -> dict[str, PacketCapture]:
         """The witnesses that have watched, for their captures."""
         return dict(self._witnesses)
 
@@ -240,7 +242,7 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
 class CaptureWindow:
     """What the watched hosts saw since the watching began."""
 
-    def __init__(self, witnesses: Mapping[str, Witness], starts: Mapping[str, int]) -> None:
+    def __init__(self, witnesses: Mapping[str, PacketCapture], starts: Mapping[str, int]) -> None:
         self._witnesses = witnesses
         self._starts = starts
 

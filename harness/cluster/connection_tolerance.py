@@ -6,7 +6,7 @@ from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.path_exchange import ask_over_the_path
 from harness.core.errors import BadUse, HarnessError
 from harness.services import service_registry
-from harness.services.service_kind import AskedFirst, NotTheService
+from harness.services.service_kind import DemandsTolerance, NotTheService
 
 ATTEMPT_TIMEOUT_S = 5.0
 
@@ -18,7 +18,7 @@ def demand_bearable(subject: ClusterUnderTest) -> None:
         return
     for service in subject.cluster.services:
         kind = service_registry.kind(service.kind)
-        if isinstance(kind, AskedFirst):
+        if isinstance(kind, DemandsTolerance):
             try:
                 ask_over_the_path(subject, client, service, kind.demand_bearable, ATTEMPT_TIMEOUT_S)
             except BadUse:

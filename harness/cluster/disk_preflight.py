@@ -21,7 +21,7 @@ echo "@ blocks"; df -Plk
 echo "@ inodes"; df -Pli"""
 
 
-def trouble(host: Host) -> list[str]:
+def disk_problems(host: Host) -> list[str]:
     """What keeps programs there from writing; sentences without the host's name. Raises what `Host.check` raises."""
     return judge(host.check(LOOK))
 

@@ -43,14 +43,14 @@ def ask_in_full(subject: ClusterUnderTest, host: str, service: Service) -> FullS
     kind = service_registry.kind(service.kind)
     if not isinstance(kind, FillsSegments):
         return NOT_ASKED
-    return compared(
+    return compare_sizes(
         f"{host} → {subject.cluster.vip}:{service.port}",
         lambda limit: ask_over_the_path(subject, host, service, kind.full_sized, limit),
         lambda: ask_over_the_path(subject, host, service, kind.who_are_you, SMALL_TIMEOUT_S),
     )
 
 
-def compared(where: str, large: Callable[[float], str], small: Callable[[], object]) -> FullSegments:
+def compare_sizes(where: str, large: Callable[[float], str], small: Callable[[], object]) -> FullSegments:
     """What was long and got no answer is asked again, with a limit that a short exchange sets, which was answered meanwhile."""
     try:
         went, lost = _answered(lambda: large(FULL_TIMEOUT_S))

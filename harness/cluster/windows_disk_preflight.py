@@ -9,7 +9,7 @@ from harness.hosts.windows.windows_parse import HostAbout
 MIN_FREE_BYTES = 16 * 1024 * 1024  # less than this is nothing to event logs and to what PowerShell writes when it starts (WHST-43)
 
 
-def trouble_on_windows(host: Host) -> list[str]:
+def windows_disk_problems(host: Host) -> list[str]:
     """What keeps programs there from writing; sentences without the host's name. Raises what `WindowsHost.about` raises."""
     return judged(WindowsHost(host).about())
 

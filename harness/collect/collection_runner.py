@@ -28,7 +28,7 @@ from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows import moment
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
-from harness.remote.captures.packet_capture import Witness
+from harness.remote.captures.packet_capture import PacketCapture
 from harness.remote.recording import pcapng
 
 LOGIN_TIMEOUT_S = 10.0  # to log in to a host and run `true` there
@@ -186,7 +186,7 @@ class Gathering:
         """Headers only: what connections carry is nobody's business, and may hold secrets."""
         ports = [self.cluster.load_balancer.probe.port, *(s.port for s in self.cluster.services)]
         seconds = min(self.span.capture_s, MAX_CAPTURE_S)
-        with Witness(host, machine.ssh.python, ports=ports) as witness:
+        with PacketCapture(host, machine.ssh.python, ports=ports) as witness:
             capturing = Deadline(seconds)
             # Asking for marks all along notices at once when the host is gone.
             capturing.wait_for(

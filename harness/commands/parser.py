@@ -56,19 +56,19 @@ class Parser(argparse.ArgumentParser):
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-            meant = [near for near in (meant_by(word, self._option_string_actions) for word in options) if near]
+            meant = [near for near in (nearest_word(word, self._option_string_actions) for word in options) if near]
             self.error(f"unrecognized arguments: {' '.join(unknown)}{_did_you_mean(meant)}")
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
             return
-        near = meant_by(str(value), map(str, action.choices))
+        near = nearest_word(str(value), map(str, action.choices))
         choices = ", ".join(map(repr, action.choices))
         raise argparse.ArgumentError(action, f"invalid choice: {value!r}{_did_you_mean([near] if near else [])} (choose from {choices})")
 
 
-def meant_by(word: str, known: Iterable[str]) -> str | None:
+def nearest_word(word: str, known: Iterable[str]) -> str | None:
     """The known word that a mistyped or abbreviated one is nearest to, or None where none is near."""
     words = list(known)
     begun = [one for one in words if len(word.strip("-")) > 1 and one.startswith(word)]

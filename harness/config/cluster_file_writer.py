@@ -115,7 +115,7 @@ def service_of(text: str) -> ServiceAnswer:
     return ServiceAnswer(found[1].strip(), found[2], int(found[3]), found[4])
 
 
-def written(answers: Answers, path: Path) -> str:
+def write_text(answers: Answers, path: Path) -> str:
     """The file's text; what it says has been judged as `model.load` judges it. Raises BadUse with every fault."""
     text = _text(answers)
     cluster_config.parse(tomllib.loads(text), path)

@@ -34,7 +34,7 @@ def allow_every_encoding() -> None:
             reconfigure(errors=_PLAIN_WORDS)
 
 
-class Shown:
+class CleanedStream:
     """A stream whose text is written out with every character that would act written as \\x1b, and without known secrets."""
 
     def __init__(self, stream: Any) -> None:
@@ -56,10 +56,10 @@ class Shown:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Everything that this process prints meanwhile goes through `Shown`. A program that takes its place (`lab ssh`) does not."""
+    """Everything that this process prints meanwhile goes through `CleanedStream`. A program that takes its place (`lab ssh`) does not."""
     allow_every_encoding()
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream and Shown(stream) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (stream and CleanedStream(stream) for stream in before)  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from harness.config.cluster_config import Cluster, Node, Service
 from harness.core.finding import Finding
 from harness.diagnosis.firewall import Ruleset
 from harness.diagnosis.ipsec_policy import Policy
-from harness.diagnosis.required_flows import Judged
+from harness.diagnosis.required_flows import FirewallVerdict
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, Question, ResourceState
 from harness.managers.unlisted_members import RESPONDER_WORDS
@@ -162,7 +162,7 @@ class Evidence:
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
     left_behind: Sequence[str] = ()  # what a move of the file's resource would leave where it is; sentences
-    firewalls: Mapping[str, Judged] = field(default_factory=dict)  # by host: what becomes there of what has to pass
+    firewalls: Mapping[str, FirewallVerdict] = field(default_factory=dict)  # by host: what becomes there of what has to pass
     findings: Sequence[Finding] = ()
     moved: bool = False  # a role moved meanwhile: nothing is advised that depends on it
 

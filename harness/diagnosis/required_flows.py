@@ -20,7 +20,7 @@ K = TypeVar("K")
 
 
 @dataclass(frozen=True)
-class Needed:
+class RequiredFlow:
     """One exchange, `first` the packet that opens it as this host's kernel sees it; `question` and `answer` say in words what is lost
     where that one, or what answers it, is. `explains` are the symptoms that follow (as in a `Cause`).
 
@@ -36,10 +36,10 @@ class Needed:
 
 
 @dataclass(frozen=True)
-class Fate:
+class FlowVerdict:
     """What becomes of one exchange, by which rule."""
 
-    needed: Needed
+    needed: RequiredFlow
     found: Opening
 
     @property
@@ -57,42 +57,42 @@ class Fate:
 
 
 @dataclass(frozen=True)
-class Judged:
+class FirewallVerdict:
     """One host's firewall. `not_told`: why some of its rules could not be read."""
 
-    fates: tuple[Fate, ...]
+    fates: tuple[FlowVerdict, ...]
     not_told: str = ""
 
     @property
-    def stopped(self) -> dict[tuple[str, str], list[Fate]]:
+    def stopped(self) -> dict[tuple[str, str], list[FlowVerdict]]:
         """What does not pass, by the rule that decides and what that does."""
         lost = [f for f in self.fates if f.found.passes is False]
         return _grouped(lost, lambda f: (f.found.decision.rule, f.does))
 
     @property
-    def unsure(self) -> dict[str, list[Fate]]:
+    def unsure(self) -> dict[str, list[FlowVerdict]]:
         """What cannot be told, by what would have to be known."""
         return _grouped([f for f in self.fates if f.found.passes is None], lambda f: f.found.decision.why)
 
     @property
-    def moved(self) -> dict[str, list[Fate]]:
+    def moved(self) -> dict[str, list[FlowVerdict]]:
         """What passes and is given another destination, by the rule that does it."""
         return _grouped([f for f in self.fates if f.found.passes and f.found.decision.changed], lambda f: f.found.decision.changed)
 
 
-def judged(
+def judge_firewall(
     cluster: Cluster,
     host: str,
     ruleset: Ruleset | WindowsFirewall,
     nic_of: NicOf,
     probe_back: str | None = None,
     programs: Mapping[int, str] | None = None,
-) -> Judged:
+) -> FirewallVerdict:
     """`nic_of` tells the host's NIC that has an address, `probe_back` the NIC that leads to the probe's source. A client's are its
     connections to the frontend. `programs`: of a Windows host, whose path listens on a port."""
     node = next((n for n in cluster.nodes if n.name == host), None)
     needed = _of_node(cluster, node, nic_of, probe_back) if node else _of_client(cluster, nic_of)
-    return Judged(tuple(Fate(one, _opened(ruleset, one, programs or {})) for one in needed), ruleset.not_told)
+    return FirewallVerdict(tuple(FlowVerdict(one, _opened(ruleset, one, programs or {})) for one in needed), ruleset.not_told)
 
 
 def listed(lost: Iterable[str]) -> str:
@@ -101,14 +101,14 @@ def listed(lost: Iterable[str]) -> str:
     return several[0] if len(several) == 1 else f"{', '.join(several[:-1])} and {several[-1]}"
 
 
-def _grouped(fates: Iterable[Fate], key: Callable[[Fate], K]) -> dict[K, list[Fate]]:
-    found: dict[K, list[Fate]] = {}
+def _grouped(fates: Iterable[FlowVerdict], key: Callable[[FlowVerdict], K]) -> dict[K, list[FlowVerdict]]:
+    found: dict[K, list[FlowVerdict]] = {}
     for fate in fates:
         found.setdefault(key(fate), []).append(fate)
     return found
 
 
-def _opened(ruleset: Ruleset | WindowsFirewall, one: Needed, programs: Mapping[int, str]) -> Opening:
+def _opened(ruleset: Ruleset | WindowsFirewall, one: RequiredFlow, programs: Mapping[int, str]) -> Opening:
     if isinstance(ruleset, WindowsFirewall):
         if one.first.protocol == "tcp":
             port = one.first.destination_port
@@ -120,11 +120,11 @@ def _opened(ruleset: Ruleset | WindowsFirewall, one: Needed, programs: Mapping[i
     return Opening(one.first, evaluate(ruleset, one.first), "")
 
 
-def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None) -> Iterator[Needed]:
+def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None) -> Iterator[RequiredFlow]:
     first = nic_of(node.address)
     peer, probe = cluster.peer_of(node.name), cluster.load_balancer.probe
     own, vip = str(node.address), str(cluster.vip)
-    yield Needed(
+    yield RequiredFlow(
         Packet(str(probe.source), own, probe.port, in_nic=first),
         f"the probe from {probe.source} to port {probe.port}",
         f"the answers to the probe's source {probe.source} on their way out",
@@ -137,16 +137,16 @@ def _of_node(cluster: Cluster, node: Node, nic_of: NicOf, probe_back: str | None
         for who, address, path in (("the client", cluster.client.address, "client"), (peer.name, peer.address, "standby")):
             syn = Packet(str(address), target, service.port, in_nic=first)
             answers = f"the answers of {named} to {who} on their way out"
-            yield Needed(syn, f"connections to {named} from {who}", answers, (f"{path}/{service.name}",))
+            yield RequiredFlow(syn, f"connections to {named} from {who}", answers, (f"{path}/{service.name}",))
         for leaves in (True, False):
             hook, out, come = ("output", "lo", None) if leaves else ("input", None, "lo")
             syn = Packet(vip, vip, service.port, hook=hook, out_nic=out, in_nic=come)
-            yield Needed(syn, f"its own connections to {named}", f"the answers of {named} to itself", (f"inside/{service.name}",))
+            yield RequiredFlow(syn, f"its own connections to {named}", f"the answers of {named} to itself", (f"inside/{service.name}",))
         yield _to_the_frontend(cluster, service, own, first, f"standby/{service.name}", as_standby=True)
     yield from _of_the_manager(cluster, node, peer, nic_of)
 
 
-def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf) -> Iterator[Needed]:
+def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf) -> Iterator[RequiredFlow]:
     peer_port = manager_class(cluster).peer_port
     if peer_port is None:
         return
@@ -157,16 +157,16 @@ def _of_the_manager(cluster: Cluster, node: Node, peer: Node, nic_of: NicOf) -> 
         come = Packet(str(its), str(mine), port, protocol=protocol, in_nic=nic)
         leave = Packet(str(mine), str(its), port, protocol=protocol, hook="output", out_nic=nic)
         for packet in (come, leave):
-            yield Needed(packet, named, named, ("*:communication path", "*/*"))
+            yield RequiredFlow(packet, named, named, ("*:communication path", "*/*"))
 
 
-def _of_client(cluster: Cluster, nic_of: NicOf) -> Iterator[Needed]:
+def _of_client(cluster: Cluster, nic_of: NicOf) -> Iterator[RequiredFlow]:
     own = cluster.client.address
     for service in cluster.services:
         yield _to_the_frontend(cluster, service, str(own), nic_of(own), f"client/{service.name}")
 
 
-def _to_the_frontend(cluster: Cluster, service: Service, own: str, nic: str | None, path: str, *, as_standby: bool = False) -> Needed:
+def _to_the_frontend(cluster: Cluster, service: Service, own: str, nic: str | None, path: str, *, as_standby: bool = False) -> RequiredFlow:
     there = f"{cluster.vip}:{service.port} ({service.name})"
     leave = Packet(own, str(cluster.vip), service.port, hook="output", out_nic=nic)
-    return Needed(leave, f"what it sends to {there}", f"the answers (SYN-ACK) of {there}", (path,), as_standby=as_standby)
+    return RequiredFlow(leave, f"what it sends to {there}", f"the answers (SYN-ACK) of {there}", (path,), as_standby=as_standby)

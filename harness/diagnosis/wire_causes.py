@@ -15,7 +15,7 @@ CHECK = "`lkharness check`"
 
 
 @dataclass(frozen=True)
-class Travelled:
+class RouteTaken:
     """One way that attempts of a path took: `node` is where they arrived or were refused, `origin` the host that they left."""
 
     code: str
@@ -37,7 +37,7 @@ def codes(wire: str) -> list[str]:
     return list(dict.fromkeys(CODES.findall(wire)))
 
 
-def cause(way: Travelled, evidence: tuple[str, ...] = ()) -> Cause | None:
+def cause(way: RouteTaken, evidence: tuple[str, ...] = ()) -> Cause | None:
     """None of a code that is no fault by itself (W1, W2, W3) or that is not known."""
     found = _of(way)
     if found is None:
@@ -46,7 +46,7 @@ def cause(way: Travelled, evidence: tuple[str, ...] = ()) -> Cause | None:
     return Cause(f"{says} ({way.code})", host, certainty, do, evidence, otherwise, explains=(f"{way.path}/{way.service}",))
 
 
-def _of(way: Travelled) -> tuple[str, str, Certainty, str, str] | None:
+def _of(way: RouteTaken) -> tuple[str, str, Certainty, str, str] | None:
     node, origin = way.node or "the node", way.origin or "the origin"
     match way.code:
         case "W4" | "W9":

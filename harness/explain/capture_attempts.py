@@ -27,7 +27,7 @@ _Key = tuple[str, int, int, int]  # the origin's address and port, the service's
 
 
 @dataclass(frozen=True)
-class Tried:
+class CapturedAttempt:
     """One connection of a capture, and how it travelled."""
 
     attempt: Attempt
@@ -77,7 +77,7 @@ def _directed(packet: Packet, own: set[str], vip: str) -> Packet:
     return replace(packet, kind="outgoing" if went else "host")
 
 
-def tried(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[Tried]:
+def tried(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[CapturedAttempt]:
     """Every connection to one of the cluster's services by its VIP, in the order in which they began. `spans`: when each was watched."""
     ports = {s.port for s in cluster.services}
     found: dict[_Key, dict[str, list[Packet]]] = {}
@@ -95,7 +95,7 @@ def tried(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[Tried
     return sorted((one for one in told if one is not None), key=lambda one: one.attempt.host_time)
 
 
-def _tried(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> Tried | None:
+def _tried(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> CapturedAttempt | None:
     address, port, service, _ = key
     origin = _origin(address, all_of_it, cluster)
     syns = [p for packets in all_of_it.values() for p in packets if p.is_syn]
@@ -113,7 +113,7 @@ def _tried(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Spa
     one = Attempt(origin, vip, service, outcome, address, port, 0.0, began, 0.0)
     way = classify(one, mine, cluster)
     machine = next((m for m in cluster.machines if m.name == origin), None)
-    return Tried(one, way, "client" if machine is None or machine.name == cluster.client.name else origin, tuple(mine))
+    return CapturedAttempt(one, way, "client" if machine is None or machine.name == cluster.client.name else origin, tuple(mine))
 
 
 def _watched(host: str, origin: str, at: float, spans: Mapping[str, Span]) -> bool:

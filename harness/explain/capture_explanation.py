@@ -17,10 +17,10 @@ from harness.diagnosis import wire_causes
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, PathSeen, ProbesSeen
-from harness.diagnosis.wire_causes import Travelled
+from harness.diagnosis.wire_causes import RouteTaken
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, expectation, judge, judge_outcomes
-from harness.explain.capture_attempts import Seen, Span, Tried, directed, taken_at, tried
-from harness.explain.explanation import Told, first
+from harness.explain.capture_attempts import CapturedAttempt, Seen, Span, directed, taken_at, tried
+from harness.explain.explanation import LocatedCause, first
 from harness.managers.manager import ClusterState, NodeState
 from harness.remote.captures import capture_file
 from harness.remote.captures.route_classifier import MEANING
@@ -32,13 +32,13 @@ NOT_ASKED = "a capture does not hold what the cluster manager says"
 
 
 @dataclass(frozen=True)
-class PathShown:
+class CapturedPath:
     """What one path did, by all its attempts: `ways` counts wire codes, or what they can be where too few hosts were watched."""
 
     path: str
     service: Service
     expected: Cell
-    tried: tuple[Tried, ...]
+    tried: tuple[CapturedAttempt, ...]
     ways: Mapping[str, int]
     verdict: Verdict
 
@@ -72,8 +72,8 @@ class CaptureExplanation:
 
     active: str | None
     watched: tuple[str, ...]
-    paths: tuple[PathShown, ...]
-    told: tuple[Told, ...]
+    paths: tuple[CapturedPath, ...]
+    told: tuple[LocatedCause, ...]
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -144,7 +144,7 @@ def explained(seen: Seen, cluster: Cluster, spans: Mapping[str, Span], notes: Se
     unasked = {n.name: NodeState(n.name, False, {}, (), NOT_ASKED) for n in cluster.nodes}
     evidence = Evidence(cluster, ClusterState(unasked), active, paths=[_path_seen(p, seen) for p in paths], probes=probed)
     diagnosis = diagnose(evidence)
-    told = [Told(c, "the capture", under, c.is_fault) for c, under in zip(diagnosis.causes, diagnosis.under, strict=True)]
+    told = [LocatedCause(c, "the capture", under, c.is_fault) for c, under in zip(diagnosis.causes, diagnosis.under, strict=True)]
     known = {name for one in told for name in one.symptoms}
     left = [p for p in paths if p.verdict.outcome is Outcome.FAIL and p.name not in known]
     told += [one for path in dict.fromkeys(p.path for p in left) for one in _by_wire([p for p in left if p.path == path], cluster)]
@@ -166,16 +166,16 @@ def _length(spans: Mapping[str, Span], host: str) -> float:
     return max(0.0, last_at - first_at)
 
 
-def _served(found: Sequence[Tried]) -> list[str]:
+def _served(found: Sequence[CapturedAttempt]) -> list[str]:
     """The nodes that answered clients, in the order in which they did."""
     return [one.way.node for one in found if one.path == "client" and one.way.node and one.way.code in ("W1", "W2")]
 
 
-def _moved(found: Sequence[Tried]) -> bool:
+def _moved(found: Sequence[CapturedAttempt]) -> bool:
     return len(set(_served(found))) > 1
 
 
-def _active(found: Sequence[Tried], probed: Mapping[str, ProbesSeen]) -> str | None:
+def _active(found: Sequence[CapturedAttempt], probed: Mapping[str, ProbesSeen]) -> str | None:
     """The node that alone answers the balancer's probe, or else the one that served a client last, or itself."""
     up = [name for name, probe in probed.items() if probe.answered]
     if len(up) == 1:
@@ -184,7 +184,7 @@ def _active(found: Sequence[Tried], probed: Mapping[str, ProbesSeen]) -> str | N
     return served[-1] if served else None
 
 
-def _paths(found: Sequence[Tried], cluster: Cluster, active: str | None, seen: Seen) -> Iterator[PathShown]:
+def _paths(found: Sequence[CapturedAttempt], cluster: Cluster, active: str | None, seen: Seen) -> Iterator[CapturedPath]:
     for service in cluster.services:
         mine = [one for one in found if one.attempt.port == service.port]
         for path in dict.fromkeys(_path(one, active) for one in mine):
@@ -199,21 +199,21 @@ def _paths(found: Sequence[Tried], cluster: Cluster, active: str | None, seen: S
             if active is None and verdict.outcome is Outcome.PASS:
                 verdict = inconclusive(f"{verdict.reason}; which node is active is not in it")
             ways = Counter(one.way.code if one.way.known else _may_be(one, cluster) for one in these)
-            yield PathShown(path, service, expected, these, dict(ways.most_common()), verdict)
+            yield CapturedPath(path, service, expected, these, dict(ways.most_common()), verdict)
 
 
-def _path(one: Tried, active: str | None) -> str:
+def _path(one: CapturedAttempt, active: str | None) -> str:
     return "client" if one.path == "client" else "inside" if one.path == active else "standby"
 
 
-def _observed(one: Tried, active: str | None) -> PathObservation:
+def _observed(one: CapturedAttempt, active: str | None) -> PathObservation:
     by = None
     if one.outcome == "answered" and one.way.node is not None:
         by = Role.ACTIVE if one.way.node == active else Role.STANDBY
     return PathObservation(one.outcome, one.way.code, by, str(one.way))
 
 
-def _may_be(one: Tried, cluster: Cluster) -> str:
+def _may_be(one: CapturedAttempt, cluster: Cluster) -> str:
     """What an attempt's code can be where not all hosts were watched, by its outcome alone."""
     if all(n.name in one.watched for n in cluster.nodes):
         return "W?"
@@ -227,7 +227,7 @@ def _may_be(one: Tried, cluster: Cluster) -> str:
     return f"{back}W7 or W8?" if floating else f"{back}W8?"
 
 
-def _path_seen(p: PathShown, seen: Seen) -> PathSeen:
+def _path_seen(p: CapturedPath, seen: Seen) -> PathSeen:
     ways = [one.way for one in p.tried]
     origin = p.tried[0].attempt.origin
     return PathSeen(
@@ -243,9 +243,9 @@ def _path_seen(p: PathShown, seen: Seen) -> PathSeen:
     )
 
 
-def _by_wire(paths: Sequence[PathShown], cluster: Cluster) -> Iterator[Told]:
+def _by_wire(paths: Sequence[CapturedPath], cluster: Cluster) -> Iterator[LocatedCause]:
     """What the codes say by themselves of one path, once for each code and node, whatever the services."""
-    groups: dict[tuple[str, str], list[tuple[PathShown, Tried]]] = {}
+    groups: dict[tuple[str, str], list[tuple[CapturedPath, CapturedAttempt]]] = {}
     for p in paths:
         for one in p.tried:
             wanted = any(e.outcome == one.outcome and one.way.code in (e.way, "W?") for e in p.expected.ways)
@@ -259,20 +259,20 @@ def _by_wire(paths: Sequence[PathShown], cluster: Cluster) -> Iterator[Told]:
         lines += dict.fromkeys(str(one.way) for one in mine[:2])
         services = [p.service for p in paths if p.name in shown]
         names, port = ", ".join(s.name for s in services), services[0].port if len(services) == 1 else None
-        way = Travelled(code, paths[0].path, names, port, mine[0].attempt.origin, node, str(cluster.vip))
+        way = RouteTaken(code, paths[0].path, names, port, mine[0].attempt.origin, node, str(cluster.vip))
         cause = wire_causes.cause(way, tuple(one_line(f"{line} (capture)") for line in lines))
         if cause is not None:
-            yield Told(_as_known(cause, mine), "the capture", tuple(shown), failed=True)
+            yield LocatedCause(_as_known(cause, mine), "the capture", tuple(shown), failed=True)
 
 
-def _counted(p: PathShown, those: Sequence[Tried]) -> str:
+def _counted(p: CapturedPath, those: Sequence[CapturedAttempt]) -> str:
     mine = [one.attempt.host_time for one in those if one.attempt.port == p.service.port]
     began = p.tried[0].attempt.host_time
     span = f"{min(mine) - began:.2f} to {max(mine) - began:.2f} s after the first"
     return f"{p.name}: {len(mine)} of {count(len(p.tried), 'attempt')}, {span}"
 
 
-def _as_known(cause: Cause, those: Sequence[Tried]) -> Cause:
+def _as_known(cause: Cause, those: Sequence[CapturedAttempt]) -> Cause:
     """Where the code was only inferred from the outcome, the cause is no more than likely."""
     if all(one.way.known for one in those) or cause.certainty is not Certainty.CERTAIN:
         return cause

@@ -13,7 +13,7 @@ MAX_LINES = 12  # of evidence under one cause on a terminal; --json has them all
 
 
 @dataclass(frozen=True)
-class Told:
+class LocatedCause:
     """One cause of something in a run or a capture: `of` is the measurement, the test or the file that it is of."""
 
     cause: Cause
@@ -31,7 +31,7 @@ class Told:
         return "\n".join(_one(line) for line in self.cause.as_lines("; ".join(self.symptoms), MAX_LINES))
 
 
-def first(told: Sequence[Told]) -> list[Told]:
+def first(told: Sequence[LocatedCause]) -> list[LocatedCause]:
     """Those of what failed before all others, else in their order."""
     return sorted(told, key=lambda one: not one.failed)
 

@@ -12,8 +12,8 @@ from harness.core.verdict import Outcome
 from harness.diagnosis import wire_causes
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.outages.outage_causes import Explained, explain
-from harness.diagnosis.wire_causes import Travelled
-from harness.explain.explanation import Told, first
+from harness.diagnosis.wire_causes import RouteTaken
+from harness.explain.explanation import LocatedCause, first
 from harness.explain.failure_state import FailureStates
 from harness.report.record.labels import LABEL, where
 from harness.report.record.measurement_record import MeasurementRecord
@@ -32,7 +32,7 @@ class RunExplanation:
     """`told` in order: what failed first. `outages` has every outage of every measurement."""
 
     run: RunRecord
-    told: tuple[Told, ...]
+    told: tuple[LocatedCause, ...]
     outages: tuple[dict[str, Any], ...] = ()
 
     def as_data(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def causes(run: RunRecord, folder: Path) -> list[CauseRecord]:
 
 def explained(run: RunRecord, folder: Path) -> RunExplanation:
     """`folder` has what hosts said when something failed; what lies outside of it is not read."""
-    told: list[Told] = []
+    told: list[LocatedCause] = []
     outages: list[dict[str, Any]] = []
     states = FailureStates(run, folder)
     for record in run.measurements:
@@ -94,13 +94,13 @@ def explained(run: RunRecord, folder: Path) -> RunExplanation:
     told += [one for audit in run.audits if audit.verdict.outcome in BAD for one in _of_audit(states, audit)]
     told += [one for test in run.tests for one in _of_test(run, states, test)]
     if run.state in ENDED_EARLY and not any(one.failed for one in told):
-        told.append(Told(_plain(run.state_reason or str(run.state), "", "fix that, and run it again"), run.run_id, failed=True))
+        told.append(LocatedCause(_plain(run.state_reason or str(run.state), "", "fix that, and run it again"), run.run_id, failed=True))
     return RunExplanation(run, tuple(first(_once(told))), tuple(outages))
 
 
-def _once(told: list[Told]) -> list[Told]:
+def _once(told: list[LocatedCause]) -> list[LocatedCause]:
     """What is told again of another test, or in a longer sentence, is a symptom of what was told before."""
-    kept: list[Told] = []
+    kept: list[LocatedCause] = []
     for one in told:
         same = next((n for n, k in enumerate(kept) if k.failed and one.failed and k.cause.says in one.cause.says), None)
         if same is None:
@@ -111,30 +111,30 @@ def _once(told: list[Told]) -> list[Told]:
     return kept
 
 
-def _of_measurement(record: MeasurementRecord, found: Explained) -> Iterator[Told]:
+def _of_measurement(record: MeasurementRecord, found: Explained) -> Iterator[LocatedCause]:
     """Its outages, and what else the verdict has against it: a token lost, two active nodes, the wrong node."""
     measured = record.measured
     for cause, under, failed in zip(found.causes, found.under, found.failed, strict=True):
-        yield Told(cause, record.id, under, failed, (record.test,) if failed else ())
+        yield LocatedCause(cause, record.id, under, failed, (record.test,) if failed else ())
     if measured.verdict.outcome is Outcome.PASS or any(found.failed):
         return
     certainty = Certainty.CERTAIN if measured.verdict.outcome is Outcome.FAIL else Certainty.POSSIBLE
     do = f"look at {record.recording} with `lkharness judge`, and at the picture of {record.id} in report.html"
     cause = _plain(f"{measured.disruption}: {measured.verdict.reason}", measured.target, do, certainty)
-    yield Told(cause, record.id, failed=True, tests=(record.test,))
+    yield LocatedCause(cause, record.id, failed=True, tests=(record.test,))
 
 
-def _of_audit(states: FailureStates, audit: AuditRecord) -> Iterator[Told]:
+def _of_audit(states: FailureStates, audit: AuditRecord) -> Iterator[LocatedCause]:
     """By what all hosts said when it failed; the audit's own sentence where that names no cause."""
     tests = (audit.after,) if audit.after else ()
     found = states.causes(audit.after or "")
     for cause, _ in found:
-        yield Told(cause, audit.after or audit.name, (f"{audit.name}: {audit.verdict.reason}",), True, tests)
+        yield LocatedCause(cause, audit.after or audit.name, (f"{audit.name}: {audit.verdict.reason}",), True, tests)
     if not found:
-        yield Told(_plain(audit.verdict.reason, "", LOOK), audit.after or audit.name, (audit.name,), True, tests)
+        yield LocatedCause(_plain(audit.verdict.reason, "", LOOK), audit.after or audit.name, (audit.name,), True, tests)
 
 
-def _of_test(run: RunRecord, states: FailureStates, test: TestRecord) -> Iterator[Told]:
+def _of_test(run: RunRecord, states: FailureStates, test: TestRecord) -> Iterator[LocatedCause]:
     """Why its checks failed; a test that failed by its measurement was explained with that."""
     measured = [m.measured.verdict.outcome for m in run.measurements if m.test == test.id]
     if test.verdict.outcome not in BAD or any(outcome is not Outcome.PASS for outcome in measured):
@@ -149,7 +149,7 @@ def _of_test(run: RunRecord, states: FailureStates, test: TestRecord) -> Iterato
     # what explains a path of this test comes first, then how that travelled, then what else is wrong
     best = [cause for cause, under in found if under]
     for cause in [*best, *told, *(cause for cause, _ in found if cause not in best)]:
-        yield Told(cause, test.id, (test.title,), True, (test.id,))
+        yield LocatedCause(cause, test.id, (test.title,), True, (test.id,))
 
 
 def _of_check(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
@@ -158,7 +158,7 @@ def _of_check(run: RunRecord, check: CheckRecord) -> Iterator[Cause]:
     evidence = (f"expected {check.expected}; seen {check.observed}",)
     expected = wire_causes.codes(check.expected)
     codes = [code for code in wire_causes.codes(check.wire or "") if code not in expected]
-    ways = [Travelled(c, str(check.path), check.service or "", None, check.origin or "", check.node or "", vip) for c in codes]
+    ways = [RouteTaken(c, str(check.path), check.service or "", None, check.origin or "", check.node or "", vip) for c in codes]
     found = [cause for way in ways if (cause := wire_causes.cause(way, evidence)) is not None]
     yield from found or [_plain(check.verdict.reason, check.node or check.origin or "", LOOK, evidence=evidence)]
 

@@ -30,7 +30,7 @@ def load_gate(file: str | None) -> LoadedGate | None:
 def judged(loaded: LoadedGate, reports: Path, run: RunRecord) -> GateRecord:
     """The gate's word on a run that has just been made: what keeps it from one is a refusal with that reason, for the run is there."""
     try:
-        return gate_word(loaded, run, reports)
+        return gate_record(loaded, run, reports)
     except HarnessError as error:
         reason = str(error)
     except Exception as error:  # a fault of ours must not take the run's own verdict and report with it
@@ -46,7 +46,7 @@ def outdated(word: GateRecord) -> GateRecord:
     return GateRecord(file=word.file, sha256=word.sha256, outcome=REFUSED, reason=f"{reason} {word.file}")
 
 
-def gate_word(loaded: LoadedGate, run: RunRecord, reports: Path) -> GateRecord:
+def gate_record(loaded: LoadedGate, run: RunRecord, reports: Path) -> GateRecord:
     """The gate's word on a stored run in the folder `reports`. Raises BadUse for a named baseline that must not be compared with it."""
     left_out: list[str] = []
     return judge_gate(loaded, run, baseline(loaded, run, reports, left_out), left_out)

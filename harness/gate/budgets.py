@@ -13,7 +13,7 @@ from harness.gate.slowdown import FAIL, PASS, REFUSED
 from harness.report.record.gate_record import GateFinding
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, RunRecord
-from harness.report.statistics.gate_statistics import ANY, SeriesFigure, not_known_of, worst_of
+from harness.report.statistics.gate_statistics import ANY, SeriesFigure, unknown_figures, worst_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _of(budget: Budget, record: MeasurementRecord) -> Iterable[_Held]:
             yield _Held(record, path, unknown="it was not measured on that path")
         if figure is None or not figure.demanded:
             continue
-        missing = not_known_of(record, path)
+        missing = unknown_figures(record, path)
         if not relied_on:
             yield _Held(record, path, unknown=f"its timing could not be relied on: {record.measured.timing.reason}")
             continue

@@ -15,7 +15,7 @@ from harness.measure.evaluation.phases import stack
 from harness.measure.measurement_result import Outage
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, RunRecord
-from harness.report.statistics.gate_statistics import SeriesFigure, not_known_of, worst_of
+from harness.report.statistics.gate_statistics import SeriesFigure, unknown_figures, worst_of
 from harness.report.statistics.mann_whitney import difference
 
 Direction = tuple[str, str]
@@ -64,7 +64,7 @@ def samples(runs: Iterable[RunRecord]) -> dict[str, Sample]:
             sample = found.setdefault(record.measured.disruption, Sample())
             asked = [f for path in PathName if (f := worst_of(record, path)) is not None and f.demanded]
             relied_on = record.measured.timing.outcome is Outcome.PASS
-            known = [f for f in asked if relied_on and not not_known_of(record, f.series.path)]
+            known = [f for f in asked if relied_on and not unknown_figures(record, f.series.path)]
             for figure in asked:
                 if figure not in known:
                     sample.not_known[figure.series.path] = sample.not_known.get(figure.series.path, 0) + 1

@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 
 from harness.core.errors import BadUse
 from harness.core.files import PACKED, packed
-from harness.history.retention import OLD_FILES, Held, Step
+from harness.history.retention import OLD_FILES, Step, StoredFolder
 from harness.history.run_entry import stamp_of
 from harness.history.stored_rows import StoredRun
 from harness.report.record.run_folders import run_folders
 from harness.report.render import load_data
 
 
-def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[Held]:
+def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[StoredFolder]:
     """The folders of finished runs. `now` in seconds since 1970. A run whose run.json cannot be read is left alone. Raises BadUse."""
     known = {run.folder: run for run in runs}
     folders = list(run_folders(reports))
@@ -32,7 +32,7 @@ def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[Held]:
         except (BadUse, OSError):
             continue
         age = now - (run.started + run.seconds)
-        found.append(Held(folder.name, run.outcome == "pass", age, current, folder == folders[-1], files))
+        found.append(StoredFolder(folder.name, run.outcome == "pass", age, current, folder == folders[-1], files))
     return found
 
 

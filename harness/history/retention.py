@@ -29,7 +29,7 @@ class Keep:
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredFolder:
     """A run's folder as it was found. `files` are those that the harness made there, by their names in it, with their sizes in bytes."""
 
     folder: str
@@ -61,7 +61,7 @@ def span(words: str) -> float:
     return int(found[1]) * DAYS[found[2]] * DAY_S
 
 
-def plan(runs: Iterable[Held], keep: Keep) -> list[Step]:
+def plan(runs: Iterable[StoredFolder], keep: Keep) -> list[Step]:
     """Packed: run.json and evidence of every run older than a day. Removed: evidence and pages of those that are kept no longer.
 
     run.json itself is never removed.
@@ -69,7 +69,7 @@ def plan(runs: Iterable[Held], keep: Keep) -> list[Step]:
     return [step for run in runs if run.entered and not run.newest for step in _steps(run, keep)]
 
 
-def _steps(run: Held, keep: Keep) -> Sequence[Step]:
+def _steps(run: StoredFolder, keep: Keep) -> Sequence[Step]:
     old = run.age_s > (keep.passed_s if run.passed else keep.failed_s)
     found = []
     for name, size in run.files.items():

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from harness.core.deadline import Deadline
 from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable
-from harness.hosts.output_limits import OUTPUT_AT_MOST, Kept, Lines, TooMuchOutput
+from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, Lines, TooMuchOutput
 from harness.hosts.shell_command import CommandTookTooLong, as_line, shortened, text
 
 
@@ -143,13 +143,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _talk(process: subprocess.Popen[bytes], data: bytes | None, deadline: Deadline, most: int) -> tuple[Kept, Kept, bool]:
+def _talk(process: subprocess.Popen[bytes], data: bytes | None, deadline: Deadline, most: int) -> tuple[BoundedOutput, BoundedOutput, bool]:
     """Feed `data` and read both streams to their ends; what they said, and whether the process ended in time.
 
     A daemon that fled from its session and holds the streams open is waited for as long as the deadline allows, as ever.
     """
     assert process.stdout is not None and process.stderr is not None
-    out, err = Kept(most), Kept(most)
+    out, err = BoundedOutput(most), BoundedOutput(most)
     with selectors.DefaultSelector() as ready, process.stdout, process.stderr:
         for stream, kept in ((process.stdout, out), (process.stderr, err)):
             os.set_blocking(stream.fileno(), False)

@@ -20,7 +20,7 @@ class TooMuchOutput(NotReadable):
         self.exit = exit
 
 
-class Kept:
+class BoundedOutput:
     """The first bytes of a stream, at most so many; the rest is counted and dropped, so that whoever prints it is not held up."""
 
     def __init__(self, most: int = OUTPUT_AT_MOST) -> None:

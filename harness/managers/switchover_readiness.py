@@ -27,7 +27,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Told:
+class NodeOutput:
     """What a command on a node said; `text` is None when it said nothing that can be used, and `why` then says so."""
 
     text: str | None

@@ -42,12 +42,12 @@ def _trees(printed: str) -> list[set[str]]:
     return trees
 
 
-def beside_of_lifekeeper(printed: Iterable[str], own: Collection[str], port: int) -> frozenset[str]:
+def unrelated_in_lifekeeper(printed: Iterable[str], own: Collection[str], port: int) -> frozenset[str]:
     """From `lcdstatus -q` of the nodes: hierarchies that hold nothing of the file's (`own`, and what answers its probe at `port`)."""
     return _disjoint(_joined([tree for text in printed for tree in _trees(text)], []), own, port)
 
 
-def beside_of_pacemaker(cib: str, own: Collection[str], port: int) -> frozenset[str]:
+def unrelated_in_pacemaker(cib: str, own: Collection[str], port: int) -> frozenset[str]:
     """From `cibadmin -Q`: groups and single resources that nothing ties to the file's."""
     root = document(cib)
     resources = None if root is None else root.find("configuration/resources")

@@ -71,13 +71,13 @@ def judge(begun: float, ended: float, series: Series, samples: list[Sample], how
     reach = EDGE_PERIODS * period
     sharp = len(starts) > 1 and not any(a <= edge + reach and edge - reach <= b for a, b in holes for edge in (begun, ended))
 
-    def found(measured: float | None, verdict: Verdict) -> Calibration:
+    def calibration_of(measured: float | None, verdict: Verdict) -> Calibration:
         return Calibration(cut, measured, period, how, verdict, kept=longest <= bearable, sharp=sharp)
 
     near = clock_error_s + period + max(ATTEMPT_TIMEOUT_S, series.limit_s)
     runs = [r for r in runs_of_failure(series, rows) if r.end is not None and r.end > begun - near and r.start < ended + near]
     if not runs or runs[-1].end is None:
-        return found(None, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
+        return calibration_of(None, inconclusive(f"a known cut of {cut:.3f} s was not seen at all ({how})"))
     start, end = runs[0].start, runs[-1].end
     off = end - start - cut
     said = f"a known cut of {cut:.4f} s was measured as {end - start:.4f} s ({off:+.4f} s; period {period:g} s; {how})"
@@ -92,8 +92,8 @@ def judge(begun: float, ended: float, series: Series, samples: list[Sample], how
         faults.append(f"by attempts that came every {every * 1000:.3g} ms")
     if faults:
         apart = f" (one attempt came {longest * 1000:.3g} ms after the one before)" if longest > bearable else ""
-        return found(end - start, inconclusive(f"{said}; {', '.join(faults)}{apart}; the figures of this run cannot be trusted"))
-    return found(end - start, passed(said))
+        return calibration_of(end - start, inconclusive(f"{said}; {', '.join(faults)}{apart}; the figures of this run cannot be trusted"))
+    return calibration_of(end - start, passed(said))
 
 
 def calibrate(subject: ClusterUnderTest, *, period_s: float, cut: KnownCut | None) -> Calibration:

@@ -22,7 +22,7 @@ from harness.measure.live_state import Live
 from harness.remote.agents.agent_factory import Measures, agent_of
 from harness.remote.agents.agent_launch import AgentPlan, AgentSeries, AgentWatch, bearable
 from harness.remote.captures.continuous_capture import Watched
-from harness.remote.captures.packet_capture import SYN, Witness
+from harness.remote.captures.packet_capture import SYN, PacketCapture
 from harness.remote.host_capabilities import Capabilities
 from harness.remote.recording.packets import Packet
 from harness.remote.recording.recording import NEW, PINNED, CapturedPacket, Clock, Header, NodeEvent, Noise, Recorder, Sample, Series
@@ -120,7 +120,7 @@ class Meter:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
             return
         try:
-            with Witness(self.subject.hosts[node], self.subject.python(node), flags=SYN):
+            with PacketCapture(self.subject.hosts[node], self.subject.python(node), flags=SYN):
                 return
         except Unusable as why:
             self.blind[node] = str(why)
@@ -209,8 +209,8 @@ class Meter:
             return
         host, python = self.subject.hosts[node], self.subject.python(node)
 
-        def make() -> Witness:
-            return Witness(host, python, flags=SYN, tell=lambda packet: self._saw(node, packet), newest=True)
+        def make() -> PacketCapture:
+            return PacketCapture(host, python, flags=SYN, tell=lambda packet: self._saw(node, packet), newest=True)
 
         watched = Watched(node, make, self.event)
         with self._lock:

@@ -14,7 +14,7 @@ from harness.core.errors import BadUse, Unusable
 from harness.core.files import others_may_read
 from harness.core.redaction.secret_words import secret_words
 from harness.core.text import one_line
-from harness.notify.state_change import Told, change_of
+from harness.notify.state_change import StateChange, change_of
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import RunRecord
 from harness.report.render import runs_before
@@ -53,7 +53,7 @@ class Notifier:
         return f"{refused} of {len(self.urls)} receivers did not take the notification “{title}”" if refused else ""
 
 
-def message(run: RunRecord, told: Told, clean: Callable[[str], str]) -> tuple[str, str]:
+def message(run: RunRecord, told: StateChange, clean: Callable[[str], str]) -> tuple[str, str]:
     """The title and the text of a notification. `clean` takes secrets out of a text: before it is cut short, because half a secret is not
     known for one. Pure."""
     name = run.cluster.name if run.cluster else "a cluster"

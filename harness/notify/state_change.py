@@ -29,20 +29,20 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True)
-class Told:
+class StateChange:
     """A change, and what it is against the runs before in a clause."""
 
     change: Change
     against: str
 
 
-def change_of(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> Told | None:
+def change_of(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> StateChange | None:
     """What is to be told of `run`; None where nothing changed. `before`: older runs, the newest first; `still_after`: told once more when
     so many in a row have failed."""
     like = [one for one in before if alike(one, run)]
     judged = [one for one in like if _word(one) is not None]
     if _refused(run):
-        return None if like and _refused(like[0]) else Told(Change.GATE_REFUSED, "the gate of the run before did not")
+        return None if like and _refused(like[0]) else StateChange(Change.GATE_REFUSED, "the gate of the run before did not")
     word = _word(run)
     if word is None:
         return None
@@ -50,11 +50,11 @@ def change_of(run: RunRecord, before: Sequence[RunRecord], still_after: int) -> 
     while failed < len(judged) and _word(judged[failed]) is Result.FAIL:
         failed += 1
     if word is Result.PASS:
-        return Told(Change.RECOVERED, f"{count(failed, 'run')} in a row had failed") if failed else None
+        return StateChange(Change.RECOVERED, f"{count(failed, 'run')} in a row had failed") if failed else None
     if not failed:
-        return Told(Change.FIRST_FAILURE, "the run before passed" if judged else "no run before it is known here")
+        return StateChange(Change.FIRST_FAILURE, "the run before passed" if judged else "no run before it is known here")
     if failed + 1 == still_after:
-        return Told(Change.STILL_FAILING, f"{count(failed + 1, 'run')} in a row have failed")
+        return StateChange(Change.STILL_FAILING, f"{count(failed + 1, 'run')} in a row have failed")
     return None
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.attach.execution_plan import Wanted, wanted_of
-from harness.attach.lease import Held
+from harness.attach.execution_plan import PlannedDisruption, planned_disruption
+from harness.attach.lease import LeaseHeld
 from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
@@ -202,7 +202,7 @@ def _extend_timeouts(config: pytest.Config, items: list[pytest.Item], operation_
             item.add_marker(pytest.mark.timeout(float(usual) + MAX_AZURE_OPERATIONS * operation_limit_s))
 
 
-def planned_faults(items: list[pytest.Item]) -> list[Wanted]:
+def planned_faults(items: list[pytest.Item]) -> list[PlannedDisruption]:
     """What the chosen tests would do to the cluster, by their marks and parameters."""
     found = []
     for item in items:
@@ -211,8 +211,8 @@ def planned_faults(items: list[pytest.Item]) -> list[Wanted]:
             continue
         if isinstance(planned := parameters.get("disruption"), Planned):
             period_s, lasts_s = item.config.option.period / 1000, planned.start.lasts_s
-            found.append(wanted_of(planned.name, parameters, measured=True, period_s=period_s, lasts_s=lasts_s))
-        found += [wanted_of(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
+            found.append(planned_disruption(planned.name, parameters, measured=True, period_s=period_s, lasts_s=lasts_s))
+        found += [planned_disruption(name, parameters) for mark in item.iter_markers("disruptive") for name in mark.args]
     return found
 
 
@@ -254,7 +254,7 @@ def lk_session(request: pytest.FixtureRequest) -> Iterator[Session]:
         session.attach(planned_faults(request.session.items), partial(_say, request.config))
         yield session
     except HarnessError as error:
-        if isinstance(error, Held):
+        if isinstance(error, LeaseHeld):
             _say(request.config, f"refused: {error}")  # at once: the report takes longer than the refusal
         session.record_setup_error(error)
         pytest.exit(session.shown(str(error)), returncode=int(error.exit_code))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.attach.disruptive_run import DisruptiveRun
-from harness.attach.execution_plan import Wanted, show
-from harness.attach.lease import Held
+from harness.attach.execution_plan import PlannedDisruption, show
+from harness.attach.lease import LeaseHeld
 from harness.attach.preconditions import Preconditions
 from harness.attach.watchdog import FILE as PUT_BACK
 from harness.cluster.cluster_under_test import ClusterUnderTest
@@ -108,7 +108,7 @@ class Session:
         "databases; allow that with --allow-disruption"
     )
 
-    def rehearse(self, wanted: Sequence[Wanted]) -> str:
+    def rehearse(self, wanted: Sequence[PlannedDisruption]) -> str:
         """The plan with every command of it, without a run and without doing any of it. Raises HarnessError."""
         subject = ClusterUnderTest(self.cluster, Timeline())
         try:
@@ -119,7 +119,7 @@ class Session:
         finally:
             subject.close()
 
-    def attach(self, wanted: Sequence[Wanted], say: Callable[[str], None]) -> None:
+    def attach(self, wanted: Sequence[PlannedDisruption], say: Callable[[str], None]) -> None:
         """Make the run's folder, then bring up the lab or reach the attached cluster. Raises HarnessError.
 
         `wanted` is what the session's tests would do to it; on an attached cluster `say` shows that to a person, before any of it is done.
@@ -323,14 +323,14 @@ class Session:
 
     def _finish(self, report: ReportBuilder) -> None:
         self._collect_evidence(report.run)
-        soak.judge_whole(report, self._plan.soak, self._measuring)
+        soak.record_availability(report, self._plan.soak, self._measuring)
         self.finished = run_end.finish(report, self._died, interrupted=self.interrupted, gate=self._gate, notifier=self.notifier)
 
     def _collect_evidence(self, run: Run) -> None:
         if self._lab is not None and (events := self._lab.events()) is not None:
             run.collect("lab-events.jsonl", lambda path: path.write_bytes(events))
         if self._evidence is not None and not isinstance(
-            self._died, HostUnreachable | Held
+            self._died, HostUnreachable | LeaseHeld
         ):  # else nobody to ask, or somebody else's evidence
             self._evidence.at_the_end()
         explain(run)

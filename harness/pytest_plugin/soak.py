@@ -145,7 +145,7 @@ def _badness(result: Measured) -> int:
     return (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.FAIL).index(result.verdict.outcome)
 
 
-def judge_whole(report: ReportBuilder, soak: Soak | None, session: Measuring | None) -> None:
+def record_availability(report: ReportBuilder, soak: Soak | None, session: Measuring | None) -> None:
     """Put the availability into the run, and its verdict among the run's audits."""
     if soak is None:
         return

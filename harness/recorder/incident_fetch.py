@@ -29,7 +29,7 @@ COMMAND = ("lkharness", "record", "fetch")
 
 
 @dataclass
-class Brought:
+class FetchResult:
     """What a fetch came to: the runs' folders, incidents that go on, and what could not be done."""
 
     runs: list[Path] = field(default_factory=list)
@@ -38,12 +38,12 @@ class Brought:
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def fetch(recorders: Recorders, reports: Path) -> Brought:
+def fetch(recorders: Recorders, reports: Path) -> FetchResult:
     """Bring home every incident that is over. One that goes on at some host is left on all of them, for the next time.
 
     Raises Inconclusive where no host has a recorder.
     """
-    subject, brought = recorders.subject, Brought()
+    subject, brought = recorders.subject, FetchResult()
     hosts = {name: said for name, said in recorders.status().items() if said is not None}
     brought.faults += recorders.faults.values()
     if not hosts and not brought.faults:
@@ -86,7 +86,7 @@ def fetch(recorders: Recorders, reports: Path) -> Brought:
     return brought
 
 
-def _read(link: RecorderLink, name: str, brought: Brought) -> list[HostIncident]:
+def _read(link: RecorderLink, name: str, brought: FetchResult) -> list[HostIncident]:
     """A host's file, if it can be read; one in which nothing stands is removed there. What one file lacks keeps no other from home."""
     try:
         text = link.fetch(name)
@@ -106,7 +106,7 @@ def _offset(name: str, clocks: dict[str, Clock], wall_minus_mono: float) -> floa
     return clocks[name].wall_s + wall_minus_mono if name in clocks else 0.0
 
 
-def _forget(recorders: Recorders, group: list[HostIncident], brought: Brought) -> None:
+def _forget(recorders: Recorders, group: list[HostIncident], brought: FetchResult) -> None:
     """What is stored at home need not lie on the hosts; that it cannot be removed there is told, and harms nothing."""
     for host in sorted({one.host for one in group}):
         try:

@@ -76,7 +76,7 @@ def _take(found: HostIncident, base: float, series: Sequence[str], line: str) ->
         found.events.append(NodeEvent(base + told["at"] / 1e6, found.host, str(told["kind"]), str(told["text"]), dict(told["data"])))
 
 
-def standing(host: str, journal: str, before: float) -> list[NodeEvent]:
+def state_before(host: str, journal: str, before: float) -> list[NodeEvent]:
     """What an address and each listener had last come to, by the journal, before a moment of the host's wall clock."""
     last: dict[tuple[str, Any], NodeEvent] = {}
     base: float | None = None

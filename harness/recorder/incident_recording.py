@@ -14,7 +14,7 @@ from harness.disrupt.disruption import Effect
 from harness.expectations import outage_budget
 from harness.expectations.connectivity_matrix import Origin
 from harness.measure.meter import addresses_of
-from harness.recorder.incident_files import STANDING, HostIncident, standing
+from harness.recorder.incident_files import STANDING, HostIncident, state_before
 from harness.remote.recording.recording import Clock, Header, Mark, NodeEvent, Noise, Sample, Series
 
 DISRUPTION = "incident"
@@ -61,7 +61,7 @@ def assemble(
     stood = [
         replace(e, at=e.at + shift[host])
         for host, journal in journals.items()
-        for e in standing(host, journal, min([begin - shift[host], *(one.begun for one in files if one.host == host)]))
+        for e in state_before(host, journal, min([begin - shift[host], *(one.begun for one in files if one.host == host)]))
     ]
     before = [replace(e, at=start) for e in stood]
     nodes = tuple(node.name for node in cluster.nodes)

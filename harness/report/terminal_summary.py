@@ -90,7 +90,7 @@ def _why(run: RunRecord, verdict: Judgement, cause: CauseRecord | None) -> str:
 def _measured(run: RunRecord) -> list[str]:
     """The worst of each path, then a line for each disruption: its repeats together."""
     lines = []
-    for kind, found in (("", gate_statistics.worst_outages(run)), (", established connection", gate_statistics.worst_kept(run))):
+    for kind, found in (("", gate_statistics.worst_outages(run)), (", established connection", gate_statistics.worst_established(run))):
         for path, figure in found.items():
             measured = figure.record.measured
             told = f"{figure.told}, {seconds(measured.budget_s)} allowed ({measured.disruption}, {figure.series.service})"

@@ -138,7 +138,7 @@ class TellsFindings(Protocol):
 
 
 @runtime_checkable
-class AskedFirst(Protocol):
+class DemandsTolerance(Protocol):
     """A kind that may stand for a service that does not bear being connected to in number; it is asked once before it is."""
 
     def demand_bearable(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> None:

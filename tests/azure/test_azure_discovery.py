@@ -39,7 +39,7 @@ def failed_late(server: ArmServer, answer: Any) -> Exception:
     """What a power-off says that Azure accepts, and whose operation then comes to this."""
     server.spoiled["/powerOff"] = (202, {"Azure-AsyncOperation": f"{server.url}/operations/1"}, None)
     server.spoiled["/operations/1"] = (200, {}, answer)
-    with talking(server) as talk, pytest.raises(Unusable) as told, error_mapping.told("powering off lknode01"):
+    with talking(server) as talk, pytest.raises(Unusable) as told, error_mapping.translate_errors("powering off lknode01"):
         talk.compute.virtual_machines.begin_power_off(azure_payloads.GROUP, "lknode01", retry_total=0).result(5)
     return told.value
 

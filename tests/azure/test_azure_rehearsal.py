@@ -108,7 +108,7 @@ def test_a_cluster_file_counts_wherever_a_command_is_said(
 
 def test_a_person_is_asked_what_is_open_only(capsys: pytest.CaptureFixture[str]) -> None:
     said = iter(["nonsense", "drop", "tcpdump", *[""] * 19])
-    answers = rehearsal.asked(lambda _: next(said), {"OQ-01": {"answer": "applies", "evidence": ""}})
+    answers = rehearsal.ask_questions(lambda _: next(said), {"OQ-01": {"answer": "applies", "evidence": ""}})
     assert answers["OQ-02"] == {"answer": "drop", "evidence": "tcpdump"} and answers["OQ-03"]["answer"] == rehearsal.UNSEEN
     assert "'nonsense' is none of" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployments import Answer, up
 
-from harness.azure.client.arm_error_details import why
+from harness.azure.client.arm_error_details import innermost_errors
 
 NODE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/lknode02"
 QUOTA = "Operation could not be completed as it results in exceeding approved standardDSv5Family Cores quota."
@@ -84,7 +84,7 @@ def test_a_refusal_without_details_is_as_short_as_it_was(arm, capsys):
     ],
 )
 def test_whatever_it_is_there_are_words_for_it(said, words):
-    assert why(said) == words
+    assert innermost_errors(said) == words
 
 
 @pytest.mark.parametrize(("said", "words"), [(None, "Azure does not say why"), ("a text", "a text")])

@@ -14,7 +14,7 @@ from azure_labs import AzureLab
 from harness.azure.client import clients
 from harness.azure.client.arm import Arm
 from harness.azure.faults.ownership import Ours
-from harness.azure.faults.undo_leftovers import Healed, heal
+from harness.azure.faults.undo_leftovers import UndoResult, heal
 from harness.azure.faults.undo_tag import KEY, Undo
 from harness.core.timeline import Timeline
 from harness.lab.lifecycle import default_cluster, launch
@@ -45,7 +45,7 @@ class Tagged:
         self.arm.patch(f"{self.id}/providers/Microsoft.Resources/tags/default", body, "tagging")
 
 
-def healed(lab: AzureLab, of: Tagged, one: Undo, ours: Ours | None = None) -> list[Healed]:
+def healed(lab: AzureLab, of: Tagged, one: Undo, ours: Ours | None = None) -> list[UndoResult]:
     of.write(one.text())
     lab.own("requests", "DELETE")
     try:

@@ -41,7 +41,7 @@ def test_down_removes_what_no_list_shows(arm, capsys):
     arm.unlisted = arm.names()
     assert down(run) == 0
     assert arm.resources == {} and arm.deployments == {}
-    assert ledger.kept(SUBSCRIPTION, run) is None
+    assert ledger.read_ledger(SUBSCRIPTION, run) is None
 
 
 @pytest.mark.parametrize("without", ["the file", "the deployment"])
@@ -172,7 +172,7 @@ def test_a_lock_is_told_and_not_waited_for(arm, capsys):
     arm.locked = {"ilb"}
     assert down(run) == 4
     assert "ilb: removing ilb: a management lock forbids it" in capsys.readouterr().err
-    assert "ilb" in arm.names() and arm.deployments and ledger.kept(SUBSCRIPTION, run)
+    assert "ilb" in arm.names() and arm.deployments and ledger.read_ledger(SUBSCRIPTION, run)
     arm.locked = set()
     assert down(run) == 0 and arm.resources == {}
 

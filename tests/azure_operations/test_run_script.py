@@ -35,7 +35,7 @@ def in_two(out: str, err: str) -> list[dict[str, str]]:
     ]
 
 
-def said_by(script: str, shape: Callable[[str, str], list[dict[str, str]]] = in_one, **variables: str) -> run_command_call.Said:
+def said_by(script: str, shape: Callable[[str, str], list[dict[str, str]]] = in_one, **variables: str) -> run_command_call.ScriptOutput:
     done = subprocess.run(["sh"], input=run_command_call.wrapped(script, "m", variables), text=True, capture_output=True)
     return run_command_call.read(run_command_call.streams(shape(done.stdout, done.stderr)), "m", "vm")
 
@@ -75,11 +75,11 @@ def test_a_short_one_needs_no_room(monkeypatch):
 def test_ctrl_c_does_not_wait_for_the_scripts(monkeypatch):
     go_on, running = threading.Event(), threading.Barrier(2)
 
-    def slow(*given: Any) -> run_command_call.Said:
+    def slow(*given: Any) -> run_command_call.ScriptOutput:
         if running.wait(10) == 0:
             os.kill(os.getpid(), signal.SIGINT)
         go_on.wait(20)
-        return run_command_call.Said(0, "", "", False)
+        return run_command_call.ScriptOutput(0, "", "", False)
 
     monkeypatch.setattr(run_command_call, "run", slow)
     before = Deadline(10)
@@ -94,10 +94,10 @@ def test_ctrl_c_does_not_wait_for_the_scripts(monkeypatch):
 
 
 def test_what_goes_wrong_on_one_node_is_told_with_the_others(monkeypatch):
-    def refused(clients: Any, machine: str, *given: Any) -> run_command_call.Said:
+    def refused(clients: Any, machine: str, *given: Any) -> run_command_call.ScriptOutput:
         if machine == "lknode01":
             raise Unusable("lknode01: refused")
-        return run_command_call.Said(3, "", "no licence\n", False)
+        return run_command_call.ScriptOutput(3, "", "no licence\n", False)
 
     monkeypatch.setattr(run_command_call, "run", refused)
     with pytest.raises(Unusable, match="lknode01: refused; lknode02: the cluster manager's script exited 3 and said: no licence"):

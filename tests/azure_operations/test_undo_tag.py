@@ -68,7 +68,7 @@ def test_an_answer_of_another_shape_is_told_and_keeps_nothing_else_from_being_un
         raise KeyError("ipConfigurations")
 
     monkeypatch.setattr(undo_leftovers, "undo", odd)
-    told = undo_leftovers.healed(SimpleNamespace(say=lambda text: None), "/subscriptions/s/nic", EVERY[2], Deadline(1.0))
+    told = undo_leftovers.undo_one(SimpleNamespace(say=lambda text: None), "/subscriptions/s/nic", EVERY[2], Deadline(1.0))
     assert "KeyError" in str(told) and "undo it by hand" in str(told)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.azure.faults.network_faults import Nic, pool_meant
+from harness.azure.faults.network_faults import Nic, pool_of_frontend
 from harness.azure.inventory import resource_reader
 from harness.azure.inventory.resource_model import Balancer, Frontend, Pool, Rule
 from harness.config import cluster_config
@@ -41,7 +41,7 @@ ILB = balancer(rule("theirs", "others", "other"), rule("tcp-1521", "Pool"), rule
 
 
 def test_an_outbound_balancers_pool_is_not_meant() -> None:
-    assert pool_meant("lknode01", [OUTBOUND, pool_id("Pool")], ILB, VIP) == "ilb/Pool"
+    assert pool_of_frontend("lknode01", [OUTBOUND, pool_id("Pool")], ILB, VIP) == "ilb/Pool"
 
 
 def test_the_disruption_leaves_the_pool_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,22 +56,22 @@ def test_the_disruption_leaves_the_pool_that_is_meant(monkeypatch: pytest.Monkey
 
 
 def test_a_pool_of_another_frontends_rules_is_not_meant() -> None:
-    assert pool_meant("lknode01", [pool_id("others"), pool_id("Pool")], ILB, VIP) == "ilb/Pool"
+    assert pool_of_frontend("lknode01", [pool_id("others"), pool_id("Pool")], ILB, VIP) == "ilb/Pool"
 
 
 def test_letters_case_does_not_matter() -> None:
-    assert pool_meant("lknode01", [OUTBOUND.upper(), pool_id("POOL").upper()], ILB, VIP) == "ilb/Pool"
+    assert pool_of_frontend("lknode01", [OUTBOUND.upper(), pool_id("POOL").upper()], ILB, VIP) == "ilb/Pool"
 
 
 @pytest.mark.parametrize("pools", [[], [OUTBOUND], [pool_id("others")]])
 def test_one_that_is_in_no_such_pool_is_not_disturbed(pools: list[str]) -> None:
     with pytest.raises(Unusable, match=r"lknode01 is in no backend pool that a rule of ilb for 10\.20\.1\.200 sends to"):
-        pool_meant("lknode01", pools, ILB, VIP)
+        pool_of_frontend("lknode01", pools, ILB, VIP)
 
 
 def test_half_a_cluster_is_not_disturbed() -> None:
     """Rules for one frontend with a pool each: whoever leaves one of them is still sent the other's connections."""
     both = balancer(rule("a", "Pool"), rule("b", "second"))
     with pytest.raises(Unusable, match=r"in several pools .*: Pool, second"):
-        pool_meant("lknode01", [pool_id("Pool"), pool_id("second")], both, VIP)
-    assert pool_meant("lknode01", [pool_id("second")], both, VIP) == "ilb/second"
+        pool_of_frontend("lknode01", [pool_id("Pool"), pool_id("second")], both, VIP)
+    assert pool_of_frontend("lknode01", [pool_id("second")], both, VIP) == "ilb/second"

@@ -35,7 +35,7 @@ class Unit:
 
     @property
     def process(self) -> node_process.Process:
-        found = node_process.written_in(self.pid_file)
+        found = node_process.process_of(self.pid_file)
         assert found is not None, self.log.read_text()
         return found
 

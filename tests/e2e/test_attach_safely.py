@@ -13,7 +13,7 @@ import pytest
 import tomli_w
 from command_shell import Shell, shell_in
 
-from harness.attach.lease import FOLDER, Held, Lease
+from harness.attach.lease import FOLDER, Lease, LeaseHeld
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.hosts.ssh.ssh_host import connect_all
@@ -129,7 +129,7 @@ def test_the_second_run_is_refused_and_a_killed_ones_lease_ends(shell: Shell, fi
     def taken() -> bool:
         try:
             next_one.take()
-        except Held:
+        except LeaseHeld:
             return False
         return True
 

@@ -22,7 +22,7 @@ from harness.hosts.shell_command import CommandTookTooLong
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.hosts.windows import powershell
 from harness.remote.agents.clock_sync import HostClock
-from harness.remote.agents.shell_agent import Judged
+from harness.remote.agents.shell_agent import JudgedStream
 from harness.remote.agents.spool_reader import AgentRun, Reader
 from harness.remote.connections.connection_worker import ConnectionWorker
 
@@ -146,7 +146,7 @@ def test_an_agent_that_never_tells_its_clock_is_not_kept_for_ever() -> None:
             list(reader.take(b"s 0 0 0 a 1 \n" * 5000, 0.0))
 
 
-@pytest.mark.parametrize("reads", [lambda flood: Judged(flood, []).recv(65536), lambda flood: next(flood.lines())])
+@pytest.mark.parametrize("reads", [lambda flood: JudgedStream(flood, []).recv(65536), lambda flood: next(flood.lines())])
 def test_a_streams_line_without_end_is_read_once(reads) -> None:
     flood = Flood(lambda number: b"x" * 65536)
     began = resource.getrusage(resource.RUSAGE_SELF).ru_utime

@@ -13,7 +13,7 @@ import pytest
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive, Unusable
 from harness.hosts.local_host import LocalHost
-from harness.remote.captures.packet_capture import Witness
+from harness.remote.captures.packet_capture import PacketCapture
 from harness.remote.captures.route_classifier import classify
 from harness.remote.connections.attempt import AttemptOutcome, attempt
 from harness.remote.connections.connection_worker import ConnectionWorker
@@ -58,7 +58,7 @@ class Net:
         self.client.check(f"ip link set lo up; ip addr add {C}/24 dev eth0; ip link set eth0 up")
         self.node.check(f"ip link set lo up; ip addr add {A}/24 dev eth0; ip link set eth0 up")
         self.client.check(f"ip route add {VIP} via {A}")
-        self.watched = {host.name: Witness(host, PYTHON) for host in (self.client, self.node)}
+        self.watched = {host.name: PacketCapture(host, PYTHON) for host in (self.client, self.node)}
         self.residents = {host.name: ConnectionWorker(host, PYTHON) for host in (self.client, self.node)}
         for witness in self.watched.values():
             witness.start()
@@ -175,7 +175,7 @@ def test_without_ports_data_is_left_out_and_with_ports_it_is_kept(net):
     net.listen(then="c.recv(9)")
     connect = f"import socket\ns = socket.create_connection(('{VIP}', {PORT}))\ns.sendall(b'hello')\ns.recv(1)\n"
     send = connect + f"u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.sendto(b'x', ('{VIP}', {PORT}))"
-    with Witness(net.node, PYTHON, ports=[PORT, 9]) as all_of_it:
+    with PacketCapture(net.node, PYTHON, ports=[PORT, 9]) as all_of_it:
         net.client.check([PYTHON, "-c", send])
         for witness in (all_of_it, net.watched["lknode01"]):
             witness.mark()
@@ -215,10 +215,10 @@ def test_a_witness_that_died_is_inconclusive_with_the_reason(net):
 def test_a_witness_that_may_not_capture_says_what_to_do():
     without = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
     host = LocalHost("here", prefix=without)
-    with pytest.raises(Unusable, match=r"here: the packets there cannot be watched: .*needs root"), Witness(host, PYTHON):
+    with pytest.raises(Unusable, match=r"here: the packets there cannot be watched: .*needs root"), PacketCapture(host, PYTHON):
         pass
 
 
 def test_a_witness_without_python_says_so(here):
-    with pytest.raises((Inconclusive, Unusable), match="python-that-is-not-there"), Witness(here, "python-that-is-not-there"):
+    with pytest.raises((Inconclusive, Unusable), match="python-that-is-not-there"), PacketCapture(here, "python-that-is-not-there"):
         pass

@@ -15,7 +15,7 @@ from harness.hosts.host import HostUnreachable
 from harness.hosts.local_host import LocalHost
 from harness.remote.captures import continuous_capture, packet_capture
 from harness.remote.captures.continuous_capture import Watched
-from harness.remote.captures.packet_capture import SYN, Witness
+from harness.remote.captures.packet_capture import SYN, PacketCapture
 from harness.remote.recording.recording import NodeEvent
 
 LIMIT = 30.0
@@ -40,7 +40,7 @@ def connect() -> None:
 @needs_root
 def test_a_witness_that_ends_is_told_and_followed_by_another(tmp_path: Path) -> None:
     host, events, seen = LocalHost("lknode01"), [], []
-    one = Watched("lknode01", lambda: Witness(host, sys.executable, flags=SYN, tell=seen.append, newest=True), events.append)
+    one = Watched("lknode01", lambda: PacketCapture(host, sys.executable, flags=SYN, tell=seen.append, newest=True), events.append)
     one.start()
     connect()
     host.close()  # as a connection that breaks
@@ -59,7 +59,7 @@ def test_a_witness_that_ends_is_told_and_followed_by_another(tmp_path: Path) -> 
 def test_a_witness_of_the_newest_does_not_end_when_much_was_seen(monkeypatch) -> None:
     monkeypatch.setattr(packet_capture, "MAX_NEWEST_PACKETS", 20)
     seen = []
-    with Witness(LocalHost("lknode01"), sys.executable, flags=SYN, tell=seen.append, newest=True) as one:
+    with PacketCapture(LocalHost("lknode01"), sys.executable, flags=SYN, tell=seen.append, newest=True) as one:
         for _ in range(50):
             connect()
         one.mark(LIMIT)

@@ -19,7 +19,7 @@ from harness.core.errors import BadUse, Inconclusive
 from harness.core.timeline import Timeline
 from harness.hosts.host import HostUnreachable, WrongHostKey
 from harness.hosts.ssh.ssh_host import SshHost, connect_all
-from harness.remote.captures.packet_capture import Witness
+from harness.remote.captures.packet_capture import PacketCapture
 from tests.free_port import free_port
 
 pytestmark = [
@@ -239,7 +239,7 @@ def test_jump_hosts_in_a_circle_are_bad_use(server):
 def test_a_witness_whose_connection_dies_is_inconclusive(serve):
     server = serve()
     host = SshHost(server.machine())
-    with Witness(host) as witness:
+    with PacketCapture(host) as witness:
         witness.mark()
         (child,) = server.connections()
         os.kill(child, signal.SIGKILL)

@@ -17,7 +17,7 @@ from harness.core.timeline import Timeline
 from harness.hosts.host import CommandFailed
 from harness.hosts.root_rights import as_root
 from harness.hosts.ssh.ssh_host import SshHost
-from harness.remote.captures.packet_capture import Witness
+from harness.remote.captures.packet_capture import PacketCapture
 from harness.remote.connections.attempt import attempt
 from harness.remote.connections.connection_worker import ConnectionWorker
 from harness.remote.connections.tcp_tunnel import relay
@@ -178,7 +178,7 @@ def test_missing_sudo_is_one_clear_sentence(serve, tmp_path):
     server = serve(f"SetEnv PATH={tools}")
     host = SshHost(server.machine(sudo=True))
     with pytest.raises(Unusable, match=r"lknode01: .*sudo.*not found"):
-        Witness(host).start()
+        PacketCapture(host).start()
     with pytest.raises(Unusable, match=r"`sudo -n` does not work for root .*not found.*lacks the line that allows `true`"):
         host.run(as_root(["true"]))
     assert host.run("echo as myself").out == "as myself\n"
@@ -190,7 +190,7 @@ def test_missing_sudo_is_one_clear_sentence(serve, tmp_path):
 
 
 def test_attempts_relays_and_witnesses_work_over_ssh_and_leave_nothing_running(host, server):
-    with Witness(host) as witness:
+    with PacketCapture(host) as witness:
         resident = ConnectionWorker(host)
         (tried,) = attempt(resident, "127.0.0.1", server.port)
         with relay(resident, "127.0.0.1", server.port) as link, socket.create_connection((link.host, link.port), timeout=60) as sock:

@@ -9,12 +9,12 @@ import pytest
 from namespaced_host import own_machine
 
 from harness.attach import pending_host_undos, watchdog
-from harness.attach.pending_host_undos import HostUndoings, not_seen_undone
+from harness.attach.pending_host_undos import HostUndoings, pending_undos
 from harness.attach.watchdog import WatchdogMessage
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
 from harness.core.verdict import failed, passed
-from harness.hosts.deadman.deadman_switch import FOLDER, Armed, Deadman, Script, remains
+from harness.hosts.deadman.deadman_switch import FOLDER, ArmedUndo, Deadman, Script, remains
 
 NO_DEADMAN = f"kill -9 -$(cat {FOLDER}/*/pid)"
 PASSED = Deadline(0.0)  # long over when a term of no seconds counts from it
@@ -36,9 +36,9 @@ def a_thing(folder: Path) -> Script:
     return Script(f"touch {folder}/done", f"[ ! -e {folder}/refused ] && rm -f {folder}/done", f"[ ! -e {folder}/done ]")
 
 
-def dead_run(here, folder: Path, longest: float) -> list[Armed]:
+def dead_run(here, folder: Path, longest: float) -> list[ArmedUndo]:
     """What a run had told its watchdog that armed this host and died."""
-    told: list[Armed] = []
+    told: list[ArmedUndo] = []
     Deadman(here, "a thing", longest=longest, armed=told.append).do(a_thing(folder), limit=60)
     assert (folder / "done").exists()
     return told
@@ -51,7 +51,7 @@ def test_what_a_host_does_not_undo_is_undone(here, tmp_path, monkeypatch, lost):
     here.check(["sh", "-c", lost])
     (tmp_path / "refused").touch()
     said: list[str] = []
-    undoings = HostUndoings([Armed(**{**one.__dict__, "longest_s": 0.0}) for one in armed], {"here": here}, PASSED, said.append)
+    undoings = HostUndoings([ArmedUndo(**{**one.__dict__, "longest_s": 0.0}) for one in armed], {"here": here}, PASSED, said.append)
     subject = SimpleNamespace(cluster=SimpleNamespace(nodes=[]), hosts={"here": here})
     tries = []
 
@@ -85,13 +85,13 @@ def test_what_the_run_has_seen_undone_is_not_sent_again(here, tmp_path):
         if n == 0:
             deadman.undo(Deadline(60))
     read = [WatchdogMessage.model_validate_json(one.model_dump_json()) for one in words]
-    left = not_seen_undone((one for w in read for one in w.armed), (token for w in read for token in w.undone))
+    left = pending_undos((one for w in read for one in w.armed), (token for w in read for token in w.undone))
     assert [one.token for one in left] == [deadman.token]
     deadman.undo(Deadline(60))
 
 
 def test_without_a_guardian_nothing_is_armed(here, tmp_path):
-    def ended(one: Armed) -> None:
+    def ended(one: ArmedUndo) -> None:
         raise HarnessError("the process that would put the cluster back if this one were killed has ended")
 
     deadman = Deadman(here, "a thing", longest=60, armed=ended)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.attach.execution_plan import Shown, Wanted, show
+from harness.attach.execution_plan import ExecutionPlan, PlannedDisruption, show
 from harness.attach.preconditions import Preconditions
 from harness.config import cluster_config
 from harness.disrupt import disruption
@@ -53,7 +53,7 @@ class Node:
         return "/shared\n\n\n\n" if "readlink" in str(command) else "40\n"
 
 
-def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], *names: str, allow_unproven: bool = False) -> Shown:
+def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], *names: str, allow_unproven: bool = False) -> ExecutionPlan:
     """By the same steps as a session: the options' plan, and what the cluster permits of it."""
     ports = [told.services[0].port, told.load_balancer.probe.port]
     facts = SimpleNamespace(listeners=lambda: [SimpleNamespace(port=p, pid=100 + i, process="x") for i, p in enumerate(ports)])
@@ -70,15 +70,15 @@ def plan_of(manager: Any, told: cluster_config.Cluster, hosts: dict[str, Node], 
     )
     plan = Plan.of_options(options)
     asked = Preconditions(subject, frozenset(plan.names), allow_unproven=plan.allow_unproven)  # type: ignore[arg-type]
-    wanted = [Wanted(one.name, measured=True) for one in plan.measurements(told)]
+    wanted = [PlannedDisruption(one.name, measured=True) for one in plan.measurements(told)]
     return show(subject, wanted, asked)  # type: ignore[arg-type]
 
 
-def runs(shown: Shown) -> set[str]:
+def runs(shown: ExecutionPlan) -> set[str]:
     return {e.wanted.name for e in shown.entries if not e.skipped and not e.refused}
 
 
-def why_not(shown: Shown) -> dict[str, str]:
+def why_not(shown: ExecutionPlan) -> dict[str, str]:
     return {e.wanted.name: e.skipped or e.refused for e in shown.entries if e.skipped or e.refused}
 
 
@@ -102,7 +102,7 @@ TIED = '<rsc_colocation id="both" rsc="g2" with-rsc="g1" score="INFINITY"/>'
 on_pacemaker = pytest.mark.skipif(not TOOLS, reason="install pacemaker-cli-utils for Pacemaker's own scheduler")
 
 
-def a_pair_on_azure(folder: Path, *names: str, rules: str = "", boots: str = "enabled", links: str = LINKS, **about: Any) -> Shown:
+def a_pair_on_azure(folder: Path, *names: str, rules: str = "", boots: str = "enabled", links: str = LINKS, **about: Any) -> ExecutionPlan:
     first, settled = folder / "first.xml", folder / "settled.xml"
     first.write_text(AZURE.format(rules=rules))
     run(f"crm_simulate -x {first} -S -u {N1} -u {N2} -O {settled}", first)
@@ -183,7 +183,7 @@ MACHINE   NETWORK ADDRESSES/DEVICE       STATE     PRIO
 INSTANCES = "n|gen|app|g1|g1|i|ISP\nn|gen|app|web|web|i|ISP\nn|comm|ip|ip|IP-10.20.1.200|i|ISP\nn|scsi|netraid|data|data|i|ISP\n"
 
 
-def a_pair_that_replicates(*names: str, mirror: int = 0, boots: str = "enabled", manager: dict[str, Any], **about: Any) -> Shown:
+def a_pair_that_replicates(*names: str, mirror: int = 0, boots: str = "enabled", manager: dict[str, Any], **about: Any) -> ExecutionPlan:
     told = cluster("lifekeeper", **manager)
 
     def of(node: str, peer: str, state: str, prio: int) -> Node:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.deadline import Deadline
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut
-from harness.lab.lifekeeper.resource_types.fork_server import Warm
+from harness.lab.lifekeeper.resource_types.fork_server import ForkServer
 from harness.lab.lifekeeper.resource_types.resource_type import Failed
 from harness.lab.services import node_process
 from tests.free_port import free_port
@@ -21,7 +21,7 @@ UNIT, WEB = "harness.lab.services.service_control", "harness.lab.services.http_s
 
 @pytest.fixture
 def warm():
-    warm = Warm(sys.executable)
+    warm = ForkServer(sys.executable)
     warm.start()
     yield warm
     warm.stop()
@@ -40,20 +40,20 @@ def unit(action: str, folder: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", UNIT, action, *words, *more]
 
 
-def test_a_command_that_fails_says_its_exit_and_its_last_line(warm: Warm, tmp_path: Path) -> None:
+def test_a_command_that_fails_says_its_exit_and_its_last_line(warm: ForkServer, tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"exited 1 and said: web does not run"):
         warm.run(unit("check", tmp_path), 10.0, extra={})
 
 
-def test_bad_use_is_a_failure_too(warm: Warm, tmp_path: Path) -> None:
+def test_bad_use_is_a_failure_too(warm: ForkServer, tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"exited 2 and said: .*invalid choice"):
         warm.run(unit("dance", tmp_path), 10.0, extra={})
 
 
-def test_what_a_command_starts_outlasts_it_and_its_output_is_returned(warm: Warm, tmp_path: Path) -> None:
+def test_what_a_command_starts_outlasts_it_and_its_output_is_returned(warm: ForkServer, tmp_path: Path) -> None:
     service = ["--", "http_server", "--port", PORT, "--bind", "127.0.0.1", "--node", "lknode01"]
     assert "started with pid" in warm.run(unit("start", tmp_path, *service), 10.0, extra={})
-    started = node_process.written_in(tmp_path / "web.pid")
+    started = node_process.process_of(tmp_path / "web.pid")
     assert started is not None and started.alive
     try:
         warm.run(unit("check", tmp_path), 10.0, extra={})
@@ -62,7 +62,7 @@ def test_what_a_command_starts_outlasts_it_and_its_output_is_returned(warm: Warm
     assert not started.alive
 
 
-def test_a_command_that_does_not_end_is_killed_at_its_limit(warm: Warm) -> None:
+def test_a_command_that_does_not_end_is_killed_at_its_limit(warm: ForkServer) -> None:
     port = str(free_port())
     listening = [sys.executable, "-m", WEB, "--port", port, "--bind", "127.0.0.1", "--node", "lknode01"]
     with pytest.raises(RanOut, match=r"did not end within 0\.5 s"):
@@ -75,19 +75,19 @@ def test_a_command_that_does_not_end_is_killed_at_its_limit(warm: Warm) -> None:
     Deadline(120).wait_for(lambda: not serves(), what="the end of the command")
 
 
-def test_a_killed_server_costs_time_only(warm: Warm, tmp_path: Path) -> None:
+def test_a_killed_server_costs_time_only(warm: ForkServer, tmp_path: Path) -> None:
     os.kill(warm.pid, 9)
     os.waitpid(warm.pid, 0)
     with pytest.raises(Failed, match=r"exited 1 and said: web does not run"):
         warm.run(unit("check", tmp_path), 10.0, extra={})
 
 
-def test_any_other_command_is_run_as_usual(warm: Warm) -> None:
+def test_any_other_command_is_run_as_usual(warm: ForkServer) -> None:
     assert warm.run(["sh", "-c", "echo $LK_TAG"], 10.0, extra={"LK_TAG": "web"}) == "web\n"
 
 
 def test_the_server_ends_with_its_user() -> None:
-    warm = Warm(sys.executable)
+    warm = ForkServer(sys.executable)
     warm.start()
     assert warm.pid in children()
     warm.stop()
@@ -98,12 +98,12 @@ def below(pid: int) -> set[int]:
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def fails(warm: Warm, folder: Path, **extra: str) -> None:
+def fails(warm: ForkServer, folder: Path, **extra: str) -> None:
     with pytest.raises(Failed, match=r"exited 1 and said: web does not run"):
         warm.run(unit("check", folder), 10.0, extra=extra, again=True)
 
 
-def test_a_command_that_is_run_again_is_run_by_the_same_process_and_ends_with_its_user(warm: Warm, tmp_path: Path) -> None:
+def test_a_command_that_is_run_again_is_run_by_the_same_process_and_ends_with_its_user(warm: ForkServer, tmp_path: Path) -> None:
     fails(warm, tmp_path, LK_TAG="web")
     waiting = below(warm.pid)
     assert len(waiting) == 1
@@ -116,7 +116,7 @@ def test_a_command_that_is_run_again_is_run_by_the_same_process_and_ends_with_it
     Deadline(120).wait_for(lambda: not node_process.find(pid), what="the end of the process that waited")
 
 
-def test_a_process_that_was_killed_while_it_waited_costs_time_only(warm: Warm, tmp_path: Path) -> None:
+def test_a_process_that_was_killed_while_it_waited_costs_time_only(warm: ForkServer, tmp_path: Path) -> None:
     fails(warm, tmp_path)
     (waiting,) = below(warm.pid)
     os.kill(waiting, 9)
@@ -124,7 +124,7 @@ def test_a_process_that_was_killed_while_it_waited_costs_time_only(warm: Warm, t
     assert waiting not in below(warm.pid)
 
 
-def test_one_that_does_not_end_the_second_time_is_killed_at_its_limit(warm: Warm, tmp_path: Path) -> None:
+def test_one_that_does_not_end_the_second_time_is_killed_at_its_limit(warm: ForkServer, tmp_path: Path) -> None:
     fails(warm, tmp_path)
     (waiting,) = below(warm.pid)
     os.kill(waiting, signal.SIGSTOP)

@@ -13,7 +13,7 @@ from harness.hosts.host import CommandResult
 from harness.managers.kinds import pacemaker
 from harness.managers.manager import SwitchRefused
 from harness.managers.rules import pacemaker_take_out_rules as take_out
-from harness.managers.switchover_readiness import Told
+from harness.managers.switchover_readiness import NodeOutput
 from tests.lab.pacemaker_states import CLUSTER, N1, N2, TOOLS, Maker, NoState, run
 
 pytestmark = pytest.mark.skipif(not TOOLS, reason="install pacemaker-cli-utils for Pacemaker's own scheduler")
@@ -35,11 +35,11 @@ def settled(folder: Path, resources: str, rules: str) -> Path:
 
 
 def simulated(cib: Path) -> take_out.Alone:
-    def simulate(text: str) -> Told:
+    def simulate(text: str) -> NodeOutput:
         (cib.parent / "would.xml").write_text(text)
-        return Told(run(f"{take_out.ASK} < {cib.parent / 'would.xml'}", cib))
+        return NodeOutput(run(f"{take_out.ASK} < {cib.parent / 'would.xml'}", cib))
 
-    return take_out.alone("ip", Told(cib.read_text()), simulate)
+    return take_out.alone("ip", NodeOutput(cib.read_text()), simulate)
 
 
 def places(cib: Path) -> dict[str, list[str]]:
@@ -124,9 +124,11 @@ def test_it_is_asked_before_anything_is_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", ["", "<pacemaker-result/>", "crm_simulate: not found"])
 def test_what_cannot_be_asked_is_not_done(said: str) -> None:
-    found = take_out.alone("ip", Told(CIB.format(resources=primitive("ip"), rules="")), lambda cib: Told(said, "no such program"))
+    found = take_out.alone(
+        "ip", NodeOutput(CIB.format(resources=primitive("ip"), rules="")), lambda cib: NodeOutput(said, "no such program")
+    )
     assert "could not be asked" in found.why
-    assert "could not be read" in take_out.alone("ip", Told(None, "gone"), lambda cib: Told("")).why
+    assert "could not be read" in take_out.alone("ip", NodeOutput(None, "gone"), lambda cib: NodeOutput("")).why
 
 
 def hold_against(numbers: range, folder: Path) -> Counter[str]:

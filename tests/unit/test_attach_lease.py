@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.attach.lease import Held, Lease
+from harness.attach.lease import Lease, LeaseHeld
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.local_host import LocalHost
@@ -20,7 +20,7 @@ def lease(folder: Path, run: str = "run-1", **about) -> Lease:
 def test_the_second_is_refused_and_told_of_the_first(tmp_path: Path):
     first, second = lease(tmp_path, "run-1"), lease(tmp_path, "run-2")
     first.take()
-    with pytest.raises(Held, match=r"lknode01: another run has this cluster: .*, run run-1, since 20\d\d-.*for another \d+ s"):
+    with pytest.raises(LeaseHeld, match=r"lknode01: another run has this cluster: .*, run run-1, since 20\d\d-.*for another \d+ s"):
         second.take()
     assert (tmp_path / "lease").exists(), "who was refused must not take it away"
     assert first.give_back() == [] and not (tmp_path / "lease").exists()
@@ -35,7 +35,7 @@ def test_it_outlives_its_term_while_it_is_renewed_and_ends_by_itself_otherwise(t
     other = lease(tmp_path, "run-2", term_s=2, renew_s=60.0)
     past_its_term = Deadline(3.2)
     past_its_term.wait_for(lambda: past_its_term.remaining() < 0.1, what="the first term's end", every=0.2)
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeld):
         other.take()
     held._ended.set()  # as if its process had been killed: nobody renews, nobody gives back
     held._thread.join()  # type: ignore[union-attr]
@@ -43,7 +43,7 @@ def test_it_outlives_its_term_while_it_is_renewed_and_ends_by_itself_otherwise(t
     def taken() -> bool:
         try:
             other.take()
-        except Held:
+        except LeaseHeld:
             return False
         return True
 
@@ -73,7 +73,7 @@ def test_of_many_at_once_exactly_one_gets_an_old_one(tmp_path: Path):
     def won(one: Lease) -> bool:
         try:
             one.take()
-        except Held:
+        except LeaseHeld:
             return False
         return True
 
@@ -100,7 +100,7 @@ def test_all_or_none(tmp_path: Path):
             return super().run(command, input=there, **about)
 
     both = Lease({"a": Elsewhere("a"), "b": LocalHost("b")}, "run", folder=str(tmp_path / "lease"))
-    with pytest.raises(Held, match=r"^b: "):
+    with pytest.raises(LeaseHeld, match=r"^b: "):
         both.take()
     assert list((tmp_path / "a").iterdir()) == []
     other.give_back()

@@ -103,9 +103,9 @@ def test_a_policy_or_a_linked_scope_inside_a_templates_preflight_is_told_as_itse
 
 
 def test_a_policy_in_a_deployments_own_words_is_one_sentence():
-    from harness.azure.client.arm_error_details import why
+    from harness.azure.client.arm_error_details import innermost_errors
 
-    said = why({"error": {"code": "RequestDisallowedByPolicy", "message": POLICY}})
+    said = innermost_errors({"error": {"code": "RequestDisallowedByPolicy", "message": POLICY}})
     assert said == (
         "RequestDisallowedByPolicy: Resource 'lk-test' was disallowed by policy. Reasons: 'A cost center is mandatory.'. "
         "(policy: Require a tag, deny-untagged)"

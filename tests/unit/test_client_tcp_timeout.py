@@ -15,7 +15,7 @@ from harness.core.deadline import Deadline
 from harness.core.timeline import Timeline
 from harness.disrupt.azure.azure_power import AzurePowerOff
 from harness.disrupt.bases import client_tcp_timeout
-from harness.disrupt.bases.client_tcp_timeout import given_up_after_s, sentence, told_by
+from harness.disrupt.bases.client_tcp_timeout import describe, retransmission_time_s, sentence
 from harness.disrupt.network.idle_timeout import IdleTimeout
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.hosts.host import HostUnreachable
@@ -30,7 +30,7 @@ from harness.report.terminal_summary import _measured
 @pytest.mark.parametrize(("retries", "seconds"), [(0, 0.2), (1, 0.6), (3, 3.0), (8, 102.2), (9, 204.6), (10, 324.6), (15, 924.6)])
 def test_as_linux_counts(retries: int, seconds: float) -> None:
     """924.6 s for 15 is in the kernel's own documentation."""
-    assert given_up_after_s(retries) == pytest.approx(seconds)
+    assert retransmission_time_s(retries) == pytest.approx(seconds)
 
 
 class Client(LinuxHost):
@@ -59,7 +59,7 @@ def subject(said: str | Exception = "15"):
     ],
 )
 def test_it_is_asked_of_the_client_and_never_guessed(said: str | Exception, words: str) -> None:
-    assert words in told_by(subject(said))
+    assert words in describe(subject(said))
 
 
 @pytest.mark.parametrize("kind", [PowerLoss, AzurePowerOff])

@@ -12,7 +12,7 @@ import pytest
 
 from harness import cli
 from harness.commands.completion import INSTALL
-from harness.commands.parser import meant_by
+from harness.commands.parser import nearest_word
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_nothing_is_guessed_where_nothing_is_near(words: str, capsys: pytest.Cap
 
 
 def test_an_abbreviation_of_two_options_is_not_guessed() -> None:
-    assert meant_by("--pro", ["--profile", "--probe-port"]) is None
-    assert meant_by("--prof", ["--profile", "--probe-port"]) == "--profile"
+    assert nearest_word("--pro", ["--profile", "--probe-port"]) is None
+    assert nearest_word("--prof", ["--profile", "--probe-port"]) == "--profile"
 
 
 def test_an_option_means_the_same_everywhere() -> None:

@@ -91,8 +91,8 @@ def evidence(**more: Any) -> Evidence:
     return Evidence(**({"firewalls": evaluated(told["hosts"])} | told))
 
 
-def evaluated(hosts: dict[str, HostSeen]) -> dict[str, required_flows.Judged]:
-    return {n: required_flows.judged(CLUSTER, n, one.firewall, one.nic_of) for n, one in hosts.items() if one.firewall is not None}
+def evaluated(hosts: dict[str, HostSeen]) -> dict[str, required_flows.FirewallVerdict]:
+    return {n: required_flows.judge_firewall(CLUSTER, n, one.firewall, one.nic_of) for n, one in hosts.items() if one.firewall is not None}
 
 
 def client(**more: Any) -> HostSeen:

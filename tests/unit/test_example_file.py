@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from harness import cli
 from harness.config import cluster_config
-from harness.config.cluster_file_writer import Answers, HostAnswer, ServiceAnswer, written
+from harness.config.cluster_file_writer import Answers, HostAnswer, ServiceAnswer, write_text
 from harness.plugins.extension_points import MANAGERS
 
 EXAMPLE = Path(__file__).parents[2] / "cluster.example.toml"
@@ -111,7 +111,7 @@ def test_odd_words_stay_what_they_are() -> None:
     hosts = (HostAnswer("n1", ("10.9.1.11", "10.9.2.11")), HostAnswer("n2", ("10.9.1.12", "10.9.2.12")))
     service = ServiceAnswer("s", "tcp", 80, odd)
     answers = Answers("x", "nat", HostAnswer("c", ("10.9.1.20",)), hosts, "10.9.1.200", 1, "ip", (service,), "wsfc", odd, user=odd)
-    text = written(answers, Path("x.toml"))
+    text = write_text(answers, Path("x.toml"))
     cluster = cluster_config.parse(tomllib.loads(text), Path("x.toml"))
     assert (cluster.manager.resource, cluster.services[0].tag, cluster.client.ssh.user) == (odd, odd, odd)
 

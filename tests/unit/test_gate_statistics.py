@@ -44,12 +44,12 @@ def a_record(*series: SeriesResult, id: str = "01-x", **changes) -> MeasurementR
 def test_a_path_is_as_long_out_as_its_new_connections(out):
     """The kept connection is given up after the harness's own second, whatever the failover took."""
     record = a_record(a_series(out), a_series(1.0, kind="pinned"))
-    figure, kept = gate_statistics.worst_of(record, "client"), gate_statistics.kept_of(record, "client")
+    figure, kept = gate_statistics.worst_of(record, "client"), gate_statistics.longest_established(record, "client")
     assert figure and figure.series.recovered_after_s == out and kept and kept.series.recovered_after_s == 1.0
     run = a_run(record)
     assert (
         gate_statistics.worst_outages(run)["client"].series.recovered_after_s == out
-        and gate_statistics.worst_kept(run)["client"].series.recovered_after_s == 1.0
+        and gate_statistics.worst_established(run)["client"].series.recovered_after_s == 1.0
     )
 
 

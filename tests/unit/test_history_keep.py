@@ -17,7 +17,7 @@ from harness.core.errors import BadUse
 from harness.core.files import open_text, write_atomically
 from harness.history import pruning
 from harness.history.pruning import carry_out, own_file
-from harness.history.retention import DAY_S, Held, Keep, Step, plan, span
+from harness.history.retention import DAY_S, Keep, Step, StoredFolder, plan, span
 from harness.remote.recording.recording import read
 from harness.report.render import load_record, load_timeline
 
@@ -31,9 +31,9 @@ def test_spans_in_words():
             span(bad)
 
 
-def a_folder(age: float, *, passed=True, entered=True, newest=False) -> Held:
+def a_folder(age: float, *, passed=True, entered=True, newest=False) -> StoredFolder:
     files = {"run.json": 9, "report.html": 5, "timeline.jsonl": 4, "evidence/01-x/lknode01.pcapng": 7, "evidence/s.tar.gz": 3}
-    return Held("a", passed, age * DAY_S, entered, newest, files)
+    return StoredFolder("a", passed, age * DAY_S, entered, newest, files)
 
 
 @pytest.mark.parametrize(

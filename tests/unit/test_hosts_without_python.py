@@ -83,9 +83,9 @@ def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
 
 def test_the_recording_keeps_what_is_left():
     recording = a_recording([], [])
-    assert coverage.coarse(recording) == {}
+    assert coverage.limited_hosts(recording) == {}
     sentence = SHELL.sentence(CLIENT, 0.01)
-    assert coverage.coarse(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
+    assert coverage.limited_hosts(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
 
 
 def test_a_sentence_names_host_fallback_and_resolution():

@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_left_out() -> None:
     assert found is not None and len(found.samples[f"{CLIENT}/{SERVICE.name}/new"]) == 1 and found.events == []
     for text in ("", "a {", "a []", "a {}", "s 0 1 2 a 3 ", 'a {"t0": "x", "mono": 1, "wall": 2, "series": 3, "why": 4}'):
         assert incident_files.incident(CLIENT, "incident-1", text) is None
-    assert incident_files.standing(CLIENT, 'v {"at": 1}\na {"t0": []}\nv []\n', 1e12) == []
+    assert incident_files.state_before(CLIENT, 'v {"at": 1}\na {"t0": []}\nv []\n', 1e12) == []
 
 
 def test_files_of_one_time_are_one_incident_whichever_hosts_wrote_them() -> None:
@@ -203,7 +203,7 @@ def test_one_file_that_cannot_be_read_keeps_no_other_from_home() -> None:
         return {"empty": "", "junk": "a {", "good": good}[name]
 
     link = SimpleNamespace(name=CLIENT, fetch=fetch, forget=forgot.extend)
-    brought = incident_fetch.Brought()
+    brought = incident_fetch.FetchResult()
     found = [one.name for name in ("broken", "empty", "junk", "good") for one in incident_fetch._read(link, name, brought)]  # type: ignore[arg-type]
     assert found == ["good"] and forgot == ["empty"]
     assert brought.faults == ["client: its flight recorder: no such file", f"{CLIENT}: junk cannot be read, and stays there"]

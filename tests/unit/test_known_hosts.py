@@ -8,7 +8,7 @@ import hmac
 
 import pytest
 
-from harness.hosts.ssh.known_hosts import entry_name, fingerprint, known, parse
+from harness.hosts.ssh.known_hosts import entry_name, fingerprint, keys_of, parse
 
 KEY, OTHER = b"first key", b"second key"
 
@@ -18,7 +18,7 @@ def line(names, key=KEY, kind="ssh-ed25519"):
 
 
 def vouches(lines, host, port=22, key=KEY):
-    return known(parse(lines), host, port).vouches_for("ssh-ed25519", key)
+    return keys_of(parse(lines), host, port).vouches_for("ssh-ed25519", key)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_revoked_key_is_never_vouched_for():
 
 
 def test_comments_authorities_and_broken_lines_vouch_for_nothing():
-    assert known(parse(["", "# note", "#" + line("h"), "@cert-authority " + line("h"), "h ssh-ed25519 ???", "h"]), "h", 22).keys == {}
+    assert keys_of(parse(["", "# note", "#" + line("h"), "@cert-authority " + line("h"), "h ssh-ed25519 ???", "h"]), "h", 22).keys == {}
 
 
 def test_names_and_fingerprints_are_openssh_s():

@@ -17,7 +17,7 @@ from harness.managers.log_window import MAX_READ_BYTES, time_of, window
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says, answer
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_policies, by_settings
-from harness.managers.switchover_readiness import Told, by_state
+from harness.managers.switchover_readiness import NodeOutput, by_state
 
 IN, OUT, LOST = ResourceState.IN_SERVICE, ResourceState.STANDBY, ResourceState.UNKNOWN
 ALIVE, DEAD = CommPath("x", "a/b", True), CommPath("x", "c/d", False)
@@ -95,7 +95,7 @@ TOLD, NODE, FAILS = Question.TOLD, Question.LOST, Question.FAILED
 )
 def test_by_flags(on_a, on_b, no, unknown, why):
     for question, letter in ((TOLD, "T"), (NODE, "L"), (FAILS, "F")):
-        found = by_flags("b", {"a": Told(on_a), "b": Told(on_b)}, question, ["known_to_the_admin"]).answer
+        found = by_flags("b", {"a": NodeOutput(on_a), "b": NodeOutput(on_b)}, question, ["known_to_the_admin"]).answer
         assert found.says is (Says.NO if letter in no else Says.CANNOT_TELL if letter in unknown else Says.YES), question
         assert found.yes or why in str(found)
 
@@ -113,12 +113,12 @@ def test_by_flags(on_a, on_b, no, unknown, why):
     ],
 )
 def test_by_policies(text, says, why):
-    found = by_policies({"a": Told(text)}).answer
+    found = by_policies({"a": NodeOutput(text)}).answer
     assert found.says is says and why in str(found)
 
 
 def test_what_could_not_be_read_is_never_yes():
-    told = {"a": Told(None, "there is no flg_list")}
+    told = {"a": NodeOutput(None, "there is no flg_list")}
     for found in (by_flags("a", told), by_policies(told), by_settings(told)):
         assert found.answer.says is Says.CANNOT_TELL and "there is no flg_list" in str(found.answer)
 
@@ -137,7 +137,7 @@ def test_what_could_not_be_read_is_never_yes():
     ],
 )
 def test_what_the_settings_demand_when_a_node_is_lost(settings, quorum, says, why):
-    told = {"a": Told(settings), "b": Told(settings)}
+    told = {"a": NodeOutput(settings), "b": NodeOutput(settings)}
     found = by_settings(told, Question.LOST, quorum).answer
     assert found.says is says and why in str(found)
     assert by_settings(told, Question.TOLD, quorum).answer.yes and by_settings(told, Question.FAILED, quorum).answer.yes
@@ -163,8 +163,8 @@ def test_the_two_nodes_tables_are_compared(a, b, no, unknown, why):
         assert found.yes or why in str(found)
 
 
-def instances(*kinds: str) -> dict[str, Told]:
-    return {n: Told("".join(f"{n}|{kind.replace('/', '|')}|tag{i}|id|info|ISP\n" for i, kind in enumerate(kinds))) for n in "ab"}
+def instances(*kinds: str) -> dict[str, NodeOutput]:
+    return {n: NodeOutput("".join(f"{n}|{kind.replace('/', '|')}|tag{i}|id|info|ISP\n" for i, kind in enumerate(kinds))) for n in "ab"}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def instances(*kinds: str) -> dict[str, Told]:
     ],
 )
 def test_fencing_is_proven_by_a_reservation_or_by_a_quorum_that_stops_one_side(kinds, settings, about, proven):
-    found = fenced_by(instances(*kinds), {n: Told(settings) for n in "ab"}, Manager(**about))
+    found = fenced_by(instances(*kinds), {n: NodeOutput(settings) for n in "ab"}, Manager(**about))
     assert found.yes is proven and (proven or "a: nothing is known to stop one side" in str(found))
 
 
@@ -189,7 +189,7 @@ def test_what_copies_data_is_known_by_its_kind():
     assert mirrored_by(instances("gen/app", "scsi/netraid"), Manager()) == ("tag1",)
     assert mirrored_by(instances("gen/app", "x/y"), Manager(mirror_types=["x/y"])) == ("tag1",)
     assert mirrored_by(instances("gen/app"), Manager()) == ()
-    assert isinstance(mirrored_by({"a": Told(None, "away")}, Manager()), Answer)
+    assert isinstance(mirrored_by({"a": NodeOutput(None, "away")}, Manager()), Answer)
 
 
 class Node:
@@ -229,7 +229,7 @@ texts = st.text() | st.lists(words).map("".join) | st.lists(words).map(" ".join)
 @example("!action!1!\n")
 @example("Failover\u2028off")
 def test_no_text_makes_a_judge_raise(text):
-    told = {"a": Told(text), "b": Told("")}
+    told = {"a": NodeOutput(text), "b": NodeOutput("")}
     for case in (by_flags("b", told), by_policies(told), by_settings(told), by_settings(told, quorum="off")):
         assert str(case.answer)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.check.command_cache import AskedOnce
+from harness.check.command_cache import CachingHost
 from harness.check.host_rules import NodeFacts
 from harness.check.node_facts import of_script, offset_of
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
@@ -148,7 +148,7 @@ class Counted:
 
 def test_who_asks_the_same_meanwhile_or_later_has_the_first_ones_answer() -> None:
     host = Counted()
-    once = AskedOnce(host)  # type: ignore[arg-type]
+    once = CachingHost(host)  # type: ignore[arg-type]
     said: list[str] = []
     asking = [threading.Thread(target=lambda: said.append(once.check("one"))) for _ in range(3)]
     for one in asking:
@@ -165,7 +165,7 @@ def test_who_asks_the_same_meanwhile_or_later_has_the_first_ones_answer() -> Non
 def test_an_error_is_everybodys() -> None:
     host = Counted(HostUnreachable("gone"))
     host.go_on.set()
-    once = AskedOnce(host)  # type: ignore[arg-type]
+    once = CachingHost(host)  # type: ignore[arg-type]
     for _ in range(2):
         with pytest.raises(HostUnreachable, match="gone"):
             once.run("one")

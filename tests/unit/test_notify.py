@@ -84,7 +84,7 @@ def test_other_tests_and_other_clusters_are_none_of_its_runs(runs) -> None:
     elsewhere = runs.made("f").record
     assert elsewhere.cluster is not None
     elsewhere.cluster.vip = "10.9.9.9"
-    assert state_change.change_of(runs.made("p").record, before, 3) == state_change.Told(
+    assert state_change.change_of(runs.made("p").record, before, 3) == state_change.StateChange(
         state_change.Change.RECOVERED, "1 run in a row had failed"
     )
     assert state_change.change_of(runs.made("p").record, [elsewhere], 3) is None
@@ -165,7 +165,7 @@ def test_no_part_of_a_secret_is_left_where_a_text_is_cut_short(runs, before, sec
     run.cleaner.knows(["knownsecretknownsecret"])
     run.record.verdict = Judgement.of(failed("x" * before + " " + secret))
     run.record.causes = [CauseRecord(says="y" * (before - len("lkclient: ")) + " " + secret, host="lkclient", certainty="likely", do="z")]
-    told = state_change.Told(state_change.Change.FIRST_FAILURE, "against")
+    told = state_change.StateChange(state_change.Change.FIRST_FAILURE, "against")
     body = notifier.message(run.record, told, run.cleaner.text)[1]
     assert "hunt" not in body and "known" not in body and "x" * before in body and "cause: " in body
 

@@ -20,7 +20,7 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     fenced_off,
     would_line,
 )
-from harness.managers.switchover_readiness import Told
+from harness.managers.switchover_readiness import NodeOutput
 
 A, B = "lknode01", "lknode02"
 CUT = "-- cut --"
@@ -85,8 +85,8 @@ def test_health_counts_only_with_a_strategy() -> None:
     assert by_cluster(B, red, health=False).answer.yes
 
 
-def cib(rules: str = "", fail: str = "restart", action: str = "reboot") -> Told:
-    return Told(CIB.format(rules=rules, fail=fail, action=action))
+def cib(rules: str = "", fail: str = "restart", action: str = "reboot") -> NodeOutput:
+    return NodeOutput(CIB.format(rules=rules, fail=fail, action=action))
 
 
 END = "cli-prefer-lifetime-end-web"
@@ -119,7 +119,7 @@ def test_a_failure_that_moves_nothing(word: str, no: bool) -> None:
     assert by_cib(told, read(MONITOR), "cluster-services", Question.LOST).answer.yes
     unfenced = read(changed('stonith-enabled="true"', 'stonith-enabled="false"'))
     assert by_cib(cib(fail="fence"), unfenced, "cluster-services", Question.FAILED).answer.no  # then it means stop
-    assert by_cib(Told(None, "away"), read(MONITOR), "x").answer.says is Says.CANNOT_TELL
+    assert by_cib(NodeOutput(None, "away"), read(MONITOR), "x").answer.says is Says.CANNOT_TELL
 
 
 def test_a_clone_that_is_needed_and_not_there() -> None:
@@ -144,19 +144,19 @@ def test_a_clone_that_is_needed_and_not_there() -> None:
     ],
 )
 def test_quorum_without_the_active_node(quorum: object, flags: str, says: Says) -> None:
-    found = by_quorum(A, B, Told(QUORATE.format(quorum, flags)), read(MONITOR)).answer
+    found = by_quorum(A, B, NodeOutput(QUORATE.format(quorum, flags)), read(MONITOR)).answer
     assert found.says is says, found
     ignores = changed('stonith-enabled="true"', 'stonith-enabled="true" no-quorum-policy="ignore"')
-    assert by_quorum(A, B, Told(""), read(ignores)).answer.yes
+    assert by_quorum(A, B, NodeOutput(""), read(ignores)).answer.yes
 
 
-def simulated(tags: dict[str, str]) -> Told:
+def simulated(tags: dict[str, str]) -> NodeOutput:
     rows = "".join(
         f'<resource id="{tag}" role="{"Started" if on else "Stopped"}">{f"<node name={on!r}/>" if on else ""}</resource>'
         for tag, on in tags.items()
     )
     end = f"<revised_cluster_status><resources>{rows}</resources></revised_cluster_status>"
-    return Told(f"<pacemaker-result>{end}</pacemaker-result>")
+    return NodeOutput(f"<pacemaker-result>{end}</pacemaker-result>")
 
 
 def test_pacemakers_own_word_on_what_it_would_do() -> None:
@@ -164,7 +164,7 @@ def test_pacemakers_own_word_on_what_it_would_do() -> None:
     assert by_simulation(B, simulated({"web": B, "ip": B, "fence": A}), reading).answer.yes
     assert "would have ip stopped" in str(by_simulation(B, simulated({"web": B, "ip": ""}), reading).answer)
     assert "would have web, ip on lknode01" in str(by_simulation(B, simulated({"web": A, "ip": A}), reading).answer)
-    for told in (Told("crm_simulate: not found"), Told(None, "away"), Told("<pacemaker-result/>")):
+    for told in (NodeOutput("crm_simulate: not found"), NodeOutput(None, "away"), NodeOutput("<pacemaker-result/>")):
         assert by_simulation(B, told, reading).answer.says is Says.CANNOT_TELL
     assert "cannot be asked" in would_line(Question.TOLD, "a'; rm -rf /; '", A, B)
 
@@ -213,16 +213,16 @@ EVENT = '<fence_history><fence_event action="reboot" target="lknode02" status="{
     ],
 )
 def test_fencing_is_proven_or_it_is_not(text: str, lists: list[str], says: Says, why: str) -> None:
-    told = Told(CUT.join([text, *lists]))
+    told = NodeOutput(CUT.join([text, *lists]))
     found = fenced_by({A: told, B: told}, [A, B], CUT)
     assert found.says is says and why in str(found), found
 
 
 def test_a_device_that_fenced_since_it_failed_counts() -> None:
     later = '<fence_event action="reboot" target="lknode02" status="success" completed="2026-11-24"/>'
-    told = Told(CUT.join([changed("<status", EVENT.format("failed", 1, later)), LISTED, LISTED]))
+    told = NodeOutput(CUT.join([changed("<status", EVENT.format("failed", 1, later)), LISTED, LISTED]))
     assert fenced_by({A: told}, [A, B], CUT).yes
-    assert fenced_by({A: Told(None, "away")}, [A, B], CUT).says is Says.CANNOT_TELL
+    assert fenced_by({A: NodeOutput(None, "away")}, [A, B], CUT).says is Says.CANNOT_TELL
 
 
 @pytest.mark.parametrize(
@@ -239,14 +239,14 @@ def test_a_device_that_fenced_since_it_failed_counts() -> None:
     ],
 )
 def test_whether_it_starts_at_boot(said: str, says: Says, why: str) -> None:
-    found = by_units({A: Told("pacemaker enabled"), B: Told(said)}, ["pacemaker"])
+    found = by_units({A: NodeOutput("pacemaker enabled"), B: NodeOutput(said)}, ["pacemaker"])
     assert found.says is says and why in str(found)
-    assert by_units({A: Told(said)}, ["pacemaker"], True).yes and by_units({A: Told(said)}, ["pacemaker"], False).no
-    assert by_units({A: Told(None, "away")}, ["pacemaker"]).says is Says.CANNOT_TELL
+    assert by_units({A: NodeOutput(said)}, ["pacemaker"], True).yes and by_units({A: NodeOutput(said)}, ["pacemaker"], False).no
+    assert by_units({A: NodeOutput(None, "away")}, ["pacemaker"]).says is Says.CANNOT_TELL
 
 
 def test_who_is_fenced_for_good() -> None:
-    assert fenced_off(cib(action="off")) and not fenced_off(cib()) and not fenced_off(Told(""))
+    assert fenced_off(cib(action="off")) and not fenced_off(cib()) and not fenced_off(NodeOutput(""))
 
 
 def test_what_is_counted_where_it_is_in_service() -> None:
@@ -271,5 +271,5 @@ def test_what_is_counted_where_it_is_in_service() -> None:
 def test_failures_that_are_counted_on_the_other_node_are_why(node: str, attribute: str, value: str, found: list[str]):
     pair = f'<nvpair id="a" name="{attribute}" value="{value}"/>'
     text = f'<cib><status><node_state uname="{node}"><transient_attributes id="1"><instance_attributes id="s">{pair}</instance_attributes>'
-    told = Told(text + "</transient_attributes></node_state></status></cib>")
+    told = NodeOutput(text + "</transient_attributes></node_state></status></cib>")
     assert [why.partition(", which")[0] for why in by_failures("lknode02", told, read(MONITOR)).against] == found

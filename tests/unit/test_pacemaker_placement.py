@@ -7,7 +7,7 @@ from test_pacemaker_adapter import MONITOR
 
 from harness.managers.parse.pacemaker_parse import read
 from harness.managers.rules.pacemaker_placement_rules import by_placement
-from harness.managers.switchover_readiness import Told
+from harness.managers.switchover_readiness import NodeOutput
 
 TO = "lknode02"
 GROUP = '<group id="cluster-services"><primitive id="web"/><primitive id="ip">{}</primitive></group>'
@@ -20,10 +20,10 @@ STAYS = '<meta_attributes id="m"><nvpair id="m1" name="target-role" value="Stopp
 ALLOWED = f'<rsc_location id="a" rsc="cluster-services" node="{TO}" score="100"/>'
 
 
-def cib(option: str = "", value: str = "", *, nodes: str = "", needs: str = "", rules: str = "", status: str = "") -> Told:
+def cib(option: str = "", value: str = "", *, nodes: str = "", needs: str = "", rules: str = "", status: str = "") -> NodeOutput:
     options = f'<crm_config><nvpair id="o" name="{option}" value="{value}"/></crm_config>' if option else "<crm_config/>"
     inside = f"{options}{nodes}<resources>{GROUP.format(needs)}</resources><constraints>{rules}</constraints>"
-    return Told(f"<cib><configuration>{inside}</configuration><status>{status}</status></cib>")
+    return NodeOutput(f"<cib><configuration>{inside}</configuration><status>{status}</status></cib>")
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def cib(option: str = "", value: str = "", *, nodes: str = "", needs: str = "", 
         (cib(rules=ORDER), ()),
         (cib(rules=ORDER.replace("<rsc_order", '<rsc_order kind="Optional"'), needs=STAYS), ()),
         (cib(rules=ORDER.replace('then="cluster-services"', 'then="another"'), needs=STAYS), ()),
-        (Told("not connected"), ()),
+        (NodeOutput("not connected"), ()),
     ],
 )
-def test_what_keeps_it_off_the_node(told: Told, words: tuple[str, ...]) -> None:
+def test_what_keeps_it_off_the_node(told: NodeOutput, words: tuple[str, ...]) -> None:
     found = by_placement(TO, told, read(MONITOR)).against
     assert len(found) == bool(words) and all(word in found[0] for word in words), found
 

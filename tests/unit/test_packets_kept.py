@@ -26,7 +26,7 @@ from harness.measure import meter as module
 from harness.measure.meter import Meter
 from harness.remote import script_transport
 from harness.remote.captures import packet_capture
-from harness.remote.captures.packet_capture import Witness
+from harness.remote.captures.packet_capture import PacketCapture
 from harness.remote.host_capabilities import FULL
 from harness.remote.recording.packets import Packet
 
@@ -87,7 +87,7 @@ def test_a_run_s_own_captures_keep_no_more_than_the_newest() -> None:
 
 
 def test_positions_count_what_is_no_longer_kept() -> None:
-    with Witness(SimpleNamespace(name="a"), newest=True) as one:  # type: ignore[arg-type]
+    with PacketCapture(SimpleNamespace(name="a"), newest=True) as one:  # type: ignore[arg-type]
         for _ in range(5):
             since = one.mark()
         with one.holding():

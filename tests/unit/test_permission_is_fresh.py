@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from permissive_manager import PermittingManager
 
-from harness.attach.lease import Held, Lease
+from harness.attach.lease import Lease, LeaseHeld
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -42,12 +42,12 @@ def test_the_term_covers_the_longest_thing_armed_and_no_more(tmp_path: Path) -> 
     assert term(tmp_path) <= 31
     one.cover(325.0)
     assert term(tmp_path) > 325
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeld):
         lease(tmp_path, "run-2").take()
     one.cover(0.0)
     assert term(tmp_path) <= 31
     one.cover(100000.0)
-    with pytest.raises(Held, match="run-1"):
+    with pytest.raises(LeaseHeld, match="run-1"):
         lease(tmp_path, "run-2").take()
     one.give_back()
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from permissive_manager import YES, PermittingManager, cannot_tell, no
 
-from harness.attach.execution_plan import Entry, Wanted, show, wanted_of
+from harness.attach.execution_plan import Entry, PlannedDisruption, planned_disruption, show
 from harness.attach.preconditions import Preconditions, used_up
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
@@ -118,7 +118,7 @@ def test_a_plan_adds_up_what_the_manager_counts():
     """Where some are counted already; a run's own are deleted before each disruption."""
     assert used_up({"db": (0, 3)}, 100) == [] == used_up({"db": (1, 3)}, 1) == used_up({"db": (2, 3)}, 0)
     assert "2 failures of db are counted already, and 1 more would reach 3" in used_up({"db": (2, 3)}, 1)[0]
-    wanted = [Wanted("service crash", measured=True)] * 5
+    wanted = [PlannedDisruption("service crash", measured=True)] * 5
     manager = PermittingManager(state(), failures={"db": (1, 5)})
     subject = SimpleNamespace(manager=manager, standby_of=lambda a: CLUSTER.peer_of(a).name, cluster=CLUSTER, active="lknode01")
     (entry,) = show(subject, wanted, Preconditions(subject)).entries  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def test_a_plan_adds_up_what_the_manager_counts():
 
 def test_a_soak_says_that_it_repeats_and_is_refused_by_any_failure_that_is_counted(monkeypatch: pytest.MonkeyPatch):
     """How often it crashes a service in its time, nobody knows beforehand."""
-    crash = wanted_of("service crash", {}, measured=True, lasts_s=8 * 3600)
+    crash = planned_disruption("service crash", {}, measured=True, lasts_s=8 * 3600)
     failures = {"db": (1, 5000)}
     monkeypatch.setattr(disruption.get_disruption("service crash"), "steps", lambda self: [])
     for seen, refused in ((failures, True), ({"db": (0, 5000)}, False), ({}, False)):

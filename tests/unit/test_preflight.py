@@ -12,7 +12,7 @@ import pytest
 from permissive_manager import PermittingManager
 from report_sample import a_builder
 
-from harness.attach.execution_plan import Wanted, show, wanted_of
+from harness.attach.execution_plan import PlannedDisruption, planned_disruption, show
 from harness.attach.preconditions import Preconditions, against
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
@@ -133,7 +133,7 @@ def subject() -> Iterator[SimpleNamespace]:
 
 
 def test_every_disruption_is_shown_with_its_host_its_time_and_its_undoing(subject):
-    wanted = [wanted_of(name, {}) for name in disruption.all_of()]
+    wanted = [planned_disruption(name, {}) for name in disruption.all_of()]
     shown = show(subject, wanted, Preconditions(subject, frozenset(disruption.all_of())))
     assert shown.names == set(disruption.all_of())
     hosts = {m.name for m in CLUSTER.machines}
@@ -150,14 +150,14 @@ def test_every_disruption_is_shown_with_its_host_its_time_and_its_undoing(subjec
 
 
 def test_power_that_nobody_gives_back_is_told(subject):
-    (entry,) = show(subject, [Wanted("power loss")]).entries
+    (entry,) = show(subject, [PlannedDisruption("power loss")]).entries
     assert math.isinf(entry.longest_s) and "until the harness undoes it" in entry.lasts
     assert "by nobody if this machine dies" in entry.undoing
 
 
 def test_a_service_and_how_often(subject):
-    wanted = [wanted_of("service crash", {"service": "web"}), wanted_of("service crash", {"service": "listener"})]
-    wanted += [wanted_of("switchover", {"service": "web"}, measured=True), wanted_of("switchover", {})]
+    wanted = [planned_disruption("service crash", {"service": "web"}), planned_disruption("service crash", {"service": "listener"})]
+    wanted += [planned_disruption("switchover", {"service": "web"}, measured=True), planned_disruption("switchover", {})]
     titles = [e.title for e in show(subject, wanted).entries]
     assert titles == ["service crash (web)", "service crash (listener)", "switchover, 2 times"]
 
@@ -168,14 +168,14 @@ def test_the_plan_says_how_often_each_host_connects_to_which_service(subject):
     from harness.remote.host_capabilities import Capabilities, Kind
     from harness.remote.recording.recording import NEW
 
-    measured = [wanted_of("switchover", {}, measured=True, period_s=0.01)]
+    measured = [planned_disruption("switchover", {}, measured=True, period_s=0.01)]
     (note,) = [n for n in show(subject, measured).notes if "new connections" in n]
     everywhere = {m.name: Capabilities(Kind.PYTHON, keeps=True) for m in CLUSTER.machines}
     made = {(s.origin, s.service): 1 / s.period_s for s in series_of(CLUSTER, 0.01, everywhere) if s.kind == NEW}
     for (host, service), rate in made.items():
         assert host in note and f"{rate:g} a second to {service}" in note, note
     assert set(made.values()) == {100.0, 10.0}
-    assert not [n for n in show(subject, [wanted_of("switchover", {})]).notes if "new connections" in n]
+    assert not [n for n in show(subject, [planned_disruption("switchover", {})]).notes if "new connections" in n]
     assert "last-lrm-refresh" in show(subject, measured).as_text()
 
 

@@ -15,7 +15,7 @@ from report_sample import a_builder
 
 from harness import cli
 from harness.report.render import load_record
-from harness.report.statistics.compare_runs import Change, _rows, compare, compared
+from harness.report.statistics.compare_runs import Change, _rows, compare, compare_series
 from harness.report.statistics.gate_statistics import Group
 from harness.report.statistics.mann_whitney import _approximate_p, doubled_midranks, least_p, mann_whitney
 
@@ -80,7 +80,7 @@ def test_the_least_p_that_sizes_can_reach(sizes, least):
 
 
 def row(before, after, period=0.01):
-    return compared("switchover", "client", "listener", "new", before, after, period)
+    return compare_series("switchover", "client", "listener", "new", before, after, period)
 
 
 @pytest.mark.parametrize(

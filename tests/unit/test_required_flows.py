@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.diagnosis import required_flows
 from harness.diagnosis.evidence import Evidence
 from harness.diagnosis.firewall import opening, parse
-from harness.diagnosis.required_flows import Judged, judged
+from harness.diagnosis.required_flows import FirewallVerdict, judge_firewall
 from harness.diagnosis.rules import host_firewall
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState
@@ -37,9 +37,9 @@ STOPPED = [
 ]  # fmt: skip
 
 
-def of(data: dict, host: str, hook: str, rule: str) -> tuple[Evidence, Judged]:
+def of(data: dict, host: str, hook: str, rule: str) -> tuple[Evidence, FirewallVerdict]:
     cluster = cluster_config.parse(data, Path("a test's"))
-    told = judged(cluster, host, parse(CHAIN % (hook, rule)), lambda address: NICS.get(str(address)))
+    told = judge_firewall(cluster, host, parse(CHAIN % (hook, rule)), lambda address: NICS.get(str(address)))
     return Evidence(cluster, ClusterState({}), "lknode01", firewalls={host: told}), told
 
 

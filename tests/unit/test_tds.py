@@ -17,7 +17,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.lab.services.tds import tds_request, tds_response, tsql
 from harness.services import service_registry
-from harness.services.kinds.mssql import Told, judged
+from harness.services.kinds.mssql import ServerAnswer, judged
 from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
 from harness.services.sqlserver import tds
 from harness.services.sqlserver.session import explained
@@ -133,7 +133,7 @@ def test_a_database_that_recovers_is_no_wrong_password() -> None:
 
 
 def test_findings_by_what_it_says_of_itself() -> None:
-    fine = Told("SQL01", "LKNODE01", "", "16.0", "10.20.1.11", "100", "READ_WRITE", "DISABLED", "0", "shop")
+    fine = ServerAnswer("SQL01", "LKNODE01", "", "16.0", "10.20.1.11", "100", "READ_WRITE", "DISABLED", "0", "shop")
     assert judged(fine) == []
     found = judged(fine._replace(instance="PAY", durability="FORCED", in_group="1"))
     assert [one.what for one in found] == ["named instance", "durability", "MultiSubnetFailover"]

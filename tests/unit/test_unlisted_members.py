@@ -16,7 +16,7 @@ from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
 from harness.managers.parse.lcdstatus_parse import rows_with_depth
-from harness.managers.unlisted_members import beside_of_lifekeeper, beside_of_pacemaker, of_lifekeeper, of_pacemaker
+from harness.managers.unlisted_members import of_lifekeeper, of_pacemaker, unrelated_in_lifekeeper, unrelated_in_pacemaker
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(), Path("a test's"))
 NODES = ("lknode01", "lknode02")
@@ -149,14 +149,14 @@ ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
     ],
 )
 def test_what_nothing_ties_to_the_files_is_another_applications(resources: str, rules: str, beside: set[str]):
-    assert beside_of_pacemaker(cib(resources, rules), OWN, 12345) == beside
+    assert unrelated_in_pacemaker(cib(resources, rules), OWN, 12345) == beside
 
 
 def test_another_hierarchy_is_another_applications_and_one_that_shares_a_child_is_not():
-    assert beside_of_pacemaker("not connected", OWN, 12345) == frozenset()
-    assert beside_of_lifekeeper([ONE + SECOND + PATHS, ONE], {"listener-1521"}, 12345) == {"pgsql", "ip-10.20.1.201"}
-    assert beside_of_lifekeeper([ONE + SHARED + PATHS], {"listener-1521"}, 12345) == frozenset()
-    assert beside_of_lifekeeper(["", ONE + PATHS], {"ip-10.20.1.200"}, 12345) == frozenset()
+    assert unrelated_in_pacemaker("not connected", OWN, 12345) == frozenset()
+    assert unrelated_in_lifekeeper([ONE + SECOND + PATHS, ONE], {"listener-1521"}, 12345) == {"pgsql", "ip-10.20.1.201"}
+    assert unrelated_in_lifekeeper([ONE + SHARED + PATHS], {"listener-1521"}, 12345) == frozenset()
+    assert unrelated_in_lifekeeper(["", ONE + PATHS], {"ip-10.20.1.200"}, 12345) == frozenset()
 
 
 def test_a_state_without_them_has_one_active_node():

@@ -11,7 +11,7 @@ import pytest
 
 from harness.attach import watchdog
 from harness.attach.lease import Lease
-from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, watch, word_for
+from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for, watch
 from harness.azure.faults.undo_tag import RUN
 from harness.config import cluster_config
 from harness.core.verdict import passed
@@ -56,10 +56,10 @@ def disruption(longest_s: float, unseen: bool = False) -> SimpleNamespace:
 
 
 def test_only_what_nobody_else_undoes_is_the_guardians_to_undo():
-    assert word_for(disruption(math.inf)) == WatchdogMessage(longest_s=600.0, commands=[["az", "vm", "start", "-n", "a b"]])  # type: ignore[arg-type]
+    assert message_for(disruption(math.inf)) == WatchdogMessage(longest_s=600.0, commands=[["az", "vm", "start", "-n", "a b"]])  # type: ignore[arg-type]
     later = WatchdogMessage(longest_s=20.0, commands=[["az", "vm", "start", "-n", "a b"]], after_s=20.0)
-    assert word_for(disruption(20.0)) == later, "what should come back by itself gets its power when it has not"  # type: ignore[arg-type]
-    assert word_for(disruption(math.inf, unseen=True)).unseen  # type: ignore[arg-type]
+    assert message_for(disruption(20.0)) == later, "what should come back by itself gets its power when it has not"  # type: ignore[arg-type]
+    assert message_for(disruption(math.inf, unseen=True)).unseen  # type: ignore[arg-type]
 
 
 def test_the_stated_time_follows_from_the_timers():
@@ -81,13 +81,13 @@ def azure_disruption(name: str = "azure NSG deny") -> Disruption:
 
 def test_healing_has_the_time_of_its_operations_and_is_in_the_stated_time():
     """Looking, and two tags: twice 300 s each; a watchdog that cut it short at 600 s would leave what Azure did."""
-    word = word_for(azure_disruption())
+    word = message_for(azure_disruption())
     assert word.command_s == word.longest_s == 3 * 2 * 300.0 + 30.0 and word.unseen
     assert word.commands[0][-2] == RUN, "of this run's tags alone"
 
 
 def test_what_azure_did_is_undone_behind_a_later_word_too(monkeypatch: pytest.MonkeyPatch):
-    azure, later = word_for(azure_disruption()), WatchdogMessage(longest_s=3.0)
+    azure, later = message_for(azure_disruption()), WatchdogMessage(longest_s=3.0)
     given: list[tuple[list[str], float]] = []
     monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append((list(command), limit_s)) or "")
     monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.attach import watchdog
-from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, own_scope, shared_fates, word_for
+from harness.attach.watchdog import WatchdogConfig, WatchdogMessage, message_for, own_scope, shared_fates
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
@@ -51,7 +51,7 @@ def test_a_full_disk_does_not_keep_it_from_its_work(monkeypatch: pytest.MonkeyPa
     given: list[list[str]] = []
     monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append(list(command)) or "")
     with Path("/dev/full").open("w") as log:
-        assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), word_for(PowerLoss(subject_of(CLUSTER)))], log) == 0
+        assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), message_for(PowerLoss(subject_of(CLUSTER)))], log) == 0
         with pytest.raises(OSError):
             log.close()
     assert given == [["give", "lknode01"]]
@@ -68,7 +68,7 @@ def test_it_goes_on_until_it_is_put_back(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_node_that_does_not_come_back_from_its_reboot_gets_its_power() -> None:
-    word = word_for(NodeReboot(subject_of(CLUSTER)))
+    word = message_for(NodeReboot(subject_of(CLUSTER)))
     assert word.commands == [["give", "lknode01"]]
     assert word.after_s == CLUSTER.manager.boot_s and not math.isinf(word.longest_s)
 

@@ -54,7 +54,7 @@ class Capture:
 def subject(monkeypatch):
     """Two hosts, each with a Python, and captures that tell what was asked of them in `told`."""
     told: list[str] = []
-    monkeypatch.setattr(cluster_under_test, "Witness", lambda host, python, newest: Capture(host, python, told=told))
+    monkeypatch.setattr(cluster_under_test, "PacketCapture", lambda host, python, newest: Capture(host, python, told=told))
     made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
     made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()

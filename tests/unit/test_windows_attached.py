@@ -14,8 +14,8 @@ from windows_node import refused, rows
 
 from harness.attach import disruptive_run, restore, watchdog
 from harness.attach.disruptive_run import DisruptiveRun
-from harness.attach.execution_plan import Wanted
-from harness.attach.lease import Held
+from harness.attach.execution_plan import PlannedDisruption
+from harness.attach.lease import LeaseHeld
 from harness.attach.watchdog import WatchdogConfig, WatchdogMessage
 from harness.cluster.invariants import nothing_left
 from harness.cluster.windows_disk_preflight import MIN_FREE_BYTES
@@ -43,7 +43,7 @@ class Told:
         self.words.append(WatchdogMessage(active=active))
 
     def disturbs(self, one: disruption.Disruption) -> float:
-        self.words.append(watchdog.word_for(one))
+        self.words.append(watchdog.message_for(one))
         return self.words[-1].longest_s
 
     def arms(self, armed: Any) -> None:
@@ -82,7 +82,10 @@ def test_a_whole_run_leaves_the_nodes_as_they_were(tmp_path):
     run, subject = attached(tmp_path)
     shown: list[str] = []
     run.take()
-    run.show_plan([Wanted(CUT), Wanted(NIC), Wanted("service hang"), Wanted("all comm paths cut")], shown.append)
+    run.show_plan(
+        [PlannedDisruption(CUT), PlannedDisruption(NIC), PlannedDisruption("service hang"), PlannedDisruption("all comm paths cut")],
+        shown.append,
+    )
     assert "undone: by the harness; if it dies, by lknode02 itself" in shown[0]
     assert "service hang: skipped, because lknode01 is a Windows node: suspending another program's threads" in shown[0]
     assert "all comm paths cut: skipped, because it is done only where it is named by --disruption" in shown[0]
@@ -102,7 +105,7 @@ def test_a_whole_run_leaves_the_nodes_as_they_were(tmp_path):
 def test_two_runs_are_not_at_one_cluster(tmp_path):
     run, subject = attached(tmp_path)
     run.take()
-    with pytest.raises(Held, match=r"lknode01: another run has this cluster: .*run run-1"):
+    with pytest.raises(LeaseHeld, match=r"lknode01: another run has this cluster: .*run run-1"):
         DisruptiveRun(subject, "run-2", tmp_path).take()
     run.give_back()
 
@@ -123,7 +126,7 @@ def test_two_runs_are_not_at_one_cluster(tmp_path):
 def test_what_speaks_against_it_keeps_it_from_being_done(tmp_path, spoil, why):
     run, subject = attached(tmp_path)
     run.take()
-    run.show_plan([Wanted(CUT)], lambda text: None)
+    run.show_plan([PlannedDisruption(CUT)], lambda text: None)
     host = subject.hosts["lknode02"]
     spoil(host)
     had = set(host.rules)
@@ -139,7 +142,7 @@ def test_tasks_that_are_forbidden_are_said_in_the_plan(tmp_path):
     subject.hosts["lknode01"].readiness["Scheduler"] = "Disabled"
     run.take()
     shown: list[str] = []
-    run.show_plan([Wanted(CUT), Wanted(NIC), Wanted("switchover")], shown.append)
+    run.show_plan([PlannedDisruption(CUT), PlannedDisruption(NIC), PlannedDisruption("switchover")], shown.append)
     assert "NIC down Subnet#2: skipped, because the Task Scheduler (service Schedule) of lknode01 is Disabled" in shown[0]
     assert "one comm path cut, on lknode02:" in shown[0] and "switchover, on lknode0" in shown[0]
     run.give_back()
@@ -151,7 +154,7 @@ def test_a_run_that_was_killed_is_undone_by_the_watchdog(tmp_path, monkeypatch, 
     """It knows only what it was told, and the hosts what they have."""
     run, subject = attached(tmp_path)
     run.take()
-    run.show_plan([Wanted(name)], lambda text: None)
+    run.show_plan([PlannedDisruption(name)], lambda text: None)
     host = subject.hosts["lknode02" if name == CUT else "lknode01"]
     if moment == "armed":
         host.plays["cut"] = host.plays["nic-down"] = lambda given: refused("Killed", "here the run was killed")

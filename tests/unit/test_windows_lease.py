@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from windows_node import WindowsNode, refused
 
-from harness.attach.lease import Held, Lease
+from harness.attach.lease import Lease, LeaseHeld
 from harness.core.errors import Unusable
 from harness.hosts.windows.boots import Boot, boot_of, booted_between
 
@@ -24,7 +24,7 @@ def test_the_second_is_refused_and_told_of_the_first():
     hosts = nodes()
     first, second = lease(hosts), lease(hosts, "run-2")
     first.take()
-    with pytest.raises(Held, match=r"lknode01: another run has this cluster: .*, run run-1, since 2026-.*Z, for another 30 s unless"):
+    with pytest.raises(LeaseHeld, match=r"lknode01: another run has this cluster: .*, run run-1, since 2026-.*Z, for another 30 s unless"):
         second.take()
     assert all(host.lease["token"] == first.token for host in hosts.values()), "who was refused takes nothing away"
     assert first.give_back() == [] and all(host.lease is None for host in hosts.values())

@@ -11,7 +11,7 @@ from windows_node import WindowsNode, refused
 from harness.attach.pending_host_undos import HostUndoings
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
-from harness.hosts.deadman.deadman_switch import Armed, UndoFailed
+from harness.hosts.deadman.deadman_switch import ArmedUndo, UndoFailed
 from harness.hosts.host import HostUnreachable
 from harness.hosts.windows import host_undo
 from harness.hosts.windows.host_undo import Deed, Thing, WindowsDeadman, guard, lacks, remains, rule_name, waits_s
@@ -33,7 +33,7 @@ class Hold:
     """A cut on that node, by a rule; `told` is what a watchdog would hear."""
 
     def __init__(self, node: WindowsNode, longest: float = 60.0, lease: str = "") -> None:
-        self.node, self.told, self.seen = node, list[Armed](), list[str]()
+        self.node, self.told, self.seen = node, list[ArmedUndo](), list[str]()
         self.deadman = WindowsDeadman(
             node,  # type: ignore[arg-type]
             "one cut",
@@ -80,7 +80,7 @@ def test_nothing_is_done_where_nothing_is_armed(node):
 def test_nothing_is_armed_where_the_watchdog_cannot_be_told(node):
     hold = Hold(node)
 
-    def gone(one: Armed) -> None:
+    def gone(one: ArmedUndo) -> None:
         raise Unusable("the process that would put the cluster back has ended")
 
     hold.deadman._tell_armed = gone

@@ -64,7 +64,7 @@ class Arm:
 
     def begin(self, method: str, path: str, body: dict[str, Any] | None, doing: str, *, api: str = RESOURCES) -> Any:
         """Start a long-running operation; an azure.core LROPoller, which polls in a thread of its own."""
-        with error_mapping.told(doing):
+        with error_mapping.translate_errors(doing):
             from azure.core.polling import LROPoller
             from azure.mgmt.core.polling.arm_polling import ARMPolling
 
@@ -76,7 +76,7 @@ class Arm:
     @staticmethod
     def result(poller: Any, doing: str) -> Any:
         """What an operation that is over came to."""
-        with error_mapping.told(doing):
+        with error_mapping.translate_errors(doing):
             return poller.result()
 
     def _send(self, method: str, path: str, doing: str, api: str, body: Any, query: dict[str, str]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class Arm:
         return f"{self.clients.endpoint[0]}{quote(path, safe='/')}?{urlencode(asked)}"
 
     def _sent(self, method: str, url: str, doing: str, body: Any, *, pipeline: bool = False) -> Any:
-        with error_mapping.told(doing):
+        with error_mapping.translate_errors(doing):
             from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
             from azure.core.rest import HttpRequest
             from azure.mgmt.core.exceptions import ARMErrorFormat

@@ -13,7 +13,7 @@ from typing import Any
 NO_WORDS = "Azure does not say why"
 
 
-def why(said: Any, known: str = "") -> str:
+def innermost_errors(said: Any, known: str = "") -> str:
     """Every innermost error, with what it is about; `known` is what the reader has been told already ("vm1 (virtualMachines)")."""
     return "; ".join(dict.fromkeys(_innermost(said, "", known))) or NO_WORDS
 

@@ -109,7 +109,7 @@ class Clients:
     @cached_property
     def compute(self) -> ComputeManagementClient:
         """The client for machines; raises HarnessError when Azure's package is missing or cannot be used."""
-        with error_mapping.told("opening Azure's compute API"):
+        with error_mapping.translate_errors("opening Azure's compute API"):
             from azure.mgmt.compute import ComputeManagementClient
 
             return ComputeManagementClient(self.credential, self.azure.subscription, **self._settings())
@@ -117,7 +117,7 @@ class Clients:
     @cached_property
     def network(self) -> NetworkManagementClient:
         """The client for networks; raises HarnessError likewise."""
-        with error_mapping.told("opening Azure's network API"):
+        with error_mapping.translate_errors("opening Azure's network API"):
             from azure.mgmt.network import NetworkManagementClient
 
             return NetworkManagementClient(self.credential, self.azure.subscription, **self._settings())
@@ -125,7 +125,7 @@ class Clients:
     @cached_property
     def resources(self) -> ARMPipelineClient:
         """Any resource by its id: `send_request(HttpRequest("GET", id + "?api-version=…"))`."""
-        with error_mapping.told("opening Azure's resource manager"):
+        with error_mapping.translate_errors("opening Azure's resource manager"):
             from azure.core.pipeline import policies
             from azure.mgmt.core import ARMPipelineClient
             from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy, ARMHttpLoggingPolicy

@@ -25,7 +25,7 @@ def make_credential(azure: Azure) -> Any:
 
     _ends_fit(azure)
     _gave.clear()
-    with error_mapping.told("logging in to Azure"):
+    with error_mapping.translate_errors("logging in to Azure"):
         try:
             return _MADE[azure.credential](azure)
         except ValueError as error:  # how the package complains of what it is given, and of what it finds in the environment

@@ -70,7 +70,7 @@ class NotAwaited(DeadlineExceeded):
 
 
 @contextlib.contextmanager
-def told(doing: str) -> Iterator[None]:
+def translate_errors(doing: str) -> Iterator[None]:
     """Every failure of the Azure packages inside becomes a HarnessError; `doing` is what was tried ("reading the load balancer ilb")."""
     try:
         yield

@@ -54,7 +54,7 @@ class Triggered:
         if self.poller is None or not self.poller.done():
             return None
         try:
-            with error_mapping.told(self.doing):
+            with error_mapping.translate_errors(self.doing):
                 self.poller.result()
         except HarnessError as error:
             return error
@@ -143,11 +143,11 @@ class OperationRunner:
             self.say(f"{doing}: sending{f' again, the {number}. time, because {why}' if why else ''}", attempt=number)
             stop = threading.Event()
             try:
-                with error_mapping.told(doing), within(deadline, retries=0), _calls_are_for(doing):
+                with error_mapping.translate_errors(doing), within(deadline, retries=0), _calls_are_for(doing):
                     poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except error_mapping.Throttled as error:
-                pause, why = asked_pause(error, self.azure.poll_s), "Azure had refused it: asked too often"
+                pause, why = retry_after_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
             except error_mapping.NotLoggedIn:
                 if why.endswith("token"):
                     raise
@@ -235,7 +235,7 @@ class OperationRunner:
         while True:
             last_try = deadline.expired
             try:
-                with error_mapping.told(doing), within(deadline, retries=0), _calls_are_for(doing):
+                with error_mapping.translate_errors(doing), within(deadline, retries=0), _calls_are_for(doing):
                     return what()
             except HarnessError as error:
                 if last_try or not isinstance(error, LOST):
@@ -243,7 +243,7 @@ class OperationRunner:
                 self.say(f"{error}; reading again")
                 pause = self.azure.poll_s
                 if isinstance(error, error_mapping.Throttled):
-                    pause = max(pause, asked_pause(error, pause))
+                    pause = max(pause, retry_after_s(error, pause))
                 if isinstance(error, error_mapping.NotLoggedIn):
                     self.clients.renew()
             self._pause(pause, deadline, doing)
@@ -262,7 +262,7 @@ class OperationRunner:
     def _is(self, happened: Happened, deadline: Deadline) -> bool:
         """What cannot be read now is no sign."""
         try:
-            with error_mapping.told("reading the state"), within(deadline):
+            with error_mapping.translate_errors("reading the state"), within(deadline):
                 return happened()
         except HarnessError as error:
             self.say(f"the state cannot be read now: {error}")
@@ -285,7 +285,7 @@ def _passing(error: HarnessError) -> bool:
     return isinstance(error, Unusable) and not isinstance(error, error_mapping.NotAllowed) and not for_good
 
 
-def asked_pause(error: BaseException, otherwise: float) -> float:
+def retry_after_s(error: BaseException, otherwise: float) -> float:
     """What Retry-After asks for, in seconds."""
     response = getattr(error.__cause__, "response", None)
     try:

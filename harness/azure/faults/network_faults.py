@@ -264,7 +264,7 @@ def priority_before(rules: Iterable[Any], group: str) -> int:
     return first - 1
 
 
-def pool_meant(host: str, pools: Sequence[str], balancer: Balancer, vip: IPv4Address) -> str:
+def pool_of_frontend(host: str, pools: Sequence[str], balancer: Balancer, vip: IPv4Address) -> str:
     """LB/POOL: of the pools (ids) that a host's NIC is in, the one that the rules of the cluster's frontend send to.
 
     A node may be in others, such as the pool of a public balancer beside it for what goes out. Raises Unusable when it is in none, or in

@@ -25,7 +25,7 @@ PENDING = (
 
 
 @dataclass(frozen=True)
-class Healed:
+class UndoResult:
     """What became of one tag. `failed` is why it is not undone, in a sentence."""
 
     resource: str
@@ -63,7 +63,7 @@ def untag(hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) -
 
 def heal(
     azure: Azure, note: Note, *, ours: Ours | None = None, limit_s: float | None = None, run: str = "", all_runs: bool = False
-) -> list[Healed]:
+) -> list[UndoResult]:
     """Undo what tags in the resource group tell of; one failure does not keep the others from being undone.
 
     Of every run whose time is over; with `run` of that one alone, over or not; with `all_runs` of all. `limit_s` bounds each (default:
@@ -82,16 +82,18 @@ def heal(
         hand.clients.close()
 
 
-def undo_own(azure: Azure, note: Note) -> list[Healed]:
+def undo_own(azure: Azure, note: Note) -> list[UndoResult]:
     """Undo what this very process disturbed and did not see undone, because its own undoing failed or was cut short."""
     hand = make_operation_runner(azure, note)
     try:
-        return [healed(hand, resource, one, Deadline(2 * azure.operation_limit_s)) for resource, one in list(STANDING.items())]
+        return [undo_one(hand, resource, one, Deadline(2 * azure.operation_limit_s)) for resource, one in list(STANDING.items())]
     finally:
         hand.clients.close()
 
 
-def _look(hand: OperationRunner, resource: str, looking: Deadline, limit_s: float, run: str, all_runs: bool, ours: Ours) -> Healed | None:
+def _look(
+    hand: OperationRunner, resource: str, looking: Deadline, limit_s: float, run: str, all_runs: bool, ours: Ours
+) -> UndoResult | None:
     """What became of the resource's tag; None when it bears none, or none that is to be looked at."""
     what = f"whatever its tag {KEY} says"
     try:
@@ -101,28 +103,28 @@ def _look(hand: OperationRunner, resource: str, looking: Deadline, limit_s: floa
         what = text
         one = parse(text)
     except Unreadable as error:
-        return None if run else Healed(resource, what, str(error))  # a run writes none such
+        return None if run else UndoResult(resource, what, str(error))  # a run writes none such
     except Exception as error:
-        return Healed(resource, what, _why(error))
+        return UndoResult(resource, what, _why(error))
     if run not in ("", one.run):
         return None
     if one.may_be_at_work and not (run or all_runs):
-        return Healed(resource, str(one), skip_message(one))
+        return UndoResult(resource, str(one), skip_message(one))
     try:
         ours.check(hand, resource, one, looking)
     except Exception as error:
-        return Healed(resource, str(one), _why(error))
-    return healed(hand, resource, one, Deadline(limit_s))
+        return UndoResult(resource, str(one), _why(error))
+    return undo_one(hand, resource, one, Deadline(limit_s))
 
 
-def healed(hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) -> Healed:
+def undo_one(hand: OperationRunner, resource: str, one: Undo, deadline: Deadline) -> UndoResult:
     """Undo one thing; whatever keeps it from being undone is told, and keeps nothing else from it."""
     try:
         hand.say(f"{name_of(resource)}: to be undone: {one}")
         undo(hand, resource, one, deadline)
     except Exception as error:
-        return Healed(resource, str(one), _why(error))
-    return Healed(resource, str(one))
+        return UndoResult(resource, str(one), _why(error))
+    return UndoResult(resource, str(one))
 
 
 def skip_message(one: Undo) -> str:
@@ -141,7 +143,7 @@ def _why(error: Exception) -> str:
     return f"an answer of Azure's was not of the shape that was expected ({said}); undo it by hand, then remove its tag {KEY}"
 
 
-def exit_code(done: list[Healed], *, error: type[HarnessError] = Unusable) -> int:
+def exit_code(done: list[UndoResult], *, error: type[HarnessError] = Unusable) -> int:
     """0 when nothing is left to undo, else 4."""
     return int(error.exit_code if any(h.failed for h in done) else ExitCode.PASSED)
 

@@ -14,7 +14,7 @@ from harness.services.service_registry import kind_of_port
 
 
 @dataclass(frozen=True)
-class Found:
+class DiscoveredCluster:
     """`clients` are the machines that may be the client; `unsure` is what was guessed, and `machines` maps hosts' names to Azure's."""
 
     frontend: str
@@ -30,7 +30,7 @@ class Found:
     unsure: tuple[str, ...] = ()
 
 
-def found(seen: AzureResources, address: str | None = None, given: tuple[HostAnswer, ...] = ()) -> Found:
+def discover(seen: AzureResources, address: str | None = None, given: tuple[HostAnswer, ...] = ()) -> DiscoveredCluster:
     """Everything that follows from what was read; `address` chooses among several frontends, and `given` are nodes that a person named.
 
     Raises BadUse where Azure's shape is not a cluster's: no internal frontend, no rule, not two nodes.
@@ -61,7 +61,7 @@ def found(seen: AzureResources, address: str | None = None, given: tuple[HostAns
         for m in seen.machines.values()
         if m.id.lower() not in own and (a := _address_in(seen, m, frontend.subnet_id))
     )
-    return Found(
+    return DiscoveredCluster(
         frontend=str(frontend.address),
         design="floating" if rules[0].floating_ip else "nat",
         probe_port=probe.port,

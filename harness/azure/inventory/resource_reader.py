@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from harness.azure.client.clients import Clients
-from harness.azure.client.error_mapping import told
+from harness.azure.client.error_mapping import translate_errors
 from harness.azure.client.polling import result_of, together
 from harness.azure.inventory import resource_parser
 from harness.azure.inventory.resource_model import (
@@ -61,9 +61,9 @@ def group(clients: Clients, frontend: IPv4Address | None = None, limit_s: float 
     deadline = Deadline(limit_s)
     found = balancer(clients, frontend)
     in_group = clients.azure.resource_group
-    with told(f"listing the virtual machines of the resource group {in_group}"):
+    with translate_errors(f"listing the virtual machines of the resource group {in_group}"):
         machines = [resource_parser.machine(resource_parser.payload(m)) for m in clients.compute.virtual_machines.list(in_group)]
-    with told(f"listing the network interfaces of the resource group {in_group}"):
+    with translate_errors(f"listing the network interfaces of the resource group {in_group}"):
         nics = [resource_parser.nic(resource_parser.payload(n)) for n in clients.network.network_interfaces.list(in_group)]
     elsewhere = {i for m in machines for i in m.nic_ids if not any(same(n.id, i) for n in nics)}
     more, untold = _sorted(together(deadline, {i: partial(nic, clients, i) for i in elsewhere}))
@@ -85,12 +85,12 @@ def balancer(clients: Clients, frontend: IPv4Address | None = None) -> Balancer:
     """
     azure = clients.azure
     if azure.load_balancer:
-        with told(f"reading the load balancer {azure.load_balancer}"):
+        with translate_errors(f"reading the load balancer {azure.load_balancer}"):
             found = resource_parser.balancer(
                 resource_parser.payload(clients.network.load_balancers.get(azure.resource_group, azure.load_balancer))
             )
     else:
-        with told(f"listing the load balancers of the resource group {azure.resource_group}"):
+        with translate_errors(f"listing the load balancers of the resource group {azure.resource_group}"):
             listed = [
                 resource_parser.balancer(resource_parser.payload(b)) for b in clients.network.load_balancers.list(azure.resource_group)
             ]
@@ -114,14 +114,14 @@ def chosen(listed: list[Balancer], frontend: IPv4Address | None, in_group: str) 
 
 def pool(clients: Clients, of: Balancer, known: Pool) -> Pool:
     """A pool with its members' admin states, which the load balancer's own payload may lack."""
-    with told(f"reading the backend pool {known.name} of {of.name}"):
+    with translate_errors(f"reading the backend pool {known.name} of {of.name}"):
         pools = clients.network.load_balancer_backend_address_pools
         return resource_parser.pool(resource_parser.payload(pools.get(clients.azure.resource_group, of.name, known.name)))
 
 
 def machine(clients: Clients, name: str) -> Machine:
     """A virtual machine with its power."""
-    with told(f"reading the virtual machine {name}"):
+    with translate_errors(f"reading the virtual machine {name}"):
         return resource_parser.machine(
             resource_parser.payload(clients.compute.virtual_machines.get(clients.azure.resource_group, name, expand="instanceView"))
         )
@@ -129,7 +129,7 @@ def machine(clients: Clients, name: str) -> Machine:
 
 def nic(clients: Clients, nic_id: str) -> Nic:
     """A network interface by its id, in whatever resource group it is."""
-    with told(f"reading the network interface {name_of(nic_id)}"):
+    with translate_errors(f"reading the network interface {name_of(nic_id)}"):
         return resource_parser.nic(
             resource_parser.payload(clients.network.network_interfaces.get(_group(clients, nic_id), name_of(nic_id)))
         )
@@ -138,7 +138,7 @@ def nic(clients: Clients, nic_id: str) -> Nic:
 def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[SecurityGroup, ...]:
     """The NSG rules in effect on a NIC; only those of a machine that runs can be told."""
     doing = f"reading the effective NSG rules of {name_of(nic_id)}"
-    with told(doing):
+    with translate_errors(doing):
         operation = clients.network.network_interfaces.begin_list_effective_network_security_groups
         poller = operation(_group(clients, nic_id), name_of(nic_id))
     return resource_parser.filters(resource_parser.payload(result_of(poller, deadline, doing)))
@@ -147,7 +147,7 @@ def security(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Securit
 def routing(clients: Clients, nic_id: str, deadline: Deadline) -> tuple[Route, ...]:
     """The routes in effect on a NIC; only those of a machine that runs can be told."""
     doing = f"reading the effective routes of {name_of(nic_id)}"
-    with told(doing):
+    with translate_errors(doing):
         poller = clients.network.network_interfaces.begin_get_effective_route_table(_group(clients, nic_id), name_of(nic_id))
     return resource_parser.routes(resource_parser.payload(result_of(poller, deadline, doing)))
 
@@ -171,7 +171,7 @@ def _with_prefixes(clients: Clients, seen: AzureResources, deadline: Deadline) -
 
 def _subnet(clients: Clients, subnet_id: str) -> tuple[str, ...]:
     network = part_of(subnet_id, "virtualNetworks") or ""
-    with told(f"reading the subnet {name_of(subnet_id)} of {network}"):
+    with translate_errors(f"reading the subnet {name_of(subnet_id)} of {network}"):
         return resource_parser.prefixes(
             resource_parser.payload(clients.network.subnets.get(_group(clients, subnet_id), network, name_of(subnet_id)))
         )

@@ -120,7 +120,7 @@ def _plan_of(arm: Arm, region: str, image: Mapping[str, str]) -> dict[str, str]:
     doing = f"looking for the image {image['offer']}"
     images: Any = arm.clients.compute.virtual_machine_images
     place = region, image["publisher"], image["offer"], image["sku"]
-    with error_mapping.told(doing):
+    with error_mapping.translate_errors(doing):
         version = image["version"]
         if version == "latest":
             newest = list(images.list(*place, top=1, orderby="name desc"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
-from harness.azure.client.arm_error_details import why
+from harness.azure.client.arm_error_details import innermost_errors
 from harness.azure.client.polling import pause
 from harness.azure.provision import deployment_status
 from harness.azure.provision.deployment_request import DeploymentRequest
@@ -139,10 +139,10 @@ class Deployment:
         for operation in self._operations(deadline):
             if operation["properties"].get("provisioningState") == "Failed":
                 target = _target(operation)
-                found.append(f"{target or 'the template'}: {why(operation['properties'].get('statusMessage'), target)}")
+                found.append(f"{target or 'the template'}: {innermost_errors(operation['properties'].get('statusMessage'), target)}")
         doing = "reading the deployment"
         whole = self._running.hand.read(lambda: self._arm.get(self._running.where, doing)["properties"].get("error"), deadline, doing)
-        return found or ([why(whole)] if whole else [])
+        return found or ([innermost_errors(whole)] if whole else [])
 
 
 def _refused(error: HarnessError) -> bool:

@@ -15,7 +15,7 @@ from harness.core.errors import Unusable
 READ_TIMEOUT_S = 60.0
 
 
-def address_wanted(request: DeploymentRequest, clients: Clients) -> Resource | None:
+def requested_address(request: DeploymentRequest, clients: Clients) -> Resource | None:
     """The public address that the client's NIC refers to, None when the wish has none (the NAT gateway's is no way in)."""
     made = request.resources(clients.azure)
     named = {

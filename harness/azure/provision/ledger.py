@@ -102,7 +102,7 @@ def keep(one: Ledger) -> None:
         ) from error
 
 
-def kept(subscription: str, run: str) -> Ledger | None:
+def read_ledger(subscription: str, run: str) -> Ledger | None:
     """What this machine wrote down of a run; None when it did not, or of another subscription. Raises Unusable for a file that is none."""
     file = _file(run)
     if file is None or not file.is_file():
@@ -115,9 +115,9 @@ def kept(subscription: str, run: str) -> Ledger | None:
     return one if one.subscription.lower() == subscription.lower() and one.run == run else None
 
 
-def runs_kept(subscription: str) -> list[str]:
+def recorded_runs(subscription: str) -> list[str]:
     """The runs of a subscription that this machine wrote down."""
-    return sorted(f.stem for f in folder().glob("*.json") if kept(subscription, f.stem))
+    return sorted(f.stem for f in folder().glob("*.json") if read_ledger(subscription, f.stem))
 
 
 def forget(run: str) -> None:

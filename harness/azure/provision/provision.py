@@ -15,7 +15,7 @@ from harness.azure.client.clients import Clients
 from harness.azure.provision import availability, ledger, manager_install
 from harness.azure.provision.deploy import Deployment, check_conflicts, group_is_there, make_group
 from harness.azure.provision.deployment_request import DeploymentRequest, Keep
-from harness.azure.provision.teardown import made_by, remove
+from harness.azure.provision.teardown import remove, resources_of
 from harness.azure.provision.template import template
 from harness.config import trust
 from harness.config.cluster_config import Azure
@@ -87,7 +87,7 @@ def _words(error: BaseException) -> str:
 def _remove(arm: Arm, request: DeploymentRequest, why: str, say: Say) -> None:
     """Raises Unusable with what is left of it."""
     say(f"removing what run {request.run} made, because it failed ({why})")
-    if left := remove(arm, made_by(arm, request.run), Deadline(REMOVAL_TIMEOUT_S), say):
+    if left := remove(arm, resources_of(arm, request.run), Deadline(REMOVAL_TIMEOUT_S), say):
         raise Unusable(f"of what was made this is left: {'; '.join(left)}")
 
 
@@ -147,7 +147,7 @@ def cluster_file(
     }
 
 
-def can_be_written(file: Path) -> None:
+def demand_writable(file: Path) -> None:
     """Known before anything is made that costs money. Raises BadUse."""
     if file.exists():
         raise BadUse(f"{file} is there already; name another file with --cluster-file")

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
-from harness.azure.client.operation_runner import asked_pause
+from harness.azure.client.operation_runner import retry_after_s
 from harness.azure.client.polling import pause
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
@@ -108,7 +108,7 @@ class _Removal:
             self._say(f"{error}; trying again")
         self.last = error
         poll_s = self._arm.clients.azure.poll_s
-        self._not_before = time.monotonic() + max(poll_s, min(asked_pause(error, poll_s), BUSY_RESOURCE_TIMEOUT_S / 10))
+        self._not_before = time.monotonic() + max(poll_s, min(retry_after_s(error, poll_s), BUSY_RESOURCE_TIMEOUT_S / 10))
 
 
 def may_pass(error: HarnessError) -> bool:

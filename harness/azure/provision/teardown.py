@@ -25,7 +25,7 @@ NO_PROGRESS_TIMEOUT_S = 1200.0
 
 
 @dataclass(frozen=True)
-class Made:
+class RunResources:
     """What of a run is there now. `resources` are in its ledger and bear its tag, each asked for by its id; `group` it made, too.
 
     `strangers` bear its tag, or have an id of its ledger, and are not the run's by both: they are told, and left alone.
@@ -84,7 +84,7 @@ def tagged(arm: Arm) -> dict[str, Tagged]:
     return found
 
 
-def made_by(arm: Arm, run: str, seen: Tagged | None = None) -> Made:
+def resources_of(arm: Arm, run: str, seen: Tagged | None = None) -> RunResources:
     """What the run made that is still there; every resource is asked for by its id.
 
     Raises BadUse when neither a record of the run nor anything that bears its tag is found.
@@ -100,7 +100,9 @@ def made_by(arm: Arm, run: str, seen: Tagged | None = None) -> Made:
                 "and this machine has no record of it; see `lkharness azure sweep --plan`"
             )
         names = [*bear.values(), *(f"the resource group {g}" for g in seen.groups)]
-        return Made(run, "", seen.tags.get(OWNER, ""), seen.tags.get(EXPIRES), strangers=tuple(map(_only_tagged, names)), record=False)
+        return RunResources(
+            run, "", seen.tags.get(OWNER, ""), seen.tags.get(EXPIRES), strangers=tuple(map(_only_tagged, names)), record=False
+        )
     there, strangers = [], []
     for id in known.ids:
         found = resource_removal.read(arm, id, ORDER[kind_of(id)])
@@ -117,7 +119,7 @@ def made_by(arm: Arm, run: str, seen: Tagged | None = None) -> Made:
         strangers += [_only_tagged(f"the resource group {g}") for g in seen.groups if g.lower() != known.group.lower()]
     group = _group_of(arm, run, known)
     expires = _later(known.expires, [t for r in there if (t := tag(r, EXPIRES))])
-    return Made(run, known.group, known.owner, expires, group, tuple(there), known.ids, tuple(strangers))
+    return RunResources(run, known.group, known.owner, expires, group, tuple(there), known.ids, tuple(strangers))
 
 
 def _only_tagged(what: str) -> str:
@@ -126,7 +128,7 @@ def _only_tagged(what: str) -> str:
 
 def _known(arm: Arm, run: str, seen: Tagged | None) -> Ledger | None:
     """The run's ledger: what this machine wrote down, and its deployment. All groups are asked for that when no other says where."""
-    own = ledger.kept(arm.clients.azure.subscription, run)
+    own = ledger.read_ledger(arm.clients.azure.subscription, run)
     likely = [own.group] if own else []
     likely += [str(r["id"]).split("/")[4] for r in seen.resources] + seen.groups if seen else []
     asked = {group.lower(): group for group in likely}
@@ -157,7 +159,7 @@ def _later(written: str, tags: list[str]) -> str | None:
         return next(text for text in times if not _is_time(text))
 
 
-def stopped(arm: Arm, made: Made, deadline: Deadline, say: Say) -> Made:
+def stop_deployment(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> RunResources:
     """The run with all that it has made, once it makes no more: a deployment that still goes on is cancelled, and its end waited for.
 
     Raises Unusable when one goes on: whatever is removed now, the rest would be made afterwards.
@@ -174,14 +176,14 @@ def stopped(arm: Arm, made: Made, deadline: Deadline, say: Say) -> Made:
             f"the deployment {name_of(made.run)} still goes on in {made.where}, or cannot be asked, so nothing was removed: {error}; "
             "try again later"
         ) from error
-    return made_by(arm, made.run)
+    return resources_of(arm, made.run)
 
 
-def _deployment(arm: Arm, made: Made, say: Say) -> Running:
+def _deployment(arm: Arm, made: RunResources, say: Say) -> Running:
     return Running(arm, f"{arm.subscription}/resourceGroups/{made.where}", made.run, say)
 
 
-def remove(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
+def remove(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[str]:
     """Remove everything of it; what is left and why, empty when all is gone. Its deployment must be over (`stopped`).
 
     One by one, by their ids, each seen gone; then the group, if the run made it and nothing else is in it. The records, here and in Azure,
@@ -202,7 +204,7 @@ def remove(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
     return left or _records_gone(arm, made, deadline, say)
 
 
-def _group_gone(arm: Arm, made: Made, deadline: Deadline, say: Say, is_ours: resource_removal.IsOurs) -> list[str]:
+def _group_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say, is_ours: resource_removal.IsOurs) -> list[str]:
     """Twice it must be seen empty: what somebody has just put there is in no list yet, and would go with the group."""
     for last in (False, True):
         if others := _others(arm, made):
@@ -218,7 +220,7 @@ def _group_gone(arm: Arm, made: Made, deadline: Deadline, say: Say, is_ours: res
     return resource_removal.gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say, is_ours)
 
 
-def _others(arm: Arm, made: Made) -> list[str]:
+def _others(arm: Arm, made: RunResources) -> list[str]:
     """What is in the run's own group and is not the run's: by the group's list, and by the lists of the providers, which are up to date.
 
     A resource of the run's that a list still shows is gone: that was seen by its id. So is its child.
@@ -237,7 +239,7 @@ def _is_child(key: str, own: set[str]) -> bool:
     return any(key.startswith(f"{one}/") for one in own)
 
 
-def _records_gone(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[str]:
+def _records_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[str]:
     """What Azure remembers of the run's deployment, where its group is still there, and what this machine wrote down."""
     deployment = _deployment(arm, made, say)
     left = resource_removal.gone(arm, [deployment.where], RESOURCES, deadline, say, lambda found: True) if deployment.exists() else []
@@ -246,18 +248,18 @@ def _records_gone(arm: Arm, made: Made, deadline: Deadline, say: Say) -> list[st
     return left
 
 
-def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[Made], list[str]]:
+def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[RunResources], list[str]]:
     """Every run whose time is over (of that owner alone, if one is named), and what cannot be judged, with why."""
-    over: list[Made] = []
+    over: list[RunResources] = []
     unjudged: list[str] = []
     found = tagged(arm)
     for run, group in _deployed(arm, say):
         there = found.setdefault(run, Tagged({}))
         if group.lower() not in (g.lower() for g in there.groups):
             there.groups.append(group)
-    for run in sorted({*found, *ledger.runs_kept(arm.clients.azure.subscription)}):
+    for run in sorted({*found, *ledger.recorded_runs(arm.clients.azure.subscription)}):
         try:
-            made = made_by(arm, run, found.get(run) or Tagged({}))
+            made = resources_of(arm, run, found.get(run) or Tagged({}))
             if owner in (None, made.owner) and made.expired(time.time()):
                 over.append(made)
         except HarnessError as error:
@@ -279,13 +281,13 @@ def _deployed(arm: Arm, say: Say) -> list[tuple[str, str]]:
     return runs
 
 
-def swept(arm: Arm, over: list[Made], deadline: Deadline, say: Say) -> list[str]:
+def swept(arm: Arm, over: list[RunResources], deadline: Deadline, say: Say) -> list[str]:
     """Remove these; what is left. What goes wrong with one run does not keep the others from being removed."""
     left: list[str] = []
     for made in over:
         try:
             say(f"removing {made}")
-            left += [f"run {made.run}: {one}" for one in remove(arm, stopped(arm, made, deadline, say), deadline, say)]
+            left += [f"run {made.run}: {one}" for one in remove(arm, stop_deployment(arm, made, deadline, say), deadline, say)]
         except HarnessError as error:
             left.append(f"run {made.run}: {error}")
     return left

@@ -50,7 +50,7 @@ rm -f "$file"
 
 
 @dataclass(frozen=True)
-class Said:
+class ScriptOutput:
     """What is left of a script's output: its exit code, and both streams' tails. `cut`: the beginning of its output is lost."""
 
     exit: int
@@ -81,7 +81,7 @@ def run(
     variables: Mapping[str, str] | None = None,
     *,
     ends_after_s: float | None = None,
-) -> Said:
+) -> ScriptOutput:
     """Run it as root, with these variables, once: a request whose answer gets lost is not sent again, because the script may have run.
 
     With `ends_after_s` the host itself ends it then: one that hangs would keep everybody from the machine's run-command for 90 minutes.
@@ -93,7 +93,7 @@ def run(
     body: Any = {"commandId": LINUX, "script": wrapped(script, mark, variables or {}, ends_after_s).split("\n")}
     while True:
         try:
-            with error_mapping.told(doing):
+            with error_mapping.translate_errors(doing):
                 poller = clients.compute.virtual_machines.begin_run_command(clients.azure.resource_group, machine, body, retry_total=0)
             break
         except HarnessError as error:
@@ -137,7 +137,7 @@ def streams(statuses: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     return (found["out"], found["err"]) if found else (message, "")
 
 
-def read(said: tuple[str, str], mark: str, machine: str) -> Said:
+def read(said: tuple[str, str], mark: str, machine: str) -> ScriptOutput:
     """What `streams` found, without the marks. Raises Unusable when the end is not there."""
     out, err = said
     ended = re.search(rf"\n?end {mark} (\d+)\s*\Z", out)
@@ -149,4 +149,4 @@ def read(said: tuple[str, str], mark: str, machine: str) -> Said:
     own = out[: ended.start()]
     begun = own.startswith(f"begin {mark}\n")
     own = own.removeprefix(f"begin {mark}\n")
-    return Said(int(ended[1]), own, re.sub(rf"\n?end {mark}\s*\Z", "", err), not begun)
+    return ScriptOutput(int(ended[1]), own, re.sub(rf"\n?end {mark}\s*\Z", "", err), not begun)

@@ -25,19 +25,19 @@ def _down(given: argparse.Namespace) -> int:
     from harness.azure.client import clients
     from harness.azure.client.arm import Arm
     from harness.azure.provision.deployment_settings import azure_of
-    from harness.azure.provision.teardown import made_by, remove, stopped
+    from harness.azure.provision.teardown import remove, resources_of, stop_deployment
     from harness.core.deadline import Deadline
 
     azure, _ = azure_of(Path(given.azure) if given.azure else None, given.subscription, None, need_group=False)
     talk = clients.make_clients(azure)
     try:
         arm = Arm(talk)
-        made = made_by(arm, given.run)
+        made = resources_of(arm, given.run)
         say(f"{'would remove' if given.plan else 'removing'} {made}")
         deadline = Deadline(given.limit * 60.0)
         left = []
         if not given.plan:
-            made = stopped(arm, made, deadline, say)
+            made = stop_deployment(arm, made, deadline, say)
             left = remove(arm, made, deadline, say)
     finally:
         talk.close()

@@ -76,7 +76,7 @@ def _ask_them(file: Path, questions: tuple[Question, ...]) -> None:
     answers, about = rehearsal.read(file) if file.exists() else ({}, {})
     try:
         for question in questions:
-            answers |= rehearsal.asked(_ask, answers, (question,))
+            answers |= rehearsal.ask_questions(_ask, answers, (question,))
     except (EndOfInput, KeyboardInterrupt):
         print("what was said until here is kept")
     _write(file, rehearsal.template(answers, about, questions))

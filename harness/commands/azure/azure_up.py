@@ -114,7 +114,7 @@ def _up(given: argparse.Namespace) -> int:
     validation.check(wanted)
     planned = deployment_request.plan(wanted, azure, prices.prices_of(given.prices, given.location))
     file = Path(given.cluster_file or f"{wanted.run}.toml")
-    provision.can_be_written(file)
+    provision.demand_writable(file)
     cluster_config.parse(
         provision.cluster_file(wanted, table, given.manager), file
     )  # a cluster whose file nothing can read would be made for nothing
@@ -182,7 +182,7 @@ def _way_in(talk: Clients, wanted: DeploymentRequest, say: Callable[[str], None]
     """The client's public address, where one was asked for. Raises HarnessError."""
     from harness.azure.provision import jump_host
 
-    if (address := jump_host.address_wanted(wanted, talk)) is None:
+    if (address := jump_host.requested_address(wanted, talk)) is None:
         return None
     public = jump_host.public_address(talk, address)
     say(f"the client, the jump host, has the public address {public}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from harness.commands.fleet.fleet_clusters import Member
     from harness.commands.fleet.fleet_outcome import Outcome
-    from harness.commands.fleet.process_pool import Ended, Job
+    from harness.commands.fleet.process_pool import Job, ProcessEnd
 
 ABOUT = "run one command on many clusters, each in its own process; one page and one exit code"
 EXAMPLE = "lkharness fleet clusters/*.toml --at-once 4 -- failover --allow-disruption --disruption switchover"
@@ -142,7 +142,7 @@ def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, comma
     def begun(index: int) -> None:
         tell(f"{members[index].name}: began")
 
-    def ended(index: int, end: Ended) -> None:
+    def ended(index: int, end: ProcessEnd) -> None:
         member, log = members[index], jobs[index].log
         if end.returned is None:
             outcomes[index] = Outcome(member.name, member.cluster, ExitCode.INCONCLUSIVE, end.fault)

@@ -35,7 +35,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessEnd:
     """How a child ended. `returned` is None where it never began, for the reason in `fault`."""
 
     returned: int | None
@@ -51,19 +51,19 @@ class Pool:
         at_once: int,
         *,
         begun: Callable[[int], None],
-        ended: Callable[[int, Ended], None],
+        ended: Callable[[int, ProcessEnd], None],
         interrupted: Callable[[list[int]], None],
     ) -> None:
         self._at_once, self._begun, self._ended, self._interrupted = at_once, begun, ended, interrupted
         self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._running: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
 
-    def run(self, jobs: Sequence[Job]) -> list[Ended]:
+    def run(self, jobs: Sequence[Job]) -> list[ProcessEnd]:
         """How each ended, in their order. Returns only when no child runs any more."""
-        found: dict[int, Ended] = {}
+        found: dict[int, ProcessEnd] = {}
         waiting, stopping = list(range(len(jobs))), False
 
-        def over(index: int, end: Ended) -> None:
+        def over(index: int, end: ProcessEnd) -> None:
             found[index] = end
             self._ended(index, end)
 
@@ -74,7 +74,7 @@ class Pool:
                         index = waiting.pop(0)
                         fault = self._start(index, jobs[index])
                         if fault:
-                            over(index, Ended(None, fault=fault))
+                            over(index, ProcessEnd(None, fault=fault))
                         else:
                             self._begun(index)
                     if not self._running:
@@ -89,13 +89,13 @@ class Pool:
                         self._interrupted(sorted(self._running))
                     else:
                         process, since = self._running.pop(event)
-                        over(event, Ended(process.returncode, time.monotonic() - since))
+                        over(event, ProcessEnd(process.returncode, time.monotonic() - since))
             finally:
                 self._interrupt()
                 for process, _ in self._running.values():
                     process.wait()
         for index in waiting:
-            over(index, Ended(None, fault="it was not begun, because the fleet was interrupted"))
+            over(index, ProcessEnd(None, fault="it was not begun, because the fleet was interrupted"))
         return [found[index] for index in range(len(jobs))]
 
     def _start(self, index: int, job: Job) -> str:

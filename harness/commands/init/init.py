@@ -90,7 +90,7 @@ def _managers() -> list[str]:
 
 def _init(given: argparse.Namespace) -> int:
     from harness.config import trust
-    from harness.config.cluster_file_writer import written
+    from harness.config.cluster_file_writer import write_text
     from harness.core import package_data
     from harness.core.files import write_atomically
 
@@ -102,7 +102,7 @@ def _init(given: argparse.Namespace) -> int:
     ask = _ask if asked else None
     answers, unsure = init_azure.answers(given, ask) if given.azure or given.azure_from else (_answers(given, ask), [])
     # By this line, editors complete and check the file.
-    text = f"#:schema {package_data.document('cluster.schema.json').as_uri()}\n{written(answers, file)}"
+    text = f"#:schema {package_data.document('cluster.schema.json').as_uri()}\n{write_text(answers, file)}"
     try:
         write_atomically(file, text, private=True)
     except OSError as error:

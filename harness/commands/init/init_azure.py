@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
-    from harness.azure.inventory.discovery import Found
+    from harness.azure.inventory.discovery import DiscoveredCluster
     from harness.config.cluster_file_writer import Answers, HostAnswer, ServiceAnswer
 
 ASKS = "the tags in the cluster manager, its timers, and how to log in"
@@ -31,7 +31,7 @@ def answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> tupl
     """The file's content, and sentences on what is guessed or missing. Raises HarnessError."""
     from harness.azure.client import clients
     from harness.azure.inventory import resource_reader
-    from harness.azure.inventory.discovery import found
+    from harness.azure.inventory.discovery import discover
     from harness.config.cluster_config import Azure
     from harness.config.cluster_file_writer import Answers, host_of, service_of
 
@@ -45,7 +45,7 @@ def answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> tupl
         seen = resource_reader.group(there)
     finally:
         there.close()
-    told = found(seen, given.frontend, named)
+    told = discover(seen, given.frontend, named)
     services = tuple(service_of(s) for s in given.service) or _tagged(told.services, ask)
     if not services:
         raise BadUse("the rule carries all ports, so Azure cannot tell the services; give --service NAME=KIND:PORT:TAG")
@@ -108,7 +108,7 @@ def _table(given: argparse.Namespace) -> dict[str, Any]:
     return table
 
 
-def _client(told: Found, name: str | None, ask: Callable[[str], str] | None) -> HostAnswer:
+def _client(told: DiscoveredCluster, name: str | None, ask: Callable[[str], str] | None) -> HostAnswer:
     """The one machine in the frontend's subnet that is no node, or the one that was named."""
     chosen = [c for c in told.clients if name is None or c.name == name]
     if len(chosen) == 1:

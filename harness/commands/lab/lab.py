@@ -246,7 +246,7 @@ def _clean(given: argparse.Namespace) -> int:
 
 def _orphans() -> list[str]:
     """Removes the containers of labs that were killed together with their keepers; returns their ids."""
-    from harness.lab.guests.container_keeper import left_folders, leftovers
+    from harness.lab.guests.container_keeper import leftovers, orphaned_folders
     from harness.lab.guests.images import container_engine
 
     try:
@@ -255,7 +255,7 @@ def _orphans() -> list[str]:
         return []  # nobody here could have made one
     found = leftovers(used)
     used.remove(found)
-    for folder in left_folders():
+    for folder in orphaned_folders():
         shutil.rmtree(folder)
     return found
 

@@ -27,13 +27,13 @@ def add_to(commands) -> None:
 
 def _gate(given: argparse.Namespace) -> int:
     from harness.core.errors import ExitCode
-    from harness.gate.baseline_runs import gate_word, load_gate
+    from harness.gate.baseline_runs import gate_record, load_gate
 
     loaded = load_gate(given.gate)
     assert loaded is not None
     found, pages = [], []
     for folder, run in loaded_once(given.runs):
-        said = gate_word(loaded, run, folder.parent)
+        said = gate_record(loaded, run, folder.parent)
         found.append((run.run_id, said))
         if given.signoff:
             from harness.gate.signoff import write

@@ -87,7 +87,7 @@ def _steps(part: Any, sets: Sets, table: str, last: bool) -> list[Step]:
     if name in ("jump", "goto") and isinstance(about, dict):
         return [lambda flow: Verdict(name, f"{table} {about.get('target')}")]
     if name == "reject":
-        return [_for_its_protocol(about), lambda flow: Verdict("reject", told(about))]
+        return [_for_its_protocol(about), lambda flow: Verdict("reject", reject_reply(about))]
     if name == "vmap" and isinstance(about, dict):
         return [_vmap(about, sets, table)]
     if name == "mangle" and isinstance(about, dict):
@@ -114,7 +114,7 @@ def _not_known(text: str) -> Step:
     return lambda flow: Choice((None, Verdict("unsure", f"what `{text}` does")), f"what `{text}` does")
 
 
-def told(about: Any) -> str:
+def reject_reply(about: Any) -> str:
     """What a reject sends: `tcp reset`, `icmp port-unreachable`, …"""
     if not isinstance(about, dict):
         return "icmp port-unreachable"

@@ -24,7 +24,7 @@ NOTHING_MOVED = "nothing moved"
 
 
 @dataclass(frozen=True)
-class OutageTold:
+class OutageExplanation:
     """One outage: its phases by what this path waited for, and the wait that was the longest."""
 
     series: SeriesResult
@@ -79,7 +79,7 @@ class Explained:
     causes: tuple[Cause, ...] = ()
     under: tuple[tuple[str, ...], ...] = ()
     failed: tuple[bool, ...] = ()
-    outages: tuple[OutageTold, ...] = field(default=())
+    outages: tuple[OutageExplanation, ...] = field(default=())
 
 
 def explain(measured: Measured) -> Explained:
@@ -108,10 +108,10 @@ def _was_done(measured: Measured) -> bool:
     return begun or measured.verdict.outcome is not Outcome.INCONCLUSIVE
 
 
-def _told(cutter: Cutter, series: SeriesResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageTold:
+def _told(cutter: Cutter, series: SeriesResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageExplanation:
     phases = cutter.cut(series, outage)
     wait = phase_waits.of(phases.longest, phases.node, cutter.measured, series, found)
-    return OutageTold(series, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, series, found))
+    return OutageExplanation(series, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, series, found))
 
 
 def _certainty(phases: PathPhases, measured: Measured) -> Certainty:
@@ -151,7 +151,7 @@ def _over(phases: PathPhases, series: SeriesResult, found: Mapping[str, Term]) -
     return said
 
 
-def _cause(measured: Measured, group: Sequence[OutageTold], found: Mapping[str, Term]) -> Cause:
+def _cause(measured: Measured, group: Sequence[OutageExplanation], found: Mapping[str, Term]) -> Cause:
     worst = max(group, key=lambda one: (one.phases.longest.seconds, one.outage.seconds))
     longest = worst.phases.longest
     of = f" of {measured.target}" if measured.target else ""
@@ -179,7 +179,7 @@ def _cause(measured: Measured, group: Sequence[OutageTold], found: Mapping[str, 
     )
 
 
-def _most(group: Sequence[OutageTold]) -> str:
+def _most(group: Sequence[OutageExplanation]) -> str:
     longest = [one.phases.longest.seconds for one in group]
     half = all(one.phases.longest.seconds * 2 >= one.outage.seconds for one in group)
     part = "most of it" if half else "the longest part of it"
@@ -191,7 +191,7 @@ def _span(values: Sequence[float]) -> str:
     return most if least == most else f"{least.removesuffix(' s')} to {most}"
 
 
-def _evidence(measured: Measured, group: Sequence[OutageTold], worst: OutageTold) -> Iterator[str]:
+def _evidence(measured: Measured, group: Sequence[OutageExplanation], worst: OutageExplanation) -> Iterator[str]:
     for one in group[:MAX_LISTED_OUTAGES]:
         pieces = ", ".join(f"{p.name} {seconds(p.seconds)}" for p in one.phases.pieces)
         yield f"{one.name} from {one.series.origin}: {one.outage.seconds:.3f} s = {pieces} (recording)"
@@ -205,7 +205,7 @@ def _evidence(measured: Measured, group: Sequence[OutageTold], worst: OutageTold
     yield from dict.fromkeys(f"{one.name}: {one.series.verdict.reason} (judgement)" for one in group if one.failed)
 
 
-def _log(measured: Measured, worst: OutageTold) -> Iterator[str]:
+def _log(measured: Measured, worst: OutageExplanation) -> Iterator[str]:
     """What managers logged in the longest phase: its last words before the end of it."""
     began = worst.outage.start
     for piece in worst.phases.pieces:
@@ -220,7 +220,7 @@ def _log(measured: Measured, worst: OutageTold) -> Iterator[str]:
         yield f"log {at - measured.anchor:+.3f} s: {text} ({host})"
 
 
-def _otherwise(worst: OutageTold, measured: Measured) -> str:
+def _otherwise(worst: OutageExplanation, measured: Measured) -> str:
     said = hidden(worst.phases)
     if worst.phases.longest.name == ANSWER and worst.phases.longest.seconds > 2 * worst.series.period_s:
         said = [*said, "what came between was not seen to have a moment of its own"]

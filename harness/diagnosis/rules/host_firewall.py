@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, PathSeen
 from harness.diagnosis.ipsec_policy import Policy, deciding
-from harness.diagnosis.required_flows import Fate, listed
+from harness.diagnosis.required_flows import FlowVerdict, listed
 
 MAX_CONNTRACK_SHARE = 0.95  # of the table of tracked connections: a burst fills the rest
 
@@ -27,7 +27,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield _stopped(evidence, host, rule, does, fates)
 
 
-def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[Fate]) -> Iterator[Cause]:
+def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[FlowVerdict]) -> Iterator[Cause]:
     """What a rule does to these cannot be told by reading it; but they do not pass."""
     lost = [f for f in fates if _is_lost(evidence, host, f)]
     if not lost:
@@ -45,7 +45,7 @@ def _unsure(evidence: Evidence, host: str, why: str, fates: Sequence[Fate]) -> I
     )
 
 
-def _is_lost(evidence: Evidence, host: str, fate: Fate) -> bool:
+def _is_lost(evidence: Evidence, host: str, fate: FlowVerdict) -> bool:
     """Did a path or the probe that this is part of fail without a connection?"""
     if fate.needed.first.destination_port == evidence.cluster.load_balancer.probe.port:
         probes = evidence.probes.get(host)
@@ -54,7 +54,7 @@ def _is_lost(evidence: Evidence, host: str, fate: Fate) -> bool:
     return any(not p.connects and fnmatchcase(p.name, pattern) for p in evidence.failed for pattern in mine)
 
 
-def _felt(evidence: Evidence, host: str, fates: Sequence[Fate]) -> list[str]:
+def _felt(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> list[str]:
     """What was seen failing of that, one line for each kind."""
     patterns = _explained(evidence, host, fates)
     paths = [p.name for p in evidence.failed if any(fnmatchcase(p.name, pattern) for pattern in patterns)]
@@ -75,7 +75,7 @@ def _ipsec(evidence: Evidence) -> Iterator[Cause]:
     """A policy that blocks, or that wants encrypted what comes as it is."""
     for host, firewall in evidence.firewalls.items():
         seen = evidence.hosts.get(host)
-        stopped: dict[Policy, list[Fate]] = {}
+        stopped: dict[Policy, list[FlowVerdict]] = {}
         for fate in firewall.fates if seen is not None else ():
             if seen is not None and (policy := deciding(tuple(seen.ipsec), fate.needed.first)) is not None:
                 stopped.setdefault(policy, []).append(fate)
@@ -120,7 +120,7 @@ def _swallowed(evidence: Evidence) -> Iterator[Cause]:
         )
 
 
-def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[Fate]) -> Cause:
+def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[FlowVerdict]) -> Cause:
     return Cause(
         f"its own firewall gives {listed(f.needed.question for f in fates)} another destination: `{rule}`",
         host,
@@ -132,7 +132,7 @@ def _moved(evidence: Evidence, host: str, rule: str, fates: Sequence[Fate]) -> C
     )
 
 
-def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[Fate]) -> Cause:
+def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequence[FlowVerdict]) -> Cause:
     """One cause for each rule that decides, with everything that it stops."""
     serves = any(not f.needed.as_standby for f in fates)
     later = f", so {host} could not take over" if serves and host == evidence.standby else ""
@@ -146,7 +146,7 @@ def _stopped(evidence: Evidence, host: str, rule: str, does: str, fates: Sequenc
     )
 
 
-def _explained(evidence: Evidence, host: str, fates: Sequence[Fate]) -> tuple[str, ...]:
+def _explained(evidence: Evidence, host: str, fates: Sequence[FlowVerdict]) -> tuple[str, ...]:
     """Paths do not go to the standby, and begin there only as it is a client."""
     standby = host == evidence.standby
     patterns = [p for f in fates for p in f.needed.explains if ":" in p or f.needed.as_standby is standby]

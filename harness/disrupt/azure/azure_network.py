@@ -56,7 +56,7 @@ class ByAzureNetwork(ByAzure):
 
     def _pool(self) -> str:
         """LB/POOL that the NIC is in and the cluster's rules send to. Raises Unusable when there is none, or no telling which."""
-        from harness.azure.faults.network_faults import pool_meant
+        from harness.azure.faults.network_faults import pool_of_frontend
         from harness.azure.inventory import resource_reader
 
         balancers = ["/".join(id.split("/")[:9]) for id in self._nic.pools]
@@ -64,7 +64,7 @@ class ByAzureNetwork(ByAzure):
             self._healable(balancers[0])
         vip, clients = self._subject.cluster.vip, self._hand.clients
         meant = self._hand.read(lambda: resource_reader.balancer(clients, vip), self._operation(), f"finding the load balancer of {vip}")
-        return pool_meant(self.target(), self._nic.pools, meant, vip)
+        return pool_of_frontend(self.target(), self._nic.pools, meant, vip)
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has read in Azure that it is so."""

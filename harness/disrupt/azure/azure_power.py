@@ -141,7 +141,7 @@ class AzurePowerOff(ByAzurePower):
         return self._machine.power_off(deadline)
 
     def told(self) -> list[str]:
-        return [client_tcp_timeout.told_by(self._subject)]
+        return [client_tcp_timeout.describe(self._subject)]
 
     def took_effect(self, deadline: Deadline) -> None:
         """Azure itself must say that it is off."""

@@ -14,21 +14,21 @@ SETTING = "net.ipv4.tcp_retries2"
 FIRST_S, LONGEST_S = 0.2, 120.0  # Linux' TCP_RTO_MIN and TCP_RTO_MAX: each wait for an acknowledgement is twice the one before
 
 
-def given_up_after_s(retries: int) -> float:
+def retransmission_time_s(retries: int) -> float:
     """What so many retransmissions take at least (Linux' documentation of tcp_retries2: 15 are 924.6 s)."""
     return sum(min(FIRST_S * 2**n, LONGEST_S) for n in range(min(retries, 1000) + 1))
 
 
 def sentence(client: str, retries: int) -> str:
     """How long the client's own kernel would have waited, by its `tcp_retries2`."""
-    waits = f"{given_up_after_s(retries):.0f} s or more ({SETTING} = {retries})"
+    waits = f"{retransmission_time_s(retries):.0f} s or more ({SETTING} = {retries})"
     return (
         f"{client}'s kernel itself gives up a connection on which what it sends is not acknowledged after {waits}; an ordinary client that "
         "sets no limit of its own waits as long, where nobody resets it"
     )
 
 
-def told_by(subject: ClusterUnderTest) -> str:
+def describe(subject: ClusterUnderTest) -> str:
     """Asks the client's host; says what kept it from being told."""
     client = subject.cluster.client.name
     facts = subject.facts[client]

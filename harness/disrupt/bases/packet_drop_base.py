@@ -99,7 +99,7 @@ class Cut(OnHost):
             self._lift(deadline)
             return
         super().undo(deadline)
-        told = last_word(self._said)
+        told = last_counters(self._said)
         self._said.clear()
         if told is not None and (lost := not_throughout(self._seen, told)):
             raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
@@ -150,7 +150,7 @@ def counters(listed: str) -> Counters:
     return Counters(handle[1] if handle else "", tuple(int(n) for n in re.findall(r"counter packets (\d+)", listed)))
 
 
-def last_word(said: Sequence[str]) -> Counters | None:
+def last_counters(said: Sequence[str]) -> Counters | None:
     """What the undoing's lines tell of the counters; None when it was not this run that undid it. Pure."""
     told = [line.removeprefix(COUNTED).split() for line in said if line.startswith(COUNTED)]
     if not told:

@@ -149,7 +149,7 @@ class IdleTimeout(Disruption):
             raise Inconclusive(f"{self.finding}; expected: {expected}, and the other one lives")
 
     def told(self) -> list[str]:
-        return [self.finding, client_tcp_timeout.told_by(self._subject)] if self.finding else []
+        return [self.finding, client_tcp_timeout.describe(self._subject)] if self.finding else []
 
     def undo(self, deadline: Deadline) -> None:
         if self._holder is not None:

@@ -19,4 +19,4 @@ class PowerLoss(ByPower):
     runs_with = frozenset({"one comm path cut"})
 
     def told(self) -> list[str]:
-        return [*super().told(), client_tcp_timeout.told_by(self._subject)]
+        return [*super().told(), client_tcp_timeout.describe(self._subject)]

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.core import text
 from harness.history.nightly_lines import ClusterHistory, History, Line
-from harness.history.page.page_data import first_shown, page_data
+from harness.history.page.page_data import first_run_on_page, page_data
 from harness.history.stability import State
 from harness.report.html.page_environment import page_environment, style
 from harness.report.record.labels import LABEL, MARK
@@ -69,7 +69,7 @@ class News:
 def html(found: History, reports: Container[str]) -> str:
     """Render the page. `reports` holds the folders that have a report. Whatever came from outside is escaped and made visible."""
     script = (_TEMPLATES / "history.js").read_text(encoding="utf-8")
-    first = first_shown(found)
+    first = first_run_on_page(found)
     data = json.dumps(page_data(found, first, reports), separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
     environment = page_environment(_TEMPLATES)
     return environment.get_template("index.html.j2").render(

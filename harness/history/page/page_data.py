@@ -14,7 +14,7 @@ NEVER = -1
 OUTCOMES = {"pass": "p", "fail": "f", "inconclusive": "i", "skipped": "s"}
 
 
-def first_shown(found: History) -> int:
+def first_run_on_page(found: History) -> int:
     """The place of the first run that the page shows."""
     number = [0] * len(found.runs)
     for cluster in found.clusters:

@@ -43,7 +43,7 @@ class Script:
 
 
 @dataclass(frozen=True)
-class Armed:
+class ArmedUndo:
     """What another process needs to undo it in this one's place: after `longest_s` seconds the host should have done it itself.
 
     On Windows (`platform`) `undo` names the thing instead of a shell's text, and `check` is empty.
@@ -58,7 +58,7 @@ class Armed:
     platform: str = "linux"
 
 
-def send_undoing(host: Host, armed: Armed, *, limit: float) -> bool:
+def send_undoing(host: Host, armed: ArmedUndo, *, limit: float) -> bool:
     """Carry it out there; False when the host had done it already. Raises UndoFailed with its words, HostUnreachable, DeadlineExceeded."""
     sent = undoing(armed.token, armed.of, armed.undo, armed.check)
     done = host.run(as_root(["sh", "-c", BY_INPUT, "lkharness-undo"]), limit=limit, input=sent)
@@ -80,7 +80,7 @@ class Deadman:
         name: str,
         *,
         longest: float,
-        armed: Callable[[Armed], None] = lambda one: None,
+        armed: Callable[[ArmedUndo], None] = lambda one: None,
         undone: Callable[[str], None] = lambda token: None,
     ) -> None:
         self.host = host
@@ -102,7 +102,7 @@ class Deadman:
         With `severs` the connection to the host may die of it. Raises CommandFailed, HostUnreachable, DeadlineExceeded;
         after any of them `undo` must be called, because the thing may have been done.
         """
-        self._tell_armed(Armed(self.host.name, self.token, self.of, script.undo, script.check, self.longest))
+        self._tell_armed(ArmedUndo(self.host.name, self.token, self.of, script.undo, script.check, self.longest))
         self._script = script
         wait = math.ceil(max(self.longest - UNDO_MARGIN_S, self.longest * 0.5) * 10) / 10
         sent = arming(self.token, self.of, wait, script.act, script.undo, script.check)

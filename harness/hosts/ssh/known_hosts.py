@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Known:
+class HostKeys:
     """What a file says about one host: `keys` by type, and keys that it revokes."""
 
     keys: dict[str, frozenset[bytes]]
@@ -72,7 +72,7 @@ def parse(lines: Iterable[str]) -> Iterable[Entry]:
         yield Entry(words[0], words[1], key, marker)
 
 
-def known(entries: Iterable[Entry], host: str, port: int) -> Known:
+def keys_of(entries: Iterable[Entry], host: str, port: int) -> HostKeys:
     """What the entries say about `host`:`port`."""
     name = entry_name(host, port)
     keys: dict[str, set[bytes]] = {}
@@ -84,7 +84,7 @@ def known(entries: Iterable[Entry], host: str, port: int) -> Known:
             revoked.add(entry.key)
         elif not entry.marker:
             keys.setdefault(entry.key_type, set()).add(entry.key)
-    return Known({kind: frozenset(values) for kind, values in keys.items()}, frozenset(revoked))
+    return HostKeys({kind: frozenset(values) for kind, values in keys.items()}, frozenset(revoked))
 
 
 def fingerprint(key: bytes) -> str:

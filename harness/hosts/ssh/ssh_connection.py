@@ -186,7 +186,7 @@ def dial_directly(name: str) -> Dial:
     return dial
 
 
-def _known_keys(machine: Machine, address: str, port: int) -> known_hosts.Known:
+def _known_keys(machine: Machine, address: str, port: int) -> known_hosts.HostKeys:
     path = machine.ssh.known_hosts or Path.home() / ".ssh" / "known_hosts"
     entry = known_hosts.entry_name(address, port)
     obtain = (
@@ -197,13 +197,13 @@ def _known_keys(machine: Machine, address: str, port: int) -> known_hosts.Known:
         entries = known_hosts.read(path)
     except OSError as error:
         raise WrongHostKey(f"{machine.name}: {path} cannot be read ({error.strerror}), so no key for {entry} is known; {obtain}") from error
-    vouched = known_hosts.known(entries, address, port)
+    vouched = known_hosts.keys_of(entries, address, port)
     if not vouched.keys:
         raise WrongHostKey(f"{machine.name}: {path} has no entry for {entry}; {obtain}")
     return vouched
 
 
-def _shake_hands(machine: Machine, transport: paramiko.Transport, vouched: known_hosts.Known, deadline: Deadline) -> None:
+def _shake_hands(machine: Machine, transport: paramiko.Transport, vouched: known_hosts.HostKeys, deadline: Deadline) -> None:
     """The banner and the key exchange, asking for the kind of host key that is on file."""
     address, port = address_of(machine)
     options = transport.get_security_options()
@@ -228,7 +228,7 @@ def _shake_hands(machine: Machine, transport: paramiko.Transport, vouched: known
     raise NotYet(f"{machine.name}: {address}:{port} broke off SSH's greeting ({_reason(error)}); is that sshd?") from error
 
 
-def _check_key(machine: Machine, transport: paramiko.Transport, vouched: known_hosts.Known) -> None:
+def _check_key(machine: Machine, transport: paramiko.Transport, vouched: known_hosts.HostKeys) -> None:
     address, port = address_of(machine)
     shown = transport.get_remote_server_key()
     if vouched.vouches_for(shown.get_name(), shown.asbytes()):

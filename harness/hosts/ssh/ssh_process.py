@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from harness.core.deadline import Deadline
 from harness.hosts.host import HostUnreachable
 from harness.hosts.interrupt_shield import apart
-from harness.hosts.output_limits import OUTPUT_AT_MOST, Kept, Lines, TooMuchOutput
+from harness.hosts.output_limits import OUTPUT_AT_MOST, BoundedOutput, Lines, TooMuchOutput
 from harness.hosts.shell_command import CommandTookTooLong, shortened, text
 from harness.hosts.ssh.ssh_library import paramiko
 
@@ -61,7 +61,7 @@ def finish(
     when the connection was lost meanwhile, TooMuchOutput when it printed more than `most` bytes: the surplus is taken and dropped, so that
     the command comes to its end.
     """
-    out, err = Kept(most), Kept(most)
+    out, err = BoundedOutput(most), BoundedOutput(most)
     pending = memoryview(data or b"")
     input_open = True
     quiet = Deadline(OUTPUT_QUIET_TIMEOUT_S)
@@ -215,7 +215,7 @@ def _end_input(channel: paramiko.Channel) -> None:
         channel.shutdown_write()
 
 
-def _drain(channel: paramiko.Channel, out: Kept, err: Kept) -> bool:
+def _drain(channel: paramiko.Channel, out: BoundedOutput, err: BoundedOutput) -> bool:
     got = False
     if channel.recv_ready():
         out.add(channel.recv(CHUNK))

@@ -16,7 +16,7 @@ from functools import cache
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
-from harness.hosts.deadman.deadman_switch import RUN, UNDO_MARGIN_S, Armed, UndoFailed
+from harness.hosts.deadman.deadman_switch import RUN, UNDO_MARGIN_S, ArmedUndo, UndoFailed
 from harness.hosts.host import CommandFailed, Host, HostUnreachable, NotReadable
 from harness.hosts.windows.script_contract import ENGINE
 from harness.hosts.windows.script_protocol import MISSING
@@ -82,14 +82,14 @@ class WindowsDeadman:
         *,
         longest: float,
         lease: str = "",
-        armed: Callable[[Armed], None] = lambda one: None,
+        armed: Callable[[ArmedUndo], None] = lambda one: None,
         undone: Callable[[str], None] = lambda token: None,
     ) -> None:
         self.host, self.longest = host, longest
         self.token = secrets.token_hex(8)
         self.of = f"{RUN}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}"
         self._lease, self._tell_armed, self._tell_undone = lease, armed, undone
-        self._armed: Armed | None = None
+        self._armed: ArmedUndo | None = None
 
     def do(self, thing: Thing, deed: Deed, *, limit: float, severs: bool = False) -> tuple[float, float] | None:
         """Arm, then do; the host's wall clock before and after, or None when it could not tell any more.
@@ -97,7 +97,7 @@ class WindowsDeadman:
         With `severs` the connection to the host may die of it. Raises CommandFailed, HostUnreachable, DeadlineExceeded, NotReadable;
         after any of them `undo` must be called, because the thing may have been done.
         """
-        one = Armed(self.host.name, self.token, self.of, json.dumps(asdict(thing)), "", self.longest, "windows")
+        one = ArmedUndo(self.host.name, self.token, self.of, json.dumps(asdict(thing)), "", self.longest, "windows")
         self._tell_armed(one)
         self._armed = one
         arm(self.host, one, thing, waits_s(self.longest), self._lease)
@@ -121,7 +121,7 @@ class WindowsDeadman:
         return by_us
 
 
-def arm(host: Host, one: Armed, thing: Thing, seconds: int, lease: str = "") -> None:
+def arm(host: Host, one: ArmedUndo, thing: Thing, seconds: int, lease: str = "") -> None:
     """Raises Unusable where nothing could be armed, so that nothing is done; HostUnreachable, DeadlineExceeded."""
     about = {"Token": one.token, "Of": one.of, "Seconds": seconds, "Guard": guard(), "Lease": lease, **thing.parameters}
     answer = ask(host, "undo-arm", about, limit=ARM_TIMEOUT_S)
@@ -129,7 +129,7 @@ def arm(host: Host, one: Armed, thing: Thing, seconds: int, lease: str = "") -> 
         raise Unusable(f"{host.name}: its undoing could not be armed, so nothing was done: {answer.why}")
 
 
-def send_undoing(host: Host, one: Armed, *, limit: float) -> bool:
+def send_undoing(host: Host, one: ArmedUndo, *, limit: float) -> bool:
     """Have the host undo it now, and see that it is undone; False when the host had done it already.
 
     Where nothing is armed there any more, the thing itself is looked at: somebody may have removed the task, and not what was done.
@@ -167,7 +167,7 @@ def send_undoing(host: Host, one: Armed, *, limit: float) -> bool:
     return by_us
 
 
-def _begun(host: Host, one: Armed, thing: Thing) -> bool:
+def _begun(host: Host, one: ArmedUndo, thing: Thing) -> bool:
     """Told to begin. A folder or a rule whose task is gone is armed anew. False when it had just ended."""
     answer = ask(host, "undo-begin", {"Token": one.token}, limit=LOOK_TIMEOUT_S)
     if answer.ok:

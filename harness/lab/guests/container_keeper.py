@@ -163,7 +163,7 @@ def leftovers(engine: Engine) -> list[str]:
     return [container for label in engine.labels() if not keeper_lives(label) for container in engine.of(label)]
 
 
-def left_folders() -> list[Path]:
+def orphaned_folders() -> list[Path]:
     """Shared folders in memory whose keeper is gone."""
     found = [mark for mark in MEMORY.glob(f"lkharness-*/{KEEPER}") if _is_ours(mark)]
     return [mark.parent for mark in found if not keeper_lives(mark.read_text())]

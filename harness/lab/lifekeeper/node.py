@@ -21,7 +21,7 @@ from harness.lab.lifekeeper.hierarchy.resource_tree import Tree
 from harness.lab.lifekeeper.hierarchy.state_store import Store
 from harness.lab.lifekeeper.log import Code, Journal, Log
 from harness.lab.lifekeeper.resource_types import make
-from harness.lab.lifekeeper.resource_types.fork_server import Warm
+from harness.lab.lifekeeper.resource_types.fork_server import ForkServer
 from harness.lab.lifekeeper.resource_types.resource_type import Surroundings
 
 
@@ -36,7 +36,7 @@ class Node:
         self.journal = Journal(config.directories.journal, config.node)
         self.tree = Tree(config.resources)
         self.store = Store(Path(config.directories.state) / "state.json", list(self.tree.resources), self._on_state)
-        self.warm = Warm(config.warm_interpreter)
+        self.warm = ForkServer(config.warm_interpreter)
         around = Surroundings(config, lambda: read_tunables(tunables_file), self.store.has_flag, self.store.remove_flag, self.warm)
         self.kinds = {r.tag: make(r, around) for r in config.resources}
         self.engine = Engine(config, self.tree, self.store, self.kinds, self.log, self.journal)

@@ -48,7 +48,7 @@ def find(pid: int) -> Process | None:
     return None if at is None else Process(pid, at)
 
 
-def written_in(pid_file: Path) -> Process | None:
+def process_of(pid_file: Path) -> Process | None:
     """The living process that a pid file of `unit` names; None when it names none, or one that is gone."""
     try:
         words = pid_file.read_text(encoding="ascii", errors="replace").split()

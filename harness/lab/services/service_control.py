@@ -55,7 +55,7 @@ class Faulty(Exception):
 
 def start(given: argparse.Namespace) -> str:
     """Start it unless it already runs. One that runs but does not answer is for `restart`, and said to be so."""
-    if running := node_process.written_in(given.pid_file):
+    if running := node_process.process_of(given.pid_file):
         return f"{given.name} already runs with pid {running.pid}"
     deadline = Deadline(given.limit)
     ready, tell = os.pipe()
@@ -90,7 +90,7 @@ def _wait_until_ready(given: argparse.Namespace, ready: int, deadline: Deadline)
 
 def check(given: argparse.Namespace) -> str:
     """Its process is alive and answers in its own protocol; the pid alone would not see a frozen one."""
-    running = node_process.written_in(given.pid_file)
+    running = node_process.process_of(given.pid_file)
     if running is None:
         raise Faulty(f"{given.name} does not run: {given.pid_file} names no living process")
     answers(given, Deadline(given.limit))
@@ -120,7 +120,7 @@ def answers(given: argparse.Namespace, deadline: Deadline) -> None:
 
 def stop(given: argparse.Namespace) -> str:
     """End it: TERM, and KILL when that was not enough. Nothing to stop is good, too."""
-    running = node_process.written_in(given.pid_file)
+    running = node_process.process_of(given.pid_file)
     how = end(running, given.name, given.limit) if running else "did not run"
     given.pid_file.unlink(missing_ok=True)
     return f"{given.name} {how}"

@@ -21,8 +21,8 @@ from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.lifekeeper_disk_rules import fenced_by, mirrored_by
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_policies, by_settings
-from harness.managers.switchover_readiness import Case, Told, by_state, last_words
-from harness.managers.unlisted_members import beside_of_lifekeeper, of_lifekeeper, own_tags
+from harness.managers.switchover_readiness import Case, NodeOutput, by_state, last_words
+from harness.managers.unlisted_members import of_lifekeeper, own_tags, unrelated_in_lifekeeper
 
 SETTINGS = "/etc/default/LifeKeeper"  # LKL-01
 READ_SETTINGS = f"test ! -e {SETTINGS} || {read_by_root('cat', SETTINGS)}"
@@ -98,7 +98,7 @@ class LifeKeeper(Manager):
     def beside(self, *, limit: float = 10.0) -> frozenset[str]:
         said = self._of_each(self._reads("lcdstatus", "-q"), limit)
         own, port = own_tags(self._cluster), self._cluster.load_balancer.probe.port
-        return beside_of_lifekeeper([told.text for told in said.values() if told.text is not None], own, port)
+        return unrelated_in_lifekeeper([told.text for told in said.values() if told.text is not None], own, port)
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         """LifeKeeper counts none: a resource is marked as failed, or it is not (LKL-14)."""
@@ -156,23 +156,23 @@ class LifeKeeper(Manager):
         """LifeKeeper counts none, and tries each step once (LKL-42)."""
         return {}
 
-    def _of_each(self, command: Command, limit: float) -> dict[str, Told]:
+    def _of_each(self, command: Command, limit: float) -> dict[str, NodeOutput]:
         """What every node says to a command that only reads, asked at once."""
         names = [n.name for n in self._cluster.nodes]
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
             return dict(zip(names, pool.map(lambda n: self._ask(n, command, limit), names), strict=True))
 
-    def _ask(self, node: str, command: Command, limit: float) -> Told:
+    def _ask(self, node: str, command: Command, limit: float) -> NodeOutput:
         """What a command that only reads printed, or why that cannot be used."""
         try:
             done = self._hosts[node].run(command, limit=limit)
         except (HostUnreachable, DeadlineExceeded) as error:
-            return Told(None, str(error))
+            return NodeOutput(None, str(error))
         if done.exit == 127:
-            return Told(None, f"there is no {command[0] if not isinstance(command, str) else command}")
+            return NodeOutput(None, f"there is no {command[0] if not isinstance(command, str) else command}")
         if not done.ok:
-            return Told(None, f"`{done.command}` exited {done.exit} and said: {last_words(done.err, done.out)}")
-        return Told(done.out)
+            return NodeOutput(None, f"`{done.command}` exited {done.exit} and said: {last_words(done.err, done.out)}")
+        return NodeOutput(done.out)
 
     def stays_in(self, tag: str, node: str, *, limit: float = 20.0) -> str:
         return ""  # `-s` limits it to the tag (LKL-28)

@@ -14,7 +14,7 @@ from harness.hosts.windows.windows_jobs import run_to_its_end
 from harness.managers.manager import Answer, ClusterState, NodeState, Question, SwitchRefused
 from harness.managers.parse.lcdstatus_parse import parse
 from harness.managers.rules.lifekeeper_switchover_rules import by_flags, by_settings
-from harness.managers.switchover_readiness import Told, by_state, last_words
+from harness.managers.switchover_readiness import NodeOutput, by_state, last_words
 from harness.managers.unlisted_members import of_lifekeeper
 from harness.managers.windows_base import NOT_ASKED, OnWindows
 
@@ -73,25 +73,25 @@ class LifeKeeperWindows(OnWindows):
         case = by_state(to, state.result(), question).add(by_flags(to, flags.result(), question, manager.harmless_flags))
         return case.add(by_settings(settings.result(), question, manager.quorum)).answer
 
-    def _flags(self, node: str, deadline: Deadline) -> Told:
+    def _flags(self, node: str, deadline: Deadline) -> NodeOutput:
         try:
             answer = self._command(node, "flg_list", [], max(0.1, deadline.remaining()))
         except NOT_ASKED as error:
-            return Told(None, str(error))
+            return NodeOutput(None, str(error))
         if not answer.ok:
-            return Told(None, answer.why)
+            return NodeOutput(None, answer.why)
         row = answer.rows[0]
         if row["Exit"] != 0:
-            return Told(None, f"exit {row['Exit']:.0f}: {last_words(row['Errors'], row['Text'])}")
-        return Told(row["Text"])
+            return NodeOutput(None, f"exit {row['Exit']:.0f}: {last_words(row['Errors'], row['Text'])}")
+        return NodeOutput(row["Text"])
 
-    def _settings(self, node: str, deadline: Deadline) -> Told:
+    def _settings(self, node: str, deadline: Deadline) -> NodeOutput:
         """A file that is not there settles nothing otherwise than by default."""
         try:
             answer = ask(self._hosts[node], SETTINGS, self._root, limit=max(0.1, deadline.remaining()))
         except NOT_ASKED as error:
-            return Told(None, str(error))
-        return Told("".join(row["Text"] for row in answer.rows)) if answer.ok else Told(None, answer.why)
+            return NodeOutput(None, str(error))
+        return NodeOutput("".join(row["Text"] for row in answer.rows)) if answer.ok else NodeOutput(None, answer.why)
 
     def strangers(self, *, limit: float = 10.0) -> list[str]:
         found = []
@@ -102,12 +102,12 @@ class LifeKeeperWindows(OnWindows):
                 found += of_lifekeeper(told.text, node, self._cluster.manager.resource, self._names)
         return list(dict.fromkeys(found))
 
-    def _listed(self, node: str, limit: float) -> Told:
+    def _listed(self, node: str, limit: float) -> NodeOutput:
         try:
             answer = self._command(node, "lcdstatus", ["-q"], limit)
         except NOT_ASKED as error:
-            return Told(None, str(error))
-        return Told(str(answer.rows[0].get("Text") or "")) if answer.ok else Told(None, answer.why)
+            return NodeOutput(None, str(error))
+        return NodeOutput(str(answer.rows[0].get("Text") or "")) if answer.ok else NodeOutput(None, answer.why)
 
     def switch_over(self, to: str, *, deadline: Deadline) -> None:
         self._act(to, self._cluster.manager.resource, "restore", [], deadline)

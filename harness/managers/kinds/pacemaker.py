@@ -50,8 +50,8 @@ from harness.managers.rules.pacemaker_switchover_rules import (
     health_counts,
     would_line,
 )
-from harness.managers.switchover_readiness import Case, Told, by_state, last_words
-from harness.managers.unlisted_members import beside_of_pacemaker, of_pacemaker, own_tags
+from harness.managers.switchover_readiness import Case, NodeOutput, by_state, last_words
+from harness.managers.unlisted_members import of_pacemaker, own_tags, unrelated_in_pacemaker
 
 SBIN = f"export {TOOLS.strip()}; "
 MONITOR = f"{{ {ROOT} crm_mon --output-as=xml -1 || {ROOT} crm_mon --as-xml -1; }} 2>&1"  # PCM-01
@@ -146,8 +146,8 @@ class Pacemaker(Manager):
     def beside(self, *, limit: float = 10.0) -> frozenset[str]:
         return self._beside(self._told(self._cluster.nodes[0].name, f"{ROOT} cibadmin -Q; {NOW}", limit))
 
-    def _beside(self, cib: Told) -> frozenset[str]:
-        return beside_of_pacemaker(cib.text or "", own_tags(self._cluster), self._cluster.load_balancer.probe.port)
+    def _beside(self, cib: NodeOutput) -> frozenset[str]:
+        return unrelated_in_pacemaker(cib.text or "", own_tags(self._cluster), self._cluster.load_balancer.probe.port)
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
         node = self._cluster.nodes[0].name
@@ -229,9 +229,9 @@ class Pacemaker(Manager):
         node = self._cluster.nodes[0].name
         return borne(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
 
-    def _told(self, node: str, line: str, limit: float, given: bytes | None = None) -> Told:
+    def _told(self, node: str, line: str, limit: float, given: bytes | None = None) -> NodeOutput:
         done = self._try(node, line, limit, given)
-        return Told(None, f"{node} could not be asked") if done is None else Told(done.out, last_words(done.err))
+        return NodeOutput(None, f"{node} could not be asked") if done is None else NodeOutput(done.out, last_words(done.err))
 
     def _reading(self, node: str, limit: float) -> Reading:
         done = self._try(node, MONITOR, limit)
@@ -249,7 +249,7 @@ class Pacemaker(Manager):
         """Asked in the same moment as it is done: what depends on what may have been changed since the plan."""
         deadline = Deadline(limit)
 
-        def simulate(cib: str) -> Told:
+        def simulate(cib: str) -> NodeOutput:
             return self._told(node, take_out.ASK, max(deadline.remaining(), 0.1), cib.encode())
 
         return take_out.alone(tag, self._told(node, f"{ROOT} cibadmin -Q", limit), simulate)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.managers.manager import Answer, answer
-from harness.managers.switchover_readiness import Told, last_words
+from harness.managers.switchover_readiness import NodeOutput, last_words
 
 STARTS = {"enabled", "alias", "generated"}
 STAYS = {"disabled", "masked", "masked-runtime", "enabled-runtime", "linked", "linked-runtime"}  # what is below /run is gone with a boot
@@ -21,7 +21,7 @@ def at_boot_line(units: Iterable[str], sbd: bool = False) -> str:
     return f"{line}; if systemctl is-enabled --quiet sbd 2>/dev/null; then {mode}; fi; true" if sbd else line
 
 
-def by_units(told: Mapping[str, Told], units: Sequence[str], known: bool | None = None) -> Answer:
+def by_units(told: Mapping[str, NodeOutput], units: Sequence[str], known: bool | None = None) -> Answer:
     """`known`: what the cluster file says, which then counts."""
     if known is not None:
         return answer(

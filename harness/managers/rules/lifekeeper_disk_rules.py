@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from harness.config.cluster_config import Manager
 from harness.managers.manager import Answer, answer
 from harness.managers.rules.lifekeeper_switchover_rules import NO_QUORUM, QUORUM
-from harness.managers.switchover_readiness import Told
+from harness.managers.switchover_readiness import NodeOutput
 
 SEPARATOR = "|"
 UNFENCED = (
@@ -16,7 +16,7 @@ UNFENCED = (
 )
 
 
-def fenced_by(instances: Mapping[str, Told], settings: Mapping[str, Told], manager: Manager) -> Answer:
+def fenced_by(instances: Mapping[str, NodeOutput], settings: Mapping[str, NodeOutput], manager: Manager) -> Answer:
     """Is it proven that one side of a split is stopped? On both nodes, each by its own word."""
     against, unknown = [], []
     for node, told in instances.items():
@@ -27,7 +27,7 @@ def fenced_by(instances: Mapping[str, Told], settings: Mapping[str, Told], manag
     return answer(against, unknown)
 
 
-def _by_quorum(told: Told | None, manager: Manager) -> bool:
+def _by_quorum(told: NodeOutput | None, manager: Manager) -> bool:
     """A mode in force, of which a person says that it stops the loser. Majority of two stops both (WCLU-27)."""
     if told is None or told.text is None or not manager.quorum_stops_loser:
         return False
@@ -35,7 +35,7 @@ def _by_quorum(told: Told | None, manager: Manager) -> bool:
     return (modes[-1] if modes else manager.quorum or "") not in {*NO_QUORUM, "majority"}
 
 
-def mirrored_by(instances: Mapping[str, Told], manager: Manager) -> Answer | tuple[str, ...]:
+def mirrored_by(instances: Mapping[str, NodeOutput], manager: Manager) -> Answer | tuple[str, ...]:
     """The tags that copy data to the other node; an Answer where that cannot be read."""
     found: dict[str, None] = {}
     for node, told in instances.items():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from harness.managers.manager import Question
-from harness.managers.switchover_readiness import Case, Told, last_words
+from harness.managers.switchover_readiness import Case, NodeOutput, last_words
 
 ACTION = re.compile(r"!action!(?P<pid>\d+)!(?P<time>\d+)!(?P<who>\S+)\Z", re.ASCII)
 ABOUT = re.compile(r"(?P<kind>!nofailover!|confirmso!)(?P<node>\S+)\Z")
@@ -19,7 +19,7 @@ CONFIRM = re.compile(r"^\s*(?:export\s+)?CONFIRMSO(?P<which>DEF|TO)\s*=\s*[\"']?
 HARMLESS = re.compile(r"shutdown_switchover\Z|\S+-hc-ng\Z")  # every other flag may be one that holds transfers up (WCLU-31)
 
 
-def by_flags(to: str, flags: Mapping[str, Told], question: Question = Question.TOLD, harmless: Collection[str] = ()) -> Case:
+def by_flags(to: str, flags: Mapping[str, NodeOutput], question: Question = Question.TOLD, harmless: Collection[str] = ()) -> Case:
     """`flg_list` of every node (LKL-22, LKL-23): running actions anywhere, and flags on `to` about the node it would take from.
 
     A flag that forbids failovers does not forbid a told move (WCLU-29). `harmless`: flags that the cluster file knows to hold nothing up.
@@ -56,7 +56,7 @@ def _flag(flag: str, node: str, to: str, nodes: dict[str, str], question: Questi
     return Case(unknown=[f"{node}: flag {flag} is set, and what it holds up is not known (manager.harmless_flags)"])
 
 
-def by_policies(policies: Mapping[str, Told]) -> Case:
+def by_policies(policies: Mapping[str, NodeOutput]) -> Case:
     """`lkpolicy --get-policies` of every node (LKL-33), for failovers only: a policy forbids no told move.
 
     Its layout is not known: policies are found by name, with on or off after it.
@@ -78,7 +78,7 @@ def by_policies(policies: Mapping[str, Told]) -> Case:
     return case
 
 
-def by_settings(settings: Mapping[str, Told], question: Question = Question.LOST, quorum: str | None = None) -> Case:
+def by_settings(settings: Mapping[str, NodeOutput], question: Question = Question.LOST, quorum: str | None = None) -> Case:
     """/etc/default/LifeKeeper of every node: what quorum and confirmation it demands when a node is lost.
 
     `quorum`: the mode in force where the settings name none, by the cluster file: absent is not off where the quorum package is installed

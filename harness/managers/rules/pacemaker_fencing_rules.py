@@ -7,10 +7,10 @@ from xml.etree import ElementTree as xml
 
 from harness.managers.manager import Answer, answer
 from harness.managers.parse.pacemaker_parse import Reading, document, read
-from harness.managers.switchover_readiness import Told, last_words
+from harness.managers.switchover_readiness import NodeOutput, last_words
 
 
-def fenced_by(said: Mapping[str, Told], names: Sequence[str], cut: str) -> Answer:
+def fenced_by(said: Mapping[str, NodeOutput], names: Sequence[str], cut: str) -> Answer:
     """Of every node: crm_mon's XML, then, each behind a line `cut`, the devices that may fence each of `names` (`stonith_admin -l`)."""
     against: list[str] = []
     unknown: list[str] = []

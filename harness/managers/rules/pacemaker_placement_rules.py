@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as xml
 
 from harness.managers.parse.pacemaker_parse import Reading, document
-from harness.managers.switchover_readiness import Case, Told
+from harness.managers.switchover_readiness import Case, NodeOutput
 
 FALSE = ("false", "no", "off", "n", "0")
 BY_CAPACITY = ("utilization", "minimal", "balanced")
 
 
-def by_placement(to: str, told: Told, reading: Reading) -> Case:
+def by_placement(to: str, told: NodeOutput, reading: Reading) -> Case:
     """The configuration (`cibadmin -Q`): an opt-in cluster, capacities, tickets, and what must be apart."""
     root = document(told.text or "")
     return (

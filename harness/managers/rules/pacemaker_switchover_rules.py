@@ -13,7 +13,7 @@ from xml.etree import ElementTree as xml
 from harness.hosts.root_rights import ROOT
 from harness.managers.manager import Answer, Question
 from harness.managers.parse.pacemaker_parse import Reading, document, moved_by_hand, takes_nothing
-from harness.managers.switchover_readiness import Case, Told, last_words
+from harness.managers.switchover_readiness import Case, NodeOutput, last_words
 
 NOW = "date -u '+now %s'"
 QUORUM = f"{ROOT} corosync-quorumtool -s 2>&1; true"
@@ -50,7 +50,7 @@ def _with(resource: str, node: str, score: str) -> str:
     return f"sed 's|<constraints */>|<constraints></constraints>|; s|</constraints>|{rule}|'"
 
 
-def by_simulation(to: str, told: Told, reading: Reading) -> Case:
+def by_simulation(to: str, told: NodeOutput, reading: Reading) -> Case:
     """`would_line`'s answers: everything that is in service now must be in service on `to`, and nowhere else, in the end."""
     case = Case()
     for text in (told.text or "").split(NEXT):
@@ -75,7 +75,7 @@ def _places(resource: xml.Element) -> list[str]:
     return [n.get("name", "") for n in resource.findall("node")]
 
 
-def by_cib(told: Told, reading: Reading, resource: str, question: Question = Question.TOLD) -> Case:
+def by_cib(told: NodeOutput, reading: Reading, resource: str, question: Question = Question.TOLD) -> Case:
     """The configuration (`cibadmin -Q`, and the node's own clock): constraints that a move by hand left, and failures that move nothing."""
     root = document(told.text or "")
     if root is None:
@@ -94,7 +94,7 @@ def by_cib(told: Told, reading: Reading, resource: str, question: Question = Que
     return case
 
 
-def by_failures(to: str, told: Told, reading: Reading) -> Case:
+def by_failures(to: str, told: NodeOutput, reading: Reading) -> Case:
     """Why the scheduler would not have something on `to`, where it would not: failures that are counted there. By themselves they forbid
     nothing, below the threshold and after their time-out; crm_mon does not list them of a node where nothing has run."""
     root = document(told.text or "")
@@ -122,7 +122,7 @@ def _on_fail(root: xml.Element, reading: Reading) -> Iterator[tuple[str, str]]:
             yield tag, word
 
 
-def fences_failures(told: Told, reading: Reading) -> bool:
+def fences_failures(told: NodeOutput, reading: Reading) -> bool:
     """Is a node fenced because a check fails there?"""
     root = document(told.text or "")
     return root is not None and any(word == "fence" for _, word in _on_fail(root, reading))
@@ -133,20 +133,20 @@ def _option(where: xml.Element | None, name: str) -> str:
     return found[-1] if found else ""
 
 
-def health_counts(told: Told) -> bool:
+def health_counts(told: NodeOutput) -> bool:
     """Does a node's health move resources? Only with a strategy; unread, it does."""
     root = document(told.text or "")
     return root is None or _option(root.find(".//crm_config"), "node-health-strategy") not in ("", "none")
 
 
-def fenced_off(told: Told) -> bool:
+def fenced_off(told: NodeOutput) -> bool:
     """Is a node that is fenced left without power? By the cluster's option, or by a device's own."""
     root = document(told.text or "")
     words = [] if root is None else [_option(root, name) for name in ("stonith-action", "fencing-action", "pcmk_reboot_action")]
     return any(word in ("off", "poweroff") for word in words)
 
 
-def by_quorum(active: str, to: str, told: Told, reading: Reading) -> Case:
+def by_quorum(active: str, to: str, told: NodeOutput, reading: Reading) -> Case:
     """`corosync-quorumtool -s`: is there quorum when the active node's votes are gone?"""
     if reading.options.get("no-quorum-policy") == "ignore":
         return Case()
@@ -206,7 +206,7 @@ def by_cluster(to: str, reading: Reading, *, health: bool = True) -> Case:
     return case
 
 
-def by_clones(to: str, told: Told, reading: Reading) -> Case:
+def by_clones(to: str, told: NodeOutput, reading: Reading) -> Case:
     """What must be where a clone is needs an instance of it there; that one would be started is Pacemaker's to say."""
     root = document(told.text or "")
     case = Case()

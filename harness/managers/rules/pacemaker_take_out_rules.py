@@ -13,7 +13,7 @@ from xml.etree import ElementTree as xml
 from xml.sax.saxutils import quoteattr
 
 from harness.managers.parse.pacemaker_parse import document
-from harness.managers.switchover_readiness import Told, last_words
+from harness.managers.switchover_readiness import NodeOutput, last_words
 
 OURS = "lkharness-out"  # begins the id of everything that taking a resource out puts into the CIB
 ASK = "crm_simulate -p -S --output-as=xml"  # of the CIB that it is given
@@ -29,7 +29,7 @@ class Alone:
     why: str = ""
 
 
-def alone(tag: str, cib: Told, simulate: Callable[[str], Told]) -> Alone:
+def alone(tag: str, cib: NodeOutput, simulate: Callable[[str], NodeOutput]) -> Alone:
     """Asks `simulate` about the CIB with `tag` told to stop, until all that would be disturbed with it is found."""
     unmanaged: list[str] = []
     while True:
@@ -65,7 +65,7 @@ def _disturbed(transition: xml.Element, tag: str) -> dict[str, str]:
     return found
 
 
-def _with_it_out(cib: Told, tag: str, unmanaged: Sequence[str]) -> tuple[str, str]:
+def _with_it_out(cib: NodeOutput, tag: str, unmanaged: Sequence[str]) -> tuple[str, str]:
     """The configuration as `lines` would make it; or nothing, and why."""
     root = document(cib.text or "")
     if root is None:

@@ -48,24 +48,24 @@ def gone_since(recording: Recording, host: str) -> float | None:
     return next((start for start, _ in spans if last is None or last <= start + reach), None)
 
 
-def blind_nodes(recording: Recording) -> list[str]:
+def unwatched_nodes(recording: Recording) -> list[str]:
     """Nodes whose packets nobody watched."""
     return sorted({e.host for e in recording.events if e.kind == "no-capture"} & set(recording.header.nodes))
 
 
-def coarse(recording: Recording) -> dict[str, str]:
+def limited_hosts(recording: Recording) -> dict[str, str]:
     """Hosts that bore less than the whole agent, and what that left, in a sentence."""
     return {e.host: e.text for e in recording.events if e.kind == "coarse"}
 
 
 def unseen_nodes(recording: Recording) -> list[str]:
     """Nodes of which neither packets nor connections are known: those without Python."""
-    return sorted(set(coarse(recording)) & set(recording.header.nodes))
+    return sorted(set(limited_hosts(recording)) & set(recording.header.nodes))
 
 
 def unwatched(recording: Recording) -> list[Span]:
     """When some node's traffic was not watched."""
-    if blind_nodes(recording):
+    if unwatched_nodes(recording):
         return [(float("-inf"), float("inf"))]
     return sorted(span for node in recording.header.nodes for span in [*lost_spans(recording, node), *unwitnessed(recording, node)])
 

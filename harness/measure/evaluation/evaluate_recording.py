@@ -267,7 +267,7 @@ def _unwatched(recording: Recording) -> list[str]:
 def _notes(case: Case, all_series: Sequence[SeriesResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
     recording = case.recording
     notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
-    notes += coverage.coarse(recording).values()
+    notes += coverage.limited_hosts(recording).values()
     notes += [f"{recording.header.disruption} is counted from {m.text}" for m in recording.marks if m.kind == "counted-from"]
     notes += _unwatched(recording)
     if calibration is None:

@@ -200,7 +200,7 @@ def _balancer_switched(scene: Scene, name: str) -> Boundary:
 def _at_node(scene: Scene, name: str, at: float | None, evidence: str, what: str) -> Boundary:
     if at is not None:
         return Boundary(name, at, evidence, scene.new)
-    blind = scene.new in coverage.blind_nodes(scene.recording)
+    blind = scene.new in coverage.unwatched_nodes(scene.recording)
     return _unseen(name, f"{scene.new} could not capture packets" if blind else f"{scene.new} was not seen to {what}")
 
 

@@ -68,7 +68,7 @@ class Case:
     @cached_property
     def coarse(self) -> dict[str, str]:
         """Origins whose failed attempts have no known port, so that nobody can tell whether they reached a node."""
-        return coverage.coarse(self.recording)
+        return coverage.limited_hosts(self.recording)
 
     @cached_property
     def undone(self) -> float | None:

@@ -21,7 +21,7 @@ OUTCOMES = (
 
 
 @dataclass(frozen=True)
-class Tried:
+class AttemptResult:
     """`outcome` is a sample's; `ended` when that was known, on the harness's monotonic clock."""
 
     outcome: str
@@ -31,11 +31,11 @@ class Tried:
 
 def speak(
     forwarding: Forwarding, opening: Opening, say: bytes, expect: bytes, deadline: Deadline, *, again: bytes = b"", keep: bool = False
-) -> Tried:
+) -> AttemptResult:
     """Wait for the connection, and for the answer that `expect` describes; then close it (`keep`: not when it stands)."""
     if not opening.ended.wait(deadline.remaining()):
         forwarding.give_up(opening)
-        return Tried("silent", time.monotonic())
+        return AttemptResult("silent", time.monotonic())
     if opening.said:
         return of_refusal(opening)
     try:
@@ -45,18 +45,18 @@ def speak(
             opening.channel.close()
 
 
-def of_refusal(opening: Opening) -> Tried:
+def of_refusal(opening: Opening) -> AttemptResult:
     """The outcome for sshd's reason not to open the connection."""
     now, said = time.monotonic(), opening.said.casefold()
     if opening.forbidden:
-        return Tried("skipped", now, f"sshd may not connect there ({opening.said})")
+        return AttemptResult("skipped", now, f"sshd may not connect there ({opening.said})")
     for words, outcome in OUTCOMES:
         if words in said:
-            return Tried(outcome, now, "" if outcome in ("refused", "reset") else opening.said)
-    return Tried("skipped", now, f"sshd could not try: {opening.said}")
+            return AttemptResult(outcome, now, "" if outcome in ("refused", "reset") else opening.said)
+    return AttemptResult("skipped", now, f"sshd could not try: {opening.said}")
 
 
-def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> Tried:
+def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: Deadline) -> AttemptResult:
     channel, heard = opening.channel, b""
     try:
         if say:
@@ -65,14 +65,14 @@ def _talk(opening: Opening, say: bytes, expect: bytes, again: bytes, deadline: D
             channel.settimeout(max(0.001, deadline.remaining()))
             data = channel.recv(MAX_ANSWER_BYTES)
             if not data:
-                return Tried("reset", time.monotonic(), "closed after another answer" if heard else "closed without a word")
+                return AttemptResult("reset", time.monotonic(), "closed after another answer" if heard else "closed without a word")
             heard = (heard + data)[-MAX_ANSWER_BYTES:]
             if again and re.search(again, heard):
                 heard = b""
                 channel.sendall(say)
     except TimeoutError:
         said = f"said {heard[:40]!a}" if heard else "accepted, but not answered"
-        return Tried("silent", time.monotonic(), said)
+        return AttemptResult("silent", time.monotonic(), said)
     except OSError:
-        return Tried("reset", time.monotonic(), "closed without a word")
-    return Tried("answered", time.monotonic())
+        return AttemptResult("reset", time.monotonic(), "closed without a word")
+    return AttemptResult("answered", time.monotonic())

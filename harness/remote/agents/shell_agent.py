@@ -49,7 +49,7 @@ def start(host: Host, all_series: Sequence[AgentSeries], *, lifetime_s: float) -
     except OSError:
         process.close()
         raise
-    return Judged(process, all_series)
+    return JudgedStream(process, all_series)
 
 
 def _settings(all_series: Sequence[AgentSeries], lifetime_s: float) -> Iterator[str]:
@@ -87,7 +87,7 @@ class Addresses:
         return self._found.get((series, at))
 
 
-class Judged:
+class JudgedStream:
     """The script's stream with its answers judged: what `harness.remote.agents.spool_reader.Reader` reads."""
 
     def __init__(self, process: Process, series: Sequence[AgentSeries]) -> None:

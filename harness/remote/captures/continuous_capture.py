@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.core.errors import DeadlineExceeded, HarnessError, Inconclusive, Unusable
 from harness.hosts.host import WrongHostKey
-from harness.remote.captures.packet_capture import Witness
+from harness.remote.captures.packet_capture import PacketCapture
 from harness.remote.recording import pcapng
 from harness.remote.recording.recording import NodeEvent
 
@@ -27,9 +27,9 @@ END_TIMEOUT_S = 10.0  # a witness on a busy host may tell late what it saw; what
 class Watched:
     """`start`, then `stop`; `make` gives a new witness, `tell` hears of its life."""
 
-    def __init__(self, node: str, make: Callable[[], Witness], tell: Callable[[NodeEvent], None]) -> None:
+    def __init__(self, node: str, make: Callable[[], PacketCapture], tell: Callable[[NodeEvent], None]) -> None:
         self._node, self._make, self._tell = node, make, tell
-        self._witnesses: list[Witness] = []  # all there were; the last may be at work
+        self._witnesses: list[PacketCapture] = []  # all there were; the last may be at work
         self._working = False
         self._lost: float | None = None
         self._whole = time.monotonic()  # up to here everything has come in

@@ -34,7 +34,7 @@ MAX_COMPLAINT_LENGTH = 600  # characters of a complaint
 SYN, FIN_SYN_RST = 0x02, 0x07
 
 
-class Witness:
+class PacketCapture:
     """Watches `host`; a context manager. `ports` adds every TCP and UDP packet from or to these.
 
     `newest`: only the newest packets stay readable, and what comes while somebody is `holding` them, and it goes on for ever; else, and
@@ -73,7 +73,7 @@ class Witness:
         self._process: Process | None = None
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Witness:
+    def __enter__(self) -> PacketCapture:
         self.start()
         return self
 
@@ -224,7 +224,7 @@ class Witness:
             self._changed.notify_all()
 
 
-def mark_all(witnesses: Mapping[str, Witness]) -> tuple[dict[str, int], dict[str, Inconclusive]]:
+def mark_all(witnesses: Mapping[str, PacketCapture]) -> tuple[dict[str, int], dict[str, Inconclusive]]:
     """A mark of each, asked for at once: the positions, and why there is none of those that have died or do not answer."""
     asked: dict[str, int] = {}
     found: dict[str, int] = {}

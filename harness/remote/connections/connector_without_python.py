@@ -80,7 +80,7 @@ class FallbackConnector(ConnectorBase):
 
     def _attempt(self, line: bytes, series: AgentSeries, process: Process) -> Attempt:
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
-        address = process.addresses.get(number, at) if isinstance(process, shell_agent.Judged) else None
+        address = process.addresses.get(number, at) if isinstance(process, shell_agent.JudgedStream) else None
         seconds = int(took) / 1e6
         return self._made(series.destination, series.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None)
 

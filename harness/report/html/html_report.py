@@ -142,7 +142,7 @@ def _environment() -> Environment:
         css=_css,
         label=lambda result: labels.LABEL[result],
         mark=lambda result: labels.MARK[result],
-        travelled=labels.travelled,
+        travelled=labels.route_in_words,
         measured=labels.measured,
         evidence_link=evidence_link,
         bars=bars,

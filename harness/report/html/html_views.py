@@ -118,7 +118,7 @@ def measured_view(run: RunRecord, events: Sequence[Mapping[str, Any]] = ()) -> M
     return MeasuredView(
         sentence=gate_statistics.sentence(run),
         worst=gate_statistics.worst_outages(run),
-        kept=gate_statistics.worst_kept(run),
+        kept=gate_statistics.worst_established(run),
         tokens=gate_statistics.token_totals(run.measurements),
         calibration=gate_statistics.calibration_in_words(run.calibration) if run.calibration else "",
         cards=cards,

@@ -62,7 +62,7 @@ def _lab_manager(run: RunRecord) -> tuple[str, str]:
     return LAB_MANAGERS.get(kind, (kind, kind))
 
 
-def travelled(wire: str | None) -> str:
+def route_in_words(wire: str | None) -> str:
     """How a connection travelled, in words; a code that is not known is shown as it is."""
     if not wire:
         return "not seen"

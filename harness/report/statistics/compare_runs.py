@@ -131,7 +131,7 @@ def _only(here: Mapping[_Key, Group], there: Mapping[_Key, Group], which: str) -
     return [f"{what} was measured in {which} only" for what in dict.fromkeys(told)]
 
 
-def compared(
+def compare_series(
     disruption: str,
     path: str,
     service: str,
@@ -181,7 +181,7 @@ def _rows(pairs: Sequence[tuple[Group, Group]]) -> list[Row]:
         values = [one.value for one in first], [one.value for one in second]
         node = "" if old.alone and new.alone else old.before
         mine = None if p is None else next(corrected)
-        rows.append(compared(old.disruption, *key, *values, period, before_node=node, p=mine, among=len(set(families))))
+        rows.append(compare_series(old.disruption, *key, *values, period, before_node=node, p=mine, among=len(set(families))))
     return rows
 
 

@@ -162,7 +162,7 @@ class Group:
         if len(self.records) < 2:
             return []
         kinds = [(path, path.value, worst_of) for path in PathName] + [
-            (path, f"{path}, established connection", kept_of) for path in PathName
+            (path, f"{path}, established connection", longest_established) for path in PathName
         ]
         found = (self._of(name, [f for r in self.records if (f := of(r, path))]) for path, name, of in kinds)
         return [one for one in found if one]
@@ -247,7 +247,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def worst_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
     """A path in a measurement: the longest figure of its new connections, with the worst verdict of all its series.
 
-    How long a kept connection is out is mostly the time after which its user gives it up, here the harness (`kept_of`).
+    How long a kept connection is out is mostly the time after which its user gives it up, here the harness (`longest_established`).
     """
     found = figures(record, path)
     longest = max([f for f in found if f.series.kind == NEW] or found, key=_length, default=None)
@@ -256,13 +256,13 @@ def worst_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
     return SeriesFigure(record, longest.series, min(found, key=lambda f: (severity(f.result), -_length(f)[1])).series)
 
 
-def not_known_of(record: MeasurementRecord, path: str) -> list[SeriesFigure]:
+def unknown_figures(record: MeasurementRecord, path: str) -> list[SeriesFigure]:
     """The new connections of a path of which no figure is known: each of them may have been out the longest."""
     found = figures(record, path)
     return [f for f in ([f for f in found if f.series.kind == NEW] or found) if not f.known]
 
 
-def kept_of(record: MeasurementRecord, path: str) -> SeriesFigure | None:
+def longest_established(record: MeasurementRecord, path: str) -> SeriesFigure | None:
     """The kept connection of a path that was out the longest."""
     return max((f for f in figures(record, path) if f.series.kind != NEW), key=_length, default=None)
 
@@ -272,9 +272,9 @@ def worst_outages(run: RunRecord) -> dict[str, SeriesFigure]:
     return _over(run, worst_of)
 
 
-def worst_kept(run: RunRecord) -> dict[str, SeriesFigure]:
+def worst_established(run: RunRecord) -> dict[str, SeriesFigure]:
     """The same of the connections that were kept open."""
-    return _over(run, kept_of)
+    return _over(run, longest_established)
 
 
 def _over(run: RunRecord, of: Callable[[MeasurementRecord, str], SeriesFigure | None]) -> dict[str, SeriesFigure]:

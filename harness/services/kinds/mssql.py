@@ -132,7 +132,7 @@ class Mssql(ServiceKind):
         return Hello(say, ANSWER, keeps=False, least_period_s=every)
 
 
-class Told(NamedTuple):
+class ServerAnswer(NamedTuple):
     """The answer to `QUESTION`, as text; what is null there is empty."""
 
     server: str
@@ -147,7 +147,7 @@ class Told(NamedTuple):
     database: str
 
 
-def judged(told: Told) -> list[Finding]:
+def judged(told: ServerAnswer) -> list[Finding]:
     """What a server's own words mean for its clients. Pure."""
     found = []
     if told.instance:
@@ -164,13 +164,13 @@ def judged(told: Told) -> list[Finding]:
     return found
 
 
-def _asked(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[Told, bytes | None]:
+def _asked(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[ServerAnswer, bytes | None]:
     """What it says, and its certificate (DER) where it encrypts. One connection: whoever asks may have no second one."""
     from harness.services.sqlserver.session import Session
 
     given.only_known(settings, Mssql.kind, SETTINGS)
     with Session(host, port, settings, deadline) as session:
         rows, certificate = session.query(QUESTION, deadline, of="who it is"), session.certificate
-    if len(rows) != 1 or len(rows[0]) != len(Told._fields):
+    if len(rows) != 1 or len(rows[0]) != len(ServerAnswer._fields):
         raise NotTheService(f"{host}:{port} answered the question who it is with {len(rows)} rows")
-    return Told(*("" if value is None else str(value) for value in rows[0])), certificate
+    return ServerAnswer(*("" if value is None else str(value) for value in rows[0])), certificate

@@ -26,7 +26,7 @@ YES, NO = Match(True), Match(False)
 
 
 @dataclass(frozen=True)
-class Seen:
+class LocalPacket:
     """A packet as this host's firewall sees it: local and remote end, by which NIC, under which profile, whose socket."""
 
     packet: Packet
@@ -50,7 +50,7 @@ class Seen:
         return self.packet.source if self.inbound else self.packet.destination
 
 
-def matches(rule: Rule, seen: Seen, profile: Profile) -> Match:
+def matches(rule: Rule, seen: LocalPacket, profile: Profile) -> Match:
     """All parts must match (WNET-09): one that surely does not settles it."""
     if not rule.enforced:
         return NO
@@ -63,7 +63,7 @@ def matches(rule: Rule, seen: Seen, profile: Profile) -> Match:
     return Match(None, "; ".join(dict.fromkeys(whys))) if whys else YES
 
 
-def _parts(rule: Rule, seen: Seen, profile: Profile) -> Iterator[Match]:
+def _parts(rule: Rule, seen: LocalPacket, profile: Profile) -> Iterator[Match]:
     packet = seen.packet
     local, remote = (packet.destination_port, packet.source_port) if seen.inbound else (packet.source_port, packet.destination_port)
     if rule.inbound is None:
@@ -130,7 +130,7 @@ def _port(word: str, port: int | tuple[int, int]) -> Match:
     return NO if last < begin or end < first else Match(None, "which port the one who connects chose")
 
 
-def _address(word: str, address: str, seen: Seen) -> Match:
+def _address(word: str, address: str, seen: LocalPacket) -> Match:
     one = ip_address(address)
     low = word.lower()
     if low in ("localsubnet", "localsubnet4", "localsubnet6"):
@@ -145,7 +145,7 @@ def _address(word: str, address: str, seen: Seen) -> Match:
     return Match(one.version == network.version and one in network)
 
 
-def _local_subnet(one: Address, seen: Seen) -> Match:
+def _local_subnet(one: Address, seen: LocalPacket) -> Match:
     if one == PLATFORM:
         return NO
     if seen.nic is None or seen.nic.addresses is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
 from harness.diagnosis.firewall.tcp_handshake import Opening
-from harness.diagnosis.firewall.windows.windows_matches import Seen, matches
+from harness.diagnosis.firewall.windows.windows_matches import LocalPacket, matches
 from harness.diagnosis.firewall.windows.windows_rules import Owner, Profile, WindowsFirewall
 
 NOBODY = Owner()
@@ -33,7 +33,7 @@ def evaluate(firewall: WindowsFirewall, packet: Packet, owner: Owner = NOBODY) -
     """
     if _inside(firewall, packet):
         return Decision(Outcome.ACCEPT, LOOPBACK, f"{packet}: let through", True)
-    seen = Seen(packet, firewall, firewall.nic(packet.in_nic if packet.hook == "input" else packet.out_nic), owner)
+    seen = LocalPacket(packet, firewall, firewall.nic(packet.in_nic if packet.hook == "input" else packet.out_nic), owner)
     profiles = _profiles(seen)
     ways: list[_Way] = []
     for profile in profiles:
@@ -69,20 +69,20 @@ def _unheard(firewall: WindowsFirewall, syn: Packet) -> str:
     """What is heard of a port without a listener that a rule lets pass."""
     if _inside(firewall, syn):
         return "tcp reset"
-    profiles = _profiles(Seen(syn, firewall, firewall.nic(syn.in_nic), NOBODY))
+    profiles = _profiles(LocalPacket(syn, firewall, firewall.nic(syn.in_nic), NOBODY))
     said = {None if p.enabled is None else not (p.enabled and p.stealth is not False) for p in profiles}
     if len(said) != 1 or None in said:
         return ""
     return "tcp reset" if said.pop() else "silence"
 
 
-def _profiles(seen: Seen) -> list[Profile]:
+def _profiles(seen: LocalPacket) -> list[Profile]:
     """The one of the NIC's network (WNET-04); all, where that is not told."""
     name = seen.nic.profile if seen.nic else None
     return [p for p in seen.firewall.profiles if name is None or p.name.lower() == name.lower()]
 
 
-def _ways(seen: Seen, profile: Profile) -> Iterator[_Way]:
+def _ways(seen: LocalPacket, profile: Profile) -> Iterator[_Way]:
     nic = seen.packet.in_nic if seen.inbound else seen.packet.out_nic
     if profile.enabled is False:
         yield _Way(True, f"the {profile.name} profile is off", final=True)
@@ -100,7 +100,7 @@ def _ways(seen: Seen, profile: Profile) -> Iterator[_Way]:
     yield from _by_rules(seen, profile)
 
 
-def _by_rules(seen: Seen, profile: Profile) -> Iterator[_Way]:
+def _by_rules(seen: LocalPacket, profile: Profile) -> Iterator[_Way]:
     counts = not (seen.inbound and profile.inbound_rules is False)
     found = [(rule, matches(rule, seen, profile)) for rule in seen.firewall.rules] if counts else []
     bypass = [(rule, match.why) for rule, match in found if rule.bypasses and match.yes is not False]
@@ -121,7 +121,7 @@ def _by_rules(seen: Seen, profile: Profile) -> Iterator[_Way]:
     yield from _default(seen, profile)
 
 
-def _default(seen: Seen, profile: Profile, why: str = "") -> Iterator[_Way]:
+def _default(seen: LocalPacket, profile: Profile, why: str = "") -> Iterator[_Way]:
     way = "inbound" if seen.inbound else "outbound"
     named = f"the {profile.name} profile's default for {way} connections, which no rule is about"
     ignores = seen.inbound and profile.inbound_rules is False
@@ -132,7 +132,7 @@ def _default(seen: Seen, profile: Profile, why: str = "") -> Iterator[_Way]:
         yield _Way(passes, named, why if lets is not None else f"what {named} is", final=ignores and lets is not None)
 
 
-def _decided(seen: Seen, ways: list[_Way], profiles: int) -> Decision:
+def _decided(seen: LocalPacket, ways: list[_Way], profiles: int) -> Decision:
     packet = seen.packet
     if not ways:
         return Decision(Outcome.CANNOT_TELL, "", "which profile is that of its NIC's network", None)

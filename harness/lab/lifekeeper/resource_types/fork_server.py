@@ -26,7 +26,7 @@ from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run, t
 KILLED = "was killed"
 
 
-class Warm:
+class ForkServer:
     """Runs `interpreter -m module words…` by forking a process that has the module loaded; any other command as usual."""
 
     def __init__(self, interpreter: str | None) -> None:

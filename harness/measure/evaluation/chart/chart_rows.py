@@ -117,7 +117,7 @@ def _by_activity(recording: Recording, moments: Mapping[str, list[float]], reach
     edges = sorted({edge for rows in spans.values() for span in rows for edge in span if edge <= end})
     if not edges:
         return _rows([], start, end)
-    nobody = UNKNOWN if coverage.blind_nodes(recording) else NOBODY
+    nobody = UNKNOWN if coverage.unwatched_nodes(recording) else NOBODY
     changes = []
     for edge in edges:
         active = [node for node, rows in spans.items() if any(a <= edge < b or a == b == edge for a, b in rows)]

@@ -78,7 +78,7 @@ def _accounted(view: View) -> float:
 
 def _why(view: View, unknown: Sequence[Traced]) -> str:
     recording = view.case.recording
-    blind = coverage.blind_nodes(recording)
+    blind = coverage.unwatched_nodes(recording)
     if blind:
         return f"{' and '.join(blind)} could not capture packets"
     if view.series.kind == PINNED:
