@@ -16,7 +16,7 @@ RESOURCES = "2021-04-01"  # the api-version of groups, tags, resource lists and 
 
 
 class Arm:
-    """Requests under one subscription. Raises what `trouble.told` makes of a refusal."""
+    """Requests under one subscription. Raises what `translate_errors` makes of a refusal."""
 
     def __init__(self, clients: Clients) -> None:
         self.clients = clients

@@ -135,7 +135,7 @@ class OperationRunner:
 
         `accepted` is the sign looked for when the answer got lost; one that is accepted has not happened yet (default: that it happened).
         A refusal that says "not now" (429, an expired token) is no acceptance, so after it the request is repeated, and told.
-        Raises what `trouble.told` makes of any other refusal; Unusable when no sign of it can be seen and it must not be repeated.
+        Raises what `translate_errors` makes of any other refusal; Unusable when no sign of it can be seen and it must not be repeated.
         """
         why = ""
         for number in range(1, 1000):

@@ -17,7 +17,7 @@ INTERRUPT_CHECK_INTERVAL_S = 0.5  # a Ctrl-C that comes right before a wait begi
 
 
 def result_of(poller: Any, deadline: Deadline, doing: str) -> Any:
-    """What the operation came to. Raises DeadlineExceeded while it still runs there, and else what `trouble.told` makes of a failure."""
+    """What the operation came to. Raises DeadlineExceeded while it still runs there, else what `translate_errors` makes of a failure."""
     with error_mapping.translate_errors(doing):
         poller.wait(deadline.remaining())  # which raises what the operation failed with, if it did
         if poller.done():

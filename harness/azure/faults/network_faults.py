@@ -52,7 +52,7 @@ def new_rule() -> str:
 
 
 class Network:
-    """Raises what `trouble.told` makes of a refusal; every wait ends with its deadline."""
+    """Raises what `translate_errors` makes of a refusal; every wait ends with its deadline."""
 
     def __init__(self, hand: OperationRunner) -> None:
         self._hand = hand

@@ -184,7 +184,7 @@ def _deployment(arm: Arm, made: RunResources, say: Say) -> Running:
 
 
 def remove(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[str]:
-    """Remove everything of it; what is left and why, empty when all is gone. Its deployment must be over (`stopped`).
+    """Remove everything of it; what is left and why, empty when all is gone. Its deployment must be over (`stop_deployment`).
 
     One by one, by their ids, each seen gone; then the group, if the run made it and nothing else is in it. The records, here and in Azure,
     go last, and only when nothing is left: without them nobody could tell any more what was the run's.

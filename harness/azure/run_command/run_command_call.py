@@ -86,7 +86,7 @@ def run(
 
     With `ends_after_s` the host itself ends it then: one that hangs would keep everybody from the machine's run-command for 90 minutes.
     Where somebody else's script runs in the machine (409), it is sent again until the deadline: that is a refusal, so nothing has run.
-    Raises Unusable when the script's own end mark is not in what came back, and what `trouble.told` makes of a refusal.
+    Raises Unusable when the script's own end mark is not in what came back, and what `translate_errors` makes of a refusal.
     """
     mark = secrets.token_hex(8)
     doing = f"running a script in {machine}"
