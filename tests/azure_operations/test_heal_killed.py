@@ -266,6 +266,9 @@ class Beside:
         self.told: list[str] = []
         self.stolen = ""
 
+    def settled(self) -> None:
+        self.told.append("settled")
+
     def dismiss(self) -> None:
         self.told.append("dismissed")
 
@@ -309,7 +312,7 @@ def test_an_undoing_that_was_cut_short_is_taken_up_at_the_run_s_end(
     assert lab.power(one.target()) == "off"
     assert attached.end(broken=True) and attached.give_back() == []
     assert lab.power(one.target()) == "on" and not STANDING
-    assert attached._watchdog.told == ["dismissed", "given back"]  # type: ignore[union-attr]
+    assert attached._watchdog.told == ["settled", "given back", "dismissed"]  # type: ignore[union-attr]
 
 
 def test_one_that_fails_at_the_end_too_is_left_to_the_guardian(lab: AzureLab, attached: DisruptiveRun) -> None:
