@@ -27,6 +27,12 @@ from harness.report.record.run_directory import Run
         ("sudo mariadb-admin -u root -pcanary ping", {"canary"}),
         ("fence_ipmilan -a 10.0.0.1 -p canary", {"canary"}),
         ("/opt/site/power -p canary off", {"canary"}),  # nobody knows what it means there
+        ("ssh jump fence_ipmilan -a bmc -l admin -p 12345", {"12345"}),  # digits, which would be a port of ssh's own
+        ("docker exec tools fence_x -p 5/canary", {"5/canary"}),
+        ("x --client-secret=canary --password=other", {"canary", "other"}),
+        ("wget --password=canary on", {"canary"}),
+        ("curl --user svc:canary https://bmc/off", {"canary"}),
+        ("curl --proxy-user=svc:canary https://bmc/off", {"canary"}),
         ("mkdir -parents x", set()),
         ("ssh -p 2222 root@jump power off", set()),  # a port
         ("ssh -p 2222 root@jump /opt/site/power -p canary off", {"canary"}),
@@ -46,6 +52,11 @@ from harness.report.record.run_directory import Run
 )
 def test_what_an_option_calls_secret(command, secret) -> None:
     assert secret_words(command.split()) == secret
+
+
+def test_a_new_line_ends_a_command_and_none_within_quotes() -> None:
+    assert secret_words(["sh", "-c", "cp -p a b\n\nfence_x -p canary"]) == {"canary"}
+    assert secret_words(["sh", "-c", "fence_x -p 'cana\nry' -o off"]) == {"cana\nry"}
 
 
 @pytest.mark.parametrize(

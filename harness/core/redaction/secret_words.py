@@ -15,7 +15,8 @@ from harness.core.redaction.secret_names import sensitive
 
 MAX_DEPTH = 3  # lines within lines: `ssh host "sh -c '…'"`
 _PLACE = re.compile(r"\d{1,5}(?:[:,-]\d{1,5})*|.*[/\\].*")  # ports, processes, paths
-_ENDS = ("|", "||", "&&", ";", "&")  # of one command; another program's begins
+_USER_OPTIONS = ("--user", "--proxy-user")  # long for the letters of a program that takes USER:PASSWORD
+_ENDS = ";|&\n"  # of one command; another program's begins
 
 
 class Program(NamedTuple):
@@ -33,6 +34,8 @@ _UNKNOWN = Program()
 _PROGRAMS: tuple[tuple[re.Pattern[str], Program], ...] = tuple(
     (re.compile(names), program)
     for names, program in (
+        # What a lost node is switched off with; also behind ssh or docker, whose own -p is a port.
+        (r"fence_\w{1,40}|stonith\w{0,20}|racadm|ipmi-\w{1,20}|ipmipower", Program()),
         (r"lkharness|pytest|cp|rsync|tar", Program("")),  # a plug-in's name; a file's rights are kept
         (r"sshpass|(?:mysql|mariadb)[\w-]{0,20}", Program("p", "p")),
         (r"ipmitool|isql|sqlcmd|bcp", Program("P", "P")),
@@ -55,11 +58,15 @@ def secret_words(command: Sequence[str]) -> set[str]:
 def _within(command: Sequence[str], depth: int) -> Iterator[str]:
     program, before = _UNKNOWN, ""
     for word in command:
-        if before in _ENDS:
+        if before and not before.strip(_ENDS):
             program = _UNKNOWN
         name, mark, value = word.partition("=")
-        if before.startswith("-") and sensitive(before.lstrip("-")):
+        if before.startswith("-") and "=" not in before and sensitive(before.lstrip("-")):
             yield word
+        elif program.user and before in _USER_OPTIONS:
+            yield _secret_of(word, program)
+        elif program.user and mark and name in _USER_OPTIONS:
+            yield _secret_of(value, program)
         elif _is_before_a_secret(before, program) and not (program.place and _PLACE.fullmatch(word)):
             yield _secret_of(word, program)
         elif mark and sensitive(name.lstrip("-")):
@@ -88,8 +95,8 @@ def _program_of(word: str) -> Program | None:
 
 
 def _words_of(line: str) -> list[str]:
-    words = shlex.shlex(line, posix=True, punctuation_chars=";|&")
-    words.whitespace_split, words.commenters = True, ""
+    words = shlex.shlex(line, posix=True, punctuation_chars=_ENDS)
+    words.whitespace, words.whitespace_split, words.commenters = " \t\r", True, ""
     try:
         return list(words)
     except ValueError:  # a quote without an end

@@ -122,7 +122,7 @@ class PacketCapture:
                 self._holders -= 1
 
     def write_pcap(self, path: Path) -> None:
-        """Everything seen so far, headers only, as pcap-ng with one interface block for each interface."""
+        """The packets that are kept (all but the first `left_out`), headers only, as pcap-ng with an interface block for each interface."""
         pcapng.write(path, [packet.headers for packet in self.packets()], host=self.name)
 
     def stop(self) -> None:

@@ -130,16 +130,23 @@ def _facts(view: View) -> list[Verdict]:
 def _of_absence(view: View, run: Run) -> Verdict:
     """A node that dies where nothing may be touched, or of what is no more than a service's crash, is what such a disruption is to find.
 
-    Where either node may serve in the end, nothing is demanded of the other's path, and nobody saw which one does, it may be that other.
+    Where either node may serve in the end, it may be the other one.
     """
-    header = view.case.recording.header
-    if view.case.after is None and header.moves is None and header.expects.get("standby") == ANY:
+    if _may_be_the_loser(view):
         return inconclusive(f"{view.name}: {view.failures(run)}; it may not be the node that serves in the end, which nobody saw")
     return failed(f"{view.name}: {view.failures(run)}, and {view.case.recording.header.disruption} takes no node away")
 
 
+def _may_be_the_loser(view: View) -> bool:
+    """Either node may serve in the end, nothing is demanded of the other's path, and nobody saw which one does."""
+    header = view.case.recording.header
+    return view.case.after is None and header.moves is None and header.expects.get("standby") == ANY
+
+
 def _of_no_return(view: View, run: Run) -> Verdict:
     """A path that must be out, or of which nothing is demanded, is waited for from the undoing, once that was done."""
+    if view.effect != ANY and view.absences and _may_be_the_loser(view):
+        return inconclusive(f"{view.told(run)}; it may not be the node that serves in the end, which nobody saw")
     until = view.until
     waited = view.figure(run, until)
     undone = view.case.undone
