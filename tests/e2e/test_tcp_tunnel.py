@@ -67,8 +67,10 @@ def test_the_far_end_s_close_is_the_end_of_the_stream(here):
 def test_the_client_s_close_closes_the_far_end(here):
     with socket.create_server(("127.0.0.1", 0)) as door, relay(here, "127.0.0.1", door.getsockname()[1]) as link:
         far, _ = door.accept()
-        far.settimeout(10)
-        socket.create_connection((link.host, link.port), timeout=60).close()
+        far.settimeout(120)
+        with socket.create_connection((link.host, link.port), timeout=60) as client:
+            client.sendall(b"bye")
+            assert far.recv(10) == b"bye"  # by now the relay has seen whose connection it is; of one that is closed already nobody can tell
         assert far.recv(10) == b""
         far.close()
 
