@@ -325,10 +325,10 @@ def _is_over(constraint: xml.Element, clock: re.Match[str] | None) -> bool:
         return False
     try:
         end = datetime.fromisoformat(dates[0].get("end", "").replace("Z", "+00:00").replace(" +", "+"))
-    except ValueError:
+        margin = timedelta(0) if end.tzinfo is not None else timedelta(days=1)
+        return (end.replace(tzinfo=end.tzinfo or UTC) + margin).timestamp() < int(clock[1])
+    except (ValueError, OverflowError):  # the year 9999, as of a rule for ever, has no day after it
         return False
-    margin = timedelta(0) if end.tzinfo is not None else timedelta(days=1)
-    return (end.replace(tzinfo=end.tzinfo or UTC) + margin).timestamp() < int(clock[1])
 
 
 def timed_moves(text: str, resource: str) -> list[str]:

@@ -91,7 +91,8 @@ def _after(root: xml.Element, reading: Reading) -> Iterator[str]:
     ours = {*reading.resources, *reading.groups}
     for rule in root.iter("rsc_order"):
         ids = [e.get("id", "") for e in rule.iter("resource_ref")] or [rule.get("first", ""), rule.get("then", "")]
-        optional = rule.get("kind") == "Optional" or rule.get("score") in ("0", "+0")
+        of_starts = rule.get("first-action", "start") == "start" and rule.get("then-action", "start") != "stop"
+        optional = not of_starts or rule.get("kind", "Mandatory") != "Mandatory" or rule.get("score") in ("0", "+0")
         if first := [tag for tag in ids[:-1] if tag in stopped] if not optional and ids[-1] in ours else []:
             yield f"{ids[-1]} starts only after {', '.join(first)} (the order {rule.get('id')}), and that is told to stay stopped"
 
