@@ -103,6 +103,7 @@ PREFER = '<rsc_location id="cli-prefer-web" rsc="web"><rule id="r"><date_express
         (PREFER.format(END, "2026-11-22 00:00:00Z").replace('id="r"', 'id="r" boolean-op="or"'), "cli-prefer-web is in force"),
         (PREFER.format(END, "2026-11-01"), ""),
         (PREFER.format(END, "2026-12-01"), "cli-prefer-web is in force"),
+        (PREFER.format(END, "9999-12-31"), "cli-prefer-web is in force"),  # after which there is no day
         (PREFER.format(END, "2026-12-22 00:00:00 +00:00"), "cli-prefer-web is in force"),
         (PREFER.format(END, "some day"), "cli-prefer-web is in force"),
     ],
