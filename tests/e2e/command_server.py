@@ -16,6 +16,7 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 import traceback
 from typing import Any, NoReturn
 
@@ -73,7 +74,7 @@ def run_command(request: dict[str, Any], out: int, err: int) -> NoReturn:
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):
-            importlib.import_module("threading")._shutdown()  # an interpreter waits for threads that are no daemons
+            threading._shutdown()  # an interpreter waits for threads that are no daemons
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()

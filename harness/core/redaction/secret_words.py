@@ -63,8 +63,6 @@ def _within(command: Sequence[str], depth: int) -> Iterator[str]:
         name, mark, value = word.partition("=")
         if before.startswith("-") and "=" not in before and sensitive(before.lstrip("-")):
             yield word
-        elif program.user and before in _USER_OPTIONS:
-            yield _secret_of(word, program)
         elif program.user and mark and name in _USER_OPTIONS:
             yield _secret_of(value, program)
         elif _is_before_a_secret(before, program) and not (program.place and _PLACE.fullmatch(word)):
@@ -81,6 +79,8 @@ def _within(command: Sequence[str], depth: int) -> Iterator[str]:
 
 
 def _is_before_a_secret(word: str, program: Program) -> bool:
+    if program.user and word in _USER_OPTIONS:
+        return True
     letters = r"-\w{0,8}" if program.user else "-"
     return bool(program.apart) and re.fullmatch(rf"{letters}[{program.apart}]", word) is not None
 
