@@ -97,6 +97,13 @@ def test_nothing_is_dealt_with_before_the_clock_is_known() -> None:
     assert kept.said == [] and life.offset == 0
 
 
+def test_an_attempt_that_ended_before_it_began_is_no_sample() -> None:
+    kept = Kept()
+    list(Reader(AgentRun("f", known_clock()), "h", kept).take(SPOOL.replace(b"500000 250 a", b"500000 -999750 a"), 0.0))
+    said = dict(kept.said[1:])
+    assert said["one"] == [(100.5, 0.0, "skipped", 0, "its host's clock went back by 0.99975 s meanwhile")]
+
+
 def test_plans_that_cannot_be_measured_are_refused() -> None:
     with pytest.raises(ValueError, match=r"a period of 0\.02 s; known: 0\.001, 0\.01"):
         AgentSeries("t", "10.0.0.1", 80, period_s=0.02)

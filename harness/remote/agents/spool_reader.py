@@ -85,6 +85,8 @@ class Reader:
         life = self.life
         if kind == b"s":
             series, at, took, outcome, port, detail = text.split(" ", 5)
+            if int(took) < 0:  # nothing ends before it begins: neither of its two moments can be believed
+                took, outcome, port, detail = "0", "k", "0", f"its host's clock went back by {-int(took) / 1e6:g} s meanwhile"
             sample = Sample(self._time(at), int(took) / 1e6, OUTCOMES[outcome], int(port), detail)
             self._rows.setdefault(life.series[int(series)], []).append(sample)
             life.taken += 1

@@ -11,7 +11,8 @@ hosts=() ports=() says=() reads=() pids=() begins=() whose=()
 series() { hosts+=("$1") ports+=("$2") says+=("$3") reads+=("$4"); }
 
 if [[ ${EPOCHREALTIME:-} ]]; then
-    now() { now=${EPOCHREALTIME%[.,]*}${EPOCHREALTIME#*[.,]}; }
+    # read once: seconds and microseconds of two readings are a second apart where one second ends between them
+    now() { now=$EPOCHREALTIME; now=${now%[.,]*}${now#*[.,]}; }
 else
     now() { now=$(date +%s%N); now=${now%???}; }
 fi
