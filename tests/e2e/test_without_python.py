@@ -252,6 +252,19 @@ def test_attempts_end_as_they_do_with_python(lean, bears):
     assert unknown.seconds < 30
 
 
+def test_a_script_of_so_many_attempts_ends_after_them(host, server):
+    """So that nobody who wants one attempt waits until a later one shows that none before it is under way."""
+    if server[0] is not Kind.SHELL:
+        pytest.skip("no script is ever there")
+    process = shell_agent.start(host, [series("t", free_port(), period_s=0.1, limit_s=0.5)], lifetime_s=600, attempts=2)
+    said = b""
+    while data := process.recv(65536):
+        said += data
+    process.close()
+    lines = said.splitlines()
+    assert [line.split()[4] for line in lines if line.startswith(b"s ")] == [b"r", b"r"] and lines[-1] == b"x"
+
+
 def test_a_source_is_not_to_be_had(lean):
     with pytest.raises((Unusable, Inconclusive), match="without Python"):
         attempt(lean, "127.0.0.1", 1, source="127.0.0.2")

@@ -34,15 +34,16 @@ def script() -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
-def start(host: Host, all_series: Sequence[AgentSeries], *, lifetime_s: float) -> Process:
-    """Start it; it measures until it is sent `stop`, its input ends or its lifetime is over. All series with the longest of their periods.
+def start(host: Host, all_series: Sequence[AgentSeries], *, lifetime_s: float, attempts: int = 0) -> Process:
+    """Start it; it measures until it is sent `stop`, its input ends, its lifetime (s) is over, or each series had so many attempts (0: any
+    number) and the last one ended. All series with the longest of their periods.
 
     Raises BadUse for a pinned series, and what `Host.start` raises.
     """
     pinned = [series.id for series in all_series if series.kind != NEW]
     if pinned:
         raise BadUse(f"{host.name}: without Python only new connections are measured; leave out {', '.join(pinned)}")
-    task = "\n".join([*_settings(all_series, lifetime_s), script(), *map(_call, all_series), "measure"]).encode()
+    task = "\n".join([*_settings(all_series, lifetime_s, attempts), script(), *map(_call, all_series), "measure"]).encode()
     process = host.start(["bash", "-c", LOADER, str(len(task))])
     try:
         process.send(task)
@@ -52,10 +53,11 @@ def start(host: Host, all_series: Sequence[AgentSeries], *, lifetime_s: float) -
     return JudgedStream(process, all_series)
 
 
-def _settings(all_series: Sequence[AgentSeries], lifetime_s: float) -> Iterator[str]:
+def _settings(all_series: Sequence[AgentSeries], lifetime_s: float, attempts: int) -> Iterator[str]:
     yield f"period={_micros(max(series.period_s for series in all_series))}"
     yield f"limit={_micros(max(series.limit_s for series in all_series))}"
     yield f"lifetime={max(1, int(lifetime_s))}"
+    yield f"attempts={attempts}"
     yield f"names={shlex.quote(json.dumps([series.id for series in all_series]))}"
 
 

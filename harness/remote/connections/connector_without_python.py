@@ -50,7 +50,7 @@ class FallbackConnector(ConnectorBase):
         period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
         deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
-        process = self._start(series, deadline.seconds)
+        process = self._start(series, deadline.seconds, count)
         ended = threading.Timer(deadline.seconds, process.close)
         ended.daemon = True
         ended.start()
@@ -65,16 +65,18 @@ class FallbackConnector(ConnectorBase):
             raise DeadlineExceeded(f"{self.name}: of {count} attempts to {destination}:{port} {len(found)} ended in {deadline.seconds:g} s")
         raise HostUnreachable(f"{self.name}: the connection was lost during {count} attempts to {destination}:{port}")
 
-    def _start(self, series: AgentSeries, lifetime_s: float) -> Process:
+    def _start(self, series: AgentSeries, lifetime_s: float, count: int) -> Process:
         if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
             return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s)
-        return shell_agent.start(self._host, [series], lifetime_s=lifetime_s)
+        return shell_agent.start(self._host, [series], lifetime_s=lifetime_s, attempts=count)
 
     def _read(self, process: Process, series: AgentSeries, count: int) -> list[Attempt]:
-        """The first `count` that began: the script goes on, and a silent attempt ends after later ones that were answered."""
+        """The first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends after later ones
+        that were answered."""
         found: dict[int, bytes] = {}
         cut = Lines()
-        while not (first := _first(found, count, series)) and (data := process.recv(CHUNK)):
+        first_of = _all if self._capabilities.kind is Kind.SHELL else _first
+        while not (first := first_of(found, count, series)) and (data := process.recv(CHUNK)):
             found |= {int(line.split(b" ", 3)[2]): line for line in cut.feed(data) if line.startswith(b"s ")}
         return [self._attempt(line, series, process) for line in first]
 
@@ -162,6 +164,11 @@ class FallbackConnector(ConnectorBase):
             if self._forwarding is not None:
                 self._forwarding.close()
                 self._forwarding = None
+
+
+def _all(found: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:
+    """All `count` attempts of a script that makes no more, of rows by their beginnings (µs); none while one is under way."""
+    return [found[at] for at in sorted(found)] if len(found) == count else []
 
 
 def _first(found: dict[int, bytes], count: int, series: AgentSeries) -> list[bytes]:

@@ -1,5 +1,5 @@
 # Runs on a Linux host without Python: tries TCP connections open-loop and prints what it sees. bash 4 or newer with /dev/tcp.
-# Set before it: period, limit (µs), lifetime (s), names (JSON). Called after it: series HOST PORT SAY READS for each, then measure.
+# Set before it: period, limit (µs), lifetime (s), attempts (of each series; 0: until it ends), names (JSON). Called after it: series HOST PORT SAY READS for each, then measure.
 #   SAY: what to send, as printf's octal escapes. READS: 1 when an answer is waited for, 0 when the connect alone is one.
 # Prints what harness/remote/agents/spool_reader.py reads, but for answers, which it cannot judge: outcome h, and the bytes in hexadecimal.
 # Before an attempt whose local address is known: l SERIES AT ADDRESS, as /proc/net/tcp has it.
@@ -117,7 +117,7 @@ measure() {
     set -m # a group of its own for each attempt, so that it can be ended with all that it started
     exec 5>&1 2>/dev/null 8<&0 </dev/null
     apart
-    local steady=$apart next=$now told=$now
+    local steady=$apart next=$now told=$now made=0
     t0=$now
     seconds "$t0"
     echo "h running"
@@ -138,6 +138,8 @@ measure() {
             pids+=($!) begins+=("$now") whose+=("$i")
         done
         give_up
+        made=$((made + 1))
+        if [[ $made = "$attempts" ]]; then break; fi
         next=$((next + period * (1 + missed)))
         if [[ $((now - told)) -ge 1000000 ]]; then
             echo "n $((now - t0)) $ticks $late $worst -1 -1"
