@@ -10,6 +10,8 @@ from pydantic import Field, field_validator
 from harness.config.config_types import OneOf, Part, Seconds
 from harness.plugins.extension_points import MANAGERS
 
+DEFAULT_CHECK_LIMIT_S = 60.0
+
 
 class Manager(Part):
     """The cluster manager and the timers that a failover's budget follows from (facts LKL-35, LKL-41)."""
@@ -22,13 +24,17 @@ class Manager(Part):
     check_interval_s: Seconds = 120.0
     takeover_s: Seconds = Field(30.0, description="how long a hierarchy may take to go out of service here and in service there")
     boot_s: Seconds = Field(300.0, description="how long a node may take from power on to a healthy cluster")
-    check_limit_s: Seconds = Field(
-        60.0, description="how long the check of a service that hangs takes to fail, and how long ending that service takes"
+    check_limit_s: Seconds | None = Field(
+        None,
+        description="how long the check of a service that hangs takes to fail, and how long ending that service takes; left out, a budget "
+        f"has {DEFAULT_CHECK_LIMIT_S:g} s for each",
     )
     hc_timeout_s: Seconds | None = Field(
         None, description="HC_TIMEOUT: how long the health-check resource waits for a probe (LKL-56); its default is not known"
     )
-    daemons: list[str] = Field(["lcm", "lcd", "lkcheck"], description="names of the manager's daemons, for killing them (LKL-02)")
+    daemons: list[str] | None = Field(
+        None, description="names of the manager's daemons, for killing them; left out, those that its kind is known to have (LKL-02)"
+    )
     daemon_pid_files: list[Path] = Field([], description="files that hold the pids of further daemons of the manager")
     # What no manager tells, and a person may know. Left out, it counts as not known, and what rests on it is not done.
     quorum: Literal["off", "majority", "storage", "tcp_remote"] | None = Field(

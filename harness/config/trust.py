@@ -90,7 +90,7 @@ def withhold(cluster: Cluster, asked: list[str]) -> Cluster:
         kept = {key: value for key, value in service.settings.items() if not key.endswith(ASKING)}
         skip_reason = [key for key in service.settings if key not in kept]
         services.append(service.model_copy(update={"settings": kept | {WITHHELD: skip_reason[0]}}) if skip_reason else service)
-    azure = cluster.azure and (None if of_azure(cluster.azure.model_dump(exclude_unset=True)) else cluster.azure)
+    azure = cluster.azure and (None if of_azure(cluster.azure.model_dump()) else cluster.azure)
     manager = cluster.manager.model_copy(update={"mirror_check": []})
     less = cluster.model_copy(update={"services": services, "azure": azure, "power": None, "manager": manager})
     return less.that_leaves_out(asked)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.config.cluster_config import Cluster
+from harness.config.cluster_manager_config import DEFAULT_CHECK_LIMIT_S
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ def node_loss(cluster: Cluster) -> Allowance:
 def service_hang(cluster: Cluster) -> Allowance:
     """A service that hangs: its check must run into its own limit first, and so may the attempt to end it in order."""
     manager = cluster.manager
-    text = f"check interval {manager.check_interval_s:g} + check and end of what hangs 2 × {manager.check_limit_s:g} + "
-    return _crashed(cluster, manager.check_interval_s + 2 * manager.check_limit_s, text)
+    limit = manager.check_limit_s or DEFAULT_CHECK_LIMIT_S
+    text = f"check interval {manager.check_interval_s:g} + check and end of what hangs 2 × {limit:g} + "
+    return _crashed(cluster, manager.check_interval_s + 2 * limit, text)
 
 
 def probe_lost(cluster: Cluster) -> Allowance:

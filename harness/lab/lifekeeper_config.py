@@ -71,9 +71,8 @@ def check_limit(cluster: Cluster) -> float:
 
     Three seconds at least for Pacemaker, whose word a failed check is: it does not ask twice.
     """
-    given = "check_limit_s" in cluster.manager.model_fields_set
     least = 3.0 if cluster.manager.kind == "pacemaker" else 1.0
-    return cluster.manager.check_limit_s if given else min(5.0, max(least, cluster.manager.check_interval_s))
+    return cluster.manager.check_limit_s or min(5.0, max(least, cluster.manager.check_interval_s))
 
 
 def known_of_manager(cluster: Cluster, settings: LabSettings) -> dict[str, Any]:

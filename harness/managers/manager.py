@@ -191,6 +191,7 @@ class Manager(ABC):
     packages: ClassVar[tuple[str, ...]] = ()  # whose versions a Linux node is asked for
     peer_port: ClassVar[tuple[Literal["tcp", "udp"], int] | None] = None  # by which its nodes talk; what their own firewalls must let pass
     misses_probes: ClassVar[bool] = True  # does the responder's monitor notice that no probe comes any more?
+    usual_daemons: ClassVar[tuple[str, ...]] = ()  # of its own, by name, that a supervisor brings back; a cluster file may name others
     needs_fencing: ClassVar[bool] = False  # does it take nothing over from a lost node before that is fenced?
 
     @abstractmethod
@@ -307,6 +308,10 @@ class Manager(ABC):
     @abstractmethod
     def put_back_line(self, tag: str) -> str:
         """A line of the node's own shell that puts this one resource back in service there. For undoing on the host."""
+
+    def daemons(self, given: Sequence[str] | None) -> Sequence[str]:
+        """Names of the manager's own daemons: those that the cluster file gives, else (None) the usual ones of this kind."""
+        return self.usual_daemons if given is None else given
 
     @abstractmethod
     def daemon_pids_line(self) -> str:

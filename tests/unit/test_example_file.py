@@ -54,7 +54,7 @@ def test_it_loads_as_it_is_and_with_everything_uncommented(tmp_path: Path) -> No
     different = {"power", "azure", "client", "nodes", "manager", "lab", "services"}
     assert full.model_dump(exclude=different) == plain.model_dump(exclude=different)
     assert plain.services == full.services[:1] and full.services[1].kind == "postgres"
-    unset = {"hc_timeout_s", "quorum", "starts_at_boot"}
+    unset = {"hc_timeout_s", "quorum", "starts_at_boot", "check_limit_s", "daemons"}
     assert full.manager.model_dump(exclude=unset) == plain.manager.model_dump(exclude=unset)
     assert {m.platform for m in full.machines} == {"linux"}
     assert full.azure is not None and full.azure.machine("lknode01") == "vm-lk-01" and full.azure.machine("lknode02") == "lknode02"

@@ -57,7 +57,7 @@ class ManagerCrash(Disruption):
         self.moment, (said, *_) = at_once(self._subject, self._node, line, deadline)
         self._killed = said.split()
         if not self._killed:
-            daemons = ", ".join(self._subject.cluster.manager.daemons)
+            daemons = ", ".join(self._subject.manager.daemons(self._subject.cluster.manager.daemons))
             raise Inconclusive(f"{self._node}: none of the manager's daemons runs there ({daemons}); name them in manager.daemons")
 
     def took_effect(self, deadline: Deadline) -> None:

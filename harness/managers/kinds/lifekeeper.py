@@ -56,6 +56,7 @@ class LifeKeeper(Manager):
     out_settings = None
     packages = ("steeleye-lk",)  # its core (docs of SIOS: `rpm -q steeleye-lk`)
     peer_port = ("tcp", 7365)  # LKL-36
+    usual_daemons = ("lcm", "lcd", "lkcheck")  # LKL-02
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
         self._cluster = cluster
@@ -213,7 +214,7 @@ class LifeKeeper(Manager):
         """By their names (LKL-02), and by pid files where the cluster file names any."""
         manager = self._cluster.manager
         files = " ".join(shlex.quote(str(f)) for f in manager.daemon_pid_files)
-        names = "|".join(re.escape(name) for name in manager.daemons) or "$"
+        names = "|".join(re.escape(name) for name in self.daemons(manager.daemons)) or "$"
         by_name = f"ps -eo pid=,comm= | awk -v n={shlex.quote(f'^({names})$')} '$2 ~ n {{ print $1 }}'"
         return f"{by_name}; cat {files} </dev/null 2>/dev/null" if files else by_name
 

@@ -60,10 +60,6 @@ LOOK = f"{SBIN}{MONITOR}; echo '{CUT}'; {ROOT} corosync-cfgtool -s 2>&1; true"
 CLEAN = f"cibadmin --delete-all --force --xpath \"//meta_attributes[starts-with(@id,'{take_out.OURS}')]\""
 CLEANED = f"cib=$(cibadmin -Q) && ! printf '%s' \"$cib\" | grep -q 'id=\"{take_out.OURS}'"
 MAX_OUT_S = 900  # after which what takes a resource out ends by itself, whatever became of everybody: longer than any such disruption
-# The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a node is
-# fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not respawning …
-# subdaemon until cluster returns"), and then leaves them dead for ever.
-DAEMONS = ("pacemaker-schedulerd",)
 CONSTRAINT_MARGIN_S = 30.0  # by how much a move's constraint outlasts the move, should nobody be left to take it away
 
 
@@ -77,6 +73,10 @@ class Pacemaker(Manager):
     peer_port = ("udp", 5405)  # PCM-02
     misses_probes = False  # azure-lb's monitor only sees whether its process is there (facts PCM-08)
     needs_fencing = True
+    # The one daemon whose end pacemakerd always mends without a word to the cluster. Without its controller, CIB manager or executor a
+    # node is fenced; and pacemakerd 2.1.5 now and then finds the cluster gone while it mends the fencer or the attribute manager ("Not
+    # respawning … subdaemon until cluster returns"), and then leaves them dead for ever.
+    usual_daemons = ("pacemaker-schedulerd",)
     out_settings = (f"{CLEAN}; crm_resource --wait --timeout=20s; true", CLEANED)
 
     def __init__(self, cluster: cluster_config.Cluster, hosts: Mapping[str, Host]) -> None:
@@ -298,9 +298,7 @@ class Pacemaker(Manager):
 
     def daemon_pids_line(self) -> str:
         """By the whole name: the kernel's own word for a process is cut off after 15 letters."""
-        manager = self._cluster.manager
-        names = manager.daemons if "daemons" in manager.model_fields_set else DAEMONS
-        pattern = f"(^|/)({'|'.join(re.escape(name) for name in names)})$"
+        pattern = f"(^|/)({'|'.join(re.escape(name) for name in self.daemons(self._cluster.manager.daemons))})$"
         return f"ps -eo pid=,args= | awk -v n={shlex.quote(pattern)} '$2 ~ n {{ print $1 }}'"
 
     def recent_log(self, node: str, *, lines: int = 200) -> str:
