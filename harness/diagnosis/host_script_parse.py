@@ -250,7 +250,8 @@ def _configuration(text: str, ip_tag: str) -> dict[str, str]:
         ]
         found[f"monitor {tag}"] = "yes" if monitors and all(op.get("enabled") != "false" for op in monitors) else "none"
     if root is not None:
-        found |= {f"disk of {tag}": disk for disk, tag in lies_on(root)}
+        for disk, tag in lies_on(root):  # file systems lie within each other
+            found[f"disk of {tag}"] = f"{found.get(f'disk of {tag}', '')} {disk}".lstrip()
         for pair in root.iterfind(".//crm_config//nvpair"):
             found[f"option {pair.get('name')}"] = pair.get("value", "")
     return found

@@ -56,21 +56,28 @@ def unrelated_in_pacemaker(cib: str, own: Collection[str], port: int) -> frozens
     blocks = [{e.get("id", "") for e in block.iter() if e.tag in ("primitive", "group")} for block in resources if block.tag in BLOCKS]
     placed = {tag for block in blocks for tag in block}
     rules = root.find("configuration/constraints")
-    tied = [pair for pair in _ties(rules) if set(pair) <= placed] if rules is not None else []
-    return _disjoint(_joined(blocks, [*tied, *lies_on(resources)]), own, port)
+    ties = [*(_ties(rules) if rules is not None else ()), *lies_on(resources)]
+    return _disjoint(_joined(blocks, [pair for pair in ties if set(pair) <= placed]), own, port)
 
 
 def lies_on(resources: xml.Element) -> Iterable[tuple[str, str]]:
-    """A resource with a file below the place where another one mounts a file system needs it, whether anything ties them or not."""
+    """Pairs of a file system's resource and one that has a file below the place where it is mounted, or works in that place itself: it
+    needs it, whether anything ties them or not. Of file systems within each other both are told."""
     given = {
         e.get("id", ""): {pair.get("name"): pair.get("value", "") for pair in e.iterfind("instance_attributes/nvpair")}
         for e in resources.iter("primitive")
     }
     for disk, has in given.items():
-        place = has.get("directory", "").rstrip("/") + "/"
+        place = has.get("directory", "").rstrip("/")
         for tag, others in given.items():
-            if len(place) > 1 and tag != disk and any(value.startswith(place) for value in others.values()):
+            if place and tag != disk and any(_is_in(place, name, value) for name, value in others.items()):
                 yield disk, tag
+
+
+def _is_in(place: str, name: str | None, value: str) -> bool:
+    """Two file systems that are mounted in one place, at different times or on different nodes, do not need each other."""
+    inside = f"{value.rstrip('/')}/".startswith(f"{place}/")
+    return inside and not (name == "directory" and value.rstrip("/") == place)
 
 
 def _ties(rules: xml.Element) -> Iterable[tuple[str, str]]:

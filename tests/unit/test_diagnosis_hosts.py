@@ -146,6 +146,17 @@ def test_a_filter_of_arp_is_told_where_something_is_lost_in_silence(nic: str, cl
     )
 
 
+def test_a_service_in_nested_file_systems_needs_them_all() -> None:
+    given = '<primitive id="{}"><instance_attributes id="i"><nvpair id="j" name="{}" value="{}"/></instance_attributes></primitive>'
+    disks = given.format("inner", "directory", "/srv/pg") + given.format("outer", "directory", "/srv")
+    text = f"@@ configuration\n<cib><resources>{given.format(WEB.tag, 'root', '/srv/pg/web')}{disks}</resources></cib>\n"
+    units = host("lknode01", text).units
+    assert (units[f"disk of {WEB.tag}"], units["disk of inner"]) == ("inner outer", "outer")
+    for disk in ("inner", "outer"):
+        says = f"moving cluster-services (manager.resource) does not move {disk}, which the cluster manager has besides"
+        only(with_host(node("lknode01", units={f"disk of {WEB.tag}": "inner outer"}), left_behind=[says]), "lknode02", f"{disk} would not")
+
+
 def test_an_own_name_that_is_a_loopback_address_is_no_fault_by_itself() -> None:
     (told,) = [c for c in diagnose(with_host(node("lknode02", names={"lknode02": ("127.0.1.1",)}))).causes if "127.0.1.1" in c.says]
     assert (told.host, told.is_fault) == ("lknode02", False)

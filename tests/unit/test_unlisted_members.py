@@ -120,6 +120,8 @@ def named(*tags: str) -> str:
 
 OWN = {"grp", "ip"}
 GIVEN = '<primitive id="{}"><instance_attributes id="i"><nvpair id="j" name="{}" value="{}"/></instance_attributes></primitive>'
+CLONED = f'<clone id="c">{GIVEN.format("fs", "directory", "/share")}</clone>'  # on both nodes, for every application
+SAP, PG = GIVEN.format("ascs", "profile", "/share/sap"), GIVEN.format("pg", "pgdata", "/share/pg")
 ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
 
 
@@ -144,6 +146,18 @@ ORDER = '<rsc_order id="o" first="db" then="grp" {}/>'
             "",
             {"fs"},
         ),
+        (
+            f'<group id="grp">{named("ip")}{GIVEN.format("ip", "pgdata", "/srv/x/")}</group>{GIVEN.format("fs", "directory", "/srv/x")}',
+            "",
+            set(),
+        ),
+        (  # two file systems that take turns in one place are two applications'
+            f'<group id="grp">{named("ip")}{GIVEN.format("a", "directory", "/data")}</group>{GIVEN.format("b", "directory", "/data/")}',
+            "",
+            {"b"},
+        ),
+        (f'<group id="grp">{named("ip")}</group>{CLONED}<group id="sap">{SAP}</group>', "", {"sap", "ascs"}),
+        (f'<group id="grp">{named("ip")}{PG}</group>{CLONED}<group id="sap">{SAP}</group>', "", {"sap", "ascs"}),
         (named("db", "web"), "", set()),  # nothing of the file's is there, so nothing is known to be another's
         (f'<group id="grp">{named("ip")}</group><clone id="c">{named("ping")}</clone>', "", set()),
     ],

@@ -33,7 +33,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         )
     cluster = evidence.cluster
     tags = [cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)]
-    disks = [disk for _, seen in evidence.nodes for tag in tags if (disk := seen.units.get(f"disk of {tag}"))]
+    disks = [disk for _, seen in evidence.nodes for tag in tags for disk in seen.units.get(f"disk of {tag}", "").split()]
     ours = dict.fromkeys((*tags, *disks))
     for sentence in evidence.left_behind:
         if named := [tag for tag in ours if re.search(rf"(?<![\w.-]){re.escape(tag)}(?![\w-])", sentence)]:
