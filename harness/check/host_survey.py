@@ -22,6 +22,7 @@ from harness.diagnosis import host_script_parse
 from harness.diagnosis.evidence import HostSeen
 from harness.hosts.host import CommandFailed, Host, HostUnreachable
 from harness.hosts.shell_command import CommandTookTooLong
+from harness.hosts.ssh.ssh_host import give_up
 from harness.hosts.windows.windows import WindowsHost
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ def unreachable(subject: ClusterUnderTest) -> list[Finding]:
         try:
             subject.let_in(name)
         except (HostUnreachable, DeadlineExceeded, Unusable) as error:
+            give_up(subject.hosts[name], error)
             return _gone(name, str(error))
         except CommandFailed as error:
             return Finding(Weight.UNREACHABLE, name, "log-in", f"{error}; no command runs there", "give the account a shell")

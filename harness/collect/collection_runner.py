@@ -24,6 +24,7 @@ from harness.core.redaction.redactor import Redactor
 from harness.core.text import one_line
 from harness.hosts.host import Host, HostUnreachable
 from harness.hosts.host_facts import HostFacts, facts_of
+from harness.hosts.ssh.ssh_host import give_up
 from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
 from harness.hosts.windows.windows import moment
@@ -85,6 +86,9 @@ class Gathering:
                 for host in self.hosts.values():
                     host.close()
                 raise
+            finally:  # in a run the host is asked again, for other things
+                for host in self.hosts.values():
+                    give_up(host, None)
 
     def _state(self) -> None:
         with self._guarded(self.reports[self.cluster.nodes[0].name], "manager-state"):
@@ -118,6 +122,7 @@ class Gathering:
         try:
             host.check(["true"] if machine.platform == "linux" else "$true", limit=LOGIN_TIMEOUT_S)
         except HarnessError as error:
+            give_up(host, error)
             report.why = one_line(str(error))
             return
         report.reached = True

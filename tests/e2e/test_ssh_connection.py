@@ -18,7 +18,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Inconclusive
 from harness.core.timeline import Timeline
 from harness.hosts.host import HostUnreachable, WrongHostKey
-from harness.hosts.ssh.ssh_host import SshHost, connect_all
+from harness.hosts.ssh.ssh_host import SshHost, connect_all, give_up
 from harness.remote.captures.packet_capture import PacketCapture
 from tests.free_port import free_port
 
@@ -174,6 +174,24 @@ def test_a_refused_port_is_unreachable_after_retries(server):
         host.run("true")
     assert {e.kind for e in timeline.events} == {"retry"}
     assert not host.alive(limit=0.5)
+
+
+def test_one_that_a_look_gave_up_is_not_tried_until_it_is_over(server):
+    timeline = Timeline()
+    host = SshHost(server.machine(port=free_port(), connect_limit_s=0.4, known_hosts=wildcard_of(server)), timeline=timeline)
+    with pytest.raises(HostUnreachable) as lost:
+        host.run("true")
+    tries = len(timeline.events)
+    give_up(host, lost.value)
+    for ask in (host.run, host.start):
+        with pytest.raises(HostUnreachable) as again:
+            ask("true")
+        assert again.value is lost.value
+    assert len(timeline.events) == tries > 0
+    give_up(host, None)
+    with pytest.raises(HostUnreachable):
+        host.run("true")
+    assert len(timeline.events) > tries
 
 
 def test_a_port_that_accepts_and_says_nothing_is_unreachable(server):

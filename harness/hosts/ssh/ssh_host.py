@@ -18,7 +18,7 @@ from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.timeline import Timeline
-from harness.hosts.host import Command, CommandFailed, CommandResult, HostUnreachable, WrongHostKey
+from harness.hosts.host import Command, CommandFailed, CommandResult, Host, HostUnreachable, WrongHostKey
 from harness.hosts.interrupt_shield import apart
 from harness.hosts.output_limits import OUTPUT_AT_MOST
 from harness.hosts.root_rights import ABSENT, asked_for, lacking, marked, refused_by, tells_refusals
@@ -43,6 +43,7 @@ class SshHost:
         self._dial = through._tunnel if through else dial_directly(machine.name)
         self._connection: Connection | None = None
         self._connecting = threading.Lock()
+        self._given_up: HostUnreachable | None = None
 
     def __repr__(self) -> str:
         return f"SshHost({self.name})"
@@ -104,6 +105,11 @@ class SshHost:
             connection.slots.release()
             raise
         return SshProcess(channel, connection.slots.release, begins=self._shell.begins, clean=self._shell.clean)
+
+    def give_up(self, why: HostUnreachable | None) -> None:
+        """Raise this at once wherever the way there would be tried, until None is given: for a look at a cluster, which is over before a
+        lost host is back, and would wait `connect_limit_s` for it at each of its questions."""
+        self._given_up = why
 
     def alive(self, *, limit: float = 2.0) -> bool:
         """Does the host run a command for us within `limit` seconds? Not retried; a wrong key is raised, not an answer.
@@ -183,6 +189,8 @@ class SshHost:
 
     def _session(self, deadline: Deadline) -> tuple[paramiko.Channel, Connection]:
         """A fresh session and the connection whose slot it holds, trying the way there again while time is left."""
+        if self._given_up is not None:
+            raise self._given_up
         way_there = Deadline(deadline.within(self.machine.ssh.connect_limit_s))
 
         def attempt() -> tuple[paramiko.Channel, Connection]:
@@ -248,6 +256,12 @@ class SshHost:
     def _note(self, kind: str, text: str) -> None:
         if self._timeline:
             self._timeline.note(self.name, kind, text)
+
+
+def give_up(host: Host, why: Exception | None) -> None:
+    """See `SshHost.give_up`; nothing is done where the way to the host is none by SSH, or the error is not that it is unreachable."""
+    if isinstance(host, SshHost) and (why is None or isinstance(why, HostUnreachable)):
+        host.give_up(why)
 
 
 def connect_all(cluster: Cluster, timeline: Timeline | None = None) -> dict[str, SshHost]:
