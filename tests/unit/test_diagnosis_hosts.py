@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -144,6 +145,51 @@ def test_a_filter_of_arp_is_told_where_something_is_lost_in_silence(nic: str, cl
     assert [c.is_fault for c in told if "filter of ARP" in c.says and "drop" in c.says] == (
         [True] if found else [False] if nic == "eth0" else []
     )
+
+
+def arp_match(left: dict[str, object], right: object, op: str = "==") -> dict[str, object]:
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+def arp_payload(field: str) -> dict[str, object]:
+    return {"payload": {"protocol": "arp", "field": field}}
+
+
+DROP, ACCEPT = {"drop": None}, {"accept": None}
+NIC = {"meta": {"key": "iifname"}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "certainty"),
+    [
+        ([[DROP]], "likely"),
+        ([[arp_match(NIC, "eth0", "!="), DROP]], None),  # of every other NIC
+        ([[arp_match(NIC, "eth1", "!="), DROP]], "likely"),
+        ([[ACCEPT], [DROP]], None),  # never reached
+        ([[arp_match(NIC, "eth0"), ACCEPT], [DROP]], None),
+        ([[arp_match(arp_payload("daddr ip"), "10.9.9.9"), DROP]], None),
+        ([[arp_match(arp_payload("daddr ip"), "10.20.1.11"), DROP]], "likely"),
+        ([[arp_match(arp_payload("operation"), "reply"), DROP]], "likely"),
+        ([[arp_match(arp_payload("operation"), "request"), arp_match(arp_payload("saddr ip"), "10.20.1.20"), DROP]], "possible"),
+        ([[arp_match(arp_payload("saddr ether"), "02:00:00:00:00:01"), DROP]], "possible"),
+        ([[arp_match({"meta": {"key": "protocol"}}, "ip"), DROP]], None),
+    ],
+)
+def test_a_filter_of_arp_is_evaluated_and_where_it_cannot_be_it_hides_no_other_cause(rules: list[object], certainty: str | None) -> None:
+    listing = [
+        {"table": {"family": "arp", "name": "f"}},
+        {"chain": {"family": "arp", "table": "f", "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
+        *({"rule": {"family": "arp", "table": "f", "chain": "in", "expr": rule}} for rule in rules),
+    ]
+    firewall = host("lknode01", "@@ firewall\n" + json.dumps({"nftables": listing}) + "\n").firewall
+    seen = node("lknode01", firewall=firewall)
+    lost = paths(client=SILENT) if certainty != "possible" else paths(inside=SILENT)  # what no other cause explains
+    told = [c for c in diagnose(with_host(seen, paths=lost)).causes if "filter of ARP" in c.says]
+    assert [str(c.certainty) for c in told] == ([certainty] if certainty else [])
+    if certainty == "possible":
+        causes = diagnose(with_host(seen, paths=paths(client=SILENT))).causes
+        assert causes[0].is_fault and not [c for c in causes if "filter of ARP" in c.says]
+        assert not diagnose(with_host(seen)).causes
 
 
 def test_a_service_in_nested_file_systems_needs_them_all() -> None:

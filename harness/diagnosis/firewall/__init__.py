@@ -5,9 +5,9 @@ decision = evaluate(ruleset, Packet("168.63.129.16", "10.20.1.11", 12345, in_nic
 decision.outcome, decision.rule, decision.why
 """
 
-from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
-from harness.diagnosis.firewall.ruleset import Ruleset, evaluate
+from harness.diagnosis.firewall.packet import ArpPacket, Decision, Outcome, Packet
+from harness.diagnosis.firewall.ruleset import Ruleset, evaluate, evaluate_arp
 from harness.diagnosis.firewall.ruleset_parse import parse
 from harness.diagnosis.firewall.tcp_handshake import Opening, opening
 
-__all__ = ["Decision", "Opening", "Outcome", "Packet", "Ruleset", "evaluate", "opening", "parse"]
+__all__ = ["ArpPacket", "Decision", "Opening", "Outcome", "Packet", "Ruleset", "evaluate", "evaluate_arp", "opening", "parse"]

@@ -13,7 +13,7 @@ from harness.diagnosis.firewall.partial_values import MISSING, Missing, Span, Tr
 Read = Callable[[Flow], Value]
 Fits = Callable[[Value, Flow], Truth]
 L4 = {"tcp": 6, "udp": 17, "sctp": 132, "dccp": 33, "udplite": 136, "icmp": 1, "icmpv6": 58, "igmp": 2, "ah": 51, "esp": 50, "comp": 108}
-NEVER_OF_OURS = {"arp", "gre", "vxlan", "geneve", "gretap", "hbh", "frag", "dst", "srh", "rt", "mh"}
+NEVER_OF_OURS = {"gre", "vxlan", "geneve", "gretap", "hbh", "frag", "dst", "srh", "rt", "mh"}
 CALCULATED = ("&", "|", "^", "<<", ">>")
 UNSURE = ("limit", "quota", "ct count", "connlimit")  # what depends on what came before this packet
 
@@ -67,9 +67,10 @@ def _field(name: str, about: dict[str, Any]) -> Read:
         if key in nft_json_to_text.QUOTED:  # a NIC that there is none of at this hook has the empty name
             return lambda flow: flow.values.get(f"{key[0]}ifname", "")
         if key == "pkttype":
-            return lambda flow: exactly(0)  # for this host, as it was sent to its address
+            asked = unknown("whether it was asked of all")  # of ARP; else it is for this host, as it was sent to its address
+            return lambda flow: asked if "arp operation" in flow.values else exactly(0)
         if key == "protocol":
-            return lambda flow: exactly(0x0800 if flow.known("family") == 2 else 0x86DD)
+            return lambda flow: exactly(0x0806 if "arp operation" in flow.values else 0x0800 if flow.known("family") == 2 else 0x86DD)
     if name == "ct":
         return _tracked(key.removeprefix("original ").removeprefix("reply "), str(about.get("dir", "")), shown)
     if name == "fib":
@@ -105,6 +106,8 @@ def _payload(about: dict[str, Any], shown: str) -> Read:
             return flow.get(plain[key]) if key in plain else unknown(f"what `{shown}` is")
 
         return read_l4
+    if protocol == "arp":  # no other packet has such a field
+        return lambda flow: flow.get(f"arp {key}")
     if protocol in NEVER_OF_OURS:
         return lambda flow: MISSING
     raw = {("transport", 0, 16): "sport", ("transport", 16, 16): "dport", ("network", 96, 32): "saddr", ("network", 128, 32): "daddr"}

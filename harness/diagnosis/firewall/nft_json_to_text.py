@@ -23,6 +23,7 @@ WORDS: dict[str, dict[str, int]] = {
     "pkttype": {"host": 0, "unicast": 0, "broadcast": 1, "multicast": 2, "other": 3},
     "direction": {"original": 0, "reply": 1},
     "user": {"root": 0},
+    "arp": {"request": 1, "reply": 2},
     "presence": {"missing": 0, "exists": 1},
     "icmp": {
         "echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8, "router-advertisement": 9,
@@ -73,6 +74,7 @@ def kind(left: Any) -> str:
         if about.get("protocol") == "ether" or (about.get("protocol") == "vlan" and key == "type"):
             return "ether" if key == "type" else "text"
         of_field = {"saddr": "address", "daddr": "address", "protocol": "protocol", "nexthdr": "protocol"}
+        of_field |= {"saddr ip": "address", "daddr ip": "address", "operation": "arp"}
         of_field |= {"type": "icmp"} if about.get("protocol") == "icmp" else {}
         return "flags" if about.get("protocol") == "tcp" and key == "flags" else of_field.get(key, "number")
     if name == "meta":

@@ -74,6 +74,24 @@ class Packet:
 
 
 @dataclass(frozen=True)
+class ArpPacket:
+    """A question for a hardware address, or the answer to one, at this host: `hook` is input or output, by `nic`. `sender` and `target` are
+    IPv4 addresses; a None is not known, and what depends on it cannot be told.
+    """
+
+    hook: str
+    nic: str
+    asks: bool
+    sender: str | None
+    target: str | None
+
+    def __str__(self) -> str:
+        way = "in" if self.hook == "input" else "out"
+        what = "question" if self.asks else "answer"
+        return f"ARP {what} of {self.sender or 'somebody'} to {self.target or 'somebody'}, {way} by {self.nic}"
+
+
+@dataclass(frozen=True)
 class Decision:
     """What the kernel would do, `rule` that decides it (table, chain, its own text), and `why` in words.
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from harness.diagnosis.firewall.packet import Packet
+from harness.diagnosis.firewall.packet import ArpPacket, Packet
 from harness.diagnosis.firewall.partial_values import MISSING, Span, Value, exactly, joined, unknown
 
 PROTOCOLS = {
@@ -102,6 +102,29 @@ def of(packet: Packet) -> Flow:
     else:
         values["oifname"] = packet.out_nic or unknown("by which NIC it leaves")
         values |= {"saddr type": exactly(RTN_LOCAL), "daddr type": exactly(RTN_LOCAL if loops else RTN_UNICAST)}
+    return Flow(values)
+
+
+def of_arp(packet: ArpPacket) -> Flow:
+    """Raises ValueError when an address is none."""
+
+    def address(given: str | None) -> Value:
+        return exactly(int(ip_address(given))) if given else unknown("whose address is in it")
+
+    hardware = unknown("which hardware address is in it")
+    values: dict[str, Value] = {
+        "arp operation": exactly(1 if packet.asks else 2),
+        "arp saddr ip": address(packet.sender),
+        "arp daddr ip": address(packet.target),
+        "arp saddr ether": hardware,
+        "arp daddr ether": hardware,
+        "arp htype": exactly(1),
+        "arp ptype": exactly(0x0800),
+        "arp hlen": exactly(6),
+        "arp plen": exactly(4),
+        "mark": exactly(0),
+        f"{packet.hook[0]}ifname": packet.nic,
+    }
     return Flow(values)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.diagnosis.firewall import packet_state as flows
 from harness.diagnosis.firewall.chains import Chain, End, Walk
-from harness.diagnosis.firewall.packet import Decision, Outcome, Packet
+from harness.diagnosis.firewall.packet import ArpPacket, Decision, Outcome, Packet
 from harness.diagnosis.firewall.packet_state import Flow, merged
 from harness.diagnosis.firewall.partial_values import MISSING, Value, exactly, joined
 
@@ -46,6 +46,27 @@ class Ruleset:
 def evaluate(ruleset: Ruleset, packet: Packet) -> Decision:
     """What the host's kernel would do with one packet, by which rule. Raises ValueError when the packet itself makes no sense."""
     return decided(ruleset, packet)[0]
+
+
+def evaluate_arp(ruleset: Ruleset, packet: ArpPacket) -> Decision:
+    """What the tables of the family arp would do with one packet, by which rule. Raises ValueError when an address is none."""
+    walk = Walk({f"{chain.table} {chain.name}": chain for chain in ruleset.chains})
+    there = [(c.priority, -at, c) for at, c in enumerate(ruleset.chains) if c.hook == packet.hook and c.table.split()[1] == "arp"]
+    current: Flow | None = flows.of_arp(packet)
+    blocked: list[End] = []
+    for *_, chain in sorted(there, key=lambda one: one[:2]):
+        if current is None:
+            break
+        ends = walk.base(chain, current)
+        blocked += [end for end in ends if end.verdict.kind != "accept"]
+        current = merged([end.flow for end in ends if end.verdict.kind == "accept"])
+    rules = " or ".join(dict.fromkeys(end.rule for end in blocked))
+    if current is None and all(end.verdict.kind == "drop" for end in blocked):
+        return Decision(Outcome.DROP, rules, f"{packet}: dropped", False)
+    if blocked or ruleset.not_told:
+        why = "; ".join(list(dict.fromkeys(walk.doubts))[:3]) or ruleset.not_told
+        return Decision(Outcome.CANNOT_TELL, rules, why, None)
+    return Decision(Outcome.ACCEPT, "no rule stops it", f"{packet}: let through", True)
 
 
 def decided(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value] | None = None) -> tuple[Decision, Flow | None]:

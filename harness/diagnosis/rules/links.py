@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from harness.config.cluster_config import Cluster, Machine
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence, HostSeen
-from harness.diagnosis.firewall.ruleset import Ruleset
+from harness.diagnosis.firewall import ArpPacket, Outcome, evaluate_arp
 from harness.managers.manager_registry import manager_class
 
 FABRIC = "12:34:56:78:9a:bc"  # FAB-04
@@ -91,35 +91,46 @@ def _without_arp(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _arp_filtered(evidence: Evidence) -> Iterator[Cause]:
-    """A table of the family arp: whom it drops resolves nobody's hardware address, or tells nobody its own. Its rules are not evaluated, so
-    a drop that may be of the NIC is told as likely where something there is lost in silence, and else as possible."""
+    """Tables of the family arp: whom they drop resolves nobody's hardware address, or tells nobody its own. Where a rule may mean
+    something else (what it depends on was not seen) it is possible only, and told where nothing else explains what is lost in silence."""
     for machine in evidence.cluster.machines:
         seen = evidence.hosts.get(machine.name)
         nic = seen.nic_of(machine.address) if seen is not None else None
-        for where, rule in _arp_drops(seen.firewall, nic) if seen is not None and seen.firewall is not None and nic else ():
-            lost = [p.name for p in evidence.failed if p.silent and machine.name in (p.origin, evidence.active)]
-            yield Cause(
-                f"a filter of ARP on {machine.name} drops what is asked or answered by {nic}: {rule} ({where}); who is not resolved gets "
-                "no packet, and no error says so",
-                machine.name,
-                Certainty.LIKELY if lost else Certainty.POSSIBLE,
-                f"see what put that table there (`nft list tables arp`, `arptables -L`), and let ARP pass by {nic}",
-                (f"the ruleset of {machine.name}: {where}: {rule}", *(f"`ip neigh` on {machine.name} shows whom it cannot resolve",)),
-                explains=(*lost, *(("*:communication path",) if lost else ())),
-            )
-            break
-
-
-def _arp_drops(ruleset: Ruleset, nic: str) -> Iterator[tuple[str, str]]:
-    for chain in ruleset.chains:
-        if chain.table.split()[1] != "arp" or chain.hook not in ("input", "output"):
+        if seen is None or seen.firewall is None or nic is None:
             continue
-        for rule in chain.rules:
-            named = re.search(r"\b[io]if(?:name)? (?:== )?\"?([\w.-]+)", rule.text)
-            if re.search(r"\bdrop$", rule.text) and (named is None or named[1] == nic):
-                yield chain.where, f"`{rule.text}`"
-        if chain.policy == "drop" and not chain.rules:
-            yield chain.where, "policy drop"
+        stopped: dict[str, list[str]] = {}
+        doubted: dict[str, list[str]] = {}
+        for packet, other in _arp_packets(evidence.cluster, machine, nic):
+            decision = evaluate_arp(seen.firewall, packet)
+            if decision.rule and decision.passes is not True:
+                (stopped if decision.outcome is Outcome.DROP else doubted).setdefault(decision.rule, []).append(other)
+        sure = bool(stopped)
+        for rule, others in list((stopped or doubted).items())[:1]:
+            mine = [p for p in evidence.failed if p.silent and machine.name in (p.origin, evidence.active)]
+            lost = [p.name for p in mine if "" in others or machine.name == p.origin or p.origin in others]
+            yield Cause(
+                f"a filter of ARP on {machine.name} {'drops' if sure else 'may drop'} what is asked or answered by {nic}: {rule}; who is "
+                "not resolved gets no packet, and no error says so",
+                machine.name,
+                Certainty.LIKELY if sure and lost else Certainty.POSSIBLE,
+                f"see what put that table there (`nft list tables arp`, `arptables -L`), and let ARP pass by {nic}",
+                (f"the ruleset of {machine.name}: {rule}",),
+                f"`ip neigh` on {machine.name} shows whom it cannot resolve",
+                explains=(*lost, *(("*:communication path",) if lost else ())),
+                general=not sure,
+            )
+
+
+def _arp_packets(cluster: Cluster, machine: Machine, nic: str) -> Iterator[tuple[ArpPacket, str]]:
+    """What asks for this machine's hardware address or tells it, and what it asks and is told, each with whose packets depend on it: "" for
+    everybody's, where Azure's fabric itself asks."""
+    own = str(machine.address)
+    yield ArpPacket("input", nic, True, None, own), ""
+    yield ArpPacket("output", nic, False, own, None), ""
+    others = {str(m.address): m.name for m in cluster.machines if m is not machine} | {str(cluster.vip): machine.name}
+    for address, name in others.items():
+        yield ArpPacket("output", nic, True, own, address), name
+        yield ArpPacket("input", nic, False, address, own), name
 
 
 def _written_down(evidence: Evidence) -> Iterator[Cause]:
