@@ -15,8 +15,8 @@ import sys
 
 from harness import __version__
 from harness.commands import completion, suite
-from harness.commands.common import print_error, wants_json
 from harness.commands.parser import Parser
+from harness.commands.shared_options import print_error, wants_json
 from harness.core.errors import ExitCode, HarnessError
 
 EXIT_CODES = (

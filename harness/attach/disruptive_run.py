@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.attach.baseline import StateBefore, forget_ours, look
+from harness.attach.disruption_preconditions import Preconditions
 from harness.attach.execution_plan import PlannedDisruption, show
 from harness.attach.lease import Lease, on_windows
-from harness.attach.preconditions import Preconditions
 from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
 from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_whole
-from harness.cluster import disk_preflight
+from harness.cluster import linux_disk_preflight
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
 from harness.cluster.invariants import nothing_left
 from harness.cluster.windows_disk_preflight import windows_disk_problems
@@ -100,7 +100,7 @@ class DisruptiveRun:
         windows = on_windows(self._subject.cluster)
 
         def look(name: str) -> list[str]:
-            trouble = windows_disk_problems if name in windows else disk_preflight.disk_problems
+            trouble = windows_disk_problems if name in windows else linux_disk_preflight.disk_problems
             return [f"{name}: {one}" for one in trouble(self._subject.hosts[name])]
 
         found = self._subject.together(*(lambda n=n.name: look(n) for n in self._subject.cluster.nodes))

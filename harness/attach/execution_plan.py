@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.attach.preconditions import LOST_DATA, UNPROVEN, Preconditions
+from harness.attach.disruption_preconditions import LOST_DATA, UNPROVEN, Preconditions
 from harness.attach.watchdog import FILE, longest_s, shared_fates, undone_s
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.config.cluster_config import Cluster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.attach.preconditions import Preconditions
+from harness.attach.disruption_preconditions import Preconditions
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.core.errors import Inconclusive
 from harness.disrupt import disruption as disruptions

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.check.check_result import Findings
-from harness.check.host_rules import NodeFacts, firewalls, judge
+from harness.check.linux_findings import NodeFacts, firewalls, judge
 from harness.check.manager_survey import favoured
 from harness.check.node_facts import of_script
 from harness.collect.bundle import read_with_texts

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from harness.check import evidence_gathering, service_findings
 from harness.check.check_result import Findings
-from harness.check.host_rules import firewalls, judge
 from harness.check.host_survey import Survey, survey, unreachable
+from harness.check.linux_findings import firewalls, judge
 from harness.check.manager_survey import ask_manager
 from harness.check.unreachable_node import second_way
 from harness.cluster.cluster_under_test import CaptureWindow, ClusterUnderTest

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.check.host_rules import NodeFacts
+from harness.check.linux_findings import NodeFacts
 from harness.check.node_facts import of_script, offset_of
 from harness.check.windows_findings import WindowsFacts
 from harness.cluster.cluster_under_test import ClusterUnderTest

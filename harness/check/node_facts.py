@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from harness.check.host_rules import NodeFacts
-from harness.cluster import disk_preflight
+from harness.check.linux_findings import NodeFacts
+from harness.cluster import linux_disk_preflight
 from harness.config.cluster_config import Cluster
 from harness.diagnosis import host_script_parse
 from harness.diagnosis.evidence import HostSeen
@@ -45,7 +45,7 @@ def of_script(
     listeners = [Listener(s.address, s.port, "tcp", s.pid, s.process) for s in seen.listeners] if seen.listeners is not None else None
     vip, probe = str(cluster.vip), str(cluster.load_balancer.probe.source)
     sysctls = {**(settings or {}), **seen.sysctls}
-    full = disk_preflight.judge(parts["disks"]) if parts.get("disks") else disks
+    full = linux_disk_preflight.judge(parts["disks"]) if parts.get("disks") else disks
     there = {
         ("its addresses", "addresses"): addresses is not None,
         ("its listeners", "listening"): listeners is not None,

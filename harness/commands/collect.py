@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import trust
-from harness.commands.common import add, add_cluster, cluster_file, print_json
+from harness.commands.shared_options import add, add_cluster, cluster_file, print_json
 from harness.core.errors import BadUse, ExitCode, Unusable
 
 if TYPE_CHECKING:

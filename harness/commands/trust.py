@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from harness.commands.common import add, print_error, print_json
+from harness.commands.shared_options import add, print_error, print_json
 from harness.core.errors import BadUse, ExitCode
 
 

@@ -15,7 +15,7 @@ from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_record import RunRecord
 from harness.report.record.run_verdict import judge
 from harness.report.render import load_record, runs_before
-from harness.report.statistics.comparable import why_not_comparable
+from harness.report.statistics.comparability import why_not_comparable
 
 
 def load_gate(file: str | None) -> LoadedGate | None:

@@ -15,7 +15,7 @@ from harness.gate.slowdown import FAIL, PASS, REFUSED, slowdown
 from harness.report.record.gate_record import GateFinding, GateRecord
 from harness.report.record.run_record import Result, RunRecord, RunState, TestRecord
 from harness.report.record.run_verdict import judge, tally
-from harness.report.statistics.comparable import not_known_whether_comparable
+from harness.report.statistics.comparability import not_known_whether_comparable
 
 
 def judge_gate(loaded: LoadedGate, run: RunRecord, baseline: Sequence[RunRecord], left_out: Sequence[str] = ()) -> GateRecord:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.core.errors import BadUse
 from harness.core.files import PACKED, packed
-from harness.history.retention import OLD_FILES, Step, StoredFolder
+from harness.history.retention_plan import OLD_FILES, Step, StoredFolder
 from harness.history.run_entry import stamp_of
 from harness.history.stored_rows import StoredRun
 from harness.report.record.run_folders import run_folders

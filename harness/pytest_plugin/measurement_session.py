@@ -18,7 +18,7 @@ from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
 from harness.disrupt.disruption import Disruption
 from harness.measure.calibration import Calibration, KnownCut, calibrate
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter

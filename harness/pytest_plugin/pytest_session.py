@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.attach.disruption_preconditions import Preconditions
 from harness.attach.disruptive_run import DisruptiveRun
 from harness.attach.execution_plan import PlannedDisruption, show
 from harness.attach.lease import LeaseHeld
-from harness.attach.preconditions import Preconditions
 from harness.attach.watchdog import FILE as PUT_BACK
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.connection_tolerance import demand_bearable

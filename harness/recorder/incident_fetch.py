@@ -11,7 +11,7 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
 from harness.history.catalogue import enter
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.recorder import incident_files, incident_recording
 from harness.recorder.cluster_recorders import Recorders, series_of
 from harness.recorder.incident_files import HostIncident

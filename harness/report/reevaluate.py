@@ -104,7 +104,7 @@ def put_into(run: RunRecord, found: list[Rejudged]) -> None:
 def _judged(
     run_dir: Path, id: str, name: str, test: str, before: MeasurementRecord | None, budgets: Budgets, calibration: Verdict | None
 ) -> Rejudged:
-    from harness.measure.evaluation.evaluate_recording import measured
+    from harness.measure.evaluation.recording_evaluation import measured
     from harness.remote.recording.recording import read
 
     path = run_dir / name

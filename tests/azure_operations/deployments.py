@@ -22,9 +22,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 import trustme
 
-from harness.azure.provision import resource_removal, teardown
+from harness.azure.provision import deletion_retry, teardown
+from harness.azure.provision.creation_record import kind_of
 from harness.azure.provision.deployment_request import DeploymentRequest
-from harness.azure.provision.ledger import kind_of
 from harness.azure.provision.template import template
 from harness.cli import main
 
@@ -425,7 +425,7 @@ def serving(folder: Path, kind: type[Deployments] = Deployments) -> Iterator[Dep
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         patch.setattr(teardown, "NO_PROGRESS_TIMEOUT_S", 0.2)
-        patch.setattr(resource_removal, "BUSY_RESOURCE_TIMEOUT_S", 1.5)
+        patch.setattr(deletion_retry, "BUSY_RESOURCE_TIMEOUT_S", 1.5)
         yield from _served(folder, kind)
 
 

@@ -21,7 +21,7 @@ from deployments import run_of, serving, up
 from killed_harness import Killed, living
 from subscription import Subscription
 
-from harness.azure.provision import ledger, teardown
+from harness.azure.provision import creation_record, teardown
 from harness.cli import main
 from harness.config import cluster_config, trust
 from harness.core.deadline import Deadline
@@ -214,7 +214,7 @@ def disturbances(life: Cluster) -> None:
 def its_time_is_over(arm: Subscription) -> None:
     """By the tags, by the deployment's record, and by what this machine wrote down."""
     arm.expire("lk-test")
-    for file in ledger.folder().glob("*.json"):
+    for file in creation_record.folder().glob("*.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "expires": PAST["lkharness-expires"]}))
 
 

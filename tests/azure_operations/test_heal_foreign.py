@@ -13,9 +13,9 @@ from azure_labs import AzureLab
 
 from harness.azure.client import clients
 from harness.azure.client.arm import Arm
-from harness.azure.faults.ownership import Ours
 from harness.azure.faults.undo_leftovers import UndoResult, heal
 from harness.azure.faults.undo_tag import KEY, Undo
+from harness.azure.faults.undo_tag_validation import Ours
 from harness.core.timeline import Timeline
 from harness.lab.lifecycle import default_cluster, launch
 

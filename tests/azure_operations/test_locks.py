@@ -12,8 +12,8 @@ from azure_labs import AzureLab, subject
 
 from harness.azure.client import clients, error_mapping
 from harness.azure.client.arm import Arm
-from harness.azure.faults.ownership import Ours
 from harness.azure.faults.undo_leftovers import heal
+from harness.azure.faults.undo_tag_validation import Ours
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
 from harness.core.timeline import Timeline

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from deployments import SUBSCRIPTION, run_of, up
 
-from harness.azure.provision import ledger
+from harness.azure.provision import creation_record
 from harness.azure.provision.template import prices
 from harness.cli import main
 from harness.config import cluster_config
@@ -117,7 +117,7 @@ def test_sweep_removes_what_expired_and_nothing_else(arm, capsys):
     capsys.readouterr()
     arm.expire("old")
     old = run_of_group(arm, "old")
-    ledger.keep(replace(ledger.read_ledger(SUBSCRIPTION, old), expires="2020-01-01T00:00:00Z"))
+    creation_record.keep(replace(creation_record.read_ledger(SUBSCRIPTION, old), expires="2020-01-01T00:00:00Z"))
     assert main(["azure", "sweep", "--azure", "where.toml", "--plan", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["expired"]
     assert found["group"] == "old" and len(arm.groups) == 2

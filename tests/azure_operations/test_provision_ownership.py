@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployments import SUBSCRIPTION, run_of, up
 
-from harness.azure.provision import ledger
+from harness.azure.provision import creation_record
 from harness.cli import main
 
 QUOTA: dict[str, Any] = {"code": "SkuNotAvailable", "message": "The requested size is not available."}
@@ -41,7 +41,7 @@ def test_down_removes_what_no_list_shows(arm, capsys):
     arm.unlisted = arm.names()
     assert down(run) == 0
     assert arm.resources == {} and arm.deployments == {}
-    assert ledger.read_ledger(SUBSCRIPTION, run) is None
+    assert creation_record.read_ledger(SUBSCRIPTION, run) is None
 
 
 @pytest.mark.parametrize("without", ["the file", "the deployment"])
@@ -51,7 +51,7 @@ def test_one_of_the_two_records_is_enough(arm, capsys, without):
     run = run_of(capsys.readouterr().out)
     arm.unlisted = arm.names()
     if without == "the file":
-        ledger.forget(run)
+        creation_record.forget(run)
     else:
         arm.deployments.clear()  # Azure keeps 800 of a group, and deletes the oldest
     assert down(run) == 0
@@ -172,7 +172,7 @@ def test_a_lock_is_told_and_not_waited_for(arm, capsys):
     arm.locked = {"ilb"}
     assert down(run) == 4
     assert "ilb: removing ilb: a management lock forbids it" in capsys.readouterr().err
-    assert "ilb" in arm.names() and arm.deployments and ledger.read_ledger(SUBSCRIPTION, run)
+    assert "ilb" in arm.names() and arm.deployments and creation_record.read_ledger(SUBSCRIPTION, run)
     arm.locked = set()
     assert down(run) == 0 and arm.resources == {}
 

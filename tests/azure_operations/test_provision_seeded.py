@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from deployments import run_of, up
 
-from harness.azure.provision import ledger, teardown
+from harness.azure.provision import creation_record, teardown
 from harness.cli import main
 
 SEED = int(os.environ.get("LKHARNESS_TEST_SEED") or random.SystemRandom().randrange(10**6))
@@ -103,7 +103,7 @@ def test_nothing_of_anothers_is_touched_and_nothing_of_ours_left_unsaid(
         arm.locked = {chance.choice(sorted(life.ours()))} if chance.random() < 0.2 else set()
     life.lag()
     if chance.random() < 0.3:
-        ledger.forget(run)  # another machine removes it
+        creation_record.forget(run)  # another machine removes it
     how = ["sweep", "--yes"] if killed and chance.random() < 0.5 else ["down", "--run", run]
     before = life.ours()
     code = main(["azure", *how, "--azure", "where.toml"])

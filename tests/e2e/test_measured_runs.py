@@ -12,7 +12,7 @@ import pytest
 from command_shell import Shell, shell_in
 
 from harness.config import cluster_config
-from harness.measure.evaluation.attribution import clock_errors
+from harness.measure.evaluation.attempt_attribution import clock_errors
 from harness.pytest_plugin.measurement_session import MeasurementOptions
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording

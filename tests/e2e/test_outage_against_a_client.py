@@ -33,7 +33,7 @@ from harness.core.deadline import Deadline
 from harness.hosts.local_host import LocalHost
 from harness.lab.services import node_process, postgres, postgres_template
 from harness.measure.evaluation import database_phase, outages
-from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation.attempt_attribution import Traced
 from harness.remote.recording.recording import NEW, Series
 from harness.services import service_registry
 from tests import deep_option

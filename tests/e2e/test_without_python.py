@@ -20,7 +20,7 @@ from harness.core.errors import Inconclusive, Unusable
 from harness.hosts.host import Host
 from harness.hosts.ssh import forwarding
 from harness.hosts.ssh.ssh_host import SshHost
-from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.outages import runs_of_failure
 from harness.remote import host_capabilities
 from harness.remote.agents import shell_agent

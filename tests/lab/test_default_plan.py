@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from harness.attach.disruption_preconditions import Preconditions
 from harness.attach.execution_plan import ExecutionPlan, PlannedDisruption, show
-from harness.attach.preconditions import Preconditions
 from harness.config import cluster_config
 from harness.disrupt import disruption
 from harness.hosts.host import CommandResult

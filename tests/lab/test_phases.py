@@ -46,8 +46,8 @@ from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome
 from harness.disrupt import disruption as base
 from harness.lab.lifecycle import default_cluster, launch
-from harness.measure.evaluation.attribution import clock_errors
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.attempt_attribution import clock_errors
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Boundary, Measured
 from harness.measure.meter import WATCH_INTERVAL_S, Meter

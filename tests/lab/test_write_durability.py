@@ -22,7 +22,7 @@ from harness.core.verdict import Outcome
 from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure import measured_fault
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter

@@ -10,7 +10,7 @@ import pytest
 
 from harness.azure.client import error_mapping
 from harness.azure.client.operation_runner import _passing
-from harness.azure.provision.resource_removal import may_pass
+from harness.azure.provision.deletion_retry import may_pass
 
 core = pytest.importorskip("azure.core.exceptions")
 

@@ -14,7 +14,7 @@ from harness.diagnosis.outages.budget_terms import share, terms
 from harness.disrupt.azure import azure_base, azure_power
 from harness.disrupt.azure.azure_power import AzurePowerOff, AzureRedeploy, AzureRestart, ByAzurePower
 from harness.expectations.outage_budget import Allowance
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import Budget, Recording, read
 
 ORDERED, TAGGED_S, OBEYED_S = 2.0, 5.0, 28.0

@@ -20,7 +20,7 @@ from harness.disrupt.network.idle_timeout import IdleTimeout
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.hosts.host import HostUnreachable
 from harness.hosts.linux.linux import LinuxHost
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import Mark
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.statistics import gate_statistics

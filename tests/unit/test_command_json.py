@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.commands.common import SCHEMA_VERSION, wants_json
+from harness.commands.shared_options import SCHEMA_VERSION, wants_json
 from harness.core.package_data import SUITES
 
 A_PERSON_ONLY = {("lab", "ssh")}  # a shell in a host

@@ -11,8 +11,8 @@ from harness.config import cluster_config
 from harness.expectations import outage_budget
 from harness.lab.lifecycle import default_cluster
 from harness.measure.evaluation.database_phase import code_of
-from harness.measure.evaluation.evaluate_recording import measured
 from harness.measure.evaluation.phases import stack
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import Recording
 
 RECOVERS = "closed after b'E\\x00\\x00\\x00tSFATAL' (SQLSTATE 57P03)"

@@ -10,7 +10,7 @@ import pytest
 from harness.commands.fleet import fleet
 from harness.commands.fleet.fleet_clusters import Member, leaves_run, matrix, members_in, members_of, planned_in, words_for
 from harness.commands.fleet.fleet_outcome import Outcome, Stored, fleet_code, of_process, sorted_worst_first, summary
-from harness.commands.fleet.stored_runs import cluster_file_of
+from harness.commands.fleet.fleet_runs import cluster_file_of
 from harness.core.errors import BadUse, ExitCode
 
 

@@ -13,7 +13,7 @@ from report_sample import a_builder
 
 from harness import cli
 from harness.core.verdict import failed, inconclusive, passed
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measurement_result import Measured, Outage, SeriesResult
 from harness.report.junit import junit
 from harness.report.record.measurement_record import MeasurementRecord

@@ -17,7 +17,7 @@ from harness.core.errors import BadUse
 from harness.core.files import open_text, write_atomically
 from harness.history import pruning
 from harness.history.pruning import carry_out, own_file
-from harness.history.retention import DAY_S, Keep, Step, StoredFolder, plan, span
+from harness.history.retention_plan import DAY_S, Keep, Step, StoredFolder, plan, span
 from harness.remote.recording.recording import read
 from harness.report.render import load_record, load_timeline
 

@@ -11,8 +11,8 @@ from recordings import ADDRESSES, CLIENT, LISTENER, VIP, A, B, a_header, a_serie
 from harness.config.cluster_config import Design
 from harness.core.verdict import Outcome
 from harness.expectations.connectivity_matrix import Origin, PathObservation, Situation, expectation, judge_outcomes
-from harness.measure.evaluation import attribution, coverage, timing_quality
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation import attempt_attribution, observer_coverage, timing_quality
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.remote.host_capabilities import FORWARDED, FULL, POWERSHELL, SHELL
 from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample
@@ -60,13 +60,13 @@ def a_recording(samples: list[Sample], answers: list[tuple[float, str]]) -> Reco
 )
 def test_an_answer_without_a_port_is_the_only_answering_node_s(answers, node):
     recording = a_recording([Sample(10.0, 0.003, "answered", 0)], answers)
-    (rows,) = attribution.trace(recording).values()
+    (rows,) = attempt_attribution.trace(recording).values()
     assert [row.node for row in rows] == [node]
 
 
 def test_a_failed_attempt_without_a_port_reached_nobody_that_is_known():
     recording = a_recording([Sample(10.0, 0.25, "silent", 0)], [(10.001, A)])
-    (rows,) = attribution.trace(recording).values()
+    (rows,) = attempt_attribution.trace(recording).values()
     assert [row.node for row in rows] == [None]
 
 
@@ -83,9 +83,9 @@ def test_a_node_that_nobody_watched_may_be_the_one_that_serves(coarse, after):
 
 def test_the_recording_keeps_what_is_left():
     recording = a_recording([], [])
-    assert coverage.limited_hosts(recording) == {}
+    assert observer_coverage.limited_hosts(recording) == {}
     sentence = SHELL.sentence(CLIENT, 0.01)
-    assert coverage.limited_hosts(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
+    assert observer_coverage.limited_hosts(replace(recording, events=[NodeEvent(1.0, CLIENT, "coarse", sentence)])) == {CLIENT: sentence}
 
 
 def test_a_sentence_names_host_fallback_and_resolution():

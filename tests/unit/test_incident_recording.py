@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.core.errors import Inconclusive
 from harness.core.verdict import Outcome
 from harness.lab.lifecycle import default_cluster
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measurement_result import Measured
 from harness.recorder import incident_fetch, incident_files, incident_recording
 from harness.recorder.incident_files import HostIncident

@@ -9,7 +9,7 @@ import pytest
 from recordings import ADDRESSES, CLIENT, LISTENER, RTT, A, B, Script, a_header, a_series, a_switchover, during_a_freeze, marks, play
 
 from harness.core.verdict import Outcome
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import PINNED, CapturedPacket, Clock, Mark, NodeEvent, Noise, Recording, Sample, Token
 
 U3 = {"client": "untouched", "inside": "untouched", "standby": "untouched"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.check.command_cache import CachingHost
-from harness.check.host_rules import NodeFacts
+from harness.check.linux_findings import NodeFacts
 from harness.check.node_facts import of_script, offset_of
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.collect.host_script import FACTS, pieces, script

@@ -12,7 +12,7 @@ from harness.diagnosis.cause import Certainty
 from harness.diagnosis.outages.budget_terms import Term, share, terms
 from harness.diagnosis.outages.outage_causes import explain
 from harness.diagnosis.outages.path_phases import Cutter
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measurement_result import PHASES, Boundary, ChartRow, Measured, Outage, Segment, SeriesResult
 
 OLD, NEW = "lknode01", "lknode02"

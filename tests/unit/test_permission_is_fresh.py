@@ -16,7 +16,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive, Unusable
 from harness.disrupt import undo
-from harness.disrupt.permission import REFUSED_EXIT, permitted
+from harness.disrupt.lease_and_role_check import REFUSED_EXIT, permitted
 from harness.hosts.local_host import LocalHost
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState

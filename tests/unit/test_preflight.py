@@ -12,8 +12,8 @@ import pytest
 from permissive_manager import PermittingManager
 from report_sample import a_builder
 
+from harness.attach.disruption_preconditions import Preconditions, against
 from harness.attach.execution_plan import PlannedDisruption, planned_disruption, show
-from harness.attach.preconditions import Preconditions, against
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
 from harness.core.errors import ExitCode, Inconclusive

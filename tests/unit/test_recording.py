@@ -10,7 +10,7 @@ import pytest
 from recordings import A, a_header
 
 from harness.core.verdict import Outcome
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import CapturedPacket, Clock, Mark, NodeEvent, Noise, Recorder, Sample, Token, read
 
 SERIES = "lkclient/listener/new"

@@ -11,7 +11,7 @@ from report_sample import a_builder
 
 from harness import cli
 from harness.core.verdict import Verdict, inconclusive, passed
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import read
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord

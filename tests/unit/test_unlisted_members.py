@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from permissive_manager import PermittingManager
 
-from harness.attach.preconditions import against
+from harness.attach.disruption_preconditions import against
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive

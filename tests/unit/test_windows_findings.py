@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.check import windows_findings
-from harness.check.host_rules import NodeFacts, firewalls
+from harness.check.linux_findings import NodeFacts, firewalls
 from harness.check.windows_findings import WindowsFacts
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight

@@ -15,7 +15,7 @@ from harness.hosts.windows import powershell, script_contract, script_protocol
 from harness.lab import lab_config
 from harness.lab.guests.windows import known_scripts, measuring_programs, script_answers, stand_ins
 from harness.lab.guests.windows.powershell_line import NotTaken, body_of, encoded_script
-from harness.lab.guests.windows.question_loop import QuestionLoop
+from harness.lab.guests.windows.resident_powershell_loop import QuestionLoop
 from harness.lab.guests.windows.stand_ins import firewall_scripts, lifekeeper_scripts
 from harness.lab.lifecycle import default_cluster
 from harness.managers.parse import lcdstatus_parse

@@ -1,7 +1,7 @@
 """Undoes what a harness that died left disturbed: every tag in the resource group says of what. Doing it twice does no harm.
 
 python -m harness.azure.faults.undo_leftovers SETTINGS RUN OURS        what a watchdog runs
-SETTINGS: the cluster file's [azure] as JSON; RUN: whose tags; OURS: what belongs to the cluster (harness.azure.faults.ownership)
+SETTINGS: the cluster file's [azure] as JSON; RUN: whose tags; OURS: what belongs to the cluster (harness.azure.faults.undo_tag_validation)
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from harness.azure.client.operation_runner import Note, OperationRunner, make_operation_runner
 from harness.azure.faults.network_faults import Network
-from harness.azure.faults.ownership import Ours
 from harness.azure.faults.undo_tag import KEY, STANDING, Undo, UndoTags, Unreadable, parse
+from harness.azure.faults.undo_tag_validation import Ours
 from harness.azure.faults.vm_power import Machine, name_of
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline

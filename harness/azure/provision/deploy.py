@@ -11,9 +11,9 @@ from harness.azure.client.arm import Arm
 from harness.azure.client.arm_error_details import innermost_errors
 from harness.azure.client.polling import pause
 from harness.azure.provision import deployment_status
+from harness.azure.provision.creation_record import MADE_GROUP, ORDER, Ledger, kind_of
 from harness.azure.provision.deployment_request import DeploymentRequest
 from harness.azure.provision.deployment_status import ENDED, UNSEEN, Running
-from harness.azure.provision.ledger import MADE_GROUP, ORDER, Ledger, kind_of
 from harness.azure.provision.template import template
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.azure.provision.ledger import EXPIRES, OWNER, RUN, Ledger, with_disks
+from harness.azure.provision.creation_record import EXPIRES, OWNER, RUN, Ledger, with_disks
 from harness.azure.provision.template import prices, template
 from harness.config.cluster_config import Azure
 from harness.core.errors import BadUse

@@ -12,7 +12,7 @@ from typing import Any
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.clients import Clients
-from harness.azure.provision import availability, ledger, manager_install
+from harness.azure.provision import availability, creation_record, manager_install
 from harness.azure.provision.deploy import Deployment, check_conflicts, group_is_there, make_group
 from harness.azure.provision.deployment_request import DeploymentRequest, Keep
 from harness.azure.provision.teardown import remove, resources_of
@@ -35,11 +35,11 @@ def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: K
     there = group_is_there(arm)
     if there:
         check_conflicts(arm, request.ledger(clients.azure, made_group=False))
-    ledger.keep(request.ledger(clients.azure, made_group=not there))  # before the first request that makes anything
+    creation_record.keep(request.ledger(clients.azure, made_group=not there))  # before the first request that makes anything
     try:
         if not there:
             deployment.made_group = make_group(arm, request, deadline)
-            ledger.keep(request.ledger(clients.azure, made_group=deployment.made_group))
+            creation_record.keep(request.ledger(clients.azure, made_group=deployment.made_group))
         began = True
         say(f"{deadline.elapsed():6.1f} s  resource group {clients.azure.resource_group}: {'was there' if there else 'made'}")
         deployment.run(deadline)
@@ -49,7 +49,7 @@ def up(clients: Clients, request: DeploymentRequest, script: str | None, keep: K
             manager_install.install(clients, parameters, request.run, script, deadline, say)
     except BaseException as error:  # whatever it was: what was made costs money
         if not began and isinstance(error, BadUse | error_mapping.NotAllowed | error_mapping.RefusedByPolicy):
-            ledger.forget(request.run)
+            creation_record.forget(request.run)
             raise  # Azure refused the very first step: nothing was made
         _end(arm, request, deployment, error, say, kept=_is_kept(keep, error, deployed))
         raise

@@ -12,9 +12,9 @@ from typing import Any
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import RESOURCES, Arm
 from harness.azure.client.polling import pause
-from harness.azure.provision import deployment_status, ledger, resource_removal
+from harness.azure.provision import creation_record, deletion_retry, deployment_status
+from harness.azure.provision.creation_record import EXPIRES, ORDER, OWNER, RUN, Ledger, kind_of, tag
 from harness.azure.provision.deployment_status import Running, name_of
-from harness.azure.provision.ledger import EXPIRES, ORDER, OWNER, RUN, Ledger, kind_of, tag
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, HarnessError, Unusable
 
@@ -105,7 +105,7 @@ def resources_of(arm: Arm, run: str, seen: Tagged | None = None) -> RunResources
         )
     there, strangers = [], []
     for id in known.ids:
-        found = resource_removal.read(arm, id, ORDER[kind_of(id)])
+        found = deletion_retry.read(arm, id, ORDER[kind_of(id)])
         if found is None:
             continue
         if tag(found, RUN) == run:
@@ -128,25 +128,25 @@ def _only_tagged(what: str) -> str:
 
 def _known(arm: Arm, run: str, seen: Tagged | None) -> Ledger | None:
     """The run's ledger: what this machine wrote down, and its deployment. All groups are asked for that when no other says where."""
-    own = ledger.read_ledger(arm.clients.azure.subscription, run)
+    own = creation_record.read_ledger(arm.clients.azure.subscription, run)
     likely = [own.group] if own else []
     likely += [str(r["id"]).split("/")[4] for r in seen.resources] + seen.groups if seen else []
     asked = {group.lower(): group for group in likely}
-    found = [one for group in asked.values() if (one := ledger.recorded(arm, group, run))]
+    found = [one for group in asked.values() if (one := creation_record.recorded(arm, group, run))]
     if not found and not own:
         others = [
             g["name"] for g in arm.listed(f"{arm.subscription}/resourcegroups", "listing the groups") if g["name"].lower() not in asked
         ]
-        found = [one for group in others if (one := ledger.recorded(arm, group, run))]
+        found = [one for group in others if (one := creation_record.recorded(arm, group, run))]
     every = ([own] if own else []) + found
-    return ledger.together(run, every) if every else None
+    return creation_record.together(run, every) if every else None
 
 
 def _group_of(arm: Arm, run: str, known: Ledger) -> str | None:
     """The group's name when the run made it, and it still says so."""
     if not known.made_group:
         return None
-    there = resource_removal.read(arm, f"{arm.subscription}/resourceGroups/{known.group}", RESOURCES)
+    there = deletion_retry.read(arm, f"{arm.subscription}/resourceGroups/{known.group}", RESOURCES)
     return known.group if there is not None and tag(there, RUN) == run else None
 
 
@@ -197,14 +197,14 @@ def remove(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[s
 
     left: list[str] = []
     for kind, api in ORDER.items():
-        left += resource_removal.gone(arm, [r["id"] for r in made.resources if r["type"] == kind], api, deadline, say, is_ours)
+        left += deletion_retry.gone(arm, [r["id"] for r in made.resources if r["type"] == kind], api, deadline, say, is_ours)
     left += made.strangers
     if made.group:
         left += _group_gone(arm, made, deadline, say, is_ours) if not left else [f"the resource group {made.group}"]
     return left or _records_gone(arm, made, deadline, say)
 
 
-def _group_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say, is_ours: resource_removal.IsOurs) -> list[str]:
+def _group_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say, is_ours: deletion_retry.IsOurs) -> list[str]:
     """Twice it must be seen empty: what somebody has just put there is in no list yet, and would go with the group."""
     for last in (False, True):
         if others := _others(arm, made):
@@ -217,7 +217,7 @@ def _group_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say, is_o
             pause(NO_PROGRESS_TIMEOUT_S, deadline)
     if deadline.expired:
         return [f"the resource group {made.group}: there was no time to see whether it stays empty; try again"]
-    return resource_removal.gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say, is_ours)
+    return deletion_retry.gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say, is_ours)
 
 
 def _others(arm: Arm, made: RunResources) -> list[str]:
@@ -242,9 +242,9 @@ def _is_child(key: str, own: set[str]) -> bool:
 def _records_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[str]:
     """What Azure remembers of the run's deployment, where its group is still there, and what this machine wrote down."""
     deployment = _deployment(arm, made, say)
-    left = resource_removal.gone(arm, [deployment.where], RESOURCES, deadline, say, lambda found: True) if deployment.exists() else []
+    left = deletion_retry.gone(arm, [deployment.where], RESOURCES, deadline, say, lambda found: True) if deployment.exists() else []
     if not left:
-        ledger.forget(made.run)
+        creation_record.forget(made.run)
     return left
 
 
@@ -257,7 +257,7 @@ def expired(arm: Arm, say: Say, owner: str | None = None) -> tuple[list[RunResou
         there = found.setdefault(run, Tagged({}))
         if group.lower() not in (g.lower() for g in there.groups):
             there.groups.append(group)
-    for run in sorted({*found, *ledger.recorded_runs(arm.clients.azure.subscription)}):
+    for run in sorted({*found, *creation_record.recorded_runs(arm.clients.azure.subscription)}):
         try:
             made = resources_of(arm, run, found.get(run) or Tagged({}))
             if owner in (None, made.owner) and made.expired(time.time()):

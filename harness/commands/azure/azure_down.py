@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.azure.azure_up import limit, place
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import ExitCode
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.commands import trust
 from harness.commands.azure.azure_up import limit
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse
 
 
@@ -36,8 +36,8 @@ def _heal(given: argparse.Namespace) -> int:
     azure = cluster.azure
     if azure is None:
         raise BadUse(f"{file} has no [azure] table, so nothing of it was disturbed through Azure")
-    from harness.azure.faults.ownership import Ours
     from harness.azure.faults.undo_leftovers import exit_code, heal
+    from harness.azure.faults.undo_tag_validation import Ours
 
     def say(source: str, kind: str, text: str, **data: object) -> None:
         print(text, file=sys.stderr, flush=True)

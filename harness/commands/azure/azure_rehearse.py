@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse, Unusable
 
 if TYPE_CHECKING:

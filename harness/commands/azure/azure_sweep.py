@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.commands.azure.azure_down import left_over, say
 from harness.commands.azure.azure_up import agreed, limit, place
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import ExitCode
 
 

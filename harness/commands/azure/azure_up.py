@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import prompt
-from harness.commands.common import add, print_error, print_json
+from harness.commands.shared_options import add, print_error, print_json
 from harness.core.errors import BadUse, HarnessError, Unusable
 
 if TYPE_CHECKING:

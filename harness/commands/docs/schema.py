@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 from harness.core import package_data
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -127,8 +127,8 @@ def _run(given: argparse.Namespace) -> int:
 def _run_all(members: Sequence[Member], jobs: Sequence[Job], at_once: int, command: Sequence[str], *, quiet: bool) -> list[Outcome]:
     from harness.commands.fleet.fleet_clusters import leaves_run
     from harness.commands.fleet.fleet_outcome import WORDS, Outcome, of_process
+    from harness.commands.fleet.fleet_runs import folders_in, last_words, new_runs
     from harness.commands.fleet.process_pool import Pool
-    from harness.commands.fleet.stored_runs import folders_in, last_words, new_runs
     from harness.core.errors import ExitCode
     from harness.core.redaction.output_redaction import Cleaner
     from harness.core.redaction.secret_words import secret_words
@@ -179,7 +179,7 @@ class _Teller:
 
 
 def _merge(given: argparse.Namespace) -> int:
-    from harness.commands.fleet.stored_runs import came_back
+    from harness.commands.fleet.fleet_runs import came_back
     from harness.core.files import expand_user
 
     expected, planned = _expected(given.expected) if given.expected else ([], None)

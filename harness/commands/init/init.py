@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.commands import prompt as terminal
-from harness.commands.common import add, print_json
 from harness.commands.init import init_azure, init_gate, init_pipeline
 from harness.commands.parser import LateChoices
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse, Unusable
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import ExitCode
 
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, print_json
 from harness.commands.lab import lab_azure, lab_image
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse, Unusable
 
 if TYPE_CHECKING:

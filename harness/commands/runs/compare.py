@@ -6,8 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import print_json
-from harness.commands.runs.stored_run_judging import add_judging, loaded_once
+from harness.commands.runs.stored_run_arguments import add_judging, loaded_once
+from harness.commands.shared_options import print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def add_to(commands) -> None:
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from harness.report.statistics.comparable import why_not_comparable
+    from harness.report.statistics.comparability import why_not_comparable
     from harness.report.statistics.compare_runs import compare
 
     (_, before), (_, after) = loaded_once([given.before, given.after])

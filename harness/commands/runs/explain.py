@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.common import add, add_cluster, cluster_file, print_json
+from harness.commands.shared_options import add, add_cluster, cluster_file, print_json
 from harness.core.errors import BadUse
 
 ABOUT = "tell why checks of a stored run failed and what each outage waited for, or what a capture of packets shows"

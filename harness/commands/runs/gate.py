@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.commands.common import print_json
-from harness.commands.runs.stored_run_judging import add_judging, loaded_once
+from harness.commands.runs.stored_run_arguments import add_judging, loaded_once
+from harness.commands.shared_options import print_json
 
 if TYPE_CHECKING:
     from harness.report.record.gate_record import GateRecord

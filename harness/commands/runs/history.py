@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, print_json
-from harness.commands.runs import keep
+from harness.commands.runs import history_keep
+from harness.commands.shared_options import add, print_json
 
 if TYPE_CHECKING:
     from harness.history.catalogue import Caught
@@ -26,7 +26,7 @@ def add_to(commands) -> None:
         "reports", metavar="REPORTS", nargs="?", default="reports", help="the folder that holds the runs (default: reports)"
     )
     history.add_argument("--rebuild", action="store_true", help="read every run's folder anew; figures of folders that are gone stay")
-    keep.add_options(history)
+    history_keep.add_options(history)
 
 
 def _history(given: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def _history(given: argparse.Namespace) -> int:
         caught = catch_up(reports, store, anew=given.rebuild)
         kept = None
         if given.keep or given.keep_failed or given.yes:
-            kept = keep.clean(given, reports, store)
+            kept = history_keep.clean(given, reports, store)
             catch_up(reports, store)  # what was packed is the same run
         found = history(store.runs(), store.series(), store.points())
     with_report = {run.folder for run in found.runs if (reports / run.folder / "report.html").is_file()}

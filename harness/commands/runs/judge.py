@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands.common import add, print_json
+from harness.commands.shared_options import add, print_json
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.commands import trust
-from harness.commands.common import add, cluster_file, print_json
+from harness.commands.shared_options import add, cluster_file, print_json
 from harness.core.errors import BadUse, ExitCode
 
 if TYPE_CHECKING:

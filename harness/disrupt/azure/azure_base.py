@@ -71,8 +71,8 @@ class ByAzure(Disruption):
         return None
 
     def steps(self) -> list[Step]:
-        from harness.azure.faults.ownership import Ours
         from harness.azure.faults.undo_tag import RUN
+        from harness.azure.faults.undo_tag_validation import Ours
 
         settings, ours = self._azure.model_dump_json(exclude_defaults=True), Ours.of(self._subject.cluster).text()
         heal = [sys.executable, "-m", "harness.azure.faults.undo_leftovers", settings, RUN, ours]

@@ -9,7 +9,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
 from harness.disrupt.bases.windows_node import demand_role, lease_token, on_windows
 from harness.disrupt.disruption import Disruption, Moment, Step
-from harness.disrupt.permission import permitted
+from harness.disrupt.lease_and_role_check import permitted
 from harness.hosts.deadman.deadman_switch import Deadman, Script
 from harness.hosts.linux.linux import TOOLS
 from harness.hosts.root_rights import as_root

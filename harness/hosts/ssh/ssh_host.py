@@ -23,7 +23,7 @@ from harness.hosts.interrupt_shield import apart
 from harness.hosts.output_limits import OUTPUT_AT_MOST
 from harness.hosts.root_rights import ABSENT, asked_for, lacking, marked, refused_by, tells_refusals
 from harness.hosts.shell_command import as_line
-from harness.hosts.shells import SHELLS
+from harness.hosts.shell_detection import SHELLS
 from harness.hosts.ssh.forwarding import Forwarding, ForwardingTransport
 from harness.hosts.ssh.ssh_connection import MAX_SESSIONS, Connection, NotYet, SessionsTaken, connect, dial_directly
 from harness.hosts.ssh.ssh_library import paramiko

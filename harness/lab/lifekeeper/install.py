@@ -8,7 +8,7 @@ from pathlib import Path
 import harness
 from harness.core.errors import BadUse, Unusable
 from harness.lab.lifekeeper import STAND_IN
-from harness.lab.lifekeeper.commands import command_line, options
+from harness.lab.lifekeeper.commands import command_client, command_options
 
 MARKER = ".stand-in"
 PERL = Path("/usr/bin/perl")  # essential in Debian, and what the product's own commands are written in
@@ -54,7 +54,7 @@ def install(root: Path = DEFAULT_ROOT, python: str = "/usr/bin/python3", *, conf
     try:
         (root / "bin").mkdir(parents=True, exist_ok=True)
         marker.write_text(f"{STAND_IN}\n")
-        return [_write(root / "bin" / name, name, python, config) for name in options.COMMANDS]
+        return [_write(root / "bin" / name, name, python, config) for name in command_options.COMMANDS]
     except OSError as error:
         raise Unusable(f"{root} cannot be written ({error.strerror}); give a directory that this user may write to") from error
 
@@ -68,7 +68,7 @@ def _write(path: Path, name: str, python: str, config: Path | None) -> Path:
 
 
 def _in_perl(name: str, python: list[str], config: Path | None) -> str:
-    values = {"name": name, "stand_in": STAND_IN, "config": str(config or command_line.DEFAULT_CONFIG), "run": command_line.DEFAULT_RUN}
+    values = {"name": name, "stand_in": STAND_IN, "config": str(config or command_client.DEFAULT_CONFIG), "run": command_client.DEFAULT_RUN}
     given = "".join(f"my ${key} = {_quoted(value)};\n" for key, value in values.items())
     return f"#!{PERL}\n# {STAND_IN}\n{given}my @python = ({', '.join(map(_quoted, python))});\n{CLIENT}"
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from harness.measure.evaluation.attribution import Traced, Traces
+from harness.measure.evaluation.attempt_attribution import Traced, Traces
 from harness.remote.recording.recording import Series
 
 NOT_YET = {

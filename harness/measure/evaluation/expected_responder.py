@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import combinations
 
-from harness.measure.evaluation.attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, WRONG_NODE, Traced, Traces, clock_errors
+from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, WRONG_NODE, Traced, Traces, clock_errors
 from harness.remote.recording.recording import Recording, Series
 
 Span = tuple[float, float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from harness.measure.evaluation.attribution import WRONG_NODE
+from harness.measure.evaluation.attempt_attribution import WRONG_NODE
 from harness.measure.evaluation.outages import Run
 from harness.remote.recording.recording import PINNED, Series
 

@@ -31,7 +31,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.measurement_result import Outage, Segment
 from harness.remote.recording.recording import PINNED, Series
 

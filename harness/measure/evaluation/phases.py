@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from harness.measure.evaluation import coverage, database_phase
-from harness.measure.evaluation.attribution import LOOPBACK, Traces
+from harness.measure.evaluation import database_phase, observer_coverage
+from harness.measure.evaluation.attempt_attribution import LOOPBACK, Traces
 from harness.measure.measurement_result import PHASES, Boundary, Outage, SeriesResult
 from harness.remote.recording.recording import NodeEvent, Recording
 
@@ -129,7 +129,7 @@ def _stopped(scene: Scene, name: str) -> Boundary:
         return _unseen(name, NOTHING_MOVED)
     wanted = {*scene.services.values(), "VIP"} if scene.new != old else set(gone)
     if missing := sorted(wanted - set(gone)):
-        lost = next((start for start, _ in coverage.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
+        lost = next((start for start, _ in observer_coverage.lost_spans(scene.recording, old) if start >= scene.anchor - 1.0), None)
         if lost is not None:
             return _unseen(name, f"{old} was lost {lost - scene.anchor:+.2f} s from the disruption, so nobody saw it stop")
         return _unseen(name, f"{', '.join(missing)} {'was' if len(missing) == 1 else 'were'} not seen to go on {old}")
@@ -200,7 +200,7 @@ def _balancer_switched(scene: Scene, name: str) -> Boundary:
 def _at_node(scene: Scene, name: str, at: float | None, evidence: str, what: str) -> Boundary:
     if at is not None:
         return Boundary(name, at, evidence, scene.new)
-    blind = scene.new in coverage.unwatched_nodes(scene.recording)
+    blind = scene.new in observer_coverage.unwatched_nodes(scene.recording)
     return _unseen(name, f"{scene.new} could not capture packets" if blind else f"{scene.new} was not seen to {what}")
 
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from harness.core.verdict import Outcome, Verdict
-from harness.measure.evaluation import attribution, coverage, disruption_effect, formatting, timing_quality
-from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation import attempt_attribution, disruption_effect, formatting, observer_coverage, timing_quality
+from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.outages import Run, longest_stall
 from harness.remote.recording.recording import PINNED, Recording, Series
 
@@ -63,12 +63,12 @@ class Case:
     @cached_property
     def unwatched(self) -> list[tuple[float, float]]:
         """When some node's traffic was not watched."""
-        return coverage.unwatched(self.recording)
+        return observer_coverage.unwatched(self.recording)
 
     @cached_property
     def coarse(self) -> dict[str, str]:
         """Origins whose failed attempts have no known port, so that nobody can tell whether they reached a node."""
-        return coverage.limited_hosts(self.recording)
+        return observer_coverage.limited_hosts(self.recording)
 
     @cached_property
     def undone(self) -> float | None:
@@ -82,7 +82,7 @@ class Case:
 
     def clock_error(self, origin: str) -> float:
         """How wrong the time from the disruption to something at that host may be: both may be told by clocks of their own."""
-        errors, header = attribution.clock_errors(self.recording), self.recording.header
+        errors, header = attempt_attribution.clock_errors(self.recording), self.recording.header
         hosts = {origin, header.target}
         return sum(errors.get(host, 0.0) for host in hosts)
 
@@ -134,7 +134,7 @@ class View:
         recording, origin = self.case.recording, self.series.origin
         if self.excused or origin not in recording.header.nodes:
             return []
-        lost = [span for span in coverage.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
+        lost = [span for span in observer_coverage.lost_spans(recording, origin, itself=True) if span[1] > self.case.anchor]
         holes = timing_quality.gaps(self.series, self.attempts, self.case.anchor, self.case.end)
         seen = [s.at for s in recording.sightings if s.host == origin]
         found = []

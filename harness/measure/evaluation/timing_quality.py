@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from harness.core.verdict import Outcome, Verdict, all_of, inconclusive, passed
-from harness.measure.evaluation.attribution import Traced, clock_errors
+from harness.measure.evaluation.attempt_attribution import Traced, clock_errors
 from harness.remote.recording.recording import PINNED, Noise, Recording, Series
 
 MAX_LATE_TICK_SHARE = 0.10  # of all ticks in the measured time; each makes the figures coarser by its lateness, which is bounded below

@@ -8,7 +8,7 @@ from harness.config.cluster_config import Design
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState, settled
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
-from harness.lab.azure.state.lro import NETWORK
+from harness.lab.azure.state.long_running_operations import NETWORK
 
 KIND = "Microsoft.Network/loadBalancers"
 # Of a part: what can be changed, and what follows from something else.

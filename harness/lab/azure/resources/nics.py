@@ -9,7 +9,7 @@ from harness.lab.azure.resources import nsgs
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState, settled
 from harness.lab.azure.state.http_types import Answer, Problem, Request, check_etag, lab_cannot, not_found, with_etags
-from harness.lab.azure.state.lro import NETWORK
+from harness.lab.azure.state.long_running_operations import NETWORK
 from harness.lab.topology import Nic
 
 KIND = "Microsoft.Network/networkInterfaces"

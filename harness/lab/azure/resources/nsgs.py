@@ -9,7 +9,7 @@ from typing import Any
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState, settled
 from harness.lab.azure.state.http_types import Answer, Problem, Request, lab_cannot, not_found, with_etags
-from harness.lab.azure.state.lro import NETWORK
+from harness.lab.azure.state.long_running_operations import NETWORK
 
 KIND = "Microsoft.Network/networkSecurityGroups"
 TAGS = ("VirtualNetwork", "AzureLoadBalancer", "Internet", "*")

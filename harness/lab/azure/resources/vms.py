@@ -13,7 +13,7 @@ from harness.lab.azure.resources import vm_run_command
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Handler, Problem, Request, lab_cannot, with_etags
-from harness.lab.azure.state.lro import COMPUTE, now
+from harness.lab.azure.state.long_running_operations import COMPUTE, now
 from harness.lab.control import nsenter
 
 KIND = "Microsoft.Compute/virtualMachines"

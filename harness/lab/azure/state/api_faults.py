@@ -8,7 +8,7 @@ import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.lab.azure.state import lro
+from harness.lab.azure.state import long_running_operations
 from harness.lab.azure.state.http_types import Request
 
 # What each does to the requests that it is for.
@@ -22,11 +22,11 @@ KINDS = {
     "token-expired": "401: the token has expired",
     "token-revoked": "401 with a claims challenge (continuous access evaluation); every token handed out so far is good no longer",
     "forbidden": "403 AuthorizationFailed: the role lacks the action",
-    lro.FAILS: "the operation is accepted, does nothing and fails",
-    lro.HAPPENS_AND_FAILS: "the operation is accepted, does what it should, and is said to have failed",
-    lro.ENDLESS: "the operation is accepted, does what it should, and is said to be in progress for ever",
+    long_running_operations.FAILS: "the operation is accepted, does nothing and fails",
+    long_running_operations.HAPPENS_AND_FAILS: "the operation is accepted, does what it should, and is said to have failed",
+    long_running_operations.ENDLESS: "the operation is accepted, does what it should, and is said to be in progress for ever",
 }
-FATES = (lro.FAILS, lro.HAPPENS_AND_FAILS, lro.ENDLESS)
+FATES = (long_running_operations.FAILS, long_running_operations.HAPPENS_AND_FAILS, long_running_operations.ENDLESS)
 
 
 @dataclass

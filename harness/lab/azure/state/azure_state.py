@@ -13,7 +13,7 @@ from harness.lab import lab_config, topology
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.api_faults import Faults
 from harness.lab.azure.state.http_types import Problem
-from harness.lab.azure.state.lro import PACE, Operations
+from harness.lab.azure.state.long_running_operations import PACE, Operations
 from harness.lab.azure.state.misconfigurations import Wrongs
 from harness.lab.azure.state.oauth_tokens import Tokens
 from harness.lab.azure.state.request_log import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.lab.guests.windows import node_beneath, task_store
+from harness.lab.guests.windows import task_store, underlying_node
 from harness.lab.guests.windows.stand_ins import adapter_scripts, firewall_scripts
 
 DYNAMIC_PORTS = "49152 65535"  # Windows' own range
@@ -13,13 +13,13 @@ DYNAMIC_PORTS = "49152 65535"  # Windows' own range
 
 def main() -> None:
     """Once, at the start of the node."""
-    node_beneath.STORE.mkdir(parents=True, exist_ok=True)
-    node_beneath.write_whole(node_beneath.BOOTS, str(node_beneath.boot_number() + 1))
+    underlying_node.STORE.mkdir(parents=True, exist_ok=True)
+    underlying_node.write_whole(underlying_node.BOOTS, str(underlying_node.boot_number() + 1))
     Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(DYNAMIC_PORTS)
     if firewall_scripts.rules():
         firewall_scripts.enforce()
     for device in adapter_scripts.disabled():
-        node_beneath.run(["ip", "link", "set", device, "down"])
+        underlying_node.run(["ip", "link", "set", device, "down"])
     if task_store.TASKS.exists():
         for task in task_store.TASKS.glob("lkharness-*"):
             task_store.start(task.name.removeprefix("lkharness-"))

@@ -10,9 +10,9 @@ import time
 
 from harness.hosts.windows import powershell
 from harness.lab.guests.windows import known_scripts, measuring_programs
-from harness.lab.guests.windows.node_beneath import LOG
 from harness.lab.guests.windows.powershell_line import NotTaken, body_of, encoded_script
-from harness.lab.guests.windows.question_loop import QuestionLoop
+from harness.lab.guests.windows.resident_powershell_loop import QuestionLoop
+from harness.lab.guests.windows.underlying_node import LOG
 
 NOTE = (
     "This host is a stand-in for Windows, on Linux, made for tests: it is not Windows. It takes the harness's own scripts and nothing "

@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 from harness.core.errors import Unusable
-from harness.lab.guests.windows import known_scripts, node_beneath
+from harness.lab.guests.windows import known_scripts, underlying_node
 from harness.lab.linux.filesystem import FileSystem
 
 SHELL = "/opt/lab/bin/windows-shell"
 AGENT = "/opt/lab/windows/agent.exe"
-START = [node_beneath.PYTHON, "-m", "harness.lab.guests.windows.boot_tasks"]
+START = [underlying_node.PYTHON, "-m", "harness.lab.guests.windows.boot_tasks"]
 MONO_SETTINGS = Path("/etc/mono")
 COMPILE_TIMEOUT_S = 120.0
 NOTE = "The nodes are stand-ins for Windows on Linux, not Windows; only the harness's own scripts are taken there."
@@ -21,7 +21,7 @@ NOTE = "The nodes are stand-ins for Windows on Linux, not Windows; only the harn
 
 def install(disk: FileSystem, root: Path, agent: Path | None) -> None:
     """Write it on the node's disk. `root`: where LifeKeeper's stand-in is there; `agent`: the program that `compile_agent` made."""
-    shell = f'#!/bin/sh\nexec {node_beneath.PYTHON} -m harness.lab.guests.windows.cmd_shell "$@"\n'
+    shell = f'#!/bin/sh\nexec {underlying_node.PYTHON} -m harness.lab.guests.windows.cmd_shell "$@"\n'
     disk.write(f"opt/{SHELL.removeprefix('/opt/')}", shell, mode=0o755)
     if agent is not None:
         place = disk.disk / AGENT.removeprefix("/")
@@ -29,7 +29,7 @@ def install(disk: FileSystem, root: Path, agent: Path | None) -> None:
         shutil.copyfile(agent, place)
         shutil.copytree(MONO_SETTINGS, disk.disk / "etc/mono", symlinks=True)  # without them Mono finds no library of the system
     settings = {"lifekeeper": str(root), "agent": AGENT if agent is not None else ""}
-    disk.write(str(node_beneath.SETTINGS.relative_to("/")), json.dumps(settings))
+    disk.write(str(underlying_node.SETTINGS.relative_to("/")), json.dumps(settings))
     accounts = disk.disk / "etc/passwd"
     lines = [line if not line.startswith("root:") else line.rpartition(":")[0] + f":{SHELL}" for line in accounts.read_text().splitlines()]
     accounts.write_text("\n".join(lines) + "\n")

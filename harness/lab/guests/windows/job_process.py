@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from harness.lab.guests.windows.node_beneath import started_at, write_whole
 from harness.lab.guests.windows.stand_ins.lifekeeper_scripts import program_of
+from harness.lab.guests.windows.underlying_node import started_at, write_whole
 
 MAX_SAID = 20000  # characters
 KEPT_S = 600.0

@@ -11,8 +11,8 @@ import sys
 import threading
 
 from harness.lab.guests.windows.known_scripts import AGENT_SCRIPT, AGENT_SOURCE, is_known
-from harness.lab.guests.windows.node_beneath import setting
 from harness.lab.guests.windows.powershell_line import NotTaken
+from harness.lab.guests.windows.underlying_node import setting
 
 MONO = "/usr/bin/mono"
 NO_COMPILER = 46  # as the loader has it where nothing may be compiled

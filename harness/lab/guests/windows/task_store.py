@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.lab.guests.windows import node_beneath
-from harness.lab.guests.windows.node_beneath import LEASE_FOLDER, STORE, read_or_none, started_at, write_whole
+from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import ScriptError
+from harness.lab.guests.windows.underlying_node import LEASE_FOLDER, STORE, read_or_none, started_at, write_whole
 
 TASKS = STORE / "tasks"
 
@@ -39,7 +39,7 @@ def register(token: str) -> None:
 def start(token: str) -> None:
     """Have the task run, unless it does."""
     if not running(token):
-        node_beneath.detach("harness.lab.guests.windows.task_guard", token)
+        underlying_node.detach("harness.lab.guests.windows.undo_task_process", token)
 
 
 def running(token: str) -> bool:

@@ -9,9 +9,9 @@ import sys
 def main(command: str, words: list[str]) -> int:
     """Returns the exit code."""
     sys.path.insert(0, __file__.rpartition("/harness/")[0])
-    from harness.lab.lifekeeper.commands import command_line
+    from harness.lab.lifekeeper.commands import command_client
 
-    return command_line.unanswered(words[0]) if command == "--unanswered" else command_line.main(command, words)
+    return command_client.unanswered(words[0]) if command == "--unanswered" else command_client.main(command, words)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.lab.lifekeeper.comm.comm_paths import NoContact
-from harness.lab.lifekeeper.commands import lcdstatus, options
+from harness.lab.lifekeeper.commands import command_options, lcdstatus
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Refused
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.node import Node
@@ -54,8 +54,8 @@ class Commands:
         if command not in self._do:
             return Result(SYNTAX, "", f"{command}: not modelled by this stand-in\n")
         try:
-            given = options.parse(command, words)
-        except options.Usage as usage:
+            given = command_options.parse(command, words)
+        except command_options.Usage as usage:
             return Result(SYNTAX, "", f"{command}: {usage}\n")
         destination = given.get("d", self.node.config.node)
         return self._do[command](given) if destination == self.node.config.node else self._on_peer(destination, argv)

@@ -11,7 +11,7 @@ import math
 
 from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.measure.evaluation import disruption_effect
-from harness.measure.evaluation.attribution import Traced
+from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.series_context import View
 
 MIN_ATTEMPTS = 16  # attempts that show a share; fewer than that only show that some fail

@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
-from harness.measure.evaluation import coverage, outages, timing_quality
-from harness.measure.evaluation.attribution import WRONG_NODE, Traced
+from harness.measure.evaluation import observer_coverage, outages, timing_quality
+from harness.measure.evaluation.attempt_attribution import WRONG_NODE, Traced
 from harness.measure.evaluation.outages import Run
 from harness.measure.evaluation.series_context import ANY, OUT, UNTOUCHED, Case, View
 from harness.measure.evaluation.verdicts import unidentified_responders
@@ -24,7 +24,7 @@ from harness.remote.recording.recording import PINNED, Series
 def look_at(case: Case, series: Series, attempts: Sequence[Traced]) -> View:
     """The series with its attempts and outages, as it is judged."""
     runs = outages.runs_of_failure(series, attempts)
-    return View(case, series, [one for one in attempts if one.evidence], runs, coverage.gone_since(case.recording, series.origin))
+    return View(case, series, [one for one in attempts if one.evidence], runs, observer_coverage.gone_since(case.recording, series.origin))
 
 
 def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
@@ -65,7 +65,7 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
 def of_gaps(view: View) -> Verdict:
     """Is anything missing in the measured time, or for long after it? The absence of a host that the disruption took away is excused."""
     case, series = view.case, view.series
-    excused = coverage.lost_spans(case.recording, series.origin) if case.may_be_gone(series.origin) else []
+    excused = observer_coverage.lost_spans(case.recording, series.origin) if case.may_be_gone(series.origin) else []
     closest = max(timing_quality.MAX_UNMEASURED_PERIODS * series.period_s, timing_quality.MIN_GAP_S) if view.effect == UNTOUCHED else None
     start, end = case.window
     afterwards = max(timing_quality.MIN_MEASURED_AFTER_RECOVERY_S, timing_quality.bearable_s(series.period_s))

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core.verdict import Verdict, inconclusive
-from harness.measure.evaluation import coverage
-from harness.measure.evaluation.attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, Traced, clock_errors
+from harness.measure.evaluation import observer_coverage
+from harness.measure.evaluation.attempt_attribution import MIN_TOLERANCE_S, UNKNOWN_CLOCK_ERROR_S, Traced, clock_errors
 from harness.measure.evaluation.expected_responder import PERIODS_TOGETHER, TOGETHER_S
 from harness.measure.evaluation.series_context import View
 from harness.measure.evaluation.timing_quality import arrives_s
@@ -78,7 +78,7 @@ def _accounted(view: View) -> float:
 
 def _why(view: View, unknown: Sequence[Traced]) -> str:
     recording = view.case.recording
-    blind = coverage.unwatched_nodes(recording)
+    blind = observer_coverage.unwatched_nodes(recording)
     if blind:
         return f"{' and '.join(blind)} could not capture packets"
     if view.series.kind == PINNED:
@@ -86,6 +86,6 @@ def _why(view: View, unknown: Sequence[Traced]) -> str:
     lost = [
         node
         for node in recording.header.nodes
-        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in coverage.unwitnessed(recording, node))
+        if any(a <= unknown[-1].ended and unknown[0].at <= b for a, b in observer_coverage.unwitnessed(recording, node))
     ]
     return f"the packets of {' and '.join(lost)} were not watched then" if lost else "no packet capture shows their packets"

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from harness.lab.guests.windows.node_beneath import DEVICES, STORE, links, locked, read_or_none, run, write_whole
 from harness.lab.guests.windows.script_answers import Row, ScriptError, stands_for
 from harness.lab.guests.windows.stand_ins.lease_scripts import demand_lease
 from harness.lab.guests.windows.task_store import demand_armed
+from harness.lab.guests.windows.underlying_node import DEVICES, STORE, links, locked, read_or_none, run, write_whole
 
 DISABLED = STORE / "disabled.json"  # over a boot as well (WHST-87): what each disabled adapter's routes were
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from harness.lab.guests.windows import node_beneath
-from harness.lab.guests.windows.node_beneath import ALIASES, links, moment, run
+from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import Row, ScriptError, stands_for
+from harness.lab.guests.windows.underlying_node import ALIASES, links, moment, run
 
 STAND_IN = "stand-in for Windows on Linux (not Windows)"
 LOG = Path("/var/log/lifekeeper.log")
@@ -25,7 +25,7 @@ STATES = {"ESTAB": "Established", "LISTEN": "Listen", "TIME-WAIT": "TimeWait", "
 @stands_for("operating-system")
 def operating_system() -> Iterable[Row]:
     """It says that it is none of Windows."""
-    booted = moment(time.time() - node_beneath.ticks())
+    booted = moment(time.time() - underlying_node.ticks())
     return [{"Caption": STAND_IN, "Version": os.uname().release, "BuildNumber": None, "BootedAt": booted}]
 
 
@@ -95,8 +95,8 @@ def time_source() -> Iterable[Row]:
 @stands_for("processes")
 def processes() -> Iterable[Row]:
     """The node's processes by their names."""
-    for pid, name in node_beneath.processes().items():
-        yield {"Id": pid, "Name": name, "StartedAt": node_beneath.started_at(pid)}
+    for pid, name in underlying_node.processes().items():
+        yield {"Id": pid, "Name": name, "StartedAt": underlying_node.started_at(pid)}
 
 
 @stands_for("events")
@@ -105,7 +105,7 @@ def events(begin: str, end: str, logs: Iterable[str], source: str = "", most: in
     first, last = (datetime.fromisoformat(one).timestamp() for one in (begin, end))
     if "Application" not in logs or source not in ("", "LifeKeeper"):
         return []
-    text = node_beneath.read_or_none(LOG)
+    text = underlying_node.read_or_none(LOG)
     if text is None:
         raise ScriptError("LogNotFound", f"there is no {LOG}")
     rows = []

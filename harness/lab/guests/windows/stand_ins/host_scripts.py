@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Iterable
 
-from harness.lab.guests.windows import node_beneath
+from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import Missing, Row, ScriptError, stands_for
 from harness.lab.guests.windows.stand_ins.lease_scripts import demand_lease
 from harness.lab.guests.windows.stand_ins.lifekeeper_scripts import daemon, program_of, service_state
@@ -30,8 +30,8 @@ def host(boot: bool = False) -> Iterable[Row]:
         "Policy": "RemoteSigned",
         "Elevated": os.geteuid() == 0,
         "TempFree": shutil.disk_usage("/tmp").free,
-        "BootId": f"boot {node_beneath.boot_number()}" if boot else None,
-        "BootedAt": node_beneath.moment(now - node_beneath.ticks()) if boot else None,
+        "BootId": f"boot {underlying_node.boot_number()}" if boot else None,
+        "BootedAt": underlying_node.moment(now - underlying_node.ticks()) if boot else None,
     }
 
 
@@ -61,7 +61,7 @@ def service_change(name: str, action: str, along: Iterable[str] = ()) -> Iterabl
         raise Missing(f"there is no service {name}")
     if name.lower() != "lifekeeper":
         raise ScriptError("CouldNotStopService", f"the stand-in for Windows has no {name} that could be started or stopped")
-    done = node_beneath.run([program_of("lkstart" if action == "start" else "lkstop")])
+    done = underlying_node.run([program_of("lkstart" if action == "start" else "lkstop")])
     if done.returncode != 0:
         raise ScriptError("CouldNotStartService", done.stderr.strip() or f"exit {done.returncode}")
     return [{"Name": name, "Action": action}]
@@ -70,7 +70,7 @@ def service_change(name: str, action: str, along: Iterable[str] = ()) -> Iterabl
 @stands_for("process")
 def process(id: int) -> Iterable[Row]:
     """One process by its number."""
-    name, at = node_beneath.processes().get(id), node_beneath.started_at(id)
+    name, at = underlying_node.processes().get(id), underlying_node.started_at(id)
     return [] if name is None or at is None else [{"Id": id, "Name": name, "StartedAt": at}]
 
 
@@ -84,7 +84,7 @@ def process_owner(id: int) -> Iterable[Row]:
 @stands_for("process-kill")
 def process_kill(id: int, startedat: str, lease: str = "") -> Iterable[Row]:
     """SIGKILL, if it is still the one that was meant."""
-    if node_beneath.started_at(id) != startedat:
+    if underlying_node.started_at(id) != startedat:
         raise ScriptError("OtherProcess", f"process {id} is not the one that was meant, so nothing was done")
     demand_lease(lease)
     before = time.time()

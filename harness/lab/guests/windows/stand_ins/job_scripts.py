@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.core.deadline import Deadline
-from harness.lab.guests.windows import node_beneath
+from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.known_scripts import is_known
-from harness.lab.guests.windows.node_beneath import JOBS, read_or_none
 from harness.lab.guests.windows.script_answers import Row, ScriptError, stands_for
+from harness.lab.guests.windows.underlying_node import JOBS, read_or_none
 
 NAME = re.compile(r"[0-9a-f]{12}", re.ASCII)
 PROGRAM = re.compile(r"C:\\LK\\Bin\\([a-z_]+)\.exe", re.IGNORECASE)
@@ -41,7 +41,7 @@ def job_start(name: str, line: str, program: str, runner: str, words: Iterable[s
     place.mkdir(parents=True)
     (place / "plan").write_text(json.dumps([found[1].lower(), *words]), encoding="utf-8")
     (place / "line").write_text(line, encoding="utf-8")
-    node_beneath.detach("harness.lab.guests.windows.job_process", str(place))
+    underlying_node.detach("harness.lab.guests.windows.job_process", str(place))
     Deadline(START_TIMEOUT_S).wait_for((place / "pid").exists, what="the process that was made saying that it runs", every=0.02)
     return [{"Name": name, "Again": False}]
 
@@ -73,7 +73,7 @@ def _state(place: Path) -> tuple[str, str | None, str | None]:
             return "failed", ended, failed
         if ran is not None:
             pid, _, at = ran.partition(" ")
-            if node_beneath.started_at(int(pid)) == at:
+            if underlying_node.started_at(int(pid)) == at:
                 return "running", None, None
             if look == 2:
                 return "gone", None, None

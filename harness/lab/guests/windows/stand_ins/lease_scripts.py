@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from harness.lab.guests.windows.node_beneath import LEASE_FOLDER, boot_number, locked, moment, read_or_none, ticks, write_whole
 from harness.lab.guests.windows.script_answers import Row, ScriptError, stands_for
+from harness.lab.guests.windows.underlying_node import LEASE_FOLDER, boot_number, locked, moment, read_or_none, ticks, write_whole
 
 TOKEN = re.compile(r"[0-9a-f]{16}", re.ASCII)
 FILE = LEASE_FOLDER / "lease"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.lab.guests.windows import node_beneath
+from harness.lab.guests.windows import underlying_node
 from harness.lab.guests.windows.script_answers import Missing, Row, stands_for
 
 DEFAULT_ROOT = r"C:\LK"
@@ -18,7 +18,7 @@ TREE_ROW = re.compile(r"^(\S+ +?)( +)(?=\S)")
 
 def program_of(command: str) -> str:
     """Where the stand-in's command is on the node."""
-    return str(Path(node_beneath.setting("lifekeeper"), "bin", command))
+    return str(Path(underlying_node.setting("lifekeeper"), "bin", command))
 
 
 def demand_root(root: str) -> str:
@@ -31,9 +31,9 @@ def demand_root(root: str) -> str:
 
 def daemon() -> int | None:
     """The process of LifeKeeper's stand-in; None where none runs."""
-    text = node_beneath.read_or_none(RUNS / "daemon.pid")
+    text = underlying_node.read_or_none(RUNS / "daemon.pid")
     pid = int(text) if text and text.strip().isdigit() else None
-    return pid if pid is not None and node_beneath.started_at(pid) is not None else None
+    return pid if pid is not None and underlying_node.started_at(pid) is not None else None
 
 
 def service_state() -> str:
@@ -45,7 +45,7 @@ def service_state() -> str:
 def lifekeeper_command(command: str, words: Iterable[str] = (), root: str = "") -> Iterable[Row]:
     """One of the commands that only tell."""
     demand_root(root)
-    done = node_beneath.run([program_of(command), *words])
+    done = underlying_node.run([program_of(command), *words])
     text = windows_shape(done.stdout) if command == "lcdstatus" else done.stdout
     return [{"Text": text.replace("\n", "\r\n"), "Errors": done.stderr, "Exit": done.returncode, "Service": service_state()}]
 
@@ -79,5 +79,5 @@ def lifekeeper_program(command: str, root: str = "") -> Iterable[Row]:
 def lifekeeper_settings(root: str = "") -> Iterable[Row]:
     """The file of settings."""
     demand_root(root)
-    text = node_beneath.read_or_none(SETTINGS_FILE)
+    text = underlying_node.read_or_none(SETTINGS_FILE)
     return [] if text is None else [{"Text": text}]

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.hosts.linux import linux_parse
-from harness.lab.guests.windows.node_beneath import ALIASES, links, run
 from harness.lab.guests.windows.script_answers import Row, ScriptError, stands_for
+from harness.lab.guests.windows.underlying_node import ALIASES, links, run
 
 
 @stands_for("addresses")

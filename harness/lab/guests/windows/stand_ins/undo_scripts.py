@@ -12,10 +12,10 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.lab.guests.windows import task_store
 from harness.lab.guests.windows.known_scripts import is_known
-from harness.lab.guests.windows.node_beneath import LEASE_FOLDER, read_or_none
 from harness.lab.guests.windows.script_answers import Missing, Row, ScriptError, stands_for
 from harness.lab.guests.windows.stand_ins import adapter_scripts, firewall_scripts
 from harness.lab.guests.windows.stand_ins.lease_scripts import demand_lease, demand_token, remove_empty_folder
+from harness.lab.guests.windows.underlying_node import LEASE_FOLDER, read_or_none
 
 NAME = re.compile(r"[A-Za-z0-9 ._#()-]{0,80}", re.ASCII)  # what cmd gives no meaning of its own
 BEGIN_TIMEOUT_S = 30.0

@@ -12,16 +12,16 @@ from dataclasses import replace
 
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 from harness.measure.evaluation import (
-    attribution,
-    coverage,
+    attempt_attribution,
     disruption_effect,
     expected_responder,
     formatting,
+    observer_coverage,
     outages,
     phases,
     timing_quality,
 )
-from harness.measure.evaluation.attribution import Traces
+from harness.measure.evaluation.attempt_attribution import Traces
 from harness.measure.evaluation.chart import chart_rows, packet_lines
 from harness.measure.evaluation.series_context import Case, View
 from harness.measure.evaluation.verdicts.durability_verdict import judge_tokens
@@ -51,10 +51,10 @@ def measured(recording: Recording, *, budget_s: float | None = None, calibration
     `calibration` is the meter's check against a known cut; None: none was made, which the notes say.
     """
     header = recording.header
-    start, end = coverage.extent(recording)
+    start, end = observer_coverage.extent(recording)
     begin = recording.mark("begin")
     anchor = start if begin is None else begin
-    plain = attribution.trace(recording)
+    plain = attempt_attribution.trace(recording)
     after = _serving(recording, plain)
     traces = expected_responder.with_wrong_nodes(recording, plain, anchor)
     happened = disruption_effect.happened(recording)
@@ -119,7 +119,7 @@ def _serving(recording: Recording, traces: Traces) -> str | None:
         known = max((one.ended for one in spoken if one.node is not None), default=begun)
         if newest - known > timing_quality.arrives_s(min(series.period_s for series in outside)):
             return None
-    if coverage.unseen_nodes(recording):
+    if observer_coverage.unseen_nodes(recording):
         last = {series.id: [one for one in traces.get(series.id, ()) if one.spoke][-1:] for series in recording.header.series}
         if any(one.node is None for rows in last.values() for one in rows):
             return None
@@ -138,7 +138,7 @@ def _window(case: Case, traces: Traces) -> tuple[float, float]:
 def _judged(case: Case) -> list[Series]:
     """The series that must be measured and whose origin is not gone."""
     recording = case.recording
-    return [t for t in recording.header.series if case.must_be_measured(t) and coverage.gone_since(recording, t.origin) is None]
+    return [t for t in recording.header.series if case.must_be_measured(t) and observer_coverage.gone_since(recording, t.origin) is None]
 
 
 def _complete(recording: Recording, anchor: float, end: float) -> Verdict:
@@ -152,7 +152,7 @@ def _hosts(recording: Recording, window: tuple[float, float]) -> dict[str, Verdi
     header = recording.header
     origins = dict.fromkeys(series.origin for series in header.series)
     may_be_gone = header.target if disruption_effect.takes_away(header) else ""
-    lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in coverage.lost_spans(recording, o))}
+    lost = {o for o in origins if o == may_be_gone and any(a <= window[1] for a, _ in observer_coverage.lost_spans(recording, o))}
     return {origin: timing_quality.of_host(recording, origin, *window) for origin in origins if origin not in lost}
 
 
@@ -256,18 +256,18 @@ def _detail(text: str, data: dict) -> str:
 
 def _unwatched(recording: Recording) -> list[str]:
     """When which node's packets were not watched, as the witness told."""
-    end, anchor = coverage.extent(recording)[1], recording.mark("begin") or 0.0
+    end, anchor = observer_coverage.extent(recording)[1], recording.mark("begin") or 0.0
     return [
         f"{node}: its packets were not all watched from {start - anchor:+.2f} s to {min(stop, end) - anchor:+.2f} s"
         for node in recording.header.nodes
-        for start, stop in coverage.unwitnessed(recording, node)
+        for start, stop in observer_coverage.unwitnessed(recording, node)
     ]
 
 
 def _notes(case: Case, all_series: Sequence[SeriesResult], found: Sequence[Boundary], calibration: Verdict | None) -> list[str]:
     recording = case.recording
     notes = [f"{e.host} could not capture packets, so who answered is known of few attempts: {e.text}" for e in _blind(recording)]
-    notes += coverage.limited_hosts(recording).values()
+    notes += observer_coverage.limited_hosts(recording).values()
     notes += [f"{recording.header.disruption} is counted from {m.text}" for m in recording.marks if m.kind == "counted-from"]
     notes += _unwatched(recording)
     if calibration is None:
@@ -279,7 +279,8 @@ def _notes(case: Case, all_series: Sequence[SeriesResult], found: Sequence[Bound
         if series.kind == NEW and series.limit_s >= SYN_RETRANSMISSION_S:
             notes.append(f"{series.id}: within its limit of {series.limit_s:g} s a SYN sent again is answered, so shorter cuts are missed")
     for result in all_series:
-        unknown = sum(s.count for s in result.segments if s.node is None and s.outcome == attribution.ANSWERED and s.start >= case.anchor)
+        answered = [s for s in result.segments if s.outcome == attempt_attribution.ANSWERED and s.start >= case.anchor]
+        unknown = sum(s.count for s in answered if s.node is None)
         if unknown and result.kind != PINNED:  # its SYN may be older than the recording
             notes.append(f"{result.id}: no packet capture shows who answered {unknown} of {result.attempts} attempts")
     period = min((series.period_s for series in recording.header.series), default=0.0)

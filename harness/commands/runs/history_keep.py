@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.errors import BadUse, Unusable
 
 if TYPE_CHECKING:
-    from harness.history.retention import Step
+    from harness.history.retention_plan import Step
     from harness.history.store import Store
 
 MAX_LISTED = 20  # runs
@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def clean(given: argparse.Namespace, reports: Path, store: Store) -> dict[str, Any]:
     """List what is to go, ask, and do it; what became of it, as data. Raises BadUse for spans that are none, Unusable for what failed."""
     from harness.history.pruning import carry_out, held
-    from harness.history.retention import Keep, plan, span
+    from harness.history.retention_plan import Keep, plan, span
 
     if given.keep is None:
         raise BadUse("--keep-failed and --yes go with --keep; say how long to keep what passed, such as --keep 90d")

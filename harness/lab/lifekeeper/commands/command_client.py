@@ -8,7 +8,7 @@ import socket
 import sys
 
 from harness.lab.lifekeeper import NOT_RUNNING, STAND_IN
-from harness.lab.lifekeeper.commands import options
+from harness.lab.lifekeeper.commands import command_options
 
 CONFIG_VARIABLE = "LKSTANDIN_CONFIG"
 DEFAULT_CONFIG = "/etc/lifekeeper-standin.json"
@@ -22,11 +22,11 @@ def main(command: str, words: list[str]) -> int:
         print(f"{command}: {STAND_IN}")
         return 0
     if words == ["--help"]:
-        print(f"usage: {options.COMMANDS[command][2]}\n{STAND_IN}")
+        print(f"usage: {command_options.COMMANDS[command][2]}\n{STAND_IN}")
         return 0
     try:
-        given = options.parse(command, words)
-    except options.Usage as usage:
+        given = command_options.parse(command, words)
+    except command_options.Usage as usage:
         return complain(command, str(usage), SYNTAX)
     if command == "lkstart":
         from harness.lab.lifekeeper.commands import lkstart

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from permissive_manager import YES, PermittingManager, cannot_tell, no
 
+from harness.attach.disruption_preconditions import Preconditions, used_up
 from harness.attach.execution_plan import Entry, PlannedDisruption, planned_disruption, show
-from harness.attach.preconditions import Preconditions, used_up
 from harness.attach.preflight import Preflight
 from harness.config import cluster_config
 from harness.core.errors import Inconclusive

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import add
+from harness.commands.shared_options import add
 from harness.core.errors import BadUse
 
 if TYPE_CHECKING:

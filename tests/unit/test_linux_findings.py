@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.check.host_rules import NodeFacts, firewalls, judge
+from harness.check.linux_findings import NodeFacts, firewalls, judge
 from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route

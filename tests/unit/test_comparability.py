@@ -13,7 +13,7 @@ from harness.gate.gate_file import Gate, LoadedGate
 from harness.gate.gate_verdict import judge_gate
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import HostSummary, ProbeSummary, RunRecord, ServiceSummary
-from harness.report.statistics.comparable import not_known_whether_comparable, why_not_comparable
+from harness.report.statistics.comparability import not_known_whether_comparable, why_not_comparable
 
 OUT = [1.00, 1.02, 1.01, 1.03, 0.99, 1.04, 1.05, 0.98]
 NODES = [HostSummary(name="a", address="10.0.0.1"), HostSummary(name="b", address="10.0.0.2")]

@@ -20,8 +20,8 @@ from recordings import (
 )
 
 from harness.core.verdict import Outcome, inconclusive, passed
-from harness.measure.evaluation.attribution import trace
-from harness.measure.evaluation.evaluate_recording import measured
+from harness.measure.evaluation.attempt_attribution import trace
+from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import PINNED, CapturedPacket, Clock, NodeEvent, Noise, Sample, Token, read
 
 UNTOUCHED = {"client": "untouched", "inside": "untouched", "standby": "untouched"}

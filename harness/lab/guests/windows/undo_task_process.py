@@ -12,10 +12,10 @@ import shutil
 import sys
 import time
 
-from harness.lab.guests.windows.node_beneath import started_at, write_whole
 from harness.lab.guests.windows.stand_ins import adapter_scripts, firewall_scripts
 from harness.lab.guests.windows.stand_ins.lease_scripts import remove_empty_folder
 from harness.lab.guests.windows.task_store import TASKS, place_of, running, task_of, unregister
+from harness.lab.guests.windows.underlying_node import started_at, write_whole
 
 STEP_S = 1.0
 MAX_PAUSE_S = 60.0
