@@ -18,7 +18,7 @@ from harness.explain.failure_state import FailureStates
 from harness.report.record.labels import LABEL, where
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import AuditRecord, CauseRecord, CheckRecord, Result, RunRecord, RunState, TestRecord
-from harness.report.render import load_record
+from harness.report.run_reader import load_record
 
 MAX_VERDICT_LENGTH = 300  # characters of a verdict that is told as a cause
 MAX_STORED_CAUSES = 50  # causes in run.json

@@ -14,7 +14,7 @@ from harness.gate.slowdown import FAIL, REFUSED
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_record import RunRecord
 from harness.report.record.run_verdict import judge
-from harness.report.render import load_record, runs_before
+from harness.report.run_reader import load_record, runs_before
 from harness.report.statistics.comparability import why_not_comparable
 
 
@@ -84,7 +84,7 @@ def _why_none(one: RunRecord, run: RunRecord) -> str:
 
 def _is_good(run: RunRecord) -> bool:
     """By its tests and audits, and not failed by a gate: a gate that had no baseline yet refuses, and the first nights make one."""
-    own, _ = judge(run.model_copy(update={"gate": None}))
+    own = judge(run.model_copy(update={"gate": None}))
     return own.outcome is Outcome.PASS and (run.gate is None or run.gate.outcome != FAIL)
 
 

@@ -53,7 +53,7 @@ def _ended(run: RunRecord) -> Iterable[GateFinding]:
     """
     if run.state is not RunState.FINISHED:
         yield GateFinding(about="the run", outcome=REFUSED, reason=f"it did not end by itself ({run.state.value}): {run.state_reason}")
-    own, _ = judge(run.model_copy(update={"gate": None, "state": RunState.FINISHED}))
+    own = judge(run.model_copy(update={"gate": None, "state": RunState.FINISHED}))
     if own.outcome is Outcome.FAIL or not tally(run.tests).executed:
         yield GateFinding(about="tests and audits", outcome=FAIL if own.outcome is Outcome.FAIL else REFUSED, reason=own.reason)
 

@@ -15,7 +15,7 @@ from harness.history.retention_plan import OLD_FILES, Step, StoredFolder
 from harness.history.run_entry import stamp_of
 from harness.history.stored_rows import StoredRun
 from harness.report.record.run_folders import run_folders
-from harness.report.render import load_data
+from harness.report.run_reader import load_data
 
 
 def held(reports: Path, runs: Iterable[StoredRun], now: float) -> list[StoredFolder]:

@@ -13,7 +13,7 @@ from harness.core.files import stored
 from harness.report.record.record_types import Record, Seconds, Text
 from harness.report.record.run_record import ClusterSummary, Counts, Judgement, Moment, RunState
 from harness.report.record.series_record import SeriesRecord
-from harness.report.render import faults_in_words, load_data, load_record
+from harness.report.run_reader import faults_in_words, load_data, load_record
 from harness.report.statistics.series_figures import series_of
 from harness.report.statistics.series_identity import cluster_key, context_of, identity_of, key_of, line_of
 

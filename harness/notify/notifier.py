@@ -17,7 +17,7 @@ from harness.core.text import one_line
 from harness.notify.state_change import StateChange, change_of
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import RunRecord
-from harness.report.render import runs_before
+from harness.report.run_reader import runs_before
 
 STILL_AFTER = 3  # failed runs in a row, after which it is said once more
 MAX_OLDER = 60  # runs of any kind that are looked at

@@ -1,17 +1,40 @@
-"""Which disruptions are measured, how often, and from which beginnings: the command line's wishes as a list."""
+"""Which disruptions are measured, how often, and when each starts (drawn, or stepped through the probe's period)."""
 
 from __future__ import annotations
 
+import random
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse, Unusable
 from harness.disrupt import disruption as disruptions
 from harness.measure.measured_fault import Start
-from harness.pytest_plugin.measurement_session import MeasurementOptions
 from harness.pytest_plugin.soak import Soak
 from harness.remote.agents.agent_launch import PERIODS_S
+
+
+@dataclass(frozen=True)
+class MeasurementOptions:
+    """What the command line asks of the measuring; `seed` None: drawn anew, and told in the report."""
+
+    period_s: float = 0.01
+    repeat: int = 1
+    sweep: int = 0
+    seed: int | None = None
+
+    def starts(self, name: str, cluster: Cluster) -> Iterator[Start]:
+        """The beginnings of each repeat: somewhere in the longest of the periods that matter, or stepped through the probe's."""
+        probe = cluster.load_balancer.probe.interval_s
+        if self.sweep:
+            for step in range(self.sweep):
+                yield Start(repeat=step, after_probe_s=step * probe / self.sweep)
+            return
+        seed = random.randrange(1 << 32) if self.seed is None else self.seed
+        drawn = random.Random(f"{seed} {name}")
+        for repeat in range(self.repeat):
+            yield Start(repeat=repeat, offset_s=drawn.uniform(0.0, max(probe, cluster.manager.heartbeat_s)), seed=seed)
 
 
 @dataclass(frozen=True)

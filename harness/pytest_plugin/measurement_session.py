@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
@@ -23,6 +21,7 @@ from harness.measure.measured_fault import MeasuredFault, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
 from harness.pytest_plugin.live_view import LiveView
+from harness.pytest_plugin.measurement_plan import MeasurementOptions
 from harness.pytest_plugin.soak import Soak, is_spent
 from harness.remote.agents.agent_launch import PERIODS_S
 from harness.remote.recording import recording
@@ -32,28 +31,6 @@ from harness.report.record.measurement_record import CalibrationRecord, Measurem
 PREPARATION_TIMEOUT_S = 60.0
 MAX_TRIES = 5  # of a measurement that noise spoils …
 CALM_TIMEOUT_S = 30.0  # … each begun when the hosts are quiet again, or after this
-
-
-@dataclass(frozen=True)
-class MeasurementOptions:
-    """What the command line asks of the measuring; `seed` None: drawn anew, and told in the report."""
-
-    period_s: float = 0.01
-    repeat: int = 1
-    sweep: int = 0
-    seed: int | None = None
-
-    def starts(self, name: str, cluster: Cluster) -> Iterator[Start]:
-        """The beginnings of each repeat: somewhere in the longest of the periods that matter, or stepped through the probe's."""
-        probe = cluster.load_balancer.probe.interval_s
-        if self.sweep:
-            for step in range(self.sweep):
-                yield Start(repeat=step, after_probe_s=step * probe / self.sweep)
-            return
-        seed = random.randrange(1 << 32) if self.seed is None else self.seed
-        drawn = random.Random(f"{seed} {name}")
-        for repeat in range(self.repeat):
-            yield Start(repeat=repeat, offset_s=drawn.uniform(0.0, max(probe, cluster.manager.heartbeat_s)), seed=seed)
 
 
 class MeasurementSession:

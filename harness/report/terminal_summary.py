@@ -6,10 +6,11 @@ import textwrap
 from pathlib import Path
 
 from harness.core.text import count, one_line, seconds
-from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where, worst_recovery
+from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where
 from harness.report.record.run_record import CauseRecord, Counts, Judgement, PathName, Result, RunRecord
-from harness.report.record.run_verdict import severity, summarise_paths, worst
+from harness.report.record.run_verdict import severity, worst
 from harness.report.statistics import gate_statistics
+from harness.report.statistics.path_summary import summarise_paths, worst_recovery
 
 _MAX_SHOWN = 20
 _MAX_CAUSES = 5

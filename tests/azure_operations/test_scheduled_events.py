@@ -161,8 +161,7 @@ def test_a_machine_with_an_ephemeral_os_disk_is_not_redeployed(lab: AzureLab) ->
 
 
 def test_what_destroys_something_is_planned_only_where_it_is_named(lab: AzureLab) -> None:
-    from harness.pytest_plugin.measurement_plan import Plan
-    from harness.pytest_plugin.measurement_session import MeasurementOptions
+    from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
 
     request = MeasurementOptions(0.01, 1, 0, None)
     assert "azure VM redeploy" not in {one.name for one in Plan((), request).measurements(lab.cluster, azure=True)}

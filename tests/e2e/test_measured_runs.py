@@ -13,7 +13,7 @@ from command_shell import Shell, shell_in
 
 from harness.config import cluster_config
 from harness.measure.evaluation.attempt_attribution import clock_errors
-from harness.pytest_plugin.measurement_session import MeasurementOptions
+from harness.pytest_plugin.measurement_plan import MeasurementOptions
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Recording
 from tests import deep_option

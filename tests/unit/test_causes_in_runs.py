@@ -18,7 +18,7 @@ from harness.report.builder import ReportBuilder
 from harness.report.html.html_report import html
 from harness.report.junit import junit
 from harness.report.record.run_record import CauseRecord, RunRecord, StateRecord
-from harness.report.render import load_record
+from harness.report.run_reader import load_record
 from harness.report.terminal_summary import summary
 
 REASON = "expected: reaches the active node; seen: W5 (nothing listens on 10.20.1.11:1521 there)"

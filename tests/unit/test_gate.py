@@ -22,7 +22,7 @@ from harness.gate.samples import samples
 from harness.gate.slowdown import slowdown
 from harness.report.junit import junit
 from harness.report.record.run_record import ClusterKind, Judgement, RunRecord, RunState
-from harness.report.render import load_record
+from harness.report.run_reader import load_record
 from harness.report.statistics.comparability import why_not_comparable
 from harness.report.terminal_summary import summary
 

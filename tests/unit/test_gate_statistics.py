@@ -18,7 +18,8 @@ from harness.measure.measurement_result import Measured, Outage, SeriesResult
 from harness.report.junit import junit
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
-from harness.report.render import load_record, render
+from harness.report.render import render
+from harness.report.run_reader import load_record
 from harness.report.statistics import gate_statistics
 from harness.report.statistics.compare_runs import Change, compare
 from harness.report.statistics.series_figures import series_of

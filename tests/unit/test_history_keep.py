@@ -19,7 +19,7 @@ from harness.history import pruning
 from harness.history.pruning import carry_out, own_file
 from harness.history.retention_plan import DAY_S, Keep, Step, StoredFolder, plan, span
 from harness.remote.recording.recording import read
-from harness.report.render import load_record, load_timeline
+from harness.report.run_reader import load_record, load_timeline
 
 KEEP = Keep(90 * DAY_S, 365 * DAY_S)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # late, to bring it up when no cluster file was given
-MAY_USE_THE_LAB = {"harness/pytest_plugin/session_options.py", "harness/pytest_plugin/session_lab.py"}
+MAY_USE_THE_LAB = {"harness/pytest_plugin/session_factory.py", "harness/pytest_plugin/session_lab.py"}
 LONGEST = 400
 
 

@@ -13,7 +13,8 @@ from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
 from harness.measure.measured_fault import Start
 from harness.measure.measurement_result import Measured
-from harness.pytest_plugin.measurement_session import MAX_TRIES, MeasurementOptions, MeasurementSession
+from harness.pytest_plugin.measurement_plan import MeasurementOptions
+from harness.pytest_plugin.measurement_session import MAX_TRIES, MeasurementSession
 from harness.remote.recording.recording import Noise
 
 QUIET = Noise(3.0, CLIENT, 100, 0, 0.001, 0.0, 0.1)

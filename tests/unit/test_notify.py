@@ -21,6 +21,7 @@ from harness.notify.notifier import Notifier
 from harness.report.builder import summarise_cluster
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_directory import Run
+from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import CauseRecord, ClusterKind, Judgement, Moment, RunRecord, RunState, TestRecord
 from harness.report.record.run_verdict import judge
 
@@ -35,7 +36,8 @@ def shaped(record: RunRecord, kind: str, file: str = "tests/failover/test_failov
     verdict = Judgement.of(VERDICTS[kind])
     record.tests = [TestRecord(id=f"{file}::{test}", title="t", started=Moment.now(), verdict=verdict) for test in tests]
     record.gate = GateRecord(file="gate.toml", sha256="0", outcome="refused", reason="too few runs") if kind == "r" else None
-    said, code = judge(record)
+    said = judge(record)
+    code = exit_code_of(record, said)
     record.verdict, record.exit_code = Judgement.of(said), int(code)
     return record
 

@@ -22,8 +22,7 @@ from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Manager, Says
 from harness.managers.manager_registry import manager_of
 from harness.plugins.extension_points import COLLECTORS, DISRUPTIONS, MANAGERS, SERVICES
-from harness.pytest_plugin.measurement_plan import Plan
-from harness.pytest_plugin.measurement_session import MeasurementOptions
+from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
 from harness.services import service_registry
 
 KIND = """

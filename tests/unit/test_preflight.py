@@ -184,7 +184,7 @@ def test_the_reports_first_line_says_what_is_not_as_it_was(tmp_path: Path):
     builder.begin_test("t", "everything is well")
     builder.end_test(passed("it is"))
     builder.audit(AS_FOUND, passed("lknode01 is active, as it was"))
-    assert judge(builder.run.record)[0].reason == "the run has not ended, or was killed"
+    assert judge(builder.run.record).reason == "the run has not ended, or was killed"
     builder.audit(AS_FOUND, failed("lknode02 is active, lknode01 was"))
     assert builder.finish().exit_code is ExitCode.FAILED
     first = summary(builder.run.record, tmp_path).splitlines()[0]

@@ -15,7 +15,7 @@ from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import read
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
-from harness.report.render import load_record
+from harness.report.run_reader import load_record
 
 ID = "01-switchover"
 TEST = "tests/a.py::test_switchover"

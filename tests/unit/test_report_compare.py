@@ -14,7 +14,7 @@ from measure_sample import add_to, repeats
 from report_sample import a_builder
 
 from harness import cli
-from harness.report.render import load_record
+from harness.report.run_reader import load_record
 from harness.report.statistics.compare_runs import Change, _rows, compare, compare_series
 from harness.report.statistics.gate_statistics import Group
 from harness.report.statistics.mann_whitney import _approximate_p, doubled_midranks, least_p, mann_whitney

@@ -20,7 +20,7 @@ from harness.report.html.chart_data import coarser, picture
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_schema import schema
-from harness.report.render import load_record
+from harness.report.run_reader import load_record
 from harness.report.statistics import gate_statistics
 from harness.report.terminal_summary import summary
 

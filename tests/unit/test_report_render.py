@@ -16,7 +16,8 @@ from harness.core.verdict import failed, passed
 from harness.report.html.html_report import bars, evidence_link
 from harness.report.record.labels import LAB_DOES_NOT_SHOW
 from harness.report.record.run_record import ClusterKind, EvidenceFile, RunState
-from harness.report.render import load_record, load_timeline, render
+from harness.report.render import render
+from harness.report.run_reader import load_record, load_timeline
 from harness.report.terminal_summary import summary
 
 _VOID = {"meta", "input", "img", "br", "link", "rect", "line", "circle", "path"}

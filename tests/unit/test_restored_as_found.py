@@ -24,10 +24,10 @@ from harness.managers.kinds.lifekeeper import LifeKeeper
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, ResourceState, Says
 from harness.managers.parse.pacemaker_parse import fail_counts
 from harness.managers.switchover_readiness import by_state
-from harness.pytest_plugin.measurement_plan import Plan
-from harness.pytest_plugin.measurement_session import MeasurementOptions
+from harness.pytest_plugin.measurement_plan import MeasurementOptions, Plan
 from harness.pytest_plugin.pytest_session import Session
 from harness.report.junit import junit
+from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import AS_FOUND, Result, RunState
 from harness.report.record.run_verdict import judge
 from harness.report.terminal_summary import summary
@@ -300,7 +300,8 @@ def test_whatever_ends_the_put_back_the_run_says_so_first_and_last(tmp_path: Pat
 def test_a_killed_run_s_record_does_not_claim_a_cluster_as_found(tmp_path: Path) -> None:
     builder = a_builder(tmp_path)
     builder.disturbed("this run ended before it saw that")
-    verdict, code = judge(builder.run.record)
+    verdict = judge(builder.run.record)
+    code = exit_code_of(builder.run.record, verdict)
     assert verdict.reason.startswith("NOBODY HAS SEEN WHETHER THE CLUSTER IS AS IT WAS FOUND: ") and code is ExitCode.INCONCLUSIVE
     assert "NOBODY HAS SEEN" in (builder.run.directory / "run.json").read_text(), "it is on the disk before the deed"
     builder.audit(AS_FOUND, passed("lknode01 is active, as it was"))

@@ -10,7 +10,8 @@ import pytest
 
 from harness.report.record.run_record import SCHEMA_VERSION
 from harness.report.record.run_upgrade import upgraded
-from harness.report.render import load_record, render
+from harness.report.render import render
+from harness.report.run_reader import load_record
 
 STORED = Path(__file__).parent / "stored" / "run-schema-1.json"
 

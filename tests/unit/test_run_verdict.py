@@ -6,6 +6,7 @@ import pytest
 
 from harness.core.errors import ExitCode
 from harness.core.verdict import Outcome, failed, inconclusive, passed
+from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import (
     AuditRecord,
     CheckRecord,
@@ -20,7 +21,8 @@ from harness.report.record.run_record import (
     RunState,
     TestRecord,
 )
-from harness.report.record.run_verdict import judge, judge_recovery, judge_test, summarise_paths, tally
+from harness.report.record.run_verdict import judge, judge_recovery, judge_test, tally
+from harness.report.statistics.path_summary import summarise_paths
 
 PASS, FAIL, UNCLEAR, SKIP = (Judgement(outcome=r, reason=f"it was seen to {r}") for r in Result)
 
@@ -76,26 +78,26 @@ def a_disruption(name: str, *recoveries: RecoveryRecord) -> DisruptionRecord:
     ],
 )
 def test_outcome_and_exit_code(run, outcome, code):
-    verdict, exit_code = judge(run)
-    assert (verdict.outcome, exit_code) == (outcome, code)
+    verdict = judge(run)
+    assert (verdict.outcome, exit_code_of(run, verdict)) == (outcome, code)
 
 
 def test_a_failed_run_names_how_many_and_the_first_with_its_reason():
-    verdict, _ = judge(a_run(PASS, FAIL, FAIL, SKIP))
+    verdict = judge(a_run(PASS, FAIL, FAIL, SKIP))
     assert verdict.reason == "2 of 3 tests failed, first: “a test that is fail” because it was seen to fail"
 
 
 def test_an_early_end_says_why():
-    verdict, _ = judge(a_run(state=RunState.UNUSABLE, reason="lknode01 did not answer on port 22"))
+    verdict = judge(a_run(state=RunState.UNUSABLE, reason="lknode01 did not answer on port 22"))
     assert verdict.reason == "the environment was not usable: lknode01 did not answer on port 22"
 
 
 def test_a_pass_names_what_was_skipped():
-    assert judge(a_run(PASS, PASS, SKIP))[0].reason == "all 2 executed tests passed; 1 test skipped"
+    assert judge(a_run(PASS, PASS, SKIP)).reason == "all 2 executed tests passed; 1 test skipped"
 
 
 def test_a_run_of_skipped_tests_proves_nothing_and_says_so():
-    assert judge(a_run(SKIP))[0].reason == "no test was executed; 1 test skipped"
+    assert judge(a_run(SKIP)).reason == "no test was executed; 1 test skipped"
 
 
 def test_every_test_is_counted_once():

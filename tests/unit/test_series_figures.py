@@ -12,7 +12,8 @@ from measure_sample import add_to, repeats
 from report_sample import a_builder
 
 from harness.core.verdict import inconclusive
-from harness.report.render import load_record, store_record
+from harness.report.render import store_record
+from harness.report.run_reader import load_record
 from harness.report.statistics.series_figures import median_ranks, percentile, series_of
 
 

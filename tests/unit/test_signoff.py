@@ -10,7 +10,7 @@ from report_sample import HOSTILE, a_builder, fill
 
 from harness import cli
 from harness.gate.signoff import GONE, hashes
-from harness.report.render import load_record
+from harness.report.run_reader import load_record
 
 
 def a_run(tmp_path, text=""):

@@ -8,53 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from harness.azure.client import credentials, error_mapping
+from harness.azure.client.retry_policy import bounded_retry
 from harness.config.cluster_config import Azure
-from harness.core.deadline import Deadline
 
 if TYPE_CHECKING:
     from azure.mgmt.compute import ComputeManagementClient
     from azure.mgmt.core import ARMPipelineClient
     from azure.mgmt.network import NetworkManagementClient
-
-MAX_RETRIES = 3  # of what only reads
-MAX_PAUSE_S = 30.0  # the longest Retry-After that is waited out inside a call
-LAST_REQUEST_TIMEOUT_S = 3.0  # what a request may take that is sent when its deadline is over: a last look
-
-
-@dataclass(frozen=True)
-class _Bounds:
-    """What bounds the requests that this thread sends now."""
-
-    deadline: Deadline
-    retries: int
-
-    def left(self) -> float:
-        return max(self.deadline.remaining(), LAST_REQUEST_TIMEOUT_S)
-
-
-_bounds: ContextVar[_Bounds | None] = ContextVar("bounds", default=None)
-
-
-@contextmanager
-def within(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
-    """No request that is sent inside outlives the deadline (but LAST_REQUEST_TIMEOUT_S), its retries included.
-
-    A poller's own thread is not bound.
-    """
-    before = _bounds.set(_Bounds(deadline, retries))
-    try:
-        yield
-    finally:
-        _bounds.reset(before)
 
 
 @dataclass(frozen=True)
@@ -172,7 +139,7 @@ class Clients:
             "base_url": url,
             "credential_scopes": [scope],
             "polling_interval": self.azure.poll_s,
-            "retry_policy": _bounded_retry(),
+            "retry_policy": bounded_retry(),
             # Behind the log-in's policy, which repeats a request by itself when Azure challenges its token.
             **({"custom_hook_policy": _ear(self._heard)} if self._heard else {}),
             **credentials.connection(self.azure),
@@ -183,30 +150,6 @@ def make_clients(azure: Azure, heard: OnRequest | None = None) -> Clients:
     """The clients for a cluster file's `[azure]`; nothing is imported or sent before one of them is used."""
     logging.getLogger("azure").addHandler(logging.NullHandler())  # what it would print is in the errors that it raises
     return Clients(azure, heard)
-
-
-def _bounded_retry() -> Any:
-    """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error.
-
-    Inside of `within`, a peer that accepts and says nothing is given up when the deadline is over, too.
-    """
-    from azure.core.pipeline.policies import RetryPolicy
-
-    class BoundedRetry(RetryPolicy):
-        def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
-            if bounds := _bounds.get():
-                options["read_timeout"] = min(credentials.READ_S, bounds.left())
-                options.setdefault("connection_timeout", min(credentials.CONNECT_S, bounds.left()))
-                options.setdefault("timeout", bounds.left())
-                options.setdefault("retry_total", bounds.retries)
-            return super().configure_retries(options)
-
-        def is_retry(self, settings: Any, response: Any) -> bool:
-            after, bounds = self.get_retry_after(response), _bounds.get()
-            longest = MAX_PAUSE_S if bounds is None else min(MAX_PAUSE_S, bounds.deadline.remaining())
-            return (after is None or after <= longest) and super().is_retry(settings, response)
-
-    return BoundedRetry(retry_total=MAX_RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
 
 
 def _ear(heard: OnRequest) -> Any:

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from harness.azure.client import clients, error_mapping
 from harness.azure.client.arm import Arm
-from harness.azure.client.clients import Call, Clients, within
+from harness.azure.client.clients import Call, Clients
+from harness.azure.client.retry_policy import retry_after_s, within
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
@@ -283,15 +284,6 @@ def _passing(error: HarnessError) -> bool:
         return False
     for_good = getattr(error.__cause__, "status_code", None) == 400
     return isinstance(error, Unusable) and not isinstance(error, error_mapping.NotAllowed) and not for_good
-
-
-def retry_after_s(error: BaseException, otherwise: float) -> float:
-    """What Retry-After asks for, in seconds."""
-    response = getattr(error.__cause__, "response", None)
-    try:
-        return float(response.headers.get("Retry-After", otherwise)) if response is not None else otherwise
-    except ValueError:
-        return otherwise
 
 
 def _bounded(every: float, deadline: Deadline, stop: threading.Event, doing: str) -> Any:

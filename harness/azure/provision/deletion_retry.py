@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
-from harness.azure.client.operation_runner import retry_after_s
 from harness.azure.client.polling import pause
+from harness.azure.client.retry_policy import retry_after_s
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
 

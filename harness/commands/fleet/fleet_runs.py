@@ -16,7 +16,7 @@ from harness.core.text import one_line
 from harness.report.record.record_types import Record, Seconds, Text
 from harness.report.record.run_folders import is_run_folder, run_folders
 from harness.report.record.run_record import ClusterSummary, Judgement, Moment
-from harness.report.render import faults_in_words, load_data
+from harness.report.run_reader import faults_in_words, load_data
 
 CLOCKS_S = 600.0
 """By so many seconds the clocks of the machine that planned and of one that ran may differ; another night is further away."""

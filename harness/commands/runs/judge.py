@@ -36,7 +36,8 @@ def _judge(given: argparse.Namespace) -> int:
     from harness.explain.run_explanation import causes
     from harness.gate.baseline_runs import judged, load_gate, outdated
     from harness.report.reevaluate import exit_code, put_into, rejudge
-    from harness.report.render import load_record, render, store_record
+    from harness.report.render import render, store_record
+    from harness.report.run_reader import load_record
 
     folder = Path(given.run)
     if given.gate and not given.write:

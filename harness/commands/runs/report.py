@@ -15,7 +15,8 @@ def add_to(commands) -> None:
 
 
 def _report(given: argparse.Namespace) -> int:
-    from harness.report.render import load_record, render
+    from harness.report.render import render
+    from harness.report.run_reader import load_record
     from harness.report.terminal_summary import summary
 
     folder = Path(given.run)

@@ -24,7 +24,7 @@ def add_judging(commands, name: str, run: Callable[[argparse.Namespace], int], a
 
 def loaded_once(names: Sequence[str]) -> list[tuple[Path, RunRecord]]:
     """The runs with their folders. Raises BadUse for what is no run, and for one that is given twice, be it under two names."""
-    from harness.report.render import load_record
+    from harness.report.run_reader import load_record
 
     found = [(folder := Path(name).resolve(), load_record(folder)) for name in names]
     ids = [run.run_id for _, run in found]

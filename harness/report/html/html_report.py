@@ -21,8 +21,9 @@ from harness.report.html.html_views import measured_view, title
 from harness.report.html.page_environment import page_environment
 from harness.report.record import labels
 from harness.report.record.run_record import DisruptionRecord, EvidenceFile, RecoveryRecord, Result, RunRecord, TestRecord
-from harness.report.record.run_verdict import PathSummary, severity, summarise_paths
+from harness.report.record.run_verdict import severity
 from harness.report.statistics.gate_statistics import SeriesFigure, tokens_in_words
+from harness.report.statistics.path_summary import PathSummary, summarise_paths, worst_recovery
 from harness.report.terminal_summary import counted
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -88,7 +89,7 @@ class _PathView:
 
     @classmethod
     def of(cls, summary: PathSummary, measured: SeriesFigure | None) -> _PathView:
-        worst = f"Worst recovery: {labels.worst_recovery(summary)}"
+        worst = f"Worst recovery: {worst_recovery(summary)}"
         if measured:
             worst = f"At worst {measured.told}, {text.seconds(measured.record.measured.budget_s)} allowed ({title(measured.record)})"
         return cls(

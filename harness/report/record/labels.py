@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from harness.core.text import seconds
 from harness.report.record.run_record import ClusterKind, ClusterSummary, RecoveryRecord, Result, RunRecord, TestRecord
-from harness.report.record.run_verdict import PathSummary
 
 LABEL = {Result.PASS: "PASSED", Result.FAIL: "FAILED", Result.INCONCLUSIVE: "INCONCLUSIVE", Result.SKIPPED: "SKIPPED", None: "NOT CHECKED"}
 MARK = {Result.PASS: "✓", Result.FAIL: "✗", Result.INCONCLUSIVE: "?", Result.SKIPPED: "-", None: "·"}
@@ -83,18 +82,6 @@ def measured(recovery: RecoveryRecord) -> str:
     if recovery.period_s:
         return f"{seconds(max(0.0, recovery.seconds - recovery.period_s))} to {seconds(recovery.seconds)}"
     return seconds(recovery.seconds)
-
-
-def worst_recovery(summary: PathSummary) -> str:
-    """`1.21 s, 6.00 s allowed (switchover)`, and the longest one when that is another."""
-    if summary.worst is None:
-        return "no recovery was measured"
-    name, recovery = summary.worst
-    words = f"{measured(recovery)}, {seconds(recovery.budget_s)} allowed ({name})"
-    if summary.longest and summary.longest[1] is not recovery:
-        name, longest = summary.longest
-        words += f"; longest {measured(longest)}, {seconds(longest.budget_s)} allowed ({name})"
-    return words
 
 
 def skipped_by_reason(run: RunRecord) -> dict[str, list[TestRecord]]:

@@ -23,6 +23,7 @@ from harness.core.redaction.secret_words import secret_words
 from harness.core.text import one_line, storable
 from harness.core.timeline import Event, Timeline
 from harness.core.verdict import inconclusive
+from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import (
     ClusterSummary,
     Environment,
@@ -91,9 +92,9 @@ class Run:
 
     def judge(self) -> None:
         """Sets the run's verdict and exit code from what its record says now."""
-        verdict, code = judge(self.record)
+        verdict = judge(self.record)
         self.record.verdict = Judgement.of(verdict)
-        self.record.exit_code = code.value
+        self.record.exit_code = exit_code_of(self.record, verdict).value
         self.record.counts = tally(self.record.tests)
 
     def evidence(self, name: str) -> Path:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from harness.core.errors import ExitCode
 from harness.core.text import count, seconds
 from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.report.record.measurement_record import MeasurementRecord
@@ -15,7 +13,6 @@ from harness.report.record.run_record import (
     DisruptionRecord,
     Judgement,
     PathName,
-    RecoveryRecord,
     Result,
     RunRecord,
     RunState,
@@ -75,37 +72,36 @@ def tally(tests: Iterable[TestRecord]) -> Counts:
     )
 
 
-def judge(run: RunRecord) -> tuple[Verdict, ExitCode]:
-    """The verdict on the run and the exit code that goes with it.
+def judge(run: RunRecord) -> Verdict:
+    """The verdict on the run; `run_exit_code` says which exit code goes with it.
 
     A failure that was seen stands, whatever happened to the run afterwards. After that a run that could not be set up, was
     interrupted, or executed nothing may not claim a pass.
     """
-    verdict, code = _judge(run)
-    said = run.not_as_found
-    return (Verdict(verdict.outcome, f"{said}; {verdict.reason}") if said else verdict), code
+    verdict, said = _judge(run), run.not_as_found
+    return Verdict(verdict.outcome, f"{said}; {verdict.reason}") if said else verdict
 
 
-def _judge(run: RunRecord) -> tuple[Verdict, ExitCode]:
+def _judge(run: RunRecord) -> Verdict:
     failure = _failure(run)
     if failure:
-        return failed(failure), ExitCode.FAILED
+        return failed(failure)
     if run.state in _ENDED_EARLY:
-        what, code = _ENDED_EARLY[run.state]
-        return inconclusive(f"{what}: {run.state_reason}" if run.state_reason else what), code
+        what = _ENDED_EARLY[run.state]
+        return inconclusive(f"{what}: {run.state_reason}" if run.state_reason else what)
     counts = tally(run.tests)
     unclear = _unclear(run, counts)
     if unclear:
-        return inconclusive(unclear), ExitCode.INCONCLUSIVE
+        return inconclusive(unclear)
     also = f"; {count(counts.skipped, 'test')} skipped" if counts.skipped else ""
-    return passed(f"{_all(counts.passed)} passed{also}"), ExitCode.PASSED
+    return passed(f"{_all(counts.passed)} passed{also}")
 
 
 _ENDED_EARLY = {
-    RunState.RUNNING: ("the run has not ended, or was killed", ExitCode.INCONCLUSIVE),
-    RunState.INTERRUPTED: ("the run was interrupted", ExitCode.INCONCLUSIVE),
-    RunState.UNUSABLE: ("the environment was not usable", ExitCode.UNUSABLE),
-    RunState.BAD_USE: ("the run could not begin", ExitCode.BAD_USE),
+    RunState.RUNNING: "the run has not ended, or was killed",
+    RunState.INTERRUPTED: "the run was interrupted",
+    RunState.UNUSABLE: "the environment was not usable",
+    RunState.BAD_USE: "the run could not begin",
 }
 
 
@@ -143,41 +139,3 @@ def _first(number: int, title: str, reason: str) -> str:
 
 def _all(number: int) -> str:
     return "the one executed test" if number == 1 else f"all {number} executed tests"
-
-
-@dataclass(frozen=True)
-class PathSummary:
-    """What a run says about one path: its result (None when nothing looked at it) and its worst recoveries."""
-
-    path: PathName
-    result: Result | None
-    checks: int
-    worst: tuple[str, RecoveryRecord] | None
-    """The recovery that came closest to, or went furthest over, its budget, with its disruption's name."""
-    longest: tuple[str, RecoveryRecord] | None
-    """The longest one measured, which has another budget when it is not also the worst."""
-
-
-def summarise_paths(run: RunRecord) -> list[PathSummary]:
-    """One summary for each path."""
-    return [_summary(run, path) for path in PathName]
-
-
-def _summary(run: RunRecord, path: PathName) -> PathSummary:
-    checks = [c for t in run.tests for c in t.checks if c.path is path]
-    recoveries = [(d.name, r) for t in run.tests for d in t.disruptions for r in d.recoveries if r.path is path]
-    measurements = [Result(t.verdict.outcome.value) for m in run.measurements for t in m.measured.series if t.path == path]
-    measured = [(name, r) for name, r in recoveries if r.seconds is not None]
-    return PathSummary(
-        path=path,
-        result=worst([c.verdict.outcome for c in checks] + [r.verdict.outcome for _, r in recoveries] + measurements),
-        checks=len(checks) + len(measurements),
-        worst=min(recoveries, key=lambda found: _closeness(found[1]), default=None),
-        longest=max(measured, key=lambda found: found[1].seconds or 0.0, default=None),
-    )
-
-
-def _closeness(recovery: RecoveryRecord) -> tuple[int, float]:
-    """Sorts failures first, then what used most of its budget."""
-    used = float("inf") if recovery.seconds is None else recovery.seconds / max(recovery.budget_s, 1e-9)
-    return severity(recovery.verdict.outcome), -used

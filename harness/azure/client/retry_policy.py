@@ -1,0 +1,76 @@
+"""When a request to Azure is sent again: how often, how long a Retry-After (429, 503) is waited out; never beyond the caller's deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from harness.azure.client import credentials
+from harness.core.deadline import Deadline
+
+MAX_RETRIES = 3  # of what only reads
+MAX_PAUSE_S = 30.0  # the longest Retry-After that is waited out inside a call
+LAST_REQUEST_TIMEOUT_S = 3.0  # what a request may take that is sent when its deadline is over: a last look
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What bounds the requests that this thread sends now."""
+
+    deadline: Deadline
+    retries: int
+
+    def left(self) -> float:
+        return max(self.deadline.remaining(), LAST_REQUEST_TIMEOUT_S)
+
+
+_bounds: ContextVar[_Bounds | None] = ContextVar("bounds", default=None)
+
+
+@contextmanager
+def within(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
+    """No request that is sent inside outlives the deadline (but LAST_REQUEST_TIMEOUT_S), its retries included.
+
+    A poller's own thread is not bound.
+    """
+    before = _bounds.set(_Bounds(deadline, retries))
+    try:
+        yield
+    finally:
+        _bounds.reset(before)
+
+
+def bounded_retry() -> Any:
+    """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error.
+
+    Inside of `within`, a peer that accepts and says nothing is given up when the deadline is over, too.
+    """
+    from azure.core.pipeline.policies import RetryPolicy
+
+    class BoundedRetry(RetryPolicy):
+        def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
+            if bounds := _bounds.get():
+                options["read_timeout"] = min(credentials.READ_S, bounds.left())
+                options.setdefault("connection_timeout", min(credentials.CONNECT_S, bounds.left()))
+                options.setdefault("timeout", bounds.left())
+                options.setdefault("retry_total", bounds.retries)
+            return super().configure_retries(options)
+
+        def is_retry(self, settings: Any, response: Any) -> bool:
+            after, bounds = self.get_retry_after(response), _bounds.get()
+            longest = MAX_PAUSE_S if bounds is None else min(MAX_PAUSE_S, bounds.deadline.remaining())
+            return (after is None or after <= longest) and super().is_retry(settings, response)
+
+    return BoundedRetry(retry_total=MAX_RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
+
+
+def retry_after_s(error: BaseException, otherwise: float) -> float:
+    """What Retry-After asks for, in seconds."""
+    response = getattr(error.__cause__, "response", None)
+    try:
+        return float(response.headers.get("Retry-After", otherwise)) if response is not None else otherwise
+    except ValueError:
+        return otherwise
