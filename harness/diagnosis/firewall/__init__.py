@@ -6,7 +6,7 @@ decision.outcome, decision.rule, decision.why
 """
 
 from harness.diagnosis.firewall.packet import ArpPacket, Decision, Outcome, Packet
-from harness.diagnosis.firewall.ruleset import Ruleset, evaluate, evaluate_arp
+from harness.diagnosis.firewall.ruleset_evaluation import Ruleset, evaluate, evaluate_arp
 from harness.diagnosis.firewall.ruleset_parse import parse
 from harness.diagnosis.firewall.tcp_handshake import Opening, opening
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.diagnosis.firewall.packet import EPHEMERAL, Decision, Outcome, Packet
 from harness.diagnosis.firewall.packet_state import STATES, Flow
 from harness.diagnosis.firewall.partial_values import Value, unknown
-from harness.diagnosis.firewall.ruleset import Ruleset, decided
+from harness.diagnosis.firewall.ruleset_evaluation import Ruleset, decided
 
 # Of an ICMP error: its code (RFC 792, RFC 1812).
 CODES = {

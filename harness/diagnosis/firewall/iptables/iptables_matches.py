@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
-from harness.diagnosis.firewall.chains import Step
+from harness.diagnosis.firewall.chain_evaluation import Step
 from harness.diagnosis.firewall.packet_state import FLAGS, PROTOCOLS, STATES, STATUSES, Flow
 from harness.diagnosis.firewall.partial_values import Missing, Span, Truth, Value, both, either, exactly, no, within
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.diagnosis.firewall.chains import Step, Verdict
+from harness.diagnosis.firewall.chain_evaluation import Step, Verdict
 from harness.diagnosis.firewall.packet_state import Flow, redirected
 from harness.diagnosis.firewall.partial_values import Missing, Span, Value, exactly, unknown
 

@@ -4,8 +4,8 @@ firewall = read(profiles, rules, nics)  # rows of the scripts' JSON
 decision = evaluate(firewall, Packet("168.63.129.16", "10.20.1.11", 12345, in_nic="Ethernet"))
 """
 
-from harness.diagnosis.firewall.windows.windows_rows import read
+from harness.diagnosis.firewall.windows.windows_evaluation import evaluate, opening
+from harness.diagnosis.firewall.windows.windows_rows_parse import read
 from harness.diagnosis.firewall.windows.windows_rules import Owner, WindowsFirewall
-from harness.diagnosis.firewall.windows.windows_verdict import evaluate, opening
 
 __all__ = ["Owner", "WindowsFirewall", "evaluate", "opening", "read"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from harness.diagnosis.firewall import packet_state as flows
-from harness.diagnosis.firewall.chains import Chain, End, Walk
+from harness.diagnosis.firewall.chain_evaluation import Chain, End, Walk
 from harness.diagnosis.firewall.packet import ArpPacket, Decision, Outcome, Packet
 from harness.diagnosis.firewall.packet_state import Flow, merged
 from harness.diagnosis.firewall.partial_values import MISSING, Value, exactly, joined

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from harness.diagnosis.firewall.chains import Chain, Rule
+from harness.diagnosis.firewall.chain_evaluation import Chain, Rule
 from harness.diagnosis.firewall.iptables.iptables_matches import matches
 from harness.diagnosis.firewall.iptables.iptables_targets import target
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.diagnosis.firewall.nft_rule_text import Words, data, rule, value
+from harness.diagnosis.firewall.nft.nft_rule_parse import Words, data, rule, value
 
 TOKEN = re.compile(r'"[^"]*"|#[^\n]*|[{}();\n]|,(?=\s)|[^\s{}();"]+?(?=,\s|[\s{}();]|$)')
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.diagnosis.firewall import nft_json_to_text
+from harness.diagnosis.firewall.nft import nft_json_to_text
 
 VERDICTS = ("accept", "drop", "return", "continue", "notrack")
 META = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.diagnosis.firewall import nft_json_to_text
-from harness.diagnosis.firewall.chains import Chain, Choice, Rule, Step, Verdict
-from harness.diagnosis.firewall.nft_expressions import Read, Sets, depends, fit, kinds_of, lookup, value
+from harness.diagnosis.firewall.chain_evaluation import Chain, Choice, Rule, Step, Verdict
+from harness.diagnosis.firewall.nft import nft_json_to_text
+from harness.diagnosis.firewall.nft.nft_expressions import Read, Sets, depends, fit, kinds_of, lookup, value
 from harness.diagnosis.firewall.packet_state import Flow, redirected
 from harness.diagnosis.firewall.partial_values import Missing, Span, Truth, Value, exactly, no, unknown, within
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.diagnosis.firewall import nft_json_to_text
+from harness.diagnosis.firewall.nft import nft_json_to_text
 from harness.diagnosis.firewall.packet_state import Flow
 from harness.diagnosis.firewall.partial_values import MISSING, Missing, Span, Truth, Value, either, exactly, no, unknown, within
 

@@ -1,0 +1,1 @@
+"""nftables: its JSON and its own words read into chains that a packet can be walked through. Pure."""
