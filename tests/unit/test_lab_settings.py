@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.lab.lifecycle import launch
+from harness.core.errors import BadUse
+from harness.lab.lifecycle import default_cluster, launch
 
 NODES = "".join(
     f'[[nodes]]\nname = "n{i}"\naddress = "10.20.1.{i}0"\nsecond_address = "10.20.2.{i}0"\nplatform = "windows"\n' for i in (3, 4)
 )
+UP = launch.up
 HTTP = '[load_balancer.probe]\nprotocol = "http"\n'
 
 
@@ -55,6 +57,26 @@ def test_what_a_lab_cannot_carry(tmp_path: Path, capsys, started: list[str], sai
     told = capsys.readouterr().err
     assert told.startswith(f"lkharness: {file}: 1 fault(s)\n  {names}") and len(told.splitlines()) == 2
     assert started == []
+
+
+@pytest.mark.parametrize("said", ['nodes = ["a"]', "nodes = 5", 'manager = "x"', "lab = 3", "lab = { guests = { a = 3 } }"])
+@pytest.mark.parametrize("options", [[], ["--platform", "windows"], ["--manager", "pacemaker"], ["--guests", "container"]])
+def test_what_is_no_table_is_a_sentence(tmp_path: Path, capsys, started: list[str], said: str, options: list[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(said)
+    assert cli.main(["lab", "up", "--file", str(file), *options]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"lkharness: {file}: ") and said.partition(" ")[0] in told and "Traceback" not in told
+    assert started == []
+
+
+@pytest.mark.parametrize("data", [{"nodes": ["a"]}, {"lab": {"guests": {"a": 3}}}, {"manager": "x"}, {"lab": 3}])
+def test_the_lab_itself_refuses_what_is_no_table(data: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calls it: nobody need have looked at the file before."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(BadUse, match=next(iter(data))):
+        UP({**default_cluster.cluster_data(), **data}, name="none", persistent=False)
+    assert not [*tmp_path.rglob("cluster.toml")]
 
 
 @pytest.mark.parametrize(("said", "options"), [(HTTP, []), ("", ["--manager", "pacemaker"])])

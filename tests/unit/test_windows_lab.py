@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.config import cluster_config
-from harness.core.errors import BadUse
+from harness.core.errors import BadUse, Unusable
 from harness.hosts.windows import powershell, script_contract, script_protocol
 from harness.lab import lab_config
-from harness.lab.guests.windows import known_scripts, measuring_programs, script_answers, stand_ins
+from harness.lab.guests.windows import install, known_scripts, measuring_programs, script_answers, stand_ins
 from harness.lab.guests.windows.powershell_line import NotTaken, body_of, encoded_script
 from harness.lab.guests.windows.resident_powershell_loop import QuestionLoop
 from harness.lab.guests.windows.stand_ins import firewall_scripts, lifekeeper_scripts
@@ -155,3 +156,30 @@ def test_a_lab_of_stand_ins_for_windows() -> None:
     client = {"client": {**default_cluster.DEFAULT_CLUSTER["client"], "platform": "windows"}}
     with pytest.raises(BadUse, match="a lab's client is Linux"):
         lab_config.make_lab_config(cluster_config.parse(default_cluster.merged(data, client), Path("x")), Path("x"))
+
+
+def test_two_labs_compile_the_agent_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def compiler(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        begun.append(words[0])
+        new = Path(next(w for w in words if w.startswith("-out:")).removeprefix("-out:"))
+        with new.open("w") as file:
+            if len(begun) == 1:  # another lab comes in between, and is done first
+                assert install.compile_agent(tmp_path).read_text() == "whole"
+            file.write("whole")
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", compiler)
+    made = install.compile_agent(tmp_path)
+    assert (made.read_text(), [*tmp_path.iterdir()], len(begun)) == ("whole", [made], 2)
+
+
+def test_a_compiler_that_does_not_end_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiler(words: list[str], **_: object) -> None:
+        raise subprocess.TimeoutExpired(words, 1.0)
+
+    monkeypatch.setattr(subprocess, "run", compiler)
+    with pytest.raises(Unusable, match="did not compile the agent in C# within") as told:
+        install.compile_agent(tmp_path)
+    assert told.value.exit_code == 4 and not [*tmp_path.iterdir()]

@@ -60,7 +60,8 @@ def cluster_data(profile: Profile | None = None, given: dict[str, Any] | None = 
     given = given or {}
     chosen = profile or given.get("lab", {}).get("profile", "fast")
     base = merged(DEFAULT_CLUSTER, PROFILES[chosen])
-    if given.get("manager", {}).get("kind") == "pacemaker":
+    manager = given.get("manager", {})
+    if isinstance(manager, dict) and manager.get("kind") == "pacemaker":
         base = merged(base, {"manager": PACEMAKER[chosen]})
     data = merged(base, given)
     return merged(data, {"lab": {"profile": chosen}})
@@ -70,7 +71,7 @@ def with_guests(data: dict[str, Any], kind: str) -> dict[str, Any]:
     """The same with every node made of `kind`, and with each its own settings otherwise."""
     nodes = data.get("nodes", DEFAULT_CLUSTER["nodes"])
     names = [n["name"] for n in nodes if isinstance(n, dict) and "name" in n] if isinstance(nodes, list) else []
-    return merged(data, {"lab": {"guests": {name: {"kind": kind} for name in names}}})
+    return _with_options(data, {"lab": {"guests": {name: {"kind": kind} for name in names}}})
 
 
 def with_platform(data: dict[str, Any], platform: str | None, manager: str | None) -> dict[str, Any]:
@@ -78,12 +79,20 @@ def with_platform(data: dict[str, Any], platform: str | None, manager: str | Non
     if platform not in (None, *PLATFORMS):
         raise BadUse(f"--platform {platform}: a lab's nodes are {' or '.join(PLATFORMS)}")
     if platform in (None, "linux"):
-        return merged(data, {"manager": {"kind": manager}}) if manager else data
+        return _with_options(data, {"manager": {"kind": manager}}) if manager else data
     asked = manager or "lifekeeper"
     if asked not in ON_WINDOWS:
         raise BadUse(f"--manager {asked}: a lab whose nodes are stand-ins for Windows has {' or '.join(ON_WINDOWS)}")
-    nodes = [{**node, "platform": "windows"} for node in data.get("nodes", DEFAULT_CLUSTER["nodes"])]
-    return merged(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[asked]}})
+    nodes = data.get("nodes", DEFAULT_CLUSTER["nodes"])
+    if isinstance(nodes, list):
+        nodes = [{**node, "platform": "windows"} if isinstance(node, dict) else node for node in nodes]
+    return _with_options(data, {"nodes": nodes, "manager": {"kind": ON_WINDOWS[asked]}})
+
+
+def _with_options(data: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What a file has in a table's place and is none stays as it is: whoever reads it all says what is wrong with it."""
+    spoiled = {key for key, value in options.items() if isinstance(value, dict) and not isinstance(data.get(key, {}), dict)}
+    return merged(data, {key: value for key, value in options.items() if key not in spoiled})
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

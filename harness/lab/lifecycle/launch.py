@@ -76,6 +76,8 @@ def up(
     `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
+    whole = lab_registry.folder_of(name) / "cluster.toml"
+    lab_config.make_lab_config(cluster_config.parse(data, whole), whole)  # from here on every table is one
     containers = any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
     deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if containers else limit), time.time()
     os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,19 +37,23 @@ def install(disk: FileSystem, root: Path, agent: Path | None) -> None:
 
 
 def compile_agent(folder: Path) -> Path:
-    """The agent in C#, compiled once for each of its texts. Raises Unusable without Mono's compiler."""
+    """The agent in C#, compiled once for each of its texts, by several labs at once too. Raises Unusable without Mono's compiler."""
     source = known_scripts.AGENTS / known_scripts.AGENT_SOURCE
     made = folder / f"agent-{known_scripts.digest(source.read_text(encoding='utf-8'))[:16]}.exe"
     if made.exists():
         return made
     folder.mkdir(parents=True, exist_ok=True)
-    new = made.with_suffix(".new")
+    new = made.with_suffix(f".{secrets.token_hex(4)}.new")
     words = ["mcs", "-langversion:5", "-r:System.dll", f"-out:{new}", str(source)]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S)
+        if done.returncode != 0:
+            raise Unusable(f"Mono did not compile the agent in C#: {done.stdout.strip()[:300]}")
+        new.replace(made)
     except FileNotFoundError:
         raise Unusable("Mono's compiler (mcs) is missing, by which the agent of a Windows host is compiled") from None
-    if done.returncode != 0:
-        raise Unusable(f"Mono did not compile the agent in C#: {done.stdout.strip()[:300]}")
-    new.replace(made)
+    except subprocess.TimeoutExpired:
+        raise Unusable(f"Mono did not compile the agent in C# within {COMPILE_TIMEOUT_S:g} s") from None
+    finally:
+        new.unlink(missing_ok=True)
     return made
