@@ -71,7 +71,7 @@ def test_a_cut_of_three_tenths_of_a_second_is_kept_at_ten_milliseconds_with_what
     gaps = sorted(b - a for a, b in pairwise(failed))
     assert rows[0].at <= cut - before, "what was before it is lost"
     if any(b - a < SLOW_S / 2 for a, b in pairwise(row.at for row in rows if row.at < cut - SLOW_S)):
-        # A busy machine's service was slow before, and for an attempt that waits the rate is raised once in 20 s: this cut came at the slow one.
+        # A busy machine was slow before, and for an attempt that waits the rate is raised once in 20 s: this cut came at the slow one.
         assert len(failed) >= 2, f"{len(failed)} attempts failed"
     else:
         assert len(failed) >= 8 and gaps[len(gaps) // 2] < 0.02, f"{len(failed)} attempts failed, {gaps} s apart"
