@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from harness.hosts.windows.windows import WindowsHost
 
 T = TypeVar("T")
 LIVENESS_TIMEOUT_S = 3.0  # for a host that left a question unanswered to say that it is there
+SILENCE_S = 3.0  # an answer that takes longer is waited for as long as the host says that it is there
 
 
 class _Lost(Exception):
@@ -102,7 +104,7 @@ def _by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[HostSeen, N
     cluster, host, name, why = subject.cluster, subject.hosts[machine.name], machine.name, ""
     asked = time.time()
     try:
-        text = host.run(script(cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out
+        text = _while_alive(host, lambda: host.run(script(cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out)
     except CommandTookTooLong as error:
         if host_script_parse.MARK not in error.out or not _still_there(host):
             raise
@@ -177,6 +179,19 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
         ),
         untold=tuple(untold),
     )
+
+
+def _while_alive(host: Host, ask: Callable[[], T]) -> T:
+    """What `ask` returns or raises. Raises _Lost once the host has not answered it for a while, and twice not said that it is there."""
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask)
+        while not wait([answer], timeout=SILENCE_S).done:
+            if not _still_there(host) and not _still_there(host) and not answer.done():
+                why = HostUnreachable(f"{host.name}: it left a question unanswered, and answers no other")
+                give_up(host, why)
+                host.close()  # which ends the question
+                raise _Lost(str(why))
+        return answer.result()
 
 
 def _still_there(host: Host) -> bool:
