@@ -82,6 +82,7 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         may_move={Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()},
         fencing=_answer(fencing) if fencing else None,
         left_behind=[str(line) for line in manager.get("left_behind", [])],
+        beside=frozenset(str(tag) for tag in manager.get("beside", ())),
         firewalls=evaluated,
         findings=tuple(found),
     )

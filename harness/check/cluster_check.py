@@ -120,6 +120,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         word.may_move,
         word.fencing,
         word.left_behind,
+        word.beside,
         evaluated,
         tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,

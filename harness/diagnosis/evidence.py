@@ -64,6 +64,7 @@ class HostSeen:
     large: Mapping[str, tuple[bool, bool, int]] = field(default_factory=dict)  # by address: small came back, full-sized did, its bytes
     processes: Mapping[int, str] = field(default_factory=dict)  # a listening process's state letter: T is stopped
     descriptors: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # how many a listening process has, and may have
+    folders: Mapping[int, str] = field(default_factory=dict)  # where a listening process works
     read_only: Mapping[int, str] = field(default_factory=dict)  # where a listening process works, if on a file system that takes no writes
     neighbours: Mapping[str, str] = field(default_factory=dict)  # hardware addresses that somebody wrote down, by address
     log: Sequence[str] = ()
@@ -162,6 +163,7 @@ class Evidence:
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
     left_behind: Sequence[str] = ()  # what a move of the file's resource would leave where it is; sentences
+    beside: frozenset[str] = frozenset()  # resources that nothing ties to what the file names; `state` is without them
     firewalls: Mapping[str, FirewallVerdict] = field(default_factory=dict)  # by host: what becomes there of what has to pass
     findings: Sequence[Finding] = ()
     moved: bool = False  # a role moved meanwhile: nothing is advised that depends on it

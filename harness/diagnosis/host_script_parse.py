@@ -54,6 +54,7 @@ def host(name: str, text: str, ip_tag: str = "") -> HostSeen:
         large=dict(_large(parts.get("large", ""))),
         processes=dict(_processes(parts.get("processes", ""))),
         descriptors=dict(_descriptors(parts.get("descriptors", ""))),
+        folders=dict(_folders(parts.get("working folders", ""))),
         read_only=dict(_read_only(parts.get("working folders", ""))),
         neighbours=_neighbours(parts),
         log=tuple(parts.get("log", "").splitlines()),
@@ -179,18 +180,23 @@ def _descriptors(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
             yield int(found[1]), (int(found[2]), int(found[3]))
 
 
-def _read_only(text: str) -> Iterator[tuple[int, str]]:
-    """Lines `= PID FOLDER`, and /proc/mounts, of which the last on a place counts: the file systems that somebody would write to."""
-    mounts: dict[str, bool] = {}  # place → read-only, and not by design
-    folders: dict[int, str] = {}
+def _folders(text: str) -> Iterator[tuple[int, str]]:
+    """Lines `= PID FOLDER`."""
     for line in text.splitlines():
         words = line.split(" ")
         if words[0] == "=" and len(words) > 2 and words[1].isdigit():
-            folders[int(words[1])] = " ".join(words[2:])
-        elif len(words) > 3:
+            yield int(words[1]), " ".join(words[2:])
+
+
+def _read_only(text: str) -> Iterator[tuple[int, str]]:
+    """Lines `= PID FOLDER`, and /proc/mounts, of which the last on a place counts: the file systems that somebody would write to."""
+    mounts: dict[str, bool] = {}  # place → read-only, and not by design
+    for line in text.splitlines():
+        words = line.split(" ")
+        if words[0] != "=" and len(words) > 3:
             place = words[1].replace("\\040", " ")
             mounts[place] = "ro" in words[3].split(",") and words[2] not in READ_ONLY_BY_DESIGN and place not in ("/", "/usr")
-    for pid, folder in folders.items():
+    for pid, folder in _folders(text):
         on = max((m for m in mounts if folder == m or folder.startswith(m.rstrip("/") + "/")), key=len, default="")
         if on and mounts[on]:
             yield pid, on
@@ -216,16 +222,22 @@ def _neighbours(parts: dict[str, str]) -> dict[str, str]:
 
 
 def _instances(parts: dict[str, str], ip_tag: str) -> dict[str, str]:
-    """LifeKeeper's `ins_list`: the NIC and the address of the IP resource are in its field `info`, found by their form (LKL-13, LKL-19)."""
+    """LifeKeeper's `ins_list`: the NIC and the address of the IP resource are in its field `info`, found by their form (LKL-13, LKL-19); of
+    a file system (app or type `filesys`) the place where it is mounted, which is its id or in its info, and its state there."""
     nics = _mtus(parts.get("addresses", ""))
-    for line in parts.get("instances", "").splitlines():
-        fields = line.split("\x01")
+    disks: dict[str, str] = {}
+    rows = [line.split("\x01") for line in parts.get("instances", "").splitlines()]
+    for fields in rows:
+        place = next((field.rstrip("/") for field in fields[4:6] if re.fullmatch(r"/[^\x00-\x1f]+", field)), "")
+        if len(fields) > 6 and "filesys" in fields[1:3] and place:
+            disks |= {f"place {fields[3]}": place, f"state {fields[3]}": fields[6]}
+    for fields in rows:
         if len(fields) > 5 and ip_tag in fields:
             named = [nic for nic in nics if re.search(rf"(?<![\w.-]){re.escape(nic)}(?![\w.-])", fields[5])]
             addresses = set(ADDRESS.findall(fields[5]))
             told = {"ip nic": named[0]} if len(named) == 1 else {}
-            return told | ({"ip address": addresses.pop()} if len(addresses) == 1 else {})
-    return {}
+            return disks | told | ({"ip address": addresses.pop()} if len(addresses) == 1 else {})
+    return disks
 
 
 def _configuration(text: str, ip_tag: str) -> dict[str, str]:

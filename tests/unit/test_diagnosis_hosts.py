@@ -203,6 +203,35 @@ def test_a_service_in_nested_file_systems_needs_them_all() -> None:
         only(with_host(node("lknode01", units={f"disk of {WEB.tag}": "inner outer"}), left_behind=[says]), "lknode02", f"{disk} would not")
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "folder", "beside", "words"),
+    [
+        ("OSU", "ISP", "/srv/shared/pg", {"disk"}, ("is in service on lknode02", "nothing ties them", "web works in /srv/shared")),
+        ("OSU", "ISP", "/", {"disk"}, ("is in service on lknode02", "nothing ties them", "/srv/shared is not there")),
+        ("OSU", "ISP", "/srv/shared", {"disk", "sap"}, ("is in service on lknode02", "nothing ties them")),
+        ("OSU", "ISP", "/srv/sharedX", {"disk", "sap"}, ()),  # another application's
+        ("OSU", "ISP", "/srv/shared", set(), ()),  # the file's own, judged by its state
+        ("OSU", "OSU", "/srv/shared", {"disk"}, ()),  # nobody has it: nothing of the kind
+        ("ISP", "OSU", "/srv/shared", {"disk"}, ("disk would not follow",)),
+        ("ISP", "OSU", "/", {"disk"}, ()),  # nobody is known to need it
+    ],
+)
+def test_a_file_system_of_lifekeepers_that_nothing_ties(
+    here: str, there: str, folder: str, beside: set[str], words: tuple[str, ...]
+) -> None:
+    seen = {}
+    for name, state in (("lknode01", here), ("lknode02", there)):
+        row = "\x01".join([name, "gen", "filesys", "disk", "/srv/shared", "", state])
+        text = f"@@ working folders\n= 5 {folder}\n@@ instances\n{row}\n"
+        told = host(name, text, "ip-a")
+        assert told.units == {"place disk": "/srv/shared", "state disk": state}
+        seen[name] = node(name, units=told.units, folders=told.folders)
+    left = f"moving cluster-services (manager.resource) does not move {', '.join(sorted(beside))}, which the cluster manager has besides"
+    found = faults(diagnose(evidence(hosts=seen, beside=frozenset(beside), left_behind=[left] if here == "ISP" else [])))
+    assert [c.host for c in found] == ["lknode02"] * bool(words), found
+    assert all(word in found[0].says for word in words)
+
+
 def test_an_own_name_that_is_a_loopback_address_is_no_fault_by_itself() -> None:
     (told,) = [c for c in diagnose(with_host(node("lknode02", names={"lknode02": ("127.0.1.1",)}))).causes if "127.0.1.1" in c.says]
     assert (told.host, told.is_fault) == ("lknode02", False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.required_flows import listed
 from harness.managers.manager import Question
 
 
@@ -34,7 +35,9 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     cluster = evidence.cluster
     tags = [cluster.ip_resource.tag, *evidence.responders, *(s.tag for s in cluster.services)]
     disks = [disk for _, seen in evidence.nodes for tag in tags for disk in seen.units.get(f"disk of {tag}", "").split()]
-    ours = dict.fromkeys((*tags, *disks))
+    loose = _loose_disks(evidence)
+    yield from _disk_elsewhere(evidence, to, loose)
+    ours = dict.fromkeys((*tags, *disks, *(tag for tag, (_, used) in loose.items() if used)))
     for sentence in evidence.left_behind:
         if named := [tag for tag in ours if re.search(rf"(?<![\w.-]){re.escape(tag)}(?![\w-])", sentence)]:
             yield Cause(
@@ -52,6 +55,49 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             Certainty.CERTAIN,
             "give the cluster a fence device that works for both nodes, and switch fencing on (stonith-enabled)",
             ("the cluster manager, asked about its fence devices",),
+        )
+
+
+def _loose_disks(evidence: Evidence) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """File systems that nothing ties to what the file names, and that are its own all the same: a service works in them, or there is
+    nothing else besides that could be what they are for. By tag, with the place and the services that work there."""
+    places = {
+        name.removeprefix("place "): place for _, seen in evidence.nodes for name, place in seen.units.items() if name.startswith("place ")
+    }
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for tag in sorted(evidence.beside & set(places)):
+        place = places[tag]
+        used = tuple(
+            service.name
+            for service in evidence.cluster.services
+            if any(
+                f"{seen.folders.get(s.pid or 0, '')}/".startswith(f"{place}/")
+                for _, seen in evidence.nodes
+                for s in seen.listening(service.port)
+            )
+        )
+        if used or evidence.beside <= set(places):
+            found[tag] = (place, used)
+    return found
+
+
+def _disk_elsewhere(evidence: Evidence, to: str, loose: Mapping[str, tuple[str, tuple[str, ...]]]) -> Iterator[Cause]:
+    for tag, (place, used) in loose.items():
+        there = [node.name for node, seen in evidence.nodes if seen.units.get(f"state {tag}") in ("ISP", "ISU")]
+        if there != [to]:
+            continue
+        works = f"{listed(used)} works in {place} on {evidence.active}, which is not that file system" if used else f"{place} is not there"
+        yield Cause(
+            f"the file system {tag} ({place}) is in service on {to}, while the services are on {evidence.active}, and nothing ties them "
+            f"together in the cluster manager: {works}",
+            to,
+            Certainty.LIKELY,
+            f"see where the data are before anything is moved; then make {tag} a child of what works in {place}, on both nodes, and bring "
+            "all into service on one node",
+            (
+                f"`ins_list` on {to}: {tag}, {place}, is in service there",
+                *(f"/proc on {evidence.active}: what serves {name} works below {place}" for name in used),
+            ),
         )
 
 
