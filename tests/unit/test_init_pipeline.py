@@ -26,6 +26,7 @@ SCHEMAS = {
 FAKE = """#!/bin/sh
 echo "$0 $*" >> "$CALLS"
 case "$1" in
+  -c) exec "$REAL_PYTHON" "$@" ;;
   -m) [ "$2" = venv ] && mkdir -p "$3/bin" && cp "$0" "$3/bin/pip" && cp "$0" "$3/bin/lkharness" ;;
   failover)
     [ -z "$BEGINS" ] || { mkdir -p "$LKHARNESS_REPORTS/tonight" && ln -sfn tonight "$LKHARNESS_REPORTS/latest"; }
@@ -45,7 +46,7 @@ def test_every_kind_is_written_whole_and_not_over_what_is_there(kind, tmp_path, 
     for file in files:
         said = Path(file).read_text()
         assert "@STEP@" not in said and "\t" not in said
-    if kind not in ("systemd", "kubernetes"):
+    if kind not in ("systemd", "kubernetes", "kubernetes-fleet"):
         step = package_data.document(f"pipelines/{STEP}").read_text().splitlines()
         lines = [line.strip() for line in Path(files[0]).read_text().splitlines()]
         place = lines.index(step[0])
@@ -97,6 +98,7 @@ def test_the_command_of_the_step_and_of_the_service_is_one_that_there_is(tmp_pat
     words = "--allow-disruption --disruption switchover --repeat 16 --gate gate.toml --reports"
     assert words in package_data.document(f"pipelines/{STEP}").read_text() and words in text("lkharness.service")
     assert words.replace(" ", ", ").replace("16", '"16"').replace("gate.toml", "config/gate.toml") in text("kubernetes.yaml")
+    assert words.replace(" ", ", ").replace("16", '"16"').replace("gate.toml", "this/gate.toml") in text("kubernetes-fleet.yaml")
     command = ["failover", "--cluster", "none.toml", *words.split(), str(tmp_path)]
     done = subprocess.run([sys.executable, "-m", "harness.cli", *command], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and "gate.toml: cannot be read" in done.stdout + done.stderr
@@ -129,6 +131,48 @@ def test_kubernetes_agrees_to_the_file_whose_hash_was_written_down_and_runs_with
         assert (done.returncode == 0) == good == (f"trust --yes {cluster}" in calls), done.stderr
 
 
+@pytest.mark.skipif(not shutil.which("sh") or not shutil.which("sha256sum"), reason="there is no sh, or no sha256sum")
+@pytest.mark.parametrize(
+    ("index", "agreed", "says"),
+    [
+        ("0", "a.toml b.toml", ""),
+        ("1", "a.toml b.toml", ""),
+        ("1", "a.toml", "no properly formatted"),
+        ("2", "a.toml b.toml", "matrix.json has 2 entries and none of index 2; set completions to that number"),
+    ],
+)
+def test_each_pod_of_a_fleet_takes_its_own_cluster_file_as_far_as_it_was_agreed_to(tmp_path, index, agreed, says):
+    prepare, run = text("kubernetes-fleet.yaml").split("\n          containers:\n")
+    assert "command: [/lkharness/.lkharness/bin/lkharness]" in run and "/bin/sh" not in run
+    script = textwrap.dedent(prepare.split("- |\n")[1].split("              volumeMounts")[0])
+    config, reports = tmp_path / "config", tmp_path / "all reports"
+    config.mkdir()
+    for name in ("a", "b"):
+        (config / f"{name}.toml").write_text(f"name = '{name}'")
+    matrix = [{"index": 0, "cluster": "a.toml", "name": "a"}, {"index": 1, "cluster": "b.toml", "name": "b"}]
+    (config / "matrix.json").write_text(json.dumps({"include": matrix}))
+    fake = tmp_path / "bin" / "python3"
+    fake.parent.mkdir()
+    fake.write_text(FAKE)
+    fake.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
+    environment |= {
+        "REAL_PYTHON": sys.executable,
+        "LC_ALL": "C",
+        "LKHARNESS_REPORTS": str(reports),
+        "JOB_COMPLETION_INDEX": index,
+        "HISTORY": "2",
+    }
+    environment["LKHARNESS_AGREED"] = "\n".join(f"{hashlib.sha256((config / n).read_bytes()).hexdigest()}  {n}" for n in agreed.split())
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    if says:
+        assert done.returncode != 0 and says in done.stderr and "trust" not in (tmp_path / "calls").read_text()
+        return
+    name = matrix[int(index)]["name"]
+    assert done.returncode == 0 and (tmp_path / "this/cluster.toml").read_text() == f"name = '{name}'", done.stderr
+    assert (tmp_path / "reports").resolve() == reports / name and "trust --yes this/cluster.toml" in (tmp_path / "calls").read_text()
+
+
 @pytest.mark.parametrize("kind", list(SCHEMAS))
 def test_the_services_own_schemas_allow_them(kind, tmp_path):
     pytest.importorskip("check_jsonschema", reason="check-jsonschema is of the extra `crosscheck`")
@@ -137,6 +181,15 @@ def test_the_services_own_schemas_allow_them(kind, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *SCHEMAS[kind], file], capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "kubernetes-fleet"])
+def test_kubernetes_own_schema_allows_them(kind, tmp_path):
+    pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is of the extra `crosscheck`")
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(text(next(iter(KINDS[kind]))))
+    done = subprocess.run([sys.executable, "-m", "kubernetes_validate", "--strict", "-k", "1.31", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

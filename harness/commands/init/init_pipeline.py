@@ -18,6 +18,7 @@ KINDS: dict[str, dict[str, str]] = {
     "jenkins": {"Jenkinsfile": "Jenkinsfile"},
     "systemd": {"lkharness.service": "lkharness.service", "lkharness.timer": "lkharness.timer"},
     "kubernetes": {"kubernetes.yaml": "lkharness-cronjob.yaml"},
+    "kubernetes-fleet": {"kubernetes-fleet.yaml": "lkharness-fleet-cronjob.yaml"},
 }
 """Kind → template in docs/pipelines → where it is written, below the current folder."""
 
