@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.azure.client import arm_error_details, roles
+from harness.azure.client import arm_error_details, roles, throttling
 from harness.core.errors import BadUse, DeadlineExceeded, HarnessError, Unusable
 
 INSTALL = 'the Azure packages are not installed; install them with: pip install "lkharness[azure]"'
@@ -141,12 +141,16 @@ def _answered(error: Any, doing: str) -> HarnessError:
     if code == "ScopeLocked":
         return Locked(f"{doing}: a management lock forbids it: {says}; a person who may must remove the lock first")
     if status == 429:
-        after = error.response.headers.get("Retry-After", "some")
         if code.startswith("Retryable") or "AnotherOperation" in f"{code}{arm_error_details.inside(error)}":
             return Throttled(
                 f"{doing}: another operation of Azure's is under way there ({code}): {says}{arm_error_details.inside(error)}; wait for it"
             )
-        return Throttled(f"{doing}: Azure is asked too often and wants {after} s of silence; wait, or see who else asks this subscription")
+        after = throttling.retry_after_s(error.response.headers)
+        silence = "does not say for how long to keep silent" if after is None else f"wants {after:g} s of silence"
+        return Throttled(
+            f"{doing}: Azure is asked too often{arm_error_details.inside(error)} and {silence}; "
+            "wait, or see who else asks this subscription"
+        )
     if status >= 500:
         return Unanswered(f"{doing}: Azure fails by itself ({status} {code or says}); try again later")
     return Unusable(f"{doing}: Azure refuses ({status} {code}): {says}{arm_error_details.inside(error)}")

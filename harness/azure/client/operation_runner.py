@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from harness.azure.client import clients, error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.clients import Call, Clients
-from harness.azure.client.retry_policy import retry_after_s, within
+from harness.azure.client.retry_policy import silence_s, within
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
@@ -148,7 +148,11 @@ class OperationRunner:
                     poller = send(retry_total=0, polling=_bounded(self.azure.poll_s, deadline, stop, doing))
                 return Triggered(doing, poller, stop, happened)
             except error_mapping.Throttled as error:
-                pause, why = retry_after_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
+                pause, why = silence_s(error, self.azure.poll_s), "Azure had refused it: asked too often"
+                if pause >= deadline.remaining():  # what may be sent again is an undoing: its caller tries as long as it may
+                    if again:
+                        self._pause(pause, deadline, doing)
+                    raise
             except error_mapping.NotLoggedIn:
                 if why.endswith("token"):
                     raise
@@ -244,7 +248,7 @@ class OperationRunner:
                 self.say(f"{error}; reading again")
                 pause = self.azure.poll_s
                 if isinstance(error, error_mapping.Throttled):
-                    pause = max(pause, retry_after_s(error, pause))
+                    pause = silence_s(error, pause)
                 if isinstance(error, error_mapping.NotLoggedIn):
                     self.clients.renew()
             self._pause(pause, deadline, doing)

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from harness.azure.client import credentials
+from harness.azure.client import credentials, throttling
 from harness.core.deadline import Deadline
 
 MAX_RETRIES = 3  # of what only reads
@@ -46,6 +46,8 @@ def within(deadline: Deadline, *, retries: int = MAX_RETRIES) -> Iterator[None]:
 def bounded_retry() -> Any:
     """The packages' own retries, but never a Retry-After of minutes inside one call: that is an answer, and becomes an error.
 
+    The packages wait for exactly Retry-After, and where an answer names none, not at all before the first repetition; here both are spread
+    by chance, and neither lasts longer than MAX_PAUSE_S and what is left.
     Inside of `within`, a peer that accepts and says nothing is given up when the deadline is over, too.
     """
     from azure.core.pipeline.policies import RetryPolicy
@@ -59,18 +61,33 @@ def bounded_retry() -> Any:
                 options.setdefault("retry_total", bounds.retries)
             return super().configure_retries(options)
 
+        def get_retry_after(self, response: Any) -> float | None:
+            headers = response.http_response.headers
+            return throttling.retry_after_s(headers) if headers.get("Retry-After") else super().get_retry_after(response)
+
         def is_retry(self, settings: Any, response: Any) -> bool:
-            after, bounds = self.get_retry_after(response), _bounds.get()
-            longest = MAX_PAUSE_S if bounds is None else min(MAX_PAUSE_S, bounds.deadline.remaining())
-            return (after is None or after <= longest) and super().is_retry(settings, response)
+            after = self.get_retry_after(response)
+            return (after is None or after <= _longest_pause()) and super().is_retry(settings, response)
+
+        def sleep(self, settings: Any, transport: Any, response: Any = None) -> None:
+            if response is None:
+                super().sleep(settings, transport)
+                return
+            refusals = len(settings["history"])
+            asked = self.get_retry_after(response) or min(settings["max_backoff"], settings["backoff"] * 2 ** (refusals - 1))
+            transport.sleep(min(throttling.pause_s(asked), _longest_pause()))
 
     return BoundedRetry(retry_total=MAX_RETRIES, retry_backoff_factor=0.4, retry_backoff_max=5)
 
 
-def retry_after_s(error: BaseException, otherwise: float) -> float:
-    """What Retry-After asks for, in seconds."""
+def _longest_pause() -> float:
+    """Seconds."""
+    bounds = _bounds.get()
+    return MAX_PAUSE_S if bounds is None else min(MAX_PAUSE_S, bounds.deadline.remaining())
+
+
+def silence_s(error: BaseException, otherwise: float) -> float:
+    """How long to ask nothing after this refusal: what its Retry-After asks for, or `otherwise`, and a little more by chance."""
     response = getattr(error.__cause__, "response", None)
-    try:
-        return float(response.headers.get("Retry-After", otherwise)) if response is not None else otherwise
-    except ValueError:
-        return otherwise
+    asked = throttling.retry_after_s(response.headers) if response is not None else None
+    return throttling.pause_s(otherwise if asked is None else max(asked, otherwise))

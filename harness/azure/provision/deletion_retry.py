@@ -10,7 +10,7 @@ from typing import Any
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.polling import pause
-from harness.azure.client.retry_policy import retry_after_s
+from harness.azure.client.retry_policy import silence_s
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
 
@@ -108,7 +108,7 @@ class _Removal:
             self._say(f"{error}; trying again")
         self.last = error
         poll_s = self._arm.clients.azure.poll_s
-        self._not_before = time.monotonic() + max(poll_s, min(retry_after_s(error, poll_s), BUSY_RESOURCE_TIMEOUT_S / 10))
+        self._not_before = time.monotonic() + min(silence_s(error, poll_s), max(poll_s, BUSY_RESOURCE_TIMEOUT_S / 10))
 
 
 def may_pass(error: HarnessError) -> bool:

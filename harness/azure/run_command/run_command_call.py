@@ -15,6 +15,7 @@ from typing import Any
 from harness.azure.client import error_mapping
 from harness.azure.client.clients import Clients
 from harness.azure.client.polling import pause, result_of
+from harness.azure.client.retry_policy import silence_s
 from harness.azure.inventory import resource_parser
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable
@@ -85,7 +86,8 @@ def run(
     """Run it as root, with these variables, once: a request whose answer gets lost is not sent again, because the script may have run.
 
     With `ends_after_s` the host itself ends it then: one that hangs would keep everybody from the machine's run-command for 90 minutes.
-    Where somebody else's script runs in the machine (409), it is sent again until the deadline: that is a refusal, so nothing has run.
+    Where somebody else's script runs in the machine (409), or Azure is asked too often (429), it is sent again until the deadline: those
+    are refusals, so nothing has run.
     Raises Unusable when the script's own end mark is not in what came back, and what `translate_errors` makes of a refusal.
     """
     mark = secrets.token_hex(8)
@@ -96,15 +98,20 @@ def run(
             with error_mapping.translate_errors(doing):
                 poller = clients.compute.virtual_machines.begin_run_command(clients.azure.resource_group, machine, body, retry_total=0)
             break
+        except error_mapping.Throttled as error:  # a refusal, too
+            silence = silence_s(error, clients.azure.poll_s)
+            if silence >= deadline.remaining():
+                raise
         except HarnessError as error:
             if not _is_busy(error):
                 raise
+            silence = clients.azure.poll_s
             if deadline.expired:
                 raise Unusable(
                     f"{doing}: another run-command is in progress there, and was for {deadline.seconds:g} s; Azure runs one at a time, for "
                     "90 minutes at most, and one that hangs blocks all until then"
                 ) from error
-        pause(clients.azure.poll_s, deadline)
+        pause(silence, deadline)
     answer = resource_parser.payload(result_of(poller, deadline, doing))
     return read(streams(answer.get("value") or []), mark, machine)
 
