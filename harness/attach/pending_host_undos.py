@@ -14,7 +14,7 @@ from harness.core.errors import HarnessError
 from harness.core.verdict import Verdict, failed, passed
 from harness.hosts.deadman.deadman_switch import ArmedUndo, send_undoing
 from harness.hosts.host import Host
-from harness.hosts.windows import host_undo
+from harness.hosts.windows import scheduled_undo
 
 RETRY_INTERVAL_S = 10.0  # between two tries on one host
 TRY_TIMEOUT_S = 60.0  # the harness waits so long for one try; on the host nothing ends it
@@ -49,7 +49,7 @@ class HostUndoings:
 
     def _try(self, one: ArmedUndo) -> None:
         try:
-            send = host_undo.send_undoing if one.platform == "windows" else send_undoing
+            send = scheduled_undo.send_undoing if one.platform == "windows" else send_undoing
             undone_now = send(self._hosts[one.host], one, limit=TRY_TIMEOUT_S)
         except HarnessError as error:
             if (one.token, str(error)) not in self._told:

@@ -15,12 +15,12 @@ from datetime import datetime
 
 from harness.attach import lease
 from harness.collect import collectors
-from harness.collect.host_script import script
+from harness.collect.linux_host_script import script
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.errors import BadUse, HarnessError
 from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import Command, CommandFailed, CommandResult, Process
-from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.linux.linux_host import LinuxHost
 from harness.hosts.root_rights import asked_for
 from harness.managers.manager import Manager, Question
 from harness.managers.manager_registry import manager_of

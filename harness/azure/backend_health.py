@@ -12,9 +12,9 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from harness.azure.backend_health_rules import UNLISTED, MemberHealth
-from harness.azure.client.clients import Clients
 from harness.azure.client.error_mapping import NotLoggedIn, translate_errors
 from harness.azure.client.polling import result_of
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.inventory import resource_parser, resource_reader
 from harness.azure.inventory.resource_model import Balancer, Rule, part_of
 from harness.config.cluster_config import Cluster

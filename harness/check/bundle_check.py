@@ -21,7 +21,7 @@ from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.finding import Finding, Weight
 from harness.core.verdict import failed, inconclusive, passed
-from harness.diagnosis import bundle_parse, host_script_parse
+from harness.diagnosis import bundle_parse, linux_host_script_parse
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
@@ -62,7 +62,7 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
             continue
         mine = {name.split("/")[-1]: text for name, text in texts.items() if name.startswith(f"hosts/{machine.name}/")}
         text, whole = bundle_parse.of_host(mine)
-        seen[machine.name] = one = host_script_parse.host(machine.name, text, cluster.ip_resource.tag)
+        seen[machine.name] = one = linux_host_script_parse.host(machine.name, text, cluster.ip_resource.tag)
         facts[machine.name] = told = _facts(cluster, one, text, report["facts"])
         if not whole:
             facts[machine.name] = replace(told, untold=tuple(why for why in told.untold if not why.startswith("its route")))

@@ -15,16 +15,16 @@ from harness.check.linux_findings import NodeFacts
 from harness.check.node_facts import of_script, offset_of
 from harness.check.windows_findings import WindowsFacts
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.collect.host_script import FACTS, SCRIPT_TIMEOUT_S, pieces, script
+from harness.collect.linux_host_script import FACTS, SCRIPT_TIMEOUT_S, pieces, script
 from harness.config.cluster_config import Machine
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.finding import Finding, Weight
-from harness.diagnosis import host_script_parse
+from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.evidence import HostSeen
 from harness.hosts.host import CommandFailed, Host, HostUnreachable
 from harness.hosts.shell_command import CommandTookTooLong
 from harness.hosts.ssh.ssh_host import give_up
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_host import WindowsHost
 
 T = TypeVar("T")
 LIVENESS_TIMEOUT_S = 3.0  # for a host that left a question unanswered to say that it is there
@@ -106,14 +106,14 @@ def _by_script(subject: ClusterUnderTest, machine: Machine) -> tuple[HostSeen, N
     try:
         text = _while_alive(host, lambda: host.run(script(cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out)
     except CommandTookTooLong as error:
-        if host_script_parse.MARK not in error.out or not _still_there(host):
+        if linux_host_script_parse.MARK not in error.out or not _still_there(host):
             raise
-        text = error.out[: error.out.rindex(host_script_parse.MARK)]  # the last section may be half of one
-        why = f"{[*host_script_parse.sections(error.out)][-1]} took longer than {SCRIPT_TIMEOUT_S:g} s"
+        text = error.out[: error.out.rindex(linux_host_script_parse.MARK)]  # the last section may be half of one
+        why = f"{[*linux_host_script_parse.sections(error.out)][-1]} took longer than {SCRIPT_TIMEOUT_S:g} s"
     offset = None if why else offset_of(text, asked, time.time())
     untold = [] if offset or why else [f"its clock: {name}: `date +%s.%N` printed no time; install GNU coreutils there"]
-    seen = host_script_parse.host(name, text, cluster.ip_resource.tag)
-    failed = dict.fromkeys((*FACTS, *host_script_parse.sections(text)), why) if why else {}
+    seen = linux_host_script_parse.host(name, text, cluster.ip_resource.tag)
+    failed = dict.fromkeys((*FACTS, *linux_host_script_parse.sections(text)), why) if why else {}
     return seen, of_script(cluster, seen, text, offset=offset, untold=untold, failed=failed)
 
 
@@ -123,9 +123,9 @@ def _at_once(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tupl
         text = instead.run(script(subject.cluster, machine, subject.manager), limit=SCRIPT_TIMEOUT_S).out
     except Unusable:
         text = ""
-    if host_script_parse.MARK not in text:
+    if linux_host_script_parse.MARK not in text:
         return _in_pieces(subject, machine, instead)
-    seen = host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
+    seen = linux_host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
     return None, of_script(subject.cluster, seen, text)
 
 
@@ -140,7 +140,7 @@ def _in_pieces(subject: ClusterUnderTest, machine: Machine, instead: Host) -> tu
                 raise _Lost(str(error)) from error
             failed[name] = str(error)
     text = "\n".join(texts)
-    seen = host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
+    seen = linux_host_script_parse.host(machine.name, text, subject.cluster.ip_resource.tag)
     return None, of_script(subject.cluster, seen, text, failed=failed)
 
 

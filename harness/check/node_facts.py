@@ -1,4 +1,4 @@
-"""From what a Linux host printed for `harness.collect.host_script` to the facts that findings are made of. Pure.
+"""From what a Linux host printed for `harness.collect.linux_host_script` to the facts that findings are made of. Pure.
 
 The same for a live look and for a bundle. What a host did not tell is named with the reason that its tools gave.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from harness.check.linux_findings import NodeFacts
 from harness.cluster import linux_disk_preflight
 from harness.config.cluster_config import Cluster
-from harness.diagnosis import host_script_parse
+from harness.diagnosis import linux_host_script_parse
 from harness.diagnosis.evidence import HostSeen
 from harness.hosts.linux.linux_parse import Listener
 
@@ -31,9 +31,9 @@ def of_script(
     settings: Mapping[str, str] | None = None,
     disks: Sequence[str] | None = None,
 ) -> NodeFacts:
-    """`text` is what was printed, `seen` what `host_script_parse` made of it. `untold` is known to be missing from it; `failed`
+    """`text` is what was printed, `seen` what `linux_host_script_parse` made of it. `untold` is known to be missing from it; `failed`
     has why a section is not there. `settings` and `disks` stand for sections that an older text lacks."""
-    parts, name = host_script_parse.sections(text), seen.name
+    parts, name = linux_host_script_parse.sections(text), seen.name
     if refused := parts.get("rights", "").split("\n"):
         lines = ", ".join(f"`{line.strip()}`" for line in refused if line.strip())
         lack = f"what sudo refuses: {name}: it does not allow {lines}; `lkharness sudoers` prints the lines that are lacking"
@@ -82,7 +82,7 @@ def _why(parts: Mapping[str, str], of: str, failed: Mapping[str, str]) -> str:
 def offset_of(text: str, asked: float, answered: float) -> Offset | None:
     """How far a host's clock is ahead, and how wrong that may be, both in seconds: its first look at its clock came after `asked`, its
     last before `answered`, both by the harness's clock, so the time that the script took does not count."""
-    parts = host_script_parse.sections(text)
+    parts = linux_host_script_parse.sections(text)
     first, last = (re.match(r"(\d{1,12}\.\d{1,9})(\s|$)", parts.get(name, "")) for name in ("time", "ended"))
     if first is None or last is None:
         return None

@@ -16,7 +16,7 @@ from harness.hosts.deadman.deadman_switch import remains
 from harness.hosts.host import HostUnreachable
 from harness.hosts.jobs import unfinished
 from harness.hosts.linux.linux_parse import InterfaceAddress
-from harness.hosts.windows import host_undo, windows_jobs
+from harness.hosts.windows import scheduled_undo, windows_jobs
 from harness.remote.connections.attempt import attempt
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ def nothing_left(subject: ClusterUnderTest) -> Verdict:
     nodes = [(node.name, windows_jobs.unfinished if node.platform == "windows" else unfinished) for node in subject.cluster.nodes]
     windows = {m.name for m in subject.cluster.machines if m.platform == "windows"}
     found = subject.together(
-        *(lambda n=n: [f"{n}: {what}" for what in (host_undo.remains if n in windows else remains)(subject.hosts[n])] for n in names),
+        *(lambda n=n: [f"{n}: {what}" for what in (scheduled_undo.remains if n in windows else remains)(subject.hosts[n])] for n in names),
         *(lambda n=n, still=still: [f"{n}: `{command}` still runs" for command in still(subject.hosts[n])] for n, still in nodes),
     )
     left = [what for those in found for what in those]

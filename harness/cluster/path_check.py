@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from harness.cluster.cluster_under_test import ClusterUnderTest
-from harness.cluster.full_size_exchange import NOT_ASKED, FullSegments, ask_in_full
+from harness.cluster.full_mtu_exchange import NOT_ASKED, FullSegments, ask_in_full
 from harness.cluster.host_load import overload
 from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S, ask_over_the_path
 from harness.config.cluster_config import Service

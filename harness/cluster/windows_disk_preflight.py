@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.hosts.host import Host
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_host import WindowsHost
 from harness.hosts.windows.windows_parse import HostAbout
 
 MIN_FREE_BYTES = 16 * 1024 * 1024  # less than this is nothing to event logs and to what PowerShell writes when it starts (WHST-43)

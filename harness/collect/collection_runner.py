@@ -14,9 +14,9 @@ from harness import __version__
 from harness.collect import collectors
 from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle, cut
 from harness.collect.collectors import Collector
-from harness.collect.host_script import SCRIPT_TIMEOUT_S, script
 from harness.collect.index_html import page_of
 from harness.collect.known_secrets import known_secrets, without_secrets
+from harness.collect.linux_host_script import SCRIPT_TIMEOUT_S, script
 from harness.config.cluster_config import Cluster, Machine
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
@@ -27,7 +27,7 @@ from harness.hosts.host_facts import HostFacts, facts_of
 from harness.hosts.ssh.ssh_host import give_up
 from harness.hosts.windows.script_protocol import ScriptAnswer
 from harness.hosts.windows.script_runner import ask
-from harness.hosts.windows.windows import moment
+from harness.hosts.windows.windows_host import moment
 from harness.managers.manager import MAX_LOG_LENGTH, ClusterState, Manager, Question
 from harness.remote.captures.packet_capture import PacketCapture
 from harness.remote.recording import pcapng

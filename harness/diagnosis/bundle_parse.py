@@ -1,11 +1,11 @@
-"""What a bundle holds of one Linux host, in the shape in which `host_script_parse` reads it. Pure; no text makes it raise."""
+"""What a bundle holds of one Linux host, in the shape in which `linux_host_script_parse` reads it. Pure; no text makes it raise."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from harness.diagnosis.host_script_parse import MARK
+from harness.diagnosis.linux_host_script_parse import MARK
 
 FILES = ("look.txt", "addresses.txt", "routes.txt", "listeners.txt", "sockets.txt", "sysctls.txt", "firewall.txt", "clock.txt",
          "pacemaker-settings.txt", "manager.log")  # fmt: skip

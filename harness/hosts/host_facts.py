@@ -6,9 +6,9 @@ from typing import Protocol
 
 from harness.config.cluster_config import Machine
 from harness.hosts.host import Host
-from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.linux.linux_host import LinuxHost
 from harness.hosts.linux.linux_parse import InterfaceAddress, Listener, Route
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_host import WindowsHost
 
 
 class HostFacts(Protocol):

@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import CommandFailed, Host
-from harness.hosts.windows.windows import EVENTS_AT_MOST, WindowsHost
+from harness.hosts.windows.windows_host import EVENTS_AT_MOST, WindowsHost
 from harness.hosts.windows.windows_parse import Event
 from harness.managers.log_window import bounded
 from harness.managers.manager import MAX_LOG_LENGTH, Answer, LogWindow, Manager, answer

@@ -20,11 +20,11 @@ from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive,
 from harness.disrupt import disruption as disruptions
 from harness.disrupt import undo
 from harness.expectations.connectivity_matrix import Origin, Situation, listens_rightly
-from harness.measure.measured_fault import Start
+from harness.measure.measured_disruption import Start
 from harness.measure.measurement_result import Measured
 from harness.pytest_plugin.measurement_plan import Planned
 from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
-from harness.report.builder import OpenDisruption, ReportBuilder
+from harness.report.run_record_builder import OpenDisruption, ReportBuilder
 
 Measure = Callable[[Callable[[], disruptions.Disruption], Start], Measured]
 Failing = Callable[[str], None]  # told, with the disruptions in force, when a test is about to fail

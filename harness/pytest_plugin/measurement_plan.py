@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse, Unusable
 from harness.disrupt import disruption as disruptions
-from harness.measure.measured_fault import Start
+from harness.measure.measured_disruption import Start
 from harness.pytest_plugin.soak import Soak
 from harness.remote.agents.agent_launch import PERIODS_S
 

@@ -17,7 +17,7 @@ from harness.core.verdict import Outcome
 from harness.disrupt.disruption import Disruption
 from harness.measure.calibration import Calibration, KnownCut, calibrate
 from harness.measure.evaluation.recording_evaluation import measured
-from harness.measure.measured_fault import MeasuredFault, Start
+from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
 from harness.pytest_plugin.live_view import LiveView
@@ -25,8 +25,8 @@ from harness.pytest_plugin.measurement_plan import MeasurementOptions
 from harness.pytest_plugin.soak import Soak, is_spent
 from harness.remote.agents.agent_launch import PERIODS_S
 from harness.remote.recording import recording
-from harness.report.builder import ReportBuilder
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
+from harness.report.run_record_builder import ReportBuilder
 
 PREPARATION_TIMEOUT_S = 60.0
 MAX_TRIES = 5  # of a measurement that noise spoils …
@@ -97,7 +97,7 @@ class MeasurementSession:
         self._wait_until_whole()
         try:
             with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():
-                MeasuredFault(self._subject, meter, disruption, say=self._say).record(path, start)
+                MeasuredDisruption(self._subject, meter, disruption, say=self._say).record(path, start)
         finally:
             result = self._judge(path, name, test)
         assert result is not None  # a recording that came to its end has a header

@@ -29,7 +29,7 @@ from harness.core.verdict import Outcome, Verdict, failed, inconclusive, passed
 from harness.disrupt.disruption import Disruption
 from harness.gate.gate_file import LoadedGate
 from harness.hosts.host import HostUnreachable
-from harness.measure.measured_fault import Start
+from harness.measure.measured_disruption import Start
 from harness.measure.measurement_result import Measured
 from harness.pytest_plugin import pytest_items, run_end, soak
 from harness.pytest_plugin.cluster_fixture import ClusterFixture, Measure
@@ -38,9 +38,9 @@ from harness.pytest_plugin.measurement_plan import Plan, Planned
 from harness.pytest_plugin.measurement_session import MeasurementSession
 from harness.pytest_plugin.run_evidence import RunEvidence, explain
 from harness.pytest_plugin.session_lab import SessionLab
-from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import ClusterKind
+from harness.report.run_record_builder import Finished, ReportBuilder
 from harness.report.terminal_summary import summary
 
 if TYPE_CHECKING:
@@ -159,9 +159,9 @@ class Session:
         if self.cluster.azure is None:
             return
         from harness.azure.backend_health import HealthWatch  # only a cluster with [azure] needs the Azure packages
-        from harness.azure.client import clients
+        from harness.azure.client import sdk_clients
 
-        self._health = HealthWatch(self.cluster, clients.make_clients(self.cluster.azure), run.timeline)
+        self._health = HealthWatch(self.cluster, sdk_clients.make_clients(self.cluster.azure), run.timeline)
         self._health.start()
 
     def _look_whether_whole(self, subject: ClusterUnderTest) -> str | None:

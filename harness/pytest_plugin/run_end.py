@@ -11,8 +11,8 @@ from harness.core.errors import BadUse, HarnessError
 from harness.gate import baseline_runs
 from harness.gate.gate_file import LoadedGate
 from harness.notify.notifier import Notifier
-from harness.report.builder import Finished, ReportBuilder
 from harness.report.record.run_record import AS_FOUND, Result, RunRecord, RunState
+from harness.report.run_record_builder import Finished, ReportBuilder
 
 
 def leave_as_found(report: ReportBuilder, run: DisruptiveRun, cluster: str, *, broken: bool) -> bool:

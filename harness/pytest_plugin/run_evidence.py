@@ -18,9 +18,9 @@ from harness.core.redaction.redactor import Redactor
 from harness.explain import run_explanation
 from harness.managers import software_versions
 from harness.managers.manager_registry import manager_class
-from harness.report.builder import ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import StateRecord
+from harness.report.run_record_builder import ReportBuilder
 
 MAX_STATES = 3  # of one run: what fails after those fails of the same, or of the first
 STATE_AT_MOST = 8 * MB  # of texts in one of them

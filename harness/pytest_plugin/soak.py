@@ -16,11 +16,11 @@ from harness.core.text import count, span
 from harness.core.verdict import Outcome, inconclusive
 from harness.disrupt.disruption import Disruption
 from harness.disrupt.none import Nothing
-from harness.measure.measured_fault import NotSteady, Start
+from harness.measure.measured_disruption import NotSteady, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import series_of
 from harness.remote.recording.recording import NEW, Series
-from harness.report.builder import ReportBuilder
+from harness.report.run_record_builder import ReportBuilder
 from harness.report.statistics.path_availability import availability_of, judge_availability
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

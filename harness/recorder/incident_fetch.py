@@ -19,10 +19,10 @@ from harness.recorder.incident_recording import Assembled
 from harness.remote.agents.recorder_link import RecorderLink
 from harness.remote.recording import recording
 from harness.remote.recording.recording import Clock, Mark, NodeEvent, Noise, Recorder, Series
-from harness.report.builder import ReportBuilder
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import ClusterKind
+from harness.report.run_record_builder import ReportBuilder
 
 CLOCK_LIMIT_S = 10.0
 COMMAND = ("lkharness", "record", "fetch")

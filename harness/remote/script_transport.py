@@ -15,7 +15,7 @@ QUICKLY = ("-I", "-S")  # the scripts need the standard library only; without si
 FOLDER = Path(__file__).parent / "scripts"
 PARTS = {  # of those that are too long for one file
     "agent": ("agent_connections", "agent_monitors", "agent", "agent_start"),
-    "agent_follow": ("agent_folder", "agent_follow"),
+    "agent_control": ("agent_folder", "agent_control"),
     "flight_recorder": ("agent_connections", "agent_monitors", "agent", "flight_recorder"),
     "recorder_control": ("agent_folder", "recorder_control"),
     "connection_worker": ("connection_attempt", "connection_worker"),

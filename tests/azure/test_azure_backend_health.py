@@ -11,7 +11,7 @@ from arm_server import ArmServer
 
 from harness.azure import backend_health
 from harness.azure.backend_health import KIND, HealthWatch
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.inventory import resource_reader
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
@@ -24,7 +24,7 @@ def watched(server: ArmServer) -> Any:
     cluster = azure_payloads.cluster(azure=server.table(health_period_s=0.1))
     assert cluster.azure is not None
     timeline = Timeline()
-    watch = HealthWatch(cluster, clients.make_clients(cluster.azure), timeline)
+    watch = HealthWatch(cluster, sdk_clients.make_clients(cluster.azure), timeline)
     watch.start()
     yield timeline
     watch.close()
@@ -62,7 +62,7 @@ def test_it_ends_at_once_though_azure_does_not_answer(server: ArmServer) -> None
     server.never_ends = True
     cluster = azure_payloads.cluster(azure=server.table())
     assert cluster.azure is not None
-    watch = HealthWatch(cluster, clients.make_clients(cluster.azure), Timeline())
+    watch = HealthWatch(cluster, sdk_clients.make_clients(cluster.azure), Timeline())
     watch.start()
     Deadline(120).wait_for(lambda: any("/health" in r for r in server.requests), what="the first asking")
     before = Deadline(10)
@@ -74,7 +74,7 @@ def test_an_operation_without_end_is_bounded(server: ArmServer) -> None:
     server.never_ends = True
     cluster = azure_payloads.cluster(azure=server.table())
     assert cluster.azure is not None
-    there = clients.make_clients(cluster.azure)
+    there = sdk_clients.make_clients(cluster.azure)
     balancer = resource_reader.balancer(there, cluster.vip)
     with pytest.raises(DeadlineExceeded, match="longer than 1 s"):
         backend_health.ask(there, balancer, balancer.rules[0], Deadline(1.0))

@@ -14,10 +14,10 @@ import azure_payloads
 import pytest
 from arm_server import ArmServer
 
-from harness.azure.client import clients, error_mapping
+from harness.azure.client import error_mapping, retry_policy, sdk_clients
 from harness.azure.client.arm import Arm
-from harness.azure.client.clients import Clients
 from harness.azure.client.operation_runner import OperationRunner
+from harness.azure.client.sdk_clients import Clients
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
@@ -28,7 +28,7 @@ MACHINE = f"{azure_payloads.IN_GROUP}/Microsoft.Compute/virtualMachines/lknode01
 
 @contextmanager
 def talking(server: ArmServer, **over: Any) -> Iterator[Clients]:
-    talk = clients.make_clients(cluster_config.Azure(**server.table(**over)))
+    talk = sdk_clients.make_clients(cluster_config.Azure(**server.table(**over)))
     try:
         yield talk
     finally:
@@ -118,7 +118,7 @@ class Token:
 @pytest.mark.timeout(900)
 def test_a_peer_that_says_nothing_holds_nobody_up(server: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a read nor a look for a sign takes longer than its deadline and a last look."""
-    monkeypatch.setattr(clients, "LAST_REQUEST_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(retry_policy, "LAST_REQUEST_TIMEOUT_S", 0.4)
     with silence() as url, talking(server, resource_manager=url) as talk:
         talk.credential = Token()
         hand = OperationRunner(talk, lambda *a, **k: None)

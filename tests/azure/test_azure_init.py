@@ -71,14 +71,14 @@ def test_what_azure_cannot_tell_is_said(settings: Path, capsys: pytest.CaptureFi
 
 def test_what_was_made_agrees_with_azure(server: ArmServer, settings: Path) -> None:
     """The file that is written has no finding against what it was written from."""
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.inventory import resource_reader
     from harness.azure.lint.lint_load_balancer import judge
 
     _, file = init(settings)
     made = cluster_config.load(file)
     assert made.azure is not None
-    there = clients.make_clients(made.azure)
+    there = sdk_clients.make_clients(made.azure)
     assert judge(made, resource_reader.look(there, {m.name: made.azure.machine(m.name) for m in made.machines}, made.vip)) == []
     there.close()
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness import cli
 from harness.azure import backend_health
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.inventory import resource_reader
 from harness.azure.lint.lint_load_balancer import judge
 from harness.config import cluster_config
@@ -61,7 +61,7 @@ class Rig:
         self.lab = lab
         self.cluster = cluster_config.load(lab.cluster_file)
         assert self.cluster.azure is not None
-        self.clients = clients.make_clients(self.cluster.azure)
+        self.clients = sdk_clients.make_clients(self.cluster.azure)
         self.hand = ControlClient(self.cluster.azure)
 
     def findings(self) -> list[Finding]:

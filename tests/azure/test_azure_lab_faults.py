@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.azure.client import clients
-from harness.azure.client.clients import Clients
+from harness.azure.client import sdk_clients
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.inventory import resource_reader
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
@@ -49,7 +49,7 @@ def lab() -> Iterator[launch.RunningLab]:
 def there(lab: launch.RunningLab) -> Iterator[tuple[Clients, ControlClient, cluster_config.Cluster]]:
     cluster = cluster_config.load(lab.cluster_file)
     assert cluster.azure is not None
-    hand, made = ControlClient(cluster.azure), clients.make_clients(cluster.azure)
+    hand, made = ControlClient(cluster.azure), sdk_clients.make_clients(cluster.azure)
     yield made, hand, cluster
     hand.clear()
     made.close()

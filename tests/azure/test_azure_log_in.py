@@ -9,7 +9,7 @@ from arm_server import ArmServer
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import CredentialUnavailableError
 
-from harness.azure.client import clients, credentials, error_mapping
+from harness.azure.client import credentials, error_mapping, sdk_clients
 from harness.azure.client.arm import Arm
 from harness.config.cluster_config import Azure
 
@@ -96,7 +96,7 @@ def test_az_is_asked_for_the_directory_that_is_meant(monkeypatch: pytest.MonkeyP
 
 def test_a_refusal_names_the_log_in(server: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.spoiled["/tags"] = 403, {}, {"error": {"code": "AuthorizationFailed", "message": "The client 'c' with object id 'o' does not."}}
-    talk = clients.make_clients(Azure.model_validate(server.table()))
+    talk = sdk_clients.make_clients(Azure.model_validate(server.table()))
     assert talk.credential
     monkeypatch.setattr(credentials, "_gave", ["ManagedIdentity"])
     with pytest.raises(error_mapping.NotAllowed, match=r"the log-in by ManagedIdentity c \(object id o\)"):
@@ -108,7 +108,7 @@ def test_a_redirect_to_another_host_takes_no_token_along(server: ArmServer) -> N
     other = f"localhost:{server.server_address[1]}"
     server.spoiled["GET /subscriptions/s/there"] = 307, {"Location": f"https://{other}/subscriptions/s/other?api-version=1"}, None
     server.spoiled["GET /subscriptions/s/other"] = 200, {}, {}
-    talk = clients.make_clients(Azure.model_validate(server.table()))
+    talk = sdk_clients.make_clients(Azure.model_validate(server.table()))
     Arm(talk).get("/subscriptions/s/there", "reading")
     talk.close()
     strangers = [token for host, token in server.tokens if host == other]

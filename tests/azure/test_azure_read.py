@@ -10,8 +10,8 @@ import azure_payloads
 import pytest
 from arm_server import ArmServer
 
-from harness.azure.client import clients, error_mapping
-from harness.azure.client.clients import Call
+from harness.azure.client import error_mapping, sdk_clients
+from harness.azure.client.sdk_clients import Call
 from harness.azure.inventory import resource_reader
 from harness.azure.inventory.resource_model import AzureResources
 from harness.azure.lint.lint_load_balancer import judge
@@ -23,7 +23,7 @@ HOSTS = {h: h for h in azure_payloads.HOSTS}
 
 
 def looked(server: ArmServer, heard: list[Call] | None = None, limit_s: float = 30.0, **over: Any) -> AzureResources:
-    there = clients.make_clients(cluster_config.Azure(**server.table(**over)), heard.append if heard is not None else None)
+    there = sdk_clients.make_clients(cluster_config.Azure(**server.table(**over)), heard.append if heard is not None else None)
     try:
         return resource_reader.look(there, HOSTS, azure_payloads.cluster().vip, limit_s)
     finally:
@@ -205,7 +205,7 @@ def test_no_login_at_all_says_what_was_tried(server: ArmServer, monkeypatch: pyt
 
 def test_the_clouds_have_ends_of_their_own() -> None:
     two = {"subscription": "s", "resource_group": "g"}
-    ends = {c: clients.make_clients(cluster_config.Azure(**two, cloud=c)).endpoint for c in ("public", "china", "government")}  # type: ignore[arg-type]
+    ends = {c: sdk_clients.make_clients(cluster_config.Azure(**two, cloud=c)).endpoint for c in ("public", "china", "government")}  # type: ignore[arg-type]
     assert ends["public"] == ("https://management.azure.com", "https://management.azure.com/.default")
     assert ends["china"][0] == "https://management.chinacloudapi.cn" and "usgovcloudapi" in ends["government"][0]
 
@@ -227,7 +227,7 @@ NEEDS = (
 def test_the_reading_role_is_the_smallest(server: ArmServer) -> None:
     """Every request has its action in the role, and every action of the role is used."""
     heard: list[Call] = []
-    there = clients.make_clients(cluster_config.Azure(**server.table()), heard.append)
+    there = sdk_clients.make_clients(cluster_config.Azure(**server.table()), heard.append)
     resource_reader.look(there, HOSTS)
     resource_reader.group(there)
     there.network.load_balancer_load_balancing_rules.begin_health(azure_payloads.GROUP, "ilb", "rule-1521").result(5)

@@ -13,7 +13,7 @@ import azure_payloads
 import pytest
 
 from harness.azure import backend_health
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.faults import network_faults
 from harness.azure.inventory import resource_parser
 from harness.azure.inventory.resource_model import same
@@ -107,8 +107,8 @@ def test_the_official_answer_to_a_power_trigger(name: str) -> None:
 
     answers = example(name, whole=True)
     assert answers["200"] == {}
-    heard: list[clients.Call] = []
-    ear = clients._ear(heard.append)
+    heard: list[sdk_clients.Call] = []
+    ear = sdk_clients._ear(heard.append)
     response = SimpleNamespace(status_code=202, headers=CaseInsensitiveDict(answers["202"]["headers"]))
     ear.next = SimpleNamespace(send=lambda request: SimpleNamespace(http_response=response))
     ear.send(SimpleNamespace(http_request=SimpleNamespace(method="POST", url="https://a/b")))

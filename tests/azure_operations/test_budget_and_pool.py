@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.client.arm import Arm
 from harness.azure.client.operation_runner import OperationRunner
 from harness.azure.faults.network_faults import Network
@@ -48,7 +48,7 @@ def reads(lab: AzureLab, name: str) -> list[float]:
 
 def hand(lab: AzureLab) -> OperationRunner:
     azure = lab.azure.model_copy(update={"poll_s": POLL_S})
-    return OperationRunner(clients.make_clients(azure), Timeline().note)
+    return OperationRunner(sdk_clients.make_clients(azure), Timeline().note)
 
 
 def test_two_reads_of_a_machine_are_a_poll_interval_apart(lab: AzureLab) -> None:
@@ -70,7 +70,7 @@ def test_a_budget_that_is_used_up_is_waited_out(lab: AzureLab) -> None:
     """Others read the machine, too."""
     name = lab.cluster.nodes[0].name
     lab.own("conditions", "POST", {"gets_a_minute": 2})
-    arm = Arm(clients.make_clients(lab.azure))
+    arm = Arm(sdk_clients.make_clients(lab.azure))
     for _ in range(2):
         arm.get(f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{name}", "reading", api="2024-07-01")
     with pytest.raises(HarnessError, match="asked too often"):
@@ -103,7 +103,7 @@ def test_a_nic_that_may_not_be_put_back_does_not_leave(lab: AzureLab) -> None:
 
 def test_what_others_changed_meanwhile_is_not_lost(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody tags the NIC between our reading and our PUT of it, once."""
-    arm, plain, changed = Arm(clients.make_clients(lab.azure)), Network._json, list[str]()
+    arm, plain, changed = Arm(sdk_clients.make_clients(lab.azure)), Network._json, list[str]()
 
     def read(self: Network, nic: str) -> dict[str, Any]:
         said = plain(self, nic)

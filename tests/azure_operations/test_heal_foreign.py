@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure_labs import AzureLab
 
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.client.arm import Arm
 from harness.azure.faults.undo_leftovers import UndoResult, heal
 from harness.azure.faults.undo_tag import KEY, Undo
@@ -37,7 +37,7 @@ class Tagged:
     """A resource with a tag that somebody wrote, by its type and name."""
 
     def __init__(self, lab: AzureLab, kind: str, name: str) -> None:
-        self.arm = Arm(clients.make_clients(lab.azure))
+        self.arm = Arm(sdk_clients.make_clients(lab.azure))
         self.id = f"{self.arm.group}/providers/{kind}/{name}"
 
     def write(self, text: str, operation: str = "Merge") -> None:
@@ -69,7 +69,7 @@ def put_rule(lab: AzureLab, group: Tagged, name: str, access: str) -> None:
 
 
 def group_of(lab: AzureLab) -> Tagged:
-    arm = Arm(clients.make_clients(lab.azure))
+    arm = Arm(sdk_clients.make_clients(lab.azure))
     found = next(arm.listed(f"{arm.group}/providers/Microsoft.Network/networkSecurityGroups", "listing", api="2024-05-01"))
     return Tagged(lab, "Microsoft.Network/networkSecurityGroups", found["name"])
 
@@ -97,7 +97,7 @@ def test_a_rule_that_no_harness_made_is_not_deleted(lab: AzureLab, name: str, ac
     ids=["another pool", "adminState Up", "another balancer"],
 )
 def test_a_foreign_pool_or_state_is_told(lab: AzureLab, kind: str, name: str, one: Undo) -> None:
-    arm = Arm(clients.make_clients(lab.azure))
+    arm = Arm(sdk_clients.make_clients(lab.azure))
     names = [r["name"] for r in arm.listed(f"{arm.group}/providers/{kind}", "listing", api="2024-05-01")]
     of = Tagged(lab, kind, name if name in names else names[0])
     (told,) = healed(lab, of, one)

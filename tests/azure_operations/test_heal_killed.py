@@ -122,12 +122,12 @@ def heal_by_what_it_says(lab: AzureLab) -> subprocess.CompletedProcess[str]:
 
 def heal_when_its_time_is_over(lab: AzureLab) -> subprocess.CompletedProcess[str]:
     """A restart that was accepted may come until its tag's time is over; here it is made to be."""
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.client.arm import Arm
     from harness.azure.faults.undo_tag import UndoTags, parse
 
     Deadline(60).wait_for(lambda: lab.undisturbed() == [], what="the restart that was under way")
-    tags = UndoTags(Arm(clients.make_clients(lab.azure)))
+    tags = UndoTags(Arm(sdk_clients.make_clients(lab.azure)))
     machine = f"{tags._arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.nodes[0].name}"
     left = parse(tags.of(machine) or "")
     tags.replace(machine, left, replace(left, until=left.since))
@@ -182,11 +182,11 @@ def test_what_cannot_be_healed_is_told_and_keeps_its_tag(lab: AzureLab) -> None:
 
 
 def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.client.arm import Arm
     from harness.azure.faults.undo_tag import KEY
 
-    arm = Arm(clients.make_clients(lab.azure))
+    arm = Arm(sdk_clients.make_clients(lab.azure))
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.client.name}"
     where = f"{machine}/providers/Microsoft.Resources/tags/default"
     arm.patch(where, {"operation": "Merge", "properties": {"tags": {KEY: "please"}}}, "tagging")
@@ -200,12 +200,12 @@ def test_a_tag_that_nobody_of_ours_wrote_is_told(lab: AzureLab) -> None:
 
 def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
     """At once, not after a limit: the other's undoing would be lost."""
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.client.arm import Arm
     from harness.azure.faults.undo_tag import Undo, UndoTags
 
     node = lab.cluster.nodes[0].name
-    arm = Arm(clients.make_clients(lab.azure))
+    arm = Arm(sdk_clients.make_clients(lab.azure))
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{node}"
     theirs = Undo("start", 1, 2, run="another")
     UndoTags(arm).write(machine, theirs)
@@ -225,11 +225,11 @@ def test_what_bears_somebodys_tag_is_not_disturbed(lab: AzureLab) -> None:
 
 def disturbed_by_another(lab: AzureLab, lasts_s: float) -> str:
     """A node that another run has just powered off; its machine's id."""
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.client.arm import Arm
     from harness.azure.faults.undo_tag import Undo, UndoTags
 
-    arm = Arm(clients.make_clients(lab.azure))
+    arm = Arm(sdk_clients.make_clients(lab.azure))
     machine = f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.nodes[0].name}"
     UndoTags(arm).write(machine, Undo.now("start", lasts_s, run="another"))
     lab.running.record.ask("power", node=lab.cluster.nodes[0].name, to="off")

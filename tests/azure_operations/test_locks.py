@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure.client import clients, error_mapping
+from harness.azure.client import error_mapping, sdk_clients
 from harness.azure.client.arm import Arm
 from harness.azure.faults.undo_leftovers import heal
 from harness.azure.faults.undo_tag_validation import Ours
@@ -36,7 +36,7 @@ def deny(lab: AzureLab) -> disruption.Disruption:
 
 
 def group(lab: AzureLab) -> str:
-    return Arm(clients.make_clients(lab.azure)).group
+    return Arm(sdk_clients.make_clients(lab.azure)).group
 
 
 def locked(lab: AzureLab, level: str, scope: str = "") -> None:
@@ -87,4 +87,4 @@ def test_a_read_only_lock_is_no_missing_role(lab: AzureLab) -> None:
     locked(lab, "ReadOnly")
     nic = f"{group(lab)}/providers/Microsoft.Network/networkInterfaces/lknode01-nic1"
     with pytest.raises(error_mapping.Locked, match="a management lock forbids it"):
-        resource_reader.security(clients.make_clients(lab.azure), nic, Deadline(20))
+        resource_reader.security(sdk_clients.make_clients(lab.azure), nic, Deadline(20))

@@ -12,7 +12,7 @@ from itertools import product
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure.client import clients, operation_runner
+from harness.azure.client import operation_runner, sdk_clients
 from harness.azure.client.arm import Arm
 from harness.azure.faults.undo_leftovers import heal
 from harness.azure.faults.undo_tag import RUN, UndoTags
@@ -72,7 +72,7 @@ def settings(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tags(azure: Azure) -> dict[str, str]:
-    talk = clients.make_clients(azure)
+    talk = sdk_clients.make_clients(azure)
     try:
         of = UndoTags(Arm(talk))
         return {resource: text for resource in of.taggable_resources() if (text := of.of(resource)) is not None}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.faults.undo_leftovers import heal
 from harness.azure.run_command.run_command_host import RunCommandHost
 from harness.core.deadline import Deadline
@@ -103,7 +103,7 @@ def test_the_disturbing_role_is_the_smallest(lab: AzureLab) -> None:
     lab.own("requests", "DELETE")
     for kind in KINDS:
         disturb(lab, kind)
-    talk = clients.make_clients(lab.azure)
+    talk = sdk_clients.make_clients(lab.azure)
     RunCommandHost(talk, "lknode01", "lknode01").check("true")
     talk.close()
     assert heal(lab.azure, Timeline().note) == []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from azure_labs import AzureLab
 
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.provision import manager_install
 from harness.azure.provision.template import template
 from harness.azure.run_command import run_command_call
@@ -19,7 +19,7 @@ from harness.azure.run_command.run_command_host import _PACKING, PACKED, RunComm
 from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.host import CommandFailed, HostUnreachable
-from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.linux.linux_host import LinuxHost
 from harness.lab.lifecycle import default_cluster, launch
 
 
@@ -36,7 +36,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 
 @pytest.fixture
 def host(lab: AzureLab) -> Iterator[RunCommandHost]:
-    talk = clients.make_clients(lab.azure)
+    talk = sdk_clients.make_clients(lab.azure)
     yield RunCommandHost(talk, "lknode01", "lknode01")
     talk.close()
     lab.own("faults", "DELETE")
@@ -113,7 +113,7 @@ def test_a_lost_answer_is_not_asked_for_again(host, lab):
 def test_somebody_elses_script_is_waited_for(host, lab):
     """409 is a refusal, so nothing has run: it is sent again."""
     lab.own("conditions", "POST", {"one_script": True})
-    other = clients.make_clients(lab.azure)
+    other = sdk_clients.make_clients(lab.azure)
     try:
         body = {"commandId": "RunShellScript", "script": ["sleep 3"]}
         theirs = other.compute.virtual_machines.begin_run_command(lab.azure.resource_group, "lknode01", body)
@@ -158,7 +158,7 @@ PARAMETERS = template.parameters_of(
 def test_a_cluster_managers_script_is_told_where_it_runs(lab, host):
     said: list[str] = []
     script = 'env | grep ^LKH_ | sort >/tmp/told; echo "$LKH_NODE" >/tmp/who'
-    manager_install.install(clients.make_clients(lab.azure), PARAMETERS, "run1", script, Deadline(60), said.append)
+    manager_install.install(sdk_clients.make_clients(lab.azure), PARAMETERS, "run1", script, Deadline(60), said.append)
     told = host.check(["cat", "/tmp/told"])
     for line in (
         "LKH_FIRST=yes",
@@ -169,7 +169,7 @@ def test_a_cluster_managers_script_is_told_where_it_runs(lab, host):
         "LKH_RUN=run1",
     ):
         assert line in told.splitlines()
-    other = RunCommandHost(clients.make_clients(lab.azure), "lknode02", "lknode02")
+    other = RunCommandHost(sdk_clients.make_clients(lab.azure), "lknode02", "lknode02")
     assert other.check(["cat", "/tmp/who"]) == "lknode02\n"
     assert len(said) == 2 and "LKH_FIRST=no" in other.check(["cat", "/tmp/told"])
 
@@ -177,7 +177,7 @@ def test_a_cluster_managers_script_is_told_where_it_runs(lab, host):
 def test_a_cluster_managers_script_that_fails_is_told(lab):
     script = 'test "$LKH_FIRST" = yes || { echo "no licence found" >&2; exit 3; }'
     with pytest.raises(Unusable, match="lknode02: the cluster manager's script exited 3 and said: no licence found"):
-        manager_install.install(clients.make_clients(lab.azure), PARAMETERS, "run1", script, Deadline(60), lambda text: None)
+        manager_install.install(sdk_clients.make_clients(lab.azure), PARAMETERS, "run1", script, Deadline(60), lambda text: None)
 
 
 def test_the_repos_own_script_is_sound_shell():

@@ -14,8 +14,8 @@ import tomli_w
 from azure_labs import AzureLab
 
 from harness import cli
-from harness.azure.client import clients
-from harness.azure.client.clients import Clients
+from harness.azure.client import sdk_clients
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command.run_command_host import RunCommandHost
 from harness.collect import collection_runner
 from harness.config import trust
@@ -48,7 +48,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureLab]:
 @pytest.fixture
 def file(lab: AzureLab) -> Iterator[Path]:
     """The lab's cluster file with a wrong port for one node, and with a manager that says who is active."""
-    talk = clients.make_clients(lab.azure)
+    talk = sdk_clients.make_clients(lab.azure)
     for node in (LOST, OTHER):
         to = f"{ROOT}/bin/lcdstatus"
         RunCommandHost(talk, node, node).check(f"mkdir -p {ROOT}/bin; cat >{to}; chmod 755 {to}", input=LCDSTATUS.encode())

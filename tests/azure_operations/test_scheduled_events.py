@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from azure_labs import AzureLab, subject
 
-from harness.azure.client import clients
+from harness.azure.client import sdk_clients
 from harness.azure.client.arm import Arm
 from harness.azure.faults import scheduled_events
 from harness.azure.faults.undo_leftovers import heal
@@ -64,7 +64,7 @@ def boot(lab: AzureLab) -> int:
 
 
 def tag(lab: AzureLab) -> str | None:
-    arm = Arm(clients.make_clients(lab.azure))
+    arm = Arm(sdk_clients.make_clients(lab.azure))
     return UndoTags(arm).of(f"{arm.group}/providers/Microsoft.Compute/virtualMachines/{lab.cluster.nodes[0].name}")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import CommandFailed, HostUnreachable
-from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.linux.linux_host import LinuxHost
 from harness.hosts.local_host import LocalHost
 
 

@@ -18,7 +18,7 @@ from harness.hosts.linux.linux_parse import Route
 from harness.hosts.ssh.ssh_host import SshHost
 from harness.hosts.windows import windows_parse
 from harness.hosts.windows.script_runner import runner_of
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_host import WindowsHost
 from harness.hosts.windows.windows_parse import Event, FirewallProfile, Service, WeakHost, WindowsAddress, WindowsListener
 
 pytestmark = [

@@ -20,7 +20,7 @@ from harness.lab.pacemaker import packages
 from harness.managers.kinds import pacemaker
 from harness.managers.kinds.pacemaker import Pacemaker
 from harness.managers.manager import Question, ResourceState, SwitchRefused
-from harness.managers.rules import pacemaker_take_out_rules
+from harness.managers.rules import pacemaker_out_of_service_rules
 
 LACKING = packages.missing()
 
@@ -130,7 +130,7 @@ def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: ClusterUnderTe
     monkeypatch.setattr(Pacemaker, "_wait", lambda *of: None)
     (line,) = whole.manager.take_out_lines(whole.cluster.ip_resource.tag, active)
     idle = line.replace('name="target-role" value="Stopped"', 'name="x" value="y"')
-    monkeypatch.setattr(pacemaker_take_out_rules, "line", lambda *of: idle)
+    monkeypatch.setattr(pacemaker_out_of_service_rules, "line", lambda *of: idle)
     disruption.begin(Deadline(30.0))
     assert out_of(whole) and whole.holders_of_vip()
     assert any("configuration" in left for left in remains(whole.hosts[active]))

@@ -12,7 +12,7 @@ from harness.core.deadline import Deadline
 from harness.hosts.host import CommandResult
 from harness.managers.kinds import pacemaker
 from harness.managers.manager import SwitchRefused
-from harness.managers.rules import pacemaker_take_out_rules as take_out
+from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.switchover_readiness import NodeOutput
 from tests.lab.pacemaker_states import CLUSTER, N1, N2, TOOLS, Maker, NoState, run
 

@@ -48,7 +48,7 @@ from harness.disrupt import disruption as base
 from harness.lab.lifecycle import default_cluster, launch
 from harness.measure.evaluation.attempt_attribution import clock_errors
 from harness.measure.evaluation.recording_evaluation import measured
-from harness.measure.measured_fault import MeasuredFault, Start
+from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Boundary, Measured
 from harness.measure.meter import WATCH_INTERVAL_S, Meter
 from harness.remote.recording import recording
@@ -219,7 +219,7 @@ class Measurer:
         subject.wait_until_whole(Deadline(120))
         disruption = base.get_disruption(name)(subject)
         disruption.prepare(Deadline(120))
-        MeasuredFault(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
+        MeasuredDisruption(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))
         read = recording.read(path)
         result = measured(read)
         record = Record(self._lab, subject, result.anchor - PERIOD_S, time.time() - time.monotonic())

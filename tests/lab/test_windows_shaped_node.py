@@ -11,10 +11,10 @@ import pytest
 from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.hosts.ssh.ssh_host import SshHost
-from harness.hosts.windows.boots import boot_of, booted_between
-from harness.hosts.windows.host_undo import Deed, Thing, WindowsDeadman, in_force, remains, rule_name
+from harness.hosts.windows.boot_identity import boot_of, booted_between
+from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, in_force, remains, rule_name
 from harness.hosts.windows.script_runner import ask, runner_of
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_host import WindowsHost
 from harness.lab.control import nsenter
 from harness.lab.lifecycle import default_cluster, launch
 

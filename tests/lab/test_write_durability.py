@@ -21,9 +21,9 @@ from harness.core.timeline import Timeline
 from harness.core.verdict import Outcome
 from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster, launch
-from harness.measure import measured_fault
+from harness.measure import measured_disruption
 from harness.measure.evaluation.recording_evaluation import measured
-from harness.measure.measured_fault import MeasuredFault, Start
+from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.measure.measurement_result import Measured
 from harness.measure.meter import Meter
 from harness.measure.write_durability import Tokens
@@ -69,7 +69,7 @@ class Base:
         self._number += 1
         path = self._folder / f"{self._number}.jsonl"
         subject.wait_until_whole(Deadline(120))
-        MeasuredFault(subject, meter, disruption.get_disruption(name)(subject)).record(path, Start())
+        MeasuredDisruption(subject, meter, disruption.get_disruption(name)(subject)).record(path, Start())
         read = recording.read(path)
         return read, measured(read)
 
@@ -109,7 +109,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tokens], Any
                 did.append(does(self))
                 return super().read_back()
 
-        monkeypatch.setattr(measured_fault, "Tokens", Tampered)
+        monkeypatch.setattr(measured_disruption, "Tokens", Tampered)
         return did
 
     return tamper
@@ -222,7 +222,7 @@ def test_where_none_may_be_written_none_is(database):
 
 def test_paths_that_are_not_right_first_leave_no_table(database, monkeypatch):
     """A disruption that is not done takes its tokens back as well."""
-    monkeypatch.setattr(measured_fault, "WARM_UP_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(measured_disruption, "WARM_UP_TIMEOUT_S", 0.0)
     with pytest.raises(Inconclusive, match="not right before it"):
         database.measure("none")
     assert database.as_owner(f"select count(*) from pg_tables where tablename = '{TABLE}'") == "0"

@@ -10,9 +10,9 @@ from typing import Any
 
 from report_sample import a_cluster
 
-from harness.report.builder import summarise_cluster
 from harness.report.record.run_record import ClusterKind
 from harness.report.record.series_record import SeriesRecord
+from harness.report.run_record_builder import summarise_cluster
 
 FIRST = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
 PATHS = ("client", "inside", "standby")

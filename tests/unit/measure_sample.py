@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from harness.core.verdict import Verdict, failed, passed
 from harness.measure.measurement_result import PHASES, Boundary, ChartRow, Measured, Outage, Segment, SeriesResult, TokenResult
-from harness.report.builder import ReportBuilder
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
+from harness.report.run_record_builder import ReportBuilder
 
 HOSTS = {"lkclient": "client", "lknode02": "inside", "lknode01": "standby"}
 SERIES = (("listener", "new", 0.01), ("postgres", "new", 0.1), ("web", "new", 0.1), ("web", "pinned", 0.1))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.config.cluster_config import Cluster, parse
 from harness.core.verdict import failed, inconclusive, passed
-from harness.report.builder import ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.record.run_record import ClusterKind
+from harness.report.run_record_builder import ReportBuilder
 
 # Markup, attribute and script breakers, template syntax, terminal escapes, NUL, direction marks, a lone surrogate.
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}{% raw %}\x1b[2J\x00\u202e\udc80]]>&amp;"

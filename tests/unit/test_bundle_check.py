@@ -14,7 +14,7 @@ from harness.check.check_result import Findings
 from harness.collect.bundle import CLUSTER, FORMAT, INDEX, Bundle
 from harness.core.errors import BadUse
 from harness.core.redaction.redactor import Redactor
-from harness.diagnosis import bundle_parse, host_script_parse
+from harness.diagnosis import bundle_parse, linux_host_script_parse
 from harness.diagnosis.firewall import parse
 
 FIREWALL = """# nft list ruleset
@@ -50,7 +50,7 @@ ADDRESSES = """# ip -s -d link
 
 def test_a_file_of_several_tools_is_split_at_their_headings() -> None:
     text, whole = bundle_parse.of_host({"firewall.txt": FIREWALL, "addresses.txt": ADDRESSES, "manager.log": "one\n@@ firewall\ntwo"})
-    seen = host_script_parse.host("lknode01", text)
+    seen = linux_host_script_parse.host("lknode01", text)
     assert not whole and seen.nic_of("10.20.1.200") == "eth1" and list(seen.log) == ["one", "two"]
     assert seen.firewall is not None and not seen.firewall.not_told
     assert {c.table.split()[-1] for c in seen.firewall.chains} == {"filter"} and len(seen.firewall.chains) == 2
@@ -67,7 +67,7 @@ def test_the_tools_own_comments_are_no_headings() -> None:
 )
 def test_rules_that_nobody_could_read_are_not_told(said: str) -> None:
     text, _ = bundle_parse.of_host({"firewall.txt": f"# nft list ruleset\n{said}\n# iptables-save\n{said}\n"})
-    assert host_script_parse.host("lknode01", text).firewall is None
+    assert linux_host_script_parse.host("lknode01", text).firewall is None
 
 
 def a_bundle(folder: Path, change: Any = None) -> Path:

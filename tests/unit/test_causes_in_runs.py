@@ -14,11 +14,11 @@ from harness.core.verdict import failed, passed
 from harness.diagnosis.cause import Cause, Certainty
 from harness.explain.run_explanation import causes, look
 from harness.pytest_plugin.run_evidence import MAX_STATES, RunEvidence, explain
-from harness.report.builder import ReportBuilder
 from harness.report.html.html_report import html
 from harness.report.junit import junit
 from harness.report.record.run_record import CauseRecord, RunRecord, StateRecord
 from harness.report.run_reader import load_record
+from harness.report.run_record_builder import ReportBuilder
 from harness.report.terminal_summary import summary
 
 REASON = "expected: reaches the active node; seen: W5 (nothing listens on 10.20.1.11:1521 there)"

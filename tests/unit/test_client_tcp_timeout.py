@@ -19,7 +19,7 @@ from harness.disrupt.bases.client_tcp_timeout import describe, retransmission_ti
 from harness.disrupt.network.idle_timeout import IdleTimeout
 from harness.disrupt.node.power_loss import PowerLoss
 from harness.hosts.host import HostUnreachable
-from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.linux.linux_host import LinuxHost
 from harness.measure.evaluation.recording_evaluation import measured
 from harness.remote.recording.recording import Mark
 from harness.report.record.measurement_record import MeasurementRecord

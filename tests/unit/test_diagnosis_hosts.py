@@ -11,7 +11,7 @@ from test_diagnosis import BY_ETH0, CLUSTER, SILENT, WEB, client, diagnose, evid
 
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import Direct, Socket
-from harness.diagnosis.host_script_parse import host
+from harness.diagnosis.linux_host_script_parse import host
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, Says
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_diagnosis import CLUSTER, IN, OUT, SILENT, WEB, client, evidence, faults, listening, node, only, paths, probed, state, with_host
 
-from harness.diagnosis import host_script_parse, ipsec_policy
+from harness.diagnosis import ipsec_policy, linux_host_script_parse
 from harness.diagnosis.cause import Certainty
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import PathSeen
@@ -129,7 +129,7 @@ def test_how_a_host_tells_of_them() -> None:
     lost = "# 10.20.1.20 10.20.1.11 sport 80\nRTNETLINK answers: Invalid argument\n"
     lost += "# 10.20.1.200 - dport 80\n10.20.1.200 dev eth0 src 10.20.1.20\n"
     for addresses in (link, plain):
-        seen = host_script_parse.host("lknode01", f"@@ addresses\n{addresses}\n@@ chosen routes\n{lost}@@ ipsec\n{BLOCK}")
+        seen = linux_host_script_parse.host("lknode01", f"@@ addresses\n{addresses}\n@@ chosen routes\n{lost}@@ ipsec\n{BLOCK}")
         assert seen.without_arp == {"eth0"} and len(seen.ipsec) == 1
         assert seen.chosen_routes[("10.20.1.20", "10.20.1.11", "sport 80")] == Route("blackhole")
         assert seen.chosen_routes[("10.20.1.200", "", "dport 80")].interface == "eth0" and seen.routes == {}
@@ -145,11 +145,11 @@ def test_a_queue_without_room_is_full_with_the_one_that_waits() -> None:
 def test_a_service_that_works_on_a_read_only_file_system_is_told_before_it_fails() -> None:
     mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/sdc /srv/my\\040data xfs ro,relatime 0 0\n/dev/sdd /srv/my\\040data/log xfs rw 0 0\n"
     folders = "= 5 /srv/my data/pg\n= 6 /srv/my data/log\n= 7 /\n= x /srv\n= 8\n"
-    seen = host_script_parse.host("lknode01", f"@@ working folders\n{folders}{mounts}")
+    seen = linux_host_script_parse.host("lknode01", f"@@ working folders\n{folders}{mounts}")
     assert seen.read_only == {5: "/srv/my data"}
     for by_design in ("/dev/sda1 / ext4 ro 0 0", "/dev/loop3 /snap squashfs ro,nodev 0 0", "/dev/sda2 /usr xfs ro 0 0"):
         place = by_design.split(" ")[1]
-        assert host_script_parse.host("a", f"@@ working folders\n= 5 {place}\n{by_design}\n").read_only == {}, by_design
+        assert linux_host_script_parse.host("a", f"@@ working folders\n= 5 {place}\n{by_design}\n").read_only == {}, by_design
     ports = [12345, *(s.port for s in CLUSTER.services)]
     listeners = [listening(p, pid=5 if p == 5432 else 9) for p in ports]
     only(with_host(node("lknode01", listeners=listeners, read_only=seen.read_only)), "lknode01", "5432", "/srv/my data", "read-only")
@@ -225,7 +225,7 @@ def test_what_lifekeepers_own_database_has_of_the_ip_resource(info: str, told: d
     links = '[{"ifname": "eth0", "mtu": 1500}, {"ifname": "eth1", "mtu": 1500}]'
     row = "\x01".join(["lknode01", "comm", "ip", "ip-a", "IP-a", info, "INTELLIGENT", "ISP"])
     text = f"@@ addresses\n{links}\n@@ instances\n{row}\n"
-    assert host_script_parse.host("lknode01", text, "ip-a").units == told
+    assert linux_host_script_parse.host("lknode01", text, "ip-a").units == told
 
 
 @pytest.mark.parametrize(("room", "found"), [(5, True), (128, False)])

@@ -16,7 +16,7 @@ from harness.core.errors import Inconclusive
 from harness.disrupt import disruption
 from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState
-from harness.measure.measured_fault import Start
+from harness.measure.measured_disruption import Start
 from harness.pytest_plugin.cluster_fixture import ClusterFixture
 from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.plugin import planned_faults

@@ -13,7 +13,7 @@ from report_sample import HOSTILE, a_builder, fill
 from harness.cli import main
 from harness.core.verdict import failed
 from harness.explain.run_explanation import look
-from harness.report.builder import ReportBuilder
+from harness.report.run_record_builder import ReportBuilder
 
 KEYS = {"says", "host", "certainty", "evidence", "do", "else"}
 

@@ -11,9 +11,9 @@ import pytest
 from harness.core.errors import HarnessError, Inconclusive
 from harness.disrupt import disruption as base
 from harness.expectations.outage_budget import Allowance
-from harness.measure import measured_fault
+from harness.measure import measured_disruption
 from harness.measure.evaluation import disruption_effect
-from harness.measure.measured_fault import MeasuredFault, Start
+from harness.measure.measured_disruption import MeasuredDisruption, Start
 from harness.remote.recording.recording import Budget, Mark
 
 
@@ -25,7 +25,7 @@ def test_a_recording_of_before_is_known_by_its_name():
     assert {k.name for k in kinds if k.longest_s is base.Disruption.longest_s} == disruption_effect.NOTHING_LASTED
 
 
-class Around(MeasuredFault):
+class Around(MeasuredDisruption):
     """The order of things and what is written is the real thing; the cluster is not."""
 
     def __init__(self, steady: list[bool], *, does: Any = None) -> None:
@@ -114,7 +114,7 @@ def test_paths_that_went_out_while_the_start_was_held_back_are_waited_for_again(
 
 
 def test_paths_that_never_stay_right_are_no_beginning(tmp_path):
-    one = Around([False] * measured_fault.MAX_BEGINNINGS)
+    one = Around([False] * measured_disruption.MAX_BEGINNINGS)
     with pytest.raises(Inconclusive, match="did not stay right"):
         one.record(tmp_path, Start())
     assert one.kinds == ["broken-off"]

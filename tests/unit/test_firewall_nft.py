@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.diagnosis.firewall import Decision, Outcome, Packet, evaluate, parse
-from harness.hosts.linux.linux import FIREWALL, TOOLS
+from harness.hosts.linux.linux_host import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT
 
 PROBE = Packet("168.63.129.16", "10.20.1.11", 12345, in_nic="eth0")

@@ -11,7 +11,7 @@ from recordings import CLIENT, a_switchover
 from harness.core.verdict import Outcome, inconclusive, passed
 from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.evaluation.timing_quality import MIN_CALM_LINES, is_calm
-from harness.measure.measured_fault import Start
+from harness.measure.measured_disruption import Start
 from harness.measure.measurement_result import Measured
 from harness.pytest_plugin.measurement_plan import MeasurementOptions
 from harness.pytest_plugin.measurement_session import MAX_TRIES, MeasurementSession

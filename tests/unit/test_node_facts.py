@@ -14,9 +14,9 @@ from harness.check.command_cache import CachingHost
 from harness.check.linux_findings import NodeFacts
 from harness.check.node_facts import of_script, offset_of
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
-from harness.collect.host_script import FACTS, pieces, script
+from harness.collect.linux_host_script import FACTS, pieces, script
 from harness.config import cluster_config
-from harness.diagnosis import host_script_parse
+from harness.diagnosis import linux_host_script_parse
 from harness.hosts.host import CommandFailed, CommandResult, HostUnreachable
 from harness.hosts.root_rights import WHOLE
 from harness.lab.lifecycle import default_cluster
@@ -51,7 +51,7 @@ def told(folder: Path, line: str, without: str = "", **instead: str) -> str:
 
 
 def facts(text: str, **more) -> NodeFacts:
-    return of_script(CLUSTER, host_script_parse.host(NODE.name, text, CLUSTER.ip_resource.tag), text, **more)
+    return of_script(CLUSTER, linux_host_script_parse.host(NODE.name, text, CLUSTER.ip_resource.tag), text, **more)
 
 
 def test_one_script_tells_all_facts(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_is_not_told_is_named_with_the_tools_own_reason(tmp_path: Path, too
 
 def test_a_client_need_not_tell_its_firewall(tmp_path: Path) -> None:
     text = told(tmp_path, script(CLUSTER, CLIENT, MANAGER), nft="exit 1")
-    found = of_script(CLUSTER, host_script_parse.host(CLIENT.name, text), text)
+    found = of_script(CLUSTER, linux_host_script_parse.host(CLIENT.name, text), text)
     assert (found.firewall, found.untold) == (None, ())
 
 
@@ -186,5 +186,5 @@ def test_of_sockets_those_are_told_that_somebody_has_or_waits_for() -> None:
         said = subprocess.run(["/bin/sh", "-c", f"{WHOLE}\n{line[1]}"], capture_output=True, text=True, timeout=60, check=True).stdout
         kept.close()
         first.close()
-    states = {s.state for s in host_script_parse.host(NODE.name, f"@@ sockets\n{said}").sockets}
+    states = {s.state for s in linux_host_script_parse.host(NODE.name, f"@@ sockets\n{said}").sockets}
     assert {"LISTEN", "ESTAB"} <= states and "TIME-WAIT" not in states

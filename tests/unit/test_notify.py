@@ -18,12 +18,12 @@ from harness.core.verdict import failed, inconclusive, passed
 from harness.lab.lifecycle import default_cluster
 from harness.notify import notifier, state_change
 from harness.notify.notifier import Notifier
-from harness.report.builder import summarise_cluster
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_directory import Run
 from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import CauseRecord, ClusterKind, Judgement, Moment, RunRecord, RunState, TestRecord
 from harness.report.record.run_verdict import judge
+from harness.report.run_record_builder import summarise_cluster
 
 CLUSTER = cluster_config.parse(default_cluster.cluster_data(None, {}), Path("the lab's default cluster"))
 VERDICTS = {"p": passed("fine"), "f": failed("out for 9 s"), "i": inconclusive("noise"), "r": passed("fine")}

@@ -19,9 +19,9 @@ from harness.core.text import visible
 from harness.core.verdict import failed, inconclusive
 from harness.hosts.host import CommandFailed, CommandResult
 from harness.pytest_plugin.live_view import LiveView
-from harness.report.builder import ReportBuilder
 from harness.report.record.run_directory import Run
 from harness.report.render import render
+from harness.report.run_record_builder import ReportBuilder
 from harness.report.terminal_summary import summary
 from harness.services.service_kind import Identity
 

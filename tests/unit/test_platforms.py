@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from harness.config import cluster_config
 from harness.hosts.host_facts import facts_of
-from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.linux.linux_host import LinuxHost
 from harness.hosts.local_host import LocalHost
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_host import WindowsHost
 from harness.managers.manager_registry import manager_of
 from harness.plugins.extension_points import MANAGERS
 

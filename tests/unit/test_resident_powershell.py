@@ -16,7 +16,7 @@ from powershell_stand_in import LONG_S, StandIn, record
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.host import CommandResult, HostUnreachable, NotReadable
-from harness.hosts.windows import powershell_life, resident_powershell, script_runner
+from harness.hosts.windows import powershell_process, resident_powershell, script_runner
 from harness.hosts.windows.resident_powershell import MAX_STUCK, NotResident
 from harness.hosts.windows.script_protocol import ScriptAnswer, read_line
 from harness.hosts.windows.script_runner import ScriptFailed, ScriptRunner, ask, rows_of, runner_of
@@ -218,7 +218,7 @@ def test_whatever_ends_the_reading_is_told_to_those_who_wait(host, monkeypatch, 
     def broken(text: str) -> None:
         raise fault
 
-    monkeypatch.setattr(powershell_life, "read_line", broken)
+    monkeypatch.setattr(powershell_process, "read_line", broken)
     with pytest.raises(HostUnreachable, match=f"{type(fault).__name__}: {fault}"):
         ask(host, "service-change", {"Name": "x", "Action": "start"}, limit=LONG_S)
     monkeypatch.undo()

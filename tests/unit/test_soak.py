@@ -14,7 +14,7 @@ from harness.core.verdict import Outcome, failed, passed
 from harness.disrupt.disruption import Effect
 from harness.disrupt.none import Nothing
 from harness.measure.evaluation import recording_evaluation
-from harness.measure.measured_fault import NotSteady, Start
+from harness.measure.measured_disruption import NotSteady, Start
 from harness.measure.measurement_result import Measured, Outage
 from harness.pytest_plugin import session_lab, soak
 from harness.pytest_plugin.soak import Soak

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.measured_fault import Start
+from harness.measure.measured_disruption import Start
 from harness.pytest_plugin import plugin, pytest_items, soak
 from harness.pytest_plugin.measurement_plan import Planned
 from harness.pytest_plugin.pytest_session import Session

@@ -24,7 +24,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Inconclusive
 from harness.core.verdict import passed
 from harness.disrupt import disruption, undo
-from harness.hosts.windows import host_undo
+from harness.hosts.windows import scheduled_undo
 from harness.managers.kinds.lifekeeper_windows import LifeKeeperWindows
 from harness.managers.manager import Says
 from harness.managers.windows_base import starting
@@ -61,7 +61,7 @@ class Told:
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_undo, "POLL_INTERVAL_S", 0.001)
+    monkeypatch.setattr(scheduled_undo, "POLL_INTERVAL_S", 0.001)
     monkeypatch.setattr(disruptive_run, "Watchdog", Told)
     monkeypatch.setattr(restore, "audit", lambda subject, patience_s: passed("as it must be"))
 

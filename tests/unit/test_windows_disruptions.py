@@ -17,8 +17,8 @@ from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.host import CommandFailed, HostUnreachable
 from harness.hosts.linux.linux_parse import InterfaceAddress
-from harness.hosts.windows import host_undo
-from harness.hosts.windows.boots import boot_of
+from harness.hosts.windows import scheduled_undo
+from harness.hosts.windows.boot_identity import boot_of
 from harness.hosts.windows.windows_parse import FirewallRows
 
 LONG_S = 120.0
@@ -31,7 +31,7 @@ AT_CLIENT = {"idle beyond the balancer's timeout"}
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_undo, "POLL_INTERVAL_S", 0.001)
+    monkeypatch.setattr(scheduled_undo, "POLL_INTERVAL_S", 0.001)
 
 
 @pytest.fixture

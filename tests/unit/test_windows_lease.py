@@ -7,7 +7,7 @@ from windows_node import WindowsNode, refused
 
 from harness.attach.lease import Lease, LeaseHeld
 from harness.core.errors import Unusable
-from harness.hosts.windows.boots import Boot, boot_of, booted_between
+from harness.hosts.windows.boot_identity import Boot, boot_of, booted_between
 
 NODES = ("lknode01", "lknode02")
 

@@ -13,15 +13,15 @@ from harness.core.deadline import Deadline
 from harness.core.errors import Unusable
 from harness.hosts.deadman.deadman_switch import ArmedUndo, UndoFailed
 from harness.hosts.host import HostUnreachable
-from harness.hosts.windows import host_undo
-from harness.hosts.windows.host_undo import Deed, Thing, WindowsDeadman, guard, lacks, remains, rule_name, waits_s
+from harness.hosts.windows import scheduled_undo
+from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, guard, lacks, remains, rule_name, waits_s
 
 LONG_S = 120.0
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_undo, "POLL_INTERVAL_S", 0.001)
+    monkeypatch.setattr(scheduled_undo, "POLL_INTERVAL_S", 0.001)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_the_host_undoes_it_alone(node, way):
 def test_it_waits_no_longer_than_it_may():
     """A step is longer than a second, and the undoing itself takes its time."""
     for longest in (10.0, 30.0, 60.0, 300.0, 3000.0):
-        assert 1 <= waits_s(longest) * host_undo.STEP_S <= longest - min(host_undo.UNDO_MARGIN_S, longest * 0.5)
+        assert 1 <= waits_s(longest) * scheduled_undo.STEP_S <= longest - min(scheduled_undo.UNDO_MARGIN_S, longest * 0.5)
 
 
 def test_a_task_that_somebody_removed_is_armed_anew_as_long_as_the_thing_is_there(node):
@@ -205,4 +205,4 @@ def test_the_waiting_program_is_ascii_has_every_label_and_runs_only_windows_own(
     assert set(re.findall(r"!sys!\\([\w.]+)", code)) == {"ping.exe", "schtasks.exe", "netsh.exe", "reg.exe", "ipconfig.exe"}
     assert re.search(r'^:undo\n>"!d!now" echo now$', code, re.MULTILINE), "what is being undone must look so to who is about to do it"
     assert "%TEMP%" not in code and "powershell" not in code.lower()
-    assert Path(host_undo.__file__).parent.joinpath("engine/guard.cmd").exists()
+    assert Path(scheduled_undo.__file__).parent.joinpath("engine/guard.cmd").exists()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.measure import measured_fault
-from harness.measure.measured_fault import MeasuredFault
+from harness.measure import measured_disruption
+from harness.measure.measured_disruption import MeasuredDisruption
 from harness.measure.write_durability import TokensFailed
 
 
@@ -29,10 +29,10 @@ class Tokens:
         return lambda: self._do(name)
 
 
-def made(told: list[str]) -> tuple[MeasuredFault, Any]:
+def made(told: list[str]) -> tuple[MeasuredDisruption, Any]:
     cluster = SimpleNamespace(client=SimpleNamespace(name="lkclient"), services=["one"])
     recorder = SimpleNamespace(add=lambda event: told.append(event.text), read_back=lambda found: None)
-    return MeasuredFault(SimpleNamespace(active="a", cluster=cluster), None, None), recorder  # type: ignore[arg-type]
+    return MeasuredDisruption(SimpleNamespace(active="a", cluster=cluster), None, None), recorder  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fails", [(), ("read_back",), ("drop",), ("read_back", "drop")])
@@ -49,6 +49,6 @@ def test_it_is_dropped_though_making_it_failed(monkeypatch):
     told: list[str] = []
     one, recorder = made(told)
     tokens = Tokens("begin")
-    monkeypatch.setattr(measured_fault, "Tokens", lambda *of: tokens)
-    monkeypatch.setattr(measured_fault, "takes_tokens", lambda service: True)
+    monkeypatch.setattr(measured_disruption, "Tokens", lambda *of: tokens)
+    monkeypatch.setattr(measured_disruption, "takes_tokens", lambda service: True)
     assert one._begin_tokens(recorder) is None and tokens.asked == ["begin", "drop"] and told == ["begin failed"]

@@ -12,7 +12,7 @@ from harness.config import cluster_config
 from harness.core.deadline import Deadline
 from harness.core.timeline import Timeline
 from harness.hosts.windows.script_protocol import ScriptAnswer
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.windows_host import WindowsHost
 from harness.managers.manager import ClusterState, CommPath, NodeState, ResourceState
 from harness.managers.windows_base import OnWindows
 

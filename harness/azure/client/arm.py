@@ -10,7 +10,7 @@ from harness.azure.client import error_mapping
 from harness.core.errors import Unusable
 
 if TYPE_CHECKING:
-    from harness.azure.client.clients import Clients
+    from harness.azure.client.sdk_clients import Clients
 
 RESOURCES = "2021-04-01"  # the api-version of groups, tags, resource lists and deployments
 

@@ -14,10 +14,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from harness.azure.client import clients, error_mapping
+from harness.azure.client import error_mapping, sdk_clients
 from harness.azure.client.arm import Arm
-from harness.azure.client.clients import Call, Clients
 from harness.azure.client.retry_policy import silence_s, within
+from harness.azure.client.sdk_clients import Call, Clients
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
@@ -97,7 +97,7 @@ def make_operation_runner(azure: Azure, note: Note) -> OperationRunner:
 
     Its user closes the clients.
     """
-    return OperationRunner(clients.make_clients(azure, lambda call: _note_call(note, call)), note)
+    return OperationRunner(sdk_clients.make_clients(azure, lambda call: _note_call(note, call)), note)
 
 
 def _note_call(note: Note, call: Call) -> None:

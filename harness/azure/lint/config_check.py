@@ -6,7 +6,7 @@ import threading
 
 from harness.azure import backend_health
 from harness.azure.backend_health_rules import MemberHealth, members
-from harness.azure.client import clients, credentials
+from harness.azure.client import credentials, sdk_clients
 from harness.azure.inventory import resource_reader
 from harness.azure.inventory.resource_model import Balancer
 from harness.azure.lint.lint_load_balancer import judge
@@ -24,7 +24,7 @@ class Survey:
 
     def __init__(self, cluster: Cluster, azure: Azure) -> None:
         self._cluster = cluster
-        self._clients = clients.make_clients(azure)
+        self._clients = sdk_clients.make_clients(azure)
         credentials.connection(azure)
         _ = self._clients.credential
         self._findings: list[Finding] = []

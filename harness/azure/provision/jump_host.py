@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import AddressValueError, IPv4Address
 
 from harness.azure.client.arm import Arm
-from harness.azure.client.clients import Clients
 from harness.azure.client.operation_runner import OperationRunner
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.provision.deployment_request import DeploymentRequest
 from harness.azure.provision.template.template import Resource
 from harness.core.deadline import Deadline

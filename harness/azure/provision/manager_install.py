@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.azure.client.clients import Clients
 from harness.azure.client.polling import together
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command import run_command_call
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable

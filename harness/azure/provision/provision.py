@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
-from harness.azure.client.clients import Clients
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.provision import availability, creation_record, manager_install
 from harness.azure.provision.deploy import Deployment, check_conflicts, group_is_there, make_group
 from harness.azure.provision.deployment_request import DeploymentRequest, Keep

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.azure.client import error_mapping
-from harness.azure.client.clients import Clients
 from harness.azure.client.polling import pause, result_of
 from harness.azure.client.retry_policy import silence_s
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.inventory import resource_parser
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Unusable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from harness.azure.client import clients
-from harness.azure.client.clients import Clients
+from harness.azure.client import sdk_clients
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command.run_command_host import RunCommandHost
 from harness.config.cluster_config import Azure, Cluster, Machine
 from harness.core.errors import HarnessError
@@ -37,7 +37,7 @@ def read_instead(azure: Azure, lost: Sequence[Machine]) -> Iterator[dict[str, Ho
 
 @contextmanager
 def _talking(azure: Azure) -> Iterator[Clients]:
-    talk = clients.make_clients(azure)
+    talk = sdk_clients.make_clients(azure)
     try:
         yield talk
     finally:

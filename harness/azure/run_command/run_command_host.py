@@ -11,7 +11,7 @@ import zlib
 from typing import NoReturn
 
 from harness.azure.client import error_mapping
-from harness.azure.client.clients import Clients
+from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command.run_command_call import MAX_OUTPUT_LENGTH, run, turn
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, HarnessError, Unusable

@@ -22,14 +22,14 @@ def add_to(verbs) -> None:
 
 
 def _down(given: argparse.Namespace) -> int:
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.client.arm import Arm
     from harness.azure.provision.deployment_settings import azure_of
     from harness.azure.provision.teardown import remove, resources_of, stop_deployment
     from harness.core.deadline import Deadline
 
     azure, _ = azure_of(Path(given.azure) if given.azure else None, given.subscription, None, need_group=False)
-    talk = clients.make_clients(azure)
+    talk = sdk_clients.make_clients(azure)
     try:
         arm = Arm(talk)
         made = resources_of(arm, given.run)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from ipaddress import IPv4Address
 
-    from harness.azure.client.clients import Clients
+    from harness.azure.client.sdk_clients import Clients
     from harness.azure.provision.deployment_request import DeploymentRequest
 
 EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --ssh-key ~/.ssh/id.pub --plan"
@@ -148,13 +148,13 @@ def _make(azure: Any, table: dict[str, Any], wanted: DeploymentRequest, script: 
 
     import tomli_w
 
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.provision import provision
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    talk = clients.make_clients(azure)
+    talk = sdk_clients.make_clients(azure)
     public, unread = None, None
     try:
         provision.up(talk, wanted, script, given.keep, given.limit * 60.0, say)

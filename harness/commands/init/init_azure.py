@@ -29,7 +29,7 @@ def add_options(init: argparse.ArgumentParser) -> None:
 
 def answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> tuple[Answers, list[str]]:
     """The file's content, and sentences on what is guessed or missing. Raises HarnessError."""
-    from harness.azure.client import clients
+    from harness.azure.client import sdk_clients
     from harness.azure.inventory import resource_reader
     from harness.azure.inventory.discovery import discover
     from harness.config.cluster_config import Azure
@@ -40,7 +40,7 @@ def answers(given: argparse.Namespace, ask: Callable[[str], str] | None) -> tupl
     if len(named) not in (0, 2):
         raise BadUse(f"--node is given {len(named)} times; give both nodes, or none and let Azure tell")
     azure = Azure.model_validate(table)
-    there = clients.make_clients(azure)
+    there = sdk_clients.make_clients(azure)
     try:
         seen = resource_reader.group(there)
     finally:

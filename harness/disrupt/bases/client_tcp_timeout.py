@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
-from harness.hosts.linux.linux import LinuxHost
+from harness.hosts.linux.linux_host import LinuxHost
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest

@@ -11,9 +11,9 @@ from harness.disrupt.bases.windows_node import demand_role, lease_token, on_wind
 from harness.disrupt.disruption import Disruption, Moment, Step
 from harness.disrupt.lease_and_role_check import permitted
 from harness.hosts.deadman.deadman_switch import Deadman, Script
-from harness.hosts.linux.linux import TOOLS
+from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.host_undo import Deed, Thing, WindowsDeadman, lacks
+from harness.hosts.windows.scheduled_undo import Deed, Thing, WindowsDeadman, lacks
 
 if TYPE_CHECKING:
     from harness.cluster.cluster_under_test import ClusterUnderTest

@@ -14,8 +14,8 @@ from harness.disrupt.bases.windows_firewall import no_effect
 from harness.disrupt.disruption import EffectLost
 from harness.hosts.deadman.deadman_switch import Script, quoted
 from harness.hosts.root_rights import as_root
-from harness.hosts.windows.host_undo import Deed, Thing, in_force, rule_name
-from harness.hosts.windows.windows import WindowsHost
+from harness.hosts.windows.scheduled_undo import Deed, Thing, in_force, rule_name
+from harness.hosts.windows.windows_host import WindowsHost
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.core.errors import Inconclusive
 from harness.disrupt.bases.port_owner import against, known_ports, only_listener
 from harness.disrupt.disruption import Moment
-from harness.hosts.windows.boots import Boot, boot_of
+from harness.hosts.windows.boot_identity import Boot, boot_of
 from harness.hosts.windows.script_protocol import Row
 from harness.hosts.windows.script_runner import rows_of
 from harness.managers.windows_base import OnWindows

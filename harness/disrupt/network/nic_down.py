@@ -12,7 +12,7 @@ from harness.disrupt.network.probe_blocked import STAYS_OUT, allowance_without_p
 from harness.expectations import outage_budget
 from harness.hosts.deadman.deadman_switch import Script
 from harness.hosts.host import HostUnreachable
-from harness.hosts.windows.host_undo import NAME, Deed, Thing, in_force
+from harness.hosts.windows.scheduled_undo import NAME, Deed, Thing, in_force
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address

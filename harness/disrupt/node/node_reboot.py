@@ -8,7 +8,7 @@ from harness.disrupt.bases.power_base import ByPower
 from harness.disrupt.bases.windows_node import which_boot
 from harness.disrupt.disruption import Effect, both
 from harness.hosts.host import HostUnreachable, NotReadable
-from harness.hosts.windows.boots import Boot
+from harness.hosts.windows.boot_identity import Boot
 
 
 class NodeReboot(ByPower):

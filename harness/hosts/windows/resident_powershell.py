@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import Host, NotReadable
-from harness.hosts.windows.powershell_life import PowerShellEnded, PowerShellLife
+from harness.hosts.windows.powershell_process import PowerShellEnded, PowerShellLife
 from harness.hosts.windows.script_protocol import Line, ScriptAnswer, clock_question, question
 
 MAX_STUCK = 4  # questions that did not stop though they were told to, until the process is replaced

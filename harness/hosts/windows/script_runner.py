@@ -9,7 +9,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.hosts.host import CommandFailed, CommandResult, Host, HostUnreachable, NotReadable
 from harness.hosts.windows.powershell import EXE, Complete
-from harness.hosts.windows.powershell_life import PowerShellEnded, constrained
+from harness.hosts.windows.powershell_process import PowerShellEnded, constrained
 from harness.hosts.windows.resident_powershell import ClockReading, NotResident, ResidentPowerShell
 from harness.hosts.windows.script_contract import contract_of, refusal
 from harness.hosts.windows.script_protocol import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from harness.core.errors import BadUse
-from harness.lab.lifekeeper.commands.supervise import lock, supervise
+from harness.lab.lifekeeper.commands.daemon_supervisor import lock, supervise
 from harness.lab.lifekeeper.config.structure import load
 from harness.lab.lifekeeper.node import Node
 

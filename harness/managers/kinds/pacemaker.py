@@ -14,7 +14,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded, Unusable
 from harness.hosts.host import CommandResult, Host, HostUnreachable
 from harness.hosts.jobs import run_to_its_end
-from harness.hosts.linux.linux import TOOLS
+from harness.hosts.linux.linux_host import TOOLS
 from harness.hosts.root_rights import ROOT, as_root, read_by_root
 from harness.managers.data_mirror import check_mirror
 from harness.managers.log_window import fetch_line, window
@@ -31,7 +31,7 @@ from harness.managers.manager import (
     answer,
 )
 from harness.managers.parse.pacemaker_parse import Reading, borne, fail_counts, moved_by_hand, node_state, notices, read, timed_moves
-from harness.managers.rules import pacemaker_take_out_rules as take_out
+from harness.managers.rules import pacemaker_out_of_service_rules as take_out
 from harness.managers.rules.boot_start_rules import at_boot_line, by_units
 from harness.managers.rules.pacemaker_fencing_rules import fenced_by
 from harness.managers.rules.pacemaker_placement_rules import by_placement

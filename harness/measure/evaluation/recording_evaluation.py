@@ -15,7 +15,7 @@ from harness.measure.evaluation import (
     attempt_attribution,
     disruption_effect,
     expected_responder,
-    formatting,
+    figure_wording,
     observer_coverage,
     outages,
     phases,
@@ -226,7 +226,7 @@ def _summary(case: Case, all_series: Sequence[SeriesResult], tokens: TokenResult
     worst, series = max(outs, key=lambda pair: pair[0].seconds)
     where = "" if case.after is None else f"; {case.after} serves in the end"
     least, most = (worst.seconds if bound is None else bound for bound in (worst.min_s, worst.max_s))
-    figure = formatting.figure(worst.seconds, least, most, series.period_s)
+    figure = figure_wording.figure(worst.seconds, least, most, series.period_s)
     name = f"{series.path} path from {series.origin} to {series.service}" if series.path != "client" else f"client path to {series.service}"
     return f"every path did what it had to; longest out: {name}, {figure}, with {case.budget_s:.2f} s allowed{where}{also}"
 

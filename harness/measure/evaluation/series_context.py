@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from harness.core.verdict import Outcome, Verdict
-from harness.measure.evaluation import attempt_attribution, disruption_effect, formatting, observer_coverage, timing_quality
+from harness.measure.evaluation import attempt_attribution, disruption_effect, figure_wording, observer_coverage, timing_quality
 from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.outages import Run, longest_stall
 from harness.remote.recording.recording import PINNED, Recording, Series
@@ -111,7 +111,7 @@ class View:
     @property
     def name(self) -> str:
         """The series in words."""
-        return formatting.called(self.series, self.path)
+        return figure_wording.called(self.series, self.path)
 
     @property
     def effect(self) -> str:
@@ -264,7 +264,7 @@ class View:
         if run.end is None:
             return f"still out after {self.s(length)} when {self._why_ended()}"
         period = self.series.period_s
-        return f"out {formatting.figure(length, length - run.uncertainty(period), length + run.earlier(period), period)}"
+        return f"out {figure_wording.figure(length, length - run.uncertainty(period), length + run.earlier(period), period)}"
 
     def failures(self, run: Run) -> str:
         """How its attempts failed, in words."""
@@ -274,7 +274,7 @@ class View:
             )
         end = self.until if run.end is None else run.end
         blind = any(a < end and run.start < b for a, b in self.case.unwatched) or self.series.origin in self.case.coarse
-        return formatting.failures(self.series, run, all_watched=not blind)
+        return figure_wording.failures(self.series, run, all_watched=not blind)
 
     def _at(self, moment: float) -> str:
         return f"{moment - self.case.anchor:+.2f} s"
@@ -310,7 +310,7 @@ class View:
 
     def s(self, value: float) -> str:
         """Seconds in words, with the decimals that the period is worth."""
-        return formatting.seconds(value, self.series.period_s)
+        return figure_wording.seconds(value, self.series.period_s)
 
     def _why_ended(self) -> str:
         if self.gone is not None:

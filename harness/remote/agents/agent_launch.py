@@ -17,7 +17,7 @@ from harness.remote.recording.recording import NEW, PINNED
 from harness.services.service_kind import Hello
 
 SCRIPT = "agent"
-FOLLOW = "agent_follow"
+FOLLOW = "agent_control"
 PREFIX = "lkharness-agent-"
 PLACES = ("/dev/shm", "/run", "/var/tmp", "/tmp")  # memory first: it keeps no writer waiting as a busy disk would
 SPOOL_KEPT_S = 60.0

@@ -10,7 +10,7 @@ The one argument is JSON:
 It goes into the background, prints one JSON line, {folder, pid} or {error}, and writes what it sees to a file, the spool.
 
 Lines of the spool, times in µs since `t0`: a {header}; s TRACK AT TOOK OUTCOME PORT DETAIL; v {event}; n AT TICKS LATE WORST STEAL LOAD;
-e {at, reason, final, samples}. agent_follow.py prints it.
+e {at, reason, final, samples}. agent_control.py prints it.
 """
 # ruff: noqa: F821, PTH120, PTH102, PTH106, PTH108, PTH110, PTH112, PTH118, PTH123, PTH208, SIM105, UP031
 

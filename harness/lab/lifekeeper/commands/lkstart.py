@@ -8,7 +8,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.lab.lifekeeper import STAND_IN
 from harness.lab.lifekeeper.commands.command_client import ask
-from harness.lab.lifekeeper.commands.supervise import in_background, lock
+from harness.lab.lifekeeper.commands.daemon_supervisor import in_background, lock
 from harness.lab.lifekeeper.config.structure import Config, load
 from harness.lab.lifekeeper.node import Node
 

@@ -1,4 +1,4 @@
-"""What one Linux host printed for a look (`harness.collect.host_script`), as data. Pure; no text makes it raise.
+"""What one Linux host printed for a look (`harness.collect.linux_host_script`), as data. Pure; no text makes it raise.
 
 What a tool did not print, or printed so that it cannot be read, is None or left out.
 """

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from test_diagnosis import WEB, evidence, faults, node, only, path, paths, with_host
 
-from harness.cluster import full_size_exchange
-from harness.cluster.full_size_exchange import compare_sizes
+from harness.cluster import full_mtu_exchange
+from harness.cluster.full_mtu_exchange import compare_sizes
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.core.verdict import Outcome
@@ -51,7 +51,7 @@ CASES = {
 def test_only_what_is_lost_beside_short_exchanges_is_a_black_hole(case: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     large, small, seconds, passes, outcome, words, expected = case
     clock, limits, long = iter([0.0, seconds]), [], saying(*large)
-    monkeypatch.setattr(full_size_exchange.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(full_mtu_exchange.time, "monotonic", lambda: next(clock))
     found = compare_sizes("client → vip", lambda limit: limits.append(limit) or long(), saying(*small))  # type: ignore[func-returns-value]
     assert (found.passes, found.verdict.outcome) == (passes, outcome) and words in found.says
     assert limits == pytest.approx(expected)

@@ -7,7 +7,7 @@ import shlex
 from harness.cluster.linux_disk_preflight import LOOK as DISKS
 from harness.collect.collectors import NIC_SYSCTLS, SYSCTLS
 from harness.config.cluster_config import Cluster, Design, Machine
-from harness.hosts.linux.linux import FIREWALL, TOOLS
+from harness.hosts.linux.linux_host import FIREWALL, TOOLS
 from harness.hosts.root_rights import ROOT, WHOLE, asked_for, read_by_root, tells_refusals
 from harness.managers.manager import Manager
 from harness.remote.script_transport import QUICKLY
@@ -82,7 +82,7 @@ FACTS = ("addresses", "routes", "listening", "sysctls", "firewall", "disks")  # 
 
 
 def script(cluster: Cluster, machine: Machine, manager: Manager) -> str:
-    """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.host_script_parse` reads."""
+    """For `Host.run`: a line of shell. What it prints, `harness.diagnosis.linux_host_script_parse` reads."""
     others = [str(m.address) for m in cluster.machines if m.name != machine.name]
     python = shlex.join([machine.ssh.python, *QUICKLY])
     echoes = f"whole {python} -c {shlex.quote(_ECHO)} {FULL_BYTES} {ECHO_TIMEOUT_S} {' '.join(others)} 2>/dev/null"

@@ -42,7 +42,7 @@ class NotSteady(Inconclusive):
     """Paths were out before anything was done."""
 
 
-class MeasuredFault:
+class MeasuredDisruption:
     """Carries one disruption out under the meter. The recording tells everything; whoever has it judges."""
 
     def __init__(
