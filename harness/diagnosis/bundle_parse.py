@@ -11,7 +11,7 @@ FILES = ("look.txt", "addresses.txt", "routes.txt", "listeners.txt", "sockets.tx
          "pacemaker-settings.txt", "manager.log")  # fmt: skip
 WANTED = re.compile(r"hosts/[^/]{1,64}/(?:" + "|".join(re.escape(name) for name in FILES) + ")")
 
-# Of a bundle without look.txt: the part that host_script_parse reads, the file, and the command there.
+# Of a bundle without look.txt: the part that linux_host_script_parse reads, the file, and the command there.
 FROM = (
     ("addresses", "addresses.txt", "ip addr"),
     ("rules", "routes.txt", "ip rule"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from arm_server import ArmServer
 
-from harness.azure.client import clients, error_mapping, operation_runner, retry_policy, throttling
+from harness.azure.client import error_mapping, operation_runner, retry_policy, sdk_clients, throttling
 from harness.azure.client.arm import Arm
 from harness.azure.run_command import run_command_call
 from harness.config import cluster_config
@@ -35,7 +35,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def hand(server: ArmServer) -> Iterator[operation_runner.OperationRunner]:
-    there = clients.make_clients(cluster_config.Azure(**server.table(poll_s=0.01)))
+    there = sdk_clients.make_clients(cluster_config.Azure(**server.table(poll_s=0.01)))
     yield operation_runner.OperationRunner(there, lambda *_, **__: None)
     there.close()
 
