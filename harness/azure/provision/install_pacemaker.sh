@@ -2,10 +2,42 @@
 # Run on both nodes; LKH_FIRST=yes configures the cluster once both have met. No fencing: this is for trying the network, not for data.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
-# The first boot installs things of its own, and unattended-upgrades hold apt's lock.
-if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
-apt-get -q -o DPkg::Lock::Timeout=600 update >/dev/null
-apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends pacemaker corosync pacemaker-cli-utils crmsh resource-agents netcat-openbsd iproute2 python3 >/dev/null
+limit_s=${APT_LIMIT_S:-900} pause_s=${APT_PAUSE_S:-10} boot_limit_s=${BOOT_LIMIT_S:-600}
+
+# The first boot installs things of its own. One that hangs, or ended with an error, need not be in the way: it is said, and we go on.
+if command -v cloud-init >/dev/null; then
+  code=0
+  timeout "$boot_limit_s" cloud-init status --wait >/dev/null 2>&1 || code=$?
+  case $code in
+    0) ;;
+    124) echo "cloud-init had not ended after $boot_limit_s s; going on without it" >&2 ;;
+    *) echo "cloud-init ended with an error (exit $code): $(cloud-init status 2>&1 | head -n 1); going on without it" >&2 ;;
+  esac
+fi
+
+# unattended-upgrades and the daily timers hold apt's locks, and DPkg::Lock::Timeout waits for dpkg's alone, not for that of the lists; a
+# mirror, or the way out, may not answer yet. So each is tried again, for a limited time.
+retried() {
+  begun=$(date +%s) tries=0
+  while :; do
+    tries=$((tries + 1)) lasted=$(($(date +%s) - begun))
+    code=0
+    said=$(timeout $((limit_s + 60 - lasted)) apt-get -q -o DPkg::Lock::Timeout=120 "$@" 2>&1) || code=$?
+    [ $code -ne 0 ] || break
+    last=$(printf '%s\n' "$said" | grep '^E: ' | head -n 1)
+    [ -n "$last" ] || last=$(printf '%s\n' "$said" | tail -n 1)
+    lasted=$(($(date +%s) - begun))
+    if [ $((lasted + pause_s)) -ge "$limit_s" ]; then
+      echo "apt-get $1 failed $tries times in $lasted s (exit $code); the last time it said: $last" >&2
+      exit 1
+    fi
+    sleep "$pause_s"
+  done
+  [ $tries -eq 1 ] || echo "apt-get $1 went well the $tries. time, after $(($(date +%s) - begun)) s; before, it said: $last" >&2
+}
+retried update -o APT::Update::Error-Mode=any
+retried install -y --no-install-recommends pacemaker corosync pacemaker-cli-utils crmsh resource-agents netcat-openbsd iproute2 python3
+# -- what is needed is installed --
 
 first=$LKH_NODE first_address=$LKH_NODE_ADDRESS first_second=$LKH_NODE_SECOND
 second=$LKH_PEER second_address=$LKH_PEER_ADDRESS second_second=$LKH_PEER_SECOND

@@ -17,9 +17,11 @@ from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command import run_command_call
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable
+from harness.core.text import one_line
 
 PACEMAKER = Path(__file__).with_name("install_pacemaker.sh")
 TIMEOUT_MARGIN_S = 5.0
+MAX_REMARKS = 5  # lines of a script's standard error that are told although it went well
 
 
 def script_of(given: str) -> str | None:
@@ -62,10 +64,12 @@ def install(clients: Clients, parameters: Mapping[str, Any], run: str, script: s
         machine = f"{parameters['prefix']}{parameters['nodes'][index]['name']}"
         said = run_command_call.run(clients, machine, script, deadline, variables(parameters, index, run))
         if said.exit == 0:
+            for line in said.err.strip().splitlines()[-MAX_REMARKS:]:
+                say(f"{machine}: the cluster manager's script says: {one_line(line)}")
             say(f"{deadline.elapsed():6.1f} s  {machine}: the cluster manager's script is done")
             return None
         words = (said.err.strip() or said.out.strip() or "nothing").splitlines()[-1]
-        return f"{machine}: the cluster manager's script exited {said.exit} and said: {words}"
+        return f"{machine}: the cluster manager's script exited {said.exit} and said: {one_line(words)}"
 
     # Not in a pool, which would hold up Ctrl-C until both scripts have ended. The margin is for the deadline's own words.
     done = together(Deadline(deadline.remaining() + TIMEOUT_MARGIN_S), {index: partial(one, index) for index in (0, 1)})
