@@ -123,9 +123,12 @@ def write_text(answers: Answers, path: Path) -> str:
 
 
 def _text(a: Answers) -> str:
+    return "".join([_cluster_and_client(a), *(_node(a, node) for node in a.nodes), _addresses(a), *map(_service, a.services), _manager(a)])
+
+
+def _cluster_and_client(a: Answers) -> str:
     subnet1, subnet2 = a.subnets or (_net(a.client.addresses[0]), _net(a.nodes[0].addresses[1]))
-    parts = [
-        f"""\
+    return f"""\
 # A cluster to attach to, written by `lkharness init`. Everything that is commented out shows its default.
 # Next: lkharness check --cluster THIS_FILE
 name = {_q(a.name)}
@@ -137,15 +140,20 @@ subnet2 = {_q(subnet2)}   # the nodes' second NICs, where the IP resource is
 name = {_q(a.client.name)}
 address = {_q(a.client.addresses[0])}
 {f"platform = {_q(a.client.platform)}{NL}" if a.client.platform else ""}{_ssh("client", a, a.client.name)}"""
-    ]
-    for node in a.nodes:
-        parts.append(f"""
+
+
+def _node(a: Answers, node: HostAnswer) -> str:
+    return f"""
 [[nodes]]
 name = {_q(node.name)}
 address = {_q(node.addresses[0])}   # in Subnet#1, in the balancer's pool
 second_address = {_q(node.addresses[1])}   # in Subnet#2
-{_platform(a.manager)}{_ssh("nodes", a, node.name)}""")
-    parts.append(f"""
+{_platform(a.manager)}{_ssh("nodes", a, node.name)}"""
+
+
+def _addresses(a: Answers) -> str:
+    """The balancer, its probe, and the IP resource behind its frontend."""
+    return f"""
 [load_balancer]
 frontend = {_q(a.frontend)}
 {_balancer(a.balancer)}[load_balancer.probe]
@@ -155,17 +163,23 @@ port = {a.probe_port}
 address = {_q(a.frontend)}   # the frontend's very address
 tag = {_q(a.ip_tag)}   # its name in the cluster manager
 # prefix = 32
-""")
-    for service in a.services:
-        parts.append(f"""
+"""
+
+
+def _service(service: ServiceAnswer) -> str:
+    return f"""
 [[services]]
 name = {_q(service.name)}
 kind = {_q(service.kind)}   # {", ".join(SERVICES.names())}
 port = {service.port}
 tag = {_q(service.tag)}   # its resource in the cluster manager
 # settings = {{ user = "…", password_file = "…" }}   # for its kind
-""")
-    parts.append(f"""
+"""
+
+
+def _manager(a: Answers) -> str:
+    """The cluster manager, and what follows it: power commands, Azure and the budget."""
+    return f"""
 [manager]
 kind = {_q(a.manager)}   # {", ".join(MANAGERS.names())}
 resource = {_q(a.resource)}   # what is switched over: the top of the hierarchy
@@ -184,8 +198,7 @@ resource = {_q(a.resource)}   # what is switched over: the top of the hierarchy
 {_azure(a.azure)}# [budget]
 # margin_s = 5.0   # beyond what the timers explain
 # recovery_s = 0.0   # how long a database may recover after a crash before it serves
-""")
-    return "".join(parts)
+"""
 
 
 def _balancer(told: BalancerAnswer | None) -> str:

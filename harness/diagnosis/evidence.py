@@ -204,10 +204,6 @@ class Evidence:
         have the probe's port in their name, or a usual word for it."""
         return responders(self.cluster, self.state)
 
-    def unserved_port(self, service: Service) -> bool:
-        """Whether some path to that service did not pass."""
-        return any(p.service.name == service.name and p.outcome != "pass" for p in self.paths)
-
 
 def responders(cluster: Cluster, state: ClusterState) -> list[str]:
     """The resources that answer the probe, by their tags' words; the cluster file's other resources are none."""

@@ -23,6 +23,16 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--dry-run", action="store_true", help="show the plan of an attached cluster and every command that would run; do nothing of it"
     )
+    _add_lab_options(group)
+    _add_measuring_options(group)
+    _add_report_options(group)
+    parser.addini(
+        "lkharness_suite", "these tests are about a cluster: a run that looked at nothing is inconclusive", type="bool", default=False
+    )
+
+
+def _add_lab_options(group: pytest.OptionGroup) -> None:
+    """Adds what the lab of the run is like, and whether it stays."""
     group.addoption("--design", metavar="nat|floating", help="the lab's design (default nat)")
     group.addoption(
         "--manager", metavar="lifekeeper|pacemaker", help="what the lab's nodes run: a stand-in (the default), or Pacemaker itself"
@@ -35,6 +45,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--azure", action="store_true", help="a stand-in for Azure's management API beside the lab, for what drives and reads it"
     )
     group.addoption("--profile", metavar="fast|azure", help="the lab's timers: fast (default), or Azure's and LifeKeeper's own")
+    group.addoption(
+        "--keep", default="never", metavar="never|failed|always", help="leave the run's own lab running at the end (default never)"
+    )
+
+
+def _add_measuring_options(group: pytest.OptionGroup) -> None:
+    """Adds what is measured, how often, for how long and how finely."""
     group.addoption("--disruption", action="append", metavar="NAME", help="measure only this disruption (may be given several times)")
     group.addoption("--repeat", type=int, default=1, metavar="N", help="measure each disruption N times, for a distribution")
     group.addoption("--sweep", type=int, default=0, metavar="N", help="walk the start through the probe's period in N steps instead")
@@ -48,10 +65,11 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--availability", type=float, metavar="PERCENT", help="with --for: of the whole time the client path must be in service for so much"
     )
-    group.addoption(
-        "--keep", default="never", metavar="never|failed|always", help="leave the run's own lab running at the end (default never)"
-    )
     group.addoption("--period", type=int, default=10, metavar="MS", help="the meter's period: 1, 10 (default), 50, 100 or 250 ms")
+
+
+def _add_report_options(group: pytest.OptionGroup) -> None:
+    """Adds what the run is held against, who is told of it, and where its folder goes."""
     group.addoption(
         "--gate", metavar="FILE", help="what the run must keep to pass: budgets, slowdown against a baseline, skips (gate.toml)"
     )
@@ -64,7 +82,4 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--readable-reports", action="store_true", help="let everybody on this machine read the run's folder, to publish it")
     group.addoption(
         "--reports", metavar="DIR", default="reports", help="where the run's folder goes (default: reports, in the current folder)"
-    )
-    parser.addini(
-        "lkharness_suite", "these tests are about a cluster: a run that looked at nothing is inconclusive", type="bool", default=False
     )

@@ -64,23 +64,32 @@ def assemble(
         for e in state_before(host, journal, min([begin - shift[host], *(one.begun for one in files if one.host == host)]))
     ]
     before = [replace(e, at=start) for e in stood]
-    nodes = tuple(node.name for node in cluster.nodes)
     active = _holder([*stood, *(e for e in events if e.at < begin)])
     moved = any(e.kind == "vip-up" and e.host != active and e.at >= begin for e in events)
     shown = tuple(series for series in all_series if series.id in samples)
+    why = "; ".join(dict.fromkeys(f"{one.host}: {one.why}" for one in sorted(files, key=lambda one: one.triggered)))
+    header = _header(cluster, shown, why, active, wall_minus_mono, moved=moved)
+    blind = [NodeEvent(start, node, "no-capture", NO_CAPTURE) for node in header.nodes]
+    marks = [Mark(begin, "begin", why), *(Mark(e.at, "told", f"mark: {e.text}") for e in events if e.kind == "mark")]
+    stated = [_clock(one, clocks, cluster.client.name, end) for one in {file.host: file for file in files}.values()]
+    title = "an unplanned failover: every path recovered in time" if moved else "what was recorded: no path was out"
+    return Assembled(header, samples, [*blind, *before, *events], noise, stated, marks, title)
+
+
+def _header(cluster: Cluster, shown: tuple[Series, ...], why: str, active: str, wall_minus_mono: float, *, moved: bool) -> Header:
+    """What the recording says of itself: that nothing was done, and the longest budget, as nobody knows what the cause was."""
     allowance = max(
         (outage_budget.service_crash(cluster), outage_budget.node_loss(cluster), outage_budget.switchover(cluster)),
         key=lambda one: one.seconds,
     )
     effect = Effect.RECOVERS if moved else Effect.UNTOUCHED
-    why = "; ".join(dict.fromkeys(f"{one.host}: {one.why}" for one in sorted(files, key=lambda one: one.triggered)))
-    header = Header(
+    return Header(
         disruption=DISRUPTION,
         sentence=f"nothing was done; kept by the flight recorder because {why}",
         design=str(cluster.design),
         vip=str(cluster.vip),
         client=cluster.client.name,
-        nodes=nodes,
+        nodes=tuple(node.name for node in cluster.nodes),
         addresses=addresses_of(cluster),
         active=active,
         target=active,
@@ -98,11 +107,6 @@ def assemble(
         observed=True,
         wall_minus_mono=wall_minus_mono,
     )
-    blind = [NodeEvent(start, node, "no-capture", NO_CAPTURE) for node in nodes]
-    marks = [Mark(begin, "begin", why), *(Mark(e.at, "told", f"mark: {e.text}") for e in events if e.kind == "mark")]
-    stated = [_clock(one, clocks, cluster.client.name, end) for one in {file.host: file for file in files}.values()]
-    title = "an unplanned failover: every path recovered in time" if moved else "what was recorded: no path was out"
-    return Assembled(header, samples, [*blind, *before, *events], noise, stated, marks, title)
 
 
 def _holder(events: Sequence[NodeEvent]) -> str:

@@ -27,6 +27,18 @@ def add_to(commands) -> None:
     lab.set_defaults(needs_linux=True)
     verbs = lab.add_subparsers(title="what to do", metavar="VERB", required=True, parser_class=type(lab))
 
+    _add_up(verbs)
+    status_help = "tell who is active, who holds the VIP, and what the balancer believes"
+    _name(add(verbs, "status", _status, status_help, "lkharness lab status --json"))
+    _name(add(verbs, "down", _down, "take a lab down", "lkharness lab down"))
+    add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean").set_defaults(name=None)
+    _add_ways_in(verbs)
+    _add_changes(verbs)
+    lab_azure.add_to(verbs)
+    lab_image.add_to(verbs)
+
+
+def _add_up(verbs) -> None:
     up = add(verbs, "up", _up, "bring a lab up and leave it running", "lkharness lab up --design floating --name second")
     up.add_argument("--file", metavar="FILE", help="a cluster file: whatever it says replaces the seed's figure")
     up.add_argument("--design", choices=["nat", "floating"], help="floating IP off (nat, the default) or on")
@@ -40,17 +52,9 @@ def add_to(commands) -> None:
     )
     up.add_argument("--name", default="lab", help="several labs can be up at once, each with its name (default: lab)")
 
-    status = add(
-        verbs, "status", _status, "tell who is active, who holds the VIP, and what the balancer believes", "lkharness lab status --json"
-    )
-    _name(status)
 
-    down = add(verbs, "down", _down, "take a lab down", "lkharness lab down")
-    _name(down)
-
-    clean = add(verbs, "clean", _clean, "remove what dead labs of yours left on disk", "lkharness lab clean")
-    clean.set_defaults(name=None)
-
+def _add_ways_in(verbs) -> None:
+    """Adds ssh and exec."""
     ssh = add(
         verbs, "ssh", _ssh, "log in to a host of the lab", "lkharness lab ssh lknode01 /opt/LifeKeeper/bin/lcdstatus -q", has_json=False
     )
@@ -63,6 +67,9 @@ def add_to(commands) -> None:
     execute.add_argument("host")
     execute.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: a shell)")
 
+
+def _add_changes(verbs) -> None:
+    """Adds what changes a running lab: power and NSG rules."""
     power = add(
         verbs,
         "power",
@@ -81,9 +88,6 @@ def add_to(commands) -> None:
     _name(nsg)
     nsg.add_argument("place", nargs="?", help="a NIC (lknode01.eth0) or a subnet (subnet1)")
     nsg.add_argument("rules", nargs="?", help="a JSON file with a list of rules; `none` leaves the default rules only")
-
-    lab_azure.add_to(verbs)
-    lab_image.add_to(verbs)
 
 
 def _name(parser: argparse.ArgumentParser) -> None:

@@ -76,13 +76,8 @@ def up(
     `agreed`: somebody has agreed to all that `data` asks of this machine, so that the lab's own cluster file is agreed to as well.
     Raises BadUse for faults of the file, Unusable (with what would mend it) when this machine cannot carry the lab.
     """
-    whole = lab_registry.folder_of(name) / "cluster.toml"
-    lab_config.make_lab_config(cluster_config.parse(data, whole), whole)  # from here on every table is one
-    containers = any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
-    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if containers else limit), time.time()
-    os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
-    windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
-    doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
+    _demand_possible(data, name)
+    deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if _has_containers(data) else limit), time.time()
     folder = _fresh_folder(name)
     ready = interrupted = False
     process = None
@@ -99,14 +94,13 @@ def up(
         if agreed:
             trust.agree_to_own(folder / "cluster.toml")
         keeper = container_launch.prepare(folder, name)
+        doors = {host: s.fileno() for host, s in listeners.items()}
         order = {
+            **_places(name, folder),
             **(keeper.order if keeper else {}),
-            "name": name,
-            "folder": str(folder),
-            "cluster_file": str(folder / "cluster.toml"),
             "said_fd": said,
             "lifeline_fd": lifeline,
-            "listeners": (doors := {host: s.fileno() for host, s in listeners.items()}),
+            "listeners": doors,
             "persistent": persistent,
             "network_only": network_only,
             "database_template": "" if network_only else _database_template(data),
@@ -137,6 +131,24 @@ def up(
             os.close(hold)
         if not ready:
             _abandon(process, folder, keeper, keep_log=not interrupted)
+
+
+def _demand_possible(data: dict[str, Any], name: str) -> None:
+    """Raises BadUse for a cluster file with faults, Unusable where this machine lacks what its lab needs."""
+    file = lab_registry.folder_of(name) / "cluster.toml"
+    lab_config.make_lab_config(cluster_config.parse(data, file), file)  # from here on every table is one
+    os.environ["PATH"] = doctor.PATHS  # an ordinary user's lacks the folders where the lab's programs are
+    windows_nodes = any(node.get("platform") == "windows" for node in data.get("nodes", ()))
+    doctor.demand(data.get("manager", {}).get("kind", "lifekeeper"), windows=windows_nodes)
+
+
+def _has_containers(data: dict[str, Any]) -> bool:
+    return any(guest.get("kind") == "container" for guest in data.get("lab", {}).get("guests", {}).values())
+
+
+def _places(name: str, folder: Path) -> dict[str, str]:
+    """The part of the order that says which lab it is and where its files are."""
+    return {"name": name, "folder": str(folder), "cluster_file": str(folder / "cluster.toml")}
 
 
 def _fresh_folder(name: str) -> Path:

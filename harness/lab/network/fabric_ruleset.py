@@ -18,12 +18,6 @@ from harness.lab.topology import Topology
 
 def ruleset(cluster: Cluster, topology: Topology, settings: LabSettings) -> str:
     """The `fabric` table. The sets `dark` (legs without power) and `cuts` (address pairs that do not reach each other) start empty."""
-    vip = cluster.vip
-    pool = ", ".join(f'"{n.leg}"' for n in topology.members)
-    assigned = ", ".join(f'"{n.leg}" . {n.address}' for n in topology.nics)
-    unknowns = settings.unknowns
-    vip_new_flow = "" if unknowns.new_flow_from_vip == "pass" else f"ip saddr {vip} ct direction original counter drop"
-    clamp = f"ip daddr {vip} tcp flags syn tcp option maxseg size set 1418" if unknowns.mss_clamp == "on" else ""
     return f"""
 table ip fabric {{
   set dark {{ type ifname; }}
@@ -31,6 +25,19 @@ table ip fabric {{
   set blocked_probes {{ type ipv4_addr; }}
   ct timeout idle {{ protocol tcp; l3proto ip; policy = {{ established : {idle_seconds(cluster.load_balancer)} }}; }}
 
+{_chains_of_what_comes(cluster, topology, settings)}{_chains_of_what_goes_on(cluster, topology, settings)}}}
+"""
+
+
+def _chains_of_what_comes(cluster: Cluster, topology: Topology, settings: LabSettings) -> str:
+    """Before routing: fragments, whose source an address is, and what new flows are like."""
+    vip = cluster.vip
+    pool = ", ".join(f'"{n.leg}"' for n in topology.members)
+    assigned = ", ".join(f'"{n.leg}" . {n.address}' for n in topology.nics)
+    unknowns = settings.unknowns
+    vip_new_flow = "" if unknowns.new_flow_from_vip == "pass" else f"ip saddr {vip} ct direction original counter drop"
+    clamp = f"ip daddr {vip} tcp flags syn tcp option maxseg size set 1418" if unknowns.mss_clamp == "on" else ""
+    return f"""\
   chain fragments {{
     type filter hook prerouting priority -450;
     ip daddr {vip} ip frag-off & 0x3fff != 0 counter drop
@@ -50,6 +57,12 @@ table ip fabric {{
     {_idle_rule(cluster, settings)}
     {clamp}
   }}
+"""
+
+
+def _chains_of_what_goes_on(cluster: Cluster, topology: Topology, settings: LabSettings) -> str:
+    """What is forwarded, what the fabric sends of its own, and what it takes."""
+    return f"""\
   chain late {{
     type filter hook forward priority -10;
     oifname "{STUB}*" counter drop
@@ -75,7 +88,6 @@ table ip fabric {{
     {_probe_answers(cluster, topology, settings)}
     ip daddr {{ {", ".join(map(str, own_addresses(cluster)))} }} counter drop
   }}
-}}
 """
 
 

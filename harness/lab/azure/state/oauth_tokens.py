@@ -88,13 +88,8 @@ class Tokens:
             self._good[token] = until
         return {"access_token": token}
 
-    def expire_all(self) -> None:
-        """Whatever was handed out is good no longer."""
-        with self._lock:
-            self._good = dict.fromkeys(self._good, 0.0)
-
     def revoke_all(self) -> None:
-        """The same, and each is challenged whenever it is used (continuous access evaluation)."""
+        """Whatever was handed out is good no longer, and is challenged whenever it is used (continuous access evaluation)."""
         with self._lock:
             self._revoked |= set(self._good)
 
