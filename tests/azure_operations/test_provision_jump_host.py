@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from deployments import up
 
-from harness.azure.provision import jump_host
+from harness.azure.provision.ssh_access import jump_host
 from harness.config import cluster_config
 from harness.hosts.ssh.ssh_connection import address_of
 from harness.hosts.ssh.ssh_host import connect_all

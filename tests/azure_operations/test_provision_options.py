@@ -122,7 +122,8 @@ def test_every_wish_that_a_plan_takes_gives_a_cluster_file_and_a_template_that_h
         request = azure_up._request(given)
         azure = cluster_config.Azure(subscription=SUBSCRIPTION, resource_group="lk-test")
         cluster_config.parse(
-            cluster_file(request, {"subscription": SUBSCRIPTION, "resource_group": "lk-test"}, given.manager), Path("made.toml")
+            cluster_file(request, {"subscription": SUBSCRIPTION, "resource_group": "lk-test"}, given.manager, "known_hosts"),
+            Path("made.toml"),
         )
         for resource in request.resources(azure):
             assert [f"{e.json_path}: {e.message}" for e in SCHEMA.iter_errors(resource.body)] == [], words

@@ -97,11 +97,12 @@ def how_to_remove(azure: Azure, request: DeploymentRequest) -> str:
 
 
 def cluster_file(
-    request: DeploymentRequest, azure: dict[str, Any], given_manager: str, public: IPv4Address | None = None
+    request: DeploymentRequest, azure: dict[str, Any], given_manager: str, known_hosts: str, public: IPv4Address | None = None
 ) -> dict[str, Any]:
     """What is known of the cluster that was made, as a cluster file's content. The services' tags are the user's to mend.
 
-    `public` is where the client is reached from outside; its `address`, which the paths start at, is the private one all the same.
+    `known_hosts` is the file beside it that has the machines' host keys. `public` is where the client is reached from outside; its
+    `address`, which the paths start at, is the private one all the same.
     """
     p = template.parameters_of(template.load(), request.parameters)
     pacemaker = given_manager == "pacemaker"
@@ -111,7 +112,7 @@ def cluster_file(
         else {"name": "web", "kind": "http", "port": port, "tag": "web", "settings": {"node_header": "X-Served-By"}}
         for i, port in enumerate(p["ports"])
     ]
-    ssh = {"user": p["user"], "sudo": True}
+    ssh = {"user": p["user"], "sudo": True, "known_hosts": known_hosts}
     way_in = {**ssh, "host": str(public)} if public else ssh
     return {
         "name": f"run-{request.run}",

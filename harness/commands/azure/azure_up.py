@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from harness.azure.client.sdk_clients import Clients
     from harness.azure.provision.deployment_request import DeploymentRequest
+    from harness.azure.provision.ssh_access.host_keys import HostKeys
 
 EXAMPLE = "lkharness azure up --subscription S --resource-group lk-test --location westeurope --owner me --ssh-key ~/.ssh/id.pub --plan"
 MAX_LIFETIME_MIN = 7 * 24 * 60
@@ -114,9 +115,10 @@ def _up(given: argparse.Namespace) -> int:
     validation.check(wanted)
     planned = deployment_request.plan(wanted, azure, prices.prices_of(given.prices, given.location))
     file = Path(given.cluster_file or f"{wanted.run}.toml")
-    provision.demand_writable(file)
+    for each in (file, _known_hosts(file)):
+        provision.demand_writable(each)
     cluster_config.parse(
-        provision.cluster_file(wanted, table, given.manager), file
+        provision.cluster_file(wanted, table, given.manager, _known_hosts(file).name), file
     )  # a cluster whose file nothing can read would be made for nothing
     if not given.json:
         print(deployment_request.as_text(planned), flush=True)
@@ -150,43 +152,60 @@ def _make(azure: Any, table: dict[str, Any], wanted: DeploymentRequest, script: 
 
     from harness.azure.client import sdk_clients
     from harness.azure.provision import provision
+    from harness.azure.provision.ssh_access import host_keys
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     talk = sdk_clients.make_clients(azure)
-    public, unread = None, None
     try:
         provision.up(talk, wanted, script, given.keep, given.limit * 60.0, say)
         say(f"the cluster is there and costs money; remove it with: {provision.how_to_remove(azure, wanted)}")
-        try:
-            public = _way_in(talk, wanted, say)
-        except HarnessError as error:
-            unread = error
-        except KeyboardInterrupt:  # the cluster is there: this is no "nothing was left behind"
-            unread = Unusable("interrupted while reading the jump host's public address")
+        public, keys, faults = _access(talk, wanted, file, say)
     finally:
         talk.close()
-    content = provision.cluster_file(wanted, table, given.manager, public)
+    content = provision.cluster_file(wanted, table, given.manager, _known_hosts(file).name, public)
     provision.write(file, tomli_w.dumps(content))
+    provision.write(_known_hosts(file), host_keys.content(keys, wanted.run))
+    if keys.unknown:
+        what = "compare before you write one: what `ssh-keygen -lf` says of the key on the host itself"
+        say(f"the host keys of {', '.join(keys.unknown)} are not known; SSH is refused until {_known_hosts(file)} has them; {what}")
     say(f"{file} is the cluster's file; look through it, then: lkharness check --cluster {file}")
-    if unread:
-        client = content["client"]["name"]
-        raise Unusable(
-            f"{unread}; the cluster is there: find its public address and write it as ssh.host of {client} in {file}"
-        ) from unread
+    if faults:
+        raise Unusable(f"{'; '.join(faults)}; the cluster is there: complete {file} and {_known_hosts(file)} by hand")
     return 0
 
 
-def _way_in(talk: Clients, wanted: DeploymentRequest, say: Callable[[str], None]) -> IPv4Address | None:
-    """The client's public address, where one was asked for. Raises HarnessError."""
-    from harness.azure.provision import jump_host
+def _known_hosts(file: Path) -> Path:
+    """The file of the machines' host keys, beside the cluster file."""
+    return file.with_suffix(".known_hosts")
 
-    if (address := jump_host.requested_address(wanted, talk)) is None:
-        return None
-    public = jump_host.public_address(talk, address)
-    say(f"the client, the jump host, has the public address {public}")
-    return public
+
+def _access(
+    talk: Clients, wanted: DeploymentRequest, file: Path, say: Callable[[str], None]
+) -> tuple[IPv4Address | None, HostKeys, list[str]]:
+    """The client's public address, where one was asked for; the machines' host keys; what could not be read of it. Raises nothing of it,
+    Ctrl-C neither: the cluster is there, and this is no "nothing was left behind"."""
+    from harness.azure.provision.ssh_access import host_keys, jump_host
+    from harness.azure.provision.template import template
+
+    parameters = template.parameters_of(template.load(), wanted.parameters)
+    public, faults, client = None, [], parameters["client"]["name"]
+    try:
+        try:
+            if (address := jump_host.requested_address(wanted, talk)) is not None:
+                public = jump_host.public_address(talk, address)
+                say(f"the client, the jump host, has the public address {public}")
+        except HarnessError as error:
+            faults.append(f"{error}; find its public address and write it as ssh.host of {client} in {file}")
+        keys = host_keys.read(talk, parameters, public, say)
+    except KeyboardInterrupt:
+        names = [client, *(node["name"] for node in parameters["nodes"])]
+        keys = host_keys.HostKeys(unknown=dict.fromkeys(names, "interrupted while they were read"))
+        faults.append(
+            f"interrupted while reading how to reach the machines; where it has one, write {client}'s public address as its ssh.host"
+        )
+    return public, keys, [*faults, *keys.failed]
 
 
 def _request(given: argparse.Namespace) -> DeploymentRequest:
