@@ -12,7 +12,7 @@ from harness.config import service_settings as given
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.files import expand_user
-from harness.core.redaction.redactor import GONE, Redactor
+from harness.core.redaction.redactor import GONE, Redactor, says_how
 from harness.core.redaction.secret_names import sensitive
 from harness.core.redaction.secret_words import secret_words
 
@@ -133,7 +133,7 @@ def _written_out(data: Any, name: str = "") -> Iterator[str]:
     elif isinstance(data, list):
         for value in data:
             yield from _written_out(value, name)
-    elif isinstance(data, str) and sensitive(name):
+    elif isinstance(data, str) and sensitive(name) and not says_how(name, data):
         yield data
 
 

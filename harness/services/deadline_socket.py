@@ -9,6 +9,7 @@ from typing import Any
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 
+UNANSWERED = ", but did not answer"
 MAX_QUOTED_BYTES = 120  # bytes of an unexpected answer that a message quotes
 
 
@@ -20,6 +21,7 @@ class BoundedSocket(socket.socket):
 
     deadline: Deadline
     what: str
+    heard = 0  # bytes of the answer to what was sent last
 
     def _step(self, step: Any, *arguments: Any) -> Any:
         left = self.deadline.remaining()
@@ -29,15 +31,24 @@ class BoundedSocket(socket.socket):
                 return step(*arguments)
             except TimeoutError:
                 pass
-        raise DeadlineExceeded(f"{self.what} within {self.deadline.seconds:g} s") from None
+        raise DeadlineExceeded(f"{self._so_far()} within {self.deadline.seconds:g} s") from None
+
+    def _so_far(self) -> str:
+        if not self.heard:
+            return self.what
+        return f"{self.what.removesuffix(UNANSWERED)}, and only {self.heard} byte{'s' if self.heard > 1 else ''} of its answer came"
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
-        return self._step(super().recv, size, flags)
+        found: bytes = self._step(super().recv, size, flags)
+        self.heard += len(found)
+        return found
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0, /) -> int:
         """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
-        return self._step(super().recv_into, buffer, size, flags)
+        found: int = self._step(super().recv_into, buffer, size, flags)
+        self.heard += found
+        return found
 
     def already_there(self, size: int) -> bytes:
         """What has come in by now or does within a blink: for quoting an answer of which nobody knows where it ends."""
@@ -45,6 +56,7 @@ class BoundedSocket(socket.socket):
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """As a socket's, within what is left of the deadline; raises DeadlineExceeded, or OSError."""
+        self.heard = 0
         self._step(super().sendall, data, flags)
 
 
@@ -59,7 +71,7 @@ def dial(host: str, port: int, deadline: Deadline) -> BoundedSocket:
     except BaseException:
         sock.close()
         raise
-    sock.what = f"{host}:{port} accepted the connection, but did not answer"
+    sock.what = f"{host}:{port} accepted the connection{UNANSWERED}"
     return sock
 
 

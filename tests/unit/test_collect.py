@@ -128,7 +128,7 @@ def test_everything_the_cluster_file_leads_to_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(Credential))
-def test_how_one_logs_in_to_azure_is_no_secret_and_the_file_can_be_read_again(kind: str) -> None:
+def test_how_one_logs_in_to_azure_is_no_secret_and_the_file_can_be_read_again(kind: str, tmp_path: Path) -> None:
     how = {"credential": kind, "tenant": "t", "client_id": "c", "client_secret_file": "azure/client-secret"}
     azure = {
         "subscription": "s",
@@ -140,6 +140,11 @@ def test_how_one_logs_in_to_azure_is_no_secret_and_the_file_can_be_read_again(ki
     again = cluster_config.parse(Redactor(set()).clean_data(clean), Path("bundle"), only_looked_at=True)
     assert again.azure is not None and again.azure.credential == kind
     assert Redactor(set()).clean_data({"credential": "0nEofth3m!"}) == {"credential": GONE}
+    assert kind not in known_secrets(*cluster_and_data(tmp_path, azure=azure), {})[0]  # or it would be taken out wherever it stands
+    as_text = json.loads(Redactor(set()).clean(json.dumps(clean, indent=2)))  # as it stands in the bundle
+    assert as_text["azure"]["credential"] == kind
+    for text in ('credential = "0nEofth3m!"', 'my_credential = "cli"', '"credentials": "cli"'):
+        assert GONE in Redactor(set()).clean(text)
 
 
 def test_the_archive_is_whole_private_and_clean(tmp_path: Path) -> None:

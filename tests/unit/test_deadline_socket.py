@@ -13,7 +13,7 @@ import pytest
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.services import service_registry, tns
-from harness.services.service_kind import NotTheService, Proof
+from harness.services.service_kind import NotTheService, Proof, WrongAnswer
 
 KINDS = ["http", "oracle", "postgres", "tcp"]
 SETTINGS = {"tcp": {"greeting": "hello"}}
@@ -98,6 +98,24 @@ def test_a_peer_that_drips_is_bounded(kind: str) -> None:
     with peer(drips) as port, pytest.raises((DeadlineExceeded, NotTheService)):
         ask(kind, port)
     assert not clock.expired
+
+
+def test_a_web_server_that_drips_is_told_from_one_that_says_nothing() -> None:
+    with (
+        peer(drips) as port,
+        pytest.raises(DeadlineExceeded, match=r"accepted the connection, and only \d+ bytes? of its answer came within"),
+    ):
+        ask("http", port)
+
+
+@pytest.mark.parametrize(
+    ("location", "words"), [("Location: http://10.9.9.9/app\r\n", "10.9.9.9/app', which was not followed"), ("", "302 Found")]
+)
+def test_a_redirection_is_told_and_not_followed(location: str, words: str) -> None:
+    answer = f"HTTP/1.1 302 Found\r\n{location}Content-Length: 0\r\n\r\n".encode()
+    with peer(says(answer)) as port, pytest.raises(WrongAnswer, match=words) as told:
+        ask("http", port, NOT_FOR_EVER)
+    assert ("redirects" in str(told.value)) is bool(location)
 
 
 def test_an_oracle_listener_that_leaves_a_client_waiting_is_bounded() -> None:

@@ -12,6 +12,7 @@ from test_diagnosis import BY_ETH0, CLUSTER, SILENT, WEB, client, diagnose, evid
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import Direct, Socket
 from harness.diagnosis.linux_host_script_parse import host
+from harness.diagnosis.manager_log_excerpts import about
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, Says
 
@@ -130,6 +131,37 @@ def test_a_table_of_connections_that_is_full(count: int, words: str) -> None:
         assert faults(diagnose(seen)) == []
 
 
+OWN, VIP = "10.20.1.11", "10.20.1.200"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "programs", "folders", "client_path", "found"),
+    [
+        ((OWN, VIP), (("nginx", 5), ("httpd", 6)), {}, {}, True),
+        ((OWN, "*"), (("nginx", 5), ("httpd", 6)), {}, {}, True),
+        ((OWN, VIP), (("python3", 5), ("python3", 6)), {5: "/root", 6: "/srv"}, {}, True),
+        ((OWN, VIP), (("nginx", 5), ("nginx", 6)), {5: "/srv", 6: "/srv"}, {}, False),  # a process for each address
+        ((OWN, VIP), (("nginx", 5), ("nginx", 6)), {}, SILENT, True),  # and not both serve
+        ((OWN, VIP), (("nginx", 5), ("nginx", 5)), {}, SILENT, False),
+        ((OWN, "127.0.0.1"), (("nginx", 5), ("httpd", 6)), {}, {}, False),  # the loopback's is nobody's business
+        ((VIP, "127.0.0.1"), (("nginx", 5), ("httpd", 6)), {}, {}, False),
+    ],
+)
+def test_another_program_on_the_address_where_the_balancer_delivers(
+    addresses: tuple[str, str],
+    programs: tuple[tuple[str, int], tuple[str, int]],
+    folders: dict[int, str],
+    client_path: dict[str, object],
+    found: bool,
+) -> None:
+    there = [listening(WEB.port, a, process=name, pid=pid) for a, (name, pid) in zip(addresses, programs, strict=True)]
+    others = [listening(p) for p in (12345, *(s.port for s in CLUSTER.services if s is not WEB))]
+    seen = node("lknode01", listeners=[*others, *there], folders=folders)
+    told = [c for c in diagnose(with_host(seen, paths=paths(client=client_path))).causes if "two programs have" in c.says]
+    assert [(c.host, c.is_fault) for c in told] == [("lknode01", True)] * found
+    assert all(word in c.says for c in told for word in (addresses[0], addresses[1], f"port {WEB.port} (web)"))
+
+
 ARP = """@@ firewall
 {"nftables": [{"table": {"family": "arp", "name": "f"}},
 {"chain": {"family": "arp", "table": "f", "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
@@ -230,6 +262,14 @@ def test_a_file_system_of_lifekeepers_that_nothing_ties(
     found = faults(diagnose(evidence(hosts=seen, beside=frozenset(beside), left_behind=[left] if here == "ISP" else [])))
     assert [c.host for c in found] == ["lknode02"] * bool(words), found
     assert all(word in found[0].says for word in words)
+
+
+def test_last_words_are_of_what_failed_and_not_of_what_is_planned_next() -> None:
+    log = [
+        "Nov 29 17:41:07.100 lknode01 pacemaker-controld  [23] (process_lrm_event) \terror: Result of stop operation for web on lknode01: Timed Out",
+        "Nov 29 17:41:08.428 lknode01 pacemaker-schedulerd[22] (pcmk__primitive_assign) \tinfo: Unmanaged resource web assigned to a: failed",
+    ]
+    assert about(log, "web") == ["error: Result of stop operation for web on lknode01: Timed Out"]
 
 
 def test_an_own_name_that_is_a_loopback_address_is_no_fault_by_itself() -> None:

@@ -64,6 +64,26 @@ def test_what_speaks_against_it(text: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            'exitstatus="Timed Out" exitcode="1" status="Timed Out"',
+            "its stop failed on lknode01 (Timed Out), and Pacemaker leaves it alone",
+        ),
+        ('exitstatus="error" exitreason="no such lock" exitcode="1" status="complete"', "its stop failed on lknode01 (no such lock)"),
+        ('exitstatus="error" exitcode="1" status="complete"', "its stop failed on lknode01 (error)"),
+        ("", "its stop failed on lknode01, and"),
+    ],
+)
+def test_a_resource_that_pacemaker_gave_up_on_is_told_with_its_failure(how: str, said: str) -> None:
+    failure = f'<failures><failure op_key="web_stop_0" node="{A}" {how}/></failures><status'
+    web = 'role="Started" active="true" blocked="false" managed="true" failed="false">'
+    blocked = changed("<status", failure).replace(web, 'role="Started" active="true" blocked="true" managed="false" failed="true">', 1)
+    found = by_cluster(B, read(blocked)).answer
+    assert found.no and f"web is blocked: {said}" in str(found) and "web is not managed" not in str(found)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         changed("<status", BAN.format("ip", "-1000")),  # a wish

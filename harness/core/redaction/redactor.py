@@ -35,11 +35,19 @@ CREDENTIAL_KINDS = (
 )  # fmt: skip
 
 
+def says_how(name: str, value: object) -> bool:
+    """A setting that names the way to log in, not what one logs in with: `azure.credential`."""
+    return name == "credential" and value in CREDENTIAL_KINDS
+
+
 def _named(found: re.Match[str]) -> str:
     """NAME = VALUE; but corosync.conf's token and its kin are times, and matter, and so do our own tokens: a service's name, yes or no."""
     if re.search(r"(?<![\w.-])tokens\s*[:=]\s*\Z", found[1]) and re.fullmatch(r"[\"']?[a-z][a-z-]{0,19}[\"']?", found[2]):
         return found[0]
     if re.search(r"\btokens?\w{0,20}[\"']?\s*[:=]\s*\Z", found[1], re.IGNORECASE) and re.fullmatch(r"\d{1,6}", found[2]):
+        return found[0]
+    whole_name = not re.search(r"[\w.-]\Z", found.string[max(0, found.start() - 1) : found.start()])
+    if whole_name and says_how(re.split(r"\W", found[1], maxsplit=1)[0], found[2].strip("\"'")):
         return found[0]
     return f"{found[1]}{GONE}"
 
@@ -160,8 +168,7 @@ class Redactor:
 
     def clean_data(self, data: Any, name: str = "") -> Any:
         """The same for JSON-like data: every string in it, and everything of any kind whose name says that it is a secret."""
-        says_how = name == "credential" and data in CREDENTIAL_KINDS  # the way to log in, not what one logs in with
-        if name and sensitive(name) and not says_how and not isinstance(data, bool) and data not in (None, "", [], {}):
+        if name and sensitive(name) and not says_how(name, data) and not isinstance(data, bool) and data not in (None, "", [], {}):
             self.removed += 1
             return GONE
         if isinstance(data, dict):

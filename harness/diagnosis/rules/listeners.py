@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.config.cluster_config import Node
+from harness.config.cluster_config import Design, Node, Service
 from harness.diagnosis.cause import Cause, Certainty
 from harness.diagnosis.evidence import ANY, Evidence, HostSeen, Socket
 from harness.diagnosis.required_flows import listed
@@ -30,6 +30,8 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _held(evidence, seen, port, what)
         if node.name != evidence.active:
             yield from _other_program(evidence, seen)
+        else:
+            yield from _two_programs(evidence, node, seen)
     for name, seen in evidence.hosts.items():
         yield from _no_ports_left(evidence, name, seen)
 
@@ -114,6 +116,37 @@ def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: 
             tuple(f"`ss -tlnp` on {seen.name}: {s.owner} on {s.address}:{port}, {s.waiting} wait to be accepted" for s in those),
             explains=explains,
         )
+
+
+def _two_programs(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+    """One program on the address where the balancer delivers, and another on the VIP or on any: clients reach the one, and whoever comes
+    by the other address, or looks at the service on the node, the other."""
+    cluster = evidence.cluster
+    delivered = str(node.address if cluster.design is Design.NAT else cluster.vip)
+    for service in cluster.services:
+        there = seen.listening(service.port)
+        one = next((s for s in there if s.address == delivered), None)
+        other = next((s for s in there if s.address in {str(cluster.vip), *ANY} - {delivered}), None)
+        if one is None or other is None or not _differ(evidence, seen, service, one, other):
+            continue
+        yield Cause(
+            f"two programs have port {service.port} ({service.name}) on {node.name}: {one.owner} on {one.address}, where the load balancer "
+            f"delivers, and {other.owner} on {other.address}; clients reach the first, and only one of them can be the service",
+            node.name,
+            Certainty.LIKELY,
+            f"see which of them {service.tag} is (`ss -tlnp`), let that one listen on any address or on {delivered}, and give the other "
+            "another port",
+            tuple(f"`ss -tlnp` on {node.name}: {s.owner} listens on {s.address}:{service.port}" for s in (one, other)),
+            explains=_explains(evidence, node.name, service.port),
+        )
+
+
+def _differ(evidence: Evidence, seen: HostSeen, service: Service, one: Socket, other: Socket) -> bool:
+    """Are they two programs, and not one with a process for each address? By name and folder; else by what a path shows."""
+    if one.pid is None or other.pid is None or one.pid == other.pid:
+        return False
+    folders = [seen.folders.get(s.pid) for s in (one, other) if s.pid]
+    return one.process != other.process or (None not in folders and folders[0] != folders[1]) or evidence.unserved_port(service)
 
 
 def _stopped(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:

@@ -59,6 +59,7 @@ class Reading:
     resources: Mapping[str, xml.Element] = field(default_factory=dict)
     failed_on: frozenset[tuple[str, str]] = frozenset()  # resource and node where it will not be tried again
     failed_everywhere: frozenset[str] = frozenset()  # resources that are tried on no node any more
+    failures: Mapping[str, str] = field(default_factory=dict)  # by resource, the last of its operations that failed, where, and how
     groups: frozenset[str] = frozenset()  # that hold any of them
     bans: tuple[tuple[str, str, str], ...] = ()  # constraints that forbid a node: their id, the resource and the node
     clones: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by id, the nodes with an active instance
@@ -118,6 +119,7 @@ def read(text: str) -> Reading:
         resources,
         frozenset(_failed(root)),
         frozenset(tag for tag, code, _ in _failures(root) if code == NOT_CONFIGURED),
+        {OPERATION.sub("", f.get("op_key", "")): _failure(f) for f in root.findall("failures/failure")},
         frozenset(g.get("id", "") for g in root.iter("group")),
         tuple(_bans(root)),
         {c.get("id", ""): frozenset(n.get("name", "") for n in c.iter("node")) for c in root.iter("clone")},
@@ -242,6 +244,15 @@ def _failed(root: xml.Element) -> Iterator[tuple[str, str]]:
 def _failures(root: xml.Element) -> Iterator[tuple[str, str, str]]:
     for failure in root.findall("failures/failure"):
         yield OPERATION.sub("", failure.get("op_key", "")), failure.get("exitcode", ""), failure.get("node", "")
+
+
+def _failure(failure: xml.Element) -> str:
+    """`its stop failed on lknode01 (Timed Out)`: what the agent said of it, else how it ended."""
+    operation = OPERATION.search(failure.get("op_key", ""))
+    ended = [failure.get(name, "") for name in ("status", "exitstatus")]
+    said = failure.get("exitreason") or next((word for word in ended if word.lower() not in ("", "complete", "done")), "")
+    what = operation[0].strip("_").rpartition("_")[0] if operation else "operation"
+    return f"its {what} failed on {failure.get('node', 'a node')}" + (f" ({said})" if said else "")
 
 
 def _bans(root: xml.Element) -> Iterator[tuple[str, str, str]]:

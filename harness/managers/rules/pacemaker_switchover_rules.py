@@ -189,7 +189,12 @@ def by_cluster(to: str, reading: Reading, *, health: bool = True) -> Case:
         case.against.append(f"{to} is in a partition without quorum")
     if why := takes_nothing(to, reading.nodes.get(to, {"online": "true"})):
         case.against.append(why)
-    for tags, word in ((reading.unmanaged(), "not managed"), (reading.blocked(), "blocked"), (reading.disabled(), "told to stay stopped")):
+    for tag in (gave_up := [tag for tag in reading.blocked() if tag in reading.failures]):
+        does = "Pacemaker leaves it alone until somebody has seen to it (`crm_resource --cleanup`)"
+        case.against.append(f"{tag} is blocked: {reading.failures[tag]}, and {does}")
+    blocked = [tag for tag in reading.blocked() if tag not in gave_up]
+    unmanaged = [tag for tag in reading.unmanaged() if tag not in gave_up]  # a failure has made it so
+    for tags, word in ((unmanaged, "not managed"), (blocked, "blocked"), (reading.disabled(), "told to stay stopped")):
         if tags:
             case.against.append(f"{', '.join(tags)} {'is' if len(tags) == 1 else 'are'} {word}")
     if health and reading.nodes.get(to, {}).get("health", "green") == "red":

@@ -69,7 +69,8 @@ class Http(ServiceKind):
         if response.status != expected:
             sender = response.getheader("Server")
             raise WrongAnswer(
-                f"{host}:{port} answered GET {path} with {said}, not {expected}; {_who(sender, response.status)}; it said {quoted(body)}"
+                f"{host}:{port} answered GET {path} with {said}, not {expected}{_to(response.getheader('Location'))}; "
+                f"{_who(sender, response.status)}; it said {quoted(body)}"
             )
         if (wanted := settings.get("text", "")) and wanted.encode() not in body:
             raise WrongAnswer(f"{host}:{port} answered GET {path} with {said}, and without the text {wanted!r}; it said {quoted(body)}")
@@ -151,6 +152,12 @@ def _stream(host: str, port: int, settings: Mapping[str, str], deadline: Deadlin
         raise
     sock.what = f"{host}:{port} agreed on TLS, but did not answer"
     return stream
+
+
+def _to(location: str | None) -> str:
+    """A browser would go there by itself, past this path and maybe past the load balancer."""
+    where = quoted(location.encode("latin-1", "replace")) if location else ""
+    return f": it redirects to {where}, which was not followed, so what serves there is not known" if where else ""
 
 
 def _who(server: str | None, status: int) -> str:
