@@ -266,8 +266,8 @@ def test_a_file_system_of_lifekeepers_that_nothing_ties(
 
 def test_last_words_are_of_what_failed_and_not_of_what_is_planned_next() -> None:
     log = [
-        "Nov 29 17:41:07.100 lknode01 pacemaker-controld  [23] (process_lrm_event) \terror: Result of stop operation for web on lknode01: Timed Out",
-        "Nov 29 17:41:08.428 lknode01 pacemaker-schedulerd[22] (pcmk__primitive_assign) \tinfo: Unmanaged resource web assigned to a: failed",
+        "Nov 29 17:41:07.1 lknode01 pacemaker-controld  [23] (log_op) \terror: Result of stop operation for web on lknode01: Timed Out",
+        "Nov 29 17:41:08.4 lknode01 pacemaker-schedulerd[22] (pcmk__assign) \tinfo: Unmanaged resource web assigned to a: failed",
     ]
     assert about(log, "web") == ["error: Result of stop operation for web on lknode01: Timed Out"]
 
