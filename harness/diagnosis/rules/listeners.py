@@ -146,7 +146,11 @@ def _differ(evidence: Evidence, seen: HostSeen, service: Service, one: Socket, o
     if one.pid is None or other.pid is None or one.pid == other.pid:
         return False
     folders = [seen.folders.get(s.pid) for s in (one, other) if s.pid]
-    return one.process != other.process or (None not in folders and folders[0] != folders[1]) or evidence.unserved_port(service)
+    return (
+        one.process != other.process
+        or (None not in folders and folders[0] != folders[1])
+        or any(p.service.name == service.name for p in evidence.failed)
+    )
 
 
 def _stopped(seen: HostSeen, port: int, what: str, explains: tuple[str, ...]) -> Iterator[Cause]:
