@@ -185,7 +185,7 @@ class Meter:
         cluster = self.subject.cluster
         services = {s.name: s for s in cluster.services}
         series = [series_plan(cluster, t, services[t.service]) for t in self.series if t.origin == host]
-        if host == cluster.client.name or not self._capabilities[host].whole:
+        if host == cluster.client.name or not self._capabilities[host].watches:
             return AgentPlan(series, lifetime_s)
         ports = (*(s.port for s in cluster.services), cluster.load_balancer.probe.port)
         watch = AgentWatch(
@@ -202,7 +202,7 @@ class Meter:
         """Begin to watch a node's packets; where that is not allowed, its connections are looked at instead, and that is told."""
         if node in self.blind:
             instead = (
-                f"; its connections were looked at every {WATCH_INTERVAL_S * 1000:g} ms instead" if self._capabilities[node].whole else ""
+                f"; its connections were looked at every {WATCH_INTERVAL_S * 1000:g} ms instead" if self._capabilities[node].watches else ""
             )
             text = f"{self.blind[node]}{instead}"
             self.event(NodeEvent(time.monotonic(), node, "no-capture", text))

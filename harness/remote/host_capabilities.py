@@ -61,6 +61,11 @@ class Capabilities:
         """Whether the host runs the agent in Python."""
         return self.kind is Kind.PYTHON
 
+    @property
+    def watches(self) -> bool:
+        """Whether its agent tells what else changes there: the VIP, who listens, who is connected."""
+        return self.kind in (Kind.PYTHON, Kind.COMPILED)
+
     def period_s(self, asked: float) -> float:
         """The period that is possible there when this one is asked for, in seconds."""
         return max(asked, self.least_period_s)
@@ -85,7 +90,7 @@ COMPILED = Capabilities(
     0.01,
     keeps=True,
     how="runs Windows, so it is measured by a program in C# that its PowerShell compiles",
-    skip_reason=NOT_WITHOUT_PYTHON[1:],
+    skip_reason=("its own packets", "its manager's log"),
 )
 FORWARDED = Capabilities(
     Kind.FORWARDING,

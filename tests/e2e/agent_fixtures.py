@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -12,6 +13,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from harness.core.deadline import Deadline
 from harness.remote.agents import agent_launch
@@ -21,6 +24,10 @@ from harness.remote.recording.recording import Clock, NodeEvent, Noise, Sample
 
 SAY, ANSWER, EXPECT = b"who\n", b"me\n", rb"\Ame\n"
 LIMIT = 120.0
+needs_namespaces = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip", "nft"))),
+    reason="needs root, util-linux, iproute2 and nftables",
+)
 
 
 class Seen:

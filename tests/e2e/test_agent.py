@@ -13,7 +13,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from agent_fixtures import LIMIT, Seen, complete, header, launched, measuring, namespace, nothing_of, plan, processes_of, series, service
+from agent_fixtures import (
+    LIMIT,
+    Seen,
+    complete,
+    header,
+    launched,
+    measuring,
+    namespace,
+    needs_namespaces,
+    nothing_of,
+    plan,
+    processes_of,
+    series,
+    service,
+)
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError
@@ -24,11 +38,6 @@ from harness.remote.agents import agent_launch
 from harness.remote.agents.agent import Agent
 from harness.remote.agents.agent_launch import AgentWatch
 from harness.remote.recording.recording import Sample
-
-needs_namespaces = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter", "ip", "nft"))),
-    reason="needs root, util-linux, iproute2 and nftables",
-)
 
 
 @pytest.fixture

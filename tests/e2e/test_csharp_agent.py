@@ -18,17 +18,26 @@ from agent_fixtures import LIMIT, Seen, Service, plan, series, service
 
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
-from harness.hosts.host import CommandResult, Process
+from harness.hosts.host import CommandResult, Host, Process
 from harness.hosts.local_host import LocalHost
 from harness.remote import host_capabilities
 from harness.remote.agents import csharp_agent
-from harness.remote.agents.agent_launch import AgentSeries
+from harness.remote.agents.agent_launch import AgentSeries, AgentWatch
 from harness.remote.agents.csharp_agent import CsharpAgent
 from tests import deep_option
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("mcs") and shutil.which("mono")), reason="Mono is not installed (Debian packages mono-mcs and mono-runtime)"
 )
+ANSWERS = f"""import socket, sys, threading
+listener = socket.create_server((sys.argv[1], 8080))
+def answer():
+    peer = listener.accept()[0]
+    while peer.recv(100):
+        peer.sendall({agent_fixtures.ANSWER!r})
+threading.Thread(target=answer, daemon=True).start()
+input()
+"""
 SOURCE = Path(csharp_agent.__file__).with_name("agent.cs")
 
 
@@ -43,13 +52,20 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def measuring(program: Path, *series: AgentSeries, capture: str = "", lifetime_s: float = 600.0) -> Iterator[tuple[CsharpAgent, Seen]]:
-    host, seen = LocalHost(), Seen()
+def measuring(
+    program: Path,
+    *series: AgentSeries,
+    capture: str = "",
+    lifetime_s: float = 600.0,
+    watch: AgentWatch | None = None,
+    host: Host | None = None,
+) -> Iterator[tuple[CsharpAgent, Seen]]:
+    host, seen = host or LocalHost(), Seen()
 
     def start(lifetime: float) -> Process:
         # Mono on Linux takes no priority for a process; where nice may not, it says so and runs all the same.
         process = host.start(["nice", "-n", "-20", "mono", str(program)])
-        process.send(csharp_agent.plan_lines([t.wire() for t in series], lifetime_s=lifetime, capture=capture))
+        process.send(csharp_agent.plan_lines([t.wire() for t in series], lifetime_s=lifetime, capture=capture, watch=watch))
         return process
 
     agent = CsharpAgent(host, plan("", *series, lifetime_s=lifetime_s), seen, start)
@@ -119,6 +135,30 @@ def test_all_that_is_said_is_told_as_by_the_others(program: Path) -> None:
         details = {mode: {row.detail for row in seen.rows[mode]} for mode in modes}
     assert details["hang"] == {"accepted, but not answered"} and details["close"] <= {"closed without a word", ""}
     assert details["babble"] == {"said b'go away\\n'"}
+
+
+@agent_fixtures.needs_namespaces
+def test_the_vip_listeners_and_who_is_connected_are_told_as_by_the_others(program: Path) -> None:
+    vip = "10.20.1.200"
+    with agent_fixtures.namespace("-n", setup="ip link set lo up") as inside:
+        host = LocalHost("inside", prefix=inside)
+        watch = AgentWatch(vip=vip, ports=(8080,), connections=(8080,), every_s=0.02)
+        pinned = series("t", 8080, kind="pinned", destination=vip)
+        with measuring(program, pinned, host=host, watch=watch) as (_, seen):
+            assert seen.wait_event("vip-down").data == {"address": vip, "interface": "", "initial": True}
+            assert seen.wait_event("listener-down").data == {"port": 8080, "address": "", "initial": True}
+            host.check(["ip", "addr", "add", f"{vip}/32", "dev", "lo"])
+            up = seen.wait_event("vip-up")
+            assert (up.text, up.data) == ("lo", {"address": vip, "interface": "lo"})
+            server = host.start([sys.executable, "-c", ANSWERS, vip])
+            assert seen.wait_event("listener-up").data == {"port": 8080, "address": vip}
+            seen.wait_rows("t", 3, "answered")
+            port = next(row.port for row in seen.rows["t"] if row.outcome == "answered")
+            connected = seen.wait_event("connected").data
+            assert connected == {"port": 8080, "address": vip, "peer": vip, "peer_port": port}
+            server.close()
+            seen.wait_event("listener-down", address=vip)
+        host.close()
 
 
 def test_it_ends_with_its_input(program: Path) -> None:

@@ -4,12 +4,13 @@
 // same file is compiled and run on Mono. PowerShell calls LkHarness.Agent.Run(), Mono starts Main.
 // Its input, one line each, words parted by blanks, `-` for an empty one:
 //   track ID DESTINATION PORT KIND PERIOD LIMIT HTTP SAY EXPECT AGAIN    ID, SAY, EXPECT and AGAIN in base64, KIND new or pinned, HTTP 0 or 1
-//   lifetime SECONDS / max_open NUMBER / capture ADDRESS / begin
+//   lifetime SECONDS / max_open NUMBER / capture ADDRESS / watch VIP SECONDS PORTS CONNECTIONS / begin
 // and after that `ping N`, answered with `p N MONOTONIC WALL`; `renew`; `stop`. It ends with its input, on `stop`, or after its lifetime.
 // Its output, times in microseconds since t0, as harness/remote/scripts/agent.py has them:
 //   h running; a {header}; s SERIES AT TOOK OUTCOME PORT DETAIL; n AT TICKS LATE WORST STEAL LOAD; v {event}; e {end}; x
 // Steal and load are not known here: -1. With `capture`, events of the kind `packet` have what a raw socket with receive-all sees of TCP
-// from or to the tracks' ports; where it cannot be had, an event `no-capture` says why.
+// from or to the tracks' ports; where it cannot be had, an event `no-capture` says why. With `watch`, looked at every so many seconds:
+// vip-up and vip-down, listener-up and listener-down on PORTS, and `connected` for who came to CONNECTIONS (both parted by commas).
 using System;
 using System.Collections.Concurrent;
 using System.Collections.Generic;
@@ -17,6 +18,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.IO;
 using System.Net;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -309,6 +311,126 @@ namespace LkHarness
         }
     }
 
+    /// <summary>What changes at the host: its VIP, who listens, and who is connected. What comes and goes between two looks is not seen.</summary>
+    public sealed class HostWatch
+    {
+        private readonly Action<string, string, string> tell;
+        private readonly string vip;
+        private readonly double every;
+        private readonly HashSet<int> ports, connections;
+        private string heldBy;
+        private HashSet<string> listeners, connected = new HashSet<string>();
+
+        public HostWatch(Action<string, string, string> told, string address, double seconds, string listened, string taken)
+        {
+            tell = told; vip = address == "-" ? "" : address; every = seconds;
+            ports = Numbers(listened); connections = Numbers(taken);
+        }
+
+        public void Start()
+        {
+            Thread thread = new Thread(Follow);
+            thread.IsBackground = true;
+            thread.Start();
+        }
+
+        private static HashSet<int> Numbers(string words)
+        {
+            HashSet<int> found = new HashSet<int>();
+            if (words == "-") return found;
+            foreach (string one in words.Split(',')) found.Add(int.Parse(one, CultureInfo.InvariantCulture));
+            return found;
+        }
+
+        /// <summary>A watch that breaks ends itself, says so, and not the measuring.</summary>
+        private void Follow()
+        {
+            try
+            {
+                while (true)
+                {
+                    double begun = Clocks.Mono();
+                    Look();
+                    Thread.Sleep(Math.Max(1, (int)((every - (Clocks.Mono() - begun)) * 1000)));
+                }
+            }
+            catch (Exception e)
+            {
+                tell("unwatched", "addresses, listeners and connections can no longer be watched: " + e.GetType().Name + ": " + e.Message, "\"what\":\"host\"");
+            }
+        }
+
+        private void Look()
+        {
+            IPGlobalProperties system = IPGlobalProperties.GetIPGlobalProperties();
+            HashSet<string> heard = new HashSet<string>(), seen = new HashSet<string>();
+            foreach (TcpConnectionInformation one in system.GetActiveTcpConnections())
+            {
+                if (one.State == TcpState.Listen) Add(heard, one.LocalEndPoint); // Mono's; Windows leaves them out
+                else if (IsConnected(one.State) && connections.Contains(one.LocalEndPoint.Port)) seen.Add(DataOf(one));
+            }
+            if (Clocks.OnWindows) foreach (IPEndPoint one in system.GetActiveTcpListeners()) Add(heard, one);
+            foreach (string one in seen) if (!connected.Contains(one)) tell("connected", "", one);
+            connected = seen;
+            TellListeners(heard);
+            if (vip != "") TellVip();
+        }
+
+        private static bool IsConnected(TcpState state)
+        {
+            return state == TcpState.Established || state == TcpState.SynReceived || state == TcpState.FinWait1 || state == TcpState.FinWait2
+                || state == TcpState.CloseWait || state == TcpState.LastAck || state == TcpState.Closing;
+        }
+
+        private static string DataOf(TcpConnectionInformation one)
+        {
+            return string.Format(CultureInfo.InvariantCulture, "\"port\":{0},\"address\":{1},\"peer\":{2},\"peer_port\":{3}",
+                one.LocalEndPoint.Port, Agent.Json(one.LocalEndPoint.Address.ToString()),
+                Agent.Json(one.RemoteEndPoint.Address.ToString()), one.RemoteEndPoint.Port);
+        }
+
+        private void Add(HashSet<string> heard, IPEndPoint place)
+        {
+            if (ports.Contains(place.Port)) heard.Add(place.Port.ToString(CultureInfo.InvariantCulture) + " " + place.Address);
+        }
+
+        private void TellListeners(HashSet<string> heard)
+        {
+            HashSet<string> before = listeners ?? new HashSet<string>();
+            string initial = listeners == null ? ",\"initial\":true" : "";
+            listeners = heard;
+            foreach (string one in heard) if (!before.Contains(one)) Listener("listener-up", one, initial);
+            foreach (string one in before) if (!heard.Contains(one)) Listener("listener-down", one, "");
+            if (initial == "") return;
+            foreach (int port in ports)
+            {
+                bool any = false;
+                foreach (string one in heard) any |= one.StartsWith(port + " ", StringComparison.Ordinal);
+                if (!any) tell("listener-down", "nobody listens on " + port, "\"port\":" + port + ",\"address\":\"\"" + initial);
+            }
+        }
+
+        private void Listener(string kind, string place, string initial)
+        {
+            string[] words = place.Split(' ');
+            tell(kind, words[1] + ":" + words[0], "\"port\":" + words[0] + ",\"address\":" + Agent.Json(words[1]) + initial);
+        }
+
+        private void TellVip()
+        {
+            List<string> holders = new List<string>();
+            foreach (NetworkInterface nic in NetworkInterface.GetAllNetworkInterfaces())
+                foreach (UnicastIPAddressInformation one in nic.GetIPProperties().UnicastAddresses)
+                    if (one.Address.ToString() == vip && !holders.Contains(nic.Name)) holders.Add(nic.Name);
+            string where = string.Join(", ", holders.ToArray());
+            bool first = heldBy == null;
+            if (!first && (heldBy == "") == (where == "")) return;
+            heldBy = where;
+            string data = "\"address\":" + Agent.Json(vip) + ",\"interface\":" + Agent.Json(where) + (first ? ",\"initial\":true" : "");
+            tell(where == "" ? "vip-down" : "vip-up", where, data);
+        }
+    }
+
     /// <summary>Everything that one process measures, in one loop; one thread reads what is asked, one writes what was seen.</summary>
     public sealed class Agent
     {
@@ -329,6 +451,7 @@ namespace LkHarness
         private double worst;
         private bool atOnce = Clocks.OnWindows, counts;
         private string inputEnded;
+        private HostWatch watch;
 
         private Agent(Stream to) { written = to; }
 
@@ -361,6 +484,7 @@ namespace LkHarness
                 if (cold != "") agent.Event("no-warm-up", cold, "");
                 asked.Start();
                 if (capture != "") agent.Capture(capture);
+                if (agent.watch != null) agent.watch.Start();
                 agent.Loop();
             }
             catch (Exception e) { agent.Finish("it broke: " + e.GetType().Name + ": " + e.Message, true); }
@@ -390,6 +514,7 @@ namespace LkHarness
                 if (words[0] == "lifetime") lifetime = Number(words[1]);
                 if (words[0] == "max_open") MaxOpen = (int)Number(words[1]);
                 if (words[0] == "capture") capture = words[1];
+                if (words[0] == "watch") watch = new HostWatch(Event, words[1], Number(words[2]), words[3], words[4]);
                 if (words[0] == "track") tracks.Add(TrackOf(words));
             }
             return null;

@@ -33,14 +33,18 @@ class Measures(Protocol):
 
 
 def agent_of(host: Host, capabilities: Capabilities, python: str, plan: AgentPlan, sink: Sink) -> Measures:
-    """One that is not started yet. Only the whole one watches what else the plan asks for."""
+    """One that is not started yet. Those in Python and in C# watch what else the plan asks for; the latter no log."""
     if capabilities.kind is Kind.PYTHON:
         return Agent(host, python, plan, sink)
     if capabilities.kind is Kind.FORWARDING:
         return ForwardingAgent(host, plan, sink)
     if capabilities.kind is Kind.COMPILED:
         wire = [series.wire() for series in plan.series]
-        return csharp_agent.CsharpAgent(host, plan, sink, lambda lifetime_s: csharp_agent.start(host, wire, lifetime_s=lifetime_s))
+
+        def compiled(lifetime_s: float) -> Process:
+            return csharp_agent.start(host, wire, lifetime_s=lifetime_s, watch=plan.watch)
+
+        return csharp_agent.CsharpAgent(host, plan, sink, compiled)
 
     def start(lifetime_s: float) -> Process:
         if capabilities.kind is Kind.POWERSHELL:

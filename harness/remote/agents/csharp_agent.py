@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.core.errors import DeadlineExceeded
 from harness.hosts.host import Host, Process
+from harness.remote.agents.agent_launch import AgentWatch
 from harness.remote.agents.streamed_agent import StreamedAgent
 
 MIN_PERIOD_S = 0.01
@@ -39,8 +40,16 @@ def sent(plan: bytes) -> bytes:
     return b"%d\n" % len(text) + text + plan
 
 
-def plan_lines(all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, max_open: int = 2000, capture: str = "") -> bytes:
-    """What the agent is told first. `series` as `AgentSeries.wire` gives them; `capture`: the host's address whose packets are watched."""
+def plan_lines(
+    all_series: Sequence[Mapping[str, Any]],
+    *,
+    lifetime_s: float,
+    max_open: int = 2000,
+    capture: str = "",
+    watch: AgentWatch | None = None,
+) -> bytes:
+    """What the agent is told first. `series` as `AgentSeries.wire` gives them; `capture`: the host's address whose packets are watched;
+    of `watch`, all but the log."""
     lines = []
     for series in all_series:
         period = max(MIN_PERIOD_S, series["period"])
@@ -49,8 +58,15 @@ def plan_lines(all_series: Sequence[Mapping[str, Any]], *, lifetime_s: float, ma
         where += " 1" if series.get("http") else " 0"
         words = " ".join(series.get(key) or "-" for key in ("say", "expect", "again"))
         lines.append(f"track {name} {where} {words}")
-    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *([f"capture {capture}"] if capture else []), "begin"]
+    lines += [f"lifetime {lifetime_s:g}", f"max_open {max_open}", *([f"capture {capture}"] if capture else []), *_watch(watch), "begin"]
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def _watch(watch: AgentWatch | None) -> list[str]:
+    if watch is None or not (watch.vip or watch.ports or watch.connections):
+        return []
+    ports, connections = (",".join(map(str, numbers)) or "-" for numbers in (watch.ports, watch.connections))
+    return [f"watch {watch.vip or '-'} {watch.every_s:g} {ports} {connections}"]
 
 
 def compiles(host: Host) -> bool:
@@ -73,14 +89,16 @@ class CsharpAgent(StreamedAgent):
         process.send(b"renew\n")
 
 
-def start(host: Host, series: Sequence[Mapping[str, Any]], *, lifetime_s: float, capture: str = "") -> Process:
+def start(
+    host: Host, series: Sequence[Mapping[str, Any]], *, lifetime_s: float, capture: str = "", watch: AgentWatch | None = None
+) -> Process:
     """Have PowerShell compile and start it; it measures until it is sent `stop`, its input ends or its lifetime is over.
 
     Raises what `Host.start` raises, OSError.
     """
     process = host.start(loader())
     try:
-        process.send(sent(plan_lines(series, lifetime_s=lifetime_s, capture=capture)))
+        process.send(sent(plan_lines(series, lifetime_s=lifetime_s, capture=capture, watch=watch)))
     except OSError:
         process.close()
         raise
