@@ -314,7 +314,9 @@ namespace LkHarness
     /// <summary>What changes at the host: its VIP, who listens, and who is connected. What comes and goes between two looks is not seen.</summary>
     public sealed class HostWatch
     {
+        private const double AddressesEvery = 0.05; // to list NICs costs more than to list connections
         private readonly Action<string, string, string> tell;
+        private double addressesAt;
         private readonly string vip;
         private readonly double every;
         private readonly HashSet<int> ports, connections;
@@ -350,8 +352,9 @@ namespace LkHarness
                 while (true)
                 {
                     double begun = Clocks.Mono();
-                    Look();
-                    Thread.Sleep(Math.Max(1, (int)((every - (Clocks.Mono() - begun)) * 1000)));
+                    Look(begun);
+                    double took = Clocks.Mono() - begun; // a system with many connections takes long to list them: a tenth of a processor at most
+                    Thread.Sleep(Math.Max(1, (int)(Math.Max(every - took, 9 * took) * 1000)));
                 }
             }
             catch (Exception e)
@@ -360,7 +363,7 @@ namespace LkHarness
             }
         }
 
-        private void Look()
+        private void Look(double now)
         {
             IPGlobalProperties system = IPGlobalProperties.GetIPGlobalProperties();
             HashSet<string> heard = new HashSet<string>(), seen = new HashSet<string>();
@@ -373,7 +376,9 @@ namespace LkHarness
             foreach (string one in seen) if (!connected.Contains(one)) tell("connected", "", one);
             connected = seen;
             TellListeners(heard);
-            if (vip != "") TellVip();
+            if (vip == "" || now < addressesAt) return;
+            addressesAt = now + AddressesEvery;
+            TellVip();
         }
 
         private static bool IsConnected(TcpState state)
