@@ -66,6 +66,6 @@ def forget_ours(subject: ClusterUnderTest, before: StateBefore) -> None:
         for node, tag in ours:
             subject.manager.clear_failure(tag, node, deadline=Deadline(limit_s))
         if ours:
-            subject.wait_until_whole(Deadline(limit_s))
+            subject.wait_until_healthy(Deadline(limit_s))
     except HarnessError as error:
         subject.timeline.note("harness", "put back", f"the failures that were counted could not be deleted: {error}")

@@ -77,8 +77,8 @@ class Preconditions:
         return self._subject.manager.state()
 
     @cached_property
-    def _strangers(self) -> list[str]:
-        return self._subject.manager.strangers()
+    def _unlisted_members(self) -> list[str]:
+        return self._subject.manager.unlisted_members()
 
     @cached_property
     def _boots(self) -> Answer:
@@ -109,7 +109,7 @@ class Preconditions:
         if kind.reboots:
             found += self._unless("the cluster manager starts at boot", self._boots)
         if kind.needs:
-            found += self._strangers
+            found += self._unlisted_members
         return found + (used_up(self._failures, failures) if kind.failures else [])
 
     def of_split(self, kind: type[Disruption]) -> list[str]:

@@ -11,7 +11,7 @@ from harness.attach.execution_plan import PlannedDisruption, show
 from harness.attach.lease import Lease, on_windows
 from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
-from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_whole
+from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_healthy
 from harness.cluster import linux_disk_preflight
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption
 from harness.cluster.invariants import nothing_left
@@ -136,7 +136,7 @@ class DisruptiveRun:
         patience_s = timers.boot_s + timers.takeover_s
         if taken_up:
             try:
-                wait_until_whole(self._subject, Deadline(patience_s))
+                wait_until_healthy(self._subject, Deadline(patience_s))
             except HarnessError as error:
                 return failed(f"{self._active} was active; what Azure had disturbed was undone late, and {error}")
         return put_back(

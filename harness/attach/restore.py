@@ -125,7 +125,7 @@ def _wait_until_movable(subject: ClusterUnderTest, active: str, deadline: Deadli
         return now
 
     def ready(now: ClusterState) -> bool:
-        return now.whole or ((still.expired or deadline.expired) and not hindrances(now, active))
+        return now.healthy or ((still.expired or deadline.expired) and not hindrances(now, active))
 
     return deadline.wait_for(state, until=ready, what="the cluster being healthy", every=0.5)
 
@@ -136,7 +136,7 @@ def _against_moving(subject: ClusterUnderTest, state: ClusterState, active: str)
     allowed = subject.manager.may_switch_over(active)
     if not allowed.no:
         return []
-    mended = [] if state.whole else by_state(active, state).against
+    mended = [] if state.healthy else by_state(active, state).against
     return [reason for reason in allowed.because if reason not in mended]
 
 

@@ -95,7 +95,7 @@ def _questions(cluster: Cluster, manager: Manager, node: str) -> list:
     tags = dict.fromkeys([cluster.ip_resource.tag, *(s.tag for s in cluster.services)])
     return [
         manager.state,
-        manager.strangers,
+        manager.unlisted_members,
         manager.fail_counts,
         manager.fencing,
         manager.failures_left,

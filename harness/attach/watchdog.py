@@ -356,13 +356,13 @@ def _wait_for_the_hosts(subject: ClusterUnderTest, deadline: Deadline, power: Ca
     deadline.wait_for(undone, what="the hosts' own undoing", every=0.5)
 
 
-def wait_until_whole(subject: ClusterUnderTest, deadline: Deadline) -> None:
+def wait_until_healthy(subject: ClusterUnderTest, deadline: Deadline) -> None:
     """What failed because it was disturbed is marked as failed, and such a node does not stand by until that is cleared."""
 
     def whole() -> bool:
         try:
             clear_failures(subject, deadline)
-            return subject.manager.state().whole
+            return subject.manager.state().healthy
         except BadUse:
             raise
         except HarnessError:

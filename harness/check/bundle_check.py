@@ -82,21 +82,26 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
         may_move={Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()},
         fencing=_answer(fencing) if fencing else None,
         left_behind=[str(line) for line in manager.get("left_behind", [])],
-        beside=frozenset(str(tag) for tag in manager.get("beside", ())),
+        unrelated_resources=frozenset(_unrelated_resources(manager)),
         firewalls=evaluated,
         findings=tuple(found),
     )
-    whole_cluster = passed(str(state)) if state.whole else failed(str(state))
+    whole_cluster = passed(str(state)) if state.healthy else failed(str(state))
     if not any(node.running for node in state.nodes.values()):
         whole_cluster = inconclusive("the bundle does not hold what the cluster manager says")
     notes = [Finding(Weight.NOTE, cluster.name, "not in a bundle", LACKS, DO)]
     return Findings(active, whole_cluster, [], [*found, *notes], diagnose(evidence))
 
 
+def _unrelated_resources(manager: Mapping[str, Any]) -> list[str]:
+    """Resources of other applications; `beside` is what bundles of before called them."""
+    return [str(tag) for tag in manager.get("unrelated_resources", manager.get("beside", ()))]
+
+
 def _state(cluster: Cluster, told: Mapping[str, Any]) -> ClusterState:
     nodes = told.get("nodes", {})
     whole = ClusterState({n.name: _node(n.name, nodes.get(n.name)) for n in cluster.nodes})
-    return whole.without([str(tag) for tag in told.get("beside", ())])
+    return whole.without(_unrelated_resources(told))
 
 
 def _node(name: str, told: Mapping[str, Any] | None) -> NodeState:

@@ -18,7 +18,7 @@ class Findings:
     """Everything that one look found."""
 
     active: str | None
-    whole: Verdict
+    cluster_verdict: Verdict
     paths: list[PathCheck]
     found: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
@@ -29,7 +29,7 @@ class Findings:
     def verdict(self) -> Verdict:
         """The verdict on the cluster: its invariants, causes, paths and findings together."""
         causes = [failed(f"{c.host}: {c.says}") for c in self.diagnosis.causes if c.is_fault]
-        return all_of([self.whole, *causes, *(p.verdict for p in self.paths), *verdicts(self.found)])
+        return all_of([self.cluster_verdict, *causes, *(p.verdict for p in self.paths), *verdicts(self.found)])
 
     @property
     def exit_code(self) -> ExitCode:
@@ -63,7 +63,7 @@ class Findings:
                 for cause, under in zip(self.diagnosis.causes, self.diagnosis.under, strict=True)
             ],
             "outcome": str(self.verdict.outcome),
-            "cluster": str(self.whole),
+            "cluster": str(self.cluster_verdict),
             "paths": paths,
             "probe": {"path": self.probe_path, "answers": dict(self.probe_said)} if self.probe_said else None,
             "findings": [asdict(f) for f in self.found],
@@ -74,7 +74,7 @@ class Findings:
         told = list(zip(self.diagnosis.causes, self.diagnosis.under, strict=True))
         lines = [cause.as_text(under) for cause, under in told if cause.is_fault]
         lines += [""] if lines else []
-        lines.append(f"{self.whole.outcome:13} cluster            {self.whole.reason}")
+        lines.append(f"{self.cluster_verdict.outcome:13} cluster            {self.cluster_verdict.reason}")
         if self.probe_said:
             said = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_said.items())
             lines.append(f"{'':13} probe              GET {self.probe_path} is answered {said}")

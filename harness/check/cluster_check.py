@@ -69,8 +69,8 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
 class _Seen:
     """One look, before it is judged."""
 
-    def __init__(self, evidence: Evidence, whole: Verdict, checks: list[PathCheck], found: list[Finding]) -> None:
-        self.evidence, self.whole, self.checks, self.found = evidence, whole, checks, found
+    def __init__(self, evidence: Evidence, cluster_verdict: Verdict, checks: list[PathCheck], found: list[Finding]) -> None:
+        self.evidence, self.cluster_verdict, self.checks, self.found = evidence, cluster_verdict, checks, found
 
 
 def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
@@ -93,20 +93,20 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
             telling = [s for s in cluster.services if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
             direct, probe, told, *checks = subject.together(
                 lambda: evidence_gathering.direct(subject, active, only_standby=True),
-                lambda: None if subject.absent or not state.whole else _guarded(lambda: probe_answered(subject, active)),
+                lambda: None if subject.absent or not state.healthy else _guarded(lambda: probe_answered(subject, active)),
                 lambda: [f for s in telling for f in service_findings.of_service(subject, s)],
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
             more += told
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
-        whole = _whole(subject, state, surveyed, checks, probe, left_of_us.result())
+        whole = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
         if active is not None and not all(c.verdict for c in checks):
             direct = evidence_gathering.direct(subject, active, only_standby=False)
         statuses = evidence_gathering.http_probes(subject, (subject.standby_of(active), cluster.client.name)) if active else {}
         seen, packets = _seen_on_the_wire(sight, cluster, since)
         # One that is away would be waited for once more.
-        after = state if instead or subject.absent else subject.manager.state().without(word.beside)
+        after = state if instead or subject.absent else subject.manager.state().without(word.unrelated_resources)
     moved = _roles(state) != _roles(after)
     evidence = Evidence(
         cluster,
@@ -120,7 +120,7 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         word.may_move,
         word.fencing,
         word.left_behind,
-        word.beside,
+        word.unrelated_resources,
         evaluated,
         tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
@@ -136,7 +136,7 @@ def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], 
         says = f"they moved while it was looked, {MAX_LOOKS_WHILE_ROLES_MOVE} times; at last: {evidence.state}"
         all_found.append(Finding(Weight.UNKNOWN, evidence.cluster.name, "roles", says, do))
     told = diagnose(replace(evidence, findings=tuple(all_found)))
-    whole = seen.whole
+    whole = seen.cluster_verdict
     if evidence.active is None:
         whole = inconclusive(f"{evidence.state.why_none_leads}: {evidence.state}")
     probe = evidence.cluster.load_balancer.probe
@@ -202,7 +202,7 @@ def _guarded(judged: Callable[[], Verdict]) -> Verdict:
         return inconclusive(f"the cluster could not be audited: {error}")
 
 
-def _whole(
+def _cluster_verdict(
     subject: ClusterUnderTest, state: ClusterState, surveyed: Survey, checks: list[PathCheck], probe: Verdict | None, left: Verdict | None
 ) -> Verdict:
     """What an audit between two tests asks, answered by what this look has seen already. It needs every host; without one of them the
@@ -211,7 +211,7 @@ def _whole(
         gone = " and ".join(sorted(subject.absent))
         return inconclusive(f"without {gone}, which cannot be reached: {state}")
     active = state.active
-    if not state.whole or active is None or probe is None:
+    if not state.healthy or active is None or probe is None:
         return failed(f"the cluster is not healthy: {state}")
     told = {n.name: surveyed.facts[n.name].addresses for n in subject.cluster.nodes}
     addresses = {name: those for name, those in told.items() if those is not None}

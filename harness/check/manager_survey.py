@@ -28,7 +28,7 @@ class ManagerSurvey:
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
     left_behind: tuple[str, ...] = ()
-    beside: frozenset[str] = frozenset()  # resources of other applications, which are not in `state`
+    unrelated_resources: frozenset[str] = frozenset()  # resources of other applications, which are not in `state`
 
 
 def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> ManagerSurvey:
@@ -38,15 +38,15 @@ def ask_manager(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> Manag
     hosts: dict[str, Host] = {name: CachingHost(host) for name, host in subject.hosts.items()}
     manager = manager_of(cluster, hosts)
     whole, found = _state(manager, cluster, hosts, instead)
-    beside = manager.beside()
+    beside = manager.unrelated_resources()
     state = whole.without(beside)
     active = state.leading or favoured(cluster, state)
     if active is None:  # what keeps it from being in service anywhere
         lost = {} if subject.absent else {Question.LOST: _may_move(manager, cluster.nodes[0].name, Question.LOST)}
-        return ManagerSurvey(state, None, found, lost, beside=beside)
+        return ManagerSurvey(state, None, found, lost, unrelated_resources=beside)
     standby = subject.standby_of(active)
     if standby in subject.absent:  # a node that is away takes nothing over, which is said already
-        return ManagerSurvey(state, active, found, beside=beside)
+        return ManagerSurvey(state, active, found, unrelated_resources=beside)
     fences: Callable[[], Answer | None] = manager.fencing if manager.needs_fencing else lambda: None  # others by other means
     fencing, left, *answers = subject.together(
         fences, lambda: _left_behind(manager), *(lambda q=q: _may_move(manager, standby, q) for q in FAILOVERS)
@@ -82,6 +82,6 @@ def _may_move(manager: Manager, to: str, question: Question) -> Answer:
 
 def _left_behind(manager: Manager) -> tuple[str, ...]:
     try:
-        return tuple(manager.strangers())
+        return tuple(manager.unlisted_members())
     except HarnessError:
         return ()  # the state is asked as well, and says why nothing is told

@@ -210,9 +210,9 @@ class ClusterUnderTest:
         """The witnesses that have watched, for their captures."""
         return dict(self._witnesses)
 
-    def wait_until_whole(self, deadline: Deadline) -> ClusterState:
+    def wait_until_healthy(self, deadline: Deadline) -> ClusterState:
         """Until one node is active, the other stands by and all communication paths are alive. Raises DeadlineExceeded."""
-        return deadline.wait_for(self.manager.state, until=lambda s: s.whole, what="the cluster being healthy", every=0.2)
+        return deadline.wait_for(self.manager.state, until=lambda s: s.healthy, what="the cluster being healthy", every=0.2)
 
     def close(self) -> None:
         """Ends what runs on the hosts and closes every connection."""

@@ -34,10 +34,10 @@ def audit(subject: ClusterUnderTest, *, patience_s: float | None = None) -> Verd
     state, early_addresses, early_left = subject.together(
         subject.manager.state, lambda: _early(lambda: _addresses(subject)), lambda: _early(lambda: nothing_left(subject))
     )
-    if not state.whole:
+    if not state.healthy:
         early_addresses = early_left = None
         try:
-            state = subject.wait_until_whole(Deadline(patience))
+            state = subject.wait_until_healthy(Deadline(patience))
         except DeadlineExceeded as error:
             return failed(str(error) if patience else f"the cluster is not healthy: {subject.manager.state()}")
     active = state.active

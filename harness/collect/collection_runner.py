@@ -95,14 +95,14 @@ class Gathering:
             self._must_be_asked()
             state = self.manager.state()
             self.state = _state(state)
-            self.state["beside"] = sorted(self.manager.beside())
+            self.state["unrelated_resources"] = sorted(self.manager.unrelated_resources())
         if self.state:
             self._failover(state)
 
     def _failover(self, state: ClusterState) -> None:
         """What the manager says of the next failover, for the diagnosis of the bundle."""
         report = self.reports[self.cluster.nodes[0].name]
-        state = state.without(self.state["beside"])
+        state = state.without(self.state["unrelated_resources"])
         to = self.cluster.peer_of(state.leading).name if state.leading else self.cluster.nodes[0].name
         questions = (Question.LOST, Question.FAILED) if state.leading else (Question.LOST,)
         told = self.state["may_move"] = {}
@@ -112,7 +112,7 @@ class Gathering:
                 told[str(question)] = asdict(self.manager.may_switch_over(to, question))
         if state.leading:
             with self._guarded(report, "failover: what it leaves behind"):
-                self.state["left_behind"] = self.manager.strangers()
+                self.state["left_behind"] = self.manager.unlisted_members()
             if self.manager.needs_fencing:
                 with self._guarded(report, "failover: fencing"):
                     self.state["fencing"] = asdict(self.manager.fencing())
@@ -318,7 +318,7 @@ def _state(state: ClusterState) -> dict[str, Any]:
     return {
         "active": state.active,
         "leading": state.leading,
-        "whole": state.whole,
+        "whole": state.healthy,
         "said": str(state),
         "nodes": {
             name: {

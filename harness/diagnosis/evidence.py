@@ -163,7 +163,7 @@ class Evidence:
     may_move: Mapping[Question, Answer] = field(default_factory=dict)
     fencing: Answer | None = None
     left_behind: Sequence[str] = ()  # what a move of the file's resource would leave where it is; sentences
-    beside: frozenset[str] = frozenset()  # resources that nothing ties to what the file names; `state` is without them
+    unrelated_resources: frozenset[str] = frozenset()  # resources that nothing ties to what the file names; `state` is without them
     firewalls: Mapping[str, FirewallVerdict] = field(default_factory=dict)  # by host: what becomes there of what has to pass
     findings: Sequence[Finding] = ()
     moved: bool = False  # a role moved meanwhile: nothing is advised that depends on it

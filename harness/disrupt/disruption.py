@@ -187,7 +187,7 @@ class Disruption(ABC):
     def begin(self, deadline: Deadline) -> None:
         """Do it."""
 
-    def told(self) -> list[str]:
+    def observations(self) -> list[str]:
         """What it showed beside the paths' outages, in sentences for the report; asked when all is over. May read on the hosts."""
         return []
 

@@ -85,7 +85,7 @@ def figures_of(record: MeasurementRecord, known: Sequence[SeriesFigure]) -> Figu
 
 
 def _phases(record: MeasurementRecord, longest: float) -> dict[str, float]:
-    """The time from the disruption until the last path was right again, or until the measurement ended, cut at the boundaries that were
+    """The time from the disruption until the last path had recovered, or until the measurement ended, cut at the boundaries that were
     seen in it, as an outage is in the report. None for paths that were never out."""
     measured = record.measured
     length = min(longest, measured.end - measured.anchor)

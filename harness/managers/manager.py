@@ -95,7 +95,7 @@ class ClusterState:
         return f"{' and '.join(touched)} have resources in service at once" if len(touched) > 1 else "no node has anything in service"
 
     @property
-    def whole(self) -> bool:
+    def healthy(self) -> bool:
         """One node active, the other standing by, every communication path alive on both."""
         if self.active is None:
             return False
@@ -216,10 +216,10 @@ class Manager(ABC):
         """The commands by which `switch_over` changes something, run on the node `to`; nothing is run for it."""
 
     @abstractmethod
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
+    def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         """What the cluster has besides what its file names: nodes, and resources that `switch_over` would leave behind; sentences."""
 
-    def beside(self, *, limit: float = 10.0) -> frozenset[str]:
+    def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
         """Resources that are another application's: the file names none of what they are tied to, so they may be in service on any node.
         What cannot be read is empty, so that everything counts as the file's; nothing is raised for it."""
         return frozenset()

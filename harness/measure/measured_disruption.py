@@ -74,7 +74,7 @@ class MeasuredDisruption:
                 finally:
                     self._undo(recorder)
                 self._heal(recorder)
-                for text in self._disruption.told():
+                for text in self._disruption.observations():
                     recorder.add(Mark(time.monotonic(), "told", text))
             except BaseException as error:  # whoever judges the recording must know that it did not come to its end, and why
                 recorder.add(Mark(time.monotonic(), "broken-off", str(error) or type(error).__name__))
@@ -269,7 +269,7 @@ class MeasuredDisruption:
         """The cluster healthy again, and then every path right from every host."""
         manager = self._subject.cluster.manager
         self._say("undone; waiting for the cluster to be healthy")
-        self._subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s))
+        self._subject.wait_until_healthy(Deadline(manager.boot_s + manager.takeover_s))
         recorder.add(Mark(time.monotonic(), "whole"))
         self._until_right(self._everyone(), Deadline(self._disruption.allowance().seconds + FIRST_SAMPLE_S), recorder)
 

@@ -253,9 +253,9 @@ class ClusterFixture:
         result = self._measure(lambda: kind(self.subject), planned.start)
         self.settle(result.verdict)
 
-    def becomes_whole(self) -> None:
+    def becomes_healthy(self) -> None:
         """One node active, the other standing by, all communication paths alive, within the time that a node may take to boot."""
-        self.subject.wait_until_whole(Deadline(self.subject.cluster.manager.boot_s + self.subject.cluster.manager.takeover_s))
+        self.subject.wait_until_healthy(Deadline(self.subject.cluster.manager.boot_s + self.subject.cluster.manager.takeover_s))
         self._active = None
 
 

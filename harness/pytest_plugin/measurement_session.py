@@ -94,7 +94,7 @@ class MeasurementSession:
         name = f"{self._number:02d}-{re.sub('[^a-z0-9]+', '-', disruption.name.lower()).strip('-')}"
         path = self._report.run.directory / "evidence" / name / "recording.jsonl"
         disruption.prepare(Deadline(PREPARATION_TIMEOUT_S + self._subject.cluster.manager.takeover_s))
-        self._wait_until_whole()
+        self._wait_until_healthy()
         try:
             with self._view.following(meter.live, f"{name}: {disruption.sentence}") if self._view else contextlib.nullcontext():
                 MeasuredDisruption(self._subject, meter, disruption, say=self._say).record(path, start)
@@ -103,13 +103,13 @@ class MeasurementSession:
         assert result is not None  # a recording that came to its end has a header
         return result, name
 
-    def _wait_until_whole(self) -> None:
+    def _wait_until_healthy(self) -> None:
         """Where the first look does not find it so, the paths may be out meanwhile, and nobody sees that."""
         began = time.monotonic()
-        if self._subject.manager.state().whole:
+        if self._subject.manager.state().healthy:
             return
         try:
-            self._subject.wait_until_whole(Deadline(self._subject.cluster.manager.boot_s))
+            self._subject.wait_until_healthy(Deadline(self._subject.cluster.manager.boot_s))
         finally:
             self.unwatched_s += time.monotonic() - began
 

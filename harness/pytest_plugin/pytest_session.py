@@ -88,7 +88,7 @@ class Session:
         self._attached: DisruptiveRun | None = None
         self._report: ReportBuilder | None = None
         self._broken: str | None = None
-        self._not_whole: str | None = None
+        self._not_healthy: str | None = None
         self._died: HarnessError | None = None
         self._lab: SessionLab | None = None
         self._health: HealthWatch | None = None
@@ -145,11 +145,11 @@ class Session:
         if self._lab_data is None and self._allowed and wanted:
             self._attached = DisruptiveRun(self._subject, run.id, run.directory, self._look)
             self._attached.take()
-        self._report.cluster_is(self.cluster, kind, active=self._look_whether_whole(self._subject))
+        self._report.cluster_is(self.cluster, kind, active=self._why_not_healthy(self._subject))
         if self._lab_data is None and not (
             found := self._audited(patience_s=0.0)
         ):  # what was broken before the first test is no test's fault
-            self._not_whole = self._not_whole or found.reason
+            self._not_healthy = self._not_healthy or found.reason
             self._evidence.failing()
         if self._attached is not None:
             self._attached.show_plan(wanted, say)
@@ -164,15 +164,15 @@ class Session:
         self._health = HealthWatch(self.cluster, sdk_clients.make_clients(self.cluster.azure), run.timeline)
         self._health.start()
 
-    def _look_whether_whole(self, subject: ClusterUnderTest) -> str | None:
+    def _why_not_healthy(self, subject: ClusterUnderTest) -> str | None:
         """The lab must be whole. A stranger's cluster need not be: then only what disturbs nothing is tested, and finds what is wrong."""
         limit = self.cluster.manager.takeover_s + self.cluster.manager.boot_s
         try:
-            return subject.wait_until_whole(Deadline(limit if self._lab_data else HEALTHY_TIMEOUT_S)).active
+            return subject.wait_until_healthy(Deadline(limit if self._lab_data else HEALTHY_TIMEOUT_S)).active
         except DeadlineExceeded as error:
             if self._lab_data:
                 raise
-            self._not_whole = str(error)
+            self._not_healthy = str(error)
             assert self._report is not None
             self._report.host_note(self.cluster.name, f"the cluster was not healthy when the run attached to it: {error}")
             return None
@@ -193,14 +193,14 @@ class Session:
         finally:
             verdict = item.stash.get(VERDICT, inconclusive("the test was interrupted"))
             self._report.end_test(verdict)
-        if not self._broken and not self._not_whole and not self.interrupted:
+        if not self._broken and not self._not_healthy and not self.interrupted:
             self._audit(item)
 
     def _why_not_run(self, item: pytest.Item) -> str:
         if self._broken:
             return f"not run, because the cluster was left broken: {self._broken}"
-        if self._not_whole and item.get_closest_marker("disruptive"):
-            return f"not run, because a cluster that is not healthy must not be disturbed: {self._not_whole}"
+        if self._not_healthy and item.get_closest_marker("disruptive"):
+            return f"not run, because a cluster that is not healthy must not be disturbed: {self._not_healthy}"
         return ""
 
     def _before(self, disruption: Disruption, within: bool = False) -> None:

@@ -13,7 +13,7 @@ def test_switchover(cluster, way):
     with cluster.disrupted("switchover") as switchover:
         switchover.every_path_follows(to=new)
         cluster.nobody_is_served_by(switchover.node)
-    cluster.becomes_whole()
+    cluster.becomes_healthy()
     cluster.expect_every_path()
 
 
@@ -22,7 +22,7 @@ def test_service_crash(cluster, service):
     """After a crash of a protected service every path reaches the right node within its budget, and the other serves nobody."""
     with cluster.disrupted("service crash", service=service) as crash:
         crash.every_path_follows()
-    cluster.becomes_whole()
+    cluster.becomes_healthy()
     cluster.nobody_is_served_by(cluster.standby)
     cluster.expect_every_path()
 
@@ -35,6 +35,6 @@ def test_power_loss(cluster):
         # The lost node is the only other member, so there is no standby path until it is back.
         loss.every_path_follows(to=survivor, origins=(Origin.CLIENT, Origin.INSIDE))
         cluster.nobody_is_served_by(loss.node)
-    cluster.becomes_whole()
+    cluster.becomes_healthy()
     cluster.nobody_is_served_by(loss.node)
     cluster.expect_every_path()

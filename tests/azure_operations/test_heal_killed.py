@@ -286,7 +286,7 @@ class Beside:
 @pytest.fixture
 def attached(lab: AzureLab, monkeypatch: pytest.MonkeyPatch) -> DisruptiveRun:
     """A run that has disturbed the lab, at its end; there is no cluster manager to ask."""
-    monkeypatch.setattr("harness.attach.disruptive_run.wait_until_whole", lambda subject, deadline: None)
+    monkeypatch.setattr("harness.attach.disruptive_run.wait_until_healthy", lambda subject, deadline: None)
     monkeypatch.setattr("harness.attach.disruptive_run.put_back", lambda subject, active, before, *, patience_s: passed("as it was"))
     one = DisruptiveRun(subject(lab, Timeline()), "r", lab.file.parent)
     one._guard, one._active = SimpleNamespace(disturbed=True), lab.cluster.nodes[0].name  # type: ignore[assignment]

@@ -168,7 +168,7 @@ class Case:
 
     def whole(self) -> None:
         manager = self.subject.cluster.manager
-        self.subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s + LATE_S))
+        self.subject.wait_until_healthy(Deadline(manager.boot_s + manager.takeover_s + LATE_S))
 
     def nothing_runs(self, limit: float) -> None:
         """No script of ours and no session of the killed run, in any host; and no folder of an agent."""

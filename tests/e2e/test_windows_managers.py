@@ -86,7 +86,7 @@ wsfc = pytest.mark.parametrize("lab", [("wsfc", "wsfc")], indirect=True, ids=["w
 def test_lifekeeper_on_windows_is_read(lab):
     """Children are marked with short or long dashes (LKW-03); both paths, both nodes."""
     state = lab.manager.state()
-    assert state.active == "lknode01" and state.whole
+    assert state.active == "lknode01" and state.healthy
     assert state.nodes["lknode01"].resources == {"listener-1521": IN, "10.20.1.200": IN, "lbhc-12345": IN}
     assert state.nodes["lknode02"].comm_paths == (
         CommPath("lknode01", "10.20.1.12/10.20.1.11", True),
@@ -121,7 +121,7 @@ def test_lifekeeper_on_windows_may_switch_over_and_why_not(lab):
 def test_lifekeeper_on_windows_with_paths_dead_or_stopped(lab, later, no, why):
     lab.becomes("lknode02", "lcdstatus", later)
     state, answer = lab.manager.state(), lab.manager.may_switch_over("lknode02")
-    assert not state.whole and answer.no is no and why in str(answer)
+    assert not state.healthy and answer.no is no and why in str(answer)
     assert state.active == "lknode01"
 
 
@@ -149,7 +149,7 @@ def test_a_restore_is_started_beside_the_question_and_no_limit_ends_it(lab):
 def test_a_windows_cluster_is_read(lab):
     """Names know no case, resources follow their role, and a network without a role of the cluster carries no path."""
     state = lab.manager.state()
-    assert state.active == "lknode01" and state.whole
+    assert state.active == "lknode01" and state.healthy
     assert state.nodes["lknode01"].resources == {"ip-10.20.1.200": IN, "Oracle für 1521": IN}
     assert state.nodes["lknode02"].resources == {"ip-10.20.1.200": OUT, "Oracle für 1521": OUT}
     assert [p.addresses for p in state.nodes["lknode02"].comm_paths] == ["10.20.1.12/10.20.1.11", "10.20.2.12/10.20.2.11"]
@@ -169,7 +169,7 @@ def test_a_windows_cluster_may_switch_over_and_why_not(lab):
 @wsfc
 def test_a_windows_cluster_with_a_dead_path_or_stopped(lab):
     lab.becomes("lknode02", "state", "one-path")
-    assert not lab.manager.state().whole and lab.manager.may_switch_over("lknode02").yes
+    assert not lab.manager.state().healthy and lab.manager.may_switch_over("lknode02").yes
     lab.becomes("lknode02", "state", "stopped")
     node = lab.manager.state().nodes["lknode02"]
     assert node.stopped and node.why == "the cluster service is Stopped"

@@ -57,7 +57,7 @@ def network(subject: ClusterUnderTest) -> dict[str, str]:
 def test_done_and_undone(subject, name, record_property):
     """Done, seen, undone; the cluster moved or stayed as the disruption says, is healthy again, and no host has anything of ours."""
     manager = subject.cluster.manager
-    subject.wait_until_whole(Deadline(120))
+    subject.wait_until_healthy(Deadline(120))
     disruption = base.get_disruption(name)(subject)
     assert disruption.skip_reason() is None
     disruption.prepare(Deadline(60))
@@ -92,7 +92,7 @@ def test_done_and_undone(subject, name, record_property):
     finally:
         disruption.undo(Deadline(60))
     tell("undone")
-    state = subject.wait_until_whole(Deadline(manager.boot_s + manager.takeover_s))
+    state = subject.wait_until_healthy(Deadline(manager.boot_s + manager.takeover_s))
     tell("whole")
     record_property("seconds", told)
     stated = f"longest {disruption.longest_s:g}, lasts {disruption.lasts_s:g}, allowance {allowance:g}"

@@ -54,7 +54,7 @@ def subject(lab: launch.RunningLab) -> Iterator[ClusterUnderTest]:
 
 @pytest.fixture
 def whole(subject: ClusterUnderTest) -> ClusterUnderTest:
-    subject.wait_until_whole(Deadline(120))
+    subject.wait_until_healthy(Deadline(120))
     return subject
 
 
@@ -140,7 +140,7 @@ def test_the_hosts_put_the_ip_resource_back_wherever_it_is(whole: ClusterUnderTe
     assert not out_of(whole)
     disruption.undo(Deadline(60.0))
     assert all(remains(whole.hosts[n.name]) == [] for n in whole.cluster.nodes)
-    whole.wait_until_whole(Deadline(60.0))
+    whole.wait_until_healthy(Deadline(60.0))
 
 
 def test_what_takes_the_ip_resource_out_ends_by_itself(whole: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_power_loss_fails_over_and_the_node_returns_as_standby(lab: launch.Run
     assert fenced(lab)[-1]["data"] == {"node": lost, "by": survivor}
     assert {h["name"]: h["power"] for h in lab.record.ask("status")["hosts"]}[lost] == "off"
     lab.record.ask("power", node=lost, to="on")
-    assert whole.wait_until_whole(Deadline(120)).active == survivor
+    assert whole.wait_until_healthy(Deadline(120)).active == survivor
 
 
 def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab, whole: ClusterUnderTest) -> None:
@@ -188,7 +188,7 @@ def test_a_frozen_node_is_shot_before_its_peer_takes_over(lab: launch.RunningLab
     frozen = whole.active
     survivor = whole.cluster.peer_of(frozen).name
     lab.record.ask("power", node=frozen, to="freeze")
-    Deadline(120).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.whole, what="the cluster healthy again")
+    Deadline(120).wait_for(lambda: whole.manager.state(limit=2.0), until=lambda s: s.healthy, what="the cluster healthy again")
     assert whole.active == survivor and "power reboot" in fenced(lab)[-1]["text"]
     seen = whole.manager.state().nodes[frozen].resources
     assert seen and all(s is ResourceState.STANDBY for s in seen.values())

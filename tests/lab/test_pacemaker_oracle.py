@@ -23,7 +23,7 @@ def held_against(number: int, folder: Path, seen: Counter[str]) -> list[str]:
     host = OnFile(state)
     manager = Pacemaker(CLUSTER, {N1: host, N2: host})  # type: ignore[dict-item]
     before = manager.state()
-    if before.active != N1 or manager.strangers():
+    if before.active != N1 or manager.unlisted_members():
         return []  # nobody would disturb it
     tags = [tag for tag, found in before.nodes[N1].resources.items() if found.active]
     wrong = []

@@ -216,7 +216,7 @@ class Measurer:
 
     def _once(self, name: str, number: int) -> Done:
         subject, path = self._subject, self._folder / f"{name.replace(' ', '-')}-{number}.jsonl"
-        subject.wait_until_whole(Deadline(120))
+        subject.wait_until_healthy(Deadline(120))
         disruption = base.get_disruption(name)(subject)
         disruption.prepare(Deadline(120))
         MeasuredDisruption(subject, self._meter, disruption).record(path, Start(offset_s=0.1 * number))

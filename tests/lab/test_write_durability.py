@@ -68,7 +68,7 @@ class Base:
         subject, meter = attached or (self.subject, self.meter)
         self._number += 1
         path = self._folder / f"{self._number}.jsonl"
-        subject.wait_until_whole(Deadline(120))
+        subject.wait_until_healthy(Deadline(120))
         MeasuredDisruption(subject, meter, disruption.get_disruption(name)(subject)).record(path, Start())
         read = recording.read(path)
         return read, measured(read)

@@ -24,22 +24,22 @@ class PermittingManager:
         self,
         state: ClusterState,
         *,
-        strangers: list[str] | None = None,
+        unlisted_members: list[str] | None = None,
         switch: Callable[[Question], Answer] = lambda question: YES,
         fencing: Answer = YES,
         mirror: Answer = YES,
         boots: Answer = YES,
         failures: dict[str, tuple[int, int]] | None = None,
     ) -> None:
-        self._state, self._strangers, self._switch = state, strangers or [], switch
+        self._state, self._unlisted_members, self._switch = state, unlisted_members or [], switch
         self._fencing, self._mirror, self._boots, self._failures = fencing, mirror, boots, failures or {}
         self.asked: list[tuple[str, Question]] = []
 
     def state(self, *, limit: float = 10.0) -> ClusterState:
         return self._state
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
-        return self._strangers
+    def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
+        return self._unlisted_members
 
     def may_switch_over(self, to: str, question: Question = Question.TOLD, *, limit: float = 10.0) -> Answer:
         self.asked.append((to, question))

@@ -126,3 +126,9 @@ def test_a_stranger_s_bundle_is_one_sentence(tmp_path: Path, place: str) -> None
 
 def told(found: Findings) -> list[str]:
     return [f"{c.host}: {c.says}" for c in found.diagnosis.causes]
+
+
+@pytest.mark.parametrize("key", ["unrelated_resources", "beside"])
+def test_other_applications_resources_are_left_out_under_the_name_of_before_too(key: str) -> None:
+    nodes = {"lknode01": {"running": True, "why": "", "resources": {"ora": "in service", "sap": "in service"}, "comm_paths": []}}
+    assert set(bundle_check._state(a_cluster(), {"nodes": nodes, key: ["sap"]}).nodes["lknode01"].resources) == {"ora"}

@@ -66,16 +66,16 @@ def test_it_is_asked_of_the_client_and_never_guessed(said: str | Exception, word
 def test_a_loss_of_power_says_what_an_ordinary_client_gets(kind: type) -> None:
     made = object.__new__(kind)
     made._subject, made.moment, made._took_s = subject(), None, None
-    assert made.told() == [sentence("lkclient", 15)]
+    assert made.observations() == [sentence("lkclient", 15)]
 
 
 def test_idle_says_what_became_of_the_held_connection_also_when_all_is_as_expected() -> None:
     made = object.__new__(IdleTimeout)
     made._subject, made.finding = subject(), ""
-    assert made.told() == []
+    assert made.observations() == []
     made._lines = iter([json.dumps({"held": "silent", "after": 7.0, "control": "lives"})])
     made.took_effect(Deadline(60.0))
-    held, waits = made.told()
+    held, waits = made.observations()
     assert held == "the connection held idle was found silent after 7.0 s; the one with keepalives lives" and "925 s" in waits
 
 

@@ -259,7 +259,7 @@ def test_a_file_system_of_lifekeepers_that_nothing_ties(
         assert told.units == {"place disk": "/srv/shared", "state disk": state}
         seen[name] = node(name, units=told.units, folders=told.folders)
     left = f"moving cluster-services (manager.resource) does not move {', '.join(sorted(beside))}, which the cluster manager has besides"
-    found = faults(diagnose(evidence(hosts=seen, beside=frozenset(beside), left_behind=[left] if here == "ISP" else [])))
+    found = faults(diagnose(evidence(hosts=seen, unrelated_resources=frozenset(beside), left_behind=[left] if here == "ISP" else [])))
     assert [c.host for c in found] == ["lknode02"] * bool(words), found
     assert all(word in found[0].says for word in words)
 

@@ -89,7 +89,7 @@ def test_each_is_asked_for_what_it_needs_and_no_more(question: Question):
 
 
 def test_nothing_is_asked_for_the_control():
-    assert against(asked(switch=lambda q: no("why"), strangers=["n3"], mirror=no("x"), boots=no("y"), paths=1), "none") == ""
+    assert against(asked(switch=lambda q: no("why"), unlisted_members=["n3"], mirror=no("x"), boots=no("y"), paths=1), "none") == ""
 
 
 @pytest.mark.parametrize("name", REBOOTS)

@@ -41,7 +41,7 @@ class Around(MeasuredDisruption):
             moment=None,
             allowance=lambda: Allowance(1.0, "known before"),
             counted_allowance=lambda: Allowance(29.0, "known now"),
-            told=tuple,
+            observations=tuple,
             not_done_there=str,
             begin=does or (lambda deadline: None),
             took_effect=lambda deadline: None,

@@ -31,11 +31,11 @@ def audited(
         return found
 
     def state() -> Any:
-        return SimpleNamespace(whole=told("state", whole), active="lknode01")
+        return SimpleNamespace(healthy=told("state", whole), active="lknode01")
 
     def wait(deadline: object) -> Any:
         for _ in range(3):
-            if (found := state()).whole:
+            if (found := state()).healthy:
                 return found
         raise DeadlineExceeded("the cluster being whole: not within 1 s")
 
@@ -52,7 +52,7 @@ def audited(
         manager=SimpleNamespace(state=state),
         facts={"lknode01": SimpleNamespace(addresses=lambda: told("vip", vip))},
         together=lambda *work: [one() for one in work],
-        wait_until_whole=wait,
+        wait_until_healthy=wait,
     )
     monkeypatch.setattr(invariants, "nothing_left", lambda subject: told("left", left))
     monkeypatch.setattr(invariants, "probe_answered", lambda subject, active: passed("the probe"))

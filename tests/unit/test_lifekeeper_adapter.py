@@ -179,7 +179,7 @@ GONE = NodeState("b", False, {}, (), "b: no answer")
 )
 def test_the_cluster(state, active, whole):
     """Who is active, and whether nothing is amiss."""
-    assert (state.active, state.whole) == (active, whole)
+    assert (state.active, state.healthy) == (active, whole)
 
 
 @given(*[st.lists(st.sampled_from(ResourceState), max_size=4) for _ in range(2)])
@@ -187,7 +187,7 @@ def test_never_two_active_nodes(a, b):
     """An active node has everything, and then the other has nothing; without one nothing is whole."""
     state = both(node("a", *a), node("b", *b))
     if state.active is None:
-        assert not state.whole
+        assert not state.healthy
     else:
         mine, others = (a, b) if state.active == "a" else (b, a)
         assert mine and all(s.active for s in mine) and not any(s.active for s in others)

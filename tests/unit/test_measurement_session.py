@@ -107,7 +107,7 @@ def test_waiting_for_the_cluster_to_be_healthy_is_time_in_which_nobody_looks(who
     measuring._subject = SimpleNamespace(
         manager=manager,
         cluster=cluster,
-        wait_until_whole=lambda deadline: deadline.wait_for(manager.state, until=lambda s: s.whole, what=""),
+        wait_until_healthy=lambda deadline: deadline.wait_for(manager.state, until=lambda s: s.healthy, what=""),
     )
-    measuring._wait_until_whole()
+    measuring._wait_until_healthy()
     assert bool(measuring.unwatched_s > 0.05) is waited and next(looks, None) is None

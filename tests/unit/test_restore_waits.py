@@ -41,7 +41,7 @@ def subject(log: list[str], times: int, switch_over) -> SimpleNamespace:
     manager = SimpleNamespace(
         may_switch_over=lambda to, **_: Answer(Says.YES),
         switch_over=move,
-        state=lambda **_: SimpleNamespace(active=active[0], whole=True, nodes={}),
+        state=lambda **_: SimpleNamespace(active=active[0], healthy=True, nodes={}),
         end_own_move=lambda node, *, deadline: None,
         by_hand_line=lambda to: "perform_action",
     )

@@ -85,8 +85,8 @@ class Manager:
 
 
 def subject_of(manager: Manager) -> Any:
-    def wait_until_whole(deadline: Deadline) -> ClusterState:
-        return deadline.wait_for(manager.state, until=lambda s: s.whole, what="the cluster being healthy", every=0.01)
+    def wait_until_healthy(deadline: Deadline) -> ClusterState:
+        return deadline.wait_for(manager.state, until=lambda s: s.healthy, what="the cluster being healthy", every=0.01)
 
     return SimpleNamespace(
         cluster=CLUSTER,
@@ -97,7 +97,7 @@ def subject_of(manager: Manager) -> Any:
         absent=set(),
         before_undoing=lambda: None,
         lost=str,
-        wait_until_whole=wait_until_whole,
+        wait_until_healthy=wait_until_healthy,
     )
 
 
@@ -361,7 +361,7 @@ def test_a_deletion_s_own_look_is_waited_for() -> None:
     whole, looks = manager.now, iter([manager.now, both(node("lknode01", ip=B), node("lknode02", ip=B))])
     manager.state = lambda *, limit=10.0: next(looks, whole)  # type: ignore[method-assign]
     baseline.forget_ours(subject, before)
-    assert manager.state().whole and not manager.counts["lknode01"]
+    assert manager.state().healthy and not manager.counts["lknode01"]
 
 
 def test_failures_that_were_counted_are_deleted_and_others_told() -> None:

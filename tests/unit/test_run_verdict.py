@@ -109,7 +109,7 @@ def test_every_test_is_counted_once():
     ("seconds", "fault", "outcome", "said"),
     [
         (6.0, None, Outcome.PASS, "6.00 s of 6.00 s allowed"),
-        (6.01, None, Outcome.FAIL, "out for 6.01 s, its budget is 6.00 s"),
+        (6.01, None, Outcome.FAIL, "recovered after 6.01 s, its budget is 6.00 s"),
         (None, None, Outcome.FAIL, "had not recovered when its budget of 6.00 s ended"),
         (1.0, "the agent was late", Outcome.INCONCLUSIVE, "the agent was late"),
     ],

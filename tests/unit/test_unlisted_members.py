@@ -178,19 +178,19 @@ def test_a_state_without_them_has_one_active_node():
     there = NodeState("b", True, {"ip": ResourceState.STANDBY, "sap": ResourceState.IN_SERVICE}, (CommPath("a", "x", True),))
     state = ClusterState({"a": here, "b": there})
     assert (state.active, state.leading) == (None, None)
-    assert state.without({"sap"}).active == "a" and state.without({"sap"}).whole
+    assert state.without({"sap"}).active == "a" and state.without({"sap"}).healthy
 
 
 CUTS = {name for name, kind in disruption.all_of().items() if kind.cuts}
 
 
-def guard(strangers: list[str], paths: int = 2) -> Preflight:
+def guard(unlisted_members: list[str], paths: int = 2) -> Preflight:
     ways = tuple(CommPath("other", str(n), True) for n in range(paths))
     states = {
         n.name: NodeState(n.name, True, {"ip": ResourceState.IN_SERVICE if n is CLUSTER.nodes[0] else ResourceState.STANDBY}, ways)
         for n in CLUSTER.nodes
     }
-    manager = PermittingManager(ClusterState(states), strangers=strangers)
+    manager = PermittingManager(ClusterState(states), unlisted_members=unlisted_members)
     subject = SimpleNamespace(manager=manager, standby_of=lambda active: CLUSTER.peer_of(active).name)
     return Preflight(subject, frozenset({"switchover", *CUTS}), str)  # type: ignore[arg-type]
 

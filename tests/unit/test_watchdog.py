@@ -92,7 +92,7 @@ def test_what_azure_did_is_undone_behind_a_later_word_too(monkeypatch: pytest.Mo
     monkeypatch.setattr(watchdog, "_run", lambda command, limit_s: given.append((list(command), limit_s)) or "")
     monkeypatch.setattr(watchdog, "Lease", lambda *a, **k: SimpleNamespace(resume=lambda: True, stolen="", give_back=lambda: []))
     monkeypatch.setattr(watchdog, "_wait_for_the_hosts", lambda *about: None)
-    monkeypatch.setattr(watchdog, "wait_until_whole", lambda *about: None)
+    monkeypatch.setattr(watchdog, "wait_until_healthy", lambda *about: None)
     monkeypatch.setattr(watchdog, "put_back", lambda *about, patience_s: passed("as it was"))
     assert watchdog.put_all_back(BRIEF, [WatchdogMessage(active="lknode01"), azure, azure, later], io.StringIO()) == 0
     assert given == [(azure.commands[0], azure.command_s)]

@@ -125,5 +125,5 @@ def subject_of(*, token: str = TOKEN) -> Any:
         facts={name: WindowsHost(host) for name, host in hosts.items()}, timeline=Timeline(), lease_token=token, lease_line="x",
         standing=[], absent=set(), arming=lambda one: None, disarmed=lambda token: None, lost=str, before_undoing=lambda: None,
         together=lambda *works: [work() for work in works], runs_commands=lambda name: True, cleaner=SimpleNamespace(values=[]),
-        wait_until_whole=lambda deadline: manager.state(), close=lambda: None,
+        wait_until_healthy=lambda deadline: manager.state(), close=lambda: None,
     )  # fmt: skip

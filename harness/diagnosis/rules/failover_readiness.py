@@ -65,7 +65,7 @@ def _loose_disks(evidence: Evidence) -> dict[str, tuple[str, tuple[str, ...]]]:
         name.removeprefix("place "): place for _, seen in evidence.nodes for name, place in seen.units.items() if name.startswith("place ")
     }
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for tag in sorted(evidence.beside & set(places)):
+    for tag in sorted(evidence.unrelated_resources & set(places)):
         place = places[tag]
         used = tuple(
             service.name
@@ -76,7 +76,7 @@ def _loose_disks(evidence: Evidence) -> dict[str, tuple[str, tuple[str, ...]]]:
                 for s in seen.listening(service.port)
             )
         )
-        if used or evidence.beside <= set(places):
+        if used or evidence.unrelated_resources <= set(places):
             found[tag] = (place, used)
     return found
 

@@ -140,7 +140,7 @@ class AzurePowerOff(ByAzurePower):
     def _trigger(self, deadline: Deadline) -> Triggered:
         return self._machine.power_off(deadline)
 
-    def told(self) -> list[str]:
+    def observations(self) -> list[str]:
         return [client_tcp_timeout.describe(self._subject)]
 
     def took_effect(self, deadline: Deadline) -> None:

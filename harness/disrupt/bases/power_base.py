@@ -63,7 +63,7 @@ class ByPower(Disruption):
         if told := MOMENT.search(said):  # a command that knows when the node fell silent may say so
             self.moment = Moment(HARNESS, float(told[1]), float(told[2]))
 
-    def told(self) -> list[str]:
+    def observations(self) -> list[str]:
         """Where the outages count from, when the command did not say when the node fell silent."""
         if self.moment is not None or self._took_s is None:
             return []

@@ -148,7 +148,7 @@ class IdleTimeout(Disruption):
         if told["held"] != expected or told["control"] != "lives":
             raise Inconclusive(f"{self.finding}; expected: {expected}, and the other one lives")
 
-    def told(self) -> list[str]:
+    def observations(self) -> list[str]:
         return [self.finding, client_tcp_timeout.describe(self._subject)] if self.finding else []
 
     def undo(self, deadline: Deadline) -> None:

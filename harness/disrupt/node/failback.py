@@ -31,5 +31,5 @@ class Failback(Switchover):
         away = self._subject.cluster.peer_of(self._to).name
         if self._subject.active != away:
             self._subject.manager.switch_over(away, deadline=deadline)
-            self._subject.wait_until_whole(deadline)
+            self._subject.wait_until_healthy(deadline)
         self._node = away

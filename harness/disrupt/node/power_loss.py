@@ -18,5 +18,5 @@ class PowerLoss(ByPower):
     expects = both(Effect.RECOVERS, Effect.RECOVERS, Effect.ANY)
     runs_with = frozenset({"one comm path cut"})
 
-    def told(self) -> list[str]:
-        return [*super().told(), client_tcp_timeout.describe(self._subject)]
+    def observations(self) -> list[str]:
+        return [*super().observations(), client_tcp_timeout.describe(self._subject)]

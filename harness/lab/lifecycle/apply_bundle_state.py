@@ -84,7 +84,7 @@ class _Making:
         assert shape.active is not None
         deadline = Deadline(JOIN_TIMEOUT_S + 2 * self._cluster.manager.takeover_s)
         # Whole, that is past its start. In a second round paths may be cut and parts out of service: then whoever leads is enough.
-        done = (lambda s: s.leading is not None) if self._again else (lambda s: s.whole)
+        done = (lambda s: s.leading is not None) if self._again else (lambda s: s.healthy)
         deadline.wait_for(self._manager.state, until=done, what="the lab's cluster being in service", every=0.1)
         self._again = True
         if self._manager.state().leading != shape.active:

@@ -87,7 +87,7 @@ class LifeKeeper(Manager):
     def switch_over_lines(self, to: str) -> list[str]:
         return [shlex.join(self._action(self._cluster.manager.resource, "restore", []))]
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
+    def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
             said = list(pool.map(lambda n: self._ask(n, self._reads("lcdstatus", "-q"), limit), names))
@@ -96,7 +96,7 @@ class LifeKeeper(Manager):
             found += [told.why] if told.text is None else of_lifekeeper(told.text, name, self._cluster.manager.resource, names)
         return list(dict.fromkeys(found))
 
-    def beside(self, *, limit: float = 10.0) -> frozenset[str]:
+    def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
         said = self._of_each(self._reads("lcdstatus", "-q"), limit)
         own, port = own_tags(self._cluster), self._cluster.load_balancer.probe.port
         return unrelated_in_lifekeeper([told.text for told in said.values() if told.text is not None], own, port)
@@ -126,7 +126,7 @@ class LifeKeeper(Manager):
         manager = self._cluster.manager
         with ThreadPoolExecutor(max_workers=5) as pool:
             state = pool.submit(self.state, limit=limit)
-            beside = pool.submit(self.beside, limit=limit)  # what is another application's stays where it is
+            beside = pool.submit(self.unrelated_resources, limit=limit)  # what is another application's stays where it is
             flags = pool.submit(self._of_each, self._reads("flg_list"), limit)
             settings = pool.submit(self._of_each, READ_SETTINGS, limit)
             policies = None if question is Question.TOLD else pool.submit(self._of_each, self._reads("lkpolicy", "--get-policies"), limit)

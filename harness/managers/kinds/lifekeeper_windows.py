@@ -93,7 +93,7 @@ class LifeKeeperWindows(OnWindows):
             return NodeOutput(None, str(error))
         return NodeOutput("".join(row["Text"] for row in answer.rows)) if answer.ok else NodeOutput(None, answer.why)
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
+    def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         found = []
         for node, told in self._each(lambda node: self._listed(node, limit)).items():
             if told.text is None:

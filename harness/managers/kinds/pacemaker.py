@@ -136,14 +136,14 @@ class Pacemaker(Manager):
             f"crm_resource --clear -r {resource}",
         ]
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
+    def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         names = [n.name for n in self._cluster.nodes]
         seen, rules = (self._try(names[0], line, limit) for line in (MONITOR, f"{ROOT} cibadmin -Q -o constraints"))
         if seen is None or rules is None:
             return [f"{names[0]} could not be asked what else the cluster has besides what its file names"]
         return of_pacemaker(seen.out, rules.out, self._cluster.manager.resource, names)
 
-    def beside(self, *, limit: float = 10.0) -> frozenset[str]:
+    def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
         return self._beside(self._told(self._cluster.nodes[0].name, f"{ROOT} cibadmin -Q; {NOW}", limit))
 
     def _beside(self, cib: NodeOutput) -> frozenset[str]:

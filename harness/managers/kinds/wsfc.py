@@ -63,7 +63,7 @@ class Wsfc(OnWindows):
             case.add(allowed(to, self._group, to, found))
         return case.answer
 
-    def strangers(self, *, limit: float = 10.0) -> list[str]:
+    def unlisted_members(self, *, limit: float = 10.0) -> list[str]:
         """Nodes besides the file's; other roles are not moved with the file's."""
         told = self._say(self._names[0], limit)
         if isinstance(told, NodeState):

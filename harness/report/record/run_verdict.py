@@ -32,19 +32,21 @@ def severity(result: Result) -> int:
     return _WORST_FIRST.index(result)
 
 
-def judge_recovery(path: PathName, out_for: float | None, budget: float, *, period: float = 0.0, fault: str | None = None) -> Verdict:
-    """The verdict on one path's outage of `out_for` seconds (None: it never answered again), which may have been over `period` seconds
-    earlier, as nobody looked in between. `fault`: the measurement itself broke."""
+def judge_recovery(
+    path: PathName, recovered_after: float | None, budget: float, *, period: float = 0.0, fault: str | None = None
+) -> Verdict:
+    """The verdict on one path that had recovered after `recovered_after` seconds (None: it had not), and maybe
+    `period` seconds earlier, as nobody looked in between. `fault`: the measurement itself broke."""
     if fault is not None:
         return inconclusive(f"the {path} path's recovery could not be measured: {fault}")
-    if out_for is None:
+    if recovered_after is None:
         return failed(f"the {path} path had not recovered when its budget of {seconds(budget)} ended")
-    if out_for > budget >= out_for - period:
-        interval = f"{seconds(out_for - period)} to {seconds(out_for)}"
-        return inconclusive(f"the {path} path was out for {interval}, and its budget of {seconds(budget)} lies between: nobody looked then")
-    if out_for > budget:
-        return failed(f"the {path} path was out for {seconds(out_for)}, its budget is {seconds(budget)}")
-    return passed(f"the {path} path was out for {seconds(out_for)} of {seconds(budget)} allowed")
+    if recovered_after > budget >= recovered_after - period:
+        interval = f"{seconds(recovered_after - period)} to {seconds(recovered_after)}"
+        return inconclusive(f"the {path} path recovered after {interval}; its budget of {seconds(budget)} is between: nobody looked then")
+    if recovered_after > budget:
+        return failed(f"the {path} path recovered after {seconds(recovered_after)}, its budget is {seconds(budget)}")
+    return passed(f"the {path} path recovered after {seconds(recovered_after)} of {seconds(budget)} allowed")
 
 
 def judge_test(

@@ -8,9 +8,9 @@ from harness.report.record.record_types import Record, Seconds, Text
 
 
 class SeriesRecord(Record):
-    """One path to one service, by new connections or one kept open, in all repeats of one disruption in one direction.
+    """One path to one service, by new connections or an established one, in all repeats of one disruption in one direction.
 
-    The figures are seconds until the path was right again (`recovered_after_s` of the measurements). Measurements whose timing could not be
+    The figures are seconds until the path had recovered (`recovered_after_s` of the measurements). Measurements whose timing could not be
     relied on, and those that know no figure, are counted in `left_out` and enter nothing else.
     """
 
@@ -23,7 +23,7 @@ class SeriesRecord(Record):
     """client, inside or standby."""
     service: Text
     kind: Text
-    """new, or the kind of the connection that is kept open."""
+    """new, or the kind of the established connection."""
     expects: Text = ""
     """recovers, untouched, out or any: what the path had to do."""
     period_s: Seconds

@@ -1,6 +1,6 @@
 """Did failover get slower from one run to another? Pure: from the two records.
 
-Every series (path, service, new connections or one kept open) of every disruption that both runs measured, from the same node, is compared
+Every series (path, service, new or established connections) of every disruption that both runs measured, from the same node, is compared
 by itself, with the gate's statistics: a rank test, the series of one disruption and direction corrected together, those by Holm's method. A
 change is claimed only where that would be this surprising once in twenty comparisons of two runs AND the shift is more than one measuring
 period.

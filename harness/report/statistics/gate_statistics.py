@@ -273,7 +273,7 @@ def worst_outages(run: RunRecord) -> dict[str, SeriesFigure]:
 
 
 def worst_established(run: RunRecord) -> dict[str, SeriesFigure]:
-    """The same of the connections that were kept open."""
+    """The same of the established connections."""
     return _over(run, longest_established)
 
 
