@@ -92,7 +92,8 @@ def test_killed_at_any_moment_nothing_is_left(used, seed):
     try:
         Deadline(300).wait_for(record.exists, what="the keeper", every=0.005)
         keeper = Deadline(60).wait_for(lambda: _json(record), what="its record", every=0.005)
-        label = f"{keeper['pid']}-{keeper['start_ticks']}"
+        label = container_keeper.label_of(keeper["pid"], keeper["start_ticks"])
+        assert container_keeper.keeper_lives(label), "or it would be one of another machine, of which everything below is true"
         unshare = Deadline(300).wait_for(lambda: _children(starting.pid, keeper["pid"]), what="the lab's process", every=0.005)[0]
         first = Deadline(60).wait_for(lambda: _children(unshare, 0), what="its first process", every=0.005)[0]
         moment = Deadline(random.Random(seed).uniform(0.0, 4.0))

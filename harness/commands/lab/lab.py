@@ -231,7 +231,7 @@ def _down(given: argparse.Namespace) -> int:
 def _clean(given: argparse.Namespace) -> int:
     from harness.lab.control import lab_registry
 
-    dead = [lab for lab in lab_registry.all_labs() if not lab.alive]
+    dead = [lab for lab in lab_registry.all_labs() if not lab.alive and not lab.starting]
     for lab in dead:
         lab.end()
     logs = list(lab_registry.state_folder().glob("*.failed.log"))

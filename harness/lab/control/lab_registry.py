@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +87,51 @@ class LabRecord:
             deadline.wait_for(lambda: not self._azure_alive, what=f"the end of Azure's API of lab {self.name!r}", every=0.001)
             deadline.wait_for(lambda: not self._keeper_alive, what=f"the removal of the containers of lab {self.name!r}", every=0.01)
 
+    @property
+    def starting(self) -> bool:
+        """Does somebody bring it up, or remove it, at this moment? Its folder is theirs then."""
+        try:
+            with owned(self.folder):
+                return False
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+
     def end(self, *, limit: float = 10.0) -> None:
-        """Take the lab down and remove its folder. The kernel removes everything else with the first process."""
-        self.kill(limit=limit)
-        shutil.rmtree(self.folder, ignore_errors=False)
+        """Take the lab down and remove its folder. The kernel removes everything else with the first process.
+
+        Raises Unusable while it is being brought up: only who does that knows all that was begun. What somebody has removed meanwhile is as
+        good.
+        """
+        try:
+            with owned(self.folder):
+                read(self.folder).kill(limit=limit)
+                shutil.rmtree(self.folder)
+        except BlockingIOError:
+            raise Unusable(
+                f"the lab {self.name!r} is being brought up, or removed, by another command at this moment; "
+                "wait for its end, or end it there"
+            ) from None
+        except FileNotFoundError:
+            self.kill(limit=limit)
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Inside, the lab's folder is this process's: nobody else brings that lab up or removes it. It ends with the process at the latest.
+
+    Raises BlockingIOError when it is somebody's, and FileNotFoundError when there is none (any more).
+    """
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        there, ours = folder.stat(), os.fstat(held)
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        yield
+    finally:
+        os.close(held)
 
 
 def start_ticks(pid: int) -> int | None:

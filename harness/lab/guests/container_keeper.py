@@ -37,7 +37,12 @@ def own_label() -> str:
 
     An engine may be shared with other machines, or with containers that have pids of their own: what is theirs is not judged here.
     """
-    return f"{os.getpid()}-{start_ticks(os.getpid())}-{_scope()}"
+    return label_of(os.getpid(), start_ticks(os.getpid()))
+
+
+def label_of(pid: int, ticks: int | None) -> str:
+    """The label of the containers of a keeper on this machine, by its pid and start time."""
+    return f"{pid}-{ticks}-{_scope()}"
 
 
 def _scope() -> str:

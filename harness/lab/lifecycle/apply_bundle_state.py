@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.collect.lab_from_bundle import ANY, Binding, Shape, Vip
 from harness.config.cluster_config import Cluster
 from harness.core.deadline import Deadline
-from harness.core.errors import HarnessError, Unusable
+from harness.core.errors import DeadlineExceeded, HarnessError, Unusable
 from harness.core.timeline import Timeline
 from harness.hosts.linux.linux_parse import Listener, addresses, listeners
 from harness.hosts.ssh.ssh_host import connect_all
@@ -18,7 +19,7 @@ from harness.lab.control import nsenter
 from harness.lab.control.lab_registry import LabRecord
 from harness.lab.guests import host_provisioning
 from harness.lab.lab_config import DATABASES
-from harness.managers.manager import Manager
+from harness.managers.manager import ClusterState, Manager
 from harness.managers.manager_registry import manager_of
 
 SUSPENDED_CHECK_INTERVAL_S = 86400.0  # between two checks of the stand-in: for a day it leaves alone what was broken on purpose
@@ -49,10 +50,22 @@ def apply(lab: LabRecord, cluster: Cluster, shape: Shape) -> list[str]:
             making.everything(shape)
         if not making.as_wanted(shape):
             making.failed.append(f"{shape.active} does not keep what it had in service: the cluster manager moved it")
+        making.know_dead_paths(shape)
     finally:
         for host in hosts.values():
             host.close()
     return making.failed
+
+
+def still_alive(state: ClusterState, cuts: Sequence[tuple[str, str]]) -> list[str]:
+    """The communication paths between these addresses that a node takes for alive. Pure."""
+    cut = re.compile("|".join(rf"(?<![\d.]){re.escape(address)}(?![\d.])" for pair in cuts for address in pair) or r"(?!)")
+    return [
+        f"{node.node}: {path.addresses}"
+        for node in state.nodes.values()
+        for path in node.comm_paths
+        if path.alive and cut.search(path.addresses)
+    ]
 
 
 class _Making:
@@ -78,6 +91,22 @@ class _Making:
 
     def as_wanted(self, shape: Shape) -> bool:
         return self._manager.state().leading == shape.active
+
+    def know_dead_paths(self, shape: Shape) -> None:
+        """Until the nodes take every path for dead that was cut: they do when heartbeats are missing."""
+        if not shape.cuts:
+            return
+        manager = self._cluster.manager
+        limit = Deadline(JOIN_TIMEOUT_S + 2 * manager.heartbeat_s * manager.heartbeats_missed)
+        try:
+            limit.wait_for(
+                lambda: still_alive(self._manager.state(), shape.cuts),
+                until=lambda left: not left,
+                what="the communication paths that were cut being dead to the nodes",
+                every=0.1,
+            )
+        except DeadlineExceeded as late:
+            self.failed.append(str(late))
 
     def roles(self, shape: Shape) -> None:
         """The active node, and what is out of service there."""

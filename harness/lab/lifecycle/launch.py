@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from harness.lab.lifecycle import container_launch, doctor, ssh_keys
 from harness.lab.services.postgres_template import ensure_template
 
 Progress = Callable[[str], None]
+_TAKEN = (
+    "a lab named {name!r} is being brought up, or removed, by another command at this moment; wait for its end, or choose another --name"
+)
 REASON_MARGIN_S = 5.0  # before the launch gives up, the lab's first process says what it waits for
 
 
@@ -79,6 +83,45 @@ def up(
     _demand_possible(data, name)
     deadline, began = Deadline(max(limit, container_launch.UP_TIMEOUT_S) if _has_containers(data) else limit), time.time()
     folder = _fresh_folder(name)
+    with _owned(folder, name):
+        return _bring_up(
+            data,
+            name,
+            folder,
+            deadline,
+            began,
+            persistent=persistent,
+            progress=progress,
+            network_only=network_only,
+            azure=azure,
+            agreed=agreed,
+        )
+
+
+@contextmanager
+def _owned(folder: Path, name: str) -> Iterator[None]:
+    """Nobody else removes the folder, or brings a lab of that name up, meanwhile. Raises BadUse where somebody was quicker."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lab_registry.owned(folder))
+        except (BlockingIOError, FileNotFoundError):
+            raise BadUse(_TAKEN.format(name=name)) from None
+        yield
+
+
+def _bring_up(
+    data: dict[str, Any],
+    name: str,
+    folder: Path,
+    deadline: Deadline,
+    began: float,
+    *,
+    persistent: bool,
+    progress: Progress,
+    network_only: bool,
+    azure: bool,
+    agreed: bool,
+) -> RunningLab:
     ready = interrupted = False
     process = None
     keeper: container_launch.Prepared | None = None
@@ -155,11 +198,16 @@ def _fresh_folder(name: str) -> Path:
     folder = lab_registry.folder_of(name)
     try:
         if folder.exists():
-            if lab_registry.read(folder).alive:
+            there = lab_registry.read(folder)
+            if there.starting:
+                raise BadUse(_TAKEN.format(name=name))
+            if there.alive:
                 mend = f"take it down with `lkharness lab down --name {name}` or choose another --name"
                 raise BadUse(f"a lab named {name!r} is running already; {mend}")
-            shutil.rmtree(folder)
+            there.end()
         folder.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        raise BadUse(_TAKEN.format(name=name)) from None
     except OSError as error:
         raise Unusable(f"{folder} cannot be made ({error.strerror}); set XDG_STATE_HOME to a folder you can write to") from error
     return folder
