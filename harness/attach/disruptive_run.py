@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.attach.baseline import StateBefore, forget_ours, look
 from harness.attach.disruption_preconditions import Preconditions
 from harness.attach.execution_plan import PlannedDisruption, show
 from harness.attach.lease import Lease, on_windows
 from harness.attach.preflight import Preflight
 from harness.attach.restore import by_hand, put_back
+from harness.attach.state_before import StateBefore, forget_ours, look
 from harness.attach.watchdog import FILE, Watchdog, WatchdogConfig, wait_until_healthy
 from harness.cluster import linux_disk_preflight
 from harness.cluster.cluster_under_test import ClusterUnderTest, StandingDisruption

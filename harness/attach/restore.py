@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.attach.baseline import StateBefore, differences, forget_ours, look
+from harness.attach.state_before import StateBefore, differences, forget_ours, look
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import audit
 from harness.config.cluster_config import Node

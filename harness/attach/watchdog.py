@@ -23,10 +23,10 @@ from typing import TextIO
 
 from pydantic import BaseModel, ValidationError
 
-from harness.attach.baseline import StateBefore
 from harness.attach.lease import Lease, on_windows
 from harness.attach.pending_host_undos import HostUndoings, pending_undos
 from harness.attach.restore import put_back
+from harness.attach.state_before import StateBefore
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.invariants import nothing_left
 from harness.config.cluster_config import Cluster

@@ -172,7 +172,7 @@ def _in_azure(cluster: Cluster) -> Callable[[str | None], list[Finding]]:
     if cluster.azure is None:
         return lambda active: []
     from harness.azure.client.error_mapping import NotInstalled
-    from harness.azure.lint.config_check import Survey  # only a cluster with [azure] needs the Azure packages
+    from harness.azure.lint.azure_check import Survey  # only a cluster with [azure] needs the Azure packages
 
     try:
         return Survey(cluster, cluster.azure).findings

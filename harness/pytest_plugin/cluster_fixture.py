@@ -166,7 +166,7 @@ class ClusterFixture:
 
     def azure_is_as_designed(self) -> None:
         """Azure has the load balancer, its members and what lets them be reached as the design demands, and has the active node up."""
-        from harness.azure.lint.config_check import Survey  # only a cluster with [azure] needs the Azure packages
+        from harness.azure.lint.azure_check import Survey  # only a cluster with [azure] needs the Azure packages
 
         cluster = self.subject.cluster
         if cluster.azure is None:

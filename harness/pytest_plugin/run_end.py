@@ -96,7 +96,7 @@ def exit_code(finished: Finished, record: RunRecord, exitstatus: int, failures: 
 def _enter_into_history(report: ReportBuilder) -> None:
     """A run is never lost to that: `lkharness history` enters later what is not in."""
     try:
-        from harness.history.catalogue import enter  # its library is needed by nothing else in a run
+        from harness.history.run_import import enter  # its library is needed by nothing else in a run
 
         enter(report.run.directory)
     except Exception as error:  # such as a harness that was updated while the run went on

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.core.errors import HarnessError, Inconclusive
-from harness.history.catalogue import enter
+from harness.history.run_import import enter
 from harness.measure.evaluation.recording_evaluation import measured
 from harness.recorder import incident_files, incident_recording
 from harness.recorder.cluster_recorders import Recorders, series_of

@@ -7,7 +7,7 @@ import pytest
 from arm_server import ArmServer
 
 from harness.azure.backend_health_rules import MemberHealth, members
-from harness.azure.lint.config_check import Survey
+from harness.azure.lint.azure_check import Survey
 from harness.core.finding import Finding, Weight, verdicts
 from harness.core.verdict import Outcome
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from deployments import run_of, up
 
-from harness.azure.provision import deploy, manager_install
+from harness.azure.provision import manager_install, template_deployment
 from harness.cli import main
 from harness.core.errors import Unusable
 
@@ -54,7 +54,7 @@ def test_a_deployment_that_azure_does_not_show_at_once(arm):
 
 
 def test_a_deployment_that_azure_does_not_know_any_more_is_cleaned_up(arm, capsys, monkeypatch):
-    monkeypatch.setattr(deploy, "DEPLOYMENT_VISIBLE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(template_deployment, "DEPLOYMENT_VISIBLE_TIMEOUT_S", 0.2)
     arm.on_look = lambda looks: (404, TOLD) if looks > 1 else None
     assert up() == 2
     said = capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployments import Answer, up
 
-from harness.azure.provision import deploy
+from harness.azure.provision import template_deployment
 
 BUSY = {"error": {"code": "ServiceUnavailable", "message": "the test says so"}}
 ACTIVE = {"error": {"code": "DeploymentActive", "message": "the previous deployment is still active"}}
@@ -61,7 +61,7 @@ def test_one_that_was_accepted_and_shows_late_is_cancelled_and_removed(arm, caps
 
 
 def test_one_that_was_never_accepted_ends_in_bounded_time(arm, capsys, monkeypatch):
-    monkeypatch.setattr(deploy, "DEPLOYMENT_VISIBLE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(template_deployment, "DEPLOYMENT_VISIBLE_TIMEOUT_S", 0.2)
     arm.on_put = at_first(Answer(None))
     assert up() == 4
     said = capsys.readouterr().err

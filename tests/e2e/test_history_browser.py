@@ -13,9 +13,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "unit"))
 from history_sample import a_night, nights, some_figures
 from report_sample import HOSTILE
 
-from harness.history.catalogue import catch_up
 from harness.history.nightly_lines import history
 from harness.history.page.page import html
+from harness.history.run_import import catch_up
 from harness.history.store import FILE, Store
 
 pytestmark = pytest.mark.skipif(program() is None, reason="there is no Chromium on this machine: sudo apt-get install -y chromium")

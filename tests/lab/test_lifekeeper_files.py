@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import BadUse
-from harness.lab.lifekeeper.config.structure import load
+from harness.lab.lifekeeper.config.stand_in_settings import load
 from harness.lab.lifekeeper.config.tunables import read_tunables
 from harness.lab.lifekeeper.install import install
 

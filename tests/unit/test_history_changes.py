@@ -8,9 +8,9 @@ import random
 import pytest
 from history_sample import nights
 
-from harness.history.catalogue import catch_up
 from harness.history.change_points import shifts
 from harness.history.nightly_lines import NOTHING_KNOWN, history
+from harness.history.run_import import catch_up
 from harness.history.stability import Night, State, stability
 from harness.history.store import FILE, Store
 from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries

@@ -20,8 +20,8 @@ from report_sample import a_builder
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse
-from harness.history.catalogue import catch_up, enter
 from harness.history.run_entry import read_entry
+from harness.history.run_import import catch_up, enter
 from harness.history.store import FILE, Store
 from harness.report.render import store_record
 from harness.report.run_reader import load_record
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_history_is_one_sentence_and_left_as_it_is(tmp_path, w
 ENTER = """
 import sys
 from pathlib import Path
-from harness.history.catalogue import enter
+from harness.history.run_import import enter
 print("ready", flush=True)
 sys.stdin.readline()
 for folder in sys.argv[1:]:

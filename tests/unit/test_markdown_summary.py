@@ -57,7 +57,7 @@ def test_a_summary_that_cannot_be_appended_is_told_and_loses_nothing(tmp_path, m
 
 
 def test_a_history_that_cannot_be_entered_is_told_and_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "harness.history.catalogue", None)  # as where the harness was updated under the run
+    monkeypatch.setitem(sys.modules, "harness.history.run_import", None)  # as where the harness was updated under the run
     builder = a_run(tmp_path)
     assert run_end.finish(builder, None, interrupted=False).files
     assert any("history" in fault.name for fault in builder.run.record.evidence_faults)

@@ -13,10 +13,10 @@ from harness.azure.client import error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.sdk_clients import Clients
 from harness.azure.provision import availability, creation_record, manager_install
-from harness.azure.provision.deploy import Deployment, check_conflicts, group_is_there, make_group
 from harness.azure.provision.deployment_request import DeploymentRequest, Keep
 from harness.azure.provision.teardown import remove, resources_of
 from harness.azure.provision.template import template
+from harness.azure.provision.template_deployment import Deployment, check_conflicts, group_is_there, make_group
 from harness.config import trust
 from harness.config.cluster_config import Azure
 from harness.core.deadline import Deadline

@@ -11,8 +11,8 @@ from harness.commands.runs import history_keep
 from harness.commands.shared_options import add, print_json
 
 if TYPE_CHECKING:
-    from harness.history.catalogue import Caught
     from harness.history.nightly_lines import History, Line
+    from harness.history.run_import import Caught
 
 ABOUT = "tell what changed from run to run, and write index.html beside the runs"
 PAGE = "index.html"
@@ -32,9 +32,9 @@ def add_to(commands) -> None:
 def _history(given: argparse.Namespace) -> int:
     from harness.core.errors import BadUse, ExitCode, Unusable
     from harness.core.files import expand_user, write_atomically
-    from harness.history.catalogue import catch_up
     from harness.history.nightly_lines import history
     from harness.history.page.page import html
+    from harness.history.run_import import catch_up
     from harness.history.store import FILE, Store
 
     reports = expand_user(given.reports)

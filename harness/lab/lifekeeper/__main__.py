@@ -6,7 +6,7 @@ import sys
 
 from harness.core.errors import BadUse
 from harness.lab.lifekeeper.commands.daemon_supervisor import lock, supervise
-from harness.lab.lifekeeper.config.structure import load
+from harness.lab.lifekeeper.config.stand_in_settings import load
 from harness.lab.lifekeeper.node import Node
 
 

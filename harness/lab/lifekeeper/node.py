@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.lab.lifekeeper import STAND_IN
 from harness.lab.lifekeeper.comm.comm_paths import Comm, NoContact
-from harness.lab.lifekeeper.config.structure import Config
+from harness.lab.lifekeeper.config.stand_in_settings import Config
 from harness.lab.lifekeeper.config.tunables import read_tunables
 from harness.lab.lifekeeper.hierarchy.failover_decision import Failover
 from harness.lab.lifekeeper.hierarchy.hierarchy_engine import Busy, Engine, Refused

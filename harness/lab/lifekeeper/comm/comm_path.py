@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.core.deadline import Deadline
-from harness.lab.lifekeeper.config.structure import CommPath
+from harness.lab.lifekeeper.config.stand_in_settings import CommPath
 
 LINE_LIMIT = 1 << 20  # bytes; a message is a few kilobytes
 

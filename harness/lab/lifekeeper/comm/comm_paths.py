@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.core.deadline import Deadline
 from harness.lab.lifekeeper.comm.comm_path import Line, Path
-from harness.lab.lifekeeper.config.structure import Config
+from harness.lab.lifekeeper.config.stand_in_settings import Config
 from harness.lab.lifekeeper.config.tunables import Tunables
 from harness.lab.lifekeeper.log import Code, Journal, Log
 

@@ -17,7 +17,7 @@ from typing import NoReturn
 from harness.core.errors import BadUse
 from harness.lab.lifekeeper.commands.command_handlers import Commands
 from harness.lab.lifekeeper.commands.command_socket import Control
-from harness.lab.lifekeeper.config.structure import Config
+from harness.lab.lifekeeper.config.stand_in_settings import Config
 from harness.lab.lifekeeper.log import Code
 from harness.lab.lifekeeper.node import Node
 

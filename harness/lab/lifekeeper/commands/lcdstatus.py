@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.lab.lifekeeper.config.structure import Config
+from harness.lab.lifekeeper.config.stand_in_settings import Config
 from harness.lab.lifekeeper.hierarchy.resource_tree import Tree
 
 

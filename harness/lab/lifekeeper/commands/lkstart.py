@@ -9,7 +9,7 @@ from harness.core.errors import BadUse, DeadlineExceeded
 from harness.lab.lifekeeper import STAND_IN
 from harness.lab.lifekeeper.commands.command_client import ask
 from harness.lab.lifekeeper.commands.daemon_supervisor import in_background, lock
-from harness.lab.lifekeeper.config.structure import Config, load
+from harness.lab.lifekeeper.config.stand_in_settings import Config, load
 from harness.lab.lifekeeper.node import Node
 
 

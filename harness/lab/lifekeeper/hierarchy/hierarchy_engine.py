@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from harness.lab.lifekeeper.config.structure import Config
+from harness.lab.lifekeeper.config.stand_in_settings import Config
 from harness.lab.lifekeeper.hierarchy.dependency_runner import in_order
 from harness.lab.lifekeeper.hierarchy.resource_tree import Tree
 from harness.lab.lifekeeper.hierarchy.state_store import Store

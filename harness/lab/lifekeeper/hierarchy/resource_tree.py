@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.lab.lifekeeper.config.structure import Resource
+from harness.lab.lifekeeper.config.stand_in_settings import Resource
 
 
 class Tree:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.lab.lifekeeper.config.structure import Resource
+from harness.lab.lifekeeper.config.stand_in_settings import Resource
 from harness.lab.lifekeeper.resource_types.disk import Disk
 from harness.lab.lifekeeper.resource_types.gen import Gen
 from harness.lab.lifekeeper.resource_types.group import Group

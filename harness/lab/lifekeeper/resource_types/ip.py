@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from harness.core.errors import BadUse
-from harness.lab.lifekeeper.config.structure import Resource
+from harness.lab.lifekeeper.config.stand_in_settings import Resource
 from harness.lab.lifekeeper.resource_types.bounded_command import RanOut, run
 from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings
 

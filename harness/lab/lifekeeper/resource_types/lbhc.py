@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
-from harness.lab.lifekeeper.config.structure import Resource
+from harness.lab.lifekeeper.config.stand_in_settings import Resource
 from harness.lab.lifekeeper.resource_types import lbhcd
 from harness.lab.lifekeeper.resource_types.resource_type import Failed, Kind, Surroundings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.core.errors import BadUse
-from harness.lab.lifekeeper.config.structure import Config, Resource
+from harness.lab.lifekeeper.config.stand_in_settings import Config, Resource
 from harness.lab.lifekeeper.config.tunables import Tunables
 
 
