@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from harness.check import evidence_gathering, service_findings
 from harness.check.check_result import Findings
@@ -34,19 +35,14 @@ MAX_LOOKS_WHILE_ROLES_MOVE = 3  # looks at a cluster whose roles move meanwhile,
 OF_A_ROLE = ("VIP", "route to the VIP", "probe port", "listener of ")  # findings that depend on which node is active
 
 
-def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
+def look(cluster: Cluster, *, run_command: bool = False, file: Path | str = "FILE") -> Findings:
     """Look at everything, and again where a role moved meanwhile. What cannot be reached is a finding, and the rest is judged without it;
-    with `run_command`, a node that SSH does not reach is read by Azure's.
+    with `run_command`, a node that SSH does not reach is read by Azure's; `file` is the cluster's, for what a person is told to do with it.
 
     Raises Unusable when no node can be reached.
     """
     in_azure = _in_azure(cluster)
-    left_out = [
-        Finding(
-            Weight.UNKNOWN, cluster.name, "cluster file", f"{ask}; nobody has agreed to that, and it was left out", trust.what_to_do("FILE")
-        )
-        for ask in cluster.left_out
-    ]
+    left_out = not_agreed_to(cluster, file)
     subject = ClusterUnderTest(cluster, Timeline())
     try:
         found = [*left_out, *unreachable(subject)]
@@ -64,6 +60,12 @@ def look(cluster: Cluster, *, run_command: bool = False) -> Findings:
         return _judged(seen, found, in_azure)
     finally:
         subject.close()
+
+
+def not_agreed_to(cluster: Cluster, file: Path | str) -> list[Finding]:
+    """What was left out of the cluster file, each with the command by which a person agrees to it."""
+    says = "{}; nobody has agreed to that, and it was left out"
+    return [Finding(Weight.UNKNOWN, cluster.name, "cluster file", says.format(ask), trust.what_to_do(file)) for ask in cluster.left_out]
 
 
 class _Seen:

@@ -45,9 +45,10 @@ def _check(given: argparse.Namespace) -> int:
         if given.cluster or given.run_command or given.trust_cluster_file:
             raise BadUse("a bundle holds its own cluster file, and nothing is asked of a host; leave out the other options, or the bundle")
         return _told(bundle_check.look(Path(given.bundle)), given)
-    cluster = cluster_config.load(cluster_file(given.cluster), trusted=given.trust_cluster_file, only_looked_at=True)
+    file = cluster_file(given.cluster)
+    cluster = cluster_config.load(file, trusted=given.trust_cluster_file, only_looked_at=True)
     CLEANER.knows(known_secrets(cluster, {})[0])
-    return _told(look(cluster, run_command=given.run_command), given)
+    return _told(look(cluster, run_command=given.run_command, file=file), given)
 
 
 def _told(findings: Findings, given: argparse.Namespace) -> int:

@@ -51,6 +51,7 @@ def _collect(given: argparse.Namespace) -> int:
     from harness.collect.bundle import Bundle
     from harness.collect.collection_runner import gather
     from harness.config import cluster_config
+    from harness.config.trust import refusal
     from harness.core.timeline import Timeline
     from harness.hosts.ssh.ssh_host import connect_all
     from harness.managers.manager_registry import manager_of
@@ -73,6 +74,8 @@ def _collect(given: argparse.Namespace) -> int:
         print_json({"bundle": str(output), "bytes": output.stat().st_size, "index": index, **error})
     else:
         print(_as_text(index, output))
+    if cluster.left_out:
+        print(f"lkharness: left out, because {refusal(list(cluster.left_out), file)}", file=sys.stderr)
     return exit_code
 
 

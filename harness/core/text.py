@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 # Control characters (a terminal obeys them), the Unicode marks that turn the reading direction of what follows, and what is there without
 # being seen: soft hyphens, characters of no width, fillers, variation selectors and tags.
@@ -53,6 +55,15 @@ def span(value: float) -> str:
 def count(number: int, noun: str) -> str:
     """`1 test`, `3 tests`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def most_said(reasons: Iterable[str], most: int = 3) -> str:
+    """`2 because A; 1 because B`: the reasons that were given most often, each on one line, and how many others there are."""
+    found = Counter(one_line(reason) for reason in reasons).most_common()
+    others = sum(times for _, times in found[most:])
+    return "; ".join(
+        [*(f"{times} because {reason}" for reason, times in found[:most]), *([f"{others} for other reasons"] if others else [])]
+    )
 
 
 def _written_out(character: str) -> str:

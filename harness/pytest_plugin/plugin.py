@@ -22,6 +22,7 @@ from harness.config import cluster_config
 from harness.core.errors import ExitCode, HarnessError
 from harness.core.files import OTHERS_READ, OWNER_ALONE, expand_user, writing_for
 from harness.core.terminal import allow_every_encoding
+from harness.core.text import most_said
 from harness.disrupt.none import Nothing
 from harness.pytest_plugin import pytest_items, pytest_options
 from harness.pytest_plugin.live_view import LiveView
@@ -278,7 +279,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     """Prints the run's summary."""
     own = config.stash.get(KEY, None)
     if _skipped_all(config, exitstatus) and _is_about_a_cluster(config):
-        terminalreporter.write_line("inconclusive: every test was skipped, so nothing was looked at; -rs shows the reasons", yellow=True)
+        why = most_said(pytest_items.skip_reason(report) for report in terminalreporter.stats["skipped"])
+        terminalreporter.write_line(f"inconclusive: every test was skipped, so nothing was looked at: {why}", yellow=True)
     if own is not None and own.finished is not None:
         terminalreporter.reportchars = "".join(c for c in terminalreporter.reportchars if c not in "fE")  # the summary names them once
         terminalreporter.section("acceptance run")

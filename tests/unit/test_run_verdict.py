@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.core.errors import ExitCode
+from harness.core.text import most_said
 from harness.core.verdict import Outcome, failed, inconclusive, passed
 from harness.report.record.run_exit_code import exit_code_of
 from harness.report.record.run_record import (
@@ -97,7 +98,14 @@ def test_a_pass_names_what_was_skipped():
 
 
 def test_a_run_of_skipped_tests_proves_nothing_and_says_so():
-    assert judge(a_run(SKIP)).reason == "no test was executed; 1 test skipped"
+    """With the reasons, those that were given most often first."""
+    (reason,) = {t.verdict.reason for t in a_run(SKIP).tests}
+    assert judge(a_run(SKIP)).reason == f"no test was executed; 1 test skipped: 1 because {reason}"
+
+
+def test_the_reasons_that_were_given_most_often():
+    assert most_said(["b", "a", "a\nc ", "a", "d", "e", "a c"]) == "2 because a; 2 because a c; 1 because b; 2 for other reasons"
+    assert most_said([]) == ""
 
 
 def test_every_test_is_counted_once():

@@ -11,6 +11,7 @@ import tomli_w
 
 from harness import cli
 from harness.azure.client import credentials
+from harness.check.cluster_check import not_agreed_to
 from harness.collect.known_secrets import known_secrets
 from harness.commands.lab import lab as lab_command
 from harness.config import cluster_config, service_settings, trust
@@ -80,6 +81,19 @@ def test_a_run_needs_the_agreement(stranger: Stranger) -> None:
     with pytest.raises(BadUse, match=r"asks for what nobody has agreed to: .*lkharness trust"):
         trust.demand(cluster_config.load(file), file)
     trust.demand(cluster_config.load(file, trusted=True), file)
+
+
+def test_what_check_and_collect_left_out_names_the_one_command_that_agrees(
+    stranger: Stranger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can be copied from there: with the file's own path."""
+    file = stranger.write()
+    (found,) = not_agreed_to(cluster_config.load(file), file)
+    assert "password_command runs" in found.says and f"lkharness trust {file}" in found.do
+    cli.main(["collect", "--cluster", str(file), "--output", str(tmp_path / "b.tar.gz")])
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert "password_command runs" in said and f"`lkharness trust {file}`" in said
+    assert not_agreed_to(cluster_config.load(file, trusted=True), file) == []
 
 
 def test_agreed_once_to_exactly_this_content(stranger: Stranger, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.core.text import count, seconds
+from harness.core.text import count, most_said, seconds
 from harness.core.verdict import Verdict, failed, inconclusive, passed
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import (
@@ -122,7 +122,8 @@ def _failure(run: RunRecord) -> str:
 
 def _unclear(run: RunRecord, counts: Counts) -> str:
     if not counts.executed:
-        return "no test was executed" + (f"; {count(counts.skipped, 'test')} skipped" if counts.skipped else "")
+        skipped = [t.verdict.reason for t in run.tests if t.verdict.outcome is Result.SKIPPED]
+        return "no test was executed" + (f"; {count(len(skipped), 'test')} skipped: {most_said(skipped)}" if skipped else "")
     tests = [t for t in run.tests if t.verdict.outcome is Result.INCONCLUSIVE]
     audits = [a for a in run.audits if a.verdict.outcome is Result.INCONCLUSIVE]
     if tests:
