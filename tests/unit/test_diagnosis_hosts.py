@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from test_diagnosis import BY_ETH0, CLUSTER, SILENT, WEB, client, diagnose, evidence, faults, listening, node, only, paths, with_host
 
+from harness.config import cluster_config
 from harness.core.finding import Finding, Weight
 from harness.diagnosis.evidence import Direct, Socket
 from harness.diagnosis.linux_host_script_parse import host
 from harness.diagnosis.manager_log_excerpts import about
 from harness.hosts.linux.linux_parse import InterfaceAddress, Route
+from harness.lab.lifecycle import default_cluster
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, Says
 
 
@@ -171,6 +174,14 @@ ARP = """@@ firewall
 
 
 @pytest.mark.parametrize(("nic", "client_path", "found"), [("eth0", SILENT, 1), ("eth9", SILENT, 0), ("eth0", {}, 0)])
+def test_with_floating_ip_a_proxy_on_the_vip_is_no_fault_by_itself() -> None:
+    floating = cluster_config.parse(default_cluster.cluster_data(given={"design": "floating"}), Path("a test's"))
+    there = [listening(WEB.port, VIP, process="haproxy", pid=5), listening(WEB.port, OWN, process="httpd", pid=6)]
+    seen = node("lknode01", listeners=[*[listening(p) for p in (12345, *(s.port for s in CLUSTER.services if s is not WEB))], *there])
+    told = [c for c in diagnose(replace(with_host(seen), cluster=floating)).causes if "two programs have" in c.says]
+    assert [(c.is_fault, c.says.index("haproxy") < c.says.index("httpd")) for c in told] == [(False, True)]
+
+
 def test_a_filter_of_arp_is_told_where_something_is_lost_in_silence(nic: str, client_path: dict[str, object], found: int) -> None:
     firewall = host("lknode01", ARP.replace("NIC", nic)).firewall
     told = diagnose(with_host(node("lknode01", firewall=firewall), paths=paths(client=client_path))).causes
