@@ -165,6 +165,14 @@ def test_another_program_on_the_address_where_the_balancer_delivers(
     assert all(word in c.says for c in told for word in (addresses[0], addresses[1], f"port {WEB.port} (web)"))
 
 
+def test_with_floating_ip_a_proxy_on_the_vip_is_no_fault_by_itself() -> None:
+    floating = cluster_config.parse(default_cluster.cluster_data(given={"design": "floating"}), Path("a test's"))
+    there = [listening(WEB.port, VIP, process="haproxy", pid=5), listening(WEB.port, OWN, process="httpd", pid=6)]
+    seen = node("lknode01", listeners=[*[listening(p) for p in (12345, *(s.port for s in CLUSTER.services if s is not WEB))], *there])
+    told = [c for c in diagnose(replace(with_host(seen), cluster=floating)).causes if "two programs have" in c.says]
+    assert [(c.is_fault, c.says.index("haproxy") < c.says.index("httpd")) for c in told] == [(False, True)]
+
+
 ARP = """@@ firewall
 {"nftables": [{"table": {"family": "arp", "name": "f"}},
 {"chain": {"family": "arp", "table": "f", "name": "in", "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}},
@@ -174,14 +182,6 @@ ARP = """@@ firewall
 
 
 @pytest.mark.parametrize(("nic", "client_path", "found"), [("eth0", SILENT, 1), ("eth9", SILENT, 0), ("eth0", {}, 0)])
-def test_with_floating_ip_a_proxy_on_the_vip_is_no_fault_by_itself() -> None:
-    floating = cluster_config.parse(default_cluster.cluster_data(given={"design": "floating"}), Path("a test's"))
-    there = [listening(WEB.port, VIP, process="haproxy", pid=5), listening(WEB.port, OWN, process="httpd", pid=6)]
-    seen = node("lknode01", listeners=[*[listening(p) for p in (12345, *(s.port for s in CLUSTER.services if s is not WEB))], *there])
-    told = [c for c in diagnose(replace(with_host(seen), cluster=floating)).causes if "two programs have" in c.says]
-    assert [(c.is_fault, c.says.index("haproxy") < c.says.index("httpd")) for c in told] == [(False, True)]
-
-
 def test_a_filter_of_arp_is_told_where_something_is_lost_in_silence(nic: str, client_path: dict[str, object], found: int) -> None:
     firewall = host("lknode01", ARP.replace("NIC", nic)).firewall
     told = diagnose(with_host(node("lknode01", firewall=firewall), paths=paths(client=client_path))).causes

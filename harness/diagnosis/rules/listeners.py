@@ -119,8 +119,8 @@ def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: 
 
 
 def _two_programs(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
-    """One program on the address where the balancer delivers, and another on any, or on the VIP or the node's own: clients reach the one, and
-    whoever comes by the other address, or looks at the service on the node, the other."""
+    """One program on the address where the balancer delivers, and another on any, or on the VIP or the node's own: clients reach the one,
+    and whoever comes by the other address, or looks at the service on the node, the other."""
     cluster = evidence.cluster
     delivered = str(node.address if cluster.design is Design.NAT else cluster.vip)
     for service in cluster.services:
@@ -129,16 +129,18 @@ def _two_programs(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Ca
         other = next((s for s in there if s.address in {str(cluster.vip), str(node.address), *ANY} - {delivered}), None)
         if one is None or other is None or not _differ(evidence, seen, service, one, other):
             continue
+        proxied = other.address == str(
+            node.address
+        )  # with floating IP a proxy may well have the VIP, and hand on to the node's own address
         yield Cause(
             f"two programs have port {service.port} ({service.name}) on {node.name}: {one.owner} on {one.address}, where the load balancer "
             f"delivers, and {other.owner} on {other.address}; clients reach the first, and only one of them can be the service",
             node.name,
-            # With floating IP a proxy may well have the VIP, and what it hands on to the node's own address.
-            Certainty.POSSIBLE if other.address == str(node.address) else Certainty.LIKELY,
+            Certainty.POSSIBLE if proxied else Certainty.LIKELY,
             f"see which of them {service.tag} is (`ss -tlnp`), let that one listen on any address or on {delivered}, and give the other "
             "another port",
             tuple(f"`ss -tlnp` on {node.name}: {s.owner} listens on {s.address}:{service.port}" for s in (one, other)),
-            explains=_explains(evidence, node.name, service.port),
+            explains=() if proxied else _explains(evidence, node.name, service.port),
         )
 
 
