@@ -18,6 +18,7 @@ ONLY_SEEN_LIVE = re.compile(
 )
 # Nor has it what Azure's API says: how such a cause's sentence begins (harness.azure.lint).
 ONLY_SAID_BY_AZURE = re.compile(r"(?:(?:probe|rule|pool) \S+|rule|frontend(?: address)?|SKU|HA ports): ")
+COUNTED = re.compile(r"\d+ times(?= in the last)")  # and goes on between the two looks
 KEYS = {"name", "fault", "lab", "settings", "asked_with", "make", "proof", "names", "also", "never", "code", "quiet"}
 
 
@@ -96,7 +97,7 @@ def judge(case: Case, answer: Mapping[str, Any], code: int) -> Result:
 def differences(live: Mapping[str, Any], offline: Mapping[str, Any]) -> list[str]:
     """What a look at the cluster and one at its bundle say differently: causes that only one of them has. A cause that rests on packets or
     attempts, of which a bundle holds none, may be lacking there, and then what it would explain is told by itself at that host."""
-    ours, theirs = ({(c["host"], c["says"]): c for c in answer.get("causes", ())} for answer in (live, offline))
+    ours, theirs = ({(c["host"], COUNTED.sub("N times", c["says"])): c for c in answer.get("causes", ())} for answer in (live, offline))
     ours = {key: cause for key, cause in ours.items() if not ONLY_SAID_BY_AZURE.match(key[1])}
     lacking = {key: any(map(ONLY_SEEN_LIVE.search, cause["evidence"])) for key, cause in ours.items() if key not in theirs}
     instead = {host for (host, _), only_seen_live in lacking.items() if only_seen_live}

@@ -59,4 +59,6 @@ def test_a_bundle_may_lack_what_only_packets_show_and_nothing_else() -> None:
     assert differences({"causes": [by_packets, by_the_host]}, {"causes": [by_the_host]}) == []
     assert differences({"causes": [by_the_host]}, {"causes": []}) == [f"only live: lknode01: {CAUSE['says']}"]
     assert differences({"causes": [CAUSE | {"host": "ilb", "says": "probe probe: it asks every 15 s, and the file says 5 s"}]}, {}) == []
+    twice = [{"causes": [CAUSE | {"says": f"recovered {n} times in the last 120 s"}]} for n in (9, 12)]
+    assert differences(*twice) == []
     assert differences({"causes": []}, {"causes": [by_the_host]}) == [f"only offline: lknode01: {CAUSE['says']}"]

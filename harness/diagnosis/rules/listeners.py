@@ -101,8 +101,14 @@ def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: 
         at.setdefault(one.address, []).append(one)
     for address, those in at.items():
         service = next((s for s in evidence.cluster.services if s.port == port), None)
+        # Some are silent where the one that hangs has a full queue.
         unserved = [
-            p for p in evidence.paths if service and p.service.name == service.name and p.outcome != "pass" and (p.hung or p.connects)
+            p
+            for p in evidence.paths
+            if service
+            and p.service.name == service.name
+            and p.outcome != "pass"
+            and (p.hung or p.connects or p.outcomes == {"answered", "silent"})
         ]
         if len({s.pid for s in those}) < 2 or seen.name != evidence.active or not unserved:
             continue
@@ -113,7 +119,10 @@ def _shared(evidence: Evidence, seen: HostSeen, port: int, what: str, explains: 
             seen.name,
             Certainty.LIKELY,
             f"see whether each of them serves (`ss -tlnp`, their logs), {waiting.owner} first: one may be of a start that was forgotten",
-            tuple(f"`ss -tlnp` on {seen.name}: {s.owner} on {s.address}:{port}, {s.waiting} wait to be accepted" for s in those),
+            (
+                *(f"`ss -tlnp` on {seen.name}: {s.owner} on {s.address}:{port}, {s.waiting} wait to be accepted" for s in those),
+                f"attempts on the paths {', '.join(p.path for p in unserved)}: not all of them were served",
+            ),
             explains=explains,
         )
 
