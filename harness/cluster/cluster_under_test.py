@@ -148,7 +148,7 @@ class ClusterUnderTest:
         present = [m.name for m in self.cluster.machines if m.name not in self.absent]
         unknown = [n for n in present if n not in self._capabilities]  # asked at every check of a path: known nearly always
         self.together(*(lambda n=n: self.capabilities(n) for n in unknown))
-        return [n for n in present if not self.capabilities(n).whole]
+        return [n for n in present if not self.capabilities(n).full]
 
     def together(self, *work: Callable[[], object]) -> list:
         """Do several things at once and return their results in order; the first failure is raised when all have ended."""
@@ -235,7 +235,7 @@ class ConnectionWorkers(dict[str, ConnectionWorker | FallbackConnector]):
         found, host = self._subject.capabilities(name), self._subject.hosts[name]
         with self._making:
             if name not in self:
-                self[name] = ConnectionWorker(host, self._subject.python(name)) if found.whole else FallbackConnector(host, found)
+                self[name] = ConnectionWorker(host, self._subject.python(name)) if found.full else FallbackConnector(host, found)
             return self[name]
 
 

@@ -52,7 +52,7 @@ class FlowVerdict:
         """What the deciding rule does: `drops`, `rejects (with tcp reset)`."""
         decision = self.found.decision
         if decision.outcome is Outcome.REJECT:
-            return f"rejects (with {decision.told})"
+            return f"rejects (with {decision.reply})"
         return "drops" if decision.outcome is Outcome.DROP else "drops or rejects"
 
 

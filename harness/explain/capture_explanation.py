@@ -73,13 +73,13 @@ class CaptureExplanation:
     active: str | None
     watched: tuple[str, ...]
     paths: tuple[CapturedPath, ...]
-    told: tuple[LocatedCause, ...]
+    causes: tuple[LocatedCause, ...]
     notes: tuple[str, ...] = field(default=())
 
     @property
     def exit_code(self) -> ExitCode:
         """0 when every path passed, 1 when one failed, 3 when that cannot be told."""
-        if any(one.failed for one in self.told) or any(p.verdict.outcome is Outcome.FAIL for p in self.paths):
+        if any(one.failed for one in self.causes) or any(p.verdict.outcome is Outcome.FAIL for p in self.paths):
             return ExitCode.FAILED
         clear = self.paths and all(p.verdict.outcome is Outcome.PASS for p in self.paths)
         return ExitCode.PASSED if clear else ExitCode.INCONCLUSIVE
@@ -89,7 +89,7 @@ class CaptureExplanation:
         return {
             "active": self.active,
             "watched": list(self.watched),
-            "causes": [one.as_data() for one in self.told],
+            "causes": [one.as_data() for one in self.causes],
             "paths": [p.as_data() for p in self.paths],
             "notes": list(self.notes),
             "exit_code": int(self.exit_code),
@@ -97,7 +97,7 @@ class CaptureExplanation:
 
     def as_text(self) -> str:
         """The explanation for a terminal, causes first."""
-        lines = [one.as_text() for one in self.told]
+        lines = [one.as_text() for one in self.causes]
         lines += [""] if lines else []
         for p in self.paths:
             codes = ", ".join(f"{code} × {number}" for code, number in p.ways.items())

@@ -29,10 +29,10 @@ LOOK = "look at the cluster as it is with `lkharness check`, which tells the rul
 
 @dataclass(frozen=True)
 class RunExplanation:
-    """`told` in order: what failed first. `outages` has every outage of every measurement."""
+    """`causes` in order: what failed first. `outages` has every outage of every measurement."""
 
     run: RunRecord
-    told: tuple[LocatedCause, ...]
+    causes: tuple[LocatedCause, ...]
     outages: tuple[dict[str, Any], ...] = ()
 
     def as_data(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class RunExplanation:
             "run": self.run.run_id,
             "outcome": str(self.run.verdict.outcome),
             "reason": self.run.verdict.reason,
-            "causes": [one.as_data() for one in self.told],
+            "causes": [one.as_data() for one in self.causes],
             "outages": list(self.outages),
             "exit_code": int(self.run.exit_code),
         }
@@ -49,11 +49,11 @@ class RunExplanation:
     def as_text(self) -> str:
         """The explanation for a terminal, causes of failures first."""
         run = self.run
-        lines = [one.as_text() for one in self.told if one.failed]
+        lines = [one.as_text() for one in self.causes if one.failed]
         lines += [""] if lines else []
         lines.append(one_line(f"{LABEL[run.verdict.outcome]}: run {run.run_id}, {seconds(run.seconds)} on {where(run.cluster)}"))
-        rest = [one.as_text() for one in self.told if not one.failed]
-        if not self.told:
+        rest = [one.as_text() for one in self.causes if not one.failed]
+        if not self.causes:
             lines.append("nothing failed, and no path was out: there is nothing to explain")
         return "\n".join([*lines, *rest])
 
@@ -65,7 +65,7 @@ def look(folder: Path) -> RunExplanation:
 
 def causes(run: RunRecord, folder: Path) -> list[CauseRecord]:
     """Why what failed in the run did so, as run.json stores it."""
-    told = [one for one in explained(run, folder).told if one.failed][:MAX_STORED_CAUSES]
+    told = [one for one in explained(run, folder).causes if one.failed][:MAX_STORED_CAUSES]
     return [
         CauseRecord(
             says=one.cause.says,

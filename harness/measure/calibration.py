@@ -116,7 +116,7 @@ def _calibrate(subject: ClusterUnderTest, period_s: float, cut: KnownCut | None)
         period_s = capabilities.period_s(period_s)
         if cut is not None:
             return _measure(subject, vip_series(subject.cluster, period_s), cut, how)
-        if not capabilities.whole:
+        if not capabilities.full:
             with ForwardedService(subject.hosts[client]) as forwarded:
                 return _measure(subject, forwarded.series(period_s, ATTEMPT_TIMEOUT_S), forwarded.cut, f"{how} by its sshd")
         with _Loopback(subject) as service:

@@ -116,7 +116,7 @@ class Meter:
 
     def _see(self, node: str) -> None:
         """Find out whether a node's packets may be watched."""
-        if not self._capabilities[node].whole:
+        if not self._capabilities[node].full:
             self.blind[node] = f"{node}: its packets cannot be watched without Python"
             return
         try:

@@ -68,7 +68,7 @@ class Recorders:
         services = {s.name: s for s in self.subject.cluster.services}
         for name in self.links:
             found = self.subject.capabilities(name)
-            if found.whole:
+            if found.full:
                 plans[name] = {
                     series_plan(self.subject.cluster, series, services[series.service]): fast_period_s(self.subject, series)
                     for series in series_of(self.subject, name)
@@ -158,7 +158,7 @@ class Recorders:
     def _never_had_one(self, link: RecorderLink) -> bool:
         """Whether a host of which nothing can be asked has no recorder either: it has no Python, and no folder of one."""
         try:
-            if self.subject.capabilities(link.name).whole:
+            if self.subject.capabilities(link.name).full:
                 return False
             there = " || ".join(f"[ -e {shlex.quote(folder)} ]" for folder in link.folders)
             return not self.subject.hosts[link.name].run(there, limit=LOOK_LIMIT_S).ok

@@ -57,7 +57,7 @@ class Capabilities:
     skip_reason: tuple[str, ...] = ()
 
     @property
-    def whole(self) -> bool:
+    def full(self) -> bool:
         """Whether the host runs the agent in Python."""
         return self.kind is Kind.PYTHON
 
@@ -72,7 +72,7 @@ class Capabilities:
 
     def sentence(self, host: str, asked_s: float) -> str:
         """What is left, for the report; "" where nothing is missing."""
-        if self.whole:
+        if self.full:
             return ""
         real = self.period_s(asked_s)
         instead = f" instead of the {asked_s * 1000:g} ms asked for" if real > asked_s else ""

@@ -70,7 +70,7 @@ def _suite_properties(run: RunRecord) -> dict[str, str]:
     properties |= {f"worst_recovery.{s.path}": worst_recovery(s) for s in summarise_paths(run) if s.worst}
     for path, figure in worst_outages(run).items():
         properties[f"worst_recovered_after_s.{path}"] = _figure(figure.series.recovered_after_s)
-        properties[f"worst_recovered_after.{path}"] = f"{figure.told} ({figure.record.id})"
+        properties[f"worst_recovered_after.{path}"] = f"{figure.sentence} ({figure.record.id})"
     if run.calibration:
         properties["calibration"] = str(run.calibration.verdict)
     return properties

@@ -249,7 +249,7 @@ def test_who_may_disturb_may_read() -> None:
 
 
 def test_a_deadline_is_an_error_of_its_own() -> None:
-    from harness.azure.client.polling import together
+    from harness.azure.client.concurrent_requests import together
     from harness.core.deadline import Deadline
 
     results = together(Deadline(0.0), {"x": lambda: 1})

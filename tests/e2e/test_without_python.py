@@ -101,7 +101,7 @@ def ours() -> set[str]:
 def test_the_best_that_a_host_bears_is_taken(answers, kind):
     found = host_capabilities.decide(answers)
     assert found is not None and found.kind is kind
-    assert (found.sentence("h", 0.01) == "") == found.whole and found.period_s(0.5) == 0.5
+    assert (found.sentence("h", 0.01) == "") == found.full and found.period_s(0.5) == 0.5
 
 
 def test_a_host_that_bears_nothing_is_told(tmp_path):
@@ -116,7 +116,7 @@ def test_a_host_that_bears_nothing_is_told(tmp_path):
 def test_a_host_with_python_is_measured_by_it(tmp_path):
     with servers(tmp_path) as serve:
         host = SshHost(serve().machine("lkclient"))
-        assert host_capabilities.ask(host, "linux", "python3").whole
+        assert host_capabilities.ask(host, "linux", "python3").full
         host.close()
 
 

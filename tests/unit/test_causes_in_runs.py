@@ -101,7 +101,7 @@ def test_causes_are_stored_as_commands_print_them(builder: ReportBuilder) -> Non
     assert {"says", "host", "certainty", "evidence", "do", "else", "symptoms", "tests"} <= set(stored) and "otherwise" not in stored
     again = load_record(builder.run.directory)
     assert again.causes == builder.run.record.causes and causes(again, builder.run.directory) == again.causes
-    assert look(builder.run.directory).told[0].cause.says == stored["says"]
+    assert look(builder.run.directory).causes[0].cause.says == stored["says"]
 
 
 def test_every_rendering_says_the_cause_once_and_before_the_symptom(builder: ReportBuilder) -> None:

@@ -58,7 +58,7 @@ def subject(monkeypatch):
     made = cluster_under_test.ClusterUnderTest.__new__(cluster_under_test.ClusterUnderTest)
     made.cluster = SimpleNamespace(machines=[SimpleNamespace(name=n, ssh=SimpleNamespace(python="")) for n in ("a", "b")])
     made.hosts, made.absent, made.timeline = {"a": "a", "b": "b"}, set(), Timeline()
-    made._witnesses, made._capabilities = {}, {n: SimpleNamespace(whole=True) for n in ("a", "b")}
+    made._witnesses, made._capabilities = {}, {n: SimpleNamespace(full=True) for n in ("a", "b")}
     made._asking = {n: threading.Lock() for n in ("a", "b")}
     made._beginning = {n: threading.Lock() for n in ("a", "b")}
     made.told = told

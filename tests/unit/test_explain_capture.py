@@ -118,7 +118,7 @@ CASES = {
 def test_the_code_and_its_cause(tmp_path: Path, cluster, case: str) -> None:
     hosts, (code, host, certainty) = CASES[case]
     found = shown(tmp_path, cluster, **hosts)
-    assert any(code in one.cause.says and one.cause.host == host and one.cause.certainty == certainty for one in found.told), (
+    assert any(code in one.cause.says and one.cause.host == host and one.cause.certainty == certainty for one in found.causes), (
         found.as_text()
     )
     assert found.exit_code == 1
@@ -127,13 +127,13 @@ def test_the_code_and_its_cause(tmp_path: Path, cluster, case: str) -> None:
 def test_a_healthy_capture_has_no_cause(tmp_path: Path, cluster) -> None:
     node = [*probed(A), syn(C, A, "host"), answer(A, C, "outgoing")]
     found = shown(tmp_path, cluster, lkclient=[LEFT, answer(VIP, C, "host")], lknode01=node, lknode02=[])
-    assert found.told == () and found.exit_code == 0 and found.paths[0].ways == {"W1": 1} and found.active == "lknode01"
+    assert found.causes == () and found.exit_code == 0 and found.paths[0].ways == {"W1": 1} and found.active == "lknode01"
 
 
 def test_no_probe_at_a_node_is_a_rules_cause(tmp_path: Path, cluster) -> None:
     """The engine's own rules see what the capture has: probes that nobody answers put the node out of rotation."""
     found = shown(tmp_path, cluster, lkclient=[LEFT], lknode01=probed(A, answers=False), lknode02=[])
-    assert found.told and found.told[0].failed and found.exit_code == 1
+    assert found.causes and found.causes[0].failed and found.exit_code == 1
 
 
 def test_a_capture_without_probes_does_not_show_that_none_come(tmp_path: Path, cluster) -> None:
@@ -143,7 +143,7 @@ def test_a_capture_without_probes_does_not_show_that_none_come(tmp_path: Path, c
         pcapng.encode([syn(C, A, "host", at=0.0), answer(A, C, "outgoing"), syn(C, A, "host", at=9.0, port=2)], host="lknode01")
     )
     found = look([str(path)], cluster)
-    assert found.told == () and found.paths[0].ways == {"W1": 1}
+    assert found.causes == () and found.paths[0].ways == {"W1": 1}
 
 
 def test_a_port_that_is_used_again_is_another_connection(tmp_path: Path, cluster) -> None:

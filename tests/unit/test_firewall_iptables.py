@@ -105,7 +105,7 @@ WORDS = """table inet own { # handle 7
 
 def test_the_words_of_nft_are_read_as_well() -> None:
     decision = evaluate(parse(WORDS), PROBE)
-    assert decision.outcome is Outcome.REJECT and decision.told == "icmp admin-prohibited" and "handle 12" in decision.rule
+    assert decision.outcome is Outcome.REJECT and decision.reply == "icmp admin-prohibited" and "handle 12" in decision.rule
     assert opening(parse(WORDS), Packet("10.20.1.20", "10.20.1.11", 443, in_nic="eth0")).passes is True
     assert opening(parse(WORDS), Packet("10.20.1.20", "10.20.1.11", 85, in_nic="eth0")).decision.rule.startswith(
         "`ip saddr . tcp dport vmap"

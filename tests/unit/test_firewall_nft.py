@@ -69,7 +69,7 @@ def test_a_bare_reject_at_the_end_rejects_what_no_rule_let_in():
     ssh = [match(TCP, 22), {"accept": None}]
     last = [{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]
     decision = decide(PROBE, ssh, last)
-    assert decision.outcome is Outcome.REJECT and decision.told == "icmp admin-prohibited"
+    assert decision.outcome is Outcome.REJECT and decision.reply == "icmp admin-prohibited"
     assert decision.rule.startswith("`reject with icmpx admin-prohibited`")
 
 

@@ -70,7 +70,7 @@ def test_a_path_of_which_nothing_is_demanded_is_shown_with_its_outage():
     result = measured(marks(play(header, script, end=75.0), begin=2.0, undo_begin=70.0))
     record = MeasurementRecord.of(result, id="01-shared-disk-full", test="t")
     figure = gate_statistics.worst_of(record, "client")
-    assert figure and "61.0" in figure.words and "nothing is demanded" in figure.told
+    assert figure and "61.0" in figure.words and "nothing is demanded" in figure.sentence
     demanded = a_record(a_series(3.0))
     assert gate_statistics.worst_outages(a_run(record, demanded))["client"].series.recovered_after_s == 3.0
 

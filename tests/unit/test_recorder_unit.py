@@ -138,7 +138,7 @@ def recorders_of(*links: Link) -> Recorders:
         cluster=cluster,
         manager=SimpleNamespace(log=""),
         together=lambda *works: [work() for work in works],
-        capabilities=lambda name: SimpleNamespace(whole=True),
+        capabilities=lambda name: SimpleNamespace(full=True),
     )
     made.name, made.links, made.faults = UNIT.name, {link.name: link for link in links}, {}  # type: ignore[assignment]
     return made
@@ -250,7 +250,7 @@ def test_a_host_without_python_spoils_no_command_unless_a_recorder_is_left_there
 
     link.status = status
     found = recorders_of(link)  # type: ignore[arg-type]
-    found.subject.capabilities = lambda name: SimpleNamespace(whole=whole)  # type: ignore[method-assign,assignment,return-value]
+    found.subject.capabilities = lambda name: SimpleNamespace(full=whole)  # type: ignore[method-assign,assignment,return-value]
     found.subject.hosts["h"] = SimpleNamespace(run=lambda line, limit: SimpleNamespace(ok=there))  # type: ignore[assignment]
     assert found.status() == {} and bool(found.faults) is fault
 

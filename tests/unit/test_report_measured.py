@@ -175,7 +175,7 @@ def test_junit_holds_node_outage_and_phases(measured):
 def test_the_terminal_has_the_worst_per_path_and_a_line_per_disruption(measured):
     said = summary(load_record(measured), measured, width=400)
     worst = gate_statistics.worst_outages(load_record(measured))["client"]
-    assert f"client path: at worst {worst.told}, 6.00 s allowed ({worst.record.measured.disruption}, {worst.series.service})" in said
+    assert f"client path: at worst {worst.sentence}, 6.00 s allowed ({worst.record.measured.disruption}, {worst.series.service})" in said
     assert len(re.findall(r"^  ✓ (switchover, 5 times|failback|service crash): ", said, re.M)) == 3
     assert "✓ meter: a cut of 0.50 s was measured as 0.50 s to 0.52 s" in said
 

@@ -161,9 +161,9 @@ def test_power_commands_have_a_session_of_their_own(tmp_path: Path) -> None:
 def test_it_is_told_where_a_node_s_silence_counts_from(says: str, told: bool) -> None:
     """Ten seconds of a cloud's command would else look like the cluster's."""
     one = PowerLoss(subject_of(cluster_with(["true"], off=["sh", "-c", f"echo {says}"])))
-    assert ByPower.told(one) == []
+    assert ByPower.observations(one) == []
     one.begin(Deadline(30.0))
-    assert any("said no moment, so the outages count from before it began" in text for text in ByPower.told(one)) is told
+    assert any("said no moment, so the outages count from before it began" in text for text in ByPower.observations(one)) is told
 
 
 MOVE = '<rsc_location id="cli-prefer-grp" rsc="grp" role="Started">{}</rsc_location>'

@@ -8,8 +8,9 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import TypeVar
 
+from harness.azure.client.concurrent_requests import together
 from harness.azure.client.error_mapping import translate_errors
-from harness.azure.client.polling import result_of, together
+from harness.azure.client.polling import result_of
 from harness.azure.client.sdk_clients import Clients
 from harness.azure.inventory import resource_parser
 from harness.azure.inventory.resource_model import (

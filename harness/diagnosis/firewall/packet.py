@@ -95,7 +95,7 @@ class ArpPacket:
 class Decision:
     """What the kernel would do, `rule` that decides it (table, chain, its own text), and `why` in words.
 
-    `passes` is True or False also where only the kind of refusal cannot be told. `told` is what a reject sends: `tcp reset`,
+    `passes` is True or False also where only the kind of refusal cannot be told. `reply` is what a reject sends: `tcp reset`,
     `icmp port-unreachable`, …
     """
 
@@ -103,7 +103,7 @@ class Decision:
     rule: str
     why: str
     passes: bool | None
-    told: str = ""
+    reply: str = ""
     changed: str = ""
 
     def __str__(self) -> str:

@@ -75,7 +75,7 @@ def decided(ruleset: Ruleset, packet: Packet, carried: Mapping[str, Value] | Non
     if len({chain.old for chain in ruleset.chains}) < 2:
         return first, after
     second, after_second = _decided(ruleset, packet, carried or {}, old_first=False)
-    if (first.outcome, first.told) != (second.outcome, second.told):
+    if (first.outcome, first.reply) != (second.outcome, second.reply):
         why = "whether nft's chain or the old iptables' comes first, which have the same priority"
         passes = first.passes if first.passes is second.passes else None
         return Decision(Outcome.CANNOT_TELL, f"{first.rule} or {second.rule}", why, passes), merged([after, after_second])

@@ -69,10 +69,10 @@ def _blocked(ruleset: Ruleset, syn: Packet, decision: Decision, after: Flow | No
         return Opening(syn, decision, "")
     tracked = after.known("ct state") == STATES["new"]
     answer = replace(syn.answer(back), state="related" if tracked else "invalid", flags=("rst", "ack"), reply=True, rejects=True)
-    if decision.told.startswith("icmp "):
-        code = CODES.get(decision.told.removeprefix("icmp "))
+    if decision.reply.startswith("icmp "):
+        code = CODES.get(decision.reply.removeprefix("icmp "))
         answer = replace(answer, protocol="icmp", icmp=None if code is None else (3, code))
     told, _ = decided(ruleset, answer)
     if told.passes is None:
         return Opening(syn, decision, "")
-    return Opening(syn, decision, decision.told if told.passes else "silence")
+    return Opening(syn, decision, decision.reply if told.passes else "silence")

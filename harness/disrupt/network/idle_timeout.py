@@ -124,7 +124,7 @@ class IdleTimeout(Disruption):
 
     def begin(self, deadline: Deadline) -> None:
         cluster = self._subject.cluster
-        if not self._subject.capabilities(self.target()).whole:
+        if not self._subject.capabilities(self.target()).full:
             raise Inconclusive(f"{self.target()}: no connection can be held there without a Python; set ssh.python to one")
         words = [str(cluster.vip), str(self._service.port), str(self._idle_s), str(ANSWER_TIMEOUT_S)]
         self._holder = self._subject.hosts[self.target()].start([cluster.client.ssh.python, "-u", "-c", HOLDER, *words])

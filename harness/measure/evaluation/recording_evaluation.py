@@ -193,7 +193,7 @@ def _seen_all_the_same(case: Case, views: Sequence[View]) -> list[str]:
     """What happened though nothing was seen to be done: told, and blamed on nobody."""
     header, after = case.recording.header, case.after
     moved = [f"yet {after} answers in the end, and no longer {header.active}"] if after not in (None, header.active) else []
-    return moved + [f"yet {view.told(run)}" for view in views for run in view.due]
+    return moved + [f"yet {view.describe(run)}" for view in views for run in view.due]
 
 
 def _place(case: Case) -> Verdict:

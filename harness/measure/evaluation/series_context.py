@@ -251,7 +251,7 @@ class View:
         return self.longest_gap_s > timing_quality.MAX_UNMEASURED_PERIODS * self.series.period_s
 
     # words
-    def told(self, run: Run) -> str:
+    def describe(self, run: Run) -> str:
         """One failure as a sentence."""
         return f"{self.name}: {self.lasted(run)}; {self.failures(run)}"
 

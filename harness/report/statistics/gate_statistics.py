@@ -81,7 +81,7 @@ class SeriesFigure:
         return f"no outage longer than {seconds(most)}" if most else "no outage"
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """`recovered after 1.69 s to 1.70 s`; where there is no such figure, why."""
         if not self.series.recovered_after_s:
             return self.words

@@ -14,7 +14,7 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any
 
-from harness.azure.client.polling import together
+from harness.azure.client.concurrent_requests import together
 from harness.azure.client.sdk_clients import Clients
 from harness.azure.run_command import run_command_call
 from harness.core.deadline import Deadline

@@ -43,7 +43,7 @@ def judge_series(view: View, attempts: Sequence[Traced]) -> SeriesResult:
                 series,
                 run,
                 until=view.until,
-                reason=view.told(run),
+                reason=view.describe(run),
                 expected=view.is_due(run) and view.effect != UNTOUCHED,
                 begun_unseen=view.begun_unseen(run),
             )
@@ -146,7 +146,7 @@ def _may_be_the_loser(view: View) -> bool:
 def _of_no_return(view: View, run: Run) -> Verdict:
     """A path that must be out, or of which nothing is demanded, is waited for from the undoing, once that was done."""
     if view.effect != ANY and view.absences and _may_be_the_loser(view):
-        return inconclusive(f"{view.told(run)}; it may not be the node that serves in the end, which nobody saw")
+        return inconclusive(f"{view.describe(run)}; it may not be the node that serves in the end, which nobody saw")
     until = view.until
     waited = view.figure(run, until)
     undone = view.case.undone
@@ -154,12 +154,12 @@ def _of_no_return(view: View, run: Run) -> Verdict:
     if view.effect == ANY:
         seconds = 0.0 if undone is None else max(0.0, until - max(undone, run.start))
     if view.effect in (ANY, OUT) and view.case.recording.mark("undone") is None:
-        return inconclusive(f"{view.told(run)}; it was not seen to be undone")
+        return inconclusive(f"{view.describe(run)}; it was not seen to be undone")
     if view.gone is None and until - run.start <= timing_quality.arrives_s(
         view.series.period_s
     ):  # perhaps the attempts that were under way then
-        return inconclusive(f"{view.told(run)}; it began just before that, so whether it would have come back is not known")
-    told = f"{view.told(run)}; {view.s(view.case.budget_s)} allowed"
+        return inconclusive(f"{view.describe(run)}; it began just before that, so whether it would have come back is not known")
+    told = f"{view.describe(run)}; {view.s(view.case.budget_s)} allowed"
     if seconds > view.case.budget_s:
         return failed(f"{told} and {view.s(seconds)} waited")
     return inconclusive(f"{told}, but only {view.s(seconds)} could be waited")
@@ -197,7 +197,7 @@ def _doubts(view: View) -> list[Verdict]:
     """What makes this series's figures uncertain."""
     found = _of_measuring(view)
     if view.before:
-        found.append(inconclusive(f"out before the disruption already: {view.told(view.before[-1])}"))
+        found.append(inconclusive(f"out before the disruption already: {view.describe(view.before[-1])}"))
     return [*found, *unidentified_responders.of(view)]
 
 
