@@ -129,7 +129,7 @@ def _answered(error: Any, doing: str) -> HarnessError:
     if code in OLD_APIS and "version" in says.lower():
         return Unusable(
             f"{doing}: this Azure does not know the version of its API that the harness speaks ({code}): {says}; Azure Stack Hub is not "
-            "supported, and a sovereign cloud may be behind the public one"
+            "supported; a sovereign cloud may be behind the public one: name versions that it knows as api_versions in [azure]"
         )
     if status == 409 and "in progress" in says.lower():
         return Busy(

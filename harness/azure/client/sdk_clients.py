@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from harness.azure.client import credentials, error_mapping
+from harness.azure.client import api_versions, credentials, error_mapping
 from harness.azure.client.retry_policy import bounded_retry
 from harness.config.cluster_config import Azure
 
@@ -110,7 +110,8 @@ class Clients:
                 policies.SensitiveHeaderCleanupPolicy(),  # behind the log-in's: a redirect to another host takes no token along
             ]
             limits = credentials.connection(self.azure)
-            return ARMPipelineClient(settings["base_url"], policies=chain, **limits)
+            first = settings.get("per_call_policies", [])
+            return ARMPipelineClient(settings["base_url"], policies=[*first, *chain], **limits)
 
     @cached_property
     def endpoint(self) -> tuple[str, str]:
@@ -140,6 +141,7 @@ class Clients:
             "credential_scopes": [scope],
             "polling_interval": self.azure.poll_s,
             "retry_policy": bounded_retry(),
+            **({"per_call_policies": [api_versions.policy(self.azure.api_versions)]} if self.azure.api_versions else {}),
             # Behind the log-in's policy, which repeats a request by itself when Azure challenges its token.
             **({"custom_hook_policy": _ear(self._heard)} if self._heard else {}),
             **credentials.connection(self.azure),

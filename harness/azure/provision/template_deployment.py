@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from harness.azure.client import error_mapping
+from harness.azure.client import api_versions, error_mapping
 from harness.azure.client.arm import Arm
 from harness.azure.client.arm_error_details import innermost_errors
 from harness.azure.client.polling import pause
@@ -94,7 +94,8 @@ class Deployment:
     def _start(self, deadline: Deadline) -> None:
         """Sent once: were a first request accepted and its answer lost, a second would be refused, and look like no deployment."""
         values = {name: {"value": value} for name, value in self._request.parameters.items()}
-        properties = {"mode": "Incremental", "template": template.load(), "parameters": values}
+        whole = api_versions.of_template(template.load(), self._arm.clients.azure.api_versions)
+        properties = {"mode": "Incremental", "template": whole, "parameters": values}
         tags = {**self._request.tags, MADE_GROUP: "yes" if self.made_group else "no"}
         body, doing = {"tags": tags, "properties": properties}, "starting the deployment"
 
