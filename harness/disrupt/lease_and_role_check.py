@@ -1,4 +1,4 @@
-"""What a host asks of itself in the breath in which it is disturbed: is it still this run's to disturb, and is its role the same?"""
+"""What a host checks in the same command that disturbs it: is it still leased to this run, and is its role the same?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs a folder of reports holds, and how they come into its store."""
+"""Finds the runs in a folder of reports, and enters them into its store."""
 
 from __future__ import annotations
 

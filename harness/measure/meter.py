@@ -1,4 +1,4 @@
-"""The meter: an agent on every host that measures the VIP from there, a witness on every node, and one recording for each thing
+"""The meter: an agent on every host that measures the VIP from there, a packet capture on every node, and one recording for each thing
 that is measured. The agents run on between recordings, so that a recording begins on warm ground."""
 
 from __future__ import annotations

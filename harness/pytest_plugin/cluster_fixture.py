@@ -1,4 +1,4 @@
-"""One test's hold on the cluster: it states paths and situations, and everything it finds goes into the report."""
+"""The `cluster` fixture of a test: it states paths and situations, and everything it finds goes into the report."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_host_is_calm_when_its_newest_seconds_all_were():
 @pytest.mark.parametrize(("whole", "waited"), [((True,), False), ((False, False, True), True)])
 def test_waiting_for_the_cluster_to_be_healthy_is_time_in_which_nobody_looks(whole, waited):
     looks = iter(whole)
-    manager = SimpleNamespace(state=lambda: SimpleNamespace(whole=next(looks)))
+    manager = SimpleNamespace(state=lambda: SimpleNamespace(healthy=next(looks)))
     cluster = SimpleNamespace(manager=SimpleNamespace(boot_s=60.0))
     measuring = Scripted([])
     measuring._subject = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""The hand that disturbs: it sends a trigger once, follows its operation to the end, and never sends twice unnoticed.
+"""Runs an operation that changes something in Azure: sends the trigger once, follows it to its end, and never sends twice unnoticed.
 
 A trigger whose answer got lost may have been accepted all the same, so its fate is found out by reading the state; only what does no
 harm when it is done twice (every undoing) is sent again then, and that is told. Every call that may change something goes on the timeline
@@ -93,7 +93,7 @@ def _calls_are_for(doing: str) -> Iterator[None]:
 
 
 def make_operation_runner(azure: Azure, note: Note) -> OperationRunner:
-    """A hand with clients of its own, which note every call that may change something, each time that it goes over the wire.
+    """A runner with clients of its own, which note every call that may change something, each time that it goes over the wire.
 
     Its user closes the clients.
     """

@@ -1,4 +1,4 @@
-"""Azure's wire format into plain data (`seen.py`). Pure: takes what a model's `as_dict()` gives, which is the payload itself.
+"""Azure's wire format into plain data (`resource_model.py`). Pure: takes what a model's `as_dict()` gives, which is the payload itself.
 
 What Azure leaves out has Azure's own default; what makes no sense is a fault with its place, because the packages' models take anything.
 """

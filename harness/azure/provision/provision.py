@@ -1,4 +1,4 @@
-"""From a wish to a running cluster and its cluster file; what failed is removed or kept, as one word says."""
+"""From a request to a running cluster and its cluster file; what failed is removed or kept, as one word says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one door by which words leave a run: into its files, its report, its timeline and the terminal. Everything that hosts, services and
+"""What a run writes passes here: into its files, its report, its timeline and the terminal. Everything that hosts, services and
 programs said passes it, and no secret does."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A hand on the stand-in's own endpoint: for tests, and for `lkharness lab azure`."""
+"""A client of the stand-in's own endpoint: for tests, and for `lkharness lab azure`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which node received, and which answered, each attempt: samples joined with what the witnesses saw. Pure.
+"""Which node received, and which answered, each attempt: samples joined with what the packet captures saw. Pure.
 
 The balancer keeps the client's address and port, so (origin's address, local port) names an attempt on the wire (facts measuring).
 Ports are used again, so the join also asks for the time: the sighting nearest to the attempt's start, not before it and not after

@@ -1,4 +1,4 @@
-"""A node's packets, watched as long as a recording lasts: a witness that ends is followed by another, and the time between is told.
+"""A node's packets, watched as long as a recording lasts: a packet capture that ends is followed by another, and the time between is told.
 
 Events on the node, times on the harness's monotonic clock, in seconds: `witness-lost`, at the last moment up to which everything that
 was captured has come in (data: `from`, that moment; `dropped`, packets that the kernel dropped); `witness-back`, from when on everything

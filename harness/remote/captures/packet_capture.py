@@ -1,4 +1,4 @@
-"""A witness: what one host's interfaces saw, gathered while a test runs.
+"""A packet capture (*witness* in event kinds): what one host's interfaces saw, gathered while a test runs.
 
 The script on the host (root) reports every TCP packet with SYN, RST or FIN. `mark` says when all that was captured so far
 has arrived here, so that nobody needs to wait for a guess.

@@ -1,4 +1,4 @@
-"""How one attempt travelled, judged from what the witnesses saw. Pure.
+"""How one attempt travelled, judged from what the packet captures saw. Pure.
 
 The codes W1 to W9 are those of the expectation matrix (facts/azure-ilb section 11). A packet belongs to the attempt when it
 carries the origin's address and local port; clocks are never compared. Precondition: every witness was watching before the

@@ -1,4 +1,4 @@
-"""The resident: one script on a host that makes every connection the harness asks for there, many requests at once.
+"""The connection worker: one script on a host that makes every connection the harness asks for there, many requests at once.
 
 A fresh interpreter over a fresh SSH session costs a host 50 ms of processor for every question, and a loaded host answers late.
 The script begins when it is first needed, ends with its input, and a new one takes the place of one that has died.

@@ -1,4 +1,4 @@
-"""What stands in for the resident on a host without Python. `attempt` and `relay` take either."""
+"""What stands in for the connection worker on a host without Python. `attempt` and `tcp_tunnel` take either."""
 
 from __future__ import annotations
 

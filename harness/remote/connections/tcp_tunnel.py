@@ -1,4 +1,4 @@
-"""A relay: one connection made on the origin host, offered on a loopback port here, so that any client library can speak over
+"""A TCP tunnel: one connection made on the origin host, offered on a loopback port here, so that any client library can speak over
 exactly that connection (facts: database drivers break on an SSH channel and need a small loopback forwarder)."""
 
 from __future__ import annotations

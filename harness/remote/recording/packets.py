@@ -1,4 +1,4 @@
-"""A packet as a witness saw it. Pure: decoded from the raw IP bytes."""
+"""A packet as a packet capture saw it. Pure: decoded from the raw IP bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stand-in is told: the structure (JSON) and every timer and unknown that has no name in the product."""
+"""The settings file of LifeKeeper's stand-in (JSON): the resources, and every timer and unknown that has no name in the product."""
 
 from __future__ import annotations
 
