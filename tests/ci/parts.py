@@ -42,6 +42,7 @@ CHANGE = (
     _suite("acceptance", "--design", "nat", "--manager", "pacemaker"),
     _suite("acceptance", "--design", "floating", "--manager", "pacemaker"),
     *(_suite("acceptance", "--design", design, "--manager", "pacemaker", "--guests", "container") for design in DESIGNS),
+    _windows_shaped("nat"),
     _suite("failover", "--design", "nat", "--disruption", "switchover", "--disruption", "power loss"),
     Part("tests", ("tests", "-q")),
 )
