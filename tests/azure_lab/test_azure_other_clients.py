@@ -102,6 +102,41 @@ def test_what_clients_ask_before_and_besides(lab) -> None:
         lab.network.security_rules.begin_create_or_update(lab.group, "lknode01-nic1-nsg", "bad+name", bad)
 
 
+@pytest.mark.parametrize(
+    ("address", "available", "reserved", "offered"),
+    [
+        ("10.20.1.77", True, False, []),
+        ("10.20.1.11", False, False, ["10.20.1.4", "10.20.1.5", "10.20.1.6", "10.20.1.7", "10.20.1.8"]),
+        ("10.20.1.200", False, False, None),
+        ("10.20.2.3", False, True, None),
+        ("10.20.2.255", False, True, None),
+        ("192.0.2.1", False, None, []),
+    ],
+)
+def test_whether_an_address_is_free(lab, address, available, reserved, offered) -> None:
+    """A node's, the frontend's and what Azure keeps of a subnet are not; another of the same subnet is offered."""
+    said = lab.network.virtual_networks.check_ip_address_availability(lab.group, "vnet", ip_address=address)
+    free = said.available_ip_addresses or []
+    assert (said.available, said.is_platform_reserved) == (available, reserved)
+    assert free == offered if offered is not None else len(free) == 5 and address not in free
+
+
+def test_what_is_no_address_is_refused(lab) -> None:
+    with pytest.raises(HttpResponseError, match="InvalidIPAddressFormat"):
+        lab.network.virtual_networks.check_ip_address_availability(lab.group, "vnet", ip_address="here")
+
+
+def test_timers_are_whole_numbers_on_the_wire(lab) -> None:
+    """int32 in the specification: `az network lb` dies of a fraction. A fast lab's true ones are in its cluster file."""
+    group = f"/subscriptions/{lab.azure.subscription}/resourceGroups/{lab.group}"
+    token = lab.credential().get_token(f"{lab.azure.resource_manager}/.default").token
+    said = asked(lab, "GET", f"{group}/providers/Microsoft.Network/loadBalancers/ilb?api-version=2024-05-01", token)[1]["properties"]
+    found = [rule["properties"]["idleTimeoutInMinutes"] for rule in said["loadBalancingRules"]]
+    found += [said["probes"][0]["properties"][key] for key in ("intervalInSeconds", "probeThreshold", "numberOfProbes", "port")]
+    assert all(type(number) is int and number >= 1 for number in found)
+    assert lab.cluster.load_balancer.probe.interval_s < 1 and lab.cluster.load_balancer.idle_timeout_s < 60
+
+
 def test_a_power_operation_ends_with_200(lab) -> None:
     seen: list[int] = []
     client = lab.new_client("compute", raw_response_hook=lambda answer: seen.append(answer.http_response.status_code))

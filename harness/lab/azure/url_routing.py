@@ -89,6 +89,7 @@ ROUTES = Routes(
     ("DELETE", NSG + "/securityRules/{rule}", nsgs.delete_rule),
     *_both(VNETS, networks.list_all),
     ("GET", VNET, networks.get),
+    ("GET", f"{VNET}/CheckIPAddressAvailability", networks.check_address),
     ("GET", f"{VNET}/subnets", networks.list_subnets),
     ("GET", VNET + "/subnets/{subnet}", networks.get_subnet),
     *_both(TABLES, networks.list_route_tables),

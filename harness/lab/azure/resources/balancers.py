@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from harness.config.cluster_config import Design
@@ -26,14 +27,12 @@ FOLLOWS = {"backendAddressPools", "numberOfProbes"}  # from another key
 PARTS = ("frontendIPConfigurations", "backendAddressPools", "loadBalancingRules", "probes", "inboundNatRules", "outboundRules")
 
 
-def minutes(seconds: float) -> float:
-    """Whole where they are whole. A fast lab's timers are fractions that no real Azure would take; they are said as they are."""
-    value = round(seconds / 60, 6)
-    return int(value) if value == int(value) else value
+def whole(value: float) -> int:
+    """A timer as Azure says one, which knows whole numbers only (int32 in its specification): a fast lab's are shorter, and rounded up.
 
-
-def _number(value: float) -> float:
-    return int(value) if value == int(value) else value
+    What they truly are is in the lab's cluster file.
+    """
+    return max(1, math.ceil(value))
 
 
 def _ports(fabric: AzureState) -> list[tuple[str, str, int, int]]:
@@ -61,7 +60,7 @@ def _rules(fabric: AzureState, status: dict[str, Any]) -> list[dict[str, Any]]:
             frontendPort=frontend,
             backendPort=backend,
             enableFloatingIP=fabric.cluster.design is Design.FLOATING,
-            idleTimeoutInMinutes=minutes(balancer.idle_timeout_s),
+            idleTimeoutInMinutes=whole(balancer.idle_timeout_s / 60),
             protocol=protocol,
             enableTcpReset=balancer.tcp_reset,
             loadDistribution=balancer.distribution,
@@ -83,7 +82,7 @@ def _probe(fabric: AzureState, status: dict[str, Any], rules: list[dict[str, str
         protocol=probe.protocol.capitalize(),
         port=probe.port,
         **asked,
-        intervalInSeconds=_number(probe.interval_s),
+        intervalInSeconds=whole(probe.interval_s),
         numberOfProbes=1,
         probeThreshold=probe.threshold,
         noHealthyBackendsBehavior=status["no_healthy_backends"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from harness.lab.azure.state import resource_ids
@@ -9,6 +11,7 @@ from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request, not_found, with_etags
 
 KIND = "Microsoft.Network/virtualNetworks"
+OFFERED_ADDRESSES = 5
 ROUTES_KIND = "Microsoft.Network/routeTables"
 
 
@@ -78,6 +81,26 @@ def get_subnet(fabric: AzureState, request: Request, group: str, network: str, s
         if found["name"] == subnet.lower():
             return Answer(200, found)
     raise Problem(404, "NotFound", f"Resource {resource_ids.subnet_id(subnet)} not found.")
+
+
+def check_address(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
+    """GET CheckIPAddressAvailability: is this address of the network free? Else five of its subnet that are. Raises Problem 400."""
+    _known(network, group)
+    asked = next((value for name, value in request.query.items() if name.lower() == "ipaddress"), "")
+    try:
+        address = IPv4Address(asked)
+    except AddressValueError:
+        raise Problem(400, "InvalidIPAddressFormat", f"The IP address '{asked}' is not valid.") from None
+    subnet = next((each for each in (fabric.cluster.subnet1, fabric.cluster.subnet2) if address in each), None)
+    if subnet is None:
+        return Answer(200, {"available": False})
+    # The first four of a subnet, and its last, are Azure's own.
+    reserved = {subnet[i] for i in (0, 1, 2, 3, -1)}
+    taken = {nic.address for nic in fabric.topology.nics} | {fabric.cluster.vip}
+    if address not in reserved | taken:
+        return Answer(200, {"available": True, "availableIPAddresses": [], "isPlatformReserved": False})
+    free = itertools.islice((str(one) for one in subnet if one not in reserved | taken), OFFERED_ADDRESSES)
+    return Answer(200, {"available": False, "availableIPAddresses": list(free), "isPlatformReserved": address in reserved})
 
 
 def _known(network: str, group: str) -> None:
