@@ -28,11 +28,6 @@ class WindowsListener(Listener):
 
     program: str | None = None
 
-    @property
-    def on_any_address(self) -> bool:
-        """Whether it listens on every IPv4 address."""
-        return self.address == "0.0.0.0"
-
 
 @dataclass(frozen=True)
 class WindowsAddress(InterfaceAddress):

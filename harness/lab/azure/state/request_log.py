@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 MAX_REQUESTS = 20000  # requests kept
-MAX_BODY_LENGTH = 8192
 
 
 class Record:

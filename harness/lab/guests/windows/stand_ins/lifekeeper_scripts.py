@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from harness.lab.guests.windows.script_answers import Missing, Row, stands_for
 DEFAULT_ROOT = r"C:\LK"
 RUNS = Path("/run/lifekeeper-standin")
 SETTINGS_FILE = Path("/etc/default/LifeKeeper")
-TREE_ROW = re.compile(r"^(\S+ +?)( +)(?=\S)")
 
 
 def program_of(command: str) -> str:
