@@ -138,9 +138,8 @@ def _two_programs(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Ca
         other = next((s for s in there if s.address in {str(cluster.vip), str(node.address), *ANY} - {delivered}), None)
         if one is None or other is None or not _differ(evidence, seen, service, one, other):
             continue
-        proxied = other.address == str(
-            node.address
-        )  # with floating IP a proxy may well have the VIP, and hand on to the node's own address
+        # With floating IP a proxy may well have the VIP, and hand on to the node's own address.
+        proxied = other.address == str(node.address)
         yield Cause(
             f"two programs have port {service.port} ({service.name}) on {node.name}: {one.owner} on {one.address}, where the load balancer "
             f"delivers, and {other.owner} on {other.address}; clients reach the first, and only one of them can be the service",
