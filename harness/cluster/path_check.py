@@ -12,7 +12,7 @@ from harness.cluster.host_load import overload
 from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S, ask_over_the_path
 from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded
-from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
 from harness.remote.captures.route_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
@@ -105,13 +105,8 @@ def check_path(
     unseen = why_unseen(subject, host)
     verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
     asked, full = Introduction(verdict, ""), NOT_ASKED
-    one_node = not expected.mixed and expected.ways[0].by is not None
-    wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
-    if one_node and in_full and {str(a.outcome) for a in attempts} == {"answered", "silent"}:
-        # A service in disorder may well say so itself, at once; what is silent to the question too was seen already.
-        what = ask_identity(subject, host, service, wanted, limit=limit, packets_tell=not unseen)
-        asked = Introduction(verdict, what.said if what.verdict.outcome is Outcome.FAIL and not what.hung else "")
-    elif verdict and one_node:
+    if verdict and not expected.mixed and expected.ways[0].by is not None:
+        wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
         asked = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
         if asked.verdict and in_full:
             full = ask_in_full(subject, host, service)

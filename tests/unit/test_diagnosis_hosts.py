@@ -165,17 +165,6 @@ def test_another_program_on_the_address_where_the_balancer_delivers(
     assert all(word in c.says for c in told for word in (addresses[0], addresses[1], f"port {WEB.port} (web)"))
 
 
-def test_a_services_own_words_come_before_the_short_queue_that_is_silent_to_some() -> None:
-    said = "10.20.1.200:80 answered GET / with 503 Service Unavailable, not 200"
-    there = [*[listening(p) for p in (12345, *(s.port for s in CLUSTER.services if s is not WEB))], listening(WEB.port, room=5)]
-    mixed = {"outcome": "fail", "outcomes": frozenset({"answered", "silent"})}
-    for words, found in ((said, "503 Service Unavailable"), ("", "accept queue of 5")):
-        some = [replace(p, identity=words, **mixed) if p.service is WEB and p.path == "client" else p for p in paths()]
-        only(with_host(node("lknode01", listeners=there), paths=some), "lknode01", found)
-    elsewhere = [replace(p, nodes=frozenset({"lknode01", "lknode02"}), identity=said, **mixed) for p in paths()]
-    assert not [c for c in diagnose(with_host(node("lknode01"), paths=elsewhere)).causes if "503" in c.says]
-
-
 def test_with_floating_ip_a_proxy_on_the_vip_is_no_fault_by_itself() -> None:
     floating = cluster_config.parse(default_cluster.cluster_data(given={"design": "floating"}), Path("a test's"))
     there = [listening(WEB.port, VIP, process="haproxy", pid=5), listening(WEB.port, OWN, process="httpd", pid=6)]

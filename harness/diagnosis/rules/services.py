@@ -13,8 +13,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     told: dict[tuple[str, str], list[PathSeen]] = {}
     for path in evidence.paths:
         judged = path.failed or (path.hung and path.outcome != "pass")
-        some = path.outcomes == {"answered", "silent"} and path.nodes <= {evidence.active}
-        if judged and (path.connects or some) and path.identity and path.full is not False:  # what only loses large segments serves
+        if judged and path.connects and path.identity and path.full is not False:  # what only loses large segments serves
             told.setdefault((path.service.name, path.identity.partition(": ")[2] or path.identity), []).append(path)
     for (service, _), paths in told.items():
         one = paths[0]
