@@ -11,29 +11,32 @@ from harness.cluster.full_mtu_exchange import NOT_ASKED, FullSegments, ask_in_fu
 from harness.cluster.host_load import overload
 from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S, ask_over_the_path
 from harness.config.cluster_config import Service
-from harness.core.errors import DeadlineExceeded
+from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.expectations.connectivity_matrix import Cell, Origin, PathObservation, Role, Situation, expectation, judge, judge_outcomes
 from harness.remote.captures.route_classifier import Way, classify_all
 from harness.remote.connections.attempt import Attempt, AttemptOutcome, attempt
 from harness.services import service_registry
 from harness.services.node_identity import node_of
-from harness.services.service_kind import NotTheService, Proof, TurnedAway, WrongAnswer
+from harness.services.service_kind import NotServing, NotTheService, Proof, TurnedAway, WrongAnswer
 
 SILENCE_TIMEOUT_S = 1.3
 IDENTITY_TIMEOUT_S = 10.0  # for all that a service may have to do to say who it is: a log-in, a query
+MIXED_QUESTIONS = 3  # to a service that took some attempts and not others: its own words, if it can be had to say them
+MIXED_TIMEOUT_S = 2.0  # for each of them
 USUAL_ATTEMPT_S = 0.5  # an attempt, with the way to the host that makes it; tens of milliseconds where nothing is overloaded
 
 
 @dataclass(frozen=True)
 class Introduction:
     """What came of asking a service who it is. `hung`: it took the connection and said nothing in time; `overload`: which host of those
-    that take part is too busy to tell that from slowness, in words."""
+    that take part is too busy to tell that from slowness, in words. `own_words`: the service itself said what keeps it from serving."""
 
     verdict: Verdict
     said: str
     hung: bool = False
     overload: str = ""
+    own_words: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,11 @@ def check_path(
     unseen = why_unseen(subject, host)
     verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
     asked, full = Introduction(verdict, ""), NOT_ASKED
-    if verdict and not expected.mixed and expected.ways[0].by is not None:
-        wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
+    one_node = not expected.mixed and expected.ways[0].by is not None
+    wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
+    if one_node and in_full and {a.answered for a in attempts} == {True, False}:
+        asked = Introduction(verdict, _own_words(subject, host, service, wanted))
+    elif verdict and one_node:
         asked = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
         if asked.verdict and in_full:
             full = ask_in_full(subject, host, service)
@@ -152,11 +158,19 @@ def _seen(one: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> Pat
 
 
 def ask_identity(
-    subject: ClusterUnderTest, host: str, service: Service, wanted: str, *, limit: float = IDENTITY_TIMEOUT_S, packets_tell: bool = True
+    subject: ClusterUnderTest,
+    host: str,
+    service: Service,
+    wanted: str,
+    *,
+    limit: float = IDENTITY_TIMEOUT_S,
+    packets_tell: bool = True,
+    controls: bool = True,
 ) -> Introduction:
     """Let the service say who it is, over a connection made on the origin.
 
-    One that names no node passes where the packets name it (`packets_tell`), and proves nothing elsewhere.
+    One that names no node passes where the packets name it (`packets_tell`), and proves nothing elsewhere. Where it says nothing in time,
+    `controls` look whether that is a slow host's doing.
     """
     where = f"{host} → {subject.cluster.vip}:{service.port}"
     kind = service_registry.kind(service.kind)
@@ -166,12 +180,18 @@ def ask_identity(
         if isinstance(kind, Proof):
             said += f", {ask_over_the_path(subject, host, service, kind.is_it_really_you, limit)}"
     except TurnedAway as error:
-        return Introduction(failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error))
+        return Introduction(failed(f"{where}: the {service.kind} service turned us away: {error}"), str(error), own_words=True)
     except WrongAnswer as error:
-        return Introduction(failed(f"{where}: the {service.kind} service answers, and not what it should: {error}"), str(error))
+        why = failed(f"{where}: the {service.kind} service answers, and not what it should: {error}")
+        return Introduction(why, str(error), own_words=True)
+    except NotServing as error:
+        why = failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}")
+        return Introduction(why, str(error), own_words=True)
     except NotTheService as error:
         return Introduction(failed(f"{where}: what answers is not the {service.kind} service: {error}"), str(error))
     except DeadlineExceeded as error:
+        if not controls:
+            return Introduction(inconclusive(f"{where}: {error}"), str(error), hung=True)
         return _hung(subject, host, service, wanted, f"{where}: the {service.kind} service", str(error))
     except OSError as error:
         return Introduction(failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error))
@@ -183,6 +203,21 @@ def ask_identity(
     if node != wanted:
         return Introduction(failed(f"{where}: expected {wanted}, but {known}"), f"{said}, as {wanted} was expected, but {known}")
     return Introduction(passed(known), said)
+
+
+def _own_words(subject: ClusterUnderTest, host: str, service: Service, wanted: str) -> str:
+    """What a service that took some attempts and not others says of that itself, as one does whose connections are all taken; "" where it
+    says nothing. What is silent to the questions too, or hangs, was seen already."""
+    for _ in range(MIXED_QUESTIONS):
+        try:
+            asked = ask_identity(subject, host, service, wanted, limit=MIXED_TIMEOUT_S, controls=False)
+        except HarnessError:
+            break
+        if asked.own_words:
+            return asked.said
+        if asked.verdict or asked.hung:
+            break
+    return ""
 
 
 def _hung(subject: ClusterUnderTest, host: str, service: Service, wanted: str, what: str, why: str) -> Introduction:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
-from harness.services.service_kind import NotTheService, TurnedAway
+from harness.services.service_kind import NotServing, NotTheService, TurnedAway
 
 T = TypeVar("T")
 # It needs no right but CREATE SESSION; HOST and IP_ADDRESS there would be the client's (facts ORA-20).
@@ -29,16 +29,19 @@ REFUSED = {
     28001: "the password has expired",
     28009: "that account may only log in as SYSDBA",
 }
+NO_HANDLER = "no instance has a handler free: often all its processes are taken (facts ORA-14)"
 NOT_SERVING = {
+    18: "all its sessions are taken (its parameter sessions)",
+    20: "all its processes are taken (its parameter processes)",
     1033: "it is starting or shutting down",
     1034: "it is not started",
     1089: "it is shutting down",
     1109: "it is mounted, and not open",
     12505: "no instance has registered that SID",
     12514: "no instance has registered that service: after a start it may take a minute (facts ORA-11)",
-    12516: "no instance has a handler free",
-    12519: "no instance has a handler free",
-    12520: "no instance has a handler free",
+    12516: NO_HANDLER,
+    12519: NO_HANDLER,
+    12520: NO_HANDLER,
     12526: "all instances are restricted",
     12527: "all instances are restricted or blocking",
     12528: "all instances are blocking new connections: mounted, not open, or shutting down",
@@ -102,16 +105,14 @@ def explained(said: str, server: str, user: str, service: str) -> Exception:
         if number in REFUSED:
             return TurnedAway(f"{server}: Oracle turned {user!r} away: ORA-{number:05d}, {REFUSED[number]}; check user and password")
         if number in NOT_SERVING:
-            return ConnectionAbortedError(
-                f"{server}: Oracle answers, but does not serve {service}: ORA-{number:05d}, {NOT_SERVING[number]}"
-            )
+            return NotServing(f"{server}: Oracle answers, but does not serve {service}: ORA-{number:05d}, {NOT_SERVING[number]}")
     if any(code in told for code in LEAVES):
         return TurnedAway(f"{server}: python-oracledb's thin mode cannot log in there: {told}; leave `user` out, and the listener is asked")
     if any(code in told for code in FOREIGN):
         return NotTheService(f"{server} does not speak Oracle's protocol: {told}")
     if "DPY-4011" in told:
         return ConnectionResetError(f"{server} ended the connection during the log-in: {told}")
-    return ConnectionAbortedError(f"{server}: Oracle does not let us in: {told}")
+    return NotServing(f"{server}: Oracle does not let us in: {told}")
 
 
 def _within(deadline: Deadline, what: str, work: Callable[[], T]) -> T:

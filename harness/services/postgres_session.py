@@ -19,7 +19,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded, Unusable
 from harness.core.files import expand_user
 from harness.services.deadline_socket import dial, quoted
-from harness.services.service_kind import NotTheService, TurnedAway
+from harness.services.service_kind import NotServing, NotTheService, TurnedAway
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -155,7 +155,7 @@ def _query(connection: PGconn, question: bytes, server: str, of: str, deadline: 
             raise ConnectionResetError(f"{server} broke the connection during {of}: {_text(connection.error_message)}") from error
     if answer is None or answer.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         said = answer.error_message if answer else connection.error_message
-        raise ConnectionAbortedError(f"{server} did not answer {of}: {_text(said)}")
+        raise NotServing(f"{server} did not answer {of}: {_text(said)}")
     return [[(answer.get_value(row, column) or b"").decode() for column in range(answer.nfields)] for row in range(answer.ntuples)]
 
 
@@ -173,11 +173,11 @@ def _explain(connection: PGconn, host: str, port: int, deadline: Deadline) -> No
     if state := STATE.search(said):
         if state[1].startswith(REFUSED):
             raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
-        raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
+        raise NotServing(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
     if "FATAL:" in said:  # libpq could not be asked for the SQLSTATE
         if any(hint in said for hint in ("authentication", "does not exist", "pg_hba.conf", "no password supplied", "not permitted")):
             raise TurnedAway(f"{host}:{port}: PostgreSQL turned us away: {said}; check user, dbname and password of this service")
-        raise ConnectionAbortedError(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
+        raise NotServing(f"{host}:{port}: PostgreSQL answers, but does not serve: {said}")
     if connection.needs_password:
         raise BadUse(f"{host}:{port}: PostgreSQL wants a password; give password_file, password_env or password_command for this service")
     if "require_auth" in said and "invalid" in said:

@@ -11,7 +11,7 @@ import re
 from harness.config import service_settings as given
 from harness.core.deadline import Deadline
 from harness.services import oracle_session, tns
-from harness.services.service_kind import Hello, Identity, NotTheService, ServiceKind, WrongAnswer
+from harness.services.service_kind import Hello, Identity, NotServing, NotTheService, ServiceKind, WrongAnswer
 
 ACCOUNT = {"user", "password_file", "password_env", "password_command"}
 SETTINGS = {"alias_pattern", "unknown_service", "service_name", "service_every_s", *ACCOUNT}
@@ -78,7 +78,7 @@ class Oracle(ServiceKind):
 
 
 def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
-    """Connect to the real service. Raises ConnectionAbortedError with the ORA number when the listener refuses, NotTheService for a
+    """Connect to the real service. Raises NotServing with the ORA number when the listener refuses, NotTheService for a
     REDIRECT: a client would dial that address itself, past the balancer and this path (facts ORA-04); nothing here does."""
     kind, said = tns.connect(host, port, service, deadline)
     if kind == tns.ACCEPT:
@@ -91,7 +91,7 @@ def taken_up(host: str, port: int, service: str, deadline: Deadline) -> str:
             if number
             else f"it said {said[:120]!r}"
         )
-        raise ConnectionAbortedError(f"{host}:{port}: the listener answers, but refuses the service {service}: {why}")
+        raise NotServing(f"{host}:{port}: the listener answers, but refuses the service {service}: {why}")
     if kind == tns.REDIRECT:
         raise _redirected(host, port, service, said)
     raise NotTheService(f"{host}:{port} asked for the connect to {service} again and again")

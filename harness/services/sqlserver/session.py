@@ -12,7 +12,7 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable
 from harness.services import certificates
 from harness.services.deadline_socket import dial
-from harness.services.service_kind import TurnedAway, WrongAnswer
+from harness.services.service_kind import NotServing, TurnedAway, WrongAnswer
 from harness.services.sqlserver.tds import ServerError
 from harness.services.sqlserver.transport import Encryption, Stop, TdsTransport
 
@@ -40,6 +40,7 @@ NOT_SERVING = {
     18451: "it lets only administrators in",
     18461: "it is in single-user mode",
     17809: "it has too many connections",
+    10928: "its limit of sessions or of requests at once is reached",
     17197: "the log-in took it too long",
     921: "the database is not recovered yet",
     922: "the database is being recovered",
@@ -130,7 +131,7 @@ class Session:
         except pytds.Error as error:
             number = getattr(error, "number", 0)
             why = f"error {number}: {error}" if number else str(error)
-            raise ConnectionAbortedError(f"{self._server} did not answer {of}: {' '.join(why.split())}") from error
+            raise NotServing(f"{self._server} did not answer {of}: {' '.join(why.split())}") from error
 
 
 def _secret(settings: Mapping[str, str]) -> str:
@@ -152,7 +153,7 @@ def explained(errors: list[ServerError], server: str, user: str, database: str) 
     numbers = [error.number for error in errors]
     for number in numbers:
         if number in NOT_SERVING:
-            return ConnectionAbortedError(f"{server}: SQL Server answers, but does not serve: {NOT_SERVING[number]}: {told}")
+            return NotServing(f"{server}: SQL Server answers, but does not serve: {NOT_SERVING[number]}: {told}")
     for number in numbers:
         if number in NO_DATABASE:
             return TurnedAway(f"{server}: SQL Server turned us away from the database {database!r}: {NO_DATABASE[number]}: {told}")
@@ -161,4 +162,4 @@ def explained(errors: list[ServerError], server: str, user: str, database: str) 
             return TurnedAway(
                 f"{server}: SQL Server turned {user!r} away: {REFUSED[number]}: {told}; check user and password of this service"
             )
-    return ConnectionAbortedError(f"{server}: SQL Server answers, but does not let us in: {told}")
+    return NotServing(f"{server}: SQL Server answers, but does not let us in: {told}")
