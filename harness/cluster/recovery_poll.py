@@ -31,28 +31,46 @@ class Recovery:
 
 
 def follow(
-    subject: ClusterUnderTest, origins: list[Origin], allowance: Allowance, anchor: float, *, active: str | None = None
+    subject: ClusterUnderTest,
+    origins: list[Origin],
+    allowance: Allowance,
+    anchor: float,
+    *,
+    active: str | None = None,
+    steady_s: float = 0.0,
 ) -> list[Recovery]:
     """Check every path again and again until it is right, all of them at once: by one attempt, and then by as many as show that no other
     node answers. Where those do not, the path was not right yet.
 
     `active` is the node that must answer; when not given, the one the manager calls active. A check that is wrong before the
-    deadline is no failure yet; one that is wrong at the end is.
+    deadline is no failure yet; one that is wrong at the end is. With `steady_s` a path has recovered when every check of that many seconds
+    was right, and the figure is that of the first of them.
     """
     deadline = Deadline(allowance.seconds, anchor=anchor)
     work = [(o, s) for o in origins for s in subject.cluster.services]
     who: Callable[[], str] = SharedQuestion(lambda: subject.active) if active is None else lambda: active
-    return subject.together(*(lambda o=o, s=s: _follow_one(subject, o, s, deadline, who) for o, s in work))
+    return subject.together(*(lambda o=o, s=s: _follow_one(subject, o, s, deadline, who, steady_s) for o, s in work))
 
 
-def _follow_one(subject: ClusterUnderTest, origin: Origin, service: Service, deadline: Deadline, who: Callable[[], str]) -> Recovery:
+def _follow_one(
+    subject: ClusterUnderTest, origin: Origin, service: Service, deadline: Deadline, who: Callable[[], str], steady_s: float
+) -> Recovery:
     last: PathCheck | None = None
     fault: str | None = None
-    looked: list[float] = [deadline.anchor]
+    wrong_at = deadline.anchor  # when the last check that was not right began
+    right_at: float | None = None  # when the first of the checks began that were right ever since
 
     def look() -> bool:
+        nonlocal wrong_at, right_at
+        began = time.monotonic()
+        if not is_right():
+            wrong_at, right_at = began, None
+            return False
+        right_at = began if right_at is None else right_at
+        return began - right_at >= steady_s
+
+    def is_right() -> bool:
         nonlocal last, fault
-        looked.append(time.monotonic())
         try:
             node = who()
             last, fault = check_path(subject, origin, service, node, count=1), None
@@ -67,5 +85,6 @@ def _follow_one(subject: ClusterUnderTest, origin: Origin, service: Service, dea
         deadline.wait_for(look, what=f"the {origin} path to {service.name}", every=POLL_INTERVAL_S)
     except DeadlineExceeded:
         return Recovery(origin, service, None, 0.0, last, fault if last is None else None)
-    # The path was right when the passing check began; the one before began a period earlier.
-    return Recovery(origin, service, looked[-1] - deadline.anchor, looked[-1] - looked[-2], last, None)
+    assert right_at is not None, "the wait ended because the path was right"
+    # The path was right when the first passing check began; the one before began a period earlier.
+    return Recovery(origin, service, right_at - deadline.anchor, right_at - wrong_at, last, None)

@@ -19,6 +19,7 @@ from harness.core.finding import verdicts
 from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
 from harness.disrupt import disruption as disruptions
 from harness.disrupt import undo
+from harness.expectations import outage_budget
 from harness.expectations.connectivity_matrix import Origin, Situation, listens_rightly
 from harness.measure.measured_disruption import Start
 from harness.measure.measurement_result import Measured
@@ -257,6 +258,28 @@ class ClusterFixture:
         """One node active, the other standing by, all communication paths alive, within the time that a node may take to boot."""
         self.subject.wait_until_healthy(Deadline(self.subject.cluster.manager.boot_s + self.subject.cluster.manager.takeover_s))
         self._active = None
+
+    def every_path_is_steady(self) -> None:
+        """Every path is right for as long as the balancer may take to notice what the manager did last.
+
+        A manager that recovers a service in the middle of a group stops what comes after it for that, the responder of the health check
+        among it: the paths are right as soon as the service is, the balancer takes the node out by the probes that failed before, and the
+        manager calls the cluster healthy before the balancer has taken the node in again (facts TIME-01 to TIME-03).
+        """
+        patience = outage_budget.balancer_alone(self.subject.cluster)
+        steady_s = patience.seconds - self.subject.cluster.budget.margin_s
+        allowance = outage_budget.Allowance(patience.seconds + steady_s, f"{patience.because}, and as long without a fault")
+        paths = follow(self.subject, list(Origin), allowance, time.monotonic(), steady_s=steady_s)
+        self.settle(all_of([self._steady(path, allowance) for path in paths]))
+
+    def _steady(self, path: Recovery, allowance: outage_budget.Allowance) -> Verdict:
+        if path.last is None:
+            return inconclusive(f"the {path.origin} path to {path.service.name} could not be checked: {path.fault}")
+        verdict = self._record(path.last)
+        if path.seconds is not None or verdict.outcome is not Outcome.PASS:
+            return verdict
+        what = f"the {path.origin} path to {path.service.name}"
+        return failed(f"{what} was right only at times within {allowance.seconds:g} s = {allowance.because}")
 
 
 class Disrupted:

@@ -23,6 +23,7 @@ def test_service_crash(cluster, service):
     with cluster.disrupted("service crash", service=service) as crash:
         crash.every_path_follows()
     cluster.becomes_healthy()
+    cluster.every_path_is_steady()
     cluster.nobody_is_served_by(cluster.standby)
     cluster.expect_every_path()
 

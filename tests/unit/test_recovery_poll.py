@@ -22,7 +22,9 @@ from harness.report.record.run_verdict import judge_recovery
 WHOLE = 24
 
 
-def followed(monkeypatch: pytest.MonkeyPatch, verdicts: list[tuple[Verdict, Verdict]], *, budget: float = 60.0) -> tuple[Any, list[int]]:
+def followed(
+    monkeypatch: pytest.MonkeyPatch, verdicts: list[tuple[Verdict, Verdict]], *, budget: float = 60.0, steady_s: float = 0.0
+) -> tuple[Any, list[int]]:
     """Follow one path whose looks end so: what one attempt says, and what all of them say."""
     looks = iter(verdicts)
     asked: list[int] = []
@@ -39,7 +41,8 @@ def followed(monkeypatch: pytest.MonkeyPatch, verdicts: list[tuple[Verdict, Verd
     service: Any = SimpleNamespace(name="listener")
     subject: Any = SimpleNamespace(cluster=SimpleNamespace(services=[service]), active="lknode02")
     subject.together = lambda *work: [one() for one in work]
-    (recovery,) = recovery_poll.follow(subject, [Origin.CLIENT], Allowance(budget, "for a test"), time.monotonic())
+    allowance = Allowance(budget, "for a test")
+    (recovery,) = recovery_poll.follow(subject, [Origin.CLIENT], allowance, time.monotonic(), steady_s=steady_s)
     return recovery, asked
 
 
@@ -55,6 +58,21 @@ def test_a_path_that_is_shared_out_to_the_end_has_not_recovered(monkeypatch):
     shared = (passed("answered"), failed("the standby refused"))
     recovery, _ = followed(monkeypatch, [shared] * 1000, budget=0.1)
     assert recovery.seconds is None and recovery.last.verdict.outcome is Outcome.FAIL
+
+
+def test_a_path_that_is_wrong_once_more_has_not_been_steady_before(monkeypatch):
+    """The manager restarts the responder after the service: right, out for a moment, right from then on."""
+    right, wrong = (passed("answered"), passed("all")), (failed("silent"), failed("silent"))
+    recovery, asked = followed(monkeypatch, [right, right, wrong, *[right] * 1000], steady_s=0.1)
+    assert asked[:5] == [1, WHOLE, 1, WHOLE, 1], "the third check is the one that is wrong"
+    assert recovery.seconds is not None and len(asked) > 7, "right again is not yet steady"
+    assert 0 < recovery.period <= recovery.seconds, "the figure is that of the first right check after the wrong one"
+
+
+def test_a_path_that_is_wrong_every_other_time_is_never_steady(monkeypatch):
+    right, wrong = (passed("answered"), passed("all")), (failed("silent"), failed("silent"))
+    recovery, _ = followed(monkeypatch, [right, wrong] * 1000, budget=0.3, steady_s=0.1)
+    assert recovery.seconds is None
 
 
 @pytest.mark.parametrize(
