@@ -65,7 +65,7 @@ class DisruptiveRun:
                 self._watchdog.found(plan.active, self._before)
         say(text)
         self._subject.timeline.note("harness", "plan", text)
-        self._guard = Preflight(self._subject, names, lambda: self._lease.lost, self._sick, self._left, self._look)
+        self._guard = Preflight(self._subject, names, lambda: self._lease.lost, self._sick, self._standing_faults, self._look)
         self._subject.lease_line, self._subject.lease_token = self._lease.line, self._lease.token
         self._subject.lost = lambda: self._lease.lost
         self._subject.permit = self._permit
@@ -91,7 +91,7 @@ class DisruptiveRun:
         if self._guard is not None:
             self._guard.before(disruption.name, node=disruption.chosen_as_active)
 
-    def _left(self) -> list[str]:
+    def _standing_faults(self) -> list[str]:
         verdict = nothing_left(self._subject)
         return [] if verdict else [verdict.reason]
 

@@ -107,7 +107,7 @@ class Lease:
         self._windows = frozenset(windows)
         self._nodes = dict(sorted(nodes.items()))  # every run takes them in the same order, so that none waits for the other
         self.token = token or secrets.token_hex(8)
-        self._holder = re.sub(r"[^\w@.:, -]", "?", f"{_who()}, process {os.getpid()}, run {run}")
+        self._holder = re.sub(r"[^\w@.:, -]", "?", f"{_user_and_host()}, process {os.getpid()}, run {run}")
         self._folder = folder
         self._term_s = max(term_s, _term_of(lasts_s)) if lasts_s else term_s
         self._renew_s = renew_s
@@ -255,7 +255,7 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
-def _who() -> str:
+def _user_and_host() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError, ImportError):  # a user without a name; on Windows without the variables that hold it

@@ -80,15 +80,15 @@ def probes(sight: CaptureWindow, cluster: Cluster, watched: Sequence[str], since
     probe = cluster.load_balancer.probe
     limit = min(MAX_WATCH_S, 1.2 * probe.interval_s + MAX_PROBE_LATENESS_S)
 
-    def seen() -> dict[str, ProbesSeen]:
+    def probes_so_far() -> dict[str, ProbesSeen]:
         packets = sight.packets()
         return {n.name: captured_evidence.probes(n, packets.get(n.name, ()), cluster, since.elapsed()) for n in nodes}
 
     waiting = Deadline(max(0.0, limit - since.elapsed()))
     try:
-        return waiting.wait_for(seen, until=lambda s: all(p.syns.get(probe.port) for p in s.values()), what="a probe", every=0.05)
+        return waiting.wait_for(probes_so_far, until=lambda s: all(p.syns.get(probe.port) for p in s.values()), what="a probe", every=0.05)
     except DeadlineExceeded:
-        return seen()
+        return probes_so_far()
 
 
 def paths(checks: Sequence[PathCheck], packets: Mapping[str, list], cluster: Cluster) -> list:

@@ -53,7 +53,7 @@ def unreachable(subject: ClusterUnderTest) -> list[Finding]:
             subject.let_in(name)
         except (HostUnreachable, DeadlineExceeded, Unusable) as error:
             give_up(subject.hosts[name], error)
-            return _gone(name, str(error))
+            return _unreachable(name, str(error))
         except CommandFailed as error:
             return Finding(Weight.UNREACHABLE, name, "log-in", f"{error}; no command runs there", "give the account a shell")
         return None
@@ -69,7 +69,7 @@ def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None)
     goes, and nothing is measured there."""
     second = instead or {}
     present = [m for m in subject.cluster.machines if m.name not in subject.absent or m.name in second]
-    told = subject.together(*(lambda m=m: _seen(subject, m, second.get(m.name)) for m in present))
+    told = subject.together(*(lambda m=m: _survey_host(subject, m, second.get(m.name)) for m in present))
     lost = [one for one in told if isinstance(one, Finding)]
     both = [one for one in told if not isinstance(one, Finding)]
     return Survey(
@@ -79,12 +79,12 @@ def survey(subject: ClusterUnderTest, instead: Mapping[str, Host] | None = None)
     )
 
 
-def _gone(name: str, why: str) -> Finding:
+def _unreachable(name: str, why: str) -> Finding:
     do = "see that it runs and lets the cluster file's account log in; the rest is judged without it"
     return Finding(Weight.UNREACHABLE, name, "log-in", why, do)
 
 
-def _seen(subject: ClusterUnderTest, machine: Machine, instead: Host | None) -> tuple[HostSeen | None, NodeFacts] | Finding:
+def _survey_host(subject: ClusterUnderTest, machine: Machine, instead: Host | None) -> tuple[HostSeen | None, NodeFacts] | Finding:
     try:
         if instead is not None:
             return _at_once(subject, machine, instead)
@@ -92,10 +92,10 @@ def _seen(subject: ClusterUnderTest, machine: Machine, instead: Host | None) -> 
             return None, NodeFacts(machine.name)
         return _by_script(subject, machine) if machine.platform == "linux" else (None, _of_windows(subject, machine))
     except _Lost as lost:
-        return _gone(machine.name, str(lost))
+        return _unreachable(machine.name, str(lost))
     except HarnessError as error:
         if isinstance(error, HostUnreachable | DeadlineExceeded) and not _still_there(instead or subject.hosts[machine.name]):
-            return _gone(machine.name, str(error))
+            return _unreachable(machine.name, str(error))
         return None, NodeFacts(machine.name, untold=(f"what it says of itself: {error}",))
 
 
@@ -149,7 +149,7 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
     cluster, host, facts = subject.cluster, subject.hosts[machine.name], WindowsHost(subject.hosts[machine.name])
     untold: list[str] = []
 
-    def told(what: str, read: Callable[[], T]) -> T | None:
+    def read_or_note(what: str, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except HarnessError as error:
@@ -158,23 +158,23 @@ def _of_windows(subject: ClusterUnderTest, machine: Machine) -> NodeFacts:
             untold.append(f"{what}: {error}")
             return None
 
-    offset, wsfc = told("its clock", facts.offset), cluster.manager.kind == "wsfc"
+    offset, wsfc = read_or_note("its clock", facts.offset), cluster.manager.kind == "wsfc"
     if machine.name == cluster.client.name:
         return NodeFacts(machine.name, offset=offset, untold=tuple(untold))
     return NodeFacts(
         machine.name,
-        addresses=told("its addresses", facts.addresses),
-        listeners=told("its listeners", facts.listeners),
-        vip_route=told("its route to the VIP", lambda: facts.route_to(str(cluster.vip))),
-        probe_route=told("its route to the probe", lambda: facts.route_to(str(cluster.load_balancer.probe.source))),
+        addresses=read_or_note("its addresses", facts.addresses),
+        listeners=read_or_note("its listeners", facts.listeners),
+        vip_route=read_or_note("its route to the VIP", lambda: facts.route_to(str(cluster.vip))),
+        probe_route=read_or_note("its route to the probe", lambda: facts.route_to(str(cluster.load_balancer.probe.source))),
         offset=offset,
         windows=WindowsFacts(
-            firewall=told("its firewall", facts.firewall),
-            weak_hosts=told("its weak-host settings", facts.weak_hosts),
-            settings=told("its ports and keepalive", facts.tcp_settings),
-            about=told("its versions and rights", facts.about),
-            adapters=told("its adapters", facts.adapters),
-            cluster_address=told("its IP resource", lambda: facts.cluster_address(cluster.ip_resource.tag)) if wsfc else None,
+            firewall=read_or_note("its firewall", facts.firewall),
+            weak_hosts=read_or_note("its weak-host settings", facts.weak_hosts),
+            settings=read_or_note("its ports and keepalive", facts.tcp_settings),
+            about=read_or_note("its versions and rights", facts.about),
+            adapters=read_or_note("its adapters", facts.adapters),
+            cluster_address=read_or_note("its IP resource", lambda: facts.cluster_address(cluster.ip_resource.tag)) if wsfc else None,
             why_alone=facts.why_alone,
         ),
         untold=tuple(untold),

@@ -38,10 +38,10 @@ def second_way(subject: ClusterUnderTest, *, chosen: bool) -> Iterator[tuple[dic
 
     with read_instead(cluster.azure, lost) as tried:
         hosts = {name: one for name, one in tried.items() if not isinstance(one, HarnessError)}
-        yield hosts, [_told(name, one) for name, one in tried.items()]
+        yield hosts, [_finding(name, one) for name, one in tried.items()]
 
 
-def _told(name: str, one: Host | HarnessError) -> Finding:
+def _finding(name: str, one: Host | HarnessError) -> Finding:
     if isinstance(one, HarnessError):
         return Finding(Weight.NOTE, name, WHAT, str(one), "see that the machine runs, and that its agent does")
     says = f"SSH does not reach it, so it was read by Azure's run-command; {_NOT_MEASURED}"

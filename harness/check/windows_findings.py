@@ -79,7 +79,7 @@ def _adapters(node: Node, facts: WindowsFacts, addresses: Sequence[InterfaceAddr
             yield Finding(Weight.NOTE, node.name, "adapter", says, do, ("WNET-09", "WNET-101"))
 
 
-def _wanted(cluster: Cluster) -> dict[int, str]:
+def _needed_ports(cluster: Cluster) -> dict[int, str]:
     """The ports that the cluster lives by, and what each is for."""
     probe = cluster.load_balancer.probe.port
     return {probe: "the probe's port"} | {s.port: f"the port of {s.name}" for s in cluster.services if s.port != probe}
@@ -88,7 +88,7 @@ def _wanted(cluster: Cluster) -> dict[int, str]:
 def _ports(cluster: Cluster, node: Node, settings: Sequence[Row], listeners: Sequence[Listener] | None) -> Iterator[Finding]:
     excluded = [row for row in settings if row["K"] == "excluded"]
     heard = {listener.port for listener in listeners or ()}
-    for port, what in _wanted(cluster).items():
+    for port, what in _needed_ports(cluster).items():
         blocks = [row for row in excluded if _within(port, row)]
         if blocks and port not in heard and not any(row["Name"] == "*" for row in blocks):
             says = f"{port}, {what}, lies in a range that Windows has given away ({_range(blocks[0])}): who wants it gets error 10013"
@@ -103,7 +103,7 @@ def _ports(cluster: Cluster, node: Node, settings: Sequence[Row], listeners: Seq
 
 def _port_proxies(cluster: Cluster, node: Node, settings: Sequence[Row]) -> Iterator[Finding]:
     for row in settings:
-        what = _wanted(cluster).get(int(row["ListenPort"])) if row["K"] == "portproxy" else None
+        what = _needed_ports(cluster).get(int(row["ListenPort"])) if row["K"] == "portproxy" else None
         if what is not None:
             there = f"{row['ConnectAddress']}:{row['ConnectPort']:g}"
             says = f"a port proxy takes {row['ListenAddress']}:{row['ListenPort']:g}, {what}, and connects to {there} instead"

@@ -21,7 +21,7 @@ def overload(subject: ClusterUnderTest, *names: str) -> str:
     """In words, which of these hosts, or the machine that asks, is overloaded and by what; "" where none is known to be."""
     asked = [n for n in dict.fromkeys(names) if n not in subject.absent and subject.machine(n).platform == "linux"]
     found = subject.together(*(lambda n=n: _of_host(subject, n) for n in asked if subject.runs_commands(n)))
-    return "; ".join(filter(None, [*found, judged("this machine, which asks,", _own(), 0.0)]))
+    return "; ".join(filter(None, [*found, judged("this machine, which asks,", _own_load(), 0.0)]))
 
 
 def judged(name: str, said: str, seconds: float) -> str:
@@ -52,7 +52,7 @@ def _of_host(subject: ClusterUnderTest, name: str) -> str:
     return judged(name, said, time.monotonic() - began)
 
 
-def _own() -> str:
+def _own_load() -> str:
     """The machine that the harness runs on, as LOOK tells a host's; nothing where its kernel tells no load."""
     if not hasattr(os, "getloadavg"):
         return ""

@@ -104,7 +104,7 @@ def check_path(
         attempts = attempt(subject.residents[host], str(cluster.vip), service.port, count=count or expected.attempts, limit=limit)
         packets = sight.packets()
     ways = classify_all(attempts, packets, cluster)
-    seen = [_seen(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
+    seen = [_observation(a, w, active, subject) for a, w in zip(attempts, ways, strict=True)]
     unseen = why_unseen(subject, host)
     verdict = judge_outcomes(expected, seen, unseen) if unseen else judge(expected, seen)
     asked, full = Introduction(verdict, ""), NOT_ASKED
@@ -150,7 +150,7 @@ def unchecked(subject: ClusterUnderTest, origin: Origin, service: Service, activ
     return PathCheck(origin, host, service, situation, expected, [], [], active, "", verdict, 0.0, broke=True)
 
 
-def _seen(one: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> PathObservation:
+def _observation(one: Attempt, way: Way, active: str, subject: ClusterUnderTest) -> PathObservation:
     by = None
     if one.outcome is AttemptOutcome.ANSWERED and way.node is not None:
         by = Role.ACTIVE if way.node == active else Role.STANDBY

@@ -44,14 +44,14 @@ def _check(given: argparse.Namespace) -> int:
     if given.bundle:
         if given.cluster or given.run_command or given.trust_cluster_file:
             raise BadUse("a bundle holds its own cluster file, and nothing is asked of a host; leave out the other options, or the bundle")
-        return _told(bundle_check.look(Path(given.bundle)), given)
+        return _print_findings(bundle_check.look(Path(given.bundle)), given)
     file = cluster_file(given.cluster)
     cluster = cluster_config.load(file, trusted=given.trust_cluster_file, only_looked_at=True)
     CLEANER.knows(known_secrets(cluster, {})[0])
-    return _told(look(cluster, run_command=given.run_command, file=file), given)
+    return _print_findings(look(cluster, run_command=given.run_command, file=file), given)
 
 
-def _told(findings: Findings, given: argparse.Namespace) -> int:
+def _print_findings(findings: Findings, given: argparse.Namespace) -> int:
     from harness.core.finding import Weight
     from harness.core.terminal import CLEANER
 

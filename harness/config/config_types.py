@@ -30,12 +30,12 @@ class OneOf:
     registry: Registry
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._known, core_schema.str_schema())
+        return core_schema.no_info_after_validator_function(self._check_name, core_schema.str_schema())
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"type": "string", "enum": self.registry.names()}
 
-    def _known(self, name: str) -> str:
+    def _check_name(self, name: str) -> str:
         if name not in self.registry.built_in():
             try:
                 self.registry.get(name)

@@ -16,7 +16,7 @@ WITHHELD = "(withheld)"  # in the place of settings that nobody has agreed to; i
 PASSWORD_COMMAND_TIMEOUT_S = 15.0  # for password_command to print it
 
 _asking = threading.Lock()
-_told: dict[str, Secret] = {}  # what each password_command said in this process
+_passwords: dict[str, Secret] = {}  # what each password_command said in this process
 
 
 class NotAgreed(Inconclusive):
@@ -123,9 +123,9 @@ def _of_variable(name: str) -> Secret:
 def _of_command(line: str) -> Secret:
     """Asked once in a run: a vault takes its time, and may ask a person. What it printed is never quoted."""
     with _asking:
-        if line not in _told:
-            _told[line] = _ask(line)
-        return _told[line]
+        if line not in _passwords:
+            _passwords[line] = _ask(line)
+        return _passwords[line]
 
 
 def _ask(line: str) -> Secret:

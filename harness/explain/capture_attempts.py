@@ -91,11 +91,11 @@ def tried(seen: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> list[Captu
                 mine = found.get((p.dst, p.dport, p.sport, (p.ack - 1) % (1 << 32)))
                 if mine is not None:
                     mine[host].append(p)
-    told = [_tried(key, mine, cluster, spans) for key, mine in found.items()]
+    told = [_attempt(key, mine, cluster, spans) for key, mine in found.items()]
     return sorted((one for one in told if one is not None), key=lambda one: one.attempt.host_time)
 
 
-def _tried(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> CapturedAttempt | None:
+def _attempt(key: _Key, all_of_it: Seen, cluster: Cluster, spans: Mapping[str, Span]) -> CapturedAttempt | None:
     address, port, service, _ = key
     origin = _origin(address, all_of_it, cluster)
     syns = [p for packets in all_of_it.values() for p in packets if p.is_syn]

@@ -168,7 +168,7 @@ def _judged(
     # A slowdown may hide in a part that could not be compared: then what the others show says nothing about the whole.
     least = math.inf if comparison.seldom else max((one.visible for one in parts), default=math.inf)
     for one in paths:
-        told = "; ".join([_told(one), *_unknown(one.name, comparison.before, comparison.after), *comparison.notes])
+        told = "; ".join([_figure_in_words(one), *_unknown(one.name, comparison.before, comparison.after), *comparison.notes])
         visible, seen = one.visible, "no shift would have been seen"
         if math.isfinite(visible):
             seen = f"a shift of {seconds(visible)} beyond that would have been seen in 80 %"
@@ -185,7 +185,7 @@ def _judged(
             outcome, reason = REFUSED, f"{told}; the figures scatter too much: {seen}, {seconds(must_see_s)} is demanded"
         yield _finding(one.disruption, one.name, outcome, reason, one, visible)
     for one in slower:
-        yield _finding(one.disruption, one.name, FAIL, f"slower by {_told(one)}", one)
+        yield _finding(one.disruption, one.name, FAIL, f"slower by {_figure_in_words(one)}", one)
     if parts and not slower:
         seen = f"; a shift of {seconds(least)} in any of them would have been seen in 80 %" if math.isfinite(least) else ""
         told = f"{count(len(parts), 'part')} compared one by one: none is slower than allowed{seen}"
@@ -194,7 +194,7 @@ def _judged(
         yield _finding(comparison.disruption, "phases", PASS, f"{told}{rarely}", most, least, by=False)
 
 
-def _told(one: _Figure) -> str:
+def _figure_in_words(one: _Figure) -> str:
     shift = one.shift
     return (
         f"{_signed(shift.by)} ({_signed(shift.low)} to {_signed(shift.high)}) against the baseline, {seconds(one.allowed)} allowed, "

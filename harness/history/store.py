@@ -34,7 +34,7 @@ class Store:
 
     def __enter__(self) -> Store:
         self._database.bind(TABLES)
-        with self._told():
+        with self._errors_in_words():
             self._database.connect()
             try:
                 with self._database.atomic("deferred"):  # one look, while another process may be making the tables
@@ -52,32 +52,32 @@ class Store:
     def enter(self, entries: Iterable[Entry]) -> int:
         """Put runs in, all or none; one that is there already is replaced. How many."""
         found = list(entries)
-        with self._told(), self._database.atomic("immediate"):
+        with self._errors_in_words(), self._database.atomic("immediate"):
             for entry in found:
                 self._enter(entry)
         return len(found)
 
     def stamps(self) -> dict[str, str]:
         """Folder → stamp of every run that is in the store."""
-        with self._told():
+        with self._errors_in_words():
             return dict(_rows(RunRow.select(RunRow.folder, RunRow.stamp)))
 
     def runs(self) -> list[StoredRun]:
         """Every run, the oldest first."""
-        with self._told():
+        with self._errors_in_words():
             found = _rows(RunRow.select().order_by(RunRow.started, RunRow.run_id))
         return [StoredRun(*row[:-2], *map(json.loads, row[-2:])) for row in found]
 
     def series(self) -> list[StoredSeries]:
         """Every series that has a point."""
-        with self._told():
+        with self._errors_in_words():
             found = _rows(SeriesRow.select().where(SeriesRow.id.in_(PointRow.select(PointRow.series))))
         return [StoredSeries(id, json.loads(line), json.loads(identity)) for id, line, identity in found]
 
     def points(self) -> list[StoredPoint]:
         """Every point, those of the oldest run first."""
         asked = PointRow.select(PointRow.run, PointRow.series, PointRow.figures).join(RunRow).order_by(RunRow.started, RunRow.run_id)
-        with self._told():
+        with self._errors_in_words():
             return [StoredPoint(run, series, json.loads(figures)) for run, series, figures in _rows(asked)]
 
     def _enter(self, entry: Entry) -> None:
@@ -131,7 +131,7 @@ class Store:
             self._database.pragma("user_version", FORMAT)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _errors_in_words(self) -> Iterator[None]:
         """The library's errors in one sentence, with what to do."""
         try:
             yield

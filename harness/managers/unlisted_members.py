@@ -25,7 +25,7 @@ def of_lifekeeper(printed: str, node: str, resource: str, nodes: Iterable[str]) 
     known = {_short(name) for name in nodes}
     peers = sorted({path.peer for path in parse(node, printed).comm_paths if _short(path.peer) not in known})
     trees = _trees(printed)
-    return [*_nodes(peers), *_left(resource, _joined(trees, [])), *_unknown(resource, trees)]
+    return [*_nodes(peers), *_left_behind(resource, _joined(trees, [])), *_unknown(resource, trees)]
 
 
 def own_tags(cluster: Cluster) -> set[str]:
@@ -114,7 +114,7 @@ def of_pacemaker(monitor: str, constraints: str, resource: str, nodes: Iterable[
     blocks = [_ids(block) for block in root.find("resources") or () if _moves(block)]
     placed = {tag for block in blocks for tag in block}
     together = [pair for pair in _pairs(rules) if set(pair) <= placed]
-    return [*_nodes(others), *_left(resource, _joined(blocks, together)), *_unknown(resource, blocks)]
+    return [*_nodes(others), *_left_behind(resource, _joined(blocks, together)), *_unknown(resource, blocks)]
 
 
 def _moves(block: xml.Element) -> bool:
@@ -144,7 +144,7 @@ def _joined(blocks: Iterable[set[str]], pairs: Iterable[tuple[str, str]]) -> lis
     return joined
 
 
-def _left(resource: str, joined: list[set[str]]) -> list[str]:
+def _left_behind(resource: str, joined: list[set[str]]) -> list[str]:
     mine = next((one for one in joined if resource in one), None)
     if mine is None:
         return []

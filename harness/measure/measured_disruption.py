@@ -122,7 +122,7 @@ class MeasuredDisruption:
         if service is None:
             return None
         tokens = Tokens(self._subject, service, recorder.add)
-        with self._told(recorder):
+        with self._token_failures_noted(recorder):
             tokens.begin()
             return tokens
         with contextlib.suppress(TokensFailed):  # it was told; but the table may be there, its answer being lost
@@ -132,13 +132,13 @@ class MeasuredDisruption:
     def _end_tokens(self, tokens: Tokens | None, recorder: Recorder) -> None:
         if tokens is not None:
             tokens.end()
-            with self._told(recorder):
+            with self._token_failures_noted(recorder):
                 recorder.read_back(tokens.read_back())
-            with self._told(recorder):  # whether they could be read or not
+            with self._token_failures_noted(recorder):  # whether they could be read or not
                 tokens.drop()
 
     @contextlib.contextmanager
-    def _told(self, recorder: Recorder) -> Iterator[None]:
+    def _token_failures_noted(self, recorder: Recorder) -> Iterator[None]:
         try:
             yield
         except TokensFailed as error:
@@ -177,11 +177,11 @@ class MeasuredDisruption:
         """A fresh one: no prober keeps its interval so well that an old one would tell where its period is now."""
         live, asked = self._meter.live, time.monotonic()
 
-        def seen() -> float:
+        def probe() -> float:
             return live.last_probe(self._before) or 0.0
 
         try:
-            return Deadline(MAX_PROBE_INTERVALS * interval + 1.0).wait_for(seen, until=lambda at: at > asked, what="a probe", every=0.01)
+            return Deadline(MAX_PROBE_INTERVALS * interval + 1.0).wait_for(probe, until=lambda at: at > asked, what="a probe", every=0.01)
         except DeadlineExceeded as error:
             raise Inconclusive(
                 f"no probe of {self._before} was seen for {MAX_PROBE_INTERVALS} intervals, so the start cannot be swept through its "

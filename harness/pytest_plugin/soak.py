@@ -106,7 +106,7 @@ def keep_measuring(session: Measuring, make: Callable[[], Disruption], start: St
             unsteady.append(error)
             with session.unwatched():
                 session.back_off()
-                _rest(PAUSES_S[failures])
+                _pause(PAUSES_S[failures])
             failures += 1
             continue
         number, failures = number + 1, 0
@@ -128,7 +128,7 @@ def is_spent(result: Measured, soak: Soak) -> bool:
     return by_itself or not any(one.outages or one.unmeasured_s for one in result.series)
 
 
-def _rest(length: float) -> None:
+def _pause(length: float) -> None:
     """Nothing is measured for so long."""
     pause = Deadline(length)
     pause.wait_for(lambda: pause.expired, what="the cluster having a rest", every=length)

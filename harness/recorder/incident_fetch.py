@@ -143,14 +143,14 @@ def _store(recorders: Recorders, made: Assembled, all_series: list[Series], repo
 def _write(recorders: Recorders, made: Assembled, path: Path, run: Run) -> None:
     manager, cleaner = recorders.subject.manager, run.cleaner
 
-    def told(event: NodeEvent) -> NodeEvent:
+    def cleaned(event: NodeEvent) -> NodeEvent:
         if event.kind != "log":
             return event
         means = {"means": "noticed"} if manager.notices(event.text) else {}
         return replace(event, text=cleaner.line(event.host, event.text), data={**event.data, **means})
 
     with Recorder(path, made.header, clean=cleaner.data) as recorder:
-        rows: list[Clock | NodeEvent | Noise | Mark] = [*made.clocks, *map(told, made.events), *made.noise, *made.marks]
+        rows: list[Clock | NodeEvent | Noise | Mark] = [*made.clocks, *map(cleaned, made.events), *made.noise, *made.marks]
         for one in rows:
             recorder.add(one)
         for series, samples in made.samples.items():

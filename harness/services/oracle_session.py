@@ -70,10 +70,10 @@ def ask(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -
     if given.password(settings) is None:
         raise BadUse("services of kind oracle that are asked with an account need password_file, password_env or password_command")
     server = f"{host}:{port}"
-    return _within(deadline, f"{server} did not complete Oracle's log-in", lambda: _asked(host, port, settings, deadline))
+    return _within(deadline, f"{server} did not complete Oracle's log-in", lambda: _instance(host, port, settings, deadline))
 
 
-def _asked(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> Instance:
+def _instance(host: str, port: int, settings: Mapping[str, str], deadline: Deadline) -> Instance:
     import oracledb
 
     secret = given.password(settings)

@@ -250,7 +250,7 @@ def test_an_authority_that_ends_in_adfs_is_asked_by_nobody_else() -> None:
 @pytest.mark.parametrize("body", [["a"], "a", None, {"properties": None}, {"properties": {"tags": []}}])
 def test_a_body_that_is_no_tags_is_a_refusal(body) -> None:
     with pytest.raises(Problem) as problem:
-        resource_groups._given(SimpleNamespace(body=body))  # type: ignore[arg-type]
+        resource_groups._tags_of(SimpleNamespace(body=body))  # type: ignore[arg-type]
     assert problem.value.status == 400
 
 

@@ -117,7 +117,7 @@ def test_what_others_changed_meanwhile_is_not_lost(lab: AzureLab, monkeypatch: p
     nic = one._nic.id
     with monkeypatch.context() as patch:
         patch.setattr(Network, "_json", read)
-        Network(one._hand)._may_be_put(nic, Deadline(30))
+        Network(one._runner)._may_be_put(nic, Deadline(30))
     said = arm.get(f"{nic}/providers/Microsoft.Resources/tags/default", "reading")["properties"]["tags"]
     assert changed and said.get("of") == "somebody", json.dumps(said)
     assert 412 in {r["status"] for r in lab.own("requests") if r["method"] == "PUT"}

@@ -36,7 +36,7 @@ class Arm:
             yield from page.get("value", [])
             if not (link := page.get("nextLink")):
                 return
-            page = self._told("GET", link, doing, None)
+            page = self._json_answer("GET", link, doing, None)
 
     def patch(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> dict[str, Any]:
         """Changes parts of a resource and returns it; raises as `get` does."""
@@ -48,11 +48,11 @@ class Arm:
 
     def makes(self, path: str, body: dict[str, Any], doing: str, *, api: str = RESOURCES) -> bool:
         """PUT; was it made by that? False when it changed what was there."""
-        return bool(self._sent("PUT", self._url(path, api, {}), doing, body).status_code == 201)
+        return bool(self._send_request("PUT", self._url(path, api, {}), doing, body).status_code == 201)
 
     def post(self, path: str, doing: str, *, api: str = RESOURCES) -> None:
         """Asks for an action without a body, such as a cancellation; raises as `get` does."""
-        self._sent("POST", self._url(path, api, {}), doing, None)
+        self._send_request("POST", self._url(path, api, {}), doing, None)
 
     def exists(self, path: str, doing: str, *, api: str = RESOURCES) -> bool:
         """Whether there is such a resource; raises HarnessError when that could not be asked."""
@@ -69,7 +69,7 @@ class Arm:
             from azure.mgmt.core.polling.arm_polling import ARMPolling
 
             client = self.clients.resources
-            first = self._sent(method, self._url(path, api, {}), doing, body, pipeline=True)
+            first = self._send_request(method, self._url(path, api, {}), doing, body, pipeline=True)
             polling: Any = ARMPolling(self.clients.azure.poll_s)
             return LROPoller(client, first, lambda answer: answer.http_response, polling)
 
@@ -80,11 +80,11 @@ class Arm:
             return poller.result()
 
     def _send(self, method: str, path: str, doing: str, api: str, body: Any, query: dict[str, str]) -> dict[str, Any]:
-        return self._told(method, self._url(path, api, query), doing, body)
+        return self._json_answer(method, self._url(path, api, query), doing, body)
 
-    def _told(self, method: str, url: str, doing: str, body: Any) -> dict[str, Any]:
+    def _json_answer(self, method: str, url: str, doing: str, body: Any) -> dict[str, Any]:
         """What came back, as JSON. Raises Unusable for what no Azure says, such as a proxy's page."""
-        answer = self._sent(method, url, doing, body)
+        answer = self._send_request(method, url, doing, body)
         try:
             said = answer.json()
         except ValueError as error:
@@ -97,7 +97,7 @@ class Arm:
         asked = {"api-version": api, **{f"${name}": value for name, value in query.items()}}
         return f"{self.clients.endpoint[0]}{quote(path, safe='/')}?{urlencode(asked)}"
 
-    def _sent(self, method: str, url: str, doing: str, body: Any, *, pipeline: bool = False) -> Any:
+    def _send_request(self, method: str, url: str, doing: str, body: Any, *, pipeline: bool = False) -> Any:
         with error_mapping.translate_errors(doing):
             from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
             from azure.core.rest import HttpRequest

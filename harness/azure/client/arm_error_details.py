@@ -47,7 +47,7 @@ def _innermost(said: Any, about: str, known: str) -> list[str]:
     about = named(said.get("target")) or about
     details = said.get("details")
     inner = [d for d in (details if isinstance(details, list) else [details]) if isinstance(d, dict)]
-    return _innermost(inner, about, known) or _of_json(said.get("message"), about, known) or _own(said, about, known)
+    return _innermost(inner, about, known) or _of_json(said.get("message"), about, known) or _own_line(said, about, known)
 
 
 def _of_json(text: Any, about: str, known: str) -> list[str]:
@@ -60,7 +60,7 @@ def _of_json(text: Any, about: str, known: str) -> list[str]:
         return []
 
 
-def _own(said: dict[str, Any], about: str, known: str) -> list[str]:
+def _own_line(said: dict[str, Any], about: str, known: str) -> list[str]:
     code, message = said.get("code"), said.get("message")
     if not code and not message:
         return []

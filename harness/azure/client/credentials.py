@@ -56,24 +56,24 @@ class Renewable:
 
     def __init__(self, azure: Azure) -> None:
         self._azure = azure
-        self._own = make_credential(azure)
+        self._common_options = make_credential(azure)
 
     def renew(self) -> None:
         """Logs in anew with the next request, as after an expired log-in of a command-line tool."""
-        self._own = make_credential(self._azure)
+        self._common_options = make_credential(self._azure)
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         """A token for these scopes, in azure-identity's older form; raises what the credential raises."""
-        return self._own.get_token(*scopes, **options)
+        return self._common_options.get_token(*scopes, **options)
 
     def get_token_info(self, *scopes: str, options: Any = None) -> Any:
         """A token for these scopes, in azure-core's newer form; raises what the credential raises."""
-        return self._own.get_token_info(*scopes, options=options)
+        return self._common_options.get_token_info(*scopes, options=options)
 
     def close(self) -> None:
         """Closes the credential, where it can be closed."""
-        if hasattr(self._own, "close"):
-            self._own.close()
+        if hasattr(self._common_options, "close"):
+            self._common_options.close()
 
 
 def authority(azure: Azure) -> str:
@@ -98,7 +98,7 @@ def connection(azure: Azure) -> dict[str, Any]:
     return common
 
 
-def _own(azure: Azure) -> dict[str, Any]:
+def _common_options(azure: Azure) -> dict[str, Any]:
     return {"authority": authority(azure), "disable_instance_discovery": not azure.instance_discovery, **connection(azure)}
 
 
@@ -115,18 +115,18 @@ class FirstOf:
 
     def get_token(self, *scopes: str, **options: Any) -> Any:
         """A token of the first credential that gives one; that one is asked from then on."""
-        return self._asked(lambda one: one.get_token(*scopes, **options))
+        return self._ask_first(lambda one: one.get_token(*scopes, **options))
 
     def get_token_info(self, *scopes: str, options: Any = None) -> Any:
         """The same in azure-core's newer form."""
-        return self._asked(lambda one: one.get_token_info(*scopes, options=options))
+        return self._ask_first(lambda one: one.get_token_info(*scopes, options=options))
 
     def close(self) -> None:
         """Closes the credential that is in use."""
         if hasattr(self._used, "close"):
             self._used.close()
 
-    def _asked(self, ask: Callable[[Any], Any]) -> Any:
+    def _ask_first(self, ask: Callable[[Any], Any]) -> Any:
         from azure.core.exceptions import ClientAuthenticationError
         from azure.identity import CredentialUnavailableError
 
@@ -203,49 +203,49 @@ def _machines(azure: Azure) -> Any:
         "broker",
     )
     named = {"managed_identity_client_id": azure.client_id} if azure.client_id else {}
-    return DefaultAzureCredential(**{f"exclude_{one}_credential": True for one in others}, **named, **_own(azure))
+    return DefaultAzureCredential(**{f"exclude_{one}_credential": True for one in others}, **named, **_common_options(azure))
 
 
 def _environment(azure: Azure) -> Any:
     from azure.identity import EnvironmentCredential
 
-    return EnvironmentCredential(**_own(azure))
+    return EnvironmentCredential(**_common_options(azure))
 
 
 def _workload(azure: Azure) -> Any:
     from azure.identity import WorkloadIdentityCredential
 
-    return WorkloadIdentityCredential(**_given(tenant_id=azure.tenant, client_id=azure.client_id), **_own(azure))
+    return WorkloadIdentityCredential(**_without_none(tenant_id=azure.tenant, client_id=azure.client_id), **_common_options(azure))
 
 
 def _managed(azure: Azure) -> Any:
     from azure.identity import ManagedIdentityCredential
 
-    return ManagedIdentityCredential(**_given(client_id=azure.client_id), **connection(azure))
+    return ManagedIdentityCredential(**_without_none(client_id=azure.client_id), **connection(azure))
 
 
 def _cli(azure: Azure) -> Any:
     from azure.identity import AzureCliCredential
 
-    return AzureCliCredential(**_given(tenant_id=azure.tenant, subscription=azure.subscription if not azure.tenant else None))
+    return AzureCliCredential(**_without_none(tenant_id=azure.tenant, subscription=azure.subscription if not azure.tenant else None))
 
 
 def _powershell(azure: Azure) -> Any:
     from azure.identity import AzurePowerShellCredential
 
-    return AzurePowerShellCredential(**_given(tenant_id=azure.tenant))
+    return AzurePowerShellCredential(**_without_none(tenant_id=azure.tenant))
 
 
 def _developer_cli(azure: Azure) -> Any:
     from azure.identity import AzureDeveloperCliCredential
 
-    return AzureDeveloperCliCredential(**_given(tenant_id=azure.tenant))
+    return AzureDeveloperCliCredential(**_without_none(tenant_id=azure.tenant))
 
 
 def _secret(azure: Azure) -> Any:
     from azure.identity import ClientSecretCredential
 
-    return ClientSecretCredential(azure.tenant or "", azure.client_id or "", _the_secret(azure), **_own(azure))
+    return ClientSecretCredential(azure.tenant or "", azure.client_id or "", _the_secret(azure), **_common_options(azure))
 
 
 _MADE: dict[str, Callable[[Azure], Any]] = {
@@ -260,7 +260,7 @@ _MADE: dict[str, Callable[[Azure], Any]] = {
 }
 
 
-def _given(**settings: str | None) -> dict[str, Any]:
+def _without_none(**settings: str | None) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 

@@ -101,7 +101,7 @@ def sentence(error: Exception, doing: str) -> HarnessError | None:
         return _answered(error, doing)
     if isinstance(error, azure.ClientAuthenticationError):
         return NotLoggedIn(
-            f"{doing}: no log-in to Azure: {_first(error)}{_tried(error)}; "
+            f"{doing}: no log-in to Azure: {_first(error)}{_credentials_tried(error)}; "
             "run `az login`, or set credential in [azure] to one that works here"
         )
     if isinstance(error, azure.ServiceRequestError | azure.ServiceResponseError):
@@ -242,7 +242,7 @@ def _first(error: Exception) -> str:
     return (lines[0] if lines else type(error).__name__)[:400].rstrip(".;")
 
 
-def _tried(error: Exception) -> str:
+def _credentials_tried(error: Exception) -> str:
     """Which of a chain's log-ins were tried, for a chain's own first words name none."""
     found = re.findall(r"^\s+(\w+)Credential: ", str(error), re.MULTILINE)
     return f" (tried: {', '.join(dict.fromkeys(found))})" if found else ""

@@ -160,7 +160,7 @@ class OperationRunner:
                 pause, why = 0.0, "Azure had refused it: it did not take the token"
             except error_mapping.Unanswered as error:
                 self.say(f"{doing}: its fate is not known ({error}); reading whether it happened")
-                if self._seen(accepted or happened, deadline, doing):
+                if self._sign_appears(accepted or happened, deadline, doing):
                     self.say(f"{doing}: it was accepted: its effect is there; it is not sent again")
                     return Triggered(doing, None, stop, happened)
                 if not again:
@@ -222,7 +222,7 @@ class OperationRunner:
             one = Deadline(limit.within(max(limit.seconds / 3, 2 * self.azure.poll_s)))
             try:
                 self.finish(self.trigger(doing, send, happened, limit, again=True), one)
-                if self._seen(happened, one, doing):
+                if self._sign_appears(happened, one, doing):
                     return
                 last = Unusable(f"{doing}: Azure says that it was done, and its effect is not there")
             except HarnessError as error:
@@ -257,7 +257,7 @@ class OperationRunner:
     def _shows_s(self) -> float:
         return max(MIN_VISIBLE_TIMEOUT_S, MAX_POLLS_UNTIL_VISIBLE * self.azure.poll_s)
 
-    def _seen(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
+    def _sign_appears(self, happened: Happened, deadline: Deadline, doing: str) -> bool:
         patience = Deadline(deadline.within(self._shows_s))
         try:
             return patience.wait_for(lambda: self._is(happened, deadline), what=f"{doing}: a sign of it", every=self.azure.poll_s)

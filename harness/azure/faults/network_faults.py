@@ -55,16 +55,16 @@ class Network:
     """Raises what `translate_errors` makes of a refusal; every wait ends with its deadline."""
 
     def __init__(self, hand: OperationRunner) -> None:
-        self._hand = hand
+        self._operations = hand
         self._network: Any = hand.clients.network  # whose types know no body that is JSON, as it came
         self._group = hand.azure.resource_group
 
     def nic_of(self, machine: str, address: str, deadline: Deadline) -> Nic:
         """The NIC of a virtual machine with a private address. Raises Unusable when it has none."""
-        return self._hand.read(lambda: self._nic_of(machine, address), deadline, f"finding the NIC of {machine} with {address}")
+        return self._operations.read(lambda: self._nic_of(machine, address), deadline, f"finding the NIC of {machine} with {address}")
 
     def _nic_of(self, machine: str, address: str) -> Nic:
-        machines: Any = self._hand.clients.compute.virtual_machines
+        machines: Any = self._operations.clients.compute.virtual_machines
         profile = machines.get(self._group, machine).properties.network_profile
         for reference in (profile.network_interfaces if profile else None) or []:
             nic = self._network.network_interfaces.get(*_place(str(reference.id)))
@@ -85,7 +85,7 @@ class Network:
     def deny(self, security_group: str, rule: str, to: Sequence[str], ports: Sequence[int], deadline: Deadline) -> None:
         """A rule before all others that drops new connections to these addresses and TCP ports, whoever they come from."""
         place = _place(security_group)
-        there = self._hand.read(lambda: list(self._network.security_rules.list(*place)), deadline, f"reading the rules of {place[1]}")
+        there = self._operations.read(lambda: list(self._network.security_rules.list(*place)), deadline, f"reading the rules of {place[1]}")
         priority = priority_before([r for r in there if r.name != rule], place[1])
         wanted = {
             "properties": {
@@ -100,7 +100,7 @@ class Network:
                 "destinationPortRanges": [str(port) for port in ports],
             }
         }
-        self._hand.do(
+        self._operations.do(
             f"denying in {place[1]} what goes to {', '.join(to)}",
             lambda **options: self._network.security_rules.begin_create_or_update(*place, rule, wanted, **options),
             lambda: rule in self._rules(place),
@@ -110,10 +110,10 @@ class Network:
     def allow_again(self, security_group: str, rule: str, deadline: Deadline) -> None:
         """Delete the rule. Where a lock forbids that, it is made harmless, so that nobody stays shut out; raises Locked then."""
         place = _place(security_group)
-        if rule not in self._hand.read(lambda: self._rules(place), deadline, f"reading the rules of {place[1]}"):
+        if rule not in self._operations.read(lambda: self._rules(place), deadline, f"reading the rules of {place[1]}"):
             return
         try:
-            self._hand.do(
+            self._operations.do(
                 f"deleting {rule} in {place[1]}",
                 lambda **options: self._network.security_rules.begin_delete(*place, rule, **options),
                 lambda: rule not in self._rules(place),
@@ -139,8 +139,8 @@ class Network:
             body = {"properties": {**there, "destinationAddressPrefix": NOWHERE}}
             return self._network.security_rules.begin_create_or_update(*place, rule, body, **options)
 
-        if not self._hand.read(is_so, deadline, f"reading the rules of {place[1]}"):
-            self._hand.do(f"making {rule} in {place[1]} harmless", send, is_so, deadline)
+        if not self._operations.read(is_so, deadline, f"reading the rules of {place[1]}"):
+            self._operations.do(f"making {rule} in {place[1]} harmless", send, is_so, deadline)
 
     def rule(self, security_group: str, name: str, deadline: Deadline) -> dict[str, Any] | None:
         """A rule's properties as they are on the wire, None when there is no such rule."""
@@ -150,7 +150,7 @@ class Network:
             listed = (r.as_dict() for r in self._network.security_rules.list(*place))
             return next((r["properties"] for r in listed if str(r["name"]).lower() == name.lower()), None)
 
-        return self._hand.read(find, deadline, f"reading the rules of {place[1]}")
+        return self._operations.read(find, deadline, f"reading the rules of {place[1]}")
 
     def _rules(self, place: tuple[str, str]) -> set[str]:
         return {str(r.name) for r in self._network.security_rules.list(*place)}
@@ -179,7 +179,7 @@ class Network:
             accepted = True
             return poller
 
-        self._hand.do(f"putting {name_of(nic)} as it is, to see that it may be put back", send, lambda: accepted, deadline)
+        self._operations.do(f"putting {name_of(nic)} as it is, to see that it may be put back", send, lambda: accepted, deadline)
 
     def _put(self, nic: str, body: dict[str, Any], options: dict[str, Any]) -> Any:
         """Of the version that was read: where somebody else changed it since, Azure says 412, and it is read again."""
@@ -202,18 +202,18 @@ class Network:
                     one["properties"]["loadBalancerBackendAddressPools"] = [*others, *([{"id": target}] if wanted else [])]
             return self._put(nic, body, options)
 
-        if not self._hand.read(is_so, deadline, f"reading {place[1]}"):
-            self._hand.do(doing, send, is_so, deadline)
+        if not self._operations.read(is_so, deadline, f"reading {place[1]}"):
+            self._operations.do(doing, send, is_so, deadline)
 
     def machine_of(self, nic: str, deadline: Deadline) -> str:
         """The id of the virtual machine that a NIC is of, empty when it is of none."""
-        said = self._hand.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
+        said = self._operations.read(lambda: self._json(nic), deadline, f"reading {name_of(nic)}")
         return str(((said.get("properties") or {}).get("virtualMachine") or {}).get("id", ""))
 
     def pool_id(self, pool: str) -> str:
         """Of LB/POOL in the resource group."""
         balancer, _, name = pool.partition("/")
-        return f"{self._hand.arm.group}/providers/Microsoft.Network/loadBalancers/{balancer}/backendAddressPools/{name}"
+        return f"{self._operations.arm.group}/providers/Microsoft.Network/loadBalancers/{balancer}/backendAddressPools/{name}"
 
     def _json(self, nic: str) -> dict[str, Any]:
         """As it is on the wire, whole, so that a PUT of it changes nothing but what is meant to change."""
@@ -223,7 +223,7 @@ class Network:
 
     def member(self, pool: str, configuration_id: str, deadline: Deadline) -> Member:
         """The member of LB/POOL that an ip configuration is. Raises Unusable when it is none."""
-        for one in self._hand.read(lambda: self._members(pool), deadline, f"reading {pool}"):
+        for one in self._operations.read(lambda: self._members(pool), deadline, f"reading {pool}"):
             inner = one["properties"]
             if str((inner.get("networkInterfaceIPConfiguration") or {}).get("id", "")).lower() == configuration_id.lower():
                 balancer = self.pool_id(pool).rpartition("/backendAddressPools/")[0]
@@ -244,8 +244,8 @@ class Network:
                     one["properties"]["adminState"] = state
             return self._network.load_balancer_backend_address_pools.begin_create_or_update(self._group, balancer, name, body, **options)
 
-        if not self._hand.read(is_so, deadline, f"reading {pool}"):
-            self._hand.do(f"setting the adminState of {pool}'s {member} to {state}", send, is_so, deadline)
+        if not self._operations.read(is_so, deadline, f"reading {pool}"):
+            self._operations.do(f"setting the adminState of {pool}'s {member} to {state}", send, is_so, deadline)
 
     def _members(self, pool: str) -> list[dict[str, Any]]:
         return self._pool(pool)["properties"].get("loadBalancerBackendAddresses") or []

@@ -21,7 +21,7 @@ class Machine:
     """One virtual machine. Waits are seconds; every state is read anew."""
 
     def __init__(self, hand: OperationRunner, name: str) -> None:
-        self._hand = hand
+        self._operations = hand
         self._machines = hand.clients.compute.virtual_machines
         self._group = hand.azure.resource_group
         self.name = name
@@ -29,7 +29,7 @@ class Machine:
     @property
     def id(self) -> str:
         """The machine's resource id."""
-        return f"{self._hand.arm.group}/providers/Microsoft.Compute/virtualMachines/{self.name}"
+        return f"{self._operations.arm.group}/providers/Microsoft.Compute/virtualMachines/{self.name}"
 
     def look(self) -> tuple[str, bool]:
         """Its power (running, stopped, …), and whether an operation of Azure's is under way on it: one GET for both.
@@ -63,7 +63,7 @@ class Machine:
 
     def power_off(self, deadline: Deadline) -> Triggered:
         """Without a shutdown (skipShutdown). Sent once."""
-        return self._hand.trigger(
+        return self._operations.trigger(
             f"powering off {self.name}",
             lambda **options: self._machines.begin_power_off(self._group, self.name, skip_shutdown=True, **options),
             self.is_gone,
@@ -82,7 +82,7 @@ class Machine:
         def send(**options: object) -> object:
             return begin(self._group, self.name, **options)
 
-        return self._hand.trigger(f"{doing} {self.name}", send, happened, deadline, accepted=lambda: happened() or self.busy())
+        return self._operations.trigger(f"{doing} {self.name}", send, happened, deadline, accepted=lambda: happened() or self.busy())
 
     def start(self, deadline: Deadline) -> None:
         """Until it runs and nothing that could still stop it is under way; does no harm to one that runs.
@@ -94,7 +94,7 @@ class Machine:
         calm, overtake = self._patience(MIN_RUNNING_POLL_INTERVALS), self._patience(OVERTAKING_POLL_INTERVALS)
         told = False
         while True:
-            state, busy = self._hand.read(self.look, deadline, f"reading the power of {self.name}")
+            state, busy = self._operations.read(self.look, deadline, f"reading the power of {self.name}")
             busy = busy and not told
             if state != "running" or busy:
                 calm = self._patience(MIN_RUNNING_POLL_INTERVALS)
@@ -107,8 +107,8 @@ class Machine:
             self._pause(deadline)
 
     def _power_on(self, deadline: Deadline) -> None:
-        limit = max(deadline.within(self._hand.azure.operation_limit_s), 0.001)
-        self._hand.do(
+        limit = max(deadline.within(self._operations.azure.operation_limit_s), 0.001)
+        self._operations.do(
             f"powering on {self.name}",
             lambda **options: self._machines.begin_start(self._group, self.name, **options),
             lambda: self.state() in ("running", "starting"),
@@ -116,10 +116,10 @@ class Machine:
         )
 
     def _patience(self, looks: int) -> Deadline:
-        return Deadline(looks * self._hand.azure.poll_s)
+        return Deadline(looks * self._operations.azure.poll_s)
 
     def _pause(self, deadline: Deadline) -> None:
-        pause(self._hand.azure.poll_s, deadline)
+        pause(self._operations.azure.poll_s, deadline)
 
 
 def name_of(resource: str) -> str:

@@ -91,7 +91,7 @@ def resources_of(arm: Arm, run: str, seen: Tagged | None = None) -> RunResources
     """
     if seen is None:
         seen = tagged(arm).get(run)
-    known = _known(arm, run, seen)
+    known = _ledger_of(arm, run, seen)
     bear = {str(r["id"]).lower(): str(r["id"]) for r in seen.resources} if seen else {}
     if known is None:
         if seen is None:
@@ -126,7 +126,7 @@ def _only_tagged(what: str) -> str:
     return f"{what}, which bears the run's tag, but no record says that the run made it"
 
 
-def _known(arm: Arm, run: str, seen: Tagged | None) -> Ledger | None:
+def _ledger_of(arm: Arm, run: str, seen: Tagged | None) -> Ledger | None:
     """The run's ledger: what this machine wrote down, and its deployment. All groups are asked for that when no other says where."""
     own = creation_record.read_ledger(arm.clients.azure.subscription, run)
     likely = [own.group] if own else []
@@ -207,7 +207,7 @@ def remove(arm: Arm, made: RunResources, deadline: Deadline, say: Say) -> list[s
 def _group_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say, is_ours: deletion_retry.IsOurs) -> list[str]:
     """Twice it must be seen empty: what somebody has just put there is in no list yet, and would go with the group."""
     for last in (False, True):
-        if others := _others(arm, made):
+        if others := _foreign_resources(arm, made):
             return [f"the resource group {made.group} stays: it holds what run {made.run} did not make: {', '.join(others)}"]
         if not last:
             say(
@@ -220,7 +220,7 @@ def _group_gone(arm: Arm, made: RunResources, deadline: Deadline, say: Say, is_o
     return deletion_retry.gone(arm, [f"{arm.subscription}/resourceGroups/{made.group}"], RESOURCES, deadline, say, is_ours)
 
 
-def _others(arm: Arm, made: RunResources) -> list[str]:
+def _foreign_resources(arm: Arm, made: RunResources) -> list[str]:
     """What is in the run's own group and is not the run's: by the group's list, and by the lists of the providers, which are up to date.
 
     A resource of the run's that a list still shows is gone: that was seen by its id. So is its child.

@@ -37,18 +37,18 @@ def _faults(request: DeploymentRequest) -> Iterator[str]:
     if not 1 <= p["probePort"] <= LAST_PORT:
         yield f"--probe-port {p['probePort']}: is no port; write one from 1 to {LAST_PORT}"
     if not USER.fullmatch(p["user"]):
-        yield (f"--user {_shown(p['user'])}: is no user's name; write at most 32 letters, digits, - and _, no digit or - first")
+        yield (f"--user {_printable(p['user'])}: is no user's name; write at most 32 letters, digits, - and _, no digit or - first")
     elif p["user"].lower() in NO_USER:
         yield f"--user {p['user']}: Azure takes no user of that name; write another, such as azureuser"
     if p["prefix"] and not PREFIX.fullmatch(p["prefix"]):
         yield (
-            f"--prefix {_shown(p['prefix'])}: cannot begin the names of virtual machines; write at most 40 letters, digits and hyphens, "
-            "no hyphen first"
+            f"--prefix {_printable(p['prefix'])}: cannot begin the names of virtual machines; write at most 40 letters, digits and "
+            "hyphens, no hyphen first"
         )
     if not SIZE.fullmatch(p["vmSize"]):
-        yield f"--size {_shown(p['vmSize'])}: is no machine's size; write one such as Standard_D2s_v5"
+        yield f"--size {_printable(p['vmSize'])}: is no machine's size; write one such as Standard_D2s_v5"
     if not REGION.fullmatch(request.location):
-        yield f"--location {_shown(request.location)}: is no region's name; write one such as westeurope"
+        yield f"--location {_printable(request.location)}: is no region's name; write one such as westeurope"
     if len(request.owner) > MAX_TAG_LENGTH:
         yield f"--owner: is {len(request.owner)} characters long, and a tag holds {MAX_TAG_LENGTH}; write a shorter one"
 
@@ -61,5 +61,5 @@ def _port_faults(ports: list[int]) -> Iterator[str]:
             yield f"--port {port}: is given {times} times; every service needs a port of its own"
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     return text if text and text.isprintable() else repr(text)

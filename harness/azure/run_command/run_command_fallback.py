@@ -32,7 +32,7 @@ def readable(cluster: Cluster, hosts: Mapping[str, Host], say: Callable[[str], N
 def read_instead(azure: Azure, lost: Sequence[Machine]) -> Iterator[dict[str, Host | HarnessError]]:
     """For every machine that SSH does not reach, what it can be read by, or why it cannot."""
     with _talking(azure) as talk:
-        yield {machine.name: _tried(talk, machine) for machine in lost}
+        yield {machine.name: _answering_host(talk, machine) for machine in lost}
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def _best(talk: Clients, machine: Machine, host: Host, say: Callable[[str], None
     try:
         host.run(["true"])
     except HostUnreachable as error:
-        instead = _tried(talk, machine)
+        instead = _answering_host(talk, machine)
         if isinstance(instead, HarnessError):
             say(f"{error}; {instead}")
             return host
@@ -59,7 +59,7 @@ def _best(talk: Clients, machine: Machine, host: Host, say: Callable[[str], None
     return host
 
 
-def _tried(talk: Clients, machine: Machine) -> Host | HarnessError:
+def _answering_host(talk: Clients, machine: Machine) -> Host | HarnessError:
     """One that its agent ran a script by just now. An answer takes some 20 s on Azure."""
     if machine.platform != "linux":
         return HostUnreachable(NO_WINDOWS)

@@ -7,7 +7,7 @@ from harness.collect.collectors import WINDOWS, Collector, CollectorTable
 LONG_S = 120.0  # Windows tells a thousand rules of a firewall in a minute (WNET-38)
 
 
-def _asked(
+def _question(
     name: str,
     title: str,
     script: str = "",
@@ -26,19 +26,19 @@ class Windows(CollectorTable):
     """What is asked of a Windows host."""
 
     rows = (
-        _asked("os", "Windows version and uptime", "operating-system"),
-        _asked("versions", "Versions of what is installed"),
-        _asked("addresses", "Addresses"),
-        _asked("adapters", "Network adapters, those that are gone too"),
-        _asked("routes", "Routes and neighbours"),
-        _asked("sockets", "Listeners and connections", "connections"),
-        _asked("listeners", "Listeners with their programs"),
-        _asked("weak-host", "Weak-host settings and metrics", "interfaces"),
-        _asked("ports", "Dynamic and excluded ports, port proxies, keepalive", "tcp-settings"),
-        _asked("firewall", "Firewall: profiles, NICs and every rule", seconds=LONG_S),
-        _asked("events", "Event log of the time window, whoever wrote it", logs=("System", "Application")),
-        _asked("clock", "Clock and its source", "time-source"),
-        _asked("processes", "Processes, by name only"),
-        _asked("cluster", "Failover cluster", "wsfc-state", nodes_only=True, managers=("wsfc",)),
-        _asked("lifekeeper-settings", "LifeKeeper's settings", nodes_only=True, managers=("lifekeeper-windows",)),
+        _question("os", "Windows version and uptime", "operating-system"),
+        _question("versions", "Versions of what is installed"),
+        _question("addresses", "Addresses"),
+        _question("adapters", "Network adapters, those that are gone too"),
+        _question("routes", "Routes and neighbours"),
+        _question("sockets", "Listeners and connections", "connections"),
+        _question("listeners", "Listeners with their programs"),
+        _question("weak-host", "Weak-host settings and metrics", "interfaces"),
+        _question("ports", "Dynamic and excluded ports, port proxies, keepalive", "tcp-settings"),
+        _question("firewall", "Firewall: profiles, NICs and every rule", seconds=LONG_S),
+        _question("events", "Event log of the time window, whoever wrote it", logs=("System", "Application")),
+        _question("clock", "Clock and its source", "time-source"),
+        _question("processes", "Processes, by name only"),
+        _question("cluster", "Failover cluster", "wsfc-state", nodes_only=True, managers=("wsfc",)),
+        _question("lifekeeper-settings", "LifeKeeper's settings", nodes_only=True, managers=("lifekeeper-windows",)),
     )

@@ -82,7 +82,7 @@ def of_process(returned: int, stored: Iterable[Stored], last_words: str, *, leav
     run = min(stored, key=lambda one: WORST_FIRST.index(one.code), default=None)
     known = returned in {code.value for code in ExitCode}
     own = ExitCode(returned) if known else ExitCode.INCONCLUSIVE
-    how = _how(returned)
+    how = _end_in_words(returned)
     if run is None and leaves_run and own is ExitCode.PASSED:
         return ExitCode.INCONCLUSIVE, f"nothing was looked at, there is no run of it; it said: {last_words or 'nothing'}", None
     if run is None:
@@ -92,7 +92,7 @@ def of_process(returned: int, stored: Iterable[Stored], last_words: str, *, leav
     return code, run.reason if code is run.code else f"its process {how}; its run says: {run.reason}", run
 
 
-def _how(returned: int) -> str:
+def _end_in_words(returned: int) -> str:
     if returned >= 0:
         return f"ended with exit code {returned}"
     try:

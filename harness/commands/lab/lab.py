@@ -94,7 +94,7 @@ def _name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which lab (not needed when one is running)")
 
 
-def _wanted(given: argparse.Namespace) -> dict[str, Any]:
+def _lab_settings(given: argparse.Namespace) -> dict[str, Any]:
     """What the lab is to be. Raises BadUse with every fault of the file, by the file's own name, before anything is made."""
     from harness.config import cluster_config
     from harness.lab import lab_config
@@ -137,7 +137,7 @@ def _up(given: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # half a lab is removed then, too
     shape = _like(given) if given.like else None
-    data = shape.data if shape else _wanted(given)
+    data = shape.data if shape else _lab_settings(given)
     # What somebody else's file asks of this machine is not agreed to by bringing up a lab of it.
     agreed = not trust.asks(data) or bool(given.file and trust.agreed(content(Path(given.file))))
     lab = launch.up(data, name=given.name, persistent=True, progress=_progress, azure=given.azure, agreed=agreed)

@@ -50,7 +50,7 @@ def _lab(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which lab (not needed when one is running)")
 
 
-def _hand(given: argparse.Namespace) -> ControlClient:
+def _control_client(given: argparse.Namespace) -> ControlClient:
     from harness.config import cluster_config
     from harness.lab.azure.control_client import ControlClient
     from harness.lab.control import lab_registry
@@ -63,7 +63,7 @@ def _hand(given: argparse.Namespace) -> ControlClient:
 
 
 def _fault(given: argparse.Namespace) -> int:
-    hand = _hand(given)
+    hand = _control_client(given)
     if given.kind is None:
         known = hand.faults()
         if given.json:
@@ -83,7 +83,7 @@ def _fault(given: argparse.Namespace) -> int:
 
 
 def _wrong(given: argparse.Namespace) -> int:
-    hand = _hand(given)
+    hand = _control_client(given)
     hand.wrong(*given.kind)
     known = hand.wrongs()
     if given.json:
@@ -102,7 +102,7 @@ def _print_kinds(kinds: dict[str, str]) -> None:
 
 
 def _requests(given: argparse.Namespace) -> int:
-    found = _hand(given).requests(given.method, given.path)
+    found = _control_client(given).requests(given.method, given.path)
     if given.json:
         print_json({"requests": found})
     else:
@@ -113,7 +113,7 @@ def _requests(given: argparse.Namespace) -> int:
 
 
 def _clear(given: argparse.Namespace) -> int:
-    _hand(given).clear()
+    _control_client(given).clear()
     if given.json:
         print_json({"faults": [], "wrongs": []})
     else:

@@ -117,17 +117,17 @@ def _nothing_done(given: argparse.Namespace, more: dict[str, Any]) -> int:
 
 def _mark(given: argparse.Namespace, recorders: Recorders) -> int:
     marked = recorders.mark(given.text)
-    return _told(given, recorders, {"marked": marked}, f"marked on {' and '.join(marked)}" if marked else "")
+    return _print_outcome(given, recorders, {"marked": marked}, f"marked on {' and '.join(marked)}" if marked else "")
 
 
 def _resume(given: argparse.Namespace, recorders: Recorders) -> int:
     done = recorders.resume()
-    return _told(given, recorders, {"hosts": done}, "\n".join(f"{name}: {said}" for name, said in done.items()))
+    return _print_outcome(given, recorders, {"hosts": done}, "\n".join(f"{name}: {said}" for name, said in done.items()))
 
 
 def _status(given: argparse.Namespace, recorders: Recorders) -> int:
     found = {name: said for name, said in recorders.status().items() if said is not None}
-    return _told(given, recorders, {"hosts": found}, "\n".join(_one(name, said) for name, said in found.items()))
+    return _print_outcome(given, recorders, {"hosts": found}, "\n".join(_one(name, said) for name, said in found.items()))
 
 
 def _one(name: str, said: dict[str, Any]) -> str:
@@ -156,7 +156,7 @@ def _fetch(given: argparse.Namespace, recorders: Recorders) -> int:
     more = f"; {count(brought.going_on, 'file')} of an incident that goes on stayed for the next time" if brought.going_on else ""
     still = [f"{name}: its recorder does not run; see `record status`" for name, said in brought.hosts.items() if not said["alive"]]
     text = "\n".join([*runs, f"{count(len(runs), 'incident')} brought home{more}", *still])
-    return _told(given, recorders, {"runs": runs, "going_on": brought.going_on}, text, anything=True)
+    return _print_outcome(given, recorders, {"runs": runs, "going_on": brought.going_on}, text, anything=True)
 
 
 def _remove(given: argparse.Namespace, recorders: Recorders) -> int:
@@ -172,10 +172,10 @@ def _remove(given: argparse.Namespace, recorders: Recorders) -> int:
     if left:
         recorders.faults = {str(number): fault for number, fault in enumerate(left)}
     text = f"removed from {' and '.join(found)}" if found else "nothing of a flight recorder is on the hosts"
-    return _told(given, recorders, {"removed": list(found)}, text, anything=True)
+    return _print_outcome(given, recorders, {"removed": list(found)}, text, anything=True)
 
 
-def _told(given: argparse.Namespace, recorders: Recorders, data: dict[str, Any], text: str, *, anything: bool = False) -> int:
+def _print_outcome(given: argparse.Namespace, recorders: Recorders, data: dict[str, Any], text: str, *, anything: bool = False) -> int:
     """Print what was done; 4 where a host failed, 3 where no recorder is there."""
     from harness.core.terminal import CLEANER
 

@@ -90,7 +90,7 @@ def explain(measured: Measured) -> Explained:
     cutter = Cutter(measured)
     outages = [(series, n, outage) for series in measured.series for n, outage in enumerate(series.outages)]
     outages = [(t, n, o) for t, n, o in outages if o.end is None or o.end >= measured.anchor]
-    told = [_told(cutter, series, n, outage, found) for series, n, outage in outages[:MAX_OUTAGES]]
+    told = [_explanation(cutter, series, n, outage, found) for series, n, outage in outages[:MAX_OUTAGES]]
     told.sort(key=lambda one: (not one.failed, one.phases.longest.name, one.wait.until))
     groups = [list(group) for _, group in groupby(told, key=lambda one: (one.failed, one.phases.longest.name, one.wait.until))]
     groups.sort(key=lambda group: (not group[0].failed, -max(one.outage.seconds for one in group)))
@@ -108,7 +108,7 @@ def _was_done(measured: Measured) -> bool:
     return begun or measured.verdict.outcome is not Outcome.INCONCLUSIVE
 
 
-def _told(cutter: Cutter, series: SeriesResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageExplanation:
+def _explanation(cutter: Cutter, series: SeriesResult, number: int, outage: Outage, found: Mapping[str, Term]) -> OutageExplanation:
     phases = cutter.cut(series, outage)
     wait = phase_waits.of(phases.longest, phases.node, cutter.measured, series, found)
     return OutageExplanation(series, number, outage, phases, wait, _certainty(phases, cutter.measured), _over(phases, series, found))

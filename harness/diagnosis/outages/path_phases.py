@@ -64,7 +64,7 @@ class Cutter:
     def cut(self, series: SeriesResult, outage: Outage) -> PathPhases:
         """The outage of that series, by its own moments."""
         node = self._served(series, outage)
-        found = list(self._own(series, outage, node))
+        found = list(self._own_boundaries(series, outage, node))
         stop = outage.start + outage.seconds
         seen = sorted((b for b in found if b.at is not None), key=lambda b: b.at or 0.0)
         pieces: list[Piece] = []
@@ -89,7 +89,7 @@ class Cutter:
                     return segment.node
         return self.measured.after or self.measured.before
 
-    def _own(self, series: SeriesResult, outage: Outage, node: str) -> Iterator[Boundary]:
+    def _own_boundaries(self, series: SeriesResult, outage: Outage, node: str) -> Iterator[Boundary]:
         for name in OWN:
             boundary = self._whole.get(name, Boundary(name, None, "not observed: the record does not have it"))
             if name in BALANCED and series.path == "inside":

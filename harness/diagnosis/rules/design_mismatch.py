@@ -31,7 +31,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     yield from _one_port_of_one_origin(evidence, outside)
     yield from _sends_nothing(evidence, outside)
     yield from _standby_shut(evidence)
-    yield from (_lost(evidence, p) for p in evidence.paths if p.answers_left and not p.connects and p.silent)
+    yield from (_lost_answers(evidence, p) for p in evidence.paths if p.answers_left and not p.connects and p.silent)
 
 
 def _frontend(evidence: Evidence) -> Iterator[Cause]:
@@ -230,7 +230,7 @@ def _one_port_of_one_origin(evidence: Evidence, outside: list[PathSeen]) -> Iter
         )
 
 
-def _lost(evidence: Evidence, path: PathSeen) -> Cause:
+def _lost_answers(evidence: Evidence, path: PathSeen) -> Cause:
     node = ", ".join(sorted(path.nodes)) or "the node"
     where = f"port {path.service.port} ({path.service.name})"
     if path.answers_came:

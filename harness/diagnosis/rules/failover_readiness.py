@@ -20,7 +20,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     for question, answer in evidence.may_move.items():
         for why in answer.because if answer.no else ():
             against.setdefault(why, []).append(question)
-    reasons, foretold = _told(evidence, to, list(against))
+    reasons, foretold = _reasons_and_consequences(evidence, to, list(against))
     for why in reasons:
         yield Cause(
             f"the next failover to {to} would not work: {why}",
@@ -101,7 +101,7 @@ def _disk_elsewhere(evidence: Evidence, to: str, loose: Mapping[str, tuple[str, 
         )
 
 
-def _told(evidence: Evidence, to: str, against: list[str]) -> tuple[list[str], list[str]]:
+def _reasons_and_consequences(evidence: Evidence, to: str, against: list[str]) -> tuple[list[str], list[str]]:
     """The reasons, and what only follows from them: what the scheduler would do, and what could not be asked of a manager that is away."""
     there = evidence.state.nodes.get(to)
     if there is not None and not there.running and there.stopped:

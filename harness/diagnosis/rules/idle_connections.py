@@ -22,12 +22,12 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
         ]
         idle = [s for s in held if (s.idle_s or 0) >= limit and "keepalive" not in s.timer]
         if idle:
-            yield _dead(name, idle, int(told), limit)
+            yield _dead_connections(name, idle, int(told), limit)
     if late:
-        yield _said(late, limit)
+        yield _late_keepalive(late, limit)
 
 
-def _dead(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
+def _dead_connections(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
     one = idle[0]
     return Cause(
         f"{len(idle)} connections of {name} to {one.peer}:{one.peer_port} are idle for longer than the balancer's idle timeout of "
@@ -41,7 +41,7 @@ def _dead(name: str, idle: list[Socket], told: int, limit: float) -> Cause:
     )
 
 
-def _said(late: dict[str, int], limit: float) -> Cause:
+def _late_keepalive(late: dict[str, int], limit: float) -> Cause:
     times = ", ".join(dict.fromkeys(str(t) for t in late.values()))
     return Cause(
         f"keepalive begins only after {times} s on {', '.join(late)}, and the balancer forgets an idle connection after {limit:g} s: "

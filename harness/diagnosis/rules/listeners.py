@@ -27,7 +27,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _shared(evidence, seen, port, what, explains)
             yield from _version_6_only(node, seen, port, what, explains)
             yield from _bound_to_a_nic(node, seen, port, what, explains)
-            yield from _held(evidence, seen, port, what)
+            yield from _port_taken(evidence, seen, port, what)
         if node.name != evidence.active:
             yield from _other_program(evidence, seen)
         else:
@@ -256,7 +256,7 @@ def _bound_to_a_nic(node: Node, seen: HostSeen, port: int, what: str, explains: 
         )
 
 
-def _held(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
+def _port_taken(evidence: Evidence, seen: HostSeen, port: int, what: str) -> Iterator[Cause]:
     """A port that an outgoing connection has, so that its listener cannot start there."""
     if seen.listening(port) and seen.name == evidence.active:
         return

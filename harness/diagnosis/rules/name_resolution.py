@@ -32,7 +32,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
                 ),
                 explains=(f"*/{service.name}", f"{node.name}:listener of {service.name}"),
             )
-        yield from _own(evidence, node, seen)
+        yield from _own_name(evidence, node, seen)
         yield from _unknown(evidence, node, seen)
     for name, seen in evidence.hosts.items():
         for other in evidence.cluster.nodes:
@@ -62,7 +62,7 @@ def _wrong(evidence: Evidence, name: str, seen: HostSeen, other: Node) -> Iterat
     )
 
 
-def _own(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
+def _own_name(evidence: Evidence, node: Node, seen: HostSeen) -> Iterator[Cause]:
     """A program that binds to, or registers, what its host's own name resolves to."""
     known = seen.names.get(node.name, ())
     if known and all(map(_is_loopback, known)):

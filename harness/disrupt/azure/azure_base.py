@@ -90,7 +90,7 @@ class ByAzure(Disruption):
         return azure
 
     @property
-    def _hand(self) -> OperationRunner:
+    def _runner(self) -> OperationRunner:
         if self._made is None:
             from harness.azure.client.operation_runner import make_operation_runner
 
@@ -121,14 +121,14 @@ class ByAzure(Disruption):
         from harness.azure.faults.undo_tag import Foreign, UndoTags
 
         undo.text()  # one that fits into no tag is told while nothing is tagged
-        name, tags = resource.rpartition("/")[2], UndoTags(self._hand.arm)
+        name, tags = resource.rpartition("/")[2], UndoTags(self._runner.arm)
         self._tagged = resource, undo  # even when no answer comes, the tag may be there
         try:
-            self._hand.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {name}")
+            self._runner.read(lambda: tags.write(resource, undo), self._operation(), f"tagging {name}")
         except Foreign:
             self._tagged = None  # what is disturbed there is another's, who relies on it
             raise
-        self._hand.say(f"{name} bears a tag with what to undo: {undo}")
+        self._runner.say(f"{name} bears a tag with what to undo: {undo}")
 
     @abstractmethod
     def _undoing(self) -> tuple[str, Undo]:
@@ -160,7 +160,7 @@ class ByAzure(Disruption):
                 self._tagged = None
                 if self._disturbed:
                     self._undone(deadline)
-                self._hand.say(f"{self.name}: undone")
+                self._runner.say(f"{self.name}: undone")
         finally:
             if self._made is not None and self._tagged is None:
                 self._made.clients.close()
@@ -172,9 +172,9 @@ class ByAzure(Disruption):
 
         try:
             if self._disturbed:
-                undo_leftovers.undo(self._hand, resource, undo, limit, settled=True)
+                undo_leftovers.undo(self._runner, resource, undo, limit, settled=True)
             else:
-                undo_leftovers.untag(self._hand, resource, undo, limit)
+                undo_leftovers.untag(self._runner, resource, undo, limit)
         except HarnessError as error:
             raise Unusable(f"{self.name} is not undone: {error}; if the run's end does not fix it, run {BY_HAND}") from error
 
@@ -183,5 +183,5 @@ class ByAzure(Disruption):
         try:
             clear_failures(self._subject, deadline)
         except HarnessError as error:
-            self._hand.say(f"{self.name}: marks of failure could not be looked for: {error}")
+            self._runner.say(f"{self.name}: marks of failure could not be looked for: {error}")
             raise

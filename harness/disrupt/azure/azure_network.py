@@ -43,7 +43,7 @@ class ByAzureNetwork(ByAzure):
     def _network(self) -> Network:
         from harness.azure.faults.network_faults import Network
 
-        return Network(self._hand)
+        return Network(self._runner)
 
     @property
     def _nic(self) -> Nic:
@@ -62,8 +62,8 @@ class ByAzureNetwork(ByAzure):
         balancers = ["/".join(id.split("/")[:9]) for id in self._nic.pools]
         if balancers and not any(self._is_ours(id) for id in balancers):
             self._healable(balancers[0])
-        vip, clients = self._subject.cluster.vip, self._hand.clients
-        meant = self._hand.read(lambda: resource_reader.balancer(clients, vip), self._operation(), f"finding the load balancer of {vip}")
+        vip, clients = self._subject.cluster.vip, self._runner.clients
+        meant = self._runner.read(lambda: resource_reader.balancer(clients, vip), self._operation(), f"finding the load balancer of {vip}")
         return pool_of_frontend(self.target(), self._nic.pools, meant, vip)
 
     def took_effect(self, deadline: Deadline) -> None:
@@ -97,7 +97,7 @@ class AzureDeny(ByAzureNetwork):
         group = self._nic.security_group
         if group is None:
             raise Unusable(f"neither {self.target()}'s first NIC nor its subnet has a network security group; make one, or leave this out")
-        must_be_unlocked(self._hand, self._healable(group), self._operation())
+        must_be_unlocked(self._runner, self._healable(group), self._operation())
         return group, Undo.now("rule", self._meant_s, name=new_rule())
 
     def _do(self, deadline: Deadline) -> None:

@@ -57,7 +57,7 @@ class ByAzurePower(ByAzure):
     def _machine(self) -> Machine:
         from harness.azure.faults.vm_power import Machine
 
-        return Machine(self._hand, self._azure.machine(self._node))
+        return Machine(self._runner, self._azure.machine(self._node))
 
     def _undoing(self) -> tuple[str, Undo]:
         from harness.azure.faults.undo_tag import Undo
@@ -102,18 +102,18 @@ class ByAzurePower(ByAzure):
 
     def took_effect(self, deadline: Deadline) -> None:
         """`begin` has seen the node fall silent already."""
-        self._hand.say(f"{self._node} fell silent; {self._took_s:.1f} s were needed for all of it")
+        self._runner.say(f"{self._node} fell silent; {self._took_s:.1f} s were needed for all of it")
 
     def undo(self, deadline: Deadline) -> None:
         """Azure does one thing at a time to a machine, so its own operation must be at its end first."""
         if self._triggered is not None and not self._triggered.ended:
             patience = Deadline(self._azure.operation_limit_s)
             try:
-                self._hand.finish(self._triggered, patience)
+                self._runner.finish(self._triggered, patience)
             except HarnessError as error:  # whatever it came to, the machine must run again
-                self._hand.say(f"{self._triggered.doing}: {error}; the machine is brought back all the same")
+                self._runner.say(f"{self._triggered.doing}: {error}; the machine is brought back all the same")
         elif self._triggered is not None and (untold := self._triggered.untold):
-            self._hand.say(f"{self._triggered.doing}: how it ended cannot be asked ({untold}); what the machine's state shows counts")
+            self._runner.say(f"{self._triggered.doing}: how it ended cannot be asked ({untold}); what the machine's state shows counts")
         super().undo(deadline)
 
     def _undone(self, deadline: Deadline) -> None:
@@ -148,7 +148,7 @@ class AzurePowerOff(ByAzurePower):
         from harness.azure.faults.vm_power import must_be_gone
 
         super().took_effect(deadline)
-        must_be_gone(self._machine, self._hand, self._operation())
+        must_be_gone(self._machine, self._runner, self._operation())
 
 
 class ComesBack(ByAzurePower):
@@ -205,9 +205,9 @@ class ComesBack(ByAzurePower):
             return
         self._look = Deadline(SCHEDULED_EVENT_POLL_INTERVALS * self._azure.poll_s)
         try:
-            scheduled_events.approve(self._subject.hosts[self._node], self._azure.machine(self._node), self._hand.say)
+            scheduled_events.approve(self._subject.hosts[self._node], self._azure.machine(self._node), self._runner.say)
         except HarnessError as error:
-            self._hand.say(f"{self._node}: whether a scheduled event holds it up cannot be told: {error}")
+            self._runner.say(f"{self._node}: whether a scheduled event holds it up cannot be told: {error}")
 
     def _note_that_it_went(self) -> None:
         """From here on a start is all that undoes it: the tag says so for whoever heals after us."""
@@ -217,10 +217,11 @@ class ComesBack(ByAzurePower):
         resource, old = self._tagged
         new = replace(old, undo="start")
         try:
-            self._hand.read(lambda: UndoTags(self._hand.arm).replace(resource, old, new), self._operation(), f"tagging {self._node} anew")
+            tags = UndoTags(self._runner.arm)
+            self._runner.read(lambda: tags.replace(resource, old, new), self._operation(), f"tagging {self._node} anew")
             self._tagged = resource, new
         except HarnessError as error:  # the old one is right, too, only slower
-            self._hand.say(f"{self._node}: its tag could not be written anew: {error}")
+            self._runner.say(f"{self._node}: its tag could not be written anew: {error}")
 
     def undo(self, deadline: Deadline) -> None:
         if self._may_still_come():
@@ -234,7 +235,7 @@ class ComesBack(ByAzurePower):
         """Whoever tests after us must not have it happen under his hands."""
         assert self._triggered is not None and self._accepted is not None
         triggered = self._triggered
-        self._hand.say(
+        self._runner.say(
             f"{triggered.doing}: Azure accepted it, and it has not come; it may come for {self._accepted.remaining():.0f} s yet, so it is "
             "waited for (scheduled events; event_limit_s in [azure])"
         )
@@ -249,7 +250,7 @@ class ComesBack(ByAzurePower):
             self._accepted.wait_for(came, what=f"{self._node} falling silent", every=min(1.0, self._azure.poll_s))
         except DeadlineExceeded:
             self._lapsed = True
-            self._hand.say(f"{triggered.doing}: it did not come within {self._accepted.seconds:g} s, and is not waited for any longer")
+            self._runner.say(f"{triggered.doing}: it did not come within {self._accepted.seconds:g} s, and is not waited for any longer")
 
     def _is_gone(self) -> bool:
         """It is silent, or another boot answers already."""
@@ -298,7 +299,7 @@ class AzureRedeploy(ComesBack):
         return self._machine.redeploy(self._is_gone, deadline)
 
     def _undoing(self) -> tuple[str, Undo]:
-        if self._hand.read(self._machine.has_ephemeral_disk, self._operation(), f"reading {self._node}"):
+        if self._runner.read(self._machine.has_ephemeral_disk, self._operation(), f"reading {self._node}"):
             raise Inconclusive(
                 f"{self.name} was not done: {self._machine.name} has an ephemeral OS disk, so all that is installed there would be lost; "
                 "leave this out for this cluster"

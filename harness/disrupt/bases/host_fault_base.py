@@ -126,7 +126,7 @@ class OnHost(Disruption):
             raise failures[0]
         super().undo(deadline)
 
-    def _there(self, line: str, deadline: Deadline) -> bool:
+    def _holds_on_target(self, line: str, deadline: Deadline) -> bool:
         """Does this shell line exit 0 on the target?"""
         return self._subject.hosts[self.target()].run(as_root(SBIN + line), limit=deadline.within(10.0)).ok
 

@@ -43,7 +43,7 @@ class Cut(OnHost):
 
     _table = ""
     _thing: Thing | None = None
-    _seen: Counters | None = None  # when the effect was seen
+    _at_effect: Counters | None = None  # when the effect was seen
 
     @abstractmethod
     def drops(self) -> Drops:
@@ -91,7 +91,7 @@ class Cut(OnHost):
             seen = counters(said)
             return seen if len(seen.packets) == rules and all(seen.packets) else None
 
-        self._seen = deadline.wait_for(counted, what=f"packets being dropped by each of {rules} rules on {self.target()}")
+        self._at_effect = deadline.wait_for(counted, what=f"packets being dropped by each of {rules} rules on {self.target()}")
 
     def undo(self, deadline: Deadline) -> None:
         """Raises EffectLost, all being undone, when the rules had been removed or made again by somebody meanwhile."""
@@ -101,23 +101,23 @@ class Cut(OnHost):
         super().undo(deadline)
         told = last_counters(self._said)
         self._said.clear()
-        if told is not None and (lost := not_throughout(self._seen, told)):
+        if told is not None and (lost := not_throughout(self._at_effect, told)):
             raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
 
     def _enforced(self, deadline: Deadline) -> None:
         thing, host = self._thing, self._subject.hosts[self.target()]
         assert thing is not None  # it was begun
 
-        def seen() -> bool:
+        def is_in_force() -> bool:
             return in_force(host, thing, limit=max(deadline.remaining(), 1.0))[0]
 
-        deadline.wait_for(seen, what=f"Windows Firewall enforcing the rules of {thing.rule} on {self.target()}", every=0.2)
-        self._seen = Counters(thing.rule)
+        deadline.wait_for(is_in_force, what=f"Windows Firewall enforcing the rules of {thing.rule} on {self.target()}", every=0.2)
+        self._at_effect = Counters(thing.rule)
 
     def _lift(self, deadline: Deadline) -> None:
         """A last look, and the undoing whatever that says; a host that cannot be asked says nothing of its rules."""
         lost = ""
-        if self._seen is not None and self._thing is not None and self._tasks:
+        if self._at_effect is not None and self._thing is not None and self._tasks:
             try:
                 there, why = in_force(self._subject.hosts[self.target()], self._thing, limit=max(deadline.within(30.0), 1.0))
                 lost = "" if there else f"the block rules were not in force any more{': ' + why if why else ''}"
@@ -126,7 +126,7 @@ class Cut(OnHost):
                     self.target(), "unseen", f"{self.name}: whether it was in force to its end was not told: {error}"
                 )
         super().undo(deadline)
-        self._seen = None
+        self._at_effect = None
         if lost:
             raise EffectLost(f"{self.target()}: {lost}; it is not known since when, or for how long, nothing was cut")
 

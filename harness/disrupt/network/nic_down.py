@@ -161,17 +161,17 @@ class _NicDown(OnHost):
             return
         down = f"! ip -o -4 addr show to {self._address} up | grep -q ."
 
-        def seen() -> bool:
-            return not host.alive(limit=2.0) or self._there(down, deadline)
+        def is_down() -> bool:
+            return not host.alive(limit=2.0) or self._holds_on_target(down, deadline)
 
-        deadline.wait_for(seen, what=f"the NIC with {self._address} on {self._node} going down")
+        deadline.wait_for(is_down, what=f"the NIC with {self._address} on {self._node} going down")
 
     def _off(self, deadline: Deadline) -> None:
         """The adapter is disabled by Windows' own word, or the host is silent."""
         host, thing = self._subject.hosts[self._node], self._thing
         assert thing is not None  # it was begun
 
-        def seen() -> bool:
+        def is_down() -> bool:
             if not host.alive(limit=2.0):
                 return True
             try:
@@ -179,7 +179,7 @@ class _NicDown(OnHost):
             except (HostUnreachable, DeadlineExceeded):
                 return False
 
-        deadline.wait_for(seen, what=f"{thing.nic} on {self._node} being disabled", every=0.2)
+        deadline.wait_for(is_down, what=f"{thing.nic} on {self._node} being disabled", every=0.2)
 
 
 class NicDownSubnet1(_NicDown):

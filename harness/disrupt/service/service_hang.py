@@ -88,4 +88,4 @@ class ServiceHang(OnHost):
     def took_effect(self, deadline: Deadline) -> None:
         """Stopped, or ended by its manager already."""
         stopped = f"! kill -0 {self._pid} 2>/dev/null || grep -q '^State:.[TZ]' /proc/{self._pid}/status"
-        deadline.wait_for(lambda: self._there(stopped, deadline), what=f"process {self._pid} on {self._node} stopping")
+        deadline.wait_for(lambda: self._holds_on_target(stopped, deadline), what=f"process {self._pid} on {self._node} stopping")

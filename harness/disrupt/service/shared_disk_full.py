@@ -165,13 +165,13 @@ class SharedDiskFull(OnHost):
 
     def took_effect(self, deadline: Deadline) -> None:
         full = f"[ $({self._free()}) -lt 1024 ]"  # in KiB
-        deadline.wait_for(lambda: self._there(full, deadline), what=f"{self._place} on {self._node} being full")
+        deadline.wait_for(lambda: self._holds_on_target(full, deadline), what=f"{self._place} on {self._node} being full")
 
     def _remove(self, deadline: Deadline) -> None:
         """On the node that has the disk, and seen there; then the other need not wait for it."""
 
         def removed() -> bool:
-            return any(self._gone(d.host, deadline) for d in self._armed)
+            return any(self._is_removed(d.host, deadline) for d in self._armed)
 
         try:
             Deadline(deadline.within(self._on_its_way_s)).wait_for(removed, what=f"{self._place} being mounted", every=0.5)
@@ -181,7 +181,7 @@ class SharedDiskFull(OnHost):
         for deadman in self._armed:
             deadman.settled()
 
-    def _gone(self, host: Host, deadline: Deadline) -> bool:
+    def _is_removed(self, host: Host, deadline: Deadline) -> bool:
         """Is the disk mounted there, and the file removed?"""
         undo, check = removal(self._place, self._file, 0.0)
         try:

@@ -85,9 +85,9 @@ def listeners(text: str, protocol: str = "tcp") -> list[Listener]:
 def route(text: str) -> Route:
     """`ip -json route get ADDRESS`, or plain `ip route get ADDRESS`."""
     if not _is_json(text):
-        return _whole(_route_plain(text))
+        return _checked_route(_route_plain(text))
     (found, *_) = json_of(text)
-    return _whole(Route(found.get("type", "unicast"), found.get("dev"), found.get("prefsrc"), found.get("gateway")))
+    return _checked_route(Route(found.get("type", "unicast"), found.get("dev"), found.get("prefsrc"), found.get("gateway")))
 
 
 def route_refusal(text: str) -> Route | None:
@@ -173,7 +173,7 @@ def _bare(address: str) -> str:
     return address.removeprefix("::ffff:") if "." in address else address
 
 
-def _whole(route: Route) -> Route:
+def _checked_route(route: Route) -> Route:
     """A route that was understood: of a known kind, its words words, and with an interface where packets would leave by one."""
     words = (route.kind, route.interface, route.source, route.gateway)
     if not all(word is None or isinstance(word, str) for word in words) or route.kind not in ROUTES:

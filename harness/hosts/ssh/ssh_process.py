@@ -137,11 +137,11 @@ class SshProcess:
 
     def _send(self, pending: memoryview) -> None:
         while pending:
-            if _gone(self._channel):
+            if _has_ended(self._channel):
                 raise BrokenPipeError("the remote command has ended")
             if pending := _feed(self._channel, pending):
                 self._channel.status_event.wait(WINDOW_RETRY_INTERVAL_S)
-        if _gone(self._channel):
+        if _has_ended(self._channel):
             raise BrokenPipeError("the remote command has ended")
 
     def recv(self, size: int) -> bytes:
@@ -187,7 +187,7 @@ class SshProcess:
 def _feed(channel: paramiko.Channel, pending: memoryview) -> memoryview:
     """Send what fits into the window now and return the rest; nothing is left to send once the command has gone."""
     while pending:
-        if _gone(channel):
+        if _has_ended(channel):
             return memoryview(b"")
         try:
             sent = channel.send(bytes(pending[:CHUNK]))
@@ -205,7 +205,7 @@ def close(channel: paramiko.Channel) -> None:
         channel.close()
 
 
-def _gone(channel: paramiko.Channel) -> bool:
+def _has_ended(channel: paramiko.Channel) -> bool:
     """Has the remote command ended, or the channel?"""
     return bool(channel.closed or channel.exit_status_ready())
 

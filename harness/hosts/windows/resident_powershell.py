@@ -56,7 +56,7 @@ class ResidentPowerShell:
         life = self._ready(deadline)
         number, remaining = next(self._numbers), max(0.1, deadline.remaining())
         late = f"{name} took longer than {limit:.3g} s there"
-        line = self._asked(
+        line = self._answer(
             life,
             number,
             name,
@@ -76,7 +76,7 @@ class ResidentPowerShell:
         life = self._ready(deadline)
         number, asked = next(self._numbers), time.time()
         late = f"its clock was not told within {limit:.3g} s"
-        line = self._asked(life, number, "", lambda fresh: clock_question(number), max(0.1, deadline.remaining()), late)
+        line = self._answer(life, number, "", lambda fresh: clock_question(number), max(0.1, deadline.remaining()), late)
         answered = time.time()
         if line.clock is None:
             raise NotReadable(f"{self._host.name}: its clock was answered with something else")
@@ -89,7 +89,7 @@ class ResidentPowerShell:
         if life is not None:
             life.close()
 
-    def _asked(self, life: PowerShellLife, number: int, name: str, line_of: Callable[[bool], bytes], seconds: float, late: str) -> Line:
+    def _answer(self, life: PowerShellLife, number: int, name: str, line_of: Callable[[bool], bytes], seconds: float, late: str) -> Line:
         future = life.ask(number, name, line_of)
         try:
             return future.result(timeout=seconds)

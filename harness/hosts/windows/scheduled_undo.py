@@ -151,7 +151,7 @@ def send_undoing(host: Host, one: ArmedUndo, *, limit: float) -> bool:
                 return False
             why = f"it is {found[0]['State']} there"
             if not told:
-                told = _begun(host, one, thing)
+                told = _begin_task(host, one, thing)
                 by_us = by_us or told
             return False
         except (*NOT_HEARD, CommandFailed, Unusable) as error:
@@ -167,7 +167,7 @@ def send_undoing(host: Host, one: ArmedUndo, *, limit: float) -> bool:
     return by_us
 
 
-def _begun(host: Host, one: ArmedUndo, thing: Thing) -> bool:
+def _begin_task(host: Host, one: ArmedUndo, thing: Thing) -> bool:
     """Told to begin. A folder or a rule whose task is gone is armed anew. False when it had just ended."""
     answer = ask(host, "undo-begin", {"Token": one.token}, limit=LOOK_TIMEOUT_S)
     if answer.ok:

@@ -20,12 +20,12 @@ def answer(fabric: AzureState, request: Request) -> Answer:
         raise Problem(401, "AuthenticationFailed", "This endpoint wants `Authorization: Lab SECRET`, the lab's client secret.")
     what = request.path.removeprefix("/lab/").strip("/")
     try:
-        return Answer(200, _done(fabric, what, request.method, request.body))
+        return Answer(200, _perform(fabric, what, request.method, request.body))
     except ValueError as error:
         raise Problem(400, "BadRequest", str(error)) from error
 
 
-def _done(fabric: AzureState, what: str, method: str, body: Any) -> Any:
+def _perform(fabric: AzureState, what: str, method: str, body: Any) -> Any:
     match what, method:
         case "faults", "GET":
             return {"on": fabric.faults.list(), "kinds": api_faults.KINDS}

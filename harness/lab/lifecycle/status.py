@@ -45,7 +45,7 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
     seen = {"name": node.name, "address": str(node.address), "power": host["power"], "ssh_port": host["ssh_port"]}
     if host["power"] != "on":
         return {**seen, "role": host["power"], "holds_vip_on": [], "manager": f"the node is {host['power']}"}
-    state = _asked(lab, cluster, node)
+    state = _node_state(lab, cluster, node)
     role = (
         "active"
         if state.has_everything
@@ -59,7 +59,7 @@ def _node(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cl
     return {**seen, "role": role, "holds_vip_on": _vip_on(lab, cluster, node), "manager": state.why or "running", "resources": resources}
 
 
-def _asked(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> NodeState:
+def _node_state(lab: lab_registry.LabRecord, cluster: cluster_config.Cluster, node: cluster_config.Node) -> NodeState:
     if cluster.manager.kind == "pacemaker":
         monitor, _, links = nsenter.run(lab, node.name, ["sh", "-c", pacemaker.LOOK]).stdout.partition(pacemaker.CUT)
         return pacemaker_parse.node_state(node.name, monitor, links, cluster.peer_of(node.name).name, {})

@@ -144,9 +144,9 @@ class Pacemaker(Manager):
         return of_pacemaker(seen.out, rules.out, self._cluster.manager.resource, names)
 
     def unrelated_resources(self, *, limit: float = 10.0) -> frozenset[str]:
-        return self._beside(self._told(self._cluster.nodes[0].name, f"{ROOT} cibadmin -Q; {NOW}", limit))
+        return self._unrelated_in(self._output_of(self._cluster.nodes[0].name, f"{ROOT} cibadmin -Q; {NOW}", limit))
 
-    def _beside(self, cib: NodeOutput) -> frozenset[str]:
+    def _unrelated_in(self, cib: NodeOutput) -> frozenset[str]:
         return unrelated_in_pacemaker(cib.text or "", own_tags(self._cluster), self._cluster.load_balancer.probe.port)
 
     def fail_counts(self, *, limit: float = 10.0) -> dict[str, dict[str, int]]:
@@ -174,14 +174,14 @@ class Pacemaker(Manager):
         with ThreadPoolExecutor(max_workers=6) as pool:
             state = pool.submit(self.state, limit=limit)
             asked = pool.submit(self._reading, to, limit)
-            whole = pool.submit(self._told, to, f"{ROOT} cibadmin -Q; {NOW}", limit)
-            quorum = pool.submit(self._told, to, QUORUM, limit) if lost else None
+            whole = pool.submit(self._output_of, to, f"{ROOT} cibadmin -Q; {NOW}", limit)
+            quorum = pool.submit(self._output_of, to, QUORUM, limit) if lost else None
             cib = whole.result()
-            beside = self._beside(cib)  # what is another application's may be in service anywhere, and stays there
+            beside = self._unrelated_in(cib)  # what is another application's may be in service anywhere, and stays there
             reading = asked.result().without(beside)
             in_service = [tag for tag, found in reading.resources.items() if found.find("node") is not None]
             line = would_line(question, resource, active, to, in_service)
-            would = pool.submit(self._told, to, line, max(begun.remaining(), 0.1))
+            would = pool.submit(self._output_of, to, line, max(begun.remaining(), 0.1))
             fences = lost or (question is Question.FAILED and fences_failures(cib, reading))
             fencing = pool.submit(self.fencing, limit=max(begun.remaining(), 0.1)) if fences else None
         case = by_state(to, state.result().without(beside), question).add(by_cluster(to, reading, health=health_counts(cib)))
@@ -201,7 +201,7 @@ class Pacemaker(Manager):
             f"{MONITOR}; echo; " + "; ".join(f"echo '{CUT}'; {ROOT} stonith_admin -l {shlex.quote(name)} 2>&1" for name in names) + "; true"
         )
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            said = list(pool.map(lambda name: self._told(name, line, limit), names))
+            said = list(pool.map(lambda name: self._output_of(name, line, limit), names))
         return fenced_by(dict(zip(names, said, strict=True)), names, CUT)
 
     def mirror(self, to: str, *, limit: float = 10.0) -> Answer:
@@ -218,9 +218,9 @@ class Pacemaker(Manager):
         if known is not None:
             return by_units({}, [], known)
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            said = dict(zip(names, pool.map(lambda name: self._told(name, line, limit), names), strict=True))
+            said = dict(zip(names, pool.map(lambda name: self._output_of(name, line, limit), names), strict=True))
         units = by_units(said, ["pacemaker"])
-        if not fenced_off(self._told(names[0], f"{ROOT} cibadmin -Q", limit)):
+        if not fenced_off(self._output_of(names[0], f"{ROOT} cibadmin -Q", limit)):
             return units
         off = "a node that is fenced is left without power (stonith-action)"
         return answer([off, *(units.because if units.no else ())], units.because)
@@ -229,7 +229,7 @@ class Pacemaker(Manager):
         node = self._cluster.nodes[0].name
         return borne(self._hosts[node].run(SBIN + MONITOR, limit=limit).out)
 
-    def _told(self, node: str, line: str, limit: float, given: bytes | None = None) -> NodeOutput:
+    def _output_of(self, node: str, line: str, limit: float, given: bytes | None = None) -> NodeOutput:
         done = self._try(node, line, limit, given)
         return NodeOutput(None, f"{node} could not be asked") if done is None else NodeOutput(done.out, last_words(done.err))
 
@@ -250,9 +250,9 @@ class Pacemaker(Manager):
         deadline = Deadline(limit)
 
         def simulate(cib: str) -> NodeOutput:
-            return self._told(node, take_out.ASK, max(deadline.remaining(), 0.1), cib.encode())
+            return self._output_of(node, take_out.ASK, max(deadline.remaining(), 0.1), cib.encode())
 
-        return take_out.alone(tag, self._told(node, f"{ROOT} cibadmin -Q", limit), simulate)
+        return take_out.alone(tag, self._output_of(node, f"{ROOT} cibadmin -Q", limit), simulate)
 
     def take_out(self, tag: str, node: str, *, deadline: Deadline) -> None:
         """Told to stop, while what would be stopped with it is not managed. Raises SwitchRefused, with nothing done, where Pacemaker says
@@ -264,16 +264,16 @@ class Pacemaker(Manager):
             done = self._do(node, take_out.line(tag, found.unmanaged, MAX_OUT_S), deadline)
             if not done.ok:
                 raise SwitchRefused(f"{node}: taking {tag} out exited {done.exit}; it said: {last_words(done.err, done.out)}")
-            self._wait(lambda: self._seen(tag, node, deadline) is ResourceState.STANDBY, f"{tag} out of service on {node}", deadline)
+            self._wait(lambda: self._state_of(tag, node, deadline) is ResourceState.STANDBY, f"{tag} out of service on {node}", deadline)
         except BaseException:
             self._do(node, CLEAN, Deadline(10.0))
             raise
 
     def put_back(self, tag: str, node: str, *, deadline: Deadline) -> None:
         self._do(node, CLEAN, deadline)
-        self._wait(lambda: self._seen(tag, node, deadline).active, f"{tag} back in service on {node}", deadline)
+        self._wait(lambda: self._state_of(tag, node, deadline).active, f"{tag} back in service on {node}", deadline)
 
-    def _seen(self, tag: str, node: str, deadline: Deadline) -> ResourceState:
+    def _state_of(self, tag: str, node: str, deadline: Deadline) -> ResourceState:
         return self._node_state(node, deadline.within(10.0)).resources.get(tag, ResourceState.UNKNOWN)
 
     def address_of(self, tag: str, node: str) -> str | None:
@@ -285,7 +285,7 @@ class Pacemaker(Manager):
         self._do(node, f"crm_resource --cleanup -r {shlex.quote(tag)} -N {shlex.quote(node)}", deadline)
 
         def clear() -> bool:
-            return self._seen(tag, node, deadline) is not ResourceState.FAILED
+            return self._state_of(tag, node, deadline) is not ResourceState.FAILED
 
         self._wait(clear, f"{tag} standing by on {node}", deadline)
 

@@ -76,7 +76,7 @@ class Wsfc(OnWindows):
         """Told not to wait, and looked at until it is done (WSFC-04)."""
         before = self.state(limit=max(1.0, deadline.within(20.0)))  # what is offline by design is no part of it
         wanted = {tag for node in before.nodes.values() for tag, seen in node.resources.items() if seen.active}
-        self._told(to, deadline, Action="move", Name=self._group, Node=to)
+        self._change(to, deadline, Action="move", Name=self._group, Node=to)
         try:
             deadline.wait_for(
                 lambda: self._node_state(to, max(1.0, deadline.within(20.0))),
@@ -112,7 +112,7 @@ class Wsfc(OnWindows):
             self._drive(node, tag, "Stop", deadline)
 
     def _drive(self, node: str, tag: str, verb: str, deadline: Deadline) -> None:
-        self._told(node, deadline, Action=verb.lower(), Name=tag)
+        self._change(node, deadline, Action=verb.lower(), Name=tag)
         try:
             deadline.wait_for(
                 lambda: self._node_state(node, max(1.0, deadline.within(20.0))).resources.get(tag),
@@ -123,7 +123,7 @@ class Wsfc(OnWindows):
         except DeadlineExceeded as error:
             raise SwitchRefused(str(error)) from error
 
-    def _told(self, node: str, deadline: Deadline, **change: str) -> None:
+    def _change(self, node: str, deadline: Deadline, **change: str) -> None:
         answer = ask(self._hosts[node], CHANGE, change, limit=max(0.1, deadline.remaining()))
         if not answer.ok:
             raise SwitchRefused(f"{node}: the cluster did not {' '.join(change.values())}: {answer.why}{advice(answer)}")

@@ -143,7 +143,7 @@ def _vip_moved(scene: Scene, name: str) -> Boundary:
     ups = scene.events("vip-up", scene.new)
     if not ups:
         return _unseen(name, f"{scene.recording.header.vip} was not seen to appear on {scene.new}")
-    return Boundary(name, ups[0].at, f"{scene.recording.header.vip} appeared{_said(ups[0])}", scene.new)
+    return Boundary(name, ups[0].at, f"{scene.recording.header.vip} appeared{_event_text(ups[0])}", scene.new)
 
 
 def _service_up(scene: Scene, name: str) -> Boundary:
@@ -243,7 +243,7 @@ def _port(event: NodeEvent) -> int:
         return 0
 
 
-def _said(event: NodeEvent) -> str:
+def _event_text(event: NodeEvent) -> str:
     return f" ({event.text.strip()})" if event.text.strip() else ""
 
 

@@ -84,7 +84,7 @@ class FallbackConnector(ConnectorBase):
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
         address = process.addresses.get(number, at) if isinstance(process, shell_agent.JudgedStream) else None
         seconds = int(took) / 1e6
-        return self._made(series.destination, series.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None)
+        return self._result(series.destination, series.port, OUTCOMES[letter], seconds, detail, address=address, local=int(port) or None)
 
     # --- by sshd
 
@@ -95,15 +95,15 @@ class FallbackConnector(ConnectorBase):
                 gap = Deadline(spacing)
                 gap.wait_for(lambda gap=gap: gap.expired, what="the time between two attempts", every=spacing)  # type: ignore[misc]
             openings.append(forwarding.begin(destination, port))
-        return [self._tried(forwarding, one, destination, port, limit) for one in openings]
+        return [self._speak(forwarding, one, destination, port, limit) for one in openings]
 
-    def _tried(self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False) -> Attempt:
+    def _speak(self, forwarding: Forwarding, opening: Opening, destination: str, port: int, limit: float, *, keep: bool = False) -> Attempt:
         tried = speak(forwarding, opening, b"", b"", Deadline(limit, anchor=opening.asked), keep=keep)
         if not forwarding.usable:
             raise forwarding.lost()
-        return self._made(destination, port, tried.outcome, tried.ended - opening.asked, tried.detail)
+        return self._result(destination, port, tried.outcome, tried.ended - opening.asked, tried.detail)
 
-    def _made(
+    def _result(
         self,
         destination: str,
         port: int,
@@ -139,7 +139,7 @@ class FallbackConnector(ConnectorBase):
                 raise
             raise Unusable(f"{error}; without Python and without forwarding nobody can speak over a connection from there") from error
         opening = forwarding.begin(destination, port)
-        attempt = self._tried(forwarding, opening, destination, port, limit, keep=True)
+        attempt = self._speak(forwarding, opening, destination, port, limit, keep=True)
         if not attempt.answered:
             yield Link(attempt)
             return

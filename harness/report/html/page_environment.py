@@ -21,7 +21,7 @@ def page_environment(templates: Path) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=_escaped,
     )
 
 
@@ -30,7 +30,7 @@ def style(*more: Path) -> Markup:
     return Markup("".join(file.read_text(encoding="utf-8") for file in (_STYLE, *more)))
 
 
-def _shown(value: Any) -> Any:
+def _escaped(value: Any) -> Any:
     """Nothing from outside may act: control characters and direction marks are written out, the rest is escaped by jinja2."""
     if hasattr(value, "__html__") or isinstance(value, int | float | Undefined):
         return value

@@ -36,16 +36,16 @@ def visible_shift(strata: Sequence[Stratum], critical: float) -> float:
     by_width = (critical + _QUANTILE) * (found.high - found.low) / 2 / NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     around = [[[one - centre for one in row] for row in table] for table in tables]
     high = 2 * max((abs(one) for table in around for row in table for one in row if math.isfinite(one)), default=0.0) or SAME_S
-    if not _seen(around, high, critical):
+    if not _is_visible(around, high, critical):
         return math.inf
     low = 0.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if _seen(around, middle, critical) else (middle, high)
+        low, high = (low, middle) if _is_visible(around, middle, critical) else (middle, high)
     return max(high, by_width)
 
 
-def _seen(tables: Sequence[Differences], shift: float, critical: float) -> bool:
+def _is_visible(tables: Sequence[Differences], shift: float, critical: float) -> bool:
     """Whether the statistic of samples that are shifted by so much exceeds `critical` in 80 % of them."""
     mean = by_chance = spread = 0.0
     for table in tables:

@@ -70,7 +70,7 @@ class Http(ServiceKind):
             sender = response.getheader("Server")
             raise WrongAnswer(
                 f"{host}:{port} answered GET {path} with {said}, not {expected}{_to(response.getheader('Location'))}; "
-                f"{_who(sender, response.status)}; it said {quoted(body)}"
+                f"{_sender(sender, response.status)}; it said {quoted(body)}"
             )
         if (wanted := settings.get("text", "")) and wanted.encode() not in body:
             raise WrongAnswer(f"{host}:{port} answered GET {path} with {said}, and without the text {wanted!r}; it said {quoted(body)}")
@@ -160,7 +160,7 @@ def _to(location: str | None) -> str:
     return f": it redirects to {where}, which was not followed, so what serves there is not known" if where else ""
 
 
-def _who(server: str | None, status: int) -> str:
+def _sender(server: str | None, status: int) -> str:
     """Who sent an answer, by its Server header (facts IIS-06, IIS-14)."""
     if server is None:
         return "who sent it is not told (no Server header)"

@@ -88,7 +88,7 @@ class Mssql(ServiceKind):
 
     def who_are_you(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> Identity:
         """The physical node's name is the one that tells it in every kind of cluster (facts SQL-60 to SQL-62)."""
-        told, _ = _asked(host, port, settings, deadline)
+        told, _ = _server_answer(host, port, settings, deadline)
         if told.updateability != "READ_WRITE":
             raise WrongAnswer(f"{host}:{port} serves reading, and takes no writes: the database {told.database} is {told.updateability}")
         facts = {"version": told.version, "server_name": told.server, "database": told.database, "durability": told.durability}
@@ -107,7 +107,7 @@ class Mssql(ServiceKind):
 
     def findings(self, host: str, port: int, *, settings: dict[str, str], deadline: Deadline) -> list[Finding]:
         """Its certificate's end, a named instance, commits that are acknowledged before they are durable, an availability group."""
-        told, certificate = _asked(host, port, settings, deadline)
+        told, certificate = _server_answer(host, port, settings, deadline)
         found = judged(told)
         if certificate:
             found += certificates.expiry(certificates.end_of(certificate), datetime.datetime.now(datetime.UTC), self.kind)
@@ -164,7 +164,7 @@ def judged(told: ServerAnswer) -> list[Finding]:
     return found
 
 
-def _asked(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[ServerAnswer, bytes | None]:
+def _server_answer(host: str, port: int, settings: dict[str, str], deadline: Deadline) -> tuple[ServerAnswer, bytes | None]:
     """What it says, and its certificate (DER) where it encrypts. One connection: whoever asks may have no second one."""
     from harness.services.sqlserver.session import Session
 

@@ -95,9 +95,9 @@ class _Reader:
             if self._peek() == ",":
                 self._next()
         self._expect(")")
-        return self._known(name, given)
+        return self._call_function(name, given)
 
-    def _known(self, name: str, given: list[Any]) -> Any:
+    def _call_function(self, name: str, given: list[Any]) -> Any:
         scope = self._scope
         functions: dict[str, Callable[..., Any]] = {
             "concat": lambda *words: "".join(words),

@@ -98,23 +98,23 @@ def cost(resource: Resource, prices: Prices) -> Cost:
     """What one resource costs while it is there; a machine without its OS disk (`disk_cost`). What is free costs 0."""
     kind = resource.type.split("/")[-1]
     if kind == "virtualMachines":
-        return _known(prices.of_size(resource.body["properties"]["hardwareProfile"]["vmSize"]), prices)
-    return _known(prices.of(kind), prices) if kind in table() else Cost(0.0, "free")
+        return _cost(prices.of_size(resource.body["properties"]["hardwareProfile"]["vmSize"]), prices)
+    return _cost(prices.of(kind), prices) if kind in table() else Cost(0.0, "free")
 
 
 def rule_cost(count: int, prices: Prices) -> Cost:
     """Load-balancing rules beyond those that the balancer's own price holds."""
     one = prices.of("furtherRule")
-    return _known(None if one is None else count * one, prices)
+    return _cost(None if one is None else count * one, prices)
 
 
 def disk_cost(kind: str, prices: Prices) -> Cost:
     """An OS disk of a storage account type, as small as the template's images have it. What is read and written costs extra."""
-    known = _known(prices.of("disks", kind), prices)
+    known = _cost(prices.of("disks", kind), prices)
     return known if known.hour is None else Cost(known.hour, f"{known.source}, without transactions")
 
 
-def _known(hour: float | None, prices: Prices) -> Cost:
+def _cost(hour: float | None, prices: Prices) -> Cost:
     return Cost(hour, "not known" if hour is None else prices.source)
 
 

@@ -86,12 +86,12 @@ def resources(template: Mapping[str, Any], given: Mapping[str, Any], *, subscrip
         loop = declared.get("copy")
         for i in range(evaluated(loop["count"], scope) if loop else 1):
             inside = Scope(values, variable, resource_id, {"": i, loop["name"]: i}) if loop else scope
-            found.append(_made({k: v for k, v in declared.items() if k not in ("copy", "condition")}, inside))
+            found.append(_evaluate_resource({k: v for k, v in declared.items() if k not in ("copy", "condition")}, inside))
     there = {r.id for r in found}
     return _in_order([Resource(r.id, r.type, r.name, r.api_version, r.body, r.after & there) for r in found])
 
 
-def _made(declared: Mapping[str, Any], scope: Scope) -> Resource:
+def _evaluate_resource(declared: Mapping[str, Any], scope: Scope) -> Resource:
     body = evaluated(dict(declared), scope)
     after = frozenset(body.pop("dependsOn", []))
     kind, name = body["type"], body["name"]

@@ -78,13 +78,13 @@ def _test(option: str, given: list[str], module: str) -> Test:
     word = given[0] if given else ""
     shown = " ".join([f"-m {module}" if module else "", option, *given]).strip()
     try:
-        made = _made(option, word, given, module)
+        made = _match_test(option, word, given, module)
     except (ValueError, KeyError, IndexError):
         made = None
     return made or _says(f"what `{shown}` makes of it")
 
 
-def _made(option: str, word: str, given: list[str], module: str) -> Test | None:
+def _match_test(option: str, word: str, given: list[str], module: str) -> Test | None:
     if option in ("-p", "--protocol"):
         wanted = PROTOCOLS[word] if word in PROTOCOLS else int(word)
         return (lambda flow: True) if wanted == 0 else lambda flow: within(flow.get("l4proto"), wanted, wanted)

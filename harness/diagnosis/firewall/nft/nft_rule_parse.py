@@ -136,7 +136,7 @@ def _statement(words: Words) -> dict[str, Any]:
         return _counted(words)
     if word in ("add", "update", "delete") and words.peek(1).startswith("@"):
         return _remembered(words)
-    left = _left(words)
+    left = _left_operand(words)
     if left is None:
         return {f"`{' '.join(words.line(statements=True))}`": None}
     if words.peek() == "vmap":
@@ -144,7 +144,7 @@ def _statement(words: Words) -> dict[str, Any]:
         return {"vmap": {"key": left, "data": data(words)}}
     if words.peek() == "set":
         words.next()
-        return {"mangle": {"key": left, "value": _left(words) or right(words)}}
+        return {"mangle": {"key": left, "value": _left_operand(words) or right(words)}}
     return _match(words, left)
 
 
@@ -197,7 +197,7 @@ def _counted(words: Words) -> dict[str, Any]:
 def _remembered(words: Words) -> dict[str, Any]:
     op, name = words.next(), words.next()
     inner = _braced(words)
-    elem = _left(inner)
+    elem = _left_operand(inner)
     doubtful = any(word in ("limit", "quota", "count") for word in inner.rest_of_line())
     about: dict[str, Any] = {"op": op, "elem": elem, "set": name}
     return {"set": about | ({"stmt": [{"limit": None}]} if doubtful else {})}
@@ -214,7 +214,7 @@ def _braced(words: Words) -> Words:
     return Words([*taken, "\n"])
 
 
-def _left(words: Words) -> Any:
+def _left_operand(words: Words) -> Any:
     """A field of the packet, several joined by a point, or something calculated from them; None where it is none that is known."""
     first = _field(words)
     if first is None:

@@ -71,14 +71,14 @@ def _rule(row: Row) -> Rule:
         ACTIONS.get(action, action),
         _profiles(row.get("Profile")),
         _word(row.get("Protocol")) or ("TCP" if short else None),
-        _told(row, "LocalPort", "Ports"),
-        _told(row, "RemotePort"),
-        _told(row, "LocalAddress"),
-        _told(row, "RemoteAddress"),
+        _words_of(row, "LocalPort", "Ports"),
+        _words_of(row, "RemotePort"),
+        _words_of(row, "LocalAddress"),
+        _words_of(row, "RemoteAddress"),
         _word(row.get("Program")),
         _word(row.get("Service")),
-        _told(row, "InterfaceAlias"),
-        _told(row, "InterfaceType"),
+        _words_of(row, "InterfaceAlias"),
+        _words_of(row, "InterfaceType"),
         None if source is None else source.lower() in ("local", "1"),
         enforced="Full" in statuses or not statuses & WITHOUT_EFFECT,
         authenticated=None if wanted is None else wanted.lower() not in ("notrequired", "0", "none"),
@@ -96,7 +96,7 @@ def _profiles(value: object) -> Words | None:
     return tuple(words)
 
 
-def _told(row: Row, *keys: str) -> Words | None:
+def _words_of(row: Row, *keys: str) -> Words | None:
     for key in keys:
         if key in row:
             return _words(row[key]) or ANY  # Windows writes Any; an empty value names nothing

@@ -247,7 +247,7 @@ def put(fabric: AzureState, request: Request, group: str, balancer: str) -> Answ
     with fabric.changing:
         before = find(fabric, group, balancer)
         check_etag(request, before)
-        wanted, behaviour = _wanted(before, given)
+        wanted, behaviour = _changes(before, given)
 
         def work() -> None:
             _set_states(fabric, wanted)
@@ -260,7 +260,7 @@ def put(fabric: AzureState, request: Request, group: str, balancer: str) -> Answ
     return fabric.operations.put(operation, request, resource(fabric), new=False)
 
 
-def _wanted(before: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, str], str | None]:
+def _changes(before: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, str], str | None]:
     """Raises Problem when something is to change that the lab cannot change."""
     states: dict[str, str] = {}
     behaviour = None

@@ -59,7 +59,7 @@ def resource(fabric: AzureState) -> dict[str, Any]:
 
 def get(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
     """GET of the virtual network."""
-    _known(network, group)
+    _check_network(network, group)
     return Answer(200, resource(fabric))
 
 
@@ -70,13 +70,13 @@ def list_all(fabric: AzureState, request: Request, group: str = resource_ids.GRO
 
 def list_subnets(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
     """GET of the virtual network's subnets."""
-    _known(network, group)
+    _check_network(network, group)
     return Answer(200, {"value": subnets(fabric)})
 
 
 def get_subnet(fabric: AzureState, request: Request, group: str, network: str, subnet: str) -> Answer:
     """GET of one subnet by its name; raises Problem 404."""
-    _known(network, group)
+    _check_network(network, group)
     for found in subnets(fabric):
         if found["name"] == subnet.lower():
             return Answer(200, found)
@@ -85,7 +85,7 @@ def get_subnet(fabric: AzureState, request: Request, group: str, network: str, s
 
 def check_address(fabric: AzureState, request: Request, group: str, network: str) -> Answer:
     """GET CheckIPAddressAvailability: is this address of the network free? Else five of its subnet that are. Raises Problem 400."""
-    _known(network, group)
+    _check_network(network, group)
     asked = next((value for name, value in request.query.items() if name.lower() == "ipaddress"), "")
     try:
         address = IPv4Address(asked)
@@ -103,7 +103,7 @@ def check_address(fabric: AzureState, request: Request, group: str, network: str
     return Answer(200, {"available": False, "availableIPAddresses": list(free), "isPlatformReserved": address in reserved})
 
 
-def _known(network: str, group: str) -> None:
+def _check_network(network: str, group: str) -> None:
     if network.lower() != resource_ids.VNET:
         raise not_found(KIND, network, group)
 

@@ -78,7 +78,7 @@ def rules_of(fabric: AzureState, place: resource_ids.Guarded) -> list[dict[str, 
 
 def _rule(fabric: AzureState, place: resource_ids.Guarded, name: str, parts: list[dict[str, Any]]) -> dict[str, Any]:
     written = fabric.written_rules.get((place.group, name))
-    said = written[0] if written and written[1] == parts else _said(parts)
+    said = written[0] if written and written[1] == parts else _as_azure(parts)
     id = f"{place.group_id}/securityRules/{name}"
     return with_etags(
         {
@@ -90,7 +90,7 @@ def _rule(fabric: AzureState, place: resource_ids.Guarded, name: str, parts: lis
     )
 
 
-def _said(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _as_azure(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """What the lab has, in Azure's words: for rules that did not come in by this API."""
     first = parts[0]
 

@@ -120,7 +120,7 @@ def get_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     return _tags(fabric, _at(fabric, scope))
 
 
-def _given(request: Request) -> dict[str, str]:
+def _tags_of(request: Request) -> dict[str, str]:
     body = request.body if isinstance(request.body, dict) else {}
     tags = (body.get("properties") or {}).get("tags")
     if not isinstance(tags, dict):
@@ -132,13 +132,13 @@ def _given(request: Request) -> dict[str, str]:
 def put_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     """PUT of the tags at any scope: they replace what was there."""
     id = _at(fabric, scope)
-    fabric.tags[id.lower()] = _given(request)
+    fabric.tags[id.lower()] = _tags_of(request)
     return _tags(fabric, id)
 
 
 def patch_tags(fabric: AzureState, request: Request, scope: str) -> Answer:
     """operation Merge, Replace or Delete."""
-    id, given = _at(fabric, scope), _given(request)
+    id, given = _at(fabric, scope), _tags_of(request)
     named = {key.lower() for key in given}  # tags' names are without case
     changes: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
         "merge": lambda now: {**{k: v for k, v in now.items() if k.lower() not in named}, **given},

@@ -64,12 +64,12 @@ class ForkServer:
         standing = self._standing.pop(stays_as, None)
         if standing is not None:
             with contextlib.suppress(_NeverBegan):  # somebody killed it while it waited: a new one does it
-                return self._told(standing, argv, deadline, stays_as)
+                return self._run_forked(standing, argv, deadline, stays_as)
         line = self._ordered(argv, extra, again)
         if line is None:
             return run(argv, limit, extra=extra)
         try:
-            return self._told(_Forked(line), argv, deadline, stays_as)
+            return self._run_forked(_Forked(line), argv, deadline, stays_as)
         except _NeverBegan:
             return text_or_failed(argv, KILLED, "")
 
@@ -87,7 +87,7 @@ class ForkServer:
             return None
         return ours
 
-    def _told(self, forked: _Forked, argv: Sequence[str], deadline: Deadline, stays_as: tuple[str, ...]) -> str:
+    def _run_forked(self, forked: _Forked, argv: Sequence[str], deadline: Deadline, stays_as: tuple[str, ...]) -> str:
         """Have the process begin, and tell how it ended; keep it under `stays_as`, where that is something. Raises as `run` does, and
         _NeverBegan."""
         kept = False
@@ -176,14 +176,14 @@ def _carry_out(asked: dict[str, Any], line: socket.socket) -> NoReturn:
     try:
         while line.recv(1):
             line.sendall(b"%d\n" % os.getpid())
-            line.sendall(json.dumps(_done(asked, output)).encode() + b"\n")
+            line.sendall(json.dumps(_run_here(asked, output)).encode() + b"\n")
             if not asked["again"]:
                 break
     finally:
         os._exit(0)
 
 
-def _done(asked: dict[str, Any], output: IO[bytes]) -> dict[str, str]:
+def _run_here(asked: dict[str, Any], output: IO[bytes]) -> dict[str, str]:
     """The command, run once in this process."""
     status: int | str = 1
     output.seek(0)

@@ -43,7 +43,7 @@ class Ip(Kind):
 
     def quick_check(self) -> None:
         """Whether the address is on its NIC, the link is up, and somebody answers a broadcast ping; raises Failed."""
-        shown = self._shown()
+        shown = self._addresses()
         if not self._held_in(shown):
             raise Failed(f"{self.interface.with_prefixlen} is not on {self.nic}")
         self._demand_link(shown)
@@ -55,12 +55,12 @@ class Ip(Kind):
         return self.around.config.unknowns.ip_info_separator.join((self.around.config.node, self.nic, str(self.interface.ip), netmask))
 
     def _is_here(self) -> bool:
-        return self._held_in(self._shown())
+        return self._held_in(self._addresses())
 
     def _check_link(self) -> None:
-        self._demand_link(self._shown())
+        self._demand_link(self._addresses())
 
-    def _shown(self) -> str:
+    def _addresses(self) -> str:
         """Link and addresses in one look; not by /sys, which may be another namespace's."""
         return self._ip("addr", "show", "dev", self.nic)
 

@@ -64,7 +64,7 @@ def _vip(recording: Recording, start: float, end: float) -> Rows:
             lost.add(event.host)
         else:
             continue
-        changes.append((event.at, _who(sorted(holders), UNKNOWN if lost else NOBODY)))
+        changes.append((event.at, _only_node(sorted(holders), UNKNOWN if lost else NOBODY)))
     return _rows(changes, start, end)
 
 
@@ -121,11 +121,11 @@ def _by_activity(recording: Recording, moments: Mapping[str, list[float]], reach
     changes = []
     for edge in edges:
         active = [node for node, rows in spans.items() if any(a <= edge < b or a == b == edge for a, b in rows)]
-        changes.append((edge, _who(active, nobody)))
+        changes.append((edge, _only_node(active, nobody)))
     return _rows(changes, start, end)
 
 
-def _who(nodes: list[str], nobody: str = NOBODY) -> str:
+def _only_node(nodes: list[str], nobody: str = NOBODY) -> str:
     return nobody if not nodes else nodes[0] if len(nodes) == 1 else BOTH
 
 

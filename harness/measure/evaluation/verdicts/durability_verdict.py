@@ -38,11 +38,11 @@ def judge_tokens(case: Case, views: Sequence[View], both: Sequence[Span]) -> Tok
     turns = in_turn(recording.tokens)
     if not recording.tokens and not kept_from and not both:
         return None
-    found = _found(recording, kept_from)
+    found = _read_back(recording, kept_from)
     acknowledged = [t for t in recording.tokens if t.acknowledged]
-    lost = [_told(t, case.anchor, "lost") for t in acknowledged if found is not None and not found.get(t.value)]
+    lost = [_token_in_words(t, case.anchor, "lost") for t in acknowledged if found is not None and not found.get(t.value)]
     times = {t.value: (found or {}).get(t.value, 0) for t in recording.tokens}
-    doubled = [_told(t, case.anchor, f"there {times[t.value]} times") for t in recording.tokens if times[t.value] > 1]
+    doubled = [_token_in_words(t, case.anchor, f"there {times[t.value]} times") for t in recording.tokens if times[t.value] > 1]
     verdicts: list[Verdict] = []
     if recording.tokens or kept_from:
         verdicts.append(_of_tokens(recording, found, len(acknowledged), lost, doubled, kept_from))
@@ -74,7 +74,7 @@ def in_turn(tokens: Sequence[Token]) -> list[Span]:
     return merged(found)
 
 
-def _found(recording: Recording, kept_from: Sequence[str]) -> dict[str, int] | None:
+def _read_back(recording: Recording, kept_from: Sequence[str]) -> dict[str, int] | None:
     """What was read back. Where the table itself is gone, nothing is there: the database is another, or an older one."""
     if recording.read_back is None and any(TABLE in said and "does not exist" in said for said in kept_from):
         return {}
@@ -176,7 +176,7 @@ def _of_both(case: Case, both: Sequence[Span], what: str) -> Verdict:
     return passed(f"{told} (as an isolated node may until it is fenced)")
 
 
-def _told(token: Token, anchor: float, fate: str) -> str:
+def _token_in_words(token: Token, anchor: float, fate: str) -> str:
     state = "acknowledged" if token.acknowledged else "not acknowledged"
     by = f"taken by {token.by}" if token.by else "it is not known which node took it"
     return f"token {token.value} from {token.origin}, {state} {token.at + token.seconds - anchor:+.3f} s from the disruption, {by}: {fate}"
