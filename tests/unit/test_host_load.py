@@ -80,7 +80,7 @@ def test_the_path_itself_is_not_failed_for_a_slow_host(busy: str, outcome: Outco
 def test_the_hosts_that_take_part_are_asked_once_and_one_that_is_away_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(host_load, "_of_host", lambda subject, name: asked.append(name) or f"{name} is busy")
-    monkeypatch.setattr(host_load, "_own", str)
+    monkeypatch.setattr(host_load, "_own_load", str)
     subject = SimpleNamespace(
         absent={"lknode02"},
         machine=lambda name: SimpleNamespace(platform="linux"),
