@@ -274,6 +274,16 @@ def test_where_nothing_is_demanded_the_figure_is_the_outage_all_the_same():
     assert client.min_s <= 61.0 <= client.max_s
 
 
+def test_a_hang_is_as_long_as_its_burst_of_answers_says():
+    """Hung from 2.0 to 10.3, of 8.1 s allowed: all that waited at 10.3 were answered then, so that none was by 10.1."""
+    recording = marks(play(a_header(disruption="service hang", moves=None, expects=R3), STAYS, end=16.0), begin=2.0)
+    rows, freeze = recording.samples[a_series().id], during_a_freeze(2.0, 8.3)
+    rows[:] = [s._replace(outcome=freeze(s.at)[0], seconds=freeze(s.at)[1]) for s in rows]
+    client = series_of(measured(recording), CLIENT)
+    assert client.recovered_after_s == pytest.approx(8.3, abs=0.011) and client.max_s - client.min_s <= 0.015
+    assert client.verdict.outcome is FAIL and "shorter period" not in client.verdict.reason
+
+
 def test_clocks_that_are_off_widen_the_figure():
     """Truly recovered 8.09 s after the disruption of 8.10 allowed; the client's clock is 45 ms ahead, and known to 45 ms."""
     script = Script([(0, A), (2.5, None), (10.09 + 0.045, B)], [(0, A), (2.5, None), (3.2, B)])

@@ -12,6 +12,7 @@ from recordings import A, B, a_series, during_a_cut, during_a_freeze, open_loop
 
 from harness.measure.evaluation.attempt_attribution import Traced
 from harness.measure.evaluation.outages import outage, runs_of_failure, segments
+from harness.remote.recording.recording import PINNED
 
 PERIODS = (0.001, 0.01, 0.05, 0.1, 0.25)
 SLACK = 0.001
@@ -53,6 +54,36 @@ def test_a_known_cut_is_measured_within_one_period(period, cut, phase, begin, rt
 def test_a_frozen_service_that_answers_late_is_not_taken_for_one_that_came_back_early(period, hang, phase):
     _, (run,) = measure(period, during_a_freeze(1.0, hang), phase=phase, until=2.0 + hang)
     assert abs(run.seconds(0.0) - hang) <= period + SLACK
+    assert run.end - run.uncertainty(period) - SLACK <= 1.0 + hang <= run.end + SLACK
+
+
+@settings(max_examples=60, deadline=None)
+@given(period=st.sampled_from((0.001, 0.01, 0.05)), hang=st.floats(0.35, 3.0), phase=st.floats(0, 1, exclude_max=True))
+def test_the_end_of_a_hang_is_known_to_a_period(period, hang, phase):
+    """Not to the limit of an attempt: those that began in the last 0.25 s were all answered at once, so that none was before."""
+    _, (run,) = measure(period, during_a_freeze(1.0, hang), phase=phase, until=2.0 + hang)
+    assert run.uncertainty(period) <= period + 1e-9
+
+
+def test_who_answers_slowly_at_first_may_have_recovered_when_the_first_of_them_began():
+    """Each attempt takes 0.2 s of its own for the first second: no burst, so that 0.2 s stay open."""
+
+    def fate(at):
+        return ("silent", 0.25) if 0.5 <= at < 1.0 else ("answered", 0.2 if 1.0 <= at < 2.0 else 0.0004)
+
+    _, (run,) = measure(0.01, fate, phase=0, until=6.0)
+    assert run.uncertainty(0.01) == pytest.approx(0.21, abs=0.011) and run.end - run.uncertainty(0.01) <= 1.0
+
+
+def test_heartbeats_that_one_connection_answers_together_may_wait_for_a_packet_that_is_sent_again():
+    """Back at 1.5, and the lost heartbeat is sent again at 1.9: all are answered then, whenever it was back."""
+
+    def fate(at):
+        return ("silent", 1.0) if 0.5 <= at < 0.9 else ("answered", 1.9 - at) if 0.9 <= at < 1.9 else ("answered", 0.0004)
+
+    series = a_series(kind=PINNED, period=0.1, limit=1.0)
+    (run,) = runs_of_failure(series, traced(open_loop(series, fate, start=0.0, end=6.0)))
+    assert run.end - run.uncertainty(0.1) <= 1.5
 
 
 @settings(max_examples=30, deadline=None)

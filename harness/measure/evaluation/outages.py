@@ -10,7 +10,8 @@ How an outage is measured. Attempts begin every period, whatever became of the e
   before it. Counting its answer's arrival instead would add r to every figure.
 - But an attempt may begin in the cut and be answered after it: a frozen process answers all that queued up, a long limit lets a SYN be
   sent again. Such an attempt was waiting: when the first answer took more than a period longer than answers usually take, the outage
-  ends when that answer came, less the usual time.
+  ends when that answer came, less the usual time. Where those that waited were answered in one burst, nothing was served until then, and
+  the end is known to a period; where each took its own while, it may have recovered when the first of them began.
 
 So N failed attempts give N periods, and N periods lie within one period (and r) of L. Both ends are one-sided: the path was out not later
 than its first failed attempt began and not before the last right one did; it recovered after the last failed one began and not later
@@ -29,6 +30,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from statistics import median
 
 from harness.measure.evaluation.attempt_attribution import Traced
@@ -44,7 +46,7 @@ class Run:
 
     start: float
     end: float | None
-    last: float  # when the last failed attempt began
+    last: float  # when the last attempt began that shows it out: one that failed, or waited for a burst of answers
     failed: tuple[Traced, ...]
     before: float | None = None  # when the last right attempt before it began, if there was one
 
@@ -107,7 +109,8 @@ def runs_of_failure(series: Series, attempts: Iterable[Traced]) -> list[Run]:
         if not one.good:
             failed.append(one)
         elif failed:
-            found.append(Run(failed[0].at, _end(series, attempts, place, usual), failed[-1].at, tuple(failed), before))
+            end = _end(series, attempts, place, usual)
+            found.append(Run(failed[0].at, end, _last_out(series, attempts, place, end, failed[-1].at), tuple(failed), before))
             failed = []
         if one.good:
             before = one.at
@@ -151,6 +154,19 @@ def _end(series: Series, attempts: Sequence[Traced], place: int, usual: float) -
         came = min(came, one.ended)
     waited = came - usual - first.at
     return first.at + waited if waited > series.period_s else first.at
+
+
+def _last_out(series: Series, attempts: Sequence[Traced], place: int, end: float, failed: float) -> float:
+    """When the last attempt began that shows the path out: the last that `failed`, or one that waited for a burst of answers at the end.
+
+    Heartbeats of one connection tell no more than the first of them: TCP sends the lost one again first, later than the path was back.
+    """
+    waited = [one for one in takewhile(lambda one: one.at < end, attempts[place:]) if one.good]
+    if series.kind == PINNED or len(waited) < 2:
+        return failed
+    answered = [one.ended for one in waited]
+    burst = max(answered) - min(answered) <= (waited[-1].at - waited[0].at) / 2
+    return max(failed, min(waited[-1].at, end - series.period_s)) if burst else failed
 
 
 def outage(series: Series, run: Run, *, until: float, reason: str, expected: bool, begun_unseen: bool = False) -> Outage:
