@@ -86,7 +86,9 @@ class Azure(Part):
     api_versions: dict[ApiProvider, ApiVersion] = Field(
         {}, description="versions of Azure's API to speak, where the cloud does not know the newest: a provider, such as Microsoft.Network"
     )
-    poll_s: Seconds = Field(5.0, description="how often a long-running operation is asked about")
+    poll_s: Seconds = Field(
+        5.0, description="how often a long-running operation is asked about, where Azure does not say; less than 1 s is for a stand-in"
+    )
     operation_limit_s: Seconds = Field(300.0, description="how long one operation may take")
     event_limit_s: Seconds = Field(
         1500.0,

@@ -149,3 +149,46 @@ def test_what_only_reads_the_resource_manager_keeps_to_it_as_well(
 @pytest.mark.parametrize("asked", ["", "soon", "-1", "nan", "Wed, 99 Foo 2026 00:00:00 GMT", "Sun, 29 Nov 2020 00:00:00 GMT"])
 def test_what_is_no_time_asks_for_none(asked: str) -> None:
     assert not throttling.retry_after_s({"Retry-After": asked})
+
+
+@pytest.mark.parametrize(
+    ("headers", "poll_s", "asked_after"),
+    [
+        ({}, 5.0, 5.0),
+        ({"Retry-After": "0"}, 5.0, 5.0),
+        ({"Retry-After": "-3"}, 5.0, 5.0),
+        ({"Retry-After": "0.001"}, 5.0, 1.0),
+        ({"x-ms-retry-after-ms": "1"}, 5.0, 1.0),
+        ({"x-ms-retry-after-ms": "0"}, 5.0, 5.0),
+        ({"Retry-After": "soon"}, 5.0, 5.0),
+        ({"Retry-After": format_datetime(datetime(2020, 1, 1, tzinfo=UTC), usegmt=True), "x-ms-retry-after-ms": "1"}, 5.0, 5.0),
+        ({"Retry-After": "2"}, 5.0, 2.0),
+        ({"Retry-After": "9"}, 5.0, 9.0),
+        ({"Retry-After": "1"}, 0.1, 0.1),  # a stand-in
+        ({"Retry-After": "0"}, 0.1, 0.1),
+    ],
+)
+def test_an_operation_is_never_asked_about_without_a_pause(
+    server: ArmServer, slept: list[float], headers: dict[str, str], poll_s: float, asked_after: float
+) -> None:
+    """Whatever Azure says of when to ask again, both where the packages poll by themselves and where the harness follows."""
+    own, polls = server.answer, iter(range(4))
+
+    def answer(method: str, path: str) -> Any:
+        status, given, body = own(method, path)
+        if path.startswith("/results/") and next(polls, None) is not None:
+            status, given, body = 202, {"Location": server.url + path}, None
+        return status, given | (headers if status == 202 else {}), body
+
+    server.answer = answer  # type: ignore[method-assign]
+    there = sdk_clients.make_clients(cluster_config.Azure(**server.table(poll_s=poll_s)))
+    try:
+        there.network.network_interfaces.begin_get_effective_route_table("customer", "lknode01-nic1").result(60)
+        assert slept == pytest.approx([asked_after] * len(slept)) and len(slept) == 4
+        slept.clear()
+        polls = iter(range(4))
+        poller = Arm(there).begin("POST", f"{Arm(there).group}/providers/Microsoft.Compute/virtualMachines/lknode01/start", None, "starting")
+        poller.wait(60)
+        assert slept == pytest.approx([asked_after] * 4)
+    finally:
+        there.close()

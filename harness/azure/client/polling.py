@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from harness.azure.client import error_mapping
+from harness.azure.client import error_mapping, throttling
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
+
+MIN_RETRY_AFTER_S = 1.0  # Azure writes whole seconds
+
+
+def poll_delay_s(asked: float | None, own: float) -> int | None:
+    """How long until an operation is asked about again, where Retry-After `asked` for so much; None for as long as our `own` `poll_s`.
+
+    0 asks for nothing, and a fraction is no reason to ask without a pause. Only a stand-in is asked more often than every second, and it is
+    waited for no longer than that.
+    """
+    return None if not asked or own < MIN_RETRY_AFTER_S else math.ceil(asked)
+
+
+def poll_delay_policy(own: float) -> Any:
+    """A policy of the packages' pipelines: what an operation's answer says of the next question is what `poll_delay_s` makes of it.
+
+    The packages take whole seconds only: a date or a fraction there ends an operation that goes on.
+    """
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class PollDelayPolicy(SansIOHTTPPolicy):
+        def on_response(self, request: Any, response: Any) -> None:
+            answer = response.http_response
+            if answer.status_code < 300:
+                delay = poll_delay_s(throttling.retry_after_s(answer.headers), own)
+                for name in throttling.RETRY_AFTER:
+                    answer.headers.pop(name, None)
+                if delay is not None:
+                    answer.headers["Retry-After"] = str(delay)
+
+    return PollDelayPolicy()
 
 
 def result_of(poller: Any, deadline: Deadline, doing: str) -> Any:

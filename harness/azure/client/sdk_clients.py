@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from harness.azure.client import api_versions, credentials, error_mapping
+from harness.azure.client import api_versions, credentials, error_mapping, polling
 from harness.azure.client.retry_policy import bounded_retry
 from harness.config.cluster_config import Azure
 
@@ -141,11 +141,15 @@ class Clients:
             "credential_scopes": [scope],
             "polling_interval": self.azure.poll_s,
             "retry_policy": bounded_retry(),
-            **({"per_call_policies": [api_versions.policy(self.azure.api_versions)]} if self.azure.api_versions else {}),
+            "per_call_policies": self._policies(),
             # Behind the log-in's policy, which repeats a request by itself when Azure challenges its token.
             **({"custom_hook_policy": _ear(self._heard)} if self._heard else {}),
             **credentials.connection(self.azure),
         }
+
+    def _policies(self) -> list[Any]:
+        versions = self.azure.api_versions
+        return [polling.poll_delay_policy(self.azure.poll_s), *([api_versions.policy(versions)] if versions else [])]
 
 
 def make_clients(azure: Azure, heard: OnRequest | None = None) -> Clients:

@@ -14,13 +14,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MAX_JITTER = 0.25  # of what was asked for, on top of it
+RETRY_AFTER = ("Retry-After", "retry-after-ms", "x-ms-retry-after-ms")  # in the order in which they count
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """What Retry-After asks for in seconds, written as a number or as a date; None where it asks for nothing that can be read."""
-    asked = str(headers.get("Retry-After") or "").strip()
+    """What Retry-After asks for in seconds, written as a number or as a date (or by its kin, in milliseconds); None where it asks for
+    nothing that can be read."""
+    asked, *kin = (str(headers.get(name) or "").strip() for name in RETRY_AFTER)
     try:
-        seconds = float(asked)
+        seconds = float(asked) if asked or not any(kin) else float(kin[0] or kin[1]) / 1000
         return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
         pass
