@@ -187,8 +187,8 @@ def test_an_operation_is_never_asked_about_without_a_pause(
         assert slept == pytest.approx([asked_after] * len(slept)) and len(slept) == 4
         slept.clear()
         polls = iter(range(4))
-        poller = Arm(there).begin("POST", f"{Arm(there).group}/providers/Microsoft.Compute/virtualMachines/lknode01/start", None, "starting")
-        poller.wait(60)
+        arm = Arm(there)
+        arm.begin("POST", f"{arm.group}/providers/Microsoft.Compute/virtualMachines/lknode01/start", None, "starting").wait(60)
         assert slept == pytest.approx([asked_after] * 4)
     finally:
         there.close()

@@ -141,7 +141,7 @@ def test_callers_come_back_when_they_are_told_to(lab) -> None:
     (accepted,) = lab.hand.requests("POST", OFF)
     polls = lab.hand.requests("GET", f"/operations/{accepted['operation']}$")
     assert len(polls) == 2  # at once, and after the second that it was told; at its own interval of 0.05 s there would be several
-    lab.hand.pace(retry_after_s=0)
+    lab.hand.pace(retry_after_s=1)
 
 
 def test_faults_wait_for_their_turn_and_end(lab) -> None:

@@ -16,6 +16,7 @@ from harness.lab.azure import url_routing
 from harness.lab.azure.resources import nics, resource_filter, resource_groups
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.http_types import Problem, Request
+from harness.lab.azure.state.long_running_operations import PACE, Operation, Operations
 from harness.lab.azure.state.oauth_tokens import Tokens
 
 NICS = "Microsoft.Network/networkInterfaces"
@@ -135,6 +136,15 @@ def test_timers_are_whole_numbers_on_the_wire(lab) -> None:
     found += [said["probes"][0]["properties"][key] for key in ("intervalInSeconds", "probeThreshold", "numberOfProbes", "port")]
     assert all(type(number) is int and number >= 1 for number in found)
     assert lab.cluster.load_balancer.probe.interval_s < 1 and lab.cluster.load_balancer.idle_timeout_s < 60
+
+
+@pytest.mark.parametrize("profile", PACE)
+def test_when_to_ask_again_is_said_in_seconds_that_every_client_takes(profile) -> None:
+    """0 reads as "none was said": Microsoft's own clients then wait their 30 s."""
+    operations = Operations(*PACE[profile])
+    running, request = Operation("Microsoft.Compute", "lknode01", "start"), Request("POST", "/", {}, {}, None, "https://127.0.0.1:1")
+    answers = [operations.accepted(running, request), operations.put(running, request, {}, new=True)]
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
 
 
 def test_a_power_operation_ends_with_200(lab) -> None:

@@ -18,7 +18,7 @@ FAILS, HAPPENS_AND_FAILS, ENDLESS = "fails-late", "happens-and-fails", "never-en
 API_VERSION = "2025-04-01"
 NETWORK, COMPUTE = "Microsoft.Network", "Microsoft.Compute"
 
-# How fast the lab's Azure is: the least seconds of an operation, and what Retry-After says. 0 reads as "none": other clients then wait 30 s.
+# How fast the lab's Azure is: the least seconds of an operation, and what Retry-After says. With 0 other clients wait 30 s.
 PACE = {"fast": (0.05, 1), "azure": (3.0, 5)}
 
 
