@@ -76,9 +76,9 @@ def _take(found: HostIncident, base: float, series: Sequence[str], line: str) ->
         found.events.append(NodeEvent(base + told["at"] / 1e6, found.host, str(told["kind"]), str(told["text"]), dict(told["data"])))
 
 
-def state_before(host: str, journal: str, before: float) -> list[NodeEvent]:
-    """What an address and each listener had last come to, by the journal, before a moment of the host's wall clock."""
-    last: dict[tuple[str, Any], NodeEvent] = {}
+def role_events(host: str, journal: str) -> list[NodeEvent]:
+    """What a journal says of addresses and listeners, in its order, on the host's wall clock."""
+    found: list[NodeEvent] = []
     base: float | None = None
     for line in journal.splitlines():
         told = _json(line[2:])
@@ -86,11 +86,15 @@ def state_before(host: str, journal: str, before: float) -> list[NodeEvent]:
             if line.startswith("a ") and told is not None:
                 base = float(told["wall"]) - float(told["mono"]) + float(told["t0"])
             elif line.startswith("v ") and told is not None and base is not None and told["kind"] in STANDING:
-                event = NodeEvent(base + told["at"] / 1e6, host, str(told["kind"]), str(told["text"]), dict(told["data"]))
-                if event.at < before:
-                    last[event.kind.partition("-")[0], event.data.get("port")] = event
+                found.append(NodeEvent(base + told["at"] / 1e6, host, str(told["kind"]), str(told["text"]), dict(told["data"])))
         except (KeyError, TypeError, ValueError):
             continue
+    return found
+
+
+def state_before(roles: Sequence[NodeEvent], before: float) -> list[NodeEvent]:
+    """What an address and each listener had last come to, by one host's `role_events`, before a moment of its wall clock."""
+    last = {(event.kind.partition("-")[0], event.data.get("port")): event for event in roles if event.at < before}
     return list(last.values())
 
 

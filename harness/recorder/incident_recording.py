@@ -14,7 +14,8 @@ from harness.disrupt.disruption import Effect
 from harness.expectations import outage_budget
 from harness.expectations.connectivity_matrix import Origin
 from harness.measure.meter import addresses_of
-from harness.recorder.incident_files import STANDING, HostIncident, state_before
+from harness.recorder.incident_files import STANDING, HostIncident
+from harness.recorder.incident_sources import Sources
 from harness.remote.recording.recording import Clock, Header, Mark, NodeEvent, Noise, Sample, Series
 
 DISRUPTION = "incident"
@@ -36,18 +37,11 @@ class Assembled:
     title: str
 
 
-def assemble(
-    cluster: Cluster,
-    files: Sequence[HostIncident],
-    all_series: Sequence[Series],
-    clocks: Mapping[str, Clock],
-    journals: Mapping[str, str],
-    wall_minus_mono: float,
-) -> Assembled:
+def assemble(cluster: Cluster, sources: Sources, all_series: Sequence[Series]) -> Assembled:
     """One incident from the files that tell of it, and from every host's journal, which says how roles stood before: a node that lost its
-    power may have left no file."""
-    hosts = dict.fromkeys([*(one.host for one in files), *journals])
-    shift = {host: clocks[host].wall_s if host in clocks else -wall_minus_mono for host in hosts}
+    power may have left no file. What a host kept that could not be asked is told to be missing."""
+    files, wall_minus_mono = sources.files, sources.wall_minus_mono
+    shift = {host: sources.to_harness_s(host) for host in sources.hosts}
     samples: dict[str, list[Sample]] = {}
     for one in files:
         for name, rows in one.samples.items():
@@ -60,8 +54,8 @@ def assemble(
     begin = _first_sign(files, samples, events, shift) - LEAD_S
     stood = [
         replace(e, at=e.at + shift[host])
-        for host, journal in journals.items()
-        for e in state_before(host, journal, min([begin - shift[host], *(one.begun for one in files if one.host == host)]))
+        for host in sources.roles
+        for e in sources.state_before(host, min([begin - shift[host], *(one.begun for one in files if one.host == host)]))
     ]
     before = [replace(e, at=start) for e in stood]
     active = _holder([*stood, *(e for e in events if e.at < begin)])
@@ -70,10 +64,11 @@ def assemble(
     why = "; ".join(dict.fromkeys(f"{one.host}: {one.why}" for one in sorted(files, key=lambda one: one.triggered)))
     header = _header(cluster, shown, why, active, wall_minus_mono, moved=moved)
     blind = [NodeEvent(start, node, "no-capture", NO_CAPTURE) for node in header.nodes]
+    lacking = [NodeEvent(start, host, "not-asked", because) for host, because in sources.lacking.items()]
     marks = [Mark(begin, "begin", why), *(Mark(e.at, "told", f"mark: {e.text}") for e in events if e.kind == "mark")]
-    stated = [_clock(one, clocks, cluster.client.name, end) for one in {file.host: file for file in files}.values()]
+    stated = [_clock(one, sources.clocks, cluster.client.name, end) for one in {file.host: file for file in files}.values()]
     title = "an unplanned failover: every path recovered in time" if moved else "what was recorded: no path was out"
-    return Assembled(header, samples, [*blind, *before, *events], noise, stated, marks, title)
+    return Assembled(header, samples, [*blind, *lacking, *before, *events], noise, stated, marks, title)
 
 
 def _header(cluster: Cluster, shown: tuple[Series, ...], why: str, active: str, wall_minus_mono: float, *, moved: bool) -> Header:

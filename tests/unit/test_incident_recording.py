@@ -16,6 +16,7 @@ from harness.measure.evaluation.recording_evaluation import measured
 from harness.measure.measurement_result import Measured
 from harness.recorder import incident_fetch, incident_files, incident_recording
 from harness.recorder.incident_files import HostIncident
+from harness.recorder.incident_sources import Sources
 from harness.remote.recording.recording import Clock, NodeEvent, Recording, Series
 
 WALL, MONO = 1_790_000_000.0, 50_000.0  # of the hosts, when a file was begun
@@ -64,7 +65,8 @@ def assembled(*files: HostIncident, clocks: dict[str, Clock] | None = None, jour
     all_series = [Series(f"{h}/{SERVICE.name}/new", h, SERVICE.name, "new", SERVICE.port, 0.1, 0.25) for h in (CLIENT, ONE, TWO)]
     said = {ONE: HOLDS} if journals is None else journals
     known |= {} if clocks is not None else {host: Clock(host, 10.0, 0.0, 0.001, 100.0 - WALL) for host in said}
-    made = incident_recording.assemble(CLUSTER, files, all_series, known, said, WALL - 100.0)
+    roles = {host: incident_files.role_events(host, journal) for host, journal in said.items()}
+    made = incident_recording.assemble(CLUSTER, Sources(tuple(files), known, roles, WALL - 100.0), all_series)
     return Recording(made.header, made.samples, events=made.events, marks=made.marks, clocks=made.clocks, noise=made.noise, complete=True)
 
 
@@ -160,7 +162,7 @@ def test_what_cannot_be_read_is_left_out() -> None:
     assert found is not None and len(found.samples[f"{CLIENT}/{SERVICE.name}/new"]) == 1 and found.events == []
     for text in ("", "a {", "a []", "a {}", "s 0 1 2 a 3 ", 'a {"t0": "x", "mono": 1, "wall": 2, "series": 3, "why": 4}'):
         assert incident_files.incident(CLIENT, "incident-1", text) is None
-    assert incident_files.state_before(CLIENT, 'v {"at": 1}\na {"t0": []}\nv []\n', 1e12) == []
+    assert incident_files.role_events(CLIENT, 'v {"at": 1}\na {"t0": []}\nv []\n') == []
 
 
 def test_files_of_one_time_are_one_incident_whichever_hosts_wrote_them() -> None:
@@ -203,7 +205,9 @@ def test_one_file_that_cannot_be_read_keeps_no_other_from_home() -> None:
         return {"empty": "", "junk": "a {", "good": good}[name]
 
     link = SimpleNamespace(name=CLIENT, fetch=fetch, forget=forgot.extend)
-    brought = incident_fetch.FetchResult()
-    found = [one.name for name in ("broken", "empty", "junk", "good") for one in incident_fetch._read(link, name, brought)]  # type: ignore[arg-type]
+    brought, lacking = incident_fetch.FetchResult(), dict[str, str]()
+    names = ("broken", "empty", "junk", "good")
+    found = [one.name for name in names for one in incident_fetch._read(link, name, brought, lacking)]  # type: ignore[arg-type]
     assert found == ["good"] and forgot == ["empty"]
     assert brought.faults == ["client: its flight recorder: no such file", f"{CLIENT}: junk cannot be read, and stays there"]
+    assert list(lacking) == [CLIENT], "what could not be asked for now comes later; what cannot be read never will"

@@ -155,8 +155,20 @@ def _fetch(given: argparse.Namespace, recorders: Recorders) -> int:
     runs = [str(run) for run in brought.runs]
     more = f"; {count(brought.going_on, 'file')} of an incident that goes on stayed for the next time" if brought.going_on else ""
     still = [f"{name}: its recorder does not run; see `record status`" for name, said in brought.hosts.items() if not said["alive"]]
-    text = "\n".join([*runs, f"{count(len(runs), 'incident')} brought home{more}", *still])
-    return _print_outcome(given, recorders, {"runs": runs, "going_on": brought.going_on}, text, anything=True)
+    completed = [str(run) for run in brought.completed]
+    if brought.lacking and runs:
+        still.append(
+            f"what {' and '.join(brought.lacking)} kept is lacking in them; `lkharness record fetch` adds it once that can be asked"
+        )
+    now_whole = [f"{run}: completed, with what a host kept that could not be asked before" for run in completed]
+    text = "\n".join([*runs, *now_whole, f"{count(len(runs), 'incident')} brought home{more}", *still])
+    return _print_outcome(
+        given,
+        recorders,
+        {"runs": runs, "completed": completed, "going_on": brought.going_on, "lacking": brought.lacking},
+        text,
+        anything=True,
+    )
 
 
 def _remove(given: argparse.Namespace, recorders: Recorders) -> int:

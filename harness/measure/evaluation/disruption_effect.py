@@ -58,7 +58,10 @@ def ended(recording: Recording) -> Verdict:
     """Was it undone, and the cluster seen whole? A failure until then stands, but a pass would claim what nobody saw."""
     found = [passed("the recording is complete")]
     if recording.header.observed:
-        return all_of(found)
+        lacking = [event for event in recording.events if event.kind == "not-asked"]
+        return all_of(
+            [*found, *(inconclusive(f"what {one.host} kept of it is not known, because it could not be asked") for one in lacking)]
+        )
     if recording.mark("undone") is None:
         found.append(inconclusive(f"{recording.header.disruption} was not seen to be undone{_why(recording)}"))
     elif recording.mark("whole") is None:

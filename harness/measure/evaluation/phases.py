@@ -158,6 +158,8 @@ def _service_up(scene: Scene, name: str) -> Boundary:
     if missing := sorted(wanted - set(ups)):
         seen = f" ({_listed(scene, ups)} did)" if ups else ""
         return _unseen(name, f"{', '.join(missing)} was not seen to begin listening on {scene.new}{seen}; perhaps always listening there")
+    if not wanted:
+        return _unseen(name, "no attempt at a service was recorded")
     last = max(ups, key=lambda what: ups[what])
     return Boundary(name, ups[last], f"listening: {_listed(scene, ups)}", scene.new)
 

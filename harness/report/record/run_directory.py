@@ -134,8 +134,7 @@ class Run:
 
     def list_evidence(self) -> list[EvidenceFile]:
         """The files that are in evidence/ now, by name."""
-        files = sorted(p for p in (self.directory / "evidence").rglob("*") if p.is_file())
-        return [EvidenceFile(path=p.relative_to(self.directory).as_posix(), bytes=p.stat().st_size) for p in files]
+        return evidence_in(self.directory)
 
     def note(self, source: str, kind: str, text: str, *, at: float | None = None, **data: object) -> Event:
         """Put an event on the timeline. What hosts say may hold bytes that are no text; those are written out."""
@@ -164,6 +163,12 @@ def _clean_file(path: Path, cleaner: Cleaner) -> None:
     said = path.read_text(encoding="utf-8", errors="backslashreplace")
     if (clean := cleaner.text(said)) != said:
         write_atomically(path, clean)
+
+
+def evidence_in(directory: Path) -> list[EvidenceFile]:
+    """The files that are in a run's evidence/ now, by name."""
+    files = sorted(p for p in (directory / "evidence").rglob("*") if p.is_file())
+    return [EvidenceFile(path=p.relative_to(directory).as_posix(), bytes=p.stat().st_size) for p in files]
 
 
 def load_average() -> list[float] | None:
