@@ -148,7 +148,7 @@ class Subscription(Deployments):
     def _told(self, key: str, machine: str, what: str, body: Any) -> Said:
         name = self.resources[key]["name"]
         if what == "runcommand":
-            return self._script(body)
+            return self._script(name, body)
         if what == "restart" and self.events:
             self.waiting[f"E{len(self.boots) + len(self.waiting)}"] = name
         elif what == "restart":
@@ -157,13 +157,15 @@ class Subscription(Deployments):
             self.power[name] = "stopped" if what == "poweroff" else "running"
         return 202, None
 
-    def _script(self, body: Any) -> Said:
+    def _script(self, machine: str, body: Any) -> Said:
         if self.scripts_busy:
             self.scripts_busy -= 1
             return 409, _error("Conflict", "Run command extension execution is in progress. Please wait for completion.")
-        found = re.search(r"begin ([0-9a-f]{16})", "\n".join(body["script"]))
+        script = "\n".join(body["script"])
+        found = re.search(r"begin ([0-9a-f]{16})", script)
         assert found
-        message = f"Enable succeeded: \n[stdout]\nbegin {found[1]}\n\nend {found[1]} 0\n\n[stderr]\n\nend {found[1]}\n"
+        out = self.says(machine) if "ssh_host_" in script else ""
+        message = f"Enable succeeded: \n[stdout]\nbegin {found[1]}\n{out}\nend {found[1]} 0\n\n[stderr]\n\nend {found[1]}\n"
         return 200, {"value": [{"code": "ProvisioningState/succeeded", "message": message}]}
 
     def reboot(self, name: str) -> None:

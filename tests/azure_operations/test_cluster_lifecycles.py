@@ -220,10 +220,10 @@ def its_time_is_over(arm: Subscription) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(LIVES))
-def test_a_life(arm: Subscription, capsys: pytest.CaptureFixture[str], number: int) -> None:
+def test_a_life(arm: Subscription, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, number: int) -> None:
     chance = random.Random(f"{SEED} {number}")
     life = Cluster(arm, chance, capsys)
-    print(f"LKHARNESS_TEST_SEED={SEED}, life {number}")
+    request.node.add_report_section("call", "seed", f"LKHARNESS_TEST_SEED={SEED}, life {number}")  # a step reads what is printed
     arm.add_group("other", of="somebody")
     life.moves_in("other")
     if chance.random() < 0.5:
