@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,8 +60,6 @@ def test_a_balancers_change_that_is_not_made_is_refused(lab, what) -> None:
 
 
 def asked(lab, method: str, path: str, token: str = "") -> tuple[int, Any]:
-    import ssl
-
     tls = ssl.create_default_context(cafile=str(lab.azure.ca_file))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(f"{lab.azure.resource_manager}{path}", method=method, headers=headers)
@@ -228,6 +229,62 @@ def test_a_list_is_no_longer_than_was_asked_for() -> None:
     assert resource_groups._filtered(two, rows) == rows[:2]
     with pytest.raises(Problem, match=r"\$top"):
         resource_groups._filtered(none, rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/resources?$top=1&$expand=createdTime,changedTime,provisioningState", 200),
+        ("/resources?$expand=owner", 400),
+        ("/providers/Microsoft.Compute/virtualMachines?$expand=instanceView", 200),
+        ("/providers/Microsoft.Compute/virtualMachines?$filter='x' eq 1", 400),
+        ("/providers/Microsoft.Compute/virtualMachines/lknode01?$expand=userData", 400),
+        ("/providers/Microsoft.Network/loadBalancers?$top=1", 400),
+    ],
+)
+def test_nothing_that_was_asked_for_is_passed_over(lab, path: str, status: int) -> None:
+    token = lab.credential().get_token(f"{lab.azure.resource_manager}/.default").token
+    group = f"/subscriptions/{lab.azure.subscription}/resourceGroups/{lab.group}"
+    got, said = asked(lab, "GET", f"{group}{urllib.parse.quote(path, safe='/?$=&,')}&api-version=2024-07-01", token)
+    assert got == status
+    if "createdTime" in path:
+        assert said["value"][0]["createdTime"] <= datetime.now(UTC).isoformat() and said["value"][0]["provisioningState"] == "Succeeded"
+
+
+def chunks(*parts: bytes) -> bytes:
+    """A body in chunks, with an extension and a trailer, which mean nothing."""
+    return b"".join(b"%x;x=y\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\nLast: one\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (chunks(b'{"op', b'eration":"Merge","properties":{"tags"', b':{"k":"long"}}', b"}"), 200),
+        (b"zz\r\n", 400),
+        (b"7fffffffff\r\nx", 400),
+        (b"-4\r\n", 400),
+    ],
+)
+def test_a_body_in_chunks_is_read(lab, body: bytes, status: int) -> None:
+    token = lab.credential().get_token(f"{lab.azure.resource_manager}/.default").token
+    group = f"/subscriptions/{lab.azure.subscription}/resourceGroups/{lab.group}"
+    tags = f"{group}/providers/Microsoft.Compute/virtualMachines/lknode01/providers/Microsoft.Resources/tags/default?api-version=2021-04-01"
+    place = urllib.parse.urlsplit(lab.azure.resource_manager)
+    tls = ssl.create_default_context(cafile=str(lab.azure.ca_file))
+    connection = http.client.HTTPSConnection(place.hostname, place.port, context=tls, timeout=60)
+    connection.putrequest("PATCH", tags)
+    connection.putheader("Authorization", f"Bearer {token}")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    connection.send(body)
+    answer = connection.getresponse()
+    said = json.loads(answer.read())
+    assert answer.status == status
+    if status == 200:
+        assert said["properties"]["tags"]["k"] == "long"
+        connection.request("DELETE", tags, headers={"Authorization": f"Bearer {token}"})  # of the same connection
+        assert connection.getresponse().status < 300
+    connection.close()
 
 
 def test_what_the_lab_cannot_be_told_is_said_by_its_own_code() -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,7 +57,6 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
 
     def _serve(self) -> None:
-        raw = self._read_body()
         parts = urlsplit(self.path)
         request = Request(
             method=self.command,
@@ -66,6 +66,12 @@ class Handler(BaseHTTPRequestHandler):
             body=None,
             base=self.server.base,
         )
+        try:
+            raw = self._read_body()
+        except ValueError as error:
+            self.close_connection = True  # where the next request begins is not known
+            self._send(request, Problem(400, "InvalidRequestContent", f"The request's body cannot be read: {error}.").answer)
+            return
         try:
             answer = self._answered(request, raw)
         except Dropped:
@@ -126,8 +132,22 @@ class Handler(BaseHTTPRequestHandler):
         return url_routing.answer(self.server.fabric, asked)
 
     def _read_body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            return b"".join(self._chunks())
         length = int(self.headers.get("Content-Length") or 0)
         return self.rfile.read(min(length, LONGEST_BODY))
+
+    def _chunks(self) -> Iterator[bytes]:
+        """A body whose length its sender did not know (RFC 9112, 7.1). Raises ValueError for what is none, or longer than LONGEST_BODY."""
+        left = LONGEST_BODY
+        while length := int(self.rfile.readline(1024).split(b";")[0], 16):
+            left -= length
+            if length < 0 or left < 0:
+                raise ValueError(f"a body of more than {LONGEST_BODY} bytes")
+            yield self.rfile.read(length)
+            self.rfile.readline(16)
+        while self.rfile.readline(1024).strip():
+            pass  # trailers
 
     def _send(self, request: Request, answer: Answer) -> None:
         if request.method == "HEAD" and answer.status == 200:

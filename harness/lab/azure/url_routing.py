@@ -7,7 +7,7 @@ import re
 from harness.lab.azure.resources import balancers, networks, nics, nsgs, resource_groups, vms
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.azure_state import AzureState
-from harness.lab.azure.state.http_types import Answer, Handler, Problem, Request, Routes
+from harness.lab.azure.state.http_types import Answer, Handler, Problem, Request, Routes, lab_cannot
 
 SUBSCRIPTION = f"/subscriptions/{resource_ids.SUBSCRIPTION}"
 GROUP = SUBSCRIPTION + "/resourceGroups/{group}"
@@ -115,12 +115,24 @@ def answer(fabric: AzureState, request: Request) -> Answer:
     if not API_VERSION.fullmatch(request.query["api-version"]):
         raise Problem(400, "InvalidApiVersionParameter", f"The api-version '{request.query['api-version']}' is invalid.")
     _known_scope(request)
+    _nothing_passed_over(request)
     fabric.conditions.must_admit(request)
     if request.path.lower().endswith(LOCK_PATH) and request.method == "GET":
         return Answer(200, {"value": fabric.conditions.locks_at(request.path[: -len(LOCK_PATH)])})
     if request.path.lower().endswith(TAG_PATH) and request.method in TAG_HANDLERS:
         return TAG_HANDLERS[request.method](fabric, request, request.path[: -len(TAG_PATH)])
     return ROUTES.answer(fabric, request)
+
+
+def _nothing_passed_over(request: Request) -> None:
+    """A question with more in it than is answered is refused: a `$filter` that is ignored shows what was not asked for."""
+    path = request.path.lower().rstrip("/")
+    known: tuple[str, ...] = ("$expand",) if MACHINES.lower() in path and request.query.get("$expand", "").lower() == "instanceview" else ()
+    if path.endswith(("/resources", "/resourcegroups")):
+        known = ("$filter", "$top", "$expand") if path.endswith("/resources") else ("$filter", "$top")
+    for name, value in request.query.items():
+        if name.startswith("$") and value and name not in known:
+            raise lab_cannot(f"{name}={value} of {request.path}")
 
 
 def _known_scope(request: Request) -> None:

@@ -90,7 +90,17 @@ def every(fabric: AzureState) -> list[dict[str, Any]]:
 def list_resources(fabric: AzureState, request: Request, group: str = resource_ids.GROUP) -> Answer:
     """GET of all resources of the group, filtered by tag, without those that the list is made to lag behind with."""
     listed = [r for r in every(fabric) if r["name"] not in fabric.conditions.unlisted]
-    return Answer(200, {"value": _filtered(request, listed)})
+    more = _expanded(fabric, request)
+    return Answer(200, {"value": [r | more for r in _filtered(request, listed)]})
+
+
+def _expanded(fabric: AzureState, request: Request) -> dict[str, Any]:
+    """What `$expand` adds to each resource of a list; a change is none of its own time here. Raises Problem for what is not known."""
+    known = {"createdTime": fabric.began, "changedTime": fabric.began, "provisioningState": "Succeeded"}
+    asked = [word.strip() for word in request.query.get("$expand", "").split(",") if word.strip()]
+    if unknown := [word for word in asked if word not in known]:
+        raise Problem(400, "InvalidExpandParameter", f"The value '{unknown[0]}' of $expand is invalid; {', '.join(known)} are not.")
+    return {word: known[word] for word in asked}
 
 
 def _filtered(request: Request, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from harness.lab import lab_config, topology
 from harness.lab.azure.state import resource_ids
 from harness.lab.azure.state.api_faults import Faults
 from harness.lab.azure.state.http_types import Problem
-from harness.lab.azure.state.long_running_operations import PACE, Operations
+from harness.lab.azure.state.long_running_operations import PACE, Operations, now
 from harness.lab.azure.state.misconfigurations import Wrongs
 from harness.lab.azure.state.oauth_tokens import Tokens
 from harness.lab.azure.state.request_log import Record
@@ -39,6 +39,7 @@ class AzureState:
     tags: dict[str, dict[str, str]] = field(default_factory=dict)  # by the resource's id in lower case
     deallocated: set[str] = field(default_factory=set)  # hosts that are off in this way
     written_rules: dict[tuple[str, str], Any] = field(default_factory=dict)  # security rules as they were put: (group, name)
+    began: str = field(default_factory=now)  # every resource's createdTime
     changing: threading.RLock = field(default_factory=threading.RLock)  # held from reading what is changed until it is changed
 
     @classmethod
