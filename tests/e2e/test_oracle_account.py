@@ -18,7 +18,7 @@ from lab_services import LIMIT, Unit, open_folder, started
 from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, DeadlineExceeded
 from harness.services import oracle_session, service_registry
-from harness.services.service_kind import NotTheService, TurnedAway, WrongAnswer
+from harness.services.service_kind import NotServing, NotTheService, TurnedAway, WrongAnswer
 
 ORACLE = service_registry.kind("oracle")
 CLIENT = "oracledb@26.0.0"
@@ -82,9 +82,9 @@ def test_the_instance_says_where_it_runs(settings: dict[str, str], monkeypatch: 
     [
         ("ORA-01017: invalid username/password; logon denied", TurnedAway, "'scott' away: ORA-01017"),
         ("ORA-28000: the account is locked", TurnedAway, "locked"),
-        ("ORA-01034: ORACLE not available ORA-27101", ConnectionAbortedError, "ORA-01034, it is not started"),
-        ("DPY-6003: SID is not registered", ConnectionAbortedError, "ORA-12505"),
-        ("DPY-6000: Listener refused connection. (Similar to ORA-12528)", ConnectionAbortedError, "ORA-12528, all instances are blocking"),
+        ("ORA-01034: ORACLE not available ORA-27101", NotServing, "ORA-01034, it is not started"),
+        ("DPY-6003: SID is not registered", NotServing, "ORA-12505"),
+        ("DPY-6000: Listener refused connection. (Similar to ORA-12528)", NotServing, "ORA-12528, all instances are blocking"),
         ("DPY-3001: Native Network Encryption is only supported in thick mode", TurnedAway, "leave `user` out"),
         ("DPY-4011: the database or network closed the connection", ConnectionResetError, "ended the connection"),
         ("DPY-5005: unknown error", NotTheService, "does not speak"),
@@ -96,7 +96,7 @@ def test_the_right_error(said: str, kind: type[Exception], words: str) -> None:
 
 
 def test_a_service_that_is_not_there_and_settings_that_lack(listener: Unit, settings: dict[str, str]) -> None:
-    with pytest.raises(ConnectionAbortedError, match="does not serve payroll: ORA-12514"):
+    with pytest.raises(NotServing, match="does not serve payroll: ORA-12514"):
         ORACLE.who_are_you("127.0.0.1", listener.port, settings=settings, deadline=Deadline(LIMIT))
     for lacking in ("service_name", "password_file", "user"):
         with pytest.raises(BadUse, match="need"):

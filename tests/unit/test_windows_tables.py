@@ -195,7 +195,7 @@ def test_what_is_offline_by_design_is_no_part_of_a_move(there: str, moved: bool)
             here = {"db": "in service", "ip": "in service", "report": "standby"}
             return ClusterState({"n1": node("n1", **here), "n2": node("n2", db="standby", ip="standby", report="standby")})
 
-        def _told(self, node: str, deadline: Deadline, **change: str) -> None:
+        def _change(self, node: str, deadline: Deadline, **change: str) -> None:
             pass
 
         def _node_state(self, name: str, limit: float) -> NodeState:

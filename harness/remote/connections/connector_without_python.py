@@ -24,6 +24,7 @@ from harness.remote.connections.tcp_tunnel import CHUNK, Link
 from harness.remote.host_capabilities import FORWARDED, Capabilities, Kind, forwarding_of
 
 START_TIMEOUT_S = 15.0
+TOO_BUSY = b"its host was too busy to begin it in time"  # as agent.sh says it
 
 
 class FallbackConnector(ConnectorBase):
@@ -46,12 +47,20 @@ class FallbackConnector(ConnectorBase):
     # --- by a script
 
     def _by_script(self, destination: str, port: int, count: int, limit: float, spacing: float) -> list[Attempt]:
-        """The measuring agent, for so many ticks."""
+        """The measuring agent, for so many ticks; anew for those that a busy host could not begin, because here no moment is measured."""
         period = next(p for p in (0.1, 0.25) if p >= min(spacing, 0.25))
         series = AgentSeries("attempt", destination, port, period_s=period, limit_s=limit)
         deadline = Deadline(START_TIMEOUT_S + (count + 1) * period + 2 * limit)  # until nothing that began before the last can be under way
+        made: list[Attempt] = []
+        while len(made) < count:
+            made += self._run_script(series, count - len(made), deadline)
+        return made
+
+    def _run_script(self, series: AgentSeries, count: int, deadline: Deadline) -> list[Attempt]:
+        """Of `count` attempts those that began. Raises DeadlineExceeded, HostUnreachable, Inconclusive."""
+        what = f"attempts to {series.destination}:{series.port}"
         process = self._start(series, deadline.seconds, count)
-        ended = threading.Timer(deadline.seconds, process.close)
+        ended = threading.Timer(max(0.0, deadline.remaining()), process.close)
         ended.daemon = True
         ended.start()
         try:
@@ -60,25 +69,26 @@ class FallbackConnector(ConnectorBase):
             ended.cancel()
             process.close()
         if len(found) == count:
-            return found
+            begun = found if deadline.expired else [line for line in found if not line.endswith(TOO_BUSY)]
+            return [self._attempt(line, series, process) for line in begun]
         if deadline.expired:
-            raise DeadlineExceeded(f"{self.name}: of {count} attempts to {destination}:{port} {len(found)} ended in {deadline.seconds:g} s")
-        raise HostUnreachable(f"{self.name}: the connection was lost during {count} attempts to {destination}:{port}")
+            raise DeadlineExceeded(f"{self.name}: of {count} {what} {len(found)} ended in {deadline.seconds:g} s")
+        raise HostUnreachable(f"{self.name}: the connection was lost during {count} {what}")
 
     def _start(self, series: AgentSeries, lifetime_s: float, count: int) -> Process:
         if self._capabilities.kind in (Kind.POWERSHELL, Kind.COMPILED):  # one attempt is not worth a compiler
             return powershell_agent.start(self._host, [series.wire()], lifetime_s=lifetime_s)
         return shell_agent.start(self._host, [series], lifetime_s=lifetime_s, attempts=count)
 
-    def _read(self, process: Process, series: AgentSeries, count: int) -> list[Attempt]:
-        """The first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends after later ones
+    def _read(self, process: Process, series: AgentSeries, count: int) -> list[bytes]:
+        """The lines of the first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends after later ones
         that were answered."""
         found: dict[int, bytes] = {}
         cut = Lines()
         first_of = _all if self._capabilities.kind is Kind.SHELL else _first
         while not (first := first_of(found, count, series)) and (data := process.recv(CHUNK)):
             found |= {int(line.split(b" ", 3)[2]): line for line in cut.feed(data) if line.startswith(b"s ")}
-        return [self._attempt(line, series, process) for line in first]
+        return first
 
     def _attempt(self, line: bytes, series: AgentSeries, process: Process) -> Attempt:
         _, number, at, took, letter, port, detail = line.decode("utf-8", "replace").rstrip("\r").split(" ", 6)
