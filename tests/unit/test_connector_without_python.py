@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.core.errors import Inconclusive
+from harness.remote import scripts
 from harness.remote.connections.attempt import AttemptOutcome
 from harness.remote.connections.connector_without_python import TOO_BUSY, FallbackConnector
 from harness.remote.host_capabilities import Kind
@@ -68,8 +70,5 @@ def test_a_host_that_stays_too_busy_is_said_at_the_end_of_the_time(monkeypatch: 
 
 
 def test_the_agent_says_it_in_these_words() -> None:
-    from harness.remote import scripts
-
     (folder,) = scripts.__path__
-    with open(f"{folder}/agent.sh", "rb") as file:
-        assert TOO_BUSY in file.read()
+    assert TOO_BUSY in (Path(folder) / "agent.sh").read_bytes()

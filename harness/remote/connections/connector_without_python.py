@@ -81,8 +81,8 @@ class FallbackConnector(ConnectorBase):
         return shell_agent.start(self._host, [series], lifetime_s=lifetime_s, attempts=count)
 
     def _read(self, process: Process, series: AgentSeries, count: int) -> list[bytes]:
-        """The lines of the first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends after later ones
-        that were answered."""
+        """The lines of the first `count` that began. The shell's script makes no more; PowerShell's goes on, and a silent attempt ends
+        after later ones that were answered."""
         found: dict[int, bytes] = {}
         cut = Lines()
         first_of = _all if self._capabilities.kind is Kind.SHELL else _first
