@@ -10,6 +10,7 @@ from harness.core.text import one_line
 from harness.core.verdict import Outcome
 from harness.gate.gate_file import LoadedGate, load
 from harness.gate.gate_verdict import judge_gate
+from harness.gate.samples import repeats
 from harness.gate.slowdown import FAIL, REFUSED
 from harness.report.record.gate_record import GateRecord
 from harness.report.record.run_record import RunRecord
@@ -79,7 +80,10 @@ def baseline(loaded: LoadedGate, run: RunRecord, reports: Path, left_out: list[s
 def _why_none(one: RunRecord, run: RunRecord) -> str:
     if not _is_good(one):
         return f"it did not pass ({one.verdict.reason})"
-    return "nothing was measured in it" if not one.measurements else "; ".join(why_not_comparable(one, run))
+    if not one.measurements:
+        return "nothing was measured in it"
+    mine, theirs = ({record.measured.disruption for record in repeats(which)} for which in (run, one))
+    return "; ".join(why_not_comparable(one, run)) or ("" if mine & theirs else "it measured no disruption that this run did")
 
 
 def _is_good(run: RunRecord) -> bool:

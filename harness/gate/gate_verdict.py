@@ -10,7 +10,7 @@ from harness.core.text import count
 from harness.core.verdict import Outcome
 from harness.gate.budgets import budget_findings
 from harness.gate.gate_file import AllowedSkip, Gate, LoadedGate
-from harness.gate.samples import night_to_night, samples
+from harness.gate.samples import night_to_night, repeats, samples
 from harness.gate.slowdown import FAIL, PASS, REFUSED, slowdown
 from harness.report.record.gate_record import GateFinding, GateRecord
 from harness.report.record.run_record import Result, RunRecord, RunState, TestRecord
@@ -110,6 +110,10 @@ def _findings(gate: Gate, run: RunRecord) -> Iterable[GateFinding]:
 
 
 def _slowdown(gate: Gate, run: RunRecord, baseline: Sequence[RunRecord], left_out: Sequence[str]) -> Iterable[GateFinding]:
+    if run.measurements and not repeats(run):
+        reason = "incidents of a flight recorder are no repeats of one thing; a gate for them has budgets, and no [baseline]"
+        yield GateFinding(about="slowdown", outcome=REFUSED, reason=reason)
+        return
     if not baseline:
         why = f"; {count(len(left_out), 'run')} left out, first {left_out[0]}" if left_out else ""
         reason = f"there is no comparable run that passed, so there is no baseline{why}"

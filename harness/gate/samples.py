@@ -13,6 +13,7 @@ from statistics import median
 from harness.core.verdict import Outcome
 from harness.measure.evaluation.phases import stack
 from harness.measure.measurement_result import Outage
+from harness.remote.recording.recording import INCIDENT
 from harness.report.record.measurement_record import MeasurementRecord
 from harness.report.record.run_record import PathName, RunRecord
 from harness.report.statistics.gate_statistics import SeriesFigure, unknown_figures, worst_of
@@ -56,11 +57,16 @@ def is_path(name: str) -> bool:
     return name in set(PathName)
 
 
+def repeats(run: RunRecord) -> list[MeasurementRecord]:
+    """What was measured of disruptions that can be done again: no two incidents of a flight recorder are repeats of one thing."""
+    return [record for record in run.measurements if record.measured.disruption != INCIDENT]
+
+
 def samples(runs: Iterable[RunRecord]) -> dict[str, Sample]:
     """The repeats of each disruption. What nothing is demanded of is left out; what could not be relied on is counted."""
     found: dict[str, Sample] = {}
     for run in runs:
-        for record in run.measurements:
+        for record in repeats(run):
             sample = found.setdefault(record.measured.disruption, Sample())
             asked = [f for path in PathName if (f := worst_of(record, path)) is not None and f.demanded]
             relied_on = record.measured.timing.outcome is Outcome.PASS

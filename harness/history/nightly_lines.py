@@ -11,6 +11,7 @@ from harness.core.text import seconds
 from harness.history.change_points import shifts
 from harness.history.stability import Night, Stability, stability
 from harness.history.stored_rows import StoredPoint, StoredRun, StoredSeries
+from harness.report.record.labels import node_before
 from harness.report.statistics.series_identity import LINE, changes
 
 NOTHING_KNOWN = "nothing that is recorded changed then: not harness, manager, kernel, timers or cluster file"
@@ -70,7 +71,7 @@ class Line:
     def name(self) -> str:
         """`switchover from lknode01: client path, listener`."""
         kept = "" if self.kind == "new" else ", established connection"
-        return f"{self.disruption} from {self.before}: {self.path} path, {self.service}{kept}"
+        return f"{self.disruption} from {node_before(self.before)}: {self.path} path, {self.service}{kept}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.core.text import seconds
 from harness.core.verdict import Verdict
 
 PHASES = (
@@ -140,3 +141,7 @@ class Measured:
     noise: Verdict | None = None  # did the measuring hosts work quietly while it was measured, and when a path was out before it?
     observations: list[str] = field(default_factory=list)  # what it showed beside outages: what became of a held connection, and the like
     expects: dict[str, str] = field(default_factory=dict)  # path → recovers, untouched, out or any, as in the header
+
+    def allowance(self, path: str) -> str:
+        """For how long that path may be out, in words: the budget, or not at all."""
+        return "no outage allowed" if self.expects.get(path) == "untouched" else f"{seconds(self.budget_s)} allowed"

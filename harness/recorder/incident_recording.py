@@ -16,9 +16,8 @@ from harness.expectations.connectivity_matrix import Origin
 from harness.measure.meter import addresses_of
 from harness.recorder.incident_files import STANDING, HostIncident
 from harness.recorder.incident_sources import Sources
-from harness.remote.recording.recording import Clock, Header, Mark, NodeEvent, Noise, Sample, Series
+from harness.remote.recording.recording import INCIDENT, Clock, Header, Mark, NodeEvent, Noise, Sample, Series
 
-DISRUPTION = "incident"
 UNKNOWN_CLOCK_ERROR_S = 1.0  # of a host whose clock could not be measured
 NO_CAPTURE = "the flight recorder captures no packets"
 LEAD_S = 0.001  # so long before its first sign an incident begins
@@ -79,7 +78,7 @@ def _header(cluster: Cluster, shown: tuple[Series, ...], why: str, active: str, 
     )
     effect = Effect.RECOVERS if moved else Effect.UNTOUCHED
     return Header(
-        disruption=DISRUPTION,
+        disruption=INCIDENT,
         sentence=f"nothing was done; kept by the flight recorder because {why}",
         design=str(cluster.design),
         vip=str(cluster.vip),

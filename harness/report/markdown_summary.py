@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.core.text import count, one_line, seconds
-from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, skipped_by_reason, where
+from harness.report.record.labels import LABEL, MARK, is_lab, lab_manager, node_before, skipped_by_reason, where
 from harness.report.record.run_record import Result, RunRecord
 from harness.report.record.run_verdict import severity
 from harness.report.record.series_record import SeriesRecord
@@ -72,8 +72,8 @@ def _gate(run: RunRecord) -> list[str]:
 def _figures(run: RunRecord) -> list[str]:
     shown = [one for one in run.series if one.kind == "new" and one.n and one.expects != "any"]
     rows = [
-        f"| {plain(one.disruption)} from {plain(one.before)} | {one.path} | {plain(one.service)} | {one.n} | {_or_never(one.median_s)} "
-        f"| {_or_never(one.p95_s)} | {_or_never(one.max_s)} | {_interval(one)} | {seconds(one.budget_s)} |"
+        f"| {plain(one.disruption)} from {plain(node_before(one.before))} | {one.path} | {plain(one.service)} | {one.n} "
+        f"| {_or_never(one.median_s)} | {_or_never(one.p95_s)} | {_or_never(one.max_s)} | {_interval(one)} | {seconds(one.budget_s)} |"
         for one in shown[:MAX_ROWS]
     ]
     head = [

@@ -176,6 +176,17 @@ def test_the_last_good_nights_are_older_comparable_and_passed(tmp_path):
     assert other.run_id != last.run_id
 
 
+def test_incidents_of_a_recorder_take_no_nights_place_in_a_baseline_and_are_compared_with_nothing(tmp_path):
+    night = a_run(tmp_path, FAST)
+    incident, other = (a_run(tmp_path, FAST, disruption="incident") for _ in range(2))
+    run = a_run(tmp_path, FAST)
+    left_out: list[str] = []
+    assert [one.run_id for one in baseline(gate_of("[baseline]\nlast_good = 1"), run, tmp_path, left_out)] == [night.run_id]
+    assert len(left_out) == 2 and "measured no disruption that this run did" in left_out[0]
+    said = judge_gate(gate_of('[[budget]]\ndisruption = "incident"\nseconds = 9\n[baseline]\nlast_good = 1'), other, [incident])
+    assert found(said, "slowdown") == ["refused"] and found(said, "budget") == ["pass"] and "no repeats of one thing" in said.reason
+
+
 def test_the_gate_is_part_of_the_runs_verdict_exit_code_and_renderings(tmp_path):
     for text, code in (("[[budget]]\nseconds = 9", 0), ("[[budget]]\nseconds = 0.1", 1), ("[baseline]\nlast_good = 3", 3)):
         builder = a_builder(tmp_path / str(code))

@@ -160,7 +160,7 @@ def _cause(measured: Measured, group: Sequence[OutageExplanation], found: Mappin
     whose += " was" if len(names) == 1 else " were"
     whose += f" out {len(group)} times" if len(group) > len(names) else " out"
     out = _span([one.outage.seconds for one in group])
-    allowed = f", {seconds(measured.budget_s)} allowed" if worst.failed else ""
+    allowed = f", {measured.allowance(worst.series.path)}" if worst.failed else ""
     says = f"{measured.disruption}{of}: {whose} for {out}{allowed}; {_most(group)} waited {worst.wait.until}"
     if longest.name == STILL_OUT:
         missing = hidden(worst.phases)
@@ -200,7 +200,8 @@ def _evidence(measured: Measured, group: Sequence[OutageExplanation], worst: Out
     for piece in worst.phases.pieces:
         if piece is worst.phases.longest and piece.end is not None and piece.end.at is not None:
             yield f"{piece.end.name} {piece.end.at - measured.anchor:+.3f} s: {piece.end.evidence} ({piece.end.source or 'harness'})"
-    yield f"budget {measured.budget_s:g} s = {measured.budget_because} (cluster file)"
+    if any(measured.expects.get(one.series.path) != "untouched" for one in group):
+        yield f"budget {measured.budget_s:g} s = {measured.budget_because} (cluster file)"
     yield from _log(measured, worst)
     yield from dict.fromkeys(f"{one.name}: {one.series.verdict.reason} (judgement)" for one in group if one.failed)
 

@@ -16,7 +16,7 @@ from harness.history.nightly_lines import ClusterHistory, History, Line
 from harness.history.page.page_data import first_run_on_page, page_data
 from harness.history.stability import State
 from harness.report.html.page_environment import page_environment, style
-from harness.report.record.labels import LABEL, MARK
+from harness.report.record.labels import LABEL, MARK, node_before
 from harness.report.record.run_record import Result
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -36,7 +36,7 @@ class Row:
     def label(self) -> str:
         """The line within its disruption."""
         kept = "" if self.line.kind == "new" else ", established connection"
-        return f"{self.line.path} path, {self.line.service}{kept}, from {self.line.before}"
+        return f"{self.line.path} path, {self.line.service}{kept}, from {node_before(self.line.before)}"
 
     @property
     def tone(self) -> str:

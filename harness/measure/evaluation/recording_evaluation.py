@@ -192,7 +192,8 @@ def _verdict(case: Case, views: Sequence[View], series: Sequence[SeriesResult], 
 def _seen_all_the_same(case: Case, views: Sequence[View]) -> list[str]:
     """What happened though nothing was seen to be done: told, and blamed on nobody."""
     header, after = case.recording.header, case.after
-    moved = [f"yet {after} answers in the end, and no longer {header.active}"] if after not in (None, header.active) else []
+    no_longer = f", and no longer {header.active}" if header.active else ""
+    moved = [f"yet {after} answers in the end{no_longer}"] if after not in (None, header.active) else []
     return moved + [f"yet {view.describe(run)}" for view in views for run in view.due]
 
 

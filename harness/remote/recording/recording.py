@@ -18,6 +18,7 @@ from harness.core.files import open_text
 
 VERSION = 2
 NEW, PINNED = "new", "pinned"
+INCIDENT = "incident"  # the disruption of a recording of which nothing was done: a flight recorder kept it
 
 
 class Sample(NamedTuple):

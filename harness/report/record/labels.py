@@ -75,6 +75,11 @@ def where(cluster: ClusterSummary | None) -> str:
     return f"{'the lab' if cluster.kind is ClusterKind.LAB else 'the attached cluster'} “{cluster.name}”, design {cluster.design}"
 
 
+def node_before(name: str) -> str:
+    """The node that was active before, for a sentence; nobody may have known it."""
+    return name or "an unknown node"
+
+
 def measured(recovery: RecoveryRecord) -> str:
     """An outage as its interval: a meter with a period knows it only to within that period (measuring facts)."""
     if recovery.seconds is None:

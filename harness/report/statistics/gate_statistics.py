@@ -12,6 +12,7 @@ from harness.core.text import count, seconds
 from harness.core.verdict import Outcome
 from harness.measure.measurement_result import Outage, SeriesResult
 from harness.remote.recording.recording import NEW
+from harness.report.record.labels import node_before
 from harness.report.record.measurement_record import CalibrationRecord, MeasurementRecord
 from harness.report.record.run_record import PathName, Result, RunRecord
 from harness.report.record.run_verdict import severity
@@ -154,7 +155,7 @@ class Group:
     @property
     def name(self) -> str:
         """The disruption, with the node that was active before where that matters."""
-        return self.disruption if self.alone else f"{self.disruption} from {self.before}"
+        return self.disruption if self.alone else f"{self.disruption} from {node_before(self.before)}"
 
     @property
     def distributions(self) -> list[Distribution]:
