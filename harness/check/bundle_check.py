@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.check.check_result import Findings
+from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.linux_findings import NodeFacts, firewalls, judge
 from harness.check.manager_survey import favoured
 from harness.check.node_facts import of_script
@@ -20,14 +20,16 @@ from harness.config import cluster_config
 from harness.config.cluster_config import Cluster
 from harness.core.errors import BadUse
 from harness.core.finding import Finding, Weight
-from harness.core.verdict import failed, inconclusive, passed
-from harness.diagnosis import bundle_parse, linux_host_script_parse
+from harness.core.verdict import Outcome, Verdict, all_of, failed, inconclusive, passed
+from harness.diagnosis import bundle_parse, linux_host_script_parse, observation
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence, HostSeen, PathSeen
+from harness.diagnosis.observation import Observation
 from harness.managers.manager import Answer, ClusterState, CommPath, NodeState, Question, ResourceState, Says
 
-LACKS = "paths were not tried, and neither the balancer's probes nor packets were watched: a bundle holds what hosts say of themselves"
+LACKS = "paths were not tried, and neither the balancer's probes nor packets were watched{}: it holds what hosts say of themselves"
 DO = "look at the cluster itself with `lkharness check` for what only packets show"
+MOVED = "they moved while the bundle was made, so what was tried on paths is not judged"
 
 
 Paths = Callable[[Cluster], Sequence[PathSeen]]
@@ -39,12 +41,15 @@ def look(path: Path, paths: Paths = lambda cluster: ()) -> Findings:
     index, data, texts = read_with_texts(path, bundle_parse.WANTED)
     cluster = cluster_config.parse(data, path, only_looked_at=True)
     try:
-        return _judged(cluster, index, texts, paths(cluster))
+        told = index.get("observed", {})
+        seen = observation.parse(told, cluster) if "paths" in told else Observation(paths=paths(cluster))
+        lines = [PathLine(**{name: str(line[name]) for name in PathLine.__annotations__}) for line in told.get("lines", ())]
+        return _judged(cluster, index, texts, seen, lines)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise BadUse(f"{path}: its {type(error).__name__} {error}; was it changed by hand?") from error
 
 
-def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str], paths: Sequence[PathSeen]) -> Findings:
+def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str], tried: Observation, lines: list[PathLine]) -> Findings:
     state = _state(cluster, index["manager"])
     reports = {report["name"]: report for report in index["hosts"]}
     seen: dict[str, HostSeen] = {}
@@ -73,24 +78,39 @@ def _judged(cluster: Cluster, index: Mapping[str, Any], texts: Mapping[str, str]
     active = state.leading or favoured(cluster, state)
     manager = index["manager"]
     fencing = manager.get("fencing")
+    moved = tried.moved or (tried.active is not None and tried.active != active)
+    if moved:
+        found = [f for f in found if not f.what.startswith(OF_A_ROLE)]
+        found.append(Finding(Weight.UNKNOWN, cluster.name, "roles", MOVED, WHEN_IT_RESTS))
+        tried, lines = Observation(findings=tried.findings), []
+    found += tried.findings
     evidence = Evidence(
         cluster,
         state,
         active,
         seen,
-        paths=paths,
+        tried.paths,
+        tried.probes,
+        tried.direct,
+        tried.asked_by_probe,
         may_move={Question(asked): _answer(told) for asked, told in manager.get("may_move", {}).items()},
         fencing=_answer(fencing) if fencing else None,
         left_behind=[str(line) for line in manager.get("left_behind", [])],
         unrelated_resources=frozenset(_unrelated_resources(manager)),
         firewalls=evaluated,
         findings=tuple(found),
+        moved=moved,
     )
     whole_cluster = passed(str(state)) if state.healthy else failed(str(state))
     if not any(node.running for node in state.nodes.values()):
         whole_cluster = inconclusive("the bundle does not hold what the cluster manager says")
-    notes = [Finding(Weight.NOTE, cluster.name, "not in a bundle", LACKS, DO)]
-    return Findings(active, whole_cluster, [], [*found, *notes], diagnose(evidence))
+    observed = index.get("observed", {})
+    if lines:
+        whole_cluster = all_of([whole_cluster, Verdict(Outcome(observed["cluster"]["outcome"]), str(observed["cluster"]["reason"]))])
+    why = f", because {observed['why']}" if observed.get("why") else ""
+    notes = [] if "paths" in observed else [Finding(Weight.NOTE, cluster.name, "not in a bundle", LACKS.format(why), DO)]
+    probe = cluster.load_balancer.probe.path or ""
+    return Findings(active, whole_cluster, lines, [*found, *notes], diagnose(evidence), probe, tried.asked_by_probe)
 
 
 def _unrelated_resources(manager: Mapping[str, Any]) -> list[str]:

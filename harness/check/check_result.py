@@ -11,19 +11,53 @@ from harness.core.errors import ExitCode
 from harness.core.finding import Finding, Weight, verdicts
 from harness.core.verdict import Outcome, Verdict, all_of, failed
 from harness.diagnosis.engine import Diagnosis
+from harness.diagnosis.evidence import Evidence
+
+WHEN_IT_RESTS = "ask again when the cluster rests; what depends on which node is active was not judged"
+OF_A_ROLE = ("VIP", "route to the VIP", "probe port", "listener of ")  # findings that depend on which node is active
+
+
+@dataclass(frozen=True)
+class PathLine:
+    """How one path was, in words: what is shown of it, live or from an archive."""
+
+    path: str
+    service: str
+    origin: str
+    expected: str
+    observed: str
+    wire: str
+    identity: str
+    outcome: str
+    reason: str
+
+    @classmethod
+    def of(cls, check: PathCheck) -> PathLine:
+        """Of one path's check."""
+        expected, verdict = str(check.expected), check.verdict
+        words = (expected, check.observed, check.codes, check.identity, str(verdict.outcome), verdict.reason)
+        return cls(str(check.origin), check.service.name, check.origin_host, *words)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the path."""
+        return Verdict(Outcome(self.outcome), self.reason)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that one look found."""
+    """Everything that one look found. `evidence` is what it was made of, and `beyond_hosts` those of `found` that no host tells: what
+    services and Azure say."""
 
     active: str | None
     cluster_verdict: Verdict
-    paths: list[PathCheck]
+    paths: list[PathLine]
     found: list[Finding] = field(default_factory=list)  # what is not as the design demands, and what could not be looked at
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     probe_path: str = ""  # what an HTTP probe asks for, and by node what that was answered, "" where nobody answered
     probe_said: Mapping[str, str] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    beyond_hosts: tuple[Finding, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -42,20 +76,6 @@ class Findings:
 
     def as_data(self) -> dict[str, Any]:
         """The look as `check --json` prints it."""
-        paths = [
-            {
-                "path": str(p.origin),
-                "service": p.service.name,
-                "origin": p.origin_host,
-                "expected": str(p.expected),
-                "observed": p.observed,
-                "wire": p.codes,
-                "identity": p.identity,
-                "outcome": str(p.verdict.outcome),
-                "reason": p.verdict.reason,
-            }
-            for p in self.paths
-        ]
         return {
             "active": self.active,
             "causes": [
@@ -64,7 +84,7 @@ class Findings:
             ],
             "outcome": str(self.verdict.outcome),
             "cluster": str(self.cluster_verdict),
-            "paths": paths,
+            "paths": [asdict(p) for p in self.paths],
             "probe": {"path": self.probe_path, "answers": dict(self.probe_said)} if self.probe_said else None,
             "findings": [asdict(f) for f in self.found],
         }
@@ -78,6 +98,6 @@ class Findings:
         if self.probe_said:
             said = "; ".join(f"{node}: {answer or 'no connection'}" for node, answer in self.probe_said.items())
             lines.append(f"{'':13} probe              GET {self.probe_path} is answered {said}")
-        lines += [f"{p.verdict.outcome:13} {p.origin:8} {p.service.name:9} {p.verdict.reason}" for p in self.paths]
+        lines += [f"{p.outcome:13} {p.path:8} {p.service:9} {p.reason}" for p in self.paths]
         lines += [str(f) for f in self.found]
         return "\n".join([*lines, *(cause.as_text(under) for cause, under in told if not cause.is_fault)])

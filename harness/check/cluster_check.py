@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from harness.check import evidence_gathering, service_findings
-from harness.check.check_result import Findings
+from harness.check.check_result import OF_A_ROLE, WHEN_IT_RESTS, Findings, PathLine
 from harness.check.host_survey import Survey, survey, unreachable
 from harness.check.linux_findings import firewalls, judge
 from harness.check.manager_survey import ask_manager
@@ -27,12 +28,12 @@ from harness.core.timeline import Timeline
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
 from harness.diagnosis.engine import diagnose
 from harness.diagnosis.evidence import Evidence
+from harness.diagnosis.observation import as_data
 from harness.expectations.connectivity_matrix import Origin
 from harness.hosts.host import Host
 from harness.managers.manager import ClusterState
 
 MAX_LOOKS_WHILE_ROLES_MOVE = 3  # looks at a cluster whose roles move meanwhile, before it is told as that
-OF_A_ROLE = ("VIP", "route to the VIP", "probe port", "listener of ")  # findings that depend on which node is active
 
 
 def look(cluster: Cluster, *, run_command: bool = False, file: Path | str = "FILE") -> Findings:
@@ -71,8 +72,8 @@ def not_agreed_to(cluster: Cluster, file: Path | str) -> list[Finding]:
 class _Seen:
     """One look, before it is judged."""
 
-    def __init__(self, evidence: Evidence, cluster_verdict: Verdict, checks: list[PathCheck], found: list[Finding]) -> None:
-        self.evidence, self.cluster_verdict, self.checks, self.found = evidence, cluster_verdict, checks, found
+    def __init__(self, evidence: Evidence, cluster_verdict: Verdict, checks: list[PathCheck], of_services: list[Finding]) -> None:
+        self.evidence, self.cluster_verdict, self.checks, self.of_services = evidence, cluster_verdict, checks, of_services
 
 
 def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen, bool]:
@@ -88,18 +89,18 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         subject.absent |= {f.host for f in surveyed.lost}
         evaluated = firewalls(cluster, surveyed.facts)
         more = [*word.found, *surveyed.lost, *judge(cluster, state, surveyed.facts, evaluated)]
-        checks, direct, probe = [], [], None
+        checks, direct, of_services, probe = [], [], [], None
         if active is not None:
             origins = [o for o in Origin if subject.origin(o, active) not in subject.absent]
             pairs = [(o, s) for o in origins for s in cluster.services]
             telling = [s for s in cluster.services if cluster.client.name not in subject.absent and service_findings.tells(s, cluster)]
-            direct, probe, told, *checks = subject.together(
+            direct, probe, of_services, *checks = subject.together(
                 lambda: evidence_gathering.direct(subject, active, only_standby=True),
                 lambda: None if subject.absent or not state.healthy else _guarded(lambda: probe_answered(subject, active)),
                 lambda: [f for s in telling for f in service_findings.of_service(subject, s)],
                 *(lambda o=o, s=s: _check(subject, o, s, active) for o, s in pairs),
             )
-            more += told
+            more += of_services
             if any(p.broke for p in checks):
                 more += unreachable(subject)  # a host that was there a moment ago: is it still?
         whole = _cluster_verdict(subject, state, surveyed, checks, probe, left_of_us.result())
@@ -127,26 +128,46 @@ def _once(subject: ClusterUnderTest, instead: Mapping[str, Host]) -> tuple[_Seen
         tuple(f for f in more if not moved or not f.what.startswith(OF_A_ROLE)),
         moved,
     )
-    return _Seen(evidence, whole, checks, list(evidence.findings)), moved
+    return _Seen(evidence, whole, checks, of_services), moved
 
 
 def _judged(seen: _Seen, found: list[Finding], in_azure: Callable[[str | None], list[Finding]]) -> Findings:
     evidence = seen.evidence
-    all_found = [*found, *seen.found, *in_azure(evidence.state.leading)]
+    of_azure = in_azure(evidence.state.leading)
+    all_found = [*found, *evidence.findings, *of_azure]
     if evidence.moved:
-        do = "ask again when the cluster rests; what depends on which node is active was not judged"
         says = f"they moved while it was looked, {MAX_LOOKS_WHILE_ROLES_MOVE} times; at last: {evidence.state}"
-        all_found.append(Finding(Weight.UNKNOWN, evidence.cluster.name, "roles", says, do))
+        all_found.append(Finding(Weight.UNKNOWN, evidence.cluster.name, "roles", says, WHEN_IT_RESTS))
     told = diagnose(replace(evidence, findings=tuple(all_found)))
     whole = seen.cluster_verdict
     if evidence.active is None:
         whole = inconclusive(f"{evidence.state.why_none_leads}: {evidence.state}")
     probe = evidence.cluster.load_balancer.probe
-    return Findings(evidence.active, whole, seen.checks, all_found, told, probe.path or "", evidence.asked_by_probe)
+    return Findings(
+        evidence.active,
+        whole,
+        [PathLine.of(check) for check in seen.checks],
+        all_found,
+        told,
+        probe.path or "",
+        evidence.asked_by_probe,
+        evidence,
+        (*seen.of_services, *of_azure),
+    )
 
 
 def _roles(state: ClusterState) -> dict[str, dict[str, bool]]:
     return {name: {tag: seen.active for tag, seen in node.resources.items()} for name, node in state.nodes.items()}
+
+
+def observed(cluster: Cluster, file: Path | str) -> dict[str, Any]:
+    """What a look tries and captures, as data for an archive (`harness.diagnosis.observation`). Raises as `look` does."""
+    found = look(cluster, file=file)
+    if found.evidence is None:
+        raise Unusable("no node lets anybody log in")
+    verdict = {"outcome": str(found.cluster_verdict.outcome), "reason": found.cluster_verdict.reason}
+    lines = [asdict(line) for line in found.paths]
+    return {**as_data(found.evidence, found.beyond_hosts), "lines": lines, "cluster": verdict}
 
 
 def _watching(subject: ClusterUnderTest, stack: ExitStack) -> CaptureWindow | None:

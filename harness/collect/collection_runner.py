@@ -254,9 +254,11 @@ def gather(
     make: Callable[[Redactor], Bundle],
     *,
     host_s: float = HOST_TIMEOUT_S,
+    observe: Callable[[], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Gather everything into the bundle that `make` opens; returns its index. `data` is the cluster file as it was written; no host is
-    asked for anything more after `host_s` seconds.
+    asked for anything more after `host_s` seconds. `observe` tries paths and watches packets, once the hosts have told of their sockets,
+    which it may fill; what it returns is in the index under `observed`, or why there is nothing.
 
     Raises Unusable when the bundle itself cannot be written, and for nothing that a host does.
     """
@@ -266,6 +268,7 @@ def gather(
     with make(redactor) as bundle:
         gathering = Gathering(cluster, hosts, manager, span, bundle, host_s)
         gathering.all()
+        observed = _observed(observe) if any(report.reached for report in gathering.reports.values()) else {}
         bundle.data(CLUSTER, without_secrets(data, redactor))
         index = {
             "format": FORMAT,
@@ -276,6 +279,7 @@ def gather(
             "capture_s": span.capture_s,
             "manager": {"kind": cluster.manager.kind, **gathering.state},
             "hosts": [asdict(report) for report in gathering.reports.values()],
+            **observed,
             "notes": [*(f"left out, because nobody has agreed to it: {ask}" for ask in cluster.left_out), *notes, *collectors.faults()],
         }
         index = redactor.clean_data(index)
@@ -283,6 +287,15 @@ def gather(
         bundle.data(INDEX, index)
         bundle.page("index.html", page_of(index))
     return index
+
+
+def _observed(observe: Callable[[], dict[str, Any]] | None) -> dict[str, Any]:
+    if observe is None:
+        return {}
+    try:
+        return {"observed": observe()}
+    except HarnessError as error:  # what hosts say of themselves is evidence all the same
+        return {"observed": {"why": one_line(str(error))}}
 
 
 def of_window(row: Collector, begin: float, end: float) -> dict[str, object]:

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,11 @@ def add_to(commands) -> None:
         "--capture", metavar="SECONDS", type=float, default=0.0, help="record packets, headers only, for so long (at most 60)"
     )
     collect.add_argument(
+        "--hosts-only",
+        action="store_true",
+        help="ask hosts and the cluster manager only: try no path, as `check` does, and watch no packet",
+    )
+    collect.add_argument(
         "--run-command",
         action="store_true",
         help="read a host that SSH does not reach by Azure's run-command, as root; that installs an extension in the machine, which stays",
@@ -48,6 +54,7 @@ def add_to(commands) -> None:
 
 
 def _collect(given: argparse.Namespace) -> int:
+    from harness.check.cluster_check import observed
     from harness.collect.bundle import Bundle
     from harness.collect.collection_runner import gather
     from harness.config import cluster_config
@@ -58,12 +65,14 @@ def _collect(given: argparse.Namespace) -> int:
 
     span = span_of(given, time.time())
     file = cluster_file(given.cluster)
-    cluster, data = cluster_config.load_with_data(file, trusted=given.trust_cluster_file)
+    cluster, data = cluster_config.load_with_data(file, trusted=given.trust_cluster_file, only_looked_at=True)
     output = _output(given.output, cluster.name)
     connected: dict[str, Host] = dict(connect_all(cluster, Timeline()))
     try:
         with _readable(cluster, connected, run_command=given.run_command) as hosts:
-            index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, lambda redactor: Bundle(output, redactor))
+            observe = None if given.hosts_only else lambda: observed(cluster, file)
+            make = partial(Bundle, output)
+            index = gather(cluster, data, hosts, manager_of(cluster, hosts), span, make, observe=observe)
     finally:
         for host in connected.values():
             host.close()
@@ -142,6 +151,14 @@ def _as_text(index: dict[str, Any], output: Path) -> str:
         lines += [f"  {fault['name']} is missing: {fault['why']}" for fault in host["faults"]]
         lines += [f"  {file['path'].rpartition('/')[2]}: {file['note']}" for file in host["files"] if "limit" in file["note"]]
     lines += index["notes"]
+    if "observed" in index:
+        seen = index["observed"]
+        tried = (
+            f"paths were tried as `check` does: {count(len(seen['paths']), 'path')}"
+            if "paths" in seen
+            else f"paths were not tried: {seen['why']}"
+        )
+        lines.append(tried)
     reached = sum(h["reached"] for h in index["hosts"])
     lines.append(
         f"{output} ({output.stat().st_size} bytes) holds what {reached} of {count(len(index['hosts']), 'host')} said; "

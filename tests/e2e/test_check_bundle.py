@@ -42,7 +42,16 @@ def test_the_same_causes(shell: Shell, tmp_path: Path, faults: str) -> None:
     assert there.returncode == 1, there.stderr
     assert len(told(live)) >= len(TOGETHER[faults]) - 1, live["causes"]
     assert told(offline) == told(live)
-    assert any(f["what"] == "not in a bundle" and "paths were not tried" in f["says"] for f in offline["findings"])
+    assert {(p["path"], p["service"], p["outcome"]) for p in offline["paths"]} == {
+        (p["path"], p["service"], p["outcome"]) for p in live["paths"]
+    }
+
+
+def test_a_bundle_of_hosts_only_says_so(shell: Shell, tmp_path: Path) -> None:
+    bundle = tmp_path / "b.tar.gz"
+    assert shell.lkharness("collect", "--hosts-only", "--output", bundle).returncode == 0
+    done = shell.lkharness("check", bundle)
+    assert done.returncode == 0 and "paths were not tried" in done.stdout, done.stdout
 
 
 def test_a_healthy_lab_has_no_cause(shell: Shell, tmp_path: Path) -> None:
