@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.cluster.cluster_under_test import ClusterUnderTest
 from harness.cluster.full_mtu_exchange import NOT_ASKED, FullSegments, ask_in_full
 from harness.cluster.host_load import overload
-from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S, ask_over_the_path
+from harness.cluster.path_exchange import ATTEMPT_TIMEOUT_S, NoConnection, ask_over_the_path
 from harness.config.cluster_config import Service
 from harness.core.errors import DeadlineExceeded, HarnessError
 from harness.core.verdict import Verdict, all_of, failed, inconclusive, passed
@@ -37,6 +37,7 @@ class Introduction:
     hung: bool = False
     overload: str = ""
     own_words: bool = False
+    connected: bool = True  # and nothing was asked otherwise
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,12 @@ def check_path(
     one_node = not expected.mixed and expected.ways[0].by is not None
     wanted = active if expected.ways[0].by is Role.ACTIVE else subject.standby_of(active)
     if one_node and in_full and {a.answered for a in attempts} == {True, False}:
-        asked = Introduction(verdict, _own_words(subject, host, service, wanted))
+        words = _own_words(subject, host, service, wanted)
+        asked = Introduction(verdict, words.said if words else "")
     elif verdict and one_node:
         asked = ask_identity(subject, host, service, wanted, packets_tell=not unseen)
+        if not asked.connected and in_full:
+            asked = _own_words(subject, host, service, wanted) or asked
         if asked.verdict and in_full:
             full = ask_in_full(subject, host, service)
         verdict = all_of([verdict, asked.verdict, *([full.verdict] if full is not NOT_ASKED else [])])
@@ -193,6 +197,10 @@ def ask_identity(
         if not controls:
             return Introduction(inconclusive(f"{where}: {error}"), str(error), hung=True)
         return _hung(subject, host, service, wanted, f"{where}: the {service.kind} service", str(error))
+    except NoConnection as error:
+        return Introduction(
+            failed(f"{where}: {error} when the {service.kind} service was to be asked who it is"), str(error), connected=False
+        )
     except OSError as error:
         return Introduction(failed(f"{where}: the {service.kind} service broke off when asked who it is: {error}"), str(error))
     node, known = node_of(identity, subject.cluster, _starts(subject, service) if identity.node is None and identity.started else {})
@@ -205,19 +213,19 @@ def ask_identity(
     return Introduction(passed(known), said)
 
 
-def _own_words(subject: ClusterUnderTest, host: str, service: Service, wanted: str) -> str:
-    """What a service that took some attempts and not others says of that itself, as one does whose connections are all taken; "" where it
-    says nothing. What is silent to the questions too, or hangs, was seen already."""
+def _own_words(subject: ClusterUnderTest, host: str, service: Service, wanted: str) -> Introduction | None:
+    """What a service that took some connections and not others says of that itself, as one does whose connections are all taken; None where
+    it says nothing. What is silent to the questions too, or hangs, was seen already."""
     for _ in range(MIXED_QUESTIONS):
         try:
             asked = ask_identity(subject, host, service, wanted, limit=MIXED_TIMEOUT_S, controls=False)
         except HarnessError:
             break
         if asked.own_words:
-            return asked.said
+            return asked
         if asked.verdict or asked.hung:
             break
-    return ""
+    return None
 
 
 def _hung(subject: ClusterUnderTest, host: str, service: Service, wanted: str, what: str, why: str) -> Introduction:

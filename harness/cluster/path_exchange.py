@@ -17,12 +17,16 @@ T = TypeVar("T")
 ATTEMPT_TIMEOUT_S = 1.0  # an attempt that hears nothing is given up; long enough to see one retransmission
 
 
+class NoConnection(ConnectionError):
+    """The connection for the question did not come about; the message says what became of it."""
+
+
 def ask_over_the_path(subject: ClusterUnderTest, host: str, service: Service, ask: Callable[..., T], limit: float) -> T:
     """Ask a question over one fresh connection from the origin to the VIP. Raises what the question raises, with the service's own address
-    in its sentence instead of the relay's; ConnectionError without a connection."""
+    in its sentence instead of the relay's; NoConnection without a connection."""
     with relay(subject.residents[host], str(subject.cluster.vip), service.port, limit=ATTEMPT_TIMEOUT_S) as link:
         if link.port is None:
-            raise ConnectionError(f"the connection was {link.attempt.outcome}")
+            raise NoConnection(f"the connection was {link.attempt.outcome}")
         try:
             return ask(link.host, link.port, settings=service_registry.settings_of(service, subject.cluster), deadline=Deadline(limit))
         except (NotTheService, TurnedAway, Unbearable, DeadlineExceeded, OSError) as error:

@@ -54,7 +54,7 @@ def only_cause(*paths: PathSeen) -> Any:
 
 def test_a_service_that_was_silent_is_likely_to_hang_and_its_own_words_are_certain() -> None:
     assert only_cause(hung("client")).certainty is Certainty.LIKELY
-    refused = path("client", DATABASE, "fail", identity="FATAL: 53300: sorry, too many clients already")
+    refused = path("client", DATABASE, "fail", identity="FATAL: 57P03: the database system is starting up")
     assert only_cause(refused).certainty is Certainty.CERTAIN
 
 

@@ -15,6 +15,7 @@ from test_diagnosis import CLUSTER, evidence, path, paths
 from test_diagnosis_hosts import listening, node, with_host
 
 from harness.cluster import path_check
+from harness.cluster.path_exchange import NoConnection
 from harness.core.deadline import Deadline
 from harness.core.errors import DeadlineExceeded
 from harness.diagnosis.cause import Certainty
@@ -126,7 +127,7 @@ SAYS = [
     (NotServing(FULL), FULL),
     (TurnedAway("no pg_hba.conf entry"), "no pg_hba.conf entry"),
     (WrongAnswer("answered 503"), "answered 503"),
-    (ConnectionError("the connection was silent"), ""),
+    (NoConnection("the connection was silent"), ""),
     (ConnectionResetError("closed the connection without a word"), ""),
     (NotTheService("it said something else"), ""),
     (DeadlineExceeded("within 2 s"), ""),
@@ -139,10 +140,33 @@ def test_only_what_the_service_said_counts_of_a_path_that_is_mixed(error: Except
 
     def ask(*_: Any) -> None:
         asked.append("")
-        raise error if len(asked) > 1 or isinstance(error, DeadlineExceeded) else ConnectionError("the connection was silent")
+        raise error if len(asked) > 1 or isinstance(error, DeadlineExceeded) else NoConnection("the connection was silent")
 
     checked = check(monkeypatch, ask, [AttemptOutcome.ANSWERED, AttemptOutcome.SILENT])
     assert not checked.verdict and checked.identity == told and not checked.hung and len(asked) <= path_check.MIXED_QUESTIONS
+
+
+def test_the_words_are_asked_for_again_where_the_question_got_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Exception] = [NoConnection("the connection was silent"), NoConnection("the connection was reset"), NotServing(FULL)]
+
+    def ask(*_: Any) -> None:
+        raise errors.pop(0)
+
+    checked = check(monkeypatch, ask, [AttemptOutcome.ANSWERED] * 2)
+    assert not checked.verdict and checked.identity == FULL and "53300" in checked.verdict.reason and not errors
+
+
+def test_all_paths_of_a_service_without_a_connection_left_are_one_cause() -> None:
+    """Who of them gets one is chance, and so is whether what gets none is silent."""
+    of = {
+        "client": {"identity": FULL},
+        "inside": {"identity": "the connection was silent", "outcomes": frozenset({"answered"})},
+        "standby": {"identity": ""},
+    }
+    told = [path(p.path, DATABASE, **(MIXED | of[p.path])) if p.service == DATABASE else p for p in paths()]
+    seen = diagnose(evidence(paths=told))
+    [cause] = seen.causes
+    assert "no connection left" in cause.says and set(seen.under[0]) == {f"{p}/database" for p in of}
 
 
 def test_nobody_is_asked_where_nothing_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:

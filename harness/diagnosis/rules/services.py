@@ -14,11 +14,13 @@ NO_CONNECTION_LEFT = re.compile(r"\b53300\b|error (?:1040|1203|1226)\b|ORA-(?:00
 
 def causes(evidence: Evidence) -> Iterator[Cause]:
     """The causes of this family that the evidence supports."""
+    unserved = [p for p in evidence.paths if _is_unserved(evidence, p)]
+    full = {p.service.name for p in unserved if NO_CONNECTION_LEFT.search(p.identity)}
+    for service in sorted(full):
+        yield _full(evidence, [p for p in unserved if p.service.name == service])
     told: dict[tuple[str, str], list[PathSeen]] = {}
-    for path in evidence.paths:
-        judged = path.failed or (path.hung and path.outcome != "pass")
-        reached = path.connects or _by_the_active_node_alone(evidence, path)
-        if judged and reached and path.identity and path.full is not False:  # what only loses large segments serves
+    for path in unserved:
+        if path.identity and path.service.name not in full:
             told.setdefault((path.service.name, path.identity.partition(": ")[2] or path.identity), []).append(path)
     for (service, _), paths in told.items():
         one = paths[0]
@@ -31,11 +33,34 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             _certainty(paths),
             "ask again when the hosts are less busy; see what keeps them busy (`top`, `cat /proc/pressure/cpu`)"
             if overload
-            else _advice(one.identity),
+            else "fix what the service itself says: the way to it is right",
             tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in paths),
             "its log says whether it hangs or is only slow" if any(p.hung for p in paths) else "",
             explains=tuple(p.name for p in paths),
         )
+
+
+def _is_unserved(evidence: Evidence, path: PathSeen) -> bool:
+    judged = path.failed or (path.hung and path.outcome != "pass")
+    return (
+        judged and path.full is not False and (path.connects or _by_the_active_node_alone(evidence, path))
+    )  # else large segments are lost
+
+
+def _full(evidence: Evidence, paths: list[PathSeen]) -> Cause:
+    """Which of the paths gets a connection, and what becomes of those that get none, is chance: so they are told together."""
+    service = paths[0].service
+    said = [p for p in paths if NO_CONNECTION_LEFT.search(p.identity)]
+    words = "; ".join(sorted({p.identity for p in said}))
+    return Cause(
+        f"{service.name} (port {service.port}) has no connection left and turns clients away: {words}",
+        evidence.active or paths[0].origin,
+        Certainty.CERTAIN,
+        "see who holds its connections and ends none (a pool that is too large, sessions that are idle), and end those, or raise the limit "
+        "that it names; the way to it is right",
+        tuple(f"asked on the path {p.path}, from {p.origin}: {p.identity}" for p in said),
+        explains=tuple(p.name for p in paths),
+    )
 
 
 def _by_the_active_node_alone(evidence: Evidence, path: PathSeen) -> bool:
@@ -43,15 +68,6 @@ def _by_the_active_node_alone(evidence: Evidence, path: PathSeen) -> bool:
     that gets connections, explains that by itself."""
     holders = {name for name, seen in evidence.hosts.items() if seen.nic_of(evidence.cluster.vip)}
     return "answered" in path.outcomes and holders <= {evidence.active} and path.nodes <= {evidence.active}
-
-
-def _advice(said: str) -> str:
-    if NO_CONNECTION_LEFT.search(said):
-        return (
-            "all the connections that it may have are taken: see who holds them and ends none (a pool that is too large, sessions that are "
-            "idle), and end those, or raise the limit that it names; the way to it is right"
-        )
-    return "fix what the service itself says: the way to it is right"
 
 
 def _certainty(paths: list[PathSeen]) -> Certainty:
