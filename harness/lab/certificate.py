@@ -15,8 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LASTS = dt.timedelta(days=90)  # longer than any lab, and than what is told as soon to end
 
 
-def make(folder: Path, addresses: Sequence[str] = ("127.0.0.1",), *, of: str = "Azure stand-in") -> None:
-    """Write ca.pem (for clients to trust) and server.pem (the server's key and certificate) into `folder`."""
+def make(folder: Path, addresses: Sequence[str] = ("127.0.0.1",), *, names: Sequence[str] = (), of: str = "Azure stand-in") -> None:
+    """Write into `folder` ca.pem, for clients to trust, and server.pem, key and certificate of a server of these addresses and names."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = _name(f"the lab's {of}, certificate authority")
     usages = {"digital_signature", "key_cert_sign", "crl_sign"}
@@ -26,14 +26,14 @@ def make(folder: Path, addresses: Sequence[str] = ("127.0.0.1",), *, of: str = "
         .add_extension(_usage(usages), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    names: list[x509.GeneralName] = [x509.IPAddress(ip_address(one)) for one in addresses]
-    names.append(x509.DNSName("localhost"))
+    subjects: list[x509.GeneralName] = [x509.IPAddress(ip_address(one)) for one in addresses]
+    subjects += [x509.DNSName(one) for one in ("localhost", *names)]
     certificate = (
         _builder(_name(addresses[0]), issuer, key, authority_key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage({"digital_signature"}), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectAlternativeName(subjects), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM

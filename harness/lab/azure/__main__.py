@@ -10,9 +10,12 @@ import threading
 from pathlib import Path
 
 from harness.core.errors import Unusable
+from harness.lab.azure import relayed_socket
+from harness.lab.azure.metadata_service import MetadataServer
 from harness.lab.azure.server import Server
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.control import lab_registry
+from harness.lab.network.platform_endpoints import METADATA_SOCKET, RESOURCE_MANAGER_SOCKET
 
 
 def main() -> None:
@@ -25,8 +28,14 @@ def main() -> None:
     if not lab.alive:  # asked only now, so that the number cannot have become another process's in between
         return
     own = folder / "azure"
-    server = Server(listener, own, AzureState.of(folder, (own / "client-secret").read_text().strip()))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    state = AzureState.of(folder, (own / "client-secret").read_text().strip())
+    servers = [
+        Server(listener, own, state),
+        Server(relayed_socket.listen(lab.pid, RESOURCE_MANAGER_SOCKET), own, state),
+        MetadataServer(relayed_socket.listen(lab.pid, METADATA_SOCKET), state),
+    ]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
     os.write(ready, b"ready\n")
     os.close(ready)
     select.select([end], [], [])

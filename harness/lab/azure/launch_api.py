@@ -17,11 +17,11 @@ from harness.core.deadline import Deadline
 from harness.core.errors import BadUse, Unusable
 from harness.lab.azure.state import resource_ids
 from harness.lab.control import lab_registry
-from harness.lab.guests.host_provisioning import REPOSITORY
+from harness.lab.guests.host_provisioning import AZURE_FILES, REPOSITORY
+from harness.lab.network.platform_endpoints import RESOURCE_MANAGER, RESOURCE_MANAGER_NAME
 
 POLL_S = {"fast": 0.1, "azure": 5.0}
 HEALTH_S = {"fast": 1.0, "azure": 10.0}
-FOLDER = "azure"  # in the lab's own
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Prepared:
             process.wait()
             lines = (folder / "azure.log").read_text(errors="replace").strip().splitlines()
             raise Unusable(f"the lab's Azure stand-in did not start: {lines[-1] if lines else 'it said nothing in time'}")
-        (folder / FOLDER / "process.json").write_text(
+        (folder / AZURE_FILES / "process.json").write_text(
             json.dumps({"pid": process.pid, "start_ticks": lab_registry.start_ticks(process.pid)})
         )
 
@@ -69,9 +69,9 @@ def prepare(folder: Path, data: dict[str, Any]) -> Prepared:
 
     if "azure" in data:
         raise BadUse("the file has an [azure] table already, and --azure would write another; leave one of them out")
-    place = folder / FOLDER
+    place = folder / AZURE_FILES
     place.mkdir(mode=0o700)
-    certificate.make(place)
+    certificate.make(place, ("127.0.0.1", RESOURCE_MANAGER), names=(RESOURCE_MANAGER_NAME,))
     secret = place / "client-secret"
     secret.touch(mode=0o600)
     secret.write_text(secrets.token_urlsafe(24) + "\n")
@@ -87,11 +87,11 @@ def prepare(folder: Path, data: dict[str, Any]) -> Prepared:
         "tenant": resource_ids.TENANT,
         "credential": "client-secret",
         "client_id": resource_ids.CLIENT_ID,
-        "client_secret_file": f"{FOLDER}/client-secret",
+        "client_secret_file": f"{AZURE_FILES}/client-secret",
         "authority": base,
         "resource_manager": base,
         "audience": resource_ids.AUDIENCE,
-        "ca_file": f"{FOLDER}/ca.pem",
+        "ca_file": f"{AZURE_FILES}/ca.pem",
         "instance_discovery": False,
         "power": True,
         "poll_s": POLL_S[profile],

@@ -20,10 +20,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from harness.core.errors import HarnessError
 from harness.lab.azure import control_endpoint, url_routing
+from harness.lab.azure.relayed_socket import read_caller
 from harness.lab.azure.state import api_faults
 from harness.lab.azure.state.azure_state import AzureState
 from harness.lab.azure.state.http_types import Answer, Problem, Request
 from harness.lab.azure.state.oauth_tokens import challenge, cloud_metadata, revoked
+from harness.lab.network.platform_endpoints import RESOURCE_MANAGER_NAME
 
 IDLE_TIMEOUT_S = 300.0  # a connection that says nothing for so long is closed
 LONGEST_BODY = 4 << 20
@@ -47,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """The handshake belongs to the connection's own thread: whoever does not shake hands keeps nobody else waiting."""
         self.request.settimeout(IDLE_TIMEOUT_S)
+        if self.server.is_relayed:
+            read_caller(self.request)
         self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 
@@ -219,7 +223,7 @@ def _unavailable(fault: api_faults.Fault) -> Answer:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one lab's Azure on a listening socket that was made before, so that the cluster file could name its port."""
+    """Serves one lab's Azure on a listening socket that was made before: of a port that the cluster file names, or of the lab's relay."""
 
     daemon_threads = True
 
@@ -227,7 +231,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
-        self.base = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        self.is_relayed = listener.family == socket.AF_UNIX
+        self.base = f"https://{RESOURCE_MANAGER_NAME}" if self.is_relayed else f"https://127.0.0.1:{listener.getsockname()[1]}"
         self.fabric = fabric
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(folder / "server.pem")

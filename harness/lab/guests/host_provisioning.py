@@ -15,17 +15,20 @@ from harness.lab.lab_config import LabSettings, has_windows
 from harness.lab.lifekeeper.install import install
 from harness.lab.linux.filesystem import Disk, FileSystem
 from harness.lab.network import fabric
+from harness.lab.network.platform_endpoints import RESOURCE_MANAGER, RESOURCE_MANAGER_NAME
 from harness.lab.pacemaker import install as pacemaker
 from harness.lab.topology import Topology
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SSHD = "/usr/sbin/sshd"
 AGENT_PROGRAM = "windows-agent.exe"  # in the lab's folder: the agent in C# for nodes that are stand-ins for Windows
+AZURE_FILES = "azure"  # in the lab's folder: the secret and the certificate of the stand-in for Azure's API
+AZURE_CA = "etc/lkharness-lab/azure-ca.pem"  # on a host: the authority to trust with it
 MSSQL_FILES = "mssql"  # in the lab's folder: the certificate of the stand-in for SQL Server
 
 
-def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path, *, bare: bool) -> list[Plan]:
-    """A plan for every host that is a namespace, its disk formatted. `bare` hosts start no cluster manager."""
+def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Path, folder: Path, *, bare: bool, azure: bool) -> list[Plan]:
+    """A plan for every host that is a namespace, its disk formatted. `bare`: no host starts a manager; `azure`: they know its API."""
     keep = tuple(dict.fromkeys(Path(p) for p in (sys.base_prefix, sys.prefix, REPOSITORY)))
     made = []
     for machine in cluster.machines:
@@ -40,7 +43,9 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
         disk = FileSystem(root / "hosts" / machine.name, keep, shared if is_node else {}, overlays)
         disk.format()
         disk.write("etc/hostname", f"{machine.name}\n")
-        disk.write("etc/hosts", _hosts_file(cluster))
+        disk.write("etc/hosts", _hosts_file(cluster, azure=azure))
+        if azure:
+            disk.write(AZURE_CA, (folder / AZURE_FILES / "ca.pem").read_text())
         install_sshd(disk, machine.name, folder, motd=stand_in_note(cluster))
         starts = [[SSHD]]
         if isinstance(machine, Node):
@@ -57,8 +62,10 @@ def plans(cluster: Cluster, settings: LabSettings, topology: Topology, root: Pat
     return made
 
 
-def _hosts_file(cluster: Cluster) -> str:
-    return "127.0.0.1 localhost\n" + "".join(f"{m.address} {m.name}\n" for m in cluster.machines)
+def _hosts_file(cluster: Cluster, *, azure: bool) -> str:
+    lines = ["127.0.0.1 localhost", *(f"{m.address} {m.name}" for m in cluster.machines)]
+    lines += [f"{RESOURCE_MANAGER} {RESOURCE_MANAGER_NAME}"] if azure else []
+    return "".join(f"{line}\n" for line in lines)
 
 
 def stand_in_note(cluster: Cluster) -> str:

@@ -146,6 +146,7 @@ def _bring_up(
             "listeners": doors,
             "persistent": persistent,
             "network_only": network_only,
+            "azure": stand_in is not None,
             "database_template": "" if network_only else _database_template(data),
             "limit": max(1.0, deadline.remaining() - REASON_MARGIN_S),  # so that it can say itself what is missing
             "began": began,

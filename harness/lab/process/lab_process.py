@@ -29,7 +29,7 @@ from harness.lab.guests.namespace import NamespaceGuest
 from harness.lab.guests.ssh_proxy import Gate, own_netns
 from harness.lab.linux import linux_syscalls
 from harness.lab.linux.nft import Nft
-from harness.lab.network import fabric, fabric_ruleset
+from harness.lab.network import fabric, fabric_ruleset, platform_endpoints
 from harness.lab.network.balancer import Balancer
 from harness.lab.network.health_probe import Prober
 from harness.lab.network.nsg import Nsg
@@ -80,7 +80,7 @@ class Lab:
         began = time.monotonic()
         places = dict(zip(self.hosts, await asyncio.gather(*(h.power_on() for h in self.hosts.values())), strict=True))
         fabric.up(self.cluster, self.topology, places, self.settings.unknowns.arp_answers)
-        fabric.batch(fabric.mark_rules(self.topology))
+        fabric.batch([*fabric.mark_rules(self.topology), *(platform_endpoints.address_lines() if self.order["azure"] else [])])
         fabric.sysctl("netfilter/nf_conntrack_tcp_loose", 0)  # a forgotten flow must not come back by itself (IDLE-02)
         self.nft.run(fabric_ruleset.ruleset(self.cluster, self.topology, self.settings) + self.nsg.ruleset())
         self.balancer.start()
@@ -99,7 +99,8 @@ class Lab:
         """Every host, in the order of the cluster file."""
         bare = bool(self.order["network_only"])
         where = (self.cluster, self.settings, self.topology)
-        made = {plan.name: NamespaceGuest(plan) for plan in host_provisioning.plans(*where, ROOT, self.folder, bare=bare)}
+        own = host_provisioning.plans(*where, ROOT, self.folder, bare=bare, azure=self.order["azure"])
+        made = {plan.name: NamespaceGuest(plan) for plan in own}
         guests: dict[str, Guest] = {**made}
         if self.settings.containers:
             keeper = KeeperClient(socket.socket(fileno=self.order["keeper_fd"]))
@@ -125,6 +126,8 @@ class Lab:
         for name, listener in listeners.items():
             self.gates[name] = Gate(listener, self.hosts[name].own_netns, home)
             self.keep(self.gates[name].run())
+        if self.order["azure"]:
+            await platform_endpoints.serve()
         await Server(self.operations.table()).start()
 
     def keep(self, work: Any) -> asyncio.Task:

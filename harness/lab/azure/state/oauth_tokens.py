@@ -74,12 +74,24 @@ class Tokens:
             return _refused(400, "invalid_scope", f"AADSTS70011: the lab's tokens are for {resource_ids.AUDIENCE}/.default only.")
         return Answer(200, {"token_type": "Bearer", "expires_in": int(self.lasts_s), "ext_expires_in": int(self.lasts_s), **self._new()})
 
-    def _new(self) -> dict[str, str]:
+    def of_machine(self, machine: str, resource: str) -> dict[str, str]:
+        """A token for a machine's own identity, as the metadata service says it: every value is a text.
+
+        Raises Problem for another audience than the resource manager's.
+        """
+        if resource.removesuffix("/.default").rstrip("/") not in (resource_ids.AUDIENCE, *OTHER_AUDIENCES):
+            raise Problem(400, "invalid_resource", f"AADSTS500011: The resource principal named {resource} was not found in the tenant.")
+        client = identity_of(machine)
+        lasts, now = int(self.lasts_s), int(time.time())
+        times = {"expires_in": str(lasts), "ext_expires_in": str(lasts), "expires_on": str(now + lasts), "not_before": str(now)}
+        return {**self._new(client), "client_id": client, **times, "resource": resource, "token_type": "Bearer"}
+
+    def _new(self, client: str = resource_ids.CLIENT_ID) -> dict[str, str]:
         until = time.time() + self.lasts_s
         claims = {
             "aud": resource_ids.AUDIENCE,
             "tid": resource_ids.TENANT,
-            "appid": resource_ids.CLIENT_ID,
+            "appid": client,
             "exp": int(until),
             "jti": secrets.token_hex(8),
         }
@@ -115,6 +127,11 @@ def cloud_metadata(base: str, version: str) -> dict[str, object] | list[dict[str
         return {"galleryEndpoint": base, "graphEndpoint": base, "portalEndpoint": base, "authentication": ends}
     authentication = {**ends, "tenant": resource_ids.TENANT, "identityProvider": "AAD"}
     return [{"name": "lab", "portal": base, "graph": base, "resourceManager": base, "authentication": authentication, "suffixes": {}}]
+
+
+def identity_of(machine: str) -> str:
+    """The client id of a machine's system-assigned identity."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{resource_ids.machine_id(machine)}/identity"))
 
 
 def challenge(request: Request, code: str, message: str) -> Problem:
